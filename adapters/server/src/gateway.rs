@@ -1,6 +1,17 @@
 //! The gateway: one registry, its live connections, its budgets, and what an operator may do with
 //! them.
 
+pub(crate) mod delegates;
+pub(crate) mod hash_pool;
+pub(crate) mod in_force;
+pub(crate) mod pairing_state;
+pub(crate) mod readings;
+pub(crate) mod requests;
+pub(crate) mod timekeeping;
+pub(crate) mod token_cache;
+pub(crate) mod told;
+pub(crate) mod unstored;
+
 use std::any::TypeId;
 use std::sync::Arc;
 
@@ -23,32 +34,31 @@ use handfast_store::{
 };
 use tokio::sync::{Semaphore, watch};
 
-use crate::bearer::Holder;
-use crate::bridge;
-use crate::chance;
 use crate::clock::{Clock, LocalClock, SystemClock};
-use crate::companion::Companions;
-use crate::delivery::{self, Deliveries};
+use crate::connection::flow_budgets::FlowBudgets;
+use crate::connection::hub::Hub;
+use crate::connection::slots::Seats;
+use crate::entropy;
 use crate::extension::{ExtensionConfig, Extensions};
-use crate::flow_budgets::FlowBudgets;
-use crate::hashing::HashPool;
+use crate::flows::native::budgets::Budgets;
+use crate::flows::setup_code::Companions;
+use crate::gateway::hash_pool::HashPool;
+use crate::gateway::readings::Readings;
+use crate::gateway::requests::Shown;
+use crate::gateway::token_cache::Proven;
 use crate::hook::{Application, Event, NoApplication, Observer};
-use crate::hub::Hub;
+use crate::http::bearer::Holder;
 use crate::inbound::{Gate, InboundSettings};
-use crate::log_observer::LogObserver;
-use crate::native::budgets::Budgets;
+use crate::operator::deliveries;
+use crate::operator::deliveries::Deliveries;
+use crate::operator::extension_host;
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
+use crate::pairing::rights;
 use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
-use crate::proven::Proven;
 use crate::proxies::ProxySettings;
-use crate::readings::{self, Readings};
-use crate::requests::Shown;
-use crate::rights;
-use crate::seats::Seats;
 use crate::setup::{IssuedSetups, SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
-use crate::timekeeping;
-use crate::unstored;
+use crate::telemetry::log_observer::LogObserver;
 
 /// A running gateway. Cloning gives another handle to the same one.
 #[derive(Clone)]
@@ -202,7 +212,7 @@ impl GatewayBuilder {
     }
 
     /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing
-    /// yet: nest [`Gateway::router`] or call [`crate::serve`].
+    /// yet: nest [`Gateway::router`] or call [`crate::listen::serve`].
     ///
     /// # Errors
     /// [`StartError`].
@@ -224,7 +234,7 @@ impl GatewayBuilder {
         } = self;
         let store_key = match store_key {
             Some(key) => key,
-            None if forgets => chance::key(),
+            None if forgets => entropy::key(),
             None => return Err(StartError::NoStoreKey),
         };
         let held = HeldStore::new(store);
@@ -238,7 +248,7 @@ impl GatewayBuilder {
         setup.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
-        let (extensions, bridge) = bridge::build(extensions)?;
+        let (extensions, bridge) = extension_host::build(extensions)?;
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
         let holding = Some(Arc::clone(held.held()));
@@ -247,7 +257,7 @@ impl GatewayBuilder {
             inbound,
             Arc::clone(&telemetry),
             clock.clone(),
-            Some(bridge::observer(&bridge)),
+            Some(extension_host::observer(&bridge)),
             holding,
         );
         let inner = Arc::new(Inner {
@@ -277,12 +287,12 @@ impl GatewayBuilder {
             extensions,
             deliveries: Deliveries::default(),
         });
-        bridge::start(&inner, &bridge);
+        extension_host::start(&inner, &bridge);
         pairing::watch(&inner);
         timekeeping::watch(&inner);
         readings::watch(&inner);
         unstored::watch(&inner);
-        delivery::watch(&inner);
+        deliveries::watch(&inner);
         let gateway = Gateway { inner };
         rights::watch(&gateway).await?;
         Ok(gateway)
@@ -594,7 +604,7 @@ impl Gateway {
                 return Err(refused(Refusal::StoreFailed));
             };
             let input = match effect {
-                Effect::Draw => Input::Drawn(chance::draw()),
+                Effect::Draw => Input::Drawn(entropy::draw()),
                 // Not in the pool, where a flood of strangers' tokens would keep the operator
                 // waiting.
                 Effect::Hash(job) => match tokio::task::spawn_blocking(move || job.run()).await {

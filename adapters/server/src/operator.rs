@@ -1,5 +1,18 @@
 //! What an operator is shown, and is told when it does not go.
 
+pub(crate) mod bound_setup;
+pub(crate) mod codes;
+pub(crate) mod deliveries;
+pub(crate) mod extension_host;
+pub(crate) mod final_decisions;
+pub(crate) mod issued;
+pub(crate) mod paired;
+pub(crate) mod sessions;
+pub(crate) mod setup_codes;
+#[cfg(test)]
+pub(crate) mod setup_tests;
+pub(crate) mod window;
+
 use handfast_core::error::Refusal;
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;

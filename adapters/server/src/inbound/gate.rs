@@ -20,8 +20,8 @@ use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who}
 use super::cache::{Cache, Key, Moment};
 use super::channels::{normalised, spelling};
 use super::settings::{GateEvent, GateObserver, InboundSettings};
-use crate::chance;
 use crate::clock::{Clock, LocalClock};
+use crate::entropy;
 use crate::telemetry::{self, AdmitPath, ChannelMetrics, Decision, DropReason, Telemetry};
 
 /// Maximum length of a raw sender id in bytes.
@@ -393,7 +393,7 @@ impl Gate {
         let meta = meta.filter(|meta| is_meta(meta)).unwrap_or("{}");
         // A drawn code may belong to another sender already.
         for _ in 0..MOST_DRAWS {
-            let fresh = ChallengeCode::new(&chance::draw());
+            let fresh = ChallengeCode::new(&entropy::draw());
             let limits = &self.inner.settings.limits;
             let (challenged, expired) =
                 self.inner.store.challenge(id, meta.to_owned(), fresh, limits, now).await?;

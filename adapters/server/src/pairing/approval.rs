@@ -17,9 +17,9 @@ use handfast_core::wire::native::Reason;
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
-use super::rules::Terms;
 use crate::gateway::{Gateway, OperatorError};
 use crate::hook::Event;
+use crate::policy::rules::Terms;
 
 impl Gateway {
     /// Turns a pending request down; whoever made it may ask again after a while. A node of the
@@ -193,7 +193,7 @@ impl Gateway {
     /// and every link that rests on the node looks at what is in force. Both come again for what is
     /// left.
     pub(crate) fn bounded(&self, record: &Record) {
-        self.inner.pairing.bearers.drop_holder(crate::bearer::Holder::Node(record.node_id));
+        self.inner.pairing.bearers.drop_holder(crate::http::bearer::Holder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
         if let Some(keys) = &record.keys {
             self.cut_key(&keys.channel);

@@ -10,9 +10,9 @@ use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Reason;
 
-use super::owned::OwnedOffer;
-use crate::chance;
+use crate::entropy;
 use crate::gateway::Gateway;
+use crate::policy::request::OwnedOffer;
 
 impl Gateway {
     /// Creates a grant that begins now, ends at the given time and has the given maker. It is not
@@ -26,7 +26,7 @@ impl Gateway {
         now: UnixTime,
     ) -> Result<Grant, CannotIssue> {
         let grant = Grant {
-            id: GrantId::new(&chance::draw()),
+            id: GrantId::new(&entropy::draw()),
             node_id,
             capability: None,
             scopes,

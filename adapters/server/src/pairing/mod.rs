@@ -10,42 +10,31 @@
 //! which [`key_file`] has a place.
 
 mod approval;
-mod codes;
-mod delegates;
 mod grants;
-mod handler;
-pub mod key_file;
-mod net;
-mod owned;
-mod paired;
 mod pins;
 mod renew;
-mod rules;
-mod seal;
+pub(crate) mod rights;
 mod session;
-mod settings;
-mod state;
-mod told;
-mod window;
 
 #[cfg(test)]
 mod tests;
 
-pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
-pub use delegates::Delegate;
-pub use handler::{Method, PairingDecision, PairingHandler, PairingRequest};
-pub use net::{Net, NotANet};
-pub use paired::{Offered, PairedNode, Revocation, Until};
-pub use rules::{Glob, Rule, Rules, Terms, Verdict, When};
-pub use settings::{Approve, OPEN_FOR, PIN_CHARS, PairingSettings};
-pub use state::StartError;
-pub use window::PairingStatus;
+pub use crate::gateway::delegates::Delegate;
+pub use crate::gateway::pairing_state::StartError;
+pub use crate::keys::file as key_file;
+pub use crate::operator::codes::{CodeKind, LiveCode, MintedCode, NewCode};
+pub use crate::operator::paired::{Offered, PairedNode, Revocation, Until};
+pub use crate::operator::window::PairingStatus;
+pub use crate::policy::handler::{Method, PairingDecision, PairingHandler, PairingRequest};
+pub use crate::policy::rules::{Glob, Rule, Rules, Terms, Verdict, When};
+pub use crate::policy::settings::{Approve, OPEN_FOR, PIN_CHARS, PairingSettings};
+pub use crate::public_url::cidr::{Net, NotANet};
 
-pub(crate) use approval::check_word;
-pub(crate) use codes::hex;
-pub(crate) use owned::{
+pub(crate) use crate::gateway::pairing_state::Pairing;
+pub(crate) use crate::keys::seal::{Kind, StoreKey};
+pub(crate) use crate::operator::codes::hex;
+pub(crate) use crate::operator::window::{at_start, watch};
+pub(crate) use crate::policy::request::{
     OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind,
 };
-pub(crate) use seal::{Kind, StoreKey};
-pub(crate) use state::Pairing;
-pub(crate) use window::{at_start, watch};
+pub(crate) use approval::check_word;

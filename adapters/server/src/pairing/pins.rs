@@ -12,12 +12,12 @@ use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
 use handfast_store::{NotMinted, StoreError};
 
-use super::owned::{OwnedPrepared, OwnedRefusal, OwnedRequest};
 use super::session::seconds_until;
-use crate::chance;
+use crate::entropy;
 use crate::gateway::Gateway;
 use crate::hook::{Event, Pin};
-use crate::log_lines::{CausedBy, limited};
+use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest};
+use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl Gateway {
     /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same
@@ -54,10 +54,10 @@ impl Gateway {
         let maker = window.opened.map(|opened| opened.by).unwrap_or_default();
         let settings = &pairing.settings;
         let length = usize::from(settings.pin_length);
-        let Some(code) = Code::mint(settings.pin_alphabet, length, &chance::draw()) else {
+        let Some(code) = Code::mint(settings.pin_alphabet, length, &entropy::draw()) else {
             return Err(StoreError::Database(format!("there is no PIN of {length} characters")));
         };
-        let id = CodeId::new(&chance::draw());
+        let id = CodeId::new(&entropy::draw());
         let expires = now.after(Span::from_secs(settings.pin_timeout.as_secs()));
         let minted = handfast_store::Code {
             id,
@@ -139,7 +139,7 @@ impl Gateway {
             }
             limited!(error, CausedBy::Any, { selector = selector.as_str(), } "the store key does not open this code; it counts as nobody's");
         }
-        let code = Code::nobodys(&chance::draw());
+        let code = Code::nobodys(&entropy::draw());
         let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);
         Ok(OwnedPrepared::Code { id: None, code })
     }

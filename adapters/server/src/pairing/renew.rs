@@ -14,13 +14,13 @@ use handfast_core::text::{Name, UNKNOWN};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::SaveError;
 
-use super::owned::{OwnedOffer, RenewKind};
-use crate::bearer::LIFETIME;
-use crate::chance;
+use crate::entropy;
+use crate::gateway::in_force::OwnedInForce;
 use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
 use crate::hook::Event;
-use crate::in_force::OwnedInForce;
-use crate::log_lines::{CausedBy, limited};
+use crate::http::bearer::LIFETIME;
+use crate::policy::request::{OwnedOffer, RenewKind};
+use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl Gateway {
     /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. What it
@@ -184,7 +184,7 @@ impl Gateway {
         }
         let Peer::Node(node_id) = peer else {
             return Ok(Some((
-                GrantId::new(&chance::draw()),
+                GrantId::new(&entropy::draw()),
                 NodeId::from_bytes([0; 16]),
                 Name::from(UNKNOWN),
             )));

@@ -19,13 +19,14 @@ use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_store::{SaveError, StoreError, Stored};
 
-use super::handler::{self, PairingDecision, Shown};
-use super::owned::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
-use super::rules::Terms;
-use crate::chance;
+use crate::entropy;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::hook::Event;
-use crate::log_lines::{CausedBy, limited};
+use crate::policy::handler;
+use crate::policy::handler::{PairingDecision, Shown};
+use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
+use crate::policy::rules::Terms;
+use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// What is to be written of a node so that it is paired.
 #[derive(Clone, Debug)]
@@ -272,7 +273,7 @@ impl Gateway {
         };
         let record = Record {
             node_id: stored
-                .map_or_else(|| NodeId::new(&chance::draw()), |stored| stored.record.node_id),
+                .map_or_else(|| NodeId::new(&entropy::draw()), |stored| stored.record.node_id),
             name: request.name.clone(),
             room: request.room.clone(),
             address: request.address.to_canonical(),
@@ -343,7 +344,7 @@ impl Gateway {
             room: request.room.label(),
             profile: Profile::EMPTY,
         };
-        let asking = Asking::new(&asked, request.address, now, &inner.limits, &chance::draw())
+        let asking = Asking::new(&asked, request.address, now, &inner.limits, &entropy::draw())
             .with_keys(Holder { channel: request.key, signing: request.signing })
             .made_by(request.number);
         let node_id =

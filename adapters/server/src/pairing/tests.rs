@@ -23,7 +23,7 @@ use handfast_core::wire::native::pair::Method;
 use handfast_store::{MemoryStore, SqliteStore, Store};
 
 use super::*;
-use crate::chance;
+use crate::entropy;
 use crate::gateway::{Gateway, GatewayBuilder};
 use crate::hook::{Event, Observer};
 
@@ -100,7 +100,7 @@ async fn let_go(directory: &tempfile::TempDir) -> SqliteStore {
 }
 
 fn node() -> OwnKeys {
-    OwnKeys::generate(&chance::draw())
+    OwnKeys::generate(&entropy::draw())
 }
 
 fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
@@ -114,7 +114,7 @@ fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         method,
         csr: None,
         address: ADDRESS,
-        number: crate::chance::number(),
+        number: crate::entropy::number(),
     }
 }
 

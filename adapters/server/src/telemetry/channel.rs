@@ -6,8 +6,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
+use super::label_values::{Approval, Challenge, DropReason, words};
 use super::labels::{Counters, Labels};
-use super::words::{Approval, Challenge, DropReason, words};
 
 /// One admission in so many is worth the two looks at the clock.
 const TIMED: u64 = 64;

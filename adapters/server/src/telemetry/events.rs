@@ -1,6 +1,6 @@
 //! What the gateway's events are counted as.
 
-use super::words::words;
+use super::label_values::words;
 use crate::hook::Event;
 
 /// Declares one kind for each variant of [`Event`], under the same name: one that is missing, or
@@ -57,7 +57,7 @@ kinds! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::words::Word;
+    use super::super::label_values::Word;
     use super::*;
 
     #[test]

@@ -12,7 +12,7 @@ use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::words::Word;
+use super::label_values::Word;
 
 /// Most values of one open label that are told apart.
 pub(super) const MOST_VALUES: usize = 64;

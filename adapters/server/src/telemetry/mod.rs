@@ -4,13 +4,15 @@
 mod channel;
 mod durations;
 mod events;
-mod further;
+mod foreign;
+mod gauges;
+pub(crate) mod label_values;
 mod labels;
-mod live;
+pub(crate) mod log_lines;
+pub(crate) mod log_observer;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
-mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,17 +23,17 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
 
-pub use channel::{ChannelMetrics, Decision};
-pub use live::Live;
-pub use words::{
+pub use self::gauges::Live;
+pub use self::label_values::{
     AdmitPath, Approval, Challenge, DropReason, ExtensionResult, SessionEvent, Verification,
 };
+pub use channel::{ChannelMetrics, Decision};
 
 use self::channel::ChannelFamilies;
 use self::durations::{Durations, TO_A_SECOND, TO_TEN_SECONDS};
 use self::events::EventKind;
+use self::label_values::Word;
 use self::labels::{Bounded, Counters, Labels};
-use self::words::Word;
 use crate::hook::Event;
 
 /// The content type of what [`Telemetry::encode`] returns.
@@ -202,8 +204,8 @@ impl Telemetry {
 
         let mut text = String::new();
         encode_registry(&mut text, &self.registry).expect("a String takes whatever is written");
-        live::encode(live, pending, &mut text).expect("a String takes whatever is written");
-        further::append(&mut text, extra);
+        self::gauges::encode(live, pending, &mut text).expect("a String takes whatever is written");
+        self::foreign::append(&mut text, extra);
         encode_eof(&mut text).expect("a String takes whatever is written");
         text
     }

@@ -247,7 +247,7 @@ fn every_counter_has_its_name_its_labels_and_its_words() {
 #[test]
 fn every_family_is_known_as_the_gateways_own() {
     let scrape = Scrape::of(&busy());
-    assert!(scrape.families.keys().eq(super::further::OWN));
+    assert!(scrape.families.keys().eq(super::foreign::OWN));
 }
 
 #[test]

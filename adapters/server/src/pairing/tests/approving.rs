@@ -145,7 +145,7 @@ async fn permissions_are_refused_for_a_node_that_has_a_token() {
         let label = Label::parse("old one").unwrap();
         let request = PairRequest { name: label, room: label, profile: Profile::EMPTY };
         let now = gateway.inner.clock.unix();
-        let asking = Asking::new(&request, ADDRESS, now, &Limits::DEFAULT, &chance::draw());
+        let asking = Asking::new(&request, ADDRESS, now, &Limits::DEFAULT, &entropy::draw());
         let node_id = gateway
             .inner
             .store

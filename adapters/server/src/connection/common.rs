@@ -1,0 +1,48 @@
+//! What the pumps of both dialects have in common.
+
+use std::time::Duration;
+
+use handfast_core::error::Refusal;
+use handfast_core::wire::registration::Heartbeat;
+use handfast_store::{Observation, StoreError};
+
+use crate::connection::hub::Mailbox;
+use crate::gateway::Inner;
+use crate::telemetry::log_lines::{CausedBy, limited};
+
+/// How long one send to a slow peer may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a goodbye may take before the socket is dropped.
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+pub(crate) fn failed(error: StoreError) -> Refusal {
+    limited!(error, CausedBy::Any, { %error, } "the registry could not be read or written");
+    Refusal::StoreFailed
+}
+
+/// What a node tells, as the registry keeps it.
+pub(crate) fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observation {
+    Observation {
+        last_seen: inner.clock.unix(),
+        occupancy: heartbeat.occupancy,
+        // A number too large to represent tells nothing.
+        noise_level: heartbeat
+            .noise_level
+            .and_then(|n| n.as_str().parse().ok())
+            .filter(|n: &f64| n.is_finite()),
+        wake_word_fp: heartbeat.wake_word_fp,
+    }
+}
+
+/// Ends when the gateway shuts down.
+pub(crate) async fn shut_down(inner: &Inner) {
+    let _ = inner.shutdown.subscribe().wait_for(|down| *down).await;
+}
+
+/// Ends when there is something that does not wait for the application.
+pub(crate) async fn interrupted(mailbox: &Mailbox, inner: &Inner) {
+    tokio::select! {
+        () = mailbox.noticed() => {}
+        () = shut_down(inner) => {}
+    }
+}

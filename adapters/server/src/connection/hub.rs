@@ -1,0 +1,239 @@
+//! The live connections: where decisions are pushed to, where the newest connection wins, and who
+//! hears what an application says.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::extract::ws::Message;
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::capability::{Held, Id};
+use handfast_core::grant::scope::Address;
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::lifecycle::Notice;
+
+use crate::connection::live_links::{Live, Who};
+pub(crate) use crate::connection::mailbox::{Delivery, Dialect, Letter, MOST_QUEUED, Mailbox};
+use crate::connection::subscriptions::{Subscriptions, Table};
+
+/// The table of live connections, and the tables of those that depend on something.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    limits: Limits,
+    live: Mutex<Live>,
+    /// Connections that wait for a decision, by the entry in the registry.
+    waiting: Table<NodeId>,
+    /// Those that rest on a chain, by its blocks.
+    blocks: Table<Id>,
+    /// The same by the keys of the blocks' holders.
+    holders: Table<[u8; 32]>,
+    subscriptions: Subscriptions,
+}
+
+impl Hub {
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            live: Mutex::default(),
+            waiting: Table::default(),
+            blocks: Table::default(),
+            holders: Table::default(),
+            subscriptions: Subscriptions::default(),
+        }
+    }
+
+    /// Makes this the node's connection; an older one hears that it was replaced. Where there is no
+    /// room, a delegate makes some.
+    pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+        self.live().attach(node_id, mailbox, &self.limits)
+    }
+
+    /// The same for a delegate that stands under this subject: it takes what nodes leave, and no
+    /// more than the subject's share.
+    pub(crate) fn attach_delegate(
+        &self,
+        key: PublicKey,
+        subject: PublicKey,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<(), Refusal> {
+        self.live().attach_delegate(key, subject, mailbox, &self.limits)
+    }
+
+    /// Takes a connection out, unless a newer one has its place. Says whether the peer has no link
+    /// by that.
+    pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
+        self.live().detach(Who::from(peer), mailbox)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().expect("no thread panics while it holds the hub")
+    }
+
+    /// Pushes a notice to the node's connection, or that its request was decided to all that wait
+    /// for it; `false` if there is none.
+    pub(crate) fn push(&self, node_id: NodeId, notice: Notice) -> bool {
+        match notice {
+            Notice::Decided => {
+                let waiting = self.waiting.of(node_id);
+                waiting.iter().for_each(|mailbox| mailbox.notice(notice));
+                !waiting.is_empty()
+            }
+            Notice::Muted
+            | Notice::Unmuted
+            | Notice::Unpaired
+            | Notice::Replaced
+            | Notice::Permissions => {
+                self.mailbox(Peer::Node(node_id)).map(|mailbox| mailbox.notice(notice)).is_some()
+            }
+        }
+    }
+
+    /// Queues a frame of the `missy` dialect for a node; `false` if it has no such link or too much
+    /// queued.
+    pub(crate) fn send(&self, node_id: NodeId, frame: Message) -> bool {
+        self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Letter::Frame(frame)))
+    }
+
+    /// Queues something of the application's for a peer of the native wire; `false` if it has no
+    /// such link or too much queued.
+    pub(crate) fn deliver(&self, peer: Peer, delivery: Delivery) -> bool {
+        self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Letter::App(delivery)))
+    }
+
+    /// Queues something of the application's for whoever subscribed to its address, and says for
+    /// how many.
+    pub(crate) fn publish(&self, address: &Address<'_>, delivery: &Delivery) -> usize {
+        let subscribed = self.subscriptions.of(address);
+        subscribed.iter().filter(|mailbox| mailbox.queue(Letter::App(delivery.clone()))).count()
+    }
+
+    /// From now on the connection hears what is published where the pattern says.
+    pub(crate) fn subscribe(&self, pattern: &Arc<str>, mailbox: &Arc<Mailbox>) {
+        self.subscriptions.add(pattern, mailbox);
+    }
+
+    pub(crate) fn unsubscribe(&self, pattern: &Arc<str>, mailbox: &Arc<Mailbox>) {
+        self.subscriptions.remove(pattern, mailbox);
+    }
+
+    /// The connection waits for a decision about this entry.
+    pub(crate) fn wait(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) {
+        self.waiting.add(node_id, mailbox);
+    }
+
+    pub(crate) fn wait_no_more(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) {
+        self.waiting.remove(node_id, mailbox);
+    }
+
+    /// The connection rests on these blocks and their holders.
+    pub(crate) fn rest_on(&self, held: &[Held], mailbox: &Arc<Mailbox>) {
+        for Held { id, by } in held {
+            self.blocks.add(*id, mailbox);
+            self.holders.add(*by.as_bytes(), mailbox);
+        }
+    }
+
+    /// The connection rests on these no more, but for what is also in `still`: several blocks may
+    /// have the same holder.
+    pub(crate) fn rest_no_more(&self, held: &[Held], still: &[Held], mailbox: &Arc<Mailbox>) {
+        for Held { id, by } in held {
+            if !still.iter().any(|other| other.id == *id) {
+                self.blocks.remove(*id, mailbox);
+            }
+            if !still.iter().any(|other| other.by == *by) {
+                self.holders.remove(*by.as_bytes(), mailbox);
+            }
+        }
+    }
+
+    /// Has the node's link, if it has one, look again at what it rests on.
+    pub(crate) fn look_again(&self, node_id: NodeId) {
+        if let Some(mailbox) = self.mailbox(Peer::Node(node_id)) {
+            mailbox.cut();
+        }
+    }
+
+    /// Has every link look again at what it rests on.
+    pub(crate) fn all_look_again(&self) {
+        let all = self.live().all();
+        all.iter().for_each(|mailbox| mailbox.cut());
+    }
+
+    /// Has whatever rests on any of these blocks look again, at once.
+    pub(crate) fn cut(&self, blocks: &[Id]) {
+        for id in blocks {
+            self.blocks.of(*id).iter().for_each(|mailbox| mailbox.cut());
+        }
+    }
+
+    /// Has whatever rests on a block of this holder's look again, at once.
+    pub(crate) fn cut_key(&self, holder: &PublicKey) {
+        self.holders.of(*holder.as_bytes()).iter().for_each(|mailbox| mailbox.cut());
+    }
+
+    pub(crate) fn is_live(&self, node_id: NodeId) -> bool {
+        self.live().of(Who::Node(node_id)).is_some()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.live().count()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+            && self.blocks.is_empty()
+            && self.holders.is_empty()
+            && self.subscriptions.is_empty()
+    }
+
+    fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
+        self.live().of(Who::from(peer)).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_decision_reaches_every_connection_that_waits_for_it_and_a_cut_exactly_those_that_rest_on_it()
+     {
+        let hub = Hub::new(Limits { linked_total: 2, ..Limits::DEFAULT });
+        let node_id = NodeId::from_bytes([1; 16]);
+        let (one, other, bystander) = (
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native),
+        );
+        for mailbox in [&one, &other] {
+            hub.wait(node_id, mailbox);
+        }
+        hub.wait(NodeId::from_bytes([2; 16]), &bystander);
+        assert!(hub.push(node_id, Notice::Decided));
+        assert!(matches!(one.next().await, Letter::Notice(Notice::Decided)));
+        assert!(matches!(other.next().await, Letter::Notice(Notice::Decided)));
+        hub.wait_no_more(node_id, &one);
+        hub.wait_no_more(node_id, &other);
+        assert!(!hub.push(node_id, Notice::Decided));
+
+        let key = |byte| PublicKey::parse(&[byte; 32]).unwrap();
+        let held = [
+            Held { id: Id::from_bytes([1; 32]), by: key(1) },
+            Held { id: Id::from_bytes([2; 32]), by: key(2) },
+        ];
+        hub.rest_on(&held, &one);
+        hub.rest_on(&held[..1], &other);
+        hub.cut_key(&key(2));
+        assert!(matches!(one.next().await, Letter::Cut));
+        hub.cut(&[Id::from_bytes([1; 32])]);
+        assert!(matches!(one.next().await, Letter::Cut));
+        assert!(matches!(other.next().await, Letter::Cut));
+        hub.rest_no_more(&held, &[], &one);
+        hub.rest_no_more(&held[..1], &[], &other);
+        assert!(hub.blocks.is_empty() && hub.holders.is_empty());
+        let quiet = tokio::time::timeout(std::time::Duration::ZERO, bystander.next()).await;
+        assert!(quiet.is_err());
+    }
+}

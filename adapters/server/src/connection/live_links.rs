@@ -1,0 +1,274 @@
+//! The connection of each peer that is linked, and how delegates share the places that nodes leave.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use handfast_core::budget::{Linked, Room};
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::lifecycle::Notice;
+
+use super::mailbox::Mailbox;
+
+/// Whose connection it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Who {
+    Node(NodeId),
+    Delegate(PublicKey),
+}
+
+impl From<Peer> for Who {
+    fn from(peer: Peer) -> Self {
+        match peer {
+            Peer::Node(node_id) => Self::Node(node_id),
+            Peer::Delegate(key) => Self::Delegate(key),
+        }
+    }
+}
+
+/// The live connections.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    all: HashMap<Who, Arc<Mailbox>>,
+    subjects: Subjects,
+}
+
+/// The delegates among them, by the subjects under which they stand.
+#[derive(Debug, Default)]
+struct Subjects {
+    next: u64,
+    /// Under whom each stands, and since when.
+    of: HashMap<PublicKey, (PublicKey, u64)>,
+    /// In the order in which they linked.
+    delegates: HashMap<PublicKey, BTreeMap<u64, PublicKey>>,
+    /// How many each subject has, so that the one with most is found at once.
+    counts: BTreeSet<(u32, [u8; 32])>,
+}
+
+impl Live {
+    pub(crate) fn attach(
+        &mut self,
+        node_id: NodeId,
+        mailbox: &Arc<Mailbox>,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let who = Who::Node(node_id);
+        if !self.all.contains_key(&who) {
+            self.make_room(self.linked().for_node(limits))?;
+        }
+        self.enter(who, mailbox);
+        Ok(())
+    }
+
+    pub(crate) fn attach_delegate(
+        &mut self,
+        key: PublicKey,
+        subject: PublicKey,
+        mailbox: &Arc<Mailbox>,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let who = Who::Delegate(key);
+        // It may come back under another subject, so what it had is not counted.
+        let before = self.subjects.remove(&key);
+        if before.is_none_or(|before| before != subject) || !self.all.contains_key(&who) {
+            let room =
+                self.make_room(self.linked().for_delegate(self.subjects.count(&subject), limits));
+            if let Err(refusal) = room {
+                if let Some(before) = before.filter(|_| self.all.contains_key(&who)) {
+                    self.subjects.add(key, before);
+                }
+                return Err(refusal);
+            }
+        }
+        self.subjects.add(key, subject);
+        self.enter(who, mailbox);
+        Ok(())
+    }
+
+    /// Takes a connection out, unless a newer one has its place; whether the peer has no link by
+    /// that. One that was displaced is out already, and its peer has none unless it has come back.
+    pub(crate) fn detach(&mut self, who: Who, mailbox: &Arc<Mailbox>) -> bool {
+        match self.all.get(&who) {
+            Some(current) if Arc::ptr_eq(current, mailbox) => {
+                self.remove(who);
+                true
+            }
+            Some(_) => false,
+            None => mailbox.was_displaced(),
+        }
+    }
+
+    pub(crate) fn of(&self, who: Who) -> Option<&Arc<Mailbox>> {
+        self.all.get(&who)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
+        self.all.values().cloned().collect()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    fn linked(&self) -> Linked {
+        let most_of_one = self.subjects.counts.last().map_or(0, |(count, _)| *count);
+        Linked { total: u32::try_from(self.all.len()).unwrap_or(u32::MAX), most_of_one }
+    }
+
+    fn make_room(&mut self, room: Room) -> Result<(), Refusal> {
+        match room {
+            Room::Free => Ok(()),
+            Room::Displace => match self.subjects.oldest_of_most() {
+                Some(key) => {
+                    if let Some(mailbox) = self.remove(Who::Delegate(key)) {
+                        mailbox.displace();
+                    }
+                    Ok(())
+                }
+                None => Err(Refusal::AtCapacity),
+            },
+            Room::Full => Err(Refusal::AtCapacity),
+        }
+    }
+
+    fn enter(&mut self, who: Who, mailbox: &Arc<Mailbox>) {
+        if let Some(older) = self.all.insert(who, Arc::clone(mailbox)) {
+            older.notice(Notice::Replaced);
+        }
+    }
+
+    fn remove(&mut self, who: Who) -> Option<Arc<Mailbox>> {
+        let removed = self.all.remove(&who);
+        if let Who::Delegate(key) = who {
+            self.subjects.remove(&key);
+        }
+        // A table that once held a crowd need not keep its size for a few.
+        if self.all.capacity() > 1024 && self.all.len() < self.all.capacity() / 8 {
+            self.all.shrink_to_fit();
+        }
+        removed
+    }
+}
+
+impl Subjects {
+    fn count(&self, subject: &PublicKey) -> u32 {
+        self.delegates
+            .get(subject)
+            .map_or(0, |delegates| u32::try_from(delegates.len()).unwrap_or(u32::MAX))
+    }
+
+    fn add(&mut self, key: PublicKey, subject: PublicKey) {
+        let count = self.count(&subject);
+        self.counts.remove(&(count, *subject.as_bytes()));
+        self.counts.insert((count.saturating_add(1), *subject.as_bytes()));
+        self.of.insert(key, (subject, self.next));
+        self.delegates.entry(subject).or_default().insert(self.next, key);
+        self.next += 1;
+    }
+
+    fn remove(&mut self, key: &PublicKey) -> Option<PublicKey> {
+        let (subject, since) = self.of.remove(key)?;
+        let count = self.count(&subject);
+        self.counts.remove(&(count, *subject.as_bytes()));
+        if count > 1 {
+            self.counts.insert((count - 1, *subject.as_bytes()));
+        }
+        if let Some(delegates) = self.delegates.get_mut(&subject) {
+            delegates.remove(&since);
+            if delegates.is_empty() {
+                self.delegates.remove(&subject);
+            }
+        }
+        Some(subject)
+    }
+
+    /// The delegate that is linked for longest, of the subject that has most.
+    fn oldest_of_most(&self) -> Option<PublicKey> {
+        let (_, subject) = self.counts.last()?;
+        let subject = PublicKey::parse(subject).ok()?;
+        self.delegates.get(&subject)?.values().next().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mailbox::{Dialect, Letter};
+    use super::*;
+
+    const LIMITS: Limits = Limits { linked_total: 10, ..Limits::DEFAULT };
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::parse(&[byte; 32]).unwrap()
+    }
+
+    fn node(byte: u8) -> NodeId {
+        NodeId::from_bytes([byte; 16])
+    }
+
+    fn mailbox() -> Arc<Mailbox> {
+        Mailbox::new(Dialect::Native)
+    }
+
+    #[tokio::test]
+    async fn delegates_take_what_nodes_leave_and_make_room_for_them() {
+        let (mut live, first) = (Live::default(), mailbox());
+        live.attach(node(1), &mailbox(), &LIMITS).unwrap();
+        // Of ten keys to which one node delegates, its share links.
+        let linked = (10..20).filter(|byte| {
+            let mailbox = if *byte == 10 { Arc::clone(&first) } else { mailbox() };
+            live.attach_delegate(key(*byte), key(1), &mailbox, &LIMITS).is_ok()
+        });
+        assert_eq!(linked.count(), 4);
+        for byte in 2..=6 {
+            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+        }
+        assert_eq!(live.count(), 10);
+        live.attach(node(7), &mailbox(), &LIMITS).unwrap();
+        assert!(
+            matches!(first.next().await, Letter::Displaced),
+            "the one that was linked longest makes room"
+        );
+        assert!(
+            live.detach(Who::Delegate(key(10)), &first),
+            "its link has ended, and nobody else says so"
+        );
+        for byte in 8..=10 {
+            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+        }
+        assert_eq!(
+            (live.count(), live.attach(node(11), &mailbox(), &LIMITS)),
+            (10, Err(Refusal::AtCapacity))
+        );
+        assert!(
+            live.subjects.of.is_empty()
+                && live.subjects.counts.is_empty()
+                && live.subjects.delegates.is_empty()
+        );
+    }
+
+    #[test]
+    fn a_subject_that_has_none_gets_a_place_of_one_that_has_many() {
+        let mut live = Live::default();
+        for byte in 1..=6 {
+            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+        }
+        for byte in 10..14 {
+            live.attach_delegate(key(byte), key(1), &mailbox(), &LIMITS).unwrap();
+        }
+        live.attach_delegate(key(20), key(2), &mailbox(), &LIMITS).unwrap();
+        live.attach_delegate(key(21), key(2), &mailbox(), &LIMITS).unwrap();
+        assert_eq!(
+            live.attach_delegate(key(22), key(2), &mailbox(), &LIMITS),
+            Err(Refusal::AtCapacity)
+        );
+        assert_eq!((live.subjects.count(&key(1)), live.subjects.count(&key(2))), (2, 2));
+        // Who comes back has its place, on another connection.
+        let again = mailbox();
+        live.attach_delegate(key(20), key(2), &again, &LIMITS).unwrap();
+        assert!(live.detach(Who::Delegate(key(20)), &again));
+        assert_eq!((live.count(), live.subjects.count(&key(2))), (9, 1));
+    }
+}

@@ -1,0 +1,252 @@
+//! Effects of a linked peer.
+
+use std::sync::Arc;
+
+use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::flow::native::gateway::{Confirmation, Peer};
+use handfast_core::grant::scope;
+use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
+use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::record::Standing;
+use handfast_store::{Activation, Observation};
+
+use super::Kept;
+use crate::connection::common::{failed, interrupted};
+use crate::flows::native::effects::{Answer, Loaded};
+use crate::flows::native::peer_scopes::Rights;
+use crate::hook::{Event, PeerInfo};
+use crate::pairing::RenewKind;
+
+impl Kept {
+    /// Registers the connection in the hub, then reads the node, so that every later decision is
+    /// either read or delivered.
+    pub(in crate::flows::native) async fn attach(
+        &mut self,
+        node_id: NodeId,
+        key: Option<&PublicKey>,
+    ) -> Answer {
+        let refused = self.gateway.inner.hub.attach(node_id, &self.mailbox).err();
+        self.attached = refused.is_none().then_some(Peer::Node(node_id));
+        let lookup = match self.gateway.inner.store.load(node_id).await {
+            Ok(stored) => self.with_grants(stored).await,
+            Err(error) => Err(failed(error)),
+        };
+        if let (Ok(Some(loaded)), Some(key)) = (&lookup, key) {
+            let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());
+            self.take_rights(rights);
+        }
+        // A node that would be refused anyway learns the reason, even if there is no room.
+        let would_enter = |loaded: &Loaded| {
+            matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        };
+        Answer::Attached(match (refused, lookup) {
+            (Some(refusal), Ok(Some(loaded))) if would_enter(&loaded) => Err(refusal),
+            (_, lookup) => lookup,
+        })
+    }
+
+    pub(in crate::flows::native) async fn activate(
+        &mut self,
+        grant: GrantId,
+        key: Option<&PublicKey>,
+    ) -> Answer {
+        let node_id = match self.attached {
+            Some(Peer::Node(node_id)) => Some(node_id),
+            Some(Peer::Delegate(_)) => None,
+            None => self.offered,
+        };
+        let Some(node_id) = node_id else { return Answer::Activated(Ok(Confirmation::NotThere)) };
+        let store = &self.gateway.inner.store;
+        let (before, ceiling) = match (store.grants(node_id).await, store.load(node_id).await) {
+            (Ok(before), Ok(stored)) => (before, stored.and_then(|stored| stored.ceiling)),
+            (Err(error), _) | (_, Err(error)) => return Answer::Activated(Err(failed(error))),
+        };
+        let ended = match store.activate(node_id, grant, self.now()).await {
+            Ok(Activation::Active { ended }) => ended,
+            Ok(Activation::NotThere) => return Answer::Activated(Ok(Confirmation::NotThere)),
+            Err(error) => return Answer::Activated(Err(failed(error))),
+        };
+        self.gateway.cut_blocks(&ended);
+        let Some(of) = before.into_iter().find(|of| of.id == grant) else {
+            return Answer::Activated(Ok(Confirmation::NotThere));
+        };
+        if of.state != State::Active {
+            self.gateway.event(Event::GrantActivated { node_id, grant });
+        }
+        let of = Grant { state: State::Active, ..of };
+        if self.attached.is_none() {
+            // The grant was confirmed while the node pairs again. Its other link rested on the
+            // grants that ended.
+            self.gateway.inner.hub.look_again(node_id);
+            return Answer::Activated(Ok(Confirmation::Active(of.expires)));
+        }
+        let own = key.map(|key| self.rights_of(key, std::slice::from_ref(&of), ceiling.as_deref()));
+        let own_ends = own.as_ref().map_or(of.expires, |own| own.expires);
+        // From now on the permissions are those of this grant, unless they come from a chain, which
+        // ends by itself.
+        let chain_ends = self
+            .rights
+            .as_ref()
+            .filter(|rights| !rights.held.is_empty())
+            .and_then(|rights| rights.expires);
+        if let (None, Some(own)) = (chain_ends, own) {
+            self.take_rights(own);
+        }
+        let expires = own_ends.into_iter().chain(chain_ends).min();
+        Answer::Activated(Ok(Confirmation::Active(expires)))
+    }
+
+    /// Verifies a chain. It also registers a delegate's connection.
+    pub(in crate::flows::native) async fn present(
+        &mut self,
+        chain: Option<&[u8]>,
+        key: Option<&PublicKey>,
+    ) -> Answer {
+        let (Some(chain), Some(key)) = (chain, key) else { return Answer::Presented(None) };
+        let Some(rights) = self.gateway.verify(chain, key) else { return Answer::Presented(None) };
+        let gateway = self.gateway.clone();
+        let hub = &gateway.inner.hub;
+        // The connection registers for revocations before it looks for one, so that none is missed.
+        hub.rest_on(&rights.held, &self.mailbox);
+        let counts = match self.attached {
+            Some(_) => gateway.ceilings_over(&rights.held).await,
+            None => gateway.lets_in(key, &rights.held).await,
+        };
+        if !matches!(counts, Ok(Some(_))) {
+            let still = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
+            hub.rest_no_more(&rights.held, still, &self.mailbox);
+        }
+        let rights = match counts {
+            Ok(Some(ceilings)) => rights.under(&ceilings),
+            Ok(None) => return Answer::Presented(None),
+            Err(error) => {
+                failed(error);
+                return Answer::StoreFailed;
+            }
+        };
+        let expires = rights.expires;
+        self.take_rights(rights);
+        if self.attached.is_none() {
+            let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
+            if hub.attach_delegate(*key, subject, &self.mailbox).is_err() {
+                self.not_its_fault();
+                return Answer::Full;
+            }
+            self.attached = Some(Peer::Delegate(*key));
+        }
+        Answer::Presented(expires)
+    }
+
+    /// Returns the permissions in force now. A presented chain counts under the ceilings over it.
+    /// If the chain no longer counts, a node falls back to its grant, and a delegate has nothing.
+    /// If the registry cannot be read, nothing is allowed.
+    pub(in crate::flows::native) async fn look_again(
+        &mut self,
+        peer: Peer,
+        key: Option<&PublicKey>,
+    ) -> Option<Answer> {
+        let key = key?;
+        let chain = match &self.rights {
+            Some(rights) if !rights.held.is_empty() => {
+                let ceilings = self.gateway.ceilings_over(&rights.held).await.map_err(failed);
+                ceilings.map(|ceilings| ceilings.map(|ceilings| rights.under(&ceilings)))
+            }
+            Some(_) | None => Ok(None),
+        };
+        let node_id = match peer {
+            Peer::Node(node_id) => node_id,
+            Peer::Delegate(_) => {
+                return Some(match chain {
+                    Ok(Some(rights)) => {
+                        let until = rights.expires;
+                        self.take_rights(rights);
+                        Answer::Bounded { until, renews: false }
+                    }
+                    Ok(None) => Answer::Ended,
+                    Err(_) => Answer::StoreFailed,
+                });
+            }
+        };
+        let own = match self.gateway.inner.store.load(node_id).await.map_err(failed) {
+            Ok(stored) => self.with_grants(stored).await.ok().flatten(),
+            Err(_) => None,
+        };
+        let own = own.map(|loaded| self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref()));
+        let own = own.unwrap_or_else(|| Rights::none(key));
+        let renews = own.renews;
+        let (until, rights) = match chain {
+            Ok(Some(rights)) => (own.expires.into_iter().chain(rights.expires).min(), rights),
+            Ok(None) | Err(_) => (own.expires, own),
+        };
+        self.take_rights(rights);
+        Some(Answer::Bounded { until, renews })
+    }
+
+    fn rights_of(&self, key: &PublicKey, grants: &[Grant], ceiling: Option<&Ceiling>) -> Rights {
+        Rights::of_node(
+            key,
+            grants,
+            ceiling,
+            self.gateway.inner.limits.renew_after_expiry,
+            self.now(),
+        )
+    }
+
+    /// Replaces the permissions. Subscriptions that the new ones do not cover end, and the peer is
+    /// told.
+    fn take_rights(&mut self, rights: Rights) {
+        let hub = &self.gateway.inner.hub;
+        let (kept, ended) =
+            self.subscriptions.drain(..).partition(|pattern| rights.allow_subscription(pattern));
+        self.subscriptions = kept;
+        let ended: Vec<Arc<str>> = ended;
+        ended.iter().for_each(|pattern| hub.unsubscribe(pattern, &self.mailbox));
+        self.ended.extend(ended);
+        if let Some(before) = self.rights.replace(Box::new(rights)) {
+            let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
+            hub.rest_no_more(&before.held, held, &self.mailbox);
+        }
+    }
+
+    pub(in crate::flows::native) fn subscribe(&mut self, pattern: Arc<str>) {
+        if !self.subscriptions.contains(&pattern) {
+            self.gateway.inner.hub.subscribe(&pattern, &self.mailbox);
+            self.subscriptions.push(pattern);
+        }
+    }
+
+    /// Passes a frame to the application. A slow application delays only the frames of this
+    /// connection, neither a decision nor the shutdown.
+    pub(in crate::flows::native) async fn app(
+        &self,
+        key: Option<&PublicKey>,
+        action: scope::Action,
+        address: &str,
+        bytes: &[u8],
+    ) {
+        let (Some(peer), Some(key)) = (self.attached, key) else { return };
+        let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
+        let info = PeerInfo { peer, key: *key, subject, address: self.address };
+        let inner = &self.gateway.inner;
+        tokio::select! {
+            () = inner.application.app(&info, action, address, bytes) => {}
+            () = interrupted(&self.mailbox, inner) => {}
+        }
+    }
+
+    pub(in crate::flows::native) async fn renew(&self, what: RenewKind) -> Answer {
+        let Some(peer) = self.attached else { return Answer::Renewed(None) };
+        let in_force = self.in_force();
+        let expires = self.rights.as_ref().and_then(|rights| rights.expires);
+        let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
+        Answer::Renewed(self.gateway.renew(peer, what, in_force, expires, held).await)
+    }
+
+    pub(in crate::flows::native) fn observe(&self, observation: Observation) {
+        // The registry has no entry of a delegate to store it with.
+        if let Some(Peer::Node(node_id)) = self.attached {
+            self.gateway.inner.readings.tell(node_id, observation, self.gateway.inner.clock.now());
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Effects of a node that pairs.
+
+use handfast_core::id::NodeId;
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::record::Standing;
+use handfast_core::wire::native::pair::Method;
+use handfast_store::Over;
+
+use super::Kept;
+use crate::connection::common::{failed, shut_down};
+use crate::flows::native::effects::Answer;
+use crate::hook::Event;
+use crate::pairing::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
+use crate::setup::OwnedSetup;
+
+impl Kept {
+    pub(in crate::flows::native) async fn ask(&mut self, request: Box<OwnedRequest>) -> Answer {
+        let prepared = self.gateway.prepare(&request).await;
+        if !matches!(prepared, OwnedPrepared::Refused(_)) {
+            self.request = Some(request);
+        }
+        Answer::Prepared(prepared)
+    }
+
+    pub(in crate::flows::native) async fn reserve(&mut self, code: Option<CodeId>) -> Answer {
+        self.reserved_at = self.now();
+        match self.gateway.inner.store.reserve(code, self.source(), self.reserved_at).await {
+            Ok(reserved) => {
+                if let (Some(code), Err(NoGuess::Expired)) = (code, reserved) {
+                    self.gateway.note_over(Over::Code(code)).await;
+                }
+                if reserved == Err(NoGuess::Locked) {
+                    self.gateway.event(Event::CodeLocked);
+                }
+                Answer::Reserved(reserved)
+            }
+            // A guess that is not counted is not compared, and the code is not to blame.
+            Err(error) => {
+                failed(error);
+                Answer::StoreFailed
+            }
+        }
+    }
+
+    /// Emits the event of a wrong guess, and that of the code or window that it locked.
+    pub(in crate::flows::native) async fn wrong(&self, left: u8) {
+        let pin =
+            self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
+        let address = self.address;
+        self.gateway.event(Event::CodeWrong { pin, left, address });
+        if left == 0 {
+            let store = &self.gateway.inner.store;
+            let guessers =
+                if pin { store.guessers().await.unwrap_or_default() } else { Vec::new() };
+            let too_often = guessers
+                .iter()
+                .any(|guesser| guesser.source == self.source() && guesser.is_locked());
+            self.gateway.event(match store.window().await {
+                Ok(window) if pin && window.is_locked() => Event::WindowLocked,
+                Ok(_) if too_often => Event::PinsLockedFor { address },
+                Ok(_) | Err(_) => Event::CodeLocked,
+            });
+        }
+    }
+
+    pub(in crate::flows::native) async fn spend(&self, code: CodeId) -> Answer {
+        Answer::Spent(
+            self.gateway
+                .inner
+                .store
+                .spend(code, self.source(), self.reserved_at, self.now())
+                .await
+                .map_err(failed),
+        )
+    }
+
+    /// Decides about the request, or has it decided. A handler may take long, and must not hold up
+    /// the shutdown.
+    pub(in crate::flows::native) async fn settle(&mut self, code: Option<CodeId>) -> Answer {
+        let Some(request) = self.request.take() else {
+            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        };
+        let gateway = self.gateway.clone();
+        let mut verdict = tokio::select! {
+            verdict = gateway.settle(&request, code) => verdict,
+            () = shut_down(&gateway.inner) => return Answer::Unable,
+        };
+        if let OwnedVerdict::Waits { node_id, .. } = verdict
+            && self.waits_from_now(node_id)
+        {
+            // The decision may have come before the mailbox was registered for it.
+            verdict = match gateway.inner.store.load(node_id).await {
+                Ok(Some(stored)) if matches!(stored.record.standing, Standing::Pending { .. }) => {
+                    verdict
+                }
+                Ok(_) => gateway.settle(&request, code).await,
+                Err(error) => {
+                    failed(error);
+                    OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
+                }
+            };
+        }
+        match &verdict {
+            OwnedVerdict::Waits { node_id, .. } => {
+                self.waits_from_now(*node_id);
+                self.request = Some(request);
+            }
+            OwnedVerdict::Offered(offer) => self.offered = Some(offer.node_id),
+            OwnedVerdict::Refused(_) => {}
+        }
+        Answer::Settled(verdict)
+    }
+
+    /// Pairs the node that proved this setup code.
+    pub(in crate::flows::native) async fn settle_setup(&mut self, code: OwnedSetup) -> Answer {
+        let Some(request) = self.request.take() else {
+            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        };
+        let verdict = self.gateway.settle_setup(&request, code).await;
+        if let OwnedVerdict::Offered(offer) = &verdict {
+            self.offered = Some(offer.node_id);
+        }
+        Answer::Settled(verdict)
+    }
+
+    /// Registers for the decision; returns `false` if the connection is registered already.
+    fn waits_from_now(&mut self, node_id: NodeId) -> bool {
+        if self.waiting == Some(node_id) {
+            return false;
+        }
+        let hub = &self.gateway.inner.hub;
+        if let Some(before) = self.waiting.replace(node_id) {
+            hub.wait_no_more(before, &self.mailbox);
+        }
+        hub.wait(node_id, &self.mailbox);
+        true
+    }
+}

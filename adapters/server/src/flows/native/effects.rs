@@ -1,0 +1,164 @@
+//! Core's effects in owned form, so that they outlive an await, and the answers to them.
+
+use handfast_core::budget::NoPlace;
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Peer, Proof};
+use handfast_core::grant::scope;
+use handfast_core::id::NodeId;
+use handfast_core::registry::ceiling::Ceiling;
+use handfast_core::registry::codes::{CodeId, NoGuess};
+use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::record::Record;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::native::link::Renew;
+use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::Asked};
+use handfast_store::Observation;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::reassembly::Parts;
+use crate::connection::common::observation;
+use crate::gateway::Inner;
+use crate::pairing::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
+use crate::setup::OwnedSetup;
+
+/// An effect in owned form.
+pub(super) enum Action {
+    Send(Vec<u8>),
+    Close(Close),
+    /// The peer has sent a close frame: send the reply.
+    FinishClose,
+    /// The peer has broken the protocol: close with this code.
+    Break(Close),
+    Refund,
+    Find(PublicKey),
+    Enter(PublicKey, [u8; 32]),
+    Attach(NodeId),
+    Detach,
+    Ask(Box<OwnedRequest>),
+    Reserve(Option<CodeId>),
+    /// The guess that was reserved last was wrong; this many are left.
+    Wrong(u8),
+    Spend(CodeId),
+    Settle(Option<CodeId>),
+    SettleSetup(Box<OwnedSetup>),
+    Activate(GrantId),
+    Observe(Observation),
+    /// Verify a chain; `None` if the parts made up no complete chain.
+    Present(Option<Vec<u8>>),
+    /// The authority of the peer's link may have changed.
+    LookAgain(Peer),
+    App(scope::Action, String, Vec<u8>),
+    Subscribe(Arc<str>),
+    Renew(RenewKind),
+}
+
+/// A node and its grants from the store.
+pub(super) struct Loaded {
+    pub(super) record: Record,
+    pub(super) grants: Vec<Grant>,
+    pub(super) ceiling: Option<Box<Ceiling>>,
+}
+
+/// A node, `None` if the registry does not know it, or the refusal if it could not be read.
+pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
+
+pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
+    match lookup {
+        Ok(loaded) => {
+            let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else {
+                return Ok(None);
+            };
+            Ok(Some(Known { record, grants, ceiling: ceiling.as_deref() }))
+        }
+        Err(refusal) => Err(*refusal),
+    }
+}
+
+/// An answer to an action, which becomes the next input.
+pub(super) enum Answer {
+    Found(Lookup),
+    Entered(Result<(), NoPlace>),
+    Attached(Lookup),
+    Prepared(OwnedPrepared),
+    Reserved(Result<u8, NoGuess>),
+    Spent(Result<bool, Refusal>),
+    Settled(OwnedVerdict),
+    Activated(Result<Confirmation, Refusal>),
+    Presented(Option<UnixTime>),
+    Renewed(Option<OwnedOffer>),
+    /// The permissions in force for the peer were looked up again.
+    Bounded {
+        until: Option<UnixTime>,
+        renews: bool,
+    },
+    /// The authority of the link is gone.
+    Ended,
+    /// The gateway has no room for the link.
+    Full,
+    /// The outcome cannot be known now, and the machine has no input for that: the connection ends,
+    /// and the peer tries again.
+    Unable,
+    /// The store failed.
+    StoreFailed,
+}
+
+/// Turns a borrowed effect into an owned action before the first await. Returns `None` if nothing
+/// remains to be done.
+pub(super) fn own(
+    effect: Effect<'_>,
+    inner: &Inner,
+    address: IpAddr,
+    parts: &mut Parts,
+) -> Option<Action> {
+    Some(match effect {
+        Effect::Send(frame) => Action::Send(frame.to_vec()),
+        Effect::Close(close) => Action::Close(close),
+        Effect::Refund => Action::Refund,
+        Effect::Find(key) => Action::Find(key),
+        Effect::Enter(key, ephemeral) => Action::Enter(key, ephemeral),
+        Effect::Attach(node_id) => Action::Attach(node_id),
+        Effect::Detach => Action::Detach,
+        Effect::Ask(key, asked) => Action::Ask(Box::new(request(key, &asked, address))),
+        Effect::Reserve(code) => Action::Reserve(code),
+        Effect::Spend(code) => Action::Spend(code),
+        Effect::Settle(Proof::Nothing) => Action::Settle(None),
+        Effect::Settle(Proof::Code(code, _)) => Action::Settle(Some(code)),
+        Effect::Settle(Proof::Setup(verified)) => {
+            Action::SettleSetup(Box::new(verified.claims().into()))
+        }
+        Effect::Activate(grant) => Action::Activate(grant),
+        Effect::Observe(heartbeat) => Action::Observe(observation(heartbeat, inner)),
+        Effect::Part(part) => match parts.take(&part) {
+            Ok(()) => return None,
+            Err(_) => Action::Break(Close::PROTOCOL_VIOLATION),
+        },
+        Effect::Present(chain) => {
+            Action::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
+        }
+        Effect::App(app) => {
+            Action::App(app.action, app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())
+        }
+        Effect::Subscribe(pattern) => Action::Subscribe(pattern.as_str().into()),
+        Effect::Renew(Renew::Token) => Action::Renew(RenewKind::Token),
+        Effect::Renew(Renew::Chain) => Action::Renew(RenewKind::Chain),
+        // Core never emits this effect; nothing issues certificates over this wire yet.
+        Effect::Renew(Renew::Certificate { .. }) => Action::Break(Close::INTERNAL),
+    })
+}
+
+fn request(key: PublicKey, asked: &Asked<'_>, address: IpAddr) -> OwnedRequest {
+    let request = asked.request();
+    OwnedRequest {
+        key,
+        signing: *asked.key(),
+        name: request.name.into(),
+        room: request.room.into(),
+        profile: request.profile.profile().as_str().to_owned(),
+        method: request.method,
+        csr: request.csr.map(|csr| csr.as_bytes().to_vec()),
+        address,
+        number: crate::entropy::number(),
+    }
+}

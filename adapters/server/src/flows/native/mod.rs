@@ -1,0 +1,71 @@
+//! The native wire over WebSockets, TCP and serial lines.
+//!
+//! | file | does |
+//! |---|---|
+//! | `session` | drives one connection of core's machine over one carrier |
+//! | `action` | core's effects and their answers in owned form |
+//! | `budgets` | bounds on what strangers cost, and the order in which they are served |
+//! | `kept` | the gateway's state of a connection, and effects that need no carrier |
+//! | `rights` | permissions of a peer: by its grant, or by a chain that it presents |
+//! | `parts` | reassembly of chains that arrive in parts |
+//! | `carrier`, `stream` | frames over WebSockets and over byte streams |
+//! | `tcp`, `serial` | sources of byte streams |
+
+pub(crate) mod budgets;
+mod context;
+mod effects;
+pub(crate) mod peer_scopes;
+mod reassembly;
+pub(crate) mod session;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use axum::body::Bytes;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::scope::{Action, Address};
+use handfast_core::wire::native::Payload;
+
+use crate::connection::hub::Delivery;
+use crate::gateway::Gateway;
+
+pub use crate::listen::serial::serve_serial;
+pub use crate::listen::tcp::serve_tcp;
+
+/// WebSocket subprotocol of the native wire.
+pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
+
+impl Gateway {
+    /// Queues a message for a peer that is linked over the native wire, whatever its scopes.
+    /// Returns `false` if it is not linked or has 64 KiB waiting already. A muted peer receives
+    /// nothing.
+    #[must_use]
+    pub fn send_app(
+        &self,
+        peer: Peer,
+        action: Action,
+        address: &Address<'_>,
+        bytes: &Payload<'_>,
+    ) -> bool {
+        self.inner.hub.deliver(peer, delivery(action, address, bytes, false))
+    }
+
+    /// Queues a message for every peer of the native wire that subscribed to the address and may
+    /// read it, and returns their number. A peer with 64 KiB waiting already is left out.
+    pub fn publish(&self, address: &Address<'_>, bytes: &Payload<'_>) -> usize {
+        self.inner.hub.publish(address, &delivery(Action::Read, address, bytes, true))
+    }
+}
+
+fn delivery(
+    action: Action,
+    address: &Address<'_>,
+    bytes: &Payload<'_>,
+    published: bool,
+) -> Delivery {
+    Delivery {
+        action,
+        address: address.as_str().into(),
+        bytes: Bytes::copy_from_slice(bytes.as_bytes()),
+        published,
+    }
+}

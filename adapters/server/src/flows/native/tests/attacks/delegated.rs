@@ -1,0 +1,667 @@
+//! A session that was delegated a little of the operator's API tries to mint more than it has,
+//! longer than it lives, or what outlives it; over real sockets.
+
+use std::sync::atomic::Ordering;
+
+use handfast_core::crypto::cpace;
+use handfast_core::grant::session::{SessionHash, Token};
+use handfast_core::grant::token;
+use handfast_core::registry::sessions::{Maker, Session, SessionId};
+use handfast_core::wire::native::pair::Selector;
+use handfast_store::{Sessions, Store};
+use serde_json::{Value, json};
+
+use super::codes::{Said, guesses, hears, takes_the_grant};
+use super::failing::Failing;
+use super::*;
+use crate::flows::setup_code::tests::{HERE, Heard, World, hear, settings};
+use crate::gateway::OperatorError;
+use crate::http::session_api::tests::{Answer, Saying, ask, by};
+use crate::setup::SetupSettings;
+
+/// What sessions of each profile may do.
+fn profiles() -> SetupSettings {
+    let lights = "admin:/gateway/pairing/**\nadmin:/gateway/devices/**\nadmin:/gateway/sessions/**\nadmin:/gateway/setup\n\
+                  admin:/gateway/inbound/**\nadmin:/gateway/events\nread:/lights/**\nwrite:/lights/**\n";
+    let profile = |name: &str, text| (name.to_owned(), scopes(text));
+    SetupSettings {
+        profiles: vec![
+            profile("codes", "admin:/gateway/pairing/codes\n"),
+            profile("lights", lights),
+            profile("lamp", "read:/lights/lamp\n"),
+            profile("everything", "read:/**\nwrite:/**\nadmin:/**\n"),
+            profile("approver", "admin:/gateway/devices/**\n"),
+            profile("setup", "admin:/gateway/setup\nadmin:/**\n"),
+            profile("gateway", "admin:/gateway/**\n"),
+        ],
+        approvers: vec!["approver".to_owned()],
+        ..settings()
+    }
+}
+
+async fn world() -> World {
+    World::over(Failing::default(), profiles()).await
+}
+
+async fn post(world: &World, path: &str, token: &str, body: Value) -> Answer {
+    ask(world, HERE, "POST", path, Saying { body: &body.to_string(), ..by(token) }).await
+}
+
+async fn get(world: &World, path: &str, token: &str) -> Answer {
+    ask(world, HERE, "GET", path, by(token)).await
+}
+
+/// Refused as wider, and the message names this.
+fn is_wider(answer: &Answer, named: &str) {
+    assert_eq!(answer.code(), (403, "wider_than_yours".to_owned()), "{}", answer.body);
+    let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(named), "{message}");
+}
+
+/// A session of a profile that ends in so many seconds.
+async fn ending_in(world: &World, profile: &str, seconds: u64) -> (SessionId, String) {
+    let token = loop {
+        if let Some(token) = token::issue(&entropy::draw()) {
+            break token;
+        }
+    };
+    let id = SessionId::new(&entropy::draw());
+    let session = Session {
+        id,
+        hash: SessionHash::of(&token),
+        profile: Name::from(Label::parse(profile).unwrap()),
+        device_label: None,
+        issued_at: unix(),
+        expires_at: in_seconds(seconds),
+        revoked_at: None,
+        over: false,
+        maker: Maker::Operator,
+        prolonged: None,
+    };
+    world.gateway.inner.store.insert_session(session).await.unwrap();
+    (id, token.expose().to_owned())
+}
+
+/// Pairs a node by a code over the WebSocket: its keys, or what the gateway said.
+async fn pairs(world: &World, minted: &Value) -> Result<OwnKeys, Said> {
+    let text = minted["code"].as_str().unwrap();
+    let (selector, secret) = text.split_once('-').unwrap();
+    let own = keys();
+    let mut client =
+        Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
+    client
+        .ask_by(&own, "lamp", Method::Code { selector: Selector::parse(selector).unwrap() })
+        .await;
+    guesses(&mut client, &own, &world.gateway, secret, cpace::Method::Code).await.unwrap()?;
+    takes_the_grant(&mut client).await;
+    Ok(own)
+}
+
+async fn links(world: &World, own: &OwnKeys) -> Result<Client, u16> {
+    let wire = Wire::websocket(world.address).await;
+    let mut client = Client::link(wire, own, world.gateway.keys().channel.public()).await?;
+    client.heartbeat().await;
+    Ok(client)
+}
+
+async fn node_of(world: &World, own: &OwnKeys) -> NodeId {
+    world.gateway.inner.store.by_key(own.channel.public()).await.unwrap().unwrap().record.node_id
+}
+
+/// Its link ends, and it gets none any more.
+async fn is_out(world: &World, own: &OwnKeys, mut client: Client) {
+    let ended = async {
+        while client.hear(|_| ()).await.is_ok() {
+            client.heartbeat().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("its link ends at once");
+    is_not_let_in(world, own).await;
+}
+
+async fn is_not_let_in(world: &World, own: &OwnKeys) {
+    let wire = Wire::websocket(world.address).await;
+    let open = handfast_core::wire::native::open::Open::new(Intent::Link);
+    let mut wire = wire;
+    wire.send(open.as_bytes()).await;
+    let mut room = [0; handfast_core::limits::MESSAGE_BYTES];
+    let key = world.gateway.keys().channel.public();
+    let started = handfast_core::crypto::noise::ik::Initiator::start(
+        open.prologue(),
+        &own.channel,
+        key,
+        &entropy::draw(),
+        &[],
+        &mut room,
+    );
+    let (initiator, first) = started.unwrap();
+    wire.send(first).await;
+    if let Ok(mut second) = wire.recv().await
+        && let Ok((_, admission)) = initiator.read_second(&own.channel, &mut second)
+    {
+        assert_ne!(Admission::parse(admission), Ok(Admission::Welcome), "it is let in");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_longer_than_itself() {
+    let world = world().await;
+    let token = world.session_as("codes").await;
+    let ten_years = 10 * 365 * 86_400;
+    let all = json!({"permissions": {"admin": ["/**"]}, "uses": 255, "expires": ten_years, "grant_expires": ten_years});
+    is_wider(&post(&world, "/api/v1/pairing/codes", &token, all).await, "admin:/**");
+    // What is left out is what everybody gets, and that is more than it has, too.
+    is_wider(&post(&world, "/api/v1/pairing/codes", &token, json!({})).await, "read:/**");
+    let hidden =
+        json!({"permissions": {"admin": ["/gateway/pairing/codes", "/gateway/pairing/*"]}});
+    is_wider(
+        &post(&world, "/api/v1/pairing/codes", &token, hidden).await,
+        "admin:/gateway/pairing/*",
+    );
+
+    let lights = world.session_as("lights").await;
+    let own = json!({"read": ["/lights/**"]});
+    for (body, named) in [
+        (json!({"permissions": own, "expires": ten_years}), "longer"),
+        (json!({"permissions": own, "grant_expires": 2 * 86_400}), "longer"),
+        (
+            json!({"permissions": {"read": ["/lights/**"], "write": ["/lights/**", "/doors/**"]}}),
+            "write:/doors/**",
+        ),
+    ] {
+        is_wider(&post(&world, "/api/v1/pairing/codes", &lights, body).await, named);
+    }
+    let too_many =
+        post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own, "uses": 256}))
+            .await;
+    assert_eq!(too_many.code(), (400, "usage".to_owned()));
+    assert!(too_many.body.contains("255 nodes at most"), "{}", too_many.body);
+    assert_eq!(
+        get(&world, "/api/v1/pairing/codes", &lights).await.json()["codes"],
+        json!([]),
+        "nothing was minted"
+    );
+    assert_eq!(
+        post(&world, "/api/v1/pairing/codes", &lights, json!({"permissions": own})).await.status,
+        200
+    );
+}
+
+#[tokio::test]
+async fn whoever_mints_has_upper_bounds() {
+    let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
+    let minted = |new: crate::pairing::NewCode| {
+        let gateway = gateway.clone();
+        async move { gateway.mint_code(new).await.map(drop).map_err(|error| error.to_string()) }
+    };
+    let (day, new) = (Duration::from_secs(86_400), crate::pairing::NewCode::default);
+    for (wanted, named) in [
+        (
+            crate::pairing::NewCode { expires: Some(day + Duration::from_secs(1)), ..new() },
+            "24 hours",
+        ),
+        (crate::pairing::NewCode { uses: 256, ..new() }, "255 nodes"),
+        (crate::pairing::NewCode { grant_for: Some(401 * day), ..new() }, "400 days"),
+    ] {
+        let problem = minted(wanted).await.unwrap_err();
+        assert!(problem.contains(named), "{problem}");
+    }
+    let most = crate::pairing::NewCode {
+        expires: Some(day),
+        uses: 255,
+        grant_for: Some(400 * day),
+        ..new()
+    };
+    assert_eq!(minted(most).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
+    let store = Failing::default();
+    let world = World::over(store.clone(), profiles()).await;
+    let token = world.session_as("lights").await;
+    let body = json!({"permissions": {"read": ["/lights/**"]}, "uses": 2});
+    let minted = post(&world, "/api/v1/pairing/codes", &token, body.clone()).await.json();
+    let unspent = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
+    let listed = get(&world, "/api/v1/pairing/codes", &token).await.json();
+    let id = world.id_of(&token).await;
+    let hex = crate::pairing::hex(id.as_bytes());
+    assert_eq!(listed["codes"][0]["made_by"], format!("session {hex}"));
+    let own = pairs(&world, &minted).await.unwrap();
+    let node_id = node_of(&world, &own).await;
+    let grant = store.grants(node_id).await.unwrap().remove(0);
+    let ends =
+        world.gateway.session_of(&Token::parse(&token).unwrap()).await.unwrap().unwrap().expires_at;
+    assert!(grant.expires.unwrap() <= ends && grant.maker == Maker::Session(id), "{grant:?}");
+    let link = links(&world, &own).await.unwrap();
+
+    assert!(world.gateway.revoke_companion(id).await.unwrap());
+    is_out(&world, &own, link).await;
+    for code in [&minted, &unspent] {
+        assert!(pairs(&world, code).await.is_err(), "it lets nobody in");
+    }
+    let world = World::over(store, profiles()).await;
+    is_not_let_in(&world, &own).await;
+    for code in [&minted, &unspent] {
+        assert!(pairs(&world, code).await.is_err(), "nor after a restart");
+    }
+}
+
+#[tokio::test]
+async fn what_a_session_made_and_what_that_made_is_out_with_it_at_once_although_that_cannot_be_stored()
+ {
+    let store = Failing::in_calls(&["end_session", "probe"]);
+    let world = World::over(store.clone(), profiles()).await;
+    let first = world.session_as("lights").await;
+    let mut makers = vec![first.clone()];
+    for _ in 0..2 {
+        let made =
+            post(&world, "/api/v1/setup", makers.last().unwrap(), json!({"profile": "lights"}))
+                .await
+                .json();
+        makers.push(world.shows(made["bootstrap_token"].as_str().unwrap()).await.unwrap());
+    }
+    let (second, third) = (makers[1].clone(), makers[2].clone());
+    let body = json!({"permissions": {"read": ["/lights/**"]}});
+    let minted = post(&world, "/api/v1/pairing/codes", &third, body.clone()).await.json();
+    let unspent = post(&world, "/api/v1/pairing/codes", &second, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    let link = links(&world, &own).await.unwrap();
+    let sockets = [world.links(&second).await, world.links(&third).await];
+
+    store.left.store(1, Ordering::SeqCst);
+    let id = world.id_of(&first).await;
+    for _ in 0..2 {
+        let revoked = world.gateway.revoke_companion(id).await;
+        assert!(matches!(revoked, Err(OperatorError::CutNotStored { .. })), "{revoked:?}");
+    }
+    is_out(&world, &own, link).await;
+    for mut socket in sockets {
+        while !matches!(hear(&mut socket).await, Heard::Close(..)) {}
+    }
+    for token in &makers {
+        assert_eq!(get(&world, "/api/v1/session", token).await.status, 401);
+    }
+    assert!(pairs(&world, &unspent).await.is_err(), "it lets nobody in");
+    assert!(store.session(id).await.unwrap().unwrap().revoked_at.is_none(), "it is not stored yet");
+
+    store.left.store(-1, Ordering::SeqCst);
+    assert!(world.gateway.store_the_rest(Duration::from_secs(10)).await.is_empty());
+    let world = World::over(store, profiles()).await;
+    is_not_let_in(&world, &own).await;
+    for token in &makers {
+        assert_eq!(get(&world, "/api/v1/session", token).await.status, 401, "nor after a restart");
+    }
+}
+
+#[tokio::test]
+async fn a_grant_ends_at_a_start_whose_configuration_gives_its_maker_less() {
+    let store = Failing::default();
+    let world = World::over(store.clone(), profiles()).await;
+    let token = world.session_as("lights").await;
+    let body = json!({"permissions": {"read": ["/lights/**"]}});
+    let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    drop(links(&world, &own).await.unwrap());
+    let mut narrower = profiles();
+    narrower.profiles[1].1 = scopes("read:/lights/hall\n");
+    let world = World::over(store, narrower).await;
+    is_not_let_in(&world, &own).await;
+}
+
+#[tokio::test]
+async fn what_a_session_minted_ends_when_its_time_is_over() {
+    let key = handfast_core::secret::Secret::new([7; 32]);
+    let limits = handfast_core::limits::Limits {
+        ping_every: handfast_core::time::Span::from_millis(500),
+        ..Default::default()
+    };
+    let builder =
+        Gateway::builder(Failing::default()).store_key(key).setup(profiles()).limits(limits);
+    let world = World::of(builder).await;
+    let (_, token) = ending_in(&world, "lights", 3).await;
+    let body = json!({"permissions": {"read": ["/lights/**"]}, "expires": 2});
+    let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    let node_id = node_of(&world, &own).await;
+    let link = links(&world, &own).await.unwrap();
+    let grant = world.gateway.inner.store.grants(node_id).await.unwrap().remove(0);
+    assert!(grant.expires.unwrap() <= in_seconds(3), "{grant:?}");
+    is_out(&world, &own, link).await;
+}
+
+#[tokio::test]
+async fn an_approval_gives_no_more_than_whoever_approves_has_and_ends_with_it() {
+    let world = world().await;
+    let token = world.session_as("lights").await;
+    let own = keys();
+    let asked = world.gateway.settle(&asks(&own, "lamp", Method::Approval), None).await;
+    assert!(matches!(asked, OwnedVerdict::Waits { .. }), "{asked:?}");
+    let node_id = node_of(&world, &own).await;
+    let path = format!("/api/v1/devices/{node_id}/pair");
+    is_wider(&post(&world, &path, &token, json!({})).await, "read:/**");
+    is_wider(
+        &post(&world, &path, &token, json!({"permissions": {"admin": ["/lights/**"]}})).await,
+        "admin:/lights/**",
+    );
+    let own_lights = json!({"read": ["/lights/**"]});
+    is_wider(
+        &post(&world, &path, &token, json!({"permissions": own_lights, "expires": 30 * 86_400}))
+            .await,
+        "longer",
+    );
+    let approved = post(&world, &path, &token, json!({"permissions": own_lights})).await.json();
+    let id = world.id_of(&token).await;
+    let ends = world.gateway.inner.store.session(id).await.unwrap().unwrap().expires_at;
+    assert!(approved["offered"]["expires_at"].as_u64().unwrap() <= ends.as_secs(), "{approved}");
+    let link = links(&world, &own).await.unwrap();
+    // Nor by a new grant in place of it.
+    is_wider(
+        &post(&world, &path, &token, json!({"reissue": true, "permissions": {"write": ["/**"]}}))
+            .await,
+        "write:/**",
+    );
+    world.gateway.revoke_companion(id).await.unwrap();
+    is_out(&world, &own, link).await;
+}
+
+#[tokio::test]
+async fn what_an_operator_approved_survives_the_sessions_that_look_after_it() {
+    let world = world().await;
+    let token = world.session_as("lights").await;
+    let own = keys();
+    world.gateway.settle(&asks(&own, "lamp", Method::Approval), None).await;
+    let node_id = node_of(&world, &own).await;
+    let terms = pairing::Terms {
+        permissions: Some(scopes("read:/lights/**\n")),
+        ..pairing::Terms::default()
+    };
+    let purpose = handfast_core::flow::registration::operator::Purpose::Approve;
+    world.gateway.pair_on(node_id, purpose, terms).await.unwrap();
+    world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
+    let _link = links(&world, &own).await.unwrap();
+    until(|| world.gateway.inner.hub.is_live(node_id)).await;
+}
+
+#[tokio::test]
+async fn a_grant_that_a_session_made_is_renewed_no_longer_than_to_its_end() {
+    let world = world().await;
+    let (id, token) = ending_in(&world, "lights", 100).await;
+    let body = json!({"permissions": {"read": ["/lights/**"]}, "grant_expires": 60});
+    let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
+    let own = pairs(&world, &minted).await.unwrap();
+    let node_id = node_of(&world, &own).await;
+    let renew = || {
+        let gateway = world.gateway.clone();
+        async move {
+            let peer = handfast_core::flow::native::gateway::Peer::Node(node_id);
+            gateway.renew(peer, crate::pairing::RenewKind::Chain, None, None, &[]).await
+        }
+    };
+    // The node's time is over by its session, not by the sixty seconds that it would get anew.
+    for _ in 0..3 {
+        renew().await;
+    }
+    let grants = world.gateway.inner.store.grants(node_id).await.unwrap();
+    assert!(grants.iter().all(
+        |grant| grant.maker == Maker::Session(id) && grant.expires.unwrap() <= in_seconds(100)
+    ));
+    world.gateway.revoke_companion(id).await.unwrap();
+    assert!(renew().await.is_none(), "what has ended is not renewed");
+}
+
+#[tokio::test]
+async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end() {
+    let world = world().await;
+    let (_, token) = ending_in(&world, "lights", 7200).await;
+    let (wide, _) = ending_in(&world, "everything", 60).await;
+    let (lamp, lamps) = ending_in(&world, "lamp", 60).await;
+    let path =
+        |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::pairing::hex(id.as_bytes()));
+    is_wider(&post(&world, &path(wide), &token, json!({})).await, "read:/**");
+    let longer = post(&world, &path(lamp), &token, json!({})).await.json();
+    assert!(longer["expires_at"].as_u64().unwrap() <= in_seconds(7200).as_secs(), "{longer}");
+    // What was added ends with whoever added it; what it had of its own does not.
+    world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
+    let left = get(&world, "/api/v1/session", &lamps).await.json();
+    assert!(left["expires_at"].as_u64().unwrap() <= in_seconds(60).as_secs(), "{left}");
+}
+
+#[tokio::test]
+async fn a_session_makes_no_setup_code_of_a_wider_profile_and_what_its_codes_open_ends_with_it() {
+    let world = world().await;
+    let token = world.session_as("lights").await;
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "everything"})).await,
+        "read:/**",
+    );
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "gateway", "bound": true})).await,
+        "admin:/gateway/**",
+    );
+    is_wider(
+        &post(&world, "/api/v1/setup", &token, json!({"profile": "approver"})).await,
+        "may_approve",
+    );
+    // A pattern for everything is not what is the gateway's own.
+    let tricky = world.session_as("setup").await;
+    is_wider(
+        &post(&world, "/api/v1/setup", &tricky, json!({"profile": "gateway"})).await,
+        "admin:/gateway/**",
+    );
+    assert_eq!(
+        post(&world, "/api/v1/setup/rotate", &token, json!({"at_once": true})).await.status,
+        403
+    );
+
+    let code = |answer: Answer| answer.json()["bootstrap_token"].as_str().unwrap().to_owned();
+    let opened = world
+        .shows(&code(post(&world, "/api/v1/setup", &token, json!({"profile": "lamp"})).await))
+        .await
+        .unwrap();
+    let unspent = code(post(&world, "/api/v1/setup", &token, json!({"profile": "lamp"})).await);
+    let (maker, made) = (world.id_of(&token).await, world.id_of(&opened).await);
+    let [maker_ends, made_ends] = [maker, made].map(|id| world.gateway.inner.store.session(id));
+    let (maker_ends, made_session) =
+        (maker_ends.await.unwrap().unwrap().expires_at, made_ends.await.unwrap().unwrap());
+    assert!(made_session.expires_at <= maker_ends && made_session.maker == Maker::Session(maker));
+    assert_eq!(get(&world, "/api/v1/session", &opened).await.status, 200);
+    world.gateway.revoke_companion(maker).await.unwrap();
+    assert_eq!(
+        get(&world, "/api/v1/session", &opened).await.code(),
+        (401, "bearer_unknown".to_owned())
+    );
+    assert_eq!(world.shows(&unspent).await, Err("expired".to_owned()));
+}
+
+#[tokio::test]
+async fn a_bound_setup_code_of_a_sessions_pairs_a_node_for_no_longer_than_the_session() {
+    let world = world().await;
+    let token = world.session_as("lights").await;
+    let answer = post(&world, "/api/v1/setup", &token, json!({"profile": "lamp", "bound": true}))
+        .await
+        .json();
+    let code = answer["bootstrap_token"].as_str().unwrap();
+    let now = world.unix();
+    let mut room = [0; handfast_core::grant::setup_code::VERIFY_SCRATCH];
+    let keys_now = world.gateway.inner.setup.keys.now(now);
+    let verified =
+        handfast_core::grant::setup_code::verify(&keys_now, code, now, &mut room).unwrap();
+    let redeemable = crate::setup::OwnedSetup::from(verified.claims());
+    let own = keys();
+    let paired = world.gateway.settle_setup(&asks(&own, "lamp", Method::Setup), redeemable).await;
+    assert!(matches!(paired, OwnedVerdict::Offered(_)), "{paired:?}");
+    let link = links(&world, &own).await.unwrap();
+    world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
+    is_out(&world, &own, link).await;
+}
+
+#[tokio::test]
+async fn a_session_opens_pairing_only_for_what_it_has_and_sees_no_pins_but_its_own() {
+    let refused = world().await;
+    let token = refused.session_as("lights").await;
+    is_wider(&post(&refused, "/api/v1/pairing", &token, json!({"open": true})).await, "read:/**");
+
+    let settings = PairingSettings {
+        default_permissions: scopes("read:/lights/**\n"),
+        ..PairingSettings::default()
+    };
+    let world =
+        World::of(Gateway::builder(MemoryStore::default()).setup(profiles()).pairing(settings))
+            .await;
+    let (token, other) = (world.session_as("lights").await, world.session_as("lights").await);
+    is_wider(
+        &post(&world, "/api/v1/pairing", &token, json!({"open": true, "for": 30 * 86_400})).await,
+        "longer",
+    );
+    assert_eq!(
+        post(&world, "/api/v1/pairing", &token, json!({"open": true})).await.json()["open"],
+        true
+    );
+    let mut streams = [events(&world, &token).await, events(&world, &other).await];
+    let own = keys();
+    let mut client =
+        Client::stranger(Intent::Pair, Wire::websocket(world.address).await, &own).await;
+    client.ask_by(&own, "phone", Method::Pin).await;
+    assert!(matches!(hears(&mut client).await, Ok(Said::PinShown(_))));
+    let mut pins = Vec::new();
+    for stream in &mut streams {
+        pins.push(next_pin(stream).await);
+    }
+    assert!(pins[0].is_string() && pins[1].is_null(), "{pins:?}");
+    let pin = pins[0].as_str().unwrap();
+    guesses(&mut client, &own, &world.gateway, pin, cpace::Method::Pin).await.unwrap().unwrap();
+    takes_the_grant(&mut client).await;
+    let link = links(&world, &own).await.unwrap();
+    world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
+    is_out(&world, &own, link).await;
+    assert!(!world.gateway.pairing_status().await.unwrap().open, "what it opened closed with it");
+}
+
+async fn events(world: &World, token: &str) -> TcpStream {
+    use tokio::io::AsyncWriteExt;
+    let mut stream = world.tcp(HERE).await;
+    let request = format!(
+        "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_until(&mut stream, "listening").await;
+    stream
+}
+
+async fn next_pin(stream: &mut TcpStream) -> Value {
+    let text = read_until(stream, "\"ip_address\"").await;
+    let (_, from) = text
+        .split_once("{\"event\":\"pairing_request\"")
+        .map_or_else(|| text.split_once('{').unwrap(), |(before, after)| (before, after));
+    let line = from.lines().next().unwrap();
+    let object = if text.contains("{\"event\":\"pairing_request\"") {
+        format!("{{\"event\":\"pairing_request\"{line}")
+    } else {
+        format!("{{{line}")
+    };
+    serde_json::from_str::<Value>(&object).unwrap_or_else(|error| panic!("{error}: {text}"))["pin"]
+        .clone()
+}
+
+/// Reads until a line with this text is whole.
+async fn read_until(stream: &mut TcpStream, wanted: &str) -> String {
+    use tokio::io::AsyncReadExt;
+    let mut heard = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&heard).into_owned();
+        if let Some((_, behind)) = text.split_once(wanted)
+            && behind.contains('\n')
+        {
+            return text;
+        }
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_buf(&mut heard)).await;
+        assert_ne!(read.expect("it comes").unwrap(), 0, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_waits_again_after_it()
+ {
+    let world = world().await;
+    let asked = |name: &'static str| {
+        let gateway = world.gateway.clone();
+        async move {
+            let limits = gateway.inner.limits;
+            let request = handfast_core::wire::registration::PairRequest {
+                name: Label::parse(name).unwrap(),
+                room: Label::parse("hall").unwrap(),
+                profile: handfast_core::wire::registration::Profile::EMPTY,
+            };
+            let address = std::net::IpAddr::from([127, 0, 0, 1]);
+            let asking = handfast_core::registry::admission::Asking::new(
+                &request,
+                address,
+                unix(),
+                &limits,
+                &entropy::draw(),
+            );
+            gateway
+                .inner
+                .store
+                .admit(asking, "{}".to_owned(), limits, unix())
+                .await
+                .unwrap()
+                .unwrap()
+        }
+    };
+    let node_id = asked("pi").await;
+    let path = format!("/api/v1/devices/{node_id}/pair");
+    let (token, approver) = (world.session_as("lights").await, world.session_as("approver").await);
+    is_wider(&post(&world, &path, &token, json!({})).await, "may_approve");
+    let approved = post(&world, &path, &approver, json!({})).await.json();
+    assert_eq!(approved["token"].as_str().map(str::len), Some(43), "{approved}");
+    is_wider(&post(&world, &path, &token, json!({"reissue": true})).await, "may_approve");
+    let shown = get(&world, &format!("/api/v1/devices/{node_id}"), &approver).await.json();
+    let id = world.id_of(&approver).await;
+    assert_eq!(shown["approved_by"], format!("session {}", crate::pairing::hex(id.as_bytes())));
+    world.gateway.revoke_companion(id).await.unwrap();
+    let device = world.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
+    assert!(
+        matches!(
+            device.entry.record.standing,
+            handfast_core::registry::record::Standing::Unapproved { .. }
+        ),
+        "{device:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_session_lets_a_sender_in_for_no_longer_than_itself() {
+    let world = world().await;
+    let token = world.session_as("lights").await;
+    let path = "/api/v1/inbound/approve";
+    let long = in_seconds(10 * 86_400).as_secs();
+    let code = world.challenge("+491700000000").await;
+    is_wider(&post(&world, path, &token, json!({"code": code, "until": long})).await, "longer");
+    assert_eq!(post(&world, path, &token, json!({"code": code})).await.status, 200);
+    let seed = json!({"channel": "signal", "account": "me", "senders": ["+491700000001"]});
+    assert_eq!(post(&world, "/api/v1/inbound/seed", &token, seed).await.json()["added"], 1);
+    let ends = world
+        .gateway
+        .inner
+        .store
+        .session(world.id_of(&token).await)
+        .await
+        .unwrap()
+        .unwrap()
+        .expires_at;
+    let listed = get(&world, "/api/v1/inbound?all=true", &token).await.json();
+    for sender in listed["senders"].as_array().unwrap() {
+        assert!(sender["until"].as_u64().is_some_and(|until| until <= ends.as_secs()), "{sender}");
+    }
+    assert_eq!(listed["senders"].as_array().unwrap().len(), 2);
+    world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
+    let left = world
+        .gateway
+        .gate()
+        .list(handfast_store::SenderFilter { all: true, ..Default::default() })
+        .await
+        .unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}

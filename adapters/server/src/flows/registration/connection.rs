@@ -1,0 +1,532 @@
+//! Drives one [`Connection`] of core over one WebSocket.
+
+use std::sync::Arc;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use handfast_core::error::Refusal;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
+use handfast_core::grant::token::{HashJob, ProofTag};
+use handfast_core::id::NodeId;
+use handfast_core::limits::SCRATCH;
+use handfast_core::registry::admission::Asking;
+use handfast_core::registry::delivery::DeliveryId;
+use handfast_core::registry::record::Standing;
+use handfast_core::step::Machine;
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use handfast_store::{Observation, Stored};
+use tokio::time::{sleep_until, timeout};
+
+use crate::connection::common::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
+use crate::connection::hub::{Dialect, Letter, Mailbox};
+use crate::connection::message_rate::MessageRate;
+use crate::connection::slots::SeatGuard;
+use crate::connection::transport::rules_broken;
+use crate::entropy;
+use crate::gateway::hash_pool::Attempt;
+use crate::gateway::{Gateway, Inner};
+use crate::hook::Event;
+use crate::proxies::PeerAddress;
+
+/// One WebSocket and what the gateway knows of it.
+pub(crate) struct Session {
+    gateway: Gateway,
+    socket: WebSocket,
+    peer: PeerAddress,
+    /// When it was accepted; its first message is due that much later.
+    since: Instant,
+    seat: Option<SeatGuard>,
+    mailbox: Arc<Mailbox>,
+    /// The node whose live connection this is.
+    attached: Option<NodeId>,
+    /// What was read already: by whoever found out that this is a node's connection, or while its
+    /// token was hashed.
+    heard: Option<Box<Message>>,
+    /// How fast it is read once it is linked.
+    rate: MessageRate,
+    /// What its token cost; given back if it was right.
+    attempt: Option<Box<Attempt>>,
+}
+
+/// An effect that owns what it needs, so that it can be carried out across awaits.
+enum Action {
+    Send(Message),
+    Close(Close),
+    /// The peer said goodbye: let the answer, which the library has ready, go out.
+    FinishClose,
+    Admit(Box<Asking>, String),
+    Load(NodeId),
+    Hash(HashJob, Claim),
+    CountFailure,
+    Refund,
+    Remember(NodeId, ProofTag),
+    Confirm(NodeId, DeliveryId),
+    Attach(NodeId),
+    Detach,
+    Observe(NodeId, Observation),
+    ApplicationText(NodeId, String),
+    ApplicationBinary(NodeId, Vec<u8>),
+}
+
+/// What an action answers with; becomes the next input.
+enum Answer {
+    Admitted(Result<NodeId, Refusal>),
+    Loaded(Result<Option<Stored>, Refusal>, NodeId),
+    Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
+    Confirmed(Result<(), Refusal>),
+    Attached(Result<Option<Stored>, Refusal>),
+    /// The peer left meanwhile.
+    Gone,
+}
+
+/// What the world did.
+enum Happening {
+    Frame(Message),
+    Letter(Letter),
+    Deadline,
+    Shutdown,
+    Evicted,
+    Gone,
+    Broken(Close),
+}
+
+impl Session {
+    /// Without a seat, it only says that there is none.
+    pub(crate) fn new(
+        gateway: Gateway,
+        socket: WebSocket,
+        peer: PeerAddress,
+        since: Instant,
+        seat: Option<SeatGuard>,
+    ) -> Self {
+        gateway.inner.sessions.send_modify(|open| *open += 1);
+        let mailbox = Mailbox::new(Dialect::Missy);
+        Self {
+            gateway,
+            socket,
+            peer,
+            since,
+            seat,
+            mailbox,
+            attached: None,
+            heard: None,
+            rate: MessageRate::default(),
+            attempt: None,
+        }
+    }
+
+    /// The same, with a first frame that was read already.
+    pub(crate) fn that_heard(mut self, first: Message) -> Self {
+        self.heard = Some(Box::new(first));
+        self
+    }
+
+    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for
+    /// its arguments twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let inner = Arc::clone(&self.gateway.inner);
+        let mut shutdown = inner.shutdown.subscribe();
+        let mut connection = Connection::accepted(self.since, inner.limits);
+        while !connection.is_closed() {
+            let happening = self.next(&connection, &inner, &mut shutdown).await;
+            if let (Happening::Frame(_), Some(_)) = (&happening, connection.linked()) {
+                self.rate.read(inner.clock.now());
+            }
+            let (next, actions) = match happening {
+                Happening::Frame(Message::Text(text)) => {
+                    self.spoke();
+                    advance(connection, &inner, self.peer, Input::Text(text.as_str()))
+                }
+                Happening::Frame(Message::Binary(bytes)) => {
+                    self.spoke();
+                    advance(connection, &inner, self.peer, Input::Binary(&bytes))
+                }
+                Happening::Frame(Message::Pong(_)) => {
+                    advance(connection, &inner, self.peer, Input::Pong)
+                }
+                // The library answers it.
+                Happening::Frame(Message::Ping(_)) => continue,
+                Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
+                Happening::Frame(Message::Close(_)) => {
+                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    actions.push(Action::FinishClose);
+                    (next, actions)
+                }
+                Happening::Broken(why) => {
+                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    actions.push(Action::Close(why));
+                    (next, actions)
+                }
+                Happening::Letter(Letter::Notice(notice)) => {
+                    advance(connection, &inner, self.peer, Input::Push(notice))
+                }
+                Happening::Letter(Letter::Frame(frame)) => {
+                    let actions =
+                        connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
+                    (connection, actions)
+                }
+                // Whoever is not let in while the clock is in doubt comes again, and hears so.
+                Happening::Letter(Letter::Cut) => {
+                    match Box::pin(rests_on_doubt(&connection, &inner)).await {
+                        true => advance(connection, &inner, self.peer, Input::Shutdown),
+                        false => continue,
+                    }
+                }
+                // Of the native wire; a mailbox of this dialect takes none.
+                Happening::Letter(Letter::App(_) | Letter::Displaced) => continue,
+                Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
+                Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
+                Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
+            };
+            // Boxed, because an idle connection should not keep room for what it does when it is
+            // busy.
+            connection = Box::pin(self.carry_out(next, actions, &inner)).await;
+        }
+    }
+
+    /// Waits for whatever comes first. No frame is read while an answer is due.
+    async fn next(
+        &mut self,
+        connection: &Connection,
+        inner: &Inner,
+        shutdown: &mut tokio::sync::watch::Receiver<bool>,
+    ) -> Happening {
+        if let Some(heard) = self.heard.take() {
+            return Happening::Frame(*heard);
+        }
+        let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
+        let pause = self.rate.pause(&inner.clock);
+        let seat = self.seat.as_ref();
+        let needs_seat = connection.linked().is_none();
+        tokio::select! {
+            biased;
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            letter = self.mailbox.next() => Happening::Letter(letter),
+            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
+            // Before frames, so that a flood of pings does not push it out.
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
+            // Who sends more than it may is read later, and nothing of it is lost.
+            frame = async {
+                if let Some(pause) = pause {
+                    pause.await;
+                }
+                self.socket.recv().await
+            }, if !connection.awaits_answer() => match frame {
+                Some(Ok(frame)) => Happening::Frame(frame),
+                Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
+                None => Happening::Gone,
+            },
+        }
+    }
+
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
+    /// do.
+    async fn carry_out(
+        &mut self,
+        mut connection: Connection,
+        actions: Vec<Action>,
+        inner: &Inner,
+    ) -> Connection {
+        let mut queue = std::collections::VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            let (next, actions) = match action {
+                Action::Send(message) => {
+                    if self.send(message).await.is_ok() {
+                        continue;
+                    }
+                    queue.clear();
+                    advance(connection, inner, self.peer, Input::Closed)
+                }
+                Action::Close(close) => {
+                    self.close(Some(close), inner).await;
+                    continue;
+                }
+                Action::FinishClose => {
+                    self.close(None, inner).await;
+                    continue;
+                }
+                other => match self.answer(other, inner).await {
+                    Some(answer) => {
+                        if matches!(answer, Answer::Gone) {
+                            queue.push_back(Action::FinishClose);
+                        }
+                        let next = feed(connection, inner, self.peer, answer);
+                        if next.0.linked().is_some() {
+                            // The budget of those that have not authenticated is for others now.
+                            self.seat = None;
+                        }
+                        next
+                    }
+                    None => continue,
+                },
+            };
+            connection = next;
+            queue.extend(actions);
+        }
+        connection
+    }
+
+    /// Carries out what needs no socket.
+    async fn answer(&mut self, action: Action, inner: &Inner) -> Option<Answer> {
+        let source = self.peer.source();
+        let now = inner.clock.now();
+        match action {
+            Action::Admit(asking, profile) => {
+                return Some(Answer::Admitted(self.admit(*asking, profile, inner).await));
+            }
+            Action::Load(node_id) => {
+                return Some(Answer::Loaded(
+                    inner.store.load(node_id).await.map_err(failed),
+                    node_id,
+                ));
+            }
+            Action::Hash(job, claim) => {
+                let hashed = tokio::select! {
+                    hashed = inner.pool.hash(job, claim, source, now) => hashed,
+                    () = gone(&mut self.socket, &mut self.heard) => return Some(Answer::Gone),
+                };
+                return Some(Answer::Hashed(hashed.ok_or(Refusal::RateLimited).map(
+                    |(hashed, attempt)| {
+                        self.attempt = Some(Box::new(attempt));
+                        hashed
+                    },
+                )));
+            }
+            Action::CountFailure => inner.pool.charge(source, now),
+            Action::Refund => {
+                if let Some(attempt) = self.attempt.take() {
+                    attempt.give_back(now);
+                }
+            }
+            Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
+            Action::Confirm(node_id, delivery) => {
+                return Some(Answer::Confirmed(self.gateway.token_used(node_id, delivery).await));
+            }
+            Action::Attach(node_id) => {
+                let refused = inner.hub.attach(node_id, &self.mailbox).err();
+                self.attached = refused.is_none().then_some(node_id);
+                let record = match inner.rests_on_doubt(node_id).await {
+                    Ok(true) => Err(Refusal::ClockInDoubt),
+                    Ok(false) => inner.store.load(node_id).await.map_err(failed),
+                    Err(error) => Err(failed(error)),
+                };
+                // Who would not be let in anyway hears why, whether there is room or not.
+                let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
+                return Some(Answer::Attached(match (refused, record) {
+                    (Some(refusal), Ok(Some(stored))) if would_enter(&stored) => Err(refusal),
+                    (_, record) => record,
+                }));
+            }
+            Action::Detach => self.detach(),
+            Action::Observe(node_id, observation) => inner.readings.tell(node_id, observation, now),
+            // A slow application holds up its own frames, but neither a decision nor the shutdown.
+            Action::ApplicationText(node_id, frame) => tokio::select! {
+                () = inner.application.text(node_id, &frame) => {}
+                () = interrupted(&self.mailbox, inner) => {}
+            },
+            Action::ApplicationBinary(node_id, frame) => tokio::select! {
+                () = inner.application.binary(node_id, &frame) => {}
+                () = interrupted(&self.mailbox, inner) => {}
+            },
+            Action::Send(_) | Action::Close(_) | Action::FinishClose => {}
+        }
+        None
+    }
+
+    async fn admit(
+        &mut self,
+        asking: Asking,
+        profile: String,
+        inner: &Inner,
+    ) -> Result<NodeId, Refusal> {
+        let address = asking.record.address;
+        let (name, room) = (asking.record.name.to_string(), asking.record.room.to_string());
+        let admitted =
+            match inner.store.admit(asking, profile, inner.limits, inner.clock.unix()).await {
+                Ok(admitted) => admitted,
+                Err(error) => Err(failed(error)),
+            };
+        self.gateway.event(match &admitted {
+            Ok(node_id) => Event::Asked { node_id: *node_id, name, room, address },
+            Err(refusal) => Event::AskRefused { address, refusal: *refusal },
+        });
+        admitted
+    }
+
+    fn spoke(&self) {
+        if let Some(seat) = &self.seat {
+            seat.spoke();
+        }
+    }
+
+    fn detach(&mut self) {
+        if let Some(node_id) = self.attached.take()
+            && self.gateway.inner.hub.detach(Peer::Node(node_id), &self.mailbox)
+        {
+            self.gateway.inner.readings.leave(node_id, self.gateway.inner.clock.now());
+            self.gateway.event(Event::Unlinked(node_id));
+        }
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), ()> {
+        match timeout(PATIENCE, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(()),
+        }
+    }
+
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
+    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
+    /// many may.
+    async fn close(&mut self, close: Option<Close>, inner: &Inner) {
+        self.seat = None;
+        let place = inner.lingering.try_acquire();
+        let goodbye = async {
+            if let Some(close) = close {
+                let frame =
+                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+                self.socket.send(Message::Close(Some(frame))).await.ok()?;
+            }
+            while place.is_ok() {
+                self.socket.recv().await?.ok()?;
+            }
+            Some(())
+        };
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.detach();
+        self.gateway.inner.sessions.send_modify(|open| *open -= 1);
+    }
+}
+
+/// Whether the node of this link is not let in while the clock is in doubt. What is not known does
+/// not count.
+async fn rests_on_doubt(connection: &Connection, inner: &Inner) -> bool {
+    match connection.linked() {
+        Some(node_id) => inner.rests_on_doubt(node_id).await.unwrap_or(true),
+        None => false,
+    }
+}
+
+/// Ends when the peer is gone. One frame that it sends before it may is kept; nothing more is read
+/// then.
+async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
+    while heard.is_none() {
+        match socket.recv().await {
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => {
+                *heard = Some(Box::new(frame))
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
+/// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+fn advance(
+    connection: Connection,
+    inner: &Inner,
+    peer: PeerAddress,
+    input: Input<'_>,
+) -> (Connection, Vec<Action>) {
+    let mut scratch = [0; SCRATCH];
+    let was_linked = connection.linked();
+    let step = connection.step(inner.clock.now(), input, &mut scratch);
+    if was_linked.is_none()
+        && let Some(node_id) = step.next.linked()
+    {
+        inner.event(&Event::Linked(node_id));
+    }
+    let actions = step.effects.into_iter().map(|effect| own(effect, inner, peer)).collect();
+    (step.next, actions)
+}
+
+fn feed(
+    connection: Connection,
+    inner: &Inner,
+    peer: PeerAddress,
+    answer: Answer,
+) -> (Connection, Vec<Action>) {
+    match answer {
+        Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
+        Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
+        Answer::Gone => advance(connection, inner, peer, Input::Closed),
+        Answer::Confirmed(outcome) => advance(connection, inner, peer, Input::Confirmed(outcome)),
+        Answer::Loaded(stored, node_id) => {
+            let record = stored
+                .as_ref()
+                .map(|stored| stored.as_ref().map(|s| &s.record))
+                .map_err(|refusal| *refusal);
+            let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
+            advance(connection, inner, peer, Input::Loaded(lookup))
+        }
+        Answer::Attached(stored) => {
+            let record = stored
+                .as_ref()
+                .map(|stored| stored.as_ref().map(|s| &s.record))
+                .map_err(|refusal| *refusal);
+            advance(connection, inner, peer, Input::Attached(record))
+        }
+    }
+}
+
+/// Turns a borrowing effect into an owned action before the first await.
+fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
+    match effect {
+        Effect::Send(text) => Action::Send(Message::Text(text.into())),
+        Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),
+        Effect::Close(close) => Action::Close(close),
+        Effect::Admit(request) => {
+            let number = entropy::number();
+            let asking = Asking::new(
+                &request,
+                peer.ip(),
+                inner.clock.unix(),
+                &inner.limits,
+                &entropy::draw(),
+            )
+            .made_by(number);
+            Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
+        }
+        Effect::Load(node_id) => Action::Load(node_id),
+        Effect::Hash(job, claim) => Action::Hash(job, claim),
+        Effect::CountFailure => Action::CountFailure,
+        Effect::Refund => Action::Refund,
+        Effect::Remember(node_id, tag) => Action::Remember(node_id, tag),
+        Effect::Confirm(node_id, delivery) => Action::Confirm(node_id, delivery),
+        Effect::Attach(node_id) => Action::Attach(node_id),
+        Effect::Detach(_) => Action::Detach,
+        Effect::Observe(node_id, heartbeat) => {
+            Action::Observe(node_id, observation(heartbeat, inner))
+        }
+        Effect::ApplicationText(node_id, frame) => {
+            Action::ApplicationText(node_id, frame.to_owned())
+        }
+        Effect::ApplicationBinary(node_id, frame) => {
+            Action::ApplicationBinary(node_id, frame.to_vec())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_keeps_little_more_than_its_socket_and_its_state() {
+        fn size<F: Future>(_: impl FnOnce(Box<Session>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (future, session) = (size(Session::run), size_of::<Session>());
+        assert!(
+            future + session <= 1750,
+            "{future} bytes for the future and {session} for what it works on"
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Registration: nodes of the `missy` dialect over WebSockets.
+
+pub(crate) mod connection;

@@ -1,0 +1,201 @@
+//! The check of the header `Origin`. Programs send none; browsers always do, and no page can change
+//! it.
+//!
+//! The gateway's own origins follow from its configured addresses, and from the local address of
+//! the connection. The request's `Host` and a proxy's headers play no part: a page whose name
+//! resolves to the gateway's address names its own host there.
+
+use std::net::SocketAddr;
+
+use axum::extract::Request;
+use axum::http::header::ORIGIN;
+use axum::http::{Extensions, HeaderMap};
+use url::{Host, Origin, Url};
+
+use crate::listen::router::LocalAddress;
+use crate::setup::SetupSettings;
+
+/// Returns `true` if the request has no `Origin`, or the gateway's own, or one that the operator
+/// listed.
+pub(crate) fn may_come(request: &Request, settings: &SetupSettings) -> bool {
+    is_allowed(request.headers(), request.extensions(), settings)
+}
+
+/// Applies the check of [`may_come`] to the parts of a request.
+pub(crate) fn is_allowed(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    settings: &SetupSettings,
+) -> bool {
+    let local = extensions.get::<LocalAddress>().map(|LocalAddress(address)| *address);
+    let addresses = &settings.addresses;
+    let own = [&addresses.public, &addresses.tunnel, &addresses.gateway]
+        .into_iter()
+        .flatten()
+        .filter_map(|url| of_url(url));
+    let others = settings.origins.iter().filter_map(|other| origin(other));
+    allows(headers, local, own.chain(others))
+}
+
+fn allows(
+    headers: &HeaderMap,
+    local: Option<SocketAddr>,
+    mut named: impl Iterator<Item = Origin>,
+) -> bool {
+    let mut all = headers.get_all(ORIGIN).iter();
+    let Some(first) = all.next() else { return true };
+    // A browser sends one `Origin`; a request with two is refused.
+    let Some(text) = first.to_str().ok().filter(|_| all.next().is_none()) else { return false };
+    // An opaque origin (`null`) is shared by sandboxed pages and files of any author.
+    let Some(page) = origin(text).filter(Origin::is_tuple) else { return false };
+    named.any(|other| other == page) || local.is_some_and(|local| is_at(&page, local))
+}
+
+/// Returns `true` if the page was served from this address of the gateway. The only name that
+/// counts is `localhost`, which no other machine can have.
+fn is_at(page: &Origin, local: SocketAddr) -> bool {
+    let Origin::Tuple(_, host, port) = page else { return false };
+    let ip = local.ip().to_canonical();
+    let same = match host {
+        Host::Domain(name) => name.eq_ignore_ascii_case("localhost") && ip.is_loopback(),
+        Host::Ipv4(host) => ip == *host,
+        Host::Ipv6(host) => ip == std::net::IpAddr::from(*host).to_canonical(),
+    };
+    same && *port == local.port()
+}
+
+/// Returns the web origin of one of the gateway's URLs.
+fn of_url(url: &str) -> Option<Origin> {
+    let url = Url::parse(url.trim()).ok()?;
+    Some(Origin::Tuple(
+        web_scheme(url.scheme())?.to_owned(),
+        url.host()?.to_owned(),
+        url.port_or_known_default()?,
+    ))
+}
+
+fn web_scheme(scheme: &str) -> Option<&'static str> {
+    match scheme {
+        "ws" | "http" => Some("http"),
+        "wss" | "https" => Some("https"),
+        _ => None,
+    }
+}
+
+/// Parses an origin: a scheme, a host and an optional port, and nothing else. The parsed URL
+/// decides, not the text. Returns `None` for anything else, including `null`.
+fn origin(text: &str) -> Option<Origin> {
+    let url = Url::parse(text.strip_suffix('/').unwrap_or(text)).ok()?;
+    let scheme = web_scheme(url.scheme())?;
+    let bare = url.username().is_empty()
+        && url.password().is_none()
+        && matches!(url.path(), "" | "/")
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && !text.contains(['@', '\\']);
+    bare.then(|| {
+        Some(Origin::Tuple(scheme.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))
+    })
+    .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::http::header::HOST;
+
+    use super::*;
+    use crate::public_url::Candidates;
+
+    fn allowed(local: &str, origins: &[&str], others: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for origin in origins {
+            headers.append(ORIGIN, HeaderValue::from_str(origin).unwrap());
+        }
+        let others: Vec<_> = others.iter().filter_map(|other| origin(other)).collect();
+        allows(&headers, local.parse().ok(), others.into_iter())
+    }
+
+    #[test]
+    fn a_program_and_a_page_of_the_gateways_own_may_speak() {
+        for (local, origins) in [
+            ("192.0.2.1:8765", &[][..]),
+            ("192.0.2.1:8765", &["http://192.0.2.1:8765"]),
+            ("[::ffff:192.0.2.1]:8765", &["https://192.0.2.1:8765"]),
+            ("192.0.2.1:443", &["https://192.0.2.1"]),
+            ("[::1]:8765", &["http://[::1]:8765"]),
+            ("127.0.0.1:8765", &["ws://127.0.0.1:8765"]),
+            ("127.0.0.1:8765", &["http://localhost:8765"]),
+            ("", &[]),
+        ] {
+            assert!(allowed(local, origins, &[]), "{local} {origins:?}");
+        }
+    }
+
+    #[test]
+    fn the_configured_addresses_say_which_origin_is_the_gateways_own_and_the_host_header_does_not()
+    {
+        let addresses = Candidates {
+            public: Some("wss://gateway.example/ours".to_owned()),
+            ..Candidates::default()
+        };
+        let settings = SetupSettings { addresses, ..SetupSettings::default() };
+        let mut extensions = Extensions::new();
+        extensions.insert(LocalAddress("127.0.0.1:8765".parse().unwrap()));
+        for (page, host, is) in [
+            ("https://gateway.example", "gateway.example", true),
+            ("https://gateway.example", "whatever.example", true),
+            ("http://gateway.example", "gateway.example", false),
+            ("http://127.0.0.1:8765", "127.0.0.1:8765", true),
+            // A page whose name leads to our address says so itself.
+            ("http://evil.example:8765", "evil.example:8765", false),
+            ("https://evil.example", "evil.example", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ORIGIN, HeaderValue::from_static(page));
+            headers.insert(HOST, HeaderValue::from_static(host));
+            headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+            headers.insert("x-forwarded-host", HeaderValue::from_static(host));
+            assert_eq!(is_allowed(&headers, &extensions, &settings), is, "{page} at {host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_may_not_unless_the_operator_said_so() {
+        for origins in [
+            &["null"][..],
+            &["file://"],
+            &[""],
+            &["http://evil.example"],
+            &["http://192.0.2.1"],
+            &["http://192.0.2.1:8766"],
+            &["http://localhost:8765"],
+            &["http://192.0.2.1:8765@evil.example"],
+            &["http://evil.example@192.0.2.1:8765"],
+            &["http://@192.0.2.1:8765"],
+            &["http://evil.example\\@192.0.2.1:8765"],
+            &["http://192.0.2.1:8765/page"],
+            &["http://192.0.2.1:8765?x"],
+            &["http://192.0.2.1:8765#x"],
+            &["192.0.2.1:8765"],
+            &["ftp://192.0.2.1:8765"],
+            &["http://192.0.2.1:8765", "http://192.0.2.1:8765"],
+        ] {
+            assert!(!allowed("192.0.2.1:8765", origins, &[]), "{origins:?}");
+        }
+        assert!(!allowed("", &["http://192.0.2.1:8765"], &[]));
+        assert!(!allowed("", &["null"], &["null"]));
+
+        let others = ["https://console.example", "wss://other.example:99/"];
+        for (origin, is) in [
+            ("https://console.example", true),
+            ("https://console.example:443", true),
+            ("http://console.example", false),
+            ("https://console.example.evil", false),
+            ("https://other.example:99", true),
+            ("https://other.example", false),
+        ] {
+            assert_eq!(allowed("192.0.2.1:8765", &[origin], &others), is, "{origin}");
+        }
+    }
+}

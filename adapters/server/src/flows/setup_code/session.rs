@@ -1,0 +1,306 @@
+//! Drives one connection on `/pair`: a companion's, or, if its first frame says so, one that goes
+//! on as a node's.
+
+use std::collections::VecDeque;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use handfast_core::flow::setup_code::gateway::{Connection, Input};
+use handfast_core::limits::{COMPANION_FIRST_BYTES, COMPANION_SCRATCH};
+use handfast_core::registry::lifecycle::Notice;
+use handfast_core::step::Machine;
+use handfast_core::time::Instant;
+use handfast_core::wire::close::Close;
+use handfast_core::wire::companion::is_companions;
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::context::Kept;
+use super::effects::{Action, Answer, own};
+use crate::connection::common::{CLOSE_WITHIN, PATIENCE};
+use crate::connection::hub::Letter;
+use crate::connection::message_rate::MessageRate;
+use crate::connection::slots::SeatGuard;
+use crate::connection::transport::rules_broken;
+use crate::flows::registration::connection;
+use crate::gateway::Gateway;
+use crate::proxies::PeerAddress;
+
+/// One WebSocket on `/pair` and what the gateway knows of it.
+pub(crate) struct Session {
+    socket: WebSocket,
+    /// Always there but within a step.
+    connection: Option<Connection>,
+    kept: Kept,
+    /// When it was accepted; its first message is due that much later.
+    since: Instant,
+    /// Whether nothing has been heard of it yet.
+    is_new: bool,
+    /// How fast it is read once it is linked.
+    rate: MessageRate,
+}
+
+/// What the world did.
+enum Happening {
+    Frame(Message),
+    Letter(Letter),
+    Deadline,
+    Shutdown,
+    Evicted,
+    Gone,
+    Broken(Close),
+}
+
+impl Session {
+    /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
+    /// opened it may be a companion ([`super::origin`]).
+    pub(crate) fn new(
+        gateway: Gateway,
+        socket: WebSocket,
+        peer: PeerAddress,
+        since: Instant,
+        seat: Option<SeatGuard>,
+        origin_allowed: bool,
+    ) -> Self {
+        let connection = Some(Connection::accepted(since, gateway.inner.limits));
+        let kept = Kept::new(gateway, peer, seat, origin_allowed);
+        Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
+    }
+
+    /// Runs until the connection has ended, or until it turns out to be a node's: that goes on in a
+    /// task of its own, which keeps room for that alone. Boxed, because the future of a function
+    /// keeps room for its arguments twice.
+    pub(crate) async fn run(mut self: Box<Self>) {
+        let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
+        while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+            let happening = self.next(&mut shutdown).await;
+            if self.is_new
+                && let Happening::Frame(frame @ (Message::Text(_) | Message::Binary(_))) = happening
+            {
+                if let Message::Text(text) = &frame
+                    && !is_companions(text)
+                {
+                    return self.goes_on_as_a_node(frame);
+                }
+                let actions = self.first(&frame);
+                Box::pin(self.carry_out(actions)).await;
+                continue;
+            }
+            if let (Happening::Frame(_), Some(_)) =
+                (&happening, self.connection.as_ref().and_then(Connection::linked))
+            {
+                self.rate.read(self.kept.gateway.inner.clock.now());
+            }
+            let actions = self.react(happening);
+            if !actions.is_empty() {
+                // Boxed, because an idle connection should not keep room for what it does when it
+                // is busy.
+                Box::pin(self.carry_out(actions)).await;
+            }
+        }
+    }
+
+    /// Waits for whatever comes first. No frame is read while an answer is due.
+    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
+        let Self { socket, connection, kept, rate, .. } = self;
+        let pause = rate.pause(&kept.gateway.inner.clock);
+        let deadline = connection
+            .as_ref()
+            .and_then(Connection::deadline)
+            .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        let needs_seat =
+            connection.as_ref().is_some_and(|connection| connection.linked().is_none());
+        let seat = kept.seat.as_ref();
+        tokio::select! {
+            biased;
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            // Before letters and frames, so that a flood of them does not push out the end of a
+            // session.
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
+            letter = kept.mailbox.next() => Happening::Letter(letter),
+            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
+            // Who sends more than it may is read later, and nothing of it is lost.
+            frame = async {
+                if let Some(pause) = pause {
+                    pause.await;
+                }
+                socket.recv().await
+            }, if reads => match frame {
+                Some(Ok(frame)) => Happening::Frame(frame),
+                Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
+                None => Happening::Gone,
+            },
+        }
+    }
+
+    /// The same socket with the same seat, as if nothing had been read of it.
+    fn goes_on_as_a_node(self: Box<Self>, first: Message) {
+        let Self { socket, mut kept, since, .. } = *self;
+        let (gateway, seat) = (kept.gateway.clone(), kept.seat.take());
+        let session =
+            connection::Session::new(gateway, socket, kept.peer, since, seat).that_heard(first);
+        tokio::spawn(Box::new(session).run());
+    }
+
+    /// The first frame, which is a companion's.
+    fn first(&mut self, frame: &Message) -> Vec<Action> {
+        self.is_new = false;
+        if let Some(seat) = &self.kept.seat {
+            seat.spoke();
+        }
+        // A page that may not come here uses up none of the attempts of the person whose browser it
+        // is in.
+        if !self.kept.origin_allowed {
+            return self.advance(Input::WrongOrigin);
+        }
+        // What is longer is no code of ours, whatever it says.
+        let text = match frame {
+            Message::Text(text) if text.len() <= COMPANION_FIRST_BYTES => text.as_str(),
+            _ => "",
+        };
+        if !matches!(frame, Message::Text(_)) {
+            return self.advance(Input::Binary);
+        }
+        let begun = std::time::Instant::now();
+        let gateway = self.kept.gateway.clone();
+        let now = self.kept.setup_moment(text);
+        let actions = self.advance(Input::Text {
+            frame: text,
+            keys: &gateway.inner.setup.keys.now(now),
+            now,
+        });
+        if !actions.iter().any(|action| matches!(action, Action::Resume(_))) {
+            gateway.inner.telemetry.verify_took(begun.elapsed());
+        }
+        actions
+    }
+
+    fn react(&mut self, happening: Happening) -> Vec<Action> {
+        let then = |mut actions: Vec<Action>, last| {
+            actions.push(last);
+            actions
+        };
+        match happening {
+            Happening::Frame(Message::Text(text)) => {
+                let now = self.kept.gateway.inner.clock.unix();
+                self.advance(Input::Text { frame: &text, keys: &[], now })
+            }
+            Happening::Frame(Message::Binary(_)) => self.advance(Input::Binary),
+            Happening::Frame(Message::Pong(_)) => self.advance(Input::Pong),
+            // The library answers it.
+            Happening::Frame(Message::Ping(_)) => Vec::new(),
+            Happening::Gone => self.advance(Input::Closed),
+            Happening::Frame(Message::Close(_)) => {
+                then(self.advance(Input::Closed), Action::FinishClose)
+            }
+            Happening::Broken(why) => then(self.advance(Input::Closed), Action::Close(why)),
+            Happening::Letter(Letter::Notice(Notice::Unpaired)) => self.advance(Input::Revoked),
+            Happening::Letter(Letter::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
+            Happening::Letter(Letter::Cut) => self.advance(Input::LookAgain),
+            Happening::Letter(Letter::Frame(frame)) => {
+                let linked = self.connection.as_ref().and_then(Connection::linked);
+                linked.map(|_| Action::Send(frame)).into_iter().collect()
+            }
+            // Of nodes; nobody puts them into this mailbox.
+            Happening::Letter(
+                Letter::Notice(
+                    Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
+                )
+                | Letter::App(_)
+                | Letter::Displaced,
+            ) => Vec::new(),
+            Happening::Deadline => self.advance(Input::Tick),
+            Happening::Shutdown => self.advance(Input::Shutdown),
+            Happening::Evicted => self.advance(Input::Evict),
+        }
+    }
+
+    /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+    fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
+        let Some(connection) = self.connection.take() else { return Vec::new() };
+        let mut scratch = [0; COMPANION_SCRATCH];
+        let was = connection.linked();
+        let step = connection.step(self.kept.gateway.inner.clock.now(), input, &mut scratch);
+        let actions: Vec<_> = step.effects.into_iter().map(own).collect();
+        let next = self.connection.insert(step.next);
+        if let (None, Some(session)) = (was, next.linked()) {
+            self.kept.linked(session);
+        }
+        actions
+    }
+
+    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
+    /// do.
+    async fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut queue = VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                Action::Send(message) => {
+                    if !matches!(timeout(PATIENCE, self.socket.send(message)).await, Ok(Ok(()))) {
+                        queue.clear();
+                        queue.extend(self.advance(Input::Closed));
+                    }
+                }
+                Action::Close(close) => self.close(Some(close)).await,
+                Action::FinishClose => self.close(None).await,
+                Action::Break(close) => {
+                    queue.extend(self.advance(Input::Closed));
+                    queue.push_back(Action::Close(close));
+                }
+                other => {
+                    if let Some(answer) = self.kept.answer(other).await {
+                        queue.extend(self.feed(answer));
+                    }
+                }
+            }
+        }
+    }
+
+    fn feed(&mut self, answer: Answer) -> Vec<Action> {
+        let now = self.kept.gateway.inner.clock.unix();
+        match answer {
+            Answer::Redeemed(outcome) => self.advance(Input::Redeemed(outcome)),
+            Answer::Found(Ok(session)) => self.advance(Input::Found(Ok(session.as_deref()), now)),
+            Answer::Found(Err(failed)) => self.advance(Input::Found(Err(failed), now)),
+            Answer::Charged(charged) => self.advance(Input::Charged(charged)),
+            Answer::Full => vec![Action::Break(Close::AT_CAPACITY)],
+        }
+    }
+
+    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
+    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
+    /// many may.
+    async fn close(&mut self, close: Option<Close>) {
+        self.kept.seat = None;
+        let place = self.kept.gateway.inner.lingering.try_acquire();
+        let goodbye = async {
+            if let Some(close) = close {
+                let frame =
+                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+                self.socket.send(Message::Close(Some(frame))).await.ok()?;
+            }
+            while place.is_ok() {
+                self.socket.recv().await?.ok()?;
+            }
+            Some(())
+        };
+        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_keeps_little_more_than_its_socket_and_its_state() {
+        fn size<F: Future>(_: impl FnOnce(Box<Session>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (future, session) = (size(Session::run), size_of::<Session>());
+        assert!(
+            future + session <= 1500,
+            "{future} bytes for the future and {session} for what it works on"
+        );
+    }
+}

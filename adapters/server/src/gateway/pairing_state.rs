@@ -1,0 +1,170 @@
+//! What a gateway holds for pairing while it runs, and how that is made when it starts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::id::NodeId;
+use handfast_core::limits::PINS_A_MINUTE;
+use handfast_core::secret::Secret;
+use handfast_core::time::{Instant, UnixTime};
+use handfast_store::{Store, StoreError};
+use tokio::sync::{Notify, broadcast};
+
+use super::delegates::Delegates;
+use super::told::{Tells, Told};
+use crate::connection::rate_limit::Failures;
+use crate::entropy;
+use crate::hook::Event;
+use crate::http::bearer::{Bearers, Holder};
+use crate::keys::seal::{Kind, StoreKey};
+use crate::policy::handler::PairingHandler;
+use crate::policy::rules::{Rules, Terms};
+use crate::policy::settings::PairingSettings;
+
+/// Under which name the gateway's keys are kept.
+const KEYS: &str = "gateway-keys";
+/// Most nodes of which it is remembered what was proposed for them or said to them.
+const MOST_NOTES: usize = 4096;
+/// How far a listener may fall behind before it misses events.
+const FEED: usize = 256;
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No thread can be started.
+    #[error("no thread for hashing can be started: {0}")]
+    Threads(#[from] std::io::Error),
+    /// The store failed.
+    #[error("the registry could not be read or written: {0}")]
+    Store(#[from] StoreError),
+    /// There is no store key, and the registry may outlive the process.
+    #[error(
+        "a registry that outlives the gateway needs a store key, which seals its secrets: give GatewayBuilder::store_key the one that \
+         pairing::key_file::load_or_create keeps in a file"
+    )]
+    NoStoreKey,
+    /// The store key is not the one with which this registry was made.
+    #[error(
+        "the store key does not open this registry's secrets: it is not the one with which they were sealed. Restore the key file \
+         (store.key) that belongs to this registry; nothing was changed"
+    )]
+    WrongStoreKey,
+    /// The key for setup codes cannot be used.
+    #[error(transparent)]
+    SetupKey(#[from] crate::keys::file::KeyFileError),
+    /// An extension is configured wrong.
+    #[error(transparent)]
+    Extensions(#[from] crate::extension::ConfigError),
+    /// A setting cannot be kept.
+    #[error("the settings are wrong: {0}")]
+    Settings(String),
+}
+
+/// Everything that pairing needs besides the registry.
+pub(crate) struct Pairing {
+    pub(crate) keys: OwnKeys,
+    pub(crate) seal: StoreKey,
+    pub(crate) settings: PairingSettings,
+    pub(crate) handler: Arc<dyn PairingHandler>,
+    pub(crate) bearers: Bearers,
+    /// Held while a PIN is looked for and minted, so that two connections of one node at once get
+    /// the same; and while the window is read and set, so that closing it by itself never undoes
+    /// that it was opened anew.
+    pub(crate) minting: tokio::sync::Mutex<()>,
+    /// Whoever sets the window wakes the one who watches it.
+    pub(crate) window_changed: Arc<Notify>,
+    /// What happens, for the operator's listeners.
+    pub(crate) feed: broadcast::Sender<Event>,
+    /// Delegates that linked since the gateway started.
+    pub(crate) delegates: Delegates,
+    /// PINs that each source may still be shown.
+    pub(crate) pins: Failures,
+    told: Told,
+    notes: Mutex<HashMap<NodeId, Note>>,
+}
+
+/// What is remembered of a node that waits, or was just decided about. Gone with the process, and
+/// then as for everybody.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Note {
+    /// The terms that a handler proposed, or that its code brings.
+    pub(crate) proposed: Terms,
+    /// What the operator says to it.
+    pub(crate) word: Option<String>,
+}
+
+impl Pairing {
+    /// Opens the keys of this registry, or makes them.
+    pub(crate) async fn start(
+        store: &dyn Store,
+        key: Secret<32>,
+        settings: PairingSettings,
+        handler: Option<Arc<dyn PairingHandler>>,
+    ) -> Result<Self, StartError> {
+        settings.check().map_err(StartError::Settings)?;
+        let seal = StoreKey(key);
+        let fresh = seal.seal(
+            Kind::GatewayKeys,
+            KEYS.as_bytes(),
+            &OwnKeys::generate(&entropy::draw()).to_stored(),
+        );
+        let kept = store.vault(KEYS, fresh).await?;
+        let keys = seal
+            .open(Kind::GatewayKeys, KEYS.as_bytes(), &kept)
+            .map_err(|_| StartError::WrongStoreKey)?;
+        Ok(Self {
+            keys: OwnKeys::from_stored(&keys),
+            seal,
+            handler: handler.unwrap_or_else(|| Arc::new(Rules::new(&settings))),
+            settings,
+            bearers: Bearers::default(),
+            minting: tokio::sync::Mutex::default(),
+            window_changed: Arc::default(),
+            delegates: Delegates::default(),
+            pins: Failures::new(PINS_A_MINUTE),
+            told: Told::default(),
+            feed: broadcast::Sender::new(FEED),
+            notes: Mutex::default(),
+        })
+    }
+
+    /// Takes from an event what matters here, and hands it on to the operator's listeners; or says
+    /// what happens instead, where they have heard enough of its kind.
+    pub(crate) fn learn(&self, event: &Event, unix: UnixTime, now: Instant) -> Option<Event> {
+        self.delegates.learn(event, unix);
+        if let Event::GrantActivated { node_id, .. } | Event::GrantRevoked { node_id, .. } = event {
+            // What was given out for the old grant ends with it.
+            self.bearers.drop_holder(Holder::Node(*node_id));
+        }
+        match self.told.of(event, now) {
+            Tells::It => {
+                // Nobody may be listening.
+                let _ = self.feed.send(event.clone());
+                None
+            }
+            Tells::LeftOut(address) => Some(Event::LeftOut { address }),
+            Tells::Nothing => None,
+        }
+    }
+
+    /// Changes what is remembered of a node.
+    pub(crate) fn note(&self, node_id: NodeId, change: impl FnOnce(&mut Note)) {
+        let mut notes = self.notes.lock().expect("no thread panics while it holds the notes");
+        if notes.len() >= MOST_NOTES && !notes.contains_key(&node_id) {
+            let any = notes.keys().next().copied();
+            any.and_then(|any| notes.remove(&any));
+        }
+        change(notes.entry(node_id).or_default());
+    }
+
+    /// What is remembered of a node.
+    pub(crate) fn noted(&self, node_id: NodeId) -> Note {
+        self.notes
+            .lock()
+            .expect("no thread panics while it holds the notes")
+            .get(&node_id)
+            .cloned()
+            .unwrap_or_default()
+    }
+}

@@ -1,0 +1,83 @@
+//! State of the clock, and the operator's confirmation of it.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use handfast_core::registry::trusted_time::ClockState;
+use handfast_core::time::UnixTime;
+use handfast_store::TakenOver;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, parse};
+use crate::gateway::Gateway;
+use crate::gateway::timekeeping::ClockStatus;
+
+/// State of the clock. Times are Unix seconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClockView {
+    /// `good`, `behind` or `doubtful`.
+    pub state: String,
+    /// The time that the gateway uses.
+    pub now: u64,
+    /// The time of the system's clock.
+    pub system: u64,
+    /// The high-water mark: the latest time that is known to have passed.
+    pub mark: u64,
+    /// `true` if the system reports its clock as synchronised.
+    pub synchronised: bool,
+    /// Number of seconds for which a doubted clock has been synchronised without a step.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub synchronised_for: Option<u64>,
+    /// The problem and its remedy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mend: Option<String>,
+}
+
+impl From<ClockStatus> for ClockView {
+    fn from(status: ClockStatus) -> Self {
+        let synchronised_for = match status.state {
+            ClockState::Doubtful { synchronised, .. } => synchronised.map(|span| span.as_secs()),
+            ClockState::Good { .. } | ClockState::Behind { .. } => None,
+        };
+        Self {
+            state: status.state.as_str().to_owned(),
+            now: status.now.as_secs(),
+            system: status.wall.as_secs(),
+            mark: status.mark.as_secs(),
+            synchronised: status.synchronised,
+            synchronised_for,
+            mend: status.mend(),
+        }
+    }
+}
+
+/// The answer to `POST /api/v1/clock`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AcceptedView {
+    /// State of the clock after the change.
+    pub clock: ClockView,
+    /// Number of entries of this run whose times were moved, so that their remaining life is
+    /// unchanged.
+    pub moved: u64,
+    /// Number of entries of earlier runs that ended, because they were made under a false time.
+    pub ended: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accept {
+    at: Option<u64>,
+}
+
+pub(super) async fn show(State(gateway): State<Gateway>) -> Json<ClockView> {
+    Json(gateway.clock().into())
+}
+
+pub(super) async fn accept(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<AcceptedView>, Failure> {
+    let Accept { at } = parse(&body)?;
+    let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
+    Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))
+}

@@ -1,0 +1,242 @@
+//! The operator's decisions about one node.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::registration::operator::Purpose;
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::registry::record::Mode;
+use serde::{Deserialize, Serialize};
+
+use super::failure::{Failure, parse};
+use super::paired::{InForceView, OfferedView, in_force, offered};
+use super::permissions::PermissionsView;
+use super::{Caller, DamagedView, DeviceView};
+use crate::gateway::requests::Waiting;
+use crate::gateway::{Gateway, IssuedCredential, OperatorError};
+use crate::pairing::{Terms, hex};
+
+/// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
+/// is offered its permissions over its own channel.
+#[derive(Serialize, Deserialize)]
+pub struct IssuedView {
+    /// Id of the approved node.
+    pub node_id: String,
+    /// The node's own name, for the operator to see whom the approval is for.
+    pub friendly_name: String,
+    /// The room that the node gave.
+    pub room: String,
+    /// The address that the request came from.
+    pub ip_address: String,
+    /// The hardware profile that the node gave: a JSON object as text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hardware_profile: Option<String>,
+    /// Number of requests, each over a connection of its own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asked_times: Option<u32>,
+    /// The token; absent for a node with keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token: Option<String>,
+    /// Id of the token's delivery, to be confirmed once the token is in its place; absent without a
+    /// token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub delivery: Option<String>,
+    /// Fingerprint of the static key; absent for a node with a token, as are the fields below.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
+    /// Permissions in force now; absent if there are none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_force: Option<InForceView>,
+    /// Permissions in force once the node has confirmed them; absent if they equal those in force.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub offered: Option<OfferedView>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PairBody {
+    #[serde(default)]
+    reissue: bool,
+    version: Option<u64>,
+    permissions: Option<PermissionsView>,
+    expires: Option<u64>,
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyBody {
+    mode: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RejectBody {
+    reason: Option<String>,
+    #[serde(default)]
+    for_good: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RejectManyBody {
+    #[serde(default)]
+    all: bool,
+    name: Option<String>,
+    from: Option<String>,
+    #[serde(default)]
+    for_good: bool,
+}
+
+/// The answer to the rejection of many requests.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RejectedView {
+    /// Number of rejected requests.
+    pub rejected: usize,
+    /// Requests that could not be rejected, each with the cause.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub failed: Vec<DamagedView>,
+}
+
+pub(super) async fn pair(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<IssuedView>, Failure> {
+    let body: PairBody = parse(&body)?;
+    let purpose = match body.reissue {
+        true => Purpose::Reissue,
+        false => Purpose::Approve,
+    };
+    let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
+    let terms = Terms {
+        permissions,
+        expires: body.expires.map(Duration::from_secs),
+        message: body.message,
+    };
+    let entry = gateway.device_by_prefix(&prefix).await?.entry;
+    match body.version {
+        // The error shows the record as it is now, so that counts as shown.
+        Some(version) if version != entry.version.0 => {
+            gateway.inner.shown.see(&entry);
+            let shown = format!("version {version}");
+            return Err(OperatorError::Changed {
+                node_id: entry.record.node_id,
+                shown,
+                now: entry.profile,
+            }
+            .into());
+        }
+        Some(_) => gateway.inner.shown.see(&entry),
+        None => {}
+    }
+    let (record, profile, asked) = (entry.record, entry.profile, entry.asked);
+    let issued = gateway.pair_by(caller.authority(), record.node_id, purpose, terms).await?;
+    let node = match &issued.credential {
+        IssuedCredential::Grant(_) => Some(gateway.paired_node(issued.node_id).await?),
+        IssuedCredential::Token(_) => None,
+    };
+    let now = gateway.now();
+    Ok(Json(IssuedView {
+        node_id: issued.node_id.to_string(),
+        friendly_name: record.name.to_string(),
+        room: record.room.to_string(),
+        ip_address: record.address.to_string(),
+        hardware_profile: Some(profile),
+        asked_times: asked.map(|asked| asked.times),
+        token: issued.credential.token().map(|token| token.expose().to_owned()),
+        delivery: issued.delivery.map(|ticket| hex(ticket.id.as_bytes())),
+        fingerprint: record.keys.as_ref().map(|keys| Fingerprint::of(&keys.channel).to_string()),
+        in_force: node.as_ref().and_then(|node| in_force(node, now)),
+        offered: node.as_ref().and_then(|node| offered(node, now)),
+    }))
+}
+
+pub(super) async fn policy(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<DeviceView>, Failure> {
+    let body: PolicyBody = parse(&body)?;
+    let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
+        ("muted", _) => Decision::Mute,
+        (_, Some(mode)) => Decision::SetMode(mode),
+        (_, None) => {
+            return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned()));
+        }
+    };
+    apply(&gateway, &prefix, decision).await
+}
+
+pub(super) async fn reject(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<DeviceView>, Failure> {
+    let body: RejectBody = parse(&body)?;
+    let device = match body.for_good {
+        true => gateway.device_for_good(&prefix).await?,
+        false => gateway.device_by_prefix(&prefix).await?,
+    };
+    let node_id = device.entry.record.node_id;
+    gateway.turn_down(node_id, body.reason, body.for_good).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn reject_many(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<RejectedView>, Failure> {
+    let body: RejectManyBody = parse(&body)?;
+    let which = match (body.all, body.name, body.from) {
+        (true, None, None) => Waiting::All,
+        (false, Some(name), None) => Waiting::Named(name),
+        (false, None, Some(net)) => {
+            Waiting::From(net.parse().map_err(|error| Failure::Usage(format!("{net:?}: {error}")))?)
+        }
+        _ => {
+            return Err(Failure::Usage("name the requests by one of all, name or from".to_owned()));
+        }
+    };
+    let outcomes = gateway.turn_down_all(&which, body.for_good).await?;
+    let rejected = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+    let failed = outcomes.into_iter().filter_map(|(node_id, outcome)| {
+        Some(DamagedView { node_id: node_id.to_string(), problem: outcome.err()?.to_string() })
+    });
+    Ok(Json(RejectedView { rejected, failed: failed.collect() }))
+}
+
+pub(super) async fn decide(
+    State(gateway): State<Gateway>,
+    Path((prefix, decision)): Path<(String, String)>,
+) -> Result<Json<DeviceView>, Failure> {
+    let decision = match decision.as_str() {
+        "unpair" => {
+            let node_id = gateway.device_for_good(&prefix).await?.entry.record.node_id;
+            return apply(&gateway, &node_id.to_string(), Decision::Unpair).await;
+        }
+        "mute" => Decision::Mute,
+        "unmute" => Decision::Unmute,
+        _ => {
+            return Err(Failure::Usage(
+                "a decision is pair, reject, unpair, policy, mute or unmute".to_owned(),
+            ));
+        }
+    };
+    apply(&gateway, &prefix, decision).await
+}
+
+async fn apply(
+    gateway: &Gateway,
+    prefix: &str,
+    decision: Decision,
+) -> Result<Json<DeviceView>, Failure> {
+    let device = gateway.device_by_prefix(prefix).await?;
+    let node_id = device.entry.record.node_id;
+    gateway.decide(node_id, &decision).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}

@@ -1,0 +1,395 @@
+//! The operator's API, which the command line uses over the Unix socket in the data directory.
+//!
+//! State:
+//! - `GET /api/v1/status` counts nodes, and reports on the store and the clock:
+//!   `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting",
+//!   "store":{"failing","failures","unstored":[{"what","since"}]},"clock"}`
+//! - `GET /api/v1/clock` reports on the clock:
+//!   `{"state":"good"|"behind"|"doubtful","now","system","mark","synchronised",
+//!   "synchronised_for","mend"}`
+//! - `POST /api/v1/clock` with `{"at"}`, optional, confirms the system's clock or sets that time;
+//!   over the Unix socket only: `{"clock","moved","ended"}`
+//! - `GET /metrics` returns all metrics as OpenMetrics, or as Prometheus text 0.0.4 for `Accept:
+//!   text/plain`
+//! - `GET /api/v1/events` streams events from now on, **PINs included**: one JSON object per line,
+//!   the first `{"event":"listening"}`
+//!
+//! Nodes:
+//! - `GET /api/v1/devices?filter=current|pending|all` lists nodes: `{"devices":[…]}`
+//! - `GET /api/v1/devices/{prefix}` returns a device, and records it as shown, for a later
+//!   approval; with `?glance=true` it does not record that
+//! - `POST /api/v1/devices/{prefix}/pair` approves; `{"reissue":true}` gives a new token or grant;
+//!   `"version"` approves only the record that was shown with that version; for a node with keys
+//!   also `"permissions"`, `"expires"`, `"message"`:
+//!   `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys
+//!   `"fingerprint","in_force","offered"` in place of the token
+//! - `POST /api/v1/devices/{prefix}/reject`, with `{"reason"}` for a node with keys, rejects a
+//!   request, which may be made again later: a device
+//! - `POST /api/v1/devices/{which}/reject` with `{"for_good":true}` rejects it permanently: a
+//!   device
+//! - `POST /api/v1/devices/reject` with `{"all":true}`, `{"name"}` or `{"from":"192.0.2.0/24"}`,
+//!   and `{"for_good"}`, rejects all matching requests: `{"rejected","failed":[…]}`
+//! - `POST /api/v1/devices/{which}/unpair` revokes a node: a device
+//! - `POST /api/v1/devices/{prefix}/mute`, `/unmute` mutes or unmutes: a device
+//! - `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"|"safe-chat"|"muted"}` sets the
+//!   mode: a device
+//!
+//! Pairing by PIN and code:
+//! - `GET /api/v1/pairing` reports on pairing by PIN:
+//!   `{"open","locked","since","closes_at","wrong_pins",
+//!   "guessers":[{"source","wrong_pins","locked"}],"fingerprint"}`
+//! - `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` opens or closes it:
+//!   as above
+//! - `GET /api/v1/pairing/codes` lists usable PINs and codes, without their secrets:
+//!   `{"codes":[…]}`
+//! - `POST /api/v1/pairing/codes` with
+//!   `{"kind":"qr"|"typed","permissions","expires","uses","grant_expires","label","addresses"}`,
+//!   all optional, mints a code:
+//!   `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}`
+//! - `DELETE /api/v1/pairing/codes/{id}` withdraws a PIN or code: the list
+//! - `GET /api/v1/paired` lists the nodes that are paired by their keys:
+//!   `{"paired":[{"device","in_force","offered","grants","delegates"}]}`
+//! - `GET /api/v1/paired/{which}/permissions` returns a node's permissions: those in force
+//!   (`in_force`) and those offered (`offered`), by its name or the beginning of its id: as in the
+//!   list
+//! - `POST /api/v1/paired/{which}/permissions` with `{"permissions","expires"}`, at least one of
+//!   them, changes them; `"expires":"never"` removes an end. Fewer permissions are in force at
+//!   once, more of them once the node has confirmed them: as above
+//! - `POST /api/v1/paired/{which}/revoke` revokes a node (beginning of its id, or its name) or a
+//!   capability token (beginning of its id):
+//!   `{"revoked":"node"|"capability","node_id","friendly_name","capability"}`
+//! - `POST /api/v1/paired/revoke-all` revokes all of these nodes: `{"revoked","failed":[…]}`
+//!
+//! Setup codes and sessions:
+//! - `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional,
+//!   makes a setup code: `{"url","url_source","bootstrap_token","expires_at","payload","delivery"}`
+//! - `POST /api/v1/setup/rotate` with `{"at_once":true}`, optional, makes a new key for setup
+//!   codes: `{"rotated":true}`
+//! - `POST /api/v1/deliveries/{delivery}/confirm` confirms that a secret is in its place:
+//!   `{"delivery","settled":"delivered"}`
+//! - `POST /api/v1/deliveries/{delivery}/cancel` reports that it could not be shown, and undoes the
+//!   decision behind it: `{"delivery","settled":"undone"}`
+//! - `GET /api/v1/sessions?filter=live|all` lists companions' sessions: `{"sessions":[…]}`
+//! - `POST /api/v1/sessions/{prefix}/revoke` ends a session: a session
+//! - `POST /api/v1/sessions/{prefix}/refresh` prolongs a session: a session
+//! - `POST /api/v1/sessions/revoke-all` ends all sessions: `{"revoked"}`
+//!
+//! Channels and extensions:
+//! - `GET /api/v1/inbound?channel=&all=true&include_revoked=true` lists pending senders, or all:
+//!   `{"senders":[…]}`
+//! - `POST /api/v1/inbound/approve` with `{"code","until"}` allows the sender that waits with this
+//!   code: `{"channel","account","sender"}`
+//! - `POST /api/v1/inbound/reject`, `/block`, `/unblock`, `/revoke` with
+//!   `{"channel","sender","account"}` decides about a sender; without an account, for all accounts:
+//!   `{"changed"}`
+//! - `POST /api/v1/inbound/seed` with `{"channel","account","senders":[…]}` allows many senders:
+//!   `{"added"}`
+//! - `POST /api/v1/inbound/admit` with `{"channel","account","sender","meta"}` queries the gate,
+//!   for a program that holds a channel itself: `{"decision":"admit"|"challenge"|"drop",…}`
+//! - `POST /api/v1/channels/{channel}/qr` with `{"account","to","png_base64"}` sends a picture over
+//!   a channel: `{"sent"}`
+//! - `GET /api/v1/extensions` reports on the extensions: `{"extensions":[…]}`
+//! - `POST /api/v1/extensions/call` with `{"method","params"}` calls the extension that has this
+//!   method: `{"ok","result","error"}`
+//!
+//! An answer with `"delivery"` holds a secret that is told only once. The client confirms the
+//! delivery once the secret is in its place; if nobody confirms it for a minute
+//! (`limits.deliver_within`) and nobody uses the secret, the decision behind it is undone: a
+//! request waits again, a node's old token remains valid, a code is withdrawn.
+//!
+//! A `prefix` is the beginning of an id. A `which` belongs to permanent decisions: a whole name, or
+//! six or more characters of an id.
+//!
+//! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times
+//! are in seconds.
+//!
+//! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and they
+//! bound what it makes (codes, setup codes and what these open, grants, prolonged sessions, allowed
+//! senders): no scope outside them, no end later than the session's own, and all of it ends with
+//! the session. A wider request is answered with 403 (`wider_than_yours`), which names the first
+//! scope that is not covered; a duration that is left out is the longest possible one. A session
+//! sees a PIN only if it opened pairing for it. Every list names the maker of its entries
+//! (`made_by`: `operator`, or `session ID`).
+//!
+//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404
+//! (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
+//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
+//! means that the decision is in force, on live connections too, but the store could not be
+//! written: a restart loses it unless an automatic retry has stored it before.
+
+mod caller;
+mod clock;
+mod decisions;
+mod deliveries;
+mod device;
+mod events;
+mod extensions;
+mod failure;
+mod inbound;
+mod paired;
+mod pairing;
+mod permissions;
+mod setup;
+mod socket;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use axum::{Extension, Json, Router};
+use handfast_core::registry::authority::Authority;
+use handfast_store::Filter;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use caller::Caller;
+pub use clock::{AcceptedView, ClockView};
+pub use decisions::{IssuedView, RejectedView};
+pub use deliveries::DeliveryView;
+pub use device::{DeviceView, Sensors};
+pub use extensions::ExtensionList;
+pub use failure::{ErrorBody, ErrorView};
+pub use inbound::{
+    AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
+};
+pub use paired::{
+    DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView,
+    RevokedView,
+};
+pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
+pub use permissions::PermissionsView;
+pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
+pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
+
+use crate::gateway::Gateway;
+use crate::gateway::unstored::StoreStatus;
+use crate::http::session_api;
+use failure::Failure;
+
+/// Number of nodes that a listing reads from the store at once.
+const PAGE: usize = 500;
+
+/// Returns the operator's routes. Every client that can reach them has the owner's authority over
+/// every node: serve them only where only the operator can connect.
+pub fn admin_router(gateway: &Gateway) -> Router {
+    routes(gateway).layer(Extension(Caller::new(Authority::OWNER)))
+}
+
+/// Returns the routes without an authority: a layer must insert the [`Caller`] of each request.
+/// Without one they change nothing.
+pub(crate) fn routes(gateway: &Gateway) -> Router {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/clock", get(clock::show).post(clock::accept))
+        .route("/api/v1/devices", get(list))
+        .route("/api/v1/devices/reject", post(decisions::reject_many))
+        .route("/api/v1/devices/{prefix}", get(show))
+        .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
+        .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
+        .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
+        .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
+        .route("/api/v1/deliveries/{id}/confirm", post(deliveries::confirm))
+        .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/api/v1/pairing", get(pairing::show).post(pairing::set))
+        .route("/api/v1/pairing/codes", get(pairing::codes).post(pairing::mint))
+        .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))
+        .route("/api/v1/paired", get(paired::list))
+        .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
+        .route("/api/v1/paired/{which}/permissions", get(paired::show).post(paired::permit))
+        .route("/api/v1/paired/{which}/revoke", post(paired::revoke))
+        .route("/api/v1/setup", post(setup::start))
+        .route("/api/v1/setup/rotate", post(setup::rotate))
+        .route("/api/v1/sessions", get(setup::list))
+        .route("/api/v1/sessions/revoke-all", post(setup::revoke_all))
+        .route("/api/v1/sessions/{prefix}/revoke", post(setup::revoke))
+        .route("/api/v1/sessions/{prefix}/refresh", post(setup::refresh))
+        .route("/api/v1/inbound", get(inbound::list))
+        .route("/api/v1/inbound/approve", post(inbound::approve))
+        .route("/api/v1/inbound/seed", post(inbound::seed))
+        .route("/api/v1/inbound/admit", post(inbound::admit))
+        .route("/api/v1/inbound/{decision}", post(inbound::decide))
+        .route("/api/v1/channels/{channel}/qr", post(inbound::qr))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/extensions", get(extensions::list))
+        .route("/api/v1/extensions/call", post(extensions::call))
+        .route("/api/v1/events", get(events::follow))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_route)
+        .with_state(gateway.clone())
+}
+
+/// The answer to `GET /api/v1/status`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    /// Number of nodes by standing.
+    pub nodes: NodeCounts,
+    /// Number of open links.
+    pub linked: usize,
+    /// Number of connections that have not authenticated yet.
+    pub waiting: usize,
+    /// State of the clock.
+    pub clock: ClockView,
+    /// State of the store.
+    #[serde(default)]
+    pub store: StoreView,
+}
+
+/// State of the store.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct StoreView {
+    /// `true` if the last write failed.
+    pub failing: bool,
+    /// Number of failed writes since the gateway started.
+    pub failures: u64,
+    /// Decisions that are in force and not stored yet.
+    pub unstored: Vec<UnstoredView>,
+}
+
+/// A decision that is in force and not stored yet.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct UnstoredView {
+    /// Who or what is out, or is narrower; a clause.
+    pub what: String,
+    /// Time of the decision in Unix seconds.
+    pub since: u64,
+}
+
+/// Number of nodes by standing.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NodeCounts {
+    /// Nodes that wait for the operator.
+    pub pending: u64,
+    /// Nodes that are paired and not muted.
+    pub paired: u64,
+    /// Nodes that are muted.
+    pub muted: u64,
+    /// Nodes that are revoked.
+    pub revoked: u64,
+}
+
+/// The answer to `GET /api/v1/devices`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceList {
+    /// Nodes in order of their ids.
+    pub devices: Vec<DeviceView>,
+    /// Nodes whose stored record cannot be read; the records are left unchanged.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damaged: Vec<DamagedView>,
+}
+
+/// A node whose stored record cannot be read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DamagedView {
+    /// Id of the node.
+    pub node_id: String,
+    /// The problem with its record.
+    pub problem: String,
+}
+
+#[derive(Deserialize)]
+struct ListQuery {
+    #[serde(default)]
+    filter: ListFilter,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum ListFilter {
+    #[default]
+    Current,
+    Pending,
+    All,
+}
+
+async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Failure> {
+    let summary = gateway.summary().await?;
+    let nodes = NodeCounts {
+        pending: summary.nodes.pending,
+        paired: summary.nodes.paired,
+        muted: summary.nodes.muted,
+        revoked: summary.nodes.revoked,
+    };
+    let StoreStatus { failing, failures, unstored } = gateway.store_status();
+    let unstored = unstored
+        .into_iter()
+        .map(|one| UnstoredView { what: one.what, since: one.since.as_secs() })
+        .collect();
+    let store = StoreView { failing, failures, unstored };
+    Ok(Json(StatusView {
+        nodes,
+        linked: summary.linked,
+        waiting: summary.waiting,
+        clock: gateway.clock().into(),
+        store,
+    }))
+}
+
+async fn list(
+    State(gateway): State<Gateway>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<DeviceList>, Failure> {
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("filter must be current, pending or all".to_owned()))?;
+    let filter = match query.filter {
+        ListFilter::Current => Filter::Current,
+        ListFilter::Pending => Filter::Pending,
+        ListFilter::All => Filter::All,
+    };
+    let mut all = DeviceList { devices: Vec::new(), damaged: Vec::new() };
+    let mut after = None;
+    loop {
+        let page = gateway.devices(filter, after, PAGE).await?;
+        let full = page.len() == PAGE;
+        for listed in page {
+            match listed {
+                Ok(device) => {
+                    gateway.inner.shown.see(&device.entry);
+                    after = Some(device.entry.record.node_id);
+                    all.devices.push(DeviceView::from(&device));
+                }
+                Err(bad) => {
+                    after = Some(bad.node_id);
+                    all.damaged.push(DamagedView {
+                        node_id: bad.node_id.to_string(),
+                        problem: bad.problem,
+                    });
+                }
+            }
+        }
+        if !full {
+            return Ok(Json(all));
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ShowQuery {
+    /// The client shows only the node's name and place, so the node does not count as shown.
+    #[serde(default)]
+    glance: bool,
+}
+
+async fn show(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    query: Result<Query<ShowQuery>, QueryRejection>,
+) -> Result<Json<DeviceView>, Failure> {
+    let Query(query) =
+        query.map_err(|_| Failure::Usage("glance must be true or false".to_owned()))?;
+    let device = gateway.device_by_prefix(&prefix).await?;
+    if !query.glance {
+        gateway.inner.shown.see(&device.entry);
+    }
+    Ok(Json(DeviceView::from(&device)))
+}
+
+async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+    session_api::metrics::answer(&gateway, &headers).await
+}
+
+async fn no_such_route() -> Failure {
+    Failure::NoRoute
+}
+
+#[cfg(test)]
+mod tests;

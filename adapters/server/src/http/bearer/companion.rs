@@ -1,0 +1,124 @@
+//! What an HTTP handler learns of the companion whose session a request shows.
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::request::Parts;
+use handfast_core::grant::scope::{Action, Address, ScopesBuf};
+use handfast_core::grant::session::Token;
+use handfast_core::registry::authority::{Authority, Delegated};
+use handfast_core::registry::sessions::Ended;
+use handfast_core::time::UnixTime;
+
+use super::permit::{BearerRefused, bearer, peer};
+use crate::gateway::Gateway;
+use crate::hook::CompanionInfo;
+use crate::proxies::PeerAddress;
+use crate::telemetry::SessionEvent;
+use crate::telemetry::log_lines::{CausedBy, limited};
+
+/// Shows that a request came with the token of a companion's session that has not ended. An axum
+/// extractor for every state that a [`Gateway`] can be taken from; it answers 401, 429 or 503 where
+/// there is none ([`BearerRefused`]).
+#[derive(Clone, Debug)]
+pub struct Companion {
+    info: CompanionInfo,
+    right: Delegated,
+    expires_at: UnixTime,
+}
+
+impl Companion {
+    /// Which session, and as what and for which device it was opened.
+    #[must_use]
+    pub const fn info(&self) -> &CompanionInfo {
+        &self.info
+    }
+
+    /// When the session ends, if it is not refreshed or revoked before.
+    #[must_use]
+    pub const fn expires_at(&self) -> UnixTime {
+        self.expires_at
+    }
+
+    /// What its profile allows; no more than what the session allows that made it, if one did.
+    #[must_use]
+    pub const fn scopes(&self) -> &ScopesBuf {
+        &self.right.scopes
+    }
+
+    /// Whether that allows this action at the address.
+    #[must_use]
+    pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
+        self.right.scopes.scopes().allows(action, address)
+    }
+
+    /// What it may mint, for the methods of [`Gateway`] that ask whose right something is made by.
+    #[must_use]
+    pub fn authority(&self) -> Authority {
+        Authority::Delegated(self.right.clone())
+    }
+
+    /// Checks what a request brings.
+    pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
+        Self::by(gateway, bearer(&parts.headers)?, peer(gateway, parts)).await
+    }
+
+    /// The companion whose token this is. One look-up by its hash; what has not the form of a token
+    /// is not looked up.
+    pub(super) async fn by(
+        gateway: &Gateway,
+        text: &str,
+        peer: Option<PeerAddress>,
+    ) -> Result<Self, BearerRefused> {
+        let inner = &gateway.inner;
+        let source = peer.map(PeerAddress::source);
+        let found = match Token::parse(text) {
+            Some(token) => gateway.session_of(&token).await,
+            None => Ok(Err(None)),
+        };
+        match found {
+            Ok(Ok(session)) => match gateway.right_of(&session).await {
+                Ok(Some(right)) => Ok(Self {
+                    info: CompanionInfo::of(&session),
+                    right,
+                    expires_at: session.expires_at,
+                }),
+                // The session that made it has ended, and it ends with that one.
+                Ok(None) => Err(BearerRefused::Unknown),
+                Err(error) => {
+                    limited!(error, CausedBy::Any, { %error, } "the session that made a session could not be looked up");
+                    Err(BearerRefused::Store)
+                }
+            },
+            Ok(Err(Some(Ended::ClockInDoubt))) => Err(BearerRefused::ClockInDoubt),
+            Ok(Err(Some(Ended::Revoked | Ended::Expired) | None)) => {
+                inner.telemetry.sessions(SessionEvent::Refused, 1);
+                // Only failing is limited: what others of the same source do keeps nobody out who
+                // is known.
+                match source.is_none_or(|source| {
+                    inner.budgets.bearers.permit(source, inner.clock.now()).is_some()
+                }) {
+                    true => Err(BearerRefused::Unknown),
+                    false => Err(BearerRefused::Throttled),
+                }
+            }
+            Err(error) => {
+                limited!(error, CausedBy::Any, { %error, } "a session could not be looked up");
+                Err(BearerRefused::Store)
+            }
+        }
+    }
+}
+
+impl<S> FromRequestParts<S> for Companion
+where
+    Gateway: FromRef<S>,
+    S: Send + Sync,
+{
+    type Rejection = BearerRefused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, BearerRefused> {
+        if let Some(companion) = parts.extensions.get::<Self>() {
+            return Ok(companion.clone());
+        }
+        Self::of(&Gateway::from_ref(state), parts).await
+    }
+}

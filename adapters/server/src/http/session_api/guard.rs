@@ -1,0 +1,173 @@
+//! Access control of the HTTP API.
+
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use handfast_core::grant::scope::{Action, Address};
+use handfast_core::registry::authority::{self, Authority, Role};
+
+use super::{BODY_BYTES, PREFIX, ending, refuse};
+use crate::flows::setup_code::origin;
+use crate::gateway::Gateway;
+use crate::http::admin::Caller;
+use crate::http::bearer::{BearerRefused, Companion, decoded};
+use crate::listen::router::NO_PEER;
+use crate::telemetry::log_lines::{CausedBy, limited};
+
+/// Prefix of the operator's API in addresses of permissions.
+const ADDRESS: &str = authority::GATEWAY;
+/// Parts of the API that reveal secrets or give access: reading them requires the permission to
+/// administer.
+const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
+
+/// Checks that apply to every request: its peer is known, its body is within the limit, and no
+/// foreign web page changes anything.
+pub(super) async fn everybody(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if gateway.inner.proxies.address_of(request.extensions(), request.headers()).is_none() {
+        limited!(error, CausedBy::Any, { problem = NO_PEER.trim_end(), } "a request cannot be served");
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "usage", NO_PEER.trim_end());
+    }
+    let length = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
+    // Bodies without a length are limited while they are read.
+    if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
+        return refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "usage",
+            "the body of a request has at most 64 KiB",
+        );
+    }
+    if !is_read(request.method()) && !origin::may_come(&request, &gateway.inner.setup.settings) {
+        let text = "a web page of another origin may change nothing here: name its origin in the gateway's settings";
+        return refuse(StatusCode::FORBIDDEN, "origin_not_allowed", text);
+    }
+    next.run(request).await
+}
+
+/// Admits a session to the operator's API where its permissions allow it.
+pub(super) async fn operators(
+    State(gateway): State<Gateway>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let companion = match Companion::of(&gateway, &parts).await {
+        Ok(companion) => companion,
+        Err(refused) => return refused.into_response(),
+    };
+    let address = match address(parts.uri.path()) {
+        Ok(address) => address,
+        Err(refused) => return refused.into_response(),
+    };
+    let authority = companion.authority();
+    let action = action(&parts.method, &address, &authority);
+    match Address::parse(&address) {
+        // No session may set the clock, because then nothing would end the session.
+        Ok(_)
+            if authority.is_delegated()
+                && address == "/gateway/clock"
+                && action == Action::Admin =>
+        {
+            return BearerRefused::NotAllowed(Action::Admin).into_response();
+        }
+        // A new key ends everybody's setup codes, and no session bounds what it signs.
+        Ok(_) if authority.is_delegated() && is_key(&address) => {
+            return BearerRefused::NotAllowed(Action::Admin).into_response();
+        }
+        // The id of a delivery is known only to the client that received the secret.
+        Ok(_) if is_delivery(parts.uri.path()) => {}
+        Ok(address) if authority.reaches(action, &address) => {}
+        Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
+        Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
+    }
+    // Everything made behind this layer is made with this authority, and bounded by it.
+    parts.extensions.insert(Caller::new(authority));
+    ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Returns the action that a request needs. Reading secrets requires `Admin`, except for a viewer,
+/// who gets answers without secrets.
+fn action(method: &Method, address: &str, authority: &Authority) -> Action {
+    let told_all = match authority {
+        Authority::Operator(Role::Viewer) => false,
+        Authority::Operator(Role::Operator | Role::Owner) | Authority::Delegated(_) => true,
+    };
+    if is_read(method) && !(told_all && is_secret(address)) { Action::Read } else { Action::Admin }
+}
+
+/// Returns `true` for the route of the key that signs setup codes.
+fn is_key(address: &str) -> bool {
+    address
+        .strip_prefix(ADDRESS)
+        .is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
+}
+
+/// Returns `true` for the routes of deliveries.
+fn is_delivery(path: &str) -> bool {
+    address(path).is_ok_and(|address| {
+        address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries")
+    })
+}
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Returns the address of an API path for permissions.
+fn address(path: &str) -> Result<String, BearerRefused> {
+    let path = decoded(path).map_err(BearerRefused::BadAddress)?;
+    Ok(format!("{ADDRESS}{}", path.strip_prefix(PREFIX).unwrap_or(&path)))
+}
+
+fn is_secret(address: &str) -> bool {
+    let first = address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1));
+    first.is_none_or(|first| SECRET.contains(&first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_tells_secrets_is_an_administrators_however_it_is_spelt() {
+        for path in [
+            "/api/v1/events",
+            "/api/v1/%65vents",
+            "/api/v1/pairing",
+            "/api/v1/pairing/codes",
+            "/api/v1/inbound",
+            "/api/v1/setup/rotate",
+            "/api/v1",
+        ] {
+            assert!(is_secret(&address(path).unwrap()), "{path}");
+        }
+        for path in
+            ["/api/v1/devices", "/api/v1/devices/events", "/api/v1/paired", "/api/v1/sessions"]
+        {
+            assert!(!is_secret(&address(path).unwrap()), "{path}");
+        }
+        assert_eq!(address("/api/v1/devices/a").unwrap(), "/gateway/devices/a");
+        assert!(address("/api/v1/devices%2f..%2fevents").is_err());
+    }
+
+    #[test]
+    fn a_viewer_looks_at_everything_and_changes_nothing() {
+        let viewer = Authority::Operator(Role::Viewer);
+        for path in
+            ["/gateway/events", "/gateway/inbound", "/gateway/pairing/codes", "/gateway/devices"]
+        {
+            assert_eq!(action(&Method::GET, path, &viewer), Action::Read, "{path}");
+            assert_eq!(action(&Method::POST, path, &viewer), Action::Admin, "{path}");
+        }
+        assert_eq!(action(&Method::GET, "/gateway/events", &Authority::OWNER), Action::Admin);
+        assert!(is_key("/gateway/setup/rotate") && !is_key("/gateway/setup"));
+    }
+}

@@ -1,0 +1,60 @@
+//! HTTP on the public router, for companions with a session.
+//!
+//! | file | content |
+//! |---|---|
+//! | `session` | a companion's own session: show, prolong, end |
+//! | `guard` | access of sessions to the operator's API |
+//! | `ending` | the end of streaming answers with the session |
+//! | `metrics` | the metrics, and the access to them |
+//! | `accept` | the choice of the metrics format |
+
+mod accept;
+pub(crate) mod ending;
+mod guard;
+pub(crate) mod metrics;
+mod session;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+
+use crate::gateway::Gateway;
+use crate::http::admin::{ErrorBody, ErrorView, routes};
+
+/// Path prefix of all routes of this module.
+const PREFIX: &str = "/api/v1";
+/// Maximum size of a request's body in bytes.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// Returns `true` for the paths that [`router`] answers, whether or not the route exists.
+pub(crate) fn is_api(path: &str) -> bool {
+    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns the routes under `/api/v1`.
+pub(crate) fn router(gateway: &Gateway) -> Router {
+    let operators =
+        routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
+    Router::new()
+        .route("/api/v1/session", get(session::show).delete(session::end))
+        .route("/api/v1/session/refresh", post(session::refresh))
+        .method_not_allowed_fallback(no_such_route)
+        .fallback_service(operators)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(middleware::from_fn_with_state(gateway.clone(), guard::everybody))
+        .with_state(gateway.clone())
+}
+
+async fn no_such_route() -> Response {
+    refuse(StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method")
+}
+
+/// Returns an error answer in the format of the operator's API.
+fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    let error = ErrorBody { code: code.to_owned(), message: message.to_owned() };
+    (status, Json(ErrorView { error })).into_response()
+}

@@ -1,0 +1,81 @@
+//! A companion's own session.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::refuse;
+use crate::gateway::{Gateway, OperatorError};
+use crate::http::admin::PermissionsView;
+use crate::http::bearer::{BearerRefused, Companion};
+use crate::pairing::hex;
+use crate::telemetry::log_lines::{CausedBy, limited};
+
+/// The answer to `GET /api/v1/session`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OwnSession {
+    /// Id of the session: 32 hex digits.
+    pub(crate) id: String,
+    /// Profile of the companion, which determines its permissions.
+    pub(crate) profile: String,
+    /// Label of the device that the code was made for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) device_label: Option<String>,
+    /// End of the session in Unix seconds.
+    pub(crate) expires_at: u64,
+    /// Permissions of the session.
+    pub(crate) permissions: PermissionsView,
+}
+
+impl OwnSession {
+    fn of(companion: &Companion) -> Self {
+        let info = companion.info();
+        Self {
+            id: hex(info.session.as_bytes()),
+            profile: info.profile.to_string(),
+            device_label: info.device_label.as_ref().map(ToString::to_string),
+            expires_at: companion.expires_at().as_secs(),
+            permissions: PermissionsView::of(companion.scopes()),
+        }
+    }
+}
+
+pub(super) async fn show(companion: Companion) -> Json<OwnSession> {
+    Json(OwnSession::of(&companion))
+}
+
+pub(super) async fn refresh(
+    State(gateway): State<Gateway>,
+    companion: Companion,
+) -> Result<Json<OwnSession>, Response> {
+    let until = gateway.refresh_companion(companion.info().session).await.map_err(failed)?;
+    Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
+}
+
+pub(super) async fn end(
+    State(gateway): State<Gateway>,
+    companion: Companion,
+) -> Result<Json<Value>, Response> {
+    let revoked = gateway.revoke_companion(companion.info().session).await.map_err(failed)?;
+    Ok(Json(json!({"revoked": revoked})))
+}
+
+fn failed(error: OperatorError) -> Response {
+    match error {
+        OperatorError::NoSuchSession(_) => BearerRefused::Unknown.into_response(),
+        error @ OperatorError::CutNotStored { .. } => {
+            refuse(StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored", &error.to_string())
+        }
+        error => {
+            limited!(error, CausedBy::Any, { %error, } "a companion's session could not be changed");
+            refuse(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "store",
+                "the registry could not be written; nothing was changed: try again",
+            )
+        }
+    }
+}

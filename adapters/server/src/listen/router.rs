@@ -1,0 +1,222 @@
+//! The router to nest: a WebSocket on any path, and a little HTTP. The subprotocol `handfast.v1` is
+//! the native wire; without one it is `missy`, but on `/pair`, where the first frame says whether
+//! it is that or a companion's.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
+use handfast_core::time::Instant;
+use tower::ServiceExt;
+
+use crate::connection::slots::SeatGuard;
+use crate::flows::native::SUBPROTOCOL;
+use crate::flows::native::session;
+use crate::flows::native::session::Place;
+use crate::flows::registration::connection::Session;
+use crate::flows::setup_code;
+use crate::flows::setup_code::origin;
+use crate::gateway::Gateway;
+use crate::http::session_api;
+use crate::proxies::PeerAddress;
+use crate::telemetry::log_lines::{CausedBy, limited};
+
+/// What a socket reads at once; small, because it stands in memory for every connection.
+const READ_BUFFER: usize = 512;
+/// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and
+/// its frame.
+const MOST_UNSENT: usize = crate::connection::hub::MOST_QUEUED + 1024;
+
+/// What is answered where the peer's address is not known.
+pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
+
+/// The seat that a connection took when it was accepted, on its way to whoever serves it.
+#[derive(Clone)]
+pub(crate) struct Accepted {
+    pub(crate) at: Instant,
+    pub(crate) seat: Arc<Mutex<Option<SeatGuard>>>,
+}
+
+/// The address of the gateway's to which a connection came.
+#[derive(Clone, Copy)]
+pub(crate) struct LocalAddress(pub(crate) SocketAddr);
+
+impl Accepted {
+    /// Makes the seat one of this address, or of none; `false` if that has its share. A connection
+    /// without a seat has none to give.
+    pub(crate) fn counts_for(&self, address: Option<PeerAddress>) -> bool {
+        let seat = self.seat.lock().ok();
+        seat.as_ref()
+            .and_then(|seat| seat.as_ref())
+            .is_none_or(|seat| seat.counts_for(address.map(PeerAddress::source)))
+    }
+
+    /// Does something with the seat, if a WebSocket has not taken it along.
+    pub(crate) fn seated(&self, what: impl FnOnce(&SeatGuard)) {
+        if let Ok(seat) = self.seat.lock()
+            && let Some(seat) = seat.as_ref()
+        {
+            what(seat);
+        }
+    }
+}
+
+impl Gateway {
+    /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the
+    /// native wire if its subprotocol is `handfast.v1`, or else `missy`, or on `/pair` what a
+    /// companion speaks; and
+    ///
+    /// | request | does | who may |
+    /// |---|---|---|
+    /// | `GET /health` | says whether the gateway works: 503 while its registry cannot be read or written | everybody |
+    /// | `GET /ready` | says whether it may be sent nodes, and if not (503), why, and how the clock stands: `{"ready":false,"reasons":[…],"clock":"good"}` | everybody |
+    /// | `GET /metrics` | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` | sessions with `read` at `/gateway/metrics`; see [`crate::serve_metrics`] |
+    /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
+    /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
+    /// | `DELETE /api/v1/session` | ends it: `{"revoked":true}` | the session itself |
+    /// | `/api/v1/…` | what the [operator's API](crate::http::admin) does | sessions, see below |
+    ///
+    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a
+    /// session whose permissions allow `read` at `/gateway` and what stands behind `/api/v1`
+    /// (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is
+    /// below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes something,
+    /// needs `admin` there. Setup codes are made at the gateway alone.
+    /// [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
+    ///
+    /// Nest it in a server of your own, and serve that with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address,
+    /// and a request without one is answered 500 with a text that says so. Behind
+    /// [listed proxies](crate::proxies::ProxySettings) the header that they write is read here,
+    /// too; where you find out by other means for whom a request is, insert a [`PeerAddress`] into
+    /// its extensions in a layer of yours. Connections that have not authenticated then take their
+    /// seat when the WebSocket opens, in the share of that address. These budgets are your
+    /// server's: how many sockets are open, how many of one address, how long one may take for its
+    /// request and its TLS handshake, and a PROXY header ahead of it. [`crate::listen::serve`] does all of
+    /// it.
+    pub fn router(&self) -> Router {
+        let api = session_api::router(self);
+        let other = async move |gateway: State<Self>, request: Request| match session_api::is_api(
+            request.uri().path(),
+        ) {
+            true => api.oneshot(request).await,
+            false => open(gateway, request).await,
+        };
+        Router::new()
+            .route("/health", get(health))
+            .route("/ready", get(ready))
+            .route("/metrics", get(session_api::metrics::show))
+            .fallback(other)
+            .with_state(self.clone())
+    }
+}
+
+async fn health(State(gateway): State<Gateway>) -> Response {
+    let problem = match gateway.summary().await {
+        Ok(_) => gateway.store_status().failing.then_some(CANNOT_WRITE),
+        Err(error) => {
+            limited!(error, CausedBy::Any, { %error, } "not healthy");
+            Some(CANNOT_READ)
+        }
+    };
+    let status = if problem.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(serde_json::json!({"status": problem.unwrap_or("ok")}))).into_response()
+}
+
+const CANNOT_READ: &str = "the registry cannot be read";
+const CANNOT_WRITE: &str = "the registry cannot be written; free disk space";
+
+/// What keeps the gateway from doing all that it is there for. Nothing of it names a node.
+async fn reasons(gateway: &Gateway) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if gateway.summary().await.is_err() {
+        reasons.push(CANNOT_READ.to_owned());
+    }
+    let store = gateway.store_status();
+    if store.failing {
+        reasons.push(CANNOT_WRITE.to_owned());
+    }
+    match store.unstored.len() {
+        0 => {}
+        1 => reasons.push("1 decision is in force and not stored yet".to_owned()),
+        several => reasons.push(format!("{several} decisions are in force and not stored yet")),
+    }
+    if *gateway.inner.shutdown.borrow() {
+        reasons.push("the gateway shuts down".to_owned());
+    }
+    reasons
+}
+
+async fn ready(State(gateway): State<Gateway>) -> Response {
+    let reasons = reasons(&gateway).await;
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (
+        status,
+        axum::Json(serde_json::json!({"ready": reasons.is_empty(), "reasons": reasons, "clock": gateway.clock().state.as_str()})),
+    )
+        .into_response()
+}
+
+async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Response, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
+        if let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) {
+            parts.extensions.insert(address);
+        }
+        if let Some(answer) =
+            gateway.inner.extensions.proxy().serve(Request::from_parts(parts, body)).await
+        {
+            return Ok(answer);
+        }
+        let text = "This is a Handfast gateway. Nodes connect here with a WebSocket; GET /health says whether it works.\n";
+        return Ok((StatusCode::NOT_FOUND, text).into_response());
+    };
+    let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) else {
+        limited!(error, CausedBy::Any, { problem = NO_PEER.trim_end(), } "a request cannot be served");
+        return Ok((StatusCode::INTERNAL_SERVER_ERROR, NO_PEER).into_response());
+    };
+    let accepted = parts.extensions.get::<Accepted>();
+    let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
+    let since = accepted.map_or_else(|| gateway.inner.clock.now(), |accepted| accepted.at);
+    let seat = taken.or_else(|| gateway.inner.seats.take(Some(address.source())));
+    let upgrade = upgrade.protocols([SUBPROTOCOL]);
+    let native = upgrade.selected_protocol().is_some();
+    let most = if native { MESSAGE_BYTES } else { FRAME_BYTES };
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_UNSENT)
+        .max_message_size(most)
+        .max_frame_size(most);
+    // Each is a task of its own, no larger than the session: the one in which it begins keeps room
+    // for the handshake.
+    Ok(if native {
+        upgrade.on_upgrade(async move |socket| {
+            let place = seat.map_or(Place::Refused, Place::Seat);
+            tokio::spawn(
+                Box::new(session::Session::new(gateway, socket, address.ip(), since, place)).run(),
+            );
+        })
+    } else if parts.uri.path() == setup_code::PATH {
+        let may_be =
+            origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
+        upgrade.on_upgrade(async move |socket| {
+            tokio::spawn(
+                Box::new(setup_code::session::Session::new(
+                    gateway, socket, address, since, seat, may_be,
+                ))
+                .run(),
+            );
+        })
+    } else {
+        upgrade.on_upgrade(async move |socket| {
+            tokio::spawn(Box::new(Session::new(gateway, socket, address, since, seat)).run());
+        })
+    })
+}

@@ -1,0 +1,127 @@
+//! Setup codes that pair a node with keys: the grant is bound to the key that presented the code.
+
+use handfast_core::registry::sessions::NotRedeemed;
+use handfast_store::{SaveError, StoreError, Yield};
+
+use super::sessions::Redeemable;
+use crate::gateway::{Gateway, MOST_CONFLICTS};
+use crate::pairing::{OwnedRefusal, OwnedRequest, OwnedVerdict, Terms};
+use crate::telemetry::Verification;
+use crate::telemetry::log_lines::{CausedBy, limited};
+use handfast_core::registry::record::{Cause, Mode, Standing};
+
+/// A verified setup code that a node has presented on its sealed channel.
+pub(crate) type OwnedSetup = Redeemable;
+
+impl Gateway {
+    /// Pairs the node that presented the code, in the step that spends it: making the code was the
+    /// operator's approval. A node that presents it again with the same key, because the answer was
+    /// lost, gets the same offer again.
+    pub(crate) async fn settle_setup(
+        &self,
+        request: &OwnedRequest,
+        code: OwnedSetup,
+    ) -> OwnedVerdict {
+        let (gateway, request) = (self.clone(), request.clone());
+        let settled = tokio::spawn(async move { gateway.settle_setup_now(&request, &code).await });
+        match settled.await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(error)) => {
+                limited!(error, CausedBy::Any, { %error, } "a setup code could not be redeemed");
+                OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
+            }
+            Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
+        }
+    }
+
+    async fn settle_setup_now(
+        &self,
+        request: &OwnedRequest,
+        code: &OwnedSetup,
+    ) -> Result<OwnedVerdict, StoreError> {
+        let inner = &self.inner;
+        for _ in 0..MOST_CONFLICTS {
+            let stored = inner.store.by_key(&request.key).await?;
+            match stored.as_ref().map(|stored| &stored.record.standing) {
+                Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }) => {
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
+                }
+                // A rejected node may pair: the code is an approval.
+                Some(
+                    Standing::Pending { .. }
+                    | Standing::Unapproved { .. }
+                    | Standing::Paired { .. }
+                    | Standing::Muted { .. }
+                    | Standing::Revoked { cause: Cause::Rejected },
+                )
+                | None => {}
+            }
+            let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
+            // The grant lasts no longer than a session could, however often it was refreshed.
+            let longest =
+                inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
+            let terms = Terms { permissions: Some(permissions), ..Terms::default() };
+            let Some(authority) = self.authority_of(code.maker).await? else {
+                // The code has ended with the session that made it.
+                return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+            };
+            let made = match self.to_be_paired(
+                &authority,
+                request,
+                stored.as_ref(),
+                &terms,
+                Some(longest),
+                Mode::Full,
+            ) {
+                Ok(Some(made)) => made,
+                Ok(None) => return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)),
+                Err(wider) => {
+                    limited!(warn, CausedBy::Any, { %wider, } "a setup code brings more than its maker may give by now; it brings nothing");
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
+                }
+            };
+            let yields = Yield::Node {
+                record: Box::new(made.record.clone()),
+                profile: request.profile.clone(),
+                read_at: stored.as_ref().map(|stored| stored.version),
+                grant: Box::new(made.grant.clone()),
+                ceiling: Some(Box::new(made.ceiling.clone())),
+            };
+            let redeemed = match code.spendable(self) {
+                Ok(spendable) => inner.store.redeem(spendable, yields, inner.clock.unix()).await,
+                Err(no) => Ok(Err(no)),
+            };
+            let (outcome, verdict) = match redeemed {
+                Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
+                Ok(Err(NotRedeemed::AlreadyUsed)) => {
+                    (Verification::AlreadyUsed, self.shown_again(request).await)
+                }
+                Ok(Err(NotRedeemed::Expired)) => {
+                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)))
+                }
+                // The dialect has no refusal for a doubted clock, so the node is told to retry.
+                Ok(Err(NotRedeemed::ClockInDoubt)) => {
+                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)))
+                }
+                // The record has changed since it was read, so the decision is made again.
+                Err(SaveError::Conflict | SaveError::Missing) => continue,
+                Err(SaveError::Store(error)) => (Verification::Error, Err(error)),
+            };
+            inner.telemetry.bootstrap_token_verified(outcome);
+            return verdict;
+        }
+        Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
+    }
+
+    /// Answers for a spent code: it was spent by this key, or by another one.
+    async fn shown_again(&self, request: &OwnedRequest) -> Result<OwnedVerdict, StoreError> {
+        let stored = self.inner.store.by_key(&request.key).await?;
+        let is_paired = stored.as_ref().is_some_and(|stored| {
+            matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        });
+        match is_paired {
+            true => self.once_more(stored.as_ref()).await,
+            false => Ok(OwnedVerdict::Refused(OwnedRefusal::Spent)),
+        }
+    }
+}

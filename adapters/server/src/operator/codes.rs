@@ -1,0 +1,325 @@
+//! Pairing codes that the operator mints in advance, to be scanned or typed.
+
+use std::time::Duration;
+
+use handfast_core::crypto::code::{Alphabet, Code};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::limits::INVITE_BYTES;
+use handfast_core::registry::authority::{Authority, Maker, Until};
+use handfast_core::registry::codes::{CodeId, Counted, Kind, is_live};
+use handfast_core::registry::delivery::{Outcome, Ticket};
+use handfast_core::text::is_forbidden;
+use handfast_core::time::{Span, UnixTime};
+use handfast_core::wire::gateway_address::GatewayAddress;
+use handfast_core::wire::invite::{Invite, TypedCode};
+use handfast_core::wire::native::pair::Selector;
+use handfast_store::held::Cut;
+use handfast_store::{Delivered, NotMinted};
+
+use crate::entropy;
+use crate::gateway::{Gateway, OperatorError};
+use crate::policy::settings::OPEN_FOR;
+
+/// Characters of the secret in a QR code: 80 bits.
+const SCANNED_CHARS: usize = 16;
+/// Maximum number of draws of a free selector.
+const MOST_DRAWS: usize = 16;
+/// Maximum length of a code's label in characters.
+const LABEL_CHARS: usize = 64;
+
+/// The way in which a code reaches the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum CodeKind {
+    /// Scanned or copied: a secret of 80 bits.
+    #[default]
+    Qr,
+    /// Typed: as long as a PIN, but at least six characters.
+    Typed,
+}
+
+/// Options of a new code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCode {
+    /// Permissions of the nodes that pair with the code; `None` for those of the settings.
+    pub permissions: Option<ScopesBuf>,
+    /// Lifetime of the code in whole seconds. `None` for five minutes, or less if the minting
+    /// authority ends earlier.
+    pub expires: Option<Duration>,
+    /// Number of nodes that may pair with the code; at least 1.
+    pub uses: u64,
+    /// Lifetime of the resulting grant in whole seconds; `None` for that of the settings.
+    pub grant_for: Option<Duration>,
+    /// Label for people; at most 64 characters on one line.
+    pub label: String,
+    /// The way in which the code reaches the node.
+    pub kind: CodeKind,
+}
+
+impl Default for NewCode {
+    /// Returns the options of a QR code for one node, valid for five minutes.
+    fn default() -> Self {
+        Self {
+            permissions: None,
+            expires: None,
+            uses: 1,
+            grant_for: None,
+            label: String::new(),
+            kind: CodeKind::Qr,
+        }
+    }
+}
+
+/// A code that was just minted. Its secret is shown only now.
+#[derive(Debug)]
+pub struct MintedCode {
+    /// Id of the code in the registry.
+    pub id: CodeId,
+    /// The public selector and the secret.
+    pub code: TypedCode,
+    /// End of the code's validity.
+    pub expires: UnixTime,
+    /// Ticket for [`Gateway::confirm_delivery`], with its deadline.
+    pub delivery: Ticket,
+}
+
+impl MintedCode {
+    /// Returns selector, dash and secret, the form that people carry.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!(
+            "{}-{}",
+            self.code.selector.as_str(),
+            std::str::from_utf8(self.code.code.expose()).unwrap_or_default()
+        )
+    }
+}
+
+/// A PIN or code that can be used now, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCode {
+    /// Id of the code in the registry.
+    pub id: CodeId,
+    /// Kind, expiry, guesses and remaining uses.
+    pub counted: Counted,
+    /// Permissions of the nodes that pair with it; empty for a PIN, whose permissions the handler
+    /// decides.
+    pub permissions: ScopesBuf,
+    /// Time at which it was minted.
+    pub created: UnixTime,
+    /// Label for people; may be empty.
+    pub label: String,
+    /// The maker, with whose right it ends.
+    pub maker: Maker,
+}
+
+impl Gateway {
+    /// Mints a code. Pairing by PIN may be closed: the operator approves by minting.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] for invalid options, or if too many codes are valid already;
+    /// [`OperatorError::Store`] if the registry fails.
+    pub async fn mint_code(&self, new: NewCode) -> Result<MintedCode, OperatorError> {
+        self.mint_code_by(&Authority::OWNER, new).await
+    }
+
+    /// Mints a code with an authority. A delegated one mints nothing wider or longer-lived than
+    /// itself, not even by default, and its codes end with it.
+    ///
+    /// # Errors
+    /// As for [`Gateway::mint_code`], and [`OperatorError::Wider`].
+    pub async fn mint_code_by(
+        &self,
+        authority: &Authority,
+        new: NewCode,
+    ) -> Result<MintedCode, OperatorError> {
+        let NewCode { permissions, expires, uses, grant_for, label, kind } = new;
+        let usage = |problem: &str| Err(OperatorError::Usage(problem.to_owned()));
+        if expires.is_some_and(|lives| lives.as_secs() == 0)
+            || grant_for.is_some_and(|lives| lives.as_secs() == 0)
+        {
+            return usage("a code, and the grant that it brings, live for a second at least");
+        }
+        if uses == 0 {
+            return usage("a code is for one node at least");
+        }
+        if label.chars().count() > LABEL_CHARS || label.chars().any(is_forbidden) {
+            return usage("what a code is called has at most 64 characters, on one line");
+        }
+        let pairing = &self.inner.pairing;
+        let (alphabet, length) = match kind {
+            CodeKind::Qr => (Alphabet::Unambiguous, SCANNED_CHARS),
+            CodeKind::Typed => {
+                (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6)))
+            }
+        };
+        let now = self.inner.clock.unix();
+        let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
+        let lives = Span::from_secs(expires.unwrap_or(OPEN_FOR).as_secs());
+        let grants = grant_for.map(|lives| Span::from_secs(lives.as_secs()));
+        let until = if expires.is_some() {
+            Until::Exactly(now.after(lives))
+        } else {
+            Until::AtMost(now.after(lives))
+        };
+        let expires = authority.mint(&scopes.scopes(), until)?;
+        if let Some(lives) = grants {
+            authority.mint(&scopes.scopes(), Until::Exactly(now.after(lives)))?;
+        }
+        pairing
+            .settings
+            .bounds
+            .check_code(lives, uses, grants)
+            .map_err(|which| self.exceeded(which))?;
+        let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.maker()?);
+        for _ in 0..MOST_DRAWS {
+            let (id, selector) = (CodeId::new(&entropy::draw()), Selector::mint(&entropy::draw()));
+            let Some(code) = Code::mint(alphabet, length, &entropy::draw()) else {
+                return usage("there is no code of that length");
+            };
+            let minted = handfast_store::Code {
+                id,
+                counted: Counted {
+                    kind: Kind::Code(selector),
+                    expires,
+                    guesses: 0,
+                    uses_left: uses,
+                },
+                sealed: pairing.seal.seal_code(id.as_bytes(), &code),
+                scopes: scopes.clone(),
+                grant_for: grant_for.map(|lives| lives.as_secs()),
+                created_at: now,
+                label: label.clone(),
+                maker,
+                source: None,
+            };
+            // The delivery begins before the code is stored, so that no code exists without one.
+            let delivery = self.begin_delivery(Delivered::Code(id)).await?;
+            let outcome = self.inner.store.mint(minted, now).await?;
+            // The code does not exist, so its delivery must not stay open.
+            if outcome.is_err() {
+                let _nothing_is_on_its_way =
+                    self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
+            }
+            match outcome {
+                Ok(()) => {
+                    return Ok(MintedCode {
+                        id,
+                        code: TypedCode { selector, code },
+                        expires,
+                        delivery,
+                    });
+                }
+                // Another code has this selector: the next draw has another.
+                Err(NotMinted::Taken) => {}
+                Err(NotMinted::TooMany) => {
+                    return usage(
+                        "too many codes live already; withdraw some, or wait until they expire",
+                    );
+                }
+                Err(NotMinted::Closed | NotMinted::Locked) => {
+                    return usage("pairing is closed; open it first");
+                }
+                Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
+            }
+        }
+        usage("no free selector was found; withdraw some codes")
+    }
+
+    /// Returns the error for a session that ended while its right was in use.
+    pub(crate) fn has_ended(&self, maker: Maker) -> OperatorError {
+        OperatorError::NoSuchSession(
+            maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default(),
+        )
+    }
+
+    /// Returns the fingerprint of this gateway's static key, for nodes and people to compare.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.keys().channel.public())
+    }
+
+    /// Writes a code as an invitation, with this gateway's fingerprint and the given addresses;
+    /// without any, with those of the settings.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] if an address is invalid, or if there is none.
+    pub fn invitation(
+        &self,
+        minted: MintedCode,
+        addresses: &[String],
+    ) -> Result<String, OperatorError> {
+        let usage = |problem: String| OperatorError::Usage(problem);
+        let mut read = Vec::new();
+        for text in self.addresses(addresses) {
+            let not_one = || {
+                format!(
+                    "{text:?} is no address of a gateway: it reads ws://host:port, wss://host:port or tcp://host:port"
+                )
+            };
+            read.push(GatewayAddress::parse(text).ok_or_else(|| usage(not_one()))?);
+        }
+        if read.is_empty() {
+            return Err(usage(
+                "an invitation needs an address by which nodes reach this gateway; name one"
+                    .to_owned(),
+            ));
+        }
+        let invite = Invite::new(&read, self.fingerprint(), minted.code);
+        let invite =
+            invite.map_err(|wrong| usage(format!("no invitation can be made: {wrong}")))?;
+        let mut out = zeroize::Zeroizing::new([0; INVITE_BYTES]);
+        let text = invite.write(&mut *out).map(str::to_owned);
+        text.ok_or_else(|| usage("no invitation can be made: it is too long".to_owned()))
+    }
+
+    /// Returns the named addresses, or those of the settings if none are named.
+    pub(crate) fn addresses<'a>(&'a self, named: &'a [String]) -> &'a [String] {
+        if named.is_empty() { &self.inner.pairing.settings.addresses } else { named }
+    }
+
+    /// Returns the PINs and codes that can be used now, the newest first. Expired, spent and locked
+    /// ones are left out, and so are PINs while pairing is closed.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`] if the registry cannot be read.
+    pub async fn codes(&self) -> Result<Vec<LiveCode>, OperatorError> {
+        let now = self.inner.clock.unix();
+        let window = self.inner.store.window().await?;
+        let mut live = self.inner.store.codes(now).await?;
+        let guessers = self.inner.store.guessers().await?;
+        live.retain(|code| {
+            let guesser = guessers.iter().find(|guesser| Some(guesser.source) == code.source);
+            is_live(&code.counted, &window, guesser.map_or(0, |guesser| guesser.guesses), now)
+        });
+        let view = |code: handfast_store::Code| LiveCode {
+            id: code.id,
+            counted: code.counted,
+            permissions: code.scopes,
+            created: code.created_at,
+            label: code.label,
+            maker: code.maker,
+        };
+        Ok(live.into_iter().map(view).collect())
+    }
+
+    /// Withdraws a PIN or code, even while a node is proving it.
+    ///
+    /// # Errors
+    /// [`OperatorError::NoSuchCode`] if no valid code has this id, and [`OperatorError::Store`].
+    pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
+        let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
+        match self
+            .cut(Cut::Code(id), format!("code {}", hex(id.as_bytes())), |_| (), stored)
+            .await?
+        {
+            true => Ok(()),
+            false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
+        }
+    }
+}
+
+/// Returns bytes as lower-case hex, the form of ids of codes and grants.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

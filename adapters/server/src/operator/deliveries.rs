@@ -1,0 +1,245 @@
+//! Secrets that are shown once: confirmed, cancelled, or undone when their time is over.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use handfast_core::error::Refusal;
+use handfast_core::id::NodeId;
+use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
+use handfast_core::time::UnixTime;
+use handfast_store::{Delivered, Delivery, Settlement, StoreError};
+use tokio::sync::Notify;
+
+use crate::entropy;
+use crate::gateway::{Gateway, Inner, OperatorError, to_its_end};
+use crate::hook::Event;
+use crate::pairing::hex;
+use crate::setup::StartedSetup;
+
+/// How often deliveries are looked for that nobody spoke of; those that are begun here are known.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// The same while one is under way, because the clock may be set.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// Most deliveries that are looked at in one round.
+const ROUND: usize = 64;
+
+/// Wakes the task that undoes what was not delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Deliveries {
+    begun: Arc<Notify>,
+}
+
+impl Gateway {
+    /// Says that a secret was written where it belongs, so that it counts for good. Saying so again
+    /// is no error.
+    ///
+    /// # Errors
+    /// [`OperatorError::Delivery`] if it was undone meanwhile, or is not known;
+    /// [`OperatorError::Store`].
+    pub async fn confirm_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
+        self.settle_delivery(id, Outcome::Confirmed).await
+    }
+
+    /// Says that a secret could not be shown, and undoes at once what was decided with it.
+    ///
+    /// # Errors
+    /// [`OperatorError::Delivery`] if it counts already, or is not known; [`OperatorError::Store`].
+    pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
+        self.settle_delivery(id, Outcome::Cancelled).await
+    }
+
+    /// Begins the delivery of a setup code that was just made: it is worth nothing any more if
+    /// nobody confirms it in time.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn deliver_setup(&self, started: &StartedSetup) -> Result<Ticket, OperatorError> {
+        self.begin_delivery(Delivered::Setup {
+            nonce: started.nonce,
+            expires_at: started.expires_at,
+        })
+        .await
+    }
+
+    pub(crate) async fn begin_delivery(&self, of: Delivered) -> Result<Ticket, OperatorError> {
+        let ticket = self.ticket();
+        self.inner.store.deliver(Delivery { ticket, of }, self.inner.clock.unix()).await?;
+        self.delivery_begun();
+        Ok(ticket)
+    }
+
+    /// A delivery that begins now.
+    pub(crate) fn ticket(&self) -> Ticket {
+        Ticket {
+            id: DeliveryId::new(&entropy::draw()),
+            until: self.inner.clock.unix().after(self.inner.limits.deliver_within),
+        }
+    }
+
+    pub(crate) fn delivery_begun(&self) {
+        self.inner.deliveries.begun.notify_one();
+    }
+
+    /// A node has shown the token of this delivery.
+    pub(crate) async fn token_used(&self, node_id: NodeId, id: DeliveryId) -> Result<(), Refusal> {
+        match self.settle_delivery(id, Outcome::Used).await {
+            Ok(()) => Ok(()),
+            Err(OperatorError::Delivery { why: NotSettled::ClockInDoubt, .. }) => {
+                Err(Refusal::ClockInDoubt)
+            }
+            Err(OperatorError::Delivery { .. }) => Err(Refusal::InvalidCredentials),
+            Err(error) => {
+                tracing::error!(%node_id, %error, "that its token arrived could not be written down");
+                Err(Refusal::StoreFailed)
+            }
+        }
+    }
+
+    async fn settle_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<(), OperatorError> {
+        let gateway = self.clone();
+        to_its_end(async move {
+            if gateway.inner.doubts_delivery(id, outcome).await? {
+                return Err(OperatorError::Delivery {
+                    id: hex(id.as_bytes()),
+                    why: NotSettled::ClockInDoubt,
+                });
+            }
+            let settled =
+                gateway.inner.store.settle(id, outcome, gateway.inner.clock.unix()).await?;
+            let settlement =
+                settled.map_err(|why| OperatorError::Delivery { id: hex(id.as_bytes()), why })?;
+            gateway.delivery_ended(&settlement, outcome);
+            Ok(())
+        })
+        .await
+    }
+
+    fn delivery_ended(&self, settlement: &Settlement, outcome: Outcome) {
+        if let (Delivered::Token(node_id), false) = (settlement.of, settlement.again) {
+            self.push(node_id, settlement.notice);
+        }
+        self.inner.delivery_ended(settlement, outcome);
+    }
+}
+
+impl Inner {
+    fn delivery_ended(
+        &self,
+        &Settlement { of, settled, again, .. }: &Settlement,
+        outcome: Outcome,
+    ) {
+        if again || settled == Settled::Delivered {
+            return;
+        }
+        let why = match outcome {
+            Outcome::Cancelled => "could not be shown",
+            Outcome::Confirmed | Outcome::Used | Outcome::Lapsed => {
+                "was neither confirmed nor used in time"
+            }
+        };
+        match of {
+            Delivered::Token(node_id) => {
+                tracing::warn!(%node_id, "its new token {why}, so it never counted: the node stands as before it was issued");
+                self.event(&Event::Decided { node_id, decision: "undelivered" });
+            }
+            Delivered::Code(id) => {
+                tracing::warn!(code = hex(id.as_bytes()), "the code {why}, so it is withdrawn")
+            }
+            Delivered::Setup { .. } => {
+                tracing::warn!("a setup code {why}, so it is worth nothing any more")
+            }
+        }
+    }
+
+    /// When a delivery began.
+    fn began(&self, ticket: &Ticket) -> UnixTime {
+        ticket.until.moved(-i64::try_from(self.limits.deliver_within.as_secs()).unwrap_or(i64::MAX))
+    }
+
+    /// Whether a delivery would be too late only by a jump of a clock that is in doubt.
+    async fn doubts_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<bool, StoreError> {
+        let moment = self.clock.moment();
+        match outcome {
+            Outcome::Confirmed | Outcome::Used if moment.claimed().is_some() => {
+                let under_way = self.store.undelivered(usize::MAX).await?;
+                let found = under_way
+                    .iter()
+                    .map(|delivery| &delivery.ticket)
+                    .find(|ticket| ticket.id == id);
+                Ok(found.is_some_and(|ticket| moment.doubts(self.began(ticket), ticket.until)))
+            }
+            Outcome::Confirmed | Outcome::Used | Outcome::Cancelled | Outcome::Lapsed => Ok(false),
+        }
+    }
+
+    /// Undoes what is over; the answer is how long nothing has to be done. What an earlier process
+    /// began is spared while the clock is in doubt.
+    pub(crate) async fn undo_what_lapsed(&self) -> Duration {
+        // Those that are spared come first, and are not to hide the others.
+        let in_doubt = self.clock.moment().claimed().is_some();
+        let under_way =
+            match self.store.undelivered(if in_doubt { usize::MAX } else { ROUND }).await {
+                Ok(under_way) => under_way,
+                Err(error) => {
+                    tracing::error!(%error, "the secrets that are on their way could not be read");
+                    return LOOK_AGAIN;
+                }
+            };
+        let moment = self.clock.moment();
+        let now = moment.now;
+        let mut spared = false;
+        for Delivery { ticket, .. } in &under_way {
+            if moment.spares(self.began(ticket)) {
+                spared = true;
+                continue;
+            }
+            if ticket.until > now {
+                let left =
+                    Duration::from_secs(ticket.until.as_secs().saturating_sub(now.as_secs()));
+                return left.min(LOOK_AGAIN);
+            }
+            match self.store.settle(ticket.id, Outcome::Lapsed, now).await {
+                Ok(Ok(settlement)) => self.delivery_ended(&settlement, Outcome::Lapsed),
+                // Whoever was faster has said how it ended.
+                Ok(Err(
+                    NotSettled::Unknown
+                    | NotSettled::Undone
+                    | NotSettled::Delivered
+                    | NotSettled::Late
+                    | NotSettled::Early
+                    | NotSettled::ClockInDoubt,
+                )) => {}
+                Err(error) => {
+                    tracing::error!(%error, "a secret that was not delivered could not be undone; it is tried again");
+                    return LOOK_AGAIN;
+                }
+            }
+        }
+        match (under_way.len() == ROUND, spared) {
+            (_, true) => LOOK_AGAIN,
+            (true, false) => Duration::ZERO,
+            (false, false) => LOOK_EVERY,
+        }
+    }
+}
+
+/// Undoes what was not delivered, as long as there is a gateway: what an earlier process left, too.
+pub(crate) fn watch(inner: &Arc<Inner>) {
+    tokio::spawn(watcher(Arc::downgrade(inner)));
+}
+
+async fn watcher(gateway: Weak<Inner>) {
+    loop {
+        let Some(inner) = gateway.upgrade() else { return };
+        let sleep = inner.undo_what_lapsed().await;
+        let begun = Arc::clone(&inner.deliveries.begun);
+        let mut shutdown = inner.shutdown.subscribe();
+        // Whoever sleeps keeps no gateway alive.
+        drop(inner);
+        tokio::select! {
+            () = begun.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+            _ = shutdown.wait_for(|down| *down) => return,
+        }
+    }
+}
