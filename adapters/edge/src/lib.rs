@@ -11,13 +11,13 @@
 //!        ◀──reports─── │  pump  │            on the native wire: native::Framed
 //!                      │        │            websocket::Client ──▶ websocket::Socket
 //!  Clock, Sensors ───▶ │        │                 │ over a Connector's Stream (TCP, UART, …)
-//!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (memory::Flash, native::memory::Flash)
+//!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (crate::registration::memory::Flash, native::memory::Flash)
 //! ```
 //!
-//! [`pump::run`] (and [`native::run`]) carries out the machine's effects and feeds events back. It
+//! [`crate::registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds events back. It
 //! retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at any await is as
 //! harmless as a power cut. A board implements the traits in [`ports`] and passes them in
-//! [`pump::Ports`]; [`blocking`] adapts boards with blocking input and output.
+//! [`crate::registration::driver::Ports`]; [`blocking`] adapts boards with blocking input and output.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,
@@ -36,12 +36,11 @@
 extern crate std;
 
 pub mod blocking;
-pub mod carrier;
-pub mod memory;
 pub mod native;
-mod outbox;
 mod pages;
 pub mod ports;
-pub mod pump;
-mod race;
+pub mod registration;
+pub(crate) mod select;
+pub mod transport;
 pub mod websocket;
+pub(crate) mod write_buffer;

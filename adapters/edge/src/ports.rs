@@ -6,8 +6,8 @@ use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
 
-use crate::carrier::Broken;
-use crate::memory::KeepError;
+use crate::registration::memory::KeepError;
+use crate::transport::Broken;
 
 /// A byte stream with an orderly end. Its `read` must lose no bytes when the future is dropped; its
 /// `write` may, because a dropped write ends the connection.

@@ -7,7 +7,7 @@ use handfast_core::flow::registration::node::Timing;
 use handfast_core::time::Span;
 use handfast_core::wire::token::Token;
 
-use crate::record::Identity;
+use crate::registration::record::Identity;
 use crate::state::{HeldState, StateDir, StateError};
 
 /// Configuration of a [`crate::LinuxNode`].

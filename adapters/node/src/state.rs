@@ -22,7 +22,8 @@ use handfast_core::flow::registration::node::Memory;
 use zeroize::Zeroizing;
 
 use crate::native::record as record_names;
-use crate::record::{self, Identity};
+use crate::registration::record;
+use crate::registration::record::Identity;
 use crate::standing;
 
 const FILE: &str = "node.json";

@@ -9,9 +9,9 @@ use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::{Memory, News, Timing};
 use handfast_core::wire::registration::{PairRequest, Profile};
-use handfast_edge::memory::{Flash, Keep as _, KeepError};
 use handfast_edge::ports::{Clock, Command, Owner, Report};
-use handfast_edge::pump::{self, Buffers, Ports};
+use handfast_edge::registration::driver::{self, Buffers, Ports};
+use handfast_edge::registration::memory::{Flash, Keep as _, KeepError};
 use handfast_edge::websocket::{Client, Target};
 use rand_core::CryptoRng;
 
@@ -68,8 +68,8 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
         },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
-    let pump_settings = pump::Settings { timing, ..pump::Settings::DEFAULT };
-    pin!(in_place(|| pump::run(ports, &pump_settings, buffers))).await;
+    let driver_settings = driver::Settings { timing, ..driver::Settings::DEFAULT };
+    pin!(in_place(|| driver::run(ports, &driver_settings, buffers))).await;
     Ok(())
 }
 

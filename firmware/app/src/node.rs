@@ -20,7 +20,7 @@ pub(crate) const NO_FLASH: i32 = 3;
 /// Static storage for the node's large buffers: moving them would take their size of stack.
 pub struct Space {
     #[cfg(feature = "missy")]
-    missy: handfast_edge::pump::Buffers<{ crate::missy::FRAME }>,
+    missy: handfast_edge::registration::driver::Buffers<{ crate::missy::FRAME }>,
     #[cfg(feature = "native")]
     native: handfast_edge::native::Buffers,
     #[cfg(feature = "native")]
@@ -39,7 +39,7 @@ impl Space {
     pub const fn new() -> Self {
         Self {
             #[cfg(feature = "missy")]
-            missy: handfast_edge::pump::Buffers::new(),
+            missy: handfast_edge::registration::driver::Buffers::new(),
             #[cfg(feature = "native")]
             native: handfast_edge::native::Buffers::new(),
             #[cfg(feature = "native")]

@@ -1,7 +1,7 @@
 //! The owner's settings, stored beside the node's memory, so that the node resumes by itself after
 //! a power cut.
 //!
-//! Two pages are written in turn, as in [`handfast_edge::memory`]: a power cut leaves the old
+//! Two pages are written in turn, as in [`handfast_edge::registration::memory`]: a power cut leaves the old
 //! settings or the new ones.
 //!
 //! ```text

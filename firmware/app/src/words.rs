@@ -3,8 +3,8 @@
 use core::fmt::{Display, Formatter, Result, Write as _};
 
 use handfast_core::time::Span;
-use handfast_edge::carrier::Broken;
-use handfast_edge::memory::KeepError;
+use handfast_edge::registration::memory::KeepError;
+use handfast_edge::transport::Broken;
 
 pub(crate) fn broken_in_words(broken: Broken, f: &mut Formatter<'_>) -> Result {
     match broken {

@@ -9,12 +9,12 @@
 //! [`crate::blocking::Line`] makes a connector of the latter. It stores neither capability tokens
 //! nor bearer tokens: a device authenticates with its keys.
 
+mod cobs;
+mod driver;
 pub mod memory;
-mod pump;
 mod stream;
-mod stuffing;
 
-pub use pump::{Buffers, Ports, Settings, run};
+pub use self::driver::{Buffers, Ports, Settings, run};
 pub use stream::Framed;
 
 use handfast_core::crypto::code::Code;
@@ -22,8 +22,8 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{News, Wish};
 use handfast_core::wire::native::link::App;
 
-use crate::carrier::Broken;
-use crate::memory::KeepError;
+use crate::registration::memory::KeepError;
+use crate::transport::Broken;
 
 /// The interface to the owner of the node: a console, a button, a page.
 pub trait Owner {

@@ -4,10 +4,10 @@ use embedded_io_async::Error as _;
 use handfast_core::limits::STREAM_BUFFER;
 use handfast_core::wire::frame::Cutter;
 
-use super::stuffing;
-use crate::carrier::Broken;
-use crate::outbox::Outbox;
+use super::cobs;
 use crate::ports::Stream;
+use crate::transport::Broken;
+use crate::write_buffer::Outbox;
 
 /// Size of the read buffer in bytes.
 const INBOX_BYTES: usize = 64;
@@ -58,7 +58,7 @@ impl<S: Stream> Framed<S> {
     /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), Broken> {
         let mut outbox = Outbox::new(&mut self.stream);
-        outbox.push(stuffing::frame(message)).await?;
+        outbox.push(cobs::frame(message)).await?;
         outbox.send().await
     }
 

@@ -2,8 +2,8 @@
 
 use embedded_io_async::Write;
 
-use crate::carrier::Broken;
-use crate::outbox::Outbox;
+use crate::transport::Broken;
+use crate::write_buffer::Outbox;
 
 /// Opcodes that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

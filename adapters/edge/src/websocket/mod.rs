@@ -17,9 +17,9 @@ use embedded_io_async::Error as _;
 use handfast_core::wire::close::Close;
 use rand_core::CryptoRng;
 
-use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
-use crate::outbox::Outbox;
 use crate::ports::{Connector, Stream};
+use crate::transport::{Broken, Carrier, Frame, Opener, Received};
+use crate::write_buffer::Outbox;
 use encoder::Opcode;
 
 /// Size of the read buffer in bytes.

@@ -5,7 +5,7 @@ use handfast_core::flow::registration::node::Memory;
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
-use handfast_edge::memory::{Flash, Keep, KeepError};
+use handfast_edge::registration::memory::{Flash, Keep, KeepError};
 
 type Cells = TornFlash<2>;
 

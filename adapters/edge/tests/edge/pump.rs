@@ -11,9 +11,9 @@ use handfast_core::flow::registration::node::Memory;
 use handfast_core::id::NodeId;
 use handfast_core::time::Span;
 use handfast_core::wire::token::Token;
-use handfast_edge::carrier::Broken;
-use handfast_edge::memory::{Flash, Keep, KeepError};
 use handfast_edge::ports::Command;
+use handfast_edge::registration::memory::{Flash, Keep, KeepError};
+use handfast_edge::transport::Broken;
 
 /// Runs a node until its story is over.
 async fn story<F: Future>(

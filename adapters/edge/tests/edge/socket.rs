@@ -4,7 +4,7 @@ use crate::net::{Chance, Tcp};
 use embedded_io_adapters::tokio_1::FromTokio;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::wire::close::Close;
-use handfast_edge::carrier::{Broken, Carrier, Frame, Received};
+use handfast_edge::transport::{Broken, Carrier, Frame, Received};
 use handfast_edge::websocket::{Socket, Target, UpgradeError, Violation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;

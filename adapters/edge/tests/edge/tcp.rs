@@ -11,9 +11,9 @@ use handfast_core::flow::registration::node::News;
 use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_edge::blocking::{Polled, PolledClock, block_on_with};
-use handfast_edge::memory::Flash;
 use handfast_edge::ports::{Command, Connector, NoSensors, Owner, Report, Sensors};
-use handfast_edge::pump::{Buffers, Ports, Settings, run};
+use handfast_edge::registration::driver::{Buffers, Ports, Settings, run};
+use handfast_edge::registration::memory::Flash;
 use handfast_edge::websocket::Client;
 use tokio::net::{TcpListener, TcpStream};
 

@@ -29,10 +29,10 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::address::GatewayAt;
-use super::carrier::{Open, Target, open_first};
 use super::chain::bytes_of;
 use super::event::AppMessage;
 use super::owner::NotSent;
+use super::transport::{Open, Target, open_first};
 use crate::config::Waits;
 use crate::event::Lost;
 use crate::tls::{self, TlsError};

@@ -5,28 +5,28 @@
 //! reports.
 
 mod address;
-mod carrier;
 mod chain;
 mod delegate;
+pub(crate) mod driver;
 mod event;
-mod feed;
-mod keep;
 mod log;
+mod owned_messages;
 mod owner;
-mod pump;
 pub(crate) mod record;
 mod renewal;
+pub(crate) mod storage;
 mod stream;
+pub(crate) mod transport;
 
 use std::path::PathBuf;
 
+pub use self::driver::NativeNode;
+pub use self::storage::{KeepError, open_tokens};
 pub use address::{DEFAULT_BAUD, GatewayAt, NotAnAddress};
 pub use chain::{Facts, NotDelegated, delegate, unix_now};
 pub use delegate::{Delegate, DelegateError, DelegateEvent};
 pub use event::{AppMessage, NativeEvent, NativeEvents, PairingRefusal};
-pub use keep::{KeepError, open_tokens};
 pub use owner::{NativeOwner, NotSent, Renewable};
-pub use pump::NativeNode;
 pub use record::{NativeIdentity, read_public, write_public};
 
 use handfast_core::limits::NATIVE_PROFILE_BYTES;

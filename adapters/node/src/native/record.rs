@@ -87,7 +87,8 @@ pub(crate) fn write_keys(keys: &OwnKeys) -> Zeroizing<Vec<u8>> {
 /// Parses `keys.json`. The error never contains any part of the file.
 pub(crate) fn read_keys(bytes: &[u8]) -> Result<OwnKeys, String> {
     check_version(bytes)?;
-    let record: KeysRecord = serde_json::from_slice(bytes).map_err(crate::record::place)?;
+    let record: KeysRecord =
+        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
     let mut stored = Zeroizing::new([0; 64]);
     let length = base64url::decode(&record.keys, &mut stored[..]).map_or(0, <[u8]>::len);
     if length != stored.len() {
@@ -119,7 +120,8 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
 /// Parses `native.json`. The error never contains any part of the file.
 pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), String> {
     check_version(bytes)?;
-    let record: NativeRecord = serde_json::from_slice(bytes).map_err(crate::record::place)?;
+    let record: NativeRecord =
+        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
     let label = |text: &str, field| {
         Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"))
     };
@@ -173,7 +175,8 @@ fn read_grant(text: &str) -> Option<GrantId> {
 }
 
 fn check_version(bytes: &[u8]) -> Result<(), String> {
-    let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(crate::record::place)?;
+    let OnlyVersion { version } =
+        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
     if version == VERSION {
         Ok(())
     } else {

@@ -9,9 +9,9 @@ use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
-use handfast_edge::memory::Flash;
 use handfast_edge::ports::{Command, NoSensors, Owner, Report};
-use handfast_edge::pump::{self, Buffers, Ports, Settings};
+use handfast_edge::registration::driver::{self, Buffers, Ports, Settings};
+use handfast_edge::registration::memory::Flash;
 use handfast_edge::websocket::{Client, Target};
 
 use super::gateway::{CHANCE, Script, Stage};
@@ -41,7 +41,7 @@ pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<M
         },
     };
     let size = {
-        let mut future = pin!(in_place(|| pump::run(ports, &Settings::DEFAULT, buffers)));
+        let mut future = pin!(in_place(|| driver::run(ports, &Settings::DEFAULT, buffers)));
         block_on(future.as_mut());
         size_of_val(&*future)
     };

@@ -12,11 +12,11 @@ use handfast_core::flow::native::node::{Memory, News, Own, Trust, Wish};
 use handfast_core::id::NodeId;
 use handfast_core::secret::Secret;
 use handfast_core::time::Span;
-use handfast_edge::carrier::Broken;
-use handfast_edge::memory::KeepError;
 use handfast_edge::native::memory::{Flash, Keep, keys};
 use handfast_edge::native::{Buffers, Command, Owner, Ports, Report, Settings, run};
 use handfast_edge::ports::Connector;
+use handfast_edge::registration::memory::KeepError;
+use handfast_edge::transport::Broken;
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 

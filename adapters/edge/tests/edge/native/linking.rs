@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use handfast_core::flow::native::node::Memory;
 use handfast_core::time::Span;
-use handfast_edge::carrier::Broken;
 use handfast_edge::native::Command;
+use handfast_edge::transport::Broken;
 
 use super::board::{Cells, Told, Wire, console, kept, live, own, story, story_over};
 use super::gateway::Gateway;

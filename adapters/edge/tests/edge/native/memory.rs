@@ -7,8 +7,8 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
 use handfast_edge::blocking::block_on;
-use handfast_edge::memory::{self as missy, KeepError};
 use handfast_edge::native::memory::{Flash, Keep, keys};
+use handfast_edge::registration::memory::{self as missy, KeepError};
 
 use super::board::{Cells, Told, story};
 use super::gateway::Gateway;

@@ -58,7 +58,7 @@ fn instructions() -> u32 {
 #[inline(never)]
 fn measure_missy() -> Option<()> {
     use handfast_replay::missy::{FRAME, flow, steps};
-    let buffers = cortex_m::singleton!(: handfast_edge::pump::Buffers<FRAME> = handfast_edge::pump::Buffers::new())?;
+    let buffers = cortex_m::singleton!(: handfast_edge::registration::driver::Buffers<FRAME> = handfast_edge::registration::driver::Buffers::new())?;
     let flow = flow(buffers, instructions)?;
     // The peak is taken here, so it covers the driver only.
     let peak = handfast_bare::stack::peak();

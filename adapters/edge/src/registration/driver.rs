@@ -11,7 +11,7 @@
 //! opening, the next frame. Only reads are ever dropped half-way; a write either completes or ends
 //! the connection.
 
-mod hands;
+mod effects;
 
 use core::convert::Infallible;
 use core::future::pending;
@@ -27,11 +27,11 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::PairRequest;
 use rand_core::CryptoRng;
 
-use crate::carrier::{Broken, Carrier, Frame, Opener, Received};
-use crate::memory::Keep;
+use self::effects::{After, Hands};
 use crate::ports::{Clock, Command, Owner, Sensors};
-use crate::race::{Woken, in_place};
-use hands::{After, Hands};
+use crate::registration::memory::Keep;
+use crate::select::{Woken, in_place};
+use crate::transport::{Broken, Carrier, Frame, Opener, Received};
 
 /// Everything a node needs from its board.
 #[derive(Debug)]

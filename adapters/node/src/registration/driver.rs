@@ -18,12 +18,12 @@ use crate::clock::Clock;
 use crate::config::NodeConfig;
 use crate::connection::{Connection, Heard, Target};
 use crate::event::{Event, Events, Owner, Word};
-use crate::feed::{Action, Fed, Feeder};
-use crate::record::Identity;
+use crate::registration::owned_messages::{Action, Fed, Feeder};
+use crate::registration::record::Identity;
+use crate::registration::token_source::{LOOK_EVERY, TokenSource};
 use crate::standing::{Standing, Teller};
 use crate::state::{HeldState, StateError};
 use crate::tls::{self, TlsError};
-use crate::token_source::{LOOK_EVERY, TokenSource};
 
 /// Number of events that wait for a slow receiver before it loses the oldest.
 const EVENTS: usize = 256;

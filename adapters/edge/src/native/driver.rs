@@ -7,11 +7,11 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! As in [`crate::pump`], each phase waits for the owner, the deadline and one more event. The
+//! As in [`crate::registration::driver`], each phase waits for the owner, the deadline and one more event. The
 //! machine itself probes an open connection. The machine is stored in [`Buffers`], and only a step
 //! holds it on the stack.
 
-mod hands;
+mod effects;
 
 use core::convert::Infallible;
 use core::future::{Future, pending};
@@ -25,12 +25,12 @@ use handfast_core::time::Span;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
+use self::effects::{After, Body, Hands};
 use super::memory::Keep;
 use super::{Command, Framed, Owner};
-use crate::carrier::Broken;
 use crate::ports::{Clock, Connector, Sensors, Stream};
-use crate::race::{Woken, in_place, within};
-use hands::{After, Body, Hands};
+use crate::select::{Woken, in_place, within};
+use crate::transport::Broken;
 
 /// Everything a node needs from its board.
 #[derive(Debug)]

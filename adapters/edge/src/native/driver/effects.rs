@@ -11,12 +11,12 @@ use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::time::Instant;
 
 use super::{Settings, Slot};
-use crate::carrier::Broken;
-use crate::memory::KeepError;
 use crate::native::memory::Keep;
 use crate::native::{Command, Framed, Owner, Report};
 use crate::ports::{Clock, Stream};
-use crate::race::{Woken, in_place, wait, within};
+use crate::registration::memory::KeepError;
+use crate::select::{Woken, in_place, wait, within};
+use crate::transport::Broken;
 
 /// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

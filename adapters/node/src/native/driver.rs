@@ -12,13 +12,13 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Profile;
 use tokio::sync::{broadcast, mpsc};
 
-use super::carrier::{Carrier, Heard, Target};
 use super::chain::Facts;
 use super::event::{NativeEvent, NativeEvents};
-use super::feed::{Action, Fed, Feeder};
-use super::keep::{Keeper, ToKeep};
+use super::owned_messages::{Action, Fed, Feeder};
 use super::owner::{NativeOwner, NotSent, Renewable, Word};
 use super::renewal::Renewal;
+use super::storage::{Keeper, ToKeep};
+use super::transport::{Carrier, Heard, Target};
 use super::{NativeConfig, NativeError};
 use crate::clock::Clock;
 use crate::standing::{Standing, Teller};

@@ -12,10 +12,10 @@ use handfast_core::wire::close::Close;
 use zeroize::Zeroize;
 
 use super::Settings;
-use crate::carrier::{Broken, Carrier, Frame};
-use crate::memory::{Keep, KeepError};
 use crate::ports::{Clock, Command, Owner, Report};
-use crate::race::{Woken, in_place, wait, within};
+use crate::registration::memory::{Keep, KeepError};
+use crate::select::{Woken, in_place, wait, within};
+use crate::transport::{Broken, Carrier, Frame};
 
 /// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

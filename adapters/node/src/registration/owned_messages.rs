@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use zeroize::Zeroizing;
 
 use crate::event::{Event, Vitals};
-use crate::record::Identity;
+use crate::registration::record::Identity;
 
 /// An owned input of the state machine.
 pub(crate) enum Fed {

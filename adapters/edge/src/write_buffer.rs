@@ -3,7 +3,7 @@
 use embedded_io_async::{Error as _, Write};
 use zeroize::Zeroize;
 
-use crate::carrier::Broken;
+use crate::transport::Broken;
 
 /// Bytes gathered before a write, so that a small frame is one TCP segment.
 const OUTBOX_BYTES: usize = 128;

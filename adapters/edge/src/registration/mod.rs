@@ -1,0 +1,4 @@
+//! Registration: a node of the `missy` dialect.
+
+pub mod driver;
+pub mod memory;
