@@ -242,7 +242,7 @@ impl Play {
                         }))
                     }
                     gateway::Effect::Activate(_) => {
-                        gateway::Input::Activated(Ok(Confirmation::Active(None)))
+                        gateway::Input::Activated(Ok(Confirmation::Active(None)), TODAY)
                     }
                     _ => continue,
                 };
