@@ -232,7 +232,7 @@ pub fn script(bytes: &[u8]) {
         };
         match what % 8 {
             0 | 1 => {
-                node.decides(ceiling(&node, true), Span::from_secs(span(much / 7).unwrap_or(DAY)))
+                node.decides(ceiling(&node, true), Span::from_secs(span(much / 7).unwrap_or(DAY)));
             }
             2 => node.confirms(),
             3 => node.renews(),
@@ -241,7 +241,7 @@ pub fn script(bytes: &[u8]) {
             6 => node.now = node.now.after(Span::from_secs(u64::from(which) * DAY)),
             // The operator ends all, or a grant is made where nothing was decided.
             _ if which % 2 == 0 => {
-                node.grants.iter_mut().for_each(|grant| grant.state = State::Ended)
+                node.grants.iter_mut().for_each(|grant| grant.state = State::Ended);
             }
             _ => node.offer(scopes(much), Span::from_secs(span(which / 2).unwrap_or(DAY)), None),
         }

@@ -159,7 +159,7 @@ impl Clocks {
         match op {
             ClockOp::Set(wrong) => self.wrong = wrong,
             ClockOp::Step(by) => {
-                self.wrong = self.wrong.saturating_add(by).clamp(-2_000 * DAY, 2_000 * DAY)
+                self.wrong = self.wrong.saturating_add(by).clamp(-2_000 * DAY, 2_000 * DAY);
             }
             ClockOp::Synchronised(synchronised) => self.synchronised = synchronised,
             ClockOp::Accept => return self.trusted.accept(self.reading(millis)).ok(),

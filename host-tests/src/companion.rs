@@ -157,7 +157,7 @@ pub fn any_frames(data: &[u8]) {
                     assert_eq!(read.nonce, *verified.claims().nonce.as_bytes());
                 }
                 gateway::Effect::Attach(_) | gateway::Effect::Resume(_) => {
-                    assert!(closes == 0 && detaches == 0)
+                    assert!(closes == 0 && detaches == 0);
                 }
                 _ => {}
             }
@@ -212,7 +212,7 @@ fn is_a_saying(said: &str, redeemed: bool) {
     match keys[..] {
         ["session_token"] => assert!(redeemed && object["session_token"] == TOKEN),
         ["error"] => {
-            assert!(Word::ALL.iter().any(|word| object["error"] == word.as_str()), "{said}")
+            assert!(Word::ALL.iter().any(|word| object["error"] == word.as_str()), "{said}");
         }
         ["expires_at"] => {}
         _ => assert!(object.contains_key("session_id") && !said.contains(TOKEN), "{said}"),

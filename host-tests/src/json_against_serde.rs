@@ -89,7 +89,7 @@ pub fn agree(text: &str) {
     };
     match outcome {
         Err(Malformed::Json) => {
-            assert!(!valid || deepest > limit, "only serde_json accepts {text:?}")
+            assert!(!valid || deepest > limit, "only serde_json accepts {text:?}");
         }
         Err(Malformed::NotAnObject) => assert!(
             valid && !text.trim_start().starts_with('{'),

@@ -140,7 +140,7 @@ fn a_sender_that_breaks_off_anywhere_does_not_cost_the_next_frame() {
         match kept {
             0 | 1 => assert!(before.is_empty()),
             kept if kept == whole.len() - 1 => {
-                assert_eq!(before, [Ok(message.clone())], "only the last zero is missing")
+                assert_eq!(before, [Ok(message.clone())], "only the last zero is missing");
             }
             _ => assert!(
                 matches!(before, [Err(FrameError::Truncated | FrameError::Checksum)]),

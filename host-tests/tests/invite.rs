@@ -263,7 +263,7 @@ fn an_invitation_with_any_byte_changed_has_one_writing_still() {
             match prng.below(3) {
                 0 => {
                     bytes[at] = b"handfst:1?akcWS=&./-[]%@ 0AZ\xc3\n"
-                        [usize::try_from(prng.below(30)).unwrap()]
+                        [usize::try_from(prng.below(30)).unwrap()];
                 }
                 1 => drop(bytes.remove(at)),
                 _ => bytes.insert(at, bytes[at]),

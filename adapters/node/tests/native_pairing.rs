@@ -80,7 +80,7 @@ async fn a_wrong_pin_says_how_many_attempts_are_left_and_asks_again() {
     let done = program.end().await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     gateway.registry(|registry| {
-        assert_eq!(registry.guesses_left, 3, "what is no PIN costs no attempt")
+        assert_eq!(registry.guesses_left, 3, "what is no PIN costs no attempt");
     });
 }
 
@@ -162,7 +162,7 @@ async fn a_pin_or_a_token_on_the_command_line_is_refused_with_the_reason_and_not
 async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_code() {
     let (home, gateway) = (Home::new(), NativeGateway::start().await);
     gateway.registry(|registry| {
-        registry.code = Some((Selector::parse("K7QF").unwrap(), "847291".into()))
+        registry.code = Some((Selector::parse("K7QF").unwrap(), "847291".into()));
     });
     let mut program = pair(&home, &["--code", "--gateway", &gateway.url()]);
     program.types("k7qf-111111").await;
@@ -173,7 +173,7 @@ async fn a_code_is_asked_for_and_an_invitation_brings_address_fingerprint_and_co
 
     let secret = "ABCDEFGHJKLMNPQR";
     gateway.registry(|registry| {
-        registry.code = Some((Selector::parse("K7QF").unwrap(), secret.into()))
+        registry.code = Some((Selector::parse("K7QF").unwrap(), secret.into()));
     });
     let text = format!(
         "handfast:1?a=ws://127.0.0.1:1&a={}&k={}&c=K7QF-{secret}",

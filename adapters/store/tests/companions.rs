@@ -38,7 +38,7 @@ fn allow() -> SenderChange {
 fn is_spoiled<T: std::fmt::Debug>(answer: Result<T, StoreError>, what: &str) {
     match answer {
         Err(StoreError::Database(problem)) => {
-            assert!(problem.contains("cannot be read"), "{what}: {problem}")
+            assert!(problem.contains("cannot be read"), "{what}: {problem}");
         }
         other => panic!("{what}: {other:?}"),
     }

@@ -61,7 +61,7 @@ async fn admit_and_tell(store: SqliteStore) -> (SqliteStore, Vec<StoreError>) {
                 asking.record.node_id = NodeId::from_bytes(id);
                 match store.admit(asking, "{}".to_owned(), LIMITS, START).await {
                     Ok(id) => {
-                        writeln!(std::io::stdout().lock(), "acknowledged {}", id.unwrap()).unwrap()
+                        writeln!(std::io::stdout().lock(), "acknowledged {}", id.unwrap()).unwrap();
                     }
                     Err(problem) => return problem,
                 }
@@ -113,7 +113,7 @@ fn kill_9_in_mid_write_loses_nothing_that_was_acknowledged() {
         process.wait().unwrap();
         ids.extend(lines);
         runtime().block_on(async {
-            everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await
+            everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await;
         });
     }
     assert!(ids.len() > 2000, "{}", ids.len());

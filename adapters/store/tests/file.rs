@@ -162,7 +162,7 @@ async fn spoiled_keys_are_reported_and_never_used() {
         tamper(&path, &format!("UPDATE node SET {spoil}"));
         match store.load(node.node_id).await {
             Err(StoreError::BadRecord(bad)) => {
-                assert!(bad.problem.starts_with(what), "{spoil}: {bad}")
+                assert!(bad.problem.starts_with(what), "{spoil}: {bad}");
             }
             other => panic!("{spoil}: {other:?}"),
         }

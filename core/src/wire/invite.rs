@@ -200,7 +200,7 @@ impl<'b> Invite<'b> {
                     add(&mut addresses, GatewayAddress::parse(value).ok_or(NotAnInvite::Address)?)?;
                 }
                 ("k" | "K", None, None) => {
-                    gateway = Some(fingerprint(value).ok_or(NotAnInvite::Fingerprint)?)
+                    gateway = Some(fingerprint(value).ok_or(NotAnInvite::Fingerprint)?);
                 }
                 ("c" | "C", _, None) => code = Some(scanned(value).ok_or(NotAnInvite::Code)?),
                 ("a" | "A" | "k" | "K" | "c" | "C", ..) => return Err(NotAnInvite::Order),

@@ -458,7 +458,7 @@ mod tests {
     fn read(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
         let mut seen = Vec::new();
         members(text, |key, value| {
-            seen.push((key.chars().map(|c| c.unwrap_or('?')).collect(), value))
+            seen.push((key.chars().map(|c| c.unwrap_or('?')).collect(), value));
         })?;
         Ok(seen)
     }

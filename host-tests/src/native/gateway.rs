@@ -471,11 +471,12 @@ impl World {
                     todo.push(Do::Ask(Asked::Present(chain)));
                 }
                 Effect::App(app) => {
-                    seat.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()))
+                    seat.apps
+                        .push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
                 }
                 Effect::Subscribe(pattern) => seat.subscribed.push(pattern.as_str().to_owned()),
                 Effect::Renew(renew) => {
-                    todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain))))
+                    todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain))));
                 }
             }
         }

@@ -254,7 +254,7 @@ pub fn gateway(data: &[u8]) {
                 }
                 gateway::Effect::Spend(_) => assert!(reserved, "spent before it was reserved"),
                 gateway::Effect::Settle(gateway::Proof::Code(..)) => {
-                    assert!(spent, "proven before it was spent")
+                    assert!(spent, "proven before it was spent");
                 }
                 gateway::Effect::Settle(gateway::Proof::Setup(_)) => {
                     assert!(

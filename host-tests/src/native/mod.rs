@@ -257,7 +257,7 @@ impl World {
                 self.feed_node(node, NodeIn::Connected);
             }
             Job::Dial { node } | Job::Disconnected { node } => {
-                self.feed_node(node, NodeIn::Disconnected)
+                self.feed_node(node, NodeIn::Disconnected);
             }
             Job::Keep { node, memory } => self.flash(node, memory),
             Job::Kept { node, memory } => {
@@ -305,7 +305,7 @@ impl World {
         let node = wire.node;
         match (wire.to[to as usize].pop_front(), to, node) {
             (Some(Item::Frame(frame)), Side::Gateway, _) => {
-                self.feed_gateway(conn, GateIn::Frame(frame))
+                self.feed_gateway(conn, GateIn::Frame(frame));
             }
             (Some(Item::End), Side::Gateway, _) => {
                 self.feed_gateway(conn, GateIn::Closed);
@@ -324,7 +324,7 @@ impl World {
                 }
             }
             (Some(Item::Frame(frame)), Side::Client, None) => {
-                self.inbox.entry(conn).or_default().push_back(frame)
+                self.inbox.entry(conn).or_default().push_back(frame);
             }
             (None, ..) => {}
             (Some(Item::End), Side::Client, None) => self.leave(conn, to),

@@ -234,7 +234,8 @@ impl World {
                 Effect::Keep(memory) => todo.push(Do::Keep(memory)),
                 Effect::Bearer(token) => host.bearers.push(token.expose().to_owned()),
                 Effect::App(app) => {
-                    host.apps.push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()))
+                    host.apps
+                        .push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
                 }
                 Effect::Tell(news) => host.news.push(format!("{news:?}")),
             }

@@ -80,7 +80,7 @@ impl World {
                 wire.to[to.other() as usize].push_back(Item::Frame(first));
             }
             Disturbance::ForgeRefusal => {
-                queue.push_front(Item::Frame(clear(&ClearRefusal::Refused)))
+                queue.push_front(Item::Frame(clear(&ClearRefusal::Refused)));
             }
             Disturbance::ForgeVersion => {
                 let versions = Versions::new(&[7]).expect("a version");

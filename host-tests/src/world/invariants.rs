@@ -135,7 +135,7 @@ impl World {
                 GatewayMessage::AuthFail(_) | GatewayMessage::Muted | GatewayMessage::Error(_),
             )) => {}
             Ok(None) | Err(_) => {
-                self.expect(false, || format!("{conn:?}: no message of this dialect: {text}"))
+                self.expect(false, || format!("{conn:?}: no message of this dialect: {text}"));
             }
         }
         let secret = self.papers.answered.iter().find(|token| text.contains(token.as_str()));

@@ -182,13 +182,13 @@ impl World {
             Op::CutGateway { after } => self.gateway.fuel = Some(u32::from(*after)),
             Op::Restart => self.restart_gateway(),
             Op::NetworkDown { secs } => {
-                self.network.down_until = self.now + u64::from(*secs) * 1000
+                self.network.down_until = self.now + u64::from(*secs) * 1000;
             }
             Op::Clock(op) => self.clock(*op),
             Op::StoreFails { times } => self.store.failing = u32::from(*times),
             Op::StrangerConnects => self.stranger_connects(),
             Op::StrangerReplays { connection, recording } => {
-                self.stranger_replays(*connection, *recording)
+                self.stranger_replays(*connection, *recording);
             }
             Op::StrangerSends { connection, frame } => self.stranger_sends(*connection, frame),
         }
@@ -255,14 +255,14 @@ impl World {
             Event::Gone { conn, side } => self.on_gone(conn, side),
             Event::Flashed { node, boot, flash } => self.on_flashed(node, boot, flash),
             Event::FlashDone { node, boot } if self.nodes[node].boot == boot => {
-                self.feed_node(node, NodeInput::Kept)
+                self.feed_node(node, NodeInput::Kept);
             }
             Event::NodePower { node } => self.switch_on(node),
             Event::GatewayPower => self.start_gateway(),
             Event::Store { life, waiter, asked } if alive(life) => self.on_store(waiter, asked),
             Event::Answer { life, waiter, answer } if alive(life) => self.on_answer(waiter, answer),
             Event::Hashed { life, waiter, outcome } if alive(life) => {
-                self.on_hashed(waiter, outcome)
+                self.on_hashed(waiter, outcome);
             }
             // What belonged to a process that lost its power.
             Event::FlashDone { .. }

@@ -117,7 +117,7 @@ impl World {
                 }
             }
             Some(Life::Waiting { .. } | Life::Rejected | Life::Unpaired | Life::RanOut) | None => {
-                self.ask_again(node)
+                self.ask_again(node);
             }
         }
     }

@@ -29,7 +29,7 @@ fn another_version_is_answered_with_ours_and_another_form_with_no() {
         let said = answer(&[open]).expect("an answer");
         match FirstAnswer::parse(&said) {
             Ok(FirstAnswer::Clear(ClearRefusal::Unsupported { versions })) => {
-                assert!(ours && versions.as_slice() == [1])
+                assert!(ours && versions.as_slice() == [1]);
             }
             Ok(FirstAnswer::Clear(ClearRefusal::Refused)) => assert!(!ours),
             other => panic!("{other:?}"),

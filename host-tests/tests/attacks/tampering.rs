@@ -144,7 +144,7 @@ fn a_message_of_another_session_ends_a_pairing_be_it_the_sealed_grant_itself() {
             }
             match to {
                 Side::Gateway => {
-                    assert_eq!(world.store.grants.len(), 1, "{}frame {number}", world.story())
+                    assert_eq!(world.store.grants.len(), 1, "{}frame {number}", world.story());
                 }
                 Side::Client => assert!(!is_paired(&world), "{}frame {number}", world.story()),
             }

@@ -255,7 +255,7 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 out.push(file.to_str().unwrap().to_owned());
             }
             "{backup}" => {
-                out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned())
+                out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned());
             }
             plain => out.push(plain.to_owned()),
         }
@@ -291,10 +291,10 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
             match out {
                 _ if code == 2 && row(PRINT).is_none() => unknown.push(verb.clone()),
                 Out::Unread if !is_secret => {
-                    assert!(code == 0 && !told, "{all:?} {out:?}: {code} {err}")
+                    assert!(code == 0 && !told, "{all:?} {out:?}: {code} {err}");
                 }
                 Out::Full | Out::Closed | Out::Unread => {
-                    assert!(code == 1 && told, "{all:?} {out:?}: {code} {err}")
+                    assert!(code == 1 && told, "{all:?} {out:?}: {code} {err}");
                 }
             }
         }

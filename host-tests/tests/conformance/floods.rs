@@ -207,7 +207,7 @@ async fn what_a_node_told_last_is_kept_when_it_leaves_and_when_the_gateway_ends(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(handfast_server::serve(gateway.clone(), listener, None, async {
-        drop(stopped.await)
+        drop(stopped.await);
     }));
     let served = Served { gateway, address, _stop: done };
     let (node_id, token) = served.paired("Pi").await;

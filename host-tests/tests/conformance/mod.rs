@@ -164,7 +164,7 @@ impl Client {
     pub(crate) async fn expect_close(&mut self, code: u16, reason: &str) {
         match self.next().await {
             Message::Close(Some(frame)) => {
-                assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason))
+                assert_eq!((u16::from(frame.code), frame.reason.as_str()), (code, reason));
             }
             other => panic!("expected close {code} {reason:?}, got {other:?}"),
         }

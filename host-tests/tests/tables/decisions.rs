@@ -182,7 +182,7 @@ fn an_approval_reveals_a_token_only_where_its_table_says() {
                     table.row(&format!("{purpose:?}"), "Drawing", &effects);
                 }
                 Err(refusal) => {
-                    table.row(&format!("{purpose:?}"), &format!("refused: {refusal:?}"), &[])
+                    table.row(&format!("{purpose:?}"), &format!("refused: {refusal:?}"), &[]);
                 }
             }
         }

@@ -395,9 +395,9 @@ fn row(
     effects: &[String],
 ) {
     if unchanged && effects.is_empty() {
-        table.ignored(input)
+        table.ignored(input);
     } else {
-        table.row(input, next, effects)
+        table.row(input, next, effects);
     }
 }
 

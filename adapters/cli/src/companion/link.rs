@@ -92,14 +92,14 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
         asked = false;
         match message {
             Some(Ok(Message::Text(text))) if as_json => {
-                line(&json!({ "event": "text", "text": text.as_str() }))?
+                line(&json!({ "event": "text", "text": text.as_str() }))?;
             }
             Some(Ok(Message::Text(text))) => put(&format!("{}\n", safe(&text)))?,
             Some(Ok(Message::Binary(bytes))) if as_json => {
-                line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?
+                line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?;
             }
             Some(Ok(Message::Binary(bytes))) => {
-                put(&format!("({} bytes that are no text)\n", bytes.len()))?
+                put(&format!("({} bytes that are no text)\n", bytes.len()))?;
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
             Some(Ok(Message::Close(frame))) => {

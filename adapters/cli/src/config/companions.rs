@@ -89,7 +89,7 @@ fn from_tables(value: &Value<'_>) -> Result<Profiles, Problem> {
         for field in profile.value.fields(&table)? {
             match field.name {
                 "permissions" => {
-                    allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?)
+                    allowed = Some(permissions(&field.value, &format!("permissions of {table}"))?);
                 }
                 MAY_APPROVE if field.value.flag()? => approvers.push(name.as_str().to_owned()),
                 MAY_APPROVE => {}

@@ -42,10 +42,10 @@ impl Options {
         }
         match (&settings.tls_cert, &settings.tls_key) {
             (Some(_), None) => {
-                problems.push("there is a tls_cert and no tls_key; TLS needs both".to_owned())
+                problems.push("there is a tls_cert and no tls_key; TLS needs both".to_owned());
             }
             (None, Some(_)) => {
-                problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned())
+                problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned());
             }
             (Some(_), Some(_)) | (None, None) => {}
         }

@@ -98,7 +98,7 @@ fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
             "address" => when.address = Some(net(value)?),
             "decision" => decision = Some(value.choice(&DECISIONS)?),
             "permissions" => {
-                terms.permissions = Some(permissions(value, &format!("permissions of {table}"))?)
+                terms.permissions = Some(permissions(value, &format!("permissions of {table}"))?);
             }
             "expires" => terms.expires = Some(lasting(value.duration(EXPIRIES)?)),
             "message" => terms.message = Some(value.message(REASON_BYTES)?),

@@ -31,7 +31,7 @@ pub(super) async fn build(stage: &mut Stage) -> Result<Image, End> {
         match tokio::time::timeout(STILL, &mut building).await {
             Ok(built) => break built.map_err(End::refused)?,
             Err(_) => {
-                stage.note(&format!("still building, for {} s now", started.elapsed().as_secs()))
+                stage.note(&format!("still building, for {} s now", started.elapsed().as_secs()));
             }
         }
     };

@@ -202,7 +202,7 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
             Woken::Command(command) => match as_input(command) {
                 Some(input) => {
                     (node, after) =
-                        hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await
+                        hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await;
                 }
                 None => after = After::Stop,
             },

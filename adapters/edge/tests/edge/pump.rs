@@ -120,7 +120,7 @@ async fn a_power_cut_at_any_effect_continues_where_it_was() {
                 Memory::Blank => {}
                 // The owner knows that the node had asked; the token is still to be entered.
                 Memory::Asked { node_id } => {
-                    hand.say(Command::TokenEntered(gateway.approve(*node_id)))
+                    hand.say(Command::TokenEntered(gateway.approve(*node_id)));
                 }
                 Memory::Paired { .. } => {}
             }
@@ -232,7 +232,7 @@ async fn to_stop_says_goodbye_and_the_next_life_links_at_once() {
     let ((), (id, before)) = tokio::join!(live(Some(gateway.clone()), &cells, fuse, owner), stop);
     assert_eq!(gateway.goodbyes(), before + 1);
     story(&gateway, &cells, async |mut hand| {
-        assert_eq!(hand.told().await, Told::Linked(id, "kitchen".into()))
+        assert_eq!(hand.told().await, Told::Linked(id, "kitchen".into()));
     })
     .await;
 }

@@ -188,7 +188,7 @@ impl Delegate {
                     return Err(DelegateError::NotAccepted);
                 }
                 FromGateway::Heartbeat { .. } => {
-                    self.say(&FromNode::Heartbeat(Heartbeat::default())).await?
+                    self.say(&FromNode::Heartbeat(Heartbeat::default())).await?;
                 }
                 // These messages are for nodes of the registry.
                 FromGateway::Admission(Admission::Welcome)

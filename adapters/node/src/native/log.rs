@@ -10,7 +10,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
     match event {
         NativeEvent::Connecting => tracing::info!(%gateway, "connecting"),
         NativeEvent::Gateway { fingerprint, trust: Trust::Pinned } => {
-            tracing::info!("the gateway is {fingerprint}, as expected")
+            tracing::info!("the gateway is {fingerprint}, as expected");
         }
         NativeEvent::Gateway { fingerprint, trust: Trust::Code } => {
             tracing::info!("the gateway says it is {fingerprint}; the code will tell");
@@ -31,14 +31,14 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             );
         }
         NativeEvent::WrongCode { attempts_left } => {
-            tracing::warn!("wrong PIN or code, {attempts_left} attempts left")
+            tracing::warn!("wrong PIN or code, {attempts_left} attempts left");
         }
         NativeEvent::CodeConfirmed => tracing::info!("the gateway knows the code"),
         NativeEvent::GatewayUnproven => {
-            tracing::error!("whoever answers did not know the code; nothing of theirs is taken")
+            tracing::error!("whoever answers did not know the code; nothing of theirs is taken");
         }
         NativeEvent::WaitsForApproval { expires_in } => {
-            tracing::info!("waits for the operator for {} s", expires_in.as_secs())
+            tracing::info!("waits for the operator for {} s", expires_in.as_secs());
         }
         NativeEvent::PairingRefused(refusal) => tracing::error!("not paired: {refusal}"),
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
@@ -48,7 +48,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         ),
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => {
-            tracing::warn!("turned away, unsigned; a gateway that has too much to do says so")
+            tracing::warn!("turned away, unsigned; a gateway that has too much to do says so");
         }
         NativeEvent::OtherVersion => {
             tracing::warn!(
@@ -59,7 +59,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             "what came was not what the gateway would send; somebody on the way changes messages, or a line loses them"
         ),
         NativeEvent::Muted => {
-            tracing::warn!("muted: the operator has to unmute this node; it stays linked meanwhile")
+            tracing::warn!(
+                "muted: the operator has to unmute this node; it stays linked meanwhile"
+            );
         }
         NativeEvent::Unmuted => tracing::info!("unmuted"),
         NativeEvent::Unpaired => tracing::error!(
@@ -76,7 +78,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         }
         NativeEvent::Bearer(_) => tracing::debug!("a bearer token came"),
         NativeEvent::App(message) => {
-            tracing::debug!(action = %message.action, address = message.address, "came")
+            tracing::debug!(action = %message.action, address = message.address, "came");
         }
         NativeEvent::Lost(why) => tracing::warn!("{why}"),
         NativeEvent::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),

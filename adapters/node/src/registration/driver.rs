@@ -266,7 +266,7 @@ impl Hands {
                 }
             }
             Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => {
-                self.results.push_back(Fed::Kept(memory))
+                self.results.push_back(Fed::Kept(memory));
             }
             Action::Keep(memory) => {
                 let (state, identity) = (self.state.clone(), identity.clone());
@@ -303,7 +303,7 @@ impl Hands {
             Event::TokenKept => tracing::info!("the token is kept"),
             Event::Linked { node_id, room } => tracing::info!(%node_id, %room, "linked"),
             Event::Refused(Refusal::Muted) => {
-                tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile")
+                tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile");
             }
             Event::Refused(Refusal::NotApproved) => {
                 tracing::warn!(
@@ -316,12 +316,12 @@ impl Hands {
                  meanwhile, about once a minute"
             ),
             Event::Complaint(words) => {
-                tracing::warn!("the gateway says that a message of this node was wrong: {words}")
+                tracing::warn!("the gateway says that a message of this node was wrong: {words}");
             }
             Event::Lost(why) => tracing::warn!("{why}"),
             Event::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),
             Event::NothingAsked => {
-                tracing::warn!("a token came, but this node has not asked to be paired yet")
+                tracing::warn!("a token came, but this node has not asked to be paired yet");
             }
             Event::Forgotten => tracing::info!("everything is forgotten"),
         }

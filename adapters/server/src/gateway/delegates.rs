@@ -39,7 +39,7 @@ impl Delegates {
                 if all.len() >= MOST_DELEGATES && !all.contains_key(fingerprint.as_bytes()) {
                     let mut subjects: HashMap<_, usize> = HashMap::new();
                     all.values().for_each(|delegate| {
-                        *subjects.entry(*delegate.subject.as_bytes()).or_default() += 1
+                        *subjects.entry(*delegate.subject.as_bytes()).or_default() += 1;
                     });
                     let most = subjects.values().copied().max().unwrap_or_default();
                     let crowd = all.values().filter(|delegate| {
@@ -72,7 +72,7 @@ impl Delegates {
         let all = self.0.lock().expect("no thread panics while it holds the delegates");
         let mut grouped: HashMap<_, Vec<_>> = HashMap::new();
         all.values().for_each(|delegate| {
-            grouped.entry(*delegate.subject.as_bytes()).or_default().push(*delegate)
+            grouped.entry(*delegate.subject.as_bytes()).or_default().push(*delegate);
         });
         grouped
             .values_mut()

@@ -245,10 +245,10 @@ impl Gate {
         if changed > 0 {
             match change {
                 SenderChange::Allow { .. } => {
-                    inner.telemetry.channel(&channel).approval(Approval::Approved)
+                    inner.telemetry.channel(&channel).approval(Approval::Approved);
                 }
                 SenderChange::Reject => {
-                    inner.telemetry.channel(&channel).approval(Approval::Rejected)
+                    inner.telemetry.channel(&channel).approval(Approval::Rejected);
                 }
                 SenderChange::Block | SenderChange::Unblock | SenderChange::Revoke => {}
             }

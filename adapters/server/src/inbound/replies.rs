@@ -33,7 +33,7 @@ impl Gate {
             false => telemetry::Challenge::PublishFailed,
         });
         let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| {
-            of_task.challenged(told(gone))
+            of_task.challenged(told(gone));
         });
         if !is_under_way {
             metrics.challenged(telemetry::Challenge::PublishFailed);

@@ -52,7 +52,7 @@ pub async fn serve_serial(
                     tracing::warn!(path = %path.display(), %error, "the serial line cannot be opened; it is tried again and again");
                 }
                 Err(error) => {
-                    tracing::debug!(path = %path.display(), %error, "the serial line cannot be opened")
+                    tracing::debug!(path = %path.display(), %error, "the serial line cannot be opened");
                 }
             }
             tokio::select! {

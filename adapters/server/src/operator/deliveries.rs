@@ -143,10 +143,10 @@ impl Inner {
                 self.event(&Event::Decided { node_id, decision: "undelivered" });
             }
             Delivered::Code(id) => {
-                tracing::warn!(code = hex(id.as_bytes()), "the code {why}, so it is withdrawn")
+                tracing::warn!(code = hex(id.as_bytes()), "the code {why}, so it is withdrawn");
             }
             Delivered::Setup { .. } => {
-                tracing::warn!("a setup code {why}, so it is worth nothing any more")
+                tracing::warn!("a setup code {why}, so it is worth nothing any more");
             }
         }
     }

@@ -140,7 +140,7 @@ impl Gateway {
                     {
                         // What is stored now goes beyond whatever was held when it was decided.
                         Ok(_) => {
-                            before.iter().for_each(|(ticket, _)| inner.held.held().release(ticket))
+                            before.iter().for_each(|(ticket, _)| inner.held.held().release(ticket));
                         }
                         Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
                         Err(SaveError::Store(error)) => {

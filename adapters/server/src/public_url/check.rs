@@ -35,7 +35,7 @@ pub fn check(text: &str) -> Result<(), &'static str> {
     match scheme {
         "wss" | "https" => sound(url.is_secure(), "it is taken for plain")?,
         "ws" | "http" => {
-            sound(!url.is_secure() && near(host), "a plain connection goes out of this network")?
+            sound(!url.is_secure() && near(host), "a plain connection goes out of this network")?;
         }
         _ => return Err("its scheme is another"),
     }

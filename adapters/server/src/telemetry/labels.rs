@@ -172,8 +172,8 @@ mod tests {
                 let kept = &kept;
                 scope.spawn(move || {
                     (0..200).for_each(|number| {
-                        drop(kept.get(&format!("{}", number + thread), |value| value))
-                    })
+                        drop(kept.get(&format!("{}", number + thread), |value| value));
+                    });
                 });
             }
         });

@@ -69,10 +69,10 @@ impl Observer for LogObserver {
                 tracing::info!(%node_id, ?name, ?room, %address, "a node asks to be paired");
             }
             Event::AskRefused { address, refusal } => {
-                tracing::warn!(%address, ?refusal, "a pairing request was turned away")
+                tracing::warn!(%address, ?refusal, "a pairing request was turned away");
             }
             Event::LeftOut { address } => {
-                tracing::warn!(%address, "more comes from there than displays are told of")
+                tracing::warn!(%address, "more comes from there than displays are told of");
             }
             Event::Paired(node_id) => tracing::info!(%node_id, "approved"),
             Event::Decided { node_id, decision } => tracing::info!(%node_id, decision, "decided"),
@@ -92,28 +92,28 @@ impl Observer for LogObserver {
                 tracing::info!(?name, ?room, %fingerprint, expires_in, %address, "a node asks to be paired with a PIN");
             }
             Event::CodeWrong { pin: true, left, address } => {
-                tracing::warn!(left, %address, "a wrong PIN")
+                tracing::warn!(left, %address, "a wrong PIN");
             }
             Event::CodeWrong { pin: false, left, address } => {
-                tracing::warn!(left, %address, "a wrong code")
+                tracing::warn!(left, %address, "a wrong code");
             }
             Event::PinsLockedFor { address } => {
                 tracing::warn!(%address, "too many wrong PINs from there: PINs are locked for it until pairing is opened anew");
             }
             Event::CodeLocked => {
-                tracing::warn!("a PIN or code was guessed wrong too often and is dead")
+                tracing::warn!("a PIN or code was guessed wrong too often and is dead");
             }
             Event::WindowOpened { closes } => {
-                tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open")
+                tracing::info!(closes = closes.map(UnixTime::as_secs), "pairing by PIN is open");
             }
             Event::SessionOpened { session, profile } => {
                 tracing::info!(session = %hex(session.as_bytes()), ?profile, "a companion has a session");
             }
             Event::SessionRevoked { session } => {
-                tracing::info!(session = %hex(session.as_bytes()), "a session was ended")
+                tracing::info!(session = %hex(session.as_bytes()), "a session was ended");
             }
             Event::CompanionLinked { session } => {
-                tracing::info!(session = %hex(session.as_bytes()), "a companion linked")
+                tracing::info!(session = %hex(session.as_bytes()), "a companion linked");
             }
             Event::CompanionUnlinked { session } => {
                 tracing::info!(session = %hex(session.as_bytes()), "a companion's link ended");
@@ -129,7 +129,7 @@ impl Observer for LogObserver {
                 tracing::info!(?channel, ?account, ?sender, decision, "a sender is decided about");
             }
             Event::SendersSeeded { channel, account, added } => {
-                tracing::info!(?channel, ?account, added, "senders are let in")
+                tracing::info!(?channel, ?account, added, "senders are let in");
             }
             Event::WindowClosed => tracing::info!("pairing by PIN is closed"),
             Event::WindowLocked => {
@@ -147,13 +147,13 @@ impl Observer for LogObserver {
                 tracing::info!(%node_id, grant = %hex(grant.as_bytes()), "a grant was ended");
             }
             Event::GrantRevoked { node_id, grant: None } => {
-                tracing::info!(%node_id, "all grants were ended")
+                tracing::info!(%node_id, "all grants were ended");
             }
             Event::DelegateLinked { fingerprint, subject } => {
-                tracing::info!(%fingerprint, %subject, "a delegate linked")
+                tracing::info!(%fingerprint, %subject, "a delegate linked");
             }
             Event::DelegateUnlinked { fingerprint } => {
-                tracing::info!(%fingerprint, "a delegate's link ended")
+                tracing::info!(%fingerprint, "a delegate's link ended");
             }
         }
     }

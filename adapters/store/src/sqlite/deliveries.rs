@@ -196,7 +196,7 @@ fn settle(
                     codes::withdraw(connection, code, now, erased)?;
                 }
                 (Settled::Undone, Delivered::Setup { nonce, expires_at }) => {
-                    sessions::spoil(connection, nonce, expires_at)?
+                    sessions::spoil(connection, nonce, expires_at)?;
                 }
                 (Settled::Delivered, _) | (Settled::Undone, Delivered::Token(_)) => {}
             }

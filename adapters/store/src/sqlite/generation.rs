@@ -105,7 +105,7 @@ fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                uri.push(char::from(*byte))
+                uri.push(char::from(*byte));
             }
             _ => uri += &format!("%{byte:02X}"),
         }

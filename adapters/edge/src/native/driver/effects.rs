@@ -155,7 +155,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     return Some(Memory::Blank);
                 }
                 KeepError::Flash | KeepError::Worn => {
-                    self.owner.tell(Report::NotLoaded(error)).await
+                    self.owner.tell(Report::NotLoaded(error)).await;
                 }
             }
             if !self.pause().await {

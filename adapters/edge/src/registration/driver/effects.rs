@@ -139,7 +139,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                 }
                 // Until the memory is known, no request exists that a token could answer.
                 Woken::Command(Command::TokenEntered(_)) => {
-                    self.owner.tell(Report::News(News::NothingAsked)).await
+                    self.owner.tell(Report::News(News::NothingAsked)).await;
                 }
                 Woken::Command(Command::AskAgain) | Woken::Deadline => {}
                 Woken::Event(never) => match never {},

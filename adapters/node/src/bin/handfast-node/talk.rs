@@ -142,16 +142,16 @@ impl Linked {
                 NativeEvent::Linked(_) => return Ok(()),
                 NativeEvent::Lost(lost) => why = lost.to_string(),
                 NativeEvent::TurnedAway => {
-                    why = "turned away, unsigned; try again later".to_owned()
+                    why = "turned away, unsigned; try again later".to_owned();
                 }
                 NativeEvent::OtherVersion => {
-                    why = "told, unsigned, that another version is spoken there".to_owned()
+                    why = "told, unsigned, that another version is spoken there".to_owned();
                 }
                 NativeEvent::Broken => {
-                    why = "what came was not what this node's gateway would send".to_owned()
+                    why = "what came was not what this node's gateway would send".to_owned();
                 }
                 NativeEvent::PairAgain => {
-                    why = "the gateway does not know this node any more; pair again".to_owned()
+                    why = "the gateway does not know this node any more; pair again".to_owned();
                 }
                 NativeEvent::RetryIn(_) | NativeEvent::Resting => {
                     return Err(Failure::Failed(format!("not linked: {why}")));

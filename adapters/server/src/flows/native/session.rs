@@ -319,7 +319,7 @@ impl<C: Carrier> Session<C> {
             Action::Wrong(left) => kept.wrong(left).await,
             Action::Observe(observation) => kept.observe(observation),
             Action::App(action, address, bytes) => {
-                kept.app(key.as_ref(), action, &address, &bytes).await
+                kept.app(key.as_ref(), action, &address, &bytes).await;
             }
             Action::Subscribe(pattern) => kept.subscribe(pattern),
             // Those that need the carrier.

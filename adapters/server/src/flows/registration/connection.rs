@@ -420,7 +420,7 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
         match socket.recv().await {
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
             Some(Ok(frame @ (Message::Text(_) | Message::Binary(_)))) => {
-                *heard = Some(Box::new(frame))
+                *heard = Some(Box::new(frame));
             }
             Some(Ok(Message::Close(_)) | Err(_)) | None => return,
         }

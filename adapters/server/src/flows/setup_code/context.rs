@@ -138,13 +138,13 @@ impl Kept {
         let telemetry = &self.gateway.inner.telemetry;
         match failure {
             Failure::Code(Word::UnknownCode) => {
-                telemetry.bootstrap_token_verified(Verification::Malformed)
+                telemetry.bootstrap_token_verified(Verification::Malformed);
             }
             Failure::Code(Word::InvalidSignature) => {
-                telemetry.bootstrap_token_verified(Verification::InvalidSignature)
+                telemetry.bootstrap_token_verified(Verification::InvalidSignature);
             }
             Failure::Code(Word::Expired) => {
-                telemetry.bootstrap_token_verified(Verification::Expired)
+                telemetry.bootstrap_token_verified(Verification::Expired);
             }
             Failure::Session(Word::UnknownSession) => telemetry.sessions(SessionEvent::Refused, 1),
             Failure::Code(_) | Failure::Redeem(_) | Failure::Session(_) => {}

@@ -48,7 +48,7 @@ impl Wire {
     pub(super) async fn send(&mut self, frame: &[u8]) {
         match self {
             Self::WebSocket(socket) => {
-                socket.send(Message::Binary(frame.to_vec().into())).await.unwrap()
+                socket.send(Message::Binary(frame.to_vec().into())).await.unwrap();
             }
             // If the gateway has hung up, the next `recv` says so.
             Self::Tcp(stream) => drop(stream.send_frame(frame).await),
