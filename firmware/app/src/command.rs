@@ -165,7 +165,7 @@ fn heartbeat(rest: &str) -> Option<Values<'_>> {
             "every" => {
                 values.every = Some(Span::from_millis(
                     value.parse::<u32>().ok().filter(|&every| every >= 10)?.into(),
-                ))
+                ));
             }
             _ => return None,
         }

@@ -224,7 +224,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.say(NO_GATEWAY);
             }
             Order::Pair | Order::Again if self.is_native() => {
-                self.say("how? `pair pin`, `pair approval` or `pair code`")
+                self.say("how? `pair pin`, `pair approval` or `pair code`");
             }
             Order::PairBy(_) | Order::Pin(_) | Order::Code(_) if !self.is_native() => {
                 self.say("over a WebSocket there are only tokens: `pair` asks for one; `gateway tcp HOST PORT` chooses the native wire");
@@ -235,11 +235,11 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 self.next = Some(Wanted::Pair(Wish::Approval));
             }
             Order::PairBy(Way::Code) => {
-                self.ask_for("the code, which is not shown:", Expects::Code)
+                self.ask_for("the code, which is not shown:", Expects::Code);
             }
             Order::Pin(code) => self.next = Some(Wanted::Code(code)),
             Order::Code(TypedCode { selector, code }) => {
-                self.next = Some(Wanted::Pair(Wish::Code { selector, code }))
+                self.next = Some(Wanted::Pair(Wish::Code { selector, code }));
             }
             Order::Pair => {
                 self.change_asks(true);
@@ -298,10 +298,10 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         let Self { console, settings, .. } = self;
         match &settings.gateway {
             Some(Gateway { wire: Wire::WEB_SOCKET, host, port }) => {
-                console.say(format_args!("gateway {host} {port}"))
+                console.say(format_args!("gateway {host} {port}"));
             }
             Some(Gateway { wire: Wire::TCP, host, port }) => {
-                console.say(format_args!("gateway tcp {host} {port}"))
+                console.say(format_args!("gateway tcp {host} {port}"));
             }
             Some(_) => console.say(format_args!("gateway uart")),
             None => console.say(format_args!("gateway not set")),
@@ -312,10 +312,10 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             Standing::Silent => console.say(format_args!("not paired")),
             Standing::Connecting => console.say(format_args!("connecting")),
             Standing::WaitsForPin => {
-                console.say(format_args!("waiting for the PIN that the gateway shows"))
+                console.say(format_args!("waiting for the PIN that the gateway shows"));
             }
             Standing::WaitsForApproval(Some(node_id)) => {
-                console.say(format_args!("waiting for approval as {node_id}"))
+                console.say(format_args!("waiting for approval as {node_id}"));
             }
             Standing::WaitsForApproval(None) => console.say(format_args!("waiting for approval")),
             Standing::Linked(node_id) => console.say(format_args!("linked as {node_id}")),

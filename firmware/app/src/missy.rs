@@ -90,7 +90,7 @@ fn starts<I: Read, O: Write>(
             desk.show(format_args!("{}", Words(Report::News(News::WaitsForApproval(*node_id)))));
         }
         Ok(Memory::Paired { node_id, .. }) => {
-            desk.show(format_args!("paired as {node_id}; connects"))
+            desk.show(format_args!("paired as {node_id}; connects"));
         }
         // The driver reports this error.
         Err(_) => {}
@@ -117,10 +117,10 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
     async fn tell(&mut self, report: Report<'_>) {
         match report {
             Report::News(News::WaitsForApproval(node_id)) => {
-                self.0.standing = Standing::WaitsForApproval(Some(node_id))
+                self.0.standing = Standing::WaitsForApproval(Some(node_id));
             }
             Report::News(News::Linked { node_id, .. }) => {
-                self.0.standing = Standing::Linked(node_id)
+                self.0.standing = Standing::Linked(node_id);
             }
             Report::News(News::TokenKept) => self.0.standing = Standing::Connecting,
             Report::News(News::RetryIn(_)) => self.0.standing = Standing::Apart,

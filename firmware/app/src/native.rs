@@ -60,7 +60,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         if matches!(memory, Ok(Memory::Blank)) { Standing::Silent } else { Standing::Connecting };
     match memory {
         Ok(Memory::Blank) if !desk.has_orders() => {
-            desk.say("not paired: `pair pin`, `pair approval` or `pair code`")
+            desk.say("not paired: `pair pin`, `pair approval` or `pair code`");
         }
         Ok(Memory::Asked { gateway }) => desk.peer = Some(Fingerprint::of(&gateway)),
         Ok(Memory::Paired(Paired { gateway, node_id, .. })) => {
@@ -115,16 +115,16 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
             match news {
                 News::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
                 News::TypeThePin { .. } | News::WrongCode { .. } => {
-                    self.0.standing = Standing::WaitsForPin
+                    self.0.standing = Standing::WaitsForPin;
                 }
                 News::WaitsForApproval { .. } => self.0.standing = Standing::WaitsForApproval(None),
                 News::Granted { .. } | News::CodeConfirmed => {
-                    self.0.standing = Standing::Connecting
+                    self.0.standing = Standing::Connecting;
                 }
                 News::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
                 News::RetryIn(_) => self.0.standing = Standing::Apart,
                 News::GatewayUnproven | News::PairingRefused(_) => {
-                    self.0.standing = Standing::Silent
+                    self.0.standing = Standing::Silent;
                 }
                 News::Forgotten | News::Unpaired => {
                     self.0.peer = None;

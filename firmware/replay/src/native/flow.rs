@@ -104,7 +104,7 @@ impl Owner for Typist<'_> {
             }
             Report::News(News::CodeConfirmed) => self.note("pair by PIN: prove it both ways"),
             Report::News(News::Granted { .. }) => {
-                self.note("pair by PIN: remember the gateway, take the grant")
+                self.note("pair by PIN: remember the gateway, take the grant");
             }
             Report::News(News::Linked(_)) => {
                 self.note("link: connect, handshake");
