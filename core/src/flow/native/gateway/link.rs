@@ -1,11 +1,11 @@
-//! A link: what is left to do once both sides are proven.
+//! An authenticated link.
 //!
 //! ```text
 //! node:      Proving ─first sealed message─▶ Attaching ─still paired─▶ Open
 //! delegate:  AwaitChain ─Present─▶ Presenting ─────verified──────────▶ Open
 //! ```
-//! A node that the operator has decided about anew is offered a grant of it over its link, by
-//! itself: when that is decided, and on each link from then on.
+//! A node whose ceiling the operator has changed is offered a grant of it over its link: at the
+//! time of the decision, and on each link from then on until it confirms one.
 
 mod attach;
 mod ends;
@@ -37,10 +37,10 @@ pub(super) struct Link {
 
 #[derive(Debug)]
 enum Stage {
-    /// The handshake could be a replay's until the node's first message opens.
+    /// The handshake may be a replay until the node's first sealed message opens.
     Proving {
         node_id: NodeId,
-        /// What it was told: that it may have its grant made anew, and no more.
+        /// `true` if the node was told that it may only renew its grant.
         renews: bool,
         until: Instant,
     },
@@ -56,12 +56,12 @@ enum Stage {
 struct Open {
     peer: Peer,
     muted: bool,
-    /// When what the peer may do ends, and the link with it: a node whose grant ran out comes
-    /// again, and hears whether it may renew.
+    /// The end of the peer's rights, and of the link with them. A node whose grant has expired
+    /// connects again, and learns then if it may renew.
     ends: Option<Ends>,
-    /// What the node was given ran out: it may have it made anew, and no more.
+    /// `true` if the node's grant has expired, and it may only renew it.
     renews: bool,
-    /// A grant is to be offered to it, as soon as no other answer is due.
+    /// `true` if a grant has to be offered to the node as soon as no other answer is due.
     owed: bool,
     keepalive: Keepalive,
     due: Answer,
@@ -73,7 +73,7 @@ impl Open {
     }
 }
 
-/// Which effect's answer is due.
+/// The effect whose answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     None,
@@ -85,7 +85,7 @@ enum Answer {
 }
 
 impl Link {
-    /// A node whose handshake is done and whose first message is due.
+    /// Creates the link of a node whose handshake is done and whose first message is due.
     pub(super) const fn proving(
         channel: Channel,
         node_id: NodeId,
@@ -95,7 +95,7 @@ impl Link {
         Self { channel, stage: Stage::Proving { node_id, renews, until } }
     }
 
-    /// A holder whose chain is due.
+    /// Creates the link of a delegate whose chain is due.
     pub(super) const fn delegates(channel: Channel, until: Instant) -> Self {
         Self { channel, stage: Stage::AwaitChain { until } }
     }
@@ -188,7 +188,7 @@ pub(super) fn step<'b>(
         (stage, Input::StoreFailed) => {
             leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out)
         }
-        // A delegate's place is a node's that needs it.
+        // A delegate gives its slot up to a node that needs one.
         (
             stage @ (Stage::Proving { .. }
             | Stage::AwaitChain { .. }
@@ -289,7 +289,7 @@ pub(super) fn step<'b>(
         (Stage::Open(open @ Open { due: Answer::Chain, .. }), Input::Presented(until, unix)) => {
             let ends = |until| Some(Ends::new(until, now, unix));
             let (admission, ends) = match (until, open.peer) {
-                // A node's link rests on its grant, too.
+                // A node's link also ends with its grant.
                 (Some(until), Peer::Node(_)) => {
                     (Admission::Welcome, ends(open.ends.map_or(until, |ends| ends.at.min(until))))
                 }
@@ -314,8 +314,8 @@ pub(super) fn step<'b>(
                     let open = Open { ends, renews: false, ..open };
                     offering(say(link, open, &FromGateway::Active(grant), out))
                 }
-                // The node holds a grant that counts no more, though another may. It learns so, and
-                // renews.
+                // The node holds a grant that is over, though another may be in force. Telling it
+                // so makes it renew.
                 Ok(Confirmation::NotThere) => {
                     offering(say(link, open, &FromGateway::NotRenewed, out))
                 }
@@ -335,7 +335,7 @@ pub(super) fn step<'b>(
             let open = Open { due: Answer::None, ..open };
             match offer {
                 Some(offer) => offer_it(link, open, offer, out),
-                // It did not ask, and comes to no harm: what is in force is.
+                // The node asked for nothing, and its rights in force do not change.
                 None => Step::quiet(link.at(Stage::Open(open))),
             }
         }

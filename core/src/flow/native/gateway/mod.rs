@@ -3,16 +3,14 @@
 //! ```text
 //! AwaitOpen ─▶ AwaitFirst ─┬─ XX ─▶ AwaitThird ─┬─ Pair ─────▶ Pairing …
 //!                          │                    └─ Delegate ─▶ Link (a chain is due)
-//!                          └─ IK ─▶ Finding ─▶ Entering ─▶ Proving ─first sealed message─▶ Attaching ─▶ Link
+//!                          └─ IK ─▶ Finding ─▶ Entering ─▶ Proving ─sealed─▶ Attaching ─▶ Link
 //! ```
-//! `Open` costs nothing and is charged to nobody. What a frame costs to be read,
-//! [`Connection::cost`] says, and who reads it takes a turn first, and a permit of its source's
-//! budget; the permit is given back at [`Effect::Refund`], and stays spent where the connection
-//! ends before.
+//! `Open` costs nothing and is charged to nobody. [`Connection::cost`] gives the cost of reading a
+//! frame. The reader takes a turn first, and a permit from its source's budget; [`Effect::Refund`]
+//! gives the permit back, and it stays spent if the connection ends before.
 //!
-//! What IK's first message says can be a replay. Until the node's first sealed message nothing
-//! changes because of it: no older link ends, nothing is kept.
-
+//! IK's first message may be a replay. Until the node's first sealed message nothing changes
+//! because of it: no older link ends, and nothing is kept.
 mod link;
 mod opening;
 mod pairing;
@@ -46,7 +44,7 @@ use link::Link;
 use opening::Opening;
 use pairing::Pairing;
 
-/// One connection.
+/// The gateway's state machine for one connection of the native wire.
 #[derive(Debug)]
 pub struct Connection {
     limits: Limits,
@@ -65,104 +63,105 @@ enum State {
     Closed,
 }
 
-/// What a frame is looked at with; the adapter's, and as it is now.
+/// Keys, scopes and wall-clock time that the adapter supplies with each frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'b> {
     /// The gateway's keys.
     pub keys: &'b OwnKeys,
-    /// What the peer of a link may do; none if that is nothing.
+    /// The rights of the peer of a link; `None` if it has none.
     pub in_force: Option<InForce<'b>>,
     /// The keys of setup codes that count now.
     pub setup: &'b [SetupKey],
-    /// To how many patterns more it may subscribe.
+    /// The number of further patterns that the peer may subscribe to.
     pub subscriptions_left: usize,
-    /// What time it is.
+    /// The time of day.
     pub now: UnixTime,
 }
 
-/// What may happen to a connection.
+/// The events that a connection reacts to.
 #[derive(Debug)]
 pub enum Input<'b> {
     /// A frame came.
     Frame {
-        /// Its bytes; they are opened where they stand.
+        /// The frame's bytes; they are decrypted in place.
         bytes: &'b mut [u8],
-        /// Fresh, whether or not it is needed.
+        /// Fresh entropy, supplied with every frame even if the frame needs none.
         entropy: Entropy<32>,
-        /// The rest.
+        /// The keys, scopes and time to read the frame with.
         around: Around<'b>,
     },
-    /// A frame came that was [to be a first message](Cost::Link), and somebody sent it before.
+    /// A frame came that is the [first message of a link](Cost::Link), and the same message came
+    /// before.
     Repeated,
-    /// Answers [`Effect::Find`] with what is known of the key. Carries the ephemeral key of the
-    /// answer.
+    /// Answers [`Effect::Find`] with what is known of the key. Carries the time of day, and entropy
+    /// for the ephemeral key of the answer.
     Found(Result<Option<Known<'b>>, Refusal>, UnixTime, Entropy<32>),
-    /// Answers [`Effect::Enter`].
+    /// Answers [`Effect::Enter`]: the handshake has a place, or the reason why it has none.
     Entered(Result<(), NoPlace>),
-    /// Answers [`Effect::Attach`] with the same as it is once pushes reach this connection.
+    /// Answers [`Effect::Attach`] with the registry's state once pushes reach this connection.
     Attached(Result<Option<Known<'b>>, Refusal>, UnixTime),
-    /// Answers [`Effect::Ask`].
+    /// Answers [`Effect::Ask`] with the next stage of the request.
     Prepared(Prepared<'b>),
-    /// Answers [`Effect::Reserve`]: the guess is counted, durably, and so many are left.
+    /// Answers [`Effect::Reserve`]: the guess is counted, durably, with the number of guesses left.
     Reserved(Result<u8, NoGuess>),
-    /// Answers [`Effect::Spend`]: whether the code was still there to be spent; or the store
-    /// failed.
+    /// Answers [`Effect::Spend`]: `true` if the code was still there to be spent; an error if the
+    /// store failed.
     Spent(Result<bool, Refusal>),
-    /// Answers [`Effect::Settle`].
+    /// Answers [`Effect::Settle`] with the decision.
     Settled(Verdict<'b>),
-    /// Answers [`Effect::Activate`]; and what time it is.
+    /// Answers [`Effect::Activate`], with the time of day.
     Activated(Result<Confirmation, Refusal>, UnixTime),
-    /// Answers [`Effect::Present`]: until when the chain counts, or that it does not; and what time
-    /// it is.
+    /// Answers [`Effect::Present`]: the chain's end, or `None` if it is not valid; and the time of
+    /// day.
     Presented(Option<UnixTime>, UnixTime),
-    /// Answers [`Effect::Renew`].
+    /// Answers [`Effect::Renew`] with the offer; `None` if there is none.
     Renewed(Option<Offer<'b>>),
-    /// What is in force for the node of a link was looked up anew.
+    /// The rights in force for the node of a link were looked up anew.
     Bounded {
-        /// It ends then, and the link with it.
+        /// The end of these rights, and of the link with them.
         until: Option<UnixTime>,
-        /// It is nothing: the node may have its grant made anew, and no more.
+        /// `true` if no right is in force, and the node may only renew its grant.
         renews: bool,
-        /// What time it is.
+        /// The time of day.
         unix: UnixTime,
     },
     /// A subscription has ended, because what is in force does not cover it any more.
     Unsubscribed(Pattern<'b>),
-    /// The application sends something to the peer of a link; and what time it is.
+    /// The application sends a message to the peer of a link, at this time of day.
     Deliver(App<'b>, UnixTime),
     /// The operator decided something, or the peer came back on another connection.
     Push(Notice),
-    /// The deadline has come; and what time it is.
+    /// The deadline has come, at this time of day.
     Tick(UnixTime),
-    /// What was asked of the store last could not be done.
+    /// The store failed to carry out the last effect.
     StoreFailed,
     /// The gateway shuts down.
     Shutdown,
-    /// Somebody else needs the seat.
+    /// Another connection needs this one's slot.
     Evict,
     /// The connection is gone.
     Closed,
 }
 
-/// What it takes to read a frame.
+/// The cost of reading a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cost<'f> {
-    /// Next to nothing, or it comes from a peer that has paid.
+    /// Next to nothing, or the frame comes from a peer that has paid.
     Nothing,
-    /// Two key agreements: it is to be the first message of a link, with this ephemeral key.
+    /// Two key agreements, for the first message of a link with this ephemeral key.
     Link(Option<&'f [u8; 32]>),
-    /// Three: a stranger's handshake is to be answered.
+    /// Three key agreements, to answer a stranger's handshake.
     Stranger,
 }
 
-/// What the registry knows of a static key.
+/// The registry's knowledge of a static key.
 #[derive(Clone, Copy, Debug)]
 pub struct Known<'b> {
-    /// Its node.
+    /// The record of the key's node.
     pub record: &'b Record,
-    /// What the node was given, in the order in which it was.
+    /// The node's grants, in the order in which they were made.
     pub grants: &'b [Grant],
-    /// What it may do at most, if somebody has decided that.
+    /// The operator's upper bound of the node's rights; `None` if nobody has set one.
     pub ceiling: Option<&'b Ceiling>,
 }
 
@@ -170,14 +169,14 @@ pub struct Known<'b> {
 #[derive(Clone, Copy, Debug)]
 struct Admitted {
     node_id: NodeId,
-    /// When what it may do ends.
+    /// The end of the node's rights.
     until: Option<UnixTime>,
-    /// What it was given ran out: it may have it made anew, and no more.
+    /// `true` if the node's grant has expired, and it may only renew it.
     renews: bool,
 }
 
 impl Known<'_> {
-    /// The node that may link now, and for what.
+    /// Returns the node if it may link now, and with which rights.
     fn admitted(&self, now: UnixTime, limits: &Limits) -> Option<Admitted> {
         let node_id = self.record.node_id;
         match &self.record.standing {
@@ -208,89 +207,89 @@ impl Known<'_> {
     }
 }
 
-/// How a request to pair goes on.
+/// The next stage of a request to pair.
 #[derive(Debug)]
 pub enum Prepared<'b> {
-    /// Not at all.
+    /// The request is refused.
     Refused(pair::Refusal<'b>),
-    /// With a PIN that is shown now.
+    /// The node has to prove a PIN that the operator is shown now.
     Pin {
-        /// Which.
+        /// The id of the PIN.
         id: CodeId,
-        /// What it is.
+        /// The PIN itself.
         code: Code,
-        /// For so many seconds.
+        /// The PIN's remaining life in seconds.
         expires_in: u32,
-        /// How often it may be tried yet.
+        /// The number of guesses left.
         attempts: u8,
     },
-    /// With a code that was minted beforehand; none if nobody minted one with this selector: then
-    /// the code is [`Code::nobodys`].
+    /// The node has to prove a code that was minted beforehand. If no code has this selector, `id`
+    /// is `None` and the code is [`Code::nobodys`].
     Code {
-        /// Which.
+        /// The id of the code; `None` for nobody's code.
         id: Option<CodeId>,
-        /// What it is.
+        /// The code itself.
         code: Code,
     },
-    /// With a setup code, which comes next.
+    /// The node has to send a setup code next.
     Setup,
-    /// It has no code to show: settle it.
+    /// The node has no code to prove; the request is settled at once.
     Settle,
 }
 
-/// What became of a request to pair.
+/// The outcome of a request to pair.
 #[derive(Debug)]
 pub enum Verdict<'b> {
-    /// The node is paired, and this is for it.
+    /// The node is paired and gets this grant.
     Offered(Offer<'b>),
-    /// The operator has to decide, within so many seconds.
+    /// The operator has to decide.
     Waits {
-        /// How many.
+        /// The seconds until the request expires.
         expires_in: u32,
     },
-    /// No.
+    /// The request is refused.
     Refused(pair::Refusal<'b>),
 }
 
 /// A grant, durable and ready to be sent.
 #[derive(Debug)]
 pub struct Offer<'b> {
-    /// Which.
+    /// The id of the grant.
     pub id: GrantId,
-    /// Whose.
+    /// The node that the grant is for.
     pub node_id: NodeId,
-    /// Where the registry says the node stands.
+    /// The node's room in the registry.
     pub room: Label<'b>,
-    /// A bearer token for doors without a sealed channel.
+    /// A bearer token for flows without a sealed channel.
     pub token: Option<crate::wire::token::Token>,
-    /// The capability, as bytes.
+    /// The capability token, encoded.
     pub chain: Option<&'b [u8]>,
-    /// What is to be said to the node.
+    /// The operator's message to the node.
     pub message: Option<Words<'b>>,
 }
 
-/// What became of a confirmation.
+/// The outcome of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmation {
-    /// The grant counts, until then if there is an end.
+    /// The grant is in force, until the given end if there is one.
     Active(Option<UnixTime>),
-    /// There is no such offer (any more).
+    /// No such offer exists, or it exists no longer.
     NotThere,
 }
 
-/// What a node showed before its request is settled. Only a verified tag makes a `Code`, and only a
+/// A node's proof, before its request is settled. Only a verified tag makes a `Code`, and only a
 /// verified signature a `Setup`.
 #[derive(Debug)]
 pub enum Proof<'b> {
-    /// Nothing but its key.
+    /// The node's static key alone.
     Nothing,
-    /// That it knows this code, which is spent now.
+    /// Proof that the node knows this code, which is spent now.
     Code(CodeId, Confirmed),
-    /// A setup code of ours. It is to be spent in the step that settles.
+    /// A setup code of this gateway, to be spent in the step that settles.
     Setup(Verified<'b>),
 }
 
-/// What a connection asks for.
+/// The actions that a connection asks its adapter for.
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box a request with; it comes once"
@@ -299,67 +298,68 @@ pub enum Proof<'b> {
 pub enum Effect<'b> {
     /// Send a frame.
     Send(&'b [u8]),
-    /// Close the connection; a byte stream just ends.
+    /// Close the connection; on a byte stream, end the stream.
     Close(Close),
-    /// The peer has proven what it says to be: give back the permit that was taken to read it, and
-    /// the place of its handshake.
+    /// The peer has authenticated: give back the permit that was taken to read its message, and its
+    /// handshake's place.
     Refund,
     /// Look up what is known of this static key.
     Find(PublicKey),
     /// Give this handshake of a known key one of the key's places to prove itself
     /// ([`crate::budget::Proving`]), unless its ephemeral key came
-    /// [before](crate::budget::Replays): somebody may repeat what the node once sent.
+    /// [before](crate::budget::Replays): a recorded first message can be replayed.
     Enter(PublicKey, [u8; 32]),
     /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look
     /// it up once more.
     Attach(NodeId),
     /// Take the connection out of the table of live ones, if it is still the node's there.
     Detach,
-    /// Somebody with this static key asks, and [`plan`] says with what it has to go on. Keep the
+    /// The holder of this static key asks to pair, and [`plan`] gives the next stage. Keep the
     /// request until it is settled.
     Ask(PublicKey, Asked<'b>),
-    /// Reserve a guess durably, before it is compared; none: nobody's code, at the same cost.
+    /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
+    /// cost the same.
     Reserve(Option<CodeId>),
-    /// The guess was right: give it back and spend the code, durably.
+    /// The guess was right: give it back, and spend the code durably.
     Spend(CodeId),
-    /// Decide about the request that was asked, or have it decided.
+    /// Decide about the request that was asked, or pass it to the operator.
     Settle(Proof<'b>),
     /// The node has stored this grant.
     Activate(GrantId),
-    /// Keep what the node told, and that it was there.
+    /// Record the node's telemetry, and the time at which it was seen.
     Observe(Heartbeat<'b>),
-    /// Put this part to those before it.
+    /// Append this part to the earlier ones.
     Part(Part<'b>),
-    /// Verify this chain, or the one that came in parts, for the peer's static key, and take its
-    /// scopes for the peer's from now on.
+    /// Verify this chain, or the one that came in parts, for the peer's static key. Its scopes are
+    /// the peer's from now on.
     Present(Option<&'b [u8]>),
-    /// Something of the application's that the scopes allow.
+    /// Hand the application a message that the scopes allow.
     App(App<'b>),
-    /// Deliver what happens there from now on; the scopes allow it.
+    /// Deliver messages that match this pattern from now on; the scopes allow it.
     Subscribe(Pattern<'b>),
-    /// Make a grant anew.
+    /// Make a new grant.
     Renew(Renew<'b>),
 }
 
-/// How a request to pair has to go on, from what is known of its key.
+/// The next stage of a request to pair, by what is known of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// Refuse it: this key was revoked, which is final.
     RefuseRevoked,
-    /// Offer what was granted once more; where nothing counts any more, refuse it as expired.
+    /// Offer the earlier grant again; if none is in force any more, refuse the request as expired.
     OfferAgain,
     /// Mint a PIN for this key and show it, if pairing is open.
     ShowPin,
-    /// Find the code.
+    /// Find the code with this selector.
     FindCode(pair::Selector),
-    /// A setup code comes next.
+    /// Wait for a setup code.
     AwaitSetup,
-    /// Nothing has to be shown: settle it.
+    /// Settle the request; no proof is needed.
     Settle,
 }
 
-/// Decides how a request goes on. A node that is known by its key and asks without a code gets
-/// again what it was granted: its answer was lost, or it is.
+/// Decides the next stage of a request. A paired node that asks without a code gets its earlier
+/// grant again, because the answer or the node's copy was lost.
 #[must_use]
 pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
     match (standing, method) {
@@ -372,7 +372,7 @@ pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
         (_, pair::Method::Pin) => Plan::ShowPin,
         (_, pair::Method::Setup) => Plan::AwaitSetup,
         (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
-        // Who was only turned down may ask again; settling says when.
+        // A rejected node may ask again; settling decides when.
         (
             Some(
                 Standing::Pending { .. }
@@ -385,23 +385,23 @@ pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
     }
 }
 
-/// Who is at the other end of a link.
+/// The authenticated peer of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A node of the registry.
     Node(NodeId),
-    /// A holder of a chain; the gateway knows its key from the chain alone.
+    /// The holder of a capability token, which alone tells the gateway the holder's key.
     Delegate(PublicKey),
 }
 
 impl Connection {
-    /// A connection that was just accepted.
+    /// Creates the machine of a connection that was just accepted.
     #[must_use]
     pub const fn accepted(now: Instant, limits: Limits) -> Self {
         Self { limits, state: State::Opening(Opening::accepted(now, &limits)) }
     }
 
-    /// Who is at the other end, proven and let in.
+    /// Returns the authenticated peer; `None` before the link is open.
     #[must_use]
     pub const fn linked(&self) -> Option<Peer> {
         match &self.state {
@@ -410,20 +410,20 @@ impl Connection {
         }
     }
 
-    /// Whether what others send to the peer may be delivered now.
+    /// Returns `true` if messages from others may be delivered to the peer now.
     #[must_use]
     pub const fn receives(&self) -> bool {
         matches!(&self.state, State::Link(link) if link.receives())
     }
 
-    /// Whether it waits for a person, to decide or to type a code, and can come back to what it
-    /// waits for if it is put out.
+    /// Returns `true` if the connection waits for a person to decide or to type a code, and could
+    /// resume after it was closed.
     #[must_use]
     pub const fn waits_for_person(&self) -> bool {
         matches!(&self.state, State::Pairing(pairing) if pairing.waits_for_person())
     }
 
-    /// What it takes to read this frame, if it is the next one.
+    /// Returns the cost of reading this frame as the next one.
     #[must_use]
     pub fn cost<'f>(&self, frame: &'f [u8]) -> Cost<'f> {
         match &self.state {
@@ -432,8 +432,8 @@ impl Connection {
         }
     }
 
-    /// Whether the peer, which has proven nothing yet, owes its next message: it may have to make
-    /// room.
+    /// Returns `true` if the peer has proven nothing yet and owes its next message. Such a
+    /// connection may have to make room for others.
     #[must_use]
     pub const fn stalls(&self) -> bool {
         match &self.state {
@@ -444,7 +444,7 @@ impl Connection {
         }
     }
 
-    /// The static key that the peer has proven to hold, once it has.
+    /// Returns the peer's static key once the peer has proven that it holds it.
     #[must_use]
     pub const fn peer_key(&self) -> Option<&PublicKey> {
         match &self.state {
@@ -454,13 +454,13 @@ impl Connection {
         }
     }
 
-    /// Whether it has ended: nothing happens any more.
+    /// Returns `true` if the connection has ended.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether an effect's answer is due. Until it has come the adapter reads no further frame.
+    /// Returns `true` if an effect's answer is due. The adapter reads no further frame before that.
     #[must_use]
     pub const fn awaits_answer(&self) -> bool {
         match &self.state {
@@ -471,7 +471,7 @@ impl Connection {
         }
     }
 
-    /// A name of the state, for traces and tables.
+    /// Returns the state's name, for traces and tables.
     #[must_use]
     pub const fn state_name(&self) -> &'static str {
         match &self.state {

@@ -46,7 +46,7 @@ impl Opening {
         }
     }
 
-    /// Whether it owes the next message of a handshake that it began.
+    /// Returns `true` if the peer owes the next message of a handshake that it began.
     pub(super) const fn stalls(&self) -> bool {
         match self {
             Self::AwaitFirst { .. } | Self::AwaitThird { .. } => true,
@@ -107,7 +107,7 @@ pub(super) fn step<'b>(
             }
             Err(NotOpened::Malformed(_)) => say(&ClearRefusal::Refused, out),
         },
-        // Somebody repeats what a node sent before: nothing of it is read.
+        // This is a replay of a node's message, so nothing of it is read.
         (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Repeated) => {
             say(&ClearRefusal::Refused, out)
         }
@@ -117,7 +117,7 @@ pub(super) fn step<'b>(
                 &around.keys.channel,
                 bytes,
             ) {
-                // What it carries could be a replay's, so nothing is looked at.
+                // The payload of a replay proves nothing, so it is ignored.
                 Ok((responder, _)) => {
                     let peer = *responder.peer();
                     Step::with(
@@ -147,8 +147,8 @@ pub(super) fn step<'b>(
         (Opening::Finding { responder, .. }, Input::Found(found, unix, entropy)) => {
             let node = match found {
                 Ok(known) => known.and_then(|known| known.admitted(unix, limits)),
-                // One refusal, whatever the reason; but what is our fault is not said to be the
-                // node's.
+                // The refusal is the same for every reason, but a fault of the gateway must not say
+                // that the node is not paired.
                 Err(_) => return say(&ClearRefusal::Refused, out),
             };
             match node {
@@ -201,7 +201,8 @@ fn answer_xx<'b>(
     }
 }
 
-/// Known or not, muted or not: one message of one length, for the same work.
+/// Answers an IK handshake with one message of one length, for the same work, so that the answer
+/// does not tell a stranger if the node is known or muted.
 fn answer_ik<'b>(
     responder: ik::Responder,
     node: Option<Admitted>,
@@ -233,7 +234,7 @@ fn answer_ik<'b>(
     }
 }
 
-/// In clear, proving nothing.
+/// Refuses in clear, before anything is authenticated.
 fn say<'b>(refusal: &ClearRefusal<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
     let said = out.put(|place| refusal.write(place).ok().map(|message| ((), message.len())));
     match said {

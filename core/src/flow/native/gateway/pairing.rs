@@ -1,15 +1,16 @@
-//! A node that wants to be paired, on a channel of its own.
+//! The pairing of one node, on a sealed channel.
 //!
 //! ```text
-//! AwaitAsk ─▶ Preparing ─┬─ code ─▶ AwaitYa ─▶ AwaitTa ─▶ Reserving ─┬─ right ─▶ Spending ─▶ Settling
-//!                        │            ▲──────── wrong, some left ────┘                         │
-//!                        ├─ setup ─▶ AwaitSetup ── verified ─────────────────▶ Settling
-//!                        └─ none ──────────────────────────────────────────────▶ Settling ◀────┤ decided
-//!                                                                    Waiting ◀────────────────┤
-//!                                                     Activating ◀─ AwaitStored ◀─── offered ──┘
+//! AwaitAsk ─▶ Preparing ─┬─ code ──▶ AwaitYa ─▶ AwaitTa ─▶ Reserving ─right─▶ Spending ─▶ Settling
+//!                        │              ▲─────── wrong, some left ──┘
+//!                        ├─ setup ─▶ AwaitSetup ── verified ──▶ Settling
+//!                        └─ none ──▶ Settling
+//!
+//! Settling ─┬─ waits ───▶ Waiting ─decided─▶ Settling
+//!           └─ offered ─▶ AwaitStored ─▶ Activating
 //! ```
-//! A tag is looked at only after its guess is counted, and nothing is granted before `Tb` has gone
-//! out where there is a code.
+//! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
+//! before `Tb` has been sent.
 
 use super::{Confirmation, Effect, Input, Offer, Prepared, Proof, State, Verdict, close};
 use crate::crypto::code::Code;
@@ -35,13 +36,14 @@ pub(super) struct Pairing {
     stage: Stage,
 }
 
-/// A code on one connection.
+/// A code that is proven on one connection.
 #[derive(Debug)]
 struct Held {
     id: Option<CodeId>,
     code: Code,
     method: cpace::Method,
-    /// Wrong guesses on this connection, so that nobody's code runs out like a real one.
+    /// The number of wrong guesses on this connection. It makes nobody's code run out like a real
+    /// one.
     wrong: u8,
 }
 
@@ -69,8 +71,8 @@ enum Stage {
         confirmed: cpace::Confirmed,
         answer: Tag,
     },
-    /// `decided`: the operator decided meanwhile, so a verdict that it waits for that may be older
-    /// than the decision.
+    /// `decided`: the operator has decided meanwhile, so a verdict of `Waits` may be older than the
+    /// decision.
     Settling {
         decided: bool,
     },
@@ -110,13 +112,13 @@ impl Pairing {
         }
     }
 
-    /// In the middle of a code, too, where a peer that stalls is not told from one whose owner
-    /// types.
+    /// Returns `true` also while a code is due: a peer that stalls and one whose owner types look
+    /// the same.
     pub(super) const fn waits_for_person(&self) -> bool {
         matches!(self.stage, Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. })
     }
 
-    /// It has shown nothing, and owes what it wants to show.
+    /// Returns `true` if the peer has shown nothing yet and owes its next message.
     pub(super) const fn stalls(&self) -> bool {
         matches!(self.stage, Stage::AwaitAsk | Stage::AwaitSetup)
     }
@@ -200,7 +202,7 @@ pub(super) fn step<'b>(
                 }
                 None => close(Close::INTERNAL),
             },
-            // Somebody else had it, too, and was first.
+            // Another node spent the code first.
             Ok(false) => refuse(pairing, &Refusal::Expired, out),
             Err(refusal) => refuse(pairing, &ours(refusal), out),
         },
@@ -229,7 +231,7 @@ pub(super) fn step<'b>(
     }
 }
 
-/// What a node is told where the fault is ours.
+/// The refusal for a fault of the gateway.
 const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
     match refusal {
         crate::error::Refusal::StoreFailed => Refusal::CannotStore { retry_in: RETRY },
@@ -250,9 +252,9 @@ const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
     }
 }
 
-/// How long a person may take to type another code after a wrong one.
+/// The time that a person has to type another code after a wrong one.
 const TYPING: Span = Span::from_secs(300);
-/// When to come again if the fault is ours, in seconds.
+/// The delay in seconds before the node tries again after a fault of the gateway.
 const RETRY: u32 = 5;
 
 fn on_frame<'b>(
@@ -285,7 +287,7 @@ fn on_frame<'b>(
                     pairing.at(SETTLING),
                     [Effect::Refund, Effect::Settle(Proof::Setup(verified))],
                 ),
-                // One that opens a session pairs nobody.
+                // A setup code that opens a session does not pair a node.
                 Ok(_) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
                 Err(NotValid::Expired) => refuse(pairing, &Refusal::Expired, out),
                 Err(
@@ -377,8 +379,8 @@ fn on_prepared<'b>(
         (Prepared::Settle, pair::Method::Approval) => {
             Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
         }
-        // A way on that does not fit what was asked for: whoever asked with a code is never settled
-        // without it.
+        // The adapter's answer does not fit the method. A request that named a code must never be
+        // settled without it.
         (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Setup | Prepared::Settle, _) => {
             close(Close::INTERNAL)
         }
@@ -406,15 +408,15 @@ fn on_reserved<'b>(
         (Ok((confirmed, answer)), Some(id)) => {
             Step::with(pairing.at(Stage::Spending { id, confirmed, answer }), [Effect::Spend(id)])
         }
-        // Nobody's code is nobody's, even if it were guessed.
+        // Nobody's code fails even if the guess matches.
         (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &Refusal::Locked, out),
         (Ok(_) | Err(_), _) => {
             match pairing
                 .channel
                 .seal(&FromGateway::Refused(Refusal::WrongCode { attempts_left: left }), &mut out)
             {
-                // Another run on the same channel is another guess, counted like this one. A PIN
-                // keeps its time.
+                // A further run on this channel is a further guess, counted like this one. A PIN
+                // keeps its deadline.
                 Some(frame) if held.method == cpace::Method::Code => {
                     pairing.until = now.after(TYPING);
                     Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
@@ -460,14 +462,14 @@ fn on_settled<'b>(
     }
 }
 
-/// Whose messages a channel speaks: both kinds have some of their own for a grant.
+/// The message type of a channel: pairing and links have separate messages for a grant.
 #[derive(Clone, Copy)]
 pub(super) enum Talk {
     Pair,
     Link,
 }
 
-/// The frames of a grant, in front of nothing: its chain in parts where it is long, then the grant.
+/// Seals the frames of a grant: its chain in parts if it is too long, then the grant.
 pub(super) fn seal_offer<'b>(
     channel: &mut Channel,
     offer: Offer<'_>,

@@ -1,4 +1,4 @@
-//! A link's first message, and the look at the registry that it leads to.
+//! The first message of a link, and the registry lookup that follows it.
 
 use super::ends::Ends;
 use super::reply::{leave, offering};
@@ -27,8 +27,8 @@ pub(super) struct Attaching {
     pub(super) owed: bool,
 }
 
-/// The message that proves the node (or brings the delegate's chain). It is the first of its key,
-/// so the handshake was no replay.
+/// Reads the message that authenticates the node, or brings the delegate's chain. It is the first
+/// one under the session's key, so the handshake was no replay.
 pub(super) fn on_first<'b>(
     link: Link,
     stage: Stage,
@@ -66,7 +66,8 @@ pub(super) const fn inline(chain: Chain<'_>) -> Option<&[u8]> {
     }
 }
 
-/// What counts is what the registry says after pushes began to reach this connection.
+/// Opens the link by what the registry says after pushes began to reach this connection, so that no
+/// decision is missed in between.
 pub(super) fn on_attached<'b>(
     mut link: Link,
     now: Instant,
@@ -80,7 +81,8 @@ pub(super) fn on_attached<'b>(
     let nowhere = Stage::Attaching(attaching);
     let (known, Admitted { until, renews, .. }) = match known {
         Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
-            // One that was welcomed and may do nothing any more comes again, and hears why.
+            // The node was welcomed and has lost its rights meanwhile. The close makes it connect
+            // again, and then it learns that it may renew.
             Some((_, Admitted { renews: true, .. })) if !told => {
                 return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
             }

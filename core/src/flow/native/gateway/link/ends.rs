@@ -1,11 +1,12 @@
-//! When what the peer of a link may do ends.
+//! The end of the rights of a link's peer.
 
 use crate::time::{Instant, Reason, Span, UnixTime};
 
-/// The end of what a peer may do: the time of day, and when the connection wakes for it.
+/// The end of a peer's rights: the time of day, and the instant at which the connection wakes for
+/// it.
 ///
 /// A time of day is in whole seconds, so the connection may wake up to a second after `at` has
-/// begun. What comes in between is judged by the time of day.
+/// begun. Messages in between are judged by the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
     pub(super) at: UnixTime,
@@ -13,7 +14,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// An end as it is seen at `now`, when the time of day is `unix`.
+    /// Computes the wake-up for an end, with the clocks at `now` and `unix`.
     pub(super) const fn new(at: UnixTime, now: Instant, unix: UnixTime) -> Self {
         let left = at.as_secs().saturating_sub(unix.as_secs());
         Self { at, wakes: now.after(Span::from_secs(left)) }
@@ -23,12 +24,12 @@ impl Ends {
         self.at <= unix
     }
 
-    /// The same end once the clocks were read again: a step of the time of day moves it.
+    /// Recomputes the wake-up after the clocks were read again: a step of the time of day moves it.
     pub(super) const fn seen(self, now: Instant, unix: UnixTime) -> Self {
         Self::new(self.at, now, unix)
     }
 
-    /// Whichever comes first, this end or another deadline.
+    /// Returns the earlier of this end and another deadline.
     pub(super) fn or_before(self, other: (Instant, Reason)) -> (Instant, Reason) {
         if self.wakes <= other.0 { (self.wakes, Reason::Ends) } else { other }
     }

@@ -1,4 +1,4 @@
-//! What the peer of an open link says.
+//! Frames from the peer of an open link.
 
 use super::attach::inline;
 use super::reply::{leave, say};
@@ -23,8 +23,8 @@ pub(super) fn on_frame<'b>(
     let in_force = open.in_force(around.now);
     match FromNode::parse(text) {
         Ok(FromNode::Heartbeat(heartbeat)) => {
-            // An empty one is the answer to ours, and every minute or so a sign of life that is
-            // kept.
+            // An empty heartbeat in answer to the gateway's ping is not recorded. The ones that the
+            // node sends by itself, about one a minute, are: they are its sign of life.
             let kept = !answers || heartbeat != Heartbeat::default();
             let step = Step::quiet(link.at(Stage::Open(open)));
             if kept { step.then(Effect::Observe(heartbeat)) } else { step }
@@ -50,7 +50,7 @@ pub(super) fn on_frame<'b>(
             }
         }
         Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
-        // Whoever has to renew shows nothing else meanwhile.
+        // A node that has to renew may present nothing else meanwhile.
         Ok(FromNode::Present { .. }) if open.renews => {
             say(link, open, &FromGateway::Admission(Admission::NotPaired), out)
         }
@@ -66,14 +66,15 @@ pub(super) fn on_frame<'b>(
                 link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
                 [Effect::Renew(renew)],
             ),
-            // A delegate's chain is its delegator's to give; a bearer for what it holds is ours.
+            // A delegate's chain comes from its delegator, so the gateway only renews the bearer
+            // token for it.
             Peer::Delegate(_) if renew == Renew::Token => Step::with(
                 link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
                 [Effect::Renew(renew)],
             ),
             Peer::Delegate(_) => say(link, open, &FromGateway::NotRenewed, out),
         },
-        // No certificates are issued over this wire yet.
+        // The gateway issues no certificates over this wire yet.
         Ok(FromNode::Renew(Renew::Certificate { .. })) => {
             say(link, open, &FromGateway::NotRenewed, out)
         }
@@ -84,7 +85,7 @@ pub(super) fn on_frame<'b>(
                 [activate],
             )
         }
-        // What a node can do is heard, and nobody dispatches to it yet.
+        // The gateway accepts announcements, but dispatches nothing yet.
         Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => {
             Step::quiet(link.at(Stage::Open(open)))
         }

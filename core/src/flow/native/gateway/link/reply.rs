@@ -1,4 +1,4 @@
-//! What the gateway says over a link.
+//! The gateway's messages over a link.
 
 use super::{Answer, Link, Open, Stage};
 use crate::flow::native::gateway::pairing::{Talk, seal_offer};
@@ -8,7 +8,7 @@ use crate::step::Step;
 use crate::wire::close::Close;
 use crate::wire::native::link::{Bye, FromGateway, Renew};
 
-/// Has a grant made for the node that one is owed, once no other answer is due.
+/// Asks for the grant that a node is owed, once no other answer is due.
 pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
     if let State::Link(Link {
         stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }),
@@ -21,7 +21,7 @@ pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<
     step
 }
 
-/// Sends what was made for the node.
+/// Sends the node its new grant.
 pub(super) fn offer_it<'b>(
     mut link: Link,
     open: Open,
@@ -34,7 +34,7 @@ pub(super) fn offer_it<'b>(
     }
 }
 
-/// Says one thing and stays open.
+/// Sends one message and stays open.
 pub(super) fn say<'b>(
     mut link: Link,
     open: Open,
@@ -47,7 +47,8 @@ pub(super) fn say<'b>(
     }
 }
 
-/// Ends the link from our side: out of the table, a last word if there is one, goodbye, the close.
+/// Ends the link from the gateway's side: leaves the table, sends a last message if there is one,
+/// then `Bye`, and closes.
 pub(super) fn leave<'b>(
     mut link: Link,
     stage: &Stage,
