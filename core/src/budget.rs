@@ -1,5 +1,4 @@
-//! Budgets as plain values: how often something may fail, who may still come in, and how long to
-//! wait before trying again.
+//! Budgets as plain values: rates of failure, admission of connections, and back-off.
 
 mod lines;
 mod messages;
@@ -19,20 +18,19 @@ pub use reading::{Reading, Turn};
 pub use replays::{Replays, WAYS};
 pub use shares::{Linked, Room, delegates_per_subject};
 
-/// A bucket of attempts that refills evenly. It holds what it gains in a minute, unless it is made
-/// [with another load](Bucket::with_load).
+/// A bucket of attempts that refills evenly. Its capacity is its gain in a minute, unless it is
+/// made [with another load](Bucket::with_load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// In parts of which [`ATTEMPT`] are one attempt.
+    /// The level, in units of 1/[`ATTEMPT`] of an attempt.
     level: u64,
     per_minute: u64,
     load: u64,
     filled: Instant,
 }
 
-/// One attempt that was taken from a [`Bucket`]. Whoever drops it leaves the attempt spent; only
-/// [`Bucket::give_back`] takes it back, so nothing is given back that was not taken, and nothing
-/// twice.
+/// One attempt that was taken from a [`Bucket`]. Dropping it leaves the attempt spent; only
+/// [`Bucket::give_back`] returns it, so only a taken attempt can be returned, and only once.
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped stays spent"]
 pub struct Attempt(());
@@ -41,39 +39,39 @@ pub struct Attempt(());
 const ATTEMPT: u64 = 60_000;
 
 impl Bucket {
-    /// A full bucket of `per_minute` attempts.
+    /// Creates a full bucket of `per_minute` attempts.
     #[must_use]
     pub const fn new(per_minute: u32, now: Instant) -> Self {
         Self::with_load(per_minute, per_minute, now)
     }
 
-    /// A full bucket that gains `per_minute` attempts a minute and holds `load` of them at most.
+    /// Creates a full bucket that gains `per_minute` attempts a minute and holds at most `load`.
     #[must_use]
     pub const fn with_load(per_minute: u32, load: u32, now: Instant) -> Self {
         let load = (load as u64).saturating_mul(ATTEMPT);
         Self { level: load, per_minute: per_minute as u64, load, filled: now }
     }
 
-    /// Takes one attempt as something that can be given back, if any is left.
+    /// Takes one attempt that can be given back, if any is left.
     pub fn attempt(&mut self, now: Instant) -> Option<Attempt> {
         if self.take(now) { Some(Attempt(())) } else { None }
     }
 
-    /// Takes back an attempt that was no failure.
+    /// Returns an attempt that was no failure.
     pub fn give_back(&mut self, attempt: Attempt) {
         let Attempt(()) = attempt;
         self.level = self.level.saturating_add(ATTEMPT).min(self.load);
     }
 
-    /// Whether no attempt is left now.
+    /// Returns `true` if no attempt is left now.
     #[must_use]
     pub fn is_empty(&mut self, now: Instant) -> bool {
         self.refill(now);
         self.level < ATTEMPT
     }
 
-    /// How long it takes until there is an attempt; nothing if there is one. A bucket that gains
-    /// nothing says a minute.
+    /// Returns the time until an attempt is available; zero if one is. For a bucket that gains
+    /// nothing it is one minute.
     #[must_use]
     pub fn wait(&mut self, now: Instant) -> Span {
         self.refill(now);
@@ -87,7 +85,7 @@ impl Bucket {
         )
     }
 
-    /// Takes one attempt; `false` when none is left, and then nothing is taken.
+    /// Takes one attempt. Returns `false`, and takes nothing, if none is left.
     #[must_use]
     pub fn take(&mut self, now: Instant) -> bool {
         self.refill(now);
@@ -100,7 +98,7 @@ impl Bucket {
         }
     }
 
-    /// Whether it is as good as new, so that a table of buckets may forget it.
+    /// Returns `true` if the bucket is full, so that a table of buckets may forget it.
     #[must_use]
     pub fn is_full(&mut self, now: Instant) -> bool {
         self.refill(now);
@@ -114,31 +112,31 @@ impl Bucket {
     }
 }
 
-/// How many connections there are that have not authenticated.
+/// The numbers of connections that have not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
-    /// Of all sources.
+    /// Connections of all sources.
     pub total: u32,
-    /// Of the source that asks.
+    /// Connections of the asking source.
     pub of_source: u32,
 }
 
-/// What to do with a connection that has just been accepted.
+/// The decision about a connection that has just been accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seat {
-    /// There is room.
+    /// A slot is free.
     Free,
-    /// Take the seat of the oldest connection of the same source that has sent nothing yet; refuse
-    /// if there is none.
+    /// The connection takes the slot of the oldest connection of its source that has sent nothing
+    /// yet; it is refused if there is none.
     EvictFromSource,
-    /// Take the seat of the oldest connection of any source that has sent nothing yet; refuse if
-    /// there is none.
+    /// The connection takes the slot of the oldest connection of any source that has sent nothing
+    /// yet; it is refused if there is none.
     EvictFromAll,
 }
 
 impl Waiting {
-    /// Decides for one more connection. A source that is full may only displace its own, so it
-    /// cannot push others out.
+    /// Decides for one more connection. A source at its limit can only displace its own
+    /// connections, so it cannot push others out.
     #[must_use]
     pub const fn seat(self, limits: &Limits) -> Seat {
         if self.of_source >= limits.waiting_per_source {
@@ -151,20 +149,20 @@ impl Waiting {
     }
 }
 
-/// What a connection does that has not authenticated and may lose its seat.
+/// The idle state of an unauthenticated connection that may be displaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Idle {
-    /// It has sent nothing yet.
+    /// The connection has sent nothing yet.
     Silent,
-    /// It has begun something, and owes its next part.
+    /// The connection has begun a handshake and owes its next message.
     Stalled,
-    /// It waits for a person, and can come back to what it waits for.
+    /// The connection waits for a person, and can resume after it was closed.
     Resting,
 }
 
 impl Idle {
-    /// Of which kind the one is that makes room, where there is need: the oldest of it does.
-    /// `stalled` says since when the oldest of those stalls. None: nobody may be displaced.
+    /// Returns the kind of connection whose oldest member makes room, or `None` if nobody may be
+    /// displaced. `stalled` is the time since when the oldest stalled one stalls.
     #[must_use]
     pub fn gives_way(
         silent: bool,
@@ -182,26 +180,25 @@ impl Idle {
     }
 }
 
-/// How many pairing requests wait for the operator.
+/// The numbers of pairing requests that wait for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Pending {
-    /// Of all sources.
+    /// Requests of all sources.
     pub total: u32,
-    /// Of the source that asks.
+    /// Requests of the asking source.
     pub of_source: u32,
 }
 
 impl Pending {
-    /// Whether one more may wait.
+    /// Returns `true` if one more request may wait.
     #[must_use]
     pub const fn has_room(self, limits: &Limits) -> bool {
         self.total < limits.pending_total && self.of_source < limits.pending_per_source
     }
 }
 
-/// The waits between a node's attempts to connect: doubling from one second to one minute, each 20
-/// % shorter to 20 % longer by chance, so that nodes which lost their gateway together do not come
-/// back together.
+/// The waits between a node's attempts to connect. They double from one second to one minute, with
+/// a jitter of ±20 %, so that nodes which lost their gateway together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Backoff {
     failures: u8,
@@ -211,19 +208,20 @@ impl Backoff {
     const FIRST: u64 = 1_000;
     const LONGEST: u64 = 60_000;
 
-    /// No failure so far.
+    /// Creates a back-off without failures.
     #[must_use]
     pub const fn new() -> Self {
         Self { failures: 0 }
     }
 
-    /// As after many failures: for a peer that answered, but will not have us for the time being.
+    /// Creates a back-off at its longest wait, for a peer that answered but refuses for the time
+    /// being.
     #[must_use]
     pub const fn longest() -> Self {
         Self { failures: u8::MAX }
     }
 
-    /// The wait before the next attempt, and the back-off to use after that.
+    /// Returns the wait before the next attempt, and the back-off to use after that.
     #[must_use]
     pub fn wait(self, entropy: &Entropy<2>) -> (Span, Self) {
         let doubled = 1u64.checked_shl(u32::from(self.failures)).unwrap_or(u64::MAX);

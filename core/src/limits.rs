@@ -56,14 +56,14 @@ pub const READINGS_LAST: Span = Span::from_secs(1);
 /// Messages of one linked peer that are read in a minute, in every dialect: of a node, a delegate
 /// or a companion. What it sends above that is read later.
 pub const MESSAGES_A_MINUTE: u32 = 12_000;
-/// How many of them may come at once.
+/// The number of these messages that may come at once.
 pub const MESSAGES_AT_ONCE: u32 = 400;
 /// Lines of one kind that one source, node or session may cause in the log within
 /// [`LOG_LINES_WITHIN`]; then one line says how many were left out.
 pub const LOG_LINES: u32 = 10;
 /// The same of all sources together: a stranger may have many.
 pub const LOG_LINES_OF_STRANGERS: u32 = 60;
-/// How long lines of the log are counted together.
+/// The period over which lines of the log are counted together.
 pub const LOG_LINES_WITHIN: Span = Span::from_secs(60);
 /// Wrong guesses that kill a PIN or a code.
 pub const GUESSES_PER_CODE: u8 = 5;
@@ -74,10 +74,9 @@ pub const GUESSES_PER_WINDOW: u8 = 20;
 pub const GUESSES_PER_SOURCE: u8 = 8;
 /// Maximum number of live PINs of one source.
 pub const PINS_PER_SOURCE: usize = 4;
-/// How many PINs a minute one source is shown: each stands on the operator's display, and should be
-/// read there.
+/// PINs a minute for one source. Each appears on the operator's display and should be read there.
 pub const PINS_A_MINUTE: u32 = 20;
-/// How often a minute the operator's displays are told of what one source asks for or fails at.
+/// Events a minute that the operator's displays show of one source's requests and failures.
 pub const TOLD_A_MINUTE: u32 = 64;
 /// The same of all sources together.
 pub const TOLD_A_MINUTE_OF_ALL: u32 = 256;

@@ -120,6 +120,6 @@ pub enum Reason {
     Reconnect,
     /// The next heartbeat is due.
     Heartbeat,
-    /// What the peer may do ends then.
+    /// The peer's rights end at the deadline.
     Ends,
 }

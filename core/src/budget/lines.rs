@@ -1,10 +1,10 @@
-//! How many lines of a log somebody may cause.
+//! A budget of log lines.
 
 use crate::limits::LOG_LINES_WITHIN;
 use crate::time::Instant;
 
-/// The lines of one kind that one peer has caused since a time: so many are written, and the rest
-/// are counted, so that one line can say how many they were.
+/// The log lines of one kind that one peer has caused since a time. A limited number is written,
+/// and the rest is counted, so that one line can report the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lines {
     since: Instant,
@@ -13,13 +13,13 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// None so far; they are counted from now on.
+    /// Starts counting now, from zero.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { since: now, written: 0, left_out: 0 }
     }
 
-    /// Counts one more, and says whether it is written, where at most `most` are.
+    /// Counts one more line. Returns `true` if it is to be written, with at most `most` written.
     #[must_use]
     pub const fn takes(&mut self, most: u32) -> bool {
         if self.has_room(most) {
@@ -30,20 +30,20 @@ impl Lines {
         false
     }
 
-    /// Whether one more would be written, where at most `most` are.
+    /// Returns `true` if one more line would be written, with at most `most` written.
     #[must_use]
     pub const fn has_room(&self, most: u32) -> bool {
         self.written < most
     }
 
-    /// How many were not written.
+    /// The number of lines that were not written.
     #[must_use]
     pub const fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// When [`LOG_LINES_WITHIN`] has passed: then what was left out is told, and they are counted
-    /// anew.
+    /// The end of the period of [`LOG_LINES_WITHIN`]: then the omitted lines are reported, and
+    /// counting starts anew.
     #[must_use]
     pub const fn over_at(&self) -> Instant {
         self.since.after(LOG_LINES_WITHIN)

@@ -4,16 +4,16 @@ use super::Bucket;
 use crate::limits::{MESSAGES_A_MINUTE, MESSAGES_AT_ONCE};
 use crate::time::{Instant, Span};
 
-/// How fast a linked peer is read, whatever its dialect: [`MESSAGES_A_MINUTE`], of which
-/// [`MESSAGES_AT_ONCE`] may come at once. A peer that sends more is read later, so that it is
-/// slowed down by its own carrier; nothing of what it sends is lost, and it is told nothing.
+/// The reading rate of one linked peer, in every dialect: [`MESSAGES_A_MINUTE`], of which
+/// [`MESSAGES_AT_ONCE`] may come at once. Messages above that are read later, so the transport's
+/// flow control slows the peer down. No message is lost, and the peer is told nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Messages {
     bucket: Bucket,
 }
 
 impl Messages {
-    /// Nothing was read yet.
+    /// Starts with a full budget.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { bucket: Bucket::with_load(MESSAGES_A_MINUTE, MESSAGES_AT_ONCE, now) }
@@ -21,11 +21,11 @@ impl Messages {
 
     /// Counts a message that was read.
     pub fn read(&mut self, now: Instant) {
-        // One that came although there was a wait costs nothing more.
+        // A message that was read in spite of a wait costs nothing more.
         let _within = self.bucket.take(now);
     }
 
-    /// How long the next message is left unread; nothing if it may be read now.
+    /// Returns the wait before the next message is read; zero if it may be read now.
     #[must_use]
     pub fn wait(&mut self, now: Instant) -> Span {
         self.bucket.wait(now)

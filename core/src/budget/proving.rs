@@ -3,10 +3,9 @@
 use crate::limits::{PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_KEY};
 use crate::time::Instant;
 
-/// The handshakes of one key whose first message has opened, and from which nothing more has come.
-/// Each may be a recording that somebody repeats, so they have few places, which are the key's own:
-/// whoever fills them keeps nobody else out, and the key's owner for no longer than
-/// [`PROVING_AT_LEAST`].
+/// The handshakes of one key whose first message has opened and whose second is due. Each may be a
+/// replay, so their few places belong to the key alone: filling them keeps out no other key, and
+/// this key's owner for at most [`PROVING_AT_LEAST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proving {
     places: [Option<Place>; PROVING_PER_KEY],
@@ -18,25 +17,25 @@ struct Place {
     since: Instant,
 }
 
-/// Why a handshake gets no place in which to prove itself.
+/// The reason for refusing a handshake a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NoPlace {
-    /// Its first message was read before: somebody repeats it.
+    /// The first message is a replay.
     Repeated,
-    /// All places of its key were taken a moment ago.
+    /// All places of the key were taken a moment ago.
     Full,
 }
 
 impl Proving {
-    /// Gives a handshake a place, and names the one that it displaces, if any. The number of a
-    /// handshake is its alone.
+    /// Gives a handshake a place, and returns the displaced one, if any. The number of a handshake
+    /// is unique.
     ///
     /// # Errors
     /// [`NoPlace::Full`] if all places are taken and none for long enough.
     pub fn enter(&mut self, handshake: u64, now: Instant) -> Result<Option<u64>, NoPlace> {
         for place in &mut self.places {
-            // Whoever holds it ends by itself now.
+            // Its holder times out by itself now.
             if place.is_some_and(|place| now.since(place.since) >= PROVE_WITHIN) {
                 *place = None;
             }
@@ -54,7 +53,7 @@ impl Proving {
         Ok(displaced.map(|displaced| displaced.handshake))
     }
 
-    /// Frees the place of a handshake; does nothing if it has none any more.
+    /// Frees the place of a handshake, if it still has one.
     pub fn leave(&mut self, handshake: u64) {
         for place in &mut self.places {
             if place.is_some_and(|place| place.handshake == handshake) {
@@ -63,7 +62,7 @@ impl Proving {
         }
     }
 
-    /// Whether nobody has a place, so that it may be forgotten.
+    /// Returns `true` if no place is taken, so that the value may be forgotten.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.places.iter().all(Option::is_none)

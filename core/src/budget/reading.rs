@@ -1,27 +1,26 @@
-//! The rate at which a gateway reads what strangers send it, where reading costs something.
+//! The rate at which a gateway reads strangers' messages that are costly to read.
 
 use super::Bucket;
 use crate::time::{Instant, Span};
 
-/// How many first messages are read in a second, of all sources together. Nobody is refused above
-/// it: the connections of sources that have failed too often lately wait, and those of all others
-/// go first.
+/// The rate of first messages per second, over all sources. Nobody is refused above it: connections
+/// of sources that failed too often lately wait, and those of all others go first.
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
     bucket: Bucket,
 }
 
-/// When a message is read.
+/// The turn of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    /// Now.
+    /// The message is read now.
     Now,
-    /// Not before this time has passed; ask again then.
+    /// The message waits; ask again after this time.
     In(Span),
 }
 
 impl Reading {
-    /// So many a second, of which a tenth may come at once.
+    /// Creates a rate of `per_second` messages, of which a tenth may come at once.
     #[must_use]
     pub const fn new(per_second: u32, now: Instant) -> Self {
         let at_once = match per_second / 10 {
@@ -31,7 +30,7 @@ impl Reading {
         Self { bucket: Bucket::with_load(per_second.saturating_mul(60), at_once, now) }
     }
 
-    /// Asks for a turn, of a source whose bucket of failures is empty or is not.
+    /// Asks for a turn. `source_is_empty` is `true` if the source's bucket of failures is empty.
     pub fn turn(&mut self, source_is_empty: bool, now: Instant) -> Turn {
         if self.bucket.take(now) || !source_is_empty {
             Turn::Now

@@ -1,16 +1,16 @@
-//! Which first messages were read before.
+//! Detection of replayed first messages.
 
 use sha2::{Digest, Sha256};
 
 use crate::secret::Secret;
 
-/// How many hashes share a set; the newest of them push out the oldest.
+/// The number of hashes in a set; a new hash replaces the oldest of its set.
 pub const WAYS: usize = 16;
 
 /// The ephemeral keys of first messages that opened, as hashes under a secret of this process, so
-/// that nobody can aim at the place of another. Every key is remembered until [`WAYS`] newer ones
-/// have come to its set. What holds the hashes is the caller's; what does not fill a set is not
-/// used.
+/// that nobody can aim at the slot of another key. A key is remembered until [`WAYS`] newer ones
+/// have come to its set. The caller supplies the storage of the hashes; a remainder that does not
+/// fill a set is not used.
 #[derive(Debug)]
 pub struct Replays<S> {
     hashes: S,
@@ -18,12 +18,12 @@ pub struct Replays<S> {
 }
 
 impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
-    /// Nothing was read yet. `hashes` is all zero.
+    /// Creates an empty memory. `hashes` must be all zero.
     pub fn new(hashes: S, secret: Secret<32>) -> Self {
         Self { hashes, secret }
     }
 
-    /// Whether this key was remembered.
+    /// Returns `true` if this key is remembered.
     #[must_use]
     pub fn knows(&self, ephemeral: &[u8; 32]) -> bool {
         let hash = self.hash(ephemeral);
@@ -33,7 +33,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
             .is_some_and(|set| set.contains(&hash))
     }
 
-    /// Remembers this key; `false` if it was remembered already.
+    /// Remembers this key. Returns `false` if it was remembered already.
     #[must_use]
     pub fn remember(&mut self, ephemeral: &[u8; 32]) -> bool {
         let hash = self.hash(ephemeral);
@@ -51,7 +51,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
         true
     }
 
-    /// Never 0, which stands for none.
+    /// Hashes a key, never to 0, which marks an empty slot.
     fn hash(&self, ephemeral: &[u8; 32]) -> u64 {
         let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = Sha256::new()
             .chain_update(self.secret.expose())

@@ -1,37 +1,38 @@
-//! How delegates share the places that nodes leave.
+//! The share of delegates in the gateway's links.
 
 use crate::limits::Limits;
 
-/// Most delegates of one subject that may be linked at once: a sixteenth of all links, and four at
-/// least.
+/// The maximum number of linked delegates of one subject: a sixteenth of all links, and at least
+/// four.
 #[must_use]
 pub const fn delegates_per_subject(limits: &Limits) -> u32 {
     let share = limits.linked_total / 16;
     if share < 4 { 4 } else { share }
 }
 
-/// What is linked, where one more wants to be.
+/// The numbers of links, when one more is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Linked {
-    /// Nodes and delegates.
+    /// Linked nodes and delegates.
     pub total: u32,
-    /// Delegates of the subject that has most of them.
+    /// Linked delegates of the subject that has most of them.
     pub most_of_one: u32,
 }
 
-/// What to do with one more link.
+/// The decision about one more link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// There is room.
+    /// A place is free.
     Free,
-    /// The delegate that has been linked longest, of the subject that has most of them, makes room.
+    /// The delegate that has been linked longest, of the subject with the most delegates, makes
+    /// room.
     Displace,
-    /// There is none.
+    /// No place is free.
     Full,
 }
 
 impl Linked {
-    /// Decides for a node: no delegate keeps it out.
+    /// Decides for a node. No delegate keeps a node out.
     #[must_use]
     pub const fn for_node(self, limits: &Limits) -> Room {
         if self.total < limits.linked_total {
@@ -43,8 +44,8 @@ impl Linked {
         }
     }
 
-    /// Decides for a delegate whose subject has `of_subject` linked already. It takes what nodes
-    /// leave, and where that is nothing, of a subject that has more than its own would have.
+    /// Decides for a delegate whose subject has `of_subject` linked already. It takes a free place,
+    /// or one of a subject that has more delegates than its own would have.
     #[must_use]
     pub const fn for_delegate(self, of_subject: u32, limits: &Limits) -> Room {
         if of_subject >= delegates_per_subject(limits) {

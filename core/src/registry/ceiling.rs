@@ -1,8 +1,8 @@
-//! What the operator decided that a node may do at most, and what is in force because of it.
+//! The operator's upper bound of a node's rights, and the rights in force because of it.
 //!
 //! A decision is two things, written in one step: an offer, which the node may confirm or ignore,
 //! and the **ceiling**, which holds from that moment on, whatever the node does. In force is what
-//! the confirmed grant and the ceiling both allow: narrowing bites at once and for good, and
+//! the confirmed grant and the ceiling both allow. Narrowing takes effect at once and for good;
 //! widening adds nothing until the node has confirmed a grant that was made from the wider ceiling.
 
 use super::grants::{Grant, GrantId, State, current};
@@ -10,28 +10,28 @@ use super::sessions::Maker;
 use crate::grant::scope::{Action, Address, Pattern, Scope, Scopes, ScopesBuf};
 use crate::time::{Span, UnixTime};
 
-/// What a node may do at most. It stays until the operator changes it.
+/// The upper bound of a node's rights. It stays until the operator changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ceiling {
-    /// What it may do.
+    /// The scopes that the node may have at most.
     pub scopes: ScopesBuf,
-    /// From then on nothing. No grant that is made from it ends later.
+    /// The end of all rights. No grant that is made from the ceiling ends later.
     pub expires: Option<UnixTime>,
-    /// The operator named this node when they decided it. What only came of a PIN, a code or a rule
-    /// gives way when the node pairs anew; this does not.
+    /// `true` if the operator named this node when they decided. A ceiling that came only of a PIN,
+    /// a code or a rule is replaced when the node pairs anew; this one is not.
     pub named: bool,
-    /// Who decided it. No grant is made from it any more once they have no right left.
+    /// The maker of the ceiling. Once the maker has lost its rights, no grant is made from it.
     pub maker: Maker,
 }
 
 impl Ceiling {
-    /// Whether its time is over.
+    /// Returns `true` if the ceiling has ended.
     #[must_use]
     pub fn is_over(&self, now: UnixTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Whether it allows nothing that the other does not, and for no longer.
+    /// Returns `true` if the ceiling allows nothing that the other does not, and ends no later.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         let ends_no_later =
@@ -40,26 +40,26 @@ impl Ceiling {
     }
 }
 
-/// One part of carrying out what the operator decides that a node may do at most.
+/// One part of carrying out a decision about a node's ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Hold the node, and what rests on it, to the ceiling from now on, and let its live
-    /// connections look again. Where this comes before the save, it holds whether or not that
-    /// succeeds: one that fails is to be tried again until it does.
+    /// Apply the ceiling to the node and everything derived from it, and let its live connections
+    /// check again. If this comes before the save, it holds even if the save fails, and the save is
+    /// retried until it succeeds.
     Bound,
-    /// Save the ceiling and the offer that is made from it. What follows is done only once they are
+    /// Save the ceiling and the offer that is made from it. Later effects wait until both are
     /// durable.
     Save,
     /// Tell the node that a grant waits for it.
     Push,
 }
 
-/// What is to be carried out of a decision about a node, in this order. One that only takes
-/// something away is in force before it is stored. One that gives anything, be it beside what it
-/// takes away, changes nothing before it is.
+/// Lists the effects of a decision about a node, in order. A decision that only takes rights away
+/// is in force before it is stored. One that gives any right changes nothing before it is stored,
+/// even if it takes others away.
 ///
-/// `stored` is the ceiling as it is stored, and `held` one that is in force and not stored yet.
-/// `current` is the grant that bounds the node where nobody has decided anything yet.
+/// `stored` is the stored ceiling, and `held` one that is in force and not stored yet. `current` is
+/// the grant that bounds the node while nobody has decided anything.
 #[must_use]
 pub fn effects(
     after: &Ceiling,
@@ -69,7 +69,7 @@ pub fn effects(
 ) -> [Effect; 3] {
     let from_grant = current.map(|grant| Ceiling {
         scopes: grant.scopes.clone(),
-        // Its end is no decision: it would be renewed.
+        // The grant's end is not the operator's decision, and the grant would be renewed.
         expires: None,
         named: false,
         maker: grant.maker,
@@ -83,21 +83,22 @@ pub fn effects(
     }
 }
 
-/// Most sets that bound one peer: its own node's, and those of the holders of its chain.
+/// The maximum number of sets that bound one peer: its own node's, and those of the holders of its
+/// chain.
 pub const BOUNDS: usize = crate::limits::CAPABILITY_DEPTH;
 
-/// What may be done: what the scopes and every one of the bounds allow. The intersection is never
+/// The rights in force: the intersection of the scopes and every bound. The intersection is never
 /// written as a pattern, so it is exact.
 #[derive(Clone, Copy, Debug)]
 pub struct InForce<'b> {
-    /// What was granted, or what a chain says.
+    /// The scopes of the grant or the chain.
     pub scopes: &'b ScopesBuf,
-    /// The ceilings of those it rests on.
+    /// The ceilings of the nodes that the grant or chain rests on.
     pub bounds: &'b [ScopesBuf],
 }
 
 impl<'b> InForce<'b> {
-    /// Scopes that nothing bounds.
+    /// Creates rights without a bound.
     #[must_use]
     pub const fn of(scopes: &'b ScopesBuf) -> Self {
         Self { scopes, bounds: &[] }
@@ -107,28 +108,27 @@ impl<'b> InForce<'b> {
         core::iter::once(self.scopes).chain(self.bounds)
     }
 
-    /// Whether the action is allowed at the address.
+    /// Returns `true` if the action is allowed at the address.
     #[must_use]
     pub fn allows(self, action: Action, address: &Address<'_>) -> bool {
         self.sets().all(|set| set.scopes().allows(action, address))
     }
 
-    /// Whether all that a subscription would bring may be read: its pattern is a subset of a scope
-    /// of each set.
+    /// Returns `true` if everything that a subscription would deliver may be read: its pattern lies
+    /// within a scope of each set.
     #[must_use]
     pub fn allows_subscription(self, pattern: &Pattern<'_>) -> bool {
         self.sets().all(|set| set.scopes().allows_subscription(pattern))
     }
 
-    /// One of the sets that lies within all others, if there is one: then it is exactly what is in
-    /// force.
+    /// Returns the set that lies within all others, if one does. It is exactly what is in force.
     #[must_use]
     pub fn exactly(self) -> Option<&'b ScopesBuf> {
         self.sets().find(|one| self.sets().all(|other| other.scopes().covers(&one.scopes())))
     }
 
-    /// Scopes that all lie within what is in force, for whatever compares sets: exactly it where
-    /// one of the sets lies within the others, and never more.
+    /// Returns scopes that lie within what is in force, to compare with other sets. They are exact
+    /// if one of the sets lies within the others, and never more than is in force.
     #[must_use]
     pub fn at_most(self) -> ScopesBuf {
         if let Some(exactly) = self.exactly() {
@@ -141,7 +141,7 @@ impl<'b> InForce<'b> {
                 if !within.as_slice().contains(scope)
                     && self.sets().all(|other| other.scopes().covers(&one))
                 {
-                    // What does not fit is left out.
+                    // A scope that does not fit is left out, which only narrows the result.
                     let _ = within.push(*scope);
                 }
             }
@@ -156,20 +156,20 @@ fn only(scope: Scope<'_>) -> Scopes<'_> {
     one
 }
 
-/// What a node is entitled to now.
+/// The present rights of a node.
 #[derive(Clone, Copy, Debug)]
 pub enum Entitled<'b> {
-    /// To this, until then if there is an end.
+    /// The rights in force, and their end if there is one.
     InForce(InForce<'b>, Option<UnixTime>),
-    /// To nothing but having its grant made anew: what it was given ran out.
+    /// No right but to renew a grant that has expired.
     Renewal,
-    /// To nothing.
+    /// No right at all.
     Nothing,
 }
 
-/// What a node that is paired by its keys is entitled to. The grants are those of the node in the
-/// order in which they were made. `renewable_for`: how long after its grant ran out it gets it
-/// again; never, if that is nothing.
+/// Computes the rights of a node that is paired by its keys. `grants` are the node's, in the order
+/// in which they were made. `renewable_for` is the time after its end during which a grant may be
+/// renewed; zero means never.
 #[must_use]
 pub fn entitled<'b>(
     grants: &'b [Grant],
@@ -186,7 +186,7 @@ pub fn entitled<'b>(
             grant.ends().into_iter().chain(ceiling.and_then(|ceiling| ceiling.expires)).min();
         return Entitled::InForce(InForce { scopes: &grant.scopes, bounds }, ends);
     }
-    // Those that were ended are not among them: what was revoked does not come back by asking.
+    // Ended grants are left out: a revoked grant cannot be renewed.
     let ran_out =
         grants.iter().filter(|grant| grant.state != State::Ended).filter_map(Grant::ends).max();
     match ran_out {
@@ -195,8 +195,8 @@ pub fn entitled<'b>(
     }
 }
 
-/// Whether a node that links, and says that it holds this grant, has not taken yet what the
-/// operator decided: then a grant is offered to it, link after link.
+/// Returns `true` if a node that links with this grant has not confirmed the operator's latest
+/// decision. A grant is then offered to it on every link.
 #[must_use]
 pub fn is_owed(
     grants: &[Grant],
@@ -211,43 +211,44 @@ pub fn is_owed(
         .rev()
         .take_while(|grant| grant.id != current.id)
         .any(|grant| grant.counts(now));
-    // What it holds has ended, and it does not know of the offer that took its place.
+    // The node's grant has ended, and the node does not know of the offer that replaced it.
     let unknown =
         holds.is_some_and(|id| id != current.id) && matches!(current.state, State::Offered { .. });
     newer || unknown || ceiling.is_some_and(|ceiling| ceiling.scopes != current.scopes)
 }
 
-/// Most grants that are made for one node within a day before it gets none by renewing: each is
-/// kept for a year after it ended.
+/// The maximum number of grants that are made for one node within a day by renewing. Each is kept
+/// for a year after its end.
 const MOST_A_DAY: usize = 16;
 const DAY: Span = Span::from_secs(24 * 3600);
 
-/// What a node gets that wants its grant anew, or is owed one.
+/// The answer to a node that renews its grant, or is owed one.
 #[derive(Clone, Copy, Debug)]
 pub enum Renewal<'b> {
-    /// The offer that waits for it: its answer was lost, or the operator has made it meanwhile.
+    /// The offer that waits for the node: an earlier answer was lost, or the operator has made it
+    /// meanwhile.
     Again(&'b Grant),
-    /// A fresh one.
+    /// A new grant.
     Fresh {
-        /// The newest that it has.
+        /// The node's newest grant.
         newest: &'b Grant,
-        /// What it allows.
+        /// The scopes of the new grant.
         scopes: &'b ScopesBuf,
-        /// How long it lives; as the settings say, if there is no time.
+        /// The life of the new grant; `None` stands for the settings' default.
         lives: Option<Span>,
-        /// It ends no later.
+        /// The latest end of the new grant.
         ends_by: Option<UnixTime>,
-        /// By whose right.
+        /// The maker whose rights the grant derives from.
         maker: Maker,
     },
-    /// Nothing, because there have been too many within a day.
+    /// No grant, because too many were made within a day.
     TooOften,
-    /// Nothing.
+    /// No grant at all.
     Nothing,
 }
 
-/// Decides what a node gets that wants its grant anew: it is made from the ceiling, with the
-/// lifetime of the newest.
+/// Decides about a renewal. The new grant is made from the ceiling, with the lifetime of the newest
+/// one.
 #[must_use]
 pub fn renewal<'b>(
     grants: &'b [Grant],
@@ -259,7 +260,7 @@ pub fn renewal<'b>(
         Entitled::InForce(..) | Entitled::Renewal => {}
         Entitled::Nothing => return Renewal::Nothing,
     }
-    // One that ran out unconfirmed is still a word on how long the node is trusted.
+    // An expired grant still tells how long the operator trusts the node, even unconfirmed.
     let Some(newest) = grants.iter().rev().find(|grant| grant.state != State::Ended) else {
         return Renewal::Nothing;
     };
@@ -272,7 +273,7 @@ pub fn renewal<'b>(
         return Renewal::Again(newest);
     }
     let ends_by = ceiling.and_then(|ceiling| ceiling.expires);
-    // There is nothing to gain: what it has is all, and ends when all ends.
+    // A new grant would allow no more and end no later.
     if ends_by.is_some()
         && current.is_some_and(|held| {
             held.state == State::Active && held.scopes == *scopes && held.expires == ends_by
@@ -287,7 +288,7 @@ pub fn renewal<'b>(
     Renewal::Fresh { newest, scopes, lives: lifetime(newest), ends_by, maker }
 }
 
-/// Whether an offer has at least half of its life before it; what is older is made anew.
+/// Returns `true` if at least half of the offer's life is left; an older one is made anew.
 fn is_fresh(grant: &Grant, now: UnixTime) -> bool {
     let left = grant.expires.map(|expires| expires.as_secs().saturating_sub(now.as_secs()));
     left.zip(lifetime(grant))
@@ -300,8 +301,8 @@ fn lifetime(grant: &Grant) -> Option<Span> {
     })
 }
 
-/// The ceiling of a node that pairs anew and would get this one by it. Where the operator has
-/// decided about the node itself, its scopes stay, and its end, unless that is over.
+/// Returns the ceiling of a node that pairs anew and would get `brings` by it. If the operator has
+/// decided about the node itself, its scopes stay, and its end unless that is over.
 #[must_use]
 pub fn paired_anew(before: Option<&Ceiling>, brings: Ceiling, now: UnixTime) -> Ceiling {
     match before {

@@ -244,9 +244,9 @@ pub fn spend(
     Some((code, window, of_source.saturating_sub(given_back)))
 }
 
-/// Whether one more code may live for its maker, beside `live` codes of which sessions have made
-/// `of_sessions`, where `most` may. Companions' sessions together have three quarters of the
-/// places, so that an operator always has some.
+/// Returns `true` if one more code may live for its maker, beside `live` codes of which sessions
+/// have made `of_sessions`, where `most` may live. Companions' sessions together have three
+/// quarters of the places, so that an operator always has some.
 #[must_use]
 pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> bool {
     let for_sessions = most.saturating_sub(most / 4);

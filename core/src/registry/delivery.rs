@@ -1,4 +1,4 @@
-//! Secrets that are shown once, until it is certain that somebody has them.
+//! Secrets that are shown once, until their arrival is certain.
 //!
 //! ```text
 //!  Undelivered ──confirmed, or the secret is used──▶ Delivered
@@ -7,46 +7,45 @@
 //!     Undone (the decision is taken back)
 //! ```
 //!
-//! The gateway keeps no secret in plain for this, only what the decision was taken from. A store
+//! The gateway keeps no secret in plain text for this, only the state before the decision. A store
 //! calls [`settle`] inside the transaction that writes its outcome, so that of a confirmation and a
-//! lapse at the same moment one wins, everywhere.
+//! lapse at the same moment exactly one wins.
 
 use crate::grant::token::TokenHash;
 use crate::id::opaque_id;
 use crate::time::UnixTime;
 
 opaque_id! {
-    /// One secret on its way. It is no secret itself: it only lets its holder say that the secret
-    /// arrived, or did not.
+    /// The id of one delivery. It is no secret: its holder can only confirm or cancel the delivery.
     DeliveryId
 }
 
 /// A delivery that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Its id.
+    /// The id of the delivery.
     pub id: DeliveryId,
-    /// When it lapses.
+    /// The time at which the delivery lapses.
     pub until: UnixTime,
 }
 
-/// A token that was answered and not confirmed.
+/// A token that was answered and is not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Undelivered {
     /// The hash of the new token.
     pub token: TokenHash,
-    /// Its delivery.
+    /// The id and the end of the delivery.
     pub ticket: Ticket,
-    /// What the node falls back to if the delivery is undone.
+    /// The state that the node falls back to if the delivery is undone.
     pub before: Before,
 }
 
-/// What stood before a token was issued.
+/// The state before a token was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Before {
     /// The node waited for approval.
     Pending {
-        /// When its request expires.
+        /// The expiry of the node's request.
         expires: UnixTime,
     },
     /// An import had brought the node with this token, which nobody had approved.
@@ -58,21 +57,21 @@ pub enum Before {
     Token(TokenHash),
 }
 
-/// What happens to a delivery.
+/// An event that ends a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Outcome {
-    /// Whoever was shown the secret says that it was written.
+    /// The receiver of the secret confirms that it was written down.
     Confirmed,
     /// The secret was used.
     Used,
-    /// Whoever was to show the secret could not.
+    /// The program that was to show the secret could not show it.
     Cancelled,
-    /// Nobody said anything; the time may be over.
+    /// Nobody confirmed or cancelled; the time may be over.
     Lapsed,
 }
 
-/// How a delivery ended.
+/// The result of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Settled {
@@ -83,7 +82,7 @@ pub enum Settled {
 }
 
 impl Settled {
-    /// The word for it in stores.
+    /// Returns the stored form of the result.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -92,29 +91,28 @@ impl Settled {
         }
     }
 
-    /// Reads that word.
+    /// Parses the stored form; `None` if the text is no result.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Delivered, Self::Undone].into_iter().find(|settled| settled.as_str() == text)
     }
 }
 
-/// Why a delivery does not end so.
+/// The reason why a delivery cannot end in this way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotSettled {
-    /// No such delivery is known: it was never made, or is long over, or a newer one took its
-    /// place.
+    /// No such delivery is known: it never began, ended long ago, or was replaced by a newer one.
     Unknown,
     /// The delivery was undone before.
     Undone,
     /// The secret was confirmed or used before, so it cannot be taken back in this way.
     Delivered,
-    /// Its time is over; it is undone as soon as the gateway comes to it.
+    /// The delivery's time is over, and the gateway will undo it.
     Late,
-    /// Its time is not over.
+    /// The delivery's time is not over.
     Early,
-    /// Its time would be over only by a jump of a clock that is in doubt. Nothing is written.
+    /// Only a jump of a clock in doubt would end the delivery's time. Nothing is written.
     ClockInDoubt,
 }
 
@@ -133,8 +131,8 @@ pub fn settle(until: UnixTime, outcome: Outcome, now: UnixTime) -> Result<Settle
     }
 }
 
-/// The same for a delivery that ended as `settled` before. Saying the same once more is no error,
-/// because the first answer may have been lost.
+/// Decides the same for a delivery that already ended as `settled`. Repeating the outcome is no
+/// error, because the first answer may have been lost.
 ///
 /// # Errors
 /// [`NotSettled::Undone`] or [`NotSettled::Delivered`].

@@ -1,42 +1,42 @@
-//! Requests that were turned down: when the same key may ask anew.
+//! Rejected requests, and the wait before the same key may ask again.
 //!
-//! A request that is rejected ends, and whoever made it may ask again after a while that doubles
-//! each time. Only what is rejected for good is kept out, and only what was paired is revoked.
+//! A rejected request ends. Its key may ask again after a wait that doubles each time. A key is
+//! kept out only by a rejection for good, and only a paired node can be revoked.
 
 use crate::error::Refusal;
 use crate::time::{Span, UnixTime};
 
-/// The first wait.
+/// The first wait in seconds.
 const FIRST: u64 = 60;
-/// The longest, and for how long after its end a rejection is remembered.
+/// The longest wait in seconds, and the time for which a rejection is remembered after its end.
 const LONGEST: u64 = 24 * 3600;
 
-/// What is known of a key whose requests were turned down.
+/// The rejections of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// How often.
+    /// The number of rejections.
     pub times: u8,
-    /// When it may ask anew; never, if it was rejected for good.
+    /// The time from which the key may ask again; `None` if it was rejected for good.
     pub until: Option<UnixTime>,
 }
 
 impl Rejection {
-    /// One more rejection of the same key.
+    /// Adds one more rejection of the same key.
     #[must_use]
     pub fn once_more(earlier: Option<Self>, now: UnixTime) -> Self {
         let earlier = earlier.filter(|earlier| !earlier.is_over(now));
         let times = earlier.map_or(0, |earlier| earlier.times);
         let wait = FIRST.checked_shl(u32::from(times)).map_or(LONGEST, |wait| wait.min(LONGEST));
         let until = match earlier {
-            // What is for good stays so.
+            // A rejection for good stays so.
             Some(Self { until: None, .. }) => None,
             Some(_) | None => Some(now.after(Span::from_secs(wait))),
         };
-        // No more than the longest wait comes of more.
+        // The wait has reached its maximum long before 32.
         Self { times: times.saturating_add(1).min(32), until }
     }
 
-    /// A rejection for good.
+    /// Makes a rejection for good.
     #[must_use]
     pub fn for_good(earlier: Option<Self>) -> Self {
         Self {
@@ -45,10 +45,10 @@ impl Rejection {
         }
     }
 
-    /// Whether the key may ask now.
+    /// Checks that the key may ask now.
     ///
     /// # Errors
-    /// [`Refusal::Rejected`] with how long it has to wait, or [`Refusal::Barred`].
+    /// [`Refusal::Rejected`] with the remaining wait, or [`Refusal::Barred`].
     pub fn admits(&self, now: UnixTime) -> Result<(), Refusal> {
         match self.until {
             None => Err(Refusal::Barred),
@@ -59,7 +59,7 @@ impl Rejection {
         }
     }
 
-    /// Whether it is as if it had never been, so that a store may forget it.
+    /// Returns `true` if the rejection has no effect any more, so that a store may forget it.
     #[must_use]
     pub fn is_over(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until.after(Span::from_secs(LONGEST)) <= now)

@@ -1,22 +1,27 @@
-//! The time that the registry goes by, and how far the wall clock is believed.
+//! The registry's time, and its trust in the wall clock.
 //!
 //! ```text
-//! start ──wall clock fits──▶ Good ◀──fits again──▶ Behind        the wall clock says less than is known to have passed
-//!   │                         │ ▲                    │
-//!   └──30 days or more past what is known──▶ Doubtful┘           until synchronised for a day, or accepted
+//! start ──wall clock fits──▶ Good ◀──fits again──▶ Behind
+//!   │                         │ ▲                     │
+//!   │                         ▼ │                     ▼
+//!   └──30 days or more ahead─▶ Doubtful ◀──────────────
 //! ```
-//! While a process runs, its time is an anchor and what has elapsed since: a step of the wall clock
-//! ends nothing and lengthens nothing. Taking a step over moves the anchor, and with it the times
-//! of **what this run made** ([`Step`]), so that their remaining life stays as it is.
+//! In `Behind` the wall clock says less than is known to have passed, and in `Doubtful` at least 30
+//! days more. `Doubtful` ends when the clock fits again, has been synchronised for a day, or is
+//! accepted by the operator.
 //!
-//! **The mark** is durable and only rises. It is the latest time that is known to have been: a run
-//! never begins before it, so nothing that has ended comes back by a clock that is set back or has
-//! lost its battery.
+//! While a process runs, its time is an anchor plus the time elapsed since: a step of the wall
+//! clock ends nothing and lengthens nothing. Taking a step over moves the anchor, and with it the
+//! times of **what this run made** ([`Step`]), so that their remaining life stays the same.
+//!
+//! **The mark** is the latest time that is known to have been. It is durable and only rises. A run
+//! never begins before it, so a clock that is set back or has lost its battery does not revive what
+//! has ended.
 
 use crate::limits::{CLOCK_BELIEVED_AFTER, CLOCK_FAR, CLOCK_STEP, MARK_EVERY};
 use crate::time::{Instant, Span, UnixTime};
 
-/// When this version was made: no true clock says less. 2026-11-01T00:00:00Z.
+/// The release time of this version, 2026-11-01T00:00:00Z. No correct clock is behind it.
 pub const RELEASED: UnixTime = UnixTime::from_secs(1_793_491_200);
 
 /// The clocks of the system at one moment.
@@ -24,37 +29,37 @@ pub const RELEASED: UnixTime = UnixTime::from_secs(1_793_491_200);
 pub struct Reading {
     /// The wall clock.
     pub wall: UnixTime,
-    /// A clock that nobody sets and that goes on while the system sleeps.
+    /// A monotonic clock that continues while the system sleeps.
     pub elapsed: Instant,
-    /// Whether the system calls its wall clock synchronised. Where that is not known, it is not.
+    /// `true` if the system calls its wall clock synchronised; `false` where that is not known.
     pub synchronised: bool,
 }
 
-/// How the wall clock stands.
+/// The state of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ClockState {
-    /// It agrees with what is known to have passed, or was stepped and that was not taken over.
+    /// The clock agrees with the time known to have passed, or a step of it was not taken over.
     Good {
         /// Seconds that the wall clock is ahead of the time in use.
         ahead: i64,
     },
-    /// It says less than is known to have passed.
+    /// The clock is behind the time known to have passed.
     Behind {
-        /// By how much.
+        /// The time that the clock is behind.
         by: Span,
     },
-    /// It says so much more than is known to have passed that it may be wrong.
+    /// The clock is so far ahead of the time known to have passed that it may be wrong.
     Doubtful {
-        /// By how much.
+        /// The time that the clock is ahead.
         ahead: Span,
-        /// For how long it has been synchronised without a step.
+        /// The time for which the clock has been synchronised without a step.
         synchronised: Option<Span>,
     },
 }
 
 impl ClockState {
-    /// A word for it in stores, logs and listings.
+    /// Returns a word for the state, for stores, logs and listings.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -72,10 +77,10 @@ enum State {
     Doubtful { synchronised_since: Option<Instant> },
 }
 
-/// What time it is, and whether the clock is in doubt.
+/// The time in use, and the doubt about the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// The time in use: what is over by it is over.
+    /// The time in use. An end that it has reached has come.
     pub now: UnixTime,
     doubt: Option<Doubt>,
 }
@@ -93,9 +98,9 @@ impl From<UnixTime> for Moment {
 }
 
 impl Moment {
-    /// Whether something that was made and ends then would be over only by a jump of the clock that
-    /// is in doubt. It is not to be used until that is settled, and it is not over either. What the
-    /// present run made is judged by what has really elapsed.
+    /// Returns `true` if only a jump of the clock in doubt would end something with these times.
+    /// Until the doubt is settled it must neither be used nor count as ended. What this run made is
+    /// judged by the time that has really elapsed.
     #[must_use]
     pub fn doubts(&self, made: UnixTime, ends: UnixTime) -> bool {
         self.doubt.is_some_and(|Doubt { begun, claimed }| {
@@ -103,9 +108,9 @@ impl Moment {
         })
     }
 
-    /// Whether something that was made then is left as it is until a doubt about the clock is
-    /// settled: an earlier run made it, so nobody knows how long that is ago. It is not written as
-    /// ended meanwhile.
+    /// Returns `true` if something made at this time is left as it is until a doubt about the clock
+    /// is settled. An earlier run made it, so its age is unknown, and it is not written as ended
+    /// meanwhile.
     #[must_use]
     pub fn spares(&self, made: UnixTime) -> bool {
         self.doubt.is_some_and(|doubt| made < doubt.begun)
@@ -118,8 +123,8 @@ impl Moment {
     }
 }
 
-/// A step of the clock that is to be taken over: in one transaction the times of what this run made
-/// are moved by it and the mark is written, and then [`TrustedTime::taken`] moves the anchor.
+/// A step of the clock that is to be taken over. One transaction moves the times of what this run
+/// made and writes the mark; then [`TrustedTime::taken`] moves the anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step that is not carried out is not taken over"]
 pub struct Step {
@@ -130,51 +135,51 @@ pub struct Step {
 }
 
 impl Step {
-    /// By how many seconds the times of what this run made are moved.
+    /// The number of seconds by which the times of what this run made are moved.
     #[must_use]
     pub const fn by(&self) -> i64 {
         self.by
     }
 
-    /// The mark from then on.
+    /// The mark after the step.
     #[must_use]
     pub const fn mark(&self) -> UnixTime {
         self.mark
     }
 
-    /// Whether the operator sets the time, and with it the mark, back. What earlier runs made later
-    /// than [the mark](Self::mark) was made under a false time then: nobody knows when it ends, so
-    /// it ends with this.
+    /// Returns `true` if the operator sets the time, and with it the mark, back. What earlier runs
+    /// made later than [the mark](Self::mark) was made under a false time, so its end is unknown,
+    /// and it ends with this step.
     #[must_use]
     pub const fn sets_back(&self) -> bool {
         self.sets_back
     }
 }
 
-/// What is to be written after a [reading](TrustedTime::observe).
+/// The writes that are due after a [reading](TrustedTime::observe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Due {
-    /// A step that is to be taken over. Until it was, each reading asks for it again.
+    /// A step that is to be taken over. Each reading asks for it again until it is.
     pub step: Option<Step>,
-    /// The mark, which has risen by enough to be written.
+    /// The mark, if it has risen by enough to be written.
     pub mark: Option<UnixTime>,
 }
 
-/// Why the operator's word about the clock cannot be taken.
+/// The reason for refusing the operator's decision about the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotAccepted {
-    /// The wall clock says less than is known to have passed: only a time that the operator names
+    /// The wall clock is behind the time known to have passed. Only a time that the operator names
     /// sets the mark back.
     Behind,
 }
 
-/// The time of one run.
+/// The time of one run of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrustedTime {
     anchor: UnixTime,
     anchored: Instant,
-    /// When this run began, on the same line as the anchor.
+    /// The start of this run, on the time line of the anchor.
     begun: UnixTime,
     mark: UnixTime,
     /// The mark as it is stored.
@@ -185,8 +190,7 @@ pub struct TrustedTime {
 }
 
 impl TrustedTime {
-    /// Begins a run. The mark is the one that earlier runs left; none is there where nothing was
-    /// ever stored.
+    /// Begins a run. `mark` is the one that earlier runs left; `None` if nothing was ever stored.
     #[must_use]
     pub fn begin(mark: Option<UnixTime>, released: UnixTime, reading: Reading) -> Self {
         let Reading { wall, elapsed, synchronised } = reading;
@@ -210,13 +214,13 @@ impl TrustedTime {
         }
     }
 
-    /// The time in use.
+    /// Returns the time in use.
     #[must_use]
     pub fn now(&self, elapsed: Instant) -> UnixTime {
         self.anchor.after(elapsed.since(self.anchored))
     }
 
-    /// The time in use, with the doubt about it.
+    /// Returns the time in use, with the doubt about it.
     #[must_use]
     pub fn moment(&self, elapsed: Instant) -> Moment {
         let now = self.now(elapsed);
@@ -229,7 +233,7 @@ impl TrustedTime {
         Moment { now, doubt }
     }
 
-    /// How the wall clock stood at the last reading.
+    /// Returns the state of the wall clock at the last reading.
     #[must_use]
     pub fn state(&self, elapsed: Instant) -> ClockState {
         match self.state {
@@ -242,7 +246,7 @@ impl TrustedTime {
         }
     }
 
-    /// Whether what is over now may be written as ended.
+    /// Returns `true` if what is over now may be written as ended.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         match self.state {
@@ -251,13 +255,13 @@ impl TrustedTime {
         }
     }
 
-    /// The latest time that is known to have been.
+    /// Returns the latest time that is known to have been.
     #[must_use]
     pub const fn mark(&self) -> UnixTime {
         self.mark
     }
 
-    /// Takes a reading in. An adapter reads every second or so, and carries out what is due.
+    /// Takes in a reading and returns what is due. An adapter reads about every second.
     #[must_use]
     pub fn observe(&mut self, reading: Reading) -> Due {
         let Reading { wall, elapsed, synchronised } = reading;
@@ -265,8 +269,8 @@ impl TrustedTime {
         let ahead = seconds(now, wall);
         let stepped = exceeds(ahead.saturating_sub(self.ahead));
         self.ahead = ahead;
-        // By what has really elapsed, also in doubt: what the clock claims is not in it, and
-        // without it each start would give the same life once more.
+        // The mark rises by the time that has really elapsed, also in doubt. It leaves out what the
+        // clock claims. Without the rise, each start would grant the same remaining life once more.
         self.mark = self.mark.max(now);
         let far = is_far(wall, self.mark);
         let since = |before: Option<Instant>| match (synchronised, stepped) {
@@ -309,7 +313,7 @@ impl TrustedTime {
         Due { step, mark }
     }
 
-    /// The operator says that the wall clock is right.
+    /// Accepts the wall clock as right, on the operator's word.
     ///
     /// # Errors
     /// [`NotAccepted`].
@@ -322,8 +326,8 @@ impl TrustedTime {
         }
     }
 
-    /// The operator says what time it is. That is the way out if a false time was believed, and the
-    /// only one that lets the mark fall.
+    /// Accepts the operator's time. It is the remedy after a false time was believed, and the only
+    /// way to lower the mark.
     pub fn accept_at(&self, at: UnixTime, reading: Reading) -> Step {
         let now = self.now(reading.elapsed);
         let leads_to = match seconds(at, reading.wall) {
@@ -334,7 +338,7 @@ impl TrustedTime {
         Step { by: seconds(now, at), mark: at, sets_back: at < now, leads_to }
     }
 
-    /// A step was carried out durably: the anchor moves with it.
+    /// Moves the anchor after a step was carried out durably.
     pub fn taken(&mut self, step: Step) {
         self.anchor = self.anchor.moved(step.by);
         self.begun = self.begun.moved(step.by);
@@ -344,7 +348,7 @@ impl TrustedTime {
         self.state = step.leads_to;
     }
 
-    /// The mark was stored.
+    /// Records that the mark was stored.
     pub fn marked(&mut self, mark: UnixTime) {
         self.stored = Some(mark);
     }
@@ -354,7 +358,7 @@ impl TrustedTime {
     }
 }
 
-/// What counts as a step.
+/// The smallest difference in seconds that counts as a step.
 const STEP: i64 = 60;
 const _: () = assert!(CLOCK_STEP.as_secs() == STEP as u64);
 
@@ -366,7 +370,7 @@ fn is_far(wall: UnixTime, mark: UnixTime) -> bool {
     wall > mark.after(CLOCK_FAR)
 }
 
-/// The seconds from one time to the other; negative if that lies before it.
+/// Returns the seconds from one time to the other; negative if the other is earlier.
 const fn seconds(from: UnixTime, to: UnixTime) -> i64 {
     from.until(to)
 }
