@@ -1,5 +1,7 @@
-//! The gateway: one registry, its live connections, its budgets, and what an operator may do with
-//! them.
+//! The gateway: its shared state, its builder, and the operator's decisions about nodes.
+//!
+//! Everything that serves connections or operators uses this state: the flows, the listeners, the
+//! HTTP API and the extensions.
 
 pub(crate) mod delegates;
 pub(crate) mod hash_pool;
@@ -60,7 +62,7 @@ use crate::setup::{IssuedSetups, SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_observer::LogObserver;
 
-/// A running gateway. Cloning gives another handle to the same one.
+/// A running gateway. A clone is another handle to the same gateway.
 #[derive(Clone)]
 pub struct Gateway {
     pub(crate) inner: Arc<Inner>,
@@ -68,7 +70,7 @@ pub struct Gateway {
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
-    /// The same store, by what is in force without being stored.
+    /// The same store, with the decisions that are in force and not stored yet.
     pub(crate) held: HeldStore,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,
@@ -76,7 +78,7 @@ pub(crate) struct Inner {
     pub(crate) seats: Seats,
     pub(crate) proxies: ProxySettings,
     pub(crate) budgets: FlowBudgets,
-    /// Of the native wire.
+    /// The budgets of the native wire.
     pub(crate) native: Budgets,
     pub(crate) proven: Proven,
     pub(crate) readings: Arc<Readings>,
@@ -85,9 +87,9 @@ pub(crate) struct Inner {
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) shutdown: watch::Sender<bool>,
-    /// How many WebSockets are open, so that a shutdown can wait for them.
+    /// The number of open WebSockets; a shutdown waits for them.
     pub(crate) sessions: watch::Sender<usize>,
-    /// Places for connections that have heard our goodbye and still owe theirs.
+    /// Permits for connections that have sent their close frame and wait for the peer's.
     pub(crate) lingering: Semaphore,
     pub(crate) pairing: Pairing,
     pub(crate) setup: Setup,
@@ -98,7 +100,7 @@ pub(crate) struct Inner {
     pub(crate) deliveries: Deliveries,
 }
 
-/// Everything that setup codes need besides the registry.
+/// The state of setup codes outside the registry.
 pub(crate) struct Setup {
     pub(crate) settings: SetupSettings,
     pub(crate) keys: SetupKeys,
@@ -106,8 +108,8 @@ pub(crate) struct Setup {
 }
 
 impl Inner {
-    /// Tells the observer. One that panics is its own problem, not that of the node or the decision
-    /// it was told of.
+    /// Passes an event to the observer. A panic of the observer affects neither the node nor the
+    /// decision of the event.
     pub(crate) fn event(&self, event: &Event) {
         let instead = self.pairing.learn(event, self.clock.unix(), self.clock.now());
         self.telemetry.event(event);
@@ -122,7 +124,7 @@ impl Inner {
     }
 }
 
-/// What a gateway is made of.
+/// The settings and parts of a gateway that is to be started.
 pub struct GatewayBuilder {
     store: Arc<dyn Store>,
     limits: Limits,
@@ -136,86 +138,87 @@ pub struct GatewayBuilder {
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
-    /// Nothing of the registry outlives the process, so its secrets need not be opened again.
+    /// `true` if nothing of the registry outlives the process, so that its secrets need no lasting
+    /// key.
     forgets: bool,
 }
 
 impl GatewayBuilder {
-    /// Other limits than the documented ones.
+    /// Replaces the default limits.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Who takes the frames of paired nodes that pairing has no business with.
+    /// Sets the receiver of application frames of paired nodes.
     #[must_use]
     pub fn application(self, application: impl Application) -> Self {
         Self { application: Arc::new(application), ..self }
     }
 
-    /// Who hears what happens, in place of the log.
+    /// Sets the observer of events, in place of the log.
     #[must_use]
     pub fn observer(self, observer: impl Observer) -> Self {
         Self { observer: Arc::new(observer), ..self }
     }
 
-    /// How nodes with keys are paired, in place of the documented defaults.
+    /// Replaces the default settings of pairing over the native wire.
     #[must_use]
     pub fn pairing(self, pairing: PairingSettings) -> Self {
         Self { pairing, ..self }
     }
 
-    /// How setup codes and companions' sessions go, in place of the documented defaults.
+    /// Replaces the default settings of setup codes and companions' sessions.
     #[must_use]
     pub fn setup(self, setup: SetupSettings) -> Self {
         Self { setup, ..self }
     }
 
-    /// How strangers that write over channels are met, in place of the documented defaults.
+    /// Replaces the default settings of the inbound gate.
     #[must_use]
     pub fn inbound(self, inbound: InboundSettings) -> Self {
         Self { inbound, ..self }
     }
 
-    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without
-    /// this, none is.
+    /// Sets the proxies in front of the gateway whose statements about their clients are trusted.
+    /// The default is none.
     #[must_use]
     pub fn proxies(self, proxies: ProxySettings) -> Self {
         Self { proxies, ..self }
     }
 
-    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They
-    /// start with the gateway and end with it.
+    /// Sets the extensions: programs outside the gateway that provide channels, methods, pages,
+    /// metrics and items. They start and end with the gateway.
     #[must_use]
     pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
         Self { extensions, ..self }
     }
 
-    /// Who decides about nodes with keys that ask to be paired, in place of the settings' rules.
+    /// Sets the handler of requests to pair over the native wire, in place of the settings' rules.
     #[must_use]
     pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
         Self { handler: Some(Arc::new(handler)), ..self }
     }
 
-    /// The clocks to go by, in place of this system's.
+    /// Sets the clocks, in place of this system's.
     #[must_use]
     pub fn clock(self, clock: impl SystemClock) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened
-    /// with the key with which it was made; only a [`MemoryStore`] needs none.
+    /// Sets the key that seals the registry's secrets: the gateway's keys, PINs and codes. A
+    /// registry is opened with the key that it was made with; only a [`MemoryStore`] needs none.
     /// [`pairing::key_file`] keeps one in a file.
     #[must_use]
     pub fn store_key(self, key: Secret<32>) -> Self {
         Self { store_key: Some(key), ..self }
     }
 
-    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing
-    /// yet: nest [`Gateway::router`] or call [`crate::listen::serve`].
+    /// Opens or creates the gateway's keys, and starts its hashing threads. The gateway serves
+    /// nothing yet: nest [`Gateway::router`] or call [`crate::listen::serve`].
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`] with the cause.
     pub async fn start(self) -> Result<Gateway, StartError> {
         let Self {
             store,
@@ -241,7 +244,7 @@ impl GatewayBuilder {
         let store: Arc<dyn Store> = Arc::new(held.clone());
         let run = store.begin_run().await?;
         let clock = Clock::start(clock, run.mark);
-        // Before anything is made.
+        // The mark is raised first, so that nothing is made under a time before it.
         store.raise_mark(clock.unix()).await?;
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
         pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
@@ -299,15 +302,15 @@ impl GatewayBuilder {
     }
 }
 
-/// How often a decision is taken anew because somebody else changed the record meanwhile.
+/// The number of times that a decision is taken anew because the record changed meanwhile.
 pub(crate) const MOST_CONFLICTS: usize = 16;
-/// Most connections that wait for the peer's part of a close.
+/// The maximum number of connections that wait for the peer's close frame.
 const MOST_LINGERING: usize = 256;
-/// How many matches of a prefix are named.
+/// The number of matches of a prefix that an error names.
 const MOST_MATCHES: usize = 5;
 
 impl Gateway {
-    /// A gateway over a store.
+    /// Starts building a gateway over a store.
     #[must_use]
     pub fn builder<S: Store>(store: S) -> GatewayBuilder {
         GatewayBuilder {
@@ -327,25 +330,25 @@ impl Gateway {
         }
     }
 
-    /// The gate for what strangers write over channels.
+    /// Returns the inbound gate, for messages of strangers over channels.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.inner.gate
     }
 
-    /// The programs outside the gateway.
+    /// Returns the extensions.
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.inner.extensions
     }
 
-    /// Closes every connection with "going away"; nothing new is let in.
+    /// Closes every connection with "going away", and accepts nothing new.
     pub fn shut_down(&self) {
         self.inner.shutdown.send_replace(true);
     }
 
-    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its
-    /// place as an error, and hides nobody.
+    /// Returns a page of the nodes, in order of their ids. A node whose stored record is damaged
+    /// appears in its place as an error.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -360,7 +363,7 @@ impl Gateway {
         Ok(listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect())
     }
 
-    /// The one node whose id begins with `prefix`.
+    /// Returns the one node whose id begins with `prefix`.
     ///
     /// # Errors
     /// [`OperatorError::NotFound`], [`OperatorError::Ambiguous`] or [`OperatorError::Store`].
@@ -382,10 +385,10 @@ impl Gateway {
         }
     }
 
-    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or
-    /// the settings'. What it yields is durable before it is returned, a token as its hash. A token
-    /// is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery)
-    /// that, or the node uses it; else the decision is undone after [`Limits::deliver_within`].
+    /// Approves a node, or issues it a new token or grant, on the terms that were proposed for it
+    /// or the settings'. The result is durable before it is returned, a token as its hash. A
+    /// token's delivery then begins: its receiver [confirms](Gateway::confirm_delivery) it, or the
+    /// node uses the token; else the decision is undone after [`Limits::deliver_within`].
     ///
     /// # Errors
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of
@@ -394,7 +397,7 @@ impl Gateway {
         self.pair_on(node_id, purpose, Terms::default()).await
     }
 
-    /// The same on terms of the operator's, for a node that proves itself with its keys.
+    /// Approves a node that authenticates with its keys on the operator's terms.
     ///
     /// # Errors
     /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries
@@ -408,10 +411,10 @@ impl Gateway {
         self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
     }
 
-    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
-    /// what it gave ends with it. A node that proves itself with a token has neither scopes nor an
-    /// end; such a right approves it only if its profile says so, and it waits for approval again
-    /// when the right ends.
+    /// Approves a node by a maker's rights. Delegated rights grant nothing wider or longer than
+    /// themselves, and the grant ends with them. A node that authenticates with a token has neither
+    /// scopes nor an end; delegated rights approve it only if their profile says so, and it waits
+    /// for approval again when they end.
     ///
     /// # Errors
     /// As for [`Gateway::pair_on`], and [`OperatorError::Wider`].
@@ -467,7 +470,7 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Takes any other decision about a node, and pushes it to its live connection.
+    /// Takes any other decision about a node, and pushes it to the node's live connection.
     ///
     /// # Errors
     /// As for [`Gateway::pair`].
@@ -482,7 +485,7 @@ impl Gateway {
             let Stored { record, version, .. } = self.load(node_id).await?;
             let now = self.inner.clock.unix();
             let decided = match lifecycle::decide(&record.standing, decision.clone(), now) {
-                // What is in force already and not stored is stored by deciding it once more.
+                // Deciding once more stores a decision that is in force and not stored yet.
                 Ok(change) if change.takes_away() && before.is_some() => {
                     let stored = self.inner.held.load_stored(node_id).await?;
                     let stored =
@@ -494,7 +497,8 @@ impl Gateway {
             let change = match decided {
                 Ok(change) => change,
                 Err(refusal) => {
-                    // Out for good already: whatever link there might still be hears it once more.
+                    // The node is out for good already, so a link that might still be open gets the
+                    // notice again.
                     if refusal == Refusal::Revoked {
                         self.push(node_id, Some(Notice::Unpaired));
                     }
@@ -536,8 +540,8 @@ impl Gateway {
             }
             let error = match saved {
                 Ok(_) => {
-                    // Whatever was held of this node when it was read, what is stored now goes
-                    // beyond it.
+                    // The decision stored now overrides everything that was held of this node when
+                    // it was read.
                     held.iter()
                         .chain(&before)
                         .for_each(|ticket| self.inner.held.held().release(ticket));
@@ -562,7 +566,7 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// The gateway's counts.
+    /// Returns the gateway's counts.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -571,21 +575,21 @@ impl Gateway {
         Ok(Summary { nodes, linked: self.inner.hub.count(), waiting: self.inner.seats.taken() })
     }
 
-    /// Queues a text frame for a linked node; `false` if it is not linked or has 64 KiB waiting
-    /// already.
+    /// Queues a text frame for a linked node. Returns `false` if the node is not linked or has 64
+    /// KiB waiting already.
     #[must_use]
     pub fn send_text(&self, node_id: NodeId, text: String) -> bool {
         self.inner.hub.send(node_id, Message::Text(text.into()))
     }
 
-    /// Queues a binary frame for a linked node; `false` if it is not linked or has 64 KiB waiting
-    /// already.
+    /// Queues a binary frame for a linked node. Returns `false` if the node is not linked or has 64
+    /// KiB waiting already.
     #[must_use]
     pub fn send_binary(&self, node_id: NodeId, bytes: Vec<u8>) -> bool {
         self.inner.hub.send(node_id, Message::Binary(bytes.into()))
     }
 
-    /// Drives one approval; `None` if somebody else changed the record meanwhile.
+    /// Drives one approval. Returns `None` if the record changed meanwhile.
     async fn approve(
         &self,
         stored: Stored,
@@ -605,8 +609,8 @@ impl Gateway {
             };
             let input = match effect {
                 Effect::Draw => Input::Drawn(entropy::draw()),
-                // Not in the pool, where a flood of strangers' tokens would keep the operator
-                // waiting.
+                // The pool is not used, because a flood of strangers' tokens there would keep the
+                // operator waiting.
                 Effect::Hash(job) => match tokio::task::spawn_blocking(move || job.run()).await {
                     Ok(hashed) => Input::Hashed(hashed),
                     Err(_) => return Err(refused(Refusal::StoreFailed)),
@@ -642,8 +646,8 @@ impl Gateway {
         stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))
     }
 
-    /// After a decision is durable: what rests on the node's key, or was given out for its link,
-    /// ends with it.
+    /// Ends everything derived from the node's key or issued for its link, once a decision is in
+    /// force.
     fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));
@@ -653,15 +657,15 @@ impl Gateway {
                 self.event(Event::GrantRevoked { node_id: record.node_id, grant: None });
                 self.cut_key(&keys.channel);
             }
-            // Who is muted does not speak through those it has delegated to, either. They come
-            // again when it may.
+            // A muted node must not speak through its delegates, either. They link again once it is
+            // unmuted.
             (Some(Notice::Muted), Some(keys)) => self.cut_key(&keys.channel),
             _ => {}
         }
     }
 
-    /// After a decision is durable: whatever was proven before may no longer count, and a live link
-    /// hears at once.
+    /// Pushes a decision that is in force: a revoked node's cached token is forgotten, and its live
+    /// link gets the notice at once.
     pub(crate) fn push(&self, node_id: NodeId, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
         if notice == Notice::Unpaired {
@@ -673,7 +677,7 @@ impl Gateway {
         }
     }
 
-    /// What time it is, by the gateway's clock.
+    /// Returns the time of day by the gateway's clock.
     pub(crate) fn now(&self) -> handfast_core::time::UnixTime {
         self.inner.clock.unix()
     }
@@ -691,7 +695,8 @@ impl Gateway {
     }
 }
 
-/// Runs to the end even if whoever asked has gone: a decision that is saved must also be pushed.
+/// Runs to completion even if the caller is gone, because a decision that is saved must also be
+/// pushed.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, OperatorError>> + Send + 'static,
 ) -> Result<T, OperatorError> {

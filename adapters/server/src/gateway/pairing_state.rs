@@ -1,4 +1,4 @@
-//! What a gateway holds for pairing while it runs, and how that is made when it starts.
+//! The state of pairing while a gateway runs, and its creation at the start.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -22,29 +22,29 @@ use crate::policy::handler::PairingHandler;
 use crate::policy::rules::{Rules, Terms};
 use crate::policy::settings::PairingSettings;
 
-/// Under which name the gateway's keys are kept.
+/// The name under which the store keeps the gateway's keys.
 const KEYS: &str = "gateway-keys";
-/// Most nodes of which it is remembered what was proposed for them or said to them.
+/// The maximum number of nodes with a remembered proposal or message.
 const MOST_NOTES: usize = 4096;
-/// How far a listener may fall behind before it misses events.
+/// The number of events that a listener may fall behind before it misses some.
 const FEED: usize = 256;
 
-/// Why a gateway does not start.
+/// The reason why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// No thread can be started.
+    /// A thread for hashing cannot be started.
     #[error("no thread for hashing can be started: {0}")]
     Threads(#[from] std::io::Error),
     /// The store failed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
-    /// There is no store key, and the registry may outlive the process.
+    /// No store key was given, and the registry may outlive the process.
     #[error(
         "a registry that outlives the gateway needs a store key, which seals its secrets: give GatewayBuilder::store_key the one that \
          pairing::key_file::load_or_create keeps in a file"
     )]
     NoStoreKey,
-    /// The store key is not the one with which this registry was made.
+    /// The store key is not the one that this registry was made with.
     #[error(
         "the store key does not open this registry's secrets: it is not the one with which they were sealed. Restore the key file \
          (store.key) that belongs to this registry; nothing was changed"
@@ -53,49 +53,49 @@ pub enum StartError {
     /// The key for setup codes cannot be used.
     #[error(transparent)]
     SetupKey(#[from] crate::keys::file::KeyFileError),
-    /// An extension is configured wrong.
+    /// The configuration of an extension is not valid.
     #[error(transparent)]
     Extensions(#[from] crate::extension::ConfigError),
-    /// A setting cannot be kept.
+    /// A setting is not valid.
     #[error("the settings are wrong: {0}")]
     Settings(String),
 }
 
-/// Everything that pairing needs besides the registry.
+/// The state of pairing outside the registry.
 pub(crate) struct Pairing {
     pub(crate) keys: OwnKeys,
     pub(crate) seal: StoreKey,
     pub(crate) settings: PairingSettings,
     pub(crate) handler: Arc<dyn PairingHandler>,
     pub(crate) bearers: Bearers,
-    /// Held while a PIN is looked for and minted, so that two connections of one node at once get
-    /// the same; and while the window is read and set, so that closing it by itself never undoes
-    /// that it was opened anew.
+    /// Held while a PIN is looked for and minted, so that two simultaneous connections of one node
+    /// get the same PIN. Also held while the window is read and set, so that its own closing never
+    /// undoes a new opening.
     pub(crate) minting: tokio::sync::Mutex<()>,
-    /// Whoever sets the window wakes the one who watches it.
+    /// Wakes the task that watches the window after the window was set.
     pub(crate) window_changed: Arc<Notify>,
-    /// What happens, for the operator's listeners.
+    /// The events for the operator's listeners.
     pub(crate) feed: broadcast::Sender<Event>,
-    /// Delegates that linked since the gateway started.
+    /// The delegates that have linked since the gateway started.
     pub(crate) delegates: Delegates,
-    /// PINs that each source may still be shown.
+    /// The number of PINs that each source may still be shown.
     pub(crate) pins: Failures,
     told: Told,
     notes: Mutex<HashMap<NodeId, Note>>,
 }
 
-/// What is remembered of a node that waits, or was just decided about. Gone with the process, and
-/// then as for everybody.
+/// The remembered proposal and message for a node that waits or was just decided about. They are
+/// lost with the process, and the settings apply then.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
-    /// The terms that a handler proposed, or that its code brings.
+    /// The terms that a handler proposed, or that the node's code brings.
     pub(crate) proposed: Terms,
-    /// What the operator says to it.
+    /// The operator's message to the node.
     pub(crate) word: Option<String>,
 }
 
 impl Pairing {
-    /// Opens the keys of this registry, or makes them.
+    /// Opens the keys of this registry, or creates them.
     pub(crate) async fn start(
         store: &dyn Store,
         key: Secret<32>,
@@ -129,17 +129,18 @@ impl Pairing {
         })
     }
 
-    /// Takes from an event what matters here, and hands it on to the operator's listeners; or says
-    /// what happens instead, where they have heard enough of its kind.
+    /// Updates the state with an event, and passes it to the operator's listeners. If they have had
+    /// enough of its kind, the event is not passed on; the result is then the event that says so,
+    /// if one is due.
     pub(crate) fn learn(&self, event: &Event, unix: UnixTime, now: Instant) -> Option<Event> {
         self.delegates.learn(event, unix);
         if let Event::GrantActivated { node_id, .. } | Event::GrantRevoked { node_id, .. } = event {
-            // What was given out for the old grant ends with it.
+            // Bearers of the old grant end with it.
             self.bearers.drop_holder(Holder::Node(*node_id));
         }
         match self.told.of(event, now) {
             Tells::It => {
-                // Nobody may be listening.
+                // It fails if nobody listens, which is no error.
                 let _ = self.feed.send(event.clone());
                 None
             }
@@ -148,7 +149,7 @@ impl Pairing {
         }
     }
 
-    /// Changes what is remembered of a node.
+    /// Changes the note of a node.
     pub(crate) fn note(&self, node_id: NodeId, change: impl FnOnce(&mut Note)) {
         let mut notes = self.notes.lock().expect("no thread panics while it holds the notes");
         if notes.len() >= MOST_NOTES && !notes.contains_key(&node_id) {
@@ -158,7 +159,7 @@ impl Pairing {
         change(notes.entry(node_id).or_default());
     }
 
-    /// What is remembered of a node.
+    /// Returns the note of a node.
     pub(crate) fn noted(&self, node_id: NodeId) -> Note {
         self.notes
             .lock()

@@ -1,5 +1,5 @@
-//! How the gateway keeps the time: it reads the clocks, takes steps over, writes the mark, and
-//! writes down what is over.
+//! The gateway's timekeeping: reading the clocks, taking steps over, and writing the mark and
+//! expired things.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -10,26 +10,26 @@ use handfast_store::{Over, StoreError, TakenOver};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
 
-/// How often the clocks are read.
+/// The interval at which the clocks are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How the gateway's clock stands.
+/// The state of the gateway's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockStatus {
-    /// Good, behind or doubtful.
+    /// The judgement of the system's clock: good, behind or doubtful.
     pub state: ClockState,
-    /// The time that the gateway goes by.
+    /// The time that the gateway uses.
     pub now: UnixTime,
-    /// What the system's clock says.
+    /// The time of the system's clock.
     pub wall: UnixTime,
     /// The latest time that is known to have been.
     pub mark: UnixTime,
-    /// Whether the system calls its clock synchronised.
+    /// `true` if the system calls its clock synchronised.
     pub synchronised: bool,
 }
 
 impl ClockStatus {
-    /// What is wrong and what mends it; nothing where the clock is good.
+    /// Returns the problem and its remedy; `None` if the clock is good.
     #[must_use]
     pub fn mend(&self) -> Option<String> {
         let (wall, now) = (rfc3339::write(self.wall), rfc3339::write(self.now));
@@ -53,21 +53,21 @@ impl ClockStatus {
 }
 
 impl Gateway {
-    /// How the clock stands.
+    /// Returns the state of the clock.
     #[must_use]
     pub fn clock(&self) -> ClockStatus {
         status(&self.inner)
     }
 
-    /// Takes the operator's word that the system's clock is right, or what time it is. The latter
-    /// is for the gateway's owner alone: it lets the mark fall, and so what was not written as
-    /// ended may count again. What earlier runs made later than that time ends, for nobody knows
-    /// when it should.
+    /// Accepts the system's clock as right, or sets the time `at`, on the operator's word. Setting
+    /// a time is reserved to the gateway's owner: it may lower the mark, so that expired things
+    /// that were not written as ended are valid again. What earlier runs made later than that time
+    /// ends, because its end is unknown.
     ///
     /// # Errors
     /// [`OperatorError::Clock`] if the system's clock is behind, [`OperatorError::SetupKey`] if
     /// there can be no new key for setup codes, and [`OperatorError::Store`]. Nothing was changed
-    /// then, but setup codes that were not spent may be worth nothing.
+    /// then, except that unspent setup codes may be worthless.
     pub async fn accept_clock(&self, at: Option<UnixTime>) -> Result<TakenOver, OperatorError> {
         let clock = &self.inner.clock;
         let taking = clock.taking().await;
@@ -85,8 +85,8 @@ impl Gateway {
             )
         })?;
         if step.sets_back() {
-            // Which codes were spent under the false time is forgotten with it, so none of that
-            // time is to be good in the true one.
+            // The record of the codes spent under the false time is lost with it. A new key makes
+            // all codes of that time worthless in the true one.
             self.renew_setup_key().await?;
         }
         let taken = take(&self.inner, step).await?;
@@ -94,13 +94,13 @@ impl Gateway {
         Ok(taken)
     }
 
-    /// Writes that something is over, where the clock is good: it stays so whatever the clock says
-    /// later.
+    /// Writes that something is over, if the clock is good. It then stays over, whatever the clock
+    /// says later.
     pub(crate) async fn note_over(&self, what: Over) {
         if !self.inner.clock.trusted().is_good() {
             return;
         }
-        // It is over all the same; whoever asks next has it written.
+        // It is over all the same, and the next use of it tries to write so again.
         if let Err(error) = self.inner.store.write_over(what, self.inner.clock.unix()).await {
             tracing::warn!(%error, "that something is over could not be written");
         }
@@ -119,11 +119,11 @@ fn status(inner: &Inner) -> ClockStatus {
     }
 }
 
-/// Carries a step out: durably first.
+/// Carries a step out, durably first.
 async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
     let taken = inner.store.take_over(step).await?;
     inner.clock.trusted().taken(step);
-    // What an earlier run made did not move: for a link that is open, its end is nearer or farther
+    // The times of earlier runs did not move, so the ends of their open links are nearer or farther
     // now.
     inner.hub.all_look_again();
     inner.companions.all_look_again();
@@ -137,7 +137,7 @@ async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
     Ok(taken)
 }
 
-/// Reads the clocks as long as there is a gateway.
+/// Starts the task that reads the clocks, as long as the gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(watcher(Arc::downgrade(inner)));
 }

@@ -1,6 +1,5 @@
-//! How often the operator's displays are told of what strangers do. Without a rate one of them
-//! could scroll away the PIN that a neighbour is waiting for, or have a display that falls behind
-//! miss it.
+//! The rate at which the operator's displays show events that strangers cause. Without a limit, a
+//! stranger could scroll a neighbour's PIN out of sight, or make a slow display miss it.
 
 use std::net::IpAddr;
 
@@ -11,23 +10,23 @@ use handfast_core::time::Instant;
 use crate::connection::rate_limit::Failures;
 use crate::hook::Event;
 
-/// How often a minute it is said of one source that more comes from it.
+/// Reports a minute that more comes from one source.
 const LEFT_OUT_A_MINUTE: u32 = 1;
-/// The same of all sources together.
+/// Such reports a minute for all sources together.
 const LEFT_OUT_A_MINUTE_OF_ALL: u32 = 8;
 
-/// What the displays are told of an event.
+/// The part of an event that the displays show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tells {
-    /// It itself.
+    /// The event itself.
     It,
-    /// That more comes from this address than they are told of.
+    /// A report that more comes from this address than is shown.
     LeftOut(IpAddr),
-    /// Nothing: that was said of this source a moment ago.
+    /// No part, because a report about this source was shown lately.
     Nothing,
 }
 
-/// What has been told lately, by source.
+/// The budgets of shown events, by source and in total.
 #[derive(Debug)]
 pub(crate) struct Told {
     each: Failures,
@@ -60,14 +59,14 @@ impl Told {
     }
 }
 
-/// Takes one of what the source has, and one of what all have. A source that has none left takes
-/// nothing from the others.
+/// Takes one event from the budget of the source and one from that of all. A source without budget
+/// takes nothing from the others.
 fn takes(each: &Failures, all: &Failures<()>, address: IpAddr, now: Instant) -> bool {
     each.permit(Source::of(address), now).is_some() && all.permit((), now).is_some()
 }
 
-/// From where it comes, if a stranger can cause it as often as he likes. A PIN that is shown is
-/// none of these: how many are, has a rate of its own.
+/// Returns the source of an event that a stranger can cause without limit. A shown PIN is not among
+/// them, because it has a rate of its own.
 fn by_a_stranger(event: &Event) -> Option<IpAddr> {
     match event {
         Event::Asked { address, .. }

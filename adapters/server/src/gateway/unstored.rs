@@ -1,8 +1,8 @@
-//! Decisions that take something away do not wait for the disk.
+//! Decisions that take rights away, which do not wait for the disk.
 //!
-//! Such a decision is put in force in memory first, then the links end, and then it is stored.
-//! Where that fails it stays in force, is tried again until it is stored, and the operator is told
-//! that it is not stored yet. A restart before that forgets it.
+//! Such a decision is put in force in memory first, then the links end, and then it is stored. If
+//! the store fails, the decision stays in force and is retried until it is stored, and the operator
+//! is told that it is not stored yet. A restart before that forgets it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,32 +14,32 @@ use handfast_store::{Store, StoreError};
 
 use crate::gateway::{Gateway, Inner, OperatorError};
 
-/// How often it is tried again to store what is not.
+/// The interval at which unstored decisions are retried.
 const TRY_EVERY: Duration = Duration::from_secs(2);
-/// How often it is tried while the gateway shuts down.
+/// The interval of retries while the gateway shuts down.
 const TRY_AT_THE_END: Duration = Duration::from_millis(200);
 
-/// How the store fares.
+/// The state of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Whether the last write failed.
+    /// `true` if the last write failed.
     pub failing: bool,
-    /// How many writes have failed since the gateway started.
+    /// The number of failed writes since the gateway started.
     pub failures: u64,
-    /// Decisions that are in force and not stored, the oldest first.
+    /// The decisions in force that are not stored, the oldest first.
     pub unstored: Vec<HeldView>,
 }
 
 impl Gateway {
-    /// How the store fares.
+    /// Returns the state of the store.
     #[must_use]
     pub fn store_status(&self) -> StoreStatus {
         let held = self.inner.held.held();
         StoreStatus { failing: held.is_failing(), failures: held.failures(), unstored: held.list() }
     }
 
-    /// Carries out a decision that takes something away: in memory, on live links (`end`), in the
-    /// store.
+    /// Carries out a decision that takes rights away: in memory, then on live links (`end`), then
+    /// in the store.
     pub(crate) async fn cut<T>(
         &self,
         cut: Cut,
@@ -59,7 +59,7 @@ impl Gateway {
         }
     }
 
-    /// Puts a decision in force that is not stored yet; `what` says that in a clause.
+    /// Puts a decision in force that is not stored yet. `what` describes its effect in a clause.
     pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<Ticket, OperatorError> {
         let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
         held.ok_or_else(|| {
@@ -70,7 +70,7 @@ impl Gateway {
         })
     }
 
-    /// What the operator is told about a decision that is in force and could not be stored.
+    /// Returns the operator's error for a decision that is in force and could not be stored.
     pub(crate) fn not_stored(
         &self,
         ticket: &Ticket,
@@ -78,7 +78,7 @@ impl Gateway {
         error: StoreError,
     ) -> OperatorError {
         if matches!(error, StoreError::BadRecord(_)) {
-            // Nothing can be written over it, however often that is tried.
+            // A damaged record can never be overwritten, so retrying would be in vain.
             self.inner.held.held().release(ticket);
             return error.into();
         }
@@ -86,7 +86,7 @@ impl Gateway {
         OperatorError::CutNotStored { what, error }
     }
 
-    /// Says about a node that is out already whether that waits for the store.
+    /// Returns an error if the decision about a revoked node still waits for the store.
     pub(crate) async fn still_not_stored(&self, node_id: NodeId) -> Result<(), OperatorError> {
         let tried = self.inner.held.probe().await;
         match (self.inner.held.held().of_node(node_id), tried) {
@@ -97,8 +97,8 @@ impl Gateway {
         }
     }
 
-    /// Waits for decisions that are not stored yet, for so long at most. The answer is those that
-    /// are lost by ending now.
+    /// Waits for decisions that are not stored yet, at most for `within`. Returns those that are
+    /// lost if the process ends now.
     pub async fn store_the_rest(&self, within: Duration) -> Vec<HeldView> {
         let until = tokio::time::Instant::now() + within;
         loop {
@@ -114,7 +114,7 @@ impl Gateway {
     }
 }
 
-/// Tries again and again to store what is not, as long as there is a gateway.
+/// Starts the task that retries unstored decisions, as long as the gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(watcher(Arc::downgrade(inner)));
 }
@@ -129,7 +129,7 @@ async fn watcher(gateway: Weak<Inner>) {
     }
 }
 
-/// Whether something was stored.
+/// Retries once. Returns `true` if something was stored.
 async fn try_again(gateway: &Gateway) -> bool {
     match gateway.inner.held.store_held(gateway.inner.clock.unix()).await {
         Ok(stored) => {
@@ -138,7 +138,7 @@ async fn try_again(gateway: &Gateway) -> bool {
                 tracing::info!("{}: the decision is stored now", view.what);
                 gateway.cut_what_ended(ended).await;
                 if let Cut::Ceiling { node_id, .. } = cut {
-                    // It may have a grant made from it now.
+                    // The node may get a grant made from the ceiling now.
                     gateway.push(node_id, Some(Notice::Permissions));
                 }
             }
