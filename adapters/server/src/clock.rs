@@ -1,5 +1,5 @@
-//! The clocks of the process: what is decided by time is decided by what is read here. How long
-//! something took is measured where it is done.
+//! The clocks of the process. Every decision that depends on time uses a reading from here;
+//! durations for metrics are measured in place.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,31 +9,31 @@ use handfast_core::registry::trusted_time::{Moment, RELEASED, Reading, TrustedTi
 use handfast_core::time::{Instant, UnixTime};
 use rustix::time::{ClockId, clock_gettime};
 
-/// The file by which systemd says that the clock was synchronised since the system started.
+/// The file that systemd creates once the clock has been synchronised since the system's start.
 pub const SYNCHRONISED_FILE: &str = "/run/systemd/timesync/synchronized";
 
-/// The clocks of the system that a gateway runs on.
+/// The system clocks that a gateway runs on.
 pub trait SystemClock: Send + Sync + 'static {
-    /// The wall clock, since 1970; before that counts as 1970.
+    /// Returns the wall clock, since 1970; an earlier time counts as 1970.
     fn wall(&self) -> Duration;
 
-    /// A clock that nobody sets, and that goes on while the system sleeps.
+    /// Returns a monotonic clock that continues while the system sleeps.
     fn elapsed(&self) -> Instant;
 
-    /// Whether the system calls its wall clock synchronised. Where that is not known, it is not.
+    /// Returns `true` if the system calls its wall clock synchronised, and `false` where that is
+    /// not known.
     fn is_synchronised(&self) -> bool;
 }
 
-/// The clocks of this system. A file says whether the wall clock is synchronised: it is, where
-/// there is one.
+/// The clocks of this system. The wall clock counts as synchronised if a certain file exists.
 #[derive(Clone, Debug)]
 pub struct LocalClock {
     synchronised_file: PathBuf,
 }
 
 impl LocalClock {
-    /// The clocks, with the file that something else than systemd makes once the wall clock is
-    /// right.
+    /// Creates the clocks, with the file that a service other than systemd creates once the wall
+    /// clock is right.
     #[must_use]
     pub fn with_file(synchronised_file: &Path) -> Self {
         Self { synchronised_file: synchronised_file.to_owned() }
@@ -68,8 +68,7 @@ const SINCE_BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
-/// A monotonic clock that starts at zero with the gateway, beside the time that its registry goes
-/// by.
+/// A monotonic clock that starts at zero with the gateway, and the time of its registry.
 #[derive(Clone)]
 pub(crate) struct Clock {
     shared: Arc<Shared>,
@@ -79,7 +78,7 @@ struct Shared {
     start: tokio::time::Instant,
     system: Box<dyn SystemClock>,
     trusted: Mutex<TrustedTime>,
-    /// Held while a step is taken over.
+    /// Held while a step of the clock is taken over.
     taking: tokio::sync::Mutex<()>,
 }
 
@@ -90,10 +89,10 @@ impl std::fmt::Debug for Clock {
 }
 
 impl Clock {
-    /// Starts it. The mark is what earlier runs left.
+    /// Starts the clock. `mark` is the one that earlier runs left.
     pub(crate) fn start(system: Box<dyn SystemClock>, mark: Option<UnixTime>) -> Self {
         let reading = read(&*system);
-        // So that a second of ours begins when one of the wall clock does.
+        // A second of this clock then begins together with one of the wall clock.
         let behind = u64::from(system.wall().subsec_millis());
         let elapsed = Instant::from_millis(reading.elapsed.as_millis().saturating_sub(behind));
         let trusted = TrustedTime::begin(mark, RELEASED, Reading { elapsed, ..reading });
@@ -107,16 +106,16 @@ impl Clock {
         Self { shared: Arc::new(shared) }
     }
 
-    /// The monotonic time, in milliseconds.
+    /// Returns the monotonic time, in milliseconds.
     pub(crate) fn now(&self) -> Instant {
         let passed = self.shared.start.elapsed().as_millis();
         Instant::from_millis(u64::try_from(passed).unwrap_or(u64::MAX))
     }
 
-    /// When the async runtime has to wake for a deadline of core.
+    /// Returns the time at which the async runtime has to wake for a deadline of core.
     pub(crate) fn wake_at(&self, deadline: Instant) -> tokio::time::Instant {
-        // A deadline too far to represent is as good as none; a day later the machine is asked
-        // again.
+        // A deadline too far to represent wakes the machine after a day, which then asks for its
+        // deadline again.
         let span = Duration::from_millis(deadline.as_millis());
         self.shared
             .start
@@ -124,28 +123,28 @@ impl Clock {
             .unwrap_or_else(|| tokio::time::Instant::now() + Duration::from_secs(86_400))
     }
 
-    /// The time that the registry goes by. A step of the wall clock does not change it.
+    /// Returns the registry's time. A step of the wall clock does not change it.
     pub(crate) fn unix(&self) -> UnixTime {
         let elapsed = self.shared.system.elapsed();
         self.trusted().now(elapsed)
     }
 
-    /// The same with the doubt about it.
+    /// Returns the registry's time, with the doubt about it.
     pub(crate) fn moment(&self) -> Moment {
         let elapsed = self.shared.system.elapsed();
         self.trusted().moment(elapsed)
     }
 
-    /// The time by which a sweep may write things as ended; none while the clock is not good. What
-    /// is over is refused all the same where it is used, and the sweep comes to it once the clock
-    /// is good.
+    /// Returns the time by which a sweep may write things as ended; `None` while the clock is not
+    /// good. Expired things are refused all the same, and a sweep writes them once the clock is
+    /// good.
     pub(crate) fn sweeps_at(&self) -> Option<UnixTime> {
         let elapsed = self.shared.system.elapsed();
         let trusted = self.trusted();
         trusted.is_good().then(|| trusted.now(elapsed))
     }
 
-    /// A clock that nobody sets, as the system has it.
+    /// Returns the system's monotonic clock.
     pub(crate) fn elapsed(&self) -> Instant {
         self.shared.system.elapsed()
     }
@@ -155,11 +154,11 @@ impl Clock {
     }
 
     pub(crate) fn trusted(&self) -> MutexGuard<'_, TrustedTime> {
-        // Nothing that holds it can panic half way through a change.
+        // No holder can panic half way through a change, so a poisoned lock is still consistent.
         self.shared.trusted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until nobody else takes a step over.
+    /// Waits until no other task takes a step over.
     pub(crate) async fn taking(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.shared.taking.lock().await
     }

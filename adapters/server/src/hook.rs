@@ -1,4 +1,5 @@
-//! What whoever embeds the gateway may plug in.
+//! The interfaces for programs that embed the gateway: an application, an observer, and their
+//! events.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,48 +20,48 @@ use handfast_core::time::UnixTime;
 
 use crate::inbound::Admitted;
 
-/// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the
-/// application speaks. A slow one holds up only the connection whose frame it has. Answers go
+/// The embedder's receiver of frames that do not concern pairing: audio, commands, and other
+/// messages of the application. A slow call holds up only the connection of its frame. Answers go
 /// through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
 /// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
-    /// A text frame: a JSON object whose type is not one of pairing's.
+    /// Handles a text frame: a JSON object whose type is not one of pairing's.
     async fn text(&self, node_id: NodeId, frame: &str);
 
-    /// A binary frame.
+    /// Handles a binary frame.
     async fn binary(&self, node_id: NodeId, frame: &[u8]);
 
-    /// Something that a peer of the native wire does at an address, which its scopes allow.
+    /// Handles a native peer's action at an address, which the peer's scopes allow.
     async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
         let _ = (peer, action, address, bytes);
     }
 
-    /// A text frame of a companion on `/pair`, whatever it says. Answers go through
+    /// Handles any text frame of a companion on `/pair`. Answers go through
     /// [`crate::Gateway::send_companion`].
     async fn companion(&self, companion: &CompanionInfo, frame: &str) {
         let _ = (companion, frame);
     }
 
-    /// A message that came over an extension's channel, from a sender that the gate has let in.
+    /// Handles a message from an extension's channel, whose sender the inbound gate has admitted.
     async fn message(&self, from: Admitted, text: &str) {
         let _ = (from, text);
     }
 
-    /// Something that an extension brought when it was polled, and that is no message.
+    /// Handles an item that an extension returned to a poll and that is no message.
     async fn polled(&self, extension: &str, item: &serde_json::Value) {
         let _ = (extension, item);
     }
 }
 
-/// Who is at the other end of a companion's connection.
+/// The session and the device of a linked companion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompanionInfo {
-    /// Its session; no secret.
+    /// The id of the session, which is no secret.
     pub session: SessionId,
-    /// As what it was let in.
+    /// The profile that defines the session's rights.
     pub profile: Name,
-    /// For which device its setup code was made.
+    /// The device that the setup code was made for, if the operator named it.
     pub device_label: Option<Name>,
 }
 
@@ -74,21 +75,21 @@ impl CompanionInfo {
     }
 }
 
-/// Who is at the other end of a link of the native wire.
+/// The identity of a linked peer of the native wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
-    /// The node, or the delegate.
+    /// The node or the delegate.
     pub peer: Peer,
-    /// The static key that it has proven to hold.
+    /// The static key that the peer has proven to hold.
     pub key: x25519::PublicKey,
-    /// The static key of the node to which the gateway gave what the peer may do: its own, or that
-    /// of its delegator.
+    /// The static key of the node that the gateway granted the rights to: the peer's own, or that
+    /// of the node that delegated to it.
     pub subject: x25519::PublicKey,
-    /// From where it linked; 0.0.0.0 for a serial line.
+    /// The peer's address; 0.0.0.0 for a serial line.
     pub address: IpAddr,
 }
 
-/// A PIN, for a display that only trusted people see. It shows itself by [`Pin::expose`] alone.
+/// A PIN, for a display that only trusted people see. Only [`Pin::expose`] reveals it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pin(Arc<Code>);
 
@@ -97,10 +98,10 @@ impl Pin {
         Self(Arc::new(code))
     }
 
-    /// The characters.
+    /// Returns the PIN's characters.
     #[must_use]
     pub fn expose(&self) -> &str {
-        // Only letters and digits of ASCII are minted; the fallback is never taken.
+        // Minted PINs are ASCII letters and digits, so the fallback is never taken.
         std::str::from_utf8(self.0.expose()).unwrap_or_default()
     }
 }
@@ -111,7 +112,7 @@ impl std::fmt::Debug for Pin {
     }
 }
 
-/// An application that takes no frames: they are ignored.
+/// An application that ignores all frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoApplication;
 
@@ -122,151 +123,152 @@ impl Application for NoApplication {
     async fn binary(&self, _: NodeId, _: &[u8]) {}
 }
 
-/// Hears what happens. Called in passing, so it must not block: queue and return.
+/// A listener for the gateway's events. It is called from the gateway's tasks and must not block:
+/// queue the event and return.
 pub trait Observer: Send + Sync + 'static {
-    /// Something happened; it is durable where it is a decision.
+    /// Handles an event. A decision is durable by then.
     fn event(&self, event: &Event);
 }
 
-/// What may happen. Tokens are in none of it; a PIN is in one, hidden from logs.
+/// An event of the gateway. No event contains a token; one contains a PIN, hidden from logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A node asked to be paired, for the first time or again.
     Asked {
-        /// Under which id it waits.
+        /// The id of the waiting entry.
         node_id: NodeId,
-        /// What it calls itself.
+        /// The node's own name for itself.
         name: String,
-        /// Where it says it stands.
+        /// The room that the node says it is in.
         room: String,
-        /// From where.
+        /// The address of the request.
         address: IpAddr,
     },
-    /// A request was turned away without being entered.
+    /// A request was refused without an entry in the registry.
     AskRefused {
-        /// From where.
+        /// The address of the request.
         address: IpAddr,
-        /// Why.
+        /// The reason for the refusal.
         refusal: Refusal,
     },
-    /// The operator approved a node, or gave it a new token.
+    /// The operator approved a node, or issued it a new token.
     Paired(NodeId),
-    /// The operator decided something else.
+    /// The operator took another decision about a node.
     Decided {
-        /// About which node.
+        /// The node concerned.
         node_id: NodeId,
-        /// The word for it, as on the command line.
+        /// The decision's name, as on the command line.
         decision: &'static str,
     },
     /// A node's link opened.
     Linked(NodeId),
     /// A node's link ended.
     Unlinked(NodeId),
-    /// A live link was told.
+    /// A notice was pushed to a live link.
     Pushed(NodeId, Notice),
-    /// More requests and wrong codes come from an address than the operator's displays are told of.
-    /// What waits is listed all the same.
+    /// An address causes more requests and wrong codes than the operator's displays show. The
+    /// waiting requests are still listed.
     LeftOut {
-        /// From where.
+        /// The address of the requests.
         address: IpAddr,
     },
-    /// A node asked to be paired with a PIN. Show it where only trusted people look.
+    /// A node asked to be paired with a PIN. Show the PIN where only trusted people see it.
     PairingRequest {
-        /// What it calls itself.
+        /// The node's own name for itself.
         name: String,
-        /// Where it says it stands.
+        /// The room that the node says it is in.
         room: String,
-        /// Of its static key.
+        /// The fingerprint of the node's static key.
         fingerprint: Fingerprint,
-        /// What is to be typed at the node.
+        /// The PIN that the person types at the node.
         pin: Pin,
-        /// For so many seconds.
+        /// The PIN's life in seconds.
         expires_in: u32,
-        /// From where it asks; 0.0.0.0 for a serial line.
+        /// The address of the request; 0.0.0.0 for a serial line.
         address: IpAddr,
-        /// Who opened pairing by PIN.
+        /// The maker of the pairing window, who opened pairing by PIN.
         opened_by: Maker,
     },
-    /// A PIN or a code was guessed wrong.
+    /// A guess of a PIN or a code was wrong.
     CodeWrong {
-        /// Whether it was a PIN.
+        /// `true` for a PIN, `false` for a code.
         pin: bool,
-        /// How often it may be tried yet.
+        /// The number of guesses left.
         left: u8,
-        /// From where.
+        /// The address of the guess.
         address: IpAddr,
     },
-    /// A PIN or a code was guessed wrong too often: it is dead.
+    /// Too many wrong guesses have locked a PIN or a code.
     CodeLocked,
-    /// Too many PINs were guessed wrong from one source: for it they are locked until pairing is
-    /// opened anew. Others go on.
+    /// Too many wrong PINs came from one source. PINs are locked for it until pairing is opened
+    /// anew; other sources continue.
     PinsLockedFor {
-        /// From where the last one was guessed.
+        /// The address of the last guess.
         address: IpAddr,
     },
     /// Pairing by PIN is open.
     WindowOpened {
-        /// It closes by itself then; never, if there is no time.
+        /// The time at which pairing closes by itself; `None` if it stays open.
         closes: Option<UnixTime>,
     },
     /// A setup code was spent, and a companion has a session.
     SessionOpened {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
-        /// As what it was let in.
+        /// The profile that defines the session's rights.
         profile: String,
     },
-    /// The operator, or the companion, ended a session.
+    /// The operator or the companion ended a session.
     SessionRevoked {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
     },
-    /// A companion with a session has opened a connection.
+    /// A companion with a session opened a connection.
     CompanionLinked {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
     },
-    /// That connection ended.
+    /// A companion's connection ended.
     CompanionUnlinked {
-        /// Which.
+        /// The id of the session.
         session: SessionId,
     },
-    /// A stranger wrote over a channel, and waits to be let in.
+    /// An unknown sender wrote over a channel, and waits for approval.
     SenderAsked {
-        /// Over which channel.
+        /// The name of the channel.
         channel: String,
-        /// To which account there.
+        /// The receiving account on the channel.
         account: String,
-        /// Who.
+        /// The sender, as the channel names it.
         sender: String,
     },
-    /// The operator let a sender in.
+    /// The operator allowed a sender.
     SenderAllowed {
-        /// Over which channel.
+        /// The name of the channel.
         channel: String,
-        /// To which account there.
+        /// The receiving account on the channel.
         account: String,
-        /// Who.
+        /// The sender, as the channel names it.
         sender: String,
     },
-    /// The operator decided something else about a sender.
+    /// The operator took another decision about a sender.
     SenderDecided {
-        /// Over which channel.
+        /// The name of the channel.
         channel: String,
-        /// To which account there; none: to all.
+        /// The receiving account on the channel; `None` for all accounts.
         account: Option<String>,
-        /// Who.
+        /// The sender, as the channel names it.
         sender: String,
-        /// The word for it, as on the command line.
+        /// The decision's name, as on the command line.
         decision: &'static str,
     },
-    /// The operator let many senders in at once.
+    /// The operator allowed many senders at once.
     SendersSeeded {
-        /// Over which channel.
+        /// The name of the channel.
         channel: String,
-        /// To which account there.
+        /// The receiving account on the channel.
         account: String,
-        /// How many of them are new.
+        /// The number of new senders among them.
         added: u64,
     },
     /// Pairing by PIN is closed.
@@ -275,35 +277,35 @@ pub enum Event {
     WindowLocked,
     /// A grant was made for a node.
     GrantOffered {
-        /// For which.
+        /// The node that the grant is for.
         node_id: NodeId,
-        /// Which.
+        /// The id of the grant.
         grant: GrantId,
     },
-    /// A node has confirmed a grant, or used it.
+    /// A node confirmed a grant, or used it.
     GrantActivated {
-        /// Which node.
+        /// The node that holds the grant.
         node_id: NodeId,
-        /// Which grant.
+        /// The id of the grant.
         grant: GrantId,
     },
-    /// Grants of a node were ended.
+    /// Grants of a node were revoked.
     GrantRevoked {
-        /// Of which.
+        /// The node that held the grants.
         node_id: NodeId,
-        /// Which one; all of them, if none.
+        /// The revoked grant; `None` for all of the node's grants.
         grant: Option<GrantId>,
     },
-    /// A holder of a chain linked.
+    /// A delegate, the holder of a chain, linked.
     DelegateLinked {
-        /// Of its static key.
+        /// The fingerprint of the delegate's static key.
         fingerprint: Fingerprint,
-        /// Of the static key of the node to which the gateway gave the chain.
+        /// The fingerprint of the node that the gateway issued the chain to.
         subject: Fingerprint,
     },
-    /// The link of a holder of a chain ended.
+    /// The link of a delegate ended.
     DelegateUnlinked {
-        /// Of its static key.
+        /// The fingerprint of the delegate's static key.
         fingerprint: Fingerprint,
     },
 }

@@ -1,15 +1,16 @@
-//! Setup codes on the gateway: an operator makes one, a companion scans it, and it yields a
+//! The public names of setup codes: an operator makes a code, a companion scans it, and it yields a
 //! session.
 //!
-//! | file | content |
-//! |---|---|
-//! | [`url`] | the gateway's address in a code: its sources, and checks on the parsed URL |
-//! | `settings` | the operator's settings |
-//! | `keys` | the keys that sign codes, and their rotation |
-//! | `issue` | the creation of codes |
-//! | `issued` | the codes that this run has made |
-//! | `sessions` | spending a code, and the operator's decisions about sessions |
-//! | `native` | codes that pair a node with keys |
+//! | name | content | defined in |
+//! |---|---|---|
+//! | [`url`] | the gateway's address in a code, and its checks | `public_url` |
+//! | [`SetupSettings`] | the operator's settings | `policy` |
+//! | [`KEY_FILE`], [`SetupKeyError`] | the keys that sign codes, and their rotation | `keys` |
+//! | [`NewSetup`], [`StartedSetup`] | the creation of codes | `operator` |
+//!
+//! Spending a code and the decisions about sessions are in `operator::sessions`, codes that pair a
+//! node with keys in `operator::bound_setup`, and the codes that this run has made in
+//! `operator::issued`.
 
 pub use crate::keys::setup::{KEY_FILE, PREVIOUS_KEY_FILE, SetupKeyError};
 pub use crate::operator::setup_codes::{NewSetup, StartedSetup};

@@ -1,4 +1,4 @@
-//! What the pumps of both dialects have in common.
+//! Helpers that the connections of several flows share.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use crate::connection::hub::Mailbox;
 use crate::gateway::Inner;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// How long one send to a slow peer may take.
+/// The time that one send to a slow peer may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a goodbye may take before the socket is dropped.
+/// The time that a close may take before the socket is dropped.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn failed(error: StoreError) -> Refusal {
@@ -20,12 +20,12 @@ pub(crate) fn failed(error: StoreError) -> Refusal {
     Refusal::StoreFailed
 }
 
-/// What a node tells, as the registry keeps it.
+/// Converts a node's heartbeat to the registry's form.
 pub(crate) fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observation {
     Observation {
         last_seen: inner.clock.unix(),
         occupancy: heartbeat.occupancy,
-        // A number too large to represent tells nothing.
+        // A number too large to represent carries no information.
         noise_level: heartbeat
             .noise_level
             .and_then(|n| n.as_str().parse().ok())
@@ -34,12 +34,12 @@ pub(crate) fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observatio
     }
 }
 
-/// Ends when the gateway shuts down.
+/// Completes when the gateway shuts down.
 pub(crate) async fn shut_down(inner: &Inner) {
     let _ = inner.shutdown.subscribe().wait_for(|down| *down).await;
 }
 
-/// Ends when there is something that does not wait for the application.
+/// Completes when a notice or a shutdown must not wait for the application.
 pub(crate) async fn interrupted(mailbox: &Mailbox, inner: &Inner) {
     tokio::select! {
         () = mailbox.noticed() => {}

@@ -1,18 +1,18 @@
-//! How often each source may fail in the flows that need no budget of another shape. Each has one
-//! of its own: a wrong bearer costs nobody a setup code.
+//! The budgets of failures of the flows that need no other shape. Each flow has its own, so that a
+//! wrong bearer does not count against setup codes.
 
 use handfast_core::limits::Limits;
 
 use crate::connection::rate_limit::Failures;
 
-/// One budget a flow.
+/// One budget of failures for each flow.
 #[derive(Debug)]
 pub(crate) struct FlowBudgets {
-    /// Setup codes that companions show.
+    /// Failures of companions' setup codes.
     pub(crate) codes: Failures,
-    /// Tokens of sessions that companions show on `/pair`.
+    /// Failures of session tokens that companions show on `/pair`.
     pub(crate) sessions: Failures,
-    /// Bearers in the headers of HTTP.
+    /// Failures of bearers in HTTP headers.
     pub(crate) bearers: Failures,
 }
 

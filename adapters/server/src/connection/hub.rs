@@ -1,5 +1,5 @@
-//! The live connections: where decisions are pushed to, where the newest connection wins, and who
-//! hears what an application says.
+//! The live connections: decisions are pushed to them, the newest connection of a peer replaces the
+//! older one, and an application's messages reach their subscribers.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -17,16 +17,16 @@ use crate::connection::live_links::{Live, Who};
 pub(crate) use crate::connection::mailbox::{Delivery, Dialect, Letter, MOST_QUEUED, Mailbox};
 use crate::connection::subscriptions::{Subscriptions, Table};
 
-/// The table of live connections, and the tables of those that depend on something.
+/// The table of live connections, and indices by what connections depend on.
 #[derive(Debug)]
 pub(crate) struct Hub {
     limits: Limits,
     live: Mutex<Live>,
-    /// Connections that wait for a decision, by the entry in the registry.
+    /// Connections that wait for a decision, by the node's entry in the registry.
     waiting: Table<NodeId>,
-    /// Those that rest on a chain, by its blocks.
+    /// Connections whose rights come from a chain, by the chain's blocks.
     blocks: Table<Id>,
-    /// The same by the keys of the blocks' holders.
+    /// The same connections, by the keys of the blocks' holders.
     holders: Table<[u8; 32]>,
     subscriptions: Subscriptions,
 }
@@ -43,14 +43,14 @@ impl Hub {
         }
     }
 
-    /// Makes this the node's connection; an older one hears that it was replaced. Where there is no
-    /// room, a delegate makes some.
+    /// Makes this the node's connection; an older one gets a notice that it was replaced. If there
+    /// is no room, a delegate is displaced.
     pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
         self.live().attach(node_id, mailbox, &self.limits)
     }
 
-    /// The same for a delegate that stands under this subject: it takes what nodes leave, and no
-    /// more than the subject's share.
+    /// Makes this the delegate's connection, under the subject of its chain. Delegates only take
+    /// places that nodes leave free, and no more than their subject's share.
     pub(crate) fn attach_delegate(
         &self,
         key: PublicKey,
@@ -60,8 +60,8 @@ impl Hub {
         self.live().attach_delegate(key, subject, mailbox, &self.limits)
     }
 
-    /// Takes a connection out, unless a newer one has its place. Says whether the peer has no link
-    /// by that.
+    /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
+    /// link any more.
     pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
         self.live().detach(Who::from(peer), mailbox)
     }
@@ -70,8 +70,8 @@ impl Hub {
         self.live.lock().expect("no thread panics while it holds the hub")
     }
 
-    /// Pushes a notice to the node's connection, or that its request was decided to all that wait
-    /// for it; `false` if there is none.
+    /// Pushes a notice to the node's connection; a notice of a decision goes to all connections
+    /// that wait for it. Returns `false` if there is none.
     pub(crate) fn push(&self, node_id: NodeId, notice: Notice) -> bool {
         match notice {
             Notice::Decided => {
@@ -89,26 +89,25 @@ impl Hub {
         }
     }
 
-    /// Queues a frame of the `missy` dialect for a node; `false` if it has no such link or too much
-    /// queued.
+    /// Queues a frame of the `missy` dialect for a node. Returns `false` if the node has no such
+    /// link or its queue is full.
     pub(crate) fn send(&self, node_id: NodeId, frame: Message) -> bool {
         self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Letter::Frame(frame)))
     }
 
-    /// Queues something of the application's for a peer of the native wire; `false` if it has no
-    /// such link or too much queued.
+    /// Queues an application message for a peer of the native wire. Returns `false` if the peer has
+    /// no such link or its queue is full.
     pub(crate) fn deliver(&self, peer: Peer, delivery: Delivery) -> bool {
         self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Letter::App(delivery)))
     }
 
-    /// Queues something of the application's for whoever subscribed to its address, and says for
-    /// how many.
+    /// Queues an application message for all subscribers of its address, and returns their number.
     pub(crate) fn publish(&self, address: &Address<'_>, delivery: &Delivery) -> usize {
         let subscribed = self.subscriptions.of(address);
         subscribed.iter().filter(|mailbox| mailbox.queue(Letter::App(delivery.clone()))).count()
     }
 
-    /// From now on the connection hears what is published where the pattern says.
+    /// Subscribes the connection to a pattern.
     pub(crate) fn subscribe(&self, pattern: &Arc<str>, mailbox: &Arc<Mailbox>) {
         self.subscriptions.add(pattern, mailbox);
     }
@@ -117,7 +116,7 @@ impl Hub {
         self.subscriptions.remove(pattern, mailbox);
     }
 
-    /// The connection waits for a decision about this entry.
+    /// Registers the connection as waiting for a decision about this entry.
     pub(crate) fn wait(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) {
         self.waiting.add(node_id, mailbox);
     }
@@ -126,7 +125,7 @@ impl Hub {
         self.waiting.remove(node_id, mailbox);
     }
 
-    /// The connection rests on these blocks and their holders.
+    /// Registers the connection as dependent on these blocks and their holders.
     pub(crate) fn rest_on(&self, held: &[Held], mailbox: &Arc<Mailbox>) {
         for Held { id, by } in held {
             self.blocks.add(*id, mailbox);
@@ -134,8 +133,8 @@ impl Hub {
         }
     }
 
-    /// The connection rests on these no more, but for what is also in `still`: several blocks may
-    /// have the same holder.
+    /// Removes these dependencies, except those that are also in `still`: several blocks may have
+    /// the same holder.
     pub(crate) fn rest_no_more(&self, held: &[Held], still: &[Held], mailbox: &Arc<Mailbox>) {
         for Held { id, by } in held {
             if !still.iter().any(|other| other.id == *id) {
@@ -147,27 +146,27 @@ impl Hub {
         }
     }
 
-    /// Has the node's link, if it has one, look again at what it rests on.
+    /// Makes the node's link, if it has one, check again what it depends on.
     pub(crate) fn look_again(&self, node_id: NodeId) {
         if let Some(mailbox) = self.mailbox(Peer::Node(node_id)) {
             mailbox.cut();
         }
     }
 
-    /// Has every link look again at what it rests on.
+    /// Makes every link check again what it depends on.
     pub(crate) fn all_look_again(&self) {
         let all = self.live().all();
         all.iter().for_each(|mailbox| mailbox.cut());
     }
 
-    /// Has whatever rests on any of these blocks look again, at once.
+    /// Makes every connection that depends on one of these blocks check again at once.
     pub(crate) fn cut(&self, blocks: &[Id]) {
         for id in blocks {
             self.blocks.of(*id).iter().for_each(|mailbox| mailbox.cut());
         }
     }
 
-    /// Has whatever rests on a block of this holder's look again, at once.
+    /// Makes every connection that depends on a block of this holder check again at once.
     pub(crate) fn cut_key(&self, holder: &PublicKey) {
         self.holders.of(*holder.as_bytes()).iter().for_each(|mailbox| mailbox.cut());
     }

@@ -1,4 +1,5 @@
-//! The connection of each peer that is linked, and how delegates share the places that nodes leave.
+//! The connection of each linked peer, and the share of delegates in the places that nodes leave
+//! free.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use handfast_core::registry::lifecycle::Notice;
 
 use super::mailbox::Mailbox;
 
-/// Whose connection it is.
+/// The linked peer, as the key of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Node(NodeId),
@@ -29,22 +30,22 @@ impl From<Peer> for Who {
     }
 }
 
-/// The live connections.
+/// The live connections, at most one for each peer.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     all: HashMap<Who, Arc<Mailbox>>,
     subjects: Subjects,
 }
 
-/// The delegates among them, by the subjects under which they stand.
+/// The delegates among the live connections, grouped by their subjects.
 #[derive(Debug, Default)]
 struct Subjects {
     next: u64,
-    /// Under whom each stands, and since when.
+    /// The subject of each delegate, and the delegate's number in the order of linking.
     of: HashMap<PublicKey, (PublicKey, u64)>,
-    /// In the order in which they linked.
+    /// The delegates of each subject, in the order in which they linked.
     delegates: HashMap<PublicKey, BTreeMap<u64, PublicKey>>,
-    /// How many each subject has, so that the one with most is found at once.
+    /// The number of delegates of each subject, sorted, to find the subject with most of them.
     counts: BTreeSet<(u32, [u8; 32])>,
 }
 
@@ -71,7 +72,7 @@ impl Live {
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let who = Who::Delegate(key);
-        // It may come back under another subject, so what it had is not counted.
+        // A delegate may come back under another subject, so its earlier place is not counted.
         let before = self.subjects.remove(&key);
         if before.is_none_or(|before| before != subject) || !self.all.contains_key(&who) {
             let room =
@@ -88,8 +89,9 @@ impl Live {
         Ok(())
     }
 
-    /// Takes a connection out, unless a newer one has its place; whether the peer has no link by
-    /// that. One that was displaced is out already, and its peer has none unless it has come back.
+    /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
+    /// link any more. A displaced connection is removed already, and its peer has no link unless it
+    /// has come back.
     pub(crate) fn detach(&mut self, who: Who, mailbox: &Arc<Mailbox>) -> bool {
         match self.all.get(&who) {
             Some(current) if Arc::ptr_eq(current, mailbox) => {
@@ -145,7 +147,7 @@ impl Live {
         if let Who::Delegate(key) = who {
             self.subjects.remove(&key);
         }
-        // A table that once held a crowd need not keep its size for a few.
+        // A table that was large once gives its memory back.
         if self.all.capacity() > 1024 && self.all.len() < self.all.capacity() / 8 {
             self.all.shrink_to_fit();
         }
@@ -185,7 +187,7 @@ impl Subjects {
         Some(subject)
     }
 
-    /// The delegate that is linked for longest, of the subject that has most.
+    /// Returns the delegate that has been linked longest, of the subject with most delegates.
     fn oldest_of_most(&self) -> Option<PublicKey> {
         let (_, subject) = self.counts.last()?;
         let subject = PublicKey::parse(subject).ok()?;

@@ -1,4 +1,4 @@
-//! What waits for one connection until its task comes to it.
+//! The messages that wait for one connection until its task reads them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -9,13 +9,13 @@ use handfast_core::grant::scope::Action;
 use handfast_core::registry::lifecycle::Notice;
 use tokio::sync::Notify;
 
-/// Most bytes that wait for one slow peer.
+/// The maximum number of bytes that wait for one slow peer.
 pub(crate) const MOST_QUEUED: usize = 64 * 1024;
-/// What a letter counts beside its bytes, so that empty ones count, too: room for the frame and for
-/// its place in the queue.
+/// The size in bytes that a letter counts in addition to its content, for the frame and its place
+/// in the queue. It bounds the number of empty letters, too.
 const LETTER: usize = 64;
 
-/// What waits for one connection. It stands in memory for each, so it is one small allocation.
+/// The messages for one connection. One exists for each connection, so it is one small allocation.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     dialect: Dialect,
@@ -23,7 +23,7 @@ pub(crate) struct Mailbox {
     arrived: Notify,
 }
 
-/// What the connection speaks, and so which letters it can take.
+/// The dialect of the connection, which determines the letters that it can take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Dialect {
     Missy,
@@ -32,15 +32,15 @@ pub(crate) enum Dialect {
 
 #[derive(Debug, Default)]
 struct Letters {
-    /// The first one ends the link, so one is enough.
+    /// The notice that ends the link. The first one is enough.
     end: Option<Notice>,
-    /// Somebody else needs its place.
+    /// `true` until the connection has read that another one took its place.
     displaced: bool,
-    /// It has been displaced, whether or not the connection knows.
+    /// `true` once the connection was displaced, even after it has read so.
     was_displaced: bool,
-    /// What it rests on may be gone.
+    /// `true` if the link's rights may have been revoked.
     cut: bool,
-    /// Muted or not: only the last one counts.
+    /// The latest notice of muting or unmuting; earlier ones are obsolete.
     mute: Option<Notice>,
     decided: bool,
     permissions: bool,
@@ -48,28 +48,29 @@ struct Letters {
     bytes: usize,
 }
 
-/// One thing that was in a mailbox.
+/// A message from a mailbox.
 #[derive(Debug)]
 pub(crate) enum Letter {
     Notice(Notice),
-    /// Somebody else needs the place of this link.
+    /// Another link needs the place of this one.
     Displaced,
-    /// What the peer's link rests on has changed: a block or a holder of its chain was revoked, or
-    /// its grant replaced. It is to be looked at again.
+    /// The base of the peer's rights has changed: a block or a holder of its chain was revoked, or
+    /// its grant was replaced. The connection has to look it up again.
     Cut,
     /// A frame of the `missy` dialect.
     Frame(Message),
-    /// Something of the application's, over the native wire.
+    /// An application message, over the native wire.
     App(Delivery),
 }
 
-/// What an application sends. Many connections may share it.
+/// An application message. Many connections may share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) action: Action,
     pub(crate) address: Arc<str>,
     pub(crate) bytes: Bytes,
-    /// To whoever subscribed, rather than to this peer: only scopes let it through.
+    /// `true` for a message to all subscribers, which must lie within the peer's scopes; `false`
+    /// for one to this peer alone.
     pub(crate) published: bool,
 }
 
@@ -79,7 +80,7 @@ impl Letters {
         self.end.is_some() || self.displaced || self.cut || told
     }
 
-    /// What ends the link comes first, and frames last.
+    /// Takes the next letter: notices that end the link first, and frames last.
     fn take(&mut self) -> Option<Letter> {
         if let Some(end) = self.end.take() {
             return Some(Letter::Notice(end));
@@ -96,14 +97,14 @@ impl Letters {
         if std::mem::take(&mut self.decided) {
             return Some(Letter::Notice(Notice::Decided));
         }
-        // Behind the cut that takes away what is not in force any more.
+        // The notice of new permissions follows the cut that removes old ones.
         if std::mem::take(&mut self.permissions) {
             return Some(Letter::Notice(Notice::Permissions));
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
         if self.queue.is_empty() {
-            // A queue that once was long need not keep its room for an idle connection.
+            // A long queue gives its memory back once it is empty.
             self.queue = VecDeque::new();
         }
         Some(letter)
@@ -115,7 +116,7 @@ impl Mailbox {
         Arc::new(Self { dialect, letters: Mutex::default(), arrived: Notify::new() })
     }
 
-    /// The next letter.
+    /// Waits for the next letter.
     pub(crate) async fn next(&self) -> Letter {
         loop {
             let letter =
@@ -127,12 +128,12 @@ impl Mailbox {
         }
     }
 
-    /// Whether a notice waits.
+    /// Returns `true` if a notice waits.
     pub(crate) fn has_notice(&self) -> bool {
         self.letters.lock().expect("no thread panics while it holds a mailbox").has_notice()
     }
 
-    /// Ends once a notice waits; takes nothing.
+    /// Completes once a notice waits, without taking it.
     pub(crate) async fn noticed(&self) {
         while !self.has_notice() {
             self.arrived.notified().await;
@@ -154,7 +155,7 @@ impl Mailbox {
         self.put(|letters| (letters.displaced, letters.was_displaced) = (true, true));
     }
 
-    /// Whether somebody else has taken the place of this link.
+    /// Returns `true` if another link has taken the place of this one.
     pub(crate) fn was_displaced(&self) -> bool {
         self.letters.lock().expect("no thread panics while it holds a mailbox").was_displaced
     }
@@ -163,8 +164,8 @@ impl Mailbox {
         self.put(|letters| letters.cut = true);
     }
 
-    /// Queues a letter with content; `false` if it is none for this dialect, or too much waits
-    /// already.
+    /// Queues a frame or an application message. Returns `false` if the dialect has no such letter
+    /// or too much waits already.
     pub(crate) fn queue(&self, letter: Letter) -> bool {
         let fits = match letter {
             Letter::Frame(_) => self.dialect == Dialect::Missy,

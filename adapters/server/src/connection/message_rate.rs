@@ -1,4 +1,4 @@
-//! How fast the messages of one connection are read once its peer is linked.
+//! The rate at which the messages of one linked peer are read.
 
 use std::pin::Pin;
 
@@ -8,21 +8,21 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock::Clock;
 
-/// One connection's rate. It stands in memory for every connection, so it takes room only from the
-/// first message of a link on.
+/// One connection's rate. Every connection has one, so it allocates only at the first message of a
+/// link.
 #[derive(Debug, Default)]
 pub(crate) struct MessageRate {
     messages: Option<Box<Messages>>,
 }
 
 impl MessageRate {
-    /// Counts a message that a linked peer sent.
+    /// Counts a message of a linked peer.
     pub(crate) fn read(&mut self, now: Instant) {
         self.messages.get_or_insert_with(|| Box::new(Messages::new(now))).read(now);
     }
 
-    /// What has to pass before the next message is read; none if it may be read now. Boxed, because
-    /// hardly any connection ever pauses.
+    /// Returns the pause before the next message is read; `None` if it may be read now. It is
+    /// boxed, because hardly any connection ever pauses.
     pub(crate) fn pause(&mut self, clock: &Clock) -> Option<Pin<Box<Sleep>>> {
         let now = clock.now();
         let wait = self.messages.as_mut()?.wait(now);

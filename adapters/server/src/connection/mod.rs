@@ -1,4 +1,7 @@
-//! Connections of every flow: transports, mailboxes, slots, rates.
+//! Connections of every flow: transports, mailboxes, slots, and the limits on failures and rates.
+//!
+//! The flows, the listeners and the gateway's shared state use these modules. A connection's task
+//! belongs to its flow, and the decisions of an operator reach it through its mailbox in the `hub`.
 
 pub(crate) mod common;
 pub(crate) mod flow_budgets;
