@@ -1,4 +1,9 @@
-//! The flows: one folder each, with its effects and its context.
+//! The flows by which devices are paired, one folder each.
+//!
+//! A folder holds the connection's task, core's effects in owned form (`effects`), and the
+//! connection's state outside core's machine (`context`). The flows use `gateway`, `connection` and
+//! `pairing`; the router and the other listeners start their connections. A further flow adds its
+//! effects and its context.
 
 pub(crate) mod native;
 pub(crate) mod registration;

@@ -1,4 +1,7 @@
-//! HTTP: the operator's API, that of sessions and bearers, and who may call them.
+//! HTTP: the operator's API, the sessions' API, bearers, and their access control.
+//!
+//! The routes call the methods in `operator`, and hold no state of their own. `listen::router` puts
+//! them together.
 
 pub mod admin;
 pub mod bearer;

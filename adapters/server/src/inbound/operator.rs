@@ -85,7 +85,7 @@ pub enum InboundError {
         "{what} until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
     )]
     CutNotStored {
-        /// Who is out; a clause.
+        /// The effect of the decision, as a clause.
         what: String,
         /// The error of the store.
         error: StoreError,

@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use crate::entropy;
 
-/// The usual name, in the gateway's data directory.
+/// The usual name of the store key's file in the gateway's data directory.
 pub const FILE_NAME: &str = "store.key";
 const KEY_BYTES: usize = 32;
-/// Most bytes that are looked at; what is longer is no key.
+/// The maximum number of bytes that are read; a longer file is no key.
 const MOST_BYTES: u64 = 1024;
 
 /// Purpose of a key.
@@ -47,18 +47,18 @@ impl Use {
 /// Errors of a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// It cannot be read or made, others can get at it, or it is no file.
+    /// The file cannot be read or created, is accessible to others, or is not a regular file.
     #[error("the {key} in {source}")]
     File {
-        /// What it is for.
+        /// The purpose of the key.
         key: Use,
-        /// Which file, what is wrong with it and what mends it.
+        /// The file, the problem and its remedy.
         source: private_file::Error,
     },
-    /// It was taken away meanwhile.
+    /// The file was removed meanwhile.
     #[error("{path}: the {key} was here and is gone; {}", .key.mend())]
     Gone {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
         /// Purpose of the key.
         key: Use,
@@ -93,14 +93,14 @@ pub fn load_or_create(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFil
         return Ok(found);
     }
     match private_file::create_new(path, entropy::key().expose()) {
-        // Whoever has the name first wins.
+        // Another caller created the file first, so its key is the one.
         Err(taken) if taken.kind() == private_file::Kind::Exists => {}
         other => other.map_err(|source| KeyFileError::File { key, source })?,
     }
     load(path, key)
 }
 
-/// Reads a key that is there.
+/// Reads an existing key.
 pub(crate) fn load(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFileError> {
     read(path, key)?.ok_or_else(|| KeyFileError::Gone { path: path.to_owned(), key })
 }

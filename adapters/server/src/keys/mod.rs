@@ -1,4 +1,6 @@
-//! Keys of the gateway itself: files, rotation, and the seal of stored secrets.
+//! The gateway's own keys: files, rotation, and the seal of stored secrets.
+//!
+//! These modules use only core and the store. The gateway opens the keys when it starts.
 
 pub mod file;
 pub(crate) mod seal;

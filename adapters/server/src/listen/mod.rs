@@ -1,4 +1,7 @@
-//! Listeners: accepting, TLS, the router's paths, TCP and serial lines.
+//! Listeners: the accept loop, TLS, the router's paths, TCP and serial lines.
+//!
+//! A listener takes a slot for each connection and passes the connection to a flow. It decides
+//! nothing about pairing.
 
 pub(crate) mod accept;
 pub(crate) mod router;

@@ -1,6 +1,6 @@
-//! The router to nest: a WebSocket on any path, and a little HTTP. The subprotocol `handfast.v1` is
-//! the native wire; without one it is `missy`, but on `/pair`, where the first frame says whether
-//! it is that or a companion's.
+//! The router to nest: a WebSocket on any path, and some HTTP. The subprotocol `handfast.v1`
+//! selects the native wire, and no subprotocol selects `missy`. On `/pair` the first frame selects
+//! between `missy` and a companion's dialect.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -28,29 +28,29 @@ use crate::http::session_api;
 use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// What a socket reads at once; small, because it stands in memory for every connection.
+/// The size of a read in bytes. It is small, because every connection has such a buffer.
 const READ_BUFFER: usize = 512;
-/// Most bytes that wait for a slow peer inside the WebSocket: what the mailbox lets through, and
-/// its frame.
+/// The maximum number of bytes that wait for a slow peer inside the WebSocket: a full mailbox, and
+/// the frame's header.
 const MOST_UNSENT: usize = crate::connection::hub::MOST_QUEUED + 1024;
 
-/// What is answered where the peer's address is not known.
+/// The answer if the peer's address is not known.
 pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
 
-/// The seat that a connection took when it was accepted, on its way to whoever serves it.
+/// The slot that a connection took at accept, on its way to the handler.
 #[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) at: Instant,
     pub(crate) seat: Arc<Mutex<Option<SeatGuard>>>,
 }
 
-/// The address of the gateway's to which a connection came.
+/// The gateway's address that a connection came to.
 #[derive(Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Accepted {
-    /// Makes the seat one of this address, or of none; `false` if that has its share. A connection
-    /// without a seat has none to give.
+    /// Assigns the slot to this address, or to none. Returns `false` if the address has its share.
+    /// Without a slot it does nothing.
     pub(crate) fn counts_for(&self, address: Option<PeerAddress>) -> bool {
         let seat = self.seat.lock().ok();
         seat.as_ref()
@@ -58,7 +58,7 @@ impl Accepted {
             .is_none_or(|seat| seat.counts_for(address.map(PeerAddress::source)))
     }
 
-    /// Does something with the seat, if a WebSocket has not taken it along.
+    /// Applies a function to the slot, unless a WebSocket has taken it.
     pub(crate) fn seated(&self, what: impl FnOnce(&SeatGuard)) {
         if let Ok(seat) = self.seat.lock()
             && let Some(seat) = seat.as_ref()
@@ -132,7 +132,7 @@ async fn health(State(gateway): State<Gateway>) -> Response {
 const CANNOT_READ: &str = "the registry cannot be read";
 const CANNOT_WRITE: &str = "the registry cannot be written; free disk space";
 
-/// What keeps the gateway from doing all that it is there for. Nothing of it names a node.
+/// Returns the reasons why the gateway is not ready. They name no node.
 async fn reasons(gateway: &Gateway) -> Vec<String> {
     let mut reasons = Vec::new();
     if gateway.summary().await.is_err() {
@@ -194,8 +194,8 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(most)
         .max_frame_size(most);
-    // Each is a task of its own, no larger than the session: the one in which it begins keeps room
-    // for the handshake.
+    // Each runs in a task of its own, as small as its session; this task still holds the memory of
+    // the handshake.
     Ok(if native {
         upgrade.on_upgrade(async move |socket| {
             let place = seat.map_or(Place::Refused, Place::Seat);

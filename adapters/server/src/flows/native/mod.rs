@@ -1,15 +1,16 @@
 //! The native wire over WebSockets, TCP and serial lines.
 //!
-//! | file | does |
+//! | module | content |
 //! |---|---|
-//! | `session` | drives one connection of core's machine over one carrier |
-//! | `action` | core's effects and their answers in owned form |
+//! | `session` | drives one connection of core's machine over one transport |
+//! | `effects` | core's effects and their answers in owned form |
+//! | `context` | the state of a connection outside core's machine, and the effects that need no transport: `link` for links, `pairing` for nodes that pair |
 //! | `budgets` | bounds on what strangers cost, and the order in which they are served |
-//! | `kept` | the gateway's state of a connection, and effects that need no carrier |
-//! | `rights` | permissions of a peer: by its grant, or by a chain that it presents |
-//! | `parts` | reassembly of chains that arrive in parts |
-//! | `carrier`, `stream` | frames over WebSockets and over byte streams |
-//! | `tcp`, `serial` | sources of byte streams |
+//! | `peer_scopes` | the rights of a peer: by its grant, or by a chain that it presents |
+//! | `reassembly` | reassembly of chains that arrive in parts |
+//!
+//! Transports are in `connection` (`transport`, `framed`), and the sources of byte streams in
+//! `listen` (`tcp`, `serial`).
 
 pub(crate) mod budgets;
 mod context;

@@ -1,4 +1,4 @@
-//! Drives one [`Connection`] of core over one carrier.
+//! Drives one [`Connection`] of core over one transport.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -31,27 +31,27 @@ use crate::gateway::Gateway;
 use crate::gateway::in_force::OwnedInForce;
 use crate::pairing::{OwnedPrepared, OwnedVerdict};
 
-/// One carrier and what the gateway knows of it.
+/// A transport and the state of its connection.
 pub(crate) struct Session<C> {
     carrier: C,
-    /// Always there but within a step.
+    /// `None` only while a step is running.
     connection: Option<Connection>,
     kept: Kept,
-    /// A frame whose turn to be read has not come.
+    /// A frame that waits for its turn to be read.
     #[allow(
         clippy::box_collection,
         reason = "it stands in memory for every connection, and hardly any has one"
     )]
     held: Option<Box<Vec<u8>>>,
-    /// Whether the last thing that happened was a delivery.
+    /// `true` if the last event was a delivery to the peer.
     delivered: bool,
-    /// How fast it is read once it is linked.
+    /// The rate at which messages are read once the peer is linked.
     rate: MessageRate,
 }
 
-/// What the world did.
+/// The event that ends one wait of the connection.
 enum Happening {
-    /// The turn of the frame that is held has come, or frames may be read again.
+    /// The held frame's turn has come, or the pause between frames is over.
     Turn,
     Received(Received),
     Letter(Letter),
@@ -61,7 +61,8 @@ enum Happening {
 }
 
 impl<C: Carrier> Session<C> {
-    /// A connection that was accepted at `since`; its first message is due that much later.
+    /// Creates a connection that was accepted at `since`, from which the deadline of the first
+    /// message counts.
     pub(crate) fn new(
         gateway: Gateway,
         carrier: C,
@@ -81,22 +82,22 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for
-    /// its arguments twice.
+    /// Runs until the connection has ended. The receiver is boxed, because the future of an async
+    /// function stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
         while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
             let happening = self.next(&mut shutdown).await;
             let actions = self.react(happening);
             if !actions.is_empty() {
-                // Boxed, because an idle connection should not keep room for what it does when it
-                // is busy.
+                // Boxed, so that the future of an idle connection does not hold the memory of a
+                // busy one.
                 Box::pin(self.carry_out(actions)).await;
             }
         }
     }
 
-    /// Waits for whatever comes first. No frame is read while an answer is due.
+    /// Waits for the next event. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
         let Self { carrier, connection, kept, held, delivered, rate } = self;
         let deadline = connection
@@ -104,16 +105,17 @@ impl<C: Carrier> Session<C> {
             .and_then(Connection::deadline)
             .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
-        // Boxed, because hardly any connection ever waits: for its turn before it is linked, and
-        // for its rate from then on.
+        // Boxed, because hardly any connection ever waits: before it is linked for its turn, and
+        // from then on for its rate.
         let waits: Option<BoxFuture<'_, ()>> = match held {
             Some(_) => Some(kept.turn().boxed()),
             None => rate.pause(&kept.gateway.inner.clock).map(|pause| pause as _),
         };
-        // Who sends more than it may is read later, and nothing of it is lost.
+        // A peer that exceeds its rate is read later, so the transport slows it down and no frame
+        // is lost.
         let reads = reads && (held.is_some() || waits.is_none());
-        // Who is sent more than its carrier takes is heard all the same: after each delivery one
-        // frame, if there is one.
+        // A peer that receives more than its transport carries is still read: one frame after each
+        // delivery, if there is one.
         if std::mem::take(delivered)
             && reads
             && !kept.mailbox.has_notice()
@@ -123,14 +125,14 @@ impl<C: Carrier> Session<C> {
         }
         let (place, proving) = (&kept.place, kept.proving.as_deref());
         tokio::select! {
-            // What comes in or goes out in floods pushes nothing else out.
+            // The order is by urgency, so that floods of frames or deliveries delay nothing else.
             biased;
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async {
                 match (proving, place) {
-                    // Nobody else needs its seat now.
+                    // A handshake with a place among those of its key gives up only that place.
                     (Some(proving), _) => proving.displaced().await,
                     (None, Place::Seat(seat)) => seat.evicted().await,
                     (None, Place::Refused) => {}
@@ -148,7 +150,7 @@ impl<C: Carrier> Session<C> {
             actions
         };
         match happening {
-            // Before the first message is answered, its sender has no more to say.
+            // A peer must not send more before its first message is answered.
             Happening::Received(Received::Frame(_)) if self.held.is_some() => {
                 then(self.advance(Input::Closed), Action::Close(Close::PROTOCOL_VIOLATION))
             }
@@ -182,7 +184,7 @@ impl<C: Carrier> Session<C> {
                 self.delivered = true;
                 self.deliver(&delivery)
             }
-            // Of another dialect; a mailbox of this one takes none.
+            // A mailbox of this dialect takes no frame of the other one.
             Happening::Letter(Letter::Frame(_)) => Vec::new(),
             Happening::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
             Happening::Shutdown => self.advance(Input::Shutdown),
@@ -190,7 +192,8 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+    /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
+    /// none.
     fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
         let Some(connection) = self.connection.take() else { return Vec::new() };
         let kept = &mut self.kept;
@@ -240,7 +243,7 @@ impl<C: Carrier> Session<C> {
         else {
             return Vec::new();
         };
-        // What it may read can have changed since this was queued.
+        // The peer's rights may have changed since this was queued.
         let readable = || {
             self.kept.in_force().is_some_and(|rights| rights.allows(scope::Action::Read, &address))
         };
@@ -251,8 +254,7 @@ impl<C: Carrier> Session<C> {
         self.advance(Input::Deliver(App { action: delivery.action, address, bytes }, now))
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
-    /// do.
+    /// Carries out the actions in order, and feeds back each answer at once, until none is left.
     async fn carry_out(&mut self, actions: Vec<Action>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
@@ -271,7 +273,8 @@ impl<C: Carrier> Session<C> {
                 }
                 other => {
                     let answer = self.answer(other).await;
-                    // The peer hears of subscriptions that ended before it hears what came instead.
+                    // The peer learns which subscriptions ended before it gets the answer that
+                    // ended them.
                     for pattern in self.kept.ended_subscriptions() {
                         if let Ok(pattern) = Pattern::parse(&pattern) {
                             queue.extend(self.advance(Input::Unsubscribed(pattern)));
@@ -285,7 +288,7 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    /// Carries out what needs no carrier.
+    /// Carries out an action that needs no transport.
     async fn answer(&mut self, action: Action) -> Option<Answer> {
         let key = self.connection.as_ref().and_then(Connection::peer_key).copied();
         let kept = &mut self.kept;
@@ -322,7 +325,7 @@ impl<C: Carrier> Session<C> {
                 kept.app(key.as_ref(), action, &address, &bytes).await;
             }
             Action::Subscribe(pattern) => kept.subscribe(pattern),
-            // Those that need the carrier.
+            // The caller carries out these, because they need the transport.
             Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
         }
         None
@@ -383,9 +386,9 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
-    /// that it is read before the carrier goes. Whoever lingers has no seat any more, and only so
-    /// many may.
+    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
+    /// peer to end, so that the last message is read before the transport closes. A closing
+    /// connection has no slot, and the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.place = Place::Free;
         let gateway = self.kept.gateway.clone();
@@ -394,7 +397,7 @@ impl<C: Carrier> Session<C> {
     }
 }
 
-/// What a peer hears that asks for too much.
+/// Returns the answer to a peer that exceeds its budget of efforts.
 const fn without(action: &Action) -> Option<Answer> {
     match action {
         Action::Activate(_) => Some(Answer::Activated(Ok(Confirmation::NotThere))),

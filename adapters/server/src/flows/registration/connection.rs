@@ -29,31 +29,31 @@ use crate::gateway::{Gateway, Inner};
 use crate::hook::Event;
 use crate::proxies::PeerAddress;
 
-/// One WebSocket and what the gateway knows of it.
+/// A node's WebSocket and its state outside core's machine.
 pub(crate) struct Session {
     gateway: Gateway,
     socket: WebSocket,
     peer: PeerAddress,
-    /// When it was accepted; its first message is due that much later.
+    /// The time of accept, from which the deadline of the first message counts.
     since: Instant,
     seat: Option<SeatGuard>,
     mailbox: Arc<Mailbox>,
     /// The node whose live connection this is.
     attached: Option<NodeId>,
-    /// What was read already: by whoever found out that this is a node's connection, or while its
-    /// token was hashed.
+    /// A frame that was read ahead: by the flow of setup codes, or while the node's token was
+    /// hashed.
     heard: Option<Box<Message>>,
-    /// How fast it is read once it is linked.
+    /// The rate at which messages are read once the node is linked.
     rate: MessageRate,
-    /// What its token cost; given back if it was right.
+    /// The attempt that the node's token used up; it is given back if the token was right.
     attempt: Option<Box<Attempt>>,
 }
 
-/// An effect that owns what it needs, so that it can be carried out across awaits.
+/// An effect in owned form, so that it can be carried out across awaits.
 enum Action {
     Send(Message),
     Close(Close),
-    /// The peer said goodbye: let the answer, which the library has ready, go out.
+    /// The peer has sent a close frame: let the reply, which the library has ready, go out.
     FinishClose,
     Admit(Box<Asking>, String),
     Load(NodeId),
@@ -69,18 +69,18 @@ enum Action {
     ApplicationBinary(NodeId, Vec<u8>),
 }
 
-/// What an action answers with; becomes the next input.
+/// An answer to an action, which becomes the next input.
 enum Answer {
     Admitted(Result<NodeId, Refusal>),
     Loaded(Result<Option<Stored>, Refusal>, NodeId),
     Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
     Confirmed(Result<(), Refusal>),
     Attached(Result<Option<Stored>, Refusal>),
-    /// The peer left meanwhile.
+    /// The peer left while its token was hashed.
     Gone,
 }
 
-/// What the world did.
+/// The event that ends one wait of the connection.
 enum Happening {
     Frame(Message),
     Letter(Letter),
@@ -92,7 +92,7 @@ enum Happening {
 }
 
 impl Session {
-    /// Without a seat, it only says that there is none.
+    /// Creates a connection. Without a slot, it only tells the node that there is none.
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,
@@ -116,14 +116,14 @@ impl Session {
         }
     }
 
-    /// The same, with a first frame that was read already.
+    /// Hands the connection a first frame that was read already.
     pub(crate) fn that_heard(mut self, first: Message) -> Self {
         self.heard = Some(Box::new(first));
         self
     }
 
-    /// Runs until the connection has ended. Boxed, because the future of a function keeps room for
-    /// its arguments twice.
+    /// Runs until the connection has ended. The receiver is boxed, because the future of an async
+    /// function stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let inner = Arc::clone(&self.gateway.inner);
         let mut shutdown = inner.shutdown.subscribe();
@@ -145,7 +145,7 @@ impl Session {
                 Happening::Frame(Message::Pong(_)) => {
                     advance(connection, &inner, self.peer, Input::Pong)
                 }
-                // The library answers it.
+                // The library answers pings.
                 Happening::Frame(Message::Ping(_)) => continue,
                 Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
                 Happening::Frame(Message::Close(_)) => {
@@ -166,26 +166,27 @@ impl Session {
                         connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
                     (connection, actions)
                 }
-                // Whoever is not let in while the clock is in doubt comes again, and hears so.
+                // A node whose rights the doubtful clock would end is disconnected. It connects
+                // again, and is told then.
                 Happening::Letter(Letter::Cut) => {
                     match Box::pin(rests_on_doubt(&connection, &inner)).await {
                         true => advance(connection, &inner, self.peer, Input::Shutdown),
                         false => continue,
                     }
                 }
-                // Of the native wire; a mailbox of this dialect takes none.
+                // A mailbox of this dialect takes neither.
                 Happening::Letter(Letter::App(_) | Letter::Displaced) => continue,
                 Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
                 Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
                 Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
             };
-            // Boxed, because an idle connection should not keep room for what it does when it is
-            // busy.
+            // Boxed, so that the future of an idle connection does not hold the memory of a busy
+            // one.
             connection = Box::pin(self.carry_out(next, actions, &inner)).await;
         }
     }
 
-    /// Waits for whatever comes first. No frame is read while an answer is due.
+    /// Waits for the next event. No frame is read while an answer is due.
     async fn next(
         &mut self,
         connection: &Connection,
@@ -204,9 +205,10 @@ impl Session {
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
             letter = self.mailbox.next() => Happening::Letter(letter),
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
-            // Before frames, so that a flood of pings does not push it out.
+            // The deadline comes before frames, so that a flood of pings does not delay it.
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
-            // Who sends more than it may is read later, and nothing of it is lost.
+            // A peer that exceeds its rate is read later, so the transport slows it down and no
+            // frame is lost.
             frame = async {
                 if let Some(pause) = pause {
                     pause.await;
@@ -220,8 +222,7 @@ impl Session {
         }
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
-    /// do.
+    /// Carries out the actions in order, and feeds back each answer at once, until none is left.
     async fn carry_out(
         &mut self,
         mut connection: Connection,
@@ -253,7 +254,8 @@ impl Session {
                         }
                         let next = feed(connection, inner, self.peer, answer);
                         if next.0.linked().is_some() {
-                            // The budget of those that have not authenticated is for others now.
+                            // Linked nodes have limits of their own, so the slot becomes free for
+                            // others.
                             self.seat = None;
                         }
                         next
@@ -267,7 +269,7 @@ impl Session {
         connection
     }
 
-    /// Carries out what needs no socket.
+    /// Carries out an action that needs no socket.
     async fn answer(&mut self, action: Action, inner: &Inner) -> Option<Answer> {
         let source = self.peer.source();
         let now = inner.clock.now();
@@ -311,7 +313,7 @@ impl Session {
                     Ok(false) => inner.store.load(node_id).await.map_err(failed),
                     Err(error) => Err(failed(error)),
                 };
-                // Who would not be let in anyway hears why, whether there is room or not.
+                // A node that would be refused anyway learns the reason even if there is no room.
                 let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
                 return Some(Answer::Attached(match (refused, record) {
                     (Some(refusal), Ok(Some(stored))) if would_enter(&stored) => Err(refusal),
@@ -320,7 +322,7 @@ impl Session {
             }
             Action::Detach => self.detach(),
             Action::Observe(node_id, observation) => inner.readings.tell(node_id, observation, now),
-            // A slow application holds up its own frames, but neither a decision nor the shutdown.
+            // A slow application delays its own frames, but neither a decision nor the shutdown.
             Action::ApplicationText(node_id, frame) => tokio::select! {
                 () = inner.application.text(node_id, &frame) => {}
                 () = interrupted(&self.mailbox, inner) => {}
@@ -376,9 +378,9 @@ impl Session {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
-    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
-    /// many may.
+    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
+    /// peer to end, so that the last message is read before the socket closes. A closing connection
+    /// has no slot; the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>, inner: &Inner) {
         self.seat = None;
         let place = inner.lingering.try_acquire();
@@ -404,8 +406,8 @@ impl Drop for Session {
     }
 }
 
-/// Whether the node of this link is not let in while the clock is in doubt. What is not known does
-/// not count.
+/// Returns `true` if the clock is in doubt and, by what it claims, the session that approved the
+/// node of this link has ended. If the registry cannot be read, the answer is `true`, too.
 async fn rests_on_doubt(connection: &Connection, inner: &Inner) -> bool {
     match connection.linked() {
         Some(node_id) => inner.rests_on_doubt(node_id).await.unwrap_or(true),
@@ -413,8 +415,8 @@ async fn rests_on_doubt(connection: &Connection, inner: &Inner) -> bool {
     }
 }
 
-/// Ends when the peer is gone. One frame that it sends before it may is kept; nothing more is read
-/// then.
+/// Completes when the peer is gone. One frame that the peer sends too early is kept, and nothing is
+/// read after it.
 async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
     while heard.is_none() {
         match socket.recv().await {
@@ -428,7 +430,7 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
     std::future::pending::<()>().await;
 }
 
-/// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+/// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has none.
 fn advance(
     connection: Connection,
     inner: &Inner,

@@ -1,4 +1,5 @@
-//! What the gateway keeps for a companion's connection, and what it does for it without the socket.
+//! The state of a companion's connection outside core's machine, and the effects that need no
+//! socket.
 
 use std::sync::Arc;
 
@@ -19,17 +20,17 @@ use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{SessionEvent, Verification};
 
-/// One connection, as far as it is not its socket.
+/// The state of one connection, without its socket.
 pub(super) struct Kept {
     pub(super) gateway: Gateway,
     pub(super) peer: PeerAddress,
     pub(super) seat: Option<SeatGuard>,
     pub(super) mailbox: Arc<Mailbox>,
-    /// Whether the page that opened it, if it was one, may be a companion.
+    /// `true` if the connection was opened by a program, or by a page that may be a companion.
     pub(super) origin_allowed: bool,
     /// The session whose live connection this is.
     attached: Option<SessionId>,
-    /// Whose it is, once it is let in.
+    /// The companion's session and device, once it is linked.
     info: Option<Box<CompanionInfo>>,
 }
 
@@ -52,7 +53,7 @@ impl Kept {
         }
     }
 
-    /// The time by which a first frame is judged.
+    /// Returns the time by which a first frame is judged.
     pub(super) fn setup_moment(&self, frame: &str) -> UnixTime {
         let mut room = [0; SETUP_CLAIMS_BYTES];
         match First::parse(frame, &mut room) {
@@ -61,7 +62,7 @@ impl Kept {
         }
     }
 
-    /// Carries out what needs no socket.
+    /// Carries out an action that needs no socket.
     pub(super) async fn answer(&mut self, action: Action) -> Option<Answer> {
         let inner = &self.gateway.inner;
         match action {
@@ -100,8 +101,7 @@ impl Kept {
             }
             Action::Detach => self.detach(),
             Action::Charge(failure) => return Some(Answer::Charged(self.charge(failure))),
-            // A slow application holds up its own frames, but neither a revocation nor the
-            // shutdown.
+            // A slow application delays its own frames, but neither a revocation nor the shutdown.
             Action::App(frame) => {
                 if let Some(info) = &self.info {
                     tokio::select! {
@@ -110,13 +110,13 @@ impl Kept {
                     }
                 }
             }
-            // Those that need the socket.
+            // The caller carries out these, because they need the socket.
             Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
         }
         None
     }
 
-    /// Counts a failure; `false` if its source has none left of this kind.
+    /// Counts a failure. Returns `false` if its source has no attempt of this kind left.
     fn charge(&self, failure: Failure) -> bool {
         let inner = &self.gateway.inner;
         self.count(failure);
@@ -127,13 +127,13 @@ impl Kept {
         budget.permit(self.peer.source(), inner.clock.now()).is_some()
     }
 
-    /// It was let in: the budget of those that have not authenticated is for others now.
+    /// Frees the slot of the connection, which has authenticated, and reports the link.
     pub(super) fn linked(&mut self, session: SessionId) {
         self.seat = None;
         self.gateway.event(Event::CompanionLinked { session });
     }
 
-    /// Whoever redeems counts what came of it.
+    /// Counts a failure in the metrics. A failed redemption is counted where the code is redeemed.
     fn count(&self, failure: Failure) {
         let telemetry = &self.gateway.inner.telemetry;
         match failure {
@@ -151,8 +151,8 @@ impl Kept {
         }
     }
 
-    /// Companions take the places that nodes leave. They never keep a node out: those are counted
-    /// without them.
+    /// Makes this the session's live connection. Companions only take places that nodes leave free,
+    /// and the count of nodes leaves companions out, so they never keep a node out.
     fn attach(&mut self, session: SessionId) -> bool {
         let inner = &self.gateway.inner;
         let all = usize::try_from(inner.limits.linked_total).unwrap_or(usize::MAX);
@@ -162,7 +162,7 @@ impl Kept {
         attached
     }
 
-    /// What was read of a session, as the connection hears it.
+    /// Converts the result of a session's look-up to an answer for the machine.
     async fn found(&self, session: Result<Option<Session>, StoreError>) -> Answer {
         let session = match session {
             Ok(session) => session,

@@ -1,11 +1,11 @@
 //! Companions over `/pair`: a setup code opens a session, and the session's connection carries
 //! frames of the application.
 //!
-//! | file | does |
+//! | module | content |
 //! |---|---|
-//! | `session` | drives one companion connection, or hands it over to a node's flow |
-//! | `action` | core's effects and their answers in owned form |
-//! | `kept` | the gateway's state of a connection, and effects that need no socket |
+//! | `session` | drives one companion connection, or hands it over to registration |
+//! | `effects` | core's effects and their answers in owned form |
+//! | `context` | the state of a connection outside core's machine, and the effects that need no socket |
 //! | `origin` | the check of the header `Origin` |
 
 mod context;
@@ -60,14 +60,14 @@ impl Companions {
         }
     }
 
-    /// Has every live connection look its session up again.
+    /// Makes every live connection look its session up again.
     pub(crate) fn all_look_again(&self) {
         let live = self.live.lock().expect("no thread panics while it holds the companions");
         live.values().for_each(|mailbox| mailbox.cut());
     }
 
-    /// Makes this the session's connection; an older one hears that it was replaced. `false` if as
-    /// many as `most` are open already.
+    /// Makes this the session's connection; an older one gets a notice that it was replaced.
+    /// Returns `false` if `most` are open already.
     fn attach(&self, session: SessionId, mailbox: &Arc<Mailbox>, most: usize) -> bool {
         let mut live = self.live.lock().expect("no thread panics while it holds the companions");
         if live.len() >= most && !live.contains_key(&session) {
@@ -86,7 +86,7 @@ impl Companions {
         let mine = live.get(&session).is_some_and(|current| Arc::ptr_eq(current, mailbox));
         if mine {
             live.remove(&session);
-            // A table that once held a crowd need not keep its size for a few.
+            // A table that was large once gives its memory back.
             if live.capacity() > 1024 && live.len() < live.capacity() / 8 {
                 live.shrink_to_fit();
             }

@@ -1,5 +1,5 @@
-//! Drives one connection on `/pair`: a companion's, or, if its first frame says so, one that goes
-//! on as a node's.
+//! Drives one connection on `/pair`: a companion's, or a node's, which registration takes over. The
+//! first frame decides.
 
 use std::collections::VecDeque;
 
@@ -25,21 +25,21 @@ use crate::flows::registration::connection;
 use crate::gateway::Gateway;
 use crate::proxies::PeerAddress;
 
-/// One WebSocket on `/pair` and what the gateway knows of it.
+/// A WebSocket on `/pair` and its state.
 pub(crate) struct Session {
     socket: WebSocket,
-    /// Always there but within a step.
+    /// `None` only while a step is running.
     connection: Option<Connection>,
     kept: Kept,
-    /// When it was accepted; its first message is due that much later.
+    /// The time of accept, from which the deadline of the first message counts.
     since: Instant,
-    /// Whether nothing has been heard of it yet.
+    /// `true` until the first frame has come.
     is_new: bool,
-    /// How fast it is read once it is linked.
+    /// The rate at which messages are read once the companion is linked.
     rate: MessageRate,
 }
 
-/// What the world did.
+/// The event that ends one wait of the connection.
 enum Happening {
     Frame(Message),
     Letter(Letter),
@@ -51,8 +51,8 @@ enum Happening {
 }
 
 impl Session {
-    /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
-    /// opened it may be a companion ([`super::origin`]).
+    /// Creates a connection. Without a slot, it only tells the peer that there is none.
+    /// `origin_allowed` is `true` if the opener may be a companion ([`super::origin`]).
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,
@@ -66,9 +66,9 @@ impl Session {
         Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
     }
 
-    /// Runs until the connection has ended, or until it turns out to be a node's: that goes on in a
-    /// task of its own, which keeps room for that alone. Boxed, because the future of a function
-    /// keeps room for its arguments twice.
+    /// Runs until the connection has ended or turns out to be a node's, which continues in a
+    /// smaller task of its own. The receiver is boxed, because the future of an async function
+    /// stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
         while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
@@ -92,14 +92,14 @@ impl Session {
             }
             let actions = self.react(happening);
             if !actions.is_empty() {
-                // Boxed, because an idle connection should not keep room for what it does when it
-                // is busy.
+                // Boxed, so that the future of an idle connection does not hold the memory of a
+                // busy one.
                 Box::pin(self.carry_out(actions)).await;
             }
         }
     }
 
-    /// Waits for whatever comes first. No frame is read while an answer is due.
+    /// Waits for the next event. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
         let Self { socket, connection, kept, rate, .. } = self;
         let pause = rate.pause(&kept.gateway.inner.clock);
@@ -114,12 +114,13 @@ impl Session {
         tokio::select! {
             biased;
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
-            // Before letters and frames, so that a flood of them does not push out the end of a
-            // session.
+            // The deadline comes before letters and frames, so that a flood of them does not delay
+            // the end of a session.
             () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
             letter = kept.mailbox.next() => Happening::Letter(letter),
             () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
-            // Who sends more than it may is read later, and nothing of it is lost.
+            // A peer that exceeds its rate is read later, so the transport slows it down and no
+            // frame is lost.
             frame = async {
                 if let Some(pause) = pause {
                     pause.await;
@@ -133,7 +134,7 @@ impl Session {
         }
     }
 
-    /// The same socket with the same seat, as if nothing had been read of it.
+    /// Hands the socket and its slot to registration, with the first frame.
     fn goes_on_as_a_node(self: Box<Self>, first: Message) {
         let Self { socket, mut kept, since, .. } = *self;
         let (gateway, seat) = (kept.gateway.clone(), kept.seat.take());
@@ -142,18 +143,19 @@ impl Session {
         tokio::spawn(Box::new(session).run());
     }
 
-    /// The first frame, which is a companion's.
+    /// Handles the first frame, which is a companion's.
     fn first(&mut self, frame: &Message) -> Vec<Action> {
         self.is_new = false;
         if let Some(seat) = &self.kept.seat {
             seat.spoke();
         }
-        // A page that may not come here uses up none of the attempts of the person whose browser it
-        // is in.
+        // A page of a foreign origin must not use up the attempts of the person in whose browser it
+        // runs.
         if !self.kept.origin_allowed {
             return self.advance(Input::WrongOrigin);
         }
-        // What is longer is no code of ours, whatever it says.
+        // A longer frame cannot be a setup code or a session token, so it counts as an unknown
+        // code.
         let text = match frame {
             Message::Text(text) if text.len() <= COMPANION_FIRST_BYTES => text.as_str(),
             _ => "",
@@ -187,7 +189,7 @@ impl Session {
             }
             Happening::Frame(Message::Binary(_)) => self.advance(Input::Binary),
             Happening::Frame(Message::Pong(_)) => self.advance(Input::Pong),
-            // The library answers it.
+            // The library answers pings.
             Happening::Frame(Message::Ping(_)) => Vec::new(),
             Happening::Gone => self.advance(Input::Closed),
             Happening::Frame(Message::Close(_)) => {
@@ -201,7 +203,7 @@ impl Session {
                 let linked = self.connection.as_ref().and_then(Connection::linked);
                 linked.map(|_| Action::Send(frame)).into_iter().collect()
             }
-            // Of nodes; nobody puts them into this mailbox.
+            // These are for nodes, and no task puts them into this mailbox.
             Happening::Letter(
                 Letter::Notice(
                     Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
@@ -215,7 +217,8 @@ impl Session {
         }
     }
 
-    /// One step of core. Scratch lives on this stack only, so an idle connection holds none.
+    /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
+    /// none.
     fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
         let Some(connection) = self.connection.take() else { return Vec::new() };
         let mut scratch = [0; COMPANION_SCRATCH];
@@ -229,8 +232,7 @@ impl Session {
         actions
     }
 
-    /// Carries out the actions in order, feeding each answer back at once, until nothing is left to
-    /// do.
+    /// Carries out the actions in order, and feeds back each answer at once, until none is left.
     async fn carry_out(&mut self, actions: Vec<Action>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
@@ -267,9 +269,9 @@ impl Session {
         }
     }
 
-    /// Says goodbye, or lets our answer to the peer's go out, and waits a moment for the rest, so
-    /// that it is read before the socket goes. Whoever lingers has no seat any more, and only so
-    /// many may.
+    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
+    /// peer to end, so that the last message is read before the socket closes. A closing connection
+    /// has no slot, and the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.seat = None;
         let place = self.kept.gateway.inner.lingering.try_acquire();

@@ -248,7 +248,7 @@ pub struct StoreView {
 /// A decision that is in force and not stored yet.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct UnstoredView {
-    /// Who or what is out, or is narrower; a clause.
+    /// The effect of the decision, as a clause.
     pub what: String,
     /// Time of the decision in Unix seconds.
     pub since: u64,

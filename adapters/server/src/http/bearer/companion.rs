@@ -1,4 +1,4 @@
-//! What an HTTP handler learns of the companion whose session a request shows.
+//! The companion behind an HTTP request with a session token.
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
@@ -15,9 +15,9 @@ use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// Shows that a request came with the token of a companion's session that has not ended. An axum
-/// extractor for every state that a [`Gateway`] can be taken from; it answers 401, 429 or 503 where
-/// there is none ([`BearerRefused`]).
+/// Proof that a request came with the token of a live companion's session. It is an axum extractor
+/// for every state from which a [`Gateway`] can be taken; without a valid token it answers 401, 429
+/// or 503 ([`BearerRefused`]).
 #[derive(Clone, Debug)]
 pub struct Companion {
     info: CompanionInfo,
@@ -26,43 +26,44 @@ pub struct Companion {
 }
 
 impl Companion {
-    /// Which session, and as what and for which device it was opened.
+    /// Returns the session, its profile and its device.
     #[must_use]
     pub const fn info(&self) -> &CompanionInfo {
         &self.info
     }
 
-    /// When the session ends, if it is not refreshed or revoked before.
+    /// Returns the end of the session, unless it is refreshed or revoked before.
     #[must_use]
     pub const fn expires_at(&self) -> UnixTime {
         self.expires_at
     }
 
-    /// What its profile allows; no more than what the session allows that made it, if one did.
+    /// Returns the scopes of the session's profile, bounded by the session that made it, if one
+    /// did.
     #[must_use]
     pub const fn scopes(&self) -> &ScopesBuf {
         &self.right.scopes
     }
 
-    /// Whether that allows this action at the address.
+    /// Returns `true` if the scopes allow this action at the address.
     #[must_use]
     pub fn allows(&self, action: Action, address: &Address<'_>) -> bool {
         self.right.scopes.scopes().allows(action, address)
     }
 
-    /// What it may mint, for the methods of [`Gateway`] that ask whose right something is made by.
+    /// Returns the session's authority, for the methods of [`Gateway`] that take a maker's rights.
     #[must_use]
     pub fn authority(&self) -> Authority {
         Authority::Delegated(self.right.clone())
     }
 
-    /// Checks what a request brings.
+    /// Authenticates a request by its bearer.
     pub(crate) async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, BearerRefused> {
         Self::by(gateway, bearer(&parts.headers)?, peer(gateway, parts)).await
     }
 
-    /// The companion whose token this is. One look-up by its hash; what has not the form of a token
-    /// is not looked up.
+    /// Returns the companion of a token, by one look-up of the token's hash. A text that has not
+    /// the form of a token is not looked up.
     pub(super) async fn by(
         gateway: &Gateway,
         text: &str,
@@ -81,7 +82,7 @@ impl Companion {
                     right,
                     expires_at: session.expires_at,
                 }),
-                // The session that made it has ended, and it ends with that one.
+                // The session that made this one has ended, and this one ends with it.
                 Ok(None) => Err(BearerRefused::Unknown),
                 Err(error) => {
                     limited!(error, CausedBy::Any, { %error, } "the session that made a session could not be looked up");
@@ -91,8 +92,8 @@ impl Companion {
             Ok(Err(Some(Ended::ClockInDoubt))) => Err(BearerRefused::ClockInDoubt),
             Ok(Err(Some(Ended::Revoked | Ended::Expired) | None)) => {
                 inner.telemetry.sessions(SessionEvent::Refused, 1);
-                // Only failing is limited: what others of the same source do keeps nobody out who
-                // is known.
+                // Only failures are limited, so other peers of the same source do not keep a known
+                // companion out.
                 match source.is_none_or(|source| {
                     inner.budgets.bearers.permit(source, inner.clock.now()).is_some()
                 }) {

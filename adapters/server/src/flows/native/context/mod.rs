@@ -1,5 +1,5 @@
-//! What the gateway keeps for one connection of the native wire, and how it carries out what needs
-//! no carrier.
+//! The state of one native connection outside core's machine, and the effects that need no
+//! transport.
 
 mod link;
 mod pairing;
@@ -29,51 +29,53 @@ use crate::hook::Event;
 use crate::pairing::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// The place of a connection among those that have not authenticated.
+/// The slot of a connection that has not authenticated.
 pub(crate) enum Place {
     Seat(SeatGuard),
-    /// There was none: it only hears so.
+    /// No slot was free, so the connection is only refused.
     Refused,
-    /// It needs none (any more).
+    /// The connection needs no slot, or no longer.
     Free,
 }
 
-/// Whether a frame is read.
+/// The decision about reading a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flows::native) enum Read {
     Now,
-    /// Once its turn has come: [`Kept::turn`].
+    /// The frame is read once its turn has come ([`Kept::turn`]).
     Later,
-    /// Never: it was sent before.
+    /// The frame is a replay, and is never read.
     Repeated,
 }
 
-/// What is kept for one connection.
+/// The state of one connection.
 pub(in crate::flows::native) struct Kept {
     pub(in crate::flows::native) gateway: Gateway,
     pub(in crate::flows::native) address: IpAddr,
     pub(in crate::flows::native) place: Place,
     pub(in crate::flows::native) mailbox: Arc<Mailbox>,
     pub(in crate::flows::native) parts: Parts,
-    /// What was read of it counts as a failure of its source until the peer has proven itself.
+    /// The permit for the frame that was read; it counts as a failure of the source until the peer
+    /// has authenticated.
     permit: Option<Box<Permit>>,
-    /// The place of its handshake among those of the same key, until then.
+    /// The place of the handshake among those of the same key, until the peer has authenticated.
     pub(in crate::flows::native) proving: Option<Box<ProvingPlace>>,
-    /// Whether what is to be read is a first message of a link.
+    /// `true` if the frame to be read is the first message of a link.
     links: bool,
-    /// What it asked, until that is settled.
+    /// The node's request to pair, until it is settled.
     request: Option<Box<OwnedRequest>>,
-    /// The entry about which a decision is awaited.
+    /// The entry whose decision the connection waits for.
     waiting: Option<NodeId>,
-    /// When the last guess was reserved.
+    /// The time at which the last guess was reserved.
     reserved_at: UnixTime,
-    /// To which node a grant was offered here.
+    /// The node that was offered a grant on this connection.
     offered: Option<NodeId>,
-    /// Whose live connection this is.
+    /// The peer whose live connection this is.
     pub(in crate::flows::native) attached: Option<Peer>,
     rights: Option<Box<Rights>>,
     subscriptions: Vec<Arc<str>>,
-    /// Those that ended because what is in force covers them no more, until the peer hears of it.
+    /// Subscriptions that have ended because the rights in force no longer cover them, until the
+    /// peer is told.
     ended: Vec<Arc<str>>,
 }
 
@@ -104,17 +106,17 @@ impl Kept {
         self.gateway.inner.clock.unix()
     }
 
-    /// Gives back what the connection needs no more, after each step.
+    /// Gives back what the connection no longer needs, and reports a new link, after each step.
     pub(in crate::flows::native) fn stepped(&mut self, connection: &Connection, was: Option<Peer>) {
         if connection.linked().is_some() || connection.is_closed() {
-            // The budget of those that have not authenticated is for others now.
+            // Linked peers have limits of their own, so the slot becomes free for others.
             self.place = Place::Free;
             self.proving = None;
         }
         if let Place::Seat(seat) = &self.place {
             if connection.waits_for_person() {
-                // Nothing is under way, and whoever waits can come back to the same entry or PIN:
-                // it makes room if need be.
+                // Nothing is in progress, and the node can come back to the same entry or PIN, so
+                // its connection makes room if need be.
                 seat.rests();
             } else if connection.stalls() {
                 seat.stalls();
@@ -145,8 +147,8 @@ impl Kept {
         self.rights.as_ref()?.in_force()
     }
 
-    /// The subscriptions that ended since this was asked last, because what is in force does not
-    /// cover them any more.
+    /// Takes the subscriptions that have ended since the last call, because the rights in force no
+    /// longer cover them.
     pub(in crate::flows::native) fn ended_subscriptions(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.ended)
     }
@@ -164,7 +166,8 @@ impl Kept {
         if self.links { &native.links } else { &native.strangers }
     }
 
-    /// Takes a turn for a frame that costs something to read, or says that it has to wait for one.
+    /// Takes a turn for a frame that is costly to read. Returns [`Read::Later`] if it has to wait
+    /// for one.
     pub(in crate::flows::native) fn may_read(&mut self, cost: Cost<'_>) -> Read {
         self.links = match cost {
             Cost::Nothing => return Read::Now,
@@ -178,8 +181,7 @@ impl Kept {
             Cost::Stranger => false,
         };
         if !self.queue().goes_first(self.source()) {
-            // Nothing is under way until its turn comes: it keeps its place from nobody who needs
-            // one.
+            // A waiting frame has cost nothing yet, so its connection may be displaced.
             if let Place::Seat(seat) = &self.place {
                 seat.stalls();
             }
@@ -189,32 +191,32 @@ impl Kept {
         Read::Now
     }
 
-    /// Waits for the turn of what has to wait for one.
+    /// Waits for the turn of the held frame.
     pub(in crate::flows::native) async fn turn(&self) {
         self.queue().wait().await;
     }
 
-    /// What is read now is the source's failure, unless it turns out not to be.
+    /// Charges the frame that is read now to its source, until the permit is given back.
     pub(in crate::flows::native) fn reads(&mut self) {
         self.spoke();
         self.permit = self.queue().permit(self.source()).map(Box::new);
     }
 
-    /// The peer has proven itself.
+    /// Gives back what the peer's handshake used up: the peer has authenticated.
     pub(in crate::flows::native) fn refund(&mut self) {
         self.not_its_fault();
         self.proving = None;
     }
 
-    /// What was read was no failure of the source's.
+    /// Gives back the permit, because the frame was no failure of its source.
     pub(in crate::flows::native) fn not_its_fault(&mut self) {
         if let Some(permit) = self.permit.take() {
             permit.give_back(self.gateway.inner.clock.now());
         }
     }
 
-    /// Whether the peer may have the gateway write or verify something once more: one that means
-    /// well asks for much less. What counts is its key, however many connections it makes.
+    /// Returns `true` if the peer may cause one more write or verification. Honest peers need far
+    /// fewer. The budget is the key's, over all its connections.
     pub(in crate::flows::native) fn may_bother(&self, key: Option<&PublicKey>) -> bool {
         let inner = &self.gateway.inner;
         key.is_none_or(|key| inner.native.efforts.permit(*key, inner.clock.now()).is_some())
@@ -257,7 +259,7 @@ impl Kept {
         Ok(Some(Box::new(Loaded { record, grants, ceiling })))
     }
 
-    /// Takes the connection out of all tables.
+    /// Removes the connection from all tables.
     pub(in crate::flows::native) fn detach(&mut self) {
         let hub = &self.gateway.inner.hub;
         for pattern in self.subscriptions.drain(..) {
