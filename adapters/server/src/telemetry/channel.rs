@@ -1,4 +1,4 @@
-//! What is counted for each channel of the inbound gate.
+//! The metrics of each channel of the inbound gate.
 
 use std::sync::Arc;
 
@@ -9,38 +9,38 @@ use prometheus_client::registry::Registry;
 use super::label_values::{Approval, Challenge, DropReason, words};
 use super::labels::{Counters, Labels};
 
-/// One admission in so many is worth the two looks at the clock.
+/// The sampling rate: one admission in so many is timed.
 const TIMED: u64 = 64;
 
-/// What the gate made of a message.
+/// The gate's decision about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// It is let in.
+    /// The message is admitted.
     Admitted,
-    /// Its sender has to be approved first.
+    /// The sender has to be approved first.
     Challenged,
-    /// It is not let in, and its sender is not answered.
+    /// The message is dropped, and its sender gets no answer.
     Dropped(DropReason),
-    /// The store, or the channel's own naming of senders, failed: it is not let in.
+    /// The store, or the channel's normalization of senders, failed: the message is not admitted.
     Failed,
 }
 
 words! {
-    /// How a decision is counted; for what was dropped, its reason is counted apart.
+    /// The label value of a decision. The reason of a dropped message has its own counter.
     enum Outcome {
-        /// Let in.
+        /// The message was admitted.
         Admitted = "admitted",
-        /// To be approved first.
+        /// The sender was challenged.
         Challenged = "challenged",
-        /// Neither let in nor answered.
+        /// The message was dropped without an answer.
         Dropped = "dropped",
-        /// Not decided.
+        /// The decision failed.
         Failed = "failed",
     }
 }
 
-/// The counters of one channel. To count is one atomic addition, without a lock or a look-up: keep
-/// it with the channel.
+/// The counters of one channel. Counting is one atomic addition, without a lock or a look-up: keep
+/// the value with the channel.
 #[derive(Debug)]
 pub struct ChannelMetrics {
     name: Arc<str>,
@@ -53,15 +53,15 @@ pub struct ChannelMetrics {
 }
 
 impl ChannelMetrics {
-    /// The channel's name as it is exposed: shortened, without control characters, `unknown` if it
-    /// was empty, `other` if there was no room for it.
+    /// Returns the channel's name as it is exposed: shortened, without control characters;
+    /// `unknown` for an empty name, `other` if there was no room for it.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Counts one decision on a message, and where it was dropped because too many senders wait,
-    /// one challenge that was capped.
+    /// Counts a decision about a message. If it was dropped because too many senders wait, a capped
+    /// challenge counts, too.
     pub fn decided(&self, decision: Decision) {
         match decision {
             Decision::Admitted => {
@@ -79,26 +79,26 @@ impl ChannelMetrics {
         }
     }
 
-    /// Counts what became of one challenge.
+    /// Counts the outcome of a challenge.
     pub fn challenged(&self, challenge: Challenge) {
         self.challenged.add(challenge, 1);
     }
 
-    /// Counts what an operator's decision on one sender came to.
+    /// Counts the outcome of an operator's decision about a sender.
     pub fn approval(&self, approval: Approval) {
         self.approvals.add(approval, 1);
     }
 
-    /// Whether the next admission from memory is one to time. One in 64 is; to look at the clock
-    /// twice costs more than all the rest. It reads one counter and changes nothing, so ask before
-    /// each message, and measure those that go to the store always.
+    /// Returns `true` if the next admission from memory should be timed, which is one in 64:
+    /// reading the clock twice costs more than the admission. It reads one counter and changes
+    /// nothing, so ask before each message. Messages that go to the store are always timed.
     #[must_use]
     pub fn is_to_be_timed(&self) -> bool {
         self.admitted.get().is_multiple_of(TIMED)
     }
 }
 
-/// The families of which each channel has its own series.
+/// The metric families with a series for each channel.
 #[derive(Debug, Default)]
 pub(super) struct ChannelFamilies {
     approvals: Family<Labels, Counter>,
@@ -110,7 +110,7 @@ pub(super) struct ChannelFamilies {
 impl ChannelFamilies {
     pub(super) fn register(registry: &mut Registry) -> Self {
         let families = Self::default();
-        // Names without `_total`, which is appended.
+        // The encoder appends `_total` to these names.
         registry.register(
             "pairing_approvals",
             "Decisions of operators on senders that wait",

@@ -1,5 +1,5 @@
-//! How long things take: a histogram of atomic counters, because the crate's own takes a lock for
-//! each observation.
+//! Histograms of durations, from atomic counters: the crate's own takes a lock for each
+//! observation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
-/// Upper bounds in nanoseconds, from a microsecond to a second: for what is computed.
+/// Upper bounds in nanoseconds, from a microsecond to a second, for computations.
 pub(super) const TO_A_SECOND: &[u64] = BOUNDS.split_at(19).0;
-/// Upper bounds in nanoseconds, from a microsecond to ten seconds: for what may wait for the store.
+/// Upper bounds in nanoseconds, from a microsecond to ten seconds, for work that may wait for the
+/// store.
 pub(super) const TO_TEN_SECONDS: &[u64] = &BOUNDS;
 
-/// 1, 2 and 5 of each power of ten.
+/// The bounds: 1, 2 and 5 of each power of ten.
 const BOUNDS: [u64; 22] = {
     let mut bounds = [0; 22];
     let (mut at, mut power) = (0, 1_000);
@@ -31,17 +32,18 @@ const BOUNDS: [u64; 22] = {
     }
     bounds
 };
-/// What takes longer is counted as having taken so long: the sum in nanoseconds never overflows.
+/// The maximum duration; longer ones count as this long, so that the sum in nanoseconds never
+/// overflows.
 const LONGEST: Duration = Duration::from_secs(3600);
 
-/// How often something took how long. A clone counts together with its original.
+/// A histogram of durations. A clone shares its counts with the original.
 #[derive(Clone, Debug)]
 pub(super) struct Durations(Arc<Counts>);
 
 #[derive(Debug)]
 struct Counts {
     bounds: &'static [u64],
-    /// One for each bound, not cumulative, and one for what is above all of them.
+    /// One count for each bound, not cumulative, and one for durations above all bounds.
     buckets: Box<[AtomicU64]>,
     nanoseconds: AtomicU64,
 }
@@ -69,7 +71,7 @@ impl EncodeMetric for Durations {
         let bounds = self.0.bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
         let counts = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // Not counted apart, so that it always equals the last bucket.
+        // The total is not counted separately, so that it always equals the last bucket.
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = seconds(self.0.nanoseconds.load(Ordering::Relaxed));
         encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
@@ -80,7 +82,7 @@ impl EncodeMetric for Durations {
     }
 }
 
-/// Exact to a microsecond for a sum of centuries.
+/// Converts to seconds, exact to a microsecond for a sum of centuries.
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

@@ -1,14 +1,14 @@
-//! What the gateway's events are counted as.
+//! The kinds of the gateway's events, as label values.
 
 use super::label_values::words;
 use crate::hook::Event;
 
-/// Declares one kind for each variant of [`Event`], under the same name: one that is missing, or
-/// there twice, does not compile.
+/// Declares one kind for each variant of [`Event`], under the same name. A missing or repeated
+/// variant does not compile.
 macro_rules! kinds {
     ($($variant:ident = $word:literal,)+) => {
         words! {
-            /// What an event is counted as.
+            /// The kind of an event, as it is counted.
             pub(super) enum EventKind {
                 $(#[doc = concat!("`Event::", stringify!($variant), "`.")] $variant = $word,)+
             }

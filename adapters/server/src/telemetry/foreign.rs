@@ -1,11 +1,11 @@
-//! Metrics of others, which are exposed behind the gateway's own: only lines that can be read, and
-//! none that speaks in the gateway's name.
+//! Foreign metrics, exposed after the gateway's own: only well-formed lines, and none with the name
+//! of a family of the gateway.
 
-/// Most bytes that are taken.
+/// The maximum number of bytes that are taken.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Most labels of one sample.
+/// The maximum number of labels of a sample.
 const MOST_LABELS: usize = 64;
-/// The families that are the gateway's own, exposed yet or not.
+/// The gateway's own families, exposed yet or not.
 pub(super) const OWN: [&str; 21] = [
     "handfast_decisions_unstored",
     "handfast_events",
@@ -29,14 +29,15 @@ pub(super) const OWN: [&str; 21] = [
     "pairing_sessions_live",
     "pairing_verify_seconds",
 ];
-/// What may be appended to a family's name in its samples.
+/// The suffixes that a family's samples may have.
 const SUFFIXES: [&str; 5] = ["_total", "_created", "_bucket", "_count", "_sum"];
 
 /// The types that a family may have.
 const KINDS: [&str; 8] =
     ["counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset", "unknown"];
 
-/// Appends the good lines of `extra`. One bad line would cost the whole scrape, so it is left out.
+/// Appends the well-formed lines of `extra`. A bad line is left out, because it would cost the
+/// whole scrape.
 pub(super) fn append(text: &mut String, extra: &str) {
     let mut left = MOST_BYTES;
     for line in extra.lines() {
@@ -55,8 +56,8 @@ fn is_own(name: &str) -> bool {
             .any(|suffix| name.strip_suffix(suffix).is_some_and(|family| OWN.contains(&family)))
 }
 
-/// The name in a line of metadata or in a sample, and the line without an exemplar; `None` for all
-/// else, also for the end of the text.
+/// Returns the name in a line of metadata or in a sample, and the line without an exemplar; `None`
+/// for every other line, including the end marker.
 fn understood(line: &str) -> Option<(&str, &str)> {
     if line.contains(char::is_control) {
         return None;
@@ -86,7 +87,7 @@ fn understood(line: &str) -> Option<(&str, &str)> {
     is_sample.then_some((name, line.strip_suffix(exemplar)?))
 }
 
-/// What stands behind the labels and their brace; `None` if they are not well formed.
+/// Returns the text after the labels and their brace; `None` if they are malformed.
 fn after_labels(mut labels: &str) -> Option<&str> {
     if let Some(rest) = labels.strip_prefix('}') {
         return Some(rest);
@@ -107,8 +108,7 @@ fn after_labels(mut labels: &str) -> Option<&str> {
             c => c == '"',
         })?;
         let (value, rest) = value.split_at(end);
-        // Labels with two underscores are the scraper's own: `__name__` would give the sample
-        // another name.
+        // Labels with two underscores belong to the scraper: `__name__` would rename the sample.
         let is_key =
             is_name(key) && !key.contains(':') && !key.starts_with("__") && !keys.contains(&key);
         if !is_key || !is_escaped(value) || keys.len() >= MOST_LABELS {
@@ -127,7 +127,7 @@ fn is_name(name: &str) -> bool {
     name.bytes().all(follows) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
-/// Whether each backslash begins an escape that is known.
+/// Returns `true` if each backslash begins a known escape.
 fn is_escaped(text: &str) -> bool {
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

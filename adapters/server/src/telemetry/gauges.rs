@@ -1,4 +1,4 @@
-//! What is counted anew for each scrape.
+//! Gauges that are counted anew for each scrape.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,36 +12,35 @@ use prometheus_client::registry::Registry;
 
 use super::labels::Labels;
 
-/// How many of each thing there are now. Whoever answers a scrape fills it.
+/// The present counts of nodes, links and other things, filled in for each scrape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Live {
     /// Nodes that wait for the operator.
     pub nodes_pending: u64,
-    /// Nodes that are paired and heard.
+    /// Nodes that are paired and not muted.
     pub nodes_paired: u64,
     /// Nodes that are paired and muted.
     pub nodes_muted: u64,
-    /// Nodes that were revoked and are remembered.
+    /// Revoked nodes that the registry remembers.
     pub nodes_revoked: u64,
     /// Links that are open.
     pub links: u64,
     /// Connections that have not authenticated.
     pub waiting_connections: u64,
-    /// Sessions of companions that are neither ended nor over.
+    /// Sessions of companions that have neither ended nor expired.
     pub sessions: u64,
     /// Writes of the registry that failed since the gateway started.
     pub store_write_failures: u64,
-    /// Whether the last write of the registry failed.
+    /// `true` if the last write of the registry failed.
     pub store_failing: bool,
     /// Decisions that are in force and not stored.
     pub decisions_unstored: u64,
-    /// Senders that wait to be approved, by channel. A channel that is left out has none; one that
-    /// is there twice has the sum.
+    /// Senders that wait for approval, by channel. A missing channel has none; a repeated one has
+    /// the sum.
     pub senders_pending: Vec<(String, u64)>,
 }
 
-/// Appends the gauges. Nothing of it is kept, so scrapes at the same time do not disturb each
-/// other.
+/// Appends the gauges. No state is kept, so simultaneous scrapes do not disturb each other.
 pub(super) fn encode(
     live: &Live,
     senders_pending: BTreeMap<Arc<str>, u64>,

@@ -2,19 +2,19 @@
 
 use std::fmt::Debug;
 
-/// A value of a label that has no values but those of one enum.
+/// A label value from the closed set of one enum.
 pub(super) trait Word: Copy + Debug + 'static {
-    /// Every value, in the order of [`Word::index`].
+    /// All values, in the order of [`Word::index`].
     const ALL: &'static [Self];
 
-    /// Where it stands in [`Word::ALL`].
+    /// Returns the position in [`Word::ALL`].
     fn index(self) -> usize;
 
-    /// How it is exposed.
+    /// Returns the exposed text.
     fn word(self) -> &'static str;
 }
 
-/// Declares an enum and how each of its values is exposed. The crate's own derive would expose the
+/// Declares an enum and the exposed text of each value. The crate's own derive would expose the
 /// names of the variants, in camel case.
 macro_rules! words {
     ($(#[$of_enum:meta])* $visible:vis enum $name:ident { $($(#[$of_word:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -42,70 +42,69 @@ macro_rules! words {
 
 pub(super) use words;
 
-// The values that the original has are part of the names that are kept: dashboards and alerts are
-// written against them. Ours stand beside them.
+// Existing dashboards and alerts use the values of the original system, so these stay as they are;
+// Handfast's own stand beside them.
 
 words! {
-    /// What became of an operator's approval of a sender.
+    /// The outcome of an operator's approval of a sender.
     pub enum Approval {
-        /// The sender is let in.
+        /// The sender is allowed.
         Approved = "ok",
-        /// Its time was over.
+        /// The request had expired.
         Expired = "expired",
-        /// No request waits under that code.
+        /// No request waits under this code.
         NotFound = "not_found",
         /// The operator rejected the request.
         Rejected = "rejected",
-        /// It could not be made durable.
+        /// The decision could not be stored.
         Error = "error",
     }
 }
 
 words! {
-    /// What became of a challenge that was due.
+    /// The outcome of a challenge that was due.
     pub enum Challenge {
         /// The channel has sent the code.
         DeliveredViaAdapter = "delivered_via_adapter",
-        /// The program that holds the channel itself, and asked the gate, was given the code to
-        /// send.
+        /// The program that holds the channel itself got the code, to send it.
         DeliveredViaBroker = "delivered_via_broker",
-        /// The channel could not send it.
+        /// The channel could not send the code.
         PublishFailed = "publish_failed",
-        /// There is nothing that could send it.
+        /// No adapter or program could send the code.
         NoWay = "no_adapter_no_broker_topic",
-        /// Nothing was sent: the last reply is too recent.
+        /// The code was not sent, because the last reply is too recent.
         Throttled = "throttled",
     }
 }
 
 words! {
-    /// Why a message was dropped.
+    /// The reason for dropping a message.
     pub enum DropReason {
-        /// The operator blocked its sender.
+        /// The operator has blocked the sender.
         Blocked = "blocked",
-        /// The channel says that nobody who could write has sent it.
+        /// The channel says that no possible sender has sent it.
         NotASender = "not_a_sender",
-        /// It names no sender.
+        /// The message names no sender.
         Absent = "absent",
-        /// As many senders as may wait do, for its account or in all.
+        /// The limit of waiting senders is reached, for the account or in total.
         Full = "full",
-        /// What it was allowed would be over only by a jump of the clock, which is in doubt.
+        /// Only a jump of the clock, which is in doubt, would end the sender's allowance.
         ClockInDoubt = "clock_in_doubt",
     }
 }
 
 words! {
-    /// How the check of a bootstrap token ended.
+    /// The result of the check of a bootstrap token.
     pub enum Verification {
-        /// It is good, and now spent.
+        /// The token is valid, and now spent.
         Ok = "ok",
-        /// It has not the form of a token.
+        /// The text has not the form of a token.
         Malformed = "malformed",
-        /// No key of this gateway made it.
+        /// No key of this gateway signed the token.
         InvalidSignature = "invalid_signature",
-        /// Its time is over.
+        /// The token has expired.
         Expired = "expired",
-        /// It was spent before.
+        /// The token was spent before.
         AlreadyUsed = "already_used",
         /// The store failed.
         Error = "error",
@@ -113,45 +112,45 @@ words! {
 }
 
 words! {
-    /// What happened to a companion's session.
+    /// An event in the life of a companion's session.
     pub enum SessionEvent {
-        /// A companion paired.
+        /// A companion redeemed a setup code.
         Opened = "opened",
-        /// Its token was renewed.
+        /// The session was prolonged.
         Refreshed = "refreshed",
-        /// The operator ended it, or the companion itself.
+        /// The operator or the companion ended the session.
         Revoked = "revoked",
-        /// Its time was over.
+        /// The session has expired.
         Expired = "expired",
-        /// A token was shown that opens no session.
+        /// A companion showed a token that opens no session.
         Refused = "refused",
     }
 }
 
 words! {
-    /// What the gate needed for a decision.
+    /// The part of the gate that a decision needed.
     pub enum AdmitPath {
-        /// Its memory alone.
+        /// The memory of recent decisions alone.
         Cached = "cached",
-        /// It read the store.
+        /// A read of the store.
         Store = "store",
-        /// It wrote to the store: the sender waits from now on.
+        /// A write to the store: the sender waits from now on.
         New = "new",
     }
 }
 
 words! {
-    /// How a call of an extension ended.
+    /// The outcome of a call of an extension.
     pub enum ExtensionResult {
-        /// It did what it was asked.
+        /// The extension did what was asked.
         Ok = "ok",
-        /// It answered that it did not.
+        /// The extension answered that it refused.
         Refused = "refused",
-        /// It did not answer in time.
+        /// The extension did not answer in time.
         TimedOut = "timed_out",
-        /// It does not run, has ended, or cannot be reached.
+        /// The extension does not run, has ended, or cannot be reached.
         Unavailable = "unavailable",
-        /// Its answer cannot be understood, or is too long.
+        /// The answer is malformed or too long.
         Malformed = "malformed",
     }
 }

@@ -1,5 +1,5 @@
-//! Labels: how they are written, counters of which one is fetched beforehand for each word, and
-//! open ones that stay bounded.
+//! Labels: their encoding, counters that are fetched once for each closed value, and open labels
+//! with a bounded number of values.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,13 +14,13 @@ use prometheus_client::metrics::family::Family;
 
 use super::label_values::Word;
 
-/// Most values of one open label that are told apart.
+/// The maximum number of distinct values of one open label.
 pub(super) const MOST_VALUES: usize = 64;
-/// Most characters of a value.
+/// The maximum number of characters of a value.
 pub(super) const MOST_CHARACTERS: usize = 64;
-/// What further values are counted under.
+/// The value that further values are counted under.
 pub(super) const OTHER: &str = "other";
-/// What an empty value is counted under.
+/// The value that an empty value is counted under.
 pub(super) const UNKNOWN: &str = "unknown";
 
 /// The labels of one series: an open one, a closed one, or both in this order.
@@ -64,12 +64,12 @@ pub(super) struct Counters<W> {
 }
 
 impl<W: Word> Counters<W> {
-    /// Those with a closed label alone.
+    /// Creates the counters of a closed label alone.
     pub(super) fn closed(family: &Family<Labels, Counter>, key: &'static str) -> Self {
         Self::new(|word| family.get_or_create_owned(&Labels::closed(key, word)))
     }
 
-    /// Those with an open label as well.
+    /// Creates the counters of a closed label for one value of an open label.
     pub(super) fn of(family: &Family<Labels, Counter>, open: &Labels, key: &'static str) -> Self {
         Self::new(|word| family.get_or_create_owned(&open.clone().with(key, word)))
     }
@@ -83,8 +83,8 @@ impl<W: Word> Counters<W> {
     }
 }
 
-/// What is kept for each value of an open label: for [`MOST_VALUES`] of them, and for all others
-/// together.
+/// The state for each value of an open label: one for each of [`MOST_VALUES`] values, and one for
+/// all others together.
 #[derive(Debug)]
 pub(super) struct Bounded<T> {
     known: RwLock<HashMap<Arc<str>, Arc<T>>>,
@@ -92,7 +92,8 @@ pub(super) struct Bounded<T> {
 }
 
 impl<T> Bounded<T> {
-    /// What is kept for a value; made now if there is room, or what all others share.
+    /// Returns the state for a value. It is created if there is room; otherwise the shared one is
+    /// returned.
     pub(super) fn get(&self, raw: &str, make: impl Fn(Arc<str>) -> T) -> Arc<T> {
         let value = tidy(raw);
         let other = || Arc::clone(self.other.get_or_init(|| Arc::new(make(Arc::from(OTHER)))));
@@ -115,7 +116,7 @@ impl<T> Bounded<T> {
         Arc::clone(known.entry(Arc::clone(&value)).or_insert_with(|| Arc::new(make(value))))
     }
 
-    /// All that are kept.
+    /// Returns all states.
     pub(super) fn all(&self) -> Vec<Arc<T>> {
         let known = self.known.read().expect("no thread panics while it holds the labels");
         known.values().chain(self.other.get()).cloned().collect()
@@ -128,8 +129,8 @@ impl<T> Default for Bounded<T> {
     }
 }
 
-/// At most [`MOST_CHARACTERS`], none of them one that moves a cursor or reorders a line, and at
-/// least one.
+/// Shortens a value to [`MOST_CHARACTERS`], without characters that move a cursor or reorder a
+/// line. The result is never empty.
 fn tidy(raw: &str) -> Cow<'_, str> {
     let end = raw.char_indices().nth(MOST_CHARACTERS).map_or(raw.len(), |(end, _)| end);
     match &raw[..end] {

@@ -1,7 +1,7 @@
-//! How many lines of the log a stranger, or one node, may cause: so many of a kind in a minute, and
-//! then one that says how many were left out.
+//! The rate of log lines that a stranger or one node may cause: a limited number of a kind in a
+//! minute, and then one line with the number of omitted ones.
 //!
-//! What an operator decides is always written.
+//! The operator's decisions are always logged.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -14,18 +14,18 @@ use handfast_core::limits::{LOG_LINES, LOG_LINES_OF_STRANGERS};
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::Instant;
 
-/// Who causes a line.
+/// The cause of a line, whose budget it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CausedBy {
-    /// Somebody at this source, known or not. All sources together have [`LOG_LINES_OF_STRANGERS`],
-    /// for a stranger may have many.
+    /// A peer at this source, known or not. All sources together have [`LOG_LINES_OF_STRANGERS`],
+    /// because a stranger may have many.
     Source(Source),
     Node(NodeId),
     Session(SessionId),
-    /// The node to which the gateway gave a chain, by its key's fingerprint: it may hand the chain
-    /// on to any number of keys.
+    /// The node that the gateway issued a chain to, by its key's fingerprint: it may delegate the
+    /// chain to any number of keys.
     Subject([u8; 15]),
-    /// It is not known who, or it is our own trouble.
+    /// An unknown cause, or a failure of the gateway itself.
     Any,
 }
 
@@ -45,32 +45,32 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
-/// What a line says, and who causes it.
+/// The kind of a line, and its cause.
 type Key = (&'static str, CausedBy);
 
-/// Lines of one kind that were not written.
+/// The omitted lines of one kind.
 #[derive(Debug, PartialEq, Eq)]
 struct LeftOut {
     key: Key,
     count: u64,
 }
 
-/// A pure table: what was written lately.
+/// A pure table of the lines that were written lately.
 #[derive(Debug, Default)]
 struct Table {
     lines: HashMap<Key, Lines>,
-    /// Each of them once, in the order in which their time is over.
+    /// The keys, each once, in the order in which their periods end.
     due: VecDeque<(Instant, Key)>,
 }
 
 impl Table {
-    /// Counts a line, and says whether it is written.
+    /// Counts a line. Returns `true` if it is to be written.
     fn writes(&mut self, kind: &'static str, cause: CausedBy, now: Instant) -> bool {
         if !matches!(cause, CausedBy::Source(_)) {
             return self.of((kind, cause), now).takes(LOG_LINES);
         }
-        // Where all strangers have had theirs nothing is remembered of a further one, so the table
-        // holds only so many.
+        // Once the strangers' common budget is used up, a further stranger is not remembered. That
+        // bounds the table.
         let all = (kind, CausedBy::Any);
         let has_room = self.of(all, now).has_room(LOG_LINES_OF_STRANGERS);
         if !has_room && !self.lines.contains_key(&(kind, cause)) {
@@ -88,7 +88,7 @@ impl Table {
         })
     }
 
-    /// Forgets those whose time is over by then, and says what was left out of them.
+    /// Removes the keys whose period has ended, and returns their omitted lines.
     fn over(&mut self, now: Instant) -> Vec<LeftOut> {
         let mut left_out = Vec::new();
         while let Some((over, key)) = self.due.front().copied()
@@ -104,7 +104,7 @@ impl Table {
     }
 }
 
-/// The lines of one log.
+/// The budgets of one log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LogLines {
     shared: Arc<Shared>,
@@ -119,12 +119,13 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     table: Table,
-    /// A task is there that tells what was left out.
+    /// `true` while a task runs that reports omitted lines.
     tells: bool,
 }
 
 impl LogLines {
-    /// Whether a line of this kind may be written now. What was left out before is told first.
+    /// Returns `true` if a line of this kind may be written now. Earlier omissions are reported
+    /// first.
     pub(crate) fn writes(&self, kind: &'static str, cause: CausedBy) -> bool {
         let (writes, left_out, spawns) = {
             let now = self.shared.now();
@@ -142,8 +143,8 @@ impl LogLines {
         writes
     }
 
-    /// What is left out is told when its time is over, though nothing else happens. Without a
-    /// runtime it is told with the next line.
+    /// Starts the task that reports omitted lines at the end of their period, even if no other line
+    /// follows. Without a runtime they are reported with the next line.
     fn have_it_told(&self) {
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(teller(Arc::downgrade(&self.shared)))),
@@ -164,7 +165,7 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds it can panic half way through a change.
+        // No holder can panic half way through a change, so a poisoned lock is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -175,7 +176,7 @@ impl Drop for Shared {
     }
 }
 
-/// Tells what was left out until nothing is left to tell.
+/// Reports omitted lines until none is left.
 async fn teller(shared: Weak<Shared>) {
     loop {
         let wait = {
@@ -199,14 +200,14 @@ fn tell(left_out: &LeftOut) {
     tracing::warn!(lines = kind, from = %cause, left_out = count, "more lines of one kind in a minute than are written; the others were left out");
 }
 
-/// The lines that are written where something is done, rather than for an event.
+/// Returns the budgets of lines that are written in place, rather than for an event.
 pub(crate) fn of_process() -> &'static LogLines {
     static LINES: LazyLock<LogLines> = LazyLock::new(LogLines::default);
     &LINES
 }
 
-/// Writes a line that a stranger, a node or a store that fails can cause at will, unless there have
-/// been too many like it.
+/// Writes a line that a stranger, a node or a failing store can cause at will, unless its budget is
+/// used up.
 macro_rules! limited {
     ($level:ident, $cause:expr, { $($fields:tt)* } $text:literal) => {
         if $crate::telemetry::log_lines::of_process().writes($text, $cause) {

@@ -1,4 +1,4 @@
-//! What happens, as lines of the log.
+//! An observer that writes events to the log.
 
 use std::net::IpAddr;
 
@@ -8,15 +8,16 @@ use handfast_core::time::UnixTime;
 use crate::hook::{Event, Observer};
 use crate::telemetry::log_lines::{CausedBy, LogLines};
 
-/// Writes events as log lines. What a stranger or one node can cause at will is written ten times a
-/// minute for each of them, and sixty times for all sources together; then one line says how many
-/// were left out. What an operator decides is always written.
+/// Writes events as log lines. Lines that a stranger or one node can cause at will are written ten
+/// times a minute for each of them, and sixty times for all sources together; then one line gives
+/// the number of omitted ones. The operator's decisions are always written.
 #[derive(Clone, Debug, Default)]
 pub struct LogObserver {
     lines: LogLines,
 }
 
-/// What the lines of this event are called, and who can cause it at will; none where nobody can.
+/// Returns the kind of an event's lines, and the peer that can cause them at will; `None` if nobody
+/// can.
 fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
     let from = |address: &IpAddr| CausedBy::Source(Source::of(*address));
     Some(match event {
@@ -37,7 +38,7 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         Event::DelegateLinked { subject, .. } => {
             ("a delegate linked", CausedBy::Subject(*subject.as_bytes()))
         }
-        // Under whom it stood is not told any more.
+        // The event does not name the subject of the delegate.
         Event::DelegateUnlinked { .. } => ("a delegate's link ended", CausedBy::Any),
         Event::CompanionLinked { session } => ("a companion linked", CausedBy::Session(*session)),
         Event::CompanionUnlinked { session } => {
@@ -79,7 +80,7 @@ impl Observer for LogObserver {
             Event::Linked(node_id) => tracing::info!(%node_id, "linked"),
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
-            // Without the PIN: a log is no trusted display.
+            // The PIN is left out: a log is no trusted display.
             Event::PairingRequest {
                 name,
                 room,
@@ -118,7 +119,7 @@ impl Observer for LogObserver {
             Event::CompanionUnlinked { session } => {
                 tracing::info!(session = %hex(session.as_bytes()), "a companion's link ended");
             }
-            // Without its code: whoever reads the log need not be who decides.
+            // The code is left out: a reader of the log need not be the operator.
             Event::SenderAsked { channel, account, sender } => {
                 tracing::info!(?channel, ?account, ?sender, "a stranger asks to be let in");
             }

@@ -1,13 +1,13 @@
-//! The older text format of Prometheus, made from OpenMetrics: its counters are named in full, and
-//! it has fewer types.
+//! The older text format of Prometheus, converted from OpenMetrics: counters have their full names,
+//! and there are fewer types.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
-/// The type of what [`from_open_metrics`] makes.
+/// The content type of [`from_open_metrics`]'s output.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The same metrics in the older format.
+/// Converts OpenMetrics text to the older format.
 pub(crate) fn from_open_metrics(text: &str) -> String {
     let types: HashMap<&str, &str> = text
         .lines()
@@ -25,7 +25,7 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
         else {
             continue;
         };
-        // What is a family's name there is that of its samples here.
+        // In the older format a family has the name of its samples.
         let (name, kind) = match types.get(name).copied() {
             Some("counter") => (format!("{name}_total"), "counter"),
             Some("info") => (format!("{name}_info"), "gauge"),
@@ -42,9 +42,9 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
     out
 }
 
-/// A sample with its time, if it has one, in milliseconds in place of seconds.
+/// Converts a sample; its time, if it has one, from seconds to milliseconds.
 fn sample(line: &str) -> String {
-    // Behind the labels stand numbers alone.
+    // Only numbers follow the labels.
     let (series, numbers) = line.split_at(
         line.rfind('}').map_or_else(|| line.find(' ').unwrap_or(line.len()), |end| end + 1),
     );
