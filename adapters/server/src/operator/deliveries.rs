@@ -1,4 +1,5 @@
-//! Secrets that are shown once: confirmed, cancelled, or undone when their time is over.
+//! Deliveries of secrets that are shown once: confirmed, cancelled, or undone when their time is
+//! over.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,22 +17,23 @@ use crate::hook::Event;
 use crate::pairing::hex;
 use crate::setup::StartedSetup;
 
-/// How often deliveries are looked for that nobody spoke of; those that are begun here are known.
+/// The interval at which lapsed deliveries of other processes are looked for; those of this one
+/// wake the task themselves.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// The same while one is under way, because the clock may be set.
+/// The interval while a delivery is in progress, because the clock may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Most deliveries that are looked at in one round.
+/// The maximum number of deliveries that one round undoes.
 const ROUND: usize = 64;
 
-/// Wakes the task that undoes what was not delivered.
+/// The wake-up of the task that undoes lapsed deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     begun: Arc<Notify>,
 }
 
 impl Gateway {
-    /// Says that a secret was written where it belongs, so that it counts for good. Saying so again
-    /// is no error.
+    /// Confirms that a secret is in its place, so that the decision is final. Repeating it is no
+    /// error.
     ///
     /// # Errors
     /// [`OperatorError::Delivery`] if it was undone meanwhile, or is not known;
@@ -40,16 +42,17 @@ impl Gateway {
         self.settle_delivery(id, Outcome::Confirmed).await
     }
 
-    /// Says that a secret could not be shown, and undoes at once what was decided with it.
+    /// Cancels the delivery of a secret that could not be shown, and undoes its decision at once.
     ///
     /// # Errors
-    /// [`OperatorError::Delivery`] if it counts already, or is not known; [`OperatorError::Store`].
+    /// [`OperatorError::Delivery`] if it is confirmed already, or is not known;
+    /// [`OperatorError::Store`].
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
         self.settle_delivery(id, Outcome::Cancelled).await
     }
 
-    /// Begins the delivery of a setup code that was just made: it is worth nothing any more if
-    /// nobody confirms it in time.
+    /// Begins the delivery of a setup code that was just made. The code becomes worthless if the
+    /// delivery is not confirmed in time.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -68,7 +71,7 @@ impl Gateway {
         Ok(ticket)
     }
 
-    /// A delivery that begins now.
+    /// Returns the ticket of a delivery that begins now.
     pub(crate) fn ticket(&self) -> Ticket {
         Ticket {
             id: DeliveryId::new(&entropy::draw()),
@@ -80,7 +83,7 @@ impl Gateway {
         self.inner.deliveries.begun.notify_one();
     }
 
-    /// A node has shown the token of this delivery.
+    /// Confirms a delivery whose token a node has used.
     pub(crate) async fn token_used(&self, node_id: NodeId, id: DeliveryId) -> Result<(), Refusal> {
         match self.settle_delivery(id, Outcome::Used).await {
             Ok(()) => Ok(()),
@@ -151,12 +154,12 @@ impl Inner {
         }
     }
 
-    /// When a delivery began.
+    /// Returns the time at which a delivery began.
     fn began(&self, ticket: &Ticket) -> UnixTime {
         ticket.until.moved(-i64::try_from(self.limits.deliver_within.as_secs()).unwrap_or(i64::MAX))
     }
 
-    /// Whether a delivery would be too late only by a jump of a clock that is in doubt.
+    /// Returns `true` if only a jump of a clock in doubt would make a delivery late.
     async fn doubts_delivery(&self, id: DeliveryId, outcome: Outcome) -> Result<bool, StoreError> {
         let moment = self.clock.moment();
         match outcome {
@@ -172,10 +175,10 @@ impl Inner {
         }
     }
 
-    /// Undoes what is over; the answer is how long nothing has to be done. What an earlier process
-    /// began is spared while the clock is in doubt.
+    /// Undoes lapsed deliveries, and returns the time until the next round. While the clock is in
+    /// doubt, the deliveries of earlier processes are spared.
     pub(crate) async fn undo_what_lapsed(&self) -> Duration {
-        // Those that are spared come first, and are not to hide the others.
+        // The spared deliveries come first in the list, and must not use up the round.
         let in_doubt = self.clock.moment().claimed().is_some();
         let under_way =
             match self.store.undelivered(if in_doubt { usize::MAX } else { ROUND }).await {
@@ -200,7 +203,7 @@ impl Inner {
             }
             match self.store.settle(ticket.id, Outcome::Lapsed, now).await {
                 Ok(Ok(settlement)) => self.delivery_ended(&settlement, Outcome::Lapsed),
-                // Whoever was faster has said how it ended.
+                // Another gateway or request was faster, and decided how the delivery ended.
                 Ok(Err(
                     NotSettled::Unknown
                     | NotSettled::Undone
@@ -223,7 +226,8 @@ impl Inner {
     }
 }
 
-/// Undoes what was not delivered, as long as there is a gateway: what an earlier process left, too.
+/// Starts the task that undoes lapsed deliveries, those of earlier processes too, as long as the
+/// gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(watcher(Arc::downgrade(inner)));
 }
@@ -234,7 +238,7 @@ async fn watcher(gateway: Weak<Inner>) {
         let sleep = inner.undo_what_lapsed().await;
         let begun = Arc::clone(&inner.deliveries.begun);
         let mut shutdown = inner.shutdown.subscribe();
-        // Whoever sleeps keeps no gateway alive.
+        // A sleeping task must not keep the gateway alive.
         drop(inner);
         tokio::select! {
             () = begun.notified() => {}

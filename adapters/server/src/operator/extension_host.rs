@@ -1,13 +1,14 @@
-//! What extensions may ask of the gateway, and where what they bring goes.
+//! The gateway's side of its extensions: the methods that they may call, and the receivers of what
+//! they deliver.
 //!
-//! | method | params | result |
-//! |---|---|---|
-//! | `pairing.should_admit` | `{"channel","account","sender","meta"?}` | `{"decision":"admit"\|"challenge"\|"drop","sender"?,"code"?,"reply"?,"text"?,"reason"?}` |
-//! | `pairing.message` | the same and `"text"` | `{"admitted":bool}`; strangers are challenged by the gateway |
+//! - `pairing.should_admit` takes `{"channel","account","sender","meta"?}`, and returns
+//!   `{"decision":"admit"|"challenge"|"drop","sender"?,"code"?,"reply"?,"text"?,"reason"?}`.
+//! - `pairing.message` takes the same and `"text"`, and returns `{"admitted":bool}`; the gateway
+//!   challenges unknown senders.
 //!
-//! An extension speaks for its own channels alone: of any other it hears that it may not. What it
-//! polled are JSON values; one that is a message, as above, goes through the gate, everything else
-//! to the application as it is.
+//! An extension speaks for its own channels only, and is refused for any other. A polled item that
+//! is a message, as above, goes through the inbound gate; every other JSON value goes to the
+//! application unchanged.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -25,7 +26,7 @@ use crate::hook::Event;
 use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
 use crate::telemetry::ExtensionResult;
 
-/// Builds the extensions of a gateway, and what they will reach it by; none runs yet.
+/// Builds the extensions of a gateway and the bridge to it. No extension runs yet.
 pub(crate) fn build(
     configs: Vec<ExtensionConfig>,
 ) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
@@ -37,7 +38,7 @@ pub(crate) fn build(
     Ok((Extensions::new(configs, services)?, bridge))
 }
 
-/// Makes what happens at the gate events of the gateway.
+/// Turns events of the inbound gate into events of the gateway.
 pub(crate) fn observer(bridge: &Arc<Bridge>) -> GateObserver {
     let bridge = Arc::clone(bridge);
     Arc::new(move |event: &GateEvent| {
@@ -71,7 +72,7 @@ fn of_gate(event: &GateEvent) -> Event {
     }
 }
 
-/// Registers the channels of a gateway's extensions, and starts them. They end with the gateway.
+/// Registers the channels of the gateway's extensions and starts them. They end with the gateway.
 pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
     if bridge.inner.set(Arc::downgrade(inner)).is_err() {
         return;
@@ -82,7 +83,7 @@ pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
     inner.extensions.start();
     let (weak, mut shutdown) = (Arc::downgrade(inner), inner.shutdown.subscribe());
     tokio::spawn(async move {
-        // An error says that the gateway is gone, and its extensions with it.
+        // An error means that the gateway is gone, and its extensions with it.
         if shutdown.wait_for(|down| *down).await.is_ok()
             && let Some(inner) = weak.upgrade()
         {
@@ -91,15 +92,15 @@ pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
     });
 }
 
-/// What extensions reach their gateway by.
+/// The connection of extensions to their gateway.
 pub(crate) struct Bridge {
-    /// The gateway owns its extensions, and they must not own it.
+    /// Weak, because the gateway owns its extensions.
     inner: OnceLock<Weak<Inner>>,
-    /// Which channels each extension has.
+    /// The channels of each extension, by its name.
     channels: Vec<(String, Vec<String>)>,
 }
 
-/// A message, or who would send one.
+/// A message of a channel, or its sender alone.
 #[derive(Deserialize)]
 struct Message {
     channel: String,
@@ -148,7 +149,8 @@ impl Bridge {
         })
     }
 
-    /// Whether it was let in; then the application has it.
+    /// Passes a message to the inbound gate, and an admitted one to the application. Returns `true`
+    /// if it was admitted.
     async fn message(&self, message: &Message) -> Result<bool, Undecided> {
         let gateway = self.gateway().map_err(Undecided::Now)?;
         let text = message
@@ -167,15 +169,15 @@ impl Bridge {
     }
 }
 
-/// Most characters of a reason that are logged: it may name what an extension said.
+/// The maximum number of logged characters of a reason, which may contain text of an extension.
 const WORDS_LOGGED: usize = 256;
 
-/// Why nothing was decided about a message.
+/// The reason why a message was not decided.
 #[derive(Debug)]
 enum Undecided {
-    /// Later it may be.
+    /// A temporary failure: the message may be decided later.
     Now(String),
-    /// The same message would fail again.
+    /// A permanent failure: the same message would fail again.
     Ever(String),
 }
 
@@ -269,9 +271,9 @@ impl Cursors for Bridge {
 
 #[async_trait]
 impl Items for Bridge {
-    /// All or none: what a gate cannot decide now is polled once more, and so are those before it.
-    /// An application that minds looks at what they say. What it can never decide is dropped, so
-    /// that it does not keep those behind it away.
+    /// Takes all items or none: if the gate cannot decide one now, all of them are polled again, so
+    /// an application may get an item twice. An item that can never be decided is dropped, so that
+    /// it does not block those after it.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String> {
         for item in items {
             match Message::deserialize(&item) {

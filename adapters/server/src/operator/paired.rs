@@ -1,4 +1,4 @@
-//! The nodes that are paired by their keys, as the operator sees them; and how they are put out.
+//! The nodes that are paired by their keys, as the operator sees them, and their revocation.
 
 use std::time::Duration;
 
@@ -24,66 +24,67 @@ use crate::hook::Event;
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 use crate::policy::rules::Terms;
 
-/// How many nodes are read from the store at once.
+/// The number of nodes that are read from the store at once.
 const PAGE: usize = 500;
-/// Fewest hex digits by which a capability is named, so that no short id of a node names one.
+/// The minimum number of hex digits that name a capability token, so that no short node id names
+/// one.
 const FEWEST_DIGITS: usize = 8;
-/// How many matches are named where several fit.
+/// The number of matches that an error names.
 const MOST_MATCHES: usize = 5;
 
-/// A node that is paired by its keys.
+/// A node that is paired by its keys, with its grants and delegates.
 #[derive(Clone, Debug)]
 pub struct PairedNode {
-    /// Everything the registry knows, and whether its link is open.
+    /// The registry's entry, and the state of the node's link.
     pub device: Device,
-    /// Its keys.
+    /// The node's keys.
     pub keys: Holder,
-    /// Its grants that count, in the order in which they were made.
+    /// The grants that are not over, in the order in which they were made.
     pub grants: Vec<Grant>,
-    /// Those who linked by a chain under it since the gateway started.
+    /// The delegates that linked by a chain under this node since the gateway started.
     pub delegates: Vec<Delegate>,
 }
 
-/// What was revoked.
+/// The result of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Revocation {
-    /// A node: its key is out for good.
+    /// A node was revoked: its key is out for good.
     Node {
-        /// Which.
+        /// The id of the node.
         node_id: NodeId,
-        /// What it is called.
+        /// The name of the node.
         name: String,
     },
-    /// A capability, and all that was delegated from it. The node may pair again.
+    /// A capability token was revoked, and everything delegated from it. The node may pair again.
     Capability {
-        /// Which.
+        /// The id of the capability token.
         id: capability::Id,
-        /// Of which node; none for a block that somebody delegated.
+        /// The node that held it; `None` for a block that a node delegated.
         node_id: Option<NodeId>,
     },
 }
 
-/// Until when a node may do something.
+/// The end that a decision sets for a node's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// For so long from now on, in whole seconds; then it ends.
+    /// The rights end after this time, in whole seconds.
     After(Duration),
-    /// Without an end: its grants live as long as the settings say, and are renewed.
+    /// The rights have no end: the grants live as long as the settings say, and are renewed.
     Renewed,
 }
 
-/// What was decided about a node and it has not confirmed yet.
+/// A decision about a node that the node has not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offered {
-    /// What it may do once it has.
+    /// The node's permissions once it has confirmed.
     pub permissions: ScopesBuf,
-    /// Until when; renewed before, if there is no time.
+    /// The end of these permissions; `None` if they are renewed.
     pub expires: Option<UnixTime>,
 }
 
 impl PairedNode {
-    /// What it may do now, and until when: what its confirmed grant and the operator's last word
-    /// both allow.
+    /// Returns the permissions in force and their end: what the confirmed grant and the operator's
+    /// ceiling both allow.
     #[must_use]
     pub fn in_force(&self, now: UnixTime) -> Option<(InForce<'_>, Option<UnixTime>)> {
         match entitled(&self.grants, self.device.entry.ceiling.as_deref(), Span::from_secs(0), now)
@@ -95,7 +96,7 @@ impl PairedNode {
         }
     }
 
-    /// What it may do once it has confirmed it, if that is something else than what is in force.
+    /// Returns the offer that the node has yet to confirm, if it differs from what is in force.
     #[must_use]
     pub fn offered(&self, now: UnixTime) -> Option<Offered> {
         let ceiling =
@@ -114,14 +115,14 @@ impl PairedNode {
     }
 }
 
-/// Whether the node has confirmed one of its grants that count.
+/// Returns `true` if the node has confirmed one of its grants that are not over.
 fn confirmed(grants: &[Grant], now: UnixTime) -> bool {
     current(grants, now).is_some_and(|grant| grant.state == State::Active)
 }
 
 impl Gateway {
-    /// All nodes that are paired by their keys, in order of their ids, and those whose record or
-    /// grants are damaged.
+    /// Returns all nodes that are paired by their keys, in order of their ids, and those whose
+    /// record or grants are damaged.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -157,10 +158,10 @@ impl Gateway {
         }
     }
 
-    /// The paired node that this names: by the beginning of its id, or by its name (all of it).
+    /// Returns the paired node with this whole name, or with an id that begins with it.
     ///
     /// # Errors
-    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with the matches, and
     /// [`OperatorError::Store`].
     pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
         let (mut nodes, _) = self.paired().await?;
@@ -181,7 +182,7 @@ impl Gateway {
         }
     }
 
-    /// A node that is paired by its keys.
+    /// Returns a node that is paired by its keys.
     ///
     /// # Errors
     /// [`OperatorError::NotFound`], [`OperatorError::NoKeys`] and [`OperatorError::Store`].
@@ -205,9 +206,9 @@ impl Gateway {
         })
     }
 
-    /// Decides anew what a paired node may do at most. Less than it has is in force at once,
-    /// whether or not the node takes notice; more is once it has confirmed the grant that is
-    /// offered to it. What is not said stays as it is.
+    /// Changes the upper bound of a paired node's rights. A narrower bound is in force at once,
+    /// even if the node never answers; a wider one once the node has confirmed the grant that is
+    /// offered to it. Options that are not named stay unchanged.
     ///
     /// # Errors
     /// [`OperatorError::Refused`] if it is not paired, [`OperatorError::NoKeys`] if it is paired by
@@ -221,8 +222,8 @@ impl Gateway {
         self.permit_by(&Authority::OWNER, node_id, permissions, until).await
     }
 
-    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
-    /// what it gave ends with it.
+    /// Changes the bound by a maker's rights. Delegated rights grant nothing wider or longer than
+    /// themselves, and what they grant ends with them.
     ///
     /// # Errors
     /// As for [`Gateway::permit`], and [`OperatorError::Wider`].
@@ -275,13 +276,13 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Puts out the one that this names: a paired node by its whole name or by [`FEWEST_FOR_GOOD`]
-    /// or more characters of its id, or a capability by at least eight digits of its id. A
-    /// capability that the registry does not know, because a node delegated it, is named by all 64
+    /// Revokes a paired node, named by its whole name or by [`FEWEST_FOR_GOOD`] or more characters
+    /// of its id, or a capability token, named by at least eight digits of its id. A capability
+    /// token that the registry does not know, because a node delegated it, is named by all 64
     /// digits.
     ///
     /// # Errors
-    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with those that fit, and the
+    /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with the matches, and the
     /// others of [`Gateway::decide`].
     pub async fn revoke_paired(&self, which: &str) -> Result<Revocation, OperatorError> {
         let (nodes, _) = self.paired().await?;
@@ -304,7 +305,7 @@ impl Gateway {
         }
     }
 
-    /// What the beginning of one node's id names must not be the name of another, of whatever
+    /// Checks that the beginning of a node's id is not also the name of another node, of any
     /// dialect.
     async fn check_name(&self, which: &str, found: &Revocation) -> Result<(), OperatorError> {
         let Revocation::Node { node_id, name } = found else { return Ok(()) };
@@ -323,7 +324,7 @@ impl Gateway {
         Err(OperatorError::SeveralPaired { which: which.to_owned(), matches })
     }
 
-    /// Puts out all nodes that are paired by their keys, and says for each what became of it.
+    /// Revokes all nodes that are paired by their keys, and returns the outcome of each.
     ///
     /// # Errors
     /// [`OperatorError::Store`] if they cannot be listed.
@@ -355,8 +356,8 @@ impl Gateway {
         Ok(what)
     }
 
-    /// Ends the grant with this capability, and with the one that its link rests on everything that
-    /// was made from it.
+    /// Ends the grant of this capability token. If it is the node's current one, all of the node's
+    /// grants end, and its link with them.
     async fn revoke_grant(&self, id: capability::Id, node_id: NodeId) -> Result<(), OperatorError> {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
         let grants = store.grants(node_id).await?;
@@ -403,13 +404,13 @@ impl Gateway {
         Ok(Revocation::Capability { id, node_id: None })
     }
 
-    /// Ends at once what rests on these blocks: links, and bearers that were given out over them.
+    /// Ends at once everything that depends on these blocks: links, and bearers issued over them.
     pub(crate) fn cut_blocks(&self, blocks: &[capability::Id]) {
         self.inner.pairing.bearers.drop_blocks(blocks);
         self.inner.hub.cut(blocks);
     }
 
-    /// Ends at once what rests on a block of this holder's.
+    /// Ends at once everything that depends on a block of this holder.
     pub(crate) fn cut_key(&self, holder: &x25519::PublicKey) {
         self.inner.pairing.bearers.drop_key(holder);
         self.inner.hub.cut_key(holder);
@@ -423,7 +424,7 @@ fn is_paired(entry: &Entry) -> bool {
     }
 }
 
-/// What a text may name: each once.
+/// Returns the nodes and capability tokens that a text may name, each once.
 fn matches(nodes: &[PairedNode], which: &str, fewest: usize) -> Vec<Revocation> {
     let lower = which.to_ascii_lowercase();
     let hex =
@@ -450,7 +451,7 @@ fn matches(nodes: &[PairedNode], which: &str, fewest: usize) -> Vec<Revocation> 
     found
 }
 
-/// A block's whole id, as it is shown.
+/// Parses the whole id of a block, as it is shown.
 fn foreign_block(which: &str) -> Option<capability::Id> {
     let digits = which.as_bytes();
     if digits.len() != 64 {

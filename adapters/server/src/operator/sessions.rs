@@ -296,7 +296,7 @@ impl Gateway {
         let known = inner.held.held().of_session(session);
         let ticket =
             self.hold(Cut::Session { id: session, with: Box::new(known.clone()) }, &what)?;
-        // Whatever connection there might still be hears it, once more if need be.
+        // A connection that might still be open gets the notice, even if the session ended before.
         inner.companions.end(session);
         let (revoked, ended) = match inner.store.end_session(session, now).await {
             Ok(ended) => ended,
@@ -316,8 +316,8 @@ impl Gateway {
         Ok(revoked)
     }
 
-    /// Ends what a session has made, and what that has made, although it cannot be stored that the
-    /// session has ended. `known` is what was held to end with it already.
+    /// Ends what a session has made, and what that has made, although the session's end could not
+    /// be stored. `known` is what was held to end with it already.
     async fn end_unstored_works(
         &self,
         session: SessionId,
@@ -338,8 +338,8 @@ impl Gateway {
         Some(ticket)
     }
 
-    /// Ends all sessions for good, whatever the clock says. The answer is how many of them were
-    /// good.
+    /// Ends all sessions for good, whatever the clock says. Returns the number of sessions that
+    /// were valid.
     ///
     /// # Errors
     /// [`OperatorError::Store`]; the sessions before the failing one have ended.

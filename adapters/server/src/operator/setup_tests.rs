@@ -1,5 +1,5 @@
-//! Setup codes and sessions from the operator's side. [`crate::flows::setup_code`] tests their use over
-//! sockets.
+//! Tests of setup codes and sessions by the operator's methods. [`crate::flows::setup_code`] tests
+//! their use over connections.
 
 mod keys;
 mod sessions;

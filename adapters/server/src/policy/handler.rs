@@ -1,4 +1,4 @@
-//! Who decides about a request to pair: a handler, which sees it once its proof has held.
+//! The handler that decides about a request to pair, after its proof has been verified.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,60 +14,59 @@ use super::request::OwnedRequest;
 use super::rules::Terms;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// How long a handler may take; the operator decides where it takes longer.
+/// The time that a handler may take; after it the operator decides.
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Decides about nodes with keys that ask to be paired. Whoever shows a PIN or a code has proven to
-/// know it before the handler is asked.
+/// The embedder's decision about nodes with keys that ask to be paired. A PIN or a code is verified
+/// before the handler is asked.
 ///
-/// One that panics, or takes longer than 30 seconds, has decided nothing: the operator is asked,
-/// and the log says so.
+/// If the handler panics or takes longer than 30 seconds, the operator decides, and the log says
+/// so.
 #[async_trait]
 pub trait PairingHandler: Send + Sync + 'static {
-    /// Decides about a request.
+    /// Decides about one request.
     async fn decide(&self, request: &PairingRequest<'_>) -> PairingDecision;
 }
 
-/// What a handler sees of a request.
+/// A request as the handler sees it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct PairingRequest<'r> {
-    /// What it calls itself.
+    /// The node's own name for itself.
     pub name: &'r str,
-    /// Where it says it stands.
+    /// The room that the node says it is in.
     pub room: &'r str,
-    /// What it is made of: a JSON object of its own making.
+    /// The node's description of itself: a JSON object.
     pub profile: &'r str,
-    /// From where; none for a serial line.
+    /// The address of the request; `None` for a serial line.
     pub address: Option<IpAddr>,
-    /// The fingerprint of its static key.
+    /// The fingerprint of the node's static key.
     pub fingerprint: Fingerprint,
-    /// What it has shown.
+    /// The proof that the node has shown.
     pub method: Method,
-    /// What the operator called the code that it has shown.
+    /// The operator's label of the code that was proven.
     pub code_label: Option<&'r str>,
-    /// What the code that it has shown allows; none for a PIN.
+    /// The permissions of the code that was proven; `None` for a PIN.
     pub code_permissions: Option<&'r ScopesBuf>,
-    /// How long the grant lives that the code brings, if the operator said so.
+    /// The life of the grant that the code yields, if the operator set one.
     pub code_expires_in: Option<Duration>,
 }
 
-/// What a node has shown.
+/// The kind of a node's proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// That it knows a PIN that this gateway showed for it.
+    /// A PIN that this gateway showed for the node.
     Pin,
-    /// That it knows a code that was minted beforehand.
+    /// A code that was minted beforehand.
     Code,
-    /// Nothing but its key.
+    /// The node's static key alone.
     Approval,
-    /// A setup code of the operator's. No handler is asked about it: making it was the operator's
-    /// word.
+    /// An operator's setup code. No handler is asked, because making the code was the approval.
     Setup,
 }
 
 impl Method {
-    /// The word for it in configurations and views.
+    /// Returns the word for it in configurations and views.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -90,43 +89,43 @@ impl From<pair::Method> for Method {
     }
 }
 
-/// What a handler decides.
+/// The decision of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PairingDecision {
-    /// It is paired.
+    /// The node is paired.
     Approve {
-        /// What it may do; nothing, with none.
+        /// The permissions of the node; empty for none.
         permissions: ScopesBuf,
-        /// For how long, in whole seconds; as the settings say, if there is no time.
+        /// The life of the permissions, in whole seconds; `None` for the settings' default.
         expires_in: Option<Duration>,
-        /// In which mode. A node that is paired already keeps its own: only the operator changes
-        /// that.
+        /// The mode of the node. A node that is paired already keeps its own, which only the
+        /// operator changes.
         mode: Mode,
-        /// What it is told; at most 160 bytes on one line, or it is not told.
+        /// The message to the node, at most 160 bytes on one line; a longer one is not sent.
         message: Option<String>,
     },
-    /// It is turned down. Nothing is kept of it: it may ask again.
+    /// The request is rejected. The registry records nothing, and the node may ask again.
     Reject {
-        /// What it is told; at most 160 bytes on one line, or it is not told.
+        /// The message to the node, at most 160 bytes on one line; a longer one is not sent.
         reason: Option<String>,
     },
     /// The operator decides.
     Ask,
-    /// The operator decides, and these are the terms unless they choose others. They are kept until
-    /// the gateway stops; then they are as for everybody.
+    /// The operator decides, on these terms by default. The terms are kept until the gateway stops;
+    /// after that the settings' terms apply.
     Propose(Terms),
 }
 
-/// The code that was proven, as far as a handler sees it.
+/// The part of a proven code that a handler sees.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) label: String,
-    /// None for a PIN.
+    /// The permissions of the code; `None` for a PIN.
     pub(crate) permissions: Option<ScopesBuf>,
     pub(crate) expires_in: Option<Duration>,
 }
 
-/// Asks the handler in a task of its own, so that what it does there is its own problem.
+/// Asks the handler in a task of its own, so that its panic does not affect the gateway.
 pub(crate) async fn ask(
     handler: &Arc<dyn PairingHandler>,
     request: &OwnedRequest,
