@@ -69,37 +69,39 @@ impl Accepted {
 }
 
 impl Gateway {
-    /// The routes of a gateway: a WebSocket on every path that is none of these, which speaks the
-    /// native wire if its subprotocol is `handfast.v1`, or else `missy`, or on `/pair` what a
-    /// companion speaks; and
+    /// Returns the gateway's routes: a WebSocket on every path that is not listed here, and some
+    /// HTTP. A WebSocket with the subprotocol `handfast.v1` speaks the native wire; any other
+    /// speaks `missy`, or on `/pair` a companion's dialect.
     ///
-    /// | request | does | who may |
-    /// |---|---|---|
-    /// | `GET /health` | says whether the gateway works: 503 while its registry cannot be read or written | everybody |
-    /// | `GET /ready` | says whether it may be sent nodes, and if not (503), why, and how the clock stands: `{"ready":false,"reasons":[…],"clock":"good"}` | everybody |
-    /// | `GET /metrics` | OpenMetrics, or Prometheus text 0.0.4 for `Accept: text/plain` | sessions with `read` at `/gateway/metrics`; see [`crate::serve_metrics`] |
-    /// | `GET /api/v1/session` | says whose session it is: `{"id","profile","device_label","expires_at","permissions"}` | the session itself |
-    /// | `POST /api/v1/session/refresh` | prolongs it; the same answer | the session itself |
-    /// | `DELETE /api/v1/session` | ends it: `{"revoked":true}` | the session itself |
-    /// | `/api/v1/…` | what the [operator's API](crate::http::admin) does | sessions, see below |
+    /// - `GET /health`, for everybody: 503 while the registry cannot be read or written, else 200.
+    /// - `GET /ready`, for everybody: 503 with the reasons if the gateway must not be sent nodes,
+    ///   and the state of the clock: `{"ready":false,"reasons":[…],"clock":"good"}`.
+    /// - `GET /metrics`, for sessions with `read` at `/gateway/metrics`: OpenMetrics, or Prometheus
+    ///   text 0.0.4 for `Accept: text/plain`; see [`crate::serve_metrics`].
+    /// - `GET /api/v1/session`, for the session itself: its description,
+    ///   `{"id","profile","device_label","expires_at","permissions"}`.
+    /// - `POST /api/v1/session/refresh`, for the session itself: prolongs it, with the same answer.
+    /// - `DELETE /api/v1/session`, for the session itself: ends it, with `{"revoked":true}`.
+    /// - `/api/v1/…`, for sessions as described below: the [operator's API](crate::http::admin).
     ///
-    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a
-    /// session whose permissions allow `read` at `/gateway` and what stands behind `/api/v1`
-    /// (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is
-    /// below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes something,
-    /// needs `admin` there. Setup codes are made at the gateway alone.
-    /// [`SetupSettings`](crate::setup::SetupSettings) say what a session allows.
+    /// A session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
+    /// a session that allows `read` at `/gateway` followed by the path after `/api/v1`, for
+    /// instance `/gateway/devices`, with a pattern that begins with `/gateway`. Paths under
+    /// `/events`, `/inbound`, `/pairing` and `/setup`, and every request that changes something,
+    /// need `admin` there. Setup codes are made at the gateway alone.
+    /// [`SetupSettings`](crate::setup::SetupSettings) define what a session allows.
     ///
-    /// Nest it in a server of your own, and serve that with
+    /// Nest the router in your own server, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address,
-    /// and a request without one is answered 500 with a text that says so. Behind
-    /// [listed proxies](crate::proxies::ProxySettings) the header that they write is read here,
-    /// too; where you find out by other means for whom a request is, insert a [`PeerAddress`] into
-    /// its extensions in a layer of yours. Connections that have not authenticated then take their
-    /// seat when the WebSocket opens, in the share of that address. These budgets are your
-    /// server's: how many sockets are open, how many of one address, how long one may take for its
-    /// request and its TLS handshake, and a PROXY header ahead of it. [`crate::listen::serve`] does all of
-    /// it.
+    /// and a request without one is answered 500 with a text that says so. Behind [listed
+    /// proxies](crate::proxies::ProxySettings) the router reads the header that they write. If you
+    /// determine the client by other means, insert a [`PeerAddress`] into the request's extensions
+    /// in a layer of your own. Connections that have not authenticated then take their slot when
+    /// the WebSocket opens, in the share of that address.
+    ///
+    /// The limits before that are your server's: the number of open sockets, in total and of one
+    /// address; the time for a request and its TLS handshake; and a PROXY header before them.
+    /// [`crate::listen::serve`] has all of these.
     pub fn router(&self) -> Router {
         let api = session_api::router(self);
         let other = async move |gateway: State<Self>, request: Request| match session_api::is_api(

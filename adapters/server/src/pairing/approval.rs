@@ -1,5 +1,5 @@
-//! The operator's word about a node with keys: paired, with what permissions; or turned down, and
-//! why.
+//! The operator's decision about a node with keys: approval and its terms, or rejection with a
+//! reason.
 
 use std::time::Duration;
 
@@ -22,9 +22,8 @@ use crate::hook::Event;
 use crate::policy::rules::Terms;
 
 impl Gateway {
-    /// Turns a pending request down; whoever made it may ask again after a while. A node of the
-    /// native wire that still waits for the decision is told the reason: at most 160 bytes, on one
-    /// line.
+    /// Rejects a pending request; its node may ask again after a while. A node of the native wire
+    /// that still waits for the decision is told the reason: at most 160 bytes, on one line.
     ///
     /// # Errors
     /// As for [`Gateway::decide`], and [`OperatorError::Usage`] for a reason that cannot be told.
@@ -36,9 +35,9 @@ impl Gateway {
         self.turn_down(node_id, reason, false).await
     }
 
-    /// Pairs a node with keys, or decides anew what one may do that is paired: one durable step.
-    /// `None` if somebody else changed it meanwhile. `endless`: an end that was decided before is
-    /// lifted, and its grants are renewed.
+    /// Pairs a node with keys, or changes the ceiling of a paired one, in one durable step. Returns
+    /// `None` if the record changed meanwhile. With `endless`, an earlier end is lifted, and the
+    /// grants are renewed.
     pub(crate) async fn grant(
         &self,
         authority: &Authority,
@@ -79,7 +78,7 @@ impl Gateway {
             .or(proposed.permissions);
         let scopes = scopes.unwrap_or_else(|| inner.pairing.settings.default_permissions.clone());
         let lives = |lives: Duration| now.after(Span::from_secs(lives.as_secs().max(1)));
-        // An end that was decided before stays, if it lies ahead and is not lifted.
+        // An earlier end stays if it lies ahead and is not lifted.
         let kept = before
             .filter(|ceiling| !endless && !ceiling.is_over(now))
             .and_then(|ceiling| ceiling.expires);
@@ -138,7 +137,8 @@ impl Gateway {
                         .offer(record, profile, version, grant.clone(), Some(ceiling.clone()), now)
                         .await
                     {
-                        // What is stored now goes beyond whatever was held when it was decided.
+                        // The decision stored now overrides everything that was held when it was
+                        // taken.
                         Ok(_) => {
                             before.iter().for_each(|(ticket, _)| inner.held.held().release(ticket));
                         }
@@ -163,7 +163,7 @@ impl Gateway {
         Ok(Some(grant))
     }
 
-    /// In which order a ceiling is put in force and stored.
+    /// Returns the effects of a new ceiling, in order.
     async fn order(
         &self,
         entry: &Entry,
@@ -172,7 +172,7 @@ impl Gateway {
     ) -> Result<[Effect; 3], StoreError> {
         let (inner, node_id) = (&self.inner, entry.record.node_id);
         match purpose {
-            // Who is let in by it loses nothing.
+            // An approval takes no right away.
             Purpose::Approve => Ok(ceiling::effects(ceiling, None, None, None)),
             Purpose::Reissue => {
                 let held = inner.held.held().of_ceiling(node_id).map(|(_, held)| held);
@@ -189,9 +189,8 @@ impl Gateway {
         }
     }
 
-    /// After it is in force what a node may do at most: bearers that were given out for more end,
-    /// and every link that rests on the node looks at what is in force. Both come again for what is
-    /// left.
+    /// Applies a node's ceiling that is in force: bearers that allow more end, and every link that
+    /// depends on the node checks its rights again.
     pub(crate) fn bounded(&self, record: &Record) {
         self.inner.pairing.bearers.drop_holder(crate::http::bearer::Holder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
@@ -200,7 +199,7 @@ impl Gateway {
         }
     }
 
-    /// Everything about a node.
+    /// Returns the whole entry of a node.
     pub(crate) async fn entry(&self, node_id: NodeId) -> Result<Entry, OperatorError> {
         let text = node_id.to_string();
         let found = self.inner.store.find(&text, 1).await?.pop();
@@ -210,7 +209,7 @@ impl Gateway {
     }
 }
 
-/// Checks what is to be told to a node.
+/// Checks a message to a node.
 pub(crate) fn check_word(word: Option<&str>) -> Result<(), OperatorError> {
     match word {
         Some(text) if Reason::parse(text).is_none() => Err(OperatorError::Usage(

@@ -1,13 +1,21 @@
-//! Pairing over the native wire, from the operator's side: the pairing mode, PINs and codes, who
-//! decides, and what is granted.
+//! Pairing over the native wire, as the gateway carries it out: PINs, codes, decisions and grants.
 //!
 //! ```text
-//! a connection ──▶ prepare ──▶ (a PIN or code is proven) ──▶ settle ──▶ PairingHandler ─┬─ approve ─▶ paired, a grant is offered
-//!                  pins.rs                                  session.rs    handler.rs    ├─ reject
-//!                                                                         rules.rs      └─ ask ─────▶ waits for the operator (approval.rs)
+//! connection ─▶ prepare ─▶ (PIN or code proven) ─▶ settle ─▶ PairingHandler ─┬─ approve ─▶ paired
+//!                                                                            ├─ reject
+//!                                                                            └─ ask ─▶ operator
 //! ```
-//! What the store keeps of it that is secret is sealed (see `seal.rs`) under the store key, for
-//! which [`key_file`] has a place.
+//!
+//! | module | content |
+//! |---|---|
+//! | `session` | `prepare` and `settle`: the effects of a node's connection |
+//! | `pins` | PINs and codes that nodes prove |
+//! | `approval` | the operator's decision about a node with keys |
+//! | `grants`, `renew` | new grants and their offers; renewal over a link |
+//! | `rights` | the rights of makers, and the end of what they made |
+//!
+//! The handler and its rules are in `policy`, and the operator's methods in `operator`. Secrets in
+//! the store are sealed under the store key (`keys::seal`); [`key_file`] keeps that key in a file.
 
 mod approval;
 mod grants;

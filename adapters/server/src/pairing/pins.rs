@@ -1,5 +1,4 @@
-//! The secrets that nodes prove to know: PINs, shown while pairing is open, and codes that were
-//! minted beforehand.
+//! The secrets that nodes prove: PINs, shown while pairing is open, and codes minted beforehand.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -20,8 +19,8 @@ use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest};
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl Gateway {
-    /// Mints a PIN for this key and shows it. One that comes back while its PIN lives gets the same
-    /// again, and nobody is told a second time.
+    /// Mints a PIN for this key and shows it. A node that comes back while its PIN lives gets the
+    /// same PIN, and no second event is sent.
     pub(super) async fn show_pin(
         &self,
         request: &OwnedRequest,
@@ -50,7 +49,7 @@ impl Gateway {
             tracing::debug!(address = %request.address, "too many PINs were shown for there lately");
             return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
         };
-        // A PIN is made by whoever opened pairing.
+        // The maker of a PIN is the one who opened pairing.
         let maker = window.opened.map(|opened| opened.by).unwrap_or_default();
         let settings = &pairing.settings;
         let length = usize::from(settings.pin_length);
@@ -71,7 +70,7 @@ impl Gateway {
             source: Some(source),
         };
         if let Err(no) = store.mint(minted, now).await? {
-            // None was shown.
+            // The PIN was not shown, so it does not count against the source.
             permit.give_back(self.inner.clock.now());
             return Ok(OwnedPrepared::Refused(match no {
                 NotMinted::Closed | NotMinted::MakerEnded => OwnedRefusal::Closed,
@@ -93,7 +92,7 @@ impl Gateway {
         Ok(OwnedPrepared::Pin { id, code, expires_in, attempts: attempts(0, &window, of_source) })
     }
 
-    /// The PIN that was shown for this key and may still be guessed.
+    /// Returns the PIN that was shown for this key and may still be guessed.
     async fn live_pin(
         &self,
         key: &x25519::PublicKey,
@@ -110,7 +109,7 @@ impl Gateway {
         };
         let mut live = live;
         let Some(found) = live.find(|code| guessable(&code.counted)) else { return Ok(None) };
-        // A listing has no secrets.
+        // A listing has no secrets, so the code is read by its id.
         let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
         let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else {
             return Ok(None);
@@ -122,8 +121,8 @@ impl Gateway {
         Ok(Some(OwnedPrepared::Pin { id: found.id, code, expires_in, attempts }))
     }
 
-    /// Finds the code with this selector. For one that nobody minted the answer is nobody's code,
-    /// at about the same cost.
+    /// Finds the code with this selector. If there is none, the answer is nobody's code, at about
+    /// the same cost.
     pub(super) async fn find_code(&self, selector: Selector) -> Result<OwnedPrepared, StoreError> {
         let seal = &self.inner.pairing.seal;
         if let Some(found) =
@@ -145,14 +144,14 @@ impl Gateway {
     }
 }
 
-/// The same code for somebody else to see.
+/// Copies a code, which core's type does not allow by itself.
 fn copy(code: &Code) -> Result<Code, StoreError> {
     let text = std::str::from_utf8(code.expose()).ok();
     text.and_then(|text| Code::parse(text).ok())
         .ok_or_else(|| StoreError::Database("a PIN was minted that reads as none".to_owned()))
 }
 
-/// How often a PIN may be tried yet.
+/// Returns the number of guesses left for a PIN.
 fn attempts(guesses: u8, window: &Window, of_source: u8) -> u8 {
     let of_all = GUESSES_PER_WINDOW
         .saturating_sub(window.guesses)

@@ -1,4 +1,4 @@
-//! What a link asks for anew: its capability, or a bearer for HTTP.
+//! Renewal over a link: of the capability token, or of a bearer for HTTP.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use crate::policy::request::{OwnedOffer, RenewKind};
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl Gateway {
-    /// Makes a part of what the peer of a link holds anew; `None` if it gets nothing. What it
-    /// allows is what is in force for the link, it ends then, and it rests on this chain, if it
-    /// presented one.
+    /// Renews a part of what the peer of a link holds; `None` if it gets nothing. The new part
+    /// allows what is in force for the link, ends with it, and depends on the chain that the peer
+    /// presented, if any.
     pub(crate) async fn renew(
         &self,
         peer: Peer,
@@ -45,7 +45,7 @@ impl Gateway {
         })
     }
 
-    /// The grant that core says the node gets.
+    /// Makes the grant that core's rules allow the node.
     async fn renew_chain(&self, node_id: NodeId) -> Result<Option<OwnedOffer>, OperatorError> {
         let by = CausedBy::Node(node_id);
         for _ in 0..MOST_CONFLICTS {
@@ -83,7 +83,7 @@ impl Gateway {
             let until = now.after(Span::from_secs(lives.as_secs().max(1)));
             let until = Until::AtMost(ends_by.map_or(until, |ends_by| ends_by.min(until)));
             let ends = match authority.mint(&scopes.scopes(), until) {
-                // It ends with whoever made it, and is as long as it can be already.
+                // The grant ends with its maker, and cannot last longer.
                 Ok(ends)
                     if authority.is_delegated()
                         && newest.scopes == *scopes
@@ -105,8 +105,8 @@ impl Gateway {
             else {
                 return Ok(None);
             };
-            // The ceiling from which it was made still is the node's if the record has not changed
-            // since.
+            // If the record is unchanged, the ceiling that the grant was made from is still the
+            // node's.
             let (record, version) = (entry.record.clone(), Some(entry.version));
             match self
                 .inner
@@ -126,8 +126,8 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// A bearer for what is in force for the link. It is no grant of the registry: the node keeps
-    /// the grant that it has.
+    /// Issues a bearer with the link's rights in force. It is no grant of the registry, and the
+    /// node keeps its own grant.
     async fn renew_token(
         &self,
         peer: Peer,
@@ -146,11 +146,11 @@ impl Gateway {
             may_approve: false,
         });
         let until = Until::AtMost(now.after(Span::from_secs(LIFETIME.as_secs())));
-        // A bearer has what its link has, and ends no later.
+        // A bearer allows what its link allows, and ends no later.
         let Ok(ends) = own.mint(&scopes.scopes(), until) else { return Ok(None) };
         let left = Some(Duration::from_secs(ends.as_secs().saturating_sub(now.as_secs())));
-        // It is there before the registry is looked at: what is revoked from now on is either seen
-        // here or ends it.
+        // The bearer is issued before the registry is checked, so that a revocation from now on
+        // either is seen here or ends the bearer.
         let token = bearers.issue((peer.into(), held), in_force.clone(), left, inner.clock.now());
         let rests = self.rests(peer, &in_force, held).await;
         let Ok(Some((id, node_id, room))) = rests else {
@@ -167,8 +167,9 @@ impl Gateway {
         }))
     }
 
-    /// The grant that a peer's link rests on, its node and where that stands; a delegate has none
-    /// of it here. `None` if it counts no more, or if less is in force by now than this.
+    /// Returns the grant that a peer's link depends on, its node and the node's standing; a
+    /// delegate has none of it here. Returns `None` if the grant is over, or if less is in force by
+    /// now than the given rights.
     async fn rests(
         &self,
         peer: Peer,
@@ -201,7 +202,7 @@ impl Gateway {
         }
         Ok(match (&stored.record.standing, current(&grants, self.inner.clock.unix())) {
             (Standing::Paired { .. }, Some(grant)) => Some((grant.id, node_id, stored.record.room)),
-            // Who is muted says nothing through another door either.
+            // A muted node must not speak through HTTP, either.
             _ => None,
         })
     }

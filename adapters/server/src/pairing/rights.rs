@@ -1,4 +1,4 @@
-//! Whose right something is made by, and what ends with it.
+//! The rights of makers, and the end of what they made.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,18 +18,17 @@ use crate::gateway::{Gateway, Inner, OperatorError};
 use crate::hook::Event;
 use crate::telemetry::SessionEvent;
 
-/// Later than anything ends.
+/// A time later than any end.
 const FOREVER: UnixTime = UnixTime::from_secs(u64::MAX);
-/// How many nodes are read from the store at once.
+/// The number of nodes that are read from the store at once.
 const PAGE: usize = 500;
-/// How often it is looked for what has outlived its maker. Its own end is no later, so this finds
-/// only what a clock that was set has left behind.
+/// The interval at which the sweep looks for things that outlived their maker. They end no later
+/// than the maker by themselves, so it finds only what a clock that was set has left behind.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
 impl Gateway {
-    /// What a session that lets its companion in may mint. What one allows that another made is no
-    /// more than what that one allows. `None` if one of those has ended that made each other, or
-    /// they are too many.
+    /// Returns the authority of a session. A session that another one made is bounded by that one.
+    /// Returns `None` if one of the sessions in this chain has ended, or if the chain is too long.
     pub(crate) async fn right_of(
         &self,
         session: &Session,
@@ -56,7 +55,7 @@ impl Gateway {
         Ok(None)
     }
 
-    /// What this maker may mint now; `None` if it has ended.
+    /// Returns the present authority of a maker; `None` if the maker has ended.
     pub(crate) async fn authority_of(&self, maker: Maker) -> Result<Option<Authority>, StoreError> {
         let Maker::Session(id) = maker else { return Ok(Some(Authority::OWNER)) };
         let Some(session) = self.inner.store.session(id).await? else { return Ok(None) };
@@ -66,7 +65,8 @@ impl Gateway {
         Ok(self.right_of(&session).await?.map(Authority::Delegated))
     }
 
-    /// Cuts at once what rests on what has ended with its maker; that is durable already, or held.
+    /// Cuts at once the links and bearers of everything that has ended with its maker. The end is
+    /// durable already, or held.
     pub(crate) async fn cut_what_ended(&self, ended: EndedWith) {
         let EndedWith {
             sessions,
@@ -84,7 +84,7 @@ impl Gateway {
             inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });
         }
-        // They look whether they are over.
+        // These sessions check their new end themselves.
         for (session, _) in shortened {
             inner.companions.end(session);
         }
@@ -97,7 +97,7 @@ impl Gateway {
                 Ok(true) => inner.hub.look_again(node_id),
                 Ok(false) => self.push(node_id, Some(Notice::Unpaired)),
                 Err(error) => {
-                    // What is not known does not count.
+                    // A grant that cannot be read must not stay in force.
                     tracing::error!(%node_id, %error, "what a node has left could not be read; its link is cut");
                     self.push(node_id, Some(Notice::Unpaired));
                 }
@@ -120,8 +120,11 @@ impl Gateway {
         }
     }
 
-    /// Until when somebody is let in by this right; without an end, if nobody says one and the
-    /// right has none.
+    /// Returns the end of an admission by this authority: the given one, or the authority's own if
+    /// none is given; `None` if neither has an end.
+    ///
+    /// # Errors
+    /// [`Wider`] if the given end is later than the authority's.
     pub(crate) fn lets_in_until(
         authority: &Authority,
         until: Option<UnixTime>,
@@ -130,8 +133,8 @@ impl Gateway {
         Ok(Some(authority.mint(&Scopes::new(), wanted)?).filter(|ends| *ends != FOREVER))
     }
 
-    /// After something was written that the store does not tie to its maker in the same step: if
-    /// the maker has ended meanwhile, it ends at once.
+    /// Ends what a maker has just made if the maker has ended meanwhile. It is called after a write
+    /// that the store does not tie to the maker in the same step.
     pub(crate) async fn check_maker(&self, maker: Maker) -> Result<(), OperatorError> {
         let Maker::Session(id) = maker else { return Ok(()) };
         if self.authority_of(maker).await?.is_none() {
@@ -141,7 +144,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Says which bound of codes and grants is exceeded, and what mends it.
+    /// Describes the exceeded limit of codes or grants, with the remedy.
     pub(crate) fn exceeded(&self, which: Exceeded) -> OperatorError {
         let bounds = &self.inner.pairing.settings.bounds;
         let hours = bounds.code_for.as_secs() as f64 / 3600.0;
@@ -162,9 +165,9 @@ impl Gateway {
 }
 
 impl Inner {
-    /// Whether a node with a token is not to be let in now, because the session that approved it
-    /// has ended or would be over only by a jump of the clock, and no sweep may write so while the
-    /// clock is not good. What a session granted to a node with keys has an end of its own.
+    /// Returns `true` if a node with a token must not link now: the session that approved it has
+    /// ended, or only a jump of the clock would end it, and no sweep may write so while the clock
+    /// is not good. What a session granted to a node with keys has its own end.
     pub(crate) async fn rests_on_doubt(&self, node_id: NodeId) -> Result<bool, StoreError> {
         if self.clock.sweeps_at().is_some() {
             return Ok(false);
@@ -184,7 +187,7 @@ impl Inner {
     }
 }
 
-/// Ends what has outlived its maker while no gateway ran, and from then on what does.
+/// Ends what has outlived its maker, once at start and from then on regularly.
 pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
     sweep(gateway).await?;
     end_what_is_wider(gateway).await?;
@@ -192,9 +195,9 @@ pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Ends what has outlived its maker. While the clock is not good nothing of it is written: a
-/// session that is over by it may be none when the clock is right. Links that rest on one look
-/// again then, and are cut.
+/// Ends what has outlived its maker. While the clock is not good, nothing is written, because a
+/// session that has ended by it may be valid once the clock is right. Links that depend on such a
+/// session check again then, and are cut.
 pub(crate) async fn sweep(gateway: &Gateway) -> Result<(), StoreError> {
     match gateway.inner.clock.sweeps_at() {
         Some(now) => {
@@ -224,8 +227,8 @@ async fn have_those_look_again_that_sessions_approved(inner: &Inner) -> Result<(
     }
 }
 
-/// Ends the grants that allow more than the sessions that made them do by now: the configuration
-/// may give their profiles less than before.
+/// Ends the grants that allow more than the sessions that made them allow by now: the configuration
+/// may have narrowed their profiles.
 async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
     let (store, now) = (&gateway.inner.store, gateway.inner.clock.unix());
     let mut after = None;
@@ -242,7 +245,7 @@ async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
             let until = Until::AtMost(grant.expires.unwrap_or(now));
             let ends = match authority {
                 Some(authority) => authority.mint(&grant.scopes.scopes(), until).is_err(),
-                // Its session is over by a clock that may be wrong; a sweep comes to it.
+                // The session has ended by a clock that may be wrong; a later sweep handles it.
                 None => gateway.inner.clock.sweeps_at().is_some(),
             };
             if ends {

@@ -1,4 +1,4 @@
-//! What a connection of the native wire asks the gateway for while it pairs.
+//! The effects of a native connection that pairs: preparing and settling a request.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVer
 use crate::policy::rules::Terms;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
-/// What is to be written of a node so that it is paired.
+/// The writes that pair a node.
 #[derive(Clone, Debug)]
 pub(crate) struct ToBePaired {
     pub(crate) record: Record,
@@ -37,12 +37,12 @@ pub(crate) struct ToBePaired {
 }
 
 impl Gateway {
-    /// This gateway's keys.
+    /// Returns this gateway's keys.
     pub(crate) fn keys(&self) -> &OwnKeys {
         &self.inner.pairing.keys
     }
 
-    /// Decides how a request goes on, and gets ready what it needs for that.
+    /// Decides the next stage of a request, and prepares what that stage needs.
     pub(crate) async fn prepare(&self, request: &OwnedRequest) -> OwnedPrepared {
         let prepared = async {
             let stored = self.inner.store.by_key(&request.key).await?;
@@ -62,10 +62,11 @@ impl Gateway {
         })
     }
 
-    /// Decides about a request, or has it decided. With a code, that one was proven and is spent.
+    /// Decides about a request, or passes it to the operator. If it came with a code, that code was
+    /// proven and is spent.
     ///
-    /// It runs to its end even if the connection goes: whoever was approved is paired, and gets its
-    /// grant when it asks again.
+    /// It runs to completion even if the connection is lost: an approved node is paired, and gets
+    /// its grant when it asks again.
     pub(crate) async fn settle(
         &self,
         request: &OwnedRequest,
@@ -100,8 +101,7 @@ impl Gateway {
                 Some((Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }, _)) => {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
                 }
-                // Whoever was turned down may ask again later; a code that was just proven is an
-                // approval.
+                // A rejected node may ask again later; a code that was just proven is an approval.
                 Some((Standing::Revoked { cause: Cause::Rejected }, None)) => {
                     let node_id = stored.as_ref().map(|stored| stored.record.node_id);
                     let rejection = inner.store.rejection(RequestKey::of_key(&request.key)).await?;
@@ -118,7 +118,7 @@ impl Gateway {
                 Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => {
                     return self.once_more(stored.as_ref()).await;
                 }
-                // It has shown its code before, and waits; or what it waited for is gone.
+                // The node has shown its code before and waits, or its waiting entry is gone.
                 Some((Standing::Pending { .. } | Standing::Unapproved { .. }, None))
                     if has_code(request) =>
                 {
@@ -148,7 +148,7 @@ impl Gateway {
                         .await?
                     {
                         Ok(verdict) => verdict,
-                        // What is more than whoever made the code may give, an operator gives.
+                        // If the code's maker may not grant so much, the operator decides.
                         Err(wider) => {
                             let (from, name) =
                                 (CausedBy::Source(Source::of(request.address)), &request.name);
@@ -182,7 +182,7 @@ impl Gateway {
         Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
     }
 
-    /// What a handler may know of a code that was proven.
+    /// Returns what a handler may know of a proven code, and the code's maker.
     async fn shown(&self, id: CodeId) -> Result<(Shown, Maker), StoreError> {
         let gone = || StoreError::Database("the code that was just proven is gone".to_owned());
         let code = self.inner.store.code(id).await?.ok_or_else(gone)?;
@@ -194,7 +194,7 @@ impl Gateway {
         Ok((Shown { label: code.label, permissions, expires_in }, code.maker))
     }
 
-    /// Offers a node that is paired already the newest grant that counts.
+    /// Offers a paired node its newest grant that is not over.
     pub(crate) async fn once_more(
         &self,
         stored: Option<&Stored>,
@@ -215,9 +215,9 @@ impl Gateway {
         })
     }
 
-    /// Pairs the node and offers it its grant, in one step, by the right of whoever made what it
-    /// has shown; `None` if somebody else was faster. The inner error says that it is more than
-    /// that right may give.
+    /// Pairs the node and offers it its grant, in one step, by the rights of the maker of its
+    /// proof. Returns `None` if the record changed meanwhile. The inner error means that the grant
+    /// exceeds these rights.
     async fn approve_request(
         &self,
         authority: &Authority,
@@ -241,12 +241,11 @@ impl Gateway {
         }
     }
 
-    /// What is to be written of a node so that it is paired. Without an end in the terms its grants
-    /// live for as long as is said, and are renewed. `None` if no capability can be issued with the
-    /// terms.
+    /// Prepares the writes that pair a node. If the terms have no end, the grants have the default
+    /// life and are renewed. Returns `None` if no capability token can be issued with the terms.
     ///
     /// # Errors
-    /// [`Wider`] if the terms are more than the right may give.
+    /// [`Wider`] if the terms exceed the rights.
     pub(crate) fn to_be_paired(
         &self,
         authority: &Authority,
@@ -260,8 +259,8 @@ impl Gateway {
         let keys = Holder { channel: request.key, signing: request.signing };
         let credential = Credential::Keys;
         let standing = match stored.map(|stored| &stored.record.standing) {
-            // What the operator decided about it stays: neither muting nor a mode ends because it
-            // pairs again.
+            // The operator's decisions about the node stay: pairing again ends neither muting nor a
+            // mode.
             Some(Standing::Muted { restore, .. }) => {
                 Standing::Muted { credential, restore: *restore }
             }
@@ -309,7 +308,7 @@ impl Gateway {
         })
     }
 
-    /// It is written: tells of it, and offers the grant.
+    /// Emits the event of a pairing that is stored, and returns the offer of the grant.
     pub(crate) fn paired_now(&self, made: &ToBePaired, message: Option<String>) -> OwnedVerdict {
         let ToBePaired { record, grant, .. } = made;
         self.bounded(record);
@@ -321,7 +320,7 @@ impl Gateway {
         }
     }
 
-    /// Has the operator decide. `None` if somebody else was faster.
+    /// Passes the request to the operator. Returns `None` if the record changed meanwhile.
     async fn ask_operator(
         &self,
         request: &OwnedRequest,
@@ -334,11 +333,11 @@ impl Gateway {
             stored.map(|s| &s.record.standing),
             Some(Standing::Paired { .. } | Standing::Muted { .. })
         ) {
-            // The operator has let this key in before, and can renew what has run out.
+            // The operator has approved this key before, and can renew a grant that has expired.
             return self.once_more(stored).await.map(Some);
         }
         let now = inner.clock.unix();
-        // The profile is JSON that was read as a profile before it came here.
+        // The profile was parsed as JSON before it came here.
         let asked = PairRequest {
             name: request.name.label(),
             room: request.room.label(),
@@ -383,12 +382,13 @@ impl Gateway {
     }
 }
 
-/// What a node hears whose request was turned down: the operator's word, and when it may ask again.
+/// Returns the refusal of a rejected node: the operator's message, and the time until it may ask
+/// again.
 fn turned_down(word: Option<String>, refusal: Refusal) -> OwnedRefusal {
     match refusal {
         Refusal::Rejected { wait } => {
             let when = format!("ask again in {} s", wait.as_millis().div_ceil(1000));
-            // A word that leaves no room for it goes alone.
+            // A message that leaves no room for the time is sent alone.
             let both = word
                 .as_ref()
                 .map(|word| format!("{word}; {when}"))
@@ -402,12 +402,12 @@ fn turned_down(word: Option<String>, refusal: Refusal) -> OwnedRefusal {
 const fn has_code(request: &OwnedRequest) -> bool {
     match request.method {
         pair::Method::Pin | pair::Method::Code { .. } => true,
-        // A setup code is spent in the step that pairs: nobody waits with one.
+        // A setup code is spent in the step that pairs, so it is never pending.
         pair::Method::Approval | pair::Method::Setup => false,
     }
 }
 
-/// How long it is until then, in seconds as messages have them.
+/// Returns the seconds until a time, as messages carry them.
 pub(super) fn seconds_until(then: UnixTime, now: UnixTime) -> u32 {
     u32::try_from(then.as_secs().saturating_sub(now.as_secs())).unwrap_or(u32::MAX)
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `session` | drives one connection of core's machine over one transport |
 //! | `effects` | core's effects and their answers in owned form |
-//! | `context` | the state of a connection outside core's machine, and the effects that need no transport: `link` for links, `pairing` for nodes that pair |
+//! | `context` | a connection's state outside core's machine, and the effects without I/O |
+//! | `context::link`, `context::pairing` | the effects of linked peers, and of nodes that pair |
 //! | `budgets` | bounds on what strangers cost, and the order in which they are served |
 //! | `peer_scopes` | the rights of a peer: by its grant, or by a chain that it presents |
 //! | `reassembly` | reassembly of chains that arrive in parts |

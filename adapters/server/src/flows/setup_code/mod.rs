@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `session` | drives one companion connection, or hands it over to registration |
 //! | `effects` | core's effects and their answers in owned form |
-//! | `context` | the state of a connection outside core's machine, and the effects that need no socket |
+//! | `context` | a connection's state outside core's machine, and the effects without I/O |
 //! | `origin` | the check of the header `Origin` |
 
 mod context;
