@@ -75,6 +75,7 @@ impl Bucket {
     #[must_use]
     pub fn wait(&mut self, now: Instant) -> Span {
         self.refill(now);
+        // The quotient below is rounded up, so that a waiter does not wake a millisecond too early.
         let missing = ATTEMPT.saturating_sub(self.level);
         Span::from_millis(
             missing
@@ -108,6 +109,7 @@ impl Bucket {
     fn refill(&mut self, now: Instant) {
         let gained = now.since(self.filled).as_millis().saturating_mul(self.per_minute);
         self.level = self.level.saturating_add(gained).min(self.load);
+        // An earlier `now` must not make the same time count twice.
         self.filled = self.filled.max(now);
     }
 }
@@ -139,6 +141,8 @@ impl Waiting {
     /// connections, so it cannot push others out.
     #[must_use]
     pub const fn seat(self, limits: &Limits) -> Seat {
+        // The source's own limit comes first, so that it displaces its own connection even if all
+        // are full.
         if self.of_source >= limits.waiting_per_source {
             Seat::EvictFromSource
         } else if self.total >= limits.waiting_total {

@@ -23,6 +23,7 @@ impl Reading {
     /// Creates a rate of `per_second` messages, of which a tenth may come at once.
     #[must_use]
     pub const fn new(per_second: u32, now: Instant) -> Self {
+        // At least one, or nothing would ever be read.
         let at_once = match per_second / 10 {
             0 => 1,
             some => some,
@@ -32,6 +33,8 @@ impl Reading {
 
     /// Asks for a turn. `source_is_empty` is `true` if the source's bucket of failures is empty.
     pub fn turn(&mut self, source_is_empty: bool, now: Instant) -> Turn {
+        // A source in good standing is read at once and still uses up the rate, which is what
+        // delays the others.
         if self.bucket.take(now) || !source_is_empty {
             Turn::Now
         } else {

@@ -39,11 +39,13 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
         let hash = self.hash(ephemeral);
         let (sets, _) = self.hashes.as_mut().as_chunks_mut::<WAYS>();
         let Some(set) = Self::place(hash, sets.len()).and_then(|place| sets.get_mut(place)) else {
+            // Without storage nothing is remembered, and no message counts as a replay.
             return true;
         };
         if set.contains(&hash) {
             return false;
         }
+        // The oldest hash moves to the front and is overwritten.
         set.rotate_right(1);
         if let Some(newest) = set.first_mut() {
             *newest = hash;
@@ -58,6 +60,7 @@ impl<S: AsRef<[u64]> + AsMut<[u64]>> Replays<S> {
             .chain_update(ephemeral)
             .finalize()
             .into();
+        // An empty slot is 0, so no hash may be.
         u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
     }
 

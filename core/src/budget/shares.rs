@@ -53,6 +53,7 @@ impl Linked {
         } else if self.total < limits.linked_total {
             Room::Free
         } else if self.most_of_one > of_subject.saturating_add(1) {
+            // With a difference of one, the two subjects would displace each other in turn.
             Room::Displace
         } else {
             Room::Full

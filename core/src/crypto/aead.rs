@@ -55,6 +55,7 @@ fn cipher(key: &Secret<32>) -> ChaCha20Poly1305 {
 /// Returns four zero bytes and the counter, little endian (Noise, section 12.3).
 fn nonce(counter: u64) -> Nonce {
     let mut nonce = Nonce::default();
+    // Noise: 32 zero bits, then the counter in little-endian order.
     for (to, from) in nonce.iter_mut().skip(4).zip(counter.to_le_bytes()) {
         *to = from;
     }

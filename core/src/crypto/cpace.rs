@@ -127,6 +127,7 @@ impl<'a> Inputs<'a> {
         [a, b]: [&'static [u8]; 2],
     ) -> Option<Self> {
         let bounded = password.len() <= CODE_CHARS && a.len() <= FIELD && b.len() <= FIELD;
+        // Only the project's own inputs are known to fit; recorded ones of others may be longer.
         let (channel, session) = (Vec::from_slice(channel).ok()?, Vec::from_slice(session).ok()?);
         bounded.then_some(Self { password, channel, session, names: Names { a, b } })
     }
@@ -135,6 +136,7 @@ impl<'a> Inputs<'a> {
     fn generator(&self) -> Zeroizing<RistrettoPoint> {
         let padding =
             BLOCK.saturating_sub(3).saturating_sub(self.password.len()).saturating_sub(DSI.len());
+        // The draft fills up the first hash block, which holds the password, with zeros.
         let zeros = [0; BLOCK];
         let zeros = zeros.get(..padding).unwrap_or_default();
         let uniform =

@@ -15,6 +15,7 @@ pub use crate::wire::token::Token;
 #[must_use]
 pub fn issue(entropy: &Entropy<32>) -> Option<Token> {
     let chars = base64url::encode_32(entropy.expose());
+    // A command line would take a leading dash for an option.
     (!chars.starts_with(b"-")).then(|| Token::from_chars(chars))
 }
 

@@ -215,6 +215,7 @@ impl Authority {
             Self::Operator(Role::Viewer) => false,
             Self::Operator(Role::Operator | Role::Owner) => true,
             Self::Delegated(Delegated { right: Right::Session(id), .. }) => {
+                // A session sees the PINs of a window only if it opened the window itself.
                 maker == Maker::Session(*id)
             }
             Self::Delegated(Delegated { right: Right::Capability(_) | Right::Bearer, .. }) => false,
@@ -243,9 +244,11 @@ impl Authority {
         let wanted = match until {
             Until::Exactly(at) | Until::AtMost(at) => at,
         };
+        // An operator's authority has no bound of its own.
         let Self::Delegated(own) = self else { return Ok(wanted) };
         covers(&own.scopes.scopes(), scopes)?;
         match (own.ends, until) {
+            // A named end is refused rather than cut, so that the answer is what was asked for.
             (Some(ends), Until::Exactly(at)) if at > ends => Err(Wider::Longer { ends }),
             (Some(ends), Until::AtMost(at)) => Ok(at.min(ends)),
             (Some(_) | None, _) => Ok(wanted),

@@ -189,6 +189,7 @@ pub fn reserve(
     of_source: u8,
     now: UnixTime,
 ) -> Result<Reserved, NoGuess> {
+    // Expiry comes before the lock, so that a dead code is never reported as merely locked.
     if code.expires <= now || code.uses_left == 0 {
         return Err(NoGuess::Expired);
     }
@@ -249,6 +250,7 @@ pub fn spend(
 /// quarters of the places, so that an operator always has some.
 #[must_use]
 pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> bool {
+    // A quarter stays for operators, however many codes the sessions mint.
     let for_sessions = most.saturating_sub(most / 4);
     match maker {
         Maker::Operator => live < most,

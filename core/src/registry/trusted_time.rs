@@ -194,11 +194,13 @@ impl TrustedTime {
     #[must_use]
     pub fn begin(mark: Option<UnixTime>, released: UnixTime, reading: Reading) -> Self {
         let Reading { wall, elapsed, synchronised } = reading;
+        // No run begins before the release, even if the store is new.
         let floor = mark.map_or(released, |mark| mark.max(released));
         let since = synchronised.then_some(elapsed);
         let (now, state) = if wall.after(CLOCK_STEP) < floor {
             (floor, State::Behind)
         } else if mark.is_some() && is_far(wall, floor) {
+            // Without a mark nothing was ever stored, so a late start is no sign of a wrong clock.
             (floor, State::Doubtful { synchronised_since: since })
         } else {
             (wall.max(floor), State::Good)
@@ -274,7 +276,9 @@ impl TrustedTime {
         self.mark = self.mark.max(now);
         let far = is_far(wall, self.mark);
         let since = |before: Option<Instant>| match (synchronised, stepped) {
+            // Any reading without synchronisation restarts the day of trust.
             (false, true | false) => None,
+            // A step restarts the day, too.
             (true, true) => Some(elapsed),
             (true, false) => Some(before.unwrap_or(elapsed)),
         };
@@ -283,6 +287,8 @@ impl TrustedTime {
                 self.state = State::Doubtful { synchronised_since: since(None) };
                 None
             }
+            // An unsynchronised clock that runs ahead may have been set by hand, so it is not
+            // followed.
             State::Good if ahead > STEP && !synchronised => None,
             State::Doubtful { synchronised_since } if far => {
                 let synchronised_since = since(synchronised_since);
@@ -295,6 +301,7 @@ impl TrustedTime {
                 Some(self.forward(now, ahead))
             }
             State::Good | State::Behind | State::Doubtful { .. } => {
+                // A step back never goes before the mark.
                 let back = ahead.max(seconds(now, self.mark)).min(0);
                 let leads_to =
                     if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };

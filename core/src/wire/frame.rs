@@ -48,6 +48,7 @@ pub fn encode<'o>(message: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], EncodeE
     }
     let checksum = crc32(message).to_le_bytes();
     let mut writer = Writer { out, at: 0 };
+    // The zero in front ends whatever noise came before, so that a reader finds this frame.
     let written = writer
         .put(0)
         .and_then(|_| writer.stuff(message.iter().chain(&checksum)))
@@ -180,6 +181,7 @@ impl Cutter {
     /// Takes one byte; returns the length of the message in the buffer if the byte ends a frame.
     fn take(&mut self, byte: u8, buffer: &mut [u8]) -> Option<Result<usize, FrameError>> {
         let (state, answer) = match (self.state, byte) {
+            // Zeros between frames carry nothing; after an error they mark the next beginning.
             (State::Between | State::Skipping, 0) => (State::Between, None),
             (State::Skipping, _) => (State::Skipping, None),
             (State::Between, code) => {

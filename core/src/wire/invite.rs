@@ -111,6 +111,7 @@ impl TypedCode {
     /// # Errors
     /// [`NotACode`].
     pub fn parse(typed: &str) -> Result<Self, NotACode> {
+        // The length is bounded first, because separators may be typed without limit.
         if typed.len() > TYPED_BYTES {
             return Err(NotACode);
         }
@@ -163,6 +164,7 @@ impl<'b> Invite<'b> {
         if !is_scanned(invite.code.code.expose()) {
             return Err(NotAnInvite::Code);
         }
+        // The text is measured by a writer that only counts, because there is no allocator.
         let mut length = Length(0);
         invite.put(&mut length).map_err(|_| NotAnInvite::TooLong)?;
         if length.0 > INVITE_BYTES { Err(NotAnInvite::TooLong) } else { Ok(invite) }
@@ -259,6 +261,7 @@ impl<'b> Invite<'b> {
     pub fn write_for_qr<'o>(&self, out: &'o mut [u8]) -> Option<&'o str> {
         let length = self.write(out)?.len();
         let written = out.get_mut(..length)?;
+        // Upper case selects the alphanumeric mode of QR codes, which needs fewer modules.
         written.make_ascii_uppercase();
         core::str::from_utf8(written).ok()
     }

@@ -280,6 +280,8 @@ fn matches(pattern: &str, path: &str) -> bool {
     let (mut tokens, mut path) = (segments(pattern), segments(path));
     while let Some(token) = tokens.next() {
         if token == ANY {
+            // After `**` the remaining tokens must match the end of the path, whatever lies
+            // between.
             return tokens
                 .rev()
                 .all(|token| path.next_back().is_some_and(|segment| takes(token, segment)));
@@ -288,6 +290,7 @@ fn matches(pattern: &str, path: &str) -> bool {
             return false;
         }
     }
+    // Without `**` the pattern and the path have the same number of segments.
     path.next().is_none()
 }
 
@@ -297,6 +300,7 @@ fn side<'b>(
     mut parent: impl Iterator<Item = &'b [u8]>,
     mut child: impl Iterator<Item = &'b [u8]>,
 ) -> bool {
+    // Where the child's side is shorter, its `**` stands for any segment, which only `*` covers.
     parent.all(|token| child.next().map_or(token == ONE, |under| takes(token, under)))
 }
 

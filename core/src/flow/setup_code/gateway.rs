@@ -250,6 +250,7 @@ impl Machine for Connection {
                     charge(Failure::Redeem(Word::AlreadyUsed))
                 }
                 NotOpened::No(NotRedeemed::Expired) => charge(Failure::Redeem(Word::Expired)),
+                // A doubtful clock and a failing store are no guesses, so they cost no attempt.
                 NotOpened::No(NotRedeemed::ClockInDoubt) => say_no(Word::ClockInDoubt, scratch),
                 NotOpened::Failed => say_no(Word::Internal, scratch),
             },
@@ -262,6 +263,7 @@ impl Machine for Connection {
             },
             (State::Attaching, Input::Found(found, unix)) => match admitted(found, unix) {
                 Ok(session) => welcome(session, now, unix, &limits, scratch),
+                // The session has ended between the two look-ups, or the store failed.
                 Err(word) => no_session(word, scratch).first(Effect::Detach),
             },
             (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {

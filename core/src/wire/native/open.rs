@@ -155,6 +155,8 @@ impl<'b> FirstAnswer<'b> {
     /// # Errors
     /// The first defect of a short frame.
     pub fn parse(frame: &'b [u8]) -> Result<Self, Undecodable> {
+        // Every handshake message is longer than any refusal in clear, so the length tells them
+        // apart.
         if frame.len() > CLEAR_BYTES {
             Ok(Self::Handshake(frame))
         } else {

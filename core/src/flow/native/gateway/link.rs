@@ -154,6 +154,7 @@ impl Link {
                 (*until, Reason::FirstMessage)
             }
             Stage::Attaching(_) | Stage::Presenting => {
+                // Only the adapter's answer is due, and that has no deadline.
                 (Instant::from_millis(u64::MAX), Reason::Answer)
             }
             Stage::Open(open) => {
@@ -176,6 +177,7 @@ pub(super) fn step<'b>(
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
     let out = Outbox::new(scratch);
+    // `Presenting` is only a placeholder: every arm below sets the next stage.
     let stage = core::mem::replace(&mut link.stage, Stage::Presenting);
     match (stage, input) {
         (Stage::Attaching(_) | Stage::Open(_), Input::Closed) => {
@@ -217,6 +219,7 @@ pub(super) fn step<'b>(
             let Link { channel, .. } = link;
             match channel.open(bytes) {
                 Ok((channel, text)) => {
+                    // This is noted before `heard` below clears the open ping.
                     let answers = matches!(open.keepalive, Keepalive::Asked { .. });
                     let open = Open { keepalive: open.keepalive.heard(now, limits), ..open };
                     on_frame(
@@ -250,6 +253,7 @@ pub(super) fn step<'b>(
             };
             match until {
                 Some(_) => say(link, open, &FromGateway::Admission(Admission::Welcome), out)
+                    // The chain is the delegate's proof, so only now its permit is given back.
                     .first(Effect::Refund),
                 None => leave(
                     link,
@@ -262,6 +266,7 @@ pub(super) fn step<'b>(
             }
         }
 
+        // The link opens only after the look-up, so notices that come before are kept for it.
         (Stage::Attaching(attaching), Input::Push(Notice::Muted)) => {
             Step::quiet(link.at(Stage::Attaching(Attaching { muted: true, ..attaching })))
         }
@@ -293,7 +298,9 @@ pub(super) fn step<'b>(
                 (Some(until), Peer::Node(_)) => {
                     (Admission::Welcome, ends(open.ends.map_or(until, |ends| ends.at.min(until))))
                 }
+                // A delegate has no rights besides the chain.
                 (Some(until), Peer::Delegate(_)) => (Admission::Welcome, ends(until)),
+                // A chain that is not valid leaves the link's end as it was.
                 (None, _) => (Admission::NotPaired, open.ends),
             };
             offering(say(
@@ -350,6 +357,7 @@ fn on_push<'b>(
     notice: Notice,
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
+    // A delegate has no entry in the registry, so it cannot be unpaired.
     let delegate = matches!(&stage, Stage::Open(Open { peer: Peer::Delegate(_), .. }));
     match (notice, stage) {
         (Notice::Unpaired, stage) => {
@@ -386,6 +394,7 @@ fn on_tick<'b>(
     if open.ends.is_some_and(|ends| ends.is_over(unix)) {
         return leave(link, &Stage::Open(open), None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
     }
+    // The wall clock may have been set since, so the wake-up for the end is computed anew.
     let open = Open { ends: open.ends.map(|ends| ends.seen(now, unix)), ..open };
     match open.keepalive.tick(now, limits) {
         (_, Due::Nothing) => Step::quiet(link.at(Stage::Open(open))),

@@ -369,6 +369,7 @@ pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
         (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => {
             Plan::OfferAgain
         }
+        // A paired node that comes with a code is paired anew.
         (_, pair::Method::Pin) => Plan::ShowPin,
         (_, pair::Method::Setup) => Plan::AwaitSetup,
         (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
@@ -428,6 +429,8 @@ impl Connection {
     pub fn cost<'f>(&self, frame: &'f [u8]) -> Cost<'f> {
         match &self.state {
             State::Opening(opening) => opening.cost(frame),
+            // Later frames cost next to nothing to read; the work that they ask for is charged by
+            // effect.
             State::Pairing(_) | State::Link(_) | State::Closed => Cost::Nothing,
         }
     }

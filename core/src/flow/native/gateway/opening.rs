@@ -135,6 +135,8 @@ pub(super) fn step<'b>(
             match answered.read_third(bytes) {
                 Ok((established, _)) => {
                     let channel = Channel::new(established);
+                    // The peer has proven that it holds its static key, and gets a fresh deadline
+                    // for its first message.
                     let until = now.after(limits.first_message);
                     Step::quiet(match delegate {
                         false => State::Pairing(Pairing::opened(channel, until)),
@@ -159,6 +161,8 @@ pub(super) fn step<'b>(
                         [enter],
                     )
                 }
+                // An unknown key gets the same handshake answer, so that a stranger cannot probe
+                // for keys.
                 None => answer_ik(responder, None, &entropy, until, out),
             }
         }

@@ -156,6 +156,7 @@ pub(super) fn step<'b>(
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
     let mut out = Outbox::new(scratch);
+    // `SETTLING` is only a placeholder: every arm below sets the next stage.
     let stage = core::mem::replace(&mut pairing.stage, SETTLING);
     match (stage, input) {
         (_, Input::Closed) => Step::quiet(State::Closed),
@@ -164,6 +165,7 @@ pub(super) fn step<'b>(
         (Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. }, Input::Evict) => {
             refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out)
         }
+        // The peer has proven nothing yet, so only the close code says why.
         (Stage::AwaitAsk | Stage::AwaitSetup, Input::Evict) => close(Close::AT_CAPACITY),
 
         (Stage::AwaitAsk | Stage::AwaitSetup, Input::Tick(_)) if pairing.until <= now => {
@@ -206,6 +208,7 @@ pub(super) fn step<'b>(
             Ok(false) => refuse(pairing, &Refusal::Expired, out),
             Err(refusal) => refuse(pairing, &ours(refusal), out),
         },
+        // The settling that is in progress may have read the registry before this decision.
         (Stage::Settling { .. }, Input::Push(Notice::Decided)) => {
             Step::quiet(pairing.at(Stage::Settling { decided: true }))
         }
@@ -227,6 +230,7 @@ pub(super) fn step<'b>(
             last_words(pairing, &message, reason, out)
         }
 
+        // Late answers and notices that do not concern a pairing change nothing.
         (stage, _) => Step::quiet(pairing.at(stage)),
     }
 }
@@ -281,6 +285,7 @@ fn on_frame<'b>(
             Err(_) => refuse(pairing, &Refusal::Protocol, out),
         },
         (Stage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
+            // The claims need room of their own, because they are lent to the effect.
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
                 Ok(verified) if verified.claims().bound => Step::with(
@@ -402,7 +407,9 @@ fn on_reserved<'b>(
         Err(NoGuess::Locked) => return refuse(pairing, &Refusal::Locked, out),
         Err(NoGuess::Closed) => return refuse(pairing, &Refusal::Closed, out),
     };
+    // The guess is counted before the comparison, as the store has counted it.
     held.wrong = held.wrong.saturating_add(1);
+    // For nobody's code the store counts nothing, so this connection's own count ends it.
     let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
     match (cpace.verify(tag), held.id) {
         (Ok((confirmed, answer)), Some(id)) => {
@@ -482,6 +489,8 @@ pub(super) fn seal_offer<'b>(
         None => None,
         Some((_, Some(inline))) => Some(Chain::Here(inline)),
         Some((bytes, None)) => {
+            // The parts go before the grant that names them, so the node has the whole chain by
+            // then.
             for part in Part::cut(Object::Chain, bytes)? {
                 let frame = match talk {
                     Talk::Pair => channel.seal(&FromGateway::Part(part), out),

@@ -91,6 +91,7 @@ pub(super) fn on_attached<'b>(
                 return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
             }
         },
+        // The node learns that the gateway is full, not that it failed.
         Err(Refusal::AtCapacity) => {
             return leave(link, &nowhere, None, Bye::Busy, Close::AT_CAPACITY, out);
         }
