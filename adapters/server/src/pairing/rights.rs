@@ -84,7 +84,7 @@ impl Gateway {
             inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });
         }
-        // These sessions check their new end themselves.
+        // Their connections end too, so that the companions connect again and learn the new end.
         for (session, _) in shortened {
             inner.companions.end(session);
         }
