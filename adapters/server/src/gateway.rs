@@ -237,6 +237,7 @@ impl GatewayBuilder {
         } = self;
         let store_key = match store_key {
             Some(key) => key,
+            // Nothing outlives the process, so a key for this run is enough.
             None if forgets => entropy::key(),
             None => return Err(StartError::NoStoreKey),
         };
@@ -290,6 +291,7 @@ impl GatewayBuilder {
             extensions,
             deliveries: Deliveries::default(),
         });
+        // The tasks start last, because each of them uses the whole gateway.
         extension_host::start(&inner, &bridge);
         pairing::watch(&inner);
         timekeeping::watch(&inner);
@@ -616,6 +618,8 @@ impl Gateway {
                     Err(_) => return Err(refused(Refusal::StoreFailed)),
                 },
                 Effect::Save(change) => {
+                    // The notice is pushed only once the token can be shown, which is after the
+                    // save.
                     notice = change.notice;
                     match inner
                         .store
@@ -623,6 +627,7 @@ impl Gateway {
                         .await
                     {
                         Ok(_) => Input::Saved(Ok(())),
+                        // The caller loads the record again and decides anew.
                         Err(SaveError::Conflict) => return Ok(None),
                         Err(SaveError::Missing) => {
                             return Err(OperatorError::NotFound(node_id.to_string()));

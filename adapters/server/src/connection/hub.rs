@@ -75,6 +75,7 @@ impl Hub {
     pub(crate) fn push(&self, node_id: NodeId, notice: Notice) -> bool {
         match notice {
             Notice::Decided => {
+                // A node that waits has no link yet, but may wait on several connections.
                 let waiting = self.waiting.of(node_id);
                 waiting.iter().for_each(|mailbox| mailbox.notice(notice));
                 !waiting.is_empty()
@@ -104,6 +105,8 @@ impl Hub {
     /// Queues an application message for all subscribers of its address, and returns their number.
     pub(crate) fn publish(&self, address: &Address<'_>, delivery: &Delivery) -> usize {
         let subscribed = self.subscriptions.of(address);
+        // The rights are checked by the connection when it sends, because they may change until
+        // then.
         subscribed.iter().filter(|mailbox| mailbox.queue(Letter::App(delivery.clone()))).count()
     }
 
@@ -155,6 +158,7 @@ impl Hub {
 
     /// Makes every link check again what it depends on.
     pub(crate) fn all_look_again(&self) {
+        // The mailboxes are copied first, so that no lock is held while they wake their tasks.
         let all = self.live().all();
         all.iter().for_each(|mailbox| mailbox.cut());
     }

@@ -57,6 +57,7 @@ impl Live {
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let who = Who::Node(node_id);
+        // A node that comes back takes its own place, so it needs no other.
         if !self.all.contains_key(&who) {
             self.make_room(self.linked().for_node(limits))?;
         }
@@ -79,6 +80,7 @@ impl Live {
                 self.make_room(self.linked().for_delegate(self.subjects.count(&subject), limits));
             if let Err(refusal) = room {
                 if let Some(before) = before.filter(|_| self.all.contains_key(&who)) {
+                    // The older link of this delegate stays, so it is counted again.
                     self.subjects.add(key, before);
                 }
                 return Err(refusal);

@@ -143,6 +143,7 @@ impl Mailbox {
     pub(crate) fn notice(&self, notice: Notice) {
         self.put(|letters| match notice {
             Notice::Unpaired | Notice::Replaced => {
+                // The first reason is the one that the peer is told.
                 letters.end.get_or_insert(notice);
             }
             Notice::Muted | Notice::Unmuted => letters.mute = Some(notice),
@@ -170,6 +171,7 @@ impl Mailbox {
         let fits = match letter {
             Letter::Frame(_) => self.dialect == Dialect::Missy,
             Letter::App(_) => self.dialect == Dialect::Native,
+            // These have no content and are never queued: a flag stands for each.
             Letter::Notice(_) | Letter::Displaced | Letter::Cut => false,
         };
         fits && self.put(|letters| {

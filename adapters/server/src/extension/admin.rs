@@ -53,6 +53,7 @@ impl OnBehalfOf {
         };
         let session = match right {
             Right::Session(id) => hex(id.as_bytes()),
+            // Only a session has an id that an operator could revoke.
             Right::Capability(_) | Right::Bearer => String::new(),
         };
         let scopes = scopes.scopes().as_slice().iter().map(ToString::to_string).collect();
@@ -89,6 +90,7 @@ impl AdminRouter {
             prefixes.into_iter().map(|prefix| (prefix, extension.clone())).collect::<Vec<_>>()
         };
         let mut routes: Vec<_> = extensions.iter().flat_map(of).collect();
+        // The longest prefix comes first, so that the most specific extension answers.
         routes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
         Self { routes }
     }

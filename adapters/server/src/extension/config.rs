@@ -193,6 +193,7 @@ impl ExtensionConfig {
                     !program.is_empty(),
                     "names no program; give the program and its arguments",
                 )?;
+                // No argument of a program can contain a zero byte, so it would never start.
                 let whole = command.iter().all(|word| !word.contains('\0'));
                 self.check("command", program, whole, "holds a zero byte, which no argument can")?;
             }

@@ -200,6 +200,7 @@ impl Extension {
         if self.inner.stopped.load(Ordering::Relaxed) {
             return Err(Problem::Down("it was shut down".to_owned()));
         }
+        // Nothing waits for a free call: a slow extension must not hold up its callers.
         let _call = self.inner.calls.try_acquire().map_err(|_| Problem::Busy)?;
         let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
         let line = wire::request(id, method, params).ok_or(Problem::TooLarge)?;
@@ -211,6 +212,7 @@ impl Extension {
         };
         let outcome =
             tokio::time::timeout(within, exchange).await.unwrap_or(Err(Problem::Timeout(within)));
+        // A refusal is an answer, too; only silence means that the extension is out of reach.
         self.inner.reached.store(
             !matches!(outcome, Err(Problem::Down(_) | Problem::Timeout(_))),
             Ordering::Relaxed,

@@ -148,6 +148,7 @@ impl Proxy {
                 extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())),
             );
         }
+        // The longest mount comes first, so that the most specific one serves a path.
         mounts.sort_by_key(|(mount, _)| std::cmp::Reverse(mount.len()));
         Self { mounts }
     }
@@ -175,6 +176,7 @@ impl Proxy {
     /// for a slow one.
     pub async fn serve(&self, request: Request) -> Option<Response> {
         let mounted = self.mounted(request.uri().path())?;
+        // A call over JSON cannot carry an upgrade.
         if request.headers().contains_key(header::UPGRADE) {
             return None;
         }
@@ -185,6 +187,7 @@ impl Proxy {
 
 impl Mounted {
     async fn serve(&self, request: Request, within: Duration) -> Result<Response, Response> {
+        // One deadline for the body and the call together.
         let until = tokio::time::Instant::now() + within;
         let (parts, body) = request.into_parts();
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
@@ -269,6 +272,7 @@ fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
         let hidden = NOT_ASKED.contains(&name)
             || name.starts_with("proxy-")
             || named.iter().any(|hop| hop == name);
+        // JSON carries text only, so other values are left out.
         let Some(value) = value.to_str().ok().filter(|_| !hidden) else { continue };
         let together = seen.entry(name.to_owned()).or_default();
         if !together.is_empty() {
@@ -323,6 +327,7 @@ fn response(answered: Answered) -> Result<Response, &'static str> {
     // Set last, so that the extension cannot override them.
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // These statuses have no body in HTTP.
     let bodiless = matches!(
         status,
         StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED

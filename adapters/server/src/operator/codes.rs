@@ -157,6 +157,7 @@ impl Gateway {
         let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
         let lives = Span::from_secs(expires.unwrap_or(OPEN_FOR).as_secs());
         let grants = grant_for.map(|lives| Span::from_secs(lives.as_secs()));
+        // A named life is refused if it is too long; the default is shortened to the authority's.
         let until = if expires.is_some() {
             Until::Exactly(now.after(lives))
         } else {
@@ -268,6 +269,7 @@ impl Gateway {
         let invite = Invite::new(&read, self.fingerprint(), minted.code);
         let invite =
             invite.map_err(|wrong| usage(format!("no invitation can be made: {wrong}")))?;
+        // The invitation contains the secret, so its buffer is wiped.
         let mut out = zeroize::Zeroizing::new([0; INVITE_BYTES]);
         let text = invite.write(&mut *out).map(str::to_owned);
         text.ok_or_else(|| usage("no invitation can be made: it is too long".to_owned()))
@@ -289,6 +291,7 @@ impl Gateway {
         let mut live = self.inner.store.codes(now).await?;
         let guessers = self.inner.store.guessers().await?;
         live.retain(|code| {
+            // A source that guessed too often has no usable PIN, though others have.
             let guesser = guessers.iter().find(|guesser| Some(guesser.source) == code.source);
             is_live(&code.counted, &window, guesser.map_or(0, |guesser| guesser.guesses), now)
         });

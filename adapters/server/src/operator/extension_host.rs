@@ -74,12 +74,15 @@ fn of_gate(event: &GateEvent) -> Event {
 
 /// Registers the channels of the gateway's extensions and starts them. They end with the gateway.
 pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
+    // The bridge is set once, by the gateway that was built with it.
     if bridge.inner.set(Arc::downgrade(inner)).is_err() {
         return;
     }
+    // The channels are registered before an extension runs and could deliver a message.
     for channel in inner.extensions.channels() {
         inner.gate.channels().register(channel);
     }
+    // From here on an extension may call back.
     inner.extensions.start();
     let (weak, mut shutdown) = (Arc::downgrade(inner), inner.shutdown.subscribe());
     tokio::spawn(async move {
@@ -184,6 +187,7 @@ enum Undecided {
 impl Undecided {
     fn of(error: &GateError) -> Self {
         let passing = match error {
+            // These pass by themselves, so the same message may be decided later.
             GateError::Store(_) | GateError::NoFreeCode => true,
             GateError::Adapter(error) => error.passing,
             GateError::Channel(_) | GateError::BadId(_) => false,
@@ -280,6 +284,7 @@ impl Items for Bridge {
                 Ok(message) if message.text.is_some() => {
                     let taken = match self.check(extension, &message) {
                         Ok(()) => self.message(&message).await.map(drop),
+                        // A message of a foreign channel stays one, however often it is polled.
                         Err(why) => Err(Undecided::Ever(why)),
                     };
                     match taken {
@@ -291,6 +296,7 @@ impl Items for Bridge {
                         Err(Undecided::Now(why)) => return Err(why),
                     }
                 }
+                // An item that is no message belongs to the application.
                 Ok(_) | Err(_) => self.gateway()?.inner.application.polled(extension, &item).await,
             }
         }

@@ -87,9 +87,11 @@ impl PairedNode {
     /// ceiling both allow.
     #[must_use]
     pub fn in_force(&self, now: UnixTime) -> Option<(InForce<'_>, Option<UnixTime>)> {
+        // A right to renew is no permission, so the time for renewal is zero here.
         match entitled(&self.grants, self.device.entry.ceiling.as_deref(), Span::from_secs(0), now)
         {
             Entitled::InForce(in_force, until) => {
+                // An offer that the node has not confirmed is in force for nobody.
                 confirmed(&self.grants, now).then_some((in_force, until))
             }
             Entitled::Renewal | Entitled::Nothing => None,
@@ -106,6 +108,7 @@ impl PairedNode {
         let expires = self
             .grants
             .last()
+            // The offer waits as the newest grant; if none waits, one is made by the ceiling.
             .filter(|grant| matches!(grant.state, State::Offered { .. }))
             .and_then(|grant| grant.expires);
         waits.then(|| Offered {
@@ -133,11 +136,13 @@ impl Gateway {
         loop {
             let page = self.inner.store.list_granted(after, PAGE, now).await?;
             let full = page.len() == PAGE;
+            // Damaged records count, too, so that the next page does not begin with them again.
             after = page.last().map(|(listed, _)| node_id(listed));
             for (listed, grants) in page {
                 match listed {
                     Ok(entry) if !is_paired(&entry) => {}
                     Ok(entry) => {
+                        // A node without keys authenticates with a token, and has no grants.
                         let Some(keys) = entry.record.keys else { continue };
                         let under = delegates
                             .remove(Fingerprint::of(&keys.channel).as_bytes())
@@ -166,6 +171,7 @@ impl Gateway {
     pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
         let (mut nodes, _) = self.paired().await?;
         let mut found = matches(&nodes, which, 1);
+        // A capability token has no ceiling of its own, so only nodes can be named here.
         found.retain(|one| matches!(one, Revocation::Node { .. }));
         match &found[..] {
             [Revocation::Node { node_id, .. }] => {
@@ -266,6 +272,7 @@ impl Gateway {
             };
             let granted =
                 self.grant(authority, &entry, holder, Purpose::Reissue, terms, endless).await;
+            // A decision that is not stored yet is in force all the same, so it is an event.
             if matches!(granted, Ok(Some(_)) | Err(OperatorError::CutNotStored { .. })) {
                 self.event(Event::Decided { node_id, decision: "permissions" });
             }
@@ -288,6 +295,8 @@ impl Gateway {
         let (nodes, _) = self.paired().await?;
         let mut found = matches(&nodes, which, FEWEST_FOR_GOOD);
         match found.len() {
+            // The registry does not know the blocks that nodes delegate, so only a whole id names
+            // one.
             0 => match foreign_block(which) {
                 Some(id) => self.revoke_block(id).await,
                 None => Err(OperatorError::NotPaired(which.to_owned())),
@@ -309,6 +318,7 @@ impl Gateway {
     /// dialect.
     async fn check_name(&self, which: &str, found: &Revocation) -> Result<(), OperatorError> {
         let Revocation::Node { node_id, name } = found else { return Ok(()) };
+        // The node was named by its whole name, so no id is in question.
         if name == which {
             return Ok(());
         }
@@ -335,6 +345,7 @@ impl Gateway {
         let ids = nodes
             .iter()
             .map(|node| node.device.entry.record.node_id)
+            // A node whose record is damaged must not keep its rights for that reason.
             .chain(damaged.iter().map(|bad| bad.node_id));
         let mut outcomes = Vec::new();
         for id in ids {
@@ -366,6 +377,7 @@ impl Gateway {
         let capabilities: Vec<_> =
             grants.iter().filter(of).filter_map(|grant| grant.capability).collect();
         let those = match rests_on_it {
+            // `None` ends all grants of the node in one step.
             true => vec![None],
             false => grants.iter().filter(of).map(|grant| Some(grant.id)).collect(),
         };
@@ -433,6 +445,7 @@ fn matches(nodes: &[PairedNode], which: &str, fewest: usize) -> Vec<Revocation> 
     for node in nodes {
         let record = &node.device.entry.record;
         let node_id = record.node_id;
+        // Names are compared exactly, and ids by their beginning.
         if record.name.as_str() == which
             || (hex && lower.len() >= fewest && node_id.to_string().starts_with(&lower))
         {

@@ -47,6 +47,8 @@ impl Gateway {
             if above.admits(self.inner.clock.unix()).is_err() {
                 return Ok(None);
             }
+            // A session never has more than any of those above it, by their profiles as they are
+            // now.
             right.scopes = within(settings.permissions_of(above.profile.as_str()), &right.scopes);
             right.may_approve &= settings.may_approve(above.profile.as_str());
             right.ends = right.ends.min(Some(above.expires_at));

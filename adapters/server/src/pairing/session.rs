@@ -73,6 +73,7 @@ impl Gateway {
         code: Option<CodeId>,
     ) -> OwnedVerdict {
         let (gateway, request) = (self.clone(), request.clone());
+        // A task of its own goes on when the connection is dropped.
         let settled = tokio::spawn(async move { gateway.settle_now(&request, code).await });
         match settled.await {
             Ok(Ok(verdict)) => verdict,

@@ -354,6 +354,8 @@ impl<C: Carrier> Session<C> {
             },
             Answer::Reserved(reserved) => {
                 let mut actions = self.advance(Input::Reserved(reserved));
+                // Core compares the tag; that it asks to spend the code tells that the guess was
+                // right.
                 let right = actions.iter().any(|action| matches!(action, Action::Spend(_)));
                 if let (Ok(left), false) = (reserved, right) {
                     actions.push(Action::Wrong(left));
@@ -377,7 +379,9 @@ impl<C: Carrier> Session<C> {
             Answer::Bounded { until, renews } => {
                 self.advance(Input::Bounded { until, renews, unix })
             }
+            // The peer's authority is gone, which it is told in the same way as a revocation.
             Answer::Ended => self.advance(Input::Push(Notice::Unpaired)),
+            // For the peer this is the same as losing its slot: the gateway is at capacity.
             Answer::Full => self.advance(Input::Evict),
             Answer::Renewed(None) => self.advance(Input::Renewed(None)),
             Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),

@@ -249,6 +249,7 @@ impl Session {
                 }
                 other => match self.answer(other, inner).await {
                     Some(answer) => {
+                        // The peer's close frame, if it sent one, still wants its reply.
                         if matches!(answer, Answer::Gone) {
                             queue.push_back(Action::FinishClose);
                         }

@@ -131,6 +131,7 @@ pub(super) async fn pair(
             }
             .into());
         }
+        // The caller has seen this version, so it counts as shown.
         Some(_) => gateway.inner.shown.see(&entry),
         None => {}
     }
@@ -163,6 +164,8 @@ pub(super) async fn policy(
 ) -> Result<Json<DeviceView>, Failure> {
     let body: PolicyBody = parse(&body)?;
     let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
+        // `muted` is a mode for clients only; the registry keeps the mode to which unmuting
+        // returns.
         ("muted", _) => Decision::Mute,
         (_, Some(mode)) => Decision::SetMode(mode),
         (_, None) => {

@@ -226,6 +226,7 @@ pub(super) async fn seed(
 ) -> Result<Json<SeededView>, Failure> {
     let SeedBody { channel, account, senders } = parse(&body)?;
     let (via, maker) = by(&caller)?;
+    // An operator's seed is marked as such; a session's names the session.
     let via = if maker == Maker::Operator { "seed" } else { &via };
     let added = gateway
         .gate()
@@ -278,6 +279,7 @@ pub(super) async fn admit(
             sender: Some(challenge.sender.sender),
             code: Some(challenge.code.to_string()),
             reply: Some(challenge.reply),
+            // The text is for the sender, who is answered only if a reply is due.
             text: challenge.reply.then_some(challenge.text),
             ..nothing
         },

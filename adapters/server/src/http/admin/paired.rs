@@ -180,6 +180,7 @@ pub(super) async fn permit(
             "say what it may do, with permissions, or until when, with expires".to_owned(),
         ));
     }
+    // The name is resolved once, so that the answer is about the node that was changed.
     let node_id = gateway.paired_named(&which).await?.device.entry.record.node_id;
     gateway.permit_by(caller.authority(), node_id, permissions, until).await?;
     Ok(Json(view(&gateway.paired_node(node_id).await?, gateway.now())))
@@ -222,6 +223,7 @@ pub(super) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> 
     let (in_force, until) = node.in_force(now)?;
     let (permissions, within) = match (in_force.exactly(), in_force.bounds) {
         (Some(exactly), _) => (exactly, None),
+        // The intersection cannot be written as patterns, so both sets are shown.
         (None, bounds) => (in_force.scopes, bounds.first()),
     };
     let nothing = permissions.as_str().is_empty();

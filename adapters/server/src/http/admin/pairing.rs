@@ -192,7 +192,9 @@ pub(super) async fn mint(
     let minted = gateway.mint_code_by(caller.authority(), new).await?;
     let delivery = hex(minted.delivery.id.as_bytes());
     let (id, selector, text, expires) =
+        // Read here, because the invitation takes the code.
         (minted.id, minted.code.selector, minted.text(), minted.expires);
+    // A typed code needs no invitation, and without an address there can be none.
     let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
     let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose()
     {

@@ -117,7 +117,9 @@ pub(super) async fn start(
     let new =
         NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
     let started = gateway.start_setup_by(caller.authority(), &new)?;
+    // A code that would count as spent is refused before it is shown.
     gateway.check_setup_mark(started.expires_at).await?;
+    // Nothing is stored of a code but its delivery, which lets it lapse if it never arrives.
     let delivery = gateway.deliver_setup(&started).await?;
     Ok(Json(StartedView {
         url: started.url,

@@ -51,8 +51,10 @@ pub async fn serve_metrics(
     let here = listening
         .listener
         .local_addr()
+        // On a loopback address, a page in a local browser could rebind its name to this listener.
         .is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let (waiting_total, waiting_per_source) = MOST_READERS;
+    // Readers have slots of their own, so that a scrape gets through when nodes fill theirs.
     let seats = Seats::new(
         Limits { waiting_total, waiting_per_source, ..gateway.inner.limits },
         gateway.inner.clock.clone(),

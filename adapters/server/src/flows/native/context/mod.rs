@@ -173,6 +173,7 @@ impl Kept {
             Cost::Nothing => return Read::Now,
             Cost::Link(ephemeral) => {
                 if ephemeral.is_some_and(|ephemeral| self.gateway.inner.native.knows(ephemeral)) {
+                    // A replay costs its sender an attempt, though nothing of it is read.
                     self.gateway.inner.native.links.charge(self.source());
                     return Read::Repeated;
                 }
@@ -241,6 +242,7 @@ impl Kept {
             Ok(stored) => self.with_grants(stored).await,
             Err(error) => Err(failed(error)),
         };
+        // The store's failure must not count against the source.
         if found.is_err() {
             self.not_its_fault();
         }
