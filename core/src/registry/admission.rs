@@ -33,6 +33,7 @@ impl RequestKey {
     #[must_use]
     pub fn of_record(record: &Record) -> Self {
         match &record.keys {
+            // A device with keys is known by its key, whatever its name and address.
             Some(keys) => Self::of_key(&keys.channel),
             None => {
                 Self::named(Source::of(record.address), record.name.as_str(), record.room.as_str())
@@ -99,6 +100,7 @@ impl Asked {
     /// Counts a further request; returns `None` if it changes nothing.
     #[must_use]
     pub fn again(self, request: u64, now: UnixTime) -> Option<Self> {
+        // The same request settled again is no further attempt of the device.
         let counts = self.request != request && self.times < Self::MOST;
         counts.then(|| Self { times: self.times.saturating_add(1), last: now, request })
     }
@@ -208,6 +210,7 @@ pub fn decide(
 /// sources with fewer. Nodes with keys wait on a connection and never give way.
 #[must_use]
 pub fn gives_way(stalest: Stalest, waiting: Pending, now: UnixTime) -> bool {
+    // A fresh request gives way only to a source with fewer, so that two sources do not swap.
     stalest.asked.after(STALE) <= now || stalest.of_source > waiting.of_source.saturating_add(1)
 }
 

@@ -74,8 +74,11 @@ pub fn effects(
         named: false,
         maker: grant.maker,
     });
+    // Without a ceiling the grant itself is the bound that the decision is compared with.
     let before = stored.or(from_grant.as_ref());
     let narrows = before.is_some_and(|before| after.is_within(before) && !before.is_within(after));
+    // A decision that is held but not stored may be narrower than this one, which then must not
+    // lift it.
     if narrows && held.is_none_or(|held| after.is_within(held)) {
         [Effect::Bound, Effect::Save, Effect::Push]
     } else {
@@ -177,6 +180,7 @@ pub fn entitled<'b>(
     renewable_for: Span,
     now: UnixTime,
 ) -> Entitled<'b> {
+    // Once the ceiling has ended, the node may not even renew.
     if ceiling.is_some_and(|ceiling| ceiling.is_over(now)) {
         return Entitled::Nothing;
     }
@@ -204,6 +208,7 @@ pub fn is_owed(
     holds: Option<GrantId>,
     now: UnixTime,
 ) -> bool {
+    // The node's word about its grant comes first: it may have missed a newer offer.
     let held = holds.and_then(|id| grants.iter().find(|grant| grant.id == id && grant.counts(now)));
     let Some(current) = held.or_else(|| current(grants, now)) else { return false };
     let newer = grants
@@ -269,6 +274,7 @@ pub fn renewal<'b>(
     let waits = matches!(newest.state, State::Offered { .. })
         && newest.counts(now)
         && is_fresh(newest, now);
+    // The same offer again: the first answer may have been lost.
     if waits && newest.scopes == *scopes && current.is_some_and(|current| current.id != newest.id) {
         return Renewal::Again(newest);
     }
@@ -307,6 +313,7 @@ fn lifetime(grant: &Grant) -> Option<Span> {
 pub fn paired_anew(before: Option<&Ceiling>, brings: Ceiling, now: UnixTime) -> Ceiling {
     match before {
         Some(decided) if decided.named => {
+            // An end that has come is replaced by the one that the new pairing brings.
             let expires = if decided.is_over(now) { brings.expires } else { decided.expires };
             Ceiling { expires, ..decided.clone() }
         }

@@ -102,6 +102,7 @@ pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     // The newest grant is the last one, so the reverse order finds it first.
     let mut counting = grants.iter().rev().filter(|grant| grant.counts(now));
     let newest = counting.clone().next();
+    // A confirmed grant stays current until a newer one is confirmed; without one, an offer counts.
     counting.find(|grant| grant.state == State::Active).or(newest)
 }
 

@@ -61,6 +61,8 @@ impl NewToken {
     fn instead_of(self, credential: &Credential) -> Result<Credential, Refusal> {
         match credential {
             Credential::Token(old) => Ok(self.after(Before::Token(old.clone()))),
+            // The undelivered token is dropped: if this one is undone, too, the state before both
+            // returns.
             Credential::Undelivered(Undelivered { before, .. }) => Ok(self.after(before.clone())),
             Credential::Keys => Err(Refusal::NoToken),
         }
@@ -178,6 +180,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
 
     let change = |standing, notice| Ok(Change { standing, notice });
     match (&as_delivered(standing, now), decision) {
+        // A rejection may be made final; every other decision about a revoked node is refused.
         (Revoked { cause: Cause::Rejected }, Bar) => {
             change(Revoked { cause: Cause::Barred }, Some(Notice::Decided))
         }
@@ -233,6 +236,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
         (Paired { credential, .. }, SetMode(mode)) => {
             change(Paired { credential: credential.clone(), mode }, None)
         }
+        // Setting a mode unmutes, because a muted node has none in force.
         (Muted { credential, .. }, SetMode(mode)) => {
             change(Paired { credential: credential.clone(), mode }, Some(Notice::Unmuted))
         }

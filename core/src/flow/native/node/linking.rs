@@ -51,6 +51,7 @@ pub(super) fn call<'b>(
     own: &Own<'_>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
+    // Only a paired node knows the key of a gateway to link with.
     let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::Idle) };
     let open = Opened::new(Intent::Link);
     let first = out.put(|place| {
@@ -176,6 +177,7 @@ pub(super) fn step<'b>(
     match input {
         Input::Frame { bytes, .. } => on_frame(node, now, open, bytes, out),
         Input::Tick(values) => {
+            // The gateway pings more often than that, so the connection is dead.
             if open.heard.after(SILENCE) <= now {
                 return node.close(None, Rest::Retry);
             }
