@@ -170,6 +170,7 @@ impl Desk {
 
     fn unasked(&mut self, line: &[u8]) -> Result<(), &'static str> {
         self.link.ignored.fetch_add(1, Ordering::Relaxed);
+        // A long line costs more, because reading it does, too.
         let cost = 1 + line.len() / UNASKED_BYTES;
         match self.unasked.count(cost as u64) {
             true => Ok(()),
@@ -192,6 +193,7 @@ async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Ou
         match tokio::time::timeout(link.rules.write, write).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => {
+                // The reader gets a moment for what the program wrote before it ended.
                 tokio::time::sleep(LAST_WORDS).await;
                 return "it ended, or closed its standard input".to_owned();
             }
@@ -227,6 +229,8 @@ async fn log(name: &str, mut stderr: ChildStderr) {
                 }
                 line.clear();
             } else if line.len() < LOGGED_BYTES {
+                // The rest of a longer line is dropped, so that a program without line ends fills
+                // no memory.
                 line.push(*byte);
             }
         }

@@ -152,6 +152,7 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let mut state = self.link.state();
         if state.waiting.remove(&self.id).is_some() {
+            // A late answer to this call is no violation of the protocol, so its id is remembered.
             state.abandoned.insert(self.id);
             if state.abandoned.len() > MOST_ABANDONED {
                 state.abandoned.pop_first();
@@ -176,6 +177,7 @@ impl Link {
         let mut state = self.state();
         let late = match state.waiting.remove(&id) {
             Some(waiting) => waiting.send(Ok(answer)).is_err(),
+            // The caller gave up before the answer came.
             None if state.abandoned.remove(&id) => true,
             None => return false,
         };
@@ -204,6 +206,7 @@ impl Link {
         let waiting = {
             let mut state = self.state();
             state.outlet = Err(why.to_owned());
+            // The next run of the program knows none of these calls.
             state.abandoned.clear();
             std::mem::take(&mut state.waiting)
         };
@@ -264,6 +267,7 @@ async fn supervise(
         if *stop.borrow() || stop.has_changed().is_err() {
             return;
         }
+        // A program that ran for long starts again sooner than one that keeps failing.
         let wait = backoff.after(began.elapsed());
         tracing::warn!(
             extension = link.name,

@@ -197,6 +197,7 @@ impl Gate {
     }
 
     fn find(&self, message: &Incoming<'_>) -> Option<Arc<Who>> {
+        // A longer sender is never cached, so the cache's memory is bounded.
         let raw = message.sender.filter(|raw| raw.len() <= RAW_BYTES)?;
         let key = Key { channel: message.channel, account: message.account, raw };
         self.inner.cache.get(key, self.moment())
@@ -322,6 +323,7 @@ impl Gate {
         let over = facts
             .allowed
             .is_some_and(|allowed| allowed.revoked_at.is_none() && !allowed.is_active(now));
+        // While the clock is not good, nothing is written as over.
         if !over || !inner.clock.trusted().is_good() {
             return;
         }
@@ -341,6 +343,7 @@ impl Gate {
         let allowed =
             facts.allowed.filter(|allowed| !facts.blocked && allowed.is_active(moment.now));
         let Some(until) = allowed.and_then(|allowed| allowed.until) else { return Ok(false) };
+        // The earliest possible start is tried first, to avoid a second read in nearly every case.
         if !moment.doubts(UnixTime::from_secs(0), until) {
             return Ok(false);
         }

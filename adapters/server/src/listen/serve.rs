@@ -66,8 +66,9 @@ pub(crate) async fn one(
     gateway: Gateway,
 ) {
     let Arrived { stream, peer, seat } = arrived;
-    // What came behind a PROXY header is of no source until now. Whoever it names has his share of
-    // places, as without a proxy; who is a listed one, too, asks for others.
+    // A connection from a listed proxy has had no source until now. The client that its PROXY
+    // header names counts in that client's own share; if the header names a listed proxy again,
+    // requests name the client.
     if !gateway.inner.proxies.lists(peer.ip())
         && seat.as_ref().is_some_and(|seat| !seat.counts_for(Some(Source::of(peer.ip()))))
     {

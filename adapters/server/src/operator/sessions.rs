@@ -62,6 +62,7 @@ impl Redeemable {
         let inner = &gateway.inner;
         let moment = inner.clock.moment();
         let expires_at = match inner.setup.issued.left(&self.nonce, inner.clock.elapsed()) {
+            // This run measures the code's life itself, whatever the wall clock says.
             Some(left) => moment.now.after(left),
             None if moment.doubts(UnixTime::from_secs(0), self.expires_at) => {
                 return Err(NotRedeemed::ClockInDoubt);
@@ -83,6 +84,8 @@ impl Gateway {
         code: Redeemable,
     ) -> Result<Result<Token, NotRedeemed>, StoreError> {
         let gateway = self.clone();
+        // A task of its own goes on when the connection is dropped, so a spent code always has its
+        // session.
         let redeemed = tokio::spawn(async move { gateway.redeem_now(code).await }).await;
         redeemed.unwrap_or_else(|error| Err(StoreError::Database(error.to_string())))
     }
@@ -259,6 +262,7 @@ impl Gateway {
         found.retain(|session| {
             let labelled =
                 session.device_label.as_ref().is_some_and(|label| label.as_str() == which);
+            // An ended session keeps its label, but a label means the session that is in use.
             (labelled && session.admits(now).is_ok())
                 || (begins && hex(session.id.as_bytes()).starts_with(&lower))
         });
@@ -293,6 +297,7 @@ impl Gateway {
     async fn revoke_companion_now(&self, session: SessionId) -> Result<bool, OperatorError> {
         let (inner, now) = (&self.inner, self.inner.clock.unix());
         let what = format!("session {} is out", hex(session.as_bytes()));
+        // Earlier attempts may have ended some of its works already; these must not end twice.
         let known = inner.held.held().of_session(session);
         let ticket =
             self.hold(Cut::Session { id: session, with: Box::new(known.clone()) }, &what)?;
@@ -395,6 +400,8 @@ impl Gateway {
             let found = self.inner.store.session(session).await?;
             let found =
                 found.ok_or_else(|| OperatorError::NoSuchSession(hex(session.as_bytes())))?;
+            // Prolonging such a session prolongs its right to approve, which the authority must
+            // have, too.
             if settings.may_approve(found.profile.as_str()) {
                 authority.approve_unbounded()?;
             }

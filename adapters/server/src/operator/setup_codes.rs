@@ -103,10 +103,13 @@ impl Gateway {
                 "there is no profile {profile:?}: name its permissions in setup.profiles"
             )));
         }
+        // A session of such a profile may approve nodes without bounds, so the maker must be
+        // allowed to.
         if setup.may_approve(profile) {
             authority.approve_unbounded()?;
         }
         let until = now.after(terms.ttl);
+        // A named life is refused if it is too long; the default is shortened to the authority's.
         let until = if new.ttl.is_some() { Until::Exactly(until) } else { Until::AtMost(until) };
         let ends = authority.mint(&setup.permissions_of(profile).scopes(), until)?;
         let terms = Terms {
@@ -193,6 +196,7 @@ impl Gateway {
         let gateway = self.clone();
         let now = self.inner.clock.unix();
         let rotated =
+            // Rotating writes files, which blocks.
             tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now))
                 .await;
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;

@@ -92,6 +92,7 @@ impl Gateway {
             // The operator chooses the permissions of each node.
             Approve::Manual => ScopesBuf::default(),
         };
+        // A named time is refused if it is too long; the default is shortened to the authority's.
         let until = if said { Until::Exactly(closes) } else { Until::AtMost(closes) };
         let (closes, maker) = (authority.mint(&brings.scopes(), until)?, authority.maker()?);
         let window = Window::open_by(now, Some(closes), maker);
@@ -99,6 +100,7 @@ impl Gateway {
         let _alone = self.inner.pairing.minting.lock().await;
         self.inner.store.set_window(window).await?;
         let closes = window.opened.and_then(|opened| opened.closes);
+        // The store does not tie the window to its maker, who may have ended while it was written.
         self.check_maker(maker).await?;
         self.event(Event::WindowOpened { closes });
         self.inner.pairing.window_changed.notify_one();
@@ -113,6 +115,7 @@ impl Gateway {
         let now = self.inner.clock.unix();
         let _alone = self.inner.pairing.minting.lock().await;
         let before = self.inner.store.window().await?;
+        // The guesses stay, so that closing and opening by settings does not grant new ones.
         let closed = Window { opened: None, ..before };
         let end = |gateway: &Self| {
             if before.opened.is_some() {

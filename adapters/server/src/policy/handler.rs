@@ -137,6 +137,7 @@ pub(crate) async fn ask(
             name: asked.name.as_str(),
             room: asked.room.as_str(),
             profile: &asked.profile,
+            // A serial line has no address, and 0.0.0.0 stands for it.
             address: Some(asked.address).filter(|address| !address.is_unspecified()),
             fingerprint: Fingerprint::of(&asked.key),
             method: asked.method.into(),
@@ -154,6 +155,7 @@ pub(crate) async fn ask(
             PairingDecision::Ask
         }
         Err(_) => {
+            // The handler must not go on and act on a request that the operator decides now.
             task.abort();
             let name = &request.name;
             limited!(error, CausedBy::Any, { ?name, within = ?WITHIN, } "the pairing handler took too long; the operator is asked instead");

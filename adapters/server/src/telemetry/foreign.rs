@@ -41,6 +41,7 @@ const KINDS: [&str; 8] =
 pub(super) fn append(text: &mut String, extra: &str) {
     let mut left = MOST_BYTES;
     for line in extra.lines() {
+        // An extension must not change or shadow the gateway's own families.
         let Some((_, line)) = understood(line).filter(|(name, _)| !is_own(name)) else { continue };
         let Some(rest) = left.checked_sub(line.len() + 1) else { break };
         left = rest;
@@ -78,6 +79,7 @@ fn understood(line: &str) -> Option<(&str, &str)> {
         Some(labels) => after_labels(labels)?,
         None => rest,
     };
+    // Exemplars are left out: the older text format has none.
     let exemplar = numbers.find(" # ").map_or("", |at| &numbers[at..]);
     let mut fields = numbers.strip_suffix(exemplar)?.strip_prefix(' ')?.split(' ');
     let is_sample = is_name(name)

@@ -97,6 +97,7 @@ impl<T> Bounded<T> {
     pub(super) fn get(&self, raw: &str, make: impl Fn(Arc<str>) -> T) -> Arc<T> {
         let value = tidy(raw);
         let other = || Arc::clone(self.other.get_or_init(|| Arc::new(make(Arc::from(OTHER)))));
+        // A peer must not claim the shared value as its own.
         if value == OTHER {
             return other();
         }
@@ -109,6 +110,7 @@ impl<T> Bounded<T> {
             }
         }
         let mut known = self.known.write().expect("no thread panics while it holds the labels");
+        // Checked again, because another thread may have added values between the two locks.
         if known.len() >= MOST_VALUES && !known.contains_key(value.as_ref()) {
             return other();
         }

@@ -34,6 +34,7 @@ pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Re
                     _ = shutdown.wait_for(|down| *down) => return None,
                     happened = events.recv() => match happened {
                         Ok(event) => view(&event, caller.authority()),
+                        // The reader is told of the gap, and can list the state again.
                         Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
                         Err(RecvError::Closed) => return None,
                     },

@@ -86,6 +86,7 @@ impl IntoResponse for Failure {
                     OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
                         (StatusCode::CONFLICT, "ambiguous")
                     }
+                    // Only an unknown delivery is missing; an ended one is a conflict.
                     OperatorError::Delivery { why: NotSettled::Unknown, .. } => {
                         (StatusCode::NOT_FOUND, "not_found")
                     }

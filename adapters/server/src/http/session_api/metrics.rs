@@ -118,6 +118,7 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
         decisions_unstored: count(store.unstored.len()),
         senders_pending: inner.gate.waiting().await?,
     };
+    // The gateway's own metrics are complete by then, so a failing extension costs only its part.
     let extensions = inner.extensions.scrape(SCRAPE_WITHIN).await;
     Ok(inner.telemetry.encode_with(&live, &extensions))
 }
