@@ -27,6 +27,7 @@ impl Channel {
 
     /// Opens the peer's next message in place.
     pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), Broken> {
+        // The channel is consumed: after a frame that does not open, no other one could.
         let (receiving, text) = self.receiving.open(frame).map_err(|_| Broken)?;
         Ok((Self { receiving, ..self }, text))
     }

@@ -43,6 +43,7 @@ impl Keepalive {
             // A quiet schedule keeps its time, so pings come at a steady interval on a busy link,
             // too.
             quiet @ Self::Quiet { .. } => quiet,
+            // Any frame answers the ping, not only a pong.
             Self::Asked { .. } => Self::start(now, limits),
         }
     }

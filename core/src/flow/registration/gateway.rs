@@ -422,6 +422,7 @@ fn on_hashed<'b>(
             ),
             None => proven(node_id, verified, tag),
         },
+        // The older token stays valid until the new one is delivered.
         (_, _, Some(verified), Some((_, tag))) => proven(node_id, verified, tag),
         (None, _, None, _) | (_, None, _, None) | (None, _, _, None) | (_, None, None, _) => {
             refuse(AuthFailure::InvalidCredentials, scratch)
@@ -457,6 +458,7 @@ fn on_attached<'b>(
                 .flatten()
                 .any(|hash| verified.holds_for(hash))
         }),
+        // The hub has the connection already, so it must be removed.
         Err(refusal) => return detach(close(close_for(refusal)), node_id),
     };
     let Some(record) = record else {

@@ -39,6 +39,7 @@ pub(super) fn parse<'b, M: Wire<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> 
     }
     let mut reader = Reader(bytes);
     let message = M::read(&mut reader)?;
+    // Trailing bytes would give one message many encodings.
     if reader.0.is_empty() { Ok(message) } else { Err(Undecodable::Trailing) }
 }
 
