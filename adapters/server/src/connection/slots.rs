@@ -157,6 +157,7 @@ impl Table {
 
     /// Returns the number of slots of a source; 0 for no source.
     fn of_source(&self, source: Option<Source>) -> u32 {
+        // Connections without a source have no share that could be exceeded.
         source.and_then(|_| self.sources.get(&source)).map_or(0, |share| share.taken)
     }
 

@@ -99,7 +99,9 @@ impl Gateway {
                 .map_err(|which| self.exceeded(which))?;
         }
         let maker = authority.maker()?;
+        // What a delegated authority grants must end with it, so it always has an end.
         let expires = if authority.is_delegated() { Some(ends) } else { end };
+        // An approval without named permissions is not about this node in particular.
         let named = terms.permissions.is_some() || matches!(purpose, Purpose::Reissue);
         let ceiling = Ceiling { scopes, expires, named, maker };
         let grant = self.fresh_grant(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now);
@@ -120,6 +122,8 @@ impl Gateway {
         for effect in order {
             match effect {
                 Effect::Bound => {
+                    // A bound that comes before the save is held in memory, so that it survives a
+                    // failing store.
                     if !is_saved {
                         held = Some(self.hold(
                             Cut::Ceiling { node_id, ceiling: Box::new(ceiling.clone()) },
@@ -142,6 +146,7 @@ impl Gateway {
                         Ok(_) => {
                             before.iter().for_each(|(ticket, _)| inner.held.held().release(ticket));
                         }
+                        // The caller reads the entry again and decides anew.
                         Err(SaveError::Conflict | SaveError::Missing) => return Ok(None),
                         Err(SaveError::Store(error)) => {
                             return Err(match held {
@@ -177,6 +182,8 @@ impl Gateway {
             Purpose::Reissue => {
                 let held = inner.held.held().of_ceiling(node_id).map(|(_, held)| held);
                 let stored = match held {
+                    // While a decision is held, the entry shows that one, so the stored ceiling is
+                    // read separately.
                     Some(_) => {
                         inner.held.load_stored(node_id).await?.and_then(|stored| stored.ceiling)
                     }

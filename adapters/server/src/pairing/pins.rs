@@ -26,6 +26,7 @@ impl Gateway {
         request: &OwnedRequest,
     ) -> Result<OwnedPrepared, StoreError> {
         let (store, pairing) = (&self.inner.store, &self.inner.pairing);
+        // Otherwise two connections of one node could each mint a PIN.
         let _one_at_a_time = pairing.minting.lock().await;
         let now = self.inner.clock.unix();
         let window = store.window().await?;
@@ -42,6 +43,7 @@ impl Gateway {
             limited!(warn, CausedBy::Any, {} "the clock is in doubt, and by what it says pairing has closed: no PIN is shown; open pairing again");
             return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
         }
+        // The same PIN again costs no permit: the display shows it already.
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
             return Ok(pin);
         }
@@ -138,6 +140,8 @@ impl Gateway {
             }
             limited!(error, CausedBy::Any, { selector = selector.as_str(), } "the store key does not open this code; it counts as nobody's");
         }
+        // A stranger must not learn which selectors exist, so the exchange goes on with nobody's
+        // code.
         let code = Code::nobodys(&entropy::draw());
         let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);
         Ok(OwnedPrepared::Code { id: None, code })

@@ -36,6 +36,7 @@ impl Gateway {
     ) -> Option<OwnedOffer> {
         let renewed = match (what, peer) {
             (RenewKind::Chain, Peer::Node(node_id)) => self.renew_chain(node_id).await,
+            // A delegate's chain is renewed by its delegator.
             (RenewKind::Chain, Peer::Delegate(_)) => return None,
             (RenewKind::Token, _) => self.renew_token(peer, in_force?, expires, held).await,
         };
@@ -81,6 +82,7 @@ impl Gateway {
                 Duration::from_secs(span.as_secs())
             });
             let until = now.after(Span::from_secs(lives.as_secs().max(1)));
+            // The ceiling's end bounds the grant as well.
             let until = Until::AtMost(ends_by.map_or(until, |ends_by| ends_by.min(until)));
             let ends = match authority.mint(&scopes.scopes(), until) {
                 // The grant ends with its maker, and cannot last longer.
@@ -138,6 +140,7 @@ impl Gateway {
         let inner = &self.inner;
         let (bearers, now) = (&inner.pairing.bearers, inner.clock.unix());
         let scopes = in_force.lend().at_most();
+        // The last block of the chain is the peer's own.
         let right = Right::Capability(held.last().map(|leaf| leaf.id));
         let own = Authority::Delegated(Delegated {
             right,
@@ -154,6 +157,7 @@ impl Gateway {
         let token = bearers.issue((peer.into(), held), in_force.clone(), left, inner.clock.now());
         let rests = self.rests(peer, &in_force, held).await;
         let Ok(Some((id, node_id, room))) = rests else {
+            // The bearer was issued above and must not be used.
             bearers.drop_holder(peer.into());
             return rests.map(|_| None);
         };

@@ -110,6 +110,7 @@ pub(super) struct ProvingPlace {
 impl Budgets {
     pub(crate) fn new(limits: &Limits, clock: Clock) -> Self {
         let Limits { failures_per_minute, first_messages_per_second, .. } = *limits;
+        // At least one a second, or nobody could pair at a low rate.
         let strangers = (first_messages_per_second / STRANGERS).max(1);
         let replays = Replays::new(vec![0; REPLAYS].into_boxed_slice(), entropy::key());
         let handshakes =
@@ -151,6 +152,7 @@ impl Budgets {
         }
         let handshake = handshakes.next;
         handshakes.next += 1;
+        // A full key leaves its entry in place, which frees itself with its handshakes.
         let older = handshakes.proving.entry(*key).or_default().enter(handshake, now)?;
         if let Some(older) = older.and_then(|older| handshakes.displaced.remove(&older)) {
             older.notify_one();

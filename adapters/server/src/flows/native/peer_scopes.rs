@@ -57,6 +57,7 @@ impl Rights {
             Entitled::InForce(in_force, until) => {
                 let bounds = in_force.bounds.iter();
                 let bounds =
+                    // A bound that takes nothing away is left out, to save memory for each link.
                     bounds.filter(|bound| !bound.scopes().covers(&in_force.scopes.scopes()));
                 Self {
                     scopes: in_force.scopes.as_str().into(),
@@ -188,6 +189,7 @@ impl Gateway {
         held: &[Held],
     ) -> Result<Option<Vec<Ceiling>>, StoreError> {
         let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        // A chain without blocks grants nothing.
         let Some(root) = held.first() else { return Ok(None) };
         if store.is_revoked(held.to_vec()).await? {
             return Ok(None);
@@ -223,6 +225,7 @@ impl Gateway {
             State::Offered { .. } => match store.activate(grant.node_id, grant.id, now).await? {
                 Activation::Active { ended } => {
                     self.cut_blocks(&ended);
+                    // The node's own link depended on the grants that this confirmation has ended.
                     self.inner.hub.look_again(grant.node_id);
                     self.event(Event::GrantActivated { node_id: grant.node_id, grant: grant.id });
                     Ok(Some(ceilings))

@@ -85,6 +85,7 @@ impl<J: Job> Schedule<J> {
             if !waits.is_gone() {
                 return Err(NotTaken::Waits(job));
             }
+            // The abandoned job's place passes to the new one of the same claimant.
             *waits = job;
             return Ok(());
         }
@@ -113,6 +114,7 @@ impl<J: Job> Schedule<J> {
         if self.others.len == 0 {
             self.in_a_row = 0;
         }
+        // Paired nodes go first, but strangers get a turn after every few of them.
         if self.in_a_row < KNOWN_IN_A_ROW
             && let Some(next) = self.next_known()
         {
@@ -132,6 +134,7 @@ impl<J: Job> Schedule<J> {
         let (source, job) = known.take(
             |(_, job)| job.is_gone(),
             |node_id, (source, _)| {
+                // One claimant occupies one thread at most.
                 let free = !under_way.contains(&(*node_id, *source));
                 if free {
                     of = Some(*node_id);
@@ -195,6 +198,7 @@ impl<K: Copy + Eq + Hash, J> Turns<K, J> {
             self.len -= before - queue.len();
             match queue.is_empty() {
                 true => drop(self.queues.remove(&key)),
+                // The key goes to the end of the order, so that keys take turns.
                 false => self.order.push_back(key),
             }
             if taken.is_some() {

@@ -165,6 +165,7 @@ impl Bearers {
         let expires =
             now.after(Span::from_millis(u64::try_from(lives.as_millis()).unwrap_or(u64::MAX)));
         let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
+        // Expired bearers are removed when new ones are issued, which needs no task.
         kept.purge(now);
         kept.add(
             hash(token.expose()),
@@ -215,6 +216,7 @@ impl Kept {
         {
             self.remove(&oldest);
         }
+        // At the total limit, the bearer that would expire first makes room.
         while self.by_hash.len() >= MOST {
             let Some((_, first)) = self.by_expiry.first().copied() else { break };
             self.remove(&first);

@@ -54,6 +54,7 @@ impl Kept {
         let node_id = match self.attached {
             Some(Peer::Node(node_id)) => Some(node_id),
             Some(Peer::Delegate(_)) => None,
+            // A node that pairs may confirm only the grant that it was offered here.
             None => self.offered,
         };
         let Some(node_id) = node_id else { return Answer::Activated(Ok(Confirmation::NotThere)) };
@@ -110,10 +111,12 @@ impl Kept {
         // The connection registers for revocations before it looks for one, so that none is missed.
         hub.rest_on(&rights.held, &self.mailbox);
         let counts = match self.attached {
+            // A linked node may present a chain beside its own grant.
             Some(_) => gateway.ceilings_over(&rights.held).await,
             None => gateway.lets_in(key, &rights.held).await,
         };
         if !matches!(counts, Ok(Some(_))) {
+            // The blocks of the rights that stay in force remain registered.
             let still = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
             hub.rest_no_more(&rights.held, still, &self.mailbox);
         }
@@ -130,6 +133,7 @@ impl Kept {
         if self.attached.is_none() {
             let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
             if hub.attach_delegate(*key, subject, &self.mailbox).is_err() {
+                // A full gateway must not count against the source.
                 self.not_its_fault();
                 return Answer::Full;
             }
@@ -173,6 +177,7 @@ impl Kept {
             Err(_) => None,
         };
         let own = own.map(|loaded| self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref()));
+        // If the registry cannot be read, nothing is allowed until it can be.
         let own = own.unwrap_or_else(|| Rights::none(key));
         let renews = own.renews;
         let (until, rights) = match chain {
@@ -210,6 +215,7 @@ impl Kept {
     }
 
     pub(in crate::flows::native) fn subscribe(&mut self, pattern: Arc<str>) {
+        // A repeated subscription counts once.
         if !self.subscriptions.contains(&pattern) {
             self.gateway.inner.hub.subscribe(&pattern, &self.mailbox);
             self.subscriptions.push(pattern);

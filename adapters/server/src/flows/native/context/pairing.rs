@@ -23,6 +23,7 @@ impl Kept {
     }
 
     pub(in crate::flows::native) async fn reserve(&mut self, code: Option<CodeId>) -> Answer {
+        // `spend` needs the time, to tell if the window was opened anew since.
         self.reserved_at = self.now();
         match self.gateway.inner.store.reserve(code, self.source(), self.reserved_at).await {
             Ok(reserved) => {
@@ -83,6 +84,7 @@ impl Kept {
         let gateway = self.gateway.clone();
         let mut verdict = tokio::select! {
             verdict = gateway.settle(&request, code) => verdict,
+            // The settling goes on in its own task; the node hears its outcome when it asks again.
             () = shut_down(&gateway.inner) => return Answer::Unable,
         };
         if let OwnedVerdict::Waits { node_id, .. } = verdict
@@ -102,6 +104,7 @@ impl Kept {
         }
         match &verdict {
             OwnedVerdict::Waits { node_id, .. } => {
+                // The second settling may have entered the request under another id.
                 self.waits_from_now(*node_id);
                 self.request = Some(request);
             }
