@@ -61,7 +61,7 @@ pub const MESSAGES_AT_ONCE: u32 = 400;
 /// Lines of one kind that one source, node or session may cause in the log within
 /// [`LOG_LINES_WITHIN`]; then one line says how many were left out.
 pub const LOG_LINES: u32 = 10;
-/// The same of all sources together: a stranger may have many.
+/// Lines of one kind from all sources together, because a stranger may have many sources.
 pub const LOG_LINES_OF_STRANGERS: u32 = 60;
 /// The period over which lines of the log are counted together.
 pub const LOG_LINES_WITHIN: Span = Span::from_secs(60);
@@ -78,7 +78,7 @@ pub const PINS_PER_SOURCE: usize = 4;
 pub const PINS_A_MINUTE: u32 = 20;
 /// Events a minute that the operator's displays show of one source's requests and failures.
 pub const TOLD_A_MINUTE: u32 = 64;
-/// The same of all sources together.
+/// Events a minute that the displays show of all sources together.
 pub const TOLD_A_MINUTE_OF_ALL: u32 = 256;
 /// Handshakes of one known key that may wait at once for their first sealed message.
 pub const PROVING_PER_KEY: usize = 4;

@@ -155,7 +155,7 @@ pub enum NotValid {
     ClaimsEncoding,
     /// The second part is not base64url of 32 bytes.
     SignatureEncoding,
-    /// None of our keys signed the token.
+    /// None of the gateway's keys signed the token.
     Signature,
     /// The signature is right, but this version cannot read the claims.
     Claims,

@@ -376,10 +376,10 @@ pub enum Refusal<'b> {
     Closed,
     /// The operator, or an extension that decides for them, rejected the request.
     Denied {
-        /// Their reason, if they gave one.
+        /// The operator's reason, if one was given.
         reason: Option<Reason<'b>>,
     },
-    /// This key was revoked; that is final.
+    /// The key was revoked, which is final.
     Revoked,
     /// The gateway is overloaded or has no free slot.
     Busy {

@@ -1,4 +1,4 @@
-//! From the first byte to a channel.
+//! The opening of a connection: its intent and the handshake, up to a sealed channel.
 
 use super::link::Link;
 use super::pairing::Pairing;

@@ -52,7 +52,7 @@ pub struct Node {
     reason = "there is no allocator to box a state with, and there is one of these"
 )]
 enum State {
-    /// Nothing to do until the owner asks for something.
+    /// The node waits for a request of its owner.
     Idle,
     Waiting {
         wish: Option<Wish>,
@@ -248,6 +248,7 @@ impl Machine for Node {
         input: Input<'b>,
         scratch: &'b mut [u8],
     ) -> Step<Self, Effect<'b>> {
+        // `Idle` is only a placeholder: every arm below sets the next state.
         let state = core::mem::replace(&mut self.state, State::Idle);
         let out = Outbox::new(scratch);
         match (state, input) {
@@ -315,6 +316,7 @@ impl Machine for Node {
             },
             (State::Pairing { stage, until, .. }, Input::Tick(_)) if until <= now => {
                 let wish = stage.wish_left();
+                // Without a wish the owner has to start anew, as after a code that was used.
                 let rest = if wish.is_some() { Rest::Retry } else { Rest::Idle };
                 self.close(wish, rest)
             }

@@ -110,6 +110,7 @@ pub(super) fn on_second<'b>(
 #[inline(never)]
 fn other_gateway<'b>(node: Node, wish: Wish, peer: &PublicKey) -> Step<Node, Effect<'b>> {
     let other = News::OtherGateway(Fingerprint::of(peer));
+    // The right gateway may come back, so the node tries again, but seldom.
     leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), Rest::Retry, other)
 }
 
@@ -182,6 +183,7 @@ fn ask<'b>(
         Wish::Approval => (Stage::AwaitAnswer { pin: false }, None),
         Wish::Pin => (Stage::AwaitAnswer { pin: true }, None),
         Wish::Setup => {
+            // The code follows the request at once, which saves a round trip.
             let frame = channel.seal(&FromNode::SetupCode(own.setup?), &mut out)?;
             (Stage::AwaitSettled, Some(frame))
         }
@@ -222,6 +224,7 @@ pub(super) fn on_code<'b>(
     own: &Own<'_>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
+    // A code that nobody asked for is ignored.
     let Stage::AwaitCode { method } = stage else {
         return Step::quiet(node.to(State::Pairing { channel, stage, until }));
     };
