@@ -60,6 +60,7 @@ impl ExtensionChannel {
     /// Creates a channel, which should be one of those in the extension's configuration.
     #[must_use]
     pub fn new(extension: Extension, channel: &str) -> Self {
+        // An extension with one channel needs no name for it.
         let named = extension.config().channels.len() > 1;
         Self { extension, channel: channel.to_owned(), named }
     }
@@ -89,6 +90,7 @@ impl ExtensionChannel {
     /// extension may become reachable.
     fn error(&self, error: &ExtensionError) -> AdapterError {
         let passing = match error.problem {
+            // These pass by themselves, so the message may be tried again.
             Problem::Busy | Problem::Down(_) | Problem::Timeout(_) => true,
             Problem::TooLarge | Problem::Refused(_) | Problem::Malformed(_) => false,
         };

@@ -88,6 +88,7 @@ pub(super) fn incoming(line: &[u8]) -> Result<Incoming, &'static str> {
         (None, Some(false)) => {
             Ok(Incoming::Answer { id: envelope.id, answer: Err(words(envelope.error)) })
         }
+        // Such a line could be read as a request or as an answer.
         (Some(_), Some(_)) => Err("a line with both a method and ok"),
         (None, None) => Err("a line with neither a method nor ok"),
     }

@@ -72,6 +72,7 @@ pub(crate) async fn accept<F, W>(
         tracing::warn!("some connections did not end in time and were dropped");
     }
     let inner = &gateway.inner;
+    // The connections have ended, so no node reports any more.
     inner.readings.flush(&inner.store, inner.clock.now()).await;
 }
 

@@ -169,6 +169,7 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     let (mut parts, body) = request.into_parts();
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
         if let Some(address) = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers) {
+            // The proxy to extensions counts its readers by this address.
             parts.extensions.insert(address);
         }
         if let Some(answer) =
@@ -186,12 +187,15 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     let accepted = parts.extensions.get::<Accepted>();
     let taken = accepted.and_then(|accepted| accepted.seat.lock().ok()?.take());
     let since = accepted.map_or_else(|| gateway.inner.clock.now(), |accepted| accepted.at);
+    // A connection of an embedder's server took no slot at accept, so it takes one here.
     let seat = taken.or_else(|| gateway.inner.seats.take(Some(address.source())));
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
     let native = upgrade.selected_protocol().is_some();
+    // The library refuses longer messages before they are buffered.
     let most = if native { MESSAGE_BYTES } else { FRAME_BYTES };
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
+        // Frames are written at once, so that no connection holds a buffer.
         .write_buffer_size(0)
         .max_write_buffer_size(MOST_UNSENT)
         .max_message_size(most)

@@ -90,6 +90,7 @@ impl Gateway {
             Err(OperatorError::Delivery { why: NotSettled::ClockInDoubt, .. }) => {
                 Err(Refusal::ClockInDoubt)
             }
+            // The delivery was undone, and its token with it.
             Err(OperatorError::Delivery { .. }) => Err(Refusal::InvalidCredentials),
             Err(error) => {
                 tracing::error!(%node_id, %error, "that its token arrived could not be written down");
@@ -118,6 +119,7 @@ impl Gateway {
     }
 
     fn delivery_ended(&self, settlement: &Settlement, outcome: Outcome) {
+        // Only a token has a link that must learn of it.
         if let (Delivered::Token(node_id), false) = (settlement.of, settlement.again) {
             self.push(node_id, settlement.notice);
         }
@@ -199,6 +201,7 @@ impl Inner {
             if ticket.until > now {
                 let left =
                     Duration::from_secs(ticket.until.as_secs().saturating_sub(now.as_secs()));
+                // The list is in order of the ends, so nothing after this one has lapsed.
                 return left.min(LOOK_AGAIN);
             }
             match self.store.settle(ticket.id, Outcome::Lapsed, now).await {
