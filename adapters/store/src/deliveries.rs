@@ -1,5 +1,4 @@
-//! What a store keeps of secrets that are shown once: which are on their way, and how the others
-//! ended.
+//! Deliveries of secrets that are shown once: those under way, and how earlier ones ended.
 
 use async_trait::async_trait;
 use handfast_core::id::NodeId;
@@ -11,67 +10,67 @@ use handfast_core::wire::setup::Nonce;
 
 use crate::StoreError;
 
-/// Which secret is delivered.
+/// The secret that a delivery carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// A node's token. Its delivery begins with the [`save`](crate::Store::save) of a standing that
-    /// has one under way.
+    /// The token of this node. Its delivery begins with the [`save`](crate::Store::save) of a
+    /// standing that has one under way.
     Token(NodeId),
-    /// A code of the operator's.
+    /// A code that the operator minted.
     Code(CodeId),
     /// A setup code.
     Setup {
-        /// Which.
+        /// Nonce of the setup code.
         nonce: Nonce,
-        /// Its end.
+        /// Time at which the setup code expires.
         expires_at: UnixTime,
     },
 }
 
-/// A secret on its way.
+/// A delivery that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its id, and when it lapses.
+    /// The delivery's id, and the time at which it lapses.
     pub ticket: Ticket,
-    /// Which secret it is.
+    /// The secret that is delivered.
     pub of: Delivered,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// Which secret it was.
+    /// The secret that was delivered.
     pub of: Delivered,
-    /// How it ended.
+    /// The way in which the delivery ended.
     pub settled: Settled,
-    /// What the live connections of the node have to hear.
+    /// A notice for the live connections of the node.
     pub notice: Option<Notice>,
-    /// It had ended so before, and nothing was changed.
+    /// `true` if the delivery had ended this way before; nothing was changed then.
     pub again: bool,
 }
 
-/// The part of a [`Store`](crate::Store) that is about secrets on their way. No secret is kept for
-/// this.
+/// The part of a [`Store`](crate::Store) for deliveries. It keeps no secret, only ids and times.
 ///
-/// How a delivery ended is told for a day at least. The first use of a code or setup code ends its
-/// delivery inside the step that spends it.
+/// The outcome of a delivery is remembered for at least a day. The first use of a code or setup
+/// code ends its delivery in the step that spends it.
 #[async_trait]
 pub trait Deliveries: Send + Sync + 'static {
-    /// Begins the delivery of a code or a setup code. That of a token begins by itself, so for one
-    /// this changes nothing.
+    /// Begins the delivery of a code or a setup code. The delivery of a token begins with its
+    /// [`save`](crate::Store::save), so this call changes nothing for one.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
 
-    /// Ends a delivery, in one step with what follows from it: a token that is undone gives the
-    /// node the standing back that it had, and a request that waits again is found by whoever asks
+    /// Ends a delivery and applies the consequences in the same step: if a token is undone, the
+    /// node gets its earlier standing back, and a request that waits again is found by its key
     /// again; a code is withdrawn; a setup code counts as spent.
     /// [`handfast_core::registry::delivery`] and [`handfast_core::registry::lifecycle::settle`]
     /// decide.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is why it does not end so.
+    /// [`StoreError`] if it could not be made durable; the inner error is the reason for which the
+    /// delivery does not end this way.
     async fn settle(
         &self,
         id: DeliveryId,
@@ -79,7 +78,7 @@ pub trait Deliveries: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<Settlement, NotSettled>, StoreError>;
 
-    /// The deliveries that are under way, the one that lapses first in front, at most `limit`.
+    /// Returns the deliveries under way, ordered by the time at which they lapse, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.

@@ -1,39 +1,40 @@
-//! What can go wrong.
+//! Errors of stores.
 
 use handfast_core::id::NodeId;
 
-/// Why a change was not saved.
+/// The reason for which a change was not saved.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SaveError {
-    /// Somebody else changed the record first, or the id is taken.
+    /// Another writer changed the record first, or the id is taken.
     #[error("the record was changed by somebody else meanwhile")]
     Conflict,
-    /// There is no such record.
+    /// The record does not exist.
     #[error("there is no such node")]
     Missing,
-    /// The store failed.
+    /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// The store failed.
+/// A failure of the store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file or the directory.
+    /// The file or its directory cannot be used.
     #[error("{path}: {problem}")]
     File {
-        /// Which.
+        /// Path of the file or directory.
         path: std::path::PathBuf,
-        /// What is wrong with it and what mends it.
+        /// Description of the problem, with advice on how to solve it.
         problem: String,
     },
-    /// A stored record is spoiled. Nothing was changed.
+    /// A stored record is damaged. Nothing was changed.
     #[error(transparent)]
     BadRecord(#[from] BadRecord),
-    /// No space is left for a change. Reading goes on, and so do changes as soon as there is space.
+    /// The disk has no space for a change. Reads still work, and changes work again once there is
+    /// space.
     #[error("the disk is full")]
     DiskFull,
-    /// The database itself.
+    /// The database reported this error.
     #[error("database: {0}")]
     Database(String),
 }
@@ -42,8 +43,8 @@ pub enum StoreError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored record of node {node_id} cannot be read: {problem}")]
 pub struct BadRecord {
-    /// Which.
+    /// Id of the record's node.
     pub node_id: NodeId,
-    /// What is wrong with it.
+    /// Description of the damage.
     pub problem: String,
 }

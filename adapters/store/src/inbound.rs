@@ -1,4 +1,4 @@
-//! What a store keeps of those who write over channels.
+//! The stored state of senders: people who write over messaging channels.
 
 use async_trait::async_trait;
 use handfast_core::flow::inbound::Verdict;
@@ -7,15 +7,16 @@ use handfast_core::time::UnixTime;
 
 use crate::{SaveError, StoreError, Timekeeping};
 
-/// A sender, as a store gives it out: three texts, each a
+/// The name of a sender in a store: three texts, each a valid
 /// [`handfast_core::registry::inbound::Ident`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SenderName {
-    /// Over which channel.
+    /// Name of the channel.
     pub channel: String,
-    /// To which account there. Empty in a block that is for all accounts.
+    /// The account on the channel that receives the messages. Empty in a block that covers all
+    /// accounts.
     pub account: String,
-    /// Who.
+    /// The sender's id on the channel.
     pub sender: String,
 }
 
@@ -27,71 +28,72 @@ impl From<SenderId<'_>> for SenderName {
     }
 }
 
-/// What came of a challenge.
+/// The outcome of a challenge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a message is let in only by a verdict that says so"]
 pub enum Challenged {
-    /// This, and it is written.
+    /// The decision, which is written.
     Decided(Verdict),
-    /// The fresh code is another's: come again with another one. Nothing was written.
+    /// Another sender has the fresh code: try again with a new one. Nothing was written.
     CodeTaken,
 }
 
-/// What came of an approval.
+/// The outcome of an approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Approved {
-    /// This sender is let in from now on.
+    /// The sender is allowed from now on.
     Sender(SenderName),
-    /// The time of this sender was over, and it waits no longer.
+    /// The sender's entry had expired, and is removed.
     Expired(SenderName),
-    /// Nobody waits with this code.
+    /// No sender waits with this code, or the one that does is blocked.
     Unknown,
 }
 
-/// What an operator decides about a sender.
+/// An operator's decision about a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SenderChange {
-    /// Let it in, whether it waits or not. A block goes, also one for all accounts: elsewhere the
-    /// sender is then a stranger again.
+    /// Allows the sender, pending or not. Removes a block, including one for all accounts: on other
+    /// accounts the sender is then unknown again.
     Allow {
-        /// By which way it was let in, for the operator to read; at most 64 bytes.
+        /// The way by which the sender was allowed, for the operator to read; at most 64 bytes.
         via: String,
-        /// Until when, if there is an end.
+        /// Time at which the permission ends; `None` for no end.
         until: Option<UnixTime>,
     },
-    /// Let it wait no longer. It may ask again.
+    /// Removes the pending entry. The sender may ask again.
     Reject,
-    /// Drop all it writes from now on. It waits no longer, and what was allowed is taken back.
+    /// Drops all later messages of the sender. Removes its pending entry and revokes its
+    /// permission.
     Block,
-    /// Take back a block: with an account that one's own, without one all of them. What the sender
-    /// was allowed before stays taken back.
+    /// Removes a block: with an account, that account's; without one, all. An earlier permission
+    /// stays revoked.
     Unblock,
-    /// Take back what it was allowed, also what has run out. It may ask again.
+    /// Revokes the permission, including one that has expired. The sender may ask again.
     Revoke,
 }
 
-/// Which senders are listed.
+/// A filter for listing senders.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SenderFilter {
-    /// Of this channel alone.
+    /// Only senders of this channel.
     pub channel: Option<String>,
-    /// Those that were let in or blocked, too, and not only those that wait.
+    /// Includes allowed and blocked senders besides the pending ones.
     pub all: bool,
-    /// With those of which that was taken back, or is over. Means nothing without `all`.
+    /// Includes revoked and expired permissions. Has no effect without `all`.
     pub include_revoked: bool,
 }
 
-/// What the operator reads of a sender.
+/// A sender in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedSender {
-    /// Who.
+    /// Name of the sender.
     pub name: SenderName,
-    /// How it stands.
+    /// The sender's standing.
     pub standing: SenderStanding,
 }
 
 impl ListedSender {
-    /// Its place in a listing: by its kind first.
+    /// Returns the sort key of a listing: the kind first, then the name.
     pub(crate) fn place(&self) -> (Kind, &SenderName) {
         let kind = match self.standing {
             SenderStanding::Pending { .. } => Kind::Pending,
@@ -110,59 +112,60 @@ pub(crate) enum Kind {
     Blocked,
 }
 
-/// How a sender stands.
+/// The standing of a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SenderStanding {
-    /// It waits.
+    /// The sender waits for approval.
     Pending {
-        /// With what the operator lets it in.
+        /// The code by which the operator approves the sender.
         code: ChallengeCode,
-        /// Since when.
+        /// Time of the first message.
         created_at: UnixTime,
-        /// What its channel told of it, a JSON object.
+        /// The channel's description of the sender, a JSON object.
         meta: String,
     },
-    /// It was let in.
+    /// The sender is allowed.
     Allowed {
-        /// When.
+        /// Time at which the sender was allowed.
         at: UnixTime,
-        /// By which way.
+        /// The way by which the sender was allowed.
         via: String,
-        /// Until when, if there is an end.
+        /// Time at which the permission ends; `None` for no end.
         until: Option<UnixTime>,
-        /// When that was taken back.
+        /// Time of the revocation, if there was one.
         revoked_at: Option<UnixTime>,
     },
-    /// It is blocked.
+    /// The sender is blocked.
     Blocked {
-        /// Since when.
+        /// Time of the block.
         at: UnixTime,
     },
 }
 
-/// The part of a [`Store`](crate::Store) that is about those who write over channels.
+/// The part of a [`Store`](crate::Store) for senders on messaging channels.
 ///
-/// Ids are compared byte for byte: whoever calls has spelled them as the channel does. A text that
-/// is to name somebody and is no [`Ident`](handfast_core::registry::inbound::Ident) is
-/// [`StoreError::Database`], and so is a `via` of more than 64 bytes or with characters that move a
-/// cursor.
+/// Ids are compared byte for byte, so the caller spells them as the channel does. A name that is
+/// not a valid [`Ident`](handfast_core::registry::inbound::Ident) gives [`StoreError::Database`],
+/// and so does a `via` of more than 64 bytes or with characters that move a cursor.
 ///
-/// Entries whose waiting is over count for nothing, whether or not they were removed yet. A blocked
-/// sender does not wait.
+/// Expired pending entries have no effect, even before they are removed. A blocked sender is never
+/// pending.
 #[async_trait]
 pub trait Inbound: Timekeeping + Send + Sync + 'static {
-    /// A number that is another one after every change of what is [known](Self::facts) of any
-    /// sender but its waiting, whoever made the change: what was remembered under another number is
-    /// forgotten. Costs nothing. It has moved on before the call that made the change answers, and
-    /// not before the change can be read: so whoever reads this number first and the facts then may
-    /// remember them under it. It counts from the start of the process.
+    /// Returns a number for caching [facts](Self::facts). It changes with every change of a
+    /// sender's facts except those about its pending entry; facts cached under another number are
+    /// stale. Costs nothing.
+    ///
+    /// The number changes after the change can be read and before the call that made it answers. A
+    /// reader that takes the number first and the facts second may therefore cache the facts under
+    /// that number. It counts from the start of the process.
     fn inbound_epoch(&self) -> u64;
 
-    /// What is known of a sender, at one moment. Of one that is blocked, or let in and that counts
-    /// now, no more is read than that: it has no `pending`, and both counts are 0.
+    /// Reads the facts about a sender at one moment. For a blocked sender, or one whose permission
+    /// is in force, nothing else is read: `pending` is `None` and both counts are 0.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known, which is never the same as "nothing is".
+    /// [`StoreError`] if the facts cannot be read, which never means that there are none.
     async fn facts(
         &self,
         sender: SenderId<'_>,
@@ -170,15 +173,15 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Facts, StoreError>;
 
-    /// Decides about a sender that is to be challenged ([`handfast_core::flow::inbound::decide`]),
-    /// and writes what comes of it, in one step: so that at any number of first messages at once
-    /// one entry and one code come into being, and the caps hold. `meta` is a JSON object of at
-    /// most [`handfast_core::limits::SENDER_META_BYTES`]. A message of one who need not or may not
-    /// wait writes nothing. Of the entries whose time is over, at most 32 are removed by a call;
-    /// how many were is the second part of the answer.
+    /// Decides about a sender that is to be challenged ([`handfast_core::flow::inbound::decide`])
+    /// and writes the result in one step. Any number of concurrent first messages yield one entry
+    /// and one code, and the caps hold. `meta` is a JSON object of at most
+    /// [`handfast_core::limits::SENDER_META_BYTES`]. A message of a sender that need not or must
+    /// not wait writes nothing. A call removes at most 32 expired entries; their number is the
+    /// second part of the answer.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable, or `meta` is none.
+    /// [`StoreError`] if it could not be made durable, or `meta` is not such an object.
     async fn challenge(
         &self,
         sender: SenderId<'_>,
@@ -188,16 +191,16 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError>;
 
-    /// Removes entries whose waiting is over, at most 32. The answer is how many there were; where
-    /// none is, nothing is written.
+    /// Removes at most 32 expired entries and returns their number. Writes nothing if there are
+    /// none.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError>;
 
-    /// Lets in whoever waits with this code; at any number of calls at once exactly one does. A
-    /// code that is found is used up, whatever comes of it: also that its time was over, or that
-    /// its sender is blocked, which is [`Approved::Unknown`].
+    /// Allows the sender that waits with this code; of concurrent calls, exactly one succeeds. A
+    /// code that is found is used up in any case, also if its entry had expired or its sender is
+    /// blocked. The latter is [`Approved::Unknown`].
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -210,10 +213,10 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Approved, StoreError>;
 
-    /// Decides about a sender by its name. Without an account it is decided for all of them: for
-    /// those where something is known of the sender, and a block for those that come, too
-    /// ([`SenderChange::Allow`] needs an account). The answer is how many rows changed by it; no
-    /// change is no error.
+    /// Applies a decision about a sender, given by name. Without an account, it applies to all
+    /// accounts where something is known of the sender; a block also applies to later ones
+    /// ([`SenderChange::Allow`] needs an account). Returns the number of changed rows; no change is
+    /// not an error.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -226,9 +229,9 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<u64, StoreError>;
 
-    /// Lets in many senders of one account at once, without an end, all or none. Those that are let
-    /// in already stay as they are; blocked ones stay blocked; those of which that was taken back
-    /// are let in anew. The answer is how many are new.
+    /// Allows many senders of one account at once, without an end; all or none. Senders that are
+    /// allowed already stay as they are, blocked ones stay blocked, and revoked ones are allowed
+    /// again. Returns the number of new permissions.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -243,7 +246,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         self.seed_until(channel, account, senders, via, None, now).await
     }
 
-    /// The same for a time.
+    /// Does the same as [`seed`](Self::seed), with an end.
     ///
     /// # Errors
     /// As [`seed`](Self::seed).
@@ -257,19 +260,18 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<u64, StoreError>;
 
-    /// Adds an entry as it is, for instance from another system.
+    /// Adds an entry as given, for instance from another system.
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if there is an entry of its kind for this sender, or another waits
-    /// with its code; nothing is overwritten.
+    /// [`SaveError::Conflict`] if this sender has an entry of the same kind, or another sender
+    /// waits with the same code; nothing is overwritten.
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError>;
 
-    /// A page of entries, beginning after `after`, at most `limit`: those that wait first, then
-    /// those that were let in, then those that are blocked, and each kind in order of their names.
-    /// Entries whose waiting is over are not among them.
+    /// Lists entries after `after`, at most `limit`: pending ones first, then allowed ones, then
+    /// blocked ones, each kind ordered by name. Expired pending entries are left out.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read, or one of them is spoiled.
+    /// [`StoreError`] if they cannot be read, or one of them is damaged.
     async fn senders(
         &self,
         filter: SenderFilter,
@@ -279,7 +281,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError>;
 
-    /// How many senders wait on each channel; channels on which none does may be missing.
+    /// Counts the pending senders of each channel. Channels without any may be missing.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
@@ -289,13 +291,13 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError>;
 
-    /// Up to where a poller of this name has come.
+    /// Returns the stored position of a poller.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known.
+    /// [`StoreError`] if it cannot be read.
     async fn cursor(&self, poller: &str) -> Result<Option<String>, StoreError>;
 
-    /// Keeps up to where it has come. How long that text may be is the caller's concern.
+    /// Stores the position of a poller. The caller limits the length of the text.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

@@ -1,9 +1,9 @@
-//! Where a gateway keeps its registry.
+//! Persistent storage of a gateway's registry.
 //!
-//! [`Store`] is what a gateway needs of a database, in the words of the registry: one atomic,
+//! [`Store`] is the database interface of a gateway, in the words of the registry: one atomic,
 //! durable write per decision, an optimistic version per record, and work per operation that does
-//! not grow with the number of nodes. [`MemoryStore`] forgets when it is dropped; [`SqliteStore`]
-//! is a file. [`conformance`] is the suite that every store passes.
+//! not grow with the number of nodes. [`MemoryStore`] loses its content when it is dropped;
+//! [`SqliteStore`] is a file. [`conformance`] is the test suite that every store passes.
 
 pub mod conformance;
 mod deliveries;
@@ -53,44 +53,50 @@ pub use time::{Over, Run, TakenOver, Timekeeping};
 
 /// A registry that outlives the process.
 ///
-/// Whatever a call has answered `Ok` to is durable, and every read that begins after the answer
-/// sees it. Every call is one atomic step: a crash at any moment leaves all of it or nothing. A
-/// change whose future is dropped before it answers is made or not; who needs to know reads again.
+/// A call that answers `Ok` is durable, and every read that begins after the answer sees it. Every
+/// call is one atomic step: a crash at any moment leaves all of it or nothing. If the future of a
+/// change is dropped before it answers, the change may or may not have been made; a caller that has
+/// to know reads again.
 ///
-/// One record that cannot be read never hides the others: [`Store::load`] of that node fails with
+/// A record that cannot be read never hides the others: [`Store::load`] of that node fails with
 /// [`StoreError::BadRecord`], listings have it in its place as an `Err` ([`Listed`]), and
-/// everything else goes on.
+/// everything else works.
 ///
 /// | concern | calls |
 /// |---|---|
 /// | nodes | [`admit`](Store::admit) to [`counts`](Store::counts), [`by_key`](Store::by_key) |
-/// | grants | [`offer`](Store::offer), [`set_ceiling`](Store::set_ceiling), [`activate`](Store::activate), [`end_grants`](Store::end_grants) and who reads them |
+/// | grants | [`offer`], [`set_ceiling`], [`activate`], [`end_grants`] and their reads |
 /// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
 /// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
 /// | the gateways' own secrets | [`vault`](Store::vault) |
-/// | whether writing works | [`probe`](Store::probe) |
+/// | test of writing | [`probe`](Store::probe) |
 /// | companions | all of [`Sessions`] |
-/// | those who write over channels | all of [`Inbound`] |
+/// | senders on messaging channels | all of [`Inbound`] |
 /// | time | all of [`Timekeeping`] |
 /// | secrets that are shown once | all of [`Deliveries`] |
+///
+/// [`offer`]: Store::offer
+/// [`set_ceiling`]: Store::set_ceiling
+/// [`activate`]: Store::activate
+/// [`end_grants`]: Store::end_grants
 #[async_trait]
 pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
-    /// Lets a pairing request in: finds the entry with the same key that has not expired, or enters
-    /// the record under the caps of `limits` (see [`handfast_core::registry::admission::decide`]).
-    /// `profile` is a JSON object. Expired entries make room first.
+    /// Admits a pairing request: finds the unexpired entry with the same key, or adds the record
+    /// under the caps of `limits` (see [`handfast_core::registry::admission::decide`]). `profile`
+    /// is a JSON object. Expired entries are removed first.
     ///
-    /// Of a record with keys these are the identity: its entry is the one with its static key.
-    /// Name, room and profile become what was asked now, so that the operator sees what the device
-    /// says today; only if that differs has the entry a new version. Each request that found its
+    /// A record with keys is identified by them: its entry is the one with its static key. Name,
+    /// room and profile are updated from the request, so that the operator sees the device's latest
+    /// description; the entry gets a new version only if they differ. Each request that found its
     /// entry is counted.
     ///
-    /// Where there is no room, an entry that
-    /// [gives way](handfast_core::registry::admission::gives_way) is gone.
+    /// If there is no room, an entry that [gives
+    /// way](handfast_core::registry::admission::gives_way) is removed.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is
-    /// [`Refusal::TooManyPending`]; [`Refusal::Rejected`] or [`Refusal::Barred`] where the same
-    /// request was turned down; or, where a record has the static key that waits no longer,
+    /// [`StoreError`] if it could not be made durable. The inner error is
+    /// [`Refusal::TooManyPending`]; [`Refusal::Rejected`] or [`Refusal::Barred`] if the same
+    /// request was rejected; or, if a record that no longer waits has the static key,
     /// [`Refusal::Revoked`] or [`Refusal::AlreadyPaired`].
     async fn admit(
         &self,
@@ -100,15 +106,15 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError>;
 
-    /// What is known of whoever has this key, if a request of it was
-    /// [turned down](handfast_core::registry::rejection) by [`save`](Store::save).
+    /// Returns the [rejection](handfast_core::registry::rejection) of requests with this key, if
+    /// [`save`](Store::save) rejected one.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError>;
 
     /// Reads everything about the nodes with exactly this name that are neither revoked nor
-    /// expired, in order of their ids, at most `limit`.
+    /// expired, ordered by id, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -119,21 +125,21 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<Listed>, StoreError>;
 
-    /// Reads one record. A pending entry that has expired is still there until it is purged; its
-    /// standing says so.
+    /// Reads one record. A pending entry that has expired stays until it is purged; its standing
+    /// says that it expired.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be read, which is never the same as "there is none";
-    /// [`StoreError::BadRecord`] if it is there, but spoiled.
+    /// [`StoreError`] if it cannot be read, which never means that there is none;
+    /// [`StoreError::BadRecord`] if it is damaged.
     async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError>;
 
-    /// Saves a new standing, if the record still has the version it was read at. The answer is its
-    /// version from now on. A node that is revoked by it loses its grants; a request that is turned
-    /// down by it may be made anew when its [rejection](Store::rejection) says so.
+    /// Saves a new standing if the record still has the version that was read. Returns the new
+    /// version. A node that is revoked by it loses its grants; a request that is rejected by it may
+    /// be repeated when its [rejection](Store::rejection) allows that.
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if somebody else changed it first: read it again and decide anew.
-    /// [`SaveError::Missing`] if there is no such node (any more).
+    /// [`SaveError::Conflict`] if another writer changed it first: read it again and decide anew.
+    /// [`SaveError::Missing`] if the node does not exist (any more).
     async fn save(
         &self,
         node_id: NodeId,
@@ -142,12 +148,11 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 
-    /// The same for an approval: it is kept who gave it. It ends with a session that did: the node
-    /// then waits to be approved again.
+    /// Saves an approval as [`save`](Store::save) does, with its maker. If the maker is a session,
+    /// the approval ends with it: the node then waits to be approved again.
     ///
     /// # Errors
-    /// As [`save`](Store::save); [`SaveError::Conflict`] also if the session that gives it has
-    /// ended.
+    /// As [`save`](Store::save); [`SaveError::Conflict`] also if the maker's session has ended.
     async fn save_by(
         &self,
         node_id: NodeId,
@@ -157,31 +162,31 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 
-    /// Adds a record as it is, for instance from another system.
+    /// Adds a record as given, for instance from another system.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] if the id or the static key is taken; nothing is overwritten.
     async fn insert(&self, record: Record, profile: String, now: UnixTime)
     -> Result<(), SaveError>;
 
-    /// Keeps what a node told; what is `None` (or no number) leaves the last value as it is. Does
-    /// not change the record's version. What a node tells that is not in the registry is told in
-    /// vain, and no error.
+    /// Stores a node's readings. A field that is `None` or not a number leaves the last value
+    /// unchanged. The record's version does not change. Readings of an unknown node are dropped
+    /// without an error.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be kept.
+    /// [`StoreError`] if it could not be stored.
     async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError>;
 
     /// Reads everything about the nodes whose id begins with `prefix` (lower-case hex and dashes;
-    /// anything else begins no id), in order of their ids, at most `limit`. The revoked and the
-    /// expired are among them.
+    /// other text begins no id), ordered by id, at most `limit`. Revoked and expired nodes are
+    /// included.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError>;
 
-    /// Reads a page of nodes in order of their ids, beginning after `after`, at most `limit`. The
-    /// next page begins after the [`node_id`] of this one's last.
+    /// Reads a page of nodes after `after`, ordered by id, at most `limit`. The next page begins
+    /// after the [`node_id`] of this one's last.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -193,33 +198,33 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<Listed>, StoreError>;
 
-    /// How many nodes there are.
+    /// Counts the nodes by standing.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError>;
 
-    /// Reads the record with this static key, whatever its standing: a revoked one, too, and one
-    /// that has expired until it is purged.
+    /// Reads the record with this static key in any standing, including a revoked one, and an
+    /// expired one until it is purged.
     ///
     /// # Errors
     /// As [`load`](Store::load).
     async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
 
-    /// Makes a node paired by its keys, and offers it a grant, in one step. Without `read_at` the
-    /// record is new. With it, the record of that id gets this one's standing, name, room, address,
-    /// keys and profile, if it still has that version. The answer is its version from now on.
+    /// Pairs a node by its keys and offers it a grant, in one step. Without `read_at` the record is
+    /// new. With it, the record of that id gets this one's standing, name, room, address, keys and
+    /// profile, if it still has that version. Returns the new version.
     ///
-    /// With a ceiling, that is the node's from now on, in the same step: whatever becomes of the
-    /// offer, it holds. Without one, it stays as it is.
+    /// A given ceiling becomes the node's in the same step, and holds even if the offer is never
+    /// confirmed. Without one, the node's ceiling stays.
     ///
-    /// Older offers of the node that were never confirmed end. An active grant goes on until the
-    /// new one is [activated](Store::activate).
+    /// Older offers of the node that were never confirmed end. An active grant stays in force until
+    /// the new one is [activated](Store::activate).
     ///
     /// # Errors
-    /// [`SaveError::Conflict`] if somebody else changed the record first or it is gone, if it is
-    /// revoked or has another static key, if whoever makes the grant has ended, or if its id (of a
-    /// new one) or its static key is another record's: read again and decide anew.
+    /// [`SaveError::Conflict`] if another writer changed or removed the record first, if it is
+    /// revoked or has another static key, if the grant's maker has ended, or if the id of a new
+    /// record or its static key belongs to another record: read again and decide anew.
     /// [`StoreError::Database`] for a record without keys, and for another node's grant.
     async fn offer(
         &self,
@@ -231,8 +236,7 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 
-    /// Says what a node may do at most, without offering it anything. The answer is the record's
-    /// version from now on.
+    /// Sets a node's ceiling without an offer. Returns the record's new version.
     ///
     /// # Errors
     /// As [`save`](Store::save).
@@ -244,16 +248,16 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Version, SaveError>;
 
-    /// The grants of a node, in the order in which they were made. Those that ended more than a
-    /// year before the last [`offer`](Store::offer) to any node may be missing; what they allowed
-    /// stays revoked until it would have expired.
+    /// Reads the grants of a node, in the order in which they were made. Grants that ended more
+    /// than a year before the last [`offer`](Store::offer) to any node may be missing; their
+    /// capabilities stay revoked until they would have expired.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read; [`StoreError::BadRecord`] if one of them is spoiled.
+    /// [`StoreError`] if they cannot be read; [`StoreError::BadRecord`] if one of them is damaged.
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
 
-    /// Confirms a grant: an offer that has not run out becomes active, and the node's older grants
-    /// end. Once more changes nothing.
+    /// Confirms a grant: an offer that has not expired becomes active, and the node's older grants
+    /// end. Repeating the call changes nothing.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -264,7 +268,7 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Activation, StoreError>;
 
-    /// Ends one grant of a node, or all. The answer is the capabilities that ended by it.
+    /// Ends one grant of a node, or all. Returns the capabilities that ended with them.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -275,17 +279,16 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<capability::Id>, StoreError>;
 
-    /// Finds the grant that this capability is part of. If there are several, because they were
-    /// made of the same terms in the same second: the newest that has not ended, or else the
-    /// newest.
+    /// Finds the grant that this capability belongs to. If several grants were made of the same
+    /// terms in the same second, it returns the newest that has not ended, or else the newest.
     ///
     /// # Errors
     /// As [`grants`](Store::grants).
     async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError>;
 
-    /// A page of the nodes with keys that are neither revoked nor expired, in order of their ids as
-    /// in [`list`](Store::list), each with its grants that count now. A node of which a grant is
-    /// spoiled is listed as spoiled.
+    /// Reads a page of the nodes with keys that are neither revoked nor expired, ordered by id as
+    /// in [`list`](Store::list), each with its grants in force. A node with a damaged grant is
+    /// listed as damaged.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
@@ -302,37 +305,38 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// [`StoreError`] if it could not be made durable.
     async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError>;
 
-    /// Whether any of these is revoked: a block or a key by [`revoke`](Store::revoke), a block
-    /// because its grant ended, a key because its node is revoked. A muted node's is not. Nor is
-    /// the block of an offer that only ran out: [`Grant::counts`] says that of
-    /// [its grant](Store::grant_of).
+    /// Returns `true` if any of these is revoked: a block or a key by [`revoke`](Store::revoke), a
+    /// block because its grant ended, a key because its node is revoked. A muted node's key is not
+    /// revoked. The block of an offer that merely expired is not revoked either; [`Grant::counts`]
+    /// of [its grant](Store::grant_of) tells that.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known.
+    /// [`StoreError`] if that cannot be read.
     async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError>;
 
-    /// The pairing window; closed, before it was ever set.
+    /// Reads the pairing window, which is closed until it is first set.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn window(&self) -> Result<Window, StoreError>;
 
-    /// Opens or closes the pairing window. Where it has no guesses, no source has any.
+    /// Opens or closes the pairing window. A window without counted guesses resets those of every
+    /// source.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn set_window(&self, window: Window) -> Result<(), StoreError>;
 
-    /// Adds a PIN or code with its sealed secret. A PIN needs a
-    /// [window that admits it](Window::admits), and an older one for the same key dies; another may
-    /// have to make room for it ([`handfast_core::registry::codes::pin_room`]).
+    /// Adds a PIN or code with its sealed secret. A PIN needs a [window that admits
+    /// it](Window::admits), and ends an older PIN for the same key; another PIN may have to make
+    /// room for it ([`handfast_core::registry::codes::pin_room`]).
     ///
-    /// The secrets of codes that have expired are erased, and those dead for longer than a day
-    /// removed, at most 32 of each a call.
+    /// Each call also erases the secrets of at most 32 expired codes, and removes at most 32 that
+    /// have been dead for more than a day.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is [`NotMinted`], and then
-    /// every live PIN and code lives on.
+    /// [`StoreError`] if it could not be made durable. The inner error is [`NotMinted`], and then
+    /// every live PIN and code stays live.
     async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
 
     /// Reads a PIN or code, live or dead.
@@ -341,8 +345,8 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// [`StoreError`] if it cannot be read.
     async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError>;
 
-    /// Reads the live code with this selector: one that has not expired and has uses left, whether
-    /// or not it may still be guessed.
+    /// Reads the live code with this selector: one that has not expired and has uses left, even if
+    /// it may no longer be guessed.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
@@ -352,28 +356,28 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Option<Code>, StoreError>;
 
-    /// All live PINs and codes, the newest first, without their secrets.
+    /// Reads all live PINs and codes without their secrets, the newest first.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError>;
 
-    /// Who guessed PINs of the window wrong, or is guessing, in the order of their sources.
+    /// Reads the sources with wrong or reserved guesses at PINs of the window, ordered by source.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
     async fn guessers(&self) -> Result<Vec<Guesser>, StoreError>;
 
     /// Reserves a guess of this source before it is compared
-    /// ([`handfast_core::registry::codes::reserve`]). The answer is how many more there are if it
-    /// is wrong.
+    /// ([`handfast_core::registry::codes::reserve`]). Returns the number of guesses that are left
+    /// if this one is wrong.
     ///
-    /// `None` is for a guess at nobody's code: it writes as much as one at a code, so that nobody
-    /// can tell the two by how long they take.
+    /// A `code` of `None` is a guess at no existing code. It writes as much as a real guess, so
+    /// that timing does not tell the two apart.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable, and then nothing may be compared; the inner
-    /// error is why no guess may be made.
+    /// [`StoreError`] if it could not be made durable, and then nothing may be compared. The inner
+    /// error is the reason for which no guess may be made.
     async fn reserve(
         &self,
         code: Option<CodeId>,
@@ -381,9 +385,9 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<u8, NoGuess>, StoreError>;
 
-    /// The guess that this source reserved at that time was right: gives it back, and takes one use
-    /// of the code ([`handfast_core::registry::codes::spend`]). With the last one its secret is
-    /// erased. `false` if it was spent or withdrawn meanwhile.
+    /// Records that the guess this source reserved at that time was right: gives it back, and takes
+    /// one use of the code ([`handfast_core::registry::codes::spend`]). The last use erases the
+    /// secret. `false` if the code was spent or withdrawn meanwhile.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable; then nobody is paired by it.
@@ -395,21 +399,21 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<bool, StoreError>;
 
-    /// Kills a PIN or code and erases its secret, even if a guess is under way and whatever the
-    /// clock says; `false` if it was spent or withdrawn, or there is none.
+    /// Withdraws a PIN or code and erases its secret, even during a guess and regardless of the
+    /// clock. `false` if it was spent or withdrawn before, or does not exist.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
 
-    /// A named secret that all gateways of this registry share, sealed by the caller: the one that
-    /// is there, or else `fresh`, which then is.
+    /// Returns a named secret that all gateways of this registry share, sealed by the caller. If
+    /// there is none, stores and returns `fresh`.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
-    /// Writes something that means nothing, to find out whether anything can be written.
+    /// Writes a meaningless value, to find out if writing works.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

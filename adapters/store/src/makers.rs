@@ -1,4 +1,4 @@
-//! What ends with the session that made it.
+//! Consequences of a session's end for the things that it made.
 
 use handfast_core::grant::capability;
 use handfast_core::id::NodeId;
@@ -8,29 +8,30 @@ use handfast_core::time::UnixTime;
 
 use crate::SenderName;
 
-/// What ended because whoever made it has ended. Live connections that rest on it are to be cut.
+/// The things that ended because their maker ended. The caller has to close the live connections
+/// that depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EndedWith {
-    /// Sessions that were opened by the codes of one that ended.
+    /// Sessions that were opened with codes of the ended one.
     pub sessions: Vec<SessionId>,
-    /// Sessions that end earlier now, and when, because the one has ended that prolonged them.
+    /// Sessions that the ended one had prolonged, and their new, earlier end.
     pub shortened: Vec<(SessionId, UnixTime)>,
-    /// Grants that ended, and their nodes.
+    /// Grants that ended, with their nodes.
     pub grants: Vec<(NodeId, GrantId)>,
-    /// The capabilities of those that no other grant carries on.
+    /// Capabilities of those grants, unless another grant continues them.
     pub capabilities: Vec<capability::Id>,
     /// Nodes with tokens that wait for approval again.
     pub unapproved: Vec<NodeId>,
-    /// How many PINs and codes died.
+    /// Number of PINs and codes that died.
     pub codes: u64,
-    /// Whether the pairing window closed.
+    /// `true` if the pairing window closed.
     pub window: bool,
-    /// Senders that were let in by it, and are not any more.
+    /// Senders whose permission ended.
     pub senders: Vec<SenderName>,
 }
 
 impl EndedWith {
-    /// Nothing.
+    /// The value without any entry.
     pub const NOTHING: Self = Self {
         sessions: Vec::new(),
         shortened: Vec::new(),
@@ -42,7 +43,7 @@ impl EndedWith {
         senders: Vec::new(),
     };
 
-    /// The same without what ended earlier.
+    /// Returns the entries that `earlier` does not have.
     #[must_use]
     pub fn without(mut self, earlier: &Self) -> Self {
         self.sessions.retain(|one| !earlier.sessions.contains(one));
@@ -57,7 +58,7 @@ impl EndedWith {
     }
 }
 
-/// A session whose works end: all of them, or those that outlast a time.
+/// A session whose made things end: all of them, or those with a later end than `outlasting`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ending {
     pub(crate) session: SessionId,
@@ -70,7 +71,7 @@ impl Ending {
     }
 }
 
-/// How a sender is marked that a session has let in: by which way, as the operator reads it.
+/// Returns the `via` text of a sender that this session allowed.
 #[must_use]
 pub fn via_session(session: SessionId) -> String {
     session

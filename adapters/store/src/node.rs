@@ -1,4 +1,4 @@
-//! What a store tells of a node.
+//! Nodes as a store returns them.
 
 use handfast_core::id::NodeId;
 use handfast_core::registry::admission::Asked;
@@ -10,49 +10,49 @@ use handfast_core::time::UnixTime;
 
 use crate::BadRecord;
 
-/// Counts the changes of one record; the store raises it with each.
+/// Number of changes of one record; the store raises it with each change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
 
-/// A record as it was read.
+/// A record with its version, as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// The record.
+    /// The record as stored.
     pub record: Record,
-    /// What [`Store::save`](crate::Store::save) asks for.
+    /// Version for [`Store::save`](crate::Store::save).
     pub version: Version,
-    /// What it may do at most, if somebody has decided that.
+    /// Upper bound of the node's permissions, if one was set.
     pub ceiling: Option<Box<Ceiling>>,
 }
 
-/// Everything about a node.
+/// Everything that a store knows of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// The record.
+    /// The record as stored.
     pub record: Record,
-    /// Its version.
+    /// Version of the record.
     pub version: Version,
-    /// What it may do at most, if somebody has decided that.
+    /// Upper bound of the node's permissions, if one was set.
     pub ceiling: Option<Box<Ceiling>>,
-    /// What it is made of: a JSON object.
+    /// Description of the hardware: a JSON object.
     pub profile: String,
-    /// When the record last changed.
+    /// Time of the record's last change.
     pub changed_at: UnixTime,
-    /// How often it was asked for; none if it never was, because it was imported or a code paired
-    /// it.
+    /// Number and time of its requests; `None` if an import or a code made the node.
     pub asked: Option<Asked>,
-    /// How its request was turned down, if it was: when it may ask anew.
+    /// The rejection of its request, with the time at which it may ask again.
     pub rejection: Option<Rejection>,
-    /// What it told last, if it ever did.
+    /// The node's latest readings, if it sent any.
     pub observed: Option<Observation>,
-    /// Who approved it, if it proves itself with a token; of a node with keys, its grants say that.
+    /// Maker of the approval of a node that proves itself with a token. For a node with keys, the
+    /// grants have it.
     pub maker: Maker,
 }
 
-/// A node in a listing: everything about it, or that its record is spoiled.
+/// An item of a listing: a node's entry, or the error of its damaged record.
 pub type Listed = Result<Entry, BadRecord>;
 
-/// Which node this is; with it the next page begins.
+/// Returns the id of a listed node, after which the next page begins.
 #[must_use]
 pub fn node_id(listed: &Listed) -> NodeId {
     match listed {
@@ -61,21 +61,21 @@ pub fn node_id(listed: &Listed) -> NodeId {
     }
 }
 
-/// What a node told, and when.
+/// Readings of a node, with their time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Observation {
-    /// When it was there.
+    /// Time of the last contact.
     pub last_seen: UnixTime,
-    /// Whether somebody is there.
+    /// Presence of people.
     pub occupancy: Option<bool>,
-    /// How loud it is.
+    /// Noise level in the node's own unit.
     pub noise_level: Option<f64>,
-    /// Whether the wake word fired by mistake.
+    /// A false activation of the wake word.
     pub wake_word_fp: Option<bool>,
 }
 
 impl Observation {
-    /// This one, filled up with what an earlier one knew.
+    /// Returns this observation with its gaps filled from an earlier one.
     #[must_use]
     pub fn over(self, earlier: Option<Self>) -> Self {
         Self {
@@ -90,26 +90,28 @@ impl Observation {
     }
 }
 
-/// Which nodes to list.
+/// A filter for listing nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// Those that wait for the operator and have not expired (and those an import left unapproved).
+    /// Nodes that wait for the operator and have not expired, including unapproved ones of an
+    /// import.
     Pending,
-    /// All but the revoked and the expired.
+    /// All nodes except revoked and expired ones.
     Current,
-    /// All, the revoked too, and the expired until they are purged.
+    /// All nodes, including revoked ones, and expired ones until they are purged.
     All,
 }
 
-/// How many nodes there are.
+/// Number of nodes by standing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Waiting for the operator, not expired; unapproved ones of an import included.
+    /// Nodes that wait for the operator and have not expired, including unapproved ones of an
+    /// import.
     pub pending: u64,
-    /// Paired and not muted.
+    /// Nodes that are paired and not muted.
     pub paired: u64,
-    /// Muted.
+    /// Nodes that are muted.
     pub muted: u64,
-    /// Revoked.
+    /// Nodes that are revoked.
     pub revoked: u64,
 }

@@ -1,4 +1,4 @@
-//! What a store tells of grants, PINs and codes.
+//! Grants, PINs and codes as a store returns them.
 
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
@@ -8,79 +8,79 @@ use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 
-/// Most PINs that are live at once. Each is shown to somebody, and nobody reads more; it bounds
-/// what strangers who ask for PINs can fill. How sources share them,
-/// [`handfast_core::registry::codes::pin_room`] says.
+/// Maximum number of live PINs. Each is shown to a person, so more are never needed; the limit
+/// bounds the memory that strangers can fill by asking for PINs.
+/// [`handfast_core::registry::codes::pin_room`] divides it among sources.
 pub const PINS: u32 = 64;
-/// Most codes that are live at once. How many of them sessions may make,
-/// [`handfast_core::registry::codes::has_room`] says.
+/// Maximum number of live codes. [`handfast_core::registry::codes::has_room`] limits the share of
+/// sessions.
 pub const CODES: u32 = 256;
 
-/// What became of a grant that a node has confirmed.
+/// The outcome of a node's confirmation of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// It is the node's grant, from now on or already.
+    /// The grant is the node's, by this call or already before.
     Active {
         /// The capabilities that ended by it.
         ended: Vec<capability::Id>,
     },
-    /// There is no such grant, or it is another node's, or it has ended or run out.
+    /// The grant does not exist, belongs to another node, has ended, or has expired.
     NotThere,
 }
 
-/// What is revoked.
+/// The subject of a revocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Revoked {
-    /// A block, and so every chain with it.
+    /// A block, and with it every chain that contains it.
     Block(capability::Id),
-    /// All blocks of whoever holds this static key.
+    /// All blocks of the holder of this static key.
     Key(x25519::PublicKey),
 }
 
-/// A PIN, or a code that the operator minted beforehand.
+/// A PIN, or a code that the operator minted in advance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Code {
-    /// Which.
+    /// The code's id.
     pub id: CodeId,
-    /// What it is for, and what is counted of it.
+    /// Kind of the code, and its counters.
     pub counted: Counted,
-    /// The secret, sealed by the caller. Empty where it was erased, and in listings.
+    /// The secret, sealed by the caller. Empty once it is erased, and in listings.
     pub sealed: Vec<u8>,
-    /// What whoever pairs with it may do.
+    /// Scopes of the nodes that pair with it.
     pub scopes: ScopesBuf,
-    /// For how many seconds; the caller's default if there is none.
+    /// Lifetime of the grant in seconds; `None` for the caller's default.
     pub grant_for: Option<u64>,
-    /// When it was minted.
+    /// Time of minting.
     pub created_at: UnixTime,
-    /// What people call it.
+    /// The operator's name for it.
     pub label: String,
-    /// Who minted it. It ends with a session that did.
+    /// Maker of the code. It ends with the maker's session.
     pub maker: Maker,
-    /// Who asked for a PIN, if that is known; nobody for a code of the operator's.
+    /// The source that asked for a PIN, if it is known; `None` for an operator's code.
     pub source: Option<Source>,
 }
 
-/// Why a PIN or code was not minted.
+/// The reason for which a PIN or code was not minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotMinted {
     /// Pairing is not open.
     Closed,
-    /// Too many wrong PINs have closed it.
+    /// Too many wrong PINs have closed the window.
     Locked,
-    /// [`PINS`] or [`CODES`] are live already, or as many of the source's as may be, and none can
-    /// make room.
+    /// The limit [`PINS`] or [`CODES`], or the source's share of it, is reached, and no live one
+    /// can make room.
     TooMany,
     /// A live code has this selector; draw another.
     Taken,
-    /// The session that would make it has ended.
+    /// The maker's session has ended.
     MakerEnded,
 }
 
 impl From<NoGuess> for NotMinted {
     fn from(no: NoGuess) -> Self {
         match no {
-            // A window never says that a code ran out; if it did, there would be no pairing with it
-            // either.
+            // A window never reports an expired code; if it did, pairing would not be possible with
+            // it either.
             NoGuess::Closed | NoGuess::Expired => Self::Closed,
             NoGuess::Locked => Self::Locked,
         }

@@ -1,13 +1,13 @@
-//! Ids by how their text begins.
+//! Search for ids by a prefix of their text.
 
 use std::ops::RangeInclusive;
 
 use handfast_core::id::{NODE_ID_TEXT, NodeId};
 
-/// The ids whose text begins with `prefix`, as one range. `None` if no id does.
+/// Returns the ids whose text begins with `prefix`, as one range; `None` if no id does.
 pub(crate) fn range(prefix: &str) -> Option<RangeInclusive<NodeId>> {
-    // What is missing of the text is filled up with the least digits and with the greatest; that
-    // the result parses is the check of the rest.
+    // The missing part of the text is filled with the lowest and with the highest digits; parsing
+    // the result checks the rest of `prefix`.
     let fill = |with: NodeId| {
         let rest = with.text().as_str().get(prefix.len()..)?.to_owned();
         NodeId::parse(&format!("{prefix}{rest}"))

@@ -1,4 +1,4 @@
-//! What both stores hold to, and core does not decide.
+//! Rules that both stores follow and that core does not decide.
 
 use handfast_core::error::Refusal;
 use handfast_core::limits::{CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
@@ -12,47 +12,48 @@ use handfast_core::wire::registration::Profile;
 
 use crate::{ListedSender, SenderName, SenderStanding, StoreError};
 
-/// Most entries of one kind that one call clears away; each was added by a call once, so they never
-/// pile up.
+/// Maximum number of entries of one kind that one call removes. A call adds at most one, so they
+/// never pile up.
 pub(crate) const PURGE: u32 = 32;
-/// For how long a grant that ended is listed.
+/// Time for which an ended grant is listed.
 const ENDED_FOR: Span = Span::from_secs(365 * 24 * 3600);
-/// For how long a dead code is told apart from one that never was.
+/// Time for which a dead code is kept apart from one that never existed.
 const DEAD_FOR: Span = Span::from_secs(24 * 3600);
-/// For how long a companion's session that ended is listed.
+/// Time for which a companion's ended session is listed.
 const SESSION_ENDED_FOR: Span = Span::from_secs(30 * 24 * 3600);
-/// Most bytes of by which way a sender was let in.
+/// Maximum length of a sender's `via` in bytes.
 const VIA_BYTES: usize = 64;
 
-/// What ended before this is no longer listed.
+/// Returns the time before which an ended grant is no longer listed.
 pub(crate) fn oldest_end(now: UnixTime) -> UnixTime {
     before(now, ENDED_FOR)
 }
 
-/// What died before this is gone.
+/// Returns the time before which a dead code is removed.
 pub(crate) fn oldest_death(now: UnixTime) -> UnixTime {
     before(now, DEAD_FOR)
 }
 
-/// The session that ended before this is no longer listed.
+/// Returns the time before which an ended session is no longer listed.
 pub(crate) fn oldest_session(now: UnixTime) -> UnixTime {
     before(now, SESSION_ENDED_FOR)
 }
 
-/// The time that a run begins at no earlier than: behind the mark, and behind what the run before
-/// made after it had written that for the last time.
+/// Returns the earliest time at which a run may begin: just after the mark, and just after what the
+/// last run made once it had last written the mark.
 pub(crate) fn begins_after(mark: UnixTime, made: impl IntoIterator<Item = UnixTime>) -> UnixTime {
     let latest = latest_made(mark);
     let made = made.into_iter().filter(|made| *made <= latest).max();
     made.map_or(mark, |made| mark.max(made.after(Span::from_secs(1))))
 }
 
-/// What was made after this was made under a false time, where the true one is `now`.
+/// Returns the latest time that is plausible at `now`. An entry with a later one was made under a
+/// wrong clock.
 pub(crate) fn latest_made(now: UnixTime) -> UnixTime {
     now.after(CLOCK_STEP)
 }
 
-/// The rejection whose wait ended before this is over.
+/// Returns the time before which a rejection whose wait has ended is forgotten.
 pub(crate) fn oldest_rejection(now: UnixTime) -> UnixTime {
     before(now, DEAD_FOR)
 }
@@ -61,16 +62,16 @@ fn before(now: UnixTime, span: Span) -> UnixTime {
     UnixTime::from_secs(now.as_secs().saturating_sub(span.as_secs()))
 }
 
-/// What a node that asks once more is to a store that has a record with its static key.
+/// The standing of a record whose static key asks once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Again {
-    /// It waits already.
+    /// The record waits already.
     Waits,
-    /// It was turned down, and may ask anew: the record makes way.
+    /// The record was rejected and may ask again: it makes way for the new request.
     TurnedDown,
 }
 
-/// What asking once more comes to for a node whose static key has a record in this standing.
+/// Decides about a request whose static key belongs to a record in this standing.
 pub(crate) fn asked_again(standing: &Standing) -> Result<Again, Refusal> {
     match standing {
         Standing::Pending { .. } | Standing::Unapproved { .. } => Ok(Again::Waits),
@@ -80,7 +81,7 @@ pub(crate) fn asked_again(standing: &Standing) -> Result<Again, Refusal> {
     }
 }
 
-/// What a decision adds to what is known of the key whose request it was about.
+/// Returns the rejection of a key after a decision about its request.
 pub(crate) fn turned_down(
     standing: &Standing,
     earlier: Option<Rejection>,
@@ -97,7 +98,7 @@ pub(crate) fn turned_down(
     }
 }
 
-/// A node cannot prove itself with keys that it does not have.
+/// Checks that a node that proves itself with keys has some.
 pub(crate) fn provable(standing: &Standing, has_keys: bool) -> Result<(), StoreError> {
     match standing {
         Standing::Paired { credential: Credential::Keys, .. }
@@ -114,7 +115,7 @@ pub(crate) fn provable(standing: &Standing, has_keys: bool) -> Result<(), StoreE
     }
 }
 
-/// A grant is offered to a node with keys, and to no other than its own.
+/// Checks that a grant is offered to its own node, and that this node has keys.
 pub(crate) fn offerable(record: &Record, grant: &Grant) -> Result<(), StoreError> {
     if record.keys.is_none() {
         return Err(StoreError::Database(
@@ -127,7 +128,8 @@ pub(crate) fn offerable(record: &Record, grant: &Grant) -> Result<(), StoreError
     Ok(())
 }
 
-/// The texts that name a sender, where one is written: each must read back as what it is.
+/// Checks that the texts of a sender's name are valid before they are written, so that they can be
+/// read back.
 pub(crate) fn named(channel: &str, account: Option<&str>, sender: &str) -> Result<(), StoreError> {
     for (what, text) in [("channel", Some(channel)), ("account", account), ("sender", Some(sender))]
     {
@@ -140,7 +142,7 @@ pub(crate) fn named(channel: &str, account: Option<&str>, sender: &str) -> Resul
     Ok(())
 }
 
-/// By which way a sender was let in.
+/// Checks the text of a sender's `via`.
 pub(crate) fn readable(via: &str) -> Result<(), StoreError> {
     match via.len() <= VIA_BYTES && !via.chars().any(is_forbidden) {
         true => Ok(()),
@@ -150,7 +152,7 @@ pub(crate) fn readable(via: &str) -> Result<(), StoreError> {
     }
 }
 
-/// What a channel tells of a sender.
+/// Checks a channel's description of a sender.
 pub(crate) fn telling(meta: &str) -> Result<(), StoreError> {
     match meta.len() <= SENDER_META_BYTES && Profile::parse(meta).is_some() {
         true => Ok(()),
@@ -160,10 +162,10 @@ pub(crate) fn telling(meta: &str) -> Result<(), StoreError> {
     }
 }
 
-/// An entry that is to be added as it is.
+/// Checks an entry that is to be added as given.
 pub(crate) fn whole(ListedSender { name, standing }: &ListedSender) -> Result<(), StoreError> {
     let SenderName { channel, account, sender } = name;
-    // Only a block may be for all accounts.
+    // Only a block may cover all accounts.
     let is_for_all = matches!(standing, SenderStanding::Blocked { .. }) && account.is_empty();
     named(channel, Some(account.as_str()).filter(|_| !is_for_all), sender)?;
     match standing {

@@ -1,4 +1,4 @@
-//! What a store keeps of companions: their sessions, and the setup codes that were spent for them.
+//! Companions' sessions, and the setup codes that were spent for them.
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
@@ -13,66 +13,65 @@ use handfast_core::wire::setup::Nonce;
 
 use crate::{EndedWith, SaveError, StoreError, Version};
 
-/// A setup code that is to be spent; that it is valid was verified.
+/// A setup code that is to be spent. The caller has verified it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetupCode {
-    /// Which.
+    /// The code's nonce.
     pub nonce: Nonce,
-    /// Its end: until then it is remembered that it was spent.
+    /// Time at which the code expires. Until then the store remembers that it was spent.
     pub expires_at: UnixTime,
-    /// Who made it. It is worth nothing once a session has ended that did.
+    /// Maker of the code. The code is worthless once the maker's session has ended.
     pub maker: Maker,
 }
 
-/// What a setup code yields.
+/// The result of spending a setup code.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is made once and handed on")]
 pub enum Yield {
     /// A companion's session. Its id and its hash must be new.
     Session(Session),
-    /// A node that is paired by its keys, exactly as [`offer`](crate::Store::offer) does it.
+    /// A node that is paired by its keys, exactly as by [`offer`](crate::Store::offer).
     Node {
-        /// Its record.
+        /// The node's record.
         record: Box<Record>,
-        /// What it is made of, as JSON.
+        /// Description of the hardware, as JSON.
         profile: String,
-        /// At what version an older record of it was read.
+        /// Version at which an older record of the node was read.
         read_at: Option<Version>,
-        /// What it is offered.
+        /// The grant that is offered to the node.
         grant: Box<Grant>,
-        /// What it may do at most from now on.
+        /// Upper bound of the node's permissions from now on.
         ceiling: Option<Box<Ceiling>>,
     },
 }
 
-/// Which sessions are listed.
+/// A filter for listing sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum SessionFilter {
-    /// Those that let their companion in.
+    /// Sessions that are valid now.
     #[default]
     Live,
-    /// Those that ended, too.
+    /// All sessions, including ended ones.
     All,
 }
 
-/// The part of a [`Store`](crate::Store) that is about companions.
+/// The part of a [`Store`](crate::Store) for companions.
 ///
-/// Sessions that ended more than 30 days ago may be missing, and so may spent codes whose time is
-/// over: what was forgotten of those is kept as a mark that only rises
-/// ([`handfast_core::registry::sessions`]).
+/// Sessions that ended more than 30 days ago may be missing, and so may spent codes that have
+/// expired: a high-water mark replaces the forgotten codes ([`handfast_core::registry::sessions`]).
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
-    /// Spends a code and writes what it yields, in one step: both or neither, however many show it
-    /// at once and whenever the process dies.
+    /// Spends a code and writes its yield in one step: both or neither, even if the code is shown
+    /// several times at once or the process dies.
     ///
-    /// [`handfast_core::registry::sessions::redeem`] decides; one whose maker has ended has
-    /// expired. Of the codes whose time is over, and the sessions that ended long ago, at most 32
-    /// of each are forgotten by a call that spends one.
+    /// [`handfast_core::registry::sessions::redeem`] decides; a code whose maker has ended counts
+    /// as expired. A call that spends a code also forgets at most 32 expired codes, and at most 32
+    /// sessions that ended long ago.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] for a session whose id or hash is taken, and as
     /// [`offer`](crate::Store::offer) says for a node; the code is not spent then. The inner error
-    /// is why it cannot be.
+    /// is the reason for which the code cannot be spent.
     async fn redeem(
         &self,
         code: SetupCode,
@@ -80,41 +79,42 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<(), NotRedeemed>, SaveError>;
 
-    /// Up to which end codes are taken for spent, whether they are remembered or not.
+    /// Returns the high-water mark: codes that expire no later count as spent, even if they are not
+    /// remembered.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known.
+    /// [`StoreError`] if it cannot be read.
     async fn setup_mark(&self) -> Result<UnixTime, StoreError>;
 
-    /// Forgets all spent codes, and the mark with them. Only for when no key is left that any of
-    /// them was signed with.
+    /// Forgets all spent codes, and the mark with them. Only safe once every key that signed any of
+    /// them is gone.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn forget_setup_codes(&self) -> Result<(), StoreError>;
 
-    /// Adds a session as it is, for instance from another system.
+    /// Adds a session as given, for instance from another system.
     ///
     /// # Errors
     /// [`SaveError::Conflict`] if its id or its hash is taken; nothing is overwritten.
     async fn insert_session(&self, session: Session) -> Result<(), SaveError>;
 
-    /// The session with this hash, whether or not it ended.
+    /// Reads the session with this hash, ended or not.
     ///
     /// # Errors
-    /// [`StoreError`] if that is not known, which is never the same as "there is none".
+    /// [`StoreError`] if it cannot be read, which never means that there is none.
     async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError>;
 
-    /// The session with this id, whether or not it ended.
+    /// Reads the session with this id, ended or not.
     ///
     /// # Errors
     /// As [`session_by_hash`](Self::session_by_hash).
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError>;
 
-    /// A page of sessions in order of their ids, beginning after `after`, at most `limit`.
+    /// Reads a page of sessions after `after`, ordered by id, at most `limit`.
     ///
     /// # Errors
-    /// [`StoreError`] if they cannot be read, or one of them is spoiled.
+    /// [`StoreError`] if they cannot be read, or one of them is damaged.
     async fn sessions(
         &self,
         filter: SessionFilter,
@@ -123,20 +123,19 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Vec<Session>, StoreError>;
 
-    /// How many sessions let their companion in. They are counted by the range of an index, without
-    /// a look at each.
+    /// Counts the sessions that are valid now, by a range of an index and not one by one.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be counted.
     async fn live_sessions(&self, now: UnixTime) -> Result<u64, StoreError>;
 
-    /// Prolongs a session as [`Session::refreshed`] decides, no further than to the end of whoever
-    /// made it or prolongs it. The answer is its end from now on; `None` if there is no such
+    /// Prolongs a session as [`Session::refreshed`] decides, but no further than the end of its
+    /// maker and of the session that prolongs it. Returns its new end; `None` if there is no such
     /// session.
     ///
     /// # Errors
-    /// [`StoreError`] if it could not be made durable; the inner error is why it cannot be
-    /// prolonged.
+    /// [`StoreError`] if it could not be made durable; the inner error is the reason for which the
+    /// session cannot be prolonged.
     async fn prolong_session(
         &self,
         id: SessionId,
@@ -144,7 +143,7 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError>;
 
-    /// The same for the operator, or for the session itself.
+    /// Prolongs a session for the operator, or for the session itself.
     ///
     /// # Errors
     /// As [`prolong_session`](Self::prolong_session).
@@ -158,9 +157,9 @@ pub trait Sessions: Send + Sync + 'static {
         self.prolong_session(id, Prolonging { ttl, longest, ends: None, by: None }, now).await
     }
 
-    /// Ends a session for good, a spoiled one, too, and whatever the clock says, and in the same
-    /// step all that it has made, and what was made by that. Says whether it was not revoked
-    /// before, and what ended with it.
+    /// Ends a session for good, even a damaged one and regardless of the clock. Ends in the same
+    /// step all that it made, and all that was made by that. Returns `true` if the session was not
+    /// revoked before, and the consequences.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -170,14 +169,15 @@ pub trait Sessions: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<(bool, EndedWith), StoreError>;
 
-    /// What would end with a session if it was ended now. Nothing is changed, and it is known also
-    /// while nothing can be written.
+    /// Returns the consequences that ending the session now would have. Changes nothing, and works
+    /// even while nothing can be written.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError>;
 
-    /// The same, for whoever need not know what ended with it.
+    /// Ends a session as [`end_session`](Self::end_session) does, without returning the
+    /// consequences.
     ///
     /// # Errors
     /// As [`end_session`](Self::end_session).
@@ -185,7 +185,7 @@ pub trait Sessions: Send + Sync + 'static {
         Ok(self.end_session(id, now).await?.0)
     }
 
-    /// Ends what was made by sessions that have ended, however they did.
+    /// Ends what was made by sessions that have ended in any way.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.

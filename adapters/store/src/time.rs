@@ -1,4 +1,4 @@
-//! What a store keeps of the time: the mark, the number of the run, and what was seen to be over.
+//! The stored state of the clock: the mark, the number of the run, and entries seen to be over.
 
 use async_trait::async_trait;
 use handfast_core::id::NodeId;
@@ -10,73 +10,73 @@ use handfast_core::time::UnixTime;
 
 use crate::{SenderName, StoreError};
 
-/// A run that has begun.
+/// A run of the gateway that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// The number with which all that it makes is stored.
+    /// Number that is stored with everything that the run makes.
     pub number: u64,
-    /// The latest time that earlier runs knew: the mark that was kept, or just behind what the last
-    /// run made since. None, if none of them kept it.
+    /// The latest time known to earlier runs: the stored mark, or just after the last thing that
+    /// the last run made. `None` if no earlier run stored a mark.
     pub mark: Option<UnixTime>,
 }
 
-/// How much a step of the clock has changed.
+/// The changes that a step of the clock caused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct TakenOver {
-    /// Entries of this run whose times were moved.
+    /// Number of entries of this run whose times were moved.
     pub moved: u64,
-    /// Entries of earlier runs that ended, because they were made under a false time.
+    /// Number of entries of earlier runs that ended, because they were made under a wrong clock.
     pub ended: u64,
 }
 
-/// Something whose time was seen to be over.
+/// An entry whose end was seen to have passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Over {
     /// A companion's session.
     Session(SessionId),
-    /// A node's grant. An offer that was not confirmed in time is none: it stays the last word on
-    /// what its node may do.
+    /// A node's grant. Not an offer that was not confirmed in time: it stays the latest decision
+    /// about its node's permissions.
     Grant(NodeId, GrantId),
     /// A request that waits for the operator.
     Request(NodeId),
-    /// A PIN or code.
+    /// A PIN or a code.
     Code(CodeId),
     /// The pairing window.
     Window,
-    /// A setup code that ends then.
+    /// A setup code that expires at this time.
     SetupCode(UnixTime),
-    /// What a sender was allowed.
+    /// A sender's permission.
     Sender(SenderName),
 }
 
-/// The part of a [`Store`](crate::Store) that is about time.
+/// The part of a [`Store`](crate::Store) for time.
 ///
-/// The store itself writes the number of the run with all that has an end, when it is made and when
-/// its end is set anew.
+/// The store itself records the number of the run with everything that has an end, when it is made
+/// and when its end is set again.
 #[async_trait]
 pub trait Timekeeping: Send + Sync + 'static {
-    /// Begins a run: from now on what is made is stored with its number.
+    /// Begins a run: what is made from now on is stored with its number.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn begin_run(&self) -> Result<Run, StoreError>;
 
-    /// Writes the mark, if it is later than the one that is kept.
+    /// Stores the mark, if it is later than the stored one.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError>;
 
-    /// Takes a step of the clock over: moves the times of what this run made, and writes the mark,
-    /// in one step. Where the operator sets the time back, what earlier runs made more than a
-    /// minute after it ends.
+    /// Applies a step of the clock: moves the times of what this run made, and writes the mark, in
+    /// one step. If the operator sets the time back, entries that earlier runs made more than a
+    /// minute after it end.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable, and then nothing was moved.
     async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError>;
 
-    /// Writes that something is over, if by `now` it is: it stays so whatever the clock says later.
-    /// `false` if that was written before, or it is not over, or not there.
+    /// Records that an entry is over, if it is by `now`; it stays over whatever the clock says
+    /// later. `false` if that was recorded before, the entry is not over, or it does not exist.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
