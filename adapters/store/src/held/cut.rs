@@ -1,4 +1,4 @@
-//! The decisions that are in force before they are stored.
+//! Held decisions: in force before they are stored.
 
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
@@ -14,58 +14,58 @@ use crate::{EndedWith, Revoked, SenderChange};
 /// A decision that takes something away.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// A node is muted, unpaired or turned down.
+    /// A node is muted, revoked or rejected.
     Node {
-        /// The node.
+        /// Id of the node.
         node_id: NodeId,
-        /// The decision.
+        /// The decision of the operator.
         decision: Decision,
-        /// Its static key, if what rests on it ends as well.
+        /// The node's static key, if the tokens that name it end as well.
         key: Option<x25519::PublicKey>,
     },
-    /// A node may do no more than this.
+    /// A node's permissions are limited.
     Ceiling {
-        /// The node.
+        /// Id of the node.
         node_id: NodeId,
-        /// What it may do at most.
+        /// Upper bound of the node's permissions.
         ceiling: Box<Ceiling>,
     },
     /// Grants of a node end.
     Grants {
-        /// The node.
+        /// Id of the node.
         node_id: NodeId,
-        /// The grant; all of them, if there is none.
+        /// Id of the grant; `None` for all grants of the node.
         which: Option<GrantId>,
-        /// The capabilities that end by it.
+        /// Capabilities that end with the grants.
         capabilities: Vec<capability::Id>,
     },
     /// A block or a key is revoked.
     Revoked(Revoked),
     /// A companion's session ends.
     Session {
-        /// The session.
+        /// Id of the session.
         id: SessionId,
-        /// What ends with it, as far as that is known: without it, what the session itself made.
+        /// The known consequences. Without them, only what the session itself made ends.
         with: Box<EndedWith>,
     },
     /// A PIN or code is withdrawn.
     Code(CodeId),
-    /// Pairing is closed.
+    /// The pairing window is closed.
     Window,
-    /// A sender may write no longer.
+    /// A sender loses permission to write.
     Sender {
-        /// The channel.
+        /// Name of the channel.
         channel: String,
-        /// The account; all of them, if there is none.
+        /// The account on the channel; `None` for all accounts.
         account: Option<String>,
-        /// The sender, as its channel spells it.
+        /// The sender's id, spelled as on its channel.
         sender: String,
-        /// The decision.
+        /// The change that the operator decided.
         change: SenderChange,
     },
 }
 
-/// What a cut is about. There is one cut for each.
+/// The subject of a cut. There is at most one cut for each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Subject {
     Node(NodeId),
@@ -94,7 +94,7 @@ impl Cut {
         }
     }
 
-    /// The key of which every block is out by this.
+    /// Returns the key whose blocks are all invalid by this cut.
     pub(super) const fn key(&self) -> Option<&x25519::PublicKey> {
         match self {
             Self::Node { decision: Decision::Unpair, key: Some(key), .. }
@@ -110,7 +110,7 @@ impl Cut {
         }
     }
 
-    /// The blocks that are out by this.
+    /// Returns the blocks that are invalid by this cut.
     pub(super) fn blocks(&self) -> &[capability::Id] {
         match self {
             Self::Grants { capabilities, .. } => capabilities,

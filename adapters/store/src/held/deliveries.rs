@@ -1,5 +1,5 @@
-//! Secrets on their way. What is held takes away, and a delivery gives nothing that is out: these
-//! go to the store as they are.
+//! Deliveries. These calls go to the store unchanged: a held decision only takes something away,
+//! and a delivery gives nothing that a held decision could withhold.
 
 use async_trait::async_trait;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};

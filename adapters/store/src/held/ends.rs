@@ -1,4 +1,4 @@
-//! What is out with the sessions that are.
+//! Consequences of held session ends.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -9,13 +9,13 @@ use handfast_core::time::UnixTime;
 
 use crate::{EndedWith, SenderName};
 
-/// What ended with the sessions of which it is held that they did. What one of them made is known
-/// by its maker, however it is kept; only what does not say who made it is listed.
+/// The consequences of the sessions whose end is held. A thing that names its maker is looked up by
+/// its maker; only things that do not are listed here.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
-    /// The sessions, those that they made included, and since when.
+    /// Ended sessions, with the sessions that they made, and the time of the end.
     ended: Counted<SessionId, UnixTime>,
-    /// Sessions that one of them prolonged, and when they end now.
+    /// Sessions that one of them prolonged, and their new end.
     shortened: Counted<SessionId, UnixTime>,
     unapproved: Counted<NodeId, ()>,
     senders: Counted<SenderName, UnixTime>,
@@ -52,17 +52,17 @@ impl Ends {
         }
     }
 
-    /// Since when a session is out.
+    /// Returns the time at which a session ended, if its end is held.
     pub(super) fn session(&self, id: SessionId) -> Option<UnixTime> {
         self.ended.get(&id)
     }
 
-    /// When a session ends that one of those that are out had prolonged.
+    /// Returns the new end of a session that one of the ended sessions had prolonged.
     pub(super) fn shortened(&self, id: SessionId) -> Option<UnixTime> {
         self.shortened.get(&id)
     }
 
-    /// Whether something is out that this maker made, and that ends then.
+    /// Returns `true` if `maker` is an ended session whose end takes away a thing with this expiry.
     pub(super) fn is_out(&self, maker: Maker, end: Option<UnixTime>) -> bool {
         maker.session().is_some_and(|id| {
             let outlasts = |last: UnixTime| end.is_none_or(|end| end > last);
@@ -70,18 +70,18 @@ impl Ends {
         })
     }
 
-    /// Whether a node waits to be approved again.
+    /// Returns `true` if a node waits to be approved again.
     pub(super) fn is_unapproved(&self, node_id: NodeId) -> bool {
         self.unapproved.get(&node_id).is_some()
     }
 
-    /// Since when a sender is out.
+    /// Returns the time at which a sender lost its permission.
     pub(super) fn sender(&self, name: &SenderName) -> Option<UnixTime> {
         self.senders.get(name)
     }
 }
 
-/// What may be out for several reasons; the first says more.
+/// A map whose entries may be added for several reasons. The first value added for a key stays.
 #[derive(Debug)]
 struct Counted<K, V>(HashMap<K, (usize, V)>);
 

@@ -1,4 +1,4 @@
-//! Senders, with those that are out.
+//! Senders, with the held decisions applied.
 
 use async_trait::async_trait;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
@@ -13,7 +13,7 @@ use crate::{
 #[async_trait]
 impl Inbound for HeldStore {
     fn inbound_epoch(&self) -> u64 {
-        // Both only rise, so the sum is another one after a change of either.
+        // Both numbers only rise, so a change of either gives a new sum.
         self.store.inbound_epoch().wrapping_add(self.held.epoch())
     }
 
@@ -84,7 +84,7 @@ impl Inbound for HeldStore {
         change: SenderChange,
         now: UnixTime,
     ) -> Result<u64, StoreError> {
-        // What gives something goes beyond what was taken before.
+        // A decision that gives something overrides earlier held ones.
         let held = match (&change, account) {
             (SenderChange::Allow { .. } | SenderChange::Unblock, Some(account)) => {
                 self.held.sender(channel, account, sender)

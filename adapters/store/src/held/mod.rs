@@ -1,11 +1,11 @@
-//! A store that keeps in force what it cannot write.
+//! A store that keeps decisions in force before it can write them.
 //!
 //! A decision that takes something away does not wait for the disk: the gateway [holds](Held::hold)
-//! it here, ends the links, and has it stored then. Until it is stored every read answers as if it
-//! were, so that nobody who is out comes back by connecting anew. What cannot be stored is tried
-//! again by [`HeldStore::store_held`]. Decisions that give something are never held.
+//! it here, ends the links, and then has it stored. Until it is stored, every read answers as if it
+//! were, so reconnecting does not get around it. [`HeldStore::store_held`] retries decisions that
+//! could not be stored. Decisions that give something are never held.
 //!
-//! The tallies of [`counts`](Store::counts) and the listing of senders show what is stored.
+//! The tallies of [`counts`](Store::counts) and the listing of senders show the stored state.
 
 mod cut;
 mod deliveries;
@@ -42,23 +42,24 @@ use crate::{
 pub use cut::Cut;
 pub use table::{Held, HeldView, Ticket};
 
-/// A decision that was held and is stored now.
+/// A held decision that has been stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The decision.
+    /// The decision itself.
     pub cut: Cut,
-    /// As the operator sees it.
+    /// The operator's view of the decision.
     pub view: HeldView,
-    /// What ended with a session, without what was known to while it was held.
+    /// Consequences of a session's end that were not known while it was held.
     pub ended: EndedWith,
 }
 
-/// What came of trying to store a decision.
+/// The outcome of an attempt to store a decision.
 enum Outcome {
-    /// It is stored, or means nothing any more; with what ended with a session.
+    /// The decision is stored, or has no meaning any more. Holds the consequences of a session's
+    /// end.
     Done(EndedWith),
-    /// The record was changed meanwhile. It is looked at again later, when it is known whether that
-    /// goes beyond this decision.
+    /// The record changed meanwhile. The decision is retried once it is known whether the change
+    /// overrides it.
     Changed,
 }
 
@@ -66,7 +67,7 @@ impl Outcome {
     const DONE: Self = Self::Done(EndedWith::NOTHING);
 }
 
-/// A store, and on top of it what is in force without being stored.
+/// A store with held decisions on top of it.
 #[derive(Clone)]
 pub struct HeldStore {
     store: Arc<dyn Store>,
@@ -74,19 +75,19 @@ pub struct HeldStore {
 }
 
 impl HeldStore {
-    /// On top of a store that holds nothing yet.
+    /// Creates an empty table of held decisions on top of a store.
     #[must_use]
     pub fn new(store: Arc<dyn Store>) -> Self {
         Self { store, held: Arc::default() }
     }
 
-    /// The held decisions.
+    /// Returns the table of held decisions.
     #[must_use]
     pub const fn held(&self) -> &Arc<Held> {
         &self.held
     }
 
-    /// Reads a record as it is stored, whatever is held.
+    /// Reads a record as it is stored, without the held decisions.
     ///
     /// # Errors
     /// As for [`Store::load`].
@@ -94,11 +95,12 @@ impl HeldStore {
         self.store.load(node_id).await
     }
 
-    /// Tries to store what is held, and if nothing is, whether writing works again. The answer is
-    /// what was stored by it.
+    /// Tries to store the held decisions; if there are none, tests whether writing works again.
+    /// Returns the decisions that were stored.
     ///
     /// # Errors
-    /// [`StoreError`] of the first that could not be stored; the others were not tried.
+    /// [`StoreError`] of the first decision that could not be stored; the remaining ones were not
+    /// tried.
     pub async fn store_held(&self, now: UnixTime) -> Result<Vec<Written>, StoreError> {
         let mut stored = Vec::new();
         let entries = self.held.entries();
@@ -113,7 +115,7 @@ impl HeldStore {
                     let view = HeldView { what: entry.what, since: entry.since };
                     stored.push(Written { cut: entry.cut, view, ended });
                 }
-                // A damaged record keeps nobody else out.
+                // A damaged record must not keep the other decisions from being stored.
                 Ok(Outcome::Changed) | Err(StoreError::BadRecord(_)) => {}
                 Err(error) => {
                     if stored.is_empty() {
@@ -172,15 +174,15 @@ impl HeldStore {
         let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
             return Ok(Outcome::DONE);
         };
-        // Where it means nothing any more, what was stored since goes beyond it.
+        // If the decision is no longer valid, a later stored one overrides it.
         let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
             return Ok(Outcome::DONE);
         };
         self.outcome(self.store.save(node_id, version, change.standing, now).await)
     }
 
-    /// Without an offer: a grant is offered to the node when it comes, as one is after an offer
-    /// that was lost.
+    /// Stores a ceiling without an offer. The gateway offers a grant when the node connects, as
+    /// after an offer that was lost.
     async fn store_ceiling(
         &self,
         node_id: NodeId,
@@ -207,7 +209,7 @@ impl HeldStore {
         }
     }
 
-    /// Notices a write that failed. That one worked says little: it may have found nothing to
+    /// Records a failed write. A successful one says little, because it may have had nothing to
     /// write.
     fn wrote<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         outcome.inspect_err(|error| {
@@ -234,7 +236,7 @@ impl HeldStore {
         record
     }
 
-    /// The ceiling that counts: one that is held goes beyond the one that is stored.
+    /// Returns the ceiling in force: a held one overrides the stored one.
     fn seen_ceiling(&self, node_id: NodeId, stored: Option<Box<Ceiling>>) -> Option<Box<Ceiling>> {
         self.held.of_ceiling(node_id).map(|(_, held)| Box::new(held)).or(stored)
     }
@@ -273,7 +275,7 @@ impl HeldStore {
             || self.held.ends(|ends| ends.is_out(code.maker, Some(code.counted.expires)))
     }
 
-    /// A withdrawn code has no use and no secret left.
+    /// A withdrawn code has no uses and no secret left.
     fn seen_code(&self, mut code: Code) -> Code {
         if self.is_out(&code) {
             code.counted.uses_left = 0;
@@ -470,7 +472,7 @@ impl Store for HeldStore {
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
         let held = self.held.ticket(&Cut::Window);
         self.wrote(self.store.set_window(window).await)?;
-        // However it stands now, that was decided later.
+        // The current standing was decided later than the held decisions.
         held.iter().for_each(|ticket| self.held.release(ticket));
         Ok(())
     }
@@ -513,7 +515,7 @@ impl Store for HeldStore {
         source: Source,
         now: UnixTime,
     ) -> Result<Result<u8, NoGuess>, StoreError> {
-        // A guess at a code that is out is counted as one at nobody's, so that it takes as long.
+        // A guess at a held code is counted as one at no code, so that it takes as long.
         let is_out = code.is_some_and(|code| self.held.has_code(code));
         let reserved =
             self.wrote(self.store.reserve(code.filter(|_| !is_out), source, now).await)?;

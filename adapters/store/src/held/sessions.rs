@@ -1,4 +1,4 @@
-//! Companions' sessions, with those that are out.
+//! Companions' sessions, with the held decisions applied.
 
 use async_trait::async_trait;
 use handfast_core::grant::session::SessionHash;
@@ -15,7 +15,7 @@ impl HeldStore {
         if let Some(end) = shortened {
             (session.expires_at, session.prolonged) = (session.expires_at.min(end), None);
         }
-        // What a session made ends with it.
+        // A session ends with the session that made it.
         let with_maker = self.held.ends(|ends| {
             let is_out = ends.is_out(session.maker, Some(session.expires_at));
             is_out.then(|| {

@@ -1,4 +1,4 @@
-//! The table of decisions that are in force and not stored.
+//! The table of decisions that are in force but not stored.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -16,14 +16,14 @@ use super::cut::{Cut, Subject};
 use super::ends::Ends;
 use crate::EndedWith;
 
-/// Most decisions that are held at once.
+/// Maximum number of held decisions.
 const MOST: usize = 65_536;
 
-/// The decisions that are in force and not stored, and how writing goes.
+/// The decisions that are in force but not stored, and the state of writing.
 #[derive(Debug, Default)]
 pub struct Held {
     table: Mutex<Table>,
-    /// How many there are, so that looking costs nothing while there are none.
+    /// Number of entries, so that a lookup costs nothing while there are none.
     count: AtomicUsize,
     /// Raised with every change about a sender.
     epoch: AtomicU64,
@@ -48,25 +48,25 @@ pub(super) struct Entry {
     pub(super) ticket: Ticket,
 }
 
-/// Names one held decision.
+/// The id of one held decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     subject: Subject,
     number: u64,
 }
 
-/// A held decision as the operator sees it.
+/// The operator's view of a held decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldView {
-    /// Who or what is out, or is narrower; a clause.
+    /// Description of the decision, as a clause.
     pub what: String,
-    /// Since when.
+    /// Time from which the decision is in force.
     pub since: UnixTime,
 }
 
 impl Held {
-    /// Puts a decision in force; `what` says that in a clause. A held one about the same is
-    /// replaced. `None` if too many are held.
+    /// Puts a decision in force and returns its ticket; `what` describes it in a clause. It
+    /// replaces a held decision about the same subject. `None` if too many decisions are held.
     #[must_use]
     pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<Ticket> {
         let mut table = self.table();
@@ -82,7 +82,8 @@ impl Held {
         Some(ticket)
     }
 
-    /// A held decision is stored, or means nothing any more. A newer one about the same stays.
+    /// Removes a decision that is stored or has no meaning any more. A newer one about the same
+    /// subject stays.
     pub fn release(&self, ticket: &Ticket) {
         let mut table = self.table();
         if table.entries.get(&ticket.subject).is_some_and(|entry| entry.ticket == *ticket) {
@@ -91,13 +92,13 @@ impl Held {
         }
     }
 
-    /// The decision that is held about a node.
+    /// Returns the ticket of the held decision about a node.
     #[must_use]
     pub fn of_node(&self, node_id: NodeId) -> Option<Ticket> {
         self.entry(&Subject::Node(node_id)).map(|entry| entry.ticket)
     }
 
-    /// The ceiling of a node that is held.
+    /// Returns a node's held ceiling and its ticket.
     #[must_use]
     pub fn of_ceiling(&self, node_id: NodeId) -> Option<(Ticket, Ceiling)> {
         let entry = self.entry(&Subject::Ceiling(node_id))?;
@@ -113,13 +114,13 @@ impl Held {
         }
     }
 
-    /// Whether any is held.
+    /// Returns `true` if no decision is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
     }
 
-    /// All of them, the oldest first.
+    /// Returns all held decisions, the oldest first.
     #[must_use]
     pub fn list(&self) -> Vec<HeldView> {
         self.entries()
@@ -128,13 +129,13 @@ impl Held {
             .collect()
     }
 
-    /// Whether a write has failed and none has worked since that had something to write.
+    /// Returns `true` if a write has failed and no write with content has succeeded since.
     #[must_use]
     pub fn is_failing(&self) -> bool {
         self.failing.load(Ordering::Relaxed)
     }
 
-    /// How many writes have failed since the store was opened.
+    /// Returns the number of failed writes since the store was opened.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
@@ -179,7 +180,7 @@ impl Held {
         }
     }
 
-    /// What is held to end with a session; nothing, if it is not held itself.
+    /// Returns the held consequences of a session's end; empty if its end is not held.
     #[must_use]
     pub fn of_session(&self, id: SessionId) -> EndedWith {
         match self.entry(&Subject::Session(id)).map(|entry| entry.cut) {
@@ -197,7 +198,7 @@ impl Held {
         }
     }
 
-    /// Asks what is out with sessions.
+    /// Queries the consequences of held session ends.
     pub(super) fn ends<T: Default>(&self, ask: impl FnOnce(&Ends) -> T) -> T {
         if self.is_empty() { T::default() } else { ask(&self.table().ends) }
     }
@@ -210,7 +211,8 @@ impl Held {
         self.entry(&Subject::Window).is_some()
     }
 
-    /// The decisions about a sender, for its account and for all.
+    /// Returns the held decisions about a sender: those for this account and those for all
+    /// accounts.
     pub(super) fn sender(&self, channel: &str, account: &str, sender: &str) -> Vec<Entry> {
         let subject = |account: Option<&str>| {
             Subject::Sender(channel.to_owned(), account.map(str::to_owned), sender.to_owned())
@@ -224,13 +226,13 @@ impl Held {
             .collect()
     }
 
-    /// The decisions about a sender on a channel, whatever the account.
+    /// Returns the held decisions about a sender on a channel, for any account.
     pub(super) fn everywhere(&self, channel: &str, sender: &str) -> Vec<Entry> {
         let about = |subject: &Subject| matches!(subject, Subject::Sender(on, _, who) if on == channel && who == sender);
         self.entries().into_iter().filter(|entry| about(&entry.ticket.subject)).collect()
     }
 
-    /// Whether a chain with these blocks is out.
+    /// Returns `true` if a held decision makes a chain with these blocks invalid.
     pub(super) fn cuts(&self, chain: &[Block]) -> bool {
         !self.is_empty() && {
             let table = self.table();

@@ -1,4 +1,5 @@
-//! What is kept of the time; nothing of it is in force before it is written.
+//! Timekeeping. These calls go to the store unchanged: nothing here is in force before it is
+//! written.
 
 use async_trait::async_trait;
 use handfast_core::registry::trusted_time::Step;

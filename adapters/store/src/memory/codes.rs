@@ -20,15 +20,15 @@ use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
 pub(super) struct Codes {
     pub(super) window: Window,
     window_run: u64,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
-    /// Guesses of the window by source; none is 0.
+    /// Wrong and reserved guesses of the window by source; a source without any has no entry.
     guesses: BTreeMap<Source, u8>,
-    /// In the order in which they were minted.
+    /// All codes, in the order in which they were minted.
     all: BTreeMap<u64, Minted>,
     minted: u64,
     by_id: HashMap<CodeId, u64>,
-    /// Guesses at nobody's code.
+    /// Number of guesses at no existing code.
     strays: u64,
 }
 
@@ -231,7 +231,7 @@ impl Codes {
         live.map(|minted| minted.kill(now)).is_some()
     }
 
-    /// Moves the times of what this run made.
+    /// Moves the times of what this run made, and returns how many entries that were.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let mut count = 0;
         for minted in self.all.values_mut().filter(|minted| minted.run == self.run) {
@@ -250,7 +250,7 @@ impl Codes {
         count
     }
 
-    /// Ends what earlier runs made later than that.
+    /// Ends what earlier runs made later than `latest`, and returns how many entries that were.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let mut count = 0;
         let made_falsely = |minted: &&mut Minted| {
@@ -271,7 +271,7 @@ impl Codes {
         count
     }
 
-    /// When this run made each.
+    /// Returns the times at which this run made its entries.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
         let ours = self
             .all
@@ -300,8 +300,7 @@ impl Codes {
         is_over
     }
 
-    /// Kills those that this session minted and that outlast what they may. The answer is how many
-    /// there were.
+    /// Withdraws the codes that this session minted and that outlast its end. Returns their number.
     pub(super) fn end_made_by(
         &mut self,
         session: SessionId,
@@ -316,7 +315,7 @@ impl Codes {
         killed.map(|minted| minted.kill(now)).count() as u64
     }
 
-    /// Closes the window, if this session opened it and it outlasts what it may.
+    /// Closes the window if this session opened it and it outlasts the session's end.
     pub(super) fn close_opened_by(
         &mut self,
         session: SessionId,
@@ -330,7 +329,7 @@ impl Codes {
         opened.is_some()
     }
 
-    /// Who minted those that live.
+    /// Returns the makers of the live codes.
     pub(super) fn makers(&self, now: UnixTime) -> impl Iterator<Item = Maker> {
         self.all.values().filter(move |minted| minted.lives(now)).map(|minted| minted.code.maker)
     }

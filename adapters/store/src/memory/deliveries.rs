@@ -1,4 +1,4 @@
-//! Secrets on their way.
+//! Deliveries of secrets that are shown once.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
     all: HashMap<DeliveryId, Kept>,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct UnderWay {
 struct Kept {
     delivery: Delivery,
     settled: Option<Settled>,
-    /// Which run began it.
+    /// The run that began the delivery.
     run: u64,
 }
 
@@ -43,14 +43,14 @@ impl UnderWay {
         });
     }
 
-    /// Moves the ends of those that this run began. The end of a setup code is written in the code
-    /// itself, so it never moves.
+    /// Moves the ends of the deliveries that this run began. The end of a setup code is written in
+    /// the code itself, so it never moves.
     pub(super) fn move_by(&mut self, by: i64) -> Vec<DeliveryId> {
         let run = self.run;
         self.each(|kept| kept.run == run, |until| moved(until, by))
     }
 
-    /// Has those of earlier runs end with that.
+    /// Sets the end of earlier runs' deliveries to `latest`, where it is later.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> Vec<DeliveryId> {
         let run = self.run;
         let such = |kept: &Kept| {
@@ -72,7 +72,7 @@ impl UnderWay {
         changed.collect()
     }
 
-    /// Keeps in step with a standing that was just saved.
+    /// Updates the deliveries after a standing was saved.
     pub(super) fn follow(&mut self, id: NodeId, standing: &Standing, now: UnixTime) {
         let under_way = standing.undelivered().map(|Undelivered { ticket, .. }| *ticket);
         for kept in self
@@ -141,7 +141,7 @@ impl State {
                 let (standing, version) = (&node.entry.record.standing, node.entry.version);
                 let (settled, change) = match lifecycle::settle(standing, id, outcome, now) {
                     Ok(settled) => settled,
-                    // The node was moved on in another way.
+                    // The node's standing was changed in another way, so this delivery is moot.
                     Err(NotSettled::Unknown) => return Ok(Err(self.deliveries.moot(id))),
                     Err(no) => return Ok(Err(no)),
                 };

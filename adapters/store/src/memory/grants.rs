@@ -1,4 +1,4 @@
-//! The grants, and what is revoked.
+//! The grants, and the revocations.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -11,7 +11,7 @@ use handfast_core::time::UnixTime;
 use super::time::moved;
 use crate::{Activation, Revoked, StoreError, rules};
 
-/// Whose grant, and the how manieth of all.
+/// A grant's node, and its number in the order in which all grants were made.
 type Place = (NodeId, u64);
 
 #[derive(Clone, Debug, Default)]
@@ -22,9 +22,9 @@ pub(super) struct Grants {
     by_capability: HashMap<capability::Id, BTreeSet<Place>>,
     by_end: BTreeSet<(UnixTime, Place)>,
     revoked: HashSet<Revoked>,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
-    /// Which run made each.
+    /// The run that made each grant.
     runs: HashMap<Place, u64>,
 }
 
@@ -40,7 +40,7 @@ impl Grants {
         }
     }
 
-    /// Adds a fresh one.
+    /// Adds a new offer.
     pub(super) fn offer(&mut self, grant: Grant, now: UnixTime) {
         self.purge(now);
         let unconfirmed =
@@ -86,8 +86,8 @@ impl Grants {
         self.end_all(&these, now)
     }
 
-    /// Ends those that this session made and that outlast what they may. The answer is which, and
-    /// the capabilities that no other grant carries on.
+    /// Ends the grants that this session made and that outlast its end. Returns them, and the
+    /// capabilities that no other grant continues.
     pub(super) fn end_made_by(
         &mut self,
         session: SessionId,
@@ -108,7 +108,7 @@ impl Grants {
         )
     }
 
-    /// Who made those that have not ended.
+    /// Returns the makers of the grants that have not ended.
     pub(super) fn makers(&self) -> impl Iterator<Item = Maker> {
         self.all.values().filter(|grant| grant.state != State::Ended).map(|grant| grant.maker)
     }
@@ -136,7 +136,7 @@ impl Grants {
         has_ended || self.revoked.contains(&what)
     }
 
-    /// Moves the times of what this run made.
+    /// Moves the times of what this run made, and returns how many grants that were.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let these =
             self.all.iter_mut().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
@@ -151,7 +151,7 @@ impl Grants {
         each.count() as u64
     }
 
-    /// Ends what earlier runs made later than that.
+    /// Ends what earlier runs made later than `latest`, and returns how many grants that were.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let such = |(place, grant): &(&Place, &Grant)| {
             self.runs.get(place) != Some(&self.run)
@@ -163,7 +163,7 @@ impl Grants {
         these.len() as u64
     }
 
-    /// When this run made each.
+    /// Returns the times at which this run made its grants.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
         let ours = self.all.iter().filter(|(place, _)| self.runs.get(place) == Some(&self.run));
         ours.map(|(_, grant)| grant.not_before).collect()
@@ -178,7 +178,7 @@ impl Grants {
         !these.is_empty()
     }
 
-    /// Where those of a node are that have not ended, as far as they are such ones.
+    /// Returns the places of a node's grants that have not ended and match `such`.
     fn places(&self, node_id: NodeId, such: impl Fn(Place, &Grant) -> bool) -> Vec<Place> {
         let grants = self.all.range((node_id, 0)..=(node_id, u64::MAX));
         grants
@@ -187,7 +187,7 @@ impl Grants {
             .collect()
     }
 
-    /// Ends them, and answers the capabilities that no other grant carries on.
+    /// Ends these grants. Returns the capabilities that no other grant continues.
     fn end_all(&mut self, places: &[Place], now: UnixTime) -> Vec<capability::Id> {
         let mut ended = Vec::new();
         for place in places {

@@ -1,4 +1,4 @@
-//! Those who write over channels.
+//! Senders on messaging channels.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
@@ -21,10 +21,10 @@ pub(super) struct Senders {
     waiting: BTreeMap<SenderName, Waiting>,
     by_code: HashMap<ChallengeCode, SenderName>,
     allowed: BTreeMap<SenderName, Permission>,
-    /// Those for all accounts have none.
+    /// Blocks for all accounts have an empty account.
     blocked: BTreeMap<SenderName, UnixTime>,
     cursors: HashMap<String, String>,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
 }
 
@@ -43,7 +43,8 @@ struct Permission {
     run: u64,
 }
 
-/// What a change came to, and whether what is known of a sender is another now but for its waiting.
+/// The result of a change, and `true` if the facts about a sender changed, apart from its pending
+/// entry.
 type Changed<T> = (T, bool);
 
 impl MemoryStore {
@@ -61,7 +62,7 @@ impl MemoryStore {
 }
 
 impl MemoryStore {
-    /// What is known of senders is another now, if any were let in by what ended.
+    /// Raises the epoch if the permission of a sender ended.
     pub(super) fn moves(&self, with: &EndedWith) {
         if !with.senders.is_empty() {
             self.inbound_epoch.fetch_add(1, Ordering::Release);
@@ -70,8 +71,8 @@ impl MemoryStore {
 }
 
 impl Senders {
-    /// Takes back what was allowed by this way and outlasts what it may. The answer is who they
-    /// were.
+    /// Revokes the permissions that were given by this way and outlast its end. Returns their
+    /// senders.
     pub(super) fn end_let_in(
         &mut self,
         via: &str,
@@ -153,7 +154,8 @@ impl Senders {
                 }
             }
             Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Drop(Dropped::Full) => {}
-            // Who need not wait clears nothing away.
+            // A message of a sender that need not or must not wait writes nothing, so it removes
+            // nothing.
             Verdict::Admit | Verdict::Drop(_) => return (Challenged::Decided(verdict), 0),
         }
         (Challenged::Decided(verdict), gone + self.purge(rules::PURGE - gone, limits, now))
@@ -315,7 +317,7 @@ impl Senders {
         these.iter().filter_map(|name| self.remove(name)).count() as u64
     }
 
-    /// Removes as many at most whose time is over.
+    /// Removes at most `most` expired entries.
     fn purge(&mut self, most: u32, limits: &Limits, now: UnixTime) -> u32 {
         let over = self.waiting.iter().filter(|(_, waiting)| !waiting.pending.is_live(limits, now));
         let mut over: Vec<_> =
@@ -346,7 +348,7 @@ impl Senders {
         open.map(|(_, permission)| permission.allowed.revoked_at = Some(now)).count() as u64
     }
 
-    /// Moves the times of what this run made.
+    /// Moves the times of what this run made, and returns how many entries that were.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let mut count = 0;
         for Waiting { pending, .. } in
@@ -366,7 +368,7 @@ impl Senders {
         count
     }
 
-    /// Ends what earlier runs made later than that.
+    /// Ends what earlier runs made later than `latest`, and returns how many entries that were.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let run = self.run;
         let over = self
@@ -386,7 +388,7 @@ impl Senders {
         count
     }
 
-    /// When this run made each.
+    /// Returns the times at which this run made its entries.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
         let waiting = self
             .waiting
@@ -409,7 +411,7 @@ impl Senders {
         over.map(|allowed| allowed.revoked_at = allowed.until).is_some()
     }
 
-    /// All that is listed, in order.
+    /// Returns all entries in the order of a listing.
     fn listed(&self) -> impl Iterator<Item = (Kind, &SenderName, SenderStanding)> {
         let waiting = self.waiting.iter().map(|(name, Waiting { pending, meta, .. })| {
             let standing = SenderStanding::Pending {

@@ -1,4 +1,4 @@
-//! What ends with the session that made it.
+//! Consequences of a session's end for the things that it made.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,15 @@ use crate::makers::Ending;
 use crate::{EndedWith, via_session};
 
 impl State {
-    /// When what this maker makes now ends at the latest; none if the maker has ended.
+    /// Returns the latest end of a thing that this maker makes now. The outer `None` means that the
+    /// maker has ended, the inner one that there is no limit.
     pub(super) fn end_of(&self, maker: Maker, now: UnixTime) -> Option<Option<UnixTime>> {
         let Maker::Session(id) = maker else { return Some(None) };
         let session = self.companions.session(id).filter(|session| session.admits(now).is_ok());
         session.map(|session| Some(session.expires_at))
     }
 
-    /// Ends a session, and all that it has made. `false` if it had ended before.
+    /// Ends a session, and all that it has made. Returns `false` if it had been revoked before.
     pub(super) fn end_session(&mut self, id: SessionId, now: UnixTime) -> (bool, EndedWith) {
         let is_open =
             self.companions.session(id).is_some_and(|session| session.revoked_at.is_none());

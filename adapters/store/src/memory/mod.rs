@@ -1,4 +1,4 @@
-//! The registry in memory: for tests and for the demo.
+//! The registry in memory, for tests and for the demo.
 
 mod codes;
 mod deliveries;
@@ -41,11 +41,11 @@ use inbound::Senders;
 use nodes::{Node, Nodes};
 use sessions::Companions;
 
-/// A [`Store`] that forgets everything when it is dropped.
+/// A [`Store`] that loses its content when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
-    /// Moved on while the state is locked, so that whoever reads it anew reads what was changed.
+    /// Raised while the state is locked, so that a reader of the new number also reads the change.
     inbound_epoch: AtomicU64,
 }
 
@@ -89,15 +89,15 @@ impl State {
 }
 
 impl MemoryStore {
-    /// An empty one.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can panic half way through a change; a poisoned one is as
-        // good as any.
+        // No holder of the lock can panic half way through a change, so a poisoned lock still
+        // guards a valid state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

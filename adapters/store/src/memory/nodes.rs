@@ -1,4 +1,4 @@
-//! The nodes, and what is derived from them.
+//! The nodes, and the indexes over them.
 
 mod steps;
 
@@ -23,8 +23,8 @@ use handfast_core::time::UnixTime;
 use crate::rules::Again;
 use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 
-/// Every change goes through [`Nodes::put`] and [`Nodes::take`], which keep what is derived from
-/// the nodes in step with them.
+/// The nodes with their indexes. Every change goes through [`Nodes::put`] and [`Nodes::take`],
+/// which keep the indexes in step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
     pub(super) all: BTreeMap<NodeId, Node>,
@@ -33,9 +33,9 @@ pub(super) struct Nodes {
     by_expiry: BTreeSet<(UnixTime, NodeId)>,
     of_source: HashMap<Source, u32>,
     rejections: HashMap<RequestKey, TurnedDown>,
-    /// The expired that are not purged yet count as pending here.
+    /// Expired requests count as pending here until they are purged.
     counts: Counts,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
 }
 
@@ -43,17 +43,17 @@ pub(super) struct Nodes {
 pub(super) struct Node {
     pub(super) entry: Entry,
     source: Source,
-    /// Only while it is pending, or may be so again.
+    /// Present only while the node is pending, or may become so again.
     request: Option<RequestKey>,
-    /// Which run made it, or set its end.
+    /// The run that made the node, or set its end.
     run: u64,
-    /// Which run asked last.
+    /// The run in which it last asked.
     asked_run: u64,
-    /// When the end of its ceiling was set, and by which run.
+    /// The time at which the end of its ceiling was set, and the run that did.
     ceiling_set: (UnixTime, u64),
 }
 
-/// What is known of a key whose requests were turned down, when it last was, and by which run.
+/// The rejection of a key, the time of the last one, and its run.
 #[derive(Clone, Copy, Debug)]
 struct TurnedDown {
     rejection: Rejection,
@@ -135,8 +135,8 @@ impl Nodes {
         Ok(Ok(id))
     }
 
-    /// The entry without keys that was asked for longest ago, of this source or of the one with
-    /// most.
+    /// Returns the entry without keys whose last request is oldest, of this source or of the source
+    /// with the most entries.
     fn stalest(&self, share: Share, own: Source) -> Option<(NodeId, Stalest)> {
         let source = match share {
             Share::Own => own,
@@ -151,12 +151,12 @@ impl Nodes {
         Some((stalest.entry.record.node_id, Stalest { asked: asked(stalest), of_source }))
     }
 
-    /// What is known of whoever has this key.
+    /// Returns the rejection of requests with this key.
     pub(super) fn rejection(&self, key: &RequestKey) -> Option<Rejection> {
         self.rejections.get(key).map(|turned_down| turned_down.rejection)
     }
 
-    /// Counts it, and keeps what the device says of itself now.
+    /// Counts the request, and updates the device's self-description.
     fn asked_again(
         &mut self,
         id: NodeId,
@@ -179,7 +179,7 @@ impl Nodes {
         }
     }
 
-    /// What a waiting device says of itself now.
+    /// Updates a waiting device's self-description.
     fn describe(&mut self, id: NodeId, asked: &Record, profile: String, now: UnixTime) {
         let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
         if !matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. })
@@ -234,7 +234,7 @@ impl Nodes {
         saved.ok_or(SaveError::Missing)
     }
 
-    /// Says what a node may do at most, without an offer.
+    /// Sets a node's ceiling without an offer.
     pub(super) fn set_ceiling(
         &mut self,
         id: NodeId,
@@ -249,7 +249,7 @@ impl Nodes {
         self.change(id, now, |_| ()).ok_or(SaveError::Missing)
     }
 
-    /// Gives a record that has its keys proven anew what was proven with them.
+    /// Replaces what a node has proved with its keys: the record is paired anew.
     pub(super) fn replace(
         &mut self,
         record: Record,
@@ -278,7 +278,7 @@ impl Nodes {
         .ok_or(SaveError::Conflict)
     }
 
-    /// Says what a node may do at most. An end that stays as it is was set when it was.
+    /// Sets a node's ceiling. An end that does not change keeps the time at which it was set.
     pub(super) fn bound(&mut self, id: NodeId, ceiling: Ceiling, now: UnixTime) {
         let run = self.run;
         let Some(node) = self.all.get_mut(&id) else { return };
@@ -290,7 +290,8 @@ impl Nodes {
         node.entry.ceiling = Some(Box::new(ceiling));
     }
 
-    /// Has those with tokens wait again that this session approved. The answer is which.
+    /// Makes the nodes with tokens that this session approved wait for approval again. Returns
+    /// their ids.
     pub(super) fn end_approved_by(&mut self, session: SessionId, now: UnixTime) -> Vec<NodeId> {
         let approved = self
             .all
@@ -310,7 +311,7 @@ impl Nodes {
         paired.into_iter().map(|(id, _)| id).collect()
     }
 
-    /// Who approved those that are paired.
+    /// Returns the makers of the approvals of paired nodes.
     pub(super) fn approvers(&self) -> impl Iterator<Item = Maker> {
         let is_paired = |node: &&Node| {
             matches!(node.entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
@@ -327,7 +328,7 @@ impl Nodes {
         let mut node = self.take(id)?;
         let before = asks(&node.entry.record.standing);
         change(&mut node);
-        // One that waits again, because its approval was undone, is the same request.
+        // A node that waits again because its approval was undone is still the same request.
         if node.end().is_some() && node.end() != before {
             node.run = self.run;
         }
@@ -350,7 +351,8 @@ impl Nodes {
             *self.of_source.entry(node.source).or_default() += 1;
         }
         if let Some(request) = node.request {
-            // Another request of the same may have come meanwhile; there is one for each.
+            // Another request with the same key may have come meanwhile; there is one entry for
+            // each key.
             let holder = self.by_request.get(&request).and_then(|holder| self.all.get(holder));
             if !holder.is_some_and(|holder| {
                 matches!(holder.entry.record.standing, Standing::Pending { .. })
@@ -400,7 +402,7 @@ impl Nodes {
     }
 }
 
-/// Until when a request counts that waits, or would wait again if its approval were undone.
+/// Returns the end of a request that waits, or would wait again if its approval were undone.
 fn asks(standing: &Standing) -> Option<UnixTime> {
     match (standing, standing.undelivered()) {
         (Standing::Pending { expires }, _)
@@ -410,7 +412,7 @@ fn asks(standing: &Standing) -> Option<UnixTime> {
 }
 
 impl Node {
-    /// When its request is over.
+    /// Returns the end of the node's request, if it waits.
     const fn end(&self) -> Option<UnixTime> {
         match self.entry.record.standing {
             Standing::Pending { expires } => Some(expires),

@@ -23,13 +23,13 @@ pub(super) struct Companions {
     spent: HashMap<Nonce, UnixTime>,
     spent_by_end: BTreeSet<(UnixTime, Nonce)>,
     mark: UnixTime,
-    /// The run that makes what is made now.
+    /// Number of the current run.
     pub(super) run: u64,
     runs: HashMap<SessionId, Runs>,
     spent_runs: HashMap<Nonce, u64>,
 }
 
-/// Which runs made a session and set its end, and when the latter was set anew.
+/// The runs that made a session and set its end, and the time at which the end was last set.
 #[derive(Clone, Copy, Debug)]
 struct Runs {
     made: u64,
@@ -68,7 +68,7 @@ impl Companions {
         }
     }
 
-    /// Makes a code worth nothing that nobody was shown.
+    /// Marks a code that nobody was shown as spent.
     pub(super) fn spoil(&mut self, nonce: Nonce, expires_at: UnixTime) {
         self.spent.insert(nonce, expires_at);
         self.spent_by_end.insert((expires_at, nonce));
@@ -85,8 +85,7 @@ impl Companions {
         self.sessions.get(&id)
     }
 
-    /// Ends those that this session's codes opened and that outlast what they may. The answer is
-    /// which.
+    /// Ends the sessions that this session's codes opened and that outlast its end. Returns them.
     pub(super) fn end_made_by(
         &mut self,
         maker: SessionId,
@@ -104,8 +103,8 @@ impl Companions {
         made
     }
 
-    /// Takes back what this session has added to others that outlast what they may. The answer is
-    /// which, and when they end now.
+    /// Takes back the time that this session has added to others that outlast its end. Returns them
+    /// with their new end.
     pub(super) fn shorten_what_was_prolonged_by(
         &mut self,
         by: SessionId,
@@ -120,7 +119,7 @@ impl Companions {
         longer
     }
 
-    /// Who made those that have not ended, or has prolonged any.
+    /// Returns the makers of the sessions that have not ended, and the sessions that prolonged any.
     pub(super) fn makers(&self, now: UnixTime) -> impl Iterator<Item = Maker> {
         let open = self
             .sessions
@@ -155,7 +154,7 @@ impl Companions {
         Some(session)
     }
 
-    /// Moves the times of what this run made.
+    /// Moves the times of what this run made, and returns how many entries that were.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let mut count = 0;
         for (id, runs) in self.runs.clone() {
@@ -188,7 +187,7 @@ impl Companions {
         count
     }
 
-    /// Ends what earlier runs made later than that.
+    /// Ends what earlier runs made later than `latest`, and returns how many entries that were.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let mut count = 0;
         for session in self.sessions.values_mut() {
@@ -204,7 +203,7 @@ impl Companions {
         count
     }
 
-    /// When this run made each, or set its end.
+    /// Returns the times at which this run made its sessions, or set their end.
     pub(super) fn made_last(&self) -> Vec<UnixTime> {
         let each = self.runs.iter().flat_map(|(id, runs)| {
             let issued = self
@@ -239,7 +238,7 @@ impl Companions {
     }
 }
 
-/// When it ended, or will.
+/// Returns the time at which the session ended, or will.
 fn end(session: &Session) -> UnixTime {
     session.revoked_at.map_or(session.expires_at, |revoked_at| revoked_at.min(session.expires_at))
 }

@@ -1,4 +1,4 @@
-//! The mark, the run, the moves of a step, and what was seen to be over.
+//! The mark, the run, steps of the clock, and entries seen to be over.
 
 use std::sync::atomic::Ordering;
 
@@ -9,14 +9,14 @@ use handfast_core::time::UnixTime;
 use super::MemoryStore;
 use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};
 
-/// What is kept of the time.
+/// The stored state of the clock.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Kept {
     run: u64,
     mark: Option<UnixTime>,
 }
 
-/// Moves a time; one without an end stays one.
+/// Moves a time. A time that means "no end" stays as it is.
 pub(super) fn moved(time: UnixTime, by: i64) -> UnixTime {
     if time.as_secs() >= 1 << 60 { time } else { time.moved(by) }
 }

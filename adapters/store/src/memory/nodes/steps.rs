@@ -1,5 +1,5 @@
-//! How the times of nodes follow the clock: moved by a step that is taken over, ended by one that
-//! sets the time back.
+//! Steps of the clock for nodes: a step that is taken over moves their times, one that sets the
+//! time back ends them.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use super::{Node, Nodes, TurnedDown};
 use crate::memory::time::moved;
 
 impl Nodes {
-    /// Moves the times of what this run made. These deliveries are among it.
+    /// Moves the times of what this run made, including these deliveries.
     pub(in crate::memory) fn move_by(&mut self, by: i64, deliveries: &[DeliveryId]) -> u64 {
         let run = self.run;
         let later = |time: &mut UnixTime| *time = moved(*time, by);
@@ -64,7 +64,7 @@ impl Nodes {
         requests + asked + ceilings + tokens + rejections
     }
 
-    /// Ends what earlier runs made later than that. These deliveries are among it.
+    /// Ends what earlier runs made later than `latest`, including these deliveries.
     pub(in crate::memory) fn end_later(
         &mut self,
         latest: UnixTime,
@@ -125,7 +125,7 @@ impl Nodes {
         gone.len() as u64 + fallbacks + ceilings + tokens + rejections
     }
 
-    /// When this run made each.
+    /// Returns the times at which this run made its entries.
     pub(in crate::memory) fn made_last(&self) -> Vec<UnixTime> {
         let run = self.run;
         let mut made: Vec<_> = self
@@ -142,7 +142,7 @@ impl Nodes {
         made
     }
 
-    /// Removes a request, if its time is over.
+    /// Removes a request if it has expired.
     pub(in crate::memory) fn write_over(&mut self, id: NodeId, now: UnixTime) -> bool {
         let is_over = self.all.get(&id).and_then(Node::end).is_some_and(|end| end <= now);
         is_over && self.take(id).is_some()
@@ -160,8 +160,7 @@ impl Nodes {
         these.len() as u64
     }
 
-    /// Changes what is known of keys whose requests were turned down, and what their nodes show of
-    /// it.
+    /// Changes the rejections of keys, and their copies in the records of the nodes.
     fn each_rejection(
         &mut self,
         such: impl Fn(&TurnedDown) -> bool,
@@ -186,7 +185,7 @@ impl Nodes {
     }
 }
 
-/// When its request is over, or would be if it waited again.
+/// Returns the end of the node's request: of one that waits, or would if it waited again.
 fn request_end(standing: &mut Standing) -> Option<&mut UnixTime> {
     match standing {
         Standing::Pending { expires } => Some(expires),
