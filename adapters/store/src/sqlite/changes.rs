@@ -1,4 +1,4 @@
-//! What is written, each inside a transaction of the writing thread.
+//! Changes of nodes, each inside a transaction of the writing thread.
 
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::admission::RequestKey;
@@ -89,7 +89,7 @@ pub(super) fn save(
     Ok(Version(read_at.0 + 1))
 }
 
-/// Raises the version of a record of which something beside its standing changes.
+/// Raises the version of a record when something besides its standing changes.
 pub(super) fn raise(
     connection: &Connection,
     id: NodeId,
@@ -108,7 +108,7 @@ pub(super) fn raise(
     Ok(())
 }
 
-/// Saves an approval, and who gave it.
+/// Saves an approval with its maker.
 pub(super) fn save_by(
     connection: &Connection,
     id: NodeId,
@@ -126,7 +126,7 @@ pub(super) fn save_by(
     Ok(version)
 }
 
-/// Gives a record that has its keys proven anew what was proven with them.
+/// Replaces what a node has proved with its keys: the record is paired anew.
 pub(super) fn replace(
     connection: &Connection,
     record: &Record,

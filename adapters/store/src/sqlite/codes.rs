@@ -39,7 +39,7 @@ pub(super) fn set_window(connection: &Connection, window: &Window) -> Result<(),
     Ok(())
 }
 
-/// Sets the window from outside. Where it has no guesses, no source has any.
+/// Sets the window for a caller. A window without counted guesses resets those of every source.
 pub(super) fn begin_window(connection: &Connection, window: &Window) -> Result<(), StoreError> {
     set_window(connection, window)?;
     if window.guesses == 0 {
@@ -75,7 +75,7 @@ fn count(connection: &Connection, source: Source, guesses: u8) -> rusqlite::Resu
     connection.prepare_cached(sql)?.execute(params![source.as_bytes(), guesses]).map(drop)
 }
 
-/// The PINs that live for other keys than this, the oldest first.
+/// Returns the live PINs for other keys than this, the oldest first.
 fn others(
     connection: &Connection,
     key: &[u8; 32],
@@ -94,7 +94,7 @@ fn others(
 
 const KILL: &str = "UPDATE code SET expires = min(expires, ?2), dead_since = min(dead_since, ?2), uses_left = 0, sealed = NULL WHERE seq = ?1";
 
-/// `erased` is set where a secret is erased: the log has to be cut then.
+/// Mints a code. Sets `erased` if a secret is erased, because the log then has to be cut.
 pub(super) fn mint(
     connection: &Connection,
     code: &Code,
@@ -225,8 +225,8 @@ pub(super) fn reserve(
     source: Source,
     now: UnixTime,
 ) -> Result<Result<u8, NoGuess>, StoreError> {
-    // Nobody's code is looked for, too, and the window read: each way costs three reads and one row
-    // written.
+    // A guess at no code looks one up too, and reads the window: each path costs three reads and
+    // writes one row, so their times match.
     let code = code(connection, id.unwrap_or(CodeId::from_bytes([0; 16])))?;
     let (window, before) = (window(connection)?, of(connection, source)?);
     let Some(id) = id else {
@@ -301,8 +301,8 @@ pub(super) fn withdraw(
     Ok(withdrawn == 1)
 }
 
-/// Kills those that this session minted and that live after this time. The answer is how many there
-/// were.
+/// Withdraws the codes that this session minted and that live after this time. Returns their
+/// number.
 pub(super) fn end_made_by(
     connection: &Connection,
     session: SessionId,
@@ -321,7 +321,7 @@ pub(super) fn end_made_by(
     Ok(killed as u64)
 }
 
-/// Removes what has been dead for long, and erases the secrets of what is dead.
+/// Removes codes that have been dead for long, and erases the secrets of dead ones.
 fn purge(connection: &Connection, now: UnixTime, erased: &AtomicBool) -> Result<(), StoreError> {
     connection
         .prepare_cached(

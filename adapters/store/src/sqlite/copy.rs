@@ -1,4 +1,4 @@
-//! A registry as one file, made while it is in use; and the way back.
+//! Backups of a registry in use as one file, and their restoration.
 
 use std::path::Path;
 
@@ -11,44 +11,44 @@ use super::migrations::MIGRATIONS;
 use super::schema::{self, BUSY};
 use crate::StoreError;
 
-/// What the registry that was there before a restore is called.
+/// Suffix of the registry that a restore replaced.
 const BEFORE: &str = ".before-restore";
 
 /// A backup that was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// The number of the last change that is in it; 0 for a registry of a version without numbers.
+    /// Number of the last change in it; 0 for a registry of a version without numbers.
     pub number: u64,
-    /// How many nodes are in it, in any standing.
+    /// Number of nodes in it, in any standing.
     pub nodes: u64,
-    /// How many bytes it has.
+    /// Size of the file in bytes.
     pub bytes: u64,
 }
 
-/// A restore that was made.
+/// A completed restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// How many nodes the registry has now, in any standing.
+    /// Number of nodes in the registry now, in any standing.
     pub nodes: u64,
-    /// What the registry that was replaced knew and the backup does not. `None` if that cannot be
-    /// told.
+    /// The decisions of the replaced registry that the backup does not have. `None` if they cannot
+    /// be determined.
     pub lost: Option<Lost>,
-    /// Where the registry is that was replaced, if there was one.
+    /// Path of the replaced registry, if there was one.
     pub replaced: Option<std::path::PathBuf>,
 }
 
-/// Decisions that a backup does not know, because they were made after it.
+/// Decisions that are missing in a backup because they were made after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Nodes that were revoked or rejected since and are let in again.
+    /// Nodes that were revoked or rejected since and are admitted again.
     pub revoked_nodes: u64,
     /// Nodes that were muted since and may speak again.
     pub muted_nodes: u64,
     /// Nodes that were paired since and have to pair again.
     pub new_nodes: u64,
-    /// Capabilities and keys that were revoked since and count again.
+    /// Capabilities and keys that were revoked since and are valid again.
     pub revoked_capabilities: u64,
-    /// Companions' sessions that were ended since and count again.
+    /// Companions' sessions that were ended since and are valid again.
     pub ended_sessions: u64,
     /// Setup codes that were spent since. Those that have not expired can be spent again.
     pub spent_setup_codes: u64,
@@ -56,12 +56,12 @@ pub struct Lost {
     pub blocked_senders: u64,
 }
 
-/// Copies the registry at `database` into the file `to`, while it is in use or not. The copy is
-/// consistent, 0600, and has its name only when it is whole and durable. A file that is there
-/// already is replaced only if it is a registry itself. Blocks.
+/// Copies the registry at `database` into the file `to`, in use or not. The copy is consistent, has
+/// mode 0600, and gets its name only when it is whole and durable. An existing file is replaced
+/// only if it is a registry itself. Blocks.
 ///
 /// # Errors
-/// [`StoreError`]; `to` is as it was then.
+/// [`StoreError`] if the copy fails; `to` is unchanged then.
 pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     if !file::is_here(database)? {
         return Err(error(
@@ -90,11 +90,11 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
 }
 
 /// Puts the backup `from` in the place of the registry at `database`, which no process may have
-/// open. The one that was there is kept under another name. Blocks.
+/// open. The replaced registry is kept under another name. Blocks.
 ///
 /// # Errors
-/// [`StoreError`]; the registry is as it was then, or says at the next start that the restore was
-/// broken off.
+/// [`StoreError`] if the restore fails. The registry is unchanged then, or reports at the next
+/// start that the restore was interrupted.
 pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     let lock = file::lock(database)?;
     if !private_file::inspect(from)? {
@@ -141,7 +141,8 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     let nodes = summary(copy.path()).map_err(|problem| error(database, problem))?.nodes;
     drop(backup);
     let replaced = if is_here { Some(move_away(database)?) } else { None };
-    // From here on a crash leaves a registry that does not fit its mark, which the next start says.
+    // After a crash from here on, the registry does not match its mark, and the next start reports
+    // that.
     copy.replace()?;
     generation::write_mark(database, mark)?;
     file::mark(database, &lock)?;
@@ -158,7 +159,7 @@ fn reading(path: &Path) -> Result<Connection, StoreError> {
     opened.map_err(|e| error(path, e))
 }
 
-/// The version of a registry's schema.
+/// Returns the version of a registry's schema.
 fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
     let recognised =
         schema::recognise(connection, MIGRATIONS.len()).map_err(|e| spoiled(path, e))?;
@@ -177,7 +178,7 @@ fn spoiled(path: &Path, problem: rusqlite::Error) -> StoreError {
     }
 }
 
-/// Copies everything that is committed, without the space of what was erased.
+/// Copies everything that is committed, without the free space that erased data has left.
 pub(super) fn vacuum(from: &Connection, to: &Beside, named: &Path) -> Result<(), StoreError> {
     let path = to
         .path()
@@ -221,7 +222,7 @@ fn renumber(path: &Path, to: Generation) -> rusqlite::Result<()> {
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
-    // Nobody knows of this file yet, so a crash need not be undone in it.
+    // No other process knows this file yet, so a crash need not be undone in it.
     connection.query_row("PRAGMA journal_mode = MEMORY", [], |row| row.get::<_, String>(0))?;
     let row = params![i64::try_from(to.number).unwrap_or(i64::MAX), to.database.0];
     connection
@@ -232,7 +233,7 @@ fn renumber(path: &Path, to: Generation) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// Gives a registry and its log other names.
+/// Renames a registry and its log.
 fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
     let away = beside(database, BEFORE);
     let (log, shared) = (beside(database, "-wal"), beside(database, "-shm"));
@@ -242,7 +243,7 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
             error(from, format!("it cannot be renamed to {}: {problem}", to.display()))
         }),
     };
-    // The log of an earlier one would be taken for this one's.
+    // The log of an earlier one would be taken for the log of this one.
     let _ = std::fs::remove_file(beside(&away, "-wal"));
     let _ = std::fs::remove_file(beside(&away, "-shm"));
     rename(&log, &beside(&away, "-wal"))?;
@@ -252,7 +253,7 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
     Ok(away)
 }
 
-/// What the registry at `database` knows and the backup does not.
+/// Counts the decisions of the registry at `database` that the backup does not have.
 fn lost(database: &Path, backup: &Path) -> Result<Lost, StoreError> {
     let connection = reading(database)?;
     let failed = |e: rusqlite::Error| error(database, e);
@@ -260,7 +261,7 @@ fn lost(database: &Path, backup: &Path) -> Result<Lost, StoreError> {
         .to_str()
         .ok_or_else(|| error(backup, "the path is not UTF-8, which SQLite needs"))?;
     connection.execute("ATTACH ?1 AS backup", [path]).map_err(failed)?;
-    // A backup of an older version lacks whole tables; what stands in them now is not in it.
+    // A backup of an older version lacks whole tables; their present content is not in it.
     let has = |schema: &str, table: &str| {
         let sql = format!("SELECT 1 FROM {schema}.sqlite_schema WHERE name = ?1");
         connection.query_row(&sql, [table], |_| Ok(())).optional().map(|found| found.is_some())

@@ -1,4 +1,4 @@
-//! Secrets on their way: changes and queries.
+//! Deliveries of secrets that are shown once: changes and queries.
 
 use std::sync::atomic::AtomicBool;
 
@@ -20,7 +20,7 @@ use super::rows::{get, integer, seconds, time};
 use super::{SqliteStore, changes, codes, reader, sessions};
 use crate::{Delivered, Deliveries, Delivery, SaveError, Settlement, StoreError, rules};
 
-/// What finds the request of a node again, if it waits or would wait again.
+/// Returns the key that finds a node's request, if it waits or would wait again.
 pub(super) fn request(connection: &Connection, id: NodeId) -> rusqlite::Result<Option<[u8; 32]>> {
     let sql = "SELECT coalesce(request_key, fallback_request) FROM node WHERE node_id = ?1";
     Ok(connection
@@ -30,7 +30,7 @@ pub(super) fn request(connection: &Connection, id: NodeId) -> rusqlite::Result<O
         .flatten())
 }
 
-/// The request with this key whose approval may be undone.
+/// Finds the request with this key whose approval may be undone.
 pub(super) fn same(
     connection: &Connection,
     key: &RequestKey,
@@ -44,7 +44,8 @@ pub(super) fn same(
         .optional()
 }
 
-/// Keeps in step with a standing that was just saved; `request` is what [`request`] said before.
+/// Updates the deliveries after a standing was saved; `request` is the result of [`request`] from
+/// before.
 pub(super) fn follow(
     connection: &Connection,
     id: NodeId,
@@ -85,7 +86,8 @@ pub(super) fn follow(
             return Ok(());
         }
         if matches!(standing, Standing::Pending { .. }) {
-            // Another request of the same may have come meanwhile; there is one for each.
+            // Another request with the same key may have come meanwhile; there is one entry for
+            // each key.
             connection
                 .prepare_cached(
                     "UPDATE node SET request_key = ?2 WHERE node_id = ?1
@@ -94,7 +96,7 @@ pub(super) fn follow(
                 .execute(params![id.as_bytes(), request])?;
         }
     }
-    // What else was on its way to this node has been replaced, or is of no use any more.
+    // An earlier delivery to this node has been replaced, or has no use any more.
     connection
         .prepare_cached(
             "UPDATE delivery SET settled = 'undone' WHERE subject = ?1 AND settled IS NULL AND what = 'token' AND delivery_id IS NOT ?2",
@@ -103,7 +105,7 @@ pub(super) fn follow(
     Ok(())
 }
 
-/// A secret was used: if it was on its way, it has arrived.
+/// Settles the delivery of a secret that was used: it has arrived.
 pub(super) fn used(connection: &Connection, subject: &[u8; 16]) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE delivery SET settled = 'delivered' WHERE subject = ?1 AND settled IS NULL AND what <> 'token'")?
@@ -169,7 +171,7 @@ fn settle(
             let (settled, change) =
                 match lifecycle::settle(&stored.record.standing, id, outcome, now) {
                     Ok(settled) => settled,
-                    // The node was moved on in another way.
+                    // The node's standing was changed in another way, so this delivery is moot.
                     Err(NotSettled::Unknown) => {
                         mark(connection, id, Settled::Undone)?;
                         return Ok(Err(NotSettled::Undone));
@@ -225,7 +227,7 @@ fn under_way(
         .collect()
 }
 
-/// Reads a delivery. The schema allows nothing but 16 bytes as its id and as what it is of.
+/// Reads a delivery. The schema allows only 16 bytes as its id and as its subject.
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Result<Delivery, String>> {
     let ticket = Ticket {
         id: DeliveryId::from_bytes(row.get("delivery_id")?),

@@ -1,4 +1,4 @@
-//! The file itself: who may read it, and that one process has it at a time.
+//! The database file: its permissions, and its lock for one process.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -11,16 +11,16 @@ use rusqlite::ErrorCode;
 use super::generation;
 use crate::StoreError;
 
-/// The first line of a lock beside which there is a registry.
+/// First line of a lock file beside which there is a registry.
 const MARK: &str = "a registry is beside this file\n";
-/// Most bytes of a lock that are read.
+/// Maximum number of bytes that are read of a lock file.
 const LOCK_BYTES: u64 = 256;
 
-/// Takes the lock that one process holds for as long as it has the store open. The kernel releases
-/// it when the process ends, however it ends.
+/// Takes the lock that a process holds while it has the store open. The kernel releases it when the
+/// process ends in any way.
 ///
-/// SQLite's own locks would not do: they let several processes take turns, and each would miss what
-/// the others push to their connections.
+/// SQLite's own locks are not enough: they let several processes take turns, and each would miss
+/// the events that the others push to their connections.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
     private_file::lock(&lock)?.ok_or_else(|| {
@@ -37,13 +37,13 @@ impl std::fmt::Display for Holder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(pid) => write!(f, "process {pid}"),
-            // It is only just opening it.
+            // It is just opening the registry and has not written its id yet.
             None => f.write_str("another process"),
         }
     }
 }
 
-/// The process that has the registry at this path open; `None` if nobody has.
+/// Returns the process that has the registry at this path open; `None` if there is none.
 #[must_use]
 pub fn holder(path: &Path) -> Option<Holder> {
     let lock = beside(path, ".lock");
@@ -59,8 +59,8 @@ pub fn holder(path: &Path) -> Option<Holder> {
     })))
 }
 
-/// Refuses a registry that was here once and is gone or empty now: beginning anew without a word
-/// would lock every node out.
+/// Refuses a registry that was here once and is missing or empty now: a silent new one would lock
+/// every node out.
 pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError> {
     let was_here = lock.metadata().map_err(|e| error(path, e))?.len() > 0;
     if was_here && !is_here(path)? {
@@ -75,14 +75,14 @@ pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError
     Ok(())
 }
 
-/// Whether there is a file that is not empty.
+/// Returns `true` if there is a file that is not empty.
 pub(super) fn is_here(path: &Path) -> Result<bool, StoreError> {
     refuse_link(path)?;
     Ok(private_file::inspect(path)?
         && std::fs::metadata(path).map_err(|e| error(path, e))?.len() > 0)
 }
 
-/// Remembers beside the file that there is a registry in it, and which process has it.
+/// Records in the lock file that there is a registry beside it, and the id of its process.
 pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
     let text = format!("{MARK}process {}\n", std::process::id());
     lock.write_all_at(text.as_bytes(), 0)
@@ -91,9 +91,8 @@ pub(super) fn mark(path: &Path, lock: &File) -> Result<(), StoreError> {
         .map_err(|e| error(&beside(path, ".lock"), e))
 }
 
-/// Creates the file if there is none, readable by its owner only from its first moment; refuses one
-/// that others may read. SQLite gives the files it puts beside it the same permissions, whatever
-/// the umask.
+/// Creates the file if there is none, readable only by its owner from the start; refuses one that
+/// others may read. SQLite gives the files beside it the same permissions, whatever the umask.
 pub(super) fn prepare(path: &Path) -> Result<(), StoreError> {
     refuse_link(path)?;
     match private_file::create_new(path, b"") {
@@ -112,8 +111,8 @@ pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A database behind a link has its log and its lock where the file is, or beside the link,
-/// depending on who opens it: one of the two is always missing.
+/// Refuses a link. A database behind a link has its log and its lock where the file is, or beside
+/// the link, depending on the path by which it is opened, so one of the two is always missing.
 fn refuse_link(path: &Path) -> Result<(), StoreError> {
     match std::fs::read_link(path) {
         Ok(target) => {
@@ -126,7 +125,7 @@ fn refuse_link(path: &Path) -> Result<(), StoreError> {
             );
             Err(error(path, problem))
         }
-        // It is no link, or there is nothing.
+        // The path is not a link, or nothing is there.
         Err(_) => Ok(()),
     }
 }
@@ -137,8 +136,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// What SQLite says of a file, with what mends it where the disk is full. A full disk is an I/O
-/// error to it, too, where it cannot make the log's index.
+/// Converts SQLite's error, with advice where the disk is full. SQLite also reports a full disk as
+/// an I/O error, where it cannot make the log's index.
 pub(super) fn failed(path: &Path, problem: &rusqlite::Error) -> StoreError {
     match problem.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => error(

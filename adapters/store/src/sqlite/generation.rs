@@ -1,13 +1,13 @@
-//! How a registry notices that it is older than what it acknowledged.
+//! Detection of a registry that is older than what it acknowledged.
 //!
-//! Every commit raises a number in the database. The highest that is known to be durable stands,
-//! with the database's id, in a file of its own: the *mark*. It is written at most once a second,
-//! always after the commit it names, and once more when the store is closed. A database that is
-//! below its mark, or that is another one, was put back, copied while it was in use, or lost its
-//! log.
+//! Every commit raises a number in the database. The highest number that is known to be durable
+//! stands, with the database's id, in a file of its own: the *mark*. It is written at most once a
+//! second, always after the commit that it names, and once more when the store is closed. A
+//! database that is below its mark, or has another id, was put back, copied while it was in use, or
+//! lost its log.
 //!
-//! What this cannot see: that the commits of the last second are missing, and that the whole
-//! directory, mark included, was put back.
+//! Two cases are not detected: the commits of the last second are missing, or the whole directory
+//! was put back with its mark.
 
 use std::path::{Path, PathBuf};
 
@@ -17,9 +17,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
 use super::file::{self, error};
 use crate::StoreError;
 
-/// The version of the schema that first has a number.
+/// First version of the schema that has a number.
 pub(super) const SINCE: usize = 4;
-/// Most bytes of a mark.
+/// Maximum size of a mark in bytes.
 const MARK_BYTES: u64 = 256;
 const FIRST_LINE: &str = "handfast generation 1";
 
@@ -40,12 +40,12 @@ pub(super) struct Generation {
     pub(super) database: DatabaseId,
 }
 
-/// Where the mark of the database at this path is.
+/// Returns the path of the mark of the database at this path.
 pub(super) fn path(database: &Path) -> PathBuf {
     database.with_extension("generation")
 }
 
-/// The mark of the database at this path.
+/// Reads the mark of the database at this path.
 pub(super) fn mark(database: &Path) -> Result<Option<Generation>, StoreError> {
     let path = path(database);
     let Some(bytes) = private_file::read(&path, MARK_BYTES)? else { return Ok(None) };
@@ -79,8 +79,8 @@ fn parse(text: &str) -> Option<Generation> {
     Some(Generation { number, database: DatabaseId(database) })
 }
 
-/// The number in a database, and up to which the file alone has everything; `None` if it has none
-/// yet.
+/// Reads the number in a database, and the number up to which the file alone has everything; `None`
+/// if it has none yet.
 pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<(Generation, u64)>> {
     let has_table = connection.query_row(
         "SELECT count(*) FROM sqlite_schema WHERE name = 'generation'",
@@ -99,7 +99,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<(Generati
     row.optional()
 }
 
-/// The same of the file alone, without what its log holds.
+/// Reads the same from the file alone, without its log.
 fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_encoded_bytes() {
@@ -116,7 +116,7 @@ fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     read(&Connection::open_with_flags(uri + "?immutable=1", flags)?)
 }
 
-/// Whether a file is no database by itself.
+/// Returns `true` if the error says that the file alone is not a valid database.
 fn is_torn(problem: &rusqlite::Error) -> bool {
     matches!(
         problem.sqlite_error_code(),
@@ -124,7 +124,7 @@ fn is_torn(problem: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether a database is consistent, log included. Reads all of it.
+/// Checks if a database is consistent, including its log. Reads all of it.
 fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(
         "PRAGMA integrity_check(1)",
@@ -133,14 +133,14 @@ fn is_whole(connection: &Connection) -> rusqlite::Result<bool> {
     )
 }
 
-/// Why a registry is not the one that it should be.
+/// The reason for which a registry is not the expected one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Older {
     /// It has fewer commits than were acknowledged.
     Below { has: u64, acknowledged: u64 },
-    /// It is another database.
+    /// It has the id of another database.
     Another { is: String, expected: String },
-    /// There is no mark beside it.
+    /// It has no mark beside it.
     NoMark { has: u64 },
     /// Its log was made on top of a newer file.
     Mixed { file: u64, log: u64 },
@@ -171,7 +171,7 @@ impl std::fmt::Display for Older {
     }
 }
 
-/// Compares a database that is being opened with its mark. Nothing is changed.
+/// Compares a database that is being opened with its mark. Changes nothing.
 pub(super) fn compare(
     connection: &Connection,
     path: &Path,
@@ -181,8 +181,8 @@ pub(super) fn compare(
     let mark = mark(path)?;
     let found = if version >= SINCE { read(connection).map_err(failed)? } else { None };
     Ok(match (found, mark) {
-        // It was never used with a number: the mark was made for it before, or it is of a version
-        // that had none.
+        // It was never used with a number: the mark was made for it before its first use, or an
+        // older version without numbers wrote it.
         (None, None | Some(Generation { number: 0, .. })) => None,
         (None, Some(mark)) => {
             let (is, expected) = (
@@ -203,8 +203,8 @@ pub(super) fn compare(
         (Some((_, base)), Some(_)) => {
             let file = match read_file(path) {
                 Ok(file) => file.map_or(0, |(file, _)| file.number),
-                // The log was being copied into the file when the disk was full or the power went.
-                // With its log it is whole.
+                // The disk became full, or the power failed, while the log was being copied into
+                // the file. With its log the database is whole.
                 Err(torn) if is_torn(&torn) && is_whole(connection).map_err(failed)? => base,
                 Err(problem) => return Err(failed(problem)),
             };
@@ -213,7 +213,7 @@ pub(super) fn compare(
     })
 }
 
-/// What to tell about a registry that is older, with what mends it.
+/// Returns the error for a registry that is older, with advice.
 pub(super) fn refusal(path: &Path, older: &Older) -> StoreError {
     let mend = match older {
         Older::Mixed { .. } => {
@@ -234,8 +234,8 @@ pub(super) fn refusal(path: &Path, older: &Older) -> StoreError {
     )
 }
 
-/// Makes sure that the database has a number, and that there is a mark of it. With `anew`, the
-/// database gets another id: what was acknowledged by the one that it was goes no further here.
+/// Makes sure that the database has a number, and that its mark exists. With `anew` the database
+/// gets a new id: the numbers that were acknowledged before are not continued.
 pub(super) fn settle(
     connection: &Connection,
     path: &Path,
@@ -245,7 +245,7 @@ pub(super) fn settle(
     let found = read(connection).map_err(failed)?;
     let generation = match (found, mark(path)) {
         (Some((found, _)), _) if !anew => found,
-        // The mark goes first, so that a crash in between leaves a mark that asks for nothing.
+        // The mark is written first, so that a crash in between leaves a mark that demands nothing.
         (None, Ok(Some(mark))) if !anew => begin(connection, mark).map_err(failed)?,
         (found, mark) => {
             let number = found
@@ -262,7 +262,7 @@ pub(super) fn settle(
     Ok(generation)
 }
 
-/// Writes the number that follows.
+/// Writes the next number.
 fn begin(connection: &Connection, from: Generation) -> rusqlite::Result<Generation> {
     let number = from.number + 1;
     let row = params![i64::try_from(number).unwrap_or(i64::MAX), from.database.0];
@@ -270,7 +270,7 @@ fn begin(connection: &Connection, from: Generation) -> rusqlite::Result<Generati
     Ok(Generation { number, ..from })
 }
 
-/// Raises the number, within the transaction of what is being committed.
+/// Raises the number, within the transaction that is being committed.
 pub(super) fn raise(connection: &Connection, base: u64) -> rusqlite::Result<u64> {
     let mut statement = connection
         .prepare_cached("UPDATE generation SET number = number + 1, base = ?1 RETURNING number")?;

@@ -1,4 +1,4 @@
-//! The grants, and what is revoked.
+//! The grants, and the revocations.
 
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::id::NodeId;
@@ -38,7 +38,7 @@ pub(super) fn offer(
     Ok(version)
 }
 
-/// Says what the node may do at most, without an offer.
+/// Sets a node's ceiling without an offer.
 pub(super) fn set_ceiling(
     connection: &Connection,
     node_id: NodeId,
@@ -51,7 +51,7 @@ pub(super) fn set_ceiling(
     Ok(Version(read_at.0 + 1))
 }
 
-/// Says what the node may do at most. An end that stays as it is was set when it was.
+/// Sets a node's ceiling. An end that does not change keeps the time at which it was set.
 fn bound(
     connection: &Connection,
     node_id: NodeId,
@@ -107,7 +107,7 @@ pub(super) fn of(connection: &Connection, node_id: NodeId) -> Result<Vec<Grant>,
     Ok(grants??)
 }
 
-/// Those that have not ended.
+/// Returns the grants that have not ended.
 pub(super) fn open(
     connection: &Connection,
     node_id: NodeId,
@@ -164,7 +164,7 @@ pub(super) fn end(
     end_such(connection, node_id, which.map_or(Such::All, Such::One), now)
 }
 
-/// Which of the grants of a node end.
+/// A selection of a node's grants that end.
 enum Such {
     All,
     One(GrantId),
@@ -172,7 +172,7 @@ enum Such {
     Before(i64),
 }
 
-/// Ends them, and answers the capabilities that no other grant carries on.
+/// Ends these grants. Returns the capabilities that no other grant continues.
 fn end_such(
     connection: &Connection,
     node_id: NodeId,
@@ -207,7 +207,7 @@ fn end_such(
     Ok(capabilities)
 }
 
-/// Whether its grant has ended, and no other carries it on.
+/// Returns `true` if a capability's grant has ended and no other continues it.
 pub(super) fn has_ended(
     connection: &Connection,
     capability: &capability::Id,
@@ -221,7 +221,8 @@ pub(super) fn has_ended(
         .query_row([capability.as_bytes()], |row| row.get(0))
 }
 
-/// Removes what ended long ago. What it allowed stays revoked for as long as it would count.
+/// Removes grants that ended long ago. Their capabilities stay revoked until they would have
+/// expired.
 fn purge(connection: &Connection, now: UnixTime) -> Result<(), StoreError> {
     let (oldest, now) = (integer(rules::oldest_end(now)), integer(now));
     connection

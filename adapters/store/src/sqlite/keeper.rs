@@ -1,4 +1,4 @@
-//! Keeps the mark behind the commits, and has the log emptied when nothing is written.
+//! The thread that marks commits, and has the log emptied while nothing is written.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -12,12 +12,12 @@ use super::generation::{self, Generation};
 use super::writer::Work;
 use crate::StoreError;
 
-/// Least time between two marks.
+/// Minimum time between two marks.
 const MARK_EVERY: Duration = Duration::from_secs(1);
-/// How long nothing is committed before the log is emptied.
+/// Time without a commit after which the log is emptied.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// What is known of the commits.
+/// The state of the commits that are to be marked.
 #[derive(Debug)]
 pub(super) struct Keeper {
     path: PathBuf,
@@ -38,7 +38,7 @@ struct State {
 }
 
 impl Keeper {
-    /// For a database that is open at this number.
+    /// Creates a keeper for a database that is open at this number.
     pub(super) fn new(path: &Path, generation: Generation) -> Arc<Self> {
         let state = State {
             committed: generation.number,
@@ -57,7 +57,7 @@ impl Keeper {
         })
     }
 
-    /// A commit is durable.
+    /// Records a durable commit.
     pub(super) fn committed(&self, number: u64) {
         let mut state = self.state();
         state.committed = number;
@@ -66,12 +66,12 @@ impl Keeper {
         self.changed.notify_one();
     }
 
-    /// How long the log is.
+    /// Returns the length of the log in bytes.
     pub(super) fn log_bytes(&self) -> u64 {
         std::fs::metadata(&self.log).map_or(0, |found| found.len())
     }
 
-    /// Starts the thread. It ends by [`stop`](Self::stop).
+    /// Starts the thread, which runs until [`stop`](Self::stop).
     pub(super) fn start(
         self: &Arc<Self>,
         writer: mpsc::WeakSender<Work>,
@@ -85,7 +85,7 @@ impl Keeper {
         })
     }
 
-    /// Has the last commit marked and the thread end.
+    /// Has the last commit marked and ends the thread.
     pub(super) fn stop(&self) {
         self.state().stop = true;
         self.changed.notify_one();
@@ -96,13 +96,12 @@ impl Keeper {
     }
 
     fn run(&self, writer: &mpsc::WeakSender<Work>) {
-        // At the start too, because nobody knows what a process that was killed has left in the
-        // log.
+        // The log is emptied at the start too, because a killed process may have left a long one.
         ask_to_rest(writer);
         let mut next_mark = Instant::now();
         loop {
             let mut state = self.state();
-            // The wait ends when it is time for something, or when something has happened.
+            // The wait ends at the next deadline, or at an event.
             let (number, stop) = loop {
                 let now = Instant::now();
                 let mark_due = (state.committed > state.marked).then_some(next_mark);
@@ -133,7 +132,7 @@ impl Keeper {
             drop(state);
             match number {
                 Some(number) if needs_mark => {
-                    // A mark that could not be written leaves the one before, which asks for less.
+                    // After a failed write the older mark stays, which demands less.
                     if generation::write_mark(&self.path, Generation { number, ..self.generation })
                         .is_ok()
                     {
@@ -151,7 +150,7 @@ impl Keeper {
     }
 }
 
-/// Has the writer empty the log. If its queue is full it is anything but quiet.
+/// Asks the writer to empty the log. A full queue means that it is busy, so the request is dropped.
 fn ask_to_rest(writer: &mpsc::WeakSender<Work>) {
     if let Some(writer) = writer.upgrade() {
         let _ = writer.try_send(Work::Rest);

@@ -1,4 +1,4 @@
-//! What ends with the session that made it: changes and queries.
+//! Consequences of a session's end for the things that it made: changes and queries.
 
 use std::sync::atomic::AtomicBool;
 
@@ -14,8 +14,8 @@ use super::{codes, grants, sessions};
 use crate::makers::Ending;
 use crate::{EndedWith, SenderName, StoreError, via_session};
 
-/// When what this maker makes now ends at the latest; none if the maker has ended. A change that
-/// writes something for its maker asks inside its transaction.
+/// Returns the latest end of a thing that this maker makes now. The outer `None` means that the
+/// maker has ended. A change that writes something for its maker calls this inside its transaction.
 pub(super) fn end_of(
     connection: &Connection,
     maker: Maker,

@@ -1,4 +1,4 @@
-//! What made the tables what they are.
+//! The schema's migrations.
 
 mod backup;
 mod v3;
@@ -7,16 +7,16 @@ mod v4;
 pub use backup::Migrated;
 pub(super) use backup::make as make_backup;
 
-/// Each brings the schema from the version that is its place here to the next. What has been
-/// released is never changed.
+/// The migrations in order: each brings the schema from the version that is its index to the next
+/// one. A released migration is never changed.
 pub(super) const MIGRATIONS: &[&str] = &[V1, V2, v3::V3, v4::V4];
 
-/// The rows of `node` are in the order in which they came, so that the admissions of one group
-/// share pages; ids are random, and only the small entries of their index are scattered. The
-/// profile comes last, so that reading a record never walks past it.
+/// The first version. The rows of `node` are in the order in which they came, so that the
+/// admissions of one group share pages; ids are random, and only the small entries of their index
+/// are scattered. The profile is the last column, so that reading a record never walks past it.
 ///
-/// What is counted is counted by triggers: inside the transaction of whatever changes a node, and
-/// in one place for all of them. The tallies of pending include the expired until they are purged.
+/// Triggers keep the tallies: inside the transaction of each change, and in one place for all of
+/// them. The tallies of pending nodes include expired ones until they are purged.
 pub(super) const V1: &str = "
 CREATE TABLE node (
     seq         INTEGER PRIMARY KEY,
@@ -83,12 +83,12 @@ CREATE TRIGGER pending_goes AFTER DELETE ON node WHEN OLD.standing = 'pending' B
 END;
 ";
 
-/// Nodes may have keys, and be paired by them. A table's checks cannot be changed, so it is made
-/// anew; what was tallied stays, and a record that the checks would not let in is taken over as it
-/// is: that it is spoiled is said where it is read.
+/// The second version: nodes may have keys and be paired by them. SQLite cannot change a table's
+/// checks, so the table is made anew. The tallies stay. A record that the checks would reject is
+/// copied as it is and reported as damaged when it is read.
 ///
-/// A code is dead since the least of its expiry and of when it was spent or withdrawn, so one range
-/// of an index holds the live ones.
+/// A code is dead from the earlier of its expiry and its last use or withdrawal, so one range of an
+/// index holds the live ones.
 const V2: &str = "
 CREATE TABLE node_with_keys (
     seq         INTEGER PRIMARY KEY,

@@ -1,32 +1,32 @@
 //! The registry in one SQLite file.
 //!
-//! rusqlite rather than sqlx, because of how changes are made durable: what costs is waiting for
-//! the disk, so every change that has arrived in the meantime shares one wait (group commit). That
-//! takes one thread that owns the one writing connection, and sqlx would put a pool and a worker
+//! It uses rusqlite rather than sqlx because of how changes are made durable. The cost is the wait
+//! for the disk, so all changes that have arrived in the meantime share one wait (group commit).
+//! That takes one thread that owns the one writing connection; sqlx would put a pool and a worker
 //! thread per connection in between. Readers have connections of their own and wait for nobody
-//! (write-ahead log); a point read takes microseconds and is done where it is called, a listing
-//! goes to a thread that may block.
+//! (write-ahead log). A point read takes microseconds and runs on the calling thread; a listing
+//! runs on a thread that may block.
 //!
 //! | file | concern |
 //! |---|---|
-//! | `file` | permissions, and one process at a time |
-//! | `schema` | opening, and bringing up to date |
+//! | `file` | permissions, and the lock for one process |
+//! | `schema` | opening, and migrating |
 //! | `migrations` | the tables |
-//! | `generation` | that a registry is older than what it acknowledged |
-//! | `copy` | backups, and the way back |
+//! | `generation` | detection of a registry that is older than what it acknowledged |
+//! | `copy` | backups, and their restoration |
 //! | `writer` | the thread that commits groups of changes |
-//! | `keeper` | the thread that marks what was committed, and has the log emptied when it is quiet |
+//! | `keeper` | the thread that marks commits, and has the log emptied while nothing is written |
 //! | `changes` | the changes of nodes |
-//! | `requests` | letting requests in, how often they were made, and when they may be made anew |
+//! | `requests` | admission, count and rejection of requests |
 //! | `reader` | the reading connections and the queries for nodes |
-//! | `grants` | grants and what is revoked: changes and queries |
+//! | `grants` | grants and revocations: changes and queries |
 //! | `codes` | PINs, codes and the pairing window: changes and queries |
-//! | `makers` | what ends with the session that made it |
+//! | `makers` | consequences of a session's end |
 //! | `sessions` | companions' sessions and spent setup codes: changes and queries |
-//! | `inbound` | those who write over channels: changes and queries |
-//! | `time` | the mark, the run and the moves of a step |
+//! | `inbound` | senders on messaging channels: changes and queries |
+//! | `time` | the mark, the run and steps of the clock |
 //! | `deliveries` | secrets that are shown once: changes and queries |
-//! | `rows` | rows ⇄ records |
+//! | `rows` | conversion between rows and records |
 
 mod changes;
 mod codes;
@@ -84,17 +84,17 @@ pub use migrations::Migrated;
 ///
 /// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with
 /// [`backup`](crate::backup()), not with `cp`), `.lock`, and the mark (`handfast.generation` for
-/// `handfast.db`), which says up to which change the registry was acknowledged. All of them are
-/// readable by their owner only. The directory is the caller's concern. Dropping the store waits
-/// for the changes under way.
+/// `handfast.db`), which holds the number of the last acknowledged change. All of them are readable
+/// only by their owner. The caller is responsible for the directory. Dropping the store waits for
+/// the changes under way.
 ///
-/// A database that is below its mark, or another one, is refused: it was put back, copied while it
-/// was in use, or has lost its log. What cannot be noticed is that the changes of the last second
-/// are missing, or that the whole directory was put back.
+/// A database that is below its mark, or has another id, is refused: it was put back, copied while
+/// it was in use, or has lost its log. Two cases are not detected: the changes of the last second
+/// are missing, or the whole directory was put back.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // In this order they are dropped: the last connection to close tidies the log away, and only
-    // the writer may.
+    // Fields are dropped in this order: the last connection to close removes the log, and only the
+    // writer may do that.
     readers: Arc<Readers>,
     writer: Writer,
     inbound_epoch: Arc<AtomicU64>,
@@ -102,20 +102,20 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, creates it if there is none, and brings one of an older version up to date
-    /// after it has made a [copy](SqliteStore::migrated) of it. Blocks for some milliseconds.
+    /// Opens the file, and creates it if there is none. Migrates one of an older version after
+    /// making a [copy](SqliteStore::migrated) of it. Blocks for some milliseconds.
     ///
     /// # Errors
-    /// [`StoreError::File`] if another process has it, others than its owner could read it, it is a
-    /// link, it is no registry, a newer version wrote it, it is older than what it acknowledged, or
-    /// no copy can be made of one that has to be brought up to date. In all of these cases nothing
-    /// is changed.
+    /// [`StoreError::File`] if another process has it open, others than its owner could read it, it
+    /// is a link, it is not a registry, a newer version wrote it, it is older than what it
+    /// acknowledged, or no copy can be made before a migration. Nothing is changed in any of these
+    /// cases.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         Self::open_either(path, false).map(|(store, _)| store)
     }
 
-    /// The same, but goes on with a registry that is older than what it acknowledged. The answer
-    /// says in what it is.
+    /// Opens the file as [`open`](Self::open) does, but accepts a registry that is older than what
+    /// it acknowledged. The answer describes the difference.
     ///
     /// # Errors
     /// As for [`SqliteStore::open`].
@@ -123,8 +123,8 @@ impl SqliteStore {
         Self::open_either(path, true)
     }
 
-    /// What became of a registry that an older version wrote: it was brought up to date when it was
-    /// opened, after a copy was made of it. `None` for any other.
+    /// Returns the migration that took place when the registry was opened, after a copy was made of
+    /// it; `None` if none was needed.
     #[must_use]
     pub const fn migrated(&self) -> Option<&Migrated> {
         self.migrated.as_ref()
@@ -144,7 +144,7 @@ impl SqliteStore {
         Ok((store, accepted.map(|older| older.to_string())))
     }
 
-    /// Runs a read that may take long where it may block.
+    /// Runs a read that may take long on a thread that may block.
     async fn page<T: Send + 'static>(
         &self,
         read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! The reading connections and the queries.
+//! The reading connections and the queries for nodes.
 
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -18,9 +18,9 @@ use super::rows::{integer, listed, stored};
 use super::schema::BUSY;
 use crate::{Counts, Filter, Listed, StoreError, Stored};
 
-/// Connections for point reads. Each is held for microseconds.
+/// Number of connections for point reads. Each is in use for microseconds.
 const POINTS: usize = 4;
-/// Connections for listings, so that a long one delays no point read.
+/// Number of connections for listings, so that a long one delays no point read.
 const PAGES: usize = 2;
 
 /// The reading connections.
@@ -40,7 +40,7 @@ impl Readers {
         self.points.with(read)
     }
 
-    /// Runs a read that may take longer; not to be called where blocking matters.
+    /// Runs a read that may take longer; not for threads that must not block.
     pub(super) fn page<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
         self.pages.with(read)
     }
@@ -61,8 +61,8 @@ impl<const N: usize> Pool<N> {
             )?;
             connection.busy_timeout(BUSY)?;
             connection.execute_batch("PRAGMA trusted_schema = OFF")?;
-            // One plan for all values: otherwise SQLite plans anew where a value could make another
-            // plan better, which costs ten times the read.
+            // One plan for all values. Otherwise SQLite plans again where a value could make
+            // another plan better, which costs ten times the read.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(32);
             Ok(Mutex::new(connection))
@@ -78,7 +78,7 @@ impl<const N: usize> Pool<N> {
     fn with<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
         let first = self.next.fetch_add(1, Ordering::Relaxed) % N;
         let free = (0..N).find_map(|more| self.connections[(first + more) % N].try_lock().ok());
-        // A reader that panicked has left nothing behind that the next could trip over.
+        // A reader that panicked leaves no state behind that could harm the next one.
         let connection = free.unwrap_or_else(|| {
             self.connections[first].lock().unwrap_or_else(PoisonError::into_inner)
         });
@@ -86,7 +86,7 @@ impl<const N: usize> Pool<N> {
     }
 }
 
-/// Everything that a listing shows, of the nodes that the rest of the query names.
+/// Selects everything that a listing shows, for the nodes that the rest of the query names.
 macro_rules! select_listed {
     ($rest:literal) => {
         concat!(
@@ -100,7 +100,7 @@ macro_rules! select_listed {
     };
 }
 
-/// What makes a record, of the node that the rest of the query names.
+/// Selects the columns of a record, for the node that the rest of the query names.
 macro_rules! select_stored {
     ($rest:literal) => {
         concat!(
@@ -163,8 +163,8 @@ pub(super) fn list(
     limit: usize,
     now: UnixTime,
 ) -> rusqlite::Result<Vec<Listed>> {
-    // Each filter has an index that holds nothing else (but for the expired, which are few), so a
-    // page costs what is on it.
+    // Each filter has an index of exactly its nodes (and of expired ones, which are few), so the
+    // cost of a page depends only on its length.
     let sql = match filter {
         Filter::Pending => select_listed!(
             "INDEXED BY node_waiting LEFT JOIN observation USING (node_id)
@@ -189,14 +189,14 @@ pub(super) fn list(
     statement.query_map(params![after, most(limit), integer(now)], listed)?.collect()
 }
 
-/// The nodes with keys, and the grants of each that count.
+/// Reads the nodes with keys, and the grants in force of each.
 pub(super) fn list_granted(
     connection: &Connection,
     after: Option<NodeId>,
     limit: usize,
     now: UnixTime,
 ) -> rusqlite::Result<Vec<(Listed, Vec<Grant>)>> {
-    // One state of the registry for all the queries.
+    // One snapshot of the registry for all the queries.
     let snapshot = connection.unchecked_transaction()?;
     let sql = select_listed!(
         "INDEXED BY node_keyed LEFT JOIN observation USING (node_id)
@@ -222,8 +222,8 @@ pub(super) fn list_granted(
 }
 
 pub(super) fn counts(connection: &Connection, now: UnixTime) -> rusqlite::Result<Counts> {
-    // The tallies are kept by the schema's triggers. Only the expired that no admission has cleared
-    // away yet are counted one by one.
+    // The schema's triggers keep the tallies. Only expired requests that no admission has removed
+    // yet are counted one by one.
     let mut statement = connection.prepare_cached(
         "SELECT standing, nodes FROM tally UNION ALL SELECT 'expired', count(*) FROM node INDEXED BY node_by_expiry
          WHERE standing = 'pending' AND expires <= ?1",

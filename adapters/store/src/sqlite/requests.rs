@@ -1,4 +1,4 @@
-//! Requests: how they are let in, how often they were made, and when they may be made anew.
+//! Requests: their admission, their count, and their rejection.
 
 use handfast_core::budget::Pending;
 use handfast_core::crypto::x25519;
@@ -74,8 +74,8 @@ pub(super) fn admit(
     }
 }
 
-/// The entry with this key. One that has expired gives the key up at once, since there can be only
-/// one.
+/// Finds the entry with this key. An expired one gives up the key at once, since only one may have
+/// it.
 fn same(
     connection: &Connection,
     key: &RequestKey,
@@ -93,16 +93,16 @@ fn same(
             connection.prepare_cached("DELETE FROM node WHERE seq = ?1")?.execute([seq])?;
             Ok(None)
         }
-        // One whose approval may be undone is the same request still.
+        // A request whose approval may be undone is still the same request.
         None => Ok(deliveries::same(connection, key, now)?),
     }
 }
 
-/// What a node with keys is known as, or why it cannot ask.
+/// The id and standing of a known static key, or the reason for which its request is refused.
 type Known = Result<(NodeId, Again), Refusal>;
 
-/// The node with this static key: waiting, or why it cannot ask. One that has expired gives the key
-/// up at once.
+/// Finds the node with this static key, or the reason for which its request is refused. An expired
+/// one gives up the key at once.
 fn with_key(
     connection: &Connection,
     key: &x25519::PublicKey,
@@ -122,7 +122,7 @@ fn with_key(
     }
 }
 
-/// What a waiting device says of itself now.
+/// Updates a waiting device's self-description.
 fn describe(
     connection: &Connection,
     node_id: NodeId,
@@ -139,10 +139,10 @@ fn describe(
     Ok(())
 }
 
-/// Clears expired requests away and counts what waits then.
+/// Removes expired requests and counts the remaining ones.
 ///
-/// The counts include the expired that are left over. That changes no decision: it says "full" only
-/// after a round that found none to clear away.
+/// The counts include expired ones that are left over. That changes no decision: the limit is
+/// reported as reached only after a round that removed none.
 fn waiting(
     connection: &Connection,
     source: Source,
@@ -182,7 +182,8 @@ fn remove(connection: &Connection, node_id: NodeId) -> rusqlite::Result<()> {
         .map(drop)
 }
 
-/// The entry without keys that was asked for longest ago, of this source or of the one with most.
+/// Returns the entry without keys whose last request is oldest, of this source or of the source
+/// with the most entries.
 fn stalest(
     connection: &Connection,
     share: Share,
@@ -213,7 +214,7 @@ fn stalest(
         .optional()
 }
 
-/// Counts it, and keeps what the device says of itself now.
+/// Counts the request, and updates the device's self-description.
 fn asked_again(
     connection: &Connection,
     node_id: NodeId,
@@ -245,7 +246,7 @@ fn asked_again(
     }
 }
 
-/// What is known of whoever has this key.
+/// Returns the rejection of requests with this key.
 pub(super) fn rejection(
     connection: &Connection,
     key: &RequestKey,
@@ -256,7 +257,7 @@ pub(super) fn rejection(
         .optional()
 }
 
-/// Keeps that a request was turned down, if it was; what is over is forgotten.
+/// Records a rejection, if the standing is one; forgets those whose wait is over.
 pub(super) fn turn_down(
     connection: &Connection,
     node_id: NodeId,

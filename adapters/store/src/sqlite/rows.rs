@@ -1,4 +1,5 @@
-//! Rows ⇄ records. Whatever a row holds, reading it ends in a record or in what is wrong with it.
+//! Conversion between rows and records. Reading any row ends in a record or in a description of its
+//! damage.
 
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::grant::capability::{self, Holder};
@@ -23,7 +24,7 @@ use rusqlite::types::FromSql;
 
 use crate::{BadRecord, Code, Entry, Listed, Observation, StoreError, Stored, Version};
 
-/// A standing as it is stored.
+/// The columns of a standing.
 pub(super) struct Columns<'a> {
     pub(super) standing: &'static str,
     pub(super) expires: Option<i64>,
@@ -55,18 +56,18 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A time as it is stored. SQLite's integers end 292 billion years after the epoch; what lies later
-/// is kept as that.
+/// Converts a time to a column's value. SQLite's integers end 292 billion years after the epoch; a
+/// later time is stored as the last one.
 pub(super) fn integer(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// A stored time.
+/// Converts a column's value to a time.
 pub(super) fn seconds(stored: i64) -> UnixTime {
     UnixTime::from_secs(u64::try_from(stored).unwrap_or(0))
 }
 
-/// A maker as it is stored: the session's id.
+/// Converts a maker to a column's value: the session's id.
 pub(super) fn session(maker: Maker) -> Option<[u8; 16]> {
     maker.session().map(|id| *id.as_bytes())
 }
@@ -75,7 +76,7 @@ fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
     get(row, column).map(Maker::stored)
 }
 
-/// The first column. The schema allows nothing but 16 bytes there, so another content is a damaged
+/// Reads the first column. The schema allows only 16 bytes there, so other content is a damaged
 /// database, not a bad record.
 fn node_id(row: &Row<'_>) -> rusqlite::Result<NodeId> {
     row.get(0).map(NodeId::from_bytes)
@@ -87,7 +88,7 @@ pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, BadRecord
     Ok(try_stored(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
 }
 
-/// Reads, besides the record, the profile, the time of the last change, and what was observed.
+/// Reads the record, the profile, the time of the last change, and the observation.
 pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
     let node_id = node_id(row)?;
     Ok(try_listed(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
@@ -128,7 +129,7 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
     Ok(Stored { record, version: Version(version), ceiling: ceiling(row)? })
 }
 
-/// What is kept of a token on its way.
+/// Reads the state of a token under delivery.
 fn undelivered(row: &Row<'_>, token: TokenHash, id: DeliveryId) -> Result<Undelivered, String> {
     let older = || get(row, "fallback_token").map(TokenHash::from_bytes);
     let before = match get::<String>(row, "fallback")?.as_str() {
@@ -163,7 +164,7 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
     };
     let rejection = match get::<Option<i64>>(row, "rejected")? {
         None => None,
-        // Whoever was let in after all was not turned down.
+        // A key whose request was approved later is not rejected any more.
         Some(_) if !matches!(record.standing, Standing::Revoked { .. }) => None,
         Some(times) => {
             rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?
@@ -183,12 +184,12 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
     })
 }
 
-/// What is known of a key whose requests were turned down.
+/// Converts the columns of a rejection.
 pub(super) fn rejection(times: i64, until: Option<i64>) -> rusqlite::Result<Rejection> {
     Ok(Rejection { times: u8::try_from(times).unwrap_or(u8::MAX), until: until.map(seconds) })
 }
 
-/// What the node may do at most.
+/// Reads a node's ceiling.
 fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
     let Some(text) = get::<Option<String>>(row, "ceiling")? else { return Ok(None) };
     let scopes = ScopesBuf::parse(&text).map_err(|_| format!("ceiling {text:?} is unknown"))?;
@@ -200,7 +201,7 @@ fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
     })))
 }
 
-/// Both keys, or none.
+/// Reads a node's keys: both, or none.
 fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
     let (channel, signing) = (get(row, "static_key")?, get(row, "signing_key")?);
     match (channel, signing) {
@@ -241,7 +242,7 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
     })
 }
 
-/// Reads a PIN or code. The schema allows nothing but 16 bytes as its id.
+/// Reads a PIN or code. The schema allows only 16 bytes as its id.
 pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<Code, StoreError>> {
     let id: [u8; 16] = row.get("code_id")?;
     let id = CodeId::from_bytes(id);
@@ -290,7 +291,7 @@ pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreErro
     }))
 }
 
-/// Reads a companion's session. The schema allows nothing but 16 bytes as its id.
+/// Reads a companion's session. The schema allows only 16 bytes as its id.
 pub(super) fn companion(row: &Row<'_>) -> rusqlite::Result<Result<Session, StoreError>> {
     let id: [u8; 16] = row.get("session_id")?;
     let id = SessionId::from_bytes(id);

@@ -1,4 +1,4 @@
-//! Opening a file and bringing it up to date.
+//! Opening and migrating a database file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,24 +11,24 @@ use super::generation::{self, Generation, Older};
 use super::migrations::{MIGRATIONS, Migrated, make_backup};
 use crate::StoreError;
 
-/// "HfSt": what makes a SQLite file one of ours.
+/// SQLite's application id of a Handfast registry: "HfSt".
 pub(super) const APPLICATION_ID: i64 = 0x4866_5374;
 
-/// How long to wait for an operator's `sqlite3` shell that has the file locked.
+/// Time to wait for an operator's `sqlite3` shell that has the file locked.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// The writing connection, and what the database is.
+/// The writing connection, and the state of the database.
 pub(super) struct Opened {
     pub(super) connection: Connection,
     pub(super) generation: Generation,
-    /// Why it would have been refused, had the caller not accepted it.
+    /// The reason for which it would have been refused without the caller's consent.
     pub(super) accepted: Option<Older>,
-    /// From which version it was brought up to date, and where it is as it was before.
+    /// The migration that took place, with the copy from before it.
     pub(super) migrated: Option<Migrated>,
 }
 
-/// Opens the writing connection on a file that exists, and brings its schema up to date. A registry
-/// that is older than what it acknowledged is refused, unless the caller accepts it.
+/// Opens the writing connection on an existing file, and migrates its schema. A registry that is
+/// older than what it acknowledged is refused unless the caller accepts it.
 pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError> {
     let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
@@ -42,7 +42,7 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     )
     .map_err(failed)?;
     connection.busy_timeout(BUSY).map_err(failed)?;
-    // Until it is clear that the file is ours, closing it must not tidy up in it.
+    // Until the file is known to be a registry, closing it must not change it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     let version = recognise(&connection, MIGRATIONS.len())
         .map_err(failed)?
@@ -54,7 +54,7 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     }
     let to = MIGRATIONS.len();
     let migrated = match version {
-        // There is nothing in it yet.
+        // The file is new and empty.
         0 => None,
         from if from == to => None,
         from => Some(Migrated { from, to, backup: make_backup(&connection, path, from, to)? }),
@@ -70,12 +70,12 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
         ));
     }
     // FULL: a commit has reached the disk when it returns. The writer copies the log into the file,
-    // and it is cut to 64 MB after a rush. What is erased is overwritten.
+    // and it is cut to 64 MB after a burst. Erased data is overwritten.
     let settings =
         "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;
         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(settings).map_err(failed)?;
-    // One plan for all values, and none anew for each.
+    // One plan for all values, so that SQLite does not plan again for each.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(128);
     if let Err(problem) = migrate(&mut connection, version, MIGRATIONS) {
@@ -85,8 +85,8 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
     Ok(Opened { connection, generation, accepted: older, migrated })
 }
 
-/// Tells a new file, or one of ours, from everything else, without changing anything. The answer is
-/// the version of its schema, or why it is not for us.
+/// Tells a new file or a registry from everything else, without changing anything. Returns the
+/// version of its schema, or the reason for which it is refused.
 pub(super) fn recognise(
     connection: &Connection,
     known: usize,
@@ -102,8 +102,8 @@ pub(super) fn recognise(
     })
 }
 
-/// Applies what is missing in one transaction: all of it or nothing. So a new registry that found
-/// no room is none, and not one of an older version.
+/// Applies the missing migrations in one transaction. A new registry for which the disk has no
+/// space stays empty, instead of getting an older version's schema.
 fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rusqlite::Result<()> {
     if from == migrations.len() {
         return Ok(());
@@ -122,8 +122,8 @@ fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rus
     transaction.commit()
 }
 
-/// Says why a registry could not be brought up to date. The copy that was made of it goes if it is
-/// as it was, so that trying again and again fills no disk.
+/// Returns the error of a failed migration. An identical copy that was made of the registry is
+/// removed, so that repeated attempts do not fill the disk.
 fn not_migrated(
     connection: &Connection,
     path: &Path,

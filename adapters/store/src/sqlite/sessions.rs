@@ -50,7 +50,7 @@ fn redeem(
     Ok(Ok(()))
 }
 
-/// Makes a code worth nothing that nobody was shown.
+/// Marks a code that nobody was shown as spent.
 pub(super) fn spoil(
     connection: &Connection,
     nonce: Nonce,
@@ -64,8 +64,7 @@ pub(super) fn spoil(
     Ok(())
 }
 
-/// Forgets the codes whose time is over, which raises the mark, and the sessions that ended long
-/// ago.
+/// Forgets expired codes, which raises the mark, and sessions that ended long ago.
 fn purge(connection: &Connection, now: UnixTime) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -157,7 +156,7 @@ fn list(
 }
 
 fn live(connection: &Connection, now: UnixTime) -> rusqlite::Result<i64> {
-    // Nothing but the index is read.
+    // The index alone answers this query.
     let sql = "SELECT count(*) FROM session INDEXED BY session_by_end WHERE ended_at > ?1 AND revoked_at IS NULL AND over = 0 AND issued_at <= ?2";
     connection
         .prepare_cached(sql)?
@@ -196,8 +195,8 @@ fn prolong(
     Ok(Some(refreshed.map(|(end, _)| end)))
 }
 
-/// Reads nothing else of it, so that a spoiled one is ended, too; and no clock, so that one that
-/// has expired stays ended when the clock is set back.
+/// Ends a session. Reads nothing else of it, so that a damaged one can be ended too; reads no
+/// clock, so that an expired one stays ended when the clock is set back.
 fn end(
     connection: &Connection,
     id: SessionId,
@@ -210,11 +209,11 @@ fn end(
     Ok((revoked, makers::end_made_by(connection, vec![Ending::whole(id)], now, erased)?))
 }
 
-/// Why a change that was only looked at is not kept.
+/// The reason for which a trial change is rolled back.
 enum Looked {
-    /// This would end.
+    /// The consequences of ending the session.
     Found(Box<EndedWith>),
-    /// It is not known.
+    /// The consequences could not be determined.
     Failed(StoreError),
 }
 
@@ -230,7 +229,7 @@ impl From<rusqlite::Error> for Looked {
     }
 }
 
-/// What is known of senders is another now, if any were let in by what ended.
+/// Raises the epoch if the permission of a sender ended.
 fn moves(epoch: &AtomicU64, with: &EndedWith) {
     if !with.senders.is_empty() {
         epoch.fetch_add(1, Ordering::Release);
@@ -259,7 +258,7 @@ impl Sessions for SqliteStore {
         self.writer
             .change(|connection| {
                 connection.prepare_cached("DELETE FROM spent_setup_code")?.execute([])?;
-                // Behind the trigger that raises it with each of them.
+                // The trigger has raised the mark with each deleted code, so it is reset last.
                 connection.prepare_cached("UPDATE setup_mark SET mark = 0")?.execute([])?;
                 Ok(())
             })
@@ -313,7 +312,8 @@ impl Sessions for SqliteStore {
     }
 
     async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
-        // It is ended and that is undone, so that what ends is decided in one place.
+        // The session is ended and that is rolled back, so that the consequences are determined in
+        // one place.
         let look = move |connection: &Connection| -> Result<Infallible, Looked> {
             let (_, with) = end(connection, id, now, &AtomicBool::default())?;
             Err(Looked::Found(Box::new(with)))

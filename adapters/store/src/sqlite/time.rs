@@ -1,4 +1,4 @@
-//! The mark, the run, the moves of a step, and what was seen to be over.
+//! The mark, the run, steps of the clock, and entries seen to be over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ fn begin(connection: &Connection) -> Result<Run, StoreError> {
     Ok(Run { number: u64::try_from(number).unwrap_or(0), mark })
 }
 
-/// When the run before made the last of each kind.
+/// Returns the latest time at which the last run made an entry of each kind.
 fn made_last(connection: &Connection, run: i64, mark: UnixTime) -> rusqlite::Result<Vec<UnixTime>> {
     let mut made = Vec::new();
     for Moved { table, of, made: column, .. } in MOVED {
@@ -47,11 +47,11 @@ fn raise(connection: &Connection, mark: UnixTime) -> Result<(), StoreError> {
 /// Times that belong to a run.
 struct Moved {
     table: &'static str,
-    /// Which rows are of the run `?1`.
+    /// SQL condition for the rows of the run `?1`.
     of: &'static str,
-    /// The column that says when the run made a row, if one does.
+    /// The column with the time at which the run made a row, if there is one.
     made: Option<&'static str>,
-    /// The columns that move.
+    /// The columns whose times move.
     times: &'static [&'static str],
 }
 
@@ -66,12 +66,12 @@ impl Moved {
     }
 }
 
-/// What of a table its row's own run made.
+/// SQL condition for rows that the run itself made.
 const OWN: &str = "run = ?1";
 
-/// All that has a beginning or an end. The end of a session may be of another run than its
-/// beginning; so may what a node has besides its request. The end of a setup code that is on its
-/// way is written in the code itself, so it never moves.
+/// All columns with a beginning or an end. The end of a session may belong to another run than its
+/// beginning, and so may a node's data besides its request. The end of a setup code under delivery
+/// is written in the code itself, so it never moves.
 const MOVED: [Moved; 14] = [
     Moved::new("node", OWN, Some("asked_at"), &["asked_at", "expires", "fallback_expires"]),
     Moved::new("node", "ceiling_run = ?1", Some("ceiling_at"), &["ceiling_at", "ceiling_expires"]),
@@ -94,8 +94,8 @@ const MOVED: [Moved; 14] = [
     Moved::new("sender_allowed", OWN, Some("approved_at"), &["approved_at", "until"]),
 ];
 
-/// What earlier runs made under a false time: how it ends. `?1` is the last time that it may have
-/// been made at, `?2` this run.
+/// Statements that end what earlier runs made under a wrong clock. `?1` is the latest plausible
+/// time, `?2` the current run.
 const ENDED: [&str; 12] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
@@ -120,12 +120,12 @@ fn take_over(
 ) -> Result<TakenOver, StoreError> {
     let run: i64 =
         connection.prepare_cached("SELECT run FROM time_kept")?.query_row([], |row| row.get(0))?;
-    // No time that is kept is so late that this could wrap.
+    // No stored time is so late that this could overflow.
     let by = step.by().clamp(-(1 << 60), 1 << 60);
     let mut taken = TakenOver::default();
     if by != 0 {
         for Moved { table, of, times, .. } in MOVED {
-            // A time without an end stays one.
+            // A time that means "no end" does not move.
             let moved = |column: &&str| {
                 format!(
                     "{column} = CASE WHEN {column} >= 1 << 60 THEN {column} ELSE max(0, {column} + ?2) END"
@@ -143,7 +143,7 @@ fn take_over(
                 .execute(sql, params![integer(rules::latest_made(step.mark())), run])?
                 as u64;
         }
-        // Secrets of codes may be among it.
+        // The ended entries may include codes, whose secrets are erased.
         erased.store(true, Ordering::Relaxed);
     }
     connection.prepare_cached("UPDATE time_kept SET mark = ?1")?.execute([integer(step.mark())])?;
@@ -209,7 +209,7 @@ impl Timekeeping for SqliteStore {
 
     async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
         let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
-        // What is remembered of senders has ends that were moved.
+        // Cached facts about senders contain ends that have moved.
         let before_answer = move |_: &TakenOver| {
             epoch.fetch_add(1, Ordering::Release);
         };

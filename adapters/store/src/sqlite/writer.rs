@@ -1,5 +1,5 @@
-//! Group commit: one thread owns the writing connection; whatever has arrived while it waited for
-//! the disk goes into its next transaction.
+//! Group commit: one thread owns the writing connection, and puts all changes that arrived while it
+//! waited for the disk into its next transaction.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -15,39 +15,40 @@ use super::keeper::Keeper;
 use super::schema::BUSY;
 use crate::StoreError;
 
-/// Most changes of one transaction: bounds how long the first of them waits.
+/// Maximum number of changes in one transaction; it bounds the wait of the first of them.
 const GROUP: usize = 256;
-/// Most changes that wait for the thread; more callers wait for a place.
+/// Maximum number of changes that wait for the thread; further callers wait for a place.
 const QUEUE: usize = 1024;
-/// How long a group may wait to be complete, besides a quarter of what the last commit took.
+/// Maximum time that a group waits for more changes; a quarter of the last commit's time is the
+/// other limit.
 const GATHER_AT_MOST: Duration = Duration::from_millis(2);
-/// How often to look whether it is.
+/// Interval between checks for more changes.
 const GATHER: Duration = Duration::from_micros(50);
 
-/// How long the log may become before it is copied into the file.
+/// Length of the log from which it is copied into the file.
 const LOG_BYTES: u64 = 16 << 20;
-/// Least time between two attempts to cut a long log.
+/// Minimum time between two attempts to cut a long log.
 const CUT_EVERY: Duration = Duration::from_millis(500);
-/// How long cutting the log may wait for those who read it.
+/// Maximum time that cutting the log waits for readers.
 const CUT: Duration = Duration::from_millis(20);
 
-/// Whether a change has erased a secret, of which the log still holds a copy.
+/// Set when a change has erased a secret that the log still holds.
 pub(super) type Erased = Arc<AtomicBool>;
 
-/// What the thread is asked to do.
+/// A task for the thread.
 pub(super) enum Work {
-    /// Make a change durable.
+    /// Makes a change durable.
     Change(Change),
-    /// Empty the log, because nothing is written at the moment.
+    /// Empties the log, because nothing is written at the moment.
     Rest,
 }
 
-/// Makes a change inside the open transaction.
+/// A change that runs inside the open transaction.
 pub(super) type Change = Box<dyn FnOnce(&Connection) -> Answer + Send>;
-/// Tells the caller, once it is known whether the transaction was committed.
+/// A function that answers the caller once the commit has succeeded or failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
-/// The way to the writing thread.
+/// The handle of the writing thread.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Work>>,
@@ -63,8 +64,8 @@ impl Writer {
         keeper: Arc<Keeper>,
     ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
-        // Nobody knows what a process that was killed has erased, so the log is cut soon after the
-        // start as well.
+        // A process that was killed may have erased secrets, so the log is cut soon after the start
+        // as well.
         let erased = Erased::new(AtomicBool::new(true));
         let erasures = Arc::clone(&erased);
         let marking = keeper.start(queue.downgrade())?;
@@ -72,7 +73,7 @@ impl Writer {
             serve(&connection, arriving, &erasures, &keeper);
             drop(connection);
             keeper.stop();
-            // It panicked, or the last commit is marked.
+            // The thread has panicked, or has marked the last commit.
             let _ = marking.join();
             drop(lock);
         };
@@ -83,12 +84,12 @@ impl Writer {
         Ok(Self { queue: Some(queue), thread: Some(thread), erased })
     }
 
-    /// For a change to set that erases a secret.
+    /// Returns the flag for a change that erases a secret.
     pub(super) fn erased(&self) -> Erased {
         Arc::clone(&self.erased)
     }
 
-    /// Makes a change durable. What `make` did is undone if it fails, without touching the other
+    /// Makes a change durable. If `make` fails, its work is undone without touching the other
     /// changes of its group.
     pub(super) async fn change<T, E>(
         &self,
@@ -101,9 +102,9 @@ impl Writer {
         self.change_then(make, |_| ()).await
     }
 
-    /// Makes a change durable, and calls `then` between the commit and the answer, whether or not
-    /// the caller still waits for it. It is not called for a change that was not made, but for one
-    /// that could not be committed.
+    /// Makes a change durable, and calls `then` between the commit and the answer, even if the
+    /// caller no longer waits. It is not called if the change was not made, but it is if the commit
+    /// failed.
     pub(super) async fn change_then<T, E>(
         &self,
         make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
@@ -130,7 +131,7 @@ impl Writer {
                         })
                         .into()),
                 };
-                // A caller that no longer listens has given up knowing.
+                // A caller that has dropped its future gets no answer.
                 let _ = tell.send(outcome);
             })
         });
@@ -145,7 +146,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
-            // It panicked, or it is done; either way it is gone.
+            // The thread has panicked, or is done; either way it is gone.
             let _ = thread.join();
         }
     }
@@ -161,7 +162,7 @@ fn serve(
     let mut group = Vec::with_capacity(GROUP);
     let mut answers = Vec::with_capacity(GROUP);
     let mut last = Last { changes: 1, took: Duration::ZERO };
-    // Up to which number the file is known to have everything.
+    // Number up to which the file is known to have everything.
     let mut base = 0;
     let mut tried = Instant::now();
     let mut number =
@@ -182,14 +183,14 @@ fn serve(
                 number = *raised;
                 keeper.committed(number);
             }
-            // Only now: nobody hears of a change that is not durable.
+            // Answers go out only now, because nobody may hear of a change that is not durable.
             let committed = committed.map(drop);
             for answer in answers.drain(..) {
                 answer(committed.clone());
             }
         }
-        // Only while nobody waits, or where the log has grown long. If a long read is in the way,
-        // there is another chance later.
+        // Only while nobody waits, or if the log has grown long. If a long read blocks it, the next
+        // round tries again.
         let is_due = match erased.load(Ordering::Relaxed) && arriving.is_empty() {
             true => true,
             false => tried.elapsed() > CUT_EVERY && keeper.log_bytes() > LOG_BYTES,
@@ -204,8 +205,8 @@ fn serve(
     }
 }
 
-/// Copies the log into the file and empties it, so that what is overwritten there is nowhere.
-/// `false` if somebody reads an older state meanwhile.
+/// Copies the log into the file and empties it, so that overwritten data is nowhere. `false` if a
+/// reader still needs an older state.
 fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(CUT)?;
     let is_cut = connection
@@ -214,16 +215,16 @@ fn cut_log(connection: &Connection) -> rusqlite::Result<bool> {
     is_cut
 }
 
-/// The last group.
+/// The size and the duration of the last group.
 struct Last {
     changes: usize,
     took: Duration,
 }
 
 impl Last {
-    /// Waits a moment for those who have just heard of their last change and come with the next
-    /// one. Without it, the first of them would start a commit of its own, the others would sit it
-    /// out, and everybody would wait for the disk twice. A single writer never waits.
+    /// Waits a moment for the callers that have just got their answer and send their next change.
+    /// Without it, the first of them would start a commit of its own, the others would wait for it,
+    /// and everybody would wait for the disk twice. A single writer never waits.
     fn gather(&self, group: &mut Vec<Change>, arriving: &mut mpsc::Receiver<Work>) {
         let until = Instant::now() + (self.took / 4).min(GATHER_AT_MOST);
         while group.len() + arriving.len() < self.changes && Instant::now() < until {
@@ -234,15 +235,15 @@ impl Last {
         {
             match work {
                 Work::Change(change) => group.push(change),
-                // It is not quiet after all.
+                // A change has arrived, so the log is not emptied now.
                 Work::Rest => {}
             }
         }
     }
 }
 
-/// One transaction for the whole group; the answer is its number, if it has changed anything.
-/// Whatever comes of it, no transaction is left open.
+/// Commits one transaction for the whole group. Returns its number, if it has changed anything. No
+/// transaction is left open, whatever the result.
 fn commit(
     connection: &Connection,
     group: &mut Vec<Change>,
@@ -251,7 +252,7 @@ fn commit(
 ) -> Result<Option<u64>, StoreError> {
     let begun = run(connection, "BEGIN IMMEDIATE");
     let before = connection.total_changes();
-    // If it could not begin, or SQLite gave it up half way, the changes that follow are not made:
+    // If it could not begin, or SQLite gave it up half way, the remaining changes are not made:
     // outside a transaction each would commit by itself.
     answers.extend(group.drain(..).map(|change| change(connection)));
     begun?;
@@ -277,8 +278,8 @@ fn commit(
     })?)
 }
 
-/// Makes one change of a group so that its failure is its own. `None` if there is no transaction to
-/// make it in.
+/// Makes one change of a group so that its failure affects no other. `None` if there is no
+/// transaction to make it in.
 fn alone<T, E: From<rusqlite::Error>>(
     connection: &Connection,
     make: impl FnOnce(&Connection) -> Result<T, E>,
@@ -289,7 +290,7 @@ fn alone<T, E: From<rusqlite::Error>>(
     let attempt = || {
         run(connection, "SAVEPOINT change")?;
         let made = make(connection);
-        // Where SQLite gave up the whole transaction there is no savepoint any more.
+        // If SQLite gave up the whole transaction, the savepoint is gone too.
         if made.is_err() && !connection.is_autocommit() {
             run(connection, "ROLLBACK TO change")?;
         }

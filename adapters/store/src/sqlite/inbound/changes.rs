@@ -1,4 +1,4 @@
-//! What is written, each inside a transaction of the writing thread.
+//! Changes of senders, each inside a transaction of the writing thread.
 
 use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
@@ -36,7 +36,8 @@ pub(super) fn challenge(
                 Some(held) => gone += remove(connection, &held.name)?,
                 None => {}
             }
-            // What is left of itself is over, or it would wait.
+            // If the sender still has an entry, it has expired; a live one would be challenged
+            // again.
             gone += remove(connection, name)?;
             let sql = "INSERT INTO sender_pending (channel, account, sender, code, created_at, told_at, meta)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
@@ -60,7 +61,7 @@ pub(super) fn challenge(
     Ok((Challenged::Decided(verdict), gone))
 }
 
-/// Who waits with a code, or did.
+/// The sender that waits, or waited, with a code.
 struct Holder {
     name: SenderName,
     created_at: i64,
@@ -96,7 +97,7 @@ fn remove(
         .map(|rows| u32::from(rows > 0))
 }
 
-/// Whether the time of any is over.
+/// Returns `true` if any entry has expired.
 pub(super) fn any_over(
     connection: &Connection,
     Live(after, upto): Live,
@@ -105,7 +106,7 @@ pub(super) fn any_over(
     Ok(connection.prepare_cached(sql)?.query_row([after, upto], |row| row.get(0))?)
 }
 
-/// Removes as many at most whose time is over.
+/// Removes at most `most` expired entries.
 pub(super) fn purge(
     connection: &Connection,
     most: u32,
@@ -169,7 +170,7 @@ fn allow(
     Ok(())
 }
 
-/// A sender of one account, or of all.
+/// A channel, an account or all accounts, and a sender.
 type Meant<'a> = (&'a str, Option<&'a str>, &'a str);
 
 pub(super) fn change(
@@ -225,7 +226,7 @@ fn remove_all(
     (channel, account, sender): Meant<'_>,
 ) -> rusqlite::Result<u64> {
     match account {
-        // As many wait as may, so looking at those of the channel costs little.
+        // The number of pending senders is capped, so a scan of the channel's is cheap.
         None => execute(
             connection,
             "DELETE FROM sender_pending WHERE channel = ?1 AND sender = ?2",
@@ -239,7 +240,8 @@ fn remove_all(
     }
 }
 
-/// Also what has run out: a clock that is set back would bring it back.
+/// Revokes permissions, including expired ones, which would otherwise return if the clock is set
+/// back.
 fn take_back(
     connection: &Connection,
     (channel, account, sender): Meant<'_>,
@@ -294,7 +296,7 @@ pub(super) fn seed(
     Ok((new, new > 0))
 }
 
-/// Adds an entry as it is. The answer is whether it is one of those for which the epoch moves on.
+/// Adds an entry as given. Returns `true` if the epoch has to move on.
 pub(super) fn insert(
     connection: &Connection,
     ListedSender { name, standing }: &ListedSender,

@@ -1,4 +1,4 @@
-//! What is known of a sender.
+//! Queries for the facts about a sender.
 
 use handfast_core::registry::inbound::{Facts, Limits, SenderId};
 use handfast_core::time::UnixTime;
@@ -7,11 +7,11 @@ use rusqlite::{Connection, params};
 use super::{Live, rows};
 use crate::StoreError;
 
-/// The facts, and how many entries there are whose time is over, as far as that was to be read.
+/// Reads the facts, and the number of expired entries as far as it was needed.
 ///
-/// One statement is enough for a sender that is blocked or let in. It is still open while the other
-/// runs, and an open statement holds its state of the registry: so both read the same one. Each
-/// begins at the one row of `sender_total`, so that it has a row in any case.
+/// One statement is enough for a sender that is blocked or allowed. It is still open while the
+/// other runs, and an open statement keeps its snapshot of the registry, so both read the same one.
+/// Each begins at the one row of `sender_total`, so that it always yields a row.
 pub(super) fn of(
     connection: &Connection,
     sender: SenderId<'_>,
@@ -48,7 +48,7 @@ pub(super) fn of(
     let [channel, account, sender] = name;
     let mut waiting = waiting.query(params![channel, account, sender, after, upto])?;
     let row = waiting.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-    // What cannot be is as good as full.
+    // A count that cannot be read is treated as full.
     let count = |column: usize| {
         row.get::<_, i64>(column).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
     };

@@ -1,4 +1,4 @@
-//! What the operator reads.
+//! The operator's listing of senders.
 
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, Row, ToSql, named_params};
@@ -8,7 +8,7 @@ use crate::inbound::Kind;
 use crate::sqlite::rows::integer;
 use crate::{ListedSender, SenderFilter, StoreError};
 
-/// How a row of a kind is read.
+/// A function that reads a row of one kind.
 type Read = fn(&Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>>;
 
 pub(super) fn page(
@@ -19,7 +19,7 @@ pub(super) fn page(
     Live(live_after, live_upto): Live,
     now: UnixTime,
 ) -> rusqlite::Result<Result<Vec<ListedSender>, StoreError>> {
-    // One state of the registry for all the queries.
+    // One snapshot of the registry for all the queries.
     let snapshot = connection.unchecked_transaction()?;
     let mut page = Vec::new();
     for kind in [Kind::Pending, Kind::Allowed, Kind::Blocked] {
@@ -31,7 +31,7 @@ pub(super) fn page(
             Some((begun, name)) if kind == begun => {
                 [name.channel.as_str(), &name.account, &name.sender]
             }
-            // Before every name.
+            // The empty name comes before every name.
             Some(_) | None => [filter.channel.as_deref().unwrap_or(""), "", ""],
         };
         let [channel, account, sender] = from;

@@ -1,10 +1,10 @@
-//! Those who write over channels.
+//! Senders on messaging channels.
 //!
 //! **The epoch** moves on after the commit and before the answer, on the writing thread. A gate
-//! reads the epoch, then the facts, and remembers these under that number: so what it remembers
-//! under the new number was read when the change could be seen, and what was read before is
-//! remembered under the old one, which no longer counts. That a commit failed moves it, too: nobody
-//! knows better then what the disk holds.
+//! reads the epoch, then the facts, and caches these under that number. Facts cached under the new
+//! number were therefore read when the change was visible; facts that were read earlier are cached
+//! under the old number, which is stale. A failed commit moves the epoch too, because the state on
+//! the disk is then unknown.
 
 mod changes;
 mod facts;
@@ -26,10 +26,11 @@ use crate::{
     StoreError, rules,
 };
 
-/// What a change came to, and whether what is known of a sender is another now but for its waiting.
+/// The result of a change, and `true` if the facts about a sender changed, apart from its pending
+/// entry.
 type Changed<T> = (T, bool);
 
-/// What is live was created after the first and no later than the second.
+/// Range of live entries: created after the first time and no later than the second.
 #[derive(Clone, Copy)]
 struct Live(i64, i64);
 

@@ -1,4 +1,4 @@
-//! Rows ⇄ what is known of senders.
+//! Conversion between rows and the facts about senders.
 
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Ident, Pending};
 use handfast_core::time::UnixTime;
@@ -7,8 +7,8 @@ use rusqlite::Row;
 use crate::sqlite::rows::{get, perhaps, time};
 use crate::{ListedSender, SenderName, SenderStanding, StoreError, rules};
 
-/// Reads, from the second column on, when a sender was let in, until when, and when that was taken
-/// back. By their places: this is read for each message.
+/// Reads a sender's permission from the second column on: the time it was given, its end, and its
+/// revocation. By position, because this runs for every message.
 pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
     match row.get::<_, Option<i64>>(1)? {
         None => Ok(None),
@@ -16,8 +16,8 @@ pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
     }
 }
 
-/// Reads, from the fifth column on, the code with which a sender waits, since when, and when it was
-/// last told.
+/// Reads a pending entry from the fifth column on: the code, the time of creation, and the time at
+/// which the code was last sent.
 pub(super) fn waiting(row: &Row<'_>) -> Result<Option<Pending>, StoreError> {
     let Some(text) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
     let code = code(&text).map_err(spoiled)?;

@@ -9,25 +9,25 @@ use crate::StoreError;
 use crate::sqlite::copy::vacuum;
 use crate::sqlite::file::{beside, error};
 
-/// Most copies of one version that are kept beside a registry.
+/// Maximum number of copies of one version that are kept beside a registry.
 const MOST: u32 = 99;
 
-/// A registry that was brought up to date when it was opened.
+/// A registry that was migrated when it was opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Migrated {
-    /// The version of its schema before.
+    /// Version of its schema before.
     pub from: usize,
-    /// The version of its schema now.
+    /// Version of its schema now.
     pub to: usize,
-    /// The file in which it is as it was before, as [`restore`](crate::restore) takes it.
+    /// The file that holds its earlier state; [`restore`](crate::restore) accepts it.
     pub backup: PathBuf,
 }
 
 /// Copies the registry into a private file beside it, which is durable when this returns. The name
-/// says the version, and no other file is replaced.
+/// contains the version, and no other file is replaced.
 ///
 /// # Errors
-/// [`StoreError::File`] that says what mends it. There is no copy then.
+/// [`StoreError::File`] with advice. There is no copy then.
 pub(in crate::sqlite) fn make(
     connection: &Connection,
     database: &Path,
@@ -59,7 +59,7 @@ pub(in crate::sqlite) fn make(
     Ok(name)
 }
 
-/// The first name that nothing has.
+/// Returns the first unused name.
 fn free_name(database: &Path, version: usize) -> Option<PathBuf> {
     let names = (1..=MOST).map(|number| beside(database, &suffix(version, number)));
     let is_free = |name: &PathBuf| {

@@ -1,11 +1,11 @@
-//! Companions' sessions, and those who write over channels.
+//! The third version: companions' sessions, and senders on messaging channels.
 
-/// When a session ended, or will, follows from its other columns, so that no row can disagree with
-/// itself; one range of its index holds the live ones. Whatever removes a spent code raises the
-/// mark: there is no other way to forget one.
+/// The migration. The end of a session is computed from its other columns, so that no row can
+/// contradict itself; one range of its index holds the live ones. Removing a spent code by any
+/// statement raises the mark.
 ///
-/// How many wait is tallied by triggers for each account and in all, those whose time is over among
-/// them: they are few, and what reads the tallies subtracts them by an index.
+/// Triggers count the pending senders of each account and in all. The counts include expired ones,
+/// which are few; readers subtract them by an index.
 pub(super) const V3: &str = "
 CREATE TABLE session (
     seq          INTEGER PRIMARY KEY,

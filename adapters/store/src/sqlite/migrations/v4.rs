@@ -1,41 +1,44 @@
-//! What the fourth version adds.
+//! The fourth version: makers, time, generations, ceilings, deliveries, and the details of
+//! requests.
 
-/// All of it, a section for each concern. A record that the checks would not let in is taken over
-/// as it is: that it is spoiled is said where it is read.
+/// The migration, in a section for each concern. A record that the checks would reject is copied as
+/// it is and reported as damaged when it is read.
 ///
-/// **Makers.** What a companion's session made has its id; nothing there means an operator made it.
-/// `own_end` is when a session would have ended that another has prolonged.
+/// **Makers.** A thing that a companion's session made has its id; without one, an operator made
+/// it. `own_end` is the end that a session would have had without the session that prolonged it.
 ///
 /// **Time.** `run` is the number of the process that made a row, or set its end (`end_run`): the
-/// times of what the present one made move with a step of the clock that is taken over. It is
-/// written by triggers, so that no statement can forget it. `over` is set where a row was seen to
-/// be over, `moved` says by how much the times of a grant were moved after its capability was made.
-/// A record that the checks would not let in is left as it is. A request that waits again because
-/// its approval was undone is still of the run that let it in; the end of a ceiling has a run of
-/// its own (`ceiling_run`), because it is set later than its row, and `ceiling_at` says when.
+/// times of what the current one made move with a step of the clock that is taken over. Triggers
+/// write it, so that no statement can forget it. `over` is set on a row that was seen to be over;
+/// `moved` is the amount by which the times of a grant were moved after its capability was made. A
+/// record that the checks would reject is left as it is. A request that waits again because its
+/// approval was undone still belongs to the run that admitted it; the end of a ceiling has a run of
+/// its own (`ceiling_run`), because it is set later than its row, and `ceiling_at` is the time at
+/// which it was set.
 ///
 /// **Generation.** The number of the registry's last commit, and the id of the database. `base` is
-/// the number up to which the file itself is known to hold everything; what the log holds on top of
-/// it belongs to no file that holds less.
+/// the number up to which the file itself is known to hold everything; the log on top of it belongs
+/// to no file that holds less.
 ///
-/// **Ceilings.** What a node may do at most. A registry of an older version knows it as the newest
-/// thing that the node was offered and that has not ended: what the operator said last holds from
-/// now on, whether or not the node ever confirmed it.
+/// **Ceilings.** Upper bounds of nodes' permissions. A registry of an older version has it as the
+/// newest offer of the node that has not ended: the operator's latest decision holds from now on,
+/// whether or not the node ever confirmed it.
 ///
-/// **PINs.** Who asked for a PIN, and how often each source guessed PINs of the window wrong.
+/// **PINs.** The source that asked for a PIN, and the number of wrong guesses of each source at
+/// PINs of the window.
 ///
-/// **Senders on WhatsApp** are spelled with their plus, as the original's database and lists have
-/// them. Where both spellings stand (a channel of the operator's own may have kept the other one),
-/// what was taken back or blocked counts.
+/// **Senders on WhatsApp** are spelled with their plus, as in the original's database and lists.
+/// Where both spellings exist (a channel of the operator's own may have kept the other one), the
+/// revoked or blocked one counts.
 ///
-/// **Deliveries.** A token on its way stands in its node's row as the hash that counts, and beside
-/// it what the node falls back to if nobody confirms or uses it; `fallback_request` is what finds a
-/// request again that waits once more. A delivery that ended is kept for a while, so that whoever
-/// asks once more hears how.
+/// **Deliveries.** A token under delivery stands in its node's row as the hash that counts, and
+/// beside it the state to which the node falls back if nobody confirms or uses the token;
+/// `fallback_request` finds a request that waits again. A delivery that ended is kept for a while,
+/// so that a repeated question gets its outcome.
 ///
-/// **Requests.** How often a request was made, when one that was turned down may be made anew, and
-/// nodes by their names. A key whose request was turned down before stays out, as it was decided
-/// then.
+/// **Requests.** The number of times that a request was made, the time at which a rejected one may
+/// be made again, and an index of nodes by name. A key whose request was rejected before stays out,
+/// as it was decided then.
 pub(super) const V4: &str = "
 PRAGMA ignore_check_constraints = ON;
 
