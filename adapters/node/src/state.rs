@@ -1,16 +1,18 @@
-//! The state directory: what a node keeps across restarts and power cuts.
+//! The state directory: the data of a node that survives restarts and power cuts.
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
-//! | `node.json` | gateway, name, room and node id; the token only if it came through standard input or [`crate::Owner::token_entered`] |
+//! | `node.json` | gateway, name, room and node id; the token only if the owner entered it ([`token_entered`]) |
 //! | `keys.json` | the two private keys of a node of the native wire |
-//! | `native.json` | its gateway, name, room, and how far pairing is |
-//! | `standing.json` | how the node stands, as it learned last, for `status` |
-//! | `….json.tmp` | a write that was cut off; never read |
-//! | `lock` | nothing; whoever writes here holds it, so two nodes never share an identity |
+//! | `native.json` | its gateway, name, room, and the state of its pairing |
+//! | `standing.json` | the node's latest known standing, for `status` |
+//! | `….json.tmp` | an interrupted write; never read |
+//! | `lock` | empty; a writer holds its lock, so two processes never share an identity |
 //!
-//! The directory is 0700, its files are 0600. A file is replaced as a whole: written beside,
-//! flushed, renamed, and the directory flushed.
+//! The directory has mode 0700, its files 0600. A file is replaced as a whole: written under a
+//! temporary name, flushed, and renamed; then the directory is flushed.
+//!
+//! [`token_entered`]: crate::Owner::token_entered
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -27,72 +29,73 @@ use crate::registration::record::Identity;
 use crate::standing;
 
 const FILE: &str = "node.json";
-/// What else a node may keep here.
+/// All files with content that the directory may hold.
 const FILES: [&str; 4] = [FILE, record_names::KEYS, record_names::NATIVE, standing::FILE];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
-/// `status` looks at the lock for an instant; a node that starts just then tries again.
+/// Maximum wait for the lock. `status` holds it for an instant; a node that starts at that moment
+/// tries again.
 const LOCK_WITHIN: Duration = Duration::from_millis(500);
 
-/// Why the state cannot be used.
+/// The reason for which the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// Reading or writing failed.
+    /// A read or a write failed.
     #[error(
         "{what} {path}: {why}; name another directory with --state, or run as the owner of this one"
     )]
     Io {
-        /// What was tried.
+        /// The failed operation, as a verb phrase.
         what: &'static str,
-        /// With which file.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         why: io::Error,
     },
-    /// Others can get at it.
+    /// Other users have access.
     #[error(
         "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
     )]
     TooOpen {
-        /// Which file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// Its permissions.
+        /// Its current permissions.
         mode: u32,
-        /// What they should be.
+        /// The permissions that it should have.
         mend: u32,
     },
-    /// The path leads to something else.
+    /// The path does not lead to a directory.
     #[error("the state directory {path} is no directory; name one with --state")]
     NoDirectory {
-        /// What was named.
+        /// The path as it was given.
         path: PathBuf,
     },
-    /// What is kept cannot be understood. It is left as it is.
+    /// A file's content is invalid. It is left unchanged.
     #[error(
         "{path} is damaged: {why}. It was left as it is: restore it from a backup, or forget this node with\n  \
          handfast-node reset --yes\nand pair again"
     )]
     Damaged {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, without its content.
+        /// Description of the damage, without the file's content.
         why: String,
     },
-    /// Another process works with it.
+    /// Another process holds the directory.
     #[error("another handfast-node uses {path}; stop it first (systemctl stop handfast-node)")]
     Busy {
-        /// Which directory.
+        /// Path of the directory.
         path: PathBuf,
     },
 }
 
-/// A state directory, for looking into it. It need not exist.
+/// A state directory for reading. It need not exist.
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
 }
 
-/// A state directory that this process alone may write to, until this value is dropped.
+/// A state directory that only this process may write to, until this value is dropped.
 #[derive(Debug)]
 pub struct HeldState {
     dir: StateDir,
@@ -100,21 +103,20 @@ pub struct HeldState {
 }
 
 impl StateDir {
-    /// The directory at this path.
+    /// Names the directory at this path. Does not access it.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
 
-    /// Where a node keeps its state unless told otherwise: `$STATE_DIRECTORY` (set by systemd),
-    /// else `/var/lib/handfast-node` for root, else
-    /// `${XDG_STATE_HOME:-~/.local/state}/handfast-node`. `None` if there is neither of these nor a
-    /// home.
+    /// Returns the default directory: `$STATE_DIRECTORY` (set by systemd), else
+    /// `/var/lib/handfast-node` for root, else `${XDG_STATE_HOME:-~/.local/state}/handfast-node`.
+    /// `None` if there is no home directory either.
     #[must_use]
     pub fn default_path() -> Option<PathBuf> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(given) = variable("STATE_DIRECTORY") {
-            // systemd separates several directories by colons; the first is ours.
+            // systemd separates several directories by colons; the first is the node's.
             return std::env::split_paths(&given).next();
         }
         if rustix::process::geteuid().is_root() {
@@ -128,16 +130,16 @@ impl StateDir {
         base.map(|base| base.join("handfast-node"))
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Reads what is kept; `None` if nothing ever was.
+    /// Loads the stored identity and pairing; `None` if none was ever stored.
     ///
     /// # Errors
-    /// If it is there but cannot be read, can be read by others, or is damaged.
+    /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
     pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
         let read = |bytes: Zeroizing<Vec<u8>>| {
             record::read(&bytes)
@@ -146,7 +148,7 @@ impl StateDir {
         self.read_file(FILE)?.map(read).transpose()
     }
 
-    /// Reads a file of the directory; `None` if there is none.
+    /// Reads a file of the directory; `None` if it does not exist.
     pub(crate) fn read_file(&self, name: &str) -> Result<Option<Zeroizing<Vec<u8>>>, StateError> {
         if !self.check()? {
             return Ok(None);
@@ -173,17 +175,17 @@ impl StateDir {
         Ok(Some(bytes))
     }
 
-    /// Whether a process holds the directory.
+    /// Returns `true` if a process holds the directory.
     #[must_use]
     pub fn is_held(&self) -> bool {
         File::open(self.path.join(LOCK))
             .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
-    /// Takes the directory for this process, making it if need be.
+    /// Locks the directory for this process, and creates it if needed.
     ///
     /// # Errors
-    /// If another process has it, or it cannot be made or written to.
+    /// [`StateError`] if another process holds it, or it cannot be created or written to.
     pub fn hold(self) -> Result<HeldState, StateError> {
         if !self.check()? {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
@@ -219,7 +221,7 @@ impl StateDir {
         }
     }
 
-    /// Whether it exists; an error if it does and is unfit.
+    /// Returns `true` if the directory exists. An error if it exists but is not private.
     fn check(&self) -> Result<bool, StateError> {
         let about = match fs::metadata(&self.path) {
             Ok(about) => about,
@@ -242,8 +244,8 @@ impl StateDir {
         }
     }
 
-    /// Root may pair for a service that runs as somebody else: files belong to whom the directory
-    /// belongs to. Where that fails the writer is the owner already.
+    /// Gives a file to the directory's owner, because root may pair for a service that runs as
+    /// another user. A process without that right already writes as the owner.
     fn give_to_owner(&self, file: &File) {
         if let (Ok(dir), Ok(about)) = (fs::metadata(&self.path), file.metadata())
             && (dir.uid(), dir.gid()) != (about.uid(), about.gid())
@@ -253,7 +255,7 @@ impl StateDir {
     }
 }
 
-/// The steps of a write, in order; a power cut may come before any of them.
+/// The steps of a write, in order; the power may fail before any of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WriteStep {
     Open,
@@ -264,27 +266,28 @@ enum WriteStep {
 }
 
 impl HeldState {
-    /// The directory, for looking into it.
+    /// Returns the directory for reading.
     #[must_use]
     pub const fn dir(&self) -> &StateDir {
         &self.dir
     }
 
-    /// Replaces what is kept. When this returns, it is durable; whenever the power fails before,
-    /// the old or the new is there, whole.
+    /// Replaces the stored state. It is durable when this returns; after a power failure before
+    /// that, the file has its old content or its new one.
     ///
     /// # Errors
-    /// If it could not be written; then what was kept is still there.
+    /// [`StateError`] if it could not be written; the old state is still there then.
     pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
         self.write_file(FILE, &record::write(identity, memory))
     }
 
-    /// Replaces a file of the directory, durably.
+    /// Replaces a file of the directory durably.
     pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.write(name, bytes, |_| false)
     }
 
-    /// `cut` tells whether the power fails before a step; then nothing more happens.
+    /// Writes a file. `cut` returns `true` if the power fails before a step; then nothing more
+    /// happens.
     fn write(
         &self,
         name: &str,
@@ -325,10 +328,10 @@ impl HeldState {
         sync_directory(&self.dir.path)
     }
 
-    /// Forgets everything. Returns whether there was anything.
+    /// Erases everything. Returns `true` if there was anything.
     ///
     /// # Errors
-    /// If it could not be removed.
+    /// [`StateError`] if a file could not be removed.
     pub fn erase(&self) -> Result<bool, StateError> {
         let mut found = false;
         for name in FILES {
@@ -349,7 +352,7 @@ impl HeldState {
     }
 }
 
-/// Where a file is written before it takes its name.
+/// Returns the name under which a file is written before it is renamed.
 fn half_written(name: &str) -> String {
     format!("{name}.tmp")
 }

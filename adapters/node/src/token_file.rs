@@ -1,5 +1,5 @@
-//! Reading the token: from a file that only its owner can read, or from standard input. Never from
-//! the command line or the environment, where other users of the machine see it.
+//! Reading of the token: from a file that only its owner can read, or from standard input. Never
+//! from the command line or the environment, which other users of the machine can see.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -10,64 +10,64 @@ use handfast_core::wire::token::{TOKEN_CHARS, Token};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
-/// Where the token is looked for unless another place is named.
+/// Default path of the token file.
 pub const DEFAULT_PATH: &str = "/etc/handfast/token";
 
-/// More than a token and any white space around it; what is longer is no token file.
+/// Maximum size in bytes: a token and any white space around it. A longer file is not a token file.
 const MOST_BYTES: u64 = 1024;
 
-/// Why no token could be read. Never holds anything of what was read.
+/// The reason for which no token could be read. Never contains any of the read text.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// There is no such file.
+    /// The file does not exist.
     #[error(
         "the token file {path} does not exist. When the operator has approved this node and was shown its token, keep it with\n  \
          install -D -m 600 /dev/stdin {path}\n(as the user that runs the node; type the token, Enter, Ctrl-D)"
     )]
     Missing {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It can be read by others than its owner.
+    /// The file is readable by others than its owner.
     #[error(
         "the token file {path} can be read by others (mode {mode:03o}); make it the owner's alone with\n  chmod 600 {path}"
     )]
     TooOpen {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its permissions.
+        /// Its current permissions.
         mode: u32,
     },
-    /// A symbolic link: whoever controls it decides which file is read.
+    /// The path is a symbolic link, whose owner would decide which file is read.
     #[error("the token file {path} is a symbolic link; name the file itself with --token-file")]
     Link {
-        /// Which file.
+        /// Path of the link.
         path: PathBuf,
     },
-    /// A directory, pipe, socket or device.
+    /// The path is a directory, pipe, socket or device.
     #[error(
         "the token file {path} is no regular file; name one that holds the token, or use --token-file - for standard input"
     )]
     Irregular {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// It could not be read.
+    /// The file could not be read.
     #[error("the token file {path} cannot be read: {why}; run the node as the owner of that file")]
     Unreadable {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         why: io::Error,
     },
-    /// What was read is no token.
+    /// The text is not a token.
     #[error(
         "{place} holds no token: {found}, where a token is exactly {TOKEN_CHARS} of the characters A-Z a-z 0-9 - _"
     )]
     NoToken {
-        /// Which file, or standard input.
+        /// Path of the file, or "standard input".
         place: String,
-        /// What was found, without a character of it.
+        /// Description of the text, without any character of it.
         found: String,
     },
 }
@@ -75,15 +75,16 @@ pub enum TokenError {
 /// Reads the token from a file.
 ///
 /// # Errors
-/// If the file is missing, is no regular file, can be read by others, or holds no token.
+/// [`TokenError`] if the file is missing, is not a regular file, is readable by others, or holds no
+/// token.
 pub fn read(path: &Path) -> Result<Token, TokenError> {
     read_with(path, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
 }
 
 fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenError> {
     let here = || path.to_owned();
-    // One open and questions to what was opened: the file cannot be exchanged between the check and
-    // the reading. Opening does not follow a link, and does not wait for the other end of a pipe.
+    // The checks use the opened file, so it cannot be exchanged between a check and the reading.
+    // Opening does not follow a link, and does not wait for the other end of a pipe.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new()
         .read(true)
@@ -111,8 +112,9 @@ fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenErro
         .map_err(|e| e.unwrap_or_else(|why| TokenError::Unreadable { path: here(), why }))
 }
 
-/// The permission bits that let others in. In systemd's credentials directory, which only the
-/// service can enter, the group's read bit is how an access list for the service's user shows.
+/// Returns the permission bits that give others access. In systemd's credentials directory, which
+/// only the service can enter, the group's read bit stands for an access list of the service's
+/// user, so it is allowed there.
 fn others(path: &Path, credentials: Option<&Path>) -> u32 {
     let parent = path.parent().and_then(|p| p.canonicalize().ok());
     let credentials = credentials.and_then(|p| p.canonicalize().ok());
@@ -122,7 +124,7 @@ fn others(path: &Path, credentials: Option<&Path>) -> u32 {
 /// Reads the token from standard input, up to its end.
 ///
 /// # Errors
-/// If what came is no token.
+/// [`TokenError`] if the input is not a token.
 pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
     let place = || "standard input".to_owned();
     parse(input, place()).map_err(|e| {
@@ -133,7 +135,7 @@ pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
     })
 }
 
-/// The outer error is about what was read; the inner one about reading.
+/// Parses the input. The outer error is an invalid text; the inner one is a failed read.
 fn parse(input: impl Read, place: String) -> Result<Token, Result<TokenError, io::Error>> {
     let mut text = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize + 1));
     input.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(Err)?;
@@ -152,7 +154,8 @@ fn parse(input: impl Read, place: String) -> Result<Token, Result<TokenError, io
     Err(Ok(TokenError::NoToken { place, found }))
 }
 
-/// Whether a file is there at all, for telling the owner; says nothing of whether it may be used.
+/// Returns `true` if anything exists at the path, for messages to the owner. It may still be
+/// unusable as a token file.
 #[must_use]
 pub fn is_there(path: &Path) -> bool {
     File::open(path).is_ok() || path.symlink_metadata().is_ok()

@@ -1,5 +1,5 @@
-//! Files that are their owner's alone: read with their permissions checked, replaced as a whole,
-//! one writer at a time.
+//! Private files: read with a check of their permissions, replaced as a whole, with one writer at a
+//! time.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -13,29 +13,29 @@ use zeroize::Zeroizing;
 use super::error::TokensError;
 use super::seal;
 
-/// Far longer than any number of writers needs that behave.
+/// Maximum wait for the lock, which is far longer than any number of well-behaved writers need.
 const LOCK_WITHIN: Duration = Duration::from_secs(10);
 const LOCK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The path with something behind its file name.
+/// Returns the path with a suffix after its file name.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(suffix);
     path.with_file_name(name)
 }
 
-/// The directory that a file is in.
+/// Returns the directory of a file.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Reads a file of at most `most` bytes and one more, which tells the caller that there were more;
-/// `None` if there is no such file.
+/// Reads at most `most` bytes and one more, by which the caller recognizes a longer file; `None` if
+/// the file does not exist.
 pub(super) fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>, TokensError> {
     check_directory(directory(path))?;
-    // One open and questions to what was opened: the file cannot be exchanged between the check and
-    // the reading. Opening does not follow a link, which a replaced file would not survive anyway,
-    // and does not wait for the other end of a pipe.
+    // The checks use the opened file, so it cannot be exchanged between a check and the reading.
+    // Opening does not follow a link, which a replaced file would not survive anyway, and does not
+    // wait for the other end of a pipe.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let opened = OpenOptions::new()
         .read(true)
@@ -61,15 +61,15 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Option<Zeroizing<Vec<u8>>>,
     if mode & 0o077 != 0 {
         return Err(TokensError::TooOpen { path: path.to_owned(), mode, mend: 0o600 });
     }
-    // The whole length from the start, so that growing leaves no copies of a secret behind.
+    // The capacity suffices from the start, so that growth leaves no copies of a secret behind.
     let length = usize::try_from(about.len().min(most)).unwrap_or_default();
     let mut bytes = Zeroizing::new(Vec::with_capacity(length + 64));
     file.take(most + 1).read_to_end(&mut bytes).map_err(failed("cannot read", path))?;
     Ok(Some(bytes))
 }
 
-/// Whether the directory exists; an error if others could exchange its files. They may look: its
-/// files are closed to them.
+/// Returns `true` if the directory exists. An error if others could exchange its files. They may
+/// list it, because its files are closed to them.
 fn check_directory(path: &Path) -> Result<bool, TokensError> {
     let about = match fs::metadata(path) {
         Ok(about) => about,
@@ -84,7 +84,7 @@ fn check_directory(path: &Path) -> Result<bool, TokensError> {
     }
 }
 
-/// Makes the directory, 0700, unless it is there.
+/// Creates the directory with mode 0700, unless it exists.
 pub(super) fn make_directory(path: &Path) -> Result<(), TokensError> {
     if check_directory(path)? {
         return Ok(());
@@ -97,8 +97,8 @@ pub(super) fn make_directory(path: &Path) -> Result<(), TokensError> {
     sync_directory(directory(path))
 }
 
-/// Waits until no other program or thread writes, and keeps them from it until the value is
-/// dropped. The lock is a file of its own, since the store's is another one after each write.
+/// Waits for the lock against other programs and threads, and holds it until the value is dropped.
+/// The lock is a separate file, because each write replaces the store's file.
 pub(super) fn lock(path: &Path) -> Result<File, TokensError> {
     let lock_path = beside(path, ".lock");
     let mut options = OpenOptions::new();
@@ -124,8 +124,8 @@ pub(super) fn lock(path: &Path) -> Result<File, TokensError> {
     }
 }
 
-/// Replaces a file, 0600; only the holder of its lock may. When this returns, it is durable;
-/// whenever the power fails before, the old or the new is there, whole.
+/// Replaces a file with mode 0600; the caller holds its lock. It is durable when this returns;
+/// after a power failure before that, the file has its old content or its new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     let half_written = beside(path, ".tmp");
     match fs::remove_file(&half_written) {
@@ -139,8 +139,8 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     sync_directory(directory(path))
 }
 
-/// Makes a file, 0600, whole or not at all. Whether it did: `false` if there is one, which stays as
-/// it is.
+/// Creates a file with mode 0600, completely or not at all. Returns `false` if one exists already,
+/// which is left unchanged.
 pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, TokensError> {
     make_directory(directory(path))?;
     // Programs that use one key for several stores hold different locks, so each writes under a
@@ -148,7 +148,7 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<bool, TokensError> {
     let unique = seal::random::<8>().map_err(|why| TokensError::Randomness { why })?;
     let half_written = beside(path, &format!(".{:016x}.tmp", u64::from_be_bytes(*unique)));
     write_new(&half_written, bytes)?;
-    // A link, because unlike a renamed file it never replaces another one.
+    // A hard link never replaces an existing file, as a rename would.
     let linked = fs::hard_link(&half_written, path);
     let removed = fs::remove_file(&half_written);
     match linked {
@@ -168,8 +168,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-/// Root may pair for a service that runs as somebody else: files belong to whom the directory
-/// belongs to. Where that fails the writer is the owner already.
+/// Gives a file to the directory's owner, because root may pair for a service that runs as another
+/// user. A process without that right already writes as the owner.
 fn give_to_owner(directory: &Path, file: &File) {
     if let (Ok(dir), Ok(about)) = (fs::metadata(directory), file.metadata())
         && (dir.uid(), dir.gid()) != (about.uid(), about.gid())
