@@ -1,4 +1,4 @@
-//! A file under another name until it is whole.
+//! Files that get their final name only when they are complete.
 
 use std::fs::File;
 use std::io::Write;
@@ -9,10 +9,11 @@ use rustix::fs::OFlags;
 
 use crate::{Error, Kind, inspect, make_private, open, sync_dir};
 
-/// Most names that are tried for a file beside another.
+/// Maximum number of temporary names that are tried.
 const MOST_TRIES: u32 = 64;
 
-/// A private file that is written beside its final name. Dropping it removes it.
+/// A private file that is written under a temporary name beside its final one. Dropping it removes
+/// it.
 #[derive(Debug)]
 pub struct Beside {
     target: PathBuf,
@@ -49,7 +50,7 @@ impl Beside {
                     make_private(&beside.path, &beside.file)?;
                     return Ok(beside);
                 }
-                // A process of the same id left it behind.
+                // An earlier process with the same id left this file behind.
                 Err(error) if error.kind() == Kind::Exists => last = Some(error),
                 Err(error) => return Err(error),
             }
@@ -59,13 +60,13 @@ impl Beside {
         }))
     }
 
-    /// The name under which it stands until it has its own, for a library that writes it itself.
+    /// Returns the temporary path, for a library that writes the file itself.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Adds to its content.
+    /// Appends to the content.
     ///
     /// # Errors
     /// [`Error`] if the system refuses.
@@ -75,8 +76,8 @@ impl Beside {
             .map_err(|source| Error::io(&self.target, "cannot be written", &source))
     }
 
-    /// Makes its content durable and gives it its name, in place of the private file that may have
-    /// it.
+    /// Makes the content durable and renames the file to its final name. A private file of that
+    /// name is replaced.
     ///
     /// # Errors
     /// As for [`replace`](crate::replace).
@@ -88,13 +89,13 @@ impl Beside {
         sync_dir(&self.target)
     }
 
-    /// Makes its content durable and gives it its name, if nothing has it.
+    /// Makes the content durable and gives the file its final name, if no other file has it.
     ///
     /// # Errors
     /// As for [`create_new`](crate::create_new).
     pub fn create(self) -> Result<(), Error> {
         self.flush()?;
-        // Unlike a rename, a second name fails where there is one.
+        // Unlike a rename, a hard link fails if the name is taken.
         let linked = std::fs::hard_link(&self.path, &self.target);
         linked.map_err(|source| Error::io(&self.target, "cannot be made", &source))?;
         let target = self.target.clone();
@@ -103,14 +104,15 @@ impl Beside {
     }
 
     fn flush(&self) -> Result<(), Error> {
-        // SQLite reports a full disk as it writes; what the system still holds is reported here.
+        // SQLite reports a full disk as it writes; this call reports it for data that the system
+        // still buffers.
         self.file.sync_all().map_err(|source| Error::io(&self.target, "cannot be written", &source))
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // After a rename there is nothing to remove.
+        // After a rename there is nothing to remove, so an error has no meaning.
         let _ = std::fs::remove_file(&self.path);
     }
 }

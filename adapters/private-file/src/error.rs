@@ -1,9 +1,9 @@
-//! What can go wrong with a private file.
+//! Errors of private files.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file could not be read or written.
+/// The error of a private file that could not be read or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     path: PathBuf,
@@ -17,19 +17,19 @@ pub struct Error {
 pub enum Kind {
     /// No file has the name.
     NotFound,
-    /// Something has the name already.
+    /// Another file has the name.
     Exists,
-    /// A link has the name.
+    /// The path is a symbolic link.
     Link,
-    /// Neither a file nor a link.
+    /// The path is neither a regular file nor a link.
     Irregular,
-    /// Others may read or write it.
+    /// Others may read or write the file.
     TooOpen,
-    /// It is not what it should be.
+    /// The content is not as expected.
     Content,
-    /// No space is left, or the file may not grow any more.
+    /// No space is left, or a limit of the file's size is reached.
     Full,
-    /// The system refused.
+    /// The system refused for another reason.
     System,
 }
 
@@ -60,19 +60,19 @@ impl Error {
         Self::new(path.to_owned(), kind, format!("{what}: {source}{mend}"))
     }
 
-    /// The kind of the error.
+    /// Returns the kind of the error.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The file or directory.
+    /// Returns the path of the file or directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What is wrong with it and what mends it, without the path.
+    /// Returns a description of the problem with advice, without the path.
     #[must_use]
     pub fn problem(&self) -> &str {
         &self.problem

@@ -1,8 +1,8 @@
 //! Durable files that only their owner can read.
 //!
 //! Every file is a regular file with mode 0600. A link in its place is refused, never followed. A
-//! file is written beside its name, flushed, renamed, and the directory is flushed: after a crash
-//! it has its old content or its new one.
+//! file is written under a temporary name, flushed, and renamed, and the directory is flushed:
+//! after a crash it has its old content or its new one.
 
 mod beside;
 mod error;
@@ -17,14 +17,14 @@ use rustix::fs::{Mode, OFlags};
 pub use beside::Beside;
 pub use error::{Error, Kind};
 
-/// Read and written by the owner alone.
+/// Permissions of a private file.
 const PRIVATE: u32 = 0o600;
-/// Room behind what is read, so that its end is found without growing.
+/// Spare capacity after the content, so that reading to its end does not grow the buffer.
 const ROOM: usize = 64;
-/// The permissions of everybody else.
+/// The permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// Reads a file of at most `most` bytes; `None` where there is none.
+/// Reads a file of at most `most` bytes; `None` if it does not exist.
 ///
 /// # Errors
 /// [`Error`] if it is not a regular file, if others may read or write it, if it is longer, or if
@@ -34,7 +34,7 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         other => other?,
     };
-    // The whole length from the start, so that growing leaves no copies of a secret behind.
+    // The capacity suffices from the start, so that growth leaves no copies of a secret behind.
     let length =
         file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?.len();
     let mut bytes = Vec::with_capacity(
@@ -54,7 +54,7 @@ pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<File, Error> {
-    // A pipe would keep the caller waiting, and a terminal would become its own.
+    // Opening a pipe would block the caller, and a terminal would become its controlling one.
     let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::open(path, flags, Mode::from_raw_mode(PRIVATE)) {
         Ok(descriptor) => File::from(descriptor),
@@ -65,8 +65,8 @@ fn open(path: &Path, flags: OFlags) -> Result<File, Error> {
     Ok(file)
 }
 
-/// Checks that what stands at the path is a private regular file, without opening it; `false` where
-/// there is nothing.
+/// Checks that the path is a private regular file, without opening it; `false` if it does not
+/// exist.
 ///
 /// # Errors
 /// As for [`read`].
@@ -102,30 +102,31 @@ fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
     Ok(())
 }
 
-/// Creates a file that is not there yet, with this content.
+/// Creates a file with this content. It must not exist yet.
 ///
 /// # Errors
-/// [`Kind::Exists`] if something has the name already, which is left as it is, or [`Error`] if the
-/// system refuses.
+/// [`Kind::Exists`] if the name is taken; that file is left unchanged. [`Error`] if the system
+/// refuses.
 pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut beside = Beside::new(path)?;
     beside.write(bytes)?;
     beside.create()
 }
 
-/// Gives a file this content, whether or not there was one.
+/// Writes a file with this content, and replaces an existing one.
 ///
 /// # Errors
-/// [`Error`] if the system refuses, or if something else than a private file has the name. What was
-/// there stays then.
+/// [`Error`] if the system refuses, or if the name belongs to something else than a private file,
+/// which is left unchanged.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let mut beside = Beside::new(path)?;
     beside.write(bytes)?;
     beside.replace()
 }
 
-/// Takes the lock at `path`, creating the file if need be, for as long as the answer lives; `None`
-/// if somebody has it. The kernel releases the lock when the process ends, however it ends.
+/// Takes the lock at `path` and creates the file if needed; `None` if another process holds it. The
+/// lock is held until the returned file is dropped. The kernel releases it when the process ends in
+/// any way.
 ///
 /// # Errors
 /// As for [`read`].
@@ -138,7 +139,7 @@ pub fn lock(path: &Path) -> Result<Option<File>, Error> {
     }
 }
 
-/// Whether somebody holds the lock at `path`.
+/// Returns `true` if a process holds the lock at `path`.
 ///
 /// # Errors
 /// As for [`read`].
@@ -147,7 +148,7 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
         Err(error) if error.kind() == Kind::NotFound => return Ok(false),
         other => other?,
     };
-    // A shared lock, released at once, disturbs nobody but who tries to take the lock in this
+    // A shared lock that is released at once can only disturb a process that tries to lock at this
     // moment.
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
@@ -156,8 +157,7 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens a file for reading and writing. A new one is private from its first moment, whatever the
-/// umask.
+/// Opens a file for reading and writing. A new one is private from the start, whatever the umask.
 fn open_or_create(path: &Path) -> Result<File, Error> {
     match open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
         Ok(file) => {
@@ -169,13 +169,13 @@ fn open_or_create(path: &Path) -> Result<File, Error> {
     }
 }
 
-/// Restores what an unusual umask took away; it can add nothing.
+/// Restores permissions that an unusual umask removed. The umask can add none.
 fn make_private(path: &Path, file: &File) -> Result<(), Error> {
     let set = file.set_permissions(Permissions::from_mode(PRIVATE));
     set.map_err(|source| Error::io(path, "cannot be made private", &source))
 }
 
-/// Makes durable which names the directory of this path holds.
+/// Makes the names in the path's directory durable.
 ///
 /// # Errors
 /// [`Error`] if the system refuses.

@@ -1,15 +1,15 @@
-//! Whether a program was started with standard output closed (`>&-`).
+//! Detection of a standard output that was closed when the program started (`>&-`).
 //!
-//! Rust's runtime opens `/dev/null` in place of a closed standard stream before `main`, and then
-//! all output succeeds and is lost. So it is looked at earlier: the loader runs the functions that
-//! stand in `.init_array` before the runtime starts.
+//! Rust's runtime opens `/dev/null` in place of a closed standard stream before `main`; then all
+//! output succeeds and is lost. The check therefore runs earlier: the loader calls the functions in
+//! `.init_array` before the runtime starts.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether standard output was closed when the program started; `false` where the system has no way
-/// to tell.
+/// Returns `true` if standard output was closed when the program started; `false` if the system
+/// offers no way to tell.
 pub(crate) fn stdout_was_closed() -> bool {
     CLOSED.load(Ordering::Relaxed)
 }

@@ -1,34 +1,34 @@
 //! Standard output and standard error of the Handfast programs.
 //!
-//! Everything that a program prints goes through this crate, so that no output can panic and none
-//! is lost in silence: [`put`] says whether the text was written, [`put_secret`] also that it went
-//! somewhere, and [`note`] writes to standard error, where there is nobody left to tell of a
-//! failure.
+//! All output of a program goes through this crate, so that no output can panic and none is lost
+//! silently: [`put`] returns an error if the text was not written, [`put_secret`] also if it did
+//! not reach the disk, and [`note`] writes to standard error and ignores failures, because they
+//! cannot be reported anywhere.
 //!
-//! A reader that closes its end of a pipe has enough, which [`Unwritten::is_closed_pipe`] tells
-//! apart from every other failure.
+//! A reader that closes its end of a pipe needs no more output; [`Unwritten::is_closed_pipe`] tells
+//! this case apart from every other failure.
 
 mod closed;
 
 use std::io::{self, IsTerminal, Write};
 
-/// Why standard output did not take a text.
+/// The reason for which standard output did not accept a text.
 #[derive(Debug, thiserror::Error)]
 #[error("standard output cannot be written: {0}")]
 pub struct Unwritten(#[source] io::Error);
 
 impl Unwritten {
-    /// Whether the reader has closed its end of a pipe: it has read what it wanted.
+    /// Returns `true` if the reader has closed its end of a pipe, because it needs no more output.
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
         self.0.kind() == io::ErrorKind::BrokenPipe
     }
 }
 
-/// Writes a text to standard output, all of it, and flushes it.
+/// Writes the whole text to standard output and flushes it.
 ///
 /// # Errors
-/// [`Unwritten`]; how much of the text was written is not known then.
+/// [`Unwritten`] with the cause. An unknown part of the text may have been written.
 pub fn put(text: &str) -> Result<(), Unwritten> {
     if closed::stdout_was_closed() {
         return Err(Unwritten(io::Error::other("it is closed")));
@@ -37,7 +37,7 @@ pub fn put(text: &str) -> Result<(), Unwritten> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten)
 }
 
-/// Writes a secret that is shown this once: a file that standard output leads to has it on its disk
+/// Writes a secret that is shown only once. If standard output is a file, the secret is on its disk
 /// when this returns.
 ///
 /// # Errors
@@ -53,20 +53,20 @@ pub fn put_secret(text: &str) -> Result<(), Unwritten> {
     Ok(())
 }
 
-/// Writes a text to standard error. Where that fails there is nobody to tell.
+/// Writes a text to standard error. A failure is ignored, because it cannot be reported anywhere.
 pub fn note(text: &str) {
     let mut err = io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// The same, as a line.
+/// Writes a line to standard error, as [`note`] does.
 pub fn note_line(text: &str) {
     note(&format!("{text}\n"));
 }
 
-/// Reads a program's arguments. What they ask for that clap itself answers (help, the version, what
-/// is wrong with them) is printed here; the error is the code to exit with: 0 for an answer, 1 if
-/// it could not be printed, 2 for arguments that cannot be meant.
+/// Parses a program's arguments. Help, version and errors of the arguments are printed here, as
+/// clap words them. The error is the exit code: 0 after an answer, 1 if it could not be printed, 2
+/// for invalid arguments.
 ///
 /// # Errors
 /// The exit code.
@@ -90,7 +90,7 @@ pub fn parse<Args: clap::Parser>() -> Result<Args, u8> {
     })
 }
 
-/// Says that standard output failed, unless its reader had enough; the answer is the exit code.
+/// Reports a failed standard output, unless its reader closed the pipe. Returns the exit code.
 #[must_use]
 pub fn told(unwritten: &Unwritten) -> u8 {
     if unwritten.is_closed_pipe() {
