@@ -1,4 +1,4 @@
-//! Connections to the gateway, within bounds of time and size: a WebSocket, or one request.
+//! Connections to the gateway, limited in time and size: a WebSocket, or one HTTP request.
 
 use std::time::Duration;
 
@@ -22,17 +22,17 @@ use super::place::Way;
 use crate::End;
 use crate::print::safe;
 
-/// What either runs over: TCP, or TLS over it.
+/// The byte stream below a connection: TCP, or TLS over it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
 
-/// How long connecting may take, and each step after it.
+/// Limit for connecting, and for each later step.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
-/// More than any answer of a gateway to a companion.
+/// Maximum size of a gateway's answer to a companion, in bytes.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// Opens the companions' socket.
+/// Opens the companions' WebSocket.
 pub(super) async fn open(way: &Way) -> Result<Socket, End> {
     let stream = connect(way).await?;
     let config = WebSocketConfig::default()
@@ -59,7 +59,7 @@ pub(super) async fn open(way: &Way) -> Result<Socket, End> {
     }
 }
 
-/// Asks the gateway about the session, and reads its answer as JSON text.
+/// Sends a request about the session, and returns the answer as JSON text.
 pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> Result<String, End> {
     let stream = connect(way).await?;
     let asked = timeout(WITHIN, async {
@@ -95,7 +95,7 @@ pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> R
     if status.is_success() { Ok(text) } else { Err(refused(way, status, &text)) }
 }
 
-/// What mends a refusal, behind what the gateway says of it.
+/// Returns the error for a refusal: the gateway's words, with advice.
 fn refused(way: &Way, status: StatusCode, text: &str) -> End {
     #[derive(serde::Deserialize)]
     struct View {
@@ -126,7 +126,7 @@ fn refused(way: &Way, status: StatusCode, text: &str) -> End {
     })
 }
 
-/// Tries the host's addresses one after the other; each gets its share of the time.
+/// Tries the host's addresses one after the other; each gets an equal share of the time.
 async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
     let (host, port) = (way.host(), way.url.port());
     let unknown = |why: &dyn std::fmt::Display| {
@@ -141,7 +141,7 @@ async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
     for address in addresses {
         last = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
-                // Small frames that are answers to each other: waiting for more to send only delays
+                // Frames are small and answer each other, so Nagle's algorithm would only delay
                 // them.
                 tcp.set_nodelay(true).map_err(End::refused)?;
                 return encrypted(way, tcp).await;

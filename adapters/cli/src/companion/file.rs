@@ -1,5 +1,5 @@
-//! The file of a session. Whoever reads it is the companion, so it is its owner's alone, and no
-//! link leads to it.
+//! The file of a session. Its content is enough to act as the companion, so only its owner may read
+//! it, and links are refused.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -15,28 +15,28 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::End;
 
-/// More than any session.
+/// Maximum size of a session file in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
 
-/// Where the session is, or is to be.
+/// Path of a session file, existing or not.
 pub(super) struct Place {
     path: PathBuf,
-    /// Nobody named it, so its directory is made where it is missing.
+    /// `true` for the default path, whose directory is created if it is missing.
     usual: bool,
 }
 
-/// A session, as it is kept.
+/// A session as it is stored.
 pub(super) struct Kept {
-    /// The address that the code named.
+    /// Address of the gateway, from the setup code.
     pub(super) url: String,
     pub(super) token: Token,
-    /// A CA to trust besides the system's.
+    /// File of CA certificates that are trusted besides the system's.
     pub(super) ca: Option<PathBuf>,
     /// Hosts that may be reached without TLS.
     pub(super) plain_hosts: Vec<String>,
 }
 
-/// The same as JSON. What else stands there is left alone.
+/// The JSON form of a session. Unknown fields are ignored.
 #[derive(Serialize, Deserialize)]
 struct Form {
     url: String,
@@ -53,8 +53,8 @@ impl Drop for Form {
     }
 }
 
-/// Room for a session that is to come, made before the code is spent: if there is none, the code is
-/// still good.
+/// A reserved place for a future session. It is reserved before the code is spent, so that a
+/// failure leaves the code valid.
 pub(super) struct Room<'p> {
     place: &'p Place,
     beside: NamedTempFile,
@@ -62,7 +62,7 @@ pub(super) struct Room<'p> {
 }
 
 impl Place {
-    /// The file that was named, or the usual one.
+    /// Returns the named path, or the default one.
     pub(super) fn named(path: Option<PathBuf>) -> Result<Self, End> {
         if let Some(path) = path {
             return Ok(Self { path, usual: false });
@@ -85,7 +85,7 @@ impl Place {
         End::Refused(format!("{}: {what}", self.path.display()))
     }
 
-    /// Makes room for a session, and touches nothing that is there.
+    /// Reserves a place for a session. Changes no existing file.
     pub(super) fn make_room(&self, force: bool) -> Result<Room<'_>, End> {
         match self.path.symlink_metadata() {
             Ok(there) if there.file_type().is_symlink() => {
@@ -121,12 +121,12 @@ impl Place {
             })?;
         }
         let room = || {
-            // Made exclusively with mode 0600, and removed where nothing comes of it.
+            // The file is created exclusively with mode 0600, and removed if it is not used.
             let mut beside = tempfile::Builder::new()
                 .prefix(".handfast-")
                 .suffix(".new")
                 .tempfile_in(directory)?;
-            // As much as a session needs, so that a full disk is found out now.
+            // As large as a session, so that a full disk is noticed now.
             beside.write_all(&[b' '; 4096])?;
             beside.as_file().sync_all()?;
             Ok(beside)
@@ -173,7 +173,7 @@ impl Place {
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut text)
             .map_err(|error| self.problem(format_args!("the session cannot be read: {error}")))?;
-        // Nothing of the content is repeated.
+        // The error repeats none of the content, which is secret.
         let form = (text.len() as u64 <= MOST_BYTES)
             .then(|| serde_json::from_slice::<Form>(&text).ok())
             .flatten();
@@ -193,7 +193,7 @@ impl Place {
         })
     }
 
-    /// Takes the file away, because its session has ended.
+    /// Removes the file, because its session has ended.
     pub(super) fn remove(&self) -> Result<(), End> {
         std::fs::remove_file(&self.path).map_err(|error| {
             self.problem(format_args!(
@@ -204,8 +204,8 @@ impl Place {
 }
 
 impl Room<'_> {
-    /// Keeps the session. Where another took the place meanwhile, it is kept beside, and the error
-    /// says where.
+    /// Stores the session. If another file took the place meanwhile, it is stored beside it, and
+    /// the error names the path.
     pub(super) fn keep(self, kept: &Kept) -> Result<(), End> {
         let Self { place, mut beside, replaces } = self;
         let form = Form {
@@ -245,7 +245,7 @@ impl Room<'_> {
     }
 }
 
-/// The file's name has to outlive a power cut as well.
+/// Flushes the directory, so that the file's name survives a power cut.
 fn sync_directory(place: &Place) -> Result<(), End> {
     let directory = place
         .path
@@ -349,7 +349,7 @@ mod tests {
             assert!(said(place.read()).contains("symbolic link"));
             fs::remove_file(&place.path).unwrap();
         }
-        // Whoever puts the link there after the look gains nothing.
+        // A link that is created between the check and the write gains nothing.
         let room = place.make_room(true).unwrap();
         symlink(&target, &place.path).unwrap();
         room.keep(&kept()).unwrap();

@@ -1,5 +1,4 @@
-//! The companions' socket with a session: what the gateway's application sends, and what is sent to
-//! it.
+//! The companions' socket with a session: messages from the gateway's application, and to it.
 
 use std::time::Duration;
 
@@ -41,7 +40,7 @@ pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Resu
     let sent = timeout(WITHIN, async {
         socket.send(Message::text(text)).await?;
         socket.close(None).await?;
-        // The gateway's part of the close says that it has read all of it.
+        // The gateway's close frame confirms that it has read everything.
         while let Some(Ok(_)) = socket.next().await {}
         Ok::<_, tokio_tungstenite::tungstenite::Error>(())
     });
@@ -72,7 +71,7 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
     if as_json {
         line(&json!({ "event": "linked", "session": welcome }))?;
     }
-    // As often as the gateway asks whether we are there; pings are answered by the socket itself.
+    // The interval that the gateway asks for; the WebSocket layer answers pings itself.
     let quiet = Duration::from_millis(
         Limits::DEFAULT.ping_every.as_millis() + Limits::DEFAULT.pong_within.as_millis(),
     );
@@ -121,7 +120,7 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
     }
 }
 
-/// Opens the socket and shows the session; what the gateway says of it.
+/// Opens the socket and shows the session. Returns the socket and the gateway's answer.
 async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
     let mut socket = open(way).await?;
     let shown = timeout(WITHIN, async {
@@ -161,7 +160,7 @@ async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
     }
 }
 
-/// All of standard input, as far as a frame has room.
+/// Reads standard input up to the maximum size of a frame.
 fn input() -> Result<String, End> {
     use std::io::Read;
     let mut text = String::new();

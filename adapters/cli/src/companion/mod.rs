@@ -1,4 +1,4 @@
-//! `handfast companion …`: shows a setup code, keeps the session that comes of it, and uses it.
+//! `handfast companion …`: shows a setup code, stores the resulting session, and uses it.
 
 mod connection;
 mod file;

@@ -1,4 +1,4 @@
-//! Showing a setup code.
+//! Pairing of a companion with a setup code.
 
 use std::io::BufRead;
 
@@ -24,7 +24,7 @@ use crate::End;
 use crate::args;
 use crate::print::{put, quoted, safe};
 
-/// What a code says.
+/// The content of a setup code.
 struct Code {
     url: Option<String>,
     token: Zeroizing<String>,
@@ -37,7 +37,7 @@ pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Re
         End::Usage("this is a bare bootstrap token, which does not say where the gateway is: name that with --url URL".to_owned())
     })?;
     let way = Way::to(&url, args.allow_plain.iter(), args.ca.as_deref())?;
-    // Before the code is shown, so that it is still good where this fails.
+    // Reserved before the code is shown, so that a failure leaves the code valid.
     let room = place.make_room(args.force)?;
     let socket = open(&way).await?;
     let token = show(&way, socket, &code.token).await?;
@@ -66,8 +66,8 @@ pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Re
     }
 }
 
-/// Reads a code as it was pasted: line after line until it is whole, because a mail program wraps
-/// it; an empty line ends it, too.
+/// Reads a pasted code: lines until it is complete, because mail programs wrap long lines. An empty
+/// line also ends it.
 fn typed() -> Result<Zeroizing<String>, End> {
     use std::io::{IsTerminal, Read};
     if std::io::stdin().is_terminal() {
@@ -88,7 +88,7 @@ fn typed() -> Result<Zeroizing<String>, End> {
     }
 }
 
-/// Whether this is all of a payload, or of a token: a signature has 43 characters.
+/// Returns `true` if the text is a complete payload, or a token with a complete signature.
 fn is_whole(text: &str) -> bool {
     let behind_dot = text
         .split_once('.')
@@ -96,11 +96,11 @@ fn is_whole(text: &str) -> bool {
     behind_dot.map_or_else(|| Code::parse(text).is_ok(), |signature| signature >= SIGNATURE_CHARS)
 }
 
-/// Characters of a token behind its dot.
+/// Number of characters of a token's signature, after the dot.
 const SIGNATURE_CHARS: usize = 43;
 
 impl Code {
-    /// A payload, or a token alone: only a token has a dot in it.
+    /// Parses a payload, or a bare token. Only a token contains a dot.
     fn parse(text: &str) -> Result<Self, End> {
         if text.contains('.') {
             let mut token = Zeroizing::new(String::with_capacity(text.len()));
@@ -111,7 +111,7 @@ impl Code {
         }
         let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
         let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
-            // Nothing of it is repeated: it may be most of a code.
+            // The error repeats none of the text, which may be most of a code.
             End::Usage(
                 "this is no setup code: it is the whole line that `handfast setup start` shows below the QR code, or with --url its bootstrap token".to_owned(),
             )
@@ -165,7 +165,7 @@ async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, E
         let Some(effect) = effects.into_iter().next() else { continue };
         return match effect {
             Effect::Keep(token) => {
-                // The session counts whether or not the goodbye goes through.
+                // The session is valid whether or not the close frame arrives.
                 let _ = timeout(WITHIN, socket.close(None)).await;
                 Ok(token)
             }
@@ -183,7 +183,7 @@ async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, E
     }
 }
 
-/// What the gateway said, and what mends it.
+/// Returns the gateway's words of a refusal, with advice.
 pub(super) fn refusal(said: &str) -> String {
     let mends = match Word::ALL.iter().find(|word| word.as_str() == said) {
         Some(Word::UnknownCode) => {

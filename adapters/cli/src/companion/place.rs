@@ -1,4 +1,5 @@
-//! Which gateway a companion goes to, whether it may, and whom it trusts there.
+//! The endpoint of a companion's gateway: its URL, the check of plain connections, and the trusted
+//! CAs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,22 +15,22 @@ use crate::End;
 use crate::args::Companion;
 use crate::print::safe;
 
-/// The way to a gateway, decided on the URL that was parsed.
+/// The endpoint of a gateway. All decisions are based on the parsed URL.
 pub(super) struct Way {
     pub(super) url: GatewayUrl,
-    /// There exactly if the gateway is reached under TLS.
+    /// `Some` if and only if the gateway is reached over TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
 impl Way {
-    /// To the gateway of a session.
+    /// Returns the endpoint of a session's gateway.
     pub(super) fn of(args: &Companion, kept: &Kept) -> Result<Self, End> {
         let hosts: Vec<&String> = args.allow_plain.iter().chain(&kept.plain_hosts).collect();
         Self::to(&kept.url, hosts.into_iter(), args.ca.as_deref().or(kept.ca.as_deref()))
     }
 
-    /// To this address. One that may not be reached in the clear is refused before anything is sent
-    /// there.
+    /// Returns the endpoint at this address. A plain one that is not allowed is refused before
+    /// anything is sent there.
     pub(super) fn to<'h>(
         url: &str,
         plain: impl Iterator<Item = &'h String>,
@@ -38,7 +39,8 @@ impl Way {
         let extra: Vec<ExtraHost> = plain.filter_map(|host| host.parse().ok()).collect();
         let url = GatewayUrl::parse(url, &extra).map_err(|why| {
             let why = why.to_string();
-            // The words of the gateway's configuration are not ours.
+            // The library names keys of the gateway's configuration, which mean nothing to a
+            // companion.
             let why = why.replace(
                 "allow that host with --plain-host or setup.plain_hosts",
                 "allow that host with --allow-plain HOST",
@@ -49,12 +51,12 @@ impl Way {
         Ok(Self { url, tls })
     }
 
-    /// Where its companions' socket is.
+    /// Returns the URL of its companions' socket.
     pub(super) fn socket(&self) -> Url {
         self.url.pair_url()
     }
 
-    /// The host for looking up and connecting, without the brackets of an IPv6 address.
+    /// Returns the host for lookups and connections, without the brackets of an IPv6 address.
     pub(super) fn host(&self) -> String {
         match self.url.host() {
             url::Host::Domain(name) => name.to_owned(),
@@ -63,8 +65,8 @@ impl Way {
         }
     }
 
-    /// The host and the port as a request names them, and the path of a route with the gateway's
-    /// query: what stands before `/pair` stands before routes too.
+    /// Returns the `Host` header, and the path of a route with the gateway's query. A prefix before
+    /// `/pair` also stands before routes.
     pub(super) fn route(&self, path: &str) -> (String, String) {
         let socket = self.socket();
         let base = socket.path().strip_suffix("/pair").unwrap_or_default();
@@ -96,7 +98,7 @@ fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, End> {
             return Err(unfit("holds no certificate".to_owned()));
         }
     }
-    // Systems carry old certificates that rustls does not understand; those are as good as absent.
+    // Systems carry old certificates that rustls cannot parse; they count as absent.
     let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(End::Refused(
@@ -110,7 +112,7 @@ fn trusting(ca: Option<&Path>) -> Result<Arc<ClientConfig>, End> {
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// A path in full, for a file that is read from elsewhere.
+/// Returns an absolute path, for a file that is read from another directory later.
 pub(super) fn full(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

@@ -1,4 +1,4 @@
-//! How a session stands, and what its companion does about it.
+//! Status, refresh and end of a companion's session.
 
 use handfast_server::admin::PermissionsView;
 use hyper::Method;
@@ -13,14 +13,14 @@ use crate::print::{left, permissions, quoted, safe, show};
 
 const SESSION: &str = "/api/v1/session";
 
-/// What the gateway tells a companion of its session.
+/// The gateway's description of a session.
 #[derive(Deserialize)]
 struct View {
     id: String,
     profile: String,
     #[serde(default)]
     device_label: Option<String>,
-    /// Unix seconds.
+    /// End of the session in Unix seconds.
     expires_at: u64,
     permissions: PermissionsView,
 }

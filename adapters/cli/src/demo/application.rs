@@ -1,4 +1,4 @@
-//! What the demo's gateway is there for: it hears what nodes with keys and companions do.
+//! The demo's application: it records what nodes with keys and companions do.
 
 use async_trait::async_trait;
 use handfast_core::grant::scope::Action;
@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::phone::PATIENCE;
 use crate::End;
 
-/// Hands on where something was written.
+/// Forwards the address or text of each message.
 pub(super) struct Ear(pub(super) mpsc::UnboundedSender<String>);
 
 #[async_trait]
@@ -27,7 +27,7 @@ impl Application for Ear {
     }
 }
 
-/// The next thing that was done at the gateway.
+/// Returns the next recorded message.
 pub(super) async fn heard(done: &mut mpsc::UnboundedReceiver<String>) -> Result<String, End> {
     let next = tokio::time::timeout(PATIENCE, done.recv()).await.ok().flatten();
     next.ok_or_else(|| End::Refused("nothing was done at the gateway in time".to_owned()))

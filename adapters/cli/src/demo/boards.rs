@@ -1,5 +1,5 @@
 //! The demo's boards with keys: one pairs by PIN over Ethernet, one over its serial line, and the
-//! operator puts one of them out.
+//! operator revokes one of them.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::End;
 use crate::client::{ask, encoded, read};
 use crate::serve::Running;
 
-/// A pseudo-terminal has no speed; the gateway asks for one, as it does of a real line.
+/// Speed of the line. A pseudo-terminal has none, but the gateway's configuration needs one.
 const BAUD: u32 = 115_200;
 
 pub(super) async fn play(
@@ -88,13 +88,13 @@ pub(super) async fn play(
     Ok(())
 }
 
-/// A board under QEMU, with a folder of its own for its flash.
+/// A board under QEMU, with its own directory for its flash.
 struct Board {
     name: &'static str,
     machine: Machine,
     /// The gateway's end of its serial line.
     _line: Option<Line>,
-    /// As what it is linked; empty until then.
+    /// The node id of its link; empty until it is linked.
     id: String,
 }
 
@@ -149,9 +149,9 @@ impl Board {
     }
 }
 
-/// The gateway looks again and again for a line that went away, and the system gives the name of a
-/// closed terminal to the next one that is opened. So it is not served for longer than its board
-/// lives.
+/// A gateway's task for a serial line. The gateway keeps opening a line that went away, and the
+/// system reuses the name of a closed terminal for the next one, so the line is served no longer
+/// than its board lives.
 struct Line(JoinHandle<()>);
 
 impl Drop for Line {
@@ -166,7 +166,8 @@ fn folder(home: &Path, name: &str) -> Result<std::path::PathBuf, End> {
     Ok(folder)
 }
 
-/// By PIN, as a person does it: read it from what the gateway shows, mistype it, type it.
+/// Pairs by PIN as a person does: reads it from the gateway's display, mistypes it once, and types
+/// it.
 async fn pair(
     stage: &mut Stage,
     scene: &mut Scene<'_>,
@@ -206,7 +207,7 @@ async fn pair(
     Ok(())
 }
 
-/// What the board prints against what the operator sees, both ways.
+/// Compares the fingerprints that the board and the operator see, in both directions.
 async fn compare(stage: &mut Stage, data: &Path, board: &mut Board) -> Result<(), End> {
     board.types("fingerprint").await?;
     let own = after(&board.says("this node ").await?, "this node ")?;

@@ -1,5 +1,5 @@
-//! A chat over TCP, for the demo of the gate: the first line of a connection is a name, and every
-//! further one is said to the room, if the gate lets it in.
+//! A chat over TCP, for the demo of the gate. The first line of a connection is a name; each later
+//! line is said to the room if the gate admits it.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -18,15 +18,15 @@ use tokio::task::JoinHandle;
 use super::phone::PATIENCE;
 use crate::End;
 
-/// The channel's name, and the account of it that is ours.
+/// Name of the channel. `ROOM` is the gateway's account on it.
 pub(super) const CHANNEL: &str = "chat";
 pub(super) const ROOM: &str = "lobby";
-/// Most bytes of a line.
+/// Maximum length of a line in bytes.
 const LINE: u64 = 1024;
-/// Most lines that wait for a slow reader.
+/// Maximum number of lines that wait for a slow reader.
 const WAITING: usize = 64;
 
-/// Who is here, by name, and where what is said to them goes.
+/// The guests by name, each with the queue of its lines.
 #[derive(Clone, Default)]
 struct Present(Arc<Mutex<HashMap<String, mpsc::Sender<String>>>>);
 
@@ -81,9 +81,9 @@ impl Drop for Chat {
     }
 }
 
-/// One connection, until it ends.
+/// Serves one connection until it ends.
 async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
-    // Answers of one line do not wait for the next.
+    // Answers are single lines, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading.take(LINE));
@@ -100,7 +100,7 @@ async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
         }
     });
     while let Some(text) = line(&mut lines).await {
-        // Challenged, dropped or not known: then nobody hears it.
+        // A message that is challenged, dropped or of unknown standing reaches nobody.
         if let Ok(Some(admitted)) =
             gateway.gate().receive(Incoming::new(CHANNEL, ROOM, &name)).await
         {
@@ -113,11 +113,11 @@ async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
     writer.abort();
 }
 
-/// Says a line to the room. It takes the proof that its sender was let in.
+/// Says a line to the room. `from` proves that the gate admitted its sender.
 fn hear(present: &Present, from: Admitted, text: &str) {
     let line = format!("{}: {text}", from.sender().unwrap_or("somebody"));
     for reader in present.all() {
-        // Who reads too slowly misses it.
+        // A reader that is too slow misses the line.
         let _ = reader.try_send(line.clone());
     }
 }
@@ -129,7 +129,7 @@ async fn line(lines: &mut BufReader<tokio::io::Take<OwnedReadHalf>>) -> Option<S
     line.ends_with('\n').then(|| line.trim().to_owned())
 }
 
-/// Somebody in the room.
+/// A guest in the room.
 pub(super) struct Guest {
     lines: BufReader<OwnedReadHalf>,
     writing: tokio::net::tcp::OwnedWriteHalf,
@@ -149,7 +149,7 @@ impl Guest {
         self.writing.write_all(format!("{text}\n").as_bytes()).await.map_err(End::refused)
     }
 
-    /// The next line that it is shown.
+    /// Returns the next line that the guest is shown.
     pub(super) async fn hears(&mut self) -> Result<String, End> {
         let mut line = String::new();
         let read = tokio::time::timeout(PATIENCE, self.lines.read_line(&mut line)).await;

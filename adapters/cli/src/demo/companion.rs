@@ -26,10 +26,10 @@ use crate::End;
 use crate::client::{ask, read};
 use crate::serve::Running;
 
-/// Columns that a terminal may need for the picture of a setup code.
+/// Maximum width of the picture of a setup code, in columns.
 const COLUMNS: usize = 120;
 
-/// A companion and a tablet are set up, and the companion's session ends.
+/// Sets up a companion and a tablet, and ends the companion's session.
 pub(super) async fn play(
     stage: &mut Stage,
     home: &Path,
@@ -103,7 +103,7 @@ pub(super) async fn play(
     bound(stage, home, data, &url).await
 }
 
-/// A code that binds to the key of the device that shows it.
+/// Shows a code that binds to the key of the device that uses it.
 async fn bound(stage: &mut Stage, home: &Path, data: &Path, url: &str) -> Result<(), End> {
     let started = start(data, url, "Tablet", true).await?;
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
@@ -132,7 +132,7 @@ async fn start(data: &Path, url: &str, device: &str, bound: bool) -> Result<Star
     read(&ask(data, Method::POST, "/api/v1/setup", Some(body)).await?)
 }
 
-/// Runs this very program as a companion.
+/// Runs this program as a companion.
 pub(super) async fn companion(file: &Path, args: &[&str], input: &str) -> Result<Output, End> {
     let program = std::env::current_exe().map_err(End::refused)?;
     let mut child = Command::new(program)

@@ -1,5 +1,5 @@
 //! The demo's microcontroller: a Cortex-M4F image under QEMU, with Ethernet, a console, and flash
-//! that outlives a power cut.
+//! that survives a power cut.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,14 +15,14 @@ use super::stage::Stage;
 use crate::End;
 use crate::client::{ask, read};
 
-/// What the host's loopback is called inside QEMU.
+/// Address of the host's loopback inside QEMU.
 pub(super) const HOST: &str = "10.0.2.2";
 
-/// How often it is said that the image is still being built.
+/// Interval between notes while the image is being built.
 const STILL: Duration = Duration::from_secs(10);
 
-/// The image. It was asked for, so that something is missing which it takes is a failure, which
-/// says what.
+/// Builds the image. A missing requirement is an error that names it, because the user asked for
+/// this part.
 pub(super) async fn build(stage: &mut Stage) -> Result<Image, End> {
     stage.note("building the image, which takes minutes the first time");
     let started = Instant::now();
@@ -42,7 +42,7 @@ pub(super) async fn build(stage: &mut Stage) -> Result<Image, End> {
     Ok(image)
 }
 
-/// A board without keys: the operator's token is carried to it.
+/// Plays a board without keys: the operator's token is carried to it.
 pub(super) async fn play(
     stage: &mut Stage,
     image: &Image,
@@ -104,7 +104,7 @@ pub(super) async fn play(
     Ok(())
 }
 
-/// Waits until the operator sees a node as wanted.
+/// Waits until the operator's view of a node is as wanted.
 pub(super) async fn device(
     data: &Path,
     id: &str,
@@ -125,7 +125,7 @@ pub(super) async fn device(
     waited.map_err(|_| End::Refused(format!("the device {id} did not {what} in time")))?
 }
 
-/// The word behind a phrase of a console line.
+/// Returns the word after a phrase in a console line.
 pub(super) fn after(line: &str, phrase: &str) -> Result<String, End> {
     let rest = line.split(phrase).nth(1).and_then(|rest| rest.split_whitespace().next());
     rest.map(str::to_owned).ok_or_else(|| End::Refused(format!("the device said {line:?}")))

@@ -27,13 +27,13 @@ use crate::End;
 use crate::client::{Lines, ask, encoded, read};
 use crate::serve::Running;
 
-/// Where the nodes reach the gateway, and what the operator has of it.
+/// The gateway's addresses and directories, and the operator's stream of events.
 pub(super) struct Scene<'d> {
     pub(super) home: &'d Path,
     pub(super) data: &'d Path,
     web: String,
     tcp: String,
-    /// The operator's terminal, on which PINs are shown.
+    /// The operator's terminal, which shows PINs.
     events: Lines,
 }
 
@@ -66,7 +66,7 @@ impl<'d> Scene<'d> {
         read(&ask(self.data, Method::POST, "/api/v1/pairing", Some(json!({ "open": open }))).await?)
     }
 
-    /// The PIN that the gateway shows next.
+    /// Returns the next PIN that the gateway shows.
     pub(super) async fn shown_pin(&mut self) -> Result<String, End> {
         let waiting = async {
             while let Some(line) = self.events.next().await? {
@@ -82,7 +82,7 @@ impl<'d> Scene<'d> {
             .map_err(|_| End::Refused("no PIN was shown in time".to_owned()))?
     }
 
-    /// PIN by PIN: closed, wrong, right, locked.
+    /// Plays pairing by PIN: closed, wrong, right, locked.
     pub(super) async fn pins(&mut self, stage: &mut Stage) -> Result<Phone, End> {
         stage.chapter(
             "A node with keys is paired with a PIN, over a channel that is sealed without TLS",
@@ -147,7 +147,7 @@ impl<'d> Scene<'d> {
         Ok(phone)
     }
 
-    /// A code in a QR code, for one node.
+    /// Plays a code in a QR code, for one node.
     pub(super) async fn code(&mut self, stage: &mut Stage) -> Result<Phone, End> {
         stage.chapter("A code that is scanned, for one node, with what it may do");
         let body = json!({ "kind": "qr", "permissions": { "read": ["/sensors/**"] }, "expires": 300, "uses": 1, "label": "demo" });
@@ -214,7 +214,7 @@ impl<'d> Scene<'d> {
         serde_json::to_value(in_force.map(|in_force| in_force.permissions)).map_err(End::refused)
     }
 
-    /// Approval by fingerprint.
+    /// Plays approval by fingerprint.
     pub(super) async fn approval(&mut self, stage: &mut Stage) -> Result<Phone, End> {
         stage.chapter("Without PIN or code, people compare fingerprints");
         let mut desk = self.phone(&self.tcp, "Mixing Desk")?;
@@ -263,7 +263,7 @@ impl<'d> Scene<'d> {
         Ok(desk)
     }
 
-    /// What a grant allows, what may be passed on, and how both end.
+    /// Plays permissions of a grant, their delegation, and the end of both.
     pub(super) async fn permissions(
         &mut self,
         stage: &mut Stage,

@@ -1,8 +1,8 @@
 //! `handfast demo`: the whole flow on this machine, each step one line with its time.
 //!
-//! Nothing in it is pretended: a gateway with a database on disk, its operator's socket, nodes with
-//! state directories, and where QEMU is installed microcontrollers. The first step that does not
-//! hold ends it with exit code 1.
+//! Nothing is simulated: a gateway with a database on disk, its operator's socket, nodes with state
+//! directories, and microcontrollers if QEMU is installed. The first step that fails ends the demo
+//! with exit code 1.
 
 mod application;
 mod boards;
@@ -195,7 +195,7 @@ async fn decide(data: &Path, pi: &Pi, verb: &str) -> Result<DeviceView, End> {
     read(&ask(data, Method::POST, &format!("/api/v1/devices/{}/{verb}", pi.id()?), None).await?)
 }
 
-/// Ends the demo where what should hold does not.
+/// Ends the demo with an error if a condition does not hold.
 fn hold(holds: bool, what: &str) -> Result<(), End> {
     if holds { Ok(()) } else { Err(End::Refused(format!("this did not hold: {what}"))) }
 }

@@ -1,4 +1,4 @@
-//! The demo's Linux nodes: the same library that `handfast-node` is made of.
+//! The demo's Linux nodes, made of the same library as `handfast-node`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::End;
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A node with a state directory of its own.
+/// A node with its own state directory.
 pub(crate) struct Pi {
     pub(crate) name: &'static str,
     identity: Identity,
@@ -52,11 +52,11 @@ impl Pi {
         Ok(pi)
     }
 
-    /// Stops as a power cut would, without a goodbye, and starts again from what it kept.
+    /// Stops without a goodbye, as in a power cut, and starts again from the stored state.
     pub(crate) async fn restart(&mut self) -> Result<(), End> {
         if let Some(run) = self.running.take() {
             run.task.abort();
-            // Its state directory is free once it is gone.
+            // The state directory is locked until the task is gone.
             let _ = run.task.await;
         }
         self.run()

@@ -1,4 +1,4 @@
-//! The demo's nodes with keys: the same library that `handfast-node` is made of.
+//! The demo's nodes with keys, made of the same library as `handfast-node`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 
 use crate::End;
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A node with keys, and a state directory of its own.
+/// A node with keys and its own state directory.
 pub(super) struct Phone {
     pub(super) name: &'static str,
     pub(super) owner: NativeOwner,
@@ -32,7 +32,7 @@ pub(super) struct Phone {
 }
 
 impl Phone {
-    /// Starts one that knows where a gateway is, and nothing more.
+    /// Starts a node that knows only the address of a gateway.
     pub(super) fn start(home: &Path, gateways: &[&str], name: &'static str) -> Result<Self, End> {
         let label =
             |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
@@ -53,7 +53,7 @@ impl Phone {
         Ok(Self { name, owner, identity, state, events, task })
     }
 
-    /// What its owner compares with what the operator sees.
+    /// Returns the fingerprint that people compare with the operator's view.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint, End> {
         Ok(Fingerprint::of(self.keys()?.channel.public()))
     }
@@ -63,7 +63,7 @@ impl Phone {
         keys.ok_or_else(|| End::Refused(format!("{} has no keys", self.name)))
     }
 
-    /// The capability that it was given and keeps.
+    /// Returns the stored capability token.
     pub(super) fn token(&self) -> Result<SecretText, End> {
         let store = open_tokens(&self.identity, &self.state).map_err(End::refused)?;
         let router = self.identity.gateways.first().map(GatewayAt::router).unwrap_or_default();
@@ -84,7 +84,7 @@ impl Phone {
         Ok(())
     }
 
-    /// Waits until it is paired and linked, and says what it was told.
+    /// Waits until the node is paired and linked.
     pub(super) async fn is_paired(&mut self) -> Result<(), End> {
         self.until("be paired", |event| matches!(event, NativeEvent::Granted { .. }).then_some(()))
             .await?;
@@ -119,7 +119,7 @@ impl Phone {
 }
 
 impl Drop for Phone {
-    /// As a power cut would.
+    /// Ends the task without a goodbye, as in a power cut.
     fn drop(&mut self) {
         self.task.abort();
     }

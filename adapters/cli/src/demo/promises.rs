@@ -1,5 +1,5 @@
-//! The part of the demo with rights that were passed on: bounded by those that they came from,
-//! narrowed at once, and ended with them.
+//! The part of the demo with delegated rights: limited by their source, narrowed at once, and ended
+//! with it.
 
 use std::path::Path;
 
@@ -27,11 +27,11 @@ use crate::serve::Running;
 /// The profile of companions that may invite nodes for the lights.
 pub(super) const INSTALLER: &str = "installer";
 
-/// What they may do.
+/// The permissions of that profile.
 pub(super) const INSTALLER_MAY: &str = "admin:/gateway/pairing/codes\nwrite:/lights/**";
 
-/// An installer's session invites two nodes, the operator narrows what one of them may do, and the
-/// session ends.
+/// Plays an installer's session: it invites two nodes, the operator narrows the permissions of one
+/// of them, and the session ends.
 pub(super) async fn play(
     stage: &mut Stage,
     scene: &Scene<'_>,
@@ -124,7 +124,7 @@ pub(super) async fn play(
     keeps_a_backup(stage, scene.home, scene.data)
 }
 
-/// A copy of the registry while the gateway goes on.
+/// Makes a copy of the registry while the gateway runs.
 fn keeps_a_backup(stage: &mut Stage, home: &Path, data: &Path) -> Result<(), End> {
     let file = home.join("registry.backup");
     let made =
@@ -163,7 +163,7 @@ impl Installer {
         Ok(Self { address, id, bearer })
     }
 
-    /// Asks the API over HTTP, as any program could that has the session.
+    /// Requests a code over HTTP, as any program with the session could.
     async fn asks_for_a_code(&self, permissions: Value) -> Result<(StatusCode, Value), End> {
         let stream = TcpStream::connect(&self.address).await.map_err(End::refused)?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

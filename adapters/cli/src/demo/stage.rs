@@ -1,17 +1,16 @@
-//! The lines of the demo.
+//! The output of the demo.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use handfast_stdio::Unwritten;
 
-/// Prints what happened and how long it took.
+/// Prints each step with its duration.
 pub(crate) struct Stage {
     opened: Instant,
     last: Instant,
     steps: usize,
-    /// Why a line could not be written. The demo goes on, so that it still tells by its exit code
-    /// whether all held.
+    /// The first write error. The demo continues, so that its exit code still reports the steps.
     unwritten: RefCell<Option<Unwritten>>,
 }
 
@@ -28,7 +27,7 @@ impl Stage {
         self.last = Instant::now();
     }
 
-    /// A step that held; its time is that since the last one.
+    /// Prints a step that held, with the time since the last one.
     pub(crate) fn step(&mut self, who: &str, what: String) {
         let took = self.last.elapsed();
         self.say(&format!("  {:>9}  {who:<9} {what}", format(took)));
@@ -36,14 +35,14 @@ impl Stage {
         self.steps += 1;
     }
 
-    /// A picture of several lines.
+    /// Prints a picture of several lines.
     pub(crate) fn picture(&self, lines: &str) {
         for line in lines.lines() {
             self.say(&format!("             {line}"));
         }
     }
 
-    /// Something to know that is no step.
+    /// Prints a remark that is not a step.
     pub(crate) fn note(&self, what: &str) {
         self.say(&format!("  {:>9}  {what}", "-"));
     }

@@ -1,4 +1,4 @@
-//! The part of the demo with strangers who write: challenged, let in, blocked.
+//! The part of the demo with strangers on a channel: challenged, allowed, blocked.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::End;
 use crate::client::{ask, read};
 use crate::serve::Running;
 
-/// A stranger asks, and the operator decides.
+/// Plays a stranger's request and the operator's decisions.
 pub(super) async fn play(stage: &mut Stage, data: &Path, gateway: &Running) -> Result<(), End> {
     stage.chapter("Who writes to a channel is challenged before anything of theirs is admitted");
     let chat = Chat::open(&gateway.gateway).await?;

@@ -1,4 +1,4 @@
-//! What the demo waits for.
+//! Waits of the demo for a state of the gateway.
 
 use std::future::Future;
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub(super) async fn delivered(gateway: &Gateway, at: &str, link: &mut Delegate) 
     until_heard(gateway, at, arrived).await
 }
 
-/// Says something until it arrives: the subscription is still on its way.
+/// Sends a message until it arrives, because the subscription may still be under way.
 async fn until_heard(
     gateway: &Gateway,
     at: &str,
@@ -91,7 +91,7 @@ async fn until_heard(
     }
 }
 
-/// A PIN that is not this one.
+/// Returns a PIN that differs from this one.
 pub(super) fn other(pin: &str) -> String {
     let first = if pin.starts_with('0') { '1' } else { '0' };
     std::iter::once(first).chain(pin.chars().skip(1)).collect()
