@@ -1,4 +1,4 @@
-//! `handfast backup` and `handfast restore`: the registry as one file, and the way back.
+//! `handfast backup` and `handfast restore`: a registry as one file, and its restoration.
 
 use std::path::Path;
 

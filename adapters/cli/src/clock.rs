@@ -1,4 +1,4 @@
-//! `handfast clock`: what time the gateway goes by, and how far it believes the system's clock.
+//! `handfast clock`: the gateway's time, and its trust in the system's clock.
 
 use handfast_core::time::{UnixTime, rfc3339};
 use handfast_server::admin::{AcceptedView, ClockView};

@@ -1,4 +1,4 @@
-//! Asking before what cannot be undone.
+//! Questions before irreversible decisions.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -13,8 +13,7 @@ pub(crate) struct Sure {
 }
 
 impl Sure {
-    /// Asks whether this shall be done, where somebody is there to answer. `what` is a question, as
-    /// "Put x out for good?".
+    /// Asks for confirmation on a terminal. `what` is a question, as "Put x out for good?".
     pub(crate) fn check(self, what: &str) -> Result<(), End> {
         if self.yes {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The data directory.
+//! The data directory of a gateway.
 
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::End;
 use crate::args::DataDir;
 
-/// The registry's file in the data directory.
+/// Name of the registry's file in the data directory.
 pub(crate) const DATABASE: &str = "handfast.db";
 
 impl DataDir {
-    /// The directory that was named, or the default.
+    /// Returns the named directory, or the default one.
     pub(crate) fn path(&self) -> Result<PathBuf, End> {
         if let Some(path) = &self.data {
             return Ok(path.clone());
@@ -18,7 +18,7 @@ impl DataDir {
         let set =
             |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(given) = set("STATE_DIRECTORY") {
-            // systemd separates several with colons; the first is ours.
+            // systemd separates several directories by colons; the first is the gateway's.
             let first = std::env::split_paths(&given).next();
             return Ok(first.unwrap_or(given));
         }
@@ -34,7 +34,7 @@ impl DataDir {
     }
 }
 
-/// Makes the directory, readable by its owner alone, or checks that an existing one is.
+/// Creates the directory, readable only by its owner, or checks that an existing one is.
 pub(crate) fn prepare(path: &Path) -> Result<(), End> {
     let named = |problem: String| End::Refused(format!("{}: {problem}", path.display()));
     std::fs::DirBuilder::new()

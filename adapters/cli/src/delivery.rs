@@ -1,4 +1,4 @@
-//! Secrets that are shown once: written first, and only then confirmed to the gateway.
+//! Secrets that are shown once: printed first, and only then confirmed to the gateway.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,30 +10,29 @@ use tokio::time::{Instant, sleep};
 use crate::End;
 use crate::client::{Unanswered, ask, try_ask};
 
-/// For how long a gateway that restarts is waited for, so that what was written counts.
+/// Maximum wait for a gateway that restarts before it has the confirmation.
 const CONFIRM_FOR: Duration = Duration::from_secs(15);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 
-/// An answer as it is printed: without its delivery, which is of use to nobody once this command
-/// has ended.
+/// Returns an answer for printing, without its delivery, which has no use once this command has
+/// ended.
 pub(crate) fn printed(view: &impl Serialize) -> Result<String, End> {
     serde_json::to_string(view).map_err(End::refused)
 }
 
-/// A secret that the gateway answered with.
+/// A secret in the gateway's answer.
 pub(crate) struct Delivery<'a> {
     pub(crate) data: &'a Path,
-    /// By which name the gateway knows it; none for what needs no confirmation.
+    /// Id of the delivery; `None` for a secret that needs no confirmation.
     pub(crate) id: Option<&'a str>,
-    /// What it is, as in "the token".
+    /// Name of the secret in messages, as in "the token".
     pub(crate) what: &'a str,
-    /// How things stand once it is undone, as in "the node waits for approval as before".
+    /// The state once the decision is undone, as in "the node waits for approval as before".
     pub(crate) undone: &'a str,
 }
 
 impl Delivery<'_> {
-    /// Shows the secret and confirms it. Where it cannot be shown, the decision behind it is taken
-    /// back.
+    /// Shows the secret and confirms it. If it cannot be shown, the decision behind it is undone.
     pub(crate) async fn show(self, show: impl FnOnce() -> Result<(), End>) -> Result<(), End> {
         let Some(id) = self.id.filter(|id| !id.is_empty()) else { return show() };
         match show() {

@@ -1,4 +1,4 @@
-//! `handfast devices …`: what an operator sees and decides.
+//! `handfast devices …`: the operator's views of nodes and decisions about them.
 
 use std::path::Path;
 
@@ -41,8 +41,8 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
                 }
                 None => only_pending(&data).await?,
             };
-            // The id that was compared is the one that is approved, even if another one that begins
-            // alike comes meanwhile.
+            // The decision uses the id that was compared, even if another id with the same prefix
+            // appears meanwhile.
             let id = match fingerprint {
                 Some(expected) => compared(&data, &id, &expected).await?,
                 None => segment(&id)?.to_owned(),
@@ -50,8 +50,8 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             let mut body = json!({ "reissue": reissue });
             body["permissions"] = permissions.view()?;
             body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
-            // Before anything is decided: nothing may fail between the decision and what is shown
-            // of it.
+            // Fetched before the decision, because nothing may fail between the decision and the
+            // display of its result.
             let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
             let gateway = read::<PairingView>(&pairing)?.fingerprint;
             let answer =
@@ -165,7 +165,7 @@ async fn decide(
     show(json, &answer, |device: DeviceView| decided(&device, done))
 }
 
-/// The whole id of a node, if its key has the fingerprint that the operator was told.
+/// Returns the whole id of a node, if its key has the fingerprint that the operator was told.
 async fn compared(data: &Path, id: &str, expected: &str) -> Result<String, End> {
     let answer = ask(data, Method::GET, &format!("/api/v1/devices/{}", segment(id)?), None).await?;
     let device: DeviceView = read(&answer)?;
@@ -182,7 +182,8 @@ async fn compared(data: &Path, id: &str, expected: &str) -> Result<String, End> 
     }
 }
 
-/// The one node that waits. Where several do, they are listed and the operator has to choose.
+/// Returns the only node that waits. If several wait, they are listed and the operator has to
+/// choose.
 async fn only_pending(data: &Path) -> Result<String, End> {
     let answer = ask(data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
     let mut list: DeviceList = read(&answer)?;
@@ -242,7 +243,7 @@ fn nodes(devices: &[DeviceView], pending: bool) -> String {
                 seen,
                 d.ip_address.clone(),
             ];
-            // Only what waits is compared.
+            // Fingerprints are compared only for nodes that wait.
             if pending {
                 row.push(d.asked_times.unwrap_or(1).to_string());
                 row.push(

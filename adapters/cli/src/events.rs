@@ -1,4 +1,4 @@
-//! What happens at a gateway, in words: what the running gateway prints, and `handfast watch`.
+//! Events of a gateway as text, for the running gateway's output and `handfast watch`.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use crate::client::{ask, encoded, read};
 use crate::nodes::{in_force_text, offered_text};
 use crate::print::{in_words, left, quoted, safe};
 
-/// An event as the gateway sends it; each has the fields that its kind has.
+/// An event as the gateway sends it. The fields that it has depend on its kind.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Happened {
@@ -41,16 +41,16 @@ impl Happened {
         read(line)
     }
 
-    /// Leaves the PIN out, for a display that is not trusted.
+    /// Removes the PIN, for a display that is not trusted.
     pub(crate) fn hide_pin(&mut self) {
         self.pin = None;
     }
 }
 
-/// Puts events into words, and asks the gateway for what they leave out.
+/// Formats events as text, and asks the gateway for missing details.
 pub(crate) struct Narrator {
     data: PathBuf,
-    /// Whether links that open and end are told, too.
+    /// `true` to include opened and closed links.
     links: bool,
 }
 
@@ -59,7 +59,7 @@ impl Narrator {
         Self { data: data.to_owned(), links }
     }
 
-    /// The event in whole lines; none for one that nobody waits for.
+    /// Formats an event as whole lines; `None` for one that is not shown.
     pub(crate) async fn tell(&self, happened: &Happened) -> Option<String> {
         let data = safe(&self.data.display().to_string());
         let text = match happened.event.as_str() {
@@ -100,7 +100,7 @@ impl Narrator {
         )
     }
 
-    /// Who was paired, with which permissions and for how long.
+    /// Formats a pairing: the node, its permissions and their lifetime.
     async fn paired(&self, node_id: &str) -> String {
         let list = ask(&self.data, Method::GET, "/api/v1/paired", None).await;
         let found = list.and_then(|list| read::<PairedList>(&list)).ok();
@@ -112,7 +112,7 @@ impl Narrator {
                     format!("{}; offered {}", in_force_text(in_force), offered_text(offered))
                 }
                 (Some(in_force), _) => in_force_text(in_force),
-                // It was paired just now, and is about to confirm it.
+                // The node was paired just now, and is about to confirm its grant.
                 (None, Some(offered)) => offered_text(offered),
                 (None, None) => return None,
             };
@@ -120,7 +120,7 @@ impl Narrator {
         });
         match told {
             Some((name, words)) => format!("Paired {name}: {words}"),
-            // It proves itself with a token, which carries no permissions.
+            // The node proves itself with a token, which carries no permissions.
             None => format!("Paired {}", self.name(node_id).await),
         }
     }
@@ -139,7 +139,8 @@ impl Narrator {
         text + &format!("\nApprove it with: handfast devices pair {node_id} --data {data}")
     }
 
-    /// Too many wrong PINs close it, too, and then only the operator opens it.
+    /// Formats the closing of the window. Too many wrong PINs also close it, and then only the
+    /// operator can open it again.
     async fn closed(&self, data: &str) -> String {
         let status = ask(&self.data, Method::GET, "/api/v1/pairing", None).await;
         match status.and_then(|status| read::<PairingView>(&status)) {
@@ -149,7 +150,7 @@ impl Narrator {
     }
 }
 
-/// What a decision has done.
+/// Formats the effect of a decision.
 fn done(decision: &str) -> String {
     match decision {
         "unpair" => "unpaired, for good".to_owned(),
@@ -165,7 +166,7 @@ fn attempts(left: u8) -> String {
     if left == 1 { "1 attempt left".to_owned() } else { format!("{left} attempts left") }
 }
 
-/// An event that says everything itself.
+/// Formats an event that needs no further details.
 fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
     Some(match happened.event.as_str() {
         "pairing_request" => {
@@ -199,7 +200,7 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
         "session_revoked" => format!("The session {} was ended", short(&happened.session)),
         "companion_linked" if links => format!("The companion of session {} is linked", short(&happened.session)),
         "companion_unlinked" if links => format!("The companion of session {} is not linked any more", short(&happened.session)),
-        // Its code is not shown here: others may read this.
+        // The sender's code is not shown here, because others may read this output.
         "sender_asked" => format!(
             "{} writes over {} to {} and waits to be let in\nSee who waits, with the codes, with: handfast inbound list --data {data}",
             quoted(&happened.sender),
@@ -236,12 +237,12 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
     })
 }
 
-/// The beginning of a session's id, which tells it apart in lists.
+/// Returns the beginning of a session's id, which distinguishes it in lists.
 fn short(id: &str) -> String {
     safe(id).chars().take(8).collect()
 }
 
-/// To which account, for people.
+/// Formats the account of a channel.
 fn account(happened: &Happened) -> String {
     happened.account.as_deref().map_or_else(|| "all accounts".to_owned(), safe)
 }
@@ -257,7 +258,7 @@ fn sender_decision(decision: &str) -> String {
     }
 }
 
-/// What to do where somebody guesses PINs.
+/// Returns advice for the case that somebody guesses PINs.
 pub(crate) fn beforehand(data: &str) -> String {
     format!(
         "A code made beforehand needs no open pairing, and nobody can use it up without knowing it: handfast pairing code --data {data}"

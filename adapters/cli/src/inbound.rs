@@ -1,5 +1,5 @@
-//! `handfast inbound …`: who may write over channels. What strangers call themselves is escaped
-//! before it is printed.
+//! `handfast inbound …`: senders on messaging channels. Their names are chosen by strangers, so
+//! they are escaped before they are printed.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Inbound) -> Result<(), End> {
     }
 }
 
-/// Decides about a sender. That nothing changed is a failure, unless it is blocked as it was to be.
+/// Applies a decision about a sender. No change is an error, except for a repeated block.
 async fn decide(data: &Path, json: bool, verb: &str, sender: &Sender) -> Result<(), End> {
     let Sender { who, account } = sender;
     let body = json!({ "channel": who.channel, "sender": who.sender, "account": account });
@@ -130,7 +130,7 @@ fn row(view: &SenderView) -> Vec<String> {
         .into_iter()
         .flatten()
         .collect();
-    // In quotes, so that nobody's name passes for the columns beside it.
+    // In quotes, so that no name can look like the columns beside it.
     vec![
         safe(&view.channel),
         account,

@@ -1,4 +1,4 @@
-//! Pieces of the `handfast` command that its tests use too.
+//! Parts of the `handfast` command that its tests use too.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 

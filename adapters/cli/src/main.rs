@@ -1,4 +1,4 @@
-//! The `handfast` command: the gateway, and what its operator does with it.
+//! The `handfast` command: the gateway, and the tools of its operator.
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
@@ -72,7 +72,7 @@ fn main() -> ExitCode {
             note_line(&format!("handfast: {message}"));
             ExitCode::from(2)
         }
-        // Its reader has enough.
+        // The reader of the pipe needs no more output.
         Err(End::Unwritten(unwritten)) if unwritten.is_closed_pipe() => ExitCode::SUCCESS,
         Err(End::Unwritten(unwritten)) => {
             note_line(&format!(
@@ -83,15 +83,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// How a verb ends when it was not done.
+/// The failure of a verb.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// Refused, not found or failed: exit code 1.
+    /// The operation was refused, failed, or found nothing: exit code 1.
     Refused(String),
-    /// Asked for in a way that cannot be carried out: exit code 2.
+    /// The command line is contradictory or incomplete: exit code 2.
     Usage(String),
-    /// Done, but what it says of that could not be written: exit code 1, or 0 where the reader of a
-    /// pipe has enough.
+    /// The operation succeeded, but its output could not be written: exit code 1, or 0 if the
+    /// reader closed the pipe.
     Unwritten(Unwritten),
 }
 

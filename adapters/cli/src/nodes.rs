@@ -1,4 +1,4 @@
-//! `handfast nodes …`: what paired nodes may do.
+//! `handfast nodes …`: permissions of paired nodes.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ pub(crate) async fn decide(data: &Path, json: bool, permit: Permit) -> Result<()
     })
 }
 
-/// What is in force, and apart from it what is offered.
+/// Formats the permissions in force and the offered ones.
 pub(crate) fn both(in_force: Option<&InForceView>, offered: Option<&OfferedView>) -> String {
     let mut out =
         format!("In force  {}\n", in_force.map_or_else(|| "nothing".to_owned(), in_force_text));
@@ -75,7 +75,7 @@ pub(crate) fn both(in_force: Option<&InForceView>, offered: Option<&OfferedView>
     out
 }
 
-/// What a node may do, in a line.
+/// Formats a node's permissions in force on one line.
 pub(crate) fn in_force_text(view: &InForceView) -> String {
     let within = view
         .within
@@ -85,7 +85,7 @@ pub(crate) fn in_force_text(view: &InForceView) -> String {
     format!("{}{within}, {}", permissions(&view.permissions), lasts(view.expires_at))
 }
 
-/// What it may do once it has confirmed it.
+/// Formats the permissions that a node has once it confirms its offer.
 pub(crate) fn offered_text(view: &OfferedView) -> String {
     format!("{}, {}", permissions(&view.permissions), lasts(view.expires_at))
 }

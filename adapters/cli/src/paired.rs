@@ -1,4 +1,4 @@
-//! `handfast paired …`: who is paired by keys, and what ends that.
+//! `handfast paired …`: nodes that are paired by keys, and the end of their grants.
 
 use handfast_server::admin::{InForceView, PairedList, PairedView, RevokedAllView, RevokedView};
 use hyper::Method;
@@ -85,8 +85,8 @@ fn listing(list: &PairedList) -> String {
     out
 }
 
-/// A node with what is in force for it, below it what it is offered, and whoever linked with what
-/// it passed on.
+/// Formats a node with its permissions in force, and below it its offer and the holders that linked
+/// with tokens it delegated.
 fn lines(view: &PairedView) -> Vec<Vec<String>> {
     let device = &view.device;
     let seen = |at: Option<u64>| at.map_or_else(|| "never".to_owned(), ago);

@@ -1,4 +1,4 @@
-//! `handfast pairing …`: the pairing mode, and codes that are made beforehand.
+//! `handfast pairing …`: the pairing window, and codes that are minted in advance.
 
 use std::path::Path;
 
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Pairing) -> Result<(), End> {
     }
 }
 
-/// Pairing as it stands, in a line.
+/// Formats the state of pairing on one line.
 fn stands(view: &PairingView) -> String {
     let wrong = match view.wrong_pins {
         0 => String::new(),
@@ -78,7 +78,7 @@ fn stands(view: &PairingView) -> String {
     }
 }
 
-/// Who guessed PINs wrong, a line each, and what to do about it once somebody guessed too often.
+/// Formats the sources of wrong PINs, one line each, with advice once one has guessed too often.
 fn guessers(view: &PairingView, data: &Path) -> String {
     let mut lines = String::new();
     for GuesserView { source, wrong_pins, locked } in &view.guessers {
@@ -165,7 +165,7 @@ fn of_code<'a>(data: &'a Path, id: &'a str) -> Delivery<'a> {
     Delivery { data, id: Some(id), what: "the code", undone: "it is withdrawn; mint another one" }
 }
 
-/// Who may use a code, and how long.
+/// Formats a minted code with its lifetime and the command that withdraws it.
 fn minted(view: &MintedView, how: &str) -> String {
     format!(
         "Code {}, for {}: {how}\nIt is shown this once. End it before its time with: handfast pairing withdraw {}\nThe gateway's fingerprint: {}\n",

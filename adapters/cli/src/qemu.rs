@@ -31,58 +31,57 @@ const TARGET: &str = "thumbv7em-none-eabihf";
 const BOARD: &str = "boards/qemu-mps2-an386";
 const BINARY: &str = "handfast-board-mps2-an386";
 
-/// Where the image's own program finds its flash, in the machine's folder.
+/// Name of the flash file in the machine's directory.
 pub const FLASH_FILE: &str = "handfast-flash.bin";
 
-/// Where the image's last words go, in the machine's folder.
+/// Name of the file of the image's last words in the machine's directory.
 const LAST_WORDS_FILE: &str = "last-words.txt";
 
-/// How long [`Machine::expect`] waits. Nothing that a board does takes this long, even on a busy
-/// machine.
+/// Limit for [`Machine::expect`]. No action of a board takes this long, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Why there is no machine, or it did not do as expected.
+/// The reason for which a machine could not be started, or did not behave as expected.
 #[derive(Debug, thiserror::Error)]
 pub enum QemuError {
-    /// Something that has to be installed is not.
+    /// A required program or file is not installed.
     #[error("{what} is missing: {mend}")]
     Missing {
-        /// What.
+        /// Name of the missing requirement.
         what: &'static str,
-        /// The command that mends it.
+        /// The command that installs it.
         mend: &'static str,
     },
-    /// The firmware's source is not here.
+    /// The firmware's source is not at this path.
     #[error("the firmware's source is not here ({}): run this in the repository", .0.display())]
     NoSource(PathBuf),
-    /// The firmware does not build; here is what the compiler says.
+    /// The firmware does not build; the text is the compiler's output.
     #[error("the firmware does not build:\n{0}")]
     Build(String),
-    /// A program could not be run, or not be talked to.
+    /// A program could not be run, or its streams failed.
     #[error("{program}: {error}")]
     Program {
-        /// Which.
+        /// Name of the program.
         program: &'static str,
-        /// What happened.
+        /// The error of the system.
         error: std::io::Error,
     },
-    /// The machine did not say what it should have.
+    /// The machine did not print the expected line.
     #[error("the machine should have said {expected:?}; it {ended} after saying:\n{said}")]
     Unexpected {
-        /// What was waited for.
+        /// The expected part of a line.
         expected: String,
-        /// What it did instead.
+        /// The machine's state instead.
         ended: &'static str,
-        /// Everything on its console, and its last words.
+        /// The whole console output, and the last words.
         said: String,
     },
 }
 
-/// Whether everything is installed that building and running the image takes.
+/// Checks that everything that building and running the image needs is installed.
 ///
 /// # Errors
-/// [`QemuError::Missing`] names the first thing that is not, with the command that installs it;
-/// [`QemuError::NoSource`].
+/// [`QemuError::Missing`] with the first missing requirement and the command that installs it;
+/// [`QemuError::NoSource`] if the firmware's source is missing.
 pub async fn check() -> Result<(), QemuError> {
     let missing = |what, mend| QemuError::Missing { what, mend };
     let qemu = Command::new(QEMU).arg("--version").stdin(Stdio::null()).output().await;
@@ -108,8 +107,8 @@ pub async fn check() -> Result<(), QemuError> {
     }
 }
 
-/// The firmware's folder: beside the source that this program was built from, or in the current
-/// folder or one above it.
+/// Returns the firmware's directory: beside the source that this program was built from, or in the
+/// current directory or one above it.
 fn source() -> Result<PathBuf, QemuError> {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware");
     let here = std::env::current_dir().unwrap_or_default();
@@ -121,7 +120,7 @@ fn source() -> Result<PathBuf, QemuError> {
         .ok_or(QemuError::NoSource(built_from))
 }
 
-/// A built image.
+/// A built firmware image.
 #[derive(Clone, Debug)]
 pub struct Image {
     elf: PathBuf,
@@ -131,7 +130,7 @@ impl Image {
     /// Builds the image from the source tree; quick if it is built already.
     ///
     /// # Errors
-    /// As [`check`], and [`QemuError::Build`] with what the compiler said.
+    /// As [`check`], and [`QemuError::Build`] with the compiler's output.
     pub async fn build() -> Result<Self, QemuError> {
         check().await?;
         let firmware = source()?;
@@ -167,16 +166,16 @@ pub struct Machine {
     output: ChildStdout,
     last_words: PathBuf,
     serial: Option<PathBuf>,
-    /// Everything on the console, and how far [`Machine::expect`] has looked.
+    /// The whole console output, and the position up to which [`Machine::expect`] has searched it.
     said: String,
     looked: usize,
-    /// The beginning of a character whose end has not come yet.
+    /// The first bytes of a character that is not complete yet.
     partial: Vec<u8>,
 }
 
 impl Machine {
-    /// Powers a board on. Its flash is a file in `dir`: the same folder is the same board after a
-    /// power cut, an empty one is a new board.
+    /// Powers a board on. Its flash is a file in `dir`: the same directory is the same board after
+    /// a power cut, an empty one is a new board.
     ///
     /// # Errors
     /// [`QemuError::Program`] if QEMU does not start.
@@ -184,11 +183,11 @@ impl Machine {
         Self::start_on(image, dir, "null").await
     }
 
-    /// The same, with the board's second UART on a pseudo-terminal: [`Machine::serial`].
+    /// Powers a board on as [`Machine::start`] does, with its second UART on a pseudo-terminal:
+    /// [`Machine::serial`].
     ///
     /// # Errors
-    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not say which terminal it
-    /// is.
+    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not name the terminal.
     pub async fn start_with_serial(image: &Image, dir: &Path) -> Result<Self, QemuError> {
         let mut machine = Self::start_on(image, dir, "pty").await?;
         let line = machine.expect("char device redirected to ").await?;
@@ -242,7 +241,7 @@ impl Machine {
         self.bytes(b"\n").await
     }
 
-    /// Types bytes as they are.
+    /// Types bytes unchanged.
     ///
     /// # Errors
     /// As [`Machine::line`].
@@ -252,12 +251,11 @@ impl Machine {
         self.input.flush().await.map_err(failed)
     }
 
-    /// Waits for a line that contains `part` and gives it. Lines before it are passed over; those
-    /// after it are for the next call.
+    /// Waits for a line that contains `part` and returns it. Earlier lines are skipped; later ones
+    /// stay for the next call.
     ///
     /// # Errors
-    /// [`QemuError::Unexpected`] if the machine ends first, or nothing of the kind comes for half a
-    /// minute.
+    /// [`QemuError::Unexpected`] if the machine ends first, or no such line comes within 30 s.
     pub async fn expect(&mut self, part: &str) -> Result<String, QemuError> {
         let ended = match tokio::time::timeout(PATIENCE, self.until(part)).await {
             Ok(Some(line)) => return Ok(line),
@@ -268,7 +266,7 @@ impl Machine {
         Err(QemuError::Unexpected { expected: part.to_owned(), ended, said })
     }
 
-    /// The next whole line that contains `part`; `None` if the console ends first.
+    /// Returns the next whole line that contains `part`; `None` if the console ends first.
     async fn until(&mut self, part: &str) -> Option<String> {
         loop {
             while let Some((line, _)) = self.said[self.looked..].split_once('\n') {
@@ -282,13 +280,13 @@ impl Machine {
         }
     }
 
-    /// Reads what there is; `None` if nothing more can come.
+    /// Reads the available output; `None` at its end.
     async fn read(&mut self) -> Option<()> {
         let mut chunk = [0; 1024];
         let length = self.output.read(&mut chunk).await.ok().filter(|&length| length > 0)?;
         self.partial.extend_from_slice(&chunk[..length]);
-        // Whole characters only: one may be cut by the end of the chunk. What can never become one
-        // is replaced.
+        // Only whole characters are decoded, because the end of the chunk may cut one. Invalid
+        // bytes are replaced.
         let whole = match std::str::from_utf8(&self.partial) {
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Ok(_) | Err(_) => self.partial.len(),
@@ -298,19 +296,19 @@ impl Machine {
         Some(())
     }
 
-    /// The other end of the board's second UART, if it has one.
+    /// Returns the path of the board's second UART, if it has one.
     #[must_use]
     pub fn serial(&self) -> Option<&Path> {
         self.serial.as_deref()
     }
 
-    /// Everything read from the console so far.
+    /// Returns the whole console output so far.
     #[must_use]
     pub fn transcript(&self) -> &str {
         &self.said
     }
 
-    /// What the image said besides its console: a panic, a fault, its peak of stack.
+    /// Reads the image's output besides its console: a panic, a fault, its peak of stack.
     pub async fn last_words(&self) -> String {
         tokio::fs::read_to_string(&self.last_words).await.unwrap_or_default()
     }
@@ -318,7 +316,7 @@ impl Machine {
     /// Waits for the image to end by itself.
     ///
     /// # Errors
-    /// [`QemuError::Unexpected`] if it goes on for half a minute.
+    /// [`QemuError::Unexpected`] if it still runs after 30 s.
     pub async fn exit(&mut self) -> Result<ExitStatus, QemuError> {
         let all = async {
             while self.read().await.is_some() {}
@@ -335,9 +333,9 @@ impl Machine {
         }
     }
 
-    /// Cuts the power: SIGKILL, wherever the program is. What it has written to flash stays.
+    /// Cuts the power with SIGKILL, at any point of the program. Data that is in flash stays.
     pub async fn kill(mut self) {
-        // It may have ended by itself, which is as good.
+        // An error means that it has ended by itself, which is the same.
         let _ = self.child.kill().await;
     }
 }

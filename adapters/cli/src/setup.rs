@@ -1,4 +1,4 @@
-//! `handfast setup …`: codes that bring companions, and the sessions that came of them.
+//! `handfast setup …`: setup codes for companions, and the sessions that they opened.
 
 use std::io::IsTerminal;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::delivery::{self, Delivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, table};
 
 const SESSIONS: &str = "/api/v1/sessions";
-/// How many digits of an id tell it apart in lists.
+/// Number of digits of an id that distinguish it in lists.
 const SHORT: usize = 8;
 
 pub(crate) async fn run(args: Setup) -> Result<(), End> {
@@ -118,8 +118,8 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
     delivery.show(|| written(&view, args, &out)).await
 }
 
-/// Writes the files, and then what is printed. Of a code that could not be shown everywhere no file
-/// is left.
+/// Writes the image files, and then the printed text. If the code could not be shown everywhere, no
+/// file is left.
 fn written(view: &StartedView, args: &Start, out: &str) -> Result<(), End> {
     let mut files = Vec::new();
     let mut all = || {
@@ -143,7 +143,7 @@ fn written(view: &StartedView, args: &Start, out: &str) -> Result<(), End> {
     outcome
 }
 
-/// How wide the terminal is, as far as that is known.
+/// Returns the width of the terminal, if it is known.
 fn columns() -> usize {
     let out = std::io::stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
@@ -176,7 +176,7 @@ fn started(view: &StartedView, args: &Start) -> String {
     )
 }
 
-/// An id or its beginning as a path segment.
+/// Returns an id or its beginning as a path segment.
 fn named(id: &str) -> Result<String, End> {
     match id.is_empty() {
         true => Err(End::Usage("an empty id names no session; `setup list` shows them".to_owned())),
@@ -184,7 +184,7 @@ fn named(id: &str) -> Result<String, End> {
     }
 }
 
-/// As what, and for which device.
+/// Formats a session's profile and device.
 fn whose(view: &SessionView) -> String {
     match &view.device_label {
         Some(label) => format!("{} ({})", quoted(label), safe(&view.profile)),
@@ -192,7 +192,7 @@ fn whose(view: &SessionView) -> String {
     }
 }
 
-/// Who made something, short.
+/// Formats a maker in short.
 pub(crate) fn maker(made_by: &str) -> String {
     safe(&made_by.strip_prefix("session ").map_or_else(
         || made_by.to_owned(),

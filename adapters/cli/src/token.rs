@@ -1,4 +1,4 @@
-//! `handfast token …`.
+//! `handfast token …`: operations on tokens.
 
 use handfast_core::grant::token::{HashJob, Token};
 use handfast_core::id::NodeId;
@@ -8,7 +8,7 @@ use crate::End;
 use crate::args;
 use crate::print::put;
 
-/// More than a token and its line end is no token.
+/// Maximum input in bytes. A token and its line end are shorter.
 const MOST_INPUT: u64 = 256;
 
 pub(crate) async fn run(args: args::Token) -> Result<(), End> {

@@ -1,4 +1,4 @@
-//! `handfast watch` and `handfast gateway`.
+//! `handfast watch` and `handfast gateway`: events, and the gateway's fingerprint.
 
 use handfast_server::admin::PairingView;
 use hyper::Method;

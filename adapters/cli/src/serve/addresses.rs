@@ -1,12 +1,12 @@
-//! Where nodes reach the gateway, for the codes that it shows.
+//! The gateway's addresses for nodes, for the codes that it shows.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use handfast_core::limits::INVITE_ADDRESSES;
 
-/// One address for each listener, as many as an invitation has room for. A listener on every
-/// interface is reached at the host's address on its network; where that cannot be told, at
-/// loopback. Where one is reached from elsewhere, those that are not are left out.
+/// Returns one address for each listener, up to the capacity of an invitation. For a listener on
+/// every interface it is the host's address on its network, or loopback if that is unknown. If any
+/// address is reachable from other hosts, loopback ones are left out.
 pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec<String> {
     let web = (if tls { "wss" } else { "ws" }, web);
     let all = std::iter::once(web).chain(streams.iter().map(|address| ("tcp", *address)));
@@ -20,8 +20,8 @@ pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec
     of_use.take(INVITE_ADDRESSES).map(|(scheme, address)| format!("{scheme}://{address}")).collect()
 }
 
-/// The address that this host has towards everybody else. A listener on `::` usually takes IPv4 as
-/// well, and more nodes speak that.
+/// Returns the host's address towards other hosts. A listener on `::` usually accepts IPv4 as well,
+/// which more nodes support, so IPv4 is preferred.
 fn outward(unspecified: IpAddr) -> IpAddr {
     let v4 = || towards((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(192, 0, 2, 1), 9).into());
     let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
@@ -32,8 +32,8 @@ fn outward(unspecified: IpAddr) -> IpAddr {
     }
 }
 
-/// Which of its addresses this host would send from. Nothing is sent: connecting a datagram socket
-/// only asks the routing table.
+/// Returns the local address from which this host would send. Nothing is sent: connecting a
+/// datagram socket only queries the routing table.
 fn towards(from: SocketAddr, to: SocketAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind(from).ok()?;
     socket.connect(to).ok()?;

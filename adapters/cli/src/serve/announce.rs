@@ -1,4 +1,4 @@
-//! What a gateway says when it has started.
+//! Start-up messages of a gateway.
 
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use handfast_server::setup::url::NotResolved;
 use super::Running;
 use crate::print::{left, safe};
 
-/// Where it serves, who can read along, how it is known, and how pairing stands.
+/// Returns the addresses, the warnings about plain listeners, the fingerprint, and the state of
+/// pairing.
 pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) -> String {
     let (address, data) = (running.address, safe(&data.display().to_string()));
     let tls = settings.tls_cert.is_some();
@@ -48,7 +49,7 @@ pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) ->
     text + &format!("approve nodes with: handfast devices pair --data {data}\n")
 }
 
-/// Where a setup code would take companions.
+/// Returns the address that setup codes give to companions.
 fn companions(running: &Running, data: &str) -> String {
     match &running.companions {
         Ok((url, source)) => {

@@ -1,4 +1,4 @@
-//! What the running gateway shows on standard output: who asks to be paired, and with which PIN.
+//! The running gateway's standard output: pairing requests, with their PINs.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,16 +9,16 @@ use crate::End;
 use crate::client::Lines;
 use crate::events::{Happened, Narrator};
 
-/// Standard output through a bounded queue: whoever reads it, or stopped reading, cannot hold up
-/// the gateway.
+/// Standard output behind a bounded queue, so that a slow or stopped reader cannot block the
+/// gateway.
 pub(super) struct Console {
     out: NonBlocking,
     _flush_at_exit: WorkerGuard,
-    /// Whether PINs may be shown: a log that others read later is no trusted display.
+    /// `true` if PINs may be shown. A log that others read later is not a trusted display.
     trusted: bool,
 }
 
-/// The gateway's own events, from a moment on.
+/// The gateway's own events since they were requested.
 pub(super) struct Followed {
     lines: Lines,
     narrator: Narrator,
@@ -34,15 +34,15 @@ impl Console {
         let _ = self.out.write_all(text.as_bytes());
     }
 
-    /// Listens at the operator's socket, as `handfast watch` does.
+    /// Subscribes at the operator's socket, as `handfast watch` does.
     pub(super) async fn follow(&self, data: &Path) -> Result<Followed, End> {
         let mut lines = Lines::follow(data, "/api/v1/events").await?;
-        // The first says that from now on nothing is missed.
+        // The first line confirms that no later event is missed.
         lines.next().await?;
         Ok(Followed { lines, narrator: Narrator::new(data, false) })
     }
 
-    /// Shows what happens, until the gateway ends.
+    /// Shows events until the gateway ends.
     pub(super) async fn show(mut self, mut followed: Followed) {
         while let Ok(Some(line)) = followed.lines.next().await {
             let Ok(mut happened) = Happened::read(&line) else { continue };
@@ -56,8 +56,8 @@ impl Console {
     }
 }
 
-/// Whether standard output is the system's journal, which keeps what it gets for many to read. It
-/// says so itself, by the device and inode of the stream.
+/// Returns `true` if standard output is the system's journal, which many may read. systemd names
+/// the stream's device and inode in `JOURNAL_STREAM`.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let found = rustix::fs::fstat(std::io::stdout());

@@ -1,13 +1,13 @@
-//! How many files this process may open, and what that lets in.
+//! The limit of open files, and the connection limits that follow from it.
 
 use handfast_core::limits::Limits;
 
-/// Descriptors that are not connections: the database, sockets, the runtime, and those being
-/// accepted or refused.
+/// Number of descriptors that are not connections: the database, sockets, the runtime, and sockets
+/// that are being accepted or refused.
 const OTHER_DESCRIPTORS: u64 = 512;
 
-/// Raises the limit of open files as far as it may be raised, and lowers the connection limits to
-/// what then fits: running out of descriptors would lock out the operator, too.
+/// Raises the limit of open files as far as allowed, and lowers the connection limits to fit:
+/// without descriptors the operator could not connect either.
 pub(super) fn within_descriptors(limits: Limits) -> Limits {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut files = getrlimit(Resource::Nofile);

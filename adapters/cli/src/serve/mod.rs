@@ -1,4 +1,4 @@
-//! `handfast serve`.
+//! `handfast serve`: the gateway process.
 
 mod addresses;
 mod announce;
@@ -27,7 +27,7 @@ use crate::data::{self, DATABASE};
 use crate::print::put;
 use console::Console;
 
-/// How long the end waits for decisions that are not stored yet.
+/// Limit at shutdown for storing decisions that are not stored yet.
 const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
@@ -39,8 +39,8 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     }
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    // Log lines wait in a bounded queue and are dropped rather than waited for: whoever reads them,
-    // or stopped reading, cannot hold up the gateway.
+    // Log lines go through a bounded queue and are dropped if it is full, so that a slow or stopped
+    // reader cannot block the gateway.
     let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -58,35 +58,36 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let store = store(&path, args.accept_older_store)?;
     let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
     let mut console = Console::open();
-    // It listens before anybody is told where to connect, so it misses nobody's request.
+    // It subscribes before anybody is told the address, so it misses no request.
     let followed = console.follow(&path).await?;
     console.print(&announce::text(&running, &settings, &path).await);
     let showing = tokio::spawn(console.show(followed));
     signals.wait().await;
     running.stop().await;
-    // It ends with the gateway that it follows.
+    // The console ends when the gateway that it follows does.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), showing).await;
     Ok(())
 }
 
 /// A gateway that serves its listeners and its operator's socket.
 pub(crate) struct Running {
-    /// Where it listens.
+    /// Address of the main listener.
     pub(crate) address: SocketAddr,
-    /// Where it speaks the native wire over TCP.
+    /// Addresses of the native wire over TCP.
     pub(crate) tcp: Vec<SocketAddr>,
-    /// Where it serves its metrics alone.
+    /// Addresses that serve only the metrics.
     pub(crate) metrics: Vec<SocketAddr>,
-    /// Where companions reach it and where that comes from, or why they do not.
+    /// URL for companions and its source, or the reason for which there is none.
     pub(crate) companions: Result<(String, UrlSource), NotResolved>,
-    /// The gateway itself.
+    /// The handle of the gateway.
     pub(crate) gateway: Gateway,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Opens everything first, so that a gateway that cannot run says so and serves nothing.
+    /// Opens all resources before it serves anything, so that a gateway that cannot run reports
+    /// that and serves nothing.
     pub(crate) async fn start(
         store: SqliteStore,
         path: &Path,
@@ -175,7 +176,7 @@ impl Running {
     }
 }
 
-/// Opens the registry of a data directory, or makes both.
+/// Opens the registry of a data directory, and creates both if needed.
 pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End> {
     admin::socket_path(path).map_err(End::refused)?;
     data::prepare(path)?;
@@ -219,8 +220,8 @@ async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, Socket
     Ok((listener, address))
 }
 
-/// Starts the gateway with the store key of its data directory. One that was just made and is not
-/// this registry's is taken away again, so that the right one can be put in its place.
+/// Starts the gateway with the store key of its data directory. A key that was just created but
+/// does not fit the registry is removed again, so that the right one can be put in its place.
 async fn with_key(
     path: &Path,
     builder: GatewayBuilder,
@@ -247,12 +248,12 @@ async fn with_key(
     })
 }
 
-/// The signals that end the gateway, caught from the moment this is made.
+/// The signals that end the gateway, caught from the creation of this value.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// That a file may not grow any more is an error like a full disk, and not the end of the
-    /// process.
+    /// Caught so that a file which may not grow any more is an error, like a full disk, instead of
+    /// the end of the process.
     _file_too_large: Signal,
 }
 
