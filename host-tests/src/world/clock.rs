@@ -1,5 +1,5 @@
-//! The gateway's clock steps, is wrong, and is put right: what moves with it, and what of that may
-//! not be.
+//! Steps, errors and corrections of the gateway's clock: the entries that move with it, and those
+//! that must not.
 
 use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{Before, DeliveryId, Undelivered};
@@ -11,16 +11,16 @@ use super::{Event, World};
 use crate::clocks::{ClockOp, Life};
 
 impl World {
-    /// The time in use, with the doubt about it.
+    /// Returns the time in use, with its uncertainty.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.clocks.moment(self.now)
     }
 
-    /// Something befalls the clocks of the gateway's system.
+    /// Applies an event to the clocks of the gateway's system.
     pub(super) fn clock(&mut self, op: ClockOp) {
         let is_word = matches!(op, ClockOp::Accept | ClockOp::AcceptTruth);
-        // Only a gateway that runs hears the operator, and none takes two steps at once.
+        // Only a running gateway hears the operator, and none takes two steps at once.
         if is_word && (!self.gateway.on || self.is_deciding()) {
             return;
         }
@@ -30,7 +30,7 @@ impl World {
         self.look_at_clocks();
     }
 
-    /// What the gateway's task does every second: it takes a step over, and keeps the mark.
+    /// Does what the gateway's task does every second: takes a step over, and stores the mark.
     pub(super) fn look_at_clocks(&mut self) {
         if !self.gateway.on {
             return;
@@ -45,7 +45,7 @@ impl World {
         self.undo_what_lapsed();
     }
 
-    /// A request was seen to be over: that is written, where the clock is good.
+    /// Records that a request was seen to be over, if the clock is good.
     pub(super) fn note_over(&mut self, node_id: NodeId) {
         self.check_request_is_over(node_id);
         if self.clocks.is_good() {
@@ -55,14 +55,14 @@ impl World {
         }
     }
 
-    /// Whether something is on its way to the store that was decided by the time as it is.
+    /// Returns `true` if a request to the store that was decided by the present time is under way.
     fn is_deciding(&self) -> bool {
         !self.gateway.approvals.is_empty()
             || self.agenda.values().any(|event| matches!(event, Event::Store { .. }))
     }
 
-    /// One transaction: the times of what this run made move, and what earlier runs made under a
-    /// false time ends.
+    /// Takes a step over in one transaction: moves the times of what this run made, and ends what
+    /// earlier runs made under a wrong clock.
     fn take_over(&mut self, step: Step) {
         self.note(|| {
             format!("a step of {} s is taken over, back: {}", step.by(), step.sets_back())
@@ -81,7 +81,7 @@ impl World {
         self.clocks.taken(step);
     }
 
-    /// A request counts: no longer than it was made for.
+    /// Checks that a request that is still valid has not outlived its intended length.
     pub(super) fn check_request_lives(&self, node_id: NodeId) {
         let outlasts = self
             .lives
@@ -93,7 +93,7 @@ impl World {
         });
     }
 
-    /// A request is over: no earlier than it was made for, while the run lasts that let it in.
+    /// Checks that a request that is over has lasted as long as intended, if this run admitted it.
     pub(super) fn check_request_is_over(&self, node_id: NodeId) {
         let early = self
             .lives
@@ -105,7 +105,7 @@ impl World {
         });
     }
 
-    /// The same for a secret on its way.
+    /// Checks the life of a delivery in the same way.
     pub(super) fn check_delivery(&self, id: DeliveryId, counts: bool) {
         let Some(life) = self.lives.deliveries.get(&id) else { return };
         let within = self.limits.deliver_within;
@@ -119,10 +119,10 @@ impl World {
         });
     }
 
-    /// The clock is put right, and the operator says so.
+    /// Sets the clock right, and has the operator confirm it.
     pub(super) fn put_clock_right(&mut self) {
         self.clock(ClockOp::Set(0));
-        // What is on its way to the store comes first.
+        // Requests to the store that are under way come first.
         while self.is_deciding() {
             self.run_for(50);
         }
@@ -132,14 +132,14 @@ impl World {
     }
 }
 
-/// Since when requests and secrets on their way have lived.
+/// The beginnings of requests and deliveries.
 #[derive(Debug, Default)]
 pub(super) struct Lives {
     pub(super) requests: std::collections::BTreeMap<NodeId, Life>,
     pub(super) deliveries: std::collections::BTreeMap<DeliveryId, Life>,
 }
 
-/// The times of a standing that belong to its request, or to its delivery.
+/// Returns the times of a standing that belong to its request, or to its delivery.
 pub(super) fn request_end(standing: &mut Standing) -> Option<&mut UnixTime> {
     if let Standing::Pending { expires } = standing {
         return Some(expires);

@@ -23,18 +23,18 @@ use super::operator::ApprovalRun;
 use super::store::{Asked, Waiter};
 use super::{Event, World, hashing};
 
-/// The gateway's process: all of it is lost with the power.
+/// The gateway's process. It loses all of this with the power.
 #[derive(Debug)]
 pub struct GatewayHost {
-    /// Whether it runs.
+    /// `true` while it runs.
     pub on: bool,
-    /// How often it has started; answers to an earlier life are void.
+    /// Number of starts; answers to an earlier one are void.
     pub life: u32,
-    /// The connections.
+    /// Its connections by id.
     pub seats: BTreeMap<ConnId, Seated>,
-    /// Which connection is a node's.
+    /// The live connection of each node.
     pub live: BTreeMap<NodeId, ConnId>,
-    /// How many effects until the power fails.
+    /// Number of effects until power fails.
     pub fuel: Option<u32>,
     pub(super) approvals: BTreeMap<u32, ApprovalRun>,
     attached: u64,
@@ -44,20 +44,20 @@ pub struct GatewayHost {
     hashing: u32,
 }
 
-/// What a failed attempt is charged to: whoever says from there to be this paired node, or the
-/// source.
+/// The account that a failed attempt is charged to: a known node that was claimed from a source, or
+/// the source alone.
 type Budget = (Option<NodeId>, Source);
 
-/// A connection's place.
+/// A connection with the state of its adapter.
 #[derive(Debug)]
 pub struct Seated {
-    /// The machine; taken out while it steps.
+    /// The machine; `None` while it is running a step.
     pub machine: Option<Connection>,
-    /// When it was accepted.
+    /// Time at which it was accepted.
     pub since: u64,
-    /// Which token it showed.
+    /// The node id and token that it presented.
     pub presented: Option<(NodeId, String)>,
-    /// The order in which connections were attached.
+    /// Its position in the order of attached connections.
     pub attached: u64,
     source: Source,
     attempt: Option<(Budget, Attempt)>,
@@ -66,7 +66,7 @@ pub struct Seated {
     inbox: VecDeque<Frame>,
 }
 
-/// An input that owns its parts.
+/// An owned input of a connection.
 #[derive(Debug)]
 pub(super) enum ConnInput {
     Text(String),
@@ -120,8 +120,8 @@ impl GatewayHost {
 }
 
 impl World {
-    /// The power fails: connections, table, cache and approvals under way are gone; the store keeps
-    /// what it had made durable.
+    /// Cuts the power: connections, table, cache and approvals under way are lost; the store keeps
+    /// what is durable.
     pub(super) fn cut_gateway(&mut self) {
         if !self.gateway.on {
             return;
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    /// Stops in order: every connection hears that the gateway shuts down.
+    /// Stops in order, with a notice to every connection, and starts again.
     pub(super) fn restart_gateway(&mut self) {
         let conns: Vec<ConnId> = self.gateway.seats.keys().copied().collect();
         for conn in conns {
@@ -162,7 +162,7 @@ impl World {
     }
 
     pub(super) fn accept(&mut self, conn: ConnId) {
-        // Whoever dialled may be gone already.
+        // The client may have disconnected already.
         let Some(address) = self.network.wires.get(&conn).map(|wire| wire.address) else { return };
         let source = Source::of(address);
         let waiting = |seat: &&Seated| seat.machine.as_ref().is_some_and(|m| m.linked().is_none());
@@ -231,7 +231,7 @@ impl World {
         self.feed_conn(conn, ConnInput::Closed);
     }
 
-    /// Frames go in while no answer is due.
+    /// Feeds waiting frames while no answer is due.
     fn pump(&mut self, conn: ConnId) {
         while let Some(seat) = self.gateway.seats.get_mut(&conn) {
             if seat.machine.as_ref().is_none_or(Connection::awaits_answer) {
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// An answer; frames that waited for it go in behind it.
+    /// Feeds an answer, and then the frames that waited for it.
     pub(super) fn answer_conn(&mut self, conn: ConnId, input: ConnInput) {
         self.feed_conn(conn, input);
         self.pump(conn);
@@ -406,7 +406,7 @@ impl World {
                 }
             }
             Act::Detach(node_id) => {
-                // Only its own place: a newer connection may have it already.
+                // Only its own entry: a newer connection may have replaced it.
                 if self.gateway.live.get(&node_id) == Some(&conn) {
                     self.gateway.live.remove(&node_id);
                 }
@@ -429,7 +429,7 @@ impl World {
         }
     }
 
-    /// Pushes a decision to the node's live connection, at once.
+    /// Pushes a decision to the node's live connection at once.
     pub(super) fn push(&mut self, node_id: NodeId, notice: Option<Notice>) {
         if let (Some(notice), Some(&conn)) = (notice, self.gateway.live.get(&node_id)) {
             self.feed_conn(conn, ConnInput::Push(notice));
@@ -464,7 +464,7 @@ impl World {
         Some((budget, bucket.attempt(now)?))
     }
 
-    /// Counts an effect; true if the power fails before it.
+    /// Counts an effect; `true` if the power fails before it.
     pub(super) fn burn_gateway(&mut self) -> bool {
         match self.gateway.fuel {
             Some(0) => self.cut_gateway(),

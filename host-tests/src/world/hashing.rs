@@ -1,5 +1,5 @@
 //! The real hash, computed once for every pair of node and token: worlds repeat ids and tokens, so
-//! thousands of runs share a few hundred.
+//! thousands of runs share a few hundred hashes.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -12,7 +12,7 @@ type Hashes = HashMap<(NodeId, String), [u8; 32]>;
 
 static KNOWN: LazyLock<Mutex<Hashes>> = LazyLock::new(Mutex::default);
 
-/// Does a job, or remembers how it ended the last time.
+/// Does a job, or returns its cached result.
 #[must_use]
 pub fn run(job: HashJob) -> Hashed {
     let key = (job.node_id, job.token.expose().to_owned());
@@ -28,10 +28,10 @@ pub fn run(job: HashJob) -> Hashed {
     }
 }
 
-/// The hash of a token as text.
+/// Returns the hash of a token's text.
 ///
 /// # Panics
-/// If the text is no token.
+/// If the text is not a token.
 #[must_use]
 pub fn hash(node_id: NodeId, token: &str) -> TokenHash {
     run(HashJob { node_id, token: Token::parse(token).expect("a token") }).hash

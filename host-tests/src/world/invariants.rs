@@ -1,4 +1,4 @@
-//! What must hold after every single event, whatever happened before.
+//! The invariants of the world, checked after every event.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -14,7 +14,7 @@ use super::network::{Client, ConnId};
 use super::node::Flash;
 use super::{World, hashing};
 
-/// The token that a frame shows, if it is one that authenticates.
+/// Returns the node id and token of a frame, if it is one that authenticates.
 pub(super) fn token_in(frame: &str) -> Option<(NodeId, String)> {
     let mut scratch = [0; SCRATCH];
     match missy::decode_from_node(frame, &mut scratch) {
@@ -26,7 +26,7 @@ pub(super) fn token_in(frame: &str) -> Option<(NodeId, String)> {
 }
 
 impl World {
-    /// Everything at once.
+    /// Checks all state invariants at once.
     pub(super) fn check(&self) {
         let mut linked = BTreeSet::new();
         for (&conn, seat) in &self.gateway.seats {
@@ -158,7 +158,7 @@ impl World {
         self.expect(honest, || format!("node {node} sends {text} with {flash:?} in flash"));
     }
 
-    /// Nobody is told of something that a power cut could still undo.
+    /// Checks that no owner is told something that a power cut could still undo.
     pub(super) fn check_news(&self, node: usize, news: &str) {
         let flash = &self.nodes[node].flash;
         let durable = match news.split('(').next() {
@@ -187,7 +187,7 @@ impl World {
         });
     }
 
-    /// A token leaves the gateway once, and only when its hash is durable.
+    /// Checks that a token leaves the gateway once, and only when its hash is durable.
     pub(super) fn check_revealed(&self, node_id: NodeId, token: &str) {
         let hash: TokenHash = hashing::hash(node_id, token);
         let durable = self.model.nodes[&node_id].hashes.contains(hash.as_bytes());
@@ -199,8 +199,8 @@ impl World {
         });
     }
 
-    /// What a state prints of itself holds no secret. Looked at now and then, because printing
-    /// takes longer than stepping.
+    /// Checks that the debug output of a state contains no secret. Runs on a sample of the steps,
+    /// because printing takes longer than stepping.
     pub(super) fn check_redacted(&mut self, state: &impl Debug) {
         self.steps += 1;
         if self.steps.is_multiple_of(64) {

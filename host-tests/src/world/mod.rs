@@ -1,9 +1,9 @@
 //! A gateway, its nodes, their owners, an operator and a stranger in virtual time.
 //!
-//! Every machine is the real one; everything around it (network, flash, store, clock, people) is a
-//! small model that a seed drives, and that can fail between any two effects. After every event the
-//! invariants are checked against a reference model. A violation panics with the last events before
-//! it.
+//! Every machine is the real one; its surroundings (network, flash, store, clock, people) are small
+//! models that a seed drives, and that can fail between any two effects. After every event the
+//! invariants are checked against a reference model. A violation panics with the latest events
+//! before it.
 
 mod clock;
 pub mod gateway;
@@ -38,32 +38,32 @@ use node::{Flash, NodeHost, NodeInput};
 use operator::Papers;
 use store::{Answer, Asked, Store, Waiter};
 
-/// Everything there is.
+/// The whole simulated world.
 #[derive(Debug)]
 pub struct World {
-    /// How it was set up.
+    /// The set-up of the world.
     pub setup: Setup,
-    /// Milliseconds since it began.
+    /// Milliseconds since the world began.
     pub now: u64,
-    /// The gateway's limits, small, so that they are reached.
+    /// The gateway's limits, small enough to be reached.
     pub limits: Limits,
-    /// The nodes.
+    /// The simulated nodes.
     pub nodes: Vec<NodeHost>,
     /// The gateway's process.
     pub gateway: GatewayHost,
-    /// The clocks of its system.
+    /// The clocks of the gateway's system.
     pub clocks: Clocks,
-    /// What the gateway keeps.
+    /// The gateway's store.
     pub store: Store,
-    /// The connections.
+    /// The connections and their frames.
     pub network: Network,
-    /// What people have on paper.
+    /// Secrets that people have written down.
     pub papers: Papers,
-    /// What should be so.
+    /// The reference model.
     pub model: Model,
     /// The stranger's connections.
     pub strangers: Vec<ConnId>,
-    /// How many steps the machines have made.
+    /// Number of steps of all machines.
     pub steps: u64,
     lives: clock::Lives,
     prng: Prng,
@@ -73,7 +73,7 @@ pub struct World {
     trace: VecDeque<String>,
 }
 
-/// Something that happens at a certain time.
+/// An event with a scheduled time.
 #[derive(Debug)]
 enum Event {
     Dialled { conn: ConnId },
@@ -93,8 +93,7 @@ const EPOCH: u64 = 1_750_000_000;
 const LONGEST_TRACE: usize = 160;
 
 impl World {
-    /// A world at its beginning: the gateway runs, the nodes have just been switched on for the
-    /// first time.
+    /// Creates a world in which the gateway runs and the nodes are switched on for the first time.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         let limits = Limits {
@@ -138,7 +137,7 @@ impl World {
         world
     }
 
-    /// Plays a script, then lets the world settle; returns how many steps the machines made.
+    /// Plays a script, then lets the world settle; returns the number of steps of the machines.
     ///
     /// # Panics
     /// If an invariant is violated.
@@ -152,7 +151,7 @@ impl World {
         world.steps
     }
 
-    /// Lets one thing happen.
+    /// Applies one event.
     pub fn apply(&mut self, op: &Op) {
         self.note(|| format!("-- {op:?}"));
         match op {
@@ -195,7 +194,7 @@ impl World {
         self.check();
     }
 
-    /// The owner makes a node ask again.
+    /// Has the owner make a node ask again.
     pub fn ask_again(&mut self, node: usize) {
         self.feed_node(node, NodeInput::AskAgain);
     }
@@ -264,7 +263,7 @@ impl World {
             Event::Hashed { life, waiter, outcome } if alive(life) => {
                 self.on_hashed(waiter, outcome);
             }
-            // What belonged to a process that lost its power.
+            // Events of a process that has lost its power.
             Event::FlashDone { .. }
             | Event::Store { .. }
             | Event::Answer { .. }
@@ -272,7 +271,7 @@ impl World {
         }
     }
 
-    /// Ticks one machine whose deadline has come. Time must not stand still.
+    /// Runs one machine whose deadline has passed. Time must not stand still.
     fn tick(&mut self) {
         self.ticks =
             if self.ticks.0 == self.now { (self.now, self.ticks.1 + 1) } else { (self.now, 1) };
@@ -306,13 +305,13 @@ impl World {
         usize::from(number) % self.nodes.len()
     }
 
-    /// The monotonic clock.
+    /// Returns the monotonic clock.
     #[must_use]
     pub const fn instant(&self) -> Instant {
         Instant::from_millis(self.now)
     }
 
-    /// The time that the registry goes by.
+    /// Returns the registry's time.
     #[must_use]
     pub fn unix(&self) -> UnixTime {
         self.moment().now
@@ -326,7 +325,7 @@ impl World {
         self.trace.push_back(format!("{now:>9} {}", line()));
     }
 
-    /// Panics with the last events if something does not hold.
+    /// Panics with the latest events if a condition does not hold.
     #[track_caller]
     fn expect(&self, holds: bool, complaint: impl FnOnce() -> String) {
         if !holds {

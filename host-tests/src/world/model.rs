@@ -1,5 +1,5 @@
-//! The reference model: the registry as the specification tells it, in a few lines that share
-//! nothing with the core.
+//! The reference model: the registry by its specification, in a few lines that share nothing with
+//! core.
 
 use std::collections::BTreeMap;
 
@@ -13,58 +13,57 @@ use handfast_core::time::Span;
 use super::World;
 use crate::script::Verdict;
 
-/// What is known of every id that was ever given out.
+/// The history of every id that was ever given out.
 #[derive(Debug, Default)]
 pub struct Model {
-    /// By id; nothing is ever taken out.
+    /// All ids; none is ever removed.
     pub nodes: BTreeMap<NodeId, Known>,
-    /// How often in a row whoever asks so was turned down, until when it has to wait, and which run
-    /// said so.
+    /// Rejections by request: their number in a row, the end of the wait, and the run that set it.
     rejections: BTreeMap<[u8; 32], (u32, u64, u32)>,
 }
 
-/// One id.
+/// The history of one id.
 #[derive(Debug)]
 pub struct Known {
-    /// Where it is in its life.
+    /// Its current life.
     pub life: Life,
-    /// Every token hash that was ever durable, newest last.
+    /// Every token hash that was ever durable, the newest last.
     pub hashes: Vec<[u8; 32]>,
-    /// Decisions that are durable, but that the gateway does not know to be.
+    /// Number of decisions that are durable without the gateway knowing it.
     pub unacknowledged: u32,
-    /// The life to which an undelivered token leads back, and when it does.
+    /// The life to which an undelivered token leads back, and the time at which it does.
     undelivered: Option<(Option<Life>, u64)>,
     key: [u8; 32],
     source: Source,
-    /// When it was last asked for.
+    /// Time of its last request.
     asked: u64,
-    /// By which request.
+    /// Number of its request.
     request: u64,
-    /// Which run let it in, which heard it last, and which sent its token.
+    /// The runs that admitted it, last heard it, and sent its token.
     runs: (u32, u32, u32),
 }
 
-/// Where an id is in its life.
+/// The stage of an id's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
-    /// It asked; until then somebody may decide.
+    /// Its request waits for a decision.
     Waiting {
-        /// In Unix seconds.
+        /// End of the request in Unix seconds.
         until: u64,
     },
-    /// Paired.
+    /// The node is paired.
     In(Mode),
-    /// Paired and muted.
+    /// The node is paired and muted.
     Muted(Mode),
-    /// Rejected.
+    /// The request was rejected.
     Rejected,
-    /// Unpaired.
+    /// The node was revoked.
     Unpaired,
-    /// It waited in vain, and the store has forgotten it.
+    /// The request expired, and the store has forgotten it.
     RanOut,
 }
 
-/// Where a decision leads; `None` if it must be refused.
+/// Returns the life after a decision; `None` if the decision must be refused.
 fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
     use Verdict::{Approve, Full, Mute, Reissue, Reject, SafeChat, Unmute, Unpair};
     match life {
@@ -78,7 +77,7 @@ fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
             Full => Some(Life::In(Mode::Full)),
             Unpair => Some(Life::Unpaired),
         },
-        // What is turned down stays so, whatever the clock says.
+        // A rejected request stays rejected, whatever the clock says.
         Life::Waiting { .. } => match verdict {
             Reject => Some(Life::Rejected),
             Unpair => Some(Life::Unpaired),
@@ -89,7 +88,7 @@ fn after(life: Life, verdict: Verdict, now: u64) -> Option<Life> {
 }
 
 impl Known {
-    /// Where it is, if its token has not arrived in time and that is not written yet.
+    /// Returns the present life, including an undelivered token whose end is not recorded yet.
     fn stands(&self, now: u64) -> Life {
         match self.undelivered {
             Some((Some(back), lasts)) if lasts <= now => back,
@@ -103,7 +102,7 @@ impl Known {
 }
 
 impl Model {
-    /// How many requests wait: of all sources, and of one.
+    /// Counts the waiting requests of all sources, and of one.
     #[must_use]
     pub fn waiting(&self, source: Source, now: u64) -> (usize, usize) {
         let waiting = || self.nodes.values().filter(|known| known.waits(now));
@@ -116,8 +115,8 @@ impl Model {
         }
     }
 
-    /// Who makes room for one more of a source that has so many: the one that was asked for longest
-    /// ago, of this source or of the one with most.
+    /// Returns the id that makes room for another request: the one whose last request is oldest, of
+    /// this source or of the source with the most.
     fn gives_way(&self, of: Option<Source>, of_source: usize, now: u64) -> Option<NodeId> {
         let waiting = || self.nodes.iter().filter(|(_, known)| known.waits(now));
         let size = |source| waiting().filter(|(_, known)| known.source == source).count();
@@ -136,7 +135,7 @@ impl Model {
         }
     }
 
-    /// The clock steps: what this run has bounded stays as far from its end as it was.
+    /// Applies a step of the clock: times that this run has set keep their distance.
     pub(super) fn move_by(&mut self, run: u32, by: i64) {
         let later = |time: &mut u64| *time = time.saturating_add_signed(by);
         for known in self.nodes.values_mut() {
@@ -156,7 +155,8 @@ impl Model {
             .for_each(|(_, until, _)| later(until));
     }
 
-    /// The operator sets the time back: what earlier runs made later than that ends then.
+    /// Applies a correction by the operator: entries that earlier runs made after `latest` end
+    /// then.
     pub(super) fn end_later(&mut self, run: u32, latest: u64, gone: &[NodeId], pending_for: u64) {
         for (node_id, known) in &mut self.nodes {
             if known.runs.0 != run {
@@ -189,7 +189,7 @@ impl Model {
     }
 }
 
-/// When its request is over, or would be if it waited again.
+/// Returns the ends of its request: of one that waits, or would if it waited again.
 fn ends_of(known: &mut Known) -> impl Iterator<Item = &mut u64> {
     let back = known.undelivered.as_mut().and_then(|(back, _)| back.as_mut());
     [Some(&mut known.life), back].into_iter().flatten().filter_map(|life| match life {
@@ -198,13 +198,13 @@ fn ends_of(known: &mut Known) -> impl Iterator<Item = &mut u64> {
     })
 }
 
-/// How long whoever was turned down so often before has to wait.
+/// Returns the wait in seconds after this number of earlier rejections.
 fn wait_of(times: u32) -> u64 {
     60_u64.checked_shl(times).map_or(86_400, |wait| wait.min(86_400))
 }
 
 impl World {
-    /// Requests are over, and the store has forgotten them.
+    /// Records that the store has forgotten expired requests.
     pub(super) fn model_forgets(&mut self, ran_out: &[NodeId], now: u64) {
         for node_id in ran_out {
             self.check_request_is_over(*node_id);
@@ -227,7 +227,7 @@ impl World {
         self.model_forgets(ran_out, now);
         let run = self.clocks.run;
         let key = *asking.key.as_bytes();
-        // An approval that may be undone is the same request still.
+        // A request whose approval may be undone is still the same request.
         let may_wait = |known: &Known| {
             known.waits(now)
                 || matches!(known.undelivered, Some((Some(Life::Waiting { until }), _)) if now < until)
@@ -287,7 +287,7 @@ impl World {
         }
     }
 
-    /// The core decided; the model must have decided alike.
+    /// Checks that the model allows a decision exactly if core does.
     pub(super) fn check_decision(
         &self,
         node_id: NodeId,
@@ -305,7 +305,7 @@ impl World {
         });
     }
 
-    /// The delivery of a token has ended; the record must say what the model says.
+    /// Ends the delivery of a token, and compares the record with the model.
     pub(super) fn model_settles(&mut self, node_id: NodeId, settled: Settled) {
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids have deliveries");
         let under_way = known.undelivered.take();
@@ -319,18 +319,18 @@ impl World {
         });
     }
 
-    /// A decision is durable; the record must say what the model says.
+    /// Applies a durable decision, and compares the record with the model.
     pub(super) fn model_commits(&mut self, node_id: NodeId, verdict: Verdict) {
         let now = self.unix().as_secs();
-        // The decision was taken when the record was read; the version shows that nothing changed
-        // since, except that time passed.
+        // The decision was made when the record was read; the version shows that only time has
+        // passed since.
         let lasts = self.unix().as_secs() + self.limits.deliver_within.as_secs();
         let run = self.clocks.run;
         let known = self.model.nodes.get_mut(&node_id).expect("only known ids are saved");
         if matches!(verdict, Verdict::Approve | Verdict::Reissue) {
             known.runs.2 = run;
         }
-        // One that was decided in time is stored, if nobody was faster.
+        // A decision that was made in time is stored, unless another came first.
         let from = Some(known.stands(now))
             .filter(|life| after(*life, verdict, 0).is_some())
             .unwrap_or(known.life);

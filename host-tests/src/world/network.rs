@@ -1,5 +1,5 @@
-//! Connections that keep frames in order, as WebSocket over TCP does, and delay them; lose what is
-//! under way when they are cut; and may die without telling anybody.
+//! Connections that keep frames in order, as WebSocket over TCP does, and delay them; that lose
+//! frames under way when they are cut; and that may die silently.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,25 +8,25 @@ use handfast_core::wire::close::Close;
 
 use super::{Event, World};
 
-/// Names a connection.
+/// The id of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConnId(pub u32);
 
-/// Who opened a connection.
+/// The end that opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Client {
-    /// A node of the world.
+    /// A node of the world, by index.
     Node(usize),
-    /// Somebody else.
+    /// A client that is not a node.
     Stranger,
 }
 
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// The one who opened it.
+    /// The end that opened it.
     Client,
-    /// The gateway.
+    /// The gateway's end.
     Gateway,
 }
 
@@ -46,7 +46,7 @@ impl Side {
     }
 }
 
-/// What travels.
+/// An item under way on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Frame {
     /// The connection is open.
@@ -55,53 +55,53 @@ pub enum Frame {
     Text(String),
     /// A binary frame.
     Binary(Vec<u8>),
-    /// A ping.
+    /// A WebSocket ping.
     Ping,
-    /// Its answer.
+    /// The answer to a ping.
     Pong,
-    /// The end.
+    /// The end of the connection.
     Close(Close),
 }
 
-/// One connection.
+/// One simulated connection.
 #[derive(Debug)]
 pub struct Wire {
-    /// Who opened it.
+    /// The end that opened it.
     pub client: Client,
-    /// The address it comes from.
+    /// Address of the client.
     pub address: IpAddr,
-    /// Since when nothing gets through any more.
+    /// Time since which nothing gets through.
     pub dead_since: Option<u64>,
     opened: bool,
-    /// Frames towards each side that are not there by then are lost.
+    /// For each side, the time after which frames are lost.
     lost_after: [u64; 2],
-    /// When the latest frame towards each side arrives.
+    /// For each side, the arrival of the latest frame.
     latest: [u64; 2],
-    /// Which ends still use it.
+    /// For each end, `true` while it uses the connection.
     in_use: [bool; 2],
 }
 
-/// All connections.
+/// All simulated connections.
 #[derive(Debug, Default)]
 pub struct Network {
     /// The connections that at least one end still uses.
     pub wires: BTreeMap<ConnId, Wire>,
-    /// Until then no connection can be opened.
+    /// Time until which no connection can be opened.
     pub down_until: u64,
-    /// What nodes sent in clear.
+    /// Plaintext messages of nodes.
     pub overheard: Vec<String>,
     opened: u32,
 }
 
-/// After this time a client's adapter gives up opening a connection.
+/// Milliseconds after which a client's adapter gives up opening a connection.
 const OPENS_WITHIN: u64 = 10_000;
-/// After this time a sender learns that the other end is gone without a word: a node soon, a
-/// server's kernel tries for a quarter of an hour.
+/// Milliseconds after which a sender learns of a silent loss: a node soon, while a server's kernel
+/// retransmits for a quarter of an hour.
 const RETRANSMISSION_GIVES_UP: [u64; 2] = [15_000, 900_000];
 const MOST_RECORDINGS: usize = 64;
 
 impl World {
-    /// Somebody opens a connection; whether that works shows later.
+    /// Opens a connection. Its success is reported later.
     pub(super) fn dial(&mut self, client: Client, address: IpAddr) -> ConnId {
         self.network.opened += 1;
         let conn = ConnId(self.network.opened);
@@ -137,8 +137,8 @@ impl World {
         }
     }
 
-    /// One end sends; the other one gets it later, after everything sent before, if the connection
-    /// lives.
+    /// Sends a frame. If the connection lives, the other end gets it later, after all earlier
+    /// frames.
     pub(super) fn send(&mut self, conn: ConnId, from: Side, frame: Frame) {
         let delay = self.delay();
         let (now, in_clear) = (self.now, self.setup.in_clear);
@@ -176,14 +176,14 @@ impl World {
         }
     }
 
-    /// An end closes: it hears nothing more, and the other one learns it behind everything sent
-    /// before.
+    /// Closes an end: it receives nothing more, and the other one learns of it after all earlier
+    /// frames.
     pub(super) fn hang_up(&mut self, conn: ConnId, side: Side, close: Close) {
         self.send(conn, side, Frame::Close(close));
         self.leave(conn, side);
     }
 
-    /// An end learns that the connection is lost.
+    /// Informs an end that the connection is lost.
     pub(super) fn on_gone(&mut self, conn: ConnId, side: Side) {
         let Some(wire) = self.network.wires.get(&conn) else { return };
         let (client, told_already) = (wire.client, !wire.in_use[side.index()]);
@@ -196,8 +196,8 @@ impl World {
         }
     }
 
-    /// The connection is lost: of what is under way, each side still gets some part. Silently:
-    /// neither end is told.
+    /// Loses the connection: each side still gets some of the frames under way. If `silent`,
+    /// neither end is informed.
     pub(super) fn cut(&mut self, conn: ConnId, silent: bool) {
         let now = self.now;
         let still = [self.prng.below(60), self.prng.below(60)];
@@ -213,8 +213,8 @@ impl World {
         }
     }
 
-    /// An end vanishes with its power. The other one learns it at once (its host answers for it
-    /// again) or only when it next sends.
+    /// Removes an end with its power. The other one learns of it at once (the end's host answers
+    /// for it again), or only when it next sends.
     pub(super) fn vanish(&mut self, conn: ConnId, side: Side) {
         let silent = self.prng.one_in(3);
         self.leave(conn, side);
@@ -231,7 +231,7 @@ impl World {
     }
 
     fn delay(&mut self) -> u64 {
-        // Mostly quick, sometimes slow.
+        // Most delays are short, some are long.
         if self.prng.one_in(8) { self.prng.below(400) } else { self.prng.below(20) }
     }
 }

@@ -1,5 +1,5 @@
-//! A node's adapter: carries out the effects of its machine, one after the other, over a flash
-//! memory that keeps only what was written.
+//! A node's adapter: carries out the effects of its machine in order, over a flash memory that
+//! keeps only what was written.
 
 use std::net::IpAddr;
 
@@ -16,35 +16,35 @@ use handfast_core::wire::token::Token;
 use super::network::{Client, ConnId, Frame, Side};
 use super::{Event, World};
 
-/// A node and what is around its machine.
+/// A node with its surroundings.
 #[derive(Debug)]
 pub struct NodeHost {
-    /// The machine; none without power.
+    /// The machine; `None` without power.
     pub machine: Option<Node>,
-    /// What survives a power cut.
+    /// The state that survives a power cut.
     pub flash: Flash,
-    /// The connection it uses.
+    /// The node's connection.
     pub conn: Option<ConnId>,
-    /// How often it has been switched on; what belongs to an earlier time is void.
+    /// Number of starts; answers to an earlier one are void.
     pub boot: u32,
-    /// How many effects until the power fails.
+    /// Number of effects until power fails.
     pub fuel: Option<u32>,
-    /// What people call it.
+    /// The node's name for people.
     pub name: String,
-    /// The address it connects from.
+    /// The address of its connections.
     pub address: IpAddr,
-    /// What it told its owner, newest last.
+    /// Events that its owner was told, the newest last.
     pub news: Vec<String>,
 }
 
 /// [`Memory`] as it stands in flash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flash {
-    /// Nothing.
+    /// The flash is empty.
     Blank,
-    /// An id.
+    /// The node id alone.
     Asked(NodeId),
-    /// An id and a token.
+    /// The node id and the token.
     Paired(NodeId, String),
 }
 
@@ -68,7 +68,7 @@ impl Flash {
         }
     }
 
-    /// The id, if there is one.
+    /// Returns the node id, if there is one.
     #[must_use]
     pub const fn node_id(&self) -> Option<NodeId> {
         match self {
@@ -78,7 +78,7 @@ impl Flash {
     }
 }
 
-/// An input that owns its parts.
+/// An owned input of a node.
 #[derive(Debug)]
 pub(super) enum NodeInput {
     Tick,
@@ -129,7 +129,7 @@ impl NodeHost {
         }
     }
 
-    /// What it asks with.
+    /// Returns the node's pairing request.
     ///
     /// # Panics
     /// Never: the name is a label.
@@ -152,7 +152,7 @@ impl World {
         }
     }
 
-    /// The power fails: all that is left is what was durable.
+    /// Cuts the power: only durable state is left.
     pub(super) fn cut_node(&mut self, node: usize) {
         self.note(|| format!("node {node} loses power"));
         let host = &mut self.nodes[node];
@@ -229,7 +229,7 @@ impl World {
             self.node_act(node, act);
         }
         if closed {
-            // A machine that closes is told when it is done; nothing else comes between.
+            // A closing machine hears of the end before any other input.
             self.feed_node(node, NodeInput::Disconnected);
         }
     }
@@ -269,7 +269,7 @@ impl World {
         }
     }
 
-    /// Counts an effect; true if the power fails before it.
+    /// Counts an effect; `true` if the power fails before it.
     fn burn_node(&mut self, node: usize) -> bool {
         match self.nodes[node].fuel {
             Some(0) => {

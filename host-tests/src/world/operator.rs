@@ -1,4 +1,4 @@
-//! The operator: decides about records, is shown tokens, and hands them to the owners of nodes.
+//! The operator: decides about records, sees tokens, and hands them to the owners of nodes.
 
 use std::collections::BTreeMap;
 
@@ -18,15 +18,15 @@ use super::{Event, World, hashing};
 use crate::prng::Prng;
 use crate::script::{Typed, Verdict};
 
-/// A token of the right form that was never issued.
+/// A well-formed token that was never issued.
 pub const NOBODYS_TOKEN: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// What the operator and the owners have on paper.
+/// Secrets that the operator and the owners have written down.
 #[derive(Debug, Default)]
 pub struct Papers {
-    /// The tokens shown for each node, oldest first.
+    /// Tokens shown for each node, the oldest first.
     pub shown: BTreeMap<NodeId, Vec<String>>,
-    /// Every token that the gateway ever answered with, written down or not.
+    /// Every token that the gateway has ever answered with, written down or not.
     pub answered: Vec<String>,
     drawn: BTreeMap<NodeId, u64>,
     runs: u32,
@@ -43,11 +43,11 @@ pub(super) struct ApprovalRun {
 }
 
 impl World {
-    /// The operator decides; the answer comes later. What is refused now is refused by the
-    /// reference model, too.
+    /// Decides about a record; the answer comes later. The reference model refuses exactly what is
+    /// refused here.
     ///
     /// # Errors
-    /// Why not.
+    /// [`Refusal`] with the reason.
     pub fn decide(&mut self, node_id: NodeId, verdict: Verdict) -> Result<(), Refusal> {
         if !self.gateway.on {
             return Err(Refusal::StoreFailed);
@@ -174,7 +174,7 @@ impl World {
         self.feed_approval(run, Input::Hashed(hashed));
     }
 
-    /// The store has answered a save: the operator is told, then live connections are.
+    /// Reports the store's answer to a save to the operator, and then to live connections.
     pub(super) fn saved(
         &mut self,
         waiter: Waiter,
@@ -196,7 +196,8 @@ impl World {
         }
     }
 
-    /// Tokens are the same in every world, so that all worlds share their hashes.
+    /// Returns the randomness of the next token. It is the same in every world, so that all worlds
+    /// share their hashes.
     fn token_entropy(&mut self, node_id: NodeId) -> Entropy<32> {
         let drawn = self.papers.drawn.entry(node_id).or_default();
         *drawn += 1;
@@ -204,14 +205,14 @@ impl World {
         let mut bytes: [u8; 32] =
             Prng::new(u64::from(a) << 24 | u64::from(b) << 16 | *drawn).bytes();
         if *drawn == 2 {
-            // One that begins with a dash.
+            // This token begins with a dash.
             bytes[0] = 0b1111_1000 | bytes[0] & 3;
         }
         Entropy::from_recorded(bytes)
     }
 
-    /// The operator's command has the answer. Mostly it writes the token down and confirms it; it
-    /// may also die before the one or the other.
+    /// Hands the answer to the operator's command. Usually it writes the token down and confirms
+    /// it, but it may die before either.
     fn reveal(&mut self, node_id: NodeId, token: &str, id: DeliveryId) {
         self.check_revealed(node_id, token);
         let (writes, confirms) = match self.prng.below(16) {
@@ -230,8 +231,7 @@ impl World {
         }
     }
 
-    /// The owner types a token in, if there is one to type. Whether the node keeps it shows in its
-    /// news.
+    /// Types a token into a node, if there is one to type. The node's events show the result.
     pub fn type_token(&mut self, node: usize, which: Typed) {
         let node_id = self.nodes[node].machine.as_ref().and_then(|machine| machine.node_id());
         let shown = |node_id: NodeId| self.papers.shown.get(&node_id);

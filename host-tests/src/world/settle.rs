@@ -1,4 +1,4 @@
-//! Liveness: when faults stop and people do their part, every node links, and stays linked.
+//! Liveness: once faults stop and people act, every node links and stays linked.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ impl World {
     /// Ends all faults, has operator and owners help, and waits until every node is linked.
     ///
     /// # Panics
-    /// If one is not after many rounds, or if a link does not last.
+    /// If a node is not linked after many rounds, or a link does not last.
     pub fn settle(&mut self) {
         self.end_faults();
         for _ in 0..ROUNDS {
@@ -36,7 +36,7 @@ impl World {
         });
     }
 
-    /// Whether a node is linked, and both ends know.
+    /// Returns `true` if a node's link is open at both ends.
     #[must_use]
     pub fn is_linked(&self, node: usize) -> bool {
         let host = &self.nodes[node];
@@ -63,7 +63,7 @@ impl World {
         }
     }
 
-    /// What a patient operator and patient owners do.
+    /// Does what a patient operator and patient owners would do next.
     fn help(&mut self) {
         let keys: BTreeSet<[u8; 32]> = self
             .nodes

@@ -1,5 +1,5 @@
-//! A small model of the store: one record at a time, durable from the moment it commits, answered
-//! later, with a version against lost updates.
+//! A small model of the store: one record at a time, durable once it commits, answered later, with
+//! a version against lost updates.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,43 +25,43 @@ use super::{Event, World};
 use crate::prng::Prng;
 use crate::script::Verdict;
 
-/// What has been made durable.
+/// The durable state.
 #[derive(Debug, Default)]
 pub struct Store {
-    /// The records.
+    /// The records by id.
     pub rows: BTreeMap<NodeId, Row>,
-    /// What is known of whoever was turned down.
+    /// Rejections of requests by key.
     pub rejections: BTreeMap<[u8; 32], TurnedDown>,
-    /// How many of the next operations fail.
+    /// Number of the next operations that fail.
     pub failing: u32,
-    /// Ids that were given out, or are offered to a request on its way: no request is offered one
-    /// of them.
+    /// Ids that were given out or are offered to a request under way. No other request is offered
+    /// them.
     taken: BTreeSet<NodeId>,
-    /// How deliveries ended.
+    /// Outcomes of deliveries.
     settled: BTreeMap<DeliveryId, Settled>,
-    /// Which run began them.
+    /// The run that began each delivery.
     begun_by: BTreeMap<DeliveryId, u32>,
     pub(super) offered: BTreeSet<NodeId>,
 }
 
-/// A record and what the store adds to it.
+/// A record with the store's own data.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The record.
+    /// The record itself.
     pub record: Record,
-    /// What finds it again.
+    /// The key that finds its request again.
     pub key: RequestKey,
-    /// Whose cap it counts for.
+    /// The source whose cap it counts for.
     pub source: Source,
-    /// Raised with each change.
+    /// Version, raised with each change.
     pub version: u64,
-    /// How often it was asked for, and when last.
+    /// Number and time of its requests.
     pub asked: admission::Asked,
-    /// Which run let it in, and which heard it last.
+    /// The runs that admitted it and last heard it.
     pub runs: (u32, u32),
 }
 
-/// What is known of whoever was turned down, since when, and by which run.
+/// The rejection of a key, its time, and its run.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnedDown {
     rejection: Rejection,
@@ -69,7 +69,7 @@ pub struct TurnedDown {
     run: u32,
 }
 
-/// Who waits for an answer.
+/// The recipient of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiter {
     Conn(ConnId),
@@ -77,7 +77,7 @@ pub(super) enum Waiter {
     Operator,
 }
 
-/// What the gateway asks of its store.
+/// A request to the store.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
     Admit(Box<Asking>),
@@ -87,7 +87,7 @@ pub(super) enum Asked {
     Settle { node_id: NodeId, id: DeliveryId, outcome: Outcome },
 }
 
-/// What the store answers.
+/// An answer of the store.
 #[derive(Debug)]
 pub(super) enum Answer {
     Conn(Box<ConnInput>),
@@ -96,8 +96,8 @@ pub(super) enum Answer {
 }
 
 impl Store {
-    /// Bytes for a fresh id: the first of a row that is the same in every world, so that all worlds
-    /// share the hashes of few ids.
+    /// Returns the bytes of a fresh id: the first unused one of a fixed sequence, so that all
+    /// worlds share the hashes of few ids.
     pub(super) fn fresh_id(&self) -> [u8; 16] {
         let mut row = (0..).map(|number| Prng::new(0x1d00 + number).bytes());
         let is_free = |bytes: &[u8; 16]| {
@@ -107,7 +107,7 @@ impl Store {
         row.find(is_free).expect("the row has no end")
     }
 
-    /// Forgets the requests whose time is over.
+    /// Forgets expired requests, and returns their ids.
     fn forget_expired(&mut self, now: UnixTime) -> Vec<NodeId> {
         let ran_out: Vec<NodeId> =
             self.rows.values().filter(|r| expired(r, now)).map(|r| r.record.node_id).collect();
@@ -140,7 +140,7 @@ impl Store {
         }
     }
 
-    /// Ends what earlier runs made later than that. The answer is which requests are gone.
+    /// Ends what earlier runs made after `latest`. Returns the ids of removed requests.
     pub(super) fn end_later(&mut self, run: u32, latest: UnixTime) -> Vec<NodeId> {
         let later = |row: &Row| row.runs.0 != run && row.record.asked_at > latest;
         let is_pending = |row: &Row| matches!(row.record.standing, Standing::Pending { .. });
@@ -244,14 +244,14 @@ impl Store {
         (ran_out, Ok(asking.record.node_id))
     }
 
-    /// The record of a node as it is now.
+    /// Returns the record of a node.
     #[must_use]
     pub fn record(&self, node_id: NodeId) -> Option<&Record> {
         self.rows.get(&node_id).map(|row| &row.record)
     }
 }
 
-/// When a delivery began that ends then.
+/// Returns the beginning of a delivery with this end.
 fn began(until: UnixTime, within: Span) -> UnixTime {
     until.moved(-within.as_secs().cast_signed())
 }
@@ -269,8 +269,7 @@ impl World {
         self.at(carried_out, Event::Store { life: self.gateway.life, waiter, asked });
     }
 
-    /// The store does it. From here on it is durable, whether the answer still reaches anybody or
-    /// not.
+    /// Runs a request. Its result is durable from here on, even if nobody gets the answer.
     pub(super) fn on_store(&mut self, waiter: Waiter, asked: Asked) {
         let now = self.unix();
         if let Asked::Admit(asking) = &asked {
@@ -346,7 +345,7 @@ impl World {
         self.at(answered, Event::Answer { life: self.gateway.life, waiter, answer });
     }
 
-    /// Ends a delivery as core decides it. One that is over already as it is to be is no change.
+    /// Ends a delivery as core decides. A delivery that has already ended that way does not change.
     fn settle_delivery(
         &mut self,
         node_id: NodeId,
@@ -390,7 +389,7 @@ impl World {
         Ok(change)
     }
 
-    /// What the gateway's task does when it wakes: it undoes what is over.
+    /// Undoes expired deliveries, as the gateway's task does when it wakes.
     pub(super) fn undo_what_lapsed(&mut self) {
         let (moment, within) = (self.moment(), self.limits.deliver_within);
         let over = |row: &Row| {

@@ -1,5 +1,4 @@
-//! A stranger: opens connections of its own, overhears what is sent in clear, repeats it, and makes
-//! frames up.
+//! A stranger: opens connections, overhears plaintext, replays it, and forges frames.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -70,7 +69,7 @@ impl World {
         }
     }
 
-    /// Some record, by number.
+    /// Returns the id of a record, by number.
     pub(super) fn any_record(&self, number: u8) -> Option<NodeId> {
         let at = usize::from(number).checked_rem(self.store.rows.len())?;
         self.store.rows.keys().nth(at).copied()
