@@ -1,5 +1,5 @@
-//! What a node may do by core, against what the operator decided and the node confirmed, told in a
-//! few lines: decisions, confirmations, renewals and time in any order.
+//! Core's computation of a node's permissions against a small model: the operator's decisions, the
+//! node's confirmations, renewals and time, in any order.
 
 use handfast_core::grant::scope::{Action, ScopesBuf};
 use handfast_core::id::NodeId;
@@ -16,10 +16,10 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 const OFFERED_FOR: Span = Span::from_secs(DAY);
 const MOST_GRANTS: usize = 48;
-/// More are not made for one node within a day by renewing.
+/// Maximum number of grants that renewals make for one node within a day.
 const MOST_A_DAY: usize = 16;
 
-/// Sets that lie within each other, that overlap, and that have nothing in common.
+/// Scope sets that contain each other, overlap, or have nothing in common.
 const SCOPES: [&str; 6] = [
     "write:/**\n",
     "write:/lights/**\n",
@@ -37,7 +37,7 @@ const PROBES: [(Action, &str); 6] = [
     (Action::Admin, "/lights/1"),
 ];
 
-/// One node, as a registry keeps it.
+/// One node, as a registry stores it.
 struct Node {
     grants: Vec<Grant>,
     ceiling: Option<Ceiling>,
@@ -50,7 +50,7 @@ fn scopes(byte: u8) -> ScopesBuf {
     ScopesBuf::parse(SCOPES[usize::from(byte) % SCOPES.len()]).expect("scopes")
 }
 
-/// How far away an end is: none, over already, or some time.
+/// Returns the distance of an end in seconds: none, zero, or some time.
 fn span(byte: u8) -> Option<u64> {
     [None, Some(0), Some(60), Some(HOUR), Some(DAY), Some(40 * DAY), Some(400 * DAY)]
         [usize::from(byte % 7)]
@@ -65,7 +65,7 @@ impl Node {
         span(byte).map(|seconds| self.now.after(Span::from_secs(seconds)))
     }
 
-    /// An offer takes the place of those that were not confirmed.
+    /// Makes an offer, which replaces unconfirmed ones.
     fn offer(&mut self, scopes: ScopesBuf, lives: Span, ends_by: Option<UnixTime>) {
         if self.grants.len() >= MOST_GRANTS {
             return;
@@ -161,8 +161,8 @@ impl Node {
         self.decides(after, Span::from_secs(DAY));
     }
 
-    /// In force is what the current grant and the ceiling both allow, while neither is over; and
-    /// nothing else is.
+    /// Checks that the scopes in force are those that the current grant and the ceiling both allow,
+    /// while neither has expired.
     fn check(&self) {
         let ceiling = self.ceiling.as_ref();
         let held = current(&self.grants, self.now);
@@ -204,7 +204,7 @@ impl Node {
             }
             Entitled::Nothing => assert!(held.is_none() || is_over),
         }
-        // Whoever holds what was decided last, and nothing newer waits, is owed nothing.
+        // A node that holds the latest decision, with no newer offer, is owed nothing.
         let newest = self.grants.iter().rfind(|grant| grant.counts(self.now));
         let has_all = newest
             .is_some_and(|newest| ceiling.is_none_or(|ceiling| ceiling.scopes == newest.scopes));
@@ -213,11 +213,11 @@ impl Node {
     }
 }
 
-/// Runs a script: three bytes say what happens, and how.
+/// Runs a script: three bytes select an event and its size.
 ///
 /// # Panics
-/// If more is in force than the ceiling and the confirmed grant allow, or less; if it outlasts
-/// either; or if renewing makes anything but what was decided.
+/// If the scopes in force differ from what the ceiling and the confirmed grant both allow, if they
+/// outlast either, or if a renewal makes anything but the latest decision.
 pub fn script(bytes: &[u8]) {
     let Some((first, rest)) = bytes.split_first() else { return };
     let renewable_for = Span::from_secs([0, HOUR, 365 * DAY][usize::from(first % 3)]);
@@ -239,7 +239,7 @@ pub fn script(bytes: &[u8]) {
             4 => node.pairs_anew(ceiling(&node, false)),
             5 => node.now = node.now.after(Span::from_secs(u64::from(which) * 60)),
             6 => node.now = node.now.after(Span::from_secs(u64::from(which) * DAY)),
-            // The operator ends all, or a grant is made where nothing was decided.
+            // The operator ends all grants, or a grant is made without a decision.
             _ if which % 2 == 0 => {
                 node.grants.iter_mut().for_each(|grant| grant.state = State::Ended);
             }

@@ -1,31 +1,31 @@
-//! The clocks of a simulated gateway's system: core's trusted time, fed with a wall clock that is
-//! as wrong as a script says, and what of it survives a crash.
+//! The clocks of a simulated gateway's system: core's trusted time, fed with a wall clock that a
+//! script sets wrong, and the state that survives a crash.
 
 use handfast_core::limits::MARK_EVERY;
 use handfast_core::registry::trusted_time::{ClockState, Moment, Reading, Step, TrustedTime};
 use handfast_core::time::{Instant, Span, UnixTime};
 
 const DAY: i64 = 86_400;
-/// How far a step of the wall clock goes.
+/// Sizes of a step of the wall clock in seconds.
 const DISTANCES: [i64; 8] = [45, 90, 3_600, 2 * DAY, 29 * DAY, 31 * DAY, 800 * DAY, 0];
 
-/// Something that befalls the clocks.
+/// An event of the clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOp {
-    /// The wall clock is set ahead of the truth by so many seconds, or behind it.
+    /// The wall clock is set to the true time plus this many seconds.
     Set(i64),
-    /// It is stepped by so many seconds from where it is.
+    /// The wall clock is stepped by this many seconds.
     Step(i64),
-    /// Whether the system calls it synchronised.
+    /// The system reports the wall clock as synchronised, or as not.
     Synchronised(bool),
-    /// The operator says that it is right.
+    /// The operator confirms the wall clock.
     Accept,
-    /// The operator says what time it is, and that is true.
+    /// The operator enters the true time.
     AcceptTruth,
 }
 
 impl ClockOp {
-    /// What a byte stands for.
+    /// Decodes a byte to an event.
     #[must_use]
     pub fn of(byte: u8) -> Self {
         let far = DISTANCES[usize::from(byte % 8)];
@@ -40,26 +40,26 @@ impl ClockOp {
     }
 }
 
-/// The clocks, and the run that goes by them.
+/// The clocks, and the gateway's current run.
 #[derive(Debug)]
 pub struct Clocks {
     trusted: TrustedTime,
-    /// The true time when the world began.
+    /// True time when the world began, in Unix seconds.
     epoch: u64,
-    /// The mark as it is stored, or just behind what was made after it was.
+    /// The mark as it is stored, or just after the latest thing that was made since.
     kept: UnixTime,
-    /// The number of the run.
+    /// Number of the current run.
     pub run: u32,
     wrong: i64,
     synchronised: bool,
-    /// Milliseconds that gateways ran before this run began, and when it did.
+    /// Milliseconds that gateways ran before the current run, and the start of that run.
     ran: u64,
     begun: u64,
     runs: bool,
 }
 
 impl Clocks {
-    /// A first run with a right clock.
+    /// Creates a first run with a correct clock.
     #[must_use]
     pub fn new(epoch: u64) -> Self {
         let kept = UnixTime::from_secs(epoch);
@@ -78,7 +78,7 @@ impl Clocks {
         }
     }
 
-    /// The true time.
+    /// Returns the true time.
     #[must_use]
     pub fn truth(&self, millis: u64) -> UnixTime {
         UnixTime::from_secs(self.epoch + millis / 1000)
@@ -89,32 +89,32 @@ impl Clocks {
         Reading { wall, elapsed: Instant::from_millis(millis), synchronised: self.synchronised }
     }
 
-    /// The time in use, with the doubt about it.
+    /// Returns the time in use, with its uncertainty.
     #[must_use]
     pub fn moment(&self, millis: u64) -> Moment {
         self.trusted.moment(Instant::from_millis(millis))
     }
 
-    /// How the wall clock stands.
+    /// Returns the state of the wall clock.
     #[must_use]
     pub fn state(&self, millis: u64) -> ClockState {
         self.trusted.state(Instant::from_millis(millis))
     }
 
-    /// Whether what is over may be written as ended.
+    /// Returns `true` if expired entries may be recorded as ended.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         self.trusted.is_good()
     }
 
-    /// The latest time that is known to have been.
+    /// Returns the latest time that is known to have passed.
     #[must_use]
     pub const fn mark(&self) -> UnixTime {
         self.trusted.mark()
     }
 
-    /// Reads the clocks, and keeps the mark. The answer is a step that is to be taken over: each
-    /// reading asks for it until it [was](Self::taken).
+    /// Reads the clocks and stores the mark. Returns a step that has to be taken over; each reading
+    /// returns it until it [was](Self::taken).
     pub fn look(&mut self, millis: u64) -> Option<Step> {
         let due = self.trusted.observe(self.reading(millis));
         if let (None, Some(mark)) = (due.step, due.mark) {
@@ -124,27 +124,27 @@ impl Clocks {
         due.step
     }
 
-    /// A step was carried out.
+    /// Records that a step was taken over.
     pub fn taken(&mut self, step: Step) {
         self.kept = step.mark();
         self.trusted.taken(step);
     }
 
-    /// The store has kept something that was made now: no run begins before it.
+    /// Records that the store has something that was made now: no run begins before it.
     pub fn made(&mut self, millis: u64) {
         self.kept = self.kept.max(self.moment(millis).now.after(Span::from_secs(1)));
     }
 
-    /// The run ends.
+    /// Ends the run.
     pub fn end(&mut self, millis: u64) {
         self.ran = self.ran(millis);
         self.runs = false;
     }
 
-    /// The next run begins; the time since the last one ended is none that any run knows.
+    /// Begins the next run. No run counts the time between them.
     ///
     /// # Panics
-    /// If it begins before the mark.
+    /// If the run begins before the mark.
     pub fn begin(&mut self, millis: u64) {
         (self.begun, self.runs) = (millis, true);
         self.run += 1;
@@ -153,8 +153,7 @@ impl Clocks {
         assert!(self.moment(millis).now >= self.kept, "a run begins before the mark");
     }
 
-    /// Carries out what befalls the clocks. The answer is a step that the operator had taken over,
-    /// if any.
+    /// Applies an event. Returns a step that the operator's word requires, if any.
     pub fn befalls(&mut self, op: ClockOp, millis: u64) -> Option<Step> {
         match op {
             ClockOp::Set(wrong) => self.wrong = wrong,
@@ -170,20 +169,20 @@ impl Clocks {
         None
     }
 
-    /// A life that begins now.
+    /// Returns a life that begins now.
     #[must_use]
     pub fn life(&self, millis: u64) -> Life {
         Life { began: self.ran(millis), run: self.run, excused: false }
     }
 
-    /// For how many seconds a life has gone on while gateways ran.
+    /// Returns the seconds of running gateways in a life.
     #[must_use]
     pub fn lived(&self, life: &Life, millis: u64) -> u64 {
         self.ran(millis).saturating_sub(life.began) / 1000
     }
 
-    /// Whether a life that was made for so long has outlasted that by more than a minute. Each
-    /// start may lose what had passed since the mark was kept.
+    /// Returns `true` if a life has exceeded its intended length by more than a minute. Each start
+    /// may lose the time since the mark was stored.
     #[must_use]
     pub fn outlasts(&self, life: &Life, made_for: Span, millis: u64) -> bool {
         let starts = u64::from(self.run - life.run) + 1;
@@ -191,7 +190,7 @@ impl Clocks {
             && self.lived(life, millis) > made_for.as_secs() + starts * (60 + MARK_EVERY.as_secs())
     }
 
-    /// Whether a life of this run has not lasted as long as it was made for.
+    /// Returns `true` if a life of the current run is shorter than intended.
     #[must_use]
     pub fn is_early(&self, life: &Life, made_for: Span, millis: u64) -> bool {
         life.run == self.run && self.lived(life, millis) + 2 < made_for.as_secs()
@@ -202,23 +201,23 @@ impl Clocks {
     }
 }
 
-/// Since when something has lived, by what has really passed while gateways ran.
+/// The beginning of something's life, measured by the time in which gateways ran.
 #[derive(Clone, Copy, Debug)]
 pub struct Life {
     began: u64,
     run: u32,
-    /// The operator has set the time back since, and only he knows from when on it had been false.
+    /// `true` once the operator has set the time back: only they know since when it had been wrong.
     pub excused: bool,
 }
 
 impl Life {
-    /// An earlier run made it, and the operator sets the time back now.
+    /// Excuses a life of an earlier run, because the operator sets the time back now.
     pub fn set_back(&mut self, run: u32) {
         self.excused |= self.run != run;
     }
 }
 
-/// When the version was made that is simulated.
+/// Returns the release time of the simulated version.
 fn released(epoch: u64) -> UnixTime {
     UnixTime::from_secs(epoch - 20 * DAY.unsigned_abs())
 }

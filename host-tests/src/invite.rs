@@ -1,5 +1,4 @@
-//! Properties of invitations, their addresses, and codes as people type them: each has one writing,
-//! but for case.
+//! Properties of invitations, their addresses, and typed codes: each has one form, apart from case.
 
 use core::net::SocketAddr;
 
@@ -8,12 +7,12 @@ use handfast_core::limits::{GATEWAY_ADDRESS_BYTES, INVITE_ADDRESSES, INVITE_BYTE
 use handfast_core::wire::gateway_address::{GatewayAddress, Host};
 use handfast_core::wire::invite::{Invite, TypedCode};
 
-/// Any text, as an invitation, as an address and as a typed code: what is read is written again as
-/// the same text but for its case, and then read as the same; in any case it is read as the same,
-/// or refused for the same reason.
+/// Checks any text as an invitation, as an address and as a typed code. A text that parses is
+/// written as the same text apart from case, and then parses the same. In any case it parses the
+/// same, or is refused for the same reason.
 ///
 /// # Panics
-/// If that does not hold.
+/// If one of these does not hold.
 pub fn any_text(data: &[u8]) {
     let Ok(text) = core::str::from_utf8(data) else { return };
     any_invite(text);
@@ -53,7 +52,7 @@ fn any_address(text: &str) {
     let Some(address) = GatewayAddress::parse(text) else { return };
     assert!(address.to_string().eq_ignore_ascii_case(text), "{address} {text}");
     assert!(text.len() <= GATEWAY_ADDRESS_BYTES && address.port() != 0);
-    // The standard library's own opinion on where the host ends, and on what is an IP address.
+    // The standard library decides independently where the host ends and what is an IP address.
     let (_, rest) = text.split_once("://").expect("an address has a carrier");
     let socket = rest.parse::<SocketAddr>().ok();
     let ours = match address.host() {

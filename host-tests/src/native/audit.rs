@@ -1,5 +1,4 @@
-//! What must hold after every single event, whatever happened before; and what has to be remembered
-//! to know.
+//! The invariants of the native world, checked after every event, and the history that they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,29 +17,29 @@ use super::gateway::Asked;
 use super::registry::{Request, Settled, Shown};
 use super::wires::ConnId;
 
-/// What is remembered of the world's history, independent of what machines and registry hold.
+/// The world's history, recorded independently of the machines and the registry.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// Wrong tags that were compared, for each code.
+    /// Number of wrong tags that were compared, for each code.
     pub wrong: BTreeMap<CodeId, u32>,
-    /// The same for PINs, since the window was opened.
+    /// Number of wrong PINs since the window was opened.
     pub wrong_in_window: u32,
-    /// What was typed at which node.
+    /// Codes that were typed, each with its node's key.
     pub typed: BTreeSet<([u8; 32], String)>,
-    /// Whom the operator approved.
+    /// Keys that the operator approved.
     pub approved: BTreeSet<[u8; 32]>,
-    /// Whom the operator put out.
+    /// Keys that the operator revoked.
     pub revoked: BTreeSet<[u8; 32]>,
-    /// Keys whose requests were turned down: they may come again, if they ask again.
+    /// Keys whose requests were rejected. They may link again after a new request.
     pub turned_down: BTreeSet<[u8; 32]>,
-    /// Secrets of codes, also of those that are spent.
+    /// Secrets of codes, including spent ones.
     pub secrets: BTreeMap<CodeId, String>,
-    /// Setup codes that the operator had made, in order.
+    /// Setup codes that the operator made, in order.
     pub issued: Vec<(String, Nonce)>,
-    /// Whose key each that was spent let in, and with what.
+    /// The key and the grant that each spent setup code yielded.
     pub yielded: BTreeMap<Nonce, ([u8; 32], GrantId)>,
     reserved: BTreeMap<ConnId, (CodeId, u32, Source)>,
-    /// Wrong PINs since the window was opened, by who guessed them.
+    /// Number of wrong PINs of each source since the window was opened.
     wrong_of_source: BTreeMap<Source, u32>,
     windows: u32,
 }
@@ -81,7 +80,7 @@ impl World {
         }
     }
 
-    /// A connection has compared a tag.
+    /// Records that a connection has compared a tag.
     pub(super) fn compared(&mut self, conn: ConnId, right: bool) {
         let Some((id, window, source)) = self.audit.reserved.remove(&conn) else {
             return self.expect(!right, || format!("conn {conn}: nobody's code is right"));
@@ -108,7 +107,7 @@ impl World {
         self.expect(all <= u32::from(GUESSES_PER_WINDOW), || format!("{all} guesses in a window"));
     }
 
-    /// What a connection asks of the store is what its peer may have.
+    /// Checks that a connection asks of the store only what its peer may have.
     pub(super) fn check_asked(&mut self, conn: ConnId, asked: &Asked) {
         let seat = &self.gateway.seats[&conn];
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
@@ -146,8 +145,8 @@ impl World {
         }
     }
 
-    /// A setup code came to this. What it yields, it yields to one key; and to that the same,
-    /// however often it is shown, while that counts.
+    /// Checks the yield of a setup code: only one key gets it, and every later use by that key gets
+    /// the same while it is valid.
     pub(super) fn yielded(&mut self, code: Shown, request: &Request, settled: &Settled) {
         let Settled::Offered(offered) = settled else { return };
         let holder = *request.holder.channel.as_bytes();
@@ -165,8 +164,8 @@ impl World {
                 let same = offered.id == grant || latest == Some(offered.id);
                 self.expect(same, || format!("{code:?} yields something new: {offered:?}"));
             }
-            // Somebody else, who was let in before by something of his own: he is offered that, and
-            // it is older than this.
+            // Another key, which was paired before by other means, is offered its own grant, which
+            // is older than this code.
             Some(_) => {
                 let by_this = self
                     .audit
@@ -178,7 +177,8 @@ impl World {
         }
     }
 
-    /// What a node keeps was granted to it, and it forgets for its operator and its owner alone.
+    /// Checks that a node stores only what was granted to it, and forgets only for its operator and
+    /// its owner.
     pub(super) fn check_keep(&self, at: usize, memory: &Memory, clear: bool, forgets: bool) {
         let key = *self.nodes[at].keys.channel.public();
         self.expect(!clear, || format!("node {at} keeps {memory:?} because of what came in clear"));
@@ -196,7 +196,7 @@ impl World {
         self.expect(holds, || format!("node {at} keeps {memory:?}"));
     }
 
-    /// Everything else, at once.
+    /// Checks all other invariants at once.
     pub(super) fn check(&self) {
         for (&conn, seat) in &self.gateway.seats {
             let Some(machine) = &seat.machine else { continue };

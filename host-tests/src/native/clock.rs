@@ -1,5 +1,5 @@
-//! The gateway's clock steps, is wrong, and is put right: what of the registry moves with it, and
-//! what of that may not be.
+//! Steps, errors and corrections of the native world's clock: the entries that move with it, and
+//! those that must not.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::registry::Registry;
 use super::{Job, World};
 use crate::clocks::{ClockOp, Life};
 
-/// Something of the registry that has an end.
+/// An entry of the registry that has an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Request([u8; 16]),
@@ -25,7 +25,7 @@ enum Thing {
     Rejection([u8; 32]),
 }
 
-/// What is known of the end of a thing: which run set it, when, and for how long.
+/// The end of an entry: the run that set it, the time, and the length.
 #[derive(Clone, Copy, Debug)]
 struct Bounded {
     end: UnixTime,
@@ -33,11 +33,11 @@ struct Bounded {
     run: u32,
     life: Life,
     made_for: Span,
-    /// It was set to an earlier end since.
+    /// `true` if it was set to an earlier end later.
     shortened: bool,
 }
 
-/// The ends of all things, and what has ended for good.
+/// The ends of all entries, and the entries that have ended for good.
 #[derive(Debug, Default)]
 pub struct Ends {
     all: BTreeMap<Thing, Bounded>,
@@ -45,7 +45,7 @@ pub struct Ends {
 }
 
 impl Registry {
-    /// Each end that the registry keeps.
+    /// Returns every end that the registry stores.
     fn ends(&mut self) -> Vec<(Thing, &mut UnixTime)> {
         let mut ends = Vec::new();
         for record in self.records.values_mut() {
@@ -76,16 +76,16 @@ impl Registry {
 }
 
 impl World {
-    /// The time in use, with the doubt about it.
+    /// Returns the time in use, with its uncertainty.
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.clocks.moment(self.now)
     }
 
-    /// Something befalls the clocks of the gateway's system.
+    /// Applies an event to the clocks of the gateway's system.
     pub fn clock(&mut self, op: ClockOp) {
         let is_word = matches!(op, ClockOp::Accept | ClockOp::AcceptTruth);
-        // Only a gateway that runs hears the operator, and none takes two steps at once.
+        // Only a running gateway hears the operator, and none takes two steps at once.
         if is_word && (!self.gateway.on || self.is_deciding()) {
             return;
         }
@@ -96,7 +96,7 @@ impl World {
         self.look_at_clocks();
     }
 
-    /// What the gateway's task does every second.
+    /// Does what the gateway's task does every second.
     pub(super) fn look_at_clocks(&mut self) {
         if !self.gateway.on {
             return;
@@ -112,12 +112,12 @@ impl World {
         self.check_lives();
     }
 
-    /// Whether an answer is on its way that was given by the time as it is.
+    /// Returns `true` if an answer under way was decided by the present time.
     fn is_deciding(&self) -> bool {
         self.jobs.iter().any(Job::is_of_gateway)
     }
 
-    /// An end that is new, or another than before, was set by this run.
+    /// Records each end that is new or has changed as set by this run.
     fn note_ends(&mut self) {
         let (now, run, life) = (self.unix(), self.clocks.run, self.clocks.life(self.now));
         let mut is_new = false;
@@ -135,7 +135,7 @@ impl World {
                 is_new = true;
                 fresh
             });
-            // What is withdrawn ends before its time.
+            // A withdrawn entry ends before its time.
             known.shortened |= *end < known.end;
             if known.end < *end {
                 *known = fresh;
@@ -144,15 +144,15 @@ impl World {
             known.end = *end;
             there.insert(thing);
         }
-        // What waits no more, or was replaced, has no end to be looked at.
+        // An entry that no longer waits, or was replaced, has no end to check.
         self.ends.all.retain(|thing, _| there.contains(thing));
         if is_new {
             self.clocks.made(self.now);
         }
     }
 
-    /// One transaction: the times of what this run made move, and what earlier runs made under a
-    /// false time ends.
+    /// Takes a step over in one transaction: moves the times of what this run made, and ends what
+    /// earlier runs made under a wrong clock.
     fn take_over(&mut self, step: Step) {
         self.note(|| {
             format!("a step of {} s is taken over, back: {}", step.by(), step.sets_back())
@@ -191,11 +191,11 @@ impl World {
                 record.asked_at = record.asked_at.moved(by);
             }
         }
-        // It has no end, and is closed where it may have been opened under a false time.
+        // The window has no end, and is closed because it may have been opened under a wrong clock.
         if step.sets_back() {
             self.close_window();
-            // Which codes were spent under the false time is forgotten with it, so none of that
-            // time is to be good in the true one.
+            // The codes spent under the wrong clock are forgotten with it, so no code of that time
+            // may be valid under the true one.
             self.rotate_setup();
             self.gateway.setup.truncate(1);
             self.store.setup_spent.clear();
@@ -205,14 +205,14 @@ impl World {
         }
         self.clocks.taken(step);
         if step.sets_back() {
-            // Links may rest on what has ended with it: whoever has something left comes again.
+            // Links may depend on ended entries; nodes with a valid grant reconnect.
             let linked: Vec<_> = self.gateway.live.values().copied().collect();
             linked.into_iter().for_each(|conn| self.feed_gateway(conn, GateIn::Shutdown));
         }
     }
 
-    /// Nothing lives longer than it was made for, or dies earlier within its run; and what has
-    /// ended stays so.
+    /// Checks that nothing lives longer than intended, or dies earlier within its run, and that
+    /// ended entries stay ended.
     fn check_lives(&mut self) {
         let moment = self.moment();
         let run = self.clocks.run;
@@ -237,8 +237,8 @@ impl World {
         }
     }
 
-    /// The clock is put right, and the operator says so: from then on new setup codes count,
-    /// whatever the clock had said before.
+    /// Sets the clock right, and has the operator confirm it: new setup codes are valid from then
+    /// on.
     pub(super) fn put_clock_right(&mut self) {
         self.clock(ClockOp::Set(0));
         self.run();

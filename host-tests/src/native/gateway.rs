@@ -1,5 +1,5 @@
-//! The gateway's process: the real machine for each connection, and an adapter that carries its
-//! effects out over the registry.
+//! The gateway's process: the real machine for each connection, and an adapter that carries out its
+//! effects over the registry.
 
 mod transactions;
 
@@ -40,55 +40,55 @@ use super::registry::{Offered, Request, Settled, Shown};
 use super::wires::{ConnId, Side};
 use super::{Job, World};
 
-/// The process.
+/// The gateway's process.
 #[derive(Debug)]
 pub struct GatewayHost {
-    /// The gateway's keys, which are kept.
+    /// The gateway's keys, which survive a restart.
     pub keys: OwnKeys,
-    /// The keys of setup codes that count, the current one first; they are kept, too.
+    /// The valid keys of setup codes, the current one first; they survive a restart.
     pub setup: Vec<SetupKey>,
-    /// Its connections.
+    /// Its connections by id.
     pub seats: BTreeMap<ConnId, Seat>,
-    /// Which connection is a node's live one.
+    /// The live connection of each node.
     pub live: BTreeMap<NodeId, ConnId>,
-    /// Whether it has power.
+    /// `true` while it has power.
     pub on: bool,
-    /// When power returns.
+    /// Time in milliseconds at which power returns.
     pub on_at: Option<u64>,
-    /// How many effects and writes are carried out yet.
+    /// Number of effects and writes until power fails.
     pub fuel: Option<u32>,
-    /// How many transactions fail.
+    /// Number of transactions that will fail.
     pub failing: u32,
-    /// What is said to whoever is paired.
+    /// Message to each node that is paired.
     pub message: Option<&'static str>,
-    /// What was read for strangers, and was no failure after all.
+    /// Number of frames that cost an attempt, and of refunded attempts.
     pub counted: (u32, u32),
-    /// What all sources together may fail; the world has one source.
+    /// Budget of failures of all sources together; the world has one source.
     pub failures: Bucket,
     /// First messages that were read.
     pub replays: Replays<Vec<u64>>,
-    /// Whose handshakes have still to prove themselves.
+    /// Handshakes under way, by key.
     pub proving: BTreeMap<[u8; 32], Proving>,
-    /// What the display shows: for which key, and which PIN.
+    /// The display: for each PIN the node's key, the code's id, and the PIN.
     pub display: Vec<(PublicKey, CodeId, String)>,
 }
 
-/// A connection, and what its adapter holds for it.
+/// A connection with the state of its adapter.
 #[derive(Debug)]
 pub struct Seat {
-    /// The machine.
+    /// The machine; `None` once it has ended.
     pub machine: Option<Connection>,
-    /// Who asks.
+    /// The peer's self-description.
     pub request: Option<Request>,
-    /// A code was proven on it, and is spent.
+    /// `true` once a code was proved on this connection and spent.
     pub proven: bool,
-    /// What its peer was granted, or what its chain says; and what bounds that.
+    /// Scopes of the peer's grant or chain, and the bounds on them.
     pub scopes: Option<(ScopesBuf, Vec<ScopesBuf>)>,
-    /// To what its peer listens.
+    /// Patterns to which the peer subscribed.
     pub subscribed: Vec<String>,
-    /// What its peer's application sent.
+    /// Messages of the peer's application.
     pub apps: Vec<(String, Vec<u8>)>,
-    /// How many heartbeats were kept.
+    /// Number of heartbeats that were stored.
     pub observed: u32,
     guesses: u8,
     attempt: Option<Attempt>,
@@ -98,67 +98,67 @@ pub struct Seat {
     room: Box<[u8; CHAIN_BYTES]>,
 }
 
-/// What may happen to a connection.
+/// An input of a connection.
 #[allow(clippy::large_enum_variant, reason = "few of them live at once")]
 #[derive(Debug)]
 pub enum GateIn {
-    /// A frame came.
+    /// A frame from the peer.
     Frame(Vec<u8>),
-    /// The store answers.
+    /// An answer of the store.
     Answer(Answer),
-    /// The operator decided.
+    /// A decision of the operator.
     Push(Notice),
-    /// What is in force was looked up anew.
+    /// The result of a new look at the grant in force.
     Bounded(Option<UnixTime>, bool),
-    /// A subscription has ended.
+    /// The end of a subscription.
     Unsubscribed(String),
-    /// The application sends.
+    /// A message of the application.
     Deliver(Action, String, Vec<u8>),
-    /// The deadline has come.
+    /// The deadline has passed.
     Tick,
-    /// The gateway stops.
+    /// The gateway shuts down.
     Shutdown,
-    /// Somebody needs the seat.
+    /// Another connection needs the slot.
     Evict,
-    /// The peer is gone.
+    /// The peer has disconnected.
     Closed,
 }
 
-/// What is known of a node.
+/// The registry's data of a node.
 pub type Loaded = (Record, Vec<Grant>, Option<Ceiling>);
 
-/// What the store answers.
+/// An answer of the store.
 #[derive(Debug)]
 pub enum Answer {
-    /// To `Enter`.
+    /// The answer to [`Asked::Enter`].
     Entered(Result<(), NoPlace>),
-    /// To `Find`.
+    /// The answer to [`Asked::Find`].
     Found(Result<Option<Loaded>, ()>),
-    /// To `Attach`.
+    /// The answer to [`Asked::Attach`].
     Attached(Result<Option<Loaded>, ()>),
-    /// To `Prepare`.
+    /// A refusal in answer to [`Asked::Prepare`].
     Refused(Refusal<'static>),
-    /// To `Prepare`.
+    /// The answer to [`Asked::Prepare`] for a PIN.
     Pin(CodeId, String),
-    /// To `Prepare`.
+    /// The answer to [`Asked::Prepare`] for a code.
     Code(Option<CodeId>, Code),
-    /// To `Prepare`.
+    /// The answer to [`Asked::Prepare`] for a setup code.
     Setup,
-    /// To `Prepare`.
+    /// The answer to [`Asked::Prepare`] without a proof: settle at once.
     Settle,
-    /// To `Reserve`.
+    /// The answer to [`Asked::Reserve`].
     Reserved(Result<u8, NoGuess>),
-    /// To `Spend`.
+    /// The answer to [`Asked::Spend`].
     Spent(Result<bool, ()>),
-    /// To `Settle`.
+    /// The answer to [`Asked::Settle`].
     Settled(Settled),
-    /// To `Settle` and `Prepare`.
+    /// The store failed on [`Asked::Settle`] or [`Asked::Prepare`].
     Busy,
-    /// To `Activate`.
+    /// The answer to [`Asked::Activate`].
     Activated(Result<Option<Option<UnixTime>>, ()>),
-    /// To `Present`.
+    /// The answer to [`Asked::Present`].
     Presented(Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))>),
-    /// To `Renew`.
+    /// The answer to [`Asked::Renew`].
     Renewed(Option<Offered>, Option<String>),
 }
 
@@ -189,14 +189,14 @@ impl Seat {
         }
     }
 
-    /// Its state, by name.
+    /// Returns the name of the machine's state.
     #[must_use]
     pub fn state(&self) -> &'static str {
         self.machine.as_ref().map_or("gone", Connection::state_name)
     }
 }
 
-/// A memory for as many first messages as a world sees.
+/// Creates a replay memory for as many first messages as a world sees.
 pub(super) fn replays() -> Replays<Vec<u64>> {
     Replays::new(vec![0; 1024], Secret::new([7; 32]))
 }
@@ -209,7 +209,7 @@ fn lend((record, grants, ceiling): &Loaded) -> Known<'_> {
     Known { record, grants, ceiling: ceiling.as_ref() }
 }
 
-/// What core says a node may do.
+/// Returns a node's scopes in force, as core computes them.
 fn in_force(
     grants: &[Grant],
     ceiling: Option<&Ceiling>,
@@ -223,7 +223,7 @@ fn in_force(
 }
 
 impl World {
-    /// What the operator decided about a node bounds its live link at once.
+    /// Applies the operator's decision about a node's permissions to its live link.
     pub(super) fn bound(&mut self, node_id: NodeId) {
         let Some(&conn) = self.gateway.live.get(&node_id) else { return };
         let (grants, ceiling) =
@@ -251,7 +251,7 @@ impl World {
         self.feed_gateway(conn, GateIn::Bounded(until, renews));
     }
 
-    /// Somebody opened a connection.
+    /// Accepts a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
         let machine = Connection::accepted(self.instant(), self.limits);
         self.gateway.seats.insert(conn, Seat::new(machine));
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// Something happens to a connection.
+    /// Feeds an input to a connection.
     pub fn feed_gateway(&mut self, conn: ConnId, input: GateIn) {
         let (now, unix) = (self.instant(), self.unix());
         let mut bytes = [0; 32];
@@ -526,7 +526,7 @@ impl World {
     fn gateway_does(&mut self, conn: ConnId, effect: Do) {
         match effect {
             Do::Send(frame) => self.send(conn, Side::Client, frame),
-            // The seat goes with the machine's end.
+            // The slot is freed with the machine's end.
             Do::Close => {}
             Do::Ask(asked) => {
                 self.check_asked(conn, &asked);

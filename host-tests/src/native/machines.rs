@@ -1,5 +1,4 @@
-//! Both machines, given anything in any order: what any bytes decode to, the frames of a real
-//! conversation among it.
+//! Both machines under arbitrary inputs in any order, including the frames of a real conversation.
 
 use std::sync::OnceLock;
 
@@ -39,10 +38,10 @@ use super::raw::{Channel, Says, keys};
 use super::wires::Side;
 use super::{World, setup_key};
 
-/// A conversation that was recorded: both sides' frames, and what the gateway knew after it. Keys
-/// and chance are the same each time, so its frames can be understood again.
+/// A recorded conversation: the frames of both sides, and the gateway's state after it. Keys and
+/// random numbers are fixed, so its frames can be decrypted again.
 pub struct Recorded {
-    /// Frames to each side.
+    /// The frames to each side.
     pub frames: [Vec<Vec<u8>>; 2],
     record: Record,
     grants: Vec<Grant>,
@@ -51,10 +50,10 @@ pub struct Recorded {
     ceiling: Ceiling,
 }
 
-/// The conversation: a PIN pairing and a link.
+/// Records a PIN pairing and a link.
 ///
 /// # Panics
-/// If it does not succeed.
+/// If the conversation does not succeed.
 pub fn recorded() -> &'static Recorded {
     static ONCE: OnceLock<Recorded> = OnceLock::new();
     ONCE.get_or_init(|| {
@@ -105,24 +104,24 @@ impl<'d> Bytes<'d> {
     }
 }
 
-/// A peer by hand for the machine under test: it speaks the handshake, and then says sealed
-/// whatever it is told to say.
+/// A manual peer for the machine under test: it performs the handshake, then sends whatever it is
+/// told to over the sealed channel.
 #[derive(Default)]
 struct Peer {
     xx: Option<xx::Initiator>,
     ik: Option<ik::Initiator>,
     third: Option<Vec<u8>>,
     channel: Option<Channel>,
-    /// A good setup code was said.
+    /// `true` once a valid setup code was sent.
     shown: bool,
 }
 
-/// A connection takes any inputs in any order, from a peer who keeps to the handshake or not: after
-/// its end nothing happens; a guess is reserved before one is spent; nothing is settled with a code
-/// that was not spent; it is linked only where the registry knows the key.
+/// Checks a connection under arbitrary inputs in any order, from a peer that follows the handshake
+/// or not. Nothing happens after its end; a guess is reserved before a code is spent; nothing is
+/// settled with an unspent code; it is linked only if the registry knows the key.
 ///
 /// # Panics
-/// If it does otherwise.
+/// If one of these does not hold.
 pub fn gateway(data: &[u8]) {
     let (own, theirs) = (keys(2), keys(1));
     let known = recorded();
@@ -286,7 +285,7 @@ impl Peer {
     ) -> Vec<u8> {
         let mut room = [0; MESSAGE_BYTES];
         match code % 24 {
-            // The next step of the handshake, then something sealed.
+            // The next step of the handshake, then a sealed message.
             0..=4 => {
                 if let Some(third) = self.third.take() {
                     return third;
@@ -347,7 +346,7 @@ impl Peer {
     }
 }
 
-/// Something that can be said in a channel: bytes as they come, or one of the messages.
+/// Returns a message for a sealed channel: arbitrary bytes, or a valid message.
 fn said(
     argument: u8,
     own: &OwnKeys,
@@ -385,7 +384,7 @@ fn said(
     (said, false)
 }
 
-/// A setup code that counts in these conversations.
+/// Returns a setup code that is valid in these conversations.
 fn setup_code() -> &'static str {
     static ONCE: OnceLock<String> = OnceLock::new();
     ONCE.get_or_init(|| {
@@ -416,12 +415,12 @@ fn cpace_inputs<T>(password: &[u8], with: impl FnOnce(&Inputs<'_>) -> T) -> T {
     with(&Inputs::new(&code, &hash, a.channel.public(), b.channel.public(), cpace::Method::Pin))
 }
 
-/// A node takes any inputs in any order: it forgets only for its owner and for a sealed word,
-/// nothing that came in clear changes what it keeps, and a deadline that has come never stays where
-/// it was.
+/// Checks a node under arbitrary inputs in any order. It forgets only for its owner and for a
+/// sealed message; no plaintext message changes its stored state; a deadline that has passed always
+/// moves.
 ///
 /// # Panics
-/// If it does otherwise.
+/// If one of these does not hold.
 pub fn node(data: &[u8]) {
     let (own_keys, gateway_keys) = (keys(1), keys(2));
     let paired = Paired {
@@ -471,8 +470,7 @@ pub fn node(data: &[u8]) {
                     Wish::Setup,
                 ];
                 let wish = wish.into_iter().nth(usize::from(argument) % 5).expect("five");
-                // A setup code comes with the gateway's fingerprint, with that of another one, or
-                // with none.
+                // A setup code comes with the gateway's fingerprint, another one, or none.
                 let of = |seed| Some(Fingerprint::of(keys(seed).channel.public()));
                 let expected = match (&wish, argument & 48) {
                     (Wish::Setup, 16) => of(3),
@@ -523,7 +521,7 @@ pub fn node(data: &[u8]) {
     }
 }
 
-/// The gateway's end by hand.
+/// The gateway's end, played by hand.
 #[derive(Default)]
 struct RogueEnd {
     heard: Vec<Vec<u8>>,
@@ -611,10 +609,10 @@ impl RogueEnd {
     }
 }
 
-/// Any bytes, read as each message of the handshakes: refused, or what was written.
+/// Checks arbitrary bytes as each handshake message: they are refused, or are the peer's own.
 ///
 /// # Panics
-/// If a handshake is finished with anything but the peer's own messages.
+/// If a handshake completes with anything but the peer's own messages.
 pub fn noise_messages(data: &[u8]) {
     let mut bytes = Bytes(data);
     let kind = bytes.byte().unwrap_or(0);
@@ -656,10 +654,10 @@ pub fn noise_messages(data: &[u8]) {
     }
 }
 
-/// Any bytes as elements and tags: no run ends confirmed.
+/// Checks arbitrary bytes as elements and tags: no run is confirmed.
 ///
 /// # Panics
-/// If one does.
+/// If a run is confirmed.
 pub fn cpace_messages(data: &[u8]) {
     let mut bytes = [0; 96];
     for (place, byte) in bytes.iter_mut().zip(data) {
@@ -681,7 +679,7 @@ pub fn cpace_messages(data: &[u8]) {
     });
 }
 
-/// Any bytes are a script, and in every world the invariants hold.
+/// Plays arbitrary bytes as a script; [`World::play`] checks the invariants.
 pub fn script(data: &[u8]) {
     let _ = World::play(&super::script::Script::decode(data));
 }

@@ -1,7 +1,6 @@
-//! A gateway and nodes of the native wire in virtual time: real machines, and around them a
-//! registry, flash, connections, people and a stranger, all small and plain. A seed drives them,
-//! and they can fail between any two effects; after every event the invariants of [`audit`] are
-//! checked.
+//! A gateway and nodes of the native wire in virtual time: real machines, and around them small
+//! models of a registry, flash, connections, people and a stranger. A seed drives them, and they
+//! can fail between any two effects; the invariants of [`audit`] are checked after every event.
 
 pub mod audit;
 pub mod clock;
@@ -37,46 +36,46 @@ use node::{NodeHost, NodeIn};
 use registry::Registry;
 use wires::{ConnId, Item, OnTheWay, Passing, Side, Wire};
 
-/// A key for setup codes.
+/// Returns a key for setup codes.
 ///
 /// # Panics
-/// If it is 0.
+/// If the number is 0.
 #[must_use]
 pub fn setup_key(number: u8) -> SetupKey {
     SetupKey::new(&Secret::new([number; 32])).expect("not all zero")
 }
 
-/// Everything there is.
+/// The whole simulated world.
 pub struct World {
-    /// Milliseconds since it began.
+    /// Milliseconds since the world began.
     pub now: u64,
     /// The gateway's limits.
     pub limits: Limits,
-    /// The nodes.
+    /// The simulated nodes.
     pub nodes: Vec<NodeHost>,
     /// The gateway's process.
     pub gateway: GatewayHost,
-    /// The clocks of its system.
+    /// The clocks of the gateway's system.
     pub clocks: Clocks,
-    /// What it keeps.
+    /// The gateway's registry.
     pub store: Registry,
-    /// The ends of all that it keeps.
+    /// The ends of the registry's entries.
     pub ends: clock::Ends,
-    /// The connections.
+    /// The connections by id.
     pub wires: BTreeMap<ConnId, Wire>,
-    /// Who sees, and may change, every frame.
+    /// An attacker that sees, and may change, every frame.
     pub on_the_way: Option<OnTheWay>,
-    /// All frames that were ever sent, in order: over which connection, to whom.
+    /// All frames that were ever sent, in order, with connection and receiver.
     pub overheard: Vec<(ConnId, Side, Vec<u8>)>,
-    /// What strangers got over their connections.
+    /// Frames that strangers received, by connection.
     pub inbox: BTreeMap<ConnId, VecDeque<Vec<u8>>>,
-    /// What should be so.
+    /// The history for the invariants.
     pub audit: Audit,
-    /// How many steps the machines have made.
+    /// Number of steps of all machines.
     pub steps: u64,
-    /// In which states they were.
+    /// Names of the states that occurred.
     pub visited: BTreeSet<&'static str>,
-    /// Whether what is due happens in any order.
+    /// `true` if due events happen in random order.
     pub shuffled: bool,
     jobs: Vec<Job>,
     prng: Prng,
@@ -85,7 +84,7 @@ pub struct World {
     trace: VecDeque<String>,
 }
 
-/// Something that is under way.
+/// An operation under way.
 #[allow(clippy::large_enum_variant, reason = "few of them live at once")]
 #[derive(Debug)]
 enum Job {
@@ -111,7 +110,7 @@ impl Job {
     }
 }
 
-/// What can happen next.
+/// An event that can happen next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Job(usize),
@@ -122,11 +121,11 @@ const EPOCH: u64 = 1_750_000_000;
 const LONGEST_TRACE: usize = 400;
 const MOST_OVERHEARD: usize = 4_000;
 
-/// What nodes are granted unless a test says otherwise.
+/// Scopes of nodes' grants, unless a test sets others.
 pub const SCOPES: &str = "read:/lights/*\nwrite:/lights/*\nadmin:/own/**\n";
 
 impl World {
-    /// A gateway and so many nodes, switched on for the first time.
+    /// Creates a gateway and this many nodes, switched on for the first time.
     #[must_use]
     pub fn new(nodes: usize, seed: u64) -> Self {
         let mut prng = Prng::new(seed);
@@ -185,19 +184,19 @@ impl World {
         world
     }
 
-    /// The monotonic clock.
+    /// Returns the monotonic clock.
     #[must_use]
     pub const fn instant(&self) -> Instant {
         Instant::from_millis(self.now)
     }
 
-    /// The time that the registry goes by.
+    /// Returns the registry's time.
     #[must_use]
     pub fn unix(&self) -> UnixTime {
         self.moment().now
     }
 
-    /// Lets happen what can without time passing. Time stands still only so long.
+    /// Runs all events that are possible without time passing. Their number is limited.
     pub fn run(&mut self) {
         for _ in 0..20_000 {
             if !self.happen() {
@@ -207,7 +206,7 @@ impl World {
         self.expect(false, || "time stands still".to_owned());
     }
 
-    /// One thing happens, if one can.
+    /// Runs one event; `false` if none is possible.
     pub fn happen(&mut self) -> bool {
         self.look_at_clocks();
         let next = self.possible();
@@ -273,7 +272,7 @@ impl World {
         self.jobs.push(job);
     }
 
-    /// Somebody opens a connection; a stranger, if it is no node.
+    /// Opens a connection of a node, or of a stranger for `None`.
     pub fn connect(&mut self, node: Option<usize>) -> ConnId {
         self.opened += 1;
         let conn = self.opened;
@@ -282,7 +281,7 @@ impl World {
         conn
     }
 
-    /// Somebody sends a frame: it passes whoever is on the way.
+    /// Sends a frame past the attacker.
     pub fn send(&mut self, conn: ConnId, to: Side, bytes: Vec<u8>) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         if wire.gone[to as usize] || wire.gone[to.other() as usize] {
@@ -331,7 +330,7 @@ impl World {
         }
     }
 
-    /// A side goes; the other one still gets what was under way, and then the end.
+    /// Disconnects a side. The other one still gets the frames under way, and then the end.
     pub fn leave(&mut self, conn: ConnId, side: Side) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         if !core::mem::replace(&mut wire.gone[side as usize], true) {
@@ -343,7 +342,7 @@ impl World {
         }
     }
 
-    /// The connection is lost with all that is under way.
+    /// Cuts a connection and drops all frames under way.
     pub fn cut(&mut self, conn: ConnId) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         for to in &mut wire.to {
@@ -352,7 +351,7 @@ impl World {
         }
     }
 
-    /// Lets time pass, and all happen that is due meanwhile.
+    /// Lets time pass, with all events that are due meanwhile.
     pub fn pass(&mut self, span: Span) {
         let end = self.now + span.as_millis();
         self.run();
@@ -363,7 +362,7 @@ impl World {
         self.now = end;
     }
 
-    /// Lets happen what happens, until something is so; `false` if it does not come to that.
+    /// Runs events until a condition holds; `false` if it never does.
     pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool) -> bool {
         for _ in 0..20_000 {
             if is_so(self) {
@@ -397,7 +396,7 @@ impl World {
         self.deadlines().min()
     }
 
-    /// Whose time has come, acts; `false` if nobody's has.
+    /// Runs one machine whose deadline has passed; `false` if there is none.
     fn tick(&mut self) -> bool {
         let now = self.instant();
         let due = |deadline: Option<(Instant, _)>| deadline.is_some_and(|(at, _)| at <= now);
@@ -434,7 +433,7 @@ impl World {
         seat.is_some()
     }
 
-    /// Power returns to the gateway.
+    /// Returns power to the gateway.
     pub fn gateway_on(&mut self) {
         if !self.gateway.on {
             self.clocks.begin(self.now);
@@ -443,13 +442,13 @@ impl World {
         self.gateway.on_at = None;
     }
 
-    /// The connection that was opened last.
+    /// Returns the connection that was opened last.
     #[must_use]
     pub const fn opened(&self) -> ConnId {
         self.opened
     }
 
-    /// Whether a node's link is open, and both ends know.
+    /// Returns `true` if a node's link is open at both ends.
     #[must_use]
     pub fn is_linked(&self, at: usize) -> bool {
         let host = &self.nodes[at];
@@ -469,16 +468,16 @@ impl World {
         self.trace.push_back(format!("{now:>9} {}", line()));
     }
 
-    /// What happened last, line by line.
+    /// Returns the latest events, one per line.
     #[must_use]
     pub fn story(&self) -> String {
         self.trace.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Panics with the last events if something does not hold.
+    /// Panics with the latest events if a condition does not hold.
     ///
     /// # Panics
-    /// If it does not.
+    /// If it does not hold.
     #[track_caller]
     pub fn expect(&self, holds: bool, complaint: impl FnOnce() -> String) {
         if !holds {

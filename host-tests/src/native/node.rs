@@ -1,4 +1,4 @@
-//! A node: its flash, the real machine, and an adapter that carries its effects out.
+//! A node: its flash, the real machine, and an adapter that carries out its effects.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -18,66 +18,66 @@ use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use super::World;
 use super::wires::{ConnId, Side};
 
-/// A node and what belongs to it.
+/// A node with its surroundings.
 #[derive(Debug)]
 pub struct NodeHost {
-    /// Its keys, in flash.
+    /// The node's keys, in flash.
     pub keys: OwnKeys,
-    /// What people call it.
+    /// The node's name for people.
     pub name: String,
-    /// What it remembers, in flash.
+    /// The stored pairing, in flash.
     pub memory: Memory,
-    /// The capability that belongs to it, in flash.
+    /// The capability token, in flash.
     pub chain: Option<Vec<u8>>,
-    /// The machine, while there is power.
+    /// The machine; `None` without power.
     pub machine: Option<Node>,
-    /// Which start this is.
+    /// Number of starts; answers to an earlier one are void.
     pub life: u32,
-    /// When power returns.
+    /// Time in milliseconds at which power returns.
     pub on_at: Option<u64>,
-    /// How many effects are carried out yet.
+    /// Number of effects until power fails.
     pub fuel: Option<u32>,
-    /// Its connection.
+    /// The node's connection.
     pub conn: Option<ConnId>,
-    /// What its owner was told.
+    /// Events that the owner was told.
     pub news: Vec<String>,
-    /// What the gateway's application sent.
+    /// Messages of the gateway's application.
     pub apps: Vec<(String, Vec<u8>)>,
-    /// Bearer tokens it was given.
+    /// Bearer tokens that the node received.
     pub bearers: Vec<String>,
-    /// The setup code that its owner scanned; a restart forgets it.
+    /// The setup code that the owner scanned; a restart forgets it.
     pub setup: Option<String>,
-    /// A write to flash is under way.
+    /// `true` while a write to flash is under way.
     pub keeping: bool,
     staged: Option<Vec<u8>>,
     assembly: Assembly,
     room: Box<[u8; CHAIN_BYTES]>,
 }
 
-/// What may happen to it.
+/// An input of a node.
 #[derive(Debug)]
 pub enum NodeIn {
-    /// The deadline has come.
+    /// The deadline has passed.
     Tick,
     /// The connection is open.
     Connected,
-    /// A frame came.
+    /// A frame from the gateway.
     Frame(Vec<u8>),
-    /// The connection is gone.
+    /// The connection is lost.
     Disconnected,
-    /// It is in flash.
+    /// The memory is in flash.
     Kept(Memory),
-    /// The owner wants it paired.
+    /// The owner starts pairing.
     Pair(Wish, Option<Fingerprint>),
     /// The owner types a code.
     Code(String),
-    /// Its application sends.
+    /// The application sends a message.
     App(Action, String, Vec<u8>),
-    /// Its application listens.
+    /// The application subscribes to a pattern.
     Subscribe(String),
-    /// It wants a chain (or a bearer) anew.
+    /// The owner asks for a new chain (`true`) or bearer token (`false`).
     Renew(bool),
-    /// The owner wants it forgotten.
+    /// The owner erases the pairing.
     Forget,
 }
 
@@ -111,13 +111,13 @@ impl NodeHost {
         }
     }
 
-    /// Its state, by name.
+    /// Returns the name of the machine's state.
     #[must_use]
     pub fn state(&self) -> &'static str {
         self.machine.as_ref().map_or("off", Node::state_name)
     }
 
-    /// Whether its owner was told something that begins so.
+    /// Returns `true` if the owner was told an event with this prefix.
     #[must_use]
     pub fn heard(&self, news: &str) -> bool {
         self.news.iter().any(|heard| heard.starts_with(news))
@@ -156,7 +156,7 @@ impl World {
         }
     }
 
-    /// Something happens to a node.
+    /// Feeds an input to a node.
     pub fn feed_node(&mut self, at: usize, input: NodeIn) {
         let now = self.instant();
         let mut bytes = [0; 34];
@@ -290,7 +290,7 @@ impl World {
         }
     }
 
-    /// The write to flash that was under way happens; then the machine may hear of it.
+    /// Completes the write to flash, and then informs the machine.
     pub(super) fn flash(&mut self, at: usize, memory: Memory) {
         let host = &mut self.nodes[at];
         host.memory = memory;

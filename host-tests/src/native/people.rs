@@ -1,4 +1,4 @@
-//! What the operator and the owners of nodes do.
+//! The actions of the operator and of the nodes' owners.
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -23,18 +23,18 @@ use super::gateway::GateIn;
 use super::node::NodeIn;
 
 impl World {
-    /// The operator opens pairing by PIN.
+    /// Opens pairing by PIN.
     pub fn open_window(&mut self) {
         self.store.set_window(Window::open(self.unix(), None));
         self.window_opened();
     }
 
-    /// The operator closes it.
+    /// Closes pairing by PIN.
     pub fn close_window(&mut self) {
         self.store.set_window(Window::default());
     }
 
-    /// The operator mints a code.
+    /// Mints a code.
     pub fn mint_code(&mut self, selector: &str, secret: &str) -> CodeId {
         let id = CodeId::from_bytes(self.prng.bytes());
         let selector = Selector::parse(selector).expect("a selector");
@@ -44,7 +44,7 @@ impl World {
         id
     }
 
-    /// The operator makes a setup code.
+    /// Makes a setup code.
     pub fn issue_setup(&mut self, ttl: Span) -> String {
         let entropy = Entropy::from_recorded(self.prng.bytes());
         let profile = ProfileName::parse("companion-v1").expect("a profile");
@@ -58,21 +58,20 @@ impl World {
         token
     }
 
-    /// The operator has a new key for setup codes made; the one before it counts on, and the one
-    /// before that no more.
+    /// Makes a new key for setup codes. The one before it stays valid, older ones do not.
     pub fn rotate_setup(&mut self) {
         self.rotations = self.rotations.wrapping_add(1).max(2);
         self.gateway.setup.insert(0, super::setup_key(self.rotations));
         self.gateway.setup.truncate(2);
     }
 
-    /// The owner has a node scan a setup code.
+    /// Has a node scan a setup code.
     pub fn pair_by_setup(&mut self, at: usize, token: &str) {
         let gateway = Fingerprint::of(self.gateway.keys.channel.public());
         self.pair_by_setup_with(at, token, gateway);
     }
 
-    /// The same, with the fingerprint that the code comes with.
+    /// Has a node scan a setup code with this fingerprint.
     pub fn pair_by_setup_with(&mut self, at: usize, token: &str, gateway: Fingerprint) {
         if !self.nodes[at].keeping {
             self.nodes[at].setup = Some(token.to_owned());
@@ -80,8 +79,8 @@ impl World {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Setup, Some(gateway)));
     }
 
-    /// The operator decides about a node; what is durable is pushed to whom it concerns. `false`
-    /// where it cannot be decided.
+    /// Applies an operator's decision about a node, and pushes it once it is durable. `false` if
+    /// the decision is not possible.
     pub fn decide(&mut self, node_id: NodeId, decision: Decision) -> bool {
         let (new, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
         let key = self
@@ -123,7 +122,7 @@ impl World {
         true
     }
 
-    /// The operator decides anew what a node may do at most.
+    /// Sets a new ceiling for a node.
     pub fn permit(&mut self, at: usize, scopes: &str) {
         let Some(node_id) = self.id_of(at) else { return };
         let (id, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
@@ -139,34 +138,34 @@ impl World {
         }
     }
 
-    /// The operator lets in a node that waits.
+    /// Approves a node that waits.
     pub fn approve(&mut self, at: usize) -> bool {
         self.id_of(at)
             .is_some_and(|node_id| self.decide(node_id, Decision::Approve(Credential::Keys)))
     }
 
-    /// The id under which the registry has a node.
+    /// Returns the id under which the registry has a node.
     #[must_use]
     pub fn id_of(&self, at: usize) -> Option<NodeId> {
         self.store.by_key(self.nodes[at].keys.channel.public()).map(|record| record.node_id)
     }
 
-    /// The owner wants a node paired by PIN.
+    /// Starts pairing by PIN.
     pub fn pair_by_pin(&mut self, at: usize) {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Pin, None));
     }
 
-    /// The owner wants it paired by approval.
+    /// Starts pairing by approval.
     pub fn pair_by_approval(&mut self, at: usize) {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, None));
     }
 
-    /// The owner wants it paired by approval, with this gateway alone.
+    /// Starts pairing by approval with this gateway only.
     pub fn pair_pinned(&mut self, at: usize, gateway: Fingerprint) {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, Some(gateway)));
     }
 
-    /// The owner types or scans a code.
+    /// Types or scans a code.
     pub fn pair_by_code(&mut self, at: usize, selector: &str, secret: &str) {
         let selector = Selector::parse(selector).expect("a selector");
         self.typed(at, secret);
@@ -174,7 +173,7 @@ impl World {
         self.feed_node_soon(at, NodeIn::Pair(Wish::Code { selector, code }, None));
     }
 
-    /// The PIN that is shown for a node.
+    /// Returns the PIN that is shown for a node.
     #[must_use]
     pub fn pin_for(&self, at: usize) -> Option<String> {
         let key = self.nodes[at].keys.channel.public();
@@ -186,20 +185,20 @@ impl World {
             .map(|(.., pin)| pin.clone())
     }
 
-    /// The owner types a PIN.
+    /// Types a PIN.
     pub fn type_pin(&mut self, at: usize, pin: &str) {
         self.typed(at, pin);
         self.feed_node_soon(at, NodeIn::Code(pin.to_owned()));
     }
 
-    /// The owner types what is no right PIN.
+    /// Types a wrong PIN.
     pub fn type_wrong_pin(&mut self, at: usize) {
         let right = self.pin_for(at);
         let wrong = if right.as_deref() == Some("000000") { "111111" } else { "000000" };
         self.type_pin(at, wrong);
     }
 
-    /// An owner's wish; one that falls into a write to flash waits until it is done.
+    /// Feeds an owner's command; during a write to flash it waits until the write is done.
     pub fn feed_node_soon(&mut self, at: usize, input: NodeIn) {
         if !self.nodes[at].keeping {
             self.feed_node(at, input);

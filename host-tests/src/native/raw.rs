@@ -1,5 +1,5 @@
-//! Peers by hand, message by message: what an attacker with keys of his own can do to a gateway,
-//! and to a node.
+//! Manual peers, message by message: the means of an attacker with keys of their own against a
+//! gateway and a node.
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::transport::{Receiving, Sending};
@@ -16,26 +16,26 @@ use super::wires::{ConnId, Side};
 
 /// One end of a sealed channel.
 pub struct Channel {
-    /// What both ends saw.
+    /// The handshake hash that both ends share.
     pub hash: HandshakeHash,
-    /// Who is at the other end.
+    /// The static key of the other end.
     pub peer: PublicKey,
     sending: Sending,
     receiving: Option<Receiving>,
 }
 
 impl Channel {
-    /// The end that a handshake yields.
+    /// Creates the end that a handshake yields.
     #[must_use]
     pub fn new(established: Established) -> Self {
         let Established { hash, peer, sending, receiving } = established;
         Self { hash, peer, sending, receiving: Some(receiving) }
     }
 
-    /// Seals what is said.
+    /// Encrypts a message.
     ///
     /// # Panics
-    /// If it is too long.
+    /// If the message is too long.
     #[must_use]
     pub fn seal(&mut self, said: &impl Says) -> Vec<u8> {
         let mut buffer = [0; MESSAGE_BYTES];
@@ -44,7 +44,7 @@ impl Channel {
         self.sending.seal(&mut buffer, said.len()).expect("it can be sealed").to_vec()
     }
 
-    /// Opens what came; nothing once something could not be opened.
+    /// Decrypts a frame; always `None` after the first failure.
     pub fn open(&mut self, mut frame: Vec<u8>) -> Option<Vec<u8>> {
         let (receiving, text) = self.receiving.take()?.open(&mut frame).ok()?;
         self.receiving = Some(receiving);
@@ -52,9 +52,9 @@ impl Channel {
     }
 }
 
-/// A message as bytes.
+/// A message that can be encoded.
 pub trait Says {
-    /// The bytes.
+    /// Returns the encoded message.
     fn bytes(&self) -> Vec<u8>;
 }
 
@@ -75,22 +75,22 @@ impl Says for Vec<u8> {
     }
 }
 
-/// A client by hand.
+/// A manual client of the gateway.
 pub struct Raw {
-    /// Its connection.
+    /// The client's connection.
     pub conn: ConnId,
-    /// Its end of the channel.
+    /// The client's end of the channel.
     pub channel: Channel,
 }
 
-/// Keys that belong to nobody in the world.
+/// Returns keys that no node in the world has.
 #[must_use]
 pub fn keys(seed: u8) -> OwnKeys {
     OwnKeys::generate(&Entropy::from_recorded([seed; 64]))
 }
 
 impl Raw {
-    /// Calls the gateway with XX. `None` if the gateway ends it.
+    /// Connects with an XX handshake; `None` if the gateway ends it.
     pub fn introduces_itself(world: &mut World, intent: Intent, keys: &OwnKeys) -> Option<Self> {
         let conn = world.connect(None);
         let open = Open::new(intent);
@@ -109,7 +109,7 @@ impl Raw {
         Some(Self { conn, channel: Channel::new(established) })
     }
 
-    /// Calls the gateway with IK.
+    /// Connects with an IK handshake.
     pub fn links(world: &mut World, keys: &OwnKeys) -> Option<(Self, Admission)> {
         let conn = world.connect(None);
         let open = Open::new(Intent::Link);
@@ -134,20 +134,20 @@ impl Raw {
         Some((Self { conn, channel: Channel::new(established) }, admission))
     }
 
-    /// Says something, and lets the world go on.
+    /// Sends a message, and lets the world run.
     pub fn says(&mut self, world: &mut World, said: &impl Says) {
         let frame = self.channel.seal(said);
         world.inject(self.conn, Side::Gateway, frame);
         world.run();
     }
 
-    /// What came next.
+    /// Returns the next message.
     pub fn hears(&mut self, world: &mut World) -> Option<Vec<u8>> {
         self.channel.open(world.heard_over(self.conn)?)
     }
 }
 
-/// A gateway by hand, for a node whose frames reach nobody else: see [`World::isolate`].
+/// A manual gateway for a node whose frames reach nobody else: see [`World::isolate`].
 pub struct Rogue {
     /// The node's connection.
     pub conn: ConnId,
@@ -157,7 +157,7 @@ pub struct Rogue {
 }
 
 impl Rogue {
-    /// Answers the node that has just called over this connection with XX.
+    /// Answers a node's XX handshake on this connection.
     pub fn answers(world: &mut World, conn: ConnId, keys: &OwnKeys) -> Option<Self> {
         let mut room = [0; MESSAGE_BYTES];
         let sent = |world: &World, number| world.sent_by_client(conn, number);
@@ -176,14 +176,14 @@ impl Rogue {
         Some(Self { conn, channel: Channel::new(established), read: 3 })
     }
 
-    /// Says something, and lets the world go on.
+    /// Sends a message, and lets the world run.
     pub fn says(&mut self, world: &mut World, said: &impl Says) {
         let frame = self.channel.seal(said);
         world.inject(self.conn, Side::Client, frame);
         world.run();
     }
 
-    /// What the node said next.
+    /// Returns the node's next message.
     pub fn hears(&mut self, world: &World) -> Option<Vec<u8>> {
         let frame = world.sent_by_client(self.conn, self.read)?;
         self.read += 1;
@@ -192,17 +192,17 @@ impl Rogue {
 }
 
 impl World {
-    /// From now on what nodes and gateway send is overheard, and reaches nobody.
+    /// Intercepts all frames of nodes and gateway from now on: they are recorded, and reach nobody.
     pub fn isolate(&mut self) {
         self.on_the_way = Some(Box::new(|_| Vec::new()));
     }
 
-    /// The next frame that came over a stranger's connection.
+    /// Returns the next frame on a stranger's connection.
     pub fn heard_over(&mut self, conn: ConnId) -> Option<Vec<u8>> {
         self.inbox.get_mut(&conn)?.pop_front()
     }
 
-    /// A frame that a client sent, by its number.
+    /// Returns a frame that a client sent, by its number.
     #[must_use]
     pub fn sent_by_client(&self, of: ConnId, number: usize) -> Option<Vec<u8>> {
         let sent =
@@ -210,7 +210,7 @@ impl World {
         sent.map(|(.., bytes)| bytes.clone()).nth(number)
     }
 
-    /// Chance, for whoever plays by hand.
+    /// Draws random bytes for manual peers.
     pub fn chance<const N: usize>(&mut self) -> [u8; N] {
         self.prng.bytes()
     }

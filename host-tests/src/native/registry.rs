@@ -1,5 +1,4 @@
-//! What the gateway keeps, and what its store does in one transaction: plain, in memory, with the
-//! core's rules.
+//! The gateway's registry with its transactions: a simple model in memory that uses core's rules.
 
 use std::collections::BTreeMap;
 
@@ -23,120 +22,120 @@ use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::setup::Nonce;
 
-/// A code as it is kept.
+/// A code as it is stored.
 #[derive(Clone, Debug)]
 pub struct Kept {
-    /// What is counted.
+    /// The code's kind, end and counters.
     pub counted: Counted,
-    /// What it is; nothing once it is spent.
+    /// The secret; `None` once it is spent.
     pub secret: Option<String>,
-    /// When its latest guess was reserved.
+    /// Time of the latest reserved guess.
     pub reserved_at: UnixTime,
-    /// Who asked for it.
+    /// The source that asked for it.
     pub source: Option<Source>,
-    /// How many were minted before it.
+    /// Number of codes that were minted before it.
     pub minted: usize,
 }
 
-/// Most PINs that live at once.
+/// Maximum number of live PINs.
 const MOST_PINS: usize = 64;
 
-/// Who asks, as the gateway keeps it from `Ask` on.
+/// A request, as the gateway stores it from `Ask` on.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its keys.
+    /// Public keys of the node.
     pub holder: Holder,
-    /// What people call it.
+    /// The node's name for people.
     pub name: String,
 }
 
 /// An offer that is durable.
 #[derive(Clone, Debug)]
 pub struct Offered {
-    /// Which.
+    /// Id of the grant.
     pub id: GrantId,
-    /// Whose.
+    /// Id of the node.
     pub node_id: NodeId,
-    /// The capability.
+    /// The capability token.
     pub chain: Option<Vec<u8>>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Clone, Debug)]
 pub enum Settled {
-    /// It is paired, and this is for it.
+    /// The node is paired, and gets this offer.
     Offered(Offered),
-    /// The operator decides.
+    /// The operator has to decide.
     Waits,
-    /// What was granted counts no more.
+    /// The earlier grant is no longer valid.
     Expired,
-    /// The operator said no, for good.
+    /// The operator revoked the key.
     Revoked,
-    /// The operator said no; it may ask again later.
+    /// The operator rejected the request; it may be repeated later.
     Denied,
-    /// The setup code was spent by somebody else.
+    /// Another node has spent the setup code.
     Spent,
 }
 
 /// A setup code that was shown and verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// Which.
+    /// Nonce of the code.
     pub nonce: Nonce,
-    /// Its end.
+    /// End of the code.
     pub expires_at: UnixTime,
 }
 
-/// Everything that survives a power cut of the gateway.
+/// All state that survives a power cut of the gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    /// The nodes.
+    /// The nodes by id.
     pub records: BTreeMap<NodeId, Record>,
-    /// What they were given, in the order in which they were.
+    /// The grants, in the order in which they were made.
     pub grants: Vec<Grant>,
-    /// What the operator decided that they may do at most.
+    /// Ceilings that the operator set.
     pub ceilings: BTreeMap<NodeId, Ceiling>,
-    /// PINs and codes.
+    /// PINs and codes by id.
     pub codes: BTreeMap<CodeId, Kept>,
-    /// How many were minted.
+    /// Number of minted codes.
     pub minted: usize,
     /// The pairing window.
     pub window: Window,
-    /// How often each source guessed PINs of it wrong.
+    /// Number of wrong PINs of each source in this window.
     pub guesses: BTreeMap<Source, u8>,
-    /// What a grant allows.
+    /// Scopes of new grants.
     pub scopes: ScopesBuf,
-    /// How long a grant counts.
+    /// Lifetime of new grants.
     pub grant_for: Option<Span>,
-    /// The setup codes that were spent, each with its end.
+    /// Spent setup codes with their ends.
     pub setup_spent: BTreeMap<Nonce, UnixTime>,
-    /// The latest end of those that were forgotten.
+    /// Latest end of the forgotten setup codes.
     pub setup_mark: UnixTime,
-    /// What is known of whoever was turned down.
+    /// Rejections of requests by key.
     pub rejections: BTreeMap<[u8; 32], Rejection>,
 }
 
 impl Registry {
-    /// The record with this static key.
+    /// Returns the record with this static key.
     #[must_use]
     pub fn by_key(&self, key: &PublicKey) -> Option<&Record> {
         self.records.values().find(|record| record.keys.is_some_and(|keys| keys.channel == *key))
     }
 
-    /// Whether the requests of this key were turned down, and it may not ask again yet.
+    /// Returns `true` if this key was rejected and may not ask again yet.
     #[must_use]
     pub fn turned_down(&self, key: &PublicKey, now: UnixTime) -> bool {
         self.rejections.get(key.as_bytes()).is_some_and(|rejection| rejection.admits(now).is_err())
     }
 
-    /// The grants of a node.
+    /// Returns the grants of a node.
     #[must_use]
     pub fn grants_of(&self, node_id: NodeId) -> Vec<Grant> {
         self.grants.iter().filter(|grant| grant.node_id == node_id).cloned().collect()
     }
 
-    /// A new PIN for this key, in place of an older one, and perhaps of another of the same source;
-    /// `false` if there is no room.
+    /// Mints a PIN for this key. It replaces an older one of the key, and may displace another of
+    /// the same source. `false` if there is no room.
     pub fn mint_pin(
         &mut self,
         id: CodeId,
@@ -178,7 +177,7 @@ impl Registry {
         true
     }
 
-    /// A new code.
+    /// Mints a code.
     pub fn mint(&mut self, id: CodeId, kind: Kind, secret: &str, expires: UnixTime) {
         let counted = Counted { kind, expires, guesses: 0, uses_left: 1 };
         let minted = self.minted;
@@ -193,7 +192,7 @@ impl Registry {
         self.codes.insert(id, kept);
     }
 
-    /// The code with this selector.
+    /// Finds the code with this selector.
     #[must_use]
     pub fn find_code(&self, selector: Selector) -> Option<(CodeId, Code)> {
         let found =
@@ -201,13 +200,13 @@ impl Registry {
         Some((*found.0, Code::parse(found.1.secret.as_deref()?).ok()?))
     }
 
-    /// How often a source guessed PINs of the window wrong.
+    /// Returns the number of wrong PINs of a source.
     #[must_use]
     pub fn guesses_of(&self, source: Source) -> u8 {
         self.guesses.get(&source).copied().unwrap_or_default()
     }
 
-    /// The operator opens or closes the window.
+    /// Opens or closes the pairing window.
     pub fn set_window(&mut self, window: Window) {
         self.window = window;
         if window.guesses == 0 {
@@ -218,7 +217,7 @@ impl Registry {
     /// Reserves a guess of a source.
     ///
     /// # Errors
-    /// Why none may be made.
+    /// [`NoGuess`] with the reason.
     pub fn reserve(&mut self, id: CodeId, source: Source, now: UnixTime) -> Result<u8, NoGuess> {
         let of_source = self.guesses_of(source);
         let kept = self.codes.get_mut(&id).ok_or(NoGuess::Expired)?;
@@ -248,7 +247,7 @@ impl Registry {
         true
     }
 
-    /// Settles a request that showed nothing, or a code.
+    /// Settles a request without a proof, or with a code.
     pub fn settle(
         &mut self,
         request: &Request,
@@ -323,8 +322,8 @@ impl Registry {
         }
     }
 
-    /// Settles a request that showed a setup code: in this one step the code is spent and its yield
-    /// written. Whoever was paired and shows it once more is offered the same again.
+    /// Settles a request with a setup code: the code is spent and its yield written in one step. A
+    /// node that was paired by it and shows it again gets the same offer.
     pub fn settle_setup(
         &mut self,
         request: &Request,
@@ -365,14 +364,14 @@ impl Registry {
         }
     }
 
-    /// Forgets the codes whose time is over; the mark rises over them.
+    /// Forgets expired setup codes and raises the mark over them.
     fn forget_setup(&mut self, now: UnixTime) {
         let over = self.setup_spent.values().copied().filter(|end| *end <= now).max();
         self.setup_mark = self.setup_mark.max(over.unwrap_or(self.setup_mark));
         self.setup_spent.retain(|_, end| *end > now);
     }
 
-    /// What a node may do at most, and a grant that is made from it, in one step.
+    /// Sets a node's ceiling and makes a grant from it, in one step.
     pub fn decided(
         &mut self,
         node_id: NodeId,
@@ -386,7 +385,7 @@ impl Registry {
         self.grant(node_id, id, scopes, ends_by, own, now)
     }
 
-    /// What a node gets that wants its grant anew, or is owed one.
+    /// Renews a node's grant, or makes the one that it is owed.
     pub fn renew(
         &mut self,
         node_id: NodeId,
@@ -406,7 +405,7 @@ impl Registry {
         }
     }
 
-    /// A new grant for a node, in place of those that it has not confirmed.
+    /// Makes a grant for a node, in place of unconfirmed ones.
     fn grant(
         &mut self,
         node_id: NodeId,
@@ -458,8 +457,8 @@ impl Registry {
         Offered { id: grant.id, node_id: grant.node_id, chain }
     }
 
-    /// The node has stored a grant: it counts, and those before it count no more. `None` if there
-    /// is no such offer.
+    /// Activates a grant that the node has stored, and ends older ones. `None` if there is no such
+    /// offer.
     pub fn activate(
         &mut self,
         node_id: NodeId,
@@ -482,7 +481,7 @@ impl Registry {
         Some(grant.expires)
     }
 
-    /// The operator decides about a node. `None` where that cannot be decided.
+    /// Applies a decision about a node. `None` if it is not possible.
     pub fn decide(
         &mut self,
         node_id: NodeId,

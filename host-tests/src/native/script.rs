@@ -1,5 +1,5 @@
-//! What happens in a world of the native wire, as a list of operations that any bytes decode to:
-//! the same for seeds and for the fuzzer.
+//! Scripts of a world of the native wire: lists of operations, to which any bytes decode. Seeds and
+//! the fuzzer use the same form.
 
 use handfast_core::flow::native::node::Memory;
 use handfast_core::registry::codes::Kind;
@@ -17,65 +17,65 @@ use super::wires::{ConnId, Side};
 use crate::clocks::ClockOp;
 use crate::prng::Prng;
 
-/// One thing that happens. Indices wrap around whatever there is.
+/// One event. Indices wrap around the existing items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// So many events.
+    /// This many events happen.
     Run(u8),
     /// Time passes, in milliseconds.
     Pass(u32),
-    /// The owner wants a node paired by PIN.
+    /// The owner starts pairing by PIN.
     ByPin(u8),
-    /// By a code, the right one or not.
+    /// The owner starts pairing by a code, the right one (`true`) or not.
     ByCode(u8, bool),
-    /// By approval.
+    /// The owner starts pairing by approval.
     ByApproval(u8),
-    /// By a setup code: a fresh one, the latest one, or one that counts no more.
+    /// The owner starts pairing by a setup code: a fresh one, the latest one, or an invalid one.
     BySetup(u8, u8),
-    /// The operator has a new key for setup codes made.
+    /// The operator makes a new key for setup codes.
     RotateSetup,
-    /// The owner types a PIN, the right one or not.
+    /// The owner types a PIN, the right one (`true`) or not.
     Type(u8, bool),
-    /// Owner and operator do what brings a node closer to its link.
+    /// The owner and the operator bring a node closer to its link.
     Help(u8),
     /// The operator decides about a record.
     Decide(u8, u8),
-    /// The operator opens pairing, or closes it.
+    /// The operator opens pairing (`true`) or closes it.
     Window(bool),
     /// The operator mints a code.
     Mint,
     /// A connection is lost.
     Cut(u8),
-    /// A node loses power after so many more effects.
+    /// A node loses power after this many effects.
     CutNode(u8, u8),
-    /// The gateway loses power after so many more effects and writes.
+    /// The gateway loses power after this many effects and writes.
     CutGateway(u8),
-    /// So many of the store's transactions fail.
+    /// This many transactions of the store fail.
     StoreFails(u8),
-    /// Something befalls the clocks of the gateway's system.
+    /// An event of the clocks of the gateway's system.
     Clock(ClockOp),
-    /// The gateway stops in order.
+    /// The gateway shuts down in order.
     Shutdown,
-    /// A stranger disturbs what is under way.
+    /// A stranger disturbs frames under way.
     Disturb(u8, bool, Disturbance),
     /// A stranger replays the beginning of a connection.
     Replay(u8, u8),
-    /// A node's application sends and listens.
+    /// A node's application sends and subscribes.
     App(u8),
-    /// A node wants its grant anew.
+    /// A node asks for a renewal.
     Renew(u8, bool),
-    /// The owner wants a node forgotten.
+    /// The owner erases a node's pairing.
     Forget(u8),
 }
 
-/// A world and what happens in it.
+/// A script: the set-up of a world, and its events.
 #[derive(Clone, Debug)]
 pub struct Script {
-    /// How many nodes there are; the last one's owner knows no code.
+    /// Number of nodes; the owner of the last one knows no code.
     pub nodes: usize,
-    /// Where chance comes from.
+    /// Seed of all random choices.
     pub seed: u64,
-    /// What happens.
+    /// The events in order.
     pub ops: Vec<Op>,
 }
 
@@ -83,7 +83,7 @@ const MOST_OPS: usize = 160;
 const SELECTOR: &str = "K7QF";
 
 impl Script {
-    /// The script that a seed stands for.
+    /// Returns the script of a seed.
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
@@ -92,7 +92,7 @@ impl Script {
         Self::decode(&bytes)
     }
 
-    /// Any bytes are a script.
+    /// Decodes bytes to a script; any bytes are one.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = bytes.iter().copied();
@@ -236,12 +236,12 @@ impl World {
         }
     }
 
-    /// The last node's owner knows no code.
+    /// Returns `true` for the last node, whose owner knows no code.
     fn is_hostile(&self, at: usize) -> bool {
         at + 1 == self.nodes.len()
     }
 
-    /// A node scans a setup code. The last node's owner comes by none but those that others have
+    /// Has a node scan a setup code. The owner of the last node has only codes that others have
     /// spent.
     fn by_setup(&mut self, at: usize, which: u8) {
         let issued = &self.audit.issued;
@@ -290,7 +290,7 @@ impl World {
         );
     }
 
-    /// What a patient operator and a patient owner do for a node.
+    /// Does for a node what a patient operator and owner would do next.
     pub fn help(&mut self, at: usize) {
         let standing = self
             .store
@@ -314,10 +314,10 @@ impl World {
         }
     }
 
-    /// Ends all faults, and sees that everybody finds to what is theirs.
+    /// Ends all faults, and checks that every node reaches the state it is entitled to.
     ///
     /// # Panics
-    /// If somebody does not.
+    /// If a node does not.
     pub fn settle(&mut self) {
         self.note(|| "-- faults end".to_owned());
         self.gateway.fuel = None;
@@ -327,7 +327,7 @@ impl World {
         for at in 0..self.nodes.len() {
             self.nodes[at].fuel = None;
             self.node_on(at);
-            // Who asked, and was not let wait, asks once more; without any code.
+            // A node whose request was not accepted repeats it, without any code.
             if matches!(self.nodes[at].memory, Memory::Asked { .. }) {
                 self.pair_by_approval(at);
             }
@@ -355,7 +355,7 @@ impl World {
             .any(|keys| keys.contains(self.nodes[at].keys.channel.public().as_bytes()))
     }
 
-    /// Who was granted something that counts, and did not lose it, links without anybody's help.
+    /// Checks that a node with a valid grant that it did not lose links without help.
     fn found_its_grant(&self, at: usize) {
         let record = self.store.by_key(self.nodes[at].keys.channel.public());
         let in_force = record.is_some_and(|record| {
@@ -379,7 +379,7 @@ impl World {
         self.run();
     }
 
-    /// Node and registry agree about what the node holds.
+    /// Checks that a node and the registry agree about the node's grant.
     fn agrees(&mut self, at: usize) {
         let must = self.may_link(at) && !self.is_hostile(at);
         self.expect(!must || self.is_linked(at), || format!("node {at} never links"));

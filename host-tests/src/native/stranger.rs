@@ -1,35 +1,35 @@
-//! Somebody who sees every frame, can change what is under way, and talks to the gateway himself.
-//! He has no keys but his own, and knows no code.
+//! An attacker on the path: sees every frame, can change frames under way, and can connect to the
+//! gateway. It has only its own keys, and knows no code.
 
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
 
 use super::World;
 use super::wires::{ConnId, Item, Side};
 
-/// What may happen to frames that are under way.
+/// A disturbance of frames under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disturbance {
-    /// The next one is lost.
+    /// Drops the next frame.
     Drop,
-    /// It comes twice.
+    /// Delivers the next frame twice.
     Repeat,
-    /// It comes after the one behind it.
+    /// Swaps the next two frames.
     Swap,
-    /// It ends early.
+    /// Truncates the next frame.
     Truncate,
-    /// A bit of it is another.
+    /// Flips a bit of the next frame.
     Flip,
-    /// An overheard one comes before it.
+    /// Inserts an overheard frame before the next one.
     Insert,
-    /// It goes back to its sender, too.
+    /// Also sends the next frame back to its sender.
     Reflect,
-    /// A refusal in clear comes before it.
+    /// Inserts a forged plaintext refusal.
     ForgeRefusal,
-    /// Another version is named in clear before it.
+    /// Inserts a forged plaintext message about the version.
     ForgeVersion,
 }
 
-/// All of them.
+/// All disturbances.
 pub const DISTURBANCES: [Disturbance; 9] = [
     Disturbance::Drop,
     Disturbance::Repeat,
@@ -42,14 +42,14 @@ pub const DISTURBANCES: [Disturbance; 9] = [
     Disturbance::ForgeVersion,
 ];
 
-/// A refusal as anybody can write it.
+/// Encodes a plaintext refusal, as anybody can.
 #[must_use]
 pub fn clear(refusal: &ClearRefusal<'_>) -> Vec<u8> {
     refusal.write(&mut [0; 16]).map(<[u8]>::to_vec).unwrap_or_default()
 }
 
 impl World {
-    /// What is under way to a side is disturbed.
+    /// Disturbs the frames under way to a side.
     pub fn disturb(&mut self, conn: ConnId, to: Side, how: Disturbance) {
         let chance = self.prng.draw() as usize;
         let overheard =
@@ -90,7 +90,7 @@ impl World {
         self.note(|| format!("stranger: {how:?} on conn {conn} to {to:?}"));
     }
 
-    /// A frame that nobody sent arrives.
+    /// Inserts a frame that nobody sent.
     pub fn inject(&mut self, conn: ConnId, to: Side, bytes: Vec<u8>) {
         if let Some(wire) = self.wires.get_mut(&conn)
             && !wire.gone[to as usize]
@@ -99,8 +99,7 @@ impl World {
         }
     }
 
-    /// Somebody replays, over a connection of his own, the first frames that a client sent over
-    /// another.
+    /// Replays the first frames that a client sent over another connection.
     pub fn replay(&mut self, recorded: ConnId, frames: usize) -> ConnId {
         let from_client =
             self.overheard.iter().filter(|(conn, to, _)| *conn == recorded && *to == Side::Gateway);

@@ -1,21 +1,21 @@
-//! Connections that keep frames in order until somebody disturbs them.
+//! Connections that keep frames in order unless they are disturbed.
 
 use std::collections::VecDeque;
 
-/// Names a connection.
+/// The id of a connection.
 pub type ConnId = u32;
 
 /// An end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Side {
-    /// Who opened it.
+    /// The end that opened the connection.
     Client = 0,
-    /// The gateway.
+    /// The gateway's end.
     Gateway = 1,
 }
 
 impl Side {
-    /// The other one.
+    /// Returns the other end.
     #[must_use]
     pub const fn other(self) -> Self {
         match self {
@@ -25,40 +25,40 @@ impl Side {
     }
 }
 
-/// What travels.
+/// An item under way on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item {
-    /// A frame.
+    /// The bytes of a frame.
     Frame(Vec<u8>),
-    /// The other side is gone.
+    /// The sender has disconnected.
     End,
 }
 
-/// One connection.
+/// One simulated connection.
 #[derive(Debug, Default)]
 pub struct Wire {
-    /// The node that opened it; a stranger if none.
+    /// The node that opened it; `None` for a stranger.
     pub node: Option<usize>,
-    /// What is under way to each side.
+    /// Items under way to each side.
     pub to: [VecDeque<Item>; 2],
-    /// How many frames were sent to each side.
+    /// Number of frames that were sent to each side.
     pub sent: [usize; 2],
-    /// Which sides are gone.
+    /// Sides that have disconnected.
     pub gone: [bool; 2],
 }
 
-/// A frame as it passes somebody on the way.
+/// A frame that passes the attacker.
 #[derive(Debug)]
 pub struct Passing<'f> {
-    /// Over which connection.
+    /// Connection of the frame.
     pub conn: ConnId,
-    /// To whom.
+    /// Receiver of the frame.
     pub to: Side,
-    /// The how many-th frame to that side, from 0.
+    /// Number of the frame to that side, from 0.
     pub number: usize,
-    /// What is in it.
+    /// Content of the frame.
     pub bytes: &'f [u8],
 }
 
-/// Somebody on the way: what arrives instead of a frame.
+/// The attacker: returns the frames that arrive instead of one.
 pub type OnTheWay = Box<dyn FnMut(&Passing<'_>) -> Vec<Vec<u8>>>;

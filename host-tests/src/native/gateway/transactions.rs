@@ -1,5 +1,4 @@
-//! What the gateway asks of its registry, each a transaction: it happens, durably, and then its
-//! answer is on its way.
+//! Transactions of the registry: each happens durably, and then its answer is under way.
 
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::{Alphabet, Code};
@@ -20,35 +19,35 @@ use crate::native::registry::{Offered, Registry, Shown};
 use crate::native::wires::ConnId;
 use crate::native::{Job, World};
 
-/// What is asked of the store.
+/// A request to the store.
 #[derive(Debug)]
 pub enum Asked {
-    /// Who is it?
+    /// Finds the record of a key.
     Find(PublicKey),
-    /// A place to prove itself.
+    /// Takes a slot for a handshake.
     Enter(PublicKey, [u8; 32]),
-    /// Make it live.
+    /// Makes the connection the node's live one.
     Attach(NodeId),
-    /// With what does it go on?
+    /// Prepares the pairing method.
     Prepare(Method),
-    /// Reserve a guess.
+    /// Reserves a guess at a code.
     Reserve(Option<CodeId>),
-    /// Spend a code.
+    /// Spends a code.
     Spend(CodeId),
-    /// Settle, with the code that was proven if one was.
+    /// Settles the request, with the proved code if there is one.
     Settle(Option<CodeId>),
-    /// Settle with a setup code.
+    /// Settles the request with a setup code.
     SettleSetup(Shown),
-    /// It is stored.
+    /// Activates a grant that the node has stored.
     Activate(GrantId),
-    /// A chain.
+    /// Verifies a presented chain.
     Present(Option<Vec<u8>>),
-    /// Anew: a chain, or a bearer.
+    /// Renews a chain (`true`) or a bearer token (`false`).
     Renew(bool),
 }
 
 impl World {
-    /// A transaction happens, durably; then its answer is on its way.
+    /// Runs a transaction durably, and sends its answer on its way.
     pub(in crate::native) fn transact(&mut self, conn: ConnId, asked: Asked) {
         let (moment, unix, ids) =
             (self.moment(), self.unix(), (self.prng.bytes(), self.prng.bytes()));
@@ -67,7 +66,7 @@ impl World {
             Asked::Enter(key, ephemeral) => return self.enter(conn, *key.as_bytes(), &ephemeral),
             Asked::Find(key) => {
                 let found = look(store, &key);
-                // What would be over only by a jump of the clock is not let in while that is in
+                // A grant that a jump of the clock would end is not admitted while the clock is in
                 // doubt.
                 let current = found.as_ref().and_then(|(_, all, _)| current(all, unix));
                 let doubted = current.is_some_and(|grant| grant.is_doubted(&moment));
@@ -151,20 +150,20 @@ impl World {
         }
     }
 
-    /// From where a connection comes: each node is somewhere, and strangers have a few addresses.
+    /// Returns the source of a connection: each node has its own, and strangers share a few.
     pub(in crate::native) fn source(&self, conn: ConnId) -> Source {
         let node = self.wires.get(&conn).and_then(|wire| wire.node);
         Self::source_of(node, conn)
     }
 
-    /// The same for a node, or for the connection of a stranger.
+    /// Returns the source of a node, or of a stranger's connection.
     #[must_use]
     pub fn source_of(node: Option<usize>, conn: ConnId) -> Source {
         let (network, host) = node.map_or((66, conn % 4), |at| (1, u32::try_from(at).unwrap_or(0)));
         Source::of([10, 0, network, u8::try_from(host % 256).unwrap_or(0)].into())
     }
 
-    /// A place for a handshake that has still to prove itself, if need be that of an older one.
+    /// Takes a slot for a handshake, and displaces an older one if needed.
     fn enter(&mut self, conn: ConnId, key: [u8; 32], ephemeral: &[u8; 32]) {
         let now = self.instant();
         let outcome = match self.gateway.replays.remember(ephemeral) {
@@ -180,7 +179,7 @@ impl World {
         self.answer(conn, Answer::Entered(outcome.map(drop)));
     }
 
-    /// A handshake needs its place no more.
+    /// Frees the slot of a handshake that is complete.
     pub(super) fn proven(&mut self, conn: ConnId) {
         let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take())
         else {
@@ -194,8 +193,8 @@ impl World {
         }
     }
 
-    /// From now on pushes reach this connection; an older one is told so; and then the record is
-    /// read once more.
+    /// Makes this connection the target of pushes, informs an older one, and reads the record
+    /// again.
     fn attach(&mut self, conn: ConnId, node_id: NodeId) {
         if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn)
         {
