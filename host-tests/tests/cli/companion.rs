@@ -1,4 +1,4 @@
-//! Companions: codes that are shown, sessions that are kept, and what comes of them.
+//! Companions: setup codes that are shown, sessions that are stored, and their use.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,18 +12,18 @@ use super::gateway::{Gateway, private_dir};
 use super::setup::{payload, started};
 use crate::binaries::{Running, program, run, text};
 
-/// A person's program with a home of its own.
+/// A person's program with its own home directory.
 pub(super) struct Companion {
     home: TempDir,
 }
 
 impl Companion {
-    /// One that has no session yet.
+    /// Creates a companion without a session.
     pub(super) fn unpaired() -> Self {
         Self { home: private_dir() }
     }
 
-    /// One that shows a code of this gateway.
+    /// Pairs a companion with a setup code of this gateway.
     pub(super) fn of(gateway: &Gateway, name: &str) -> Self {
         let started = started(gateway, &["--for-device", name]);
         let companion = Self::unpaired();
@@ -36,7 +36,7 @@ impl Companion {
         self.home.path().join("session.json")
     }
 
-    /// Any verb on its session.
+    /// Runs a verb on its session.
     pub(super) fn says(&self, args: &[&str]) -> (i32, String, String) {
         let file = self.file();
         let mut all = vec!["companion", "--session", file.to_str().unwrap()];

@@ -1,5 +1,5 @@
-//! What a companion's session makes over HTTP is bounded by it and ends with it: with the shipped
-//! programs, killed in between.
+//! Things that a companion's session makes over HTTP are limited by it and end with it: tested with
+//! the shipped programs, killed in between.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -10,8 +10,8 @@ use super::companion::Companion;
 use super::gateway::Gateway;
 use super::setup::started;
 
-/// Sessions of `helper` mint codes and approve nodes for the lights; those of `codes` mint codes,
-/// and have nothing to give.
+/// Profiles: sessions of `helper` mint codes and approve nodes for the lights; those of `codes`
+/// mint codes, and have no permissions to give.
 const PROFILES: [&str; 5] = [
     "--profile-permissions=helper=admin:/gateway/pairing/codes",
     "--profile-permissions=helper=admin:/gateway/devices/**",

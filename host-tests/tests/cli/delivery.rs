@@ -1,4 +1,4 @@
-//! Secrets that are shown once: what nobody was shown never counted.
+//! Secrets that are shown once: a secret that nobody was shown never takes effect.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -11,10 +11,10 @@ use super::output::{OUTS, ran, to};
 use crate::binaries::{program, text};
 use crate::conformance::eventually;
 
-/// Asks the gateway's socket, as a program of the operator's does.
+/// Sends a request to the gateway's socket, as an operator's program does.
 fn post(gateway: &Gateway, path: &str, body: Value) -> (u16, Value) {
     let mut socket = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
-    // What is not read would break the connection off.
+    // An unread body would make the gateway break the connection off.
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let length = body.len();
     write!(socket, "POST {path} HTTP/1.1\r\nhost: handfast\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
@@ -25,7 +25,7 @@ fn post(gateway: &Gateway, path: &str, body: Value) -> (u16, Value) {
     (status, serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap())
 }
 
-/// Approves over the API and confirms nothing: the token, and its delivery.
+/// Approves over the API without a confirmation. Returns the token, and its delivery.
 fn issued(gateway: &Gateway, id: &str, reissue: bool) -> (String, String) {
     let (status, answer) =
         post(gateway, &format!("/api/v1/devices/{id}/pair"), json!({ "reissue": reissue }));
@@ -107,7 +107,7 @@ async fn the_first_use_of_a_new_token_is_its_confirmation_and_ends_the_old_one()
     assert_eq!(gateway.auth(&id, &second).await, "auth_ok");
     assert_eq!(gateway.auth(&id, &first).await, "auth_fail");
     assert_eq!(settle(&gateway, &delivery, "confirm"), 200);
-    // A third that replaces a fourth on its way: only the newest can be confirmed.
+    // A newer token replaces a third one under delivery: only the newest can be confirmed.
     let (third, replaced) = issued(&gateway, &id, true);
     let (_, newest) = issued(&gateway, &id, true);
     assert_eq!(settle(&gateway, &replaced, "confirm"), 409);
@@ -165,7 +165,7 @@ async fn a_gateway_that_is_killed_between_the_two_steps_takes_the_confirmation_w
 async fn a_command_that_is_killed_before_it_could_show_the_token_loses_nothing() {
     let gateway = Gateway::start_with(&["--deliver-within", "2s"]);
     let id = gateway.ask("Kitchen Pi").await;
-    // A pipe that is full and that nobody reads: the command waits in the middle of its two steps.
+    // The pipe is full and nobody reads it, so the command waits between its two steps.
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&[b'x'; 64 * 1024]).unwrap();
     let mut child = program("handfast")
@@ -206,7 +206,7 @@ fn a_code_that_could_not_be_shown_is_withdrawn_and_no_image_of_it_is_left() {
         assert!(!image.exists(), "{out:?}");
     }
     assert_eq!(gateway.answer(&["pairing", "list"])["codes"], json!([]));
-    // What is shown stays.
+    // The image of a code that was shown stays.
     let started = gateway.answer(&["setup", "start", "--public-url", &url, "--qr-png", file]);
     assert!(image.exists());
     let session = gateway.data.path().join("session.json");
@@ -226,8 +226,8 @@ fn an_image_for_which_there_is_no_room_is_named_and_its_code_opens_nothing() {
     let image = gateway.data.path().join("code.png");
     let binary = program("handfast").get_program().to_owned();
     let mut shell = Command::new("sh");
-    // No file may grow: writing one fails as on a full disk. Standard output is a pipe, to which
-    // that does not apply.
+    // No file may grow, so writing one fails as on a full disk. Standard output is a pipe, to which
+    // the limit does not apply.
     shell.args(["-c", r#"trap "" XFSZ; ulimit -f 0; exec "$0" "$@""#]).arg(binary);
     let url = format!("ws://{}", gateway.address);
     shell

@@ -1,4 +1,4 @@
-//! A gateway that is started on a disk that is full already, or fills up while it starts.
+//! A gateway that is started on a full disk, or on one that fills up during the start.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -9,13 +9,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::gateway::private_dir;
 use crate::binaries::{program, text};
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest files that the gateway can write, in bytes, as on a disk that is full, nearly full, and
-/// has just room for a registry.
+/// Maximum file sizes in bytes: as on a disk that is full, nearly full, or has just enough space
+/// for a registry.
 const ROOMS: [u32; 9] = [0, 512, 4_096, 32_768, 65_536, 131_072, 294_912, 380_928, 4_194_304];
 
-/// A gateway that can write no file longer than this. The writes really fail, with "file too
+/// Starts a gateway that can write no file longer than this. The writes really fail, with "file too
 /// large".
 fn starts(data: &Path, room: u32) -> Child {
     let path = program("handfast").get_program().to_owned();
@@ -26,7 +26,7 @@ fn starts(data: &Path, room: u32) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// How it ended; one that serves is told to end in order, and it does.
+/// Returns the exit of a gateway. One that serves is told to stop in order, and does.
 fn ends(mut child: Child) -> (i32, String, String) {
     use std::io::Read;
     let mut first = [0; 8];

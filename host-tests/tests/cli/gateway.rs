@@ -1,4 +1,4 @@
-//! A gateway process, what it prints, and nodes that pair with it.
+//! A gateway process, its output, and nodes that pair with it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -12,21 +12,21 @@ use tempfile::TempDir;
 
 use crate::binaries::{Running, program, run, text};
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A gateway process on a data directory of its own, on a free port.
+/// A gateway process with its own data directory and a free port.
 pub(crate) struct Gateway {
     pub(crate) running: Running,
     pub(crate) data: TempDir,
     pub(crate) address: String,
     pub(crate) log: PathBuf,
-    /// How much it logs.
+    /// Log level of the process.
     level: &'static str,
     shown: Arc<Mutex<String>>,
 }
 
-/// A directory that only its owner may enter, as a data directory must be.
+/// Creates a directory with mode 0700, as a data directory must have.
 pub(crate) fn private_dir() -> TempDir {
     tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o700)).tempdir().unwrap()
 }
@@ -44,8 +44,8 @@ impl Gateway {
         Self::logging("trace", data, listen, more)
     }
 
-    /// One that logs only what an operator is to see, so that a flood measures the gateway and not
-    /// its log.
+    /// Starts a gateway that logs only warnings, so that a flood measures the gateway and not its
+    /// log.
     pub(crate) fn start_quietly(more: &[&str]) -> Self {
         Self::logging("warn", private_dir(), "127.0.0.1:0", more)
     }
@@ -59,7 +59,7 @@ impl Gateway {
         Self { level, ..Self::of(command.spawn().unwrap(), data, log) }
     }
 
-    /// One that was just started with its standard output piped.
+    /// Wraps a gateway that was just started with a piped standard output.
     pub(crate) fn of(mut child: Child, data: TempDir, log: PathBuf) -> Self {
         let shown = Arc::new(Mutex::new(String::new()));
         let (mut out, into) = (BufReader::new(child.stdout.take().unwrap()), Arc::clone(&shown));
@@ -84,7 +84,7 @@ impl Gateway {
         gateway
     }
 
-    /// Ends it as a crash would, and starts it again on the same data and port.
+    /// Kills the process as a crash would, and starts it again on the same data and port.
     pub(crate) fn crash_and_restart(self) -> Self {
         self.crash_and_restart_with(&[])
     }
@@ -99,12 +99,12 @@ impl Gateway {
         self.data.path().to_str().unwrap()
     }
 
-    /// What it has printed so far.
+    /// Returns the output so far.
     pub(crate) fn shown(&self) -> String {
         self.shown.lock().unwrap().clone()
     }
 
-    /// Waits until it has printed this, and gives all that it printed.
+    /// Waits for this text in the output, and returns the whole output.
     pub(crate) fn shows(&self, words: &str) -> String {
         let begun = Instant::now();
         loop {
@@ -117,7 +117,7 @@ impl Gateway {
         }
     }
 
-    /// Waits for so many PINs, and gives the last one.
+    /// Waits for this number of PINs, and returns the last one.
     pub(crate) fn pin(&self, number: usize) -> String {
         let begun = Instant::now();
         loop {
@@ -136,14 +136,14 @@ impl Gateway {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Any verb.
+    /// Runs any verb.
     pub(crate) fn verb(&self, args: &[&str]) -> (i32, String, String) {
         let mut all = args.to_vec();
         all.extend(["--data", self.data()]);
         text(&run("handfast", &all))
     }
 
-    /// Any verb's answer, which has to be done.
+    /// Runs a verb that must succeed, and returns its answer.
     pub(crate) fn answer(&self, args: &[&str]) -> Value {
         let mut all = args.to_vec();
         all.push("--json");
@@ -164,7 +164,7 @@ impl Gateway {
         self.answer(&all)
     }
 
-    /// Asks to be paired over a raw socket, and gives the node id.
+    /// Sends a pairing request over a raw socket, and returns the node id.
     pub(crate) async fn ask(&self, name: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
@@ -177,7 +177,7 @@ impl Gateway {
         answer["node_id"].as_str().unwrap().to_owned()
     }
 
-    /// Says this over a raw socket, and gives the answer.
+    /// Sends a message over a raw socket, and returns the answer.
     pub(crate) async fn says(&self, message: Value) -> Value {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
@@ -187,7 +187,7 @@ impl Gateway {
         serde_json::from_str(&answer).unwrap()
     }
 
-    /// Authenticates over a raw socket, and gives the type of the answer.
+    /// Authenticates over a raw socket, and returns the type of the answer.
     pub(crate) async fn auth(&self, node_id: &str, token: &str) -> String {
         use futures_util::{SinkExt, StreamExt};
         let (mut socket, _) =
@@ -198,14 +198,14 @@ impl Gateway {
         serde_json::from_str::<Value>(&answer).unwrap()["type"].as_str().unwrap().to_owned()
     }
 
-    /// A node that pairs in this way.
+    /// Starts a node that pairs by this method.
     pub(crate) fn node(&self, name: &str, way: &[&str]) -> Node {
         let state = private_dir();
         let node = self.node_in(&state, name, way);
         Node { state: Some(state), ..node }
     }
 
-    /// A paired node that links and stays.
+    /// Starts a paired node that links and stays linked.
     pub(crate) fn run_node(&self, state: &TempDir) -> Running {
         let mut command = program("handfast-node");
         command
@@ -214,7 +214,7 @@ impl Gateway {
         Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    /// A node that pairs in this way and keeps what it gets there.
+    /// Starts a node that pairs by this method with its state in this directory.
     pub(crate) fn node_in(&self, state: &TempDir, name: &str, way: &[&str]) -> Node {
         let mut command = program("handfast-node");
         command
@@ -236,7 +236,7 @@ impl Gateway {
     }
 }
 
-/// A `handfast-node pair` that runs.
+/// A running `handfast-node pair`.
 pub(crate) struct Node {
     child: Child,
     state: Option<TempDir>,
@@ -246,17 +246,17 @@ impl Node {
     /// Types a line.
     pub(crate) fn types(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut().unwrap();
-        // It may have ended already.
+        // The process may have ended already.
         let _ = stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush());
     }
 
-    /// Waits for its end: its exit code, and all that it printed.
+    /// Waits for the end, and returns the exit code and the output.
     pub(crate) fn ends(self) -> (i32, String) {
         let (code, said, _) = self.ends_and_keeps();
         (code, said)
     }
 
-    /// The same, and the directory in which it keeps what it needs.
+    /// Waits for the end, and also returns the state directory.
     pub(crate) fn ends_with_its_state(self) -> (i32, String, TempDir) {
         let (code, said, state) = self.ends_and_keeps();
         (code, said, state.expect("a directory of its own"))
@@ -269,7 +269,7 @@ impl Node {
     }
 }
 
-/// A PIN that is not this one.
+/// Returns a PIN that differs from this one.
 pub(crate) fn other(pin: &str) -> String {
     let first = if pin.starts_with('0') { '1' } else { '0' };
     std::iter::once(first).chain(pin.chars().skip(1)).collect()

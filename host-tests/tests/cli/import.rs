@@ -1,5 +1,5 @@
-//! What other systems kept, in a gateway's registry: its nodes, companions and senders go on as
-//! they did.
+//! Import of other systems' data into a gateway's registry: its nodes, companions and senders work
+//! as before.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::gateway::{Gateway, private_dir};
 use crate::binaries::{run, text};
 
-/// As the other gateway wrote it into its own registry; the hash is that of [`TOKEN`].
+/// Id of a node in the other gateway's registry; the hash there is that of [`TOKEN`].
 const ID: &str = "caa4270d-912f-4099-ac2d-45e9d0253e3e";
 const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 const HASH: &str = "bf2eb2b4ebe1ff9da42988c31ddc553050e2870f8a9e935f94218e75693e97a3";
@@ -66,7 +66,7 @@ fn import(files: &[&Path], data: &Path, more: &[&str]) -> (i32, String, String) 
     text(&run("handfast", &args))
 }
 
-/// Sends one request; the answer's status and body.
+/// Sends one request, and returns the status and the body of the answer.
 pub(super) fn ask(
     mut stream: impl Read + Write,
     line: &str,
@@ -109,7 +109,7 @@ async fn nodes_companions_and_senders_of_other_systems_go_on_as_they_did() {
     assert_eq!(gateway.auth(ID, TOKEN).await, "auth_fail");
     assert_eq!(session(&gateway, SESSION).0, 401);
 
-    // Trying it takes nothing from a gateway that runs, and doing it is refused.
+    // A trial changes nothing for a running gateway, and the real import is refused.
     let (code, out, err) = import(&files, gateway.data.path(), &[]);
     assert_eq!(code, 0, "{out}{err}");
     assert!(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::gateway::Gateway;
 
-/// Asks the gate about a message, as a program does that holds a channel.
+/// Asks the gate about a message, as the program that holds a channel does.
 fn admit(gateway: &Gateway, sender: &str) -> Value {
     let body = json!({ "channel": "telegram", "account": "bot", "sender": sender, "meta": { "name": "\u{1b}[2Jx" } }).to_string();
     let mut socket = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
@@ -24,7 +24,7 @@ fn admit(gateway: &Gateway, sender: &str) -> Value {
     serde_json::from_str(body).unwrap()
 }
 
-/// A stranger's code.
+/// Returns the code that a stranger is challenged with.
 pub(super) fn asks(gateway: &Gateway, sender: &str) -> String {
     let challenged = admit(gateway, sender);
     assert_eq!(challenged["decision"], "challenge", "{challenged}");

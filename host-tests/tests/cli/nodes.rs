@@ -1,4 +1,4 @@
-//! What a paired node may do, decided anew while it runs; and what the node says of itself.
+//! Permissions of a paired node, changed while it runs, and the node's own output.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::gateway::Gateway;
 use crate::binaries::{Running, program, run, text};
 
-/// Waits until it holds, and gives what it held with.
+/// Polls until a condition holds, and returns its value.
 pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
     let begun = Instant::now();
     loop {
@@ -38,7 +38,7 @@ pub(super) fn status(state: &Path) -> Value {
     serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out}{err}"))
 }
 
-/// A node that was paired with a code that allows everything, and runs.
+/// Starts a node that was paired with a code that allows everything.
 pub(super) fn paired(gateway: &Gateway) -> (TempDir, Running) {
     let minted = gateway.answer(&["pairing", "code", "--read", "/**", "--write", "/**"]);
     let mut node = gateway.node("Desk", &["--code"]);
@@ -70,7 +70,8 @@ fn permissions_of_a_linked_node_are_in_force_at_once_and_the_node_fetches_them_b
         is(&gateway.answer(&["paired", "permissions", "Desk"])["offered"], &Value::Null)
     });
 
-    // More is told as offered until the node has confirmed it, which it does by itself.
+    // The wider permissions are shown as offered until the node confirms them, which it does by
+    // itself.
     let (code, out, err) =
         gateway.verb(&["permissions", "Desk", "--read", "/**", "--expires", "30d"]);
     assert!(
@@ -153,7 +154,7 @@ fn a_node_that_was_revoked_says_so_once_it_has_learned_it_whether_or_not_it_runs
         text(&run("handfast-node", &["status", "--state", state.path().to_str().unwrap()]));
     assert!(out.contains("native (unpaired)") && out.contains("unpaired by the operator"), "{out}");
 
-    // One that is away learns it when it comes.
+    // A node that is offline learns it when it links.
     let (state, mut running) = paired(&gateway);
     running.kill();
     assert_eq!(gateway.verb(&["paired", "revoke", "Desk", "--yes"]).0, 0);
@@ -196,7 +197,7 @@ async fn a_running_node_names_the_token_file_that_it_uses_and_takes_another_toke
     let told = status(state.path());
     assert_eq!((&told["token"], &told["token_file"]), (&json!("file"), &json!(file)));
 
-    // The old token dies, and the node goes on with the new one without being started again.
+    // The old token dies, and the node uses the new one without a restart.
     let issued = gateway.json(&["pair", "--reissue", &id]);
     until("it is refused", || is(&status(state.path())["standing"], &json!("refused")));
     keep(&issued);

@@ -1,5 +1,5 @@
-//! Standard output and standard error that are full, closed, or read by nobody: every verb says so
-//! and none panics.
+//! Standard output and standard error that are full, closed, or not read: every verb reports it and
+//! none panics.
 
 use std::fs::File;
 use std::process::{Command, Output, Stdio};
@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::gateway::{Gateway, private_dir};
 use crate::binaries::{program, run, text};
 
-/// Where standard output leads.
+/// The destination of standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Out {
-    /// To a disk that is full.
+    /// A full disk.
     Full,
-    /// Nowhere: it was closed before the program started.
+    /// Closed before the program started.
     Closed,
-    /// To a pipe that nobody reads any more.
+    /// A pipe that nobody reads any more.
     Unread,
 }
 
@@ -25,7 +25,7 @@ pub(super) fn full() -> File {
     File::options().write(true).open("/dev/full").unwrap()
 }
 
-/// A command whose standard output leads there.
+/// Returns a command whose standard output has this destination.
 pub(super) fn to(out: Out, name: &str, args: &[&str]) -> Command {
     let mut command = program(name);
     match out {
@@ -57,7 +57,7 @@ pub(super) fn ran(mut command: Command) -> (i32, String) {
     (status.code().unwrap_or(-1), String::from_utf8_lossy(&stderr).into_owned())
 }
 
-/// All verbs of a program that have no verbs below them, as its help shows them.
+/// Returns all verbs of a program without further verbs below them, from its help.
 fn verbs(name: &str) -> Vec<Vec<String>> {
     let (mut open, mut found) = (vec![Vec::<String>::new()], Vec::new());
     while let Some(path) = open.pop() {
@@ -113,10 +113,10 @@ fn help_that_cannot_be_written_is_said_and_a_reader_that_has_enough_is_not() {
     }
 }
 
-/// How a verb is run so that it prints. What stands in braces is a fresh one of what it names.
+/// A verb with arguments that make it print. A word in braces stands for a fresh item of its kind.
 type Row = (&'static str, &'static [&'static str]);
 
-/// Verbs that print where they are given this.
+/// Verbs that print with these arguments.
 const PRINT: &[Row] = &[
     ("serve", &["--print-config"]),
     ("devices list", &[]),
@@ -157,7 +157,7 @@ const PRINT: &[Row] = &[
     ("backup", &["{backup}"]),
 ];
 
-/// Verbs that show a secret: there nobody had enough. `delivery` has their tests.
+/// Verbs that show a secret, for which a closed pipe is a failure: `delivery` has their tests.
 const SECRETS: &[Row] = &[
     ("devices pair", &["{waiting}"]),
     ("pairing code", &[]),
@@ -165,16 +165,16 @@ const SECRETS: &[Row] = &[
     ("setup start", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
-/// Verbs that do without a gateway, or bring their own: `output_alone` has their tests.
+/// Verbs that need no gateway, or bring their own: `output_alone` has their tests.
 const ELSEWHERE: &[&str] = &["restore", "demo", "token hash"];
 
-/// A name that nothing here had before.
+/// Returns a name that is new in this process.
 fn fresh(word: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{word} {}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The ids of the live sessions.
+/// Returns the ids of the live sessions.
 fn sessions(gateway: &Gateway) -> Vec<String> {
     let listed = gateway.answer(&["setup", "list"]);
     listed["sessions"]
@@ -190,7 +190,7 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
     let sender = format!("@{}", fresh("ana").replace(' ', ""));
     for arg in args {
         match *arg {
-            // Under a name of its own: one that was turned down has to wait before it asks again.
+            // A new name for each, because a rejected request has to wait before it asks again.
             "{waiting}" => {
                 let number = gateway.json(&["list", "--all"])["devices"].as_array().unwrap().len();
                 out.push(gateway.ask(&format!("Waiting {number}")).await);
@@ -276,7 +276,7 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
             (Some(args), _) => (args, false),
             (None, Some(args)) => (args, true),
             (None, None) if ELSEWHERE.contains(&verb.as_str()) => continue,
-            // One that was added and needs no more than it is given is looked at all the same.
+            // A new verb that needs no arguments is tested as well.
             (None, None) => (&[][..], false),
         };
         for out in OUTS {

@@ -1,4 +1,4 @@
-//! Output that cannot be written, of verbs that do without a gateway or bring their own.
+//! Output that cannot be written, of verbs that need no gateway or bring their own.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use handfast_store::SqliteStore;
 use super::gateway::{Gateway, private_dir};
 use super::output::{OUTS, Out, ran, to};
 
-/// What a verb does that was asked for nothing but to print something.
+/// Checks the exit of a verb whose only work is to print.
 pub(super) fn is_said(out: Out, args: &[&str], (code, err): &(i32, String)) {
     let told = err.contains("standard output cannot be written");
     match out {

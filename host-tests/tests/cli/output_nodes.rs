@@ -1,4 +1,4 @@
-//! Output that cannot be written, of a node that talks over its link.
+//! Output that cannot be written, of a node with an open link.
 
 use std::io::Write;
 use std::process::{Child, Stdio};
@@ -19,10 +19,10 @@ use super::output_alone::is_said;
 use crate::binaries::{program, run, text};
 use crate::conformance::Served;
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A gateway of this process, which publishes, and a node that is paired with it and may do
+/// A gateway in this process that publishes messages, and a node that is paired with it and may do
 /// everything.
 struct World {
     served: Served,
@@ -70,7 +70,7 @@ impl World {
         self.state.path().to_str().unwrap()
     }
 
-    /// Publishes until the program has ended, and gives how it did.
+    /// Publishes until the program has ended, and returns its exit.
     fn heard_to_its_end(&self, mut child: Child) -> (i32, String) {
         let begun = Instant::now();
         while child.try_wait().unwrap().is_none() {
@@ -159,7 +159,7 @@ async fn a_token_that_could_not_be_handed_over_is_said_and_one_that_is_presented
     .concat();
     let delegate = [&delegate[..], &["--state", world.place()]].concat();
     for out in OUTS {
-        // As of every secret, nobody had enough of it.
+        // As for every secret, a closed pipe is a failure.
         let (code, err) = ran(to(out, "handfast-node", &delegate));
         assert!(
             code == 1 && err.contains("standard output cannot be written"),

@@ -318,7 +318,7 @@ fn whoever_watches_sees_requests_with_their_pins_until_the_gateway_ends() {
     let mut lines_out = BufReader::new(lines.0.stdout.take().unwrap()).lines();
     let mut event = || serde_json::from_str::<Value>(&lines_out.next().unwrap().unwrap()).unwrap();
     assert_eq!(event()["event"], "listening");
-    // The other one has no such line; what it prints begins with something that happens.
+    // The other program has no such line; its output begins with an event.
     let mut words_out = BufReader::new(words.0.stdout.take().unwrap()).lines();
     let opened = std::thread::spawn(move || (words_out.next().unwrap().unwrap(), words_out));
     while !opened.is_finished() {

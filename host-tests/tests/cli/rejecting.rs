@@ -1,11 +1,11 @@
-//! Turning requests down, and deciding for good: who is meant, who is asked, and who may come
-//! again.
+//! Rejections and irreversible decisions: the node they apply to, the confirmation, and later
+//! requests.
 
 use serde_json::{Value, json};
 
 use super::Gateway;
 
-/// Asks as a device of this name, made of this.
+/// Sends a request as a device with this name and profile.
 async fn asks(gateway: &Gateway, name: &str, profile: Value) -> Value {
     gateway.says(json!({"type": "pair_request", "friendly_name": name, "room": "Hall", "hardware_profile": profile})).await
 }
@@ -93,7 +93,7 @@ async fn what_is_final_never_means_another_node() {
         let (code, _, err) = gateway.devices(&["unpair", "--yes", short]);
         assert!(code == 1 && err.contains("whole name"), "{short}: {err}");
     }
-    // Another node is called as the first one's id begins.
+    // The name of another node is a prefix of the first one's id.
     let name = &id[..7];
     let other = asks(&gateway, name, json!({})).await["node_id"].as_str().unwrap().to_owned();
     let (code, _, err) = gateway.devices(&["unpair", "--yes", name]);

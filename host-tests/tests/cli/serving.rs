@@ -1,4 +1,4 @@
-//! What a gateway is started with, and what it says and refuses at the start.
+//! Options of a gateway, its start-up output, and its refusals at the start.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::companion::Companion;
 use super::gateway::Gateway;
 
-/// Makes a setup code that leads to this gateway.
+/// Makes a setup code for this gateway.
 pub(super) fn start(gateway: &Gateway, more: &[&str]) -> (i32, String, String) {
     let url = format!("ws://{}", gateway.address);
     let mut args = vec!["setup", "start", "--public-url", &url];
@@ -17,7 +17,7 @@ pub(super) fn start(gateway: &Gateway, more: &[&str]) -> (i32, String, String) {
     gateway.verb(&args)
 }
 
-/// The same as JSON.
+/// Makes a setup code for this gateway, and returns it as JSON.
 pub(super) fn started(gateway: &Gateway, more: &[&str]) -> Value {
     let (code, out, err) = start(gateway, &[more, &["--json"]].concat());
     assert_eq!(code, 0, "{err}");

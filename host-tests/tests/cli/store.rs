@@ -1,4 +1,4 @@
-//! A registry that is older than it was, that cannot be written, and whose socket is gone.
+//! A registry that is older than its mark, one that cannot be written, and a missing socket.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use super::companion::Companion;
 use super::gateway::{Gateway, private_dir};
 use crate::binaries::{run, text};
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Waits until something is so.
+/// Polls until a condition holds.
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -26,7 +26,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Lets the gateway write to no file any more, as on a full disk, or lets it again. The writes
+/// Prevents the gateway from writing to any file, as on a full disk, or allows it again. The writes
 /// really fail, with "file too large".
 fn writes(gateway: &Gateway, may: bool) {
     let pid = Pid::from_child(&gateway.running.0);
@@ -34,7 +34,7 @@ fn writes(gateway: &Gateway, may: bool) {
     prlimit(Some(pid), Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
 }
 
-/// A request over HTTP: the status and the body.
+/// Sends a request over HTTP, and returns the status and the body.
 fn get(gateway: &Gateway, path: &str) -> (u16, String) {
     ask(TcpStream::connect(&gateway.address).unwrap(), path)
 }
@@ -47,7 +47,7 @@ fn ask(mut socket: impl Read + Write, path: &str) -> (u16, String) {
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
-/// A node of the first dialect that is paired: its id and its token.
+/// Pairs a node of the first dialect, and returns its id and its token.
 async fn paired(gateway: &Gateway, name: &str) -> (String, String) {
     let id = gateway.ask(name).await;
     let token = gateway.json(&["pair", &id])["token"].as_str().unwrap().to_owned();
@@ -57,7 +57,7 @@ async fn paired(gateway: &Gateway, name: &str) -> (String, String) {
 type Socket =
     tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
-/// The open link of such a node.
+/// Opens a link of such a node.
 async fn link(gateway: &Gateway, node_id: &str, token: &str) -> Socket {
     let (mut socket, _) =
         tokio_tungstenite::connect_async(format!("ws://{}", gateway.address)).await.unwrap();
@@ -120,11 +120,11 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
     is_cut_and_not_stored(gateway.verb(&["setup", "revoke", "--yes", &session]));
     is_cut_and_not_stored(gateway.verb(&["pairing", "withdraw", &minted]));
     is_cut_and_not_stored(gateway.verb(&["inbound", "block", "telegram:@ana"]));
-    // Deciding it once more says the same.
+    // Repeating the decision gives the same answer.
     is_cut_and_not_stored(gateway.devices(&["mute", &muted]));
     is_cut_and_not_stored(gateway.devices(&["unpair", "--yes", &unpaired]));
 
-    // Nobody comes back by connecting anew, and nobody is let in who was not.
+    // Nobody gets around it by reconnecting, and nobody new is admitted.
     assert_eq!(gateway.auth(&muted, &muted_token).await, "muted");
     assert_eq!(gateway.auth(&unpaired, &unpaired_token).await, "auth_fail");
     assert_ne!(companion.says(&["status"]).0, 0);
@@ -296,7 +296,7 @@ fn a_socket_that_is_removed_or_replaced_comes_back_while_the_gateway_runs() {
         assert_eq!(mode & 0o777, 0o600);
     }
     std::fs::remove_file(&socket).unwrap();
-    // Without a retry of one's own.
+    // The test does not retry: the command itself waits for the socket.
     let (code, _, err) = gateway.devices(&["status"]);
     assert_eq!(code, 0, "{err}");
 }
@@ -316,7 +316,7 @@ fn whoever_has_the_registry_is_named_by_the_command_and_by_a_second_gateway() {
     assert!(code == 1 && err.contains(&named) && !err.contains("no gateway runs"), "{err}");
 }
 
-/// The log beside the registry.
+/// Returns the size of the log beside the registry.
 fn log_bytes(gateway: &Gateway) -> u64 {
     std::fs::metadata(gateway.data.path().join("handfast.db-wal")).map_or(0, |found| found.len())
 }
@@ -347,7 +347,7 @@ async fn a_copy_of_a_running_gateways_database_brings_no_revoked_node_back_witho
         gateway.ask("A third").await;
         until("the mark does not follow", || number() > before);
         gateway.running.kill();
-        // Into the file that is there, as cp does.
+        // Into the existing file, as cp does.
         std::fs::write(&database, copied).unwrap();
         if with_log {
             let (code, _, err) = serve(gateway.data.path(), &[]);

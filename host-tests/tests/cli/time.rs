@@ -1,5 +1,5 @@
-//! The system's clock steps, is wrong, and is put right, under the shipped gateway. Its wall clock
-//! is libfaketime's, and follows a file.
+//! Steps, errors and corrections of the system's clock under the shipped gateway. Its wall clock is
+//! libfaketime's, and follows a file.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use tempfile::TempDir;
 use super::gateway::{Gateway, private_dir};
 use crate::binaries::program;
 
-/// Nothing here takes this long unless something is broken.
+/// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 const HOUR: u64 = 3600;
 
-/// A gateway whose wall clock is set by the test.
+/// A gateway whose wall clock the test sets.
 struct Clocked {
     gateway: Gateway,
-    /// Says what the wall clock is, and whether it is synchronised.
+    /// Directory of the files with the wall clock and its synchronisation.
     clock: TempDir,
 }
 
@@ -38,7 +38,7 @@ fn library() -> PathBuf {
 }
 
 fn set(clock: &Path, to: &str) {
-    // A step is one: nobody reads half of a line.
+    // Renamed as a whole, so that nobody reads half of a line.
     std::fs::write(clock.join("next"), format!("{to}\n")).unwrap();
     std::fs::rename(clock.join("next"), clock.join("wall")).unwrap();
 }
@@ -61,7 +61,7 @@ impl Clocked {
         Self { gateway: serve(private_dir(), "127.0.0.1:0", clock.path(), &[]), clock }
     }
 
-    /// Ends it as a crash would, and starts it again with this wall clock.
+    /// Kills the gateway as a crash would, and starts it again with this wall clock.
     fn restart(self, wall: &str) -> Self {
         let Self { mut gateway, clock } = self;
         set(clock.path(), wall);
@@ -70,7 +70,7 @@ impl Clocked {
         Self { gateway: serve(data, &address, clock.path(), &[]), clock }
     }
 
-    /// Sets the wall clock while it runs, and waits until that was noticed.
+    /// Sets the wall clock of the running gateway, and waits until it has noticed.
     fn step(&self, wall: &str, state: &str) {
         set(self.clock.path(), wall);
         self.becomes(state);
@@ -86,7 +86,7 @@ impl Clocked {
 
     fn becomes(&self, state: &str) {
         let begun = Instant::now();
-        // One look that began after the step.
+        // Long enough for one look at the clock that began after the step.
         std::thread::sleep(Duration::from_millis(1100));
         loop {
             let clock = self.clock();
@@ -102,7 +102,7 @@ impl Clocked {
         super::setup::started(&self.gateway, &[])["bootstrap_token"].as_str().unwrap().to_owned()
     }
 
-    /// Says something on the companions' path, and gives the answer.
+    /// Sends a frame on the companions' path, and returns the answer.
     async fn says(&self, frame: Value) -> Value {
         let (mut socket, _) =
             tokio_tungstenite::connect_async(format!("ws://{}/pair", self.gateway.address))
@@ -122,7 +122,7 @@ impl Clocked {
         opened["session_token"].as_str().unwrap_or_else(|| panic!("{opened}")).to_owned()
     }
 
-    /// What a bearer is answered.
+    /// Returns the answer to a request with a bearer token.
     fn bearer(&self, token: &str) -> (u16, Value) {
         let stream = TcpStream::connect(&self.gateway.address).unwrap();
         super::import::ask(
@@ -161,7 +161,7 @@ async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_
     let gateway = gateway.restart("+2h");
     let (code, out, err) = gateway.gateway.verb(&["setup", "revoke", "--yes", &id]);
     assert!(code == 0 && out.contains("ended"), "{out}{err}");
-    // One of the others is seen to be over, none is looked at again.
+    // One of the others is seen to be over; none is read again.
     assert!(!gateway.lets_in(&one));
     assert_eq!(gateway.gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     let gateway = gateway.restart("+0");
@@ -169,7 +169,7 @@ async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_
     for token in [&one, &two, &three] {
         assert!(!gateway.lets_in(token), "{:?}", gateway.bearer(token));
     }
-    // Nor do they come back when the owner sets the time right.
+    // They do not revive when the owner sets the time right either.
     let now = gateway.clock()["system"].as_u64().unwrap();
     let text = handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(now));
     assert_eq!(gateway.gateway.verb(&["clock", "accept", "--at", text.as_str()]).0, 0);
@@ -265,7 +265,7 @@ async fn steps_to_and_fro_across_restarts_revive_nothing_and_leave_new_codes_goo
             "start {number} at {wall}"
         );
     }
-    // Without a new key.
+    // This needs no new key.
     assert!(gateway.redeem(&gateway.setup()).await["session_token"].is_string());
 }
 
@@ -289,18 +289,18 @@ async fn a_doubtful_clock_suspends_what_it_would_end_and_ends_it_only_when_it_is
     assert_eq!(gateway.redeem(&setup).await["error"], "clock in doubt");
     let (code, _, err) = gateway.gateway.devices(&["pair", &node]);
     assert!(code == 1 && err.contains("clock is in doubt"), "{err}");
-    // What is made now is not concerned.
+    // Sessions that are made now are not affected.
     let fresh = gateway.session().await;
     assert!(gateway.lets_in(&fresh));
 
-    // Put right, nothing was lost.
+    // With the right time, nothing is lost.
     let gateway = gateway.restart("+0");
     assert_eq!(gateway.clock()["state"], "good");
     assert!(gateway.lets_in(&session) && gateway.lets_in(&fresh));
     assert!(gateway.redeem(&setup).await["session_token"].is_string());
     assert_eq!(gateway.gateway.devices(&["pair", &node]).0, 0);
 
-    // Accepted, it is over; and what was made in doubt has the life that it had.
+    // Once the time is accepted, the session is over; what was made in doubt keeps its life.
     let gateway = gateway.restart("+800d");
     let fresh = gateway.session().await;
     let (code, out, err) = gateway.gateway.verb(&["clock", "accept"]);
@@ -318,8 +318,8 @@ async fn a_doubtful_clock_suspends_what_it_would_end_and_ends_it_only_when_it_is
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs libfaketime"]
 async fn what_was_made_at_1970_lives_its_life_when_the_clock_is_put_right() {
-    // The clock stands in 1970; whenever this is run, the day that it is put right to is near that
-    // of this version.
+    // The clock stands in 1970. The day that it is corrected to is near that of this version,
+    // whenever the test runs.
     let released = handfast_core::registry::trusted_time::RELEASED.as_secs();
     let day = |secs: u64| {
         let text =
@@ -362,7 +362,7 @@ async fn a_synchronised_step_moves_what_this_run_made_and_ends_what_an_earlier_o
     }
     assert!(gateway.lets_in(&made) && !gateway.lets_in(&earlier));
     assert!(gateway.redeem(&setup).await["session_token"].is_string());
-    // It was seen to be over: a clock that goes back does not change that.
+    // It was seen to be over, and a clock that goes back does not change that.
     let gateway = gateway.restart("+0");
     assert!(!gateway.lets_in(&earlier));
 }

@@ -1,4 +1,4 @@
-//! Authentication.
+//! Authentication: tokens, refusals, and the hashing pool.
 
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::token::{HashJob, Token};
@@ -135,8 +135,8 @@ async fn what_a_node_sends_right_behind_its_auth_is_not_lost() {
 
 #[tokio::test]
 async fn a_known_node_is_not_told_from_an_unknown_one_by_what_is_computed() {
-    // Both go through the pool, and both are turned away there once they failed too often; a node
-    // recognised from before is not.
+    // Both go through the pool, and both are refused there once they have failed too often; a node
+    // known from before is not.
     let limits = handfast_core::limits::Limits {
         failures_per_minute: 3,
         ..handfast_core::limits::Limits::DEFAULT

@@ -1,5 +1,5 @@
-//! Bearers over HTTP and setup codes on `/pair` that are nobody's: they are counted by source, and
-//! a source that has used up its attempts is told so.
+//! Invalid bearer tokens over HTTP and invalid setup codes on `/pair`: they are counted by source,
+//! and a source without attempts left is told so.
 
 use std::net::SocketAddr;
 
@@ -14,8 +14,8 @@ const HERE: [u8; 4] = [127, 0, 0, 1];
 const ELSEWHERE: [u8; 4] = [127, 0, 0, 7];
 const NOBODYS: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
-/// One request with a bearer that is nobody's, over a connection of its own: the status and all
-/// that was answered.
+/// Sends one request with an invalid bearer token over its own connection. Returns the status and
+/// the whole answer.
 async fn asks(gateway: SocketAddr, from: [u8; 4], path: &str) -> (u16, String) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
@@ -36,7 +36,7 @@ async fn a_source_that_showed_too_many_wrong_bearers_is_answered_429_and_no_othe
         assert_eq!(asks(served.address, ELSEWHERE, "/api/v1/session").await.0, 401);
     }
     for path in ["/api/v1/session", "/api/v1/devices", "/metrics"] {
-        // An attempt comes back each second, so one of these may be looked at once more.
+        // One attempt returns each second, so one of these may be checked once more.
         let mut answer = asks(served.address, ELSEWHERE, path).await;
         for _ in 0..10 {
             if answer.0 == 429 {

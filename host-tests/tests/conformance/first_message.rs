@@ -1,4 +1,4 @@
-//! The first message decides.
+//! The first message, which decides the kind of a connection.
 
 use handfast_core::limits::Limits;
 use handfast_core::time::Span;

@@ -1,5 +1,5 @@
-//! Floods over real sockets at real rates: what strangers send keeps out nobody who is known, and
-//! what a node sends wears out no disk.
+//! Floods over real sockets at real rates: strangers' messages lock no known node out, and a node's
+//! messages wear out no disk.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::{Client, Served, eventually};
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NOBODYS: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
-/// A WebSocket from this address; none if there is no room for it.
+/// Opens a WebSocket from this address; `None` if there is no room for it.
 async fn connect(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind((from, 0).into()).ok()?;
@@ -31,7 +31,7 @@ async fn connect(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     Some(Client { socket: opened.ok()?.0 })
 }
 
-/// Says one thing, and tells what came of it: a message's type, or the code of a close.
+/// Sends one message, and returns the result: the type of the answer, or the code of a close.
 pub(crate) async fn says_once(gateway: SocketAddr, from: IpAddr, message: &str) -> Option<String> {
     let mut client = connect(gateway, from).await?;
     client.text(message).await;
@@ -44,21 +44,21 @@ pub(crate) async fn says_once(gateway: SocketAddr, from: IpAddr, message: &str) 
     }
 }
 
-/// Shows a token, and tells what came of it.
+/// Presents a token, and returns the result.
 async fn shows(gateway: SocketAddr, from: IpAddr, node_id: NodeId, token: &str) -> Option<String> {
     let message = json!({"type": "auth", "node_id": node_id.to_string(), "token": token});
     says_once(gateway, from, &message.to_string()).await
 }
 
-/// An id that nobody has.
+/// Returns an id that no node has.
 fn nobody(number: u64) -> NodeId {
     let mut bytes = [7; 16];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     NodeId::from_bytes(bytes)
 }
 
-/// Shows wrong tokens at that rate, until it is aborted; `refused` is told when one is not even
-/// looked at any more.
+/// Presents wrong tokens at this rate until it is aborted. `refused` is notified once one is not
+/// checked any more.
 pub(crate) async fn flood(
     gateway: SocketAddr,
     from: IpAddr,
@@ -91,7 +91,7 @@ async fn many(served: &Served, count: usize) -> Vec<(NodeId, String)> {
     nodes
 }
 
-/// All link at once, each at its first try.
+/// Links all nodes at once, each at its first attempt.
 pub(crate) async fn all_link(
     gateway: SocketAddr,
     nodes: Vec<(NodeId, String)>,
@@ -111,7 +111,7 @@ pub(crate) async fn all_link(
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_behind_one_address_all_link_at_once_while_a_stranger_there_shows_wrong_tokens() {
     for a_second in [5, 15, 60] {
-        // A fresh gateway has proven no token yet, as after a restart.
+        // A fresh gateway has verified no token yet, as after a restart.
         let served = Served::with(Limits { failures_per_minute: 5, ..Limits::DEFAULT }).await;
         let nodes = many(&served, 16).await;
         let (told, mut refused) = tokio::sync::mpsc::channel(1);
@@ -174,8 +174,8 @@ async fn hundreds_of_heartbeats_of_one_node_are_a_handful_of_writes() {
     let (node_id, token) = served.paired("Pi").await;
     let mut client = served.linked(node_id, &token).await;
     let bytes = || std::fs::metadata(directory.path().join("handfast.db-wal")).unwrap().len();
-    // What pairing wrote leaves the log once it is quiet, and would leave it in the middle of what
-    // is measured.
+    // The data that pairing wrote leaves the log after a quiet time, and would otherwise do so in
+    // the middle of the measurement.
     eventually(async || bytes() == 0).await;
     let before = bytes();
     let begun = Instant::now();
@@ -190,7 +190,7 @@ async fn hundreds_of_heartbeats_of_one_node_are_a_handful_of_writes() {
     eventually(async || seen().await.noise_level == Some(799.0)).await;
     let (took, written) = (begun.elapsed(), bytes() - before);
     println!("800 heartbeats in {took:?}: {written} bytes");
-    // One write is some pages of 4 KiB; each heartbeat was one before.
+    // One write is some pages of 4 KiB; without buffering each heartbeat would be one.
     assert!(written < 200_000, "{written} bytes in {took:?}");
     assert_eq!(seen().await.occupancy, Some(false));
     client.expect_open().await;
@@ -228,7 +228,7 @@ async fn what_a_node_told_last_is_kept_when_it_leaves_and_when_the_gateway_ends(
     drop(stop);
     serving.await.unwrap();
     drop((served, client, ended));
-    // The store is free once the last task of the first gateway has let go of it.
+    // The store is free once the last task of the first gateway has dropped it.
     let mut again = None;
     eventually(async || {
         again = SqliteStore::open(&file).ok();

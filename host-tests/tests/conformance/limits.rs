@@ -1,4 +1,4 @@
-//! Budgets: nobody locks others out, and nothing grows without bound.
+//! Budgets: no client locks others out, and nothing grows without bound.
 
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Decision;
@@ -17,7 +17,7 @@ async fn silent_sockets_make_room_for_those_who_speak() {
     for _ in 0..4 {
         silent.push(served.connect().await);
     }
-    // The fifth takes the seat of the oldest, which is told why.
+    // The fifth takes the slot of the oldest, which is told why.
     served.ask("Kitchen Pi").await;
     silent.remove(0).expect_close(1013, "Server at capacity").await;
 }

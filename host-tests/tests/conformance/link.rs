@@ -1,4 +1,4 @@
-//! What holds after authentication.
+//! Properties of a link after authentication.
 
 use std::sync::Arc;
 
@@ -35,7 +35,7 @@ async fn a_heartbeat_updates_the_sensors_and_null_keeps_the_last_value() {
     let served = Served::start().await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
-    // Unknown types, a second auth and a second request in between are skipped.
+    // Unknown types, a second auth and a second request are skipped.
     link.say(json!({"type": "dance"})).await;
     link.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": "wrong"})).await;
     link.say(json!({"type": "pair_request", "friendly_name": "k\u{fc}che"})).await;
@@ -63,7 +63,7 @@ async fn a_heartbeat_with_a_number_that_only_python_writes_is_used_but_for_that_
     for number in ["-Infinity", "Infinity", "NaN"] {
         link.text(&format!(r#"{{"type": "heartbeat", "occupancy": true, "noise_level": {number}, "wake_word_fp": true}}"#)).await;
     }
-    // It is answered to nothing but what is malformed.
+    // Only malformed frames are answered.
     link.expect_open().await;
     let observed = served
         .gateway
@@ -121,7 +121,7 @@ async fn a_decision_reaches_the_link_even_if_whoever_made_it_has_gone() {
     let served = Served::start().await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut link = served.linked(node_id, &token).await;
-    // Dropped after its first step, as a handler is whose operator hangs up.
+    // Dropped after its first step, as a handler is when the operator disconnects.
     let dropped = tokio::time::timeout(
         std::time::Duration::ZERO,
         served.gateway.decide(node_id, &Decision::Mute),
@@ -207,10 +207,10 @@ async fn the_gateway_pings_and_drops_a_peer_that_does_not_answer() {
     let served = Served::with(limits).await;
     let (node_id, token) = served.paired("Kitchen Pi").await;
     let mut alive = served.linked(node_id, &token).await;
-    // Reading answers pings; after several of them the link still stands.
+    // Reading answers pings; the link still stands after several of them.
     let reading = tokio::time::timeout(std::time::Duration::from_millis(400), alive.next()).await;
     assert!(reading.is_err() && served.online(node_id).await);
-    // A client that never reads never answers.
+    // A client that never reads answers no ping.
     served.until_offline(node_id).await;
 }
 

@@ -1,4 +1,4 @@
-//! What Prometheus' own tool says of the metrics.
+//! The metrics as checked by Prometheus' own tool.
 
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -1,5 +1,5 @@
-//! The spec of the `missy` dialect, black box over real sockets: a gateway on loopback, and clients
-//! that speak WebSocket and nothing else.
+//! The specification of the `missy` dialect, black box over real sockets: a gateway on loopback,
+//! and clients that speak only WebSocket.
 
 mod auth;
 mod bearers;
@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// Nothing in these tests takes this long unless it hangs.
+/// Limit for every step; only a hang takes this long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway on loopback that ends with the test.
@@ -56,7 +56,7 @@ impl Served {
         Self { gateway, address, _stop: stop }
     }
 
-    /// One that is served otherwise, for as long as the test runs.
+    /// Wraps a gateway that is served in another way, for as long as the test runs.
     fn of(gateway: Gateway, address: SocketAddr) -> Self {
         Self { gateway, address, _stop: oneshot::channel().0 }
     }
@@ -71,7 +71,7 @@ impl Served {
         Client { socket }
     }
 
-    /// Asks to be paired and gives the node id.
+    /// Sends a pairing request, and returns the node id.
     pub(crate) async fn ask(&self, name: &str) -> NodeId {
         let mut client = self.connect().await;
         client
@@ -83,14 +83,14 @@ impl Served {
         NodeId::parse(pending["node_id"].as_str().unwrap()).unwrap()
     }
 
-    /// Asks, is approved, and gives the node id and the token.
+    /// Pairs a node, and returns its id and its token.
     pub(crate) async fn paired(&self, name: &str) -> (NodeId, String) {
         let node_id = self.ask(name).await;
         let issued = self.gateway.pair(node_id, Purpose::Approve).await.unwrap();
         (node_id, issued.credential.token().unwrap().expose().to_owned())
     }
 
-    /// A connection that has authenticated.
+    /// Opens a connection and authenticates.
     pub(crate) async fn linked(&self, node_id: NodeId, token: &str) -> Client {
         let mut client = self.connect().await;
         client.say(json!({"type": "auth", "node_id": node_id.to_string(), "token": token})).await;
@@ -102,13 +102,13 @@ impl Served {
         self.gateway.device_by_prefix(&node_id.to_string()).await.unwrap().online
     }
 
-    /// Waits until the registry says so.
+    /// Waits until the registry shows the node as offline.
     pub(crate) async fn until_offline(&self, node_id: NodeId) {
         eventually(async || !self.online(node_id).await).await;
     }
 }
 
-/// Polls until a condition holds, for what no event reports.
+/// Polls until a condition holds, for conditions that no event reports.
 pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !holds().await {
@@ -118,7 +118,7 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     waited.await.expect("this should have come true");
 }
 
-/// A WebSocket client.
+/// A client of the dialect over WebSocket.
 pub(crate) struct Client {
     pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
@@ -136,7 +136,7 @@ impl Client {
         self.socket.send(message).await.unwrap();
     }
 
-    /// The next message that is not a ping.
+    /// Returns the next message that is not a ping.
     pub(crate) async fn next(&mut self) -> Message {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.socket.next())
@@ -152,7 +152,7 @@ impl Client {
         }
     }
 
-    /// The next message, which must be JSON.
+    /// Returns the next message, which must be JSON.
     pub(crate) async fn hear(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
@@ -160,7 +160,7 @@ impl Client {
         }
     }
 
-    /// The next thing must be this close.
+    /// Checks that the connection now closes in this way.
     pub(crate) async fn expect_close(&mut self, code: u16, reason: &str) {
         match self.next().await {
             Message::Close(Some(frame)) => {
@@ -170,13 +170,13 @@ impl Client {
         }
     }
 
-    /// What auth_fail looks like from the first to the last byte.
+    /// Checks the exact form of `auth_fail`, and the close after it.
     pub(crate) async fn expect_auth_fail(&mut self, reason: &str) {
         assert_eq!(self.hear().await, json!({"type": "auth_fail", "reason": reason}));
         self.expect_close(1008, "Authentication failed").await;
     }
 
-    /// The link must still be open: a malformed frame is answered.
+    /// Checks that the link is still open: a malformed frame is answered.
     pub(crate) async fn expect_open(&mut self) {
         self.text("{").await;
         assert_eq!(self.hear().await, json!({"type": "error", "message": "Malformed JSON"}));

@@ -1,4 +1,4 @@
-//! What the operator's interface answers, in the library's words.
+//! Answers of the operator's interface, in the library's types.
 
 use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::Purpose;

@@ -1,4 +1,4 @@
-//! The same over TLS from certificate files.
+//! The dialect over TLS with certificate files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ fn certificate(dir: &Path) {
     std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
 }
 
-/// Both sides of TLS with a certificate of `localhost`.
+/// Returns both sides of TLS with a certificate for `localhost`.
 pub(super) fn both_sides() -> (TlsAcceptor, TlsConnector, ServerName<'static>) {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());

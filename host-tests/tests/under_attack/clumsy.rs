@@ -20,7 +20,7 @@ async fn connects(to: SocketAddr, from: IpAddr) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-/// What a connection hears until it ends, or until nothing comes for a while.
+/// Reads until a connection ends, or until nothing comes for a while.
 fn hears(stream: &mut std::net::TcpStream) -> String {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let (mut heard, mut chunk) = (Vec::new(), [0; 4096]);
@@ -57,7 +57,7 @@ async fn more_connections_than_may_wait_that_never_finish_what_they_begin_keep_n
     }
     let took = all_link(to, nodes.clone(), HOME).await;
     println!("beside {} connections that never finish: 16 of 16 in {took:?}", open.len());
-    // And at the address itself that has most of them.
+    // The address that holds the most connections links as well.
     let took = all_link(to, nodes, IpAddr::from([127, 8, 0, 1])).await;
     println!("from an address that has its share of them: 16 of 16 in {took:?}");
     let waiting = gets(&gateway, "/api/v1/status")["waiting"].as_u64().unwrap();
@@ -84,7 +84,7 @@ fn what_is_too_large_is_refused_before_it_is_read_whole() {
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), ""),
     ] {
         let mut stream = connects();
-        // It may hang up before all of it is sent.
+        // The gateway may disconnect before everything is sent.
         let _ = stream.write_all(head.as_bytes());
         let heard = hears(&mut stream);
         let begins: String = head.chars().take(80).collect();

@@ -1,4 +1,4 @@
-//! Hundreds of addresses at once.
+//! Floods from hundreds of addresses at once.
 
 use std::net::IpAddr;
 

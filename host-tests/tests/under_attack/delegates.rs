@@ -1,4 +1,4 @@
-//! A node that hands its rights on to more keys than the gateway has room for.
+//! A node that delegates its rights to more keys than the gateway has room for.
 
 use std::net::SocketAddr;
 
@@ -13,7 +13,7 @@ use super::{HOME, STRANGER, address};
 use crate::cli::gateway::Gateway;
 use crate::conformance::eventually;
 
-/// A node that may read and write the lights.
+/// Pairs a node that may read and write the lights.
 async fn paired(gateway: &Gateway, name: &str) -> Paired {
     let new =
         json!({"kind": "typed", "permissions": {"read": ["/lights/**"], "write": ["/lights/**"]}});
@@ -22,7 +22,7 @@ async fn paired(gateway: &Gateway, name: &str) -> Paired {
     pairs(address(gateway), HOME, name, minted["code"].as_str().unwrap()).await
 }
 
-/// A key to which the node has handed something on, and which presents that.
+/// Connects with a key to which the node has delegated a token, and presents it.
 async fn delegate(gateway: SocketAddr, node: &Paired) -> Option<Peer> {
     let own = keys();
     let chain = handed_on(node, &own, &["read:/lights/1"]);
@@ -30,7 +30,7 @@ async fn delegate(gateway: SocketAddr, node: &Paired) -> Option<Peer> {
     peer.presents(&chain).await.then_some(peer)
 }
 
-/// What is listed under the node with this name.
+/// Returns the delegates that are listed under the node with this name.
 fn listed(gateway: &Gateway, name: &str) -> Vec<Value> {
     let paired = gets(gateway, "/api/v1/paired");
     let node = paired["paired"]

@@ -1,4 +1,4 @@
-//! What the operator's terminal shows while strangers ask for ever more.
+//! The operator's terminal while strangers send ever more requests.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::{STRANGER, address};
 use crate::cli::gateway::Gateway;
 use crate::conformance::floods::says_once;
 
-/// Has these addresses ask for the same over and over, as fast as they can, while a neighbour pairs
-/// by PIN; how often they asked, and how often that was shown.
+/// Has these addresses repeat a request as fast as they can, while a neighbour pairs by PIN.
+/// Returns the number of requests, and the number that were shown.
 async fn asks_on(gateway: &Gateway, from: &[IpAddr]) -> (usize, usize) {
     let (to, asked) = (address(gateway), Arc::new(AtomicUsize::new(0)));
     let mut strangers = JoinSet::new();
@@ -46,7 +46,7 @@ async fn a_stranger_who_asks_over_and_over_scrolls_no_pin_off_the_terminal() {
     let (asked, shown) = asks_on(&gateway, &[STRANGER]).await;
     println!("asked {asked} times, shown {shown}");
     assert!(asked > 100, "{asked}");
-    // A few more come while the minute goes on.
+    // A few more come while the minute continues.
     assert!(shown <= TOLD_A_MINUTE as usize + 20, "{shown}");
     let all = gateway.shown();
     assert_eq!(all.matches("More comes from 127.0.0.66 than is shown here").count(), 1, "{all}");

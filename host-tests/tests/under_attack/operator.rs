@@ -1,5 +1,5 @@
-//! The operator's own socket, spoken to directly: a command for each of hundreds of requests would
-//! take minutes.
+//! The operator's own socket, used directly: a command for each of hundreds of requests would take
+//! minutes.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::gateway::Gateway;
 
-/// One request over the socket in the data directory: the status and the answer.
+/// Sends one request over the socket in the data directory, and returns the status and the answer.
 pub(super) fn asks(gateway: &Gateway, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let mut stream = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
@@ -27,27 +27,27 @@ pub(super) fn asks(gateway: &Gateway, method: &str, path: &str, body: &Value) ->
     )
 }
 
-/// The answer to one that has to succeed.
+/// Sends a request that must succeed, and returns its answer.
 pub(super) fn gets(gateway: &Gateway, path: &str) -> Value {
     let (status, answer) = asks(gateway, "GET", path, &Value::Null);
     assert_eq!(status, 200, "{path}: {answer}");
     answer
 }
 
-/// The same with a body.
+/// Sends a request with a body that must succeed, and returns its answer.
 pub(super) fn posts(gateway: &Gateway, path: &str, body: &Value) -> Value {
     let (status, answer) = asks(gateway, "POST", path, body);
     assert_eq!(status, 200, "{path} {body}: {answer}");
     answer
 }
 
-/// Says that a secret is where it belongs.
+/// Confirms the delivery of a secret.
 pub(super) fn delivered(gateway: &Gateway, answer: &Value) {
     let delivery = answer["delivery"].as_str().unwrap();
     posts(gateway, &format!("/api/v1/deliveries/{delivery}/confirm"), &Value::Null);
 }
 
-/// Nodes that are paired by token, and have never linked.
+/// Pairs nodes by token that have never linked.
 pub(super) async fn paired_by_token(gateway: &Gateway, count: usize) -> Vec<(NodeId, String)> {
     let mut nodes = Vec::new();
     for number in 0..count {

@@ -1,4 +1,4 @@
-//! A peer of the native wire by hand, over a WebSocket from an address that a test chooses.
+//! A manual peer of the native wire, over a WebSocket from an address that a test chooses.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -40,7 +40,7 @@ pub(super) fn keys() -> OwnKeys {
     OwnKeys::generate(&chance())
 }
 
-/// A WebSocket of the native wire; none if there is no room for it.
+/// Opens a WebSocket of the native wire; `None` if there is no room for it.
 pub(super) async fn wire(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     let socket = TcpSocket::new_v4().ok()?;
     socket.bind((from, 0).into()).ok()?;
@@ -52,7 +52,7 @@ pub(super) async fn wire(gateway: SocketAddr, from: IpAddr) -> Option<Client> {
     Some(Client { socket })
 }
 
-/// The next message; none if the gateway ends the connection, in words or without.
+/// Returns the next message; `None` if the gateway ends the connection in any way.
 async fn next(client: &mut Client) -> Option<Vec<u8>> {
     let heard = async {
         loop {
@@ -66,7 +66,7 @@ async fn next(client: &mut Client) -> Option<Vec<u8>> {
     timeout(PATIENCE, heard).await.expect("the gateway should have said something")
 }
 
-/// What the gateway does not take, it says so itself.
+/// Sends bytes. An error is ignored, because the gateway's answer shows it.
 async fn send(client: &mut Client, bytes: &[u8]) {
     let _ = client.socket.send(Message::binary(bytes.to_vec())).await;
 }
@@ -77,18 +77,18 @@ pub(super) struct Peer {
     channel: Channel,
 }
 
-/// What became of a guess.
+/// The outcome of a guess.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Guessed {
     Right,
     Wrong,
-    /// Locked for this address, or for all.
+    /// Pairing is locked for this address, or for all.
     Locked,
     Closed,
     Other,
 }
 
-/// What a node was given when it paired.
+/// The data of a paired node.
 pub(super) struct Paired {
     pub(super) keys: OwnKeys,
     pub(super) gateway: PublicKey,
@@ -96,7 +96,7 @@ pub(super) struct Paired {
 }
 
 impl Peer {
-    /// The handshake of somebody whom the gateway does not know.
+    /// Performs the handshake of a peer that the gateway does not know.
     pub(super) async fn meets(
         gateway: SocketAddr,
         from: IpAddr,
@@ -117,7 +117,7 @@ impl Peer {
         Some(Self { client, channel: Channel::new(established) })
     }
 
-    /// That of a node; whether it is welcome, the gateway says.
+    /// Performs the handshake of a node. The gateway's answer says if it is welcome.
     pub(super) async fn links(gateway: SocketAddr, from: IpAddr, node: &Paired) -> Option<Self> {
         let mut client = wire(gateway, from).await?;
         let open = Open::new(Intent::Link);
@@ -152,7 +152,7 @@ impl Peer {
         self.channel.open(frame)
     }
 
-    /// Whether the gateway ends the link, in words or without.
+    /// Returns `true` if the gateway ends the link in any way.
     pub(super) async fn is_ended(&mut self) -> bool {
         match self.hears().await {
             Some(said) => matches!(LinkSays::parse(&said), Ok(LinkSays::Bye(_))),
@@ -160,7 +160,7 @@ impl Peer {
         }
     }
 
-    /// Asks to be paired.
+    /// Sends a pairing request.
     pub(super) async fn asks(&mut self, own: &OwnKeys, name: &str, method: Method) {
         let request = Request {
             name: Label::parse(name).unwrap(),
@@ -173,7 +173,7 @@ impl Peer {
         self.says(&FromNode::Ask(ask)).await;
     }
 
-    /// Whether the gateway shows a PIN for it; else what it says.
+    /// Returns `true` if the gateway shows a PIN for the request; else its message.
     pub(super) async fn is_shown_a_pin(
         &mut self,
         own: &OwnKeys,
@@ -188,7 +188,7 @@ impl Peer {
         }
     }
 
-    /// One run of CPace with this code.
+    /// Performs one run of CPace with this code.
     pub(super) async fn guesses(
         &mut self,
         own: &OwnKeys,
@@ -221,7 +221,7 @@ impl Peer {
         }
     }
 
-    /// Presents a chain, and says whether it lets its holder in.
+    /// Presents a chain. Returns `true` if the gateway accepts it.
     pub(super) async fn presents(&mut self, chain: &[u8]) -> bool {
         let chain = Chain::Here(Bounded::new(chain).expect("the chains here are short"));
         self.says(&LinkTells::Present { chain }).await;
@@ -241,7 +241,7 @@ fn refused(refusal: &Refusal<'_>) -> Guessed {
     }
 }
 
-/// A node that pairs with a code that was minted beforehand, `SELECTOR-SECRET`.
+/// Pairs a node with a code that was minted in advance, `SELECTOR-SECRET`.
 pub(super) async fn pairs(gateway: SocketAddr, from: IpAddr, name: &str, code: &str) -> Paired {
     let keys = keys();
     let (selector, secret) = code.split_once('-').unwrap();
@@ -262,7 +262,7 @@ pub(super) async fn pairs(gateway: SocketAddr, from: IpAddr, name: &str, code: &
     Paired { keys, gateway: peer.channel.peer, chain }
 }
 
-/// What the holder of a chain hands on, for an hour.
+/// Attenuates the chain of its holder for an hour.
 pub(super) fn handed_on(node: &Paired, to: &OwnKeys, scopes: &[&str]) -> Vec<u8> {
     let mut room = [0; CAPABILITY_BYTES];
     let chain = capability::Chain::from_bytes(&node.chain).unwrap();

@@ -1,4 +1,4 @@
-//! PINs burnt by hand: whoever takes and guesses them as fast as a machine can.
+//! Brute-force attacks on PINs: requests and guesses as fast as a machine can send them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::{HOME, STRANGER, address};
 use crate::cli::gateway::Gateway;
 use crate::conformance::eventually;
 
-/// A PIN that hardly any node is shown.
+/// A PIN that is unlikely to be shown for any node.
 const GUESS: &str = "000000";
 
-/// Asks for a PIN with a key that nobody has seen, and guesses it so often; what became of the last
+/// Requests a PIN with a fresh key, and guesses it this many times. Returns the outcome of the last
 /// guess.
 async fn burns(gateway: SocketAddr, from: IpAddr, times: u8) -> Guessed {
     let own = keys();
@@ -39,14 +39,14 @@ async fn burns(gateway: SocketAddr, from: IpAddr, times: u8) -> Guessed {
     last
 }
 
-/// The PIN that the gateway showed last for whoever has this name.
+/// Returns the PIN that the gateway showed last for this name.
 fn pin_for(gateway: &Gateway, name: &str) -> String {
     let asked = format!("Pairing request from {name:?}\nPIN: ");
     let shown = gateway.shows(&asked);
     shown.rsplit(&asked).next().unwrap().lines().next().unwrap().to_owned()
 }
 
-/// A neighbour with the shipped program, who types what is shown for him.
+/// Pairs a neighbour with the shipped program, who types the PIN that is shown.
 pub(super) fn neighbour_pairs(gateway: &Gateway) -> (i32, String) {
     let mut node = gateway.node("Neighbour", &["--pin"]);
     node.types(&pin_for(gateway, "Neighbour"));
@@ -59,7 +59,7 @@ async fn a_stranger_who_takes_pins_and_guesses_as_fast_as_he_can_locks_himself_o
     let gateway = Gateway::start_quietly(&["--pairing"]);
     let to = address(&gateway);
     let mut strangers = JoinSet::new();
-    // With more at once his newest PINs would take the places of those that he is about to guess.
+    // With more at once, the newest PINs would displace those that are about to be guessed.
     for _ in 0..PINS_PER_SOURCE {
         strangers.spawn(async move {
             loop {
@@ -133,7 +133,7 @@ async fn twenty_wrong_guesses_over_all_addresses_close_pairing_until_it_is_opene
         });
     }
     let wrong: usize = strangers.join_all().await.into_iter().sum();
-    // The one that closes it hears that PINs are locked, as do those behind it.
+    // The guess that closes the window hears that PINs are locked, as do those behind it.
     assert!(wrong < 20, "{wrong} guesses were compared");
     let pairing = gets(&gateway, "/api/v1/pairing");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Token nodes behind nginx as it is packaged, with the gateway told of it and not.
+//! Token nodes behind nginx as it is packaged, with the proxy listed at the gateway and not.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn in_front_of(gateway: &Gateway) -> Proxy {
     nginx(address(gateway), &format!("{WEBSOCKETS} {APPENDED}")).await
 }
 
-/// How many requests to be paired wait.
+/// Returns the number of waiting requests.
 fn pending(gateway: &Gateway) -> usize {
     gets(gateway, "/api/v1/devices?filter=pending")["devices"].as_array().unwrap().len()
 }
@@ -62,8 +62,8 @@ async fn junk_requests_through_nginx_fill_the_share_of_who_sends_them_and_keep_n
             turned_away += usize::from(asks(STRANGER, number).await.as_deref() == Some("1013"));
         }
         assert_eq!((pending(&gateway), turned_away), (64, 16), "{listed:?}");
-        // Behind a proxy that is not listed all the world is one source; behind one that is, only
-        // who sent them.
+        // Behind a proxy that is not listed, all clients are one source; behind a listed one, each
+        // is its own.
         let neighbour = asks(HOME, 80).await;
         let expected = if listed.is_empty() { "1013" } else { "pair_pending" };
         assert_eq!(neighbour.as_deref(), Some(expected), "{listed:?}");

@@ -1,4 +1,4 @@
-//! Somebody with a little right who tries to get more, and somebody with none.
+//! Attackers with few rights that try to get more, and attackers with none.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -17,13 +17,13 @@ use crate::cli::delegated::{post, session};
 use crate::cli::gateway::Gateway;
 
 const CODES: &str = "/api/v1/pairing/codes";
-/// Sessions of `codes` mint codes, and have nothing else to give.
+/// Profiles: sessions of `codes` mint codes, and have no other permissions to give.
 const PROFILES: [&str; 2] = [
     "--profile-permissions=codes=admin:/gateway/pairing/codes",
     "--profile-permissions=companion-v1=read:/lights/**",
 ];
 
-/// One request with these header lines; the status and the body.
+/// Sends one request with these header lines, and returns the status and the body.
 fn request(gateway: &Gateway, line: &str, headers: &[String], body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(&gateway.address).unwrap();
     let lines: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
@@ -42,7 +42,7 @@ fn shows(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
-/// All that an operator sees of what could have been changed.
+/// Returns everything that an operator sees and that could have been changed.
 fn all(gateway: &Gateway) -> Vec<Value> {
     ["devices?filter=all", "paired", "sessions?filter=all", "pairing", "pairing/codes"]
         .map(|what| gets(gateway, &format!("/api/v1/{what}")))
@@ -118,7 +118,7 @@ async fn a_session_that_may_mint_codes_reaches_nothing_else_over_any_route_howev
     for verb in ["confirm", "cancel"] {
         lines.push(format!("POST /api/v1/deliveries/{operators}/{verb}"));
     }
-    // The same doors by other spellings of what is allowed.
+    // The same routes in other spellings of an allowed path.
     for path in [
         "pairing/codes/../../devices",
         "pairing/codes/%2e%2e/%2e%2e/devices",
@@ -308,7 +308,7 @@ async fn a_peer_without_rights_hears_and_says_nothing_and_no_chain_of_others_hel
             "{pattern}"
         );
     }
-    // A stranger's link begins with a chain that is its own, or not at all.
+    // A stranger's link begins with its own chain, or not at all.
     let mut stranger = Peer::meets(to, STRANGER, Intent::Delegate, &keys()).await.unwrap();
     assert!(!stranger.presents(&lamp.chain).await);
     let mut stranger = Peer::meets(to, STRANGER, Intent::Delegate, &keys()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The native wire behind proxies, while first messages are sent in floods.
+//! The native wire behind proxies, during floods of first messages.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Stdio;
@@ -22,20 +22,20 @@ use crate::conformance::eventually;
 use crate::conformance::floods::all_link;
 use crate::conformance::proxies::real::{APPENDED, WEBSOCKETS, free, haproxy, nginx};
 
-/// Where the proxies themselves are, and the nodes of these tests.
+/// The address of the proxies themselves, and of the nodes of these tests.
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
-/// What opens a connection to pair, and one to link.
+/// The first bytes of a connection that pairs, and of one that links.
 const OPENS: [[u8; 2]; 2] = [[1, 0], [1, 1]];
-/// How long each connection of a flood is left open.
+/// Time for which each connection of a flood stays open.
 const HELD: Duration = Duration::from_secs(1);
 
-/// Half of a flood stops behind what opens; the other half sends what may be a first message of its
-/// kind.
+/// Returns the first message of a flood's connection. Half of the connections send none after the
+/// opening bytes; the others send bytes that may be a message of that kind.
 fn first(open: [u8; 2], number: u32) -> Option<Vec<u8>> {
     number.is_multiple_of(2).then(|| vec![7; if open == OPENS[0] { 32 } else { 96 }])
 }
 
-/// Opens WebSockets at that rate, until it is aborted.
+/// Opens WebSockets at this rate until it is aborted.
 async fn flood(gateway: SocketAddr, from: IpAddr, open: [u8; 2], a_second: u32) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
     let mut under_way = JoinSet::new();
@@ -53,7 +53,7 @@ async fn flood(gateway: SocketAddr, from: IpAddr, open: [u8; 2], a_second: u32) 
     }
 }
 
-/// The same over TCP.
+/// Opens TCP connections at this rate until it is aborted.
 async fn flood_tcp(gateway: SocketAddr, from: IpAddr, open: [u8; 2], a_second: u32) {
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / a_second);
     let mut under_way = JoinSet::new();
@@ -73,7 +73,7 @@ async fn flood_tcp(gateway: SocketAddr, from: IpAddr, open: [u8; 2], a_second: u
     }
 }
 
-/// Pairs a node by PIN over this address, and has it link.
+/// Pairs a node by PIN at this address, and has it link.
 async fn pairs_and_links(gateway: &Gateway, url: &str) {
     let state = private_dir();
     let begun = std::time::Instant::now();
@@ -102,7 +102,7 @@ async fn a_node_pairs_by_pin_and_links_through_nginx_while_its_own_and_another_a
         {
             floods.spawn(flood(nginx.address, from, open, 30));
         }
-        // By then all that one address may leave open is left open.
+        // By then one address has as many connections open as it may.
         tokio::time::sleep(HELD).await;
         pairs_and_links(&gateway, &format!("ws://{}", nginx.address)).await;
         floods.shutdown().await;
@@ -134,7 +134,7 @@ async fn a_node_pairs_by_pin_and_links_over_tcp_behind_haproxy_while_its_own_and
     floods.shutdown().await;
 }
 
-/// A node that pairs with a code.
+/// Pairs a node with a code.
 async fn paired(gateway: &Gateway) -> Paired {
     let minted = posts(
         gateway,
@@ -148,7 +148,7 @@ async fn paired(gateway: &Gateway) -> Paired {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_who_wait_for_their_turn_to_be_read_take_every_place_and_keep_no_known_node_out()
 {
-    // Of strangers who pair, a quarter of it is read in a second.
+    // Of the strangers that pair, a quarter of it is read in a second.
     let gateway = Gateway::start_quietly(&[
         "--first-messages-per-second",
         "100",
@@ -166,7 +166,7 @@ async fn strangers_who_wait_for_their_turn_to_be_read_take_every_place_and_keep_
                     let Some(mut client) = wire(to, from).await else { continue };
                     let _ = client.socket.send(Message::binary(OPENS[0].to_vec())).await;
                     let _ = client.socket.send(Message::binary(vec![7; 32])).await;
-                    // Whoever has been answered makes room for the next of them.
+                    // A connection that has been answered makes room for the next one.
                     let _ = client.socket.next().await;
                 }
             });

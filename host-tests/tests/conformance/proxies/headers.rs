@@ -1,4 +1,4 @@
-//! What a listed proxy says in a header.
+//! Headers of a listed proxy.
 
 use futures_util::StreamExt;
 use handfast_core::limits::Limits;
@@ -12,7 +12,7 @@ use super::{PROXY, behind, builder, from, get, recorded, websocket};
 
 const X: &str = "X-Forwarded-For";
 const F: &str = "Forwarded";
-/// No token that anybody has.
+/// A bearer token that is valid for nobody.
 const WRONG: (&str, &str) = ("Authorization", "Bearer nobodys");
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn whoever_is_no_listed_proxy_counts_for_the_address_that_it_comes_from_wh
     let headers = [(X, "203.0.113.7"), (X, "10.0.0.5"), (F, "for=203.0.113.7")];
     let client = websocket(from("127.0.0.3", served.address).await, "/", &headers).await;
     assert_eq!(recorded(&served, client, "Kitchen Pi").await.to_string(), "127.0.0.3");
-    // The same over the path on which the first frame says who it is.
+    // The same holds on the path where the first frame authenticates.
     let client = websocket(from("127.0.0.3", served.address).await, "/pair", &headers).await;
     assert_eq!(recorded(&served, client, "Bath Pi").await.to_string(), "127.0.0.3");
 }
@@ -124,7 +124,7 @@ async fn connections_of_a_listed_proxy_are_not_limited_by_source_when_they_are_a
             "one request after the other needs one place"
         );
     }
-    // One more than the total takes the place of the one that has been silent longest.
+    // One more than the total takes the slot of the connection that has been silent longest.
     let mut more = from(PROXY, served.address).await;
     assert_eq!(get(&mut more, "/health", &[]).await.0, 200);
     assert_eq!(served.gateway.summary().await.unwrap().waiting, 12);
@@ -138,7 +138,7 @@ async fn the_share_of_a_source_is_taken_when_the_headers_are_read_and_others_kee
     for _ in 0..3 {
         silent.push(websocket(from(PROXY, served.address).await, "/", &[(X, "203.0.113.7")]).await);
     }
-    // The third of that source displaces the first, and nobody else's.
+    // The third of that source displaces the first of it, and no other.
     silent.remove(0).expect_close(1013, "Server at capacity").await;
     let mut other = websocket(from(PROXY, served.address).await, "/", &[(X, "203.0.113.8")]).await;
     other.say(json!({"type": "pair_request", "friendly_name": "Kitchen Pi", "room": "R", "hardware_profile": {}})).await;
@@ -159,8 +159,8 @@ async fn a_request_for_a_source_that_has_its_share_takes_the_place_of_what_stall
     assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.8")]).await.0, 200);
     assert_eq!(get(&mut proxy, "/health", &[(X, "203.0.113.7")]).await.0, 200);
     begun.expect_close(1013, "Server at capacity").await;
-    // The other one is still heard: what it says is answered, and then it is closed, for it is no
-    // Open.
+    // The other one is still served: its message is answered, and then it is closed, because the
+    // message is not an Open.
     other.send(Message::binary(vec![9; 20])).await;
     assert!(matches!(other.socket.next().await, Some(Ok(Message::Binary(_)))));
 }

@@ -1,5 +1,5 @@
-//! Gateways behind proxies. Whoever connects from [`PROXY`] is a listed one; the others are
-//! clients, each on an address of its own.
+//! Gateways behind proxies. Connections from [`PROXY`] are a listed proxy's; the others are
+//! clients', each with its own address.
 
 mod headers;
 mod protocol;
@@ -34,14 +34,14 @@ async fn behind(header: ForwardedHeader, limits: Limits) -> Served {
     Served::over(builder(header, limits).start().await.unwrap()).await
 }
 
-/// A connection from an address of this machine.
+/// Opens a connection from an address of this machine.
 pub(crate) async fn from(source: &str, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(source.parse().unwrap(), 0)).unwrap();
     socket.connect(to).await.unwrap()
 }
 
-/// A WebSocket over a connection, asked for with these headers.
+/// Opens a WebSocket over a connection, with these headers.
 pub(crate) async fn websocket(stream: TcpStream, path: &str, headers: &[(&str, &str)]) -> Client {
     let mut request =
         format!("ws://{}{path}", stream.peer_addr().unwrap()).into_client_request().unwrap();
@@ -54,7 +54,7 @@ pub(crate) async fn websocket(stream: TcpStream, path: &str, headers: &[(&str, &
     Client { socket }
 }
 
-/// Asks to be paired over a WebSocket, and gives the address that the registry then has.
+/// Sends a pairing request over a WebSocket, and returns the address that the registry recorded.
 async fn recorded(served: &Served, mut client: Client, name: &str) -> IpAddr {
     let profile = json!({"board": "test"});
     client.say(json!({"type": "pair_request", "friendly_name": name, "room": "Kitchen", "hardware_profile": profile})).await;
@@ -65,7 +65,7 @@ async fn recorded(served: &Served, mut client: Client, name: &str) -> IpAddr {
     device.entry.record.address
 }
 
-/// One request over a connection that stays open: the status and the body.
+/// Sends one request over a connection that stays open, and returns the status and the body.
 pub(crate) async fn get(
     stream: &mut TcpStream,
     path: &str,

@@ -1,4 +1,4 @@
-//! What a listed proxy says ahead of a connection's bytes, in version 2 of the PROXY protocol.
+//! Headers of a listed proxy in version 2 of the PROXY protocol, ahead of a connection's bytes.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -28,7 +28,7 @@ async fn listening(proxy_protocol: bool) -> (Listening, SocketAddr) {
     (Listening { listener, proxy_protocol }, address)
 }
 
-/// A gateway whose one listener takes the header, and the address of it.
+/// Starts a gateway whose one listener takes the header, and returns it with its address.
 async fn headed(limits: Limits) -> (Gateway, SocketAddr) {
     let gateway = builder(ForwardedHeader::XForwardedFor, limits).start().await.unwrap();
     let (listening, address) = listening(true).await;
@@ -49,7 +49,7 @@ async fn with_header(of: &str, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes until the other side ends the connection.
+/// Reads until the other side ends the connection.
 async fn until_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut heard = Vec::new();
     let _ = timeout(PATIENCE, stream.read_to_end(&mut heard))
@@ -62,7 +62,7 @@ async fn until_the_end(stream: &mut TcpStream) -> Vec<u8> {
 async fn a_connection_counts_for_the_address_in_its_proxy_header() {
     let (gateway, address) = headed(Limits::DEFAULT).await;
     let served = Served::of(gateway, address);
-    // Who is no listed proxy is believed nothing further.
+    // The headers of a client that is not a listed proxy are ignored.
     let client = websocket(
         with_header("203.0.113.7", address).await,
         "/",
@@ -70,7 +70,7 @@ async fn a_connection_counts_for_the_address_in_its_proxy_header() {
     )
     .await;
     assert_eq!(recorded(&served, client, "One").await.to_string(), "203.0.113.7");
-    // A proxy behind that proxy is.
+    // Those of a proxy behind the listed proxy are believed.
     let client = websocket(
         with_header("10.0.0.5", address).await,
         "/",
@@ -78,7 +78,7 @@ async fn a_connection_counts_for_the_address_in_its_proxy_header() {
     )
     .await;
     assert_eq!(recorded(&served, client, "Two").await.to_string(), "203.0.113.8");
-    // One that connects for itself counts itself.
+    // A proxy's own connection counts for the proxy.
     let mut itself = from(PROXY, address).await;
     itself.write_all(b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0").await.unwrap();
     let client = websocket(itself, "/", &[]).await;
@@ -110,7 +110,7 @@ async fn a_listed_proxy_that_sends_no_header_is_closed_and_one_that_sends_nothin
         first_version.write_all(b"PROXY TCP4 203.0.113.7 127.0.0.1 12345 8765\r\n").await.unwrap();
         assert!(until_the_end(&mut first_version).await.is_empty());
     }
-    // Well before it would have to have asked for something.
+    // Well before the time by which it would have to send a request.
     let (_gateway, address) = headed(Limits::DEFAULT).await;
     let mut slow = from(PROXY, address).await;
     slow.write_all(&header("203.0.113.7")[..20]).await.unwrap();
@@ -142,7 +142,7 @@ async fn over_tcp_each_proxied_source_has_its_own_share_of_places() {
     eventually(async || gateway.summary().await.unwrap().waiting == 1).await;
     let mut other = with_header("203.0.113.8", address).await;
     eventually(async || gateway.summary().await.unwrap().waiting == 2).await;
-    // One more of the first source takes its own place.
+    // Another one of the first source takes its own slot.
     let _second = with_header("203.0.113.7", address).await;
     until_the_end(&mut first).await;
     assert_eq!(gateway.summary().await.unwrap().waiting, 2);
@@ -161,7 +161,7 @@ async fn over_http_each_source_in_a_proxy_header_has_its_own_share_of_places() {
     for _ in 0..7 {
         silent.push(with_header("203.0.113.7", address).await);
     }
-    // Those of the first source take each other's places, long before all are taken.
+    // Connections of the first source displace each other, long before all slots are taken.
     for displaced in &mut silent[..5] {
         assert!(until_the_end(displaced).await.is_empty());
     }

@@ -1,4 +1,4 @@
-//! Proxies that others wrote, with the configurations that their packages and manuals have.
+//! Real proxies, with the configurations of their packages and manuals.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,8 +18,7 @@ use super::{from, get, recorded, websocket};
 const X: &str = "X-Forwarded-For";
 const F: &str = "Forwarded";
 const WRONG: (&str, &str) = ("Authorization", "Bearer nobodys");
-/// All that a configuration needs besides, so that WebSockets get through at all; as nginx's manual
-/// has it.
+/// Settings that nginx needs for WebSockets, from its manual.
 pub(crate) const WEBSOCKETS: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
 pub(crate) const APPENDED: &str = "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;";
 
@@ -37,7 +36,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub(crate) async fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
@@ -50,7 +49,7 @@ async fn started(mut command: Command, address: SocketAddr, dir: TempDir) -> Pro
     proxy
 }
 
-/// nginx with its defaults for everything but what `location` says besides `proxy_pass`.
+/// Starts nginx with its defaults, `proxy_pass`, and the settings in `location`.
 pub(crate) async fn nginx(to: SocketAddr, location: &str) -> Proxy {
     let (dir, address) = (tempfile::tempdir().unwrap(), free().await);
     let at = |name: &str| dir.path().join(name).display().to_string();
@@ -75,8 +74,8 @@ pub(crate) async fn nginx(to: SocketAddr, location: &str) -> Proxy {
     started(command, address, dir).await
 }
 
-/// haproxy in front of HTTP and of the native wire over TCP, saying ahead of each connection for
-/// whom it connects; and where the second is reached.
+/// Starts haproxy in front of HTTP and of the native wire over TCP, with PROXY headers. Returns it
+/// with the address of the second listener.
 pub(crate) async fn haproxy(http: SocketAddr, tcp: SocketAddr) -> (Proxy, SocketAddr) {
     let (dir, in_front, in_front_tcp) = (tempfile::tempdir().unwrap(), free().await, free().await);
     let configuration = format!(
@@ -90,7 +89,7 @@ pub(crate) async fn haproxy(http: SocketAddr, tcp: SocketAddr) -> (Proxy, Socket
     (started(command, in_front, dir).await, in_front_tcp)
 }
 
-/// A program that packages put where only root looks for it.
+/// Returns the path of a program that packages install outside the usual `PATH`.
 fn found(name: &str) -> String {
     let beside = format!("/usr/sbin/{name}");
     if Path::new(&beside).exists() { beside } else { name.to_owned() }
@@ -121,7 +120,8 @@ async fn behind_nginx_as_it_is_packaged_every_client_counts_for_itself_whatever_
         let socket = websocket(from(client, nginx.address).await, "/", headers).await;
         assert_eq!(recorded(&served, socket, client).await.to_string(), client, "{headers:?}");
     }
-    // Whoever fails uses up its own attempts, also when it asks for others over one connection.
+    // A client that fails uses up its own attempts, also when it names others over the same
+    // connection.
     let mut stranger = from("127.0.0.3", nginx.address).await;
     for forged in ["127.0.0.4", "6.6.6.6", "7.7.7.7"] {
         assert_eq!(get(&mut stranger, "/api/v1/session", &[WRONG, (X, forged)]).await.0, 401);
@@ -129,7 +129,7 @@ async fn behind_nginx_as_it_is_packaged_every_client_counts_for_itself_whatever_
     assert_eq!(get(&mut stranger, "/api/v1/session", &[WRONG, (X, "8.8.8.8")]).await.0, 429);
     let mut other = from("127.0.0.4", nginx.address).await;
     assert_eq!(get(&mut other, "/api/v1/session", &[WRONG]).await.0, 401);
-    // Silent sockets of one client take no place from another.
+    // Silent sockets of one client take no slot from another.
     let mut silent = Vec::new();
     for _ in 0..8 {
         silent.push(websocket(from("127.0.0.3", nginx.address).await, "/", &[]).await);
@@ -160,7 +160,7 @@ async fn requests_through_the_one_line_configuration_of_nginx_are_served() {
     let served =
         Served::over(gateway(&["127.0.0.1"], ForwardedHeader::Forwarded, limits).await).await;
     let nginx = nginx(served.address, "").await;
-    // It writes no header, and passes on the one that is ignored: everybody counts for it.
+    // It writes no header, and passes on the one that is ignored, so every client counts for it.
     let mut first = from("127.0.0.3", nginx.address).await;
     assert_eq!(get(&mut first, "/health", &[]).await.0, 200);
     assert_eq!(get(&mut first, "/api/v1/session", &[WRONG, (X, "6.6.6.6")]).await.0, 401);
@@ -196,7 +196,8 @@ async fn haproxy_says_for_whom_it_connects_ahead_of_http_and_of_the_native_wire(
         assert_eq!(recorded(&served, socket, client).await.to_string(), client);
     }
     eventually(async || served.gateway.summary().await.unwrap().waiting == 0).await;
-    // One place a source: a newer silent connection takes that of its own, not that of another.
+    // One slot for each source: a newer silent connection displaces its own source's, not
+    // another's.
     let mut first = from("127.0.0.3", in_front_tcp).await;
     eventually(async || served.gateway.summary().await.unwrap().waiting == 1).await;
     let mut other = from("127.0.0.4", in_front_tcp).await;
