@@ -1,8 +1,8 @@
-//! Durable admissions a second with 64 writers at once, and the time of a point read, with few and
-//! with many nodes stored. Reports, and asserts no times.
+//! Durable admissions per second with 64 concurrent writers, and the time of a point read, with few
+//! and with many nodes. It prints times and asserts none.
 //!
-//! `cargo bench -p handfast-store`; the registry is made in `$TMPDIR`, which must be on a disk for
-//! the numbers to mean anything.
+//! `cargo bench -p handfast-store`; the registry is created in `$TMPDIR`, which must be on a disk
+//! for the numbers to mean anything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const PROFILE: &str =
     r#"{"platform":"raspberry-pi-5","microphones":4,"speaker":true,"firmware":"1.4.2"}"#;
 
 fn main() {
-    // Without --bench (as `cargo test --benches` runs it) it only has to work.
+    // Without --bench (as `cargo test --benches` runs it) it only has to run.
     let (sizes, per_size): (&[usize], _) = if std::env::args().any(|a| a == "--bench") {
         (&[10, 10_000, 100_000], Duration::from_secs(5))
     } else {
@@ -67,7 +67,7 @@ async fn measure(stored: usize, per_size: Duration) {
     let per_second = waits.len() as f64 / begun.elapsed().as_secs_f64();
     waits.sort();
 
-    // Point reads while observations are written, as in a gateway at work.
+    // Point reads while observations are written, as in a busy gateway.
     let observing = tokio::spawn({
         let (store, ids) = (Arc::clone(&store), ids.clone());
         async move {
@@ -120,7 +120,7 @@ async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id:
 
 async fn load(store: &SqliteStore, ids: &[handfast_core::id::NodeId], times: u32) -> Duration {
     let begun = Instant::now();
-    // A stride that is prime visits all of them in no order of the file.
+    // A prime stride visits all of them in an order that is not the file's.
     let mut at = 0;
     for _ in 0..times {
         at = (at + 7919) % ids.len();

@@ -1,7 +1,7 @@
-//! Companions and senders in a file: setup codes redeemed a second, what asking about a sender
-//! costs, and what a flood of strangers leaves behind. Reports, and asserts no times.
+//! Companions and senders in a file: setup codes redeemed per second, the cost of a query about a
+//! sender, and the space that a flood of strangers takes. It prints numbers and asserts no times.
 //!
-//! `cargo bench -p handfast-store --bench companions`; the registry is made in `$TMPDIR`, which
+//! `cargo bench -p handfast-store --bench companions`; the registry is created in `$TMPDIR`, which
 //! must be on a disk for the numbers to mean anything.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const META: &str = r#"{"name":"Ana","message":"hello"}"#;
 
 fn main() {
-    // Without --bench (as `cargo test --benches` runs it) it only has to work.
+    // Without --bench (as `cargo test --benches` runs it) it only has to run.
     let is_bench = std::env::args().any(|a| a == "--bench");
     let (span, reads, strangers) = if is_bench {
         (Duration::from_secs(3), 100_000, 200_000)
@@ -73,7 +73,7 @@ async fn redeeming(callers: usize, span: Duration) {
     report(&format!("setup codes redeemed, durably, by {callers}"), waits, begun);
 }
 
-/// A code of its own for each number.
+/// Returns the code with this number.
 fn code(number: usize) -> ChallengeCode {
     let text: String = (0..8)
         .map(|place| char::from(b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789"[(number >> (5 * place)) % 32]))
@@ -143,7 +143,7 @@ async fn waiting(callers: usize, span: Duration) {
     report(&format!("strangers who wait, durably, from {callers}"), waits, begun);
 }
 
-/// All but those who fit under the caps are dropped.
+/// Floods the store; all strangers beyond the caps are dropped.
 async fn flood(strangers: usize) {
     let (store, kept) = store();
     let challenge = |store: Arc<SqliteStore>, number: usize, account: usize| async move {
@@ -188,7 +188,7 @@ async fn flood(strangers: usize) {
     );
 }
 
-/// What this process has of memory, in KiB.
+/// Returns the resident memory of this process in KiB.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     pages

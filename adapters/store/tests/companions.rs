@@ -1,4 +1,4 @@
-//! Companions and senders in a file: kept across restarts, reported where spoiled, and never with a
+//! Companions and senders in a file: kept across restarts, reported if damaged, and never with a
 //! token in clear.
 
 use std::path::{Path, PathBuf};
@@ -111,7 +111,7 @@ async fn a_spoiled_session_is_reported_lets_nobody_in_and_can_be_ended() {
         is_spoiled(store.sessions(SessionFilter::All, None, 9, START).await, spoil);
         assert_eq!(store.session_by_hash(&good.hash).await.unwrap(), Some(good), "{spoil}");
         let ended = store.revoke_session(bad.id, START).await.unwrap();
-        // Ending one reads no clock, so that it is written of one whose end cannot be read, too.
+        // Ending a session reads no clock, so it also works on one whose end cannot be read.
         assert_eq!(ended, !spoil.starts_with("revoked_at"), "{spoil}");
     }
 }
@@ -194,7 +194,7 @@ async fn a_token_is_in_no_file() {
     };
     for token in &tokens {
         assert!(!holds(token.expose().as_bytes()));
-        // That is no accident: its hash is there.
+        // The search itself works: the hash is found.
         assert!(holds(SessionHash::of(token).as_bytes()));
     }
 }

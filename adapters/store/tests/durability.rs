@@ -1,5 +1,5 @@
-//! What the file must survive. Each test that needs a process of its own starts this binary again,
-//! for the same test, with `CHILD` set.
+//! Durability of the file. Each test that needs another process starts this binary again, for the
+//! same test, with `CHILD` set.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -22,12 +22,12 @@ const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
 const LIMITS: Limits =
     Limits { pending_total: u32::MAX, pending_per_source: u32::MAX, ..Limits::DEFAULT };
 
-/// Where the store is, if this process is a child.
+/// Returns the path of the store, if this process is a child.
 fn child() -> Option<PathBuf> {
     std::env::var_os(CHILD).map(PathBuf::from)
 }
 
-/// This test again, in a shell that has run `before`.
+/// Returns a command that runs this test again, in a shell that has run `before`.
 fn again(test: &str, before: &str, path: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell
@@ -42,8 +42,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Admits from many tasks, and says on standard output what was acknowledged, line by line. Ends
-/// when nothing is admitted any more.
+/// Admits from many tasks, and prints each acknowledged id on a line. Ends once nothing is admitted
+/// any more.
 async fn admit_and_tell(store: SqliteStore) -> (SqliteStore, Vec<StoreError>) {
     let store = Arc::new(store);
     let mut tasks = tokio::task::JoinSet::new();
@@ -54,8 +54,7 @@ async fn admit_and_tell(store: SqliteStore) -> (SqliteStore, Vec<StoreError>) {
             for number in 0.. {
                 let mut asking =
                     asking(&format!("{name} {number}"), &format!("192.0.2.{task}"), &LIMITS);
-                // Unlike those of the suite, these ids must differ from those of the processes
-                // before.
+                // Unlike those of the suite, these ids must differ from those of earlier processes.
                 let mut id = *asking.record.node_id.as_bytes();
                 id[8..12].copy_from_slice(&name.to_be_bytes());
                 asking.record.node_id = NodeId::from_bytes(id);
@@ -76,7 +75,7 @@ async fn admit_and_tell(store: SqliteStore) -> (SqliteStore, Vec<StoreError>) {
 fn acknowledged(
     lines: impl Iterator<Item = std::io::Result<String>>,
 ) -> impl Iterator<Item = NodeId> {
-    // The harness writes before the first line, without ending its own.
+    // The harness writes text before the first line without ending its own.
     lines
         .map_while(Result::ok)
         .filter_map(|line| line.split_once("acknowledged ").and_then(|(_, id)| NodeId::parse(id)))
@@ -107,7 +106,7 @@ fn kill_9_in_mid_write_loses_nothing_that_was_acknowledged() {
                 .spawn()
                 .unwrap();
         let mut lines = acknowledged(BufReader::new(process.stdout.take().unwrap()).lines());
-        // Another moment in each round: in the first, right after the file was made.
+        // Each round kills at another moment; the first right after the file was made.
         ids.extend(lines.by_ref().take(1 + round * 397));
         process.kill().unwrap();
         process.wait().unwrap();
@@ -164,7 +163,7 @@ fn no_guess_is_gained_by_killing_the_gateway() {
     });
 }
 
-/// The setup code of that number, and the id of the session for which it is spent: the same in
+/// Returns the setup code with this number, and the id of the session that it yields: the same in
 /// every process.
 fn numbered(number: u64) -> (SetupCode, SessionId) {
     let mut bytes = [0x5c; 16];
@@ -187,7 +186,7 @@ fn a_code_whose_session_was_answered_stays_spent_however_the_gateway_dies() {
                         hash[..8].copy_from_slice(&number.to_be_bytes());
                         hash[8..16].copy_from_slice(&u64::from(std::process::id()).to_be_bytes());
                         let hash = handfast_core::grant::session::SessionHash::from_bytes(hash);
-                        // Those of the processes before are spent already.
+                        // Codes of earlier processes are spent already.
                         if store
                             .redeem(code, Yield::Session(Session { id, hash, ..session() }), START)
                             .await
@@ -229,7 +228,7 @@ fn a_code_whose_session_was_answered_stays_spent_however_the_gateway_dies() {
     runtime().block_on(async {
         let store = SqliteStore::open(&path).unwrap();
         for number in 0..*numbers.iter().max().unwrap() {
-            // Answered or not, a session is there if and only if its code is spent.
+            // Answered or not, a session exists if and only if its code is spent.
             let (code, id) = numbered(number);
             let is_there = store.session(id).await.unwrap().is_some();
             assert!(is_there || !distinct.contains(&number), "{number} was answered and is gone");
@@ -255,15 +254,15 @@ fn a_full_disk_fails_what_it_fails_and_nothing_else() {
                     .all(|p| matches!(p, StoreError::DiskFull | StoreError::Database(_))),
                 "{problems:?}"
             );
-            // Reading goes on.
+            // Reads still work.
             assert!(!store.list(Filter::All, None, 9, START).await.unwrap().is_empty());
         });
         return;
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
-    // No file may grow beyond a megabyte; the signal that says so is ignored, so that writing fails
-    // as on a full disk.
+    // No file may grow beyond a megabyte; the signal of that limit is ignored, so that writing
+    // fails as on a full disk.
     let limit = "trap '' XFSZ; ulimit -f 2048";
     let output =
         again("a_full_disk_fails_what_it_fails_and_nothing_else", limit, &path).output().unwrap();
@@ -274,15 +273,15 @@ fn a_full_disk_fails_what_it_fails_and_nothing_else() {
         .block_on(async { everything_is_there(&SqliteStore::open(&path).unwrap(), &ids).await });
 }
 
-/// What a log that is gone, or cut to half, leaves of a registry of sixty nodes.
+/// Tests a registry of sixty nodes whose log is missing, or cut to half.
 #[test]
 fn a_registry_whose_log_is_gone_or_cut_after_kill_9_is_refused() {
     if let Some(path) = child() {
         runtime().block_on(async {
             let store = SqliteStore::open(&path).unwrap();
             let begun = std::time::Instant::now();
-            // Never quiet, so that the log is not emptied; and longer than a second, so that the
-            // mark follows.
+            // Without a pause, so that the log is not emptied; and for longer than a second, so
+            // that the mark follows.
             for number in 0.. {
                 store
                     .admit(
@@ -428,7 +427,7 @@ fn dropping_a_store_finishes_what_was_asked_of_it() {
         let store = SqliteStore::open(&path).unwrap();
         let asking = asking("lamp", "192.0.2.1", &LIMITS);
         let id = asking.record.node_id;
-        // The caller gives up at once, after the change is on its way.
+        // The caller gives up at once, after the change is under way.
         let _ = tokio::time::timeout(
             Duration::ZERO,
             store.admit(asking, "{}".to_owned(), LIMITS, START),

@@ -1,4 +1,4 @@
-//! Files that are not as they should be, and files that are.
+//! Valid and invalid files of a registry.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -32,7 +32,7 @@ fn tamper(path: &Path, sql: &str) {
     connection.execute_batch(sql).unwrap();
 }
 
-/// Why the file is not opened; that this changed nothing in it is checked as well.
+/// Returns the reason for which the file is not opened, and checks that nothing in it was changed.
 fn refused(path: &Path) -> String {
     let before = std::fs::read(path).unwrap();
     let problem = match SqliteStore::open(path).unwrap_err() {
@@ -73,7 +73,7 @@ async fn reopening_keeps_everything() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(everything(&store).await, before);
     assert_eq!(store.counts(START).await.unwrap(), counts);
-    // And the caps and the keys go on where they were.
+    // The caps and the keys work as before.
     let again = store
         .admit(asking("lamp", "192.0.2.1", &limits), r#"{"a":[1]}"#.to_owned(), limits, START)
         .await
@@ -113,7 +113,7 @@ async fn a_spoiled_record_is_reported_and_hides_no_other() {
             problem.node_id == ids[1] && problem.problem.starts_with(what),
             "{spoil}: {problem}"
         );
-        // Pages go on after it, and it can be found by its id.
+        // Pages continue after it, and it can be found by its id.
         let page = store.list(Filter::All, Some(node_id(&after[1])), 9, START).await.unwrap();
         assert_eq!(page, after[2..]);
         assert_eq!(store.find(ids[1].text().as_str(), 9).await.unwrap(), after[1..2]);
@@ -236,9 +236,9 @@ async fn reopening_keeps_grants_codes_and_what_is_revoked() {
     assert_eq!(store.vault("key", vec![]).await.unwrap(), [7; 48]);
 }
 
-/// Whether any file of the registry holds these bytes.
+/// Returns `true` if any file of the registry holds these bytes.
 fn is_on_disk(path: &Path, secret: &[u8]) -> bool {
-    // One that is just being written has another name by now.
+    // A file that is just being written may have been renamed by now.
     let files = std::fs::read_dir(path.parent().unwrap())
         .unwrap()
         .filter_map(|file| std::fs::read(file.unwrap().path()).ok());
@@ -251,7 +251,7 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
     let path = directory.path().join("handfast.db");
     let store = SqliteStore::open(&path).unwrap();
     store.set_window(Window::open(START, None)).await.unwrap();
-    // A short one, and one that takes pages of its own.
+    // A short secret, and one that takes pages of its own.
     for (round, length) in [40, 9000].into_iter().enumerate() {
         let now = at(round as u64 * 1000);
         let secret = |seed: u32| {
@@ -269,7 +269,7 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
             let code =
                 Code { counted: Counted { expires: at(9000), ..code.counted }, ..code.clone() };
             store.mint(code.clone(), now).await.unwrap().unwrap();
-            // While the log is copied into the file, a look at one after the other may miss both.
+            // While the log is copied into the file, a single look at both may miss the bytes.
             assert!((0..20).any(|_| is_on_disk(&path, &code.sealed[..32])));
         }
         assert!(store.spend(spent.id, here(), now, now).await.unwrap());
@@ -283,7 +283,7 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }
-        // That is no accident: what lives is there.
+        // The search itself works: a live secret is found.
         assert!(is_on_disk(&path, &alive.sealed[..32]));
     }
 }
@@ -328,7 +328,7 @@ fn what_is_no_registry_is_left_alone() {
     tamper(&others, "CREATE TABLE t (n); INSERT INTO t VALUES (1)");
     assert!(refused(&others).contains("another program"));
 
-    // An empty file is one that was cut short when it was made.
+    // An empty file is one that was cut short when it was created.
     SqliteStore::open(&file("empty.db", b"")).unwrap();
 
     let nowhere =
@@ -346,7 +346,7 @@ fn a_second_store_in_the_same_process_is_refused_too() {
     SqliteStore::open(&path).unwrap();
 }
 
-/// The number and the id in the mark.
+/// Returns the number and the id in the mark.
 fn mark(path: &Path) -> String {
     std::fs::read_to_string(path.with_extension("generation")).unwrap()
 }
@@ -380,7 +380,7 @@ async fn a_registry_that_is_older_than_its_mark_is_refused_naming_both_numbers_u
     assert!(older.unwrap().contains("change 5"));
     assert_eq!(everything(&store).await.len(), 1);
     drop(store);
-    // From now on it is the one; and accepting has nothing to accept.
+    // From now on it is the expected one, so accepting it again changes nothing.
     SqliteStore::open(&path).unwrap();
     assert_eq!(SqliteStore::open_accepting_older(&path).unwrap().1, None);
 }
@@ -399,7 +399,7 @@ async fn another_database_and_one_without_a_mark_are_refused() {
     std::fs::remove_file(other.with_extension("generation")).unwrap();
     let problem = refused(&other);
     assert!(problem.contains("missing") && problem.contains("--accept-older-store"), "{problem}");
-    // A new one beside the mark of one that was in use is another one, too.
+    // A new database beside the mark of a used one also counts as another one.
     std::fs::remove_file(&path).unwrap();
     std::fs::remove_file(beside(&path, ".lock")).unwrap();
     let problem = SqliteStore::open(&path).unwrap_err().to_string();
@@ -416,7 +416,7 @@ async fn a_file_that_was_put_back_under_the_log_of_a_newer_one_is_refused_even_w
     std::fs::copy(&path, aside.join("old")).unwrap();
     let store = SqliteStore::open(&path).unwrap();
     store.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
-    // Quiet for a while: the log is emptied into the file.
+    // After a quiet time, the log is emptied into the file.
     let log = beside(&path, "-wal");
     let begun = std::time::Instant::now();
     while std::fs::metadata(&log).unwrap().len() > 0 {
@@ -428,7 +428,7 @@ async fn a_file_that_was_put_back_under_the_log_of_a_newer_one_is_refused_even_w
         assert!(begun.elapsed().as_secs() < 20, "the mark does not follow");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    // What a crash would leave, but with the old file.
+    // The state that a crash would leave, but with the old file.
     let crashed = directory.path().join("crashed");
     std::fs::create_dir(&crashed).unwrap();
     let there = crashed.join("handfast.db");
@@ -498,7 +498,7 @@ async fn a_backup_of_a_registry_in_use_is_whole_private_and_restorable_and_says_
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(everything(&store).await.len(), 3);
     drop(store);
-    // What was replaced is whole, and no longer what belongs here.
+    // The replaced registry is whole, and no longer the expected one here.
     let replaced = restored.replaced.unwrap();
     std::fs::copy(&replaced, &path).unwrap();
     assert!(refused(&path).contains("database "));

@@ -1,4 +1,4 @@
-//! The suite, for the registry in memory, and for what holds decisions on top of it.
+//! The conformance suite for the store in memory, and for held decisions on top of it.
 
 use handfast_store::MemoryStore;
 

@@ -1,4 +1,4 @@
-//! The suite, for the registry in a file.
+//! The conformance suite for the store in a file.
 
 use handfast_store::SqliteStore;
 

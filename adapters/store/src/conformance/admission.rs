@@ -1,4 +1,4 @@
-//! Letting requests in.
+//! Admission of requests.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::collections::HashSet;
@@ -32,7 +32,7 @@ async fn admit(
     store.admit(asking, "{}".to_owned(), limits, now).await.expect("admit")
 }
 
-/// An address of a source of its own.
+/// Returns an address of the source with this number.
 fn source(number: usize) -> String {
     format!("198.51.{}.{}", 100 + number / 250, number % 250)
 }
@@ -101,7 +101,7 @@ pub async fn the_total_cap_holds_however_many_ask_at_once(store: Arc<dyn Store>)
 }
 
 pub async fn a_full_source_leaves_room_for_others(store: Arc<dyn Store>) {
-    // One household of IPv6 addresses is one source.
+    // The addresses of one IPv6 household are one source.
     for host in 1..=3 {
         admit(&*store, asking("lamp", &format!("2001:db8::{host}:1"), &LIMITS), LIMITS, START)
             .await
@@ -190,7 +190,7 @@ pub async fn a_decided_request_frees_its_place_and_its_key(store: Arc<dyn Store>
     store.save(second, Version(1), super::revoked(), START).await.unwrap();
     let third = admit(&*store, asking("lamp", "192.0.2.1", &one), one, START).await.unwrap();
     assert_eq!(admit(&*store, asking("lamp", "192.0.2.1", &one), one, START).await, Ok(third));
-    // Neither the paired nor the revoked one expires with its request.
+    // Neither the paired nor the revoked node expires with its request.
     assert_eq!(all(&*store, Filter::All, at(1000)).await.len(), 3);
 }
 
@@ -296,8 +296,8 @@ pub async fn who_has_fewest_waiting_finds_room_when_all_is_full(store: Arc<dyn S
     admit(&*store, asking("other", "203.0.113.8", &LIMITS), LIMITS, START).await.unwrap();
     assert!(all(&*store, Filter::Pending, START).await.contains(&newcomer));
     assert_eq!(store.counts(START).await.unwrap().pending, 8);
-    // Two have two now, and four have one each: nobody has two more than one that comes a second
-    // time.
+    // Two sources now have two requests each, and four have one each: none has two more than a
+    // source that sends its second one.
     let again = admit(&*store, asking("other", "203.0.113.9", &LIMITS), LIMITS, START).await;
     assert_eq!(again, Err(Refusal::TooManyPending));
 }

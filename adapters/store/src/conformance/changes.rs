@@ -1,4 +1,4 @@
-//! Changing what is there.
+//! Changes of existing records.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;

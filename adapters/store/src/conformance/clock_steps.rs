@@ -1,5 +1,5 @@
-//! What has an end that is set apart from its beginning: ceilings, secrets on their way, and the
-//! waits of those that were turned down.
+//! Steps of the clock for ends that are set apart from their beginnings: ceilings, deliveries, and
+//! the waits of rejected requests.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -24,19 +24,19 @@ use crate::{Delivered, Delivery, Store, Version};
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// A step of the clock from one time to another, as the operator accepts it.
+/// Returns a step of the clock from one time to another, as the operator accepts it.
 fn step(from: UnixTime, to: UnixTime) -> Step {
     let reading = |wall| Reading { wall, elapsed: Instant::from_millis(0), synchronised: false };
     TrustedTime::begin(Some(from), START, reading(from)).accept_at(to, reading(to))
 }
 
-/// The clock goes on to so many seconds after [`START`].
+/// Returns a step forward, to this many seconds after [`START`].
 fn to(seconds: u64) -> Step {
     step(START, at(seconds))
 }
 
-/// The operator says that it is so many seconds after [`START`], though the gateway has known a
-/// later time.
+/// Returns a step back, to this many seconds after [`START`], from a later time that the gateway
+/// has known.
 fn back_to(seconds: u64) -> Step {
     step(at(400 * DAY), at(seconds))
 }
@@ -63,7 +63,7 @@ async fn asks(store: &dyn Store, name: &str, now: UnixTime) -> NodeId {
     store.admit(lamp(name, now), "{}".to_owned(), Limits::DEFAULT, now).await.unwrap().unwrap()
 }
 
-/// Approves a request; its token is on its way for a minute.
+/// Approves a request; the delivery of its token ends after a minute.
 async fn issue(store: &dyn Store, id: NodeId, now: UnixTime) -> DeliveryId {
     let (record, version) = load(store, id).await.unwrap();
     let Standing::Pending { expires } = record.standing else { panic!("{:?}", record.standing) };
@@ -80,8 +80,7 @@ async fn issue(store: &dyn Store, id: NodeId, now: UnixTime) -> DeliveryId {
     ticket.id
 }
 
-/// Until when a node's token is on its way, and until when its request waits again if that is
-/// undone.
+/// Returns the end of a node's delivery, and the end of its request if the delivery is undone.
 async fn on_its_way(store: &dyn Store, id: NodeId) -> (UnixTime, UnixTime) {
     let (record, _) = load(store, id).await.unwrap();
     let Some(Undelivered { ticket, before: Before::Pending { expires }, .. }) =
@@ -120,8 +119,7 @@ pub async fn the_end_of_a_ceiling_moves_with_the_run_that_set_it(store: Arc<dyn 
         bounded(&*store, node.clone(), Some(at(HOUR)), START).await;
     }
     store.begin_run().await.unwrap();
-    // The operator decides about two of them anew: one gets another end, and the other keeps the
-    // one that it has.
+    // The operator decides about two of them again: one gets another end, the other keeps its end.
     bounded(&*store, narrowed.clone(), Some(at(2 * HOUR)), START).await;
     bounded(&*store, earlier.clone(), Some(at(HOUR)), START).await;
     bounded(&*store, lifted.clone(), None, START).await;
@@ -278,7 +276,7 @@ pub async fn setting_the_time_back_ends_what_was_bounded_turned_down_or_sent_und
     let taken = store.take_over(back_to(true_time)).await.unwrap();
     assert!(taken.ended >= 3, "{taken:?}");
 
-    // A minute is how far two clocks may differ.
+    // Two clocks may differ by up to a minute.
     let now = at(true_time + 60);
     assert_eq!(ceiling_ends(&*store, &before).await, Some(at(90 * DAY)));
     assert_eq!(ceiling_ends(&*store, &after).await, Some(now), "nobody knows when it should end");

@@ -101,7 +101,7 @@ pub async fn a_newer_pin_for_the_same_node_kills_the_older(store: Arc<dyn Store>
     assert_eq!(store.reserve(Some(older.id), here(), at(1)).await.unwrap(), Err(NoGuess::Expired));
     assert!(!store.spend(older.id, here(), START, at(1)).await.unwrap());
     assert_eq!(read(&*store, older.id).await.sealed, []);
-    // One that is not minted kills nothing.
+    // A PIN that is not minted ends no other.
     store.set_window(Window::default()).await.unwrap();
     assert_eq!(mint(&*store, &code(older.counted.kind), at(1)).await, Err(NotMinted::Closed));
     assert_eq!(live(&*store, at(1)).await.len(), 3);
@@ -129,7 +129,7 @@ pub async fn a_selector_is_taken_while_its_code_lives(store: Arc<dyn Store>) {
         mint(&*store, &next, dead_at).await.unwrap();
         assert_eq!(by_selector(&*store, first, dead_at).await, Some(next.id));
     }
-    // Guessed too often is not dead: whoever comes is told that it is locked.
+    // A code that was guessed too often is not dead: the next guess hears that it is locked.
     let locked =
         Code { counted: Counted { guesses: 5, ..selected("LCKD").counted }, ..selected("LCKD") };
     mint(&*store, &locked, START).await.unwrap();
@@ -151,13 +151,13 @@ pub async fn so_many_pins_and_codes_live_and_no_more(store: Arc<dyn Store>) {
         assert_eq!(minted.iter().filter(|minted| minted.is_ok()).count(), most as usize);
         assert!(minted.iter().all(|minted| matches!(minted, Ok(()) | Err(NotMinted::TooMany))));
     }
-    // A node that has one of the PINs gets another, in its place.
+    // A node that has a PIN gets another in its place.
     let listed = store.codes(START).await.unwrap();
     assert_eq!(listed.len(), (PINS + CODES) as usize);
     let of_a_node = listed.iter().find(|code| matches!(code.counted.kind, Kind::Pin(_))).unwrap();
     assert_eq!(mint(&*store, &code(of_a_node.counted.kind), START).await, Ok(()));
     assert_eq!(mint(&*store, &pin(), START).await, Err(NotMinted::TooMany));
-    // And when they have expired, there is room.
+    // Once they have expired, there is room again.
     assert_eq!(mint(&*store, &counted_until(pin(), 900), at(300)).await, Ok(()));
     assert_eq!(mint(&*store, &counted_until(selected("ROOM"), 900), at(300)).await, Ok(()));
 }

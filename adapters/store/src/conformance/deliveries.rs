@@ -1,4 +1,4 @@
-//! Secrets that are shown once.
+//! Deliveries of secrets that are shown once.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -116,7 +116,7 @@ pub async fn an_approval_that_is_undone_is_a_request_that_is_found_again(store: 
     assert_eq!(asks(&*store).await, id);
     assert_eq!(store.counts(at(60)).await.unwrap().pending, 1);
     assert_eq!(store.undelivered(9).await.unwrap(), []);
-    // And it can be approved as any other.
+    // The request can be approved as any other.
     let again = issue(&*store, id).await;
     assert!(store.settle(again.id, Outcome::Confirmed, at(59)).await.unwrap().is_ok());
     assert_ne!(asks(&*store).await, id, "one that is paired has no request any more");
@@ -183,7 +183,7 @@ pub async fn a_delivery_that_another_takes_the_place_of_is_undone_and_changes_no
         Err(NotSettled::Undone)
     );
     assert!(store.settle(second.id, Outcome::Confirmed, at(1)).await.unwrap().is_ok());
-    // Revoking ends what is on its way, too.
+    // A revocation also ends the delivery.
     let other = super::record(paired());
     store.insert(other.clone(), "{}".to_owned(), START).await.unwrap();
     let third = ticket();

@@ -1,4 +1,4 @@
-//! What nodes are given.
+//! Grants of nodes.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::{Activation, Entry, SaveError, Store, StoreError, Version};
 
 const YEAR: u64 = 365 * 24 * 3600;
 
-/// A node with one grant, offered.
+/// Returns a node with one offered grant.
 async fn offered(store: &dyn Store) -> (Record, Grant) {
     let node = keyed();
     let grant = grant(node.node_id);
@@ -28,7 +28,7 @@ async fn offered(store: &dyn Store) -> (Record, Grant) {
     (node, grant)
 }
 
-/// One more for it.
+/// Offers another grant to it.
 async fn offer(store: &dyn Store, node: &Record, grant: &Grant, now: u64) {
     let (_, version) = load(store, node.node_id).await.expect("the node");
     store
@@ -94,7 +94,7 @@ pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn St
         Entry { record: paired, version: offered, profile, changed_at: at(7), ..before.clone() }
     );
     assert_eq!(store.grants(id).await.unwrap(), [grant]);
-    // And its place among those who wait is free.
+    // Its place among the waiting requests is free again.
     assert_eq!(store.counts(START).await.unwrap().pending, 0);
     let next = asking("other", "192.0.2.1", &limits).with_keys(keys());
     store.admit(next, "{}".to_owned(), limits, START).await.unwrap().unwrap();
@@ -123,7 +123,7 @@ pub async fn an_offer_that_comes_too_late_changes_nothing(store: Arc<dyn Store>)
     assert_eq!(load(&*store, id).await, Some((node.clone(), Version(1))));
     assert_eq!(store.grants(id).await.unwrap(), [first]);
 
-    // Being revoked is final, whoever has read the record since.
+    // A revocation is final, even for a writer that has read the record again.
     let version = store.save(id, Version(1), revoked(), START).await.unwrap();
     let offered = late(node, Some(version)).await;
     assert!(matches!(offered, Err(SaveError::Conflict)), "{offered:?}");
@@ -152,7 +152,7 @@ pub async fn of_concurrent_offers_exactly_one_wins(store: Arc<dyn Store>) {
     let node = keyed();
     let mut tasks = JoinSet::new();
     for _ in 0..32 {
-        // A node that pairs twice at once: one key, two fresh ids.
+        // A node that pairs twice at once has one key and two fresh ids.
         let (store, record) = (Arc::clone(&store), Record { keys: node.keys, ..keyed() });
         tasks.spawn(async move {
             let grant = grant(record.node_id);
@@ -197,7 +197,7 @@ pub async fn confirming_ends_the_older_and_once_more_changes_nothing(store: Arc<
             states(&*store, id).await,
             [(first.id, State::Ended), (second.id, State::Active)]
         );
-        // Also when the offer would have run out.
+        // The answer is the same after the offer would have expired.
         assert_eq!(store.activate(id, second.id, at(4000)).await.unwrap(), nothing);
     }
     assert_eq!(states(&*store, other.node_id).await, [(others.id, others.state)]);
@@ -222,7 +222,7 @@ pub async fn what_is_not_there_is_not_confirmed(store: Arc<dyn Store>) {
         store.activate(id, first.id, at(3599)).await.unwrap(),
         Activation::Active { .. }
     ));
-    // A confirmed one runs out with what it allows.
+    // A confirmed grant expires with its permissions.
     assert_eq!(store.activate(id, first.id, at(24 * 3600)).await.unwrap(), Activation::NotThere);
     store.end_grants(id, None, START).await.unwrap();
     assert_eq!(store.activate(id, first.id, START).await.unwrap(), Activation::NotThere);
@@ -275,7 +275,7 @@ pub async fn what_ended_over_a_year_ago_is_not_listed_and_stays_revoked(store: A
     assert!(left.len() == 2 && left.iter().all(|(id, _)| *id != long.id), "{left:?}");
     assert_eq!(store.grant_of(&long.capability.unwrap()).await.unwrap(), None);
     assert!(is_revoked(&*store, long.capability.unwrap()).await);
-    // What never ended is kept.
+    // A grant that never ended is kept.
     assert_eq!(store.grant_of(&others.capability.unwrap()).await.unwrap(), Some(others));
 }
 
@@ -316,8 +316,7 @@ pub async fn a_ceiling_is_written_with_its_offer_and_outlives_it(store: Arc<dyn 
     let second = grant(node.node_id);
     let version = write(version, second.clone(), Some(narrow.clone()), START).await.unwrap();
     assert_eq!(ceiling_of(&*store, &node).await, Some(narrow.clone()));
-    // Neither another offer, nor an offer that ran out, nor muting, nor a decision that came too
-    // late changes it.
+    // Neither another offer, nor an expired offer, nor muting, nor a late decision changes it.
     let version = write(version, grant(node.node_id), None, at(1)).await.unwrap();
     assert_eq!(
         store.activate(node.node_id, second.id, at(90_000)).await.unwrap(),
@@ -334,7 +333,7 @@ pub async fn a_ceiling_is_written_with_its_offer_and_outlives_it(store: Arc<dyn 
     let late = write(Version(1), grant(node.node_id), Some(wide.clone()), START).await;
     assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
     assert_eq!(ceiling_of(&*store, &node).await, Some(narrow));
-    // The newest decision does, and one about nothing, too.
+    // The newest decision changes it, even one without any permissions.
     let version = write(version, grant(node.node_id), Some(wide.clone()), START).await.unwrap();
     assert_eq!(ceiling_of(&*store, &node).await, Some(wide));
     let nothing =
@@ -393,7 +392,7 @@ pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Sto
     let gone = gone.0;
     expected[1].1.clear();
     expected.retain(|(id, _)| *id != gone);
-    // Neither one without keys, nor one whose request has expired.
+    // Neither a node without keys, nor one whose request has expired, is listed.
     store.insert(record(super::paired()), "{}".to_owned(), START).await.unwrap();
     let expired = Record { standing: Standing::Pending { expires: at(5) }, ..keyed() };
     store.insert(expired, "{}".to_owned(), START).await.unwrap();
@@ -411,7 +410,7 @@ pub async fn the_paired_are_listed_with_the_grants_that_count(store: Arc<dyn Sto
         }
         assert_eq!(read, expected, "pages of {size}");
     }
-    // Once the offers have run out, what was confirmed is left.
+    // Once the offers have expired, the confirmed grants are left.
     let late = store.list_granted(None, 9, at(3600)).await.unwrap();
     assert!(
         late.iter().all(|(_, grants)| grants.iter().all(|grant| grant.state == State::Active)),

@@ -1,4 +1,4 @@
-//! How often a PIN or code may be guessed.
+//! Limits on guesses at PINs and codes.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn reserve(store: &dyn Store, id: CodeId, now: UnixTime) -> Result<u8, NoG
     store.reserve(Some(id), here(), now).await.expect("reserve")
 }
 
-/// So many guesses at once, at these in turn, each by another source than the one before.
+/// Makes this many guesses at once, at these codes in turn, each by another source.
 async fn guess(store: &Arc<dyn Store>, ids: &[CodeId], guesses: usize) -> Vec<Result<u8, NoGuess>> {
     let mut tasks = JoinSet::new();
     for (id, number) in ids.iter().copied().cycle().take(guesses).zip((0..5).cycle()) {
@@ -83,7 +83,7 @@ pub async fn eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_o
     let guessers = [(1, GUESSES_PER_SOURCE), (2, 1)]
         .map(|(number, guesses)| Guesser { source: source(number), guesses });
     assert_eq!(store.guessers().await.unwrap(), guessers);
-    // Closing and opening it again with its guesses, as a restart does, gives nobody more.
+    // Closing and reopening the window with its guesses, as a restart does, gives nobody more.
     let window = store.window().await.unwrap();
     store.set_window(Window { opened: None, ..window }).await.unwrap();
     store.set_window(window).await.unwrap();
@@ -194,7 +194,7 @@ pub async fn no_guess_is_made_at_what_is_dead(store: Arc<dyn Store>) {
     assert_eq!(reserve(&*store, id, at(300)).await, Err(NoGuess::Expired));
     assert_eq!(reserve(&*store, pin().id, START).await, Err(NoGuess::Expired));
     assert!(!store.spend(pin().id, here(), START, START).await.unwrap());
-    // Whoever guessed in time is paired, even if the code runs out before that is written.
+    // A guess that was made in time pairs, even if the code expires before that is written.
     reserve(&*store, id, at(299)).await.unwrap();
     assert!(store.spend(id, here(), at(299), at(301)).await.unwrap());
 }
@@ -208,8 +208,8 @@ pub async fn nobodys_code_always_has_guesses_left(store: Arc<dyn Store>) {
     assert_eq!(store.window().await.unwrap(), window);
 }
 
-/// The same random calls, on this store and on the one in memory, with a clock that lets codes
-/// expire and be cleared away.
+/// Makes the same random calls on this store and on the one in memory, with a clock that lets codes
+/// expire and be removed.
 pub async fn a_long_random_life_of_codes_is_the_same_as_in_memory(store: Arc<dyn Store>) {
     let model = MemoryStore::new();
     let mut chance = Chance(0x0c0d_e5ed);

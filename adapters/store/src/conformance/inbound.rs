@@ -1,4 +1,4 @@
-//! Strangers who write: known, challenged, approved.
+//! Senders: known, challenged, approved.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::collections::HashSet;
@@ -34,7 +34,7 @@ pub(super) fn id(name: &SenderName) -> SenderId<'_> {
     SenderId::parse(&name.channel, &name.account, &name.sender).expect("a sender")
 }
 
-/// The code of that number.
+/// Returns the code with this number.
 pub(super) fn code(number: u64) -> ChallengeCode {
     let text: String = (0..8)
         .map(|place| {
@@ -65,7 +65,7 @@ pub(super) async fn challenge(
     }
 }
 
-/// A message of whoever may wait with this code, or does already.
+/// Sends a message of a sender that may wait with this code, or does already.
 pub(super) async fn knock(store: &dyn Store, name: &SenderName, fresh: u64, now: UnixTime) {
     let verdict = challenge(store, name, fresh, now).await;
     assert!(
@@ -134,7 +134,7 @@ pub async fn a_first_message_makes_an_entry_that_is_known_from_then_on(store: Ar
     );
     let standing = SenderStanding::Pending { code: code(1), created_at: at(5), meta };
     assert_eq!(waiting(&*store, at(6)).await, [ListedSender { name: ana, standing }]);
-    // To others it is only one more who waits.
+    // For the others it is just another sender that waits.
     for (other, of_account) in [
         (name("wa", "home", "57301"), 1),
         (name("wa", "work", "57300"), 0),
@@ -212,7 +212,7 @@ pub async fn a_flood_of_strangers_leaves_nothing_behind_and_shuts_nobody_out_who
     }
     assert_eq!((waiting(&*store, at(1)).await, store.inbound_epoch()), (before, epoch));
     assert_eq!(challenge(&*store, &friend, 900, at(1)).await, Verdict::Admit);
-    // Who waits already goes on waiting, and other accounts are not concerned.
+    // A waiting sender goes on waiting, and other accounts are not affected.
     assert_eq!(
         challenge(&*store, &name("wa", "home", "0"), 901, at(1)).await,
         Verdict::Challenge(Challenge::Quiet(code(0)))
@@ -243,7 +243,7 @@ pub async fn those_whose_time_is_over_make_room_and_are_gone(store: Arc<dyn Stor
     }
     assert_eq!(facts(&*store, &name("wa", "0", "new"), at(99)).await.pending_total, 8);
     assert_eq!(challenge(&*store, &name("wa", "2", "new"), 100, at(99)).await, FULL);
-    // The first two are over, in the counts at once and in the rows with the next call.
+    // The first two have expired: in the counts at once, in the rows with the next call.
     let known = facts(&*store, &name("wa", "0", "new"), at(101)).await;
     assert_eq!((known.pending_of_account, known.pending_total), (1, 6));
     assert_eq!(waiting(&*store, at(101)).await.len(), 6);
@@ -253,7 +253,8 @@ pub async fn those_whose_time_is_over_make_room_and_are_gone(store: Arc<dyn Stor
         .unwrap();
     assert_eq!(challenged, (Challenged::Decided(new(code(101))), 2));
     assert_eq!(approve(&*store, 0, at(101)).await, Approved::Unknown);
-    // Whoever comes back after its time gets a new code, and its old one is worth nothing.
+    // A sender that comes back after its entry expired gets a new code, and the old one is
+    // worthless.
     let challenged = store
         .challenge(id(&stranger(2)), "{}".to_owned(), code(102), &LIMITS, at(102))
         .await
@@ -286,7 +287,7 @@ pub async fn a_call_clears_so_many_away_and_the_rest_counts_for_nothing(store: A
     }
     assert_eq!(gone, [32, 32, 16]);
     assert_eq!(challenge(&*store, &name("wa", "home", "one more"), 104, at(100)).await, FULL);
-    // A clock that is set far back keeps nobody waiting for ever.
+    // A clock that is set far back does not prolong an entry forever.
     let early = UnixTime::from_secs(START.as_secs() - 5000);
     assert_eq!(facts(&*store, &name("wa", "home", "one more"), early).await, Facts::default());
     let challenged = store
@@ -301,12 +302,12 @@ pub async fn a_code_that_is_anothers_is_not_given_out_again(store: Arc<dyn Store
     let taken = store.challenge(id(&ben), "{}".to_owned(), code(1), &LIMITS, at(99)).await.unwrap();
     assert_eq!(taken, (Challenged::CodeTaken, 0));
     assert_eq!(facts(&*store, &ben, at(99)).await.pending, None);
-    // With its time, the code is free again, and nobody's entry but that one goes.
+    // Once its entry expires, the code is free again, and only that entry is removed.
     let challenged =
         store.challenge(id(&ben), "{}".to_owned(), code(1), &LIMITS, at(100)).await.unwrap();
     assert_eq!(challenged, (Challenged::Decided(new(code(1))), 1));
     assert_eq!(approve(&*store, 1, at(101)).await, Approved::Sender(ben));
-    // Its own old code may be drawn once more.
+    // The sender's own old code may be drawn again.
     knock(&*store, &ana, 2, at(200)).await;
     assert_eq!(challenge(&*store, &ana, 2, at(300)).await, new(code(2)));
 }
@@ -326,7 +327,7 @@ pub async fn an_approved_sender_is_let_in_and_waits_no_longer(store: Arc<dyn Sto
         SenderStanding::Allowed { at: at(5), via: "page".to_owned(), until, revoked_at: None };
     let listed = store.senders(all.clone(), None, 9, &LIMITS, at(6)).await.unwrap();
     assert_eq!(listed, [ListedSender { name: ana.clone(), standing }]);
-    // It ends, and then it may ask again, and be let in again.
+    // The permission ends; then the sender may ask again and be allowed again.
     assert_eq!(challenge(&*store, &ana, 3, at(49)).await, Verdict::Admit);
     assert_eq!(challenge(&*store, &ana, 3, at(50)).await, new(code(3)));
     assert_eq!(store.senders(all, None, 9, &LIMITS, at(50)).await.unwrap().len(), 1);
@@ -361,7 +362,7 @@ pub async fn an_expired_code_lets_nobody_in(store: Arc<dyn Store>) {
     let epoch = store.inbound_epoch();
     assert_eq!(approve(&*store, 1, at(100)).await, Approved::Expired(ana.clone()));
     assert_eq!(approve(&*store, 1, at(100)).await, Approved::Unknown);
-    // Nor when the clock is set back.
+    // The same holds when the clock is set back.
     assert_eq!(approve(&*store, 1, START).await, Approved::Unknown);
     assert_eq!(
         (facts(&*store, &ana, START).await, store.inbound_epoch()),
@@ -443,7 +444,7 @@ pub async fn ids_are_three_texts_and_compared_byte_for_byte(store: Arc<dyn Store
             "{sender:?}"
         );
     }
-    // Whoever is let in, or blocked, is nobody else.
+    // A sender that is allowed, or blocked, is exactly the one that was named.
     assert_eq!(approve(&*store, 0, START).await, Approved::Sender(names[0].clone()));
     change(&*store, &names[8], SenderChange::Block, START).await;
     for (number, sender) in names.iter().enumerate() {

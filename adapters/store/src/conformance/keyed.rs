@@ -1,4 +1,4 @@
-//! Nodes that come with keys.
+//! Requests of nodes with keys.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::collections::HashSet;
@@ -70,7 +70,7 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     let profile = r#"{"leds":2}"#.to_owned();
     let found = store.admit(asking.clone(), profile.clone(), LIMITS, at(5)).await.unwrap();
     assert_eq!(found, Ok(id));
-    // What it says is new. Where and when it first asked is not, nor is how long it waits.
+    // The self-description is new. The place and time of its first request, and its end, are not.
     let record = Record { name: asking.record.name, room: asking.record.room, ..before.record };
     assert_eq!(
         entry(&*store, id).await,

@@ -15,7 +15,7 @@ use crate::{
     Store,
 };
 
-/// The registry of senders as three lists, looked through from end to end.
+/// The registry of senders as three lists that are searched from end to end.
 #[derive(Default)]
 struct Model {
     waiting: Vec<(SenderName, Pending)>,
@@ -205,7 +205,7 @@ impl Model {
     }
 }
 
-/// Random calls with a clock that also goes back, on this store and on the model.
+/// Makes random calls with a clock that also goes back, on this store and on the model.
 pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<dyn Store>) {
     let (mut model, mut chance, mut now) = (Model::default(), Chance(0x5e4d_e125), START);
     let world: Vec<SenderName> = (0..18)
@@ -224,7 +224,7 @@ pub async fn a_long_random_life_of_senders_is_that_of_a_simple_model(store: Arc<
             _ => now.after(Span::from_secs(chance.below(6))),
         };
         let sender = &world[chance.below(18) as usize];
-        // Few codes, so that some are taken and others hit.
+        // The codes are few, so that some are taken and others hit.
         let number = code(chance.below(14));
         match chance.below(12) {
             0..6 => {

@@ -1,4 +1,4 @@
-//! What ends with the session that made it.
+//! Consequences of a session's end for the things that it made.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -145,7 +145,7 @@ pub async fn all_that_a_session_made_ends_with_it_down_to_the_last(store: Arc<dy
     }
     assert_eq!(state(&*store, &grant).await, State::Ended);
     assert_eq!(store.window().await.unwrap().opened, None);
-    // Once more ends nothing more.
+    // Ending it again ends nothing more.
     assert_eq!(store.end_session(first.id, at(2)).await.unwrap(), (false, EndedWith::default()));
 }
 
@@ -213,7 +213,7 @@ pub async fn what_outlived_its_maker_is_found_and_ended(store: Arc<dyn Store>) {
         (vec![second.id], vec![(node.node_id, grant.id)], 1)
     );
     assert!(!lives(&*store, &code, 100).await);
-    // And a clock that is set back revives none of it.
+    // A clock that is set back revives none of it.
     assert!(!is_open(&*store, second.id, 1).await && !lives(&*store, &code, 1).await);
     assert_eq!(store.end_orphans(at(100)).await.unwrap(), EndedWith::default());
 }
@@ -270,7 +270,7 @@ pub async fn a_node_that_a_session_approved_waits_again(store: Arc<dyn Store>) {
     store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
     store.save_by(node.node_id, Version(1), paired(), by(&session), START).await.unwrap();
     assert_eq!(entry(&*store, node.node_id).await.maker, by(&session));
-    // Another decision leaves open who approved it.
+    // Another decision leaves the maker of the approval unchanged.
     let version = store.save(node.node_id, Version(2), node.standing.clone(), START).await.unwrap();
     assert_eq!(entry(&*store, node.node_id).await.maker, by(&session));
     let (_, with) = store.end_session(session.id, at(1)).await.unwrap();
@@ -283,12 +283,12 @@ pub async fn a_node_that_a_session_approved_waits_again(store: Arc<dyn Store>) {
     );
     assert!(found.version > version);
     assert_eq!(store.counts(START).await.unwrap().pending, 1);
-    // Whom an operator approves stays.
+    // A node that an operator approved stays.
     let late = store.save_by(node.node_id, found.version, paired(), by(&session), at(2)).await;
     assert!(matches!(late, Err(SaveError::Conflict)), "{late:?}");
     store.save_by(node.node_id, found.version, paired(), Maker::Operator, at(2)).await.unwrap();
     assert_eq!(store.end_orphans(at(9000)).await.unwrap().unapproved, []);
-    // It has nothing to do with the requests of others.
+    // Requests of others are not affected.
     let limits = handfast_core::limits::Limits::DEFAULT;
     store
         .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)

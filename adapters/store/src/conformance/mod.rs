@@ -1,5 +1,5 @@
-//! What every store must do, as named cases. [`conformance_tests!`](crate::conformance_tests) makes
-//! a test of each.
+//! The requirements on every store, as named cases.
+//! [`conformance_tests!`](crate::conformance_tests) makes a test of each.
 
 pub mod admission;
 pub mod changes;
@@ -42,9 +42,9 @@ use handfast_core::wire::setup::Nonce;
 
 use crate::{Code, Entry, Filter, Listed, SetupCode, Store, Version};
 
-/// Makes a test of each case, for the store that an expression makes: `(store, guard)`, where the
-/// guard (a temporary directory, for instance) is dropped after the case. Where it is used, tokio
-/// must be a dependency.
+/// Makes a test of each case for the store that an expression creates: `(store, guard)`, where the
+/// guard (a temporary directory, for instance) is dropped after the case. The calling crate must
+/// depend on tokio.
 #[macro_export]
 macro_rules! conformance_tests {
     ($make:expr) => {
@@ -269,16 +269,16 @@ macro_rules! conformance_tests {
 /// The time at which the cases begin.
 pub const START: UnixTime = UnixTime::from_secs(1_800_000_000);
 
-/// Some seconds after [`START`].
+/// Returns a time this many seconds after [`START`].
 #[must_use]
 pub fn at(seconds: u64) -> UnixTime {
     START.after(Span::from_secs(seconds))
 }
 
-/// A request of that name and address, made at [`START`]. Each call makes another id.
+/// Returns a request with this name and address, made at [`START`]. Each call gives another id.
 ///
 /// # Panics
-/// If the name or the address is none.
+/// If the name or the address is invalid.
 #[must_use]
 pub fn asking(name: &str, address: &str, limits: &Limits) -> Asking {
     asking_at(name, address, limits, START)
@@ -291,7 +291,7 @@ fn asking_at(name: &str, address: &str, limits: &Limits, now: UnixTime) -> Askin
     Asking::new(&request, address, now, limits, &Entropy::from_recorded(fresh()))
 }
 
-/// A record as an import makes it. Each call makes another id.
+/// Returns a record as an import makes it. Each call gives another id.
 #[must_use]
 pub fn record(standing: Standing) -> Record {
     Record {
@@ -305,7 +305,7 @@ pub fn record(standing: Standing) -> Record {
     }
 }
 
-/// Keys of a node. Each call makes others.
+/// Returns the keys of a node. Each call gives others.
 #[must_use]
 pub fn keys() -> Holder {
     let mut seed = [0; 32];
@@ -317,14 +317,15 @@ pub fn keys() -> Holder {
     }
 }
 
-/// A record of a node that is paired by its keys. Each call makes another.
+/// Returns a record of a node that is paired by its keys. Each call gives another.
 #[must_use]
 pub fn keyed() -> Record {
     let standing = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
     Record { keys: Some(keys()), ..record(standing) }
 }
 
-/// A grant with scopes for a day, offered at [`START`] for an hour. Each call makes another.
+/// Returns a grant with scopes for a day, offered at [`START`] for an hour. Each call gives
+/// another.
 #[must_use]
 pub fn grant(node_id: NodeId) -> Grant {
     let mut capability = [0xca; 32];
@@ -342,8 +343,8 @@ pub fn grant(node_id: NodeId) -> Grant {
     }
 }
 
-/// A PIN for this node, or a code, for five minutes after [`START`] and one use. Each call makes
-/// another.
+/// Returns a PIN for this node, or a code, for five minutes after [`START`] and one use. Each call
+/// gives another.
 #[must_use]
 pub fn code(kind: Kind) -> Code {
     Code {
@@ -359,24 +360,24 @@ pub fn code(kind: Kind) -> Code {
     }
 }
 
-/// Who guesses, where it does not matter.
+/// Returns a source, for cases in which it does not matter.
 #[must_use]
 pub fn here() -> Source {
     source(1)
 }
 
-/// One of several who guess.
+/// Returns one of several sources.
 fn source(number: u8) -> Source {
     Source::of([192, 0, 2, number].into())
 }
 
-/// A [`code`] for a node of its own.
+/// Returns a [`code`] for a fresh node.
 #[must_use]
 pub fn pin() -> Code {
     code(Kind::Pin(keys().channel))
 }
 
-/// A code with this selector.
+/// Returns a code with this selector.
 fn selected(selector: &str) -> Code {
     code(Kind::Code(Selector::parse(selector).expect("a selector")))
 }
@@ -385,7 +386,7 @@ fn scopes() -> ScopesBuf {
     ScopesBuf::parse("read:/lights/**\nwrite:/lights/*\n").expect("scopes")
 }
 
-/// A companion's session for an hour from [`START`]. Each call makes another.
+/// Returns a companion's session of an hour from [`START`]. Each call gives another.
 #[must_use]
 pub fn session() -> Session {
     let mut hash = [0x5e; 32];
@@ -404,13 +405,13 @@ pub fn session() -> Session {
     }
 }
 
-/// A setup code that ends so many seconds after [`START`]. Each call makes another.
+/// Returns a setup code that ends this many seconds after [`START`]. Each call gives another.
 #[must_use]
 pub fn setup_code(seconds: u64) -> SetupCode {
     SetupCode { nonce: Nonce::from_bytes(fresh()), expires_at: at(seconds), maker: Maker::Operator }
 }
 
-/// Bytes that differ from call to call, spread as ids are.
+/// Returns bytes that differ from call to call, distributed as ids are.
 fn fresh() -> [u8; 16] {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(1);

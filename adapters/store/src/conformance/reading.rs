@@ -167,7 +167,7 @@ pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
     assert_eq!(store.counts(at(3600)).await.unwrap(), counts(1, 0, 0, 1));
 }
 
-/// The same random decisions, on this store and on the one in memory, with a clock that lets
+/// Makes the same random decisions on this store and on the one in memory, with a clock that lets
 /// requests expire.
 pub async fn a_long_random_life_is_the_same_as_in_memory(store: Arc<dyn Store>) {
     let model = MemoryStore::new();
@@ -231,7 +231,7 @@ async fn same(store: &dyn Store, model: &MemoryStore, now: UnixTime) {
     }
 }
 
-/// Repeatable chance (xorshift).
+/// A reproducible random generator (xorshift).
 pub(super) struct Chance(pub(super) u64);
 
 impl Chance {

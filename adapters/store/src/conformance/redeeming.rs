@@ -1,4 +1,4 @@
-//! Spending setup codes.
+//! Redemption of setup codes.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::collections::HashSet;
@@ -39,7 +39,7 @@ pub async fn a_code_yields_its_session_once(store: Arc<dyn Store>) {
     assert_eq!(store.redeem(code, Yield::Session(first.clone()), START).await.unwrap(), Ok(()));
     assert_eq!(store.session_by_hash(&first.hash).await.unwrap(), Some(first.clone()));
     assert_eq!(spend(&*store, code, START).await, Err(NotRedeemed::AlreadyUsed));
-    // Nor under another end, which no code can claim.
+    // The same nonce with another end, which no valid code has, is refused too.
     assert_eq!(
         spend(&*store, SetupCode { expires_at: at(900), ..code }, START).await,
         Err(NotRedeemed::AlreadyUsed)
@@ -97,7 +97,7 @@ pub async fn a_code_pairs_a_node_by_its_keys_once(store: Arc<dyn Store>) {
     );
     assert_eq!(load(&*store, second.node_id).await, None);
     assert_eq!(spend(&*store, code, START).await, Err(NotRedeemed::AlreadyUsed));
-    // Another code replaces what is there.
+    // Another code replaces the node's record.
     assert_eq!(
         store.redeem(setup_code(60), node(&record, Some(Version(1))), START).await.unwrap(),
         Ok(())
@@ -117,12 +117,12 @@ pub async fn a_clock_that_is_set_back_revives_no_code(store: Arc<dyn Store>) {
     for code in &spent {
         assert_eq!(spend(&*store, *code, START).await, Ok(()));
     }
-    // Later, so that what is over is forgotten.
+    // A later call forgets what has expired.
     assert_eq!(spend(&*store, setup_code(1000), at(500)).await, Ok(()));
     for code in &spent {
         assert!(spend(&*store, *code, START).await.is_err(), "{code:?}");
     }
-    // The mark is the latest end of what was forgotten, and no later.
+    // The mark is the latest end of the forgotten codes, and no later.
     assert_eq!(spend(&*store, setup_code(64), START).await, Err(NotRedeemed::Expired));
     assert_eq!(spend(&*store, setup_code(65), START).await, Ok(()));
     assert_eq!(count(&*store).await, 7);
@@ -133,7 +133,7 @@ pub async fn beginning_anew_forgets_the_codes_and_a_mark_that_a_clock_had_set_to
 ) {
     assert_eq!(store.setup_mark().await.unwrap(), UnixTime::default());
     assert_eq!(spend(&*store, setup_code(1000), START).await, Ok(()));
-    // The clock is ahead, and forgets the first.
+    // The clock is ahead, and the first code is forgotten.
     assert_eq!(spend(&*store, setup_code(9000), at(5000)).await, Ok(()));
     assert_eq!(store.setup_mark().await.unwrap(), at(1000));
     assert_eq!(spend(&*store, setup_code(900), START).await, Err(NotRedeemed::Expired));
@@ -149,7 +149,7 @@ pub async fn spent_codes_and_old_sessions_do_not_pile_up(store: Arc<dyn Store>) 
         store.redeem(*code, Yield::Session(short), START).await.unwrap().unwrap();
     }
     let month = 30 * DAY;
-    // At the last moment at which they are still listed, and then 32 at most by a call.
+    // At the last moment at which they are listed, and then at most 32 per call.
     for (seconds, left) in
         [(month + 10, 101), (month + 11, 70), (month + 12, 39), (month + 13, 8), (month + 14, 5)]
     {
@@ -172,8 +172,8 @@ pub async fn spent_codes_and_old_sessions_do_not_pile_up(store: Arc<dyn Store>) 
     }
 }
 
-/// Random calls with a clock that also goes back, on this store and on lists that forget nothing
-/// but what a call forgets.
+/// Makes random calls with a clock that also goes back, on this store and on lists that forget only
+/// what a call forgets.
 pub async fn a_long_random_life_of_companions_is_that_of_a_simple_model(store: Arc<dyn Store>) {
     let mut chance = Chance(0x5e55_1035);
     let (mut now, mut mark) = (START, UnixTime::default());

@@ -1,4 +1,4 @@
-//! Chains that count no more.
+//! Revoked chains.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ async fn revokes(store: &dyn Store, held: &[(capability::Id, x25519::PublicKey)]
         .expect("known")
 }
 
-/// A block that the store has never heard of.
+/// Returns a block that the store has never heard of.
 fn foreign() -> capability::Id {
     grant(keyed().node_id).capability.expect("scopes")
 }
@@ -33,8 +33,8 @@ pub async fn a_capability_leads_to_its_grant(store: Arc<dyn Store>) {
 }
 
 pub async fn a_capability_of_two_grants_lives_as_long_as_one_of_them(store: Arc<dyn Store>) {
-    // The same terms in the same second have the same signature, so an offer that was made anew has
-    // the same capability.
+    // The same terms in the same second give the same signature, so a repeated offer has the same
+    // capability.
     let node = keyed();
     let by = node.keys.unwrap().channel;
     let first = grant(node.node_id);
@@ -64,7 +64,7 @@ pub async fn a_capability_of_two_grants_lives_as_long_as_one_of_them(store: Arc<
 
 pub async fn a_block_or_a_key_is_revoked_for_good(store: Arc<dyn Store>) {
     let (block, key) = (foreign(), keys().channel);
-    // A key and a block of the same bytes are two things.
+    // A key and a block with the same bytes are different things.
     let alike = capability::Id::from_bytes(*key.as_bytes());
     assert!(!revokes(&*store, &[(block, key)]).await);
     for _ in 0..2 {

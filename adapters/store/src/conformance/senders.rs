@@ -1,4 +1,4 @@
-//! What the operator decides about senders, and reads of them.
+//! The operator's decisions about senders, and their listing.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -72,7 +72,7 @@ pub async fn a_blocked_sender_neither_waits_nor_is_let_in(store: Arc<dyn Store>)
             .iter()
             .any(|entry| entry.standing == SenderStanding::Blocked { at: at(1) })
     );
-    // Without the block it is a stranger again.
+    // Without the block the sender is unknown again.
     assert_eq!(change(&*store, &ana, SenderChange::Unblock, at(3)).await, 1);
     assert_eq!(change(&*store, &ana, SenderChange::Unblock, at(3)).await, 0);
     assert_eq!(facts(&*store, &ana, at(3)).await, Facts { allowed, ..Facts::default() });
@@ -94,7 +94,7 @@ pub async fn a_block_for_all_accounts_holds_for_those_that_come(store: Arc<dyn S
     for other in [name("wa", "home", "anna"), name("tg", "home", "ana")] {
         assert!(!facts(&*store, &other, at(2)).await.blocked);
     }
-    // It is one block: without an account it is taken back, and with one there is none to take.
+    // It is one block: without an account it is removed, and with one there is none to remove.
     assert_eq!(change(&*store, &later, SenderChange::Unblock, at(3)).await, 0);
     assert!(facts(&*store, &later, at(3)).await.blocked);
     change(&*store, &later, SenderChange::Block, at(4)).await;
@@ -131,7 +131,7 @@ pub async fn what_is_allowed_is_taken_back_for_one_account_or_for_all(store: Arc
     assert_eq!(change(&*store, &names[0], SenderChange::Revoke, at(2)).await, 0);
     assert_eq!(change_everywhere(&*store, "ana", SenderChange::Revoke, at(3)).await, 2);
     for (name, at) in names.iter().zip([at(1), at(3), at(3)]) {
-        // However the clock is set.
+        // This holds however the clock is set.
         assert!(!is_in(&*store, name, START).await);
         assert_eq!(facts(&*store, name, START).await.allowed.unwrap().revoked_at, Some(at));
     }
@@ -209,7 +209,7 @@ pub async fn seeding_is_all_or_none_and_once_more_changes_nothing(store: Arc<dyn
         assert_eq!(is_in(&*store, &name("wa", "home", sender), at(2)).await, expected, "{sender}");
     }
     assert_eq!(waiting(&*store, at(2)).await, []);
-    // What was taken back is given again.
+    // A revoked permission is given again.
     change(&*store, &name("wa", "home", "ana"), SenderChange::Revoke, at(3)).await;
     assert_eq!(seed(&*store, &["ana"], at(4)).await.unwrap(), 1);
     let many: Vec<String> = (0..500).map(|number| format!("{number}")).collect();
@@ -217,7 +217,7 @@ pub async fn seeding_is_all_or_none_and_once_more_changes_nothing(store: Arc<dyn
     assert_eq!(list(&*store, ALL, at(5)).await.len(), 505);
 }
 
-/// One entry of each kind, and of each standing.
+/// Returns one entry of each kind, and of each standing.
 fn entries() -> Vec<ListedSender> {
     let pending = |number, at| SenderStanding::Pending {
         code: code(number),
@@ -282,7 +282,7 @@ pub async fn an_inserted_entry_reads_back_and_overwrites_nothing(store: Arc<dyn 
         assert!(matches!(inserted, Err(SaveError::Store(StoreError::Database(_)))), "{inserted:?}");
     }
     assert_eq!(list(&*store, ALL, at(6)).await, entries());
-    // What was inserted counts as if it had been decided here.
+    // An inserted entry counts as if it had been decided here.
     assert!(is_in(&*store, &name("wa", "home", "ben"), at(6)).await);
     assert!(facts(&*store, &name("tg", "other", "eve"), at(6)).await.blocked);
     assert_eq!(approve(&*store, 2, at(6)).await, Approved::Sender(name("wa", "a", "b")));
@@ -415,7 +415,8 @@ pub async fn the_epoch_moves_on_exactly_when_a_standing_changes(store: Arc<dyn S
     assert!(!has_moved());
 }
 
-/// As a gate does it: the epoch first, then the facts, and these are remembered under that number.
+/// Caches as a gate does: reads the epoch first, then the facts, and caches these under that
+/// number.
 pub async fn what_is_remembered_under_the_epoch_is_never_older_than_what_was_answered(
     store: Arc<dyn Store>,
 ) {

@@ -1,4 +1,4 @@
-//! Companions' sessions: kept, found, prolonged, ended.
+//! Companions' sessions: stored, found, prolonged, ended.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub async fn a_session_is_revoked_once_and_for_good(store: Arc<dyn Store>) {
     assert!(store.revoke_session(session.id, at(9)).await.unwrap());
     assert!(!store.revoke_session(session.id, at(10)).await.unwrap());
     let revoked = Session { revoked_at: Some(at(9)), ..session };
-    // However the clock is set.
+    // This holds however the clock is set.
     assert_eq!(revoked.admits(START), Err(Ended::Revoked));
     assert_eq!(store.session_by_hash(&revoked.hash).await.unwrap().as_ref(), Some(&revoked));
     assert_eq!(store.live_sessions(START).await.unwrap(), 0);
@@ -140,7 +140,7 @@ pub async fn the_live_are_listed_and_counted_apart_from_those_that_ended(store: 
             .id;
     let mut everyone = vec![live, expiring, revoked];
     everyone.sort_unstable();
-    // Also with a clock that is set back behind the revocation.
+    // Also with a clock that is set back to before the revocation.
     for (now, mut expected) in [
         (at(60), vec![live]),
         (at(49), vec![live, expiring]),

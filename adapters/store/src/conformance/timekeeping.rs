@@ -1,4 +1,4 @@
-//! The mark, the run, the moves of a step, and what was seen to be over.
+//! The mark, the run, steps of the clock, and entries seen to be over.
 #![allow(missing_docs, reason = "the names say it")]
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ fn reading(wall: UnixTime) -> Reading {
     Reading { wall, elapsed: Instant::from_millis(0), synchronised: false }
 }
 
-/// A step of the clock from [`START`] to this time, as the operator accepts it.
+/// Returns a step of the clock from [`START`] to this time, as the operator accepts it.
 fn to(time: UnixTime) -> Step {
     TrustedTime::begin(Some(START), START, reading(START)).accept_at(time, reading(time))
 }
@@ -75,8 +75,8 @@ async fn make(store: &dyn Store, number: u8) -> Made {
     Made { request, node: node.node_id, code, session, sender, asker }
 }
 
-/// When each of them begins and ends: the request, the grant, the code, the session, the sender
-/// that is let in; and when the other one began to wait.
+/// Returns the beginnings and ends of the request, the grant, the code, the session and the allowed
+/// sender, and the beginning of the pending one.
 async fn times(store: &dyn Store, made: &Made) -> Vec<(UnixTime, Option<UnixTime>)> {
     let request = store.load(made.request).await.unwrap().unwrap().record;
     let Standing::Pending { expires } = request.standing else { panic!("{request:?}") };
@@ -140,7 +140,7 @@ pub async fn a_step_moves_what_this_run_made_and_nothing_of_an_earlier_one(store
     store.begin_run().await.unwrap();
     let earlier = make(&*store, 2).await;
     store.begin_run().await.unwrap();
-    // The same window once more is the earlier run's.
+    // The same window set again still belongs to the earlier run.
     store.set_window(Window::default()).await.unwrap();
     let made = make(&*store, 3).await;
     let grant = store.grants(made.node).await.unwrap().pop().unwrap();

@@ -120,7 +120,7 @@ async fn a_node_that_is_narrowed_is_narrow_in_every_read_and_in_the_store_once_t
     bench.stores_all().await;
     assert!(read(&*bench.raw).await.iter().all(|ceiling| *ceiling == held));
     assert_eq!(bench.raw.grants(one.node_id).await.unwrap(), before, "it gives nothing");
-    // Whoever is out for good is not narrowed any more.
+    // A revoked node cannot be narrowed any further.
     bench.hold(Cut::Ceiling { node_id: one.node_id, ceiling: Box::new(of("")) });
     let version = bench.raw.load(one.node_id).await.unwrap().unwrap().version;
     bench
@@ -144,10 +144,10 @@ async fn what_is_stored_later_and_goes_beyond_a_held_decision_stays() {
     assert_eq!(bench.store.load(one.node_id).await.unwrap().unwrap().record.standing, revoked);
     bench.stores_all().await;
     assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, revoked);
-    // A node that is no more takes nothing with it.
+    // The cut of a node that no longer exists has no effect.
     bench.hold(node(record(revoked).node_id, Decision::Unpair));
     bench.stores_all().await;
-    // And only the decision that was stored is released, not the newer one about the same.
+    // Only the decision that was stored is released, not a newer one about the same subject.
     let older = bench.hold(node(one.node_id, Decision::Mute));
     bench.hold(node(one.node_id, Decision::Unpair));
     bench.store.held().release(&older);
@@ -231,7 +231,7 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     ] {
         assert!(bench.raw.is_revoked(held(id, by)).await.unwrap());
     }
-    // Opening pairing anew goes beyond that it was closed.
+    // Opening the window again overrides the held closing.
     bench.hold(Cut::Window);
     bench.store.set_window(Window::open(at(2), None)).await.unwrap();
     assert!(bench.store.window().await.unwrap().opened.is_some() && bench.store.held().is_empty());
@@ -247,8 +247,8 @@ async fn with_a_session_everything_is_out_that_it_made_down_to_the_last_before_t
     for one in [&first, &adds, &second, &third] {
         bench.store.insert_session(one.clone()).await.unwrap();
     }
-    // A session of somebody else's that the second prolonged, and a code that it made for the time
-    // it had by that.
+    // A session of another maker that the second prolonged, and a code that it made in the added
+    // time.
     let longer = Session { expires_at: at(60), ..session() };
     bench.store.insert_session(longer.clone()).await.unwrap();
     let hour = handfast_core::time::Span::from_secs(3600);

@@ -19,8 +19,8 @@ async fn admit(store: &SqliteStore, name: &str) -> Result<NodeId, StoreError> {
 
 type Change = fn(&rusqlite::Connection) -> Result<(), StoreError>;
 
-/// Has these changes made in one group: they wait behind one that waits until all of them have
-/// come.
+/// Makes these changes in one group: they wait behind one that waits until all of them have
+/// arrived.
 async fn in_one_group(
     store: &Arc<SqliteStore>,
     changes: Vec<Change>,
@@ -37,8 +37,8 @@ async fn in_one_group(
                 tokio::spawn(async move { store.writer.change(change).await })
             })
             .collect();
-        // One thread: when this task runs again, each of the others has run up to its wait for the
-        // answer.
+        // The runtime has one thread, so when this task runs again, each of the others waits for
+        // its answer.
         tokio::task::yield_now().await;
         go.send(()).unwrap();
         let mut answers = Vec::new();
@@ -47,7 +47,7 @@ async fn in_one_group(
         }
         answers
     };
-    // The first is in the same group, or in one of its own: its outcome is nobody's concern.
+    // The first is in the same group, or in one of its own; its result does not matter.
     tokio::join!(first, others).1
 }
 
@@ -76,7 +76,7 @@ async fn a_failing_change_is_undone_and_spoils_no_other_of_its_group() {
 #[tokio::test]
 async fn a_group_that_is_not_committed_is_an_error_to_all_of_it_and_to_nobody_else() {
     let (store, _kept) = fresh();
-    // What SQLite does by itself when it can neither go on nor undo one statement.
+    // SQLite does the same when it can neither continue nor undo one statement.
     let give_up = |connection: &rusqlite::Connection| {
         connection.execute_batch("ROLLBACK")?;
         Err(StoreError::DiskFull)
@@ -133,15 +133,15 @@ async fn every_commit_waits_for_the_disk() {
     assert_eq!(pragma("synchronous").await.unwrap(), 2.into());
 }
 
-/// A file into which its log was being copied when that broke off: some pages are new, and the file
-/// is shorter than they say.
+/// Tests a file into which its log was being copied when that was interrupted: some pages are new,
+/// and the file is shorter than they say.
 #[tokio::test]
 async fn a_registry_whose_log_was_half_copied_is_whole_with_its_log_and_refused_without_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
     drop(SqliteStore::open(&path).unwrap());
     let store = SqliteStore::open(&path).unwrap();
-    // Nobody copies the log while this one reads.
+    // An open reader prevents the log from being copied.
     let reader = rusqlite::Connection::open(&path).unwrap();
     reader.execute_batch("BEGIN; SELECT count(*) FROM node").unwrap();
     let before = std::fs::metadata(&path).unwrap().len();

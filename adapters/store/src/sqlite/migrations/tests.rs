@@ -1,4 +1,4 @@
-//! A file of an older version, opened by this one.
+//! Migration of files of older versions.
 
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::Kind;
@@ -10,8 +10,8 @@ use crate::sqlite::rows::integer;
 use crate::sqlite::schema::APPLICATION_ID;
 use crate::{Counts, Filter, Listed, SqliteStore, Store, Version, node_id};
 
-/// A registry as the first version left it: one node of each standing, the third spoiled, the
-/// fourth observed.
+/// Writes a registry of the first version: one node of each standing, the third damaged, the fourth
+/// observed.
 fn of_the_first_version(
     path: &std::path::Path,
     waiting: &handfast_core::registry::admission::Asking,
@@ -52,7 +52,7 @@ fn of_the_first_version(
         .unwrap();
 }
 
-/// What the first version would have read, straight from the rows.
+/// Returns the rows as the first version would have read them.
 fn rows(path: &std::path::Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let mut statement = connection
@@ -97,7 +97,7 @@ async fn a_registry_of_the_first_version_keeps_everything() {
     let muted =
         listed.iter().find(|listed| node_id(listed).as_bytes()[15] == 9).unwrap().as_ref().unwrap();
     assert_eq!(muted.observed.unwrap().noise_level, Some(0.5));
-    // What is tallied goes on, and whoever waits is found.
+    // The tallies continue, and a waiting request is found again.
     let again = store
         .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
         .await
@@ -116,7 +116,7 @@ async fn a_registry_of_the_first_version_keeps_everything() {
     assert_eq!(waiting.len(), 1);
 }
 
-/// A node with keys that is paired, as the second and the third version write it.
+/// Writes a node that is paired by keys, in the form of the second and the third version.
 fn paired_of_an_older_version(
     connection: &Connection,
     node: &handfast_core::registry::record::Record,
@@ -140,7 +140,7 @@ fn paired_of_an_older_version(
         .unwrap();
 }
 
-/// All rows of the tables that the second version had, as text.
+/// Returns all rows of the second version's tables, as text.
 fn contents(path: &std::path::Path) -> Vec<String> {
     let connection = Connection::open(path).unwrap();
     let mut rows = Vec::new();
@@ -233,7 +233,7 @@ async fn a_registry_of_the_second_version_keeps_everything() {
     assert_eq!(store.load(node.node_id).await.unwrap().unwrap().record, node);
     assert_eq!(store.code(pin.id).await.unwrap(), Some(pin), "an operator made it");
     assert_eq!(store.grants(node.node_id).await.unwrap().len(), 1);
-    // And it has room for what is new.
+    // The migrated registry accepts the new kinds of entries.
     let session = crate::conformance::session();
     let code = crate::conformance::setup_code(60);
     assert_eq!(
@@ -291,7 +291,7 @@ async fn senders_of_the_third_version_are_spelled_with_their_plus_from_then_on()
     }
 }
 
-/// A registry of an older version, with something to keep.
+/// Writes a registry of an older version, with some content.
 fn of_version(path: &std::path::Path, version: usize) {
     use std::os::unix::fs::PermissionsExt;
     if version == 1 {
@@ -312,7 +312,7 @@ fn of_version(path: &std::path::Path, version: usize) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// What an older version would find: its schema, and the nodes.
+/// Returns what an older version would find: its schema, and the nodes.
 fn found_by_older(path: &std::path::Path) -> (i64, Vec<String>, Vec<String>) {
     let connection = Connection::open(path).unwrap();
     let all = |sql: &str| {
@@ -383,7 +383,7 @@ fn a_registry_of_which_no_copy_can_be_made_is_refused_and_stays_as_it_was() {
     }
 }
 
-/// A file of the third version, with a node that was offered less than it holds.
+/// Tests a file of the third version, with a node that was offered less than it holds.
 #[tokio::test]
 async fn what_an_older_version_offered_last_is_the_ceiling() {
     use std::os::unix::fs::PermissionsExt;
