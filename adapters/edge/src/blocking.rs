@@ -98,6 +98,7 @@ impl<N: Fn() -> Instant> Clock for PolledClock<N> {
             if self.now() >= at {
                 return Poll::Ready(());
             }
+            // Nothing else wakes this task, so it asks to be polled again.
             context.waker().wake_by_ref();
             Poll::Pending
         })

@@ -182,6 +182,7 @@ impl Pages {
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
         let record = Record::new(kind, sequence.saturating_add(1), payload);
+        // The newest record stays until the new one is complete, so a power cut loses neither.
         self.erase(flash, older).await?;
         flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
         // Worn flash may lose bits without an error, so the record is read back.

@@ -37,6 +37,7 @@ struct Stuffed<'m> {
 
 impl Stuffed<'_> {
     fn byte(&self, at: usize) -> Option<u8> {
+        // The checksum follows the message without a copy of both in one buffer.
         let after = at.checked_sub(self.message.len());
         match after {
             None => self.message.get(at).copied(),

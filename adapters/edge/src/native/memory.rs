@@ -127,6 +127,7 @@ impl<F: NorFlash> Flash<F> {
 impl<F: NorFlash> Keep for Flash<F> {
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
         match self.keys.newest(&mut self.flash).await? {
+            // No valid copy is left, so the node needs new keys.
             Newest::Nothing | Newest::Damaged => Ok(None),
             Newest::Record(record) => match record.read() {
                 Some((KEYS, payload)) => Ok(payload.first_chunk().map(|keys| Secret::new(*keys))),

@@ -41,6 +41,7 @@ impl<S: Stream> Framed<S> {
             self.unread.start = self.unread.end.saturating_sub(unread.len());
             match cut {
                 Some(Ok(length)) => return Ok(length),
+                // Line noise, or a damaged frame. The sealed channel notices a missing message.
                 Some(Err(_)) => {}
                 None => match self.stream.read(&mut self.inbox).await {
                     Ok(0) => return Err(Broken::Eof),

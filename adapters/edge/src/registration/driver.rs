@@ -144,6 +144,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
                 },
                 Woken::Event(never) => match never {},
             };
+            // A step without a connection has no carrier; the type parameter still needs a value.
             let nothing = &mut None::<G::Carrier<'_>>;
             (node, after) =
                 pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
@@ -174,6 +175,7 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     identity: PairRequest<'_>,
     buffers: &mut Buffers<FRAME>,
 ) -> (Node, After) {
+    // One limit covers the whole attempt, however many commands interrupt the wait.
     let until = hands.clock.now().after(hands.settings.open_within);
     let mut after = After::Wait;
     while after == After::Wait {
@@ -262,6 +264,7 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 alive
             }
             Woken::Event(Ok(received)) => {
+                // Any frame proves that the gateway is alive, not only a pong.
                 keepalive = keepalive.heard(now, &limits);
                 match received {
                     Received::Frame(Frame::Text(text)) => {
@@ -280,6 +283,8 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 }
             }
             Woken::Event(Err(broken)) => {
+                // A gateway that violated the protocol is told why before the connection is
+                // dropped.
                 if let Some(close) = broken.farewell() {
                     hands.say_goodbye(open, close).await;
                 }

@@ -140,6 +140,7 @@ impl Decoder {
     ) -> Result<(usize, Option<Event>), Violation> {
         let outcome = self.advance(input, room);
         if let Err(violation) = outcome {
+            // The violation is kept, so that every later call fails too.
             self.stage = Stage::Broken(violation);
         }
         outcome
@@ -153,6 +154,7 @@ impl Decoder {
         let mut rest = input;
         loop {
             match self.stage {
+                // Bytes after a close frame have no meaning.
                 Stage::Closed => return Ok((input.len(), None)),
                 Stage::Broken(violation) => return Err(violation),
                 // Tested before any input is read, so that an empty frame is finished as well.
@@ -212,12 +214,15 @@ impl Decoder {
         };
         let content = self.content(*first)?;
         let control = !matches!(content, Content::Data { .. });
+        // A control frame has at most 125 bytes, so it never needs a longer length form (RFC 6455,
+        // section 5.5).
         if control && needed > 2 {
             return Err(Violation::LongControl);
         }
         if have < needed {
             return Ok(Stage::Header { bytes, have });
         }
+        // The length must be in its shortest form (RFC 6455, section 5.2).
         let shortest = match needed {
             2 => true,
             4 => length > 125,
@@ -232,6 +237,7 @@ impl Decoder {
             self.control_len = 0;
         } else {
             self.begin(*first);
+            // Refused by the header, before any of the payload is read.
             if left > room.saturating_sub(self.assembled) {
                 return Err(Violation::TooBig);
             }
@@ -299,6 +305,7 @@ impl Decoder {
                 None => Ok(None),
                 Some(Kind::Binary) => Ok(Some(Event::Binary(self.assembled))),
                 Some(Kind::Text) => {
+                    // The text is checked as a whole, because fragments may split a character.
                     let text = room.get(..self.assembled).ok_or(Violation::TooBig)?;
                     core::str::from_utf8(text).map_err(|_| Violation::NotText)?;
                     Ok(Some(Event::Text(self.assembled)))
@@ -323,6 +330,7 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     };
     core::str::from_utf8(reason).map_err(|_| Violation::NotText)?;
     match code {
+        // The codes 1004 to 1006 and 1015 are reserved and never sent (RFC 6455, section 7.4.1).
         1000..=1003 | 1007..=1014 | 3000..=4999 => Ok(Some(code)),
         _ => Err(Violation::BadClose),
     }

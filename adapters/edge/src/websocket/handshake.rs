@@ -108,6 +108,7 @@ impl Response {
             self.length = self.length.saturating_add(1);
             return Ok(false);
         }
+        // An overlong line is cut; it is an error only if the header matters.
         let cut = self.length > LINE_BYTES;
         let line = self.line;
         let line = line.get(..self.length.min(LINE_BYTES)).unwrap_or(&[]);
@@ -145,10 +146,12 @@ impl Response {
                 .split(|&byte| byte == b',')
                 .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"));
         } else if is("sec-websocket-accept") {
+            // Another value is the answer to another request, such as a cached one.
             if value != self.accept {
                 return Err(UpgradeError::WrongAccept);
             }
             self.accepted = true;
+        // Nothing was offered, so the server must not select anything (RFC 6455, section 4.1).
         } else if is("sec-websocket-extensions") || is("sec-websocket-protocol") {
             return Err(UpgradeError::Unasked);
         }

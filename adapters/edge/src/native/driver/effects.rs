@@ -79,6 +79,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         until: Option<Instant>,
         event: Pin<&mut F>,
     ) -> Woken<Command, F::Output> {
+        // A command that was held during a write to flash is older than any new one.
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
@@ -118,6 +119,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                             after = self.lost(broken).await;
                         }
                     }
+                    // A byte stream carries no close frame, so the code and the reason are not
+                    // sent.
                     Effect::Close(_) => {
                         after = After::Closed;
                         if let Some(mut open) = wire.take() {
@@ -127,6 +130,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     }
                     Effect::Keep(memory) => {
                         let durable = pin!(in_place(|| self.make_durable(&memory))).await;
+                        // Without durability the machine must not go on; the next run starts from
+                        // the flash.
                         if !durable {
                             return After::Stop;
                         }
@@ -183,6 +188,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     /// with the owner. `false` if the owner sent [`Command::Stop`].
     async fn pause(&mut self) -> bool {
         let again = self.clock.now().after(self.settings.flash_again_after);
+        // One command is held until this is settled; later ones stay with the owner.
         if self.held.is_some() {
             self.clock.sleep_until(again).await;
             return true;

@@ -47,6 +47,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         until: Option<Instant>,
         event: Pin<&mut F>,
     ) -> Woken<Command, F::Output> {
+        // A command that was held during a write to flash is older than any new one.
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
         }
@@ -62,6 +63,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     pub(super) async fn say_goodbye(&self, carrier: &mut impl Carrier, close: Close) {
+        // The result does not matter: the connection is dropped either way.
         within(&self.clock, self.settings.close_within, pin!(carrier.close(close))).await;
     }
 
@@ -108,6 +110,8 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                         let durable = pin!(in_place(|| self.make_durable(&memory))).await;
                         match durable {
                             true => next = Some(Input::Kept(memory)),
+                            // Without durability the machine must not go on; the next run starts
+                            // from the flash.
                             false => return (node, After::Stop),
                         }
                     }
