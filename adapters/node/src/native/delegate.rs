@@ -184,6 +184,7 @@ impl Delegate {
                     });
                 }
                 FromGateway::Bye(bye) => return Ok(DelegateEvent::Ended(bye)),
+                // A token can expire or be revoked while the link is open.
                 FromGateway::Admission(Admission::NotPaired | Admission::Expired) => {
                     return Err(DelegateError::NotAccepted);
                 }
@@ -230,6 +231,7 @@ impl Delegate {
 
     /// Ends the link in order.
     pub async fn close(mut self) {
+        // An error has no meaning, because the link ends either way.
         let _ = self.say(&FromNode::Bye(Bye::Done)).await;
         self.carrier.close(Close::GOODBYE, self.waits.close_within).await;
     }
@@ -310,6 +312,7 @@ async fn shake(
     }
     let (introduced, _) = initiator.read_second(&mut second).map_err(broken)?;
     let gateway = Fingerprint::of(introduced.peer());
+    // Compared before the third message, which would reveal this node's key.
     if expect.is_some_and(|expected| expected != gateway) {
         return Err(DelegateError::OtherGateway(gateway));
     }

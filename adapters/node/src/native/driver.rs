@@ -63,6 +63,7 @@ impl NativeNode {
         let teller = Teller::of(state.dir());
         let keeper = Keeper::new(state, &identity, Holder::of(&keys))?;
         let (memory, facts) = keeper.load(&identity)?;
+        // `via` applies to this run only, so it does not enter the identity.
         let gateways: Arc<[_]> = via.unwrap_or_else(|| identity.gateways.clone()).into();
         let tls = gateways
             .iter()
@@ -140,6 +141,8 @@ impl NativeNode {
                         None => continue,
                     },
                     () = clock.until(node.deadline().map(|(at, _)| at)) => Fed::Tick,
+                    // A renewal needs a link. One that becomes due without it is sent after the
+                    // next connection.
                     () = hands.renewal.due(), if node.is_linked() => {
                         hands.renewal.asked();
                         Fed::Renew(Renewable::Chain)
@@ -209,6 +212,7 @@ impl Hands {
     /// because the first address names the token's entry.
     fn prefer(&mut self, at: usize, memory: &Memory) {
         if !matches!(memory, Memory::Paired(_)) && at < self.identity.gateways.len() {
+            // The other addresses keep their order.
             self.identity.gateways[..=at].rotate_right(1);
             self.target.gateways = self.identity.gateways.clone().into();
         }
@@ -229,6 +233,7 @@ impl Hands {
                 None
             }
             Word::App(message, answer) => {
+                // Answered before the message is sent: `Ok` says only that a link was open.
                 let linked = node.is_linked();
                 let _ = answer.send(if linked { Ok(()) } else { Err(NotSent::NotLinked) });
                 linked.then_some(Fed::App(message))
@@ -243,6 +248,7 @@ impl Hands {
                 if !known {
                     self.subscriptions.push(pattern.clone());
                 }
+                // Without a link it is sent with the next one, when all subscriptions are repeated.
                 (node.is_linked() && !known).then_some(Fed::Subscribe(pattern))
             }
         }
@@ -268,6 +274,7 @@ impl Hands {
             Action::Keep(memory, chain) => {
                 let keeper = self.keeper.clone();
                 let what = ToKeep { identity: self.identity.clone(), memory, chain };
+                // Flushing a file may take long, so it runs on a thread that may block.
                 let kept = tokio::task::spawn_blocking(move || keeper.keep(what)).await;
                 let facts = kept.map_err(|_| NativeError::Stopped)??;
                 match memory {
@@ -281,6 +288,7 @@ impl Hands {
                     self.results.extend(self.subscriptions.iter().cloned().map(Fed::Subscribe));
                 }
                 if let NativeEvent::Forgotten = &event {
+                    // The next pairing must not inherit the subscriptions of this one.
                     self.subscriptions.clear();
                 }
                 self.tell(event);

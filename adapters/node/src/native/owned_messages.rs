@@ -137,6 +137,7 @@ impl Feeder {
                 Input::Connected(Entropy::try_draw(&mut SysRng)?, own)
             }
             Fed::Frame(bytes) => {
+                // The frame is decrypted in place, so it is wiped afterwards.
                 frame = Zeroizing::new(bytes);
                 Input::Frame { bytes: &mut frame, entropy: Entropy::try_draw(&mut SysRng)?, own }
             }
@@ -183,6 +184,7 @@ fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
         }
         // The token is stored together with the memory of the effect that follows.
         Effect::Chain(bytes) => {
+            // A short token is in the message itself; a long one came in parts before it.
             chain.next = bytes.map(<[u8]>::to_vec).or_else(|| chain.whole.take());
             None
         }

@@ -71,6 +71,7 @@ impl HeldState {
             return Ok(keys);
         }
         let keys = OwnKeys::generate(&Entropy::try_draw(&mut SysRng)?);
+        // The keys are durable before a gateway learns them.
         self.write_file(record::KEYS, &record::write_keys(&keys))?;
         Ok(keys)
     }
@@ -129,6 +130,7 @@ impl Keeper {
             .tokens
             .get(&identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default())
         {
+            // An entry of another pairing at the same address is not this node's.
             Ok(entry) => entry.filter(|entry| entry.node_id == Some(paired.node_id)),
             Err(error) => {
                 tracing::warn!("the kept token cannot be used: {error}");
@@ -160,6 +162,7 @@ impl Keeper {
         if let Memory::Paired(paired) = &memory {
             facts = self.keep_token(&router, paired, chain)?;
         }
+        // Read before it is overwritten, because it names the earlier gateway.
         let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
         self.state.write_file(record::NATIVE, &record::write_native(&identity, &memory))?;
         // The old token is removed only once the new pairing is durable.
@@ -179,6 +182,7 @@ impl Keeper {
         before: Option<&NativeIdentity>,
         now: &NativeIdentity,
     ) -> Result<(), KeepError> {
+        // A token store that the node no longer uses is left alone.
         let Some(before) = before.filter(|before| before.tokens == now.tokens) else {
             return Ok(());
         };
@@ -250,6 +254,7 @@ impl Keeper {
                 self.tokens.put(router, entry)?;
                 Ok(facts)
             }
+            // A token of an earlier grant is no longer valid.
             Some(_) | None => {
                 self.tokens.remove(router)?;
                 Ok(None)

@@ -87,6 +87,7 @@ impl Carrier {
         match timeout(within, open.send(frame)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(lost)) => {
+                // A failed write may have sent half of a message, so the connection is unusable.
                 *self = Self::None;
                 Err(lost)
             }

@@ -78,6 +78,7 @@ impl LinuxNode {
         Profile::parse(&profile).ok_or(NodeError::Profile)?;
         let kept = state.dir().load()?.map_or(Memory::Blank, |(_, memory)| memory);
         let memory = match (kept, token) {
+            // The stored id is replaced only once a gateway has given a new one.
             _ if ask_anew => Memory::Blank,
             (Memory::Asked { node_id } | Memory::Paired { node_id, .. }, Some(token)) => {
                 Memory::Paired { node_id, token }
@@ -186,6 +187,7 @@ impl LinuxNode {
                         Word::Forget => Fed::Forget,
                         Word::Vitals(vitals) => {
                             feeder.vitals = vitals;
+                            // New readings need no step; the next heartbeat has them.
                             continue;
                         }
                     },
@@ -265,11 +267,13 @@ impl Hands {
                     self.results.push_back(Fed::Disconnected);
                 }
             }
+            // This token is in its file already, so nothing has to be written.
             Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => {
                 self.results.push_back(Fed::Kept(memory));
             }
             Action::Keep(memory) => {
                 let (state, identity) = (self.state.clone(), identity.clone());
+                // Flushing a file may take long, so it runs on a thread that may block.
                 let saved = tokio::task::spawn_blocking(move || {
                     state.save(&identity, &memory).map(|()| memory)
                 })
