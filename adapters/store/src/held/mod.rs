@@ -104,6 +104,7 @@ impl HeldStore {
     pub async fn store_held(&self, now: UnixTime) -> Result<Vec<Written>, StoreError> {
         let mut stored = Vec::new();
         let entries = self.held.entries();
+        // Nothing is left to store, so only a probe can show that writing works again.
         if entries.is_empty() && self.held.is_failing() {
             self.probe().await?;
         }
@@ -118,6 +119,8 @@ impl HeldStore {
                 // A damaged record must not keep the other decisions from being stored.
                 Ok(Outcome::Changed) | Err(StoreError::BadRecord(_)) => {}
                 Err(error) => {
+                    // The caller has to learn of decisions that were stored, so the error waits for
+                    // the next call.
                     if stored.is_empty() {
                         return Err(error);
                     }
@@ -136,6 +139,7 @@ impl HeldStore {
     ) -> Result<Outcome, StoreError> {
         let stored = match cut {
             Cut::Session { id, with } => {
+                // The session ended when that was decided, not when it is stored.
                 let ended = self.wrote(self.store.end_session(*id, since).await);
                 return ended.map(|(_, ended)| Outcome::Done(ended.without(with)));
             }
@@ -213,6 +217,7 @@ impl HeldStore {
     /// write.
     fn wrote<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         outcome.inspect_err(|error| {
+            // A damaged record says nothing about the disk.
             if !matches!(error, StoreError::BadRecord(_)) {
                 self.held.failed();
             }
@@ -227,6 +232,7 @@ impl HeldStore {
     }
 
     fn seen(&self, mut record: Record) -> Record {
+        // The decision about the node applies to the standing that the session's end has left.
         if self.held.ends(|ends| ends.is_unapproved(record.node_id)) {
             record.standing = lifecycle::unapproved(&record.standing).unwrap_or(record.standing);
         }
@@ -406,6 +412,7 @@ impl Store for HeldStore {
         grant: GrantId,
         now: UnixTime,
     ) -> Result<Activation, StoreError> {
+        // A held decision must not be undone by a node that confirms an offer meanwhile.
         let is_out = self.held.has_grant(node_id, grant)
             || matches!(
                 self.held.node(node_id),
@@ -472,12 +479,13 @@ impl Store for HeldStore {
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
         let held = self.held.ticket(&Cut::Window);
         self.wrote(self.store.set_window(window).await)?;
-        // The current standing was decided later than the held decisions.
+        // The new state of the window was decided later than a held closing.
         held.iter().for_each(|ticket| self.held.release(ticket));
         Ok(())
     }
 
     async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+        // The stored window may still be open while its closing is held.
         if self.held.has_window()
             && matches!(code.counted.kind, handfast_core::registry::codes::Kind::Pin(_))
         {

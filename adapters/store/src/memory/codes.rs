@@ -94,6 +94,7 @@ impl Codes {
                 let (older, mut others): (Vec<_>, Vec<_>) = live
                     .filter(|minted| minted.pin_for().is_some())
                     .partition(|minted| minted.pin_for() == Some(key));
+                // A PIN that was guessed too often cannot be used any more, so it takes no place.
                 others.retain(|minted| minted.live_pin().is_some());
                 let shown: Vec<_> = others.iter().filter_map(|minted| minted.live_pin()).collect();
                 match pin_room(&shown, code.source, PINS as usize) {
@@ -105,6 +106,7 @@ impl Codes {
                     }
                     PinRoom::Full => return Ok(Err(NotMinted::TooMany)),
                 }
+                // Only now: if there was no room, the older PIN of the key stays live.
                 older.into_iter().for_each(|minted| minted.kill(now));
             }
             Kind::Code(selector) => {
@@ -148,6 +150,7 @@ impl Codes {
     }
 
     pub(super) fn set_window(&mut self, window: Window) {
+        // Setting the same window again, as a restart does, leaves its times with the earlier run.
         if window.opened != self.window.opened {
             self.window_run = self.run;
         }
@@ -182,6 +185,7 @@ impl Codes {
         now: UnixTime,
     ) -> Result<u8, NoGuess> {
         let Some(id) = id else {
+            // Counted, because the store in a file writes as much for a guess at no code.
             self.strays += 1;
             return Ok(GUESSES_PER_CODE - 1);
         };
@@ -346,6 +350,7 @@ impl Codes {
                 found.truncate(rules::PURGE as usize);
                 found
             };
+        // The dead are removed first, so that no call erases a secret that it then removes.
         for (_, place) in
             first(|minted, oldest| minted.dead_since < oldest, rules::oldest_death(now), &self.all)
         {

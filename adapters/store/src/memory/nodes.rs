@@ -95,6 +95,7 @@ impl Nodes {
                     Err(refusal) => return Ok(Err(refusal)),
                     Ok(Again::Waits) => Some(found.node_id),
                     Ok(Again::TurnedDown) => {
+                        // The rejected record makes way only if the new request is admitted.
                         turned_down = Some(found.node_id);
                         None
                     }
@@ -144,6 +145,7 @@ impl Nodes {
         };
         let of_source = self.of_source.get(&source).copied().unwrap_or(0);
         let waits = self.by_expiry.iter().filter_map(|(_, id)| self.all.get(id));
+        // Nodes with keys wait on a connection, so they never give way.
         let of_its = waits.filter(|node| node.source == source && node.entry.record.keys.is_none());
         let asked =
             |node: &Node| node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last);
@@ -167,6 +169,7 @@ impl Nodes {
     ) {
         let run = self.run;
         let Some(Node { entry, asked_run, .. }) = self.all.get_mut(&id) else { return };
+        // An imported entry was never asked for; `!request` makes this request count as a new one.
         let again = entry
             .asked
             .unwrap_or(Asked { times: 0, last: now, request: !request })
@@ -224,6 +227,8 @@ impl Nodes {
         let key = RequestKey::of_record(&entry.record);
         let rejection = rules::turned_down(&standing, self.rejection(&key), now);
         if let Some(rejection) = rejection {
+            // Rejections that are over are forgotten here, so that strangers cannot fill the
+            // memory.
             self.rejections.retain(|_, turned_down| !turned_down.rejection.is_over(now));
             self.rejections.insert(key, TurnedDown { rejection, at: now, run: self.run });
         }
@@ -268,6 +273,7 @@ impl Nodes {
         {
             return Err(SaveError::Conflict);
         }
+        // The time of the first request outlives the new pairing.
         let asked_at = *asked_at;
         self.change(record.node_id, now, |node| {
             node.source = Source::of(record.address);
@@ -378,6 +384,7 @@ impl Nodes {
                 }
             }
         }
+        // Another request may have taken over the key, and its entry stays.
         if let Some(request) = node.request
             && self.by_request.get(&request) == Some(&id)
         {

@@ -109,6 +109,8 @@ pub(super) fn mint(
         return Ok(Err(NotMinted::MakerEnded));
     }
     let fits = match code.counted.kind {
+        // The checks and the changes share a transaction, so concurrent calls cannot exceed the
+        // limit.
         Kind::Pin(key) => match window(connection)?.admits(now) {
             Err(no) => Err(no.into()),
             Ok(()) => {
@@ -117,6 +119,7 @@ pub(super) fn mint(
                 if room == PinRoom::Full {
                     Err(NotMinted::TooMany)
                 } else {
+                    // Only now: if there was no room, the older PIN of the key stays live.
                     let killed = connection
                         .prepare_cached(concat!(
                             "UPDATE code INDEXED BY code_by_pin SET expires = min(expires, ?1), dead_since = min(dead_since, ?1),",
@@ -183,6 +186,7 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
             integer(*created_at),
             label,
             scopes.as_str(),
+            // A code without uses is dead, and a dead code has no secret.
             Some(sealed).filter(|_| *uses_left > 0),
             rows::session(*maker),
             source.as_ref().map(Source::as_bytes),
@@ -242,6 +246,7 @@ pub(super) fn reserve(
     connection
         .prepare_cached("UPDATE code SET guesses = ?2 WHERE code_id = ?1")?
         .execute(params![id.as_bytes(), guesses])?;
+    // A guess at an operator's code changes neither the window nor the source's count.
     if counting != window {
         set_window(connection, &counting)?;
         count(connection, source, of_source)?;

@@ -32,6 +32,7 @@ pub(super) fn admit(
         Some(keys) => match with_key(connection, &keys.channel, now)? {
             Some(Err(refusal)) => return Ok(Err(refusal)),
             Some(Ok((node_id, Again::Waits))) => Some(node_id),
+            // The rejected record makes way only if the new request is admitted.
             Some(Ok((node_id, Again::TurnedDown))) => {
                 turned_down = Some(node_id);
                 None
@@ -39,6 +40,7 @@ pub(super) fn admit(
             None => None,
         },
     };
+    // A repeated request adds no entry, so the count does not matter.
     let waiting = match same {
         Some(_) => Pending::default(),
         None => waiting(connection, *source, limits, now)?,
@@ -169,6 +171,7 @@ fn waiting(
         let waiting = counted.query_row([source.as_bytes()], |row| {
             Ok(Pending { total: count(row.get(0)?), of_source: count(row.get(1)?) })
         })?;
+        // The loop ends once there is room, so that a call does no more work than it needs.
         if gone == 0 || waiting.has_room(limits) {
             return Ok(waiting);
         }
@@ -234,6 +237,7 @@ fn asked_again(
         })
         .optional()?;
     let again =
+        // An imported entry was never asked for; `!request` makes this request count as a new one.
         before.unwrap_or(Asked { times: 0, last: now, request: !request }).again(request, now);
     if let Some(Asked { times, last, request }) = again {
         connection
@@ -271,6 +275,7 @@ pub(super) fn turn_down(
     else {
         return Ok(());
     };
+    // Rejections that are over are forgotten here, so that strangers cannot fill the disk.
     connection
         .prepare_cached("DELETE FROM rejection WHERE request_key IN (SELECT request_key FROM rejection WHERE until < ?1 ORDER BY until LIMIT ?2)")?
         .execute(params![integer(rules::oldest_rejection(now)), rules::PURGE])?;

@@ -48,6 +48,7 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
         .map_err(failed)?
         .map_err(|problem| error(path, problem))?;
     let older = generation::compare(&connection, path, version)?;
+    // A log on top of another state of the file gives a mixture of both, which is never accepted.
     let acceptable = accept_older && !matches!(older, Some(Older::Mixed { .. }));
     if let (Some(older), false) = (&older, acceptable) {
         return Err(generation::refusal(path, older));
@@ -94,6 +95,7 @@ pub(super) fn recognise(
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let version = number("PRAGMA user_version")?;
     Ok(match number("PRAGMA application_id")? {
+        // An empty database has neither an id nor a version.
         0 if version == 0 && number("SELECT count(*) FROM sqlite_schema")? == 0 => Ok(0),
         APPLICATION_ID => usize::try_from(version).ok().filter(|&v| v <= known).ok_or_else(|| {
             format!("a newer Handfast wrote this registry (schema {version}, this one knows {known}); run that one; nothing was changed")

@@ -71,6 +71,7 @@ impl Writer {
         let marking = keeper.start(queue.downgrade())?;
         let run = move || {
             serve(&connection, arriving, &erasures, &keeper);
+            // The readers are closed by now, so this is the last connection, which removes the log.
             drop(connection);
             keeper.stop();
             // The thread has panicked, or has marked the last commit.
@@ -121,6 +122,8 @@ impl Writer {
                 let outcome = match made {
                     Some(Err(own)) => Err(own),
                     Some(Ok(made)) => {
+                        // Called even if the commit failed, because nobody knows then what the disk
+                        // holds.
                         then(&made);
                         committed.map(|()| made).map_err(E::from)
                     }
@@ -144,6 +147,7 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        // Dropping the sender ends the thread once the queue is empty.
         self.queue = None;
         if let Some(thread) = self.thread.take() {
             // The thread has panicked, or is done; either way it is gone.
@@ -262,6 +266,7 @@ fn commit(
         ));
     }
     let committed = || {
+        // A group of refused changes has written nothing, so it needs no number.
         let number = if connection.total_changes() == before {
             None
         } else {
