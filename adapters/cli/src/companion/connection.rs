@@ -68,10 +68,12 @@ pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> R
         };
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        // The driver ends with the connection; its error also reaches the request.
         let driver = tokio::spawn(async move { drop(connection.await) });
         let (host, path) = way.route(path);
         let bearer = Zeroizing::new(format!("Bearer {}", kept.token.expose()));
         let mut bearer = HeaderValue::from_str(&bearer).map_err(End::refused)?;
+        // Debug output of the request must not contain the token.
         bearer.set_sensitive(true);
         let request = Request::builder()
             .method(method)
@@ -83,6 +85,7 @@ pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> R
             .await
             .map_err(broken)?;
         let status = response.status();
+        // A hostile gateway could send an endless body.
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
         driver.abort();
         let too_long = |_| {

@@ -114,6 +114,7 @@ impl Place {
             .parent()
             .filter(|parent| !parent.as_os_str().is_empty())
             .unwrap_or(Path::new("."));
+        // A named file's directory is the user's choice, so it is not created silently.
         if self.usual {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
             made.map_err(|error| {
@@ -141,6 +142,7 @@ impl Place {
 
     /// Reads the session.
     pub(super) fn read(&self) -> Result<Kept, End> {
+        // Opening does not follow a link, and does not wait for the other end of a pipe.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(
@@ -158,6 +160,7 @@ impl Place {
         if !about.is_file() {
             return Err(self.problem("this is no regular file, so it holds no session"));
         }
+        // A session that others could read may have been copied, so it is not used.
         if about.mode() & 0o077 != 0 {
             return Err(self.problem(format_args!(
                 "others can read this session (mode {:03o}): end it with the gateway's operator, or make it yours alone with: chmod 600 {}",
@@ -231,6 +234,7 @@ impl Room<'_> {
         } else {
             beside.persist_noclobber(place.path())
         };
+        // If the rename failed, the token is still valid, so its file is not deleted.
         let Err(lost) = persisted else { return sync_directory(place) };
         let why = lost.error;
         match lost.file.keep() {

@@ -73,6 +73,7 @@ fn typed() -> Result<Zeroizing<String>, End> {
     if std::io::stdin().is_terminal() {
         handfast_stdio::note("Setup code: ");
     }
+    // Twice the size of a payload, because wrapped lines contain white space.
     let most = 2 * SETUP_PAYLOAD_CHARS;
     let mut lines = Zeroizing::new(String::with_capacity(most + 1));
     let mut input = std::io::stdin().lock().take(most as u64);

@@ -33,6 +33,7 @@ const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
     let path = DataDir { data: settings.data.take() }.path()?;
+    // Set so that `--print-config` shows the directory in use.
     settings.data = Some(path.clone());
     if args.options.print_config {
         return put(&settings.to_toml());
@@ -46,6 +47,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
+        // A failed log line must not be reported on the stream that failed.
         .log_internal_errors(false)
         .init();
 
@@ -54,6 +56,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
         (_, _) => None,
     };
     settings.limits = descriptors::within_descriptors(settings.limits);
+    // Caught before the store is opened, so that an early signal also ends the gateway in order.
     let signals = Signals::catch()?;
     let store = store(&path, args.accept_older_store)?;
     let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
@@ -107,6 +110,8 @@ impl Running {
         }
         let metrics = scraped.iter().map(|(_, address)| *address).collect();
         let tcp: Vec<SocketAddr> = streams.iter().map(|(_, address)| *address).collect();
+        // Bound before the gateway starts, so that a taken or unusable socket ends it with nothing
+        // served.
         let socket = admin::bind(path).map_err(End::refused)?;
         let mut pairing = settings.pairing.clone();
         if pairing.addresses.is_empty() {
@@ -165,6 +170,7 @@ impl Running {
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;
+            // A panic is reported where it happens; the other tasks still have to end.
         }
         let lost = self.gateway.store_the_rest(STORE_WITHIN).await;
         for one in &lost {
@@ -178,6 +184,7 @@ impl Running {
 
 /// Opens the registry of a data directory, and creates both if needed.
 pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End> {
+    // Checked first, because a path that is too long for a socket makes the directory useless.
     admin::socket_path(path).map_err(End::refused)?;
     data::prepare(path)?;
     let database = path.join(DATABASE);
@@ -228,6 +235,7 @@ async fn with_key(
     pairing: PairingSettings,
 ) -> Result<Gateway, End> {
     let file = path.join(key_file::FILE_NAME);
+    // Looked up before the key is created, to know later if this start created it.
     let fresh = !file.exists();
     let key = key_file::load_or_create(&file, key_file::Use::Store).map_err(End::refused)?;
     let started = builder.store_key(key).pairing(pairing).start().await;
