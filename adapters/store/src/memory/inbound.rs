@@ -132,6 +132,7 @@ impl Senders {
         let mut gone = 0;
         match verdict {
             Verdict::Challenge(Challenge::New(code)) => {
+                // A sender may draw its own old code again, because its old entry is replaced.
                 let holder = self.by_code.get(&code).filter(|holder| **holder != name).cloned();
                 if holder.as_ref().is_some_and(|holder| self.is_live(holder, limits, now)) {
                     return (Challenged::CodeTaken, 0);
@@ -173,6 +174,7 @@ impl Senders {
             return (Approved::Unknown, false);
         };
         let is_live = self.is_live(&name, limits, now);
+        // A code that was found is used up, whatever the result.
         self.remove(&name);
         if !is_live {
             return (Approved::Expired(name), false);
@@ -209,6 +211,7 @@ impl Senders {
                 let account = account.ok_or_else(rules::needs_account)?;
                 let before = self.blocked.len();
                 self.blocked.remove(&named(account));
+                // The block for all accounts goes too, or the sender would stay blocked.
                 self.blocked.remove(&named(""));
                 let rows = before - self.blocked.len()
                     + usize::from(self.remove(&named(account)).is_some());
@@ -253,6 +256,7 @@ impl Senders {
             let is_in =
                 self.allowed.get(&name).is_some_and(|permission| permission.allowed.is_active(now));
             if !is_in && !self.is_blocked(&name) {
+                // An allowed sender no longer waits.
                 self.remove(&name);
                 self.allow(name, via.to_owned(), until, now);
                 new += 1;
@@ -380,6 +384,7 @@ impl Senders {
         let made_falsely =
             |permission: &&mut Permission| permission.run != run && permission.at > latest;
         for Permission { allowed, .. } in self.allowed.values_mut().filter(made_falsely) {
+            // A permission without an end does not depend on the clock.
             if allowed.revoked_at.is_none() && allowed.until.is_some() {
                 allowed.revoked_at = Some(latest);
                 count += 1;

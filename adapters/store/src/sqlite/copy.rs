@@ -74,6 +74,8 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     if same(to).is_some_and(|to| Some(to) == same(database)) {
         return Err(error(to, "this is the registry itself; name another file for the backup"));
     }
+    // An existing file is overwritten only if it is a registry, so that a typing error destroys no
+    // other data.
     if private_file::inspect(to)? && reading(to).and_then(|found| version(&found, to)).is_err() {
         return Err(error(
             to,
@@ -104,6 +106,7 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     if same(from) == same(database) {
         return Err(error(from, "this is the registry itself; name a backup of it"));
     }
+    // The backup is checked before anything of the registry is touched.
     let backup = reading(from)?;
     let version = version(&backup, from)?;
     let sound: String = backup
@@ -135,6 +138,8 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
         let own = generation::read(&backup)
             .map_err(|e| spoiled(from, e))?
             .map_or(0, |(own, _)| own.number);
+        // A number above all that was acknowledged, under a new id, so that an older log or mark
+        // fits neither.
         mark.number = own.max(number).max(acknowledged) + 1;
         renumber(copy.path(), mark).map_err(|e| full_or(database, e))?;
     }
@@ -246,6 +251,7 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
     // The log of an earlier one would be taken for the log of this one.
     let _ = std::fs::remove_file(beside(&away, "-wal"));
     let _ = std::fs::remove_file(beside(&away, "-shm"));
+    // The log goes first, so that a crash in between never leaves it beside another file.
     rename(&log, &beside(&away, "-wal"))?;
     rename(database, &away)?;
     let _ = std::fs::remove_file(shared);

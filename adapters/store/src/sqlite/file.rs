@@ -54,6 +54,7 @@ pub fn holder(path: &Path) -> Option<Holder> {
         .ok()
         .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok());
+    // The lock says that a process has it; the text only tells which.
     Some(Holder(text.and_then(|text| {
         text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok())
     })))
@@ -62,6 +63,7 @@ pub fn holder(path: &Path) -> Option<Holder> {
 /// Refuses a registry that was here once and is missing or empty now: a silent new one would lock
 /// every node out.
 pub(super) fn refuse_vanished(path: &Path, lock: &File) -> Result<(), StoreError> {
+    // A lock with content says that a registry was opened here before.
     let was_here = lock.metadata().map_err(|e| error(path, e))?.len() > 0;
     if was_here && !is_here(path)? {
         let problem = format!(

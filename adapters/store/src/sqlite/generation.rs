@@ -88,6 +88,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<(Generati
         |row| row.get::<_, i64>(0),
     )?;
     if has_table == 0 {
+        // A registry of an older version has no numbers.
         return Ok(None);
     }
     let row = connection.query_row("SELECT number, base, database FROM generation", [], |row| {
@@ -102,6 +103,7 @@ pub(super) fn read(connection: &Connection) -> rusqlite::Result<Option<(Generati
 /// Reads the same from the file alone, without its log.
 fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     let mut uri = String::from("file:");
+    // A `?` or `#` in the path would end it in a URI.
     for byte in path.as_os_str().as_encoded_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
@@ -113,6 +115,7 @@ fn read_file(path: &Path) -> rusqlite::Result<Option<(Generation, u64)>> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_URI;
+    // `immutable` makes SQLite ignore the log.
     read(&Connection::open_with_flags(uri + "?immutable=1", flags)?)
 }
 
@@ -201,6 +204,7 @@ pub(super) fn compare(
             Some(Older::Below { has: found.number, acknowledged: mark.number })
         }
         (Some((_, base)), Some(_)) => {
+            // The log needs a file that holds at least the commits up to `base`.
             let file = match read_file(path) {
                 Ok(file) => file.map_or(0, |(file, _)| file.number),
                 // The disk became full, or the power failed, while the log was being copied into
@@ -248,6 +252,7 @@ pub(super) fn settle(
         // The mark is written first, so that a crash in between leaves a mark that demands nothing.
         (None, Ok(Some(mark))) if !anew => begin(connection, mark).map_err(failed)?,
         (found, mark) => {
+            // The number continues from the highest one known, so that it never repeats.
             let number = found
                 .map_or(0, |(found, _)| found.number)
                 .max(mark.ok().flatten().map_or(0, |mark| mark.number));

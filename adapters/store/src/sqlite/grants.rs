@@ -143,9 +143,11 @@ pub(super) fn activate(
         .optional()?;
     let Some((seq, grant)) = found else { return Ok(Activation::NotThere) };
     let grant = grant?;
+    // An expired offer counts as missing, even if it is not purged yet.
     if !grant.counts(now) {
         return Ok(Activation::NotThere);
     }
+    // A node repeats its confirmation if the answer was lost.
     if grant.state == State::Active {
         return Ok(Activation::Active { ended: Vec::new() });
     }
@@ -195,6 +197,7 @@ fn end_such(
             Ok((row.get::<_, i64>(0)?, row.get::<_, Option<[u8; 32]>>(1)?))
         })?;
     let mut ended: Vec<_> = ended.collect::<Result<_, _>>()?;
+    // `RETURNING` gives no order, but the answer is in the order in which the grants were made.
     ended.sort_unstable();
     let mut capabilities = Vec::new();
     for capability in

@@ -35,6 +35,7 @@ pub(super) fn end_made_by(
 ) -> Result<EndedWith, StoreError> {
     let mut with = EndedWith::default();
     let mut work = first;
+    // Made things may be makers themselves, so the search continues until nothing new ends.
     while let Some(ending) = work.pop() {
         let Ending { session, outlasting } = ending;
         let (id, at) = (session.as_bytes(), integer(now));
@@ -76,6 +77,7 @@ pub(super) fn end_made_by(
                 with.capabilities.push(capability);
             }
         }
+        // An approval ends only with its session, not when that is shortened.
         if outlasting.is_none() {
             let sql = "UPDATE node INDEXED BY node_by_approver
                        SET standing = 'unapproved', mode = NULL, approved_by = NULL, version = version + 1, changed_at = ?2
