@@ -57,6 +57,7 @@ pub(crate) async fn try_ask(
         .await
         .map_err(|error| Unanswered::Broken(broken(error)))?
         .to_bytes();
+    // The connection is needed until the whole answer has arrived.
     drop(driver);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     if status.is_success() { Ok(text) } else { Err(Unanswered::Refused(failed(status, &text))) }
@@ -129,6 +130,7 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
             )));
         }
         let shown = data.display();
+        // The registry's lock tells a gateway that is just starting from none at all.
         match handfast_store::holder(&data.join(DATABASE)) {
             None => {
                 return Err(End::Refused(format!(

@@ -53,6 +53,7 @@ impl Delivery<'_> {
             .await
             {
                 Ok(_) => return Ok(()),
+                // The gateway has answered, so another attempt would get the same answer.
                 Err(Unanswered::Refused(end)) => break end,
                 Err(Unanswered::Broken(end)) if begun.elapsed() > CONFIRM_FOR => break end,
                 Err(Unanswered::Broken(_)) => sleep(TRY_AGAIN).await,

@@ -133,6 +133,7 @@ async fn reject(data: &Path, json: bool, args: Reject) -> Result<(), End> {
     }
     let body = json!({ "all": all, "name": name, "from": from, "for_good": for_good });
     let answer = ask(data, Method::POST, "/api/v1/devices/reject", Some(body)).await?;
+    // Read before it is printed, because single failures decide the exit code.
     let view: RejectedView = read(&answer)?;
     let how = if for_good { " for good" } else { "; each may ask again after a while" };
     show(json, &answer, |view: RejectedView| match view.rejected {

@@ -2,7 +2,7 @@
 //!
 //! | file | content |
 //! |---|---|
-//! | `node.json` | gateway, name, room and node id; the token only if the owner entered it ([`token_entered`]) |
+//! | `node.json` | gateway, name, room, node id; the token only if entered ([`token_entered`]) |
 //! | `keys.json` | the two private keys of a node of the native wire |
 //! | `native.json` | its gateway, name, room, and the state of its pairing |
 //! | `standing.json` | the node's latest known standing, for `status` |
@@ -178,6 +178,7 @@ impl StateDir {
     /// Returns `true` if a process holds the directory.
     #[must_use]
     pub fn is_held(&self) -> bool {
+        // A shared lock is released at once, so it disturbs only a node that starts at that moment.
         File::open(self.path.join(LOCK))
             .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
@@ -194,6 +195,7 @@ impl StateDir {
                 path: self.path.clone(),
                 why,
             })?;
+            // The new directory's own name has to survive a power cut as well.
             if let Some(parent) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
                 sync_directory(parent)?;
             }
@@ -299,6 +301,7 @@ impl HeldState {
         if cut(WriteStep::Open) {
             return Ok(());
         }
+        // A file that a power cut left behind may be incomplete.
         match fs::remove_file(&beside) {
             Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(failed(why)),
             Ok(()) | Err(_) => {}

@@ -31,6 +31,7 @@ impl Console {
     }
 
     pub(super) fn print(&mut self, text: &str) {
+        // Without a reader there is nobody to show it to.
         let _ = self.out.write_all(text.as_bytes());
     }
 

@@ -18,7 +18,9 @@ pub(super) fn within_descriptors(limits: Limits) -> Limits {
     let wanted =
         u64::from(limits.waiting_total) + u64::from(limits.linked_total) + OTHER_DESCRIPTORS;
     let Some(allowed) = files.current.filter(|allowed| *allowed < wanted) else { return limits };
+    // Half of the descriptors stay for connections, however few there are.
     let room = allowed.saturating_sub(OTHER_DESCRIPTORS.min(allowed / 2)).max(2);
+    // A quarter is for connections that have not authenticated yet.
     let waiting_total = u64::from(limits.waiting_total).min(room / 4).max(1);
     let fitted = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
     let lowered = Limits {

@@ -128,6 +128,7 @@ pub(super) fn lock(path: &Path) -> Result<File, TokensError> {
 /// after a power failure before that, the file has its old content or its new one.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TokensError> {
     let half_written = beside(path, ".tmp");
+    // A file that a power cut left behind may be incomplete.
     match fs::remove_file(&half_written) {
         Err(why) if why.kind() != io::ErrorKind::NotFound => {
             return Err(failed("cannot remove", &half_written)(why));

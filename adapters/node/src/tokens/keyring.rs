@@ -104,6 +104,7 @@ impl Keyring {
     async fn find(&self, store: &str) -> Result<Option<Key>, Failed> {
         let found: (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
             call(&self.bus, ROOT, "Service", "SearchItems", &attributes(store)).await?;
+        // An unlocked item is preferred, because unlocking may fail.
         let item = match found {
             (open, _) if !open.is_empty() => open.into_iter().next(),
             (_, locked) => locked.into_iter().next(),
@@ -128,6 +129,7 @@ impl Keyring {
             ("org.freedesktop.Secret.Item.Attributes", Variant::from(attributes(store))),
         ]);
         let sent = (&self.session, &[] as &[u8], key, "application/octet-stream");
+        // An existing item may hold the key of sealed tokens, so none is replaced.
         let replace = false;
         let made = call(
             &self.bus,

@@ -39,6 +39,7 @@ pub(super) fn seal(
     router: &str,
     token: &str,
 ) -> Result<Option<String>, getrandom::Error> {
+    // A nonce of 24 random bytes never repeats in practice, so no counter is stored.
     let nonce = random::<NONCE_BYTES>()?;
     // The capacity suffices for the whole text, so that growth leaves no copies of the token
     // behind.

@@ -51,6 +51,7 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
             state.dir().path().display()
         )));
     }
+    // Read before it is replaced, to tell the owner which id is forgotten.
     let before = state.dir().load()?.and_then(|(_, memory)| memory.node_id());
     let identity = Identity { gateway, name, room };
     let node = LinuxNode::new(NodeConfig {

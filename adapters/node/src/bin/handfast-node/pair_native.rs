@@ -81,6 +81,7 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
         },
         _ = tokio::signal::ctrl_c() => Err(Failure::Failed("interrupted; what was asked stays asked at the gateway until it runs out".into())),
     };
+    // Ends the node in order, with a goodbye to the gateway.
     drop(stop);
     if !running.is_finished() {
         let _ = running.await;
@@ -188,6 +189,7 @@ fn setup(text: &str) -> Result<Wanted, Failure> {
                 .into(),
         ));
     };
+    // The URL in a code may begin with http or https, but a node connects by WebSocket.
     let (scheme, rest) = payload.url.split_once("://").unwrap_or_default();
     let scheme = match scheme.to_ascii_lowercase().as_str() {
         "https" | "wss" => "wss",

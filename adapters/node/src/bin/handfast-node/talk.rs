@@ -84,6 +84,7 @@ pub(crate) fn print_message(message: &AppMessage, json: bool) -> Result<(), Fail
     if json {
         put(&format!("{}\n", app_as_json(message)))
     } else {
+        // Control characters of a peer's message could move the cursor or change colours.
         let text: String = String::from_utf8_lossy(&message.bytes)
             .chars()
             .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
