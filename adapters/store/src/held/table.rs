@@ -75,6 +75,8 @@ impl Held {
             return None;
         }
         table.remove(&subject);
+        // A number of its own, so that the ticket of the replaced decision does not release this
+        // one.
         table.next += 1;
         let ticket = Ticket { subject, number: table.next };
         table.insert(Entry { cut, since, what, ticket: ticket.clone() });
@@ -163,6 +165,7 @@ impl Held {
             return Vec::new();
         }
         let mut all: Vec<_> = self.table().entries.values().cloned().collect();
+        // Stored in the order in which they were decided.
         all.sort_by_key(|entry| entry.ticket.number);
         all
     }
@@ -247,6 +250,7 @@ impl Held {
     }
 
     fn changed(&self, table: &Table) {
+        // Readers skip the table's lock while this is 0.
         self.count.store(table.entries.len(), Ordering::Release);
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }

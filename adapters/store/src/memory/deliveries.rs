@@ -80,6 +80,7 @@ impl UnderWay {
             .values_mut()
             .filter(|kept| kept.settled.is_none() && kept.delivery.of == Delivered::Token(id))
         {
+            // Another delivery has replaced it, or its token has been settled.
             if Some(kept.delivery.ticket) != under_way {
                 kept.settled = Some(Settled::Undone);
             }
@@ -179,6 +180,7 @@ impl State {
 #[async_trait]
 impl Deliveries for MemoryStore {
     async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError> {
+        // The delivery of a token begins with the standing that has it.
         if !matches!(delivery.of, Delivered::Token(_)) {
             self.state().deliveries.add(delivery, now);
         }

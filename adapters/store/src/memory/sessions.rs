@@ -55,6 +55,7 @@ impl Companions {
             self.spent_by_end.pop_first();
             self.spent.remove(&nonce);
             self.spent_runs.remove(&nonce);
+            // The mark replaces the forgotten code.
             self.mark = self.mark.max(end);
         }
         for _ in 0..rules::PURGE {
@@ -190,6 +191,7 @@ impl Companions {
     /// Ends what earlier runs made later than `latest`, and returns how many entries that were.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> u64 {
         let mut count = 0;
+        // `over` is in no index, so the sessions need not be taken out.
         for session in self.sessions.values_mut() {
             let Some(runs) = self.runs.get(&session.id) else { continue };
             let made = runs.made != self.run && session.issued_at > latest;
@@ -368,6 +370,7 @@ impl Sessions for MemoryStore {
     }
 
     async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
+        // A copy is ended, so that the consequences are determined in one place.
         let mut copy = self.state().clone();
         Ok(copy.end_session(id, now).1)
     }

@@ -33,6 +33,8 @@ fn redeem(
     if let Err(no) = sessions::redeem(code.expires_at, mark, is_spent, now) {
         return Ok(Err(no));
     }
+    // Checked inside the transaction, so that a code of a session that ends meanwhile yields
+    // nothing.
     if makers::end_of(connection, code.maker, now)?.is_none() {
         return Ok(Err(NotRedeemed::Expired));
     }
@@ -171,6 +173,7 @@ fn prolong(
 ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
     let Some(session) = by_id(connection, id)? else { return Ok(None) };
     let by = how.by.map_or(Maker::Operator, Maker::Session);
+    // Neither an ended maker nor an ended prolonger can give time.
     let (Some(made), Some(by)) =
         (makers::end_of(connection, session.maker, now)?, makers::end_of(connection, by, now)?)
     else {
@@ -178,6 +181,7 @@ fn prolong(
     };
     let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
     let refreshed = session.refreshed(&how, now);
+    // A refresh that changes nothing needs no write.
     if let Ok((end, prolonged)) = refreshed
         && (end, prolonged) != (session.expires_at, session.prolonged)
     {

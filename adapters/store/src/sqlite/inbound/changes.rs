@@ -55,6 +55,7 @@ pub(super) fn challenge(
         }
         Verdict::Challenge(Challenge::Quiet(_)) | Verdict::Admit | Verdict::Drop(_) => {}
     }
+    // A search for expired entries costs time, so it runs only if some were counted.
     if over > gone {
         gone += purge(connection, rules::PURGE - gone, live)?;
     }
@@ -130,6 +131,7 @@ pub(super) fn approve(
     now: UnixTime,
 ) -> Result<Changed<Approved>, StoreError> {
     let Some(held) = holder(connection, code)? else { return Ok((Approved::Unknown, false)) };
+    // A code that was found is used up, whatever the result.
     remove(connection, &held.name)?;
     if !held.is_live(live) {
         return Ok((Approved::Expired(held.name), false));
@@ -186,6 +188,7 @@ pub(super) fn change(
             let account = account.ok_or_else(rules::needs_account)?.to_owned();
             let name =
                 SenderName { channel: channel.to_owned(), account, sender: sender.to_owned() };
+            // The block for all accounts goes too, or the sender would stay blocked.
             let sql = "DELETE FROM sender_blocked WHERE channel = ?1 AND account IN ('', ?2) AND sender = ?3";
             let blocks =
                 connection.prepare_cached(sql)?.execute([channel, &name.account, sender])?;
@@ -288,6 +291,7 @@ pub(super) fn seed(
         let is_in: bool =
             is_in.query_row(params![channel, account, sender, integer(now)], |row| row.get(0))?;
         if !is_in && !is_blocked(connection, &name)? {
+            // An allowed sender no longer waits.
             remove(connection, &name)?;
             allow(connection, &name, via, until, now)?;
             new += 1;

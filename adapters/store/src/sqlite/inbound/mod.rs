@@ -37,6 +37,7 @@ struct Live(i64, i64);
 impl Live {
     fn at(now: UnixTime, pending_for: Span) -> Self {
         let pending_for = i64::try_from(pending_for.as_secs()).unwrap_or(i64::MAX);
+        // Bounded above as well, so that a clock that is set back keeps no entry live forever.
         Self(integer(now).saturating_sub(pending_for), integer(now).saturating_add(pending_for))
     }
 }
@@ -96,6 +97,7 @@ impl Inbound for SqliteStore {
 
     async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
         let live = Live::at(now, limits.pending_for);
+        // A read comes first, because most calls find nothing, and a write waits for the disk.
         if !self.readers.point(|connection| changes::any_over(connection, live))? {
             return Ok(0);
         }
