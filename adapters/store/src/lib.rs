@@ -90,8 +90,8 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// description; the entry gets a new version only if they differ. Each request that found its
     /// entry is counted.
     ///
-    /// If there is no room, an entry that [gives
-    /// way](handfast_core::registry::admission::gives_way) is removed.
+    /// If there is no room, an entry that
+    /// [gives way](handfast_core::registry::admission::gives_way) is removed.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable. The inner error is
@@ -327,9 +327,9 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// [`StoreError`] if it could not be made durable.
     async fn set_window(&self, window: Window) -> Result<(), StoreError>;
 
-    /// Adds a PIN or code with its sealed secret. A PIN needs a [window that admits
-    /// it](Window::admits), and ends an older PIN for the same key; another PIN may have to make
-    /// room for it ([`handfast_core::registry::codes::pin_room`]).
+    /// Adds a PIN or code with its sealed secret. A PIN needs a
+    /// [window that admits it](Window::admits), and ends an older PIN for the same key; another PIN
+    /// may have to make room for it ([`handfast_core::registry::codes::pin_room`]).
     ///
     /// Each call also erases the secrets of at most 32 expired codes, and removes at most 32 that
     /// have been dead for more than a day.
