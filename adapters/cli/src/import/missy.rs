@@ -243,6 +243,7 @@ impl Fields<'_> {
         let address = self.address(about);
         let profile = self.profile(about);
         let told = self.told(about);
+        // No field that is read has the time of the request; the last contact is the closest.
         let asked_at = told.map_or(self.now, |told| told.last_seen);
         Ok(Node {
             record: Record { node_id, name, room, address, keys: None, asked_at, standing },

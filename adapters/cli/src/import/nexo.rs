@@ -108,6 +108,7 @@ fn open(path: &Path) -> Result<Connection, String> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&copy.path, flags)?;
+        // The schema of a foreign file must not be able to call functions.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         // In exclusive mode SQLite needs only the files that are open after the first read, which

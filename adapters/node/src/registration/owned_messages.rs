@@ -100,6 +100,7 @@ impl Feeder {
         };
         let Step { next, effects } = node.step(now, input, self.scratch.as_mut_slice());
         let actions = effects.into_iter().map(Action::from).collect();
+        // The sent message may have held the token.
         self.scratch.fill(0);
         Ok((next, actions))
     }

@@ -30,10 +30,12 @@ struct Seen {
 
 impl Seen {
     fn of(path: &Path) -> Option<Self> {
+        // Not followed, because the token is not read through a link either.
         let about = path.symlink_metadata().ok()?;
         Some(Self {
             inode: about.ino(),
             length: about.len(),
+            // The change time also notices corrected permissions.
             changed: (about.ctime(), about.ctime_nsec()),
         })
     }
@@ -52,6 +54,7 @@ impl TokenSource {
         if seen == self.seen {
             return None;
         }
+        // Recorded before the file is read, so that an invalid one is reported once.
         self.seen = seen;
         match token_file::read(&self.path) {
             Ok(token) if token == self.token => None,

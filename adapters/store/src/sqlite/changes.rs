@@ -69,6 +69,7 @@ pub(super) fn save(
         return Err(SaveError::Conflict);
     }
     rules::provable(standing, has_keys)?;
+    // Read before the update, which clears the key of a request that no longer waits.
     let request = deliveries::request(connection, id)?;
     let Columns { standing: word, expires, token_hash, mode, cause } = Columns::of(standing);
     connection

@@ -72,6 +72,7 @@ pub(super) fn follow(
                 word,
                 expires,
                 token.map(TokenHash::as_bytes),
+                // Only a request that would wait again has to be found by its key.
                 request.filter(|_| expires.is_some()),
             ])?;
         add(connection, &Delivery { ticket: *ticket, of: Delivered::Token(id) }, now)?;
@@ -82,6 +83,7 @@ pub(super) fn follow(
                         fallback_token = NULL, fallback_request = NULL WHERE node_id = ?1 AND delivery_id IS NOT NULL",
             )?
             .execute([id.as_bytes()])?;
+        // Nothing was under way, so nothing has to be undone.
         if settled == 0 {
             return Ok(());
         }

@@ -76,6 +76,7 @@ impl<const N: usize> Pool<N> {
 
     /// Takes a free connection, or waits for the next in turn.
     fn with<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
+        // Readers begin at different connections, so they seldom wait for each other.
         let first = self.next.fetch_add(1, Ordering::Relaxed) % N;
         let free = (0..N).find_map(|more| self.connections[(first + more) % N].try_lock().ok());
         // A reader that panicked leaves no state behind that could harm the next one.

@@ -172,6 +172,8 @@ impl Pairing {
             NativeEvent::Broken => self.why = Some("what came was not what the gateway would send; try again".into()),
             NativeEvent::RetryIn(_) if self.granted.is_none() => {
                 self.attempts = self.attempts.saturating_add(1);
+                // Before the gateway has accepted anything, its address may be wrong, so there is
+                // no retry.
                 if !self.known || self.attempts > ATTEMPTS {
                     return Err(self.failed("the gateway does not answer"));
                 }
