@@ -2,7 +2,7 @@
 
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::urls::any_url;
-use handfast_server::setup::url::GatewayUrl;
+use handfast_server::public_url::GatewayUrl;
 
 use crate::setup_codes::corpus;
 

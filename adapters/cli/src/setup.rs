@@ -6,7 +6,7 @@ use std::path::Path;
 use handfast_cli::qr::{self, NoQrCode};
 use handfast_core::time::rfc3339;
 use handfast_server::admin::{RevokedSessionsView, SessionList, SessionView, StartedView};
-use handfast_server::setup::url::GatewayUrl;
+use handfast_server::public_url::GatewayUrl;
 use handfast_stdio::note_line;
 use hyper::Method;
 use serde_json::{Value, json};

@@ -45,20 +45,26 @@ use crate::extension::{ExtensionConfig, Extensions};
 use crate::flows::native::budgets::Budgets;
 use crate::flows::setup_code::Companions;
 use crate::gateway::hash_pool::HashPool;
+use crate::gateway::pairing_state::{Pairing, StartError};
 use crate::gateway::readings::Readings;
 use crate::gateway::requests::Shown;
 use crate::gateway::token_cache::Proven;
 use crate::hook::{Application, Event, NoApplication, Observer};
 use crate::http::bearer::Holder;
 use crate::inbound::{Gate, InboundSettings};
+use crate::keys::setup::SetupKeys;
 use crate::operator::deliveries;
 use crate::operator::deliveries::Deliveries;
 use crate::operator::extension_host;
+use crate::operator::issued::IssuedSetups;
+use crate::operator::window;
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
-use crate::pairing::rights;
-use crate::pairing::{self, Pairing, PairingHandler, PairingSettings, StartError, Terms};
+use crate::pairing::{approval, rights};
+use crate::policy::handler::PairingHandler;
+use crate::policy::rules::Terms;
+use crate::policy::settings::PairingSettings;
+use crate::policy::setup_settings::SetupSettings;
 use crate::proxies::ProxySettings;
-use crate::setup::{IssuedSetups, SetupKeys, SetupSettings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_observer::LogObserver;
 
@@ -248,7 +254,7 @@ impl GatewayBuilder {
         // The mark is raised first, so that nothing is made under a time before it.
         store.raise_mark(clock.unix()).await?;
         let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
-        pairing::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        window::at_start(&*store, &pairing.settings, clock.unix()).await?;
         setup.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
@@ -293,7 +299,7 @@ impl GatewayBuilder {
         });
         // The tasks start last, because each of them uses the whole gateway.
         extension_host::start(&inner, &bridge);
-        pairing::watch(&inner);
+        window::watch(&inner);
         timekeeping::watch(&inner);
         readings::watch(&inner);
         unstored::watch(&inner);
@@ -427,7 +433,7 @@ impl Gateway {
         purpose: Purpose,
         terms: Terms,
     ) -> Result<Issued, OperatorError> {
-        pairing::check_word(terms.message.as_deref())?;
+        approval::check_word(terms.message.as_deref())?;
         if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
             return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
         }

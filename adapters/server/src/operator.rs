@@ -16,6 +16,11 @@ pub(crate) mod setup_codes;
 pub(crate) mod setup_tests;
 pub(crate) mod window;
 
+pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
+pub use paired::{Offered, PairedNode, Revocation, Until};
+pub use setup_codes::{NewSetup, StartedSetup};
+pub use window::PairingStatus;
+
 use handfast_core::error::Refusal;
 use handfast_core::grant::token::Token;
 use handfast_core::id::NodeId;

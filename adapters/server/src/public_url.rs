@@ -5,6 +5,8 @@
 //! text, never the text itself; and a code carries the text that those rules write, so that no
 //! other parser finds another host in it.
 
+pub use cidr::{Net, NotANet};
+
 use std::fmt;
 
 use handfast_core::limits::SETUP_URL_BYTES;

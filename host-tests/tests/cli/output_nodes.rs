@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use handfast_core::grant::scope::{Address, ScopesBuf};
 use handfast_core::wire::native::Payload;
 use handfast_server::Gateway;
-use handfast_server::pairing::NewCode;
+use handfast_server::operator::NewCode;
 use handfast_store::MemoryStore;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;

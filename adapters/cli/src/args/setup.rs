@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Subcommand};
 use handfast_core::limits::{SETUP_TTL_MAX, SETUP_TTL_MIN};
-use handfast_server::setup::url::{GatewayUrl, UrlRefused};
+use handfast_server::public_url::{GatewayUrl, UrlRefused};
 
 use super::DataDir;
 use crate::confirm::Sure;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use handfast_server::setup::url::{ExtraHost, GatewayUrl};
+use handfast_server::public_url::{ExtraHost, GatewayUrl};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};

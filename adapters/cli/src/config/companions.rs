@@ -3,7 +3,7 @@
 use handfast_core::grant::scope::{Scope, ScopesBuf};
 use handfast_core::registry::inbound::Ident;
 use handfast_core::wire::setup::ProfileName;
-use handfast_server::setup::url::{ExtraHost, ExtraHostRefused, GatewayUrl, UrlRefused, UrlSource};
+use handfast_server::public_url::{ExtraHost, ExtraHostRefused, GatewayUrl, UrlRefused, UrlSource};
 use url::{Origin, Url};
 
 use super::print::quoted;

@@ -9,9 +9,10 @@ use handfast_core::limits::Limits;
 use handfast_server::ProxySettings;
 use handfast_server::extension::ExtensionConfig;
 use handfast_server::inbound::InboundSettings;
-use handfast_server::pairing::PairingSettings;
-use handfast_server::setup::url::{Candidates, ExtraHost};
-use handfast_server::setup::{KEY_FILE, SetupSettings};
+use handfast_server::keys::KEY_FILE;
+use handfast_server::policy::PairingSettings;
+use handfast_server::policy::SetupSettings;
+use handfast_server::public_url::{Candidates, ExtraHost};
 
 /// The settings of `serve`. Each has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use handfast_core::limits::INVITE_ADDRESSES;
 use handfast_core::time::Span;
 use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_core::wire::gateway_address::GatewayAddress;
-use handfast_server::pairing::{Net, NotANet};
+use handfast_server::public_url::{Net, NotANet};
 
 use super::duration::{lasting, show};
 use super::keys::{ADDRESS, DAY, EXPIRIES, SECOND};

@@ -2,7 +2,8 @@
 
 use handfast_core::grant::scope::{Action, Pattern, Scope, ScopeError, ScopesBuf};
 use handfast_core::limits::{LABEL_BYTES, REASON_BYTES};
-use handfast_server::pairing::{Glob, Method, Net, NotANet, Rule, Terms, Verdict, When};
+use handfast_server::policy::{Glob, Method, Rule, Terms, Verdict, When};
+use handfast_server::public_url::{Net, NotANet};
 use toml::de::DeValue;
 
 use super::duration::{lasting, show_lasting};

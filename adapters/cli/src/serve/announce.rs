@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use handfast_cli::config::Settings;
-use handfast_server::pairing::PairingStatus;
-use handfast_server::setup::url::NotResolved;
+use handfast_server::operator::PairingStatus;
+use handfast_server::public_url::NotResolved;
 
 use super::Running;
 use crate::print::{left, safe};

@@ -10,8 +10,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use handfast_cli::config::Settings;
-use handfast_server::pairing::{PairingSettings, StartError, key_file};
-use handfast_server::setup::url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
+use handfast_server::StartError;
+use handfast_server::keys::file as key_file;
+use handfast_server::policy::PairingSettings;
+use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
     Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin,
 };

@@ -10,7 +10,8 @@ use handfast_core::registry::record::Standing;
 use handfast_store::{Entry, Filter, Version};
 
 use crate::gateway::{Gateway, OperatorError};
-use crate::pairing::{Net, check_word};
+use crate::pairing::approval::check_word;
+use crate::public_url::cidr::Net;
 
 /// Number of nodes that are read from the store at once.
 const PAGE: usize = 500;

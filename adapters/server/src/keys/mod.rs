@@ -5,3 +5,5 @@
 pub mod file;
 pub(crate) mod seal;
 pub(crate) mod setup;
+
+pub use setup::{KEY_FILE, PREVIOUS_KEY_FILE, SetupKeyError};

@@ -14,9 +14,10 @@ use handfast_store::Store;
 use zeroize::Zeroizing;
 
 use crate::entropy;
+use crate::gateway::pairing_state::StartError;
 use crate::keys::file;
 use crate::keys::file::{KeyFileError, Use};
-use crate::pairing::{Kind, StartError, StoreKey};
+use crate::keys::seal::{Kind, StoreKey};
 
 /// Usual name of the key's file in the gateway's data directory.
 pub const KEY_FILE: &str = "setup.key";

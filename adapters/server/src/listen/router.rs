@@ -84,12 +84,12 @@ impl Gateway {
     /// - `DELETE /api/v1/session`, for the session itself: ends it, with `{"revoked":true}`.
     /// - `/api/v1/…`, for sessions as described below: the [operator's API](crate::http::admin).
     ///
-    /// A session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
-    /// a session that allows `read` at `/gateway` followed by the path after `/api/v1`, for
-    /// instance `/gateway/devices`, with a pattern that begins with `/gateway`. Paths under
-    /// `/events`, `/inbound`, `/pairing` and `/setup`, and every request that changes something,
-    /// need `admin` there. Setup codes are made at the gateway alone.
-    /// [`SetupSettings`](crate::setup::SetupSettings) define what a session allows.
+    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a
+    /// session whose permissions allow `read` at `/gateway` and what stands behind `/api/v1`
+    /// (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is
+    /// below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes something,
+    /// needs `admin` there. Setup codes are made at the gateway alone.
+    /// [`SetupSettings`](crate::policy::setup_settings::SetupSettings) say what a session allows.
     ///
     /// Nest the router in your own server, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address,

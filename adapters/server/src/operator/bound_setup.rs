@@ -5,7 +5,8 @@ use handfast_store::{SaveError, StoreError, Yield};
 
 use super::sessions::Redeemable;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
-use crate::pairing::{OwnedRefusal, OwnedRequest, OwnedVerdict, Terms};
+use crate::policy::request::{OwnedRefusal, OwnedRequest, OwnedVerdict};
+use crate::policy::rules::Terms;
 use crate::telemetry::Verification;
 use crate::telemetry::log_lines::{CausedBy, limited};
 use handfast_core::registry::record::{Cause, Mode, Standing};

@@ -14,8 +14,8 @@ use tokio::sync::Notify;
 use crate::entropy;
 use crate::gateway::{Gateway, Inner, OperatorError, to_its_end};
 use crate::hook::Event;
-use crate::pairing::hex;
-use crate::setup::StartedSetup;
+use crate::operator::codes::hex;
+use crate::operator::setup_codes::StartedSetup;
 
 /// The interval at which lapsed deliveries of other processes are looked for; those of this one
 /// wake the task themselves.

@@ -19,8 +19,8 @@ use super::issued;
 use crate::entropy;
 use crate::gateway::{Gateway, OperatorError, to_its_end};
 use crate::hook::Event;
+use crate::operator::codes::hex;
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
-use crate::pairing::hex;
 use crate::telemetry::{SessionEvent, Verification};
 
 /// Number of sessions that a listing reads at once.

@@ -201,7 +201,7 @@ impl Gateway {
                 .await;
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
         rotated.map_err(|error| match error {
-            crate::setup::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
+            crate::keys::setup::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
             other => OperatorError::SetupKey(other.to_string()),
         })?;
         if at_once {

@@ -12,8 +12,10 @@ use handfast_store::{MemoryStore, Store};
 
 use super::sessions::Redeemable;
 use crate::gateway::{Gateway, OperatorError};
+use crate::keys::setup::{KEY_FILE, PREVIOUS_KEY_FILE};
+use crate::operator::NewSetup;
+use crate::policy::SetupSettings;
 use crate::public_url::Candidates;
-use crate::setup::*;
 
 fn settings() -> SetupSettings {
     let addresses =

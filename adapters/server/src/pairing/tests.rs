@@ -22,10 +22,17 @@ use handfast_core::text::{Label, Name};
 use handfast_core::wire::native::pair::Method;
 use handfast_store::{MemoryStore, SqliteStore, Store};
 
-use super::*;
 use crate::entropy;
+use crate::gateway::pairing_state::{Pairing, StartError};
 use crate::gateway::{Gateway, GatewayBuilder};
 use crate::hook::{Event, Observer};
+use crate::operator::codes::{CodeKind, NewCode};
+use crate::policy::handler::{PairingDecision, PairingHandler, PairingRequest};
+use crate::policy::request::{
+    OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind,
+};
+use crate::policy::rules::Terms;
+use crate::policy::settings::{OPEN_FOR, PairingSettings};
 
 fn here() -> Source {
     Source::of(ADDRESS)

@@ -7,3 +7,8 @@ pub(crate) mod request;
 pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod setup_settings;
+
+pub use handler::{Method, PairingDecision, PairingHandler, PairingRequest};
+pub use rules::{Glob, Rule, Rules, Terms, Verdict, When};
+pub use settings::{Approve, OPEN_FOR, PIN_CHARS, PairingSettings};
+pub use setup_settings::SetupSettings;

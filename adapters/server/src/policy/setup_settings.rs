@@ -12,8 +12,8 @@ use crate::public_url::{Candidates, ExtraHost};
 /// Settings of setup codes and companions' sessions.
 #[derive(Clone, Debug)]
 pub struct SetupSettings {
-    /// File of the key that signs codes, for instance [`crate::setup::KEY_FILE`]. With `None` the
-    /// key is sealed in the registry, where it cannot be replaced.
+    /// File of the key that signs codes ([`crate::keys::setup::KEY_FILE`], for instance). `None`: the key is
+    /// sealed in the registry, where it cannot be replaced.
     pub key_file: Option<PathBuf>,
     /// Default profile of companions.
     pub profile: String,

@@ -17,7 +17,7 @@ use handfast_core::id::Source;
 use handfast_core::wire::forwarded;
 pub use handfast_core::wire::forwarded::ForwardedHeader;
 
-use crate::pairing::Net;
+use crate::public_url::cidr::Net;
 
 pub(crate) use protocol::read_header;
 

@@ -1,7 +1,7 @@
 //! Keys of the table `pairing`.
 
 use handfast_core::crypto::code::Alphabet;
-use handfast_server::pairing::Approve;
+use handfast_server::policy::Approve;
 
 use super::super::duration::{lasting, show, show_lasting};
 use super::super::print::{list, quoted};

@@ -8,10 +8,8 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
 use handfast_server::extension::{ExtensionConfig, Timeouts};
 use handfast_server::inbound::InboundSettings;
-use handfast_server::pairing::{
-    Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When,
-};
-use handfast_server::setup::url::Candidates;
+use handfast_server::policy::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
+use handfast_server::public_url::Candidates;
 
 use super::super::keys::{Form, KEYS};
 use super::super::{Serial, Settings, Setup};

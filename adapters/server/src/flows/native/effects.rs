@@ -20,8 +20,8 @@ use std::sync::Arc;
 use super::reassembly::Parts;
 use crate::connection::common::observation;
 use crate::gateway::Inner;
-use crate::pairing::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
-use crate::setup::OwnedSetup;
+use crate::operator::bound_setup::OwnedSetup;
+use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
 
 /// An effect in owned form.
 pub(super) enum Action {

@@ -29,7 +29,7 @@ use crate::connection::transport::{Carrier, Received};
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::gateway::in_force::OwnedInForce;
-use crate::pairing::{OwnedPrepared, OwnedVerdict};
+use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 
 /// A transport and the state of its connection.
 pub(crate) struct Session<C> {

@@ -6,7 +6,7 @@ use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::wire::close::Close;
 
-use crate::setup::OwnedSetup;
+use crate::operator::bound_setup::OwnedSetup;
 
 /// An effect in owned form.
 pub(super) enum Action {

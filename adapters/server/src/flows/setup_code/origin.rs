@@ -13,7 +13,7 @@ use axum::http::{Extensions, HeaderMap};
 use url::{Host, Origin, Url};
 
 use crate::listen::router::LocalAddress;
-use crate::setup::SetupSettings;
+use crate::policy::setup_settings::SetupSettings;
 
 /// Returns `true` if the request has no `Origin`, or the gateway's own, or one that the operator
 /// listed.

@@ -17,7 +17,8 @@ use super::permissions::PermissionsView;
 use super::{Caller, DamagedView, DeviceView};
 use crate::gateway::requests::Waiting;
 use crate::gateway::{Gateway, IssuedCredential, OperatorError};
-use crate::pairing::{Terms, hex};
+use crate::operator::codes::hex;
+use crate::policy::rules::Terms;
 
 /// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
 /// is offered its permissions over its own channel.

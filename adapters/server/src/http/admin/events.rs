@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Caller;
 use crate::gateway::Gateway;
 use crate::hook::Event;
-use crate::pairing::hex;
+use crate::operator::codes::hex;
 
 /// Streams events until the gateway ends. A slow reader misses events, and receives their number.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {

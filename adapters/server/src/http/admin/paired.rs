@@ -15,7 +15,8 @@ use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
 use crate::gateway::Gateway;
-use crate::pairing::{Delegate, PairedNode, Revocation, Until};
+use crate::gateway::delegates::Delegate;
+use crate::operator::paired::{PairedNode, Revocation, Until};
 
 /// The answer to `GET /api/v1/paired`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -16,8 +16,8 @@ use super::Caller;
 use super::caller::{by_operator, made_by};
 use super::failure::{Failure, parse};
 use crate::gateway::Gateway;
-use crate::pairing::hex;
-use crate::setup::NewSetup;
+use crate::operator::codes::hex;
+use crate::operator::setup_codes::NewSetup;
 
 /// The answer to starting a setup: the only time the code is shown.
 #[derive(Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 
 use super::{Caller, admin_router, routes};
 use crate::gateway::Gateway;
-use crate::pairing::PairingSettings;
+use crate::policy::settings::PairingSettings;
 
 async fn gateway() -> (Gateway, Router) {
     let settings = PairingSettings {

@@ -26,7 +26,7 @@
 //! ```
 //!
 //! The token of a companion's session is a bearer as well. The profile of the session defines what
-//! it allows ([`SetupSettings`](crate::setup::SetupSettings)), and it is valid until the session
+//! it allows ([`SetupSettings`](crate::policy::setup_settings::SetupSettings)), and it is valid until the session
 //! ends. It is looked up in the registry at each request, so a session that any gateway has revoked
 //! is refused at once. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
 //!

@@ -11,7 +11,7 @@ use super::refuse;
 use crate::gateway::{Gateway, OperatorError};
 use crate::http::admin::PermissionsView;
 use crate::http::bearer::{BearerRefused, Companion};
-use crate::pairing::hex;
+use crate::operator::codes::hex;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The answer to `GET /api/v1/session`.

@@ -16,7 +16,7 @@ use crate::connection::common::{failed, interrupted};
 use crate::flows::native::effects::{Answer, Loaded};
 use crate::flows::native::peer_scopes::Rights;
 use crate::hook::{Event, PeerInfo};
-use crate::pairing::RenewKind;
+use crate::policy::request::RenewKind;
 
 impl Kept {
     /// Registers the connection in the hub, then reads the node, so that every later decision is

@@ -26,7 +26,7 @@ use crate::connection::slots::SeatGuard;
 use crate::gateway::Gateway;
 use crate::gateway::in_force::OwnedInForce;
 use crate::hook::Event;
-use crate::pairing::OwnedRequest;
+use crate::policy::request::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The slot of a connection that has not authenticated.

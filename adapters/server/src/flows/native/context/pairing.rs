@@ -10,8 +10,8 @@ use super::Kept;
 use crate::connection::common::{failed, shut_down};
 use crate::flows::native::effects::Answer;
 use crate::hook::Event;
-use crate::pairing::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
-use crate::setup::OwnedSetup;
+use crate::operator::bound_setup::OwnedSetup;
+use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
 
 impl Kept {
     pub(in crate::flows::native) async fn ask(&mut self, request: Box<OwnedRequest>) -> Answer {

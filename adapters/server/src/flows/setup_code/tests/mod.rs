@@ -27,8 +27,9 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use crate::entropy;
 use crate::gateway::{Gateway, GatewayBuilder};
 use crate::hook::{Application, CompanionInfo};
+use crate::operator::setup_codes::NewSetup;
+use crate::policy::setup_settings::SetupSettings;
 use crate::public_url::Candidates;
-use crate::setup::{NewSetup, SetupSettings};
 
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Another source on the same machine.

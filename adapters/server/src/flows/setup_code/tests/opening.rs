@@ -31,7 +31,7 @@ async fn a_setup_code_becomes_a_session_and_the_session_lets_its_companion_in() 
     let (_socket, welcome) = world.resumes(&token).await;
     let Heard::Text(welcome) = welcome else { panic!("{welcome:?}") };
     let welcome: Value = serde_json::from_str(&welcome).unwrap();
-    let id = crate::pairing::hex(world.id_of(&token).await.as_bytes());
+    let id = crate::operator::codes::hex(world.id_of(&token).await.as_bytes());
     assert_eq!((&welcome["session_id"], &welcome["profile"]), (&json!(id), &json!("companion-v1")));
     assert_eq!(welcome["device_label"], "Ada's \"phone\"");
     assert!(welcome["expires_at"].as_str().unwrap().ends_with('Z'));
@@ -134,8 +134,10 @@ async fn whoever_is_not_let_in_hears_why() {
 #[tokio::test]
 async fn a_code_of_a_key_that_was_replaced_at_once_is_worth_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let file =
-        SetupSettings { key_file: Some(dir.path().join(crate::setup::KEY_FILE)), ..settings() };
+    let file = SetupSettings {
+        key_file: Some(dir.path().join(crate::keys::setup::KEY_FILE)),
+        ..settings()
+    };
     let world = World::of(Gateway::builder(MemoryStore::default()).setup(file)).await;
     let (old, stolen) = (world.code(), world.code());
     world.gateway.rotate_setup_key(false).await.unwrap();

@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::flows::setup_code::tests::{ELSEWHERE, HERE, World, settings};
 use crate::gateway::Gateway;
-use crate::setup::SetupSettings;
+use crate::policy::setup_settings::SetupSettings;
 
 /// The answer to a request.
 #[derive(Debug)]

@@ -16,10 +16,13 @@ use super::failing::Failing;
 use super::*;
 use crate::gateway::OperatorError;
 use crate::http::bearer::Holder as BearerOf;
-use crate::pairing::Until;
+use crate::operator::paired::Until;
 
-fn terms(permissions: &str) -> pairing::Terms {
-    pairing::Terms { permissions: Some(scopes(permissions)), ..pairing::Terms::default() }
+fn terms(permissions: &str) -> crate::policy::Terms {
+    crate::policy::Terms {
+        permissions: Some(scopes(permissions)),
+        ..crate::policy::Terms::default()
+    }
 }
 
 impl Door {
@@ -297,7 +300,7 @@ async fn a_bearer_that_is_asked_for_while_its_node_is_narrowed_allows_no_more_th
     let wide = scopes("read:/**\nwrite:/**\n");
     door.permit(&lamp, "write:/only/**\n").await;
     // A link that has not heard of it yet.
-    let kind = crate::pairing::RenewKind::Token;
+    let kind = crate::policy::request::RenewKind::Token;
     let peer = Peer::Node(lamp.node_id);
     assert!(door.gateway.renew(peer, kind, Some(wide.into()), None, &[]).await.is_none());
     assert!(door.gateway.inner.pairing.bearers.find("", door.gateway.inner.clock.now()).is_none());
@@ -427,9 +430,9 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
 async fn pairing_anew_by_a_code_does_not_undo_what_the_operator_decided_about_the_node() {
     let mut door = Door::of(Gateway::builder(MemoryStore::default())).await;
     let mint = async |door: &Door| {
-        let new = pairing::NewCode {
+        let new = crate::operator::NewCode {
             permissions: Some(scopes("write:/**\n")),
-            ..pairing::NewCode::default()
+            ..crate::operator::NewCode::default()
         };
         door.gateway.mint_code(new).await.unwrap()
     };

@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::hook::Event;
-use crate::pairing::{CodeKind, NewCode};
+use crate::operator::codes::{CodeKind, NewCode};
 
 /// What a gateway says to whoever pairs.
 #[derive(Debug, PartialEq, Eq)]

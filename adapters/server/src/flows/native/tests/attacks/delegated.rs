@@ -17,7 +17,7 @@ use super::*;
 use crate::flows::setup_code::tests::{HERE, Heard, World, hear, settings};
 use crate::gateway::OperatorError;
 use crate::http::session_api::tests::{Answer, Saying, ask, by};
-use crate::setup::SetupSettings;
+use crate::policy::setup_settings::SetupSettings;
 
 /// What sessions of each profile may do.
 fn profiles() -> SetupSettings {
@@ -190,23 +190,26 @@ async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_lo
 #[tokio::test]
 async fn whoever_mints_has_upper_bounds() {
     let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
-    let minted = |new: crate::pairing::NewCode| {
+    let minted = |new: crate::operator::codes::NewCode| {
         let gateway = gateway.clone();
         async move { gateway.mint_code(new).await.map(drop).map_err(|error| error.to_string()) }
     };
-    let (day, new) = (Duration::from_secs(86_400), crate::pairing::NewCode::default);
+    let (day, new) = (Duration::from_secs(86_400), crate::operator::codes::NewCode::default);
     for (wanted, named) in [
         (
-            crate::pairing::NewCode { expires: Some(day + Duration::from_secs(1)), ..new() },
+            crate::operator::codes::NewCode {
+                expires: Some(day + Duration::from_secs(1)),
+                ..new()
+            },
             "24 hours",
         ),
-        (crate::pairing::NewCode { uses: 256, ..new() }, "255 nodes"),
-        (crate::pairing::NewCode { grant_for: Some(401 * day), ..new() }, "400 days"),
+        (crate::operator::codes::NewCode { uses: 256, ..new() }, "255 nodes"),
+        (crate::operator::codes::NewCode { grant_for: Some(401 * day), ..new() }, "400 days"),
     ] {
         let problem = minted(wanted).await.unwrap_err();
         assert!(problem.contains(named), "{problem}");
     }
-    let most = crate::pairing::NewCode {
+    let most = crate::operator::codes::NewCode {
         expires: Some(day),
         uses: 255,
         grant_for: Some(400 * day),
@@ -225,7 +228,7 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
     let unspent = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
     let listed = get(&world, "/api/v1/pairing/codes", &token).await.json();
     let id = world.id_of(&token).await;
-    let hex = crate::pairing::hex(id.as_bytes());
+    let hex = crate::operator::codes::hex(id.as_bytes());
     assert_eq!(listed["codes"][0]["made_by"], format!("session {hex}"));
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
@@ -372,9 +375,9 @@ async fn what_an_operator_approved_survives_the_sessions_that_look_after_it() {
     let own = keys();
     world.gateway.settle(&asks(&own, "lamp", Method::Approval), None).await;
     let node_id = node_of(&world, &own).await;
-    let terms = pairing::Terms {
+    let terms = crate::policy::Terms {
         permissions: Some(scopes("read:/lights/**\n")),
-        ..pairing::Terms::default()
+        ..crate::policy::Terms::default()
     };
     let purpose = handfast_core::flow::registration::operator::Purpose::Approve;
     world.gateway.pair_on(node_id, purpose, terms).await.unwrap();
@@ -395,7 +398,7 @@ async fn a_grant_that_a_session_made_is_renewed_no_longer_than_to_its_end() {
         let gateway = world.gateway.clone();
         async move {
             let peer = handfast_core::flow::native::gateway::Peer::Node(node_id);
-            gateway.renew(peer, crate::pairing::RenewKind::Chain, None, None, &[]).await
+            gateway.renew(peer, crate::policy::request::RenewKind::Chain, None, None, &[]).await
         }
     };
     // The node's time is over by its session, not by the sixty seconds that it would get anew.
@@ -416,8 +419,9 @@ async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end()
     let (_, token) = ending_in(&world, "lights", 7200).await;
     let (wide, _) = ending_in(&world, "everything", 60).await;
     let (lamp, lamps) = ending_in(&world, "lamp", 60).await;
-    let path =
-        |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::pairing::hex(id.as_bytes()));
+    let path = |id: SessionId| {
+        format!("/api/v1/sessions/{}/refresh", crate::operator::codes::hex(id.as_bytes()))
+    };
     is_wider(&post(&world, &path(wide), &token, json!({})).await, "read:/**");
     let longer = post(&world, &path(lamp), &token, json!({})).await.json();
     assert!(longer["expires_at"].as_u64().unwrap() <= in_seconds(7200).as_secs(), "{longer}");
@@ -487,7 +491,7 @@ async fn a_bound_setup_code_of_a_sessions_pairs_a_node_for_no_longer_than_the_se
     let keys_now = world.gateway.inner.setup.keys.now(now);
     let verified =
         handfast_core::grant::setup_code::verify(&keys_now, code, now, &mut room).unwrap();
-    let redeemable = crate::setup::OwnedSetup::from(verified.claims());
+    let redeemable = crate::operator::bound_setup::OwnedSetup::from(verified.claims());
     let own = keys();
     let paired = world.gateway.settle_setup(&asks(&own, "lamp", Method::Setup), redeemable).await;
     assert!(matches!(paired, OwnedVerdict::Offered(_)), "{paired:?}");
@@ -619,7 +623,10 @@ async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_w
     is_wider(&post(&world, &path, &token, json!({"reissue": true})).await, "may_approve");
     let shown = get(&world, &format!("/api/v1/devices/{node_id}"), &approver).await.json();
     let id = world.id_of(&approver).await;
-    assert_eq!(shown["approved_by"], format!("session {}", crate::pairing::hex(id.as_bytes())));
+    assert_eq!(
+        shown["approved_by"],
+        format!("session {}", crate::operator::codes::hex(id.as_bytes()))
+    );
     world.gateway.revoke_companion(id).await.unwrap();
     let device = world.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
     assert!(

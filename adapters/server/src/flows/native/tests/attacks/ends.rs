@@ -5,7 +5,7 @@ use handfast_core::registry::grants::State;
 use handfast_core::wire::native::link::{Bye, Renew};
 
 use super::*;
-use crate::pairing::Until;
+use crate::operator::paired::Until;
 
 /// Longer than any end in these tests, and shorter than the time to the first ping.
 const BEFORE_THE_FIRST_PING: Duration = Duration::from_secs(15);

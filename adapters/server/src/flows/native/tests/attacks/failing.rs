@@ -34,7 +34,7 @@ use handfast_store::{
 use super::codes::{Said, guesses, hears};
 use super::floods::is_at_rest;
 use super::*;
-use crate::pairing::NewCode;
+use crate::operator::codes::NewCode;
 
 /// A store that fails once so many calls have gone well: once, or from then on.
 #[derive(Clone, Default)]

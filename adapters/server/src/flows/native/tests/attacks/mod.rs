@@ -37,9 +37,9 @@ use super::{Heard, unix};
 use crate::connection::framed::Framed;
 use crate::entropy;
 use crate::gateway::{Gateway, GatewayBuilder};
-use crate::pairing::{
-    self, OwnedOffer, OwnedRequest, OwnedVerdict, PairingSettings, Rule, Verdict, When,
-};
+use crate::policy::request::{OwnedOffer, OwnedRequest, OwnedVerdict};
+use crate::policy::rules::{Rule, Verdict, When};
+use crate::policy::settings::PairingSettings;
 
 type Told = mpsc::UnboundedReceiver<(Peer, String, Vec<u8>)>;
 
@@ -159,8 +159,10 @@ fn scopes(text: &str) -> ScopesBuf {
 
 /// Whoever asks is approved, with these permissions.
 fn lets_in(permissions: &str) -> PairingSettings {
-    let terms =
-        pairing::Terms { permissions: Some(scopes(permissions)), ..pairing::Terms::default() };
+    let terms = crate::policy::Terms {
+        permissions: Some(scopes(permissions)),
+        ..crate::policy::Terms::default()
+    };
     PairingSettings {
         rules: vec![Rule { when: When::default(), verdict: Verdict::Approve(terms) }],
         ..PairingSettings::default()
