@@ -3,9 +3,11 @@
 //! Everything that serves connections or operators uses this state: the flows, the listeners, the
 //! HTTP API and the extensions.
 
+pub(crate) mod common;
 pub(crate) mod delegates;
 pub(crate) mod hash_pool;
 pub(crate) mod in_force;
+pub(crate) mod issued_setups;
 pub(crate) mod pairing_state;
 pub(crate) mod readings;
 pub(crate) mod requests;
@@ -38,25 +40,25 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, LocalClock, SystemClock};
 use crate::connection::flow_budgets::FlowBudgets;
+use crate::connection::handshake_budgets::Budgets;
 use crate::connection::hub::Hub;
 use crate::connection::slots::Seats;
 use crate::entropy;
+use crate::events::{Application, Event, NoApplication, Observer};
 use crate::extension::{ExtensionConfig, Extensions};
-use crate::flows::native::budgets::Budgets;
 use crate::flows::setup_code::Companions;
 use crate::gateway::hash_pool::HashPool;
+use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::pairing_state::{Pairing, StartError};
 use crate::gateway::readings::Readings;
 use crate::gateway::requests::Shown;
 use crate::gateway::token_cache::Proven;
-use crate::hook::{Application, Event, NoApplication, Observer};
 use crate::http::bearer::Holder;
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
 use crate::operator::deliveries;
 use crate::operator::deliveries::Deliveries;
 use crate::operator::extension_host;
-use crate::operator::issued::IssuedSetups;
 use crate::operator::window;
 pub(crate) use crate::operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 use crate::pairing::{approval, rights};

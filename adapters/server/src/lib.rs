@@ -18,10 +18,10 @@
 mod clock;
 mod connection;
 pub(crate) mod entropy;
+mod events;
 pub mod extension;
 mod flows;
 mod gateway;
-mod hook;
 mod http;
 pub mod inbound;
 pub mod keys;
@@ -33,6 +33,9 @@ pub mod proxies;
 pub mod public_url;
 pub mod telemetry;
 
+pub use crate::events::{
+    Application, CompanionInfo, Event, NoApplication, Observer, PeerInfo, Pin,
+};
 pub use crate::flows::native::{serve_serial, serve_tcp};
 pub use crate::gateway::requests::Waiting;
 pub use crate::gateway::timekeeping::ClockStatus;
@@ -48,7 +51,6 @@ pub use clock::{LocalClock, SYNCHRONISED_FILE, SystemClock};
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
 pub use gateway::{Gateway, GatewayBuilder};
-pub use hook::{Application, CompanionInfo, Event, NoApplication, Observer, PeerInfo, Pin};
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 pub use proxies::{PeerAddress, ProxySettings};
 pub use tokio_rustls::TlsAcceptor;

@@ -8,7 +8,6 @@ pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
-pub(crate) mod issued;
 pub(crate) mod paired;
 pub(crate) mod sessions;
 pub(crate) mod setup_codes;

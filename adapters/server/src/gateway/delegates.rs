@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::time::UnixTime;
 
-use crate::hook::Event;
+use crate::events::Event;
 
 /// Maximum number of remembered delegates. Beyond it, the subject with the most delegates loses
 /// one: the one that has been offline for longest.

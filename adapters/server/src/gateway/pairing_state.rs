@@ -15,7 +15,7 @@ use super::delegates::Delegates;
 use super::told::{Tells, Told};
 use crate::connection::rate_limit::Failures;
 use crate::entropy;
-use crate::hook::Event;
+use crate::events::Event;
 use crate::http::bearer::{Bearers, Holder};
 use crate::keys::seal::{Kind, StoreKey};
 use crate::policy::handler::PairingHandler;

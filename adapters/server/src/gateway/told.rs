@@ -8,7 +8,7 @@ use handfast_core::limits::{TOLD_A_MINUTE, TOLD_A_MINUTE_OF_ALL};
 use handfast_core::time::Instant;
 
 use crate::connection::rate_limit::Failures;
-use crate::hook::Event;
+use crate::events::Event;
 
 /// Reports a minute that more comes from one source.
 const LEFT_OUT_A_MINUTE: u32 = 1;

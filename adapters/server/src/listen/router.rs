@@ -22,10 +22,10 @@ use crate::flows::native::session;
 use crate::flows::native::session::Place;
 use crate::flows::registration::connection::Session;
 use crate::flows::setup_code;
-use crate::flows::setup_code::origin;
 use crate::gateway::Gateway;
 use crate::http::session_api;
 use crate::proxies::PeerAddress;
+use crate::public_url::origin;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The size of a read in bytes. It is small, because every connection has such a buffer.

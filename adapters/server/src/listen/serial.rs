@@ -12,11 +12,11 @@ use handfast_core::wire::native::open::{NotOpened, Open};
 use serial2_tokio::SerialPort;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::common::{CLOSE_WITHIN, shut_down};
 use crate::connection::framed::Framed;
 use crate::connection::transport::{Carrier, Gone, Received};
 use crate::flows::native::session::{Place, Session};
 use crate::gateway::Gateway;
+use crate::gateway::common::{CLOSE_WITHIN, shut_down};
 
 /// Address of a peer that has none.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -12,8 +12,8 @@ use handfast_store::{Delivered, Delivery, Settlement, StoreError};
 use tokio::sync::Notify;
 
 use crate::entropy;
+use crate::events::Event;
 use crate::gateway::{Gateway, Inner, OperatorError, to_its_end};
-use crate::hook::Event;
 use crate::operator::codes::hex;
 use crate::operator::setup_codes::StartedSetup;
 

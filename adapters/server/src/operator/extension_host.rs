@@ -18,11 +18,11 @@ use handfast_store::SenderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::events::Event;
 use crate::extension::{
     ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services,
 };
 use crate::gateway::{Gateway, Inner};
-use crate::hook::Event;
 use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
 use crate::telemetry::ExtensionResult;
 

@@ -18,9 +18,9 @@ use handfast_core::time::{Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{BadRecord, Entry, Revoked, node_id};
 
+use crate::events::Event;
 use crate::gateway::delegates::Delegate;
 use crate::gateway::{Device, Gateway, MOST_CONFLICTS, OperatorError};
-use crate::hook::Event;
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 use crate::policy::rules::Terms;
 

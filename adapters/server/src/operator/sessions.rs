@@ -15,10 +15,10 @@ use handfast_core::wire::setup::{Claims, Nonce};
 use handfast_store::held::{Cut, Ticket};
 use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
-use super::issued;
 use crate::entropy;
+use crate::events::Event;
+use crate::gateway::issued_setups;
 use crate::gateway::{Gateway, OperatorError, to_its_end};
-use crate::hook::Event;
 use crate::operator::codes::hex;
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 use crate::telemetry::{SessionEvent, Verification};
@@ -182,7 +182,8 @@ impl Gateway {
     pub(crate) fn setup_moment(&self, token: &str) -> UnixTime {
         let inner = &self.inner;
         let now = inner.clock.unix();
-        let Some((nonce, expires_at)) = issued::signed(&inner.setup.keys.now(now), token) else {
+        let Some((nonce, expires_at)) = issued_setups::signed(&inner.setup.keys.now(now), token)
+        else {
             return now;
         };
         match inner.setup.issued.left(&nonce, inner.clock.elapsed()) {

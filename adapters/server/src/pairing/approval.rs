@@ -17,8 +17,8 @@ use handfast_core::wire::native::Reason;
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
+use crate::events::Event;
 use crate::gateway::{Gateway, OperatorError};
-use crate::hook::Event;
 use crate::policy::rules::Terms;
 
 impl Gateway {

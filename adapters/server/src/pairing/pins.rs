@@ -13,8 +13,8 @@ use handfast_store::{NotMinted, StoreError};
 
 use super::session::seconds_until;
 use crate::entropy;
+use crate::events::{Event, Pin};
 use crate::gateway::Gateway;
-use crate::hook::{Event, Pin};
 use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest};
 use crate::telemetry::log_lines::{CausedBy, limited};
 

@@ -15,9 +15,9 @@ use handfast_core::time::{Span, UnixTime};
 use handfast_store::SaveError;
 
 use crate::entropy;
+use crate::events::Event;
 use crate::gateway::in_force::OwnedInForce;
 use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
-use crate::hook::Event;
 use crate::http::bearer::LIFETIME;
 use crate::policy::request::{OwnedOffer, RenewKind};
 use crate::telemetry::log_lines::{CausedBy, limited};

@@ -14,8 +14,8 @@ use handfast_core::registry::sessions::Session;
 use handfast_core::time::UnixTime;
 use handfast_store::{EndedWith, Entry, Filter, StoreError, node_id};
 
+use crate::events::Event;
 use crate::gateway::{Gateway, Inner, OperatorError};
-use crate::hook::Event;
 use crate::telemetry::SessionEvent;
 
 /// A time later than any end.

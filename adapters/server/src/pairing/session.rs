@@ -20,8 +20,8 @@ use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_store::{SaveError, StoreError, Stored};
 
 use crate::entropy;
+use crate::events::Event;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
-use crate::hook::Event;
 use crate::policy::handler;
 use crate::policy::handler::{PairingDecision, Shown};
 use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};

@@ -1,7 +1,7 @@
 //! The kinds of the gateway's events, as label values.
 
 use super::label_values::words;
-use crate::hook::Event;
+use crate::events::Event;
 
 /// Declares one kind for each variant of [`Event`], under the same name. A missing or repeated
 /// variant does not compile.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use handfast_core::id::Source;
 use handfast_core::time::UnixTime;
 
-use crate::hook::{Event, Observer};
+use crate::events::{Event, Observer};
 use crate::telemetry::log_lines::{CausedBy, LogLines};
 
 /// Writes events as log lines. Lines that a stranger or one node can cause at will are written ten

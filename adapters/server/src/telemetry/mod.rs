@@ -34,7 +34,7 @@ use self::durations::{Durations, TO_A_SECOND, TO_TEN_SECONDS};
 use self::events::EventKind;
 use self::label_values::Word;
 use self::labels::{Bounded, Counters, Labels};
-use crate::hook::Event;
+use crate::events::Event;
 
 /// The content type of what [`Telemetry::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

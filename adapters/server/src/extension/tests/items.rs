@@ -9,8 +9,8 @@ use handfast_store::MemoryStore;
 use serde_json::{Value, json};
 
 use super::{bare, served, until};
+use crate::events::Application;
 use crate::gateway::Gateway;
-use crate::hook::Application;
 
 /// A collector of items.
 #[derive(Default)]

@@ -18,8 +18,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::reassembly::Parts;
-use crate::connection::common::observation;
 use crate::gateway::Inner;
+use crate::gateway::common::observation;
 use crate::operator::bound_setup::OwnedSetup;
 use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
 

@@ -13,7 +13,6 @@
 //! Transports are in `connection` (`transport`, `framed`), and the sources of byte streams in
 //! `listen` (`tcp`, `serial`).
 
-pub(crate) mod budgets;
 mod context;
 mod effects;
 pub(crate) mod peer_scopes;

@@ -9,9 +9,9 @@ use handfast_core::registry::record::Standing;
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::{Activation, Over, StoreError, Stored};
 
+use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::in_force::OwnedInForce;
-use crate::hook::Event;
 
 /// Permissions of a peer. They stay in memory for every link, so the scopes are kept as short text.
 #[derive(Debug)]

@@ -22,12 +22,12 @@ use tokio::time::{sleep_until, timeout};
 pub(crate) use super::context::Place;
 use super::context::{Kept, Read};
 use super::effects::{Action, Answer, lend, own};
-use crate::connection::common::{CLOSE_WITHIN, PATIENCE};
 use crate::connection::hub::{Delivery, Letter};
 use crate::connection::message_rate::MessageRate;
 use crate::connection::transport::{Carrier, Received};
 use crate::entropy;
 use crate::gateway::Gateway;
+use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
 use crate::gateway::in_force::OwnedInForce;
 use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 

@@ -18,15 +18,15 @@ use handfast_core::wire::close::Close;
 use handfast_store::{Observation, Stored};
 use tokio::time::{sleep_until, timeout};
 
-use crate::connection::common::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
 use crate::connection::hub::{Dialect, Letter, Mailbox};
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
 use crate::connection::transport::rules_broken;
 use crate::entropy;
+use crate::events::Event;
+use crate::gateway::common::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
 use crate::gateway::hash_pool::Attempt;
 use crate::gateway::{Gateway, Inner};
-use crate::hook::Event;
 use crate::proxies::PeerAddress;
 
 /// A node's WebSocket and its state outside core's machine.

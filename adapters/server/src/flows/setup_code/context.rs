@@ -11,11 +11,11 @@ use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 
 use super::effects::{Action, Answer};
-use crate::connection::common::interrupted;
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::slots::SeatGuard;
+use crate::events::{CompanionInfo, Event};
 use crate::gateway::Gateway;
-use crate::hook::{CompanionInfo, Event};
+use crate::gateway::common::interrupted;
 use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{SessionEvent, Verification};

@@ -10,7 +10,6 @@
 
 mod context;
 mod effects;
-pub(crate) mod origin;
 pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,13 +16,13 @@ use tokio::time::{sleep_until, timeout};
 
 use super::context::Kept;
 use super::effects::{Action, Answer, own};
-use crate::connection::common::{CLOSE_WITHIN, PATIENCE};
 use crate::connection::hub::Letter;
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
 use crate::connection::transport::rules_broken;
 use crate::flows::registration::connection;
 use crate::gateway::Gateway;
+use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
 use crate::proxies::PeerAddress;
 
 /// A WebSocket on `/pair` and its state.
@@ -51,8 +51,8 @@ enum Happening {
 }
 
 impl Session {
-    /// Creates a connection. Without a slot, it only tells the peer that there is none.
-    /// `origin_allowed` is `true` if the opener may be a companion ([`super::origin`]).
+    /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
+    /// opened it may be a companion ([`crate::public_url::origin`]).
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,

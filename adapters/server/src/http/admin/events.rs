@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::Caller;
+use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::hook::Event;
 use crate::operator::codes::hex;
 
 /// Streams events until the gateway ends. A slow reader misses events, and receives their number.

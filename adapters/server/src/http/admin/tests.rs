@@ -136,7 +136,7 @@ async fn a_viewer_hears_that_a_pin_is_shown_and_not_which_and_an_operator_does()
         name: "phone".to_owned(),
         room: "hall".to_owned(),
         fingerprint: gateway.fingerprint(),
-        pin: crate::hook::Pin::new(secret),
+        pin: crate::events::Pin::new(secret),
         expires_in: 300,
         address: [127, 0, 0, 1].into(),
         opened_by: handfast_core::registry::authority::Maker::Operator,

@@ -9,8 +9,8 @@ use handfast_core::registry::sessions::Ended;
 use handfast_core::time::UnixTime;
 
 use super::permit::{BearerRefused, bearer, peer};
+use crate::events::CompanionInfo;
 use crate::gateway::Gateway;
-use crate::hook::CompanionInfo;
 use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;
 use crate::telemetry::log_lines::{CausedBy, limited};

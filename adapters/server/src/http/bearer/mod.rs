@@ -70,7 +70,7 @@ use zeroize::Zeroizing;
 use crate::entropy;
 use crate::gateway::in_force::OwnedInForce;
 
-pub use crate::hook::CompanionInfo;
+pub use crate::events::CompanionInfo;
 pub use companion::Companion;
 pub(crate) use layer::decoded;
 pub use layer::{Require, Required};

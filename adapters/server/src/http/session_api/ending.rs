@@ -10,8 +10,8 @@ use handfast_core::registry::sessions::SessionId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::hook::Event;
 use crate::http::bearer::Companion;
 
 /// Interval at which a session is looked up again, to notice a revocation that another gateway was

@@ -9,11 +9,11 @@ use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::authority::{self, Authority, Role};
 
 use super::{BODY_BYTES, PREFIX, ending, refuse};
-use crate::flows::setup_code::origin;
 use crate::gateway::Gateway;
 use crate::http::admin::Caller;
 use crate::http::bearer::{BearerRefused, Companion, decoded};
 use crate::listen::router::NO_PEER;
+use crate::public_url::origin;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// Prefix of the operator's API in addresses of permissions.

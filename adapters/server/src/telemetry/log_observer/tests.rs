@@ -13,9 +13,9 @@ use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, span};
 
 use super::LogObserver;
+use crate::events::{Event, Observer};
 use crate::flows::setup_code::tests::{Heard, World, hear, say, settings};
 use crate::gateway::Gateway;
-use crate::hook::{Event, Observer};
 
 /// A log at the level that a gateway has unless it is told otherwise.
 #[derive(Clone, Default)]

@@ -12,10 +12,10 @@ use handfast_core::registry::record::Standing;
 use handfast_store::{Activation, Observation};
 
 use super::Kept;
-use crate::connection::common::{failed, interrupted};
+use crate::events::{Event, PeerInfo};
 use crate::flows::native::effects::{Answer, Loaded};
 use crate::flows::native::peer_scopes::Rights;
-use crate::hook::{Event, PeerInfo};
+use crate::gateway::common::{failed, interrupted};
 use crate::policy::request::RenewKind;
 
 impl Kept {

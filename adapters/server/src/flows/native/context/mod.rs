@@ -15,17 +15,17 @@ use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::time::UnixTime;
 use handfast_store::Stored;
 
-use super::budgets::{ProvingPlace, Queue};
 use super::effects::{Answer, Loaded, Lookup};
 use super::peer_scopes::Rights;
 use super::reassembly::Parts;
-use crate::connection::common::failed;
+use crate::connection::handshake_budgets::{ProvingPlace, Queue};
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::rate_limit::Permit;
 use crate::connection::slots::SeatGuard;
+use crate::events::Event;
 use crate::gateway::Gateway;
+use crate::gateway::common::failed;
 use crate::gateway::in_force::OwnedInForce;
-use crate::hook::Event;
 use crate::policy::request::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
 

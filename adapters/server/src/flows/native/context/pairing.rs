@@ -7,9 +7,9 @@ use handfast_core::wire::native::pair::Method;
 use handfast_store::Over;
 
 use super::Kept;
-use crate::connection::common::{failed, shut_down};
+use crate::events::Event;
 use crate::flows::native::effects::Answer;
-use crate::hook::Event;
+use crate::gateway::common::{failed, shut_down};
 use crate::operator::bound_setup::OwnedSetup;
 use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
 

@@ -31,8 +31,8 @@ use tokio::sync::mpsc;
 
 use crate::connection::framed::Framed;
 use crate::entropy;
+use crate::events::{Application, PeerInfo};
 use crate::gateway::Gateway;
-use crate::hook::{Application, PeerInfo};
 use client::{Client, Wire};
 
 /// An application that tells what it hears.

@@ -2,7 +2,7 @@ use handfast_core::limits::Limits;
 use handfast_core::time::Span;
 
 use super::*;
-use crate::hook::Event;
+use crate::events::Event;
 
 fn ended() -> Heard {
     Heard::Close(1008, "Session ended".to_owned())

@@ -25,8 +25,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use crate::entropy;
+use crate::events::{Application, CompanionInfo};
 use crate::gateway::{Gateway, GatewayBuilder};
-use crate::hook::{Application, CompanionInfo};
 use crate::operator::setup_codes::NewSetup;
 use crate::policy::setup_settings::SetupSettings;
 use crate::public_url::Candidates;

@@ -14,7 +14,7 @@ use handfast_store::SqliteStore;
 use tokio::sync::broadcast;
 
 use super::*;
-use crate::hook::Event;
+use crate::events::Event;
 use crate::operator::codes::{CodeKind, NewCode};
 
 /// What a gateway says to whoever pairs.

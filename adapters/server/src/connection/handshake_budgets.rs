@@ -27,11 +27,11 @@ const STRANGERS: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Budgets {
     /// Queue of the first messages of links.
-    pub(super) links: Queue,
+    pub(crate) links: Queue,
     /// Queue of handshakes for pairing or delegation.
-    pub(super) strangers: Queue,
+    pub(crate) strangers: Queue,
     /// Writes and verifications that linked peers cause.
-    pub(super) efforts: Failures<PublicKey>,
+    pub(crate) efforts: Failures<PublicKey>,
     handshakes: Arc<Mutex<Handshakes>>,
 }
 
@@ -57,12 +57,12 @@ impl Queue {
 
     /// Returns `true` if a message of this source may be read now, ahead of those that wait. It may
     /// not if the source has failed too often lately.
-    pub(super) fn goes_first(&self, source: Source) -> bool {
+    pub(crate) fn goes_first(&self, source: Source) -> bool {
         !self.failures.is_empty(source, self.clock.now()) && self.turn(false) == Turn::Now
     }
 
     /// Waits until a message of a source that failed too often may be read.
-    pub(super) async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         // The lock is fair, so those who wait are served in the order of their arrival.
         let _front = self.front.lock().await;
         while let Turn::In(span) = self.turn(true) {
@@ -79,12 +79,12 @@ impl Queue {
 
     /// Counts a message as a failure until the permit is given back. Returns `None` if the source
     /// has no attempt left.
-    pub(super) fn permit(&self, source: Source) -> Option<Permit> {
+    pub(crate) fn permit(&self, source: Source) -> Option<Permit> {
         self.failures.permit(source, self.clock.now())
     }
 
     /// Counts a failure of a source.
-    pub(super) fn charge(&self, source: Source) {
+    pub(crate) fn charge(&self, source: Source) {
         self.failures.charge(source, self.clock.now());
     }
 }
@@ -100,7 +100,7 @@ struct Handshakes {
 
 /// The slot of a handshake that has yet to prove itself; dropping it frees the slot.
 #[derive(Debug)]
-pub(super) struct ProvingPlace {
+pub(crate) struct ProvingPlace {
     key: PublicKey,
     handshake: u64,
     displaced: Arc<Notify>,
@@ -124,7 +124,7 @@ impl Budgets {
     }
 
     /// Returns `true` if a first message with this ephemeral key was read before.
-    pub(super) fn knows(&self, ephemeral: &[u8; 32]) -> bool {
+    pub(crate) fn knows(&self, ephemeral: &[u8; 32]) -> bool {
         self.handshakes
             .lock()
             .expect("no thread panics while it holds the handshakes")
@@ -138,7 +138,7 @@ impl Budgets {
     /// # Errors
     /// [`NoPlace::Repeated`] if the ephemeral key was used before, and the refusals of
     /// [`Proving::enter`].
-    pub(super) fn enter(
+    pub(crate) fn enter(
         &self,
         key: &PublicKey,
         ephemeral: &[u8; 32],
@@ -177,7 +177,7 @@ impl Budgets {
 
 impl ProvingPlace {
     /// Completes when a newer handshake of the same key has taken this slot.
-    pub(super) async fn displaced(&self) {
+    pub(crate) async fn displaced(&self) {
         self.displaced.notified().await;
     }
 }
