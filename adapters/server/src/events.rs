@@ -1,95 +1,18 @@
-//! The interfaces for programs that embed the gateway: an application, an observer, and their
-//! events.
+//! What happens in a gateway, as its observer hears it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::crypto::x25519;
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::Peer;
-use handfast_core::grant::scope::Action;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::sessions::{Maker, Session, SessionId};
-use handfast_core::text::Name;
+use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
-use crate::inbound::Admitted;
-
-/// The embedder's receiver of frames that do not concern pairing: audio, commands, and other
-/// messages of the application. A slow call holds up only the connection of its frame. Answers go
-/// through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
-/// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
-#[async_trait]
-pub trait Application: Send + Sync + 'static {
-    /// Handles a text frame: a JSON object whose type is not one of pairing's.
-    async fn text(&self, node_id: NodeId, frame: &str);
-
-    /// Handles a binary frame.
-    async fn binary(&self, node_id: NodeId, frame: &[u8]);
-
-    /// Handles a native peer's action at an address, which the peer's scopes allow.
-    async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
-        let _ = (peer, action, address, bytes);
-    }
-
-    /// Handles any text frame of a companion on `/pair`. Answers go through
-    /// [`crate::Gateway::send_companion`].
-    async fn companion(&self, companion: &CompanionInfo, frame: &str) {
-        let _ = (companion, frame);
-    }
-
-    /// Handles a message from an extension's channel, whose sender the inbound gate has admitted.
-    async fn message(&self, from: Admitted, text: &str) {
-        let _ = (from, text);
-    }
-
-    /// Handles an item that an extension returned to a poll and that is no message.
-    async fn polled(&self, extension: &str, item: &serde_json::Value) {
-        let _ = (extension, item);
-    }
-}
-
-/// The session and the device of a linked companion.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CompanionInfo {
-    /// The id of the session, which is no secret.
-    pub session: SessionId,
-    /// The profile that defines the session's rights.
-    pub profile: Name,
-    /// The device that the setup code was made for, if the operator named it.
-    pub device_label: Option<Name>,
-}
-
-impl CompanionInfo {
-    pub(crate) fn of(session: &Session) -> Self {
-        Self {
-            session: session.id,
-            profile: session.profile.clone(),
-            device_label: session.device_label.clone(),
-        }
-    }
-}
-
-/// The identity of a linked peer of the native wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// The node or the delegate.
-    pub peer: Peer,
-    /// The static key that the peer has proven to hold.
-    pub key: x25519::PublicKey,
-    /// The static key of the node that the gateway granted the rights to: the peer's own, or that
-    /// of the node that delegated to it.
-    pub subject: x25519::PublicKey,
-    /// The peer's address; 0.0.0.0 for a serial line.
-    pub address: IpAddr,
-}
-
-/// A PIN, for a display that only trusted people see. Only [`Pin::expose`] reveals it.
+/// A PIN, for a display that only trusted people see. It shows itself by [`Pin::expose`] alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pin(Arc<Code>);
 
@@ -112,19 +35,7 @@ impl std::fmt::Debug for Pin {
     }
 }
 
-/// An application that ignores all frames.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoApplication;
-
-#[async_trait]
-impl Application for NoApplication {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-}
-
-/// A listener for the gateway's events. It is called from the gateway's tasks and must not block:
-/// queue the event and return.
+/// Hears what happens. Called in passing, so it must not block: queue and return.
 pub trait Observer: Send + Sync + 'static {
     /// Handles an event. A decision is durable by then.
     fn event(&self, event: &Event);

@@ -15,6 +15,8 @@
 //! [`Application`], and hear what happens with [`Observer`]. What an operator does goes through the
 //! methods of [`Gateway`], or through [`admin`] over a Unix socket.
 
+mod application;
+mod builder;
 mod clock;
 mod connection;
 pub(crate) mod entropy;
@@ -22,6 +24,7 @@ mod events;
 pub mod extension;
 mod flows;
 mod gateway;
+mod hex;
 mod http;
 pub mod inbound;
 pub mod keys;
@@ -33,24 +36,25 @@ pub mod proxies;
 pub mod public_url;
 pub mod telemetry;
 
-pub use crate::events::{
-    Application, CompanionInfo, Event, NoApplication, Observer, PeerInfo, Pin,
-};
-pub use crate::flows::native::{serve_serial, serve_tcp};
 pub use crate::gateway::requests::Waiting;
 pub use crate::gateway::timekeeping::ClockStatus;
 pub use crate::gateway::unstored::StoreStatus;
-pub use crate::http::session_api::metrics::serve_metrics;
 pub use crate::http::{admin, bearer};
 pub use crate::listen::accept::Listening;
 pub use crate::listen::serve::serve;
 pub use crate::listen::tls::{TlsError, acceptor};
 pub use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 pub use crate::telemetry::log_observer::LogObserver;
+pub use application::{Application, CompanionInfo, NoApplication, PeerInfo};
+pub use builder::GatewayBuilder;
 pub use clock::{LocalClock, SYNCHRONISED_FILE, SystemClock};
+pub use events::{Event, Observer, Pin};
+pub use gateway::Gateway;
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
-pub use gateway::{Gateway, GatewayBuilder};
+pub use listen::metrics::serve_metrics;
+pub use listen::serial::serve_serial;
+pub use listen::tcp::serve_tcp;
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
 pub use proxies::{PeerAddress, ProxySettings};
 pub use tokio_rustls::TlsAcceptor;

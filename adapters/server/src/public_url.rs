@@ -16,7 +16,6 @@ use url::{Host, ParseError, Url};
 pub mod check;
 pub(crate) mod cidr;
 mod hosts;
-pub(crate) mod origin;
 mod resolve;
 
 pub use hosts::{ExtraHost, ExtraHostRefused};

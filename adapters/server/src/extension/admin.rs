@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::config::{PATH_BYTES, own_word};
 use super::handle::{Extension, Problem};
 use super::wire::shown;
-use crate::operator::codes::hex;
+use crate::hex::hex;
 
 /// Finds the extension of a method: the one with the longest prefix that equals the method, or is
 /// followed by `.` or `/` in it.

@@ -16,8 +16,9 @@ use super::told::{Tells, Told};
 use crate::connection::rate_limit::Failures;
 use crate::entropy;
 use crate::events::Event;
-use crate::http::bearer::{Bearers, Holder};
+use crate::gateway::bearers::{Bearers, Holder};
 use crate::keys::seal::{Kind, StoreKey};
+use crate::keys::setup::NotOpened;
 use crate::policy::handler::PairingHandler;
 use crate::policy::rules::{Rules, Terms};
 use crate::policy::settings::PairingSettings;
@@ -41,7 +42,7 @@ pub enum StartError {
     /// No store key was given, and the registry may outlive the process.
     #[error(
         "a registry that outlives the gateway needs a store key, which seals its secrets: give GatewayBuilder::store_key the one that \
-         pairing::key_file::load_or_create keeps in a file"
+         keys::file::load_or_create keeps in a file"
     )]
     NoStoreKey,
     /// The store key is not the one that this registry was made with.
@@ -61,7 +62,17 @@ pub enum StartError {
     Settings(String),
 }
 
-/// The state of pairing outside the registry.
+impl From<NotOpened> for StartError {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::Store(error) => Self::Store(error),
+            NotOpened::WrongStoreKey => Self::WrongStoreKey,
+            NotOpened::File(error) => Self::SetupKey(error),
+        }
+    }
+}
+
+/// Everything that pairing needs besides the registry.
 pub(crate) struct Pairing {
     pub(crate) keys: OwnKeys,
     pub(crate) seal: StoreKey,

@@ -9,8 +9,9 @@ use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Standing;
 use handfast_store::{Entry, Filter, Version};
 
-use crate::gateway::{Gateway, OperatorError};
-use crate::pairing::approval::check_word;
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::operator_types::check_word;
 use crate::public_url::cidr::Net;
 
 /// Number of nodes that are read from the store at once.

@@ -8,7 +8,8 @@ use handfast_core::registry::trusted_time::{ClockState, NotAccepted, Step};
 use handfast_core::time::{UnixTime, rfc3339};
 use handfast_store::{Over, StoreError, TakenOver};
 
-use crate::gateway::{Gateway, Inner, OperatorError};
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, Inner};
 
 /// The interval at which the clocks are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

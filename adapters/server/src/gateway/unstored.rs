@@ -12,7 +12,8 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_store::held::{Cut, HeldView, Ticket, Written};
 use handfast_store::{Store, StoreError};
 
-use crate::gateway::{Gateway, Inner, OperatorError};
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, Inner};
 
 /// The interval at which unstored decisions are retried.
 const TRY_EVERY: Duration = Duration::from_secs(2);

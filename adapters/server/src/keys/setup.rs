@@ -10,11 +10,10 @@ use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::SETUP_TTL_MAX;
 use handfast_core::secret::Secret;
 use handfast_core::time::UnixTime;
-use handfast_store::Store;
+use handfast_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::entropy;
-use crate::gateway::pairing_state::StartError;
 use crate::keys::file;
 use crate::keys::file::{KeyFileError, Use};
 use crate::keys::seal::{Kind, StoreKey};
@@ -47,6 +46,29 @@ pub enum SetupKeyError {
     },
 }
 
+/// Causes for which the keys cannot be opened.
+#[derive(Debug)]
+pub(crate) enum NotOpened {
+    /// The registry could not be read or written.
+    Store(StoreError),
+    /// The store key does not open the stored key.
+    WrongStoreKey,
+    /// The key file cannot be used.
+    File(KeyFileError),
+}
+
+impl From<StoreError> for NotOpened {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<KeyFileError> for NotOpened {
+    fn from(error: KeyFileError) -> Self {
+        Self::File(error)
+    }
+}
+
 /// The valid keys.
 pub(crate) struct SetupKeys {
     file: Option<PathBuf>,
@@ -65,13 +87,13 @@ impl SetupKeys {
     /// Loads the keys, or generates one.
     ///
     /// # Errors
-    /// [`StartError`] if the key file or the stored key cannot be used.
+    /// [`NotOpened`] if the key file or the stored key cannot be used.
     pub(crate) async fn open(
         file: Option<PathBuf>,
         store: &dyn Store,
         seal: &StoreKey,
         now: UnixTime,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, NotOpened> {
         let kept = match &file {
             Some(path) => load(path, now)?,
             None => Kept { keys: Arc::new([sealed(store, seal).await?]), previous_until: None },
@@ -180,13 +202,13 @@ fn key(bytes: &Secret<32>, path: &Path) -> Result<SetupKey, KeyFileError> {
 }
 
 /// Returns the key in the registry, after generating one if there is none.
-async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, StartError> {
+async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, NotOpened> {
     let mut fresh = Zeroizing::new([0; 64]);
     fresh[..32].copy_from_slice(entropy::key().expose());
     let sealed = seal.seal(Kind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
     let kept = store.vault(KEY, sealed).await?;
     let opened =
-        seal.open(Kind::SetupKey, KEY.as_bytes(), &kept).map_err(|_| StartError::WrongStoreKey)?;
+        seal.open(Kind::SetupKey, KEY.as_bytes(), &kept).map_err(|_| NotOpened::WrongStoreKey)?;
     let (bytes, _) = opened.expose().split_first_chunk::<32>().expect("64 bytes are more than 32");
-    SetupKey::new(&Secret::new(*bytes)).map_err(|_| StartError::WrongStoreKey)
+    SetupKey::new(&Secret::new(*bytes)).map_err(|_| NotOpened::WrongStoreKey)
 }

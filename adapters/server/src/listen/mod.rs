@@ -4,6 +4,7 @@
 //! nothing about pairing.
 
 pub(crate) mod accept;
+pub(crate) mod metrics;
 pub(crate) mod router;
 pub(crate) mod serial;
 pub(crate) mod serve;

@@ -3,7 +3,6 @@
 //! between `missy` and a companion's dialect.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -24,8 +23,8 @@ use crate::flows::registration::connection::Session;
 use crate::flows::setup_code;
 use crate::gateway::Gateway;
 use crate::http::session_api;
-use crate::proxies::PeerAddress;
-use crate::public_url::origin;
+use crate::policy::origin;
+use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The size of a read in bytes. It is small, because every connection has such a buffer.
@@ -34,19 +33,12 @@ const READ_BUFFER: usize = 512;
 /// the frame's header.
 const MOST_UNSENT: usize = crate::connection::hub::MOST_QUEUED + 1024;
 
-/// The answer if the peer's address is not known.
-pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
-
-/// The slot that a connection took at accept, on its way to the handler.
+/// The seat that a connection took when it was accepted, on its way to whoever serves it.
 #[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) at: Instant,
     pub(crate) seat: Arc<Mutex<Option<SeatGuard>>>,
 }
-
-/// The gateway's address that a connection came to.
-#[derive(Clone, Copy)]
-pub(crate) struct LocalAddress(pub(crate) SocketAddr);
 
 impl Accepted {
     /// Assigns the slot to this address, or to none. Returns `false` if the address has its share.

@@ -26,7 +26,8 @@ use crate::connection::slots::SeatGuard;
 use crate::gateway::Gateway;
 use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
-use crate::listen::router::{Accepted, LocalAddress};
+use crate::listen::router::Accepted;
+use crate::proxies::LocalAddress;
 
 /// Time for the client to read an answer, in addition to the time in which it has to send its next
 /// request.

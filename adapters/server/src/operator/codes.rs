@@ -18,7 +18,9 @@ use handfast_store::held::Cut;
 use handfast_store::{Delivered, NotMinted};
 
 use crate::entropy;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
+use crate::hex::hex;
 use crate::policy::settings::OPEN_FOR;
 
 /// Characters of the secret in a QR code: 80 bits.
@@ -320,9 +322,4 @@ impl Gateway {
             false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
         }
     }
-}
-
-/// Returns bytes as lower-case hex, the form of ids of codes and grants.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -9,12 +9,12 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
 use handfast_core::time::UnixTime;
 use handfast_store::{Delivered, Delivery, Settlement, StoreError};
-use tokio::sync::Notify;
 
 use crate::entropy;
 use crate::events::Event;
-use crate::gateway::{Gateway, Inner, OperatorError, to_its_end};
-use crate::operator::codes::hex;
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, Inner, to_its_end};
+use crate::hex::hex;
 use crate::operator::setup_codes::StartedSetup;
 
 /// The interval at which lapsed deliveries of other processes are looked for; those of this one
@@ -24,12 +24,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// The maximum number of deliveries that one round undoes.
 const ROUND: usize = 64;
-
-/// The wake-up of the task that undoes lapsed deliveries.
-#[derive(Debug, Default)]
-pub(crate) struct Deliveries {
-    begun: Arc<Notify>,
-}
 
 impl Gateway {
     /// Confirms that a secret is in its place, so that the decision is final. Repeating it is no

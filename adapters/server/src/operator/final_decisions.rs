@@ -4,7 +4,8 @@
 use handfast_core::id::NodeId;
 use handfast_store::{Listed, StoreError};
 
-use crate::gateway::{Device, Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::{Device, OperatorError};
 
 /// Minimum number of an id's characters that name a node for a final decision.
 pub const FEWEST_FOR_GOOD: usize = 6;

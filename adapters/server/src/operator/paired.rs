@@ -20,7 +20,8 @@ use handfast_store::{BadRecord, Entry, Revoked, node_id};
 
 use crate::events::Event;
 use crate::gateway::delegates::Delegate;
-use crate::gateway::{Device, Gateway, MOST_CONFLICTS, OperatorError};
+use crate::gateway::operator_types::{Device, OperatorError};
+use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 use crate::policy::rules::Terms;
 

@@ -18,8 +18,9 @@ use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, Store
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::issued_setups;
-use crate::gateway::{Gateway, OperatorError, to_its_end};
-use crate::operator::codes::hex;
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, to_its_end};
+use crate::hex::hex;
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 use crate::telemetry::{SessionEvent, Verification};
 

@@ -12,7 +12,8 @@ use handfast_core::time::{Span, UnixTime, rfc3339};
 use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
 
 use crate::entropy;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::public_url::{Candidates, UrlSource, resolve};
 
 /// Options of a new setup code.

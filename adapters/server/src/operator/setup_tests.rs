@@ -11,7 +11,8 @@ use handfast_core::time::UnixTime;
 use handfast_store::{MemoryStore, Store};
 
 use super::sessions::Redeemable;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::keys::setup::{KEY_FILE, PREVIOUS_KEY_FILE};
 use crate::operator::NewSetup;
 use crate::policy::SetupSettings;

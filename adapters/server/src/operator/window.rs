@@ -12,7 +12,8 @@ use handfast_store::held::Cut;
 use handfast_store::{Over, Store, StoreError};
 
 use crate::events::Event;
-use crate::gateway::{Gateway, Inner, OperatorError};
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, Inner};
 use crate::policy::settings::{Approve, PairingSettings};
 
 /// Maximum sleep of the watcher: the wall clock may be set meanwhile, and another gateway may

@@ -13,12 +13,12 @@ use handfast_core::registry::grants::{Grant, current};
 use handfast_core::registry::lifecycle::{self, Decision, Notice};
 use handfast_core::registry::record::{Credential, Record, Standing};
 use handfast_core::time::Span;
-use handfast_core::wire::native::Reason;
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
 use crate::events::Event;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::policy::rules::Terms;
 
 impl Gateway {
@@ -199,7 +199,10 @@ impl Gateway {
     /// Applies a node's ceiling that is in force: bearers that allow more end, and every link that
     /// depends on the node checks its rights again.
     pub(crate) fn bounded(&self, record: &Record) {
-        self.inner.pairing.bearers.drop_holder(crate::http::bearer::Holder::Node(record.node_id));
+        self.inner
+            .pairing
+            .bearers
+            .drop_holder(crate::gateway::bearers::Holder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
         if let Some(keys) = &record.keys {
             self.cut_key(&keys.channel);
@@ -213,15 +216,5 @@ impl Gateway {
         let mut entry = found.ok_or(OperatorError::NotFound(text))?.map_err(StoreError::from)?;
         entry.observed = self.inner.readings.over(node_id, entry.observed);
         Ok(entry)
-    }
-}
-
-/// Checks a message to a node.
-pub(crate) fn check_word(word: Option<&str>) -> Result<(), OperatorError> {
-    match word {
-        Some(text) if Reason::parse(text).is_none() => Err(OperatorError::Usage(
-            "what a node is told has 1 to 160 bytes on one line, and is not blank".to_owned(),
-        )),
-        Some(_) | None => Ok(()),
     }
 }

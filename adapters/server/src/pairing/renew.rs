@@ -16,9 +16,10 @@ use handfast_store::SaveError;
 
 use crate::entropy;
 use crate::events::Event;
+use crate::gateway::bearers::LIFETIME;
 use crate::gateway::in_force::OwnedInForce;
-use crate::gateway::{Gateway, MOST_CONFLICTS, OperatorError};
-use crate::http::bearer::LIFETIME;
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::policy::request::{OwnedOffer, RenewKind};
 use crate::telemetry::log_lines::{CausedBy, limited};
 

@@ -15,7 +15,8 @@ use handfast_core::time::UnixTime;
 use handfast_store::{EndedWith, Entry, Filter, StoreError, node_id};
 
 use crate::events::Event;
-use crate::gateway::{Gateway, Inner, OperatorError};
+use crate::gateway::operator_types::OperatorError;
+use crate::gateway::{Gateway, Inner};
 use crate::telemetry::SessionEvent;
 
 /// A time later than any end.

@@ -22,10 +22,11 @@ use handfast_core::text::{Label, Name};
 use handfast_core::wire::native::pair::Method;
 use handfast_store::{MemoryStore, SqliteStore, Store};
 
+use crate::builder::GatewayBuilder;
 use crate::entropy;
 use crate::events::{Event, Observer};
+use crate::gateway::Gateway;
 use crate::gateway::pairing_state::{Pairing, StartError};
-use crate::gateway::{Gateway, GatewayBuilder};
 use crate::operator::codes::{CodeKind, NewCode};
 use crate::policy::handler::{PairingDecision, PairingHandler, PairingRequest};
 use crate::policy::request::{

@@ -3,6 +3,7 @@
 //! The modules decide and validate; `pairing` and `operator` carry the decisions out.
 
 pub(crate) mod handler;
+pub(crate) mod origin;
 pub(crate) mod request;
 pub(crate) mod rules;
 pub(crate) mod settings;

@@ -104,3 +104,10 @@ impl std::fmt::Display for PeerAddress {
         self.ip.fmt(f)
     }
 }
+
+/// What is answered where the peer's address is not known.
+pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
+
+/// The address of the gateway's to which a connection came.
+#[derive(Clone, Copy)]
+pub(crate) struct LocalAddress(pub(crate) SocketAddr);

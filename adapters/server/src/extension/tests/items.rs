@@ -9,7 +9,7 @@ use handfast_store::MemoryStore;
 use serde_json::{Value, json};
 
 use super::{bare, served, until};
-use crate::events::Application;
+use crate::application::Application;
 use crate::gateway::Gateway;
 
 /// A collector of items.

@@ -29,9 +29,6 @@ use handfast_core::wire::native::Payload;
 use crate::connection::hub::Delivery;
 use crate::gateway::Gateway;
 
-pub use crate::listen::serial::serve_serial;
-pub use crate::listen::tcp::serve_tcp;
-
 /// WebSocket subprotocol of the native wire.
 pub(crate) const SUBPROTOCOL: &str = "handfast.v1";
 

@@ -11,9 +11,10 @@ use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 
 use super::effects::{Action, Answer};
+use crate::application::CompanionInfo;
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::slots::SeatGuard;
-use crate::events::{CompanionInfo, Event};
+use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::common::interrupted;
 use crate::proxies::PeerAddress;

@@ -52,7 +52,7 @@ enum Happening {
 
 impl Session {
     /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
-    /// opened it may be a companion ([`crate::public_url::origin`]).
+    /// opened it may be a companion ([`crate::policy::origin`]).
     pub(crate) fn new(
         gateway: Gateway,
         socket: WebSocket,

@@ -24,7 +24,8 @@ use super::look;
 use crate::clock::SystemClock;
 use crate::entropy;
 use crate::flows::setup_code::tests::{Heard, World, hear, say, settings};
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::pairing::rights::sweep;
 
 const HOUR: u64 = 3600;

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use handfast_core::registry::authority::{Authority, Maker};
 
 use super::failure::Failure;
-use crate::operator::codes::hex;
+use crate::hex::hex;
 
 /// The authority of a request. A layer inserts it; a request without one is not served.
 #[derive(Clone, Debug)]

@@ -15,9 +15,10 @@ use super::failure::{Failure, parse};
 use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
 use super::{Caller, DamagedView, DeviceView};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::{IssuedCredential, OperatorError};
 use crate::gateway::requests::Waiting;
-use crate::gateway::{Gateway, IssuedCredential, OperatorError};
-use crate::operator::codes::hex;
+use crate::hex::hex;
 use crate::policy::rules::Terms;
 
 /// The answer to an approval: the only time a token is shown. A node with keys needs no token; it

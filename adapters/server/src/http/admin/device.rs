@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::caller::made_by;
-use crate::gateway::Device;
+use crate::gateway::operator_types::Device;
 
 /// A node of the registry. Times are Unix seconds.
 #[derive(Debug, Serialize, Deserialize)]

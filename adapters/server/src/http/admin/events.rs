@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use super::Caller;
 use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::operator::codes::hex;
+use crate::hex::hex;
 
 /// Streams events until the gateway ends. A slow reader misses events, and receives their number.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {

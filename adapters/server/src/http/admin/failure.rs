@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::registry::delivery::NotSettled;
 use serde::{Deserialize, Serialize};
 
-use crate::gateway::OperatorError;
+use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{GateError, InboundError};
 
 /// The body of an error answer.

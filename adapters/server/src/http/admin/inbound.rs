@@ -17,7 +17,8 @@ use serde_json::{Map, Value};
 
 use super::Caller;
 use super::failure::{Failure, parse};
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{Admission, Dropped, Incoming};
 
 /// The `via` value of senders that an operator allowed on the command line, as in the original.

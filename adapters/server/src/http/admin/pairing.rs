@@ -16,7 +16,8 @@ use super::caller::{by_operator, made_by};
 use super::failure::{Failure, parse};
 use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
-use crate::operator::codes::{CodeKind, LiveCode, NewCode, hex};
+use crate::hex::hex;
+use crate::operator::codes::{CodeKind, LiveCode, NewCode};
 use crate::operator::window::PairingStatus;
 
 /// The answer to `GET /api/v1/pairing`. Times are Unix seconds.

@@ -16,7 +16,7 @@ use super::Caller;
 use super::caller::{by_operator, made_by};
 use super::failure::{Failure, parse};
 use crate::gateway::Gateway;
-use crate::operator::codes::hex;
+use crate::hex::hex;
 use crate::operator::setup_codes::NewSetup;
 
 /// The answer to starting a setup: the only time the code is shown.
@@ -187,7 +187,7 @@ async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>,
         .store
         .session(session.id)
         .await
-        .map_err(crate::gateway::OperatorError::from)?;
+        .map_err(crate::gateway::operator_types::OperatorError::from)?;
     Ok(Json(view(gateway, now.as_ref().unwrap_or(session))))
 }
 

@@ -9,7 +9,7 @@ use handfast_core::registry::sessions::Ended;
 use handfast_core::time::UnixTime;
 
 use super::permit::{BearerRefused, bearer, peer};
-use crate::events::CompanionInfo;
+use crate::application::CompanionInfo;
 use crate::gateway::Gateway;
 use crate::proxies::PeerAddress;
 use crate::telemetry::SessionEvent;

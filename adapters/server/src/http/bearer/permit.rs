@@ -9,8 +9,9 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError, ScopesBuf};
 use handfast_core::registry::authority;
 
-use super::{Companion, Holder};
+use super::Companion;
 use crate::gateway::Gateway;
+use crate::gateway::bearers::Holder;
 use crate::gateway::in_force::OwnedInForce;
 use crate::http::admin::{ErrorBody, ErrorView};
 use crate::proxies::PeerAddress;

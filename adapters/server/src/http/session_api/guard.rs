@@ -12,8 +12,8 @@ use super::{BODY_BYTES, PREFIX, ending, refuse};
 use crate::gateway::Gateway;
 use crate::http::admin::Caller;
 use crate::http::bearer::{BearerRefused, Companion, decoded};
-use crate::listen::router::NO_PEER;
-use crate::public_url::origin;
+use crate::policy::origin;
+use crate::proxies::NO_PEER;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// Prefix of the operator's API in addresses of permissions.

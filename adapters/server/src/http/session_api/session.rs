@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::refuse;
-use crate::gateway::{Gateway, OperatorError};
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
+use crate::hex::hex;
 use crate::http::admin::PermissionsView;
 use crate::http::bearer::{BearerRefused, Companion};
-use crate::operator::codes::hex;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The answer to `GET /api/v1/session`.

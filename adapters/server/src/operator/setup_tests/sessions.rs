@@ -46,7 +46,7 @@ async fn a_code_whose_asker_goes_away_is_redeemed_all_the_same() {
 async fn a_session_is_found_by_the_beginning_of_its_id_and_ended_for_good() {
     let gateway = gateway().await;
     let (one, other) = (opened(&gateway).await, opened(&gateway).await);
-    let id = crate::operator::codes::hex(one.id.as_bytes());
+    let id = crate::hex::hex(one.id.as_bytes());
     assert_eq!(gateway.companion_by_prefix(&id.to_uppercase()).await.unwrap(), one);
     assert!(matches!(gateway.companion_by_prefix("").await, Err(OperatorError::NoSuchSession(_))));
     assert!(matches!(

@@ -5,7 +5,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::grants::State;
 
 use super::*;
-use crate::gateway::{IssuedCredential, OperatorError};
+use crate::gateway::operator_types::{IssuedCredential, OperatorError};
 
 async fn waiting(gateway: &Gateway, own: &OwnKeys) -> NodeId {
     match gateway.settle(&asks(own, "lamp", Method::Approval), None).await {

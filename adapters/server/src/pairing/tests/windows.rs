@@ -5,7 +5,7 @@ use handfast_core::limits::{
 use handfast_core::registry::codes::Window;
 
 use super::*;
-use crate::gateway::OperatorError;
+use crate::gateway::operator_types::OperatorError;
 
 async fn refusal(gateway: &Gateway) -> Option<OwnedRefusal> {
     match gateway.prepare(&asks(&node(), "phone", Method::Pin)).await {

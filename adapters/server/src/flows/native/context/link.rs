@@ -12,7 +12,8 @@ use handfast_core::registry::record::Standing;
 use handfast_store::{Activation, Observation};
 
 use super::Kept;
-use crate::events::{Event, PeerInfo};
+use crate::application::PeerInfo;
+use crate::events::Event;
 use crate::flows::native::effects::{Answer, Loaded};
 use crate::flows::native::peer_scopes::Rights;
 use crate::gateway::common::{failed, interrupted};

@@ -29,9 +29,9 @@ use handfast_store::MemoryStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::application::{Application, PeerInfo};
 use crate::connection::framed::Framed;
 use crate::entropy;
-use crate::events::{Application, PeerInfo};
 use crate::gateway::Gateway;
 use client::{Client, Wire};
 
@@ -131,7 +131,7 @@ impl World {
     async fn tcp(&self) -> Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(super::serve_tcp(self.gateway.clone(), listener, std::future::pending()));
+        tokio::spawn(crate::serve_tcp(self.gateway.clone(), listener, std::future::pending()));
         Wire::Tcp(Framed::new(TcpStream::connect(address).await.unwrap()))
     }
 

@@ -24,9 +24,10 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
+use crate::application::{Application, CompanionInfo};
+use crate::builder::GatewayBuilder;
 use crate::entropy;
-use crate::events::{Application, CompanionInfo};
-use crate::gateway::{Gateway, GatewayBuilder};
+use crate::gateway::Gateway;
 use crate::operator::setup_codes::NewSetup;
 use crate::policy::setup_settings::SetupSettings;
 use crate::public_url::Candidates;

@@ -31,7 +31,7 @@ async fn a_setup_code_becomes_a_session_and_the_session_lets_its_companion_in() 
     let (_socket, welcome) = world.resumes(&token).await;
     let Heard::Text(welcome) = welcome else { panic!("{welcome:?}") };
     let welcome: Value = serde_json::from_str(&welcome).unwrap();
-    let id = crate::operator::codes::hex(world.id_of(&token).await.as_bytes());
+    let id = crate::hex::hex(world.id_of(&token).await.as_bytes());
     assert_eq!((&welcome["session_id"], &welcome["profile"]), (&json!(id), &json!("companion-v1")));
     assert_eq!(welcome["device_label"], "Ada's \"phone\"");
     assert!(welcome["expires_at"].as_str().unwrap().ends_with('Z'));

@@ -5,7 +5,8 @@ use handfast_core::id::NodeId;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::http::bearer::{Companion, Holder, Permit};
+use crate::gateway::bearers::Holder;
+use crate::http::bearer::{Companion, Permit};
 
 async fn greet(companion: Companion) -> String {
     companion.info().profile.to_string()
@@ -13,7 +14,7 @@ async fn greet(companion: Companion) -> String {
 
 async fn who(permit: Permit) -> String {
     match permit.holder() {
-        Holder::Companion(session) => crate::operator::codes::hex(session.as_bytes()),
+        Holder::Companion(session) => crate::hex::hex(session.as_bytes()),
         Holder::Node(_) | Holder::Delegate(_) => "a node".to_owned(),
     }
 }
@@ -54,7 +55,7 @@ async fn a_sessions_token_is_a_bearer_for_whoever_embeds_the_gateway() {
         let nodes = (Holder::Node(NodeId::from_bytes([1; 16])), &[][..]);
         let nodes = bearers.issue(nodes, scopes, None, world.gateway.inner.clock.now()).unwrap();
         let world = embedded(world, with_peer).await;
-        let hex = crate::operator::codes::hex(id.as_bytes());
+        let hex = crate::hex::hex(id.as_bytes());
         assert_eq!(get(&world, "/lights/a", &token).await.body, hex);
         assert_eq!(get(&world, "/lights/a", &reader).await.code(), (403, "not_allowed".to_owned()));
         assert_eq!(get(&world, "/lights/a", nodes.expose()).await.body, "a node");

@@ -22,7 +22,7 @@ async fn a_session_says_whose_it_is_is_prolonged_and_ends_itself() {
         world.shows(&world.gateway.start_setup(&new).unwrap().bootstrap_token).await.unwrap();
     let shown = get(&world, SESSION, &token).await;
     let session = world.id_of(&token).await;
-    let id = crate::operator::codes::hex(session.as_bytes());
+    let id = crate::hex::hex(session.as_bytes());
     let expires_at = shown.json()["expires_at"].as_u64().unwrap();
     let expected = json!({
         "id": id, "profile": "one", "device_label": "phone", "expires_at": expires_at,

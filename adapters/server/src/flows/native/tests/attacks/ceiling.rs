@@ -14,8 +14,8 @@ use handfast_store::SqliteStore;
 
 use super::failing::Failing;
 use super::*;
-use crate::gateway::OperatorError;
-use crate::http::bearer::Holder as BearerOf;
+use crate::gateway::bearers::Holder as BearerOf;
+use crate::gateway::operator_types::OperatorError;
 use crate::operator::paired::Until;
 
 fn terms(permissions: &str) -> crate::policy::Terms {

@@ -15,7 +15,7 @@ use super::codes::{Said, guesses, hears, takes_the_grant};
 use super::failing::Failing;
 use super::*;
 use crate::flows::setup_code::tests::{HERE, Heard, World, hear, settings};
-use crate::gateway::OperatorError;
+use crate::gateway::operator_types::OperatorError;
 use crate::http::session_api::tests::{Answer, Saying, ask, by};
 use crate::policy::setup_settings::SetupSettings;
 
@@ -228,7 +228,7 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
     let unspent = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
     let listed = get(&world, "/api/v1/pairing/codes", &token).await.json();
     let id = world.id_of(&token).await;
-    let hex = crate::operator::codes::hex(id.as_bytes());
+    let hex = crate::hex::hex(id.as_bytes());
     assert_eq!(listed["codes"][0]["made_by"], format!("session {hex}"));
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
@@ -419,9 +419,8 @@ async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end()
     let (_, token) = ending_in(&world, "lights", 7200).await;
     let (wide, _) = ending_in(&world, "everything", 60).await;
     let (lamp, lamps) = ending_in(&world, "lamp", 60).await;
-    let path = |id: SessionId| {
-        format!("/api/v1/sessions/{}/refresh", crate::operator::codes::hex(id.as_bytes()))
-    };
+    let path =
+        |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::hex::hex(id.as_bytes()));
     is_wider(&post(&world, &path(wide), &token, json!({})).await, "read:/**");
     let longer = post(&world, &path(lamp), &token, json!({})).await.json();
     assert!(longer["expires_at"].as_u64().unwrap() <= in_seconds(7200).as_secs(), "{longer}");
@@ -623,10 +622,7 @@ async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_w
     is_wider(&post(&world, &path, &token, json!({"reissue": true})).await, "may_approve");
     let shown = get(&world, &format!("/api/v1/devices/{node_id}"), &approver).await.json();
     let id = world.id_of(&approver).await;
-    assert_eq!(
-        shown["approved_by"],
-        format!("session {}", crate::operator::codes::hex(id.as_bytes()))
-    );
+    assert_eq!(shown["approved_by"], format!("session {}", crate::hex::hex(id.as_bytes())));
     world.gateway.revoke_companion(id).await.unwrap();
     let device = world.gateway.device_by_prefix(&node_id.to_string()).await.unwrap();
     assert!(

@@ -34,9 +34,10 @@ use tokio::sync::mpsc;
 
 use super::client::{Client, Wire};
 use super::{Heard, unix};
+use crate::builder::GatewayBuilder;
 use crate::connection::framed::Framed;
 use crate::entropy;
-use crate::gateway::{Gateway, GatewayBuilder};
+use crate::gateway::Gateway;
 use crate::policy::request::{OwnedOffer, OwnedRequest, OwnedVerdict};
 use crate::policy::rules::{Rule, Verdict, When};
 use crate::policy::settings::PairingSettings;

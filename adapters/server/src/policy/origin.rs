@@ -12,8 +12,8 @@ use axum::http::header::ORIGIN;
 use axum::http::{Extensions, HeaderMap};
 use url::{Host, Origin, Url};
 
-use crate::listen::router::LocalAddress;
 use crate::policy::setup_settings::SetupSettings;
+use crate::proxies::LocalAddress;
 
 /// Returns `true` if the request has no `Origin`, or the gateway's own, or one that the operator
 /// listed.

@@ -1,0 +1,241 @@
+//! Puts a gateway together: opens its keys, and starts its tasks.
+
+use handfast_core::limits::Limits;
+use handfast_core::secret::Secret;
+use handfast_store::{HeldStore, Inbound, MemoryStore, Store};
+use std::any::TypeId;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+use crate::application::{Application, NoApplication};
+use crate::clock::{Clock, LocalClock, SystemClock};
+use crate::connection::companion_table::Companions;
+use crate::connection::flow_budgets::FlowBudgets;
+use crate::connection::handshake_budgets::Budgets;
+use crate::connection::hub::Hub;
+use crate::connection::slots::Seats;
+use crate::entropy;
+use crate::events::Observer;
+use crate::extension::ExtensionConfig;
+use crate::gateway::deliveries::Deliveries;
+use crate::gateway::hash_pool::HashPool;
+use crate::gateway::issued_setups::IssuedSetups;
+use crate::gateway::pairing_state::{Pairing, StartError};
+use crate::gateway::requests::Shown;
+use crate::gateway::token_cache::Proven;
+use crate::gateway::{Gateway, Inner, Setup};
+use crate::gateway::{readings, timekeeping, unstored};
+use crate::inbound::{Gate, InboundSettings};
+use crate::keys::setup::SetupKeys;
+use crate::operator::deliveries;
+use crate::operator::extension_host;
+use crate::operator::window;
+use crate::pairing::rights;
+use crate::policy::handler::PairingHandler;
+use crate::policy::settings::PairingSettings;
+use crate::policy::setup_settings::SetupSettings;
+use crate::proxies::ProxySettings;
+use crate::telemetry::Telemetry;
+use crate::telemetry::log_observer::LogObserver;
+
+/// What a gateway is made of.
+pub struct GatewayBuilder {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    application: Arc<dyn Application>,
+    observer: Arc<dyn Observer>,
+    pairing: PairingSettings,
+    setup: SetupSettings,
+    inbound: InboundSettings,
+    proxies: ProxySettings,
+    extensions: Vec<ExtensionConfig>,
+    handler: Option<Arc<dyn PairingHandler>>,
+    clock: Box<dyn SystemClock>,
+    store_key: Option<Secret<32>>,
+    /// Nothing of the registry outlives the process, so its secrets need not be opened again.
+    forgets: bool,
+}
+
+impl GatewayBuilder {
+    /// Other limits than the documented ones.
+    #[must_use]
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Who takes the frames of paired nodes that pairing has no business with.
+    #[must_use]
+    pub fn application(self, application: impl Application) -> Self {
+        Self { application: Arc::new(application), ..self }
+    }
+
+    /// Who hears what happens, in place of the log.
+    #[must_use]
+    pub fn observer(self, observer: impl Observer) -> Self {
+        Self { observer: Arc::new(observer), ..self }
+    }
+
+    /// How nodes with keys are paired, in place of the documented defaults.
+    #[must_use]
+    pub fn pairing(self, pairing: PairingSettings) -> Self {
+        Self { pairing, ..self }
+    }
+
+    /// How setup codes and companions' sessions go, in place of the documented defaults.
+    #[must_use]
+    pub fn setup(self, setup: SetupSettings) -> Self {
+        Self { setup, ..self }
+    }
+
+    /// How strangers that write over channels are met, in place of the documented defaults.
+    #[must_use]
+    pub fn inbound(self, inbound: InboundSettings) -> Self {
+        Self { inbound, ..self }
+    }
+
+    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without
+    /// this, none is.
+    #[must_use]
+    pub fn proxies(self, proxies: ProxySettings) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They
+    /// start with the gateway and end with it.
+    #[must_use]
+    pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
+        Self { extensions, ..self }
+    }
+
+    /// Who decides about nodes with keys that ask to be paired, in place of the settings' rules.
+    #[must_use]
+    pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
+        Self { handler: Some(Arc::new(handler)), ..self }
+    }
+
+    /// The clocks to go by, in place of this system's.
+    #[must_use]
+    pub fn clock(self, clock: impl SystemClock) -> Self {
+        Self { clock: Box::new(clock), ..self }
+    }
+
+    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened
+    /// with the key with which it was made; only a [`MemoryStore`] needs none.
+    /// [`pairing::key_file`] keeps one in a file.
+    #[must_use]
+    pub fn store_key(self, key: Secret<32>) -> Self {
+        Self { store_key: Some(key), ..self }
+    }
+
+    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing
+    /// yet: nest [`Gateway::router`] or call [`crate::listen::serve`].
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(self) -> Result<Gateway, StartError> {
+        let Self {
+            store,
+            limits,
+            application,
+            observer,
+            pairing: settings,
+            setup,
+            inbound,
+            proxies,
+            extensions,
+            handler,
+            clock,
+            store_key,
+            forgets,
+        } = self;
+        let store_key = match store_key {
+            Some(key) => key,
+            None if forgets => entropy::key(),
+            None => return Err(StartError::NoStoreKey),
+        };
+        let held = HeldStore::new(store);
+        let store: Arc<dyn Store> = Arc::new(held.clone());
+        let run = store.begin_run().await?;
+        let clock = Clock::start(clock, run.mark);
+        // Before anything is made.
+        store.raise_mark(clock.unix()).await?;
+        let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
+        window::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        setup.check().map_err(StartError::Settings)?;
+        let keys =
+            SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
+        let (extensions, bridge) = extension_host::build(extensions)?;
+        let telemetry = Arc::new(Telemetry::new());
+        let senders: Arc<dyn Inbound> = store.clone();
+        let holding = Some(Arc::clone(held.held()));
+        let gate = Gate::new(
+            senders,
+            inbound,
+            Arc::clone(&telemetry),
+            clock.clone(),
+            Some(extension_host::observer(&bridge)),
+            holding,
+        );
+        let inner = Arc::new(Inner {
+            store,
+            held,
+            limits,
+            clock: clock.clone(),
+            hub: Hub::new(limits),
+            seats: Seats::new(limits, clock.clone()),
+            proxies,
+            budgets: FlowBudgets::new(&limits),
+            native: Budgets::new(&limits, clock),
+            proven: Proven::new(),
+            readings: Arc::default(),
+            shown: Shown::default(),
+            pool: HashPool::start(&limits)?,
+            application,
+            observer,
+            shutdown: watch::Sender::new(false),
+            sessions: watch::Sender::new(0),
+            lingering: Semaphore::new(MOST_LINGERING),
+            pairing,
+            setup: Setup { settings: setup, keys, issued: IssuedSetups::default() },
+            companions: Companions::default(),
+            gate,
+            telemetry,
+            extensions,
+            deliveries: Deliveries::default(),
+        });
+        extension_host::start(&inner, &bridge);
+        window::watch(&inner);
+        timekeeping::watch(&inner);
+        readings::watch(&inner);
+        unstored::watch(&inner);
+        deliveries::watch(&inner);
+        let gateway = Gateway { inner };
+        rights::watch(&gateway).await?;
+        Ok(gateway)
+    }
+}
+
+/// Most connections that wait for the peer's part of a close.
+const MOST_LINGERING: usize = 256;
+
+impl Gateway {
+    /// A gateway over a store.
+    #[must_use]
+    pub fn builder<S: Store>(store: S) -> GatewayBuilder {
+        GatewayBuilder {
+            forgets: TypeId::of::<S>() == TypeId::of::<MemoryStore>(),
+            pairing: PairingSettings::default(),
+            setup: SetupSettings::default(),
+            inbound: InboundSettings::default(),
+            proxies: ProxySettings::default(),
+            extensions: Vec::new(),
+            handler: None,
+            clock: Box::new(LocalClock::default()),
+            store_key: None,
+            store: Arc::new(store),
+            limits: Limits::DEFAULT,
+            application: Arc::new(NoApplication),
+            observer: Arc::new(LogObserver::default()),
+        }
+    }
+}

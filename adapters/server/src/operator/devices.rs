@@ -1,0 +1,307 @@
+//! Nodes of the registry: listed, approved, and decided about.
+
+use handfast_core::error::Refusal;
+use handfast_core::flow::registration::operator::{self, Approval, Purpose};
+use handfast_core::grant::token::Token;
+use handfast_core::id::NodeId;
+use handfast_core::registry::authority::{Authority, Maker};
+use handfast_core::registry::delivery::Ticket;
+use handfast_core::registry::lifecycle::{self, Decision, Effect, Notice};
+use handfast_core::step::Machine;
+use handfast_store::held::Cut;
+use handfast_store::{BadRecord, Filter, Over, SaveError, StoreError, Stored};
+
+use crate::entropy;
+use crate::events::Event;
+use crate::gateway::operator_types::check_word;
+use crate::gateway::{Gateway, MOST_CONFLICTS, to_its_end};
+use crate::operator::{Device, Issued, IssuedCredential, OperatorError};
+use crate::policy::rules::Terms;
+
+/// How many matches of a prefix are named.
+const MOST_MATCHES: usize = 5;
+
+impl Gateway {
+    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its
+    /// place as an error, and hides nobody.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn devices(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<Vec<Result<Device, BadRecord>>, OperatorError> {
+        let now = self.inner.clock.unix();
+        let listed = self.inner.store.list(filter, after, limit, now).await?;
+        Ok(listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect())
+    }
+
+    /// The one node whose id begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotFound`], [`OperatorError::Ambiguous`] or [`OperatorError::Store`].
+    pub async fn device_by_prefix(&self, prefix: &str) -> Result<Device, OperatorError> {
+        let lower = prefix.to_ascii_lowercase();
+        let well_formed =
+            !lower.is_empty() && lower.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let mut found = match well_formed {
+            true => self.inner.store.find(&lower, MOST_MATCHES).await?,
+            false => Vec::new(),
+        };
+        match found.len() {
+            0 => Err(OperatorError::NotFound(prefix.to_owned())),
+            1 => Ok(self.device(found.remove(0).map_err(StoreError::from)?)),
+            _ => Err(OperatorError::Ambiguous {
+                prefix: prefix.to_owned(),
+                matches: found.iter().map(handfast_store::node_id).collect(),
+            }),
+        }
+    }
+
+    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or
+    /// the settings'. What it yields is durable before it is returned, a token as its hash. A token
+    /// is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery)
+    /// that, or the node uses it; else the decision is undone after [`Limits::deliver_within`].
+    ///
+    /// # Errors
+    /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of
+    /// [`OperatorError`].
+    pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
+        self.pair_on(node_id, purpose, Terms::default()).await
+    }
+
+    /// The same on terms of the operator's, for a node that proves itself with its keys.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries
+    /// none.
+    pub async fn pair_on(
+        &self,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: Terms,
+    ) -> Result<Issued, OperatorError> {
+        self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
+    }
+
+    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
+    /// what it gave ends with it. A node that proves itself with a token has neither scopes nor an
+    /// end; such a right approves it only if its profile says so, and it waits for approval again
+    /// when the right ends.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair_on`], and [`OperatorError::Wider`].
+    pub async fn pair_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: Terms,
+    ) -> Result<Issued, OperatorError> {
+        check_word(terms.message.as_deref())?;
+        if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
+            return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
+        }
+        let (gateway, authority) = (self.clone(), authority.clone());
+        to_its_end(async move { gateway.pair_now(&authority, node_id, purpose, &terms).await })
+            .await
+    }
+
+    async fn pair_now(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: &Terms,
+    ) -> Result<Issued, OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let entry = self.entry(node_id).await?;
+            if entry.record.is_doubted(&self.inner.clock.moment()) {
+                return Err(OperatorError::Refused { node_id, refusal: Refusal::ClockInDoubt });
+            }
+            let issued = match entry.record.keys {
+                Some(holder) => {
+                    let grant =
+                        self.grant(authority, &entry, holder, purpose, terms, false).await?;
+                    grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
+                }
+                None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
+                None => {
+                    authority.approve_unbounded()?;
+                    self.inner.shown.check(&entry)?;
+                    let stored =
+                        Stored { record: entry.record, version: entry.version, ceiling: None };
+                    let issued = self.approve(stored, purpose, authority.maker()?).await?;
+                    issued.map(|(token, ticket)| (IssuedCredential::Token(token), Some(ticket)))
+                }
+            };
+            if let Some((credential, delivery)) = issued {
+                self.event(Event::Paired(node_id));
+                return Ok(Issued { node_id, credential, delivery });
+            }
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
+    }
+
+    /// Takes any other decision about a node, and pushes it to its live connection.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair`].
+    pub async fn decide(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
+        let (gateway, decision) = (self.clone(), decision.clone());
+        to_its_end(async move { gateway.decide_now(node_id, &decision).await }).await
+    }
+
+    async fn decide_now(&self, node_id: NodeId, decision: &Decision) -> Result<(), OperatorError> {
+        for _ in 0..MOST_CONFLICTS {
+            let before = self.inner.held.held().of_node(node_id);
+            let Stored { record, version, .. } = self.load(node_id).await?;
+            let now = self.inner.clock.unix();
+            let decided = match lifecycle::decide(&record.standing, decision.clone(), now) {
+                // What is in force already and not stored is stored by deciding it once more.
+                Ok(change) if change.takes_away() && before.is_some() => {
+                    let stored = self.inner.held.load_stored(node_id).await?;
+                    let stored =
+                        stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))?;
+                    lifecycle::decide(&stored.record.standing, decision.clone(), now)
+                }
+                other => other,
+            };
+            let change = match decided {
+                Ok(change) => change,
+                Err(refusal) => {
+                    // Out for good already: whatever link there might still be hears it once more.
+                    if refusal == Refusal::Revoked {
+                        self.push(node_id, Some(Notice::Unpaired));
+                    }
+                    if refusal == Refusal::Expired {
+                        self.note_over(Over::Request(node_id)).await;
+                    }
+                    if before.is_some() {
+                        self.still_not_stored(node_id).await?;
+                    }
+                    return Err(OperatorError::Refused { node_id, refusal });
+                }
+            };
+            let what = || format!("node {node_id} ({:?}) is out", record.name.as_str());
+            let mut held = None;
+            let mut saved = Ok(version);
+            for effect in change.effects() {
+                match effect {
+                    Effect::EndLinks(notice) => {
+                        let key = record.keys.as_ref().map(|keys| keys.channel);
+                        held = Some(self.hold(
+                            Cut::Node { node_id, decision: decision.clone(), key },
+                            &what(),
+                        )?);
+                        self.end_what_rests_on(&record, Some(notice));
+                        self.push(node_id, Some(notice));
+                    }
+                    Effect::Save(standing) => {
+                        saved =
+                            self.inner.store.save(node_id, version, standing.clone(), now).await;
+                        if saved.is_err() {
+                            break;
+                        }
+                    }
+                    Effect::Push(notice) => {
+                        self.end_what_rests_on(&record, Some(notice));
+                        self.push(node_id, Some(notice));
+                    }
+                }
+            }
+            let error = match saved {
+                Ok(_) => {
+                    // Whatever was held of this node when it was read, what is stored now goes
+                    // beyond it.
+                    held.iter()
+                        .chain(&before)
+                        .for_each(|ticket| self.inner.held.held().release(ticket));
+                    self.event(Event::Decided { node_id, decision: word(decision) });
+                    return Ok(());
+                }
+                Err(SaveError::Store(error)) => error,
+                Err(SaveError::Conflict) => continue,
+                Err(SaveError::Missing) => {
+                    held.iter().for_each(|ticket| self.inner.held.held().release(ticket));
+                    return Err(OperatorError::NotFound(node_id.to_string()));
+                }
+            };
+            return Err(match held {
+                Some(ticket) => {
+                    self.event(Event::Decided { node_id, decision: word(decision) });
+                    self.not_stored(&ticket, what(), error)
+                }
+                None => error.into(),
+            });
+        }
+        Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
+    }
+
+    /// Drives one approval; `None` if somebody else changed the record meanwhile.
+    async fn approve(
+        &self,
+        stored: Stored,
+        purpose: Purpose,
+        maker: Maker,
+    ) -> Result<Option<(Token, Ticket)>, OperatorError> {
+        use operator::{Effect, Input};
+        let inner = &self.inner;
+        let (node_id, at) = (stored.record.node_id, inner.clock.unix());
+        let refused = |refusal| OperatorError::Refused { node_id, refusal };
+        let mut notice = None;
+        let ticket = self.ticket();
+        let mut step = Approval::begin(&stored.record, purpose, ticket, at).map_err(refused)?;
+        loop {
+            let Some(effect) = step.effects.into_iter().next() else {
+                return Err(refused(Refusal::StoreFailed));
+            };
+            let input = match effect {
+                Effect::Draw => Input::Drawn(entropy::draw()),
+                // Not in the pool, where a flood of strangers' tokens would keep the operator
+                // waiting.
+                Effect::Hash(job) => match tokio::task::spawn_blocking(move || job.run()).await {
+                    Ok(hashed) => Input::Hashed(hashed),
+                    Err(_) => return Err(refused(Refusal::StoreFailed)),
+                },
+                Effect::Save(change) => {
+                    notice = change.notice;
+                    match inner
+                        .store
+                        .save_by(node_id, stored.version, change.standing, maker, at)
+                        .await
+                    {
+                        Ok(_) => Input::Saved(Ok(())),
+                        Err(SaveError::Conflict) => return Ok(None),
+                        Err(SaveError::Missing) => {
+                            return Err(OperatorError::NotFound(node_id.to_string()));
+                        }
+                        Err(SaveError::Store(error)) => return Err(error.into()),
+                    }
+                }
+                Effect::Reveal(token) => {
+                    self.push(node_id, notice);
+                    self.delivery_begun();
+                    return Ok(Some((token, ticket)));
+                }
+                Effect::Refuse(refusal) => return Err(refused(refusal)),
+            };
+            step = step.next.step(inner.clock.now(), input, &mut []);
+        }
+    }
+}
+
+const fn word(decision: &Decision) -> &'static str {
+    match decision {
+        Decision::Approve(_) | Decision::Issue(_) => "pair",
+        Decision::Reissue(_) => "reissue",
+        Decision::Reject => "reject",
+        Decision::Bar => "reject_for_good",
+        Decision::Mute => "mute",
+        Decision::Unmute => "unmute",
+        Decision::SetMode(_) => "policy",
+        Decision::Unpair => "unpair",
+    }
+}
