@@ -87,8 +87,8 @@ pub fn any_frames(data: &[u8]) {
                 gateway::Input::WrongOrigin,
             ]
             .into_iter()
-            .nth(usize::from(argument) % 4)
-            .expect("four"),
+            .nth(usize::from(argument) % 3)
+            .expect("three"),
             8 => gateway::Input::Redeemed(match argument % 4 {
                 0 => Err(NotOpened::Failed),
                 1 => Err(NotOpened::No(NotRedeemed::AlreadyUsed)),
@@ -119,8 +119,8 @@ pub fn any_frames(data: &[u8]) {
                 gateway::Input::LookAgain,
             ]
             .into_iter()
-            .nth(usize::from(argument) % 3)
-            .expect("three"),
+            .nth(usize::from(argument) % 4)
+            .expect("four"),
             12 | 13 => {
                 now = now.after(Span::from_millis(u64::from(argument) * 200));
                 unix += u64::from(argument) / 5;

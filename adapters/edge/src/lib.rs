@@ -3,21 +3,23 @@
 //! nothing of the other:
 //!
 //! - [`native`]: the sealed wire over any byte stream, [`handfast_core::flow::native::node::Node`];
-//! - [`pump`]: the `missy` dialect over WebSockets,
+//! - [`registration`]: the `missy` dialect over WebSockets,
 //!   [`handfast_core::flow::registration::node::Node`].
 //!
 //! ```text
 //!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages;
-//!        ◀──reports─── │  pump  │            on the native wire: native::Framed
+//!        ◀──reports─── │ driver │            on the native wire: native::Framed
 //!                      │        │            websocket::Client ──▶ websocket::Socket
 //!  Clock, Sensors ───▶ │        │                 │ over a Connector's Stream (TCP, UART, …)
-//!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (crate::registration::memory::Flash, native::memory::Flash)
+//!  CryptoRng ────────▶ └────────┘ ──Memory──▶ Keep (Flash in registration::memory or
+//!                                                   native::memory)
 //! ```
 //!
-//! [`crate::registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds events back. It
-//! retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at any await is as
-//! harmless as a power cut. A board implements the traits in [`ports`] and passes them in
-//! [`crate::registration::driver::Ports`]; [`blocking`] adapts boards with blocking input and output.
+//! [`registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds
+//! events back. It retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at
+//! any await is as harmless as a power cut. A board implements the traits in [`ports`] and passes
+//! them in [`registration::driver::Ports`]; [`blocking`] adapts boards with blocking input and
+//! output.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

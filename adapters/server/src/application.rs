@@ -11,48 +11,48 @@ use std::net::IpAddr;
 
 use crate::inbound::Admitted;
 
-/// Takes what paired nodes send that pairing has no business with: audio, commands, whatever the
-/// application speaks. A slow one holds up only the connection whose frame it has. Answers go
+/// The embedder's receiver of frames that do not concern pairing: audio, commands, and other
+/// messages of the application. A slow call holds up only the connection of its frame. Answers go
 /// through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
 /// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
-    /// A text frame: a JSON object whose type is not one of pairing's.
+    /// Handles a text frame: a JSON object whose type is not one of pairing's.
     async fn text(&self, node_id: NodeId, frame: &str);
 
-    /// A binary frame.
+    /// Handles a binary frame.
     async fn binary(&self, node_id: NodeId, frame: &[u8]);
 
-    /// Something that a peer of the native wire does at an address, which its scopes allow.
+    /// Handles a native peer's action at an address, which the peer's scopes allow.
     async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
         let _ = (peer, action, address, bytes);
     }
 
-    /// A text frame of a companion on `/pair`, whatever it says. Answers go through
+    /// Handles any text frame of a companion on `/pair`. Answers go through
     /// [`crate::Gateway::send_companion`].
     async fn companion(&self, companion: &CompanionInfo, frame: &str) {
         let _ = (companion, frame);
     }
 
-    /// A message that came over an extension's channel, from a sender that the gate has let in.
+    /// Handles a message from an extension's channel, whose sender the inbound gate has admitted.
     async fn message(&self, from: Admitted, text: &str) {
         let _ = (from, text);
     }
 
-    /// Something that an extension brought when it was polled, and that is no message.
+    /// Handles an item that an extension returned to a poll and that is no message.
     async fn polled(&self, extension: &str, item: &serde_json::Value) {
         let _ = (extension, item);
     }
 }
 
-/// Who is at the other end of a companion's connection.
+/// The session and the device of a linked companion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompanionInfo {
     /// Its session; no secret.
     pub session: SessionId,
-    /// As what it was let in.
+    /// The profile that defines the session's rights.
     pub profile: Name,
-    /// For which device its setup code was made.
+    /// The device that the setup code was made for, if the operator named it.
     pub device_label: Option<Name>,
 }
 
@@ -66,21 +66,21 @@ impl CompanionInfo {
     }
 }
 
-/// Who is at the other end of a link of the native wire.
+/// The identity of a linked peer of the native wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerInfo {
-    /// The node, or the delegate.
+    /// The node or the delegate.
     pub peer: Peer,
-    /// The static key that it has proven to hold.
+    /// The static key that the peer has proven to hold.
     pub key: x25519::PublicKey,
-    /// The static key of the node to which the gateway gave what the peer may do: its own, or that
-    /// of its delegator.
+    /// The static key of the node that the gateway granted the rights to: the peer's own, or that
+    /// of the node that delegated to it.
     pub subject: x25519::PublicKey,
     /// From where it linked; 0.0.0.0 for a serial line.
     pub address: IpAddr,
 }
 
-/// An application that takes no frames: they are ignored.
+/// An application that ignores all frames.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoApplication;
 

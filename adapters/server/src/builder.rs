@@ -38,7 +38,7 @@ use crate::proxies::ProxySettings;
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_observer::LogObserver;
 
-/// What a gateway is made of.
+/// The settings and parts of a gateway that is to be started.
 pub struct GatewayBuilder {
     store: Arc<dyn Store>,
     limits: Limits,
@@ -52,86 +52,87 @@ pub struct GatewayBuilder {
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
-    /// Nothing of the registry outlives the process, so its secrets need not be opened again.
+    /// `true` if nothing of the registry outlives the process, so that its secrets need no lasting
+    /// key.
     forgets: bool,
 }
 
 impl GatewayBuilder {
-    /// Other limits than the documented ones.
+    /// Replaces the default limits.
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Who takes the frames of paired nodes that pairing has no business with.
+    /// Sets the receiver of application frames of paired nodes.
     #[must_use]
     pub fn application(self, application: impl Application) -> Self {
         Self { application: Arc::new(application), ..self }
     }
 
-    /// Who hears what happens, in place of the log.
+    /// Sets the observer of events, in place of the log.
     #[must_use]
     pub fn observer(self, observer: impl Observer) -> Self {
         Self { observer: Arc::new(observer), ..self }
     }
 
-    /// How nodes with keys are paired, in place of the documented defaults.
+    /// Replaces the default settings of pairing over the native wire.
     #[must_use]
     pub fn pairing(self, pairing: PairingSettings) -> Self {
         Self { pairing, ..self }
     }
 
-    /// How setup codes and companions' sessions go, in place of the documented defaults.
+    /// Replaces the default settings of setup codes and companions' sessions.
     #[must_use]
     pub fn setup(self, setup: SetupSettings) -> Self {
         Self { setup, ..self }
     }
 
-    /// How strangers that write over channels are met, in place of the documented defaults.
+    /// Replaces the default settings of the inbound gate.
     #[must_use]
     pub fn inbound(self, inbound: InboundSettings) -> Self {
         Self { inbound, ..self }
     }
 
-    /// Which proxies in front of the gateway are believed when they say for whom they ask. Without
-    /// this, none is.
+    /// Sets the proxies in front of the gateway whose statements about their clients are trusted.
+    /// The default is none.
     #[must_use]
     pub fn proxies(self, proxies: ProxySettings) -> Self {
         Self { proxies, ..self }
     }
 
-    /// Programs outside the gateway that bring channels, methods, pages, metrics and items. They
-    /// start with the gateway and end with it.
+    /// Sets the extensions: programs outside the gateway that provide channels, methods, pages,
+    /// metrics and items. They start and end with the gateway.
     #[must_use]
     pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
         Self { extensions, ..self }
     }
 
-    /// Who decides about nodes with keys that ask to be paired, in place of the settings' rules.
+    /// Sets the handler of requests to pair over the native wire, in place of the settings' rules.
     #[must_use]
     pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
         Self { handler: Some(Arc::new(handler)), ..self }
     }
 
-    /// The clocks to go by, in place of this system's.
+    /// Sets the clocks, in place of this system's.
     #[must_use]
     pub fn clock(self, clock: impl SystemClock) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// What seals the registry's secrets: the gateway's keys, PINs and codes. A registry is opened
-    /// with the key with which it was made; only a [`MemoryStore`] needs none.
-    /// [`pairing::key_file`] keeps one in a file.
+    /// Sets the key that seals the registry's secrets: the gateway's keys, PINs and codes. A
+    /// registry is opened with the key that it was made with; only a [`MemoryStore`] needs none.
+    /// [`crate::keys::file`] keeps one in a file.
     #[must_use]
     pub fn store_key(self, key: Secret<32>) -> Self {
         Self { store_key: Some(key), ..self }
     }
 
-    /// Opens the gateway's keys, or makes them, and starts its hashing threads. It serves nothing
-    /// yet: nest [`Gateway::router`] or call [`crate::listen::serve`].
+    /// Opens or creates the gateway's keys, and starts its hashing threads. The gateway serves
+    /// nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
     ///
     /// # Errors
-    /// [`StartError`].
+    /// [`StartError`] with the cause.
     pub async fn start(self) -> Result<Gateway, StartError> {
         let Self {
             store,
@@ -215,11 +216,11 @@ impl GatewayBuilder {
     }
 }
 
-/// Most connections that wait for the peer's part of a close.
+/// The maximum number of connections that wait for the peer's close frame.
 const MOST_LINGERING: usize = 256;
 
 impl Gateway {
-    /// A gateway over a store.
+    /// Starts building a gateway over a store.
     #[must_use]
     pub fn builder<S: Store>(store: S) -> GatewayBuilder {
         GatewayBuilder {

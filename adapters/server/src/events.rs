@@ -12,7 +12,7 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
-/// A PIN, for a display that only trusted people see. It shows itself by [`Pin::expose`] alone.
+/// A PIN, for a display that only trusted people see. Only [`Pin::expose`] reveals it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Pin(Arc<Code>);
 
@@ -35,7 +35,8 @@ impl std::fmt::Debug for Pin {
     }
 }
 
-/// Hears what happens. Called in passing, so it must not block: queue and return.
+/// A listener for the gateway's events. It is called from the gateway's tasks and must not block:
+/// queue the event and return.
 pub trait Observer: Send + Sync + 'static {
     /// Handles an event. A decision is durable by then.
     fn event(&self, event: &Event);

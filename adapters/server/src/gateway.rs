@@ -115,11 +115,11 @@ impl Inner {
     }
 }
 
-/// How often a decision is taken anew because somebody else changed the record meanwhile.
+/// The number of times that a decision is taken anew because the record changed meanwhile.
 pub(crate) const MOST_CONFLICTS: usize = 16;
 
 impl Gateway {
-    /// The gate for what strangers write over channels.
+    /// Returns the inbound gate, for messages of strangers over channels.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.inner.gate
@@ -136,7 +136,7 @@ impl Gateway {
         self.inner.shutdown.send_replace(true);
     }
 
-    /// The gateway's counts.
+    /// Returns the gateway's counts.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -164,8 +164,8 @@ impl Gateway {
         stored.ok_or_else(|| OperatorError::NotFound(node_id.to_string()))
     }
 
-    /// After a decision is durable: what rests on the node's key, or was given out for its link,
-    /// ends with it.
+    /// Ends everything derived from the node's key or issued for its link, once a decision is in
+    /// force.
     pub(crate) fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));

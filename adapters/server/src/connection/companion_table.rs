@@ -30,14 +30,14 @@ impl Companions {
         }
     }
 
-    /// Has every live connection look its session up again.
+    /// Makes every live connection look its session up again.
     pub(crate) fn all_look_again(&self) {
         let live = self.live.lock().expect("no thread panics while it holds the companions");
         live.values().for_each(|mailbox| mailbox.cut());
     }
 
-    /// Makes this the session's connection; an older one hears that it was replaced. `false` if as
-    /// many as `most` are open already.
+    /// Makes this the session's connection; an older one gets a notice that it was replaced.
+    /// Returns `false` if `most` are open already.
     pub(crate) fn attach(&self, session: SessionId, mailbox: &Arc<Mailbox>, most: usize) -> bool {
         let mut live = self.live.lock().expect("no thread panics while it holds the companions");
         if live.len() >= most && !live.contains_key(&session) {

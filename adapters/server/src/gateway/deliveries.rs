@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// Wakes the task that undoes what was not delivered.
+/// The wake-up of the task that undoes lapsed deliveries.
 #[derive(Debug, Default)]
 pub(crate) struct Deliveries {
     pub(crate) begun: Arc<Notify>,

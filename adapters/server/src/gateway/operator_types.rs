@@ -12,45 +12,45 @@ use handfast_store::{Counts, Entry, StoreError};
 /// A node as an operator sees it.
 #[derive(Clone, Debug)]
 pub struct Device {
-    /// Everything the registry knows.
+    /// The registry's entry of the node.
     pub entry: Entry,
-    /// Whether its link is open.
+    /// `true` while the node's link is open.
     pub online: bool,
 }
 
-/// A gateway's counts.
+/// The counts of a gateway.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
-    /// Nodes by standing.
+    /// The numbers of nodes by standing.
     pub nodes: Counts,
-    /// Open links.
+    /// The number of open links.
     pub linked: usize,
-    /// Connections that have not authenticated.
+    /// The number of connections that have not authenticated.
     pub waiting: usize,
 }
 
-/// What an approval yields.
+/// The result of an approval.
 #[derive(Debug)]
 pub struct Issued {
     /// Whose.
     pub node_id: NodeId,
-    /// With what it proves itself.
+    /// The credential that the node authenticates with.
     pub credential: IssuedCredential,
-    /// How a token is to be [confirmed](crate::Gateway::confirm_delivery), and until when.
+    /// The id and the end of a token's delivery, to [confirm](crate::Gateway::confirm_delivery) it.
     pub delivery: Option<Ticket>,
 }
 
-/// With what an approved node proves itself.
+/// The credential of an approved node.
 #[derive(Debug)]
 pub enum IssuedCredential {
-    /// A token, for the operator to carry to the node. This is the only time it is shown.
+    /// A token, for the operator to carry to the node. It is shown only this once.
     Token(Token),
-    /// Its keys. The grant is offered to it over its sealed channel.
+    /// The node's own keys. The grant is offered to it over its sealed channel.
     Grant(Box<Grant>),
 }
 
 impl IssuedCredential {
-    /// The token, if the node needs one.
+    /// Returns the token, if the node needs one.
     #[must_use]
     pub const fn token(&self) -> Option<&Token> {
         match self {
@@ -60,34 +60,34 @@ impl IssuedCredential {
     }
 }
 
-/// Why an operator's wish was not carried out.
+/// The reason why an operator's request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// No node has an id that begins so.
+    /// No node's id starts with this prefix.
     #[error("no node has an id that begins with {0:?}")]
     NotFound(String),
-    /// Several do.
+    /// More than one node id starts with this prefix.
     #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Ambiguous {
         /// What was given.
         prefix: String,
-        /// Some of the nodes it could be.
+        /// Some of the matching nodes.
         matches: Vec<NodeId>,
     },
-    /// The registry's rules do not allow it.
+    /// The registry's rules forbid the decision.
     #[error("node {node_id}: {}", explain(*.refusal))]
     Refused {
         /// Which node.
         node_id: NodeId,
-        /// Why.
+        /// The reason for the refusal.
         refusal: Refusal,
     },
-    /// No node has this name, nor an id that begins with so much of it.
+    /// No node has this name or an id with this prefix of sufficient length.
     #[error(
         "what is decided for good takes the whole name of a node, or 6 or more characters of its id; {0:?} is neither"
     )]
     NotNamed(String),
-    /// Several nodes have this name, or one has it and the id of another begins so.
+    /// Several nodes have this name, or one has the name and another an id with this prefix.
     #[error("{which:?} is not enough for what is decided for good: it could be {}; give more of the id", .matches.join(" or "))]
     SeveralNamed {
         /// What was given.
@@ -95,7 +95,7 @@ pub enum OperatorError {
         /// Some of those that it could be.
         matches: Vec<String>,
     },
-    /// What waits is not what was shown any more.
+    /// The waiting request has changed since it was shown.
     #[error(
         "node {node_id} says something else of itself than when it was shown: it was {shown}, and now it is {now}; approve it once more if that is still the device \
          you mean"
@@ -103,22 +103,22 @@ pub enum OperatorError {
     Changed {
         /// Which node.
         node_id: NodeId,
-        /// What it was made of when it was shown, as JSON.
+        /// The node's description when it was shown, as JSON.
         shown: String,
-        /// What it is made of now.
+        /// The node's present description, as JSON.
         now: String,
     },
-    /// The node proves itself with a token, which carries no permissions.
+    /// The node authenticates with a token, which carries no permissions.
     #[error(
         "node {0} proves itself with a token, which carries no permissions and no time; leave them out, or pair it over the native wire"
     )]
     NoKeys(NodeId),
-    /// No paired node and no capability is named so.
+    /// No paired node and no capability token has this name or prefix.
     #[error(
         "no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them"
     )]
     NotPaired(String),
-    /// Several paired nodes or capabilities are named so.
+    /// Several paired nodes or capability tokens have this name or prefix.
     #[error("{which:?} is not enough: it names {}", .matches.join(", "))]
     SeveralPaired {
         /// What was given.
@@ -126,21 +126,21 @@ pub enum OperatorError {
         /// Some of those that it could be.
         matches: Vec<String>,
     },
-    /// No such PIN or code lives.
+    /// No live PIN or code has this id.
     #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
     NoSuchCode(String),
-    /// It is not known, or not to be told, where companions reach this gateway.
+    /// The gateway's address for companions is unknown, or must not be put into a code.
     #[error("{0}")]
     NoUrl(String),
     /// The key for setup codes could not be replaced.
     #[error("{0}")]
     SetupKey(String),
-    /// No session's id begins so.
+    /// No session's id starts with this prefix.
     #[error(
         "no session has an id that begins with {0:?}, or it has ended; `setup list` shows them"
     )]
     NoSuchSession(String),
-    /// Several do.
+    /// More than one session id starts with this prefix.
     #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.join(", "))]
     SeveralSessions {
         /// What was given.
@@ -148,34 +148,34 @@ pub enum OperatorError {
         /// Some of the sessions it could be.
         matches: Vec<String>,
     },
-    /// The system's clock is not as it must be; the text says what mends it.
+    /// The system's clock does not permit the request; the text names the remedy.
     #[error("{0}")]
     Clock(String),
-    /// It is wider than the right by which it was asked for, or would last longer.
+    /// The request exceeds the rights that it was made by, in scope or in time.
     #[error("{0}")]
     Wider(Box<Wider>),
-    /// A secret's delivery does not end so.
+    /// The delivery of a secret cannot end in this way.
     #[error("delivery {id}: {}", undelivered(*.why))]
     Delivery {
-        /// Which.
+        /// The id of the delivery.
         id: String,
-        /// Why.
+        /// The reason why it cannot.
         why: NotSettled,
     },
-    /// What was asked for cannot be; the text says what mends it.
+    /// The request is not possible; the text names the remedy.
     #[error("{0}")]
     Usage(String),
-    /// The decision is in force, and the store could not be written.
+    /// The decision is in force, but the store could not be written.
     #[error(
         "{what} until this gateway restarts; the decision is not stored yet: free disk space ({error}). It will be stored by itself when that is possible."
     )]
     CutNotStored {
-        /// Who or what is out, or is narrower; a clause.
+        /// The effect of the decision, as a clause.
         what: String,
-        /// Why it is not stored.
+        /// The store's error.
         error: StoreError,
     },
-    /// The store failed; nothing was changed.
+    /// The store failed, and nothing was changed.
     #[error("the registry could not be read or written: {0}")]
     Store(#[from] StoreError),
 }
@@ -192,7 +192,7 @@ impl From<Wider> for OperatorError {
     }
 }
 
-/// What became of a secret that was shown once.
+/// Explains why a delivery cannot end in this way.
 const fn undelivered(why: NotSettled) -> &'static str {
     match why {
         NotSettled::Unknown => "no such secret is on its way",
@@ -210,7 +210,7 @@ const fn undelivered(why: NotSettled) -> &'static str {
     }
 }
 
-/// Says a refusal in words that tell what mends it.
+/// Explains a refusal, with its remedy.
 fn explain(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::AlreadyPaired => {
@@ -237,7 +237,7 @@ fn explain(refusal: Refusal) -> &'static str {
     }
 }
 
-/// Checks what is to be told to a node.
+/// Checks a message to a node.
 pub(crate) fn check_word(word: Option<&str>) -> Result<(), OperatorError> {
     match word {
         Some(text) if Reason::parse(text).is_none() => Err(OperatorError::Usage(

@@ -72,7 +72,7 @@ impl From<NotOpened> for StartError {
     }
 }
 
-/// Everything that pairing needs besides the registry.
+/// The state of pairing outside the registry.
 pub(crate) struct Pairing {
     pub(crate) keys: OwnKeys,
     pub(crate) seal: StoreKey,

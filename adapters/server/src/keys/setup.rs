@@ -87,7 +87,7 @@ impl SetupKeys {
     /// Loads the keys, or generates one.
     ///
     /// # Errors
-    /// [`NotOpened`] if the key file or the stored key cannot be used.
+    /// [`StartError`] if the key file or the stored key cannot be used.
     pub(crate) async fn open(
         file: Option<PathBuf>,
         store: &dyn Store,

@@ -33,7 +33,7 @@ const READ_BUFFER: usize = 512;
 /// the frame's header.
 const MOST_UNSENT: usize = crate::connection::hub::MOST_QUEUED + 1024;
 
-/// The seat that a connection took when it was accepted, on its way to whoever serves it.
+/// The slot that a connection took at accept, on its way to the handler.
 #[derive(Clone)]
 pub(crate) struct Accepted {
     pub(crate) at: Instant,
@@ -76,12 +76,12 @@ impl Gateway {
     /// - `DELETE /api/v1/session`, for the session itself: ends it, with `{"revoked":true}`.
     /// - `/api/v1/…`, for sessions as described below: the [operator's API](crate::http::admin).
     ///
-    /// Sessions are shown as `Authorization: Bearer TOKEN`. Of the operator's API, `GET` needs a
-    /// session whose permissions allow `read` at `/gateway` and what stands behind `/api/v1`
-    /// (`/gateway/devices`, for instance), with a pattern that begins with `/gateway`; what is
-    /// below `/events`, `/inbound`, `/pairing` and `/setup`, and everything that changes something,
-    /// needs `admin` there. Setup codes are made at the gateway alone.
-    /// [`SetupSettings`](crate::policy::setup_settings::SetupSettings) say what a session allows.
+    /// A session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
+    /// a session that allows `read` at `/gateway` followed by the path after `/api/v1`, for
+    /// instance `/gateway/devices`, with a pattern that begins with `/gateway`. Paths under
+    /// `/events`, `/inbound`, `/pairing` and `/setup`, and every request that changes something,
+    /// need `admin` there. Setup codes are made at the gateway alone.
+    /// [`SetupSettings`](crate::policy::SetupSettings) define what a session allows.
     ///
     /// Nest the router in your own server, and serve that with
     /// `into_make_service_with_connect_info::<SocketAddr>()`: budgets are counted by peer address,
@@ -93,7 +93,7 @@ impl Gateway {
     ///
     /// The limits before that are your server's: the number of open sockets, in total and of one
     /// address; the time for a request and its TLS handshake; and a PROXY header before them.
-    /// [`crate::listen::serve`] has all of these.
+    /// [`crate::serve`] has all of these.
     pub fn router(&self) -> Router {
         let api = session_api::router(self);
         let other = async move |gateway: State<Self>, request: Request| match session_api::is_api(

@@ -13,7 +13,7 @@ use crate::proxies::PeerAddress;
 
 /// Serves the native wire on a listener until `until` completes, then closes every connection and
 /// waits a moment for them to end. Slots, budgets and the behaviour without free descriptors are as
-/// for [`crate::listen::serve`]; TCP_NODELAY is on.
+/// for [`crate::serve`]; TCP_NODELAY is on.
 pub async fn serve_tcp(
     gateway: Gateway,
     listener: impl Into<Listening>,

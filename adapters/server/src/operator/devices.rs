@@ -18,12 +18,12 @@ use crate::gateway::{Gateway, MOST_CONFLICTS, to_its_end};
 use crate::operator::{Device, Issued, IssuedCredential, OperatorError};
 use crate::policy::rules::Terms;
 
-/// How many matches of a prefix are named.
+/// The number of matches of a prefix that an error names.
 const MOST_MATCHES: usize = 5;
 
 impl Gateway {
-    /// A page of the nodes, in order of their ids. One whose stored record is damaged is in its
-    /// place as an error, and hides nobody.
+    /// Returns a page of the nodes, in order of their ids. A node whose stored record is damaged
+    /// appears in its place as an error.
     ///
     /// # Errors
     /// [`OperatorError::Store`].
@@ -38,7 +38,7 @@ impl Gateway {
         Ok(listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect())
     }
 
-    /// The one node whose id begins with `prefix`.
+    /// Returns the one node whose id begins with `prefix`.
     ///
     /// # Errors
     /// [`OperatorError::NotFound`], [`OperatorError::Ambiguous`] or [`OperatorError::Store`].
@@ -60,10 +60,10 @@ impl Gateway {
         }
     }
 
-    /// Approves a node, or gives it a new token or grant, on the terms that were proposed for it or
-    /// the settings'. What it yields is durable before it is returned, a token as its hash. A token
-    /// is on its way then: whoever has it where it belongs [confirms](Gateway::confirm_delivery)
-    /// that, or the node uses it; else the decision is undone after [`Limits::deliver_within`].
+    /// Approves a node, or issues it a new token or grant, on the terms that were proposed for it
+    /// or the settings'. The result is durable before it is returned, a token as its hash. A
+    /// token's delivery then begins: its receiver [confirms](Gateway::confirm_delivery) it, or the
+    /// node uses the token; else the decision is undone after [`Limits::deliver_within`](handfast_core::limits::Limits::deliver_within).
     ///
     /// # Errors
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of
@@ -72,7 +72,7 @@ impl Gateway {
         self.pair_on(node_id, purpose, Terms::default()).await
     }
 
-    /// The same on terms of the operator's, for a node that proves itself with its keys.
+    /// Approves a node that authenticates with its keys on the operator's terms.
     ///
     /// # Errors
     /// As for [`Gateway::pair`], and [`OperatorError::NoKeys`] for terms where a token carries
@@ -86,10 +86,10 @@ impl Gateway {
         self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
     }
 
-    /// The same by somebody's right: a delegated one gives nothing wider or longer than itself, and
-    /// what it gave ends with it. A node that proves itself with a token has neither scopes nor an
-    /// end; such a right approves it only if its profile says so, and it waits for approval again
-    /// when the right ends.
+    /// Approves a node by a maker's rights. Delegated rights grant nothing wider or longer than
+    /// themselves, and the grant ends with them. A node that authenticates with a token has neither
+    /// scopes nor an end; delegated rights approve it only if their profile says so, and it waits
+    /// for approval again when they end.
     ///
     /// # Errors
     /// As for [`Gateway::pair_on`], and [`OperatorError::Wider`].
@@ -145,7 +145,7 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Takes any other decision about a node, and pushes it to its live connection.
+    /// Takes any other decision about a node, and pushes it to the node's live connection.
     ///
     /// # Errors
     /// As for [`Gateway::pair`].
@@ -240,7 +240,7 @@ impl Gateway {
         Err(OperatorError::Refused { node_id, refusal: Refusal::StoreFailed })
     }
 
-    /// Drives one approval; `None` if somebody else changed the record meanwhile.
+    /// Drives one approval. Returns `None` if the record changed meanwhile.
     async fn approve(
         &self,
         stored: Stored,

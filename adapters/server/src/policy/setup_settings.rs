@@ -12,8 +12,8 @@ use crate::public_url::{Candidates, ExtraHost};
 /// Settings of setup codes and companions' sessions.
 #[derive(Clone, Debug)]
 pub struct SetupSettings {
-    /// File of the key that signs codes ([`crate::keys::setup::KEY_FILE`], for instance). `None`: the key is
-    /// sealed in the registry, where it cannot be replaced.
+    /// File of the key that signs codes, for instance [`crate::keys::KEY_FILE`]. With `None` the
+    /// key is sealed in the registry, where it cannot be replaced.
     pub key_file: Option<PathBuf>,
     /// Default profile of companions.
     pub profile: String,
@@ -36,7 +36,7 @@ pub struct SetupSettings {
     pub plain_hosts: Vec<ExtraHost>,
     /// Origins of web pages that may open `/pair`, besides the gateway's own:
     /// `https://console.example`. Its own are those of its configured addresses, and the address at
-    /// which a connection came to [`crate::listen::serve`].
+    /// which a connection came to [`crate::serve`].
     pub origins: Vec<String>,
 }
 

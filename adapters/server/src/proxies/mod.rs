@@ -105,9 +105,9 @@ impl std::fmt::Display for PeerAddress {
     }
 }
 
-/// What is answered where the peer's address is not known.
+/// The answer if the peer's address is not known.
 pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: serve it with into_make_service_with_connect_info::<SocketAddr>().\n";
 
-/// The address of the gateway's to which a connection came.
+/// The gateway's address that a connection came to.
 #[derive(Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
