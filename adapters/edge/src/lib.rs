@@ -38,6 +38,7 @@
 extern crate std;
 
 pub mod blocking;
+mod error;
 pub mod native;
 mod pages;
 pub mod ports;

@@ -17,7 +17,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::wire::frame::crc32;
 use zeroize::Zeroize;
 
-use crate::registration::memory::KeepError;
+use crate::error::KeepError;
 
 /// Format version of a record.
 const VERSION: u8 = 1;

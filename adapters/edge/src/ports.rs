@@ -6,7 +6,7 @@ use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
 
-use crate::registration::memory::KeepError;
+use crate::error::KeepError;
 use crate::transport::Broken;
 
 /// A byte stream with an orderly end. Its `read` must lose no bytes when the future is dropped; its

@@ -5,7 +5,7 @@ use embedded_io_async::ErrorKind;
 use handfast_core::wire::close::Close;
 use rand_core::CryptoRng;
 
-use crate::websocket::{UpgradeError, Violation};
+use crate::error::{UpgradeError, Violation};
 
 /// One whole message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

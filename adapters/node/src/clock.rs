@@ -1,6 +1,9 @@
 //! The monotonic clock that core uses, and its deadlines as timers.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use handfast_core::time::Instant;
+use handfast_core::time::UnixTime;
 use tokio::time::Instant as Tokio;
 
 /// Milliseconds since this clock was started.
@@ -25,4 +28,12 @@ impl Clock {
             None => std::future::pending().await,
         }
     }
+}
+
+/// Returns the current time.
+#[must_use]
+pub fn unix_now() -> UnixTime {
+    UnixTime::from_secs(
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+    )
 }

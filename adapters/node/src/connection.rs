@@ -25,9 +25,9 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketCon
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
 use crate::clock::Clock;
-use crate::config::{Waits, span};
 use crate::event::{Lost, presentable};
 use crate::gateway_url::GatewayUrl;
+use crate::waits::{Waits, span};
 
 /// The byte stream below a WebSocket: TCP, or TLS over it.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}

@@ -2,7 +2,6 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod clock;
-mod config;
 mod connection;
 mod event;
 mod gateway_url;
@@ -13,12 +12,14 @@ mod state;
 mod tls;
 pub mod token_file;
 pub mod tokens;
+mod waits;
 
 pub use crate::registration::driver::{LinuxNode, NodeError};
 pub use crate::registration::record::Identity;
-pub use config::{NodeConfig, Waits};
 pub use event::{Event, Events, Lost, Owner, Vitals};
 pub use gateway_url::{DEFAULT_PORT, GatewayUrl, UrlError};
+pub use registration::config::NodeConfig;
 pub use standing::{Standing, Stands};
 pub use state::{HeldState, StateDir, StateError};
 pub use tls::TlsError;
+pub use waits::Waits;

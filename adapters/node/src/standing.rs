@@ -4,11 +4,9 @@
 use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
-use crate::native::unix_now;
-use crate::state::{HeldState, StateDir, StateError};
+use crate::clock::unix_now;
+use crate::state::{HeldState, STANDING, StateDir, StateError};
 
-/// Name of the file in the state directory.
-pub(crate) const FILE: &str = "standing.json";
 const VERSION: u32 = 1;
 
 /// A node's standing with its gateway.
@@ -85,7 +83,7 @@ impl StateDir {
     /// missing or unreadable.
     #[must_use]
     pub fn stands(&self) -> Option<Stands> {
-        let bytes = self.read_file(FILE).ok()??;
+        let bytes = self.read_file(STANDING).ok()??;
         serde_json::from_slice(&bytes).ok().filter(|stands: &Stands| stands.version == VERSION)
     }
 }
@@ -135,7 +133,7 @@ fn write(
     };
     // Serializing a word, a number and a text cannot fail.
     let bytes = serde_json::to_vec_pretty(&stands).unwrap_or_default();
-    state.write_file(FILE, &bytes)
+    state.write_file(STANDING, &bytes)
 }
 
 #[cfg(test)]
@@ -156,7 +154,7 @@ mod tests {
         teller.tell(&state, Standing::Connecting);
         Teller::of(state.dir()).tell(&state, Standing::Connecting);
         assert_eq!(state.dir().stands().unwrap().standing, Standing::Refused);
-        std::fs::write(path.join(FILE), b"{").unwrap();
+        std::fs::write(path.join(STANDING), b"{").unwrap();
         assert_eq!(state.dir().stands(), None);
     }
 }

@@ -20,17 +20,18 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use handfast_core::flow::registration::node::Memory;
 use zeroize::Zeroizing;
 
-use crate::native::record as record_names;
-use crate::registration::record;
-use crate::registration::record::Identity;
-use crate::standing;
-
-const FILE: &str = "node.json";
+/// File of a node without keys.
+pub(crate) const FILE: &str = "node.json";
+/// File of the node's two private keys.
+pub(crate) const KEYS: &str = "keys.json";
+/// File of the state of the native wire.
+pub(crate) const NATIVE: &str = "native.json";
+/// File of the node's latest known standing.
+pub(crate) const STANDING: &str = "standing.json";
 /// All files with content that the directory may hold.
-const FILES: [&str; 4] = [FILE, record_names::KEYS, record_names::NATIVE, standing::FILE];
+const FILES: [&str; 4] = [FILE, KEYS, NATIVE, STANDING];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
 /// Maximum wait for the lock. `status` holds it for an instant; a node that starts at that moment
@@ -134,18 +135,6 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Loads the stored identity and pairing; `None` if none was ever stored.
-    ///
-    /// # Errors
-    /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
-    pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
-        let read = |bytes: Zeroizing<Vec<u8>>| {
-            record::read(&bytes)
-                .map_err(|why| StateError::Damaged { path: self.path.join(FILE), why })
-        };
-        self.read_file(FILE)?.map(read).transpose()
     }
 
     /// Reads a file of the directory; `None` if it does not exist.
@@ -274,15 +263,6 @@ impl HeldState {
         &self.dir
     }
 
-    /// Replaces the stored state. It is durable when this returns; after a power failure before
-    /// that, the file has its old content or its new one.
-    ///
-    /// # Errors
-    /// [`StateError`] if it could not be written; the old state is still there then.
-    pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
-        self.write_file(FILE, &record::write(identity, memory))
-    }
-
     /// Replaces a file of the directory durably.
     pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         self.write(name, bytes, |_| false)
@@ -363,6 +343,16 @@ fn half_written(name: &str) -> String {
 fn sync_directory(path: &Path) -> Result<(), StateError> {
     let synced = File::open(path).and_then(|dir| dir.sync_all());
     synced.map_err(|why| StateError::Io { what: "cannot flush", path: path.to_owned(), why })
+}
+
+/// Describes an error by its place only: the parser's message may quote the token.
+pub(crate) fn place(error: serde_json::Error) -> String {
+    let what = match error.classify() {
+        serde_json::error::Category::Eof => "it ends too early",
+        serde_json::error::Category::Data => "a field is missing, unknown or of the wrong kind",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is no JSON",
+    };
+    format!("{what} (line {}, column {})", error.line(), error.column())
 }
 
 #[cfg(test)]

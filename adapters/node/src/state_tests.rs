@@ -1,4 +1,7 @@
+use handfast_core::flow::registration::node::Memory;
+
 use super::*;
+use crate::registration::record::{self, Identity};
 use handfast_core::id::NodeId;
 use handfast_core::text::{Label, Name};
 use handfast_core::wire::token::Token;

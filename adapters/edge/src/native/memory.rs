@@ -15,8 +15,8 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
 use rand_core::CryptoRng;
 
+use crate::error::KeepError;
 use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
-use crate::registration::memory::KeepError;
 
 /// Storage that makes a node's keys and memory durable.
 pub trait Keep {

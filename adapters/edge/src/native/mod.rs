@@ -22,7 +22,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{News, Wish};
 use handfast_core::wire::native::link::App;
 
-use crate::registration::memory::KeepError;
+use crate::error::KeepError;
 use crate::transport::Broken;
 
 /// The interface to the owner of the node: a console, a button, a page.

@@ -8,6 +8,7 @@ use handfast_core::flow::registration::node::Memory;
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::{TOKEN_CHARS, Token};
 
+pub use crate::error::KeepError;
 use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
 
 /// Storage that makes a node's memory durable.
@@ -34,21 +35,6 @@ impl<K: Keep + ?Sized> Keep for &mut K {
     async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
         K::keep(self, memory).await
     }
-}
-
-/// The reason for which a memory could not be loaded or stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum KeepError {
-    /// The flash driver reported an error.
-    Flash,
-    /// The bytes read back differ from the bytes written.
-    Worn,
-    /// Neither page is erased and neither holds a record: the flash was never formatted by this
-    /// firmware, or it lost its content.
-    Corrupted,
-    /// The record has an unknown version or kind, such as a newer firmware's.
-    Unreadable,
 }
 
 /// Kinds of records. The native wire uses other values, so neither wire accepts the other's

@@ -1,7 +1,7 @@
 //! Decodes a WebSocket server's bytes into events (RFC 6455, section 5), without I/O: any split of
 //! the bytes gives the same events.
 
-use handfast_core::wire::close::Close;
+use crate::error::Violation;
 
 /// Maximum payload of a control frame in bytes.
 pub const CONTROL_BYTES: usize = 125;
@@ -21,54 +21,6 @@ pub enum Event {
     Pong,
     /// A close frame, with the code if the peer gave one. Later bytes are ignored.
     Close(Option<u16>),
-}
-
-/// A violation of the protocol by the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Violation {
-    /// A reserved bit is set, though no extension was agreed on.
-    ReservedBit,
-    /// The opcode is reserved.
-    UnknownOpcode,
-    /// A frame from the server is masked.
-    Masked,
-    /// A control frame is fragmented.
-    FragmentedControl,
-    /// A control frame has more than 125 bytes.
-    LongControl,
-    /// A length is not written in the shortest form, or is 2⁶³ or more.
-    BadLength,
-    /// A continuation frame without a message to continue.
-    NothingToContinue,
-    /// A new message begins before the last one is complete.
-    Interrupted,
-    /// A close frame with half a code, or with a code that must not be sent.
-    BadClose,
-    /// A text message or close reason is not UTF-8.
-    NotText,
-    /// A message is longer than the room for it.
-    TooBig,
-}
-
-impl Violation {
-    /// Returns the close frame that tells the peer of the violation.
-    #[must_use]
-    pub const fn close(self) -> Close {
-        match self {
-            Self::TooBig => Close::TOO_BIG,
-            Self::NotText => Close { code: 1007, reason: "" },
-            Self::ReservedBit
-            | Self::UnknownOpcode
-            | Self::Masked
-            | Self::FragmentedControl
-            | Self::LongControl
-            | Self::BadLength
-            | Self::NothingToContinue
-            | Self::Interrupted
-            | Self::BadClose => Close { code: 1002, reason: "" },
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

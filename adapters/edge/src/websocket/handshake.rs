@@ -2,6 +2,7 @@
 //! `Sec-WebSocket-Accept` value, and an incremental parser for the response.
 
 use super::sha1;
+use crate::error::UpgradeError;
 
 /// Maximum length of a response's head in bytes.
 const HEAD_BYTES: usize = 4096;
@@ -9,24 +10,6 @@ const HEAD_BYTES: usize = 4096;
 const LINE_BYTES: usize = 128;
 /// The GUID that a server appends to the key (RFC 6455, section 1.3).
 const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-/// The reason for which the upgrade failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum UpgradeError {
-    /// The answer is not HTTP/1.1.
-    NotHttp,
-    /// The status is not 101.
-    Status(u16),
-    /// The server did not confirm `Upgrade: websocket`.
-    NotWebSocket,
-    /// `Sec-WebSocket-Accept` does not match the key, so the answer may belong to another request.
-    WrongAccept,
-    /// The server selected an extension or subprotocol that was never offered.
-    Unasked,
-    /// The answer is longer than 4096 bytes, or a relevant line is longer than 128.
-    TooLong,
-}
 
 /// The key of a request: 16 random bytes in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

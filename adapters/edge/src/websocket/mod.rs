@@ -10,8 +10,9 @@ mod encoder;
 mod handshake;
 mod sha1;
 
-pub use decoder::{CONTROL_BYTES, Decoder, Event, Violation};
-pub use handshake::{Key, Response, UpgradeError};
+pub use crate::error::{UpgradeError, Violation};
+pub use decoder::{CONTROL_BYTES, Decoder, Event};
+pub use handshake::{Key, Response};
 
 use embedded_io_async::Error as _;
 use handfast_core::wire::close::Close;

@@ -1,6 +1,6 @@
 //! Capability tokens on the side of a node: reading their terms, and attenuating them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::grant::capability::{CannotIssue, Chain, Holder, Malformed, Terms, Widening};
@@ -9,6 +9,7 @@ use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::time::UnixTime;
 use zeroize::Zeroizing;
 
+use crate::clock::unix_now;
 use crate::tokens::SecretText;
 
 /// The terms of a capability token. They are read without verification; the gateway decides whether
@@ -144,14 +145,6 @@ pub fn delegate(
         CannotIssue::TooLong => NotDelegated::TooLong,
     })?;
     Ok(SecretText::new(made.to_string()))
-}
-
-/// Returns the current time.
-#[must_use]
-pub fn unix_now() -> UnixTime {
-    UnixTime::from_secs(
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
-    )
 }
 
 #[cfg(test)]

@@ -33,10 +33,10 @@ use super::chain::bytes_of;
 use super::event::AppMessage;
 use super::owner::NotSent;
 use super::transport::{Open, Target, open_first};
-use crate::config::Waits;
 use crate::event::Lost;
 use crate::tls::{self, TlsError};
 use crate::tokens::SecretText;
+use crate::waits::Waits;
 
 /// Maximum silence of a gateway before the link counts as lost.
 const SILENCE: Duration = Duration::from_secs(90);

@@ -22,8 +22,9 @@ use std::path::PathBuf;
 
 pub use self::driver::NativeNode;
 pub use self::storage::{KeepError, open_tokens};
+pub use crate::clock::unix_now;
 pub use address::{DEFAULT_BAUD, GatewayAt, NotAnAddress};
-pub use chain::{Facts, NotDelegated, delegate, unix_now};
+pub use chain::{Facts, NotDelegated, delegate};
 pub use delegate::{Delegate, DelegateError, DelegateEvent};
 pub use event::{AppMessage, NativeEvent, NativeEvents, PairingRefusal};
 pub use owner::{NativeOwner, NotSent, Renewable};
@@ -31,9 +32,9 @@ pub use record::{NativeIdentity, read_public, write_public};
 
 use handfast_core::limits::NATIVE_PROFILE_BYTES;
 
-use crate::config::Waits;
 use crate::state::{HeldState, StateDir, StateError};
 use crate::tls::TlsError;
+use crate::waits::Waits;
 
 /// Configuration of a [`NativeNode`].
 #[derive(Debug)]

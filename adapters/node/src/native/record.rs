@@ -15,11 +15,6 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::address::GatewayAt;
 
-/// The file of a node's two private keys.
-pub(crate) const KEYS: &str = "keys.json";
-/// The file of the other state of a node of the native wire.
-pub(crate) const NATIVE: &str = "native.json";
-
 /// Format version of both files. A program that finds a higher one leaves the file alone.
 const VERSION: u32 = 1;
 /// Length of 64 bytes as base64url.
@@ -87,8 +82,7 @@ pub(crate) fn write_keys(keys: &OwnKeys) -> Zeroizing<Vec<u8>> {
 /// Parses `keys.json`. The error never contains any part of the file.
 pub(crate) fn read_keys(bytes: &[u8]) -> Result<OwnKeys, String> {
     check_version(bytes)?;
-    let record: KeysRecord =
-        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
+    let record: KeysRecord = serde_json::from_slice(bytes).map_err(crate::state::place)?;
     let mut stored = Zeroizing::new([0; 64]);
     let length = base64url::decode(&record.keys, &mut stored[..]).map_or(0, <[u8]>::len);
     if length != stored.len() {
@@ -120,8 +114,7 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
 /// Parses `native.json`. The error never contains any part of the file.
 pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), String> {
     check_version(bytes)?;
-    let record: NativeRecord =
-        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
+    let record: NativeRecord = serde_json::from_slice(bytes).map_err(crate::state::place)?;
     let label = |text: &str, field| {
         Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"))
     };
@@ -175,8 +168,7 @@ fn read_grant(text: &str) -> Option<GrantId> {
 }
 
 fn check_version(bytes: &[u8]) -> Result<(), String> {
-    let OnlyVersion { version } =
-        serde_json::from_slice(bytes).map_err(crate::registration::record::place)?;
+    let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(crate::state::place)?;
     if version == VERSION {
         Ok(())
     } else {

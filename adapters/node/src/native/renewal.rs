@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handfast_core::time::UnixTime;
 
-use super::chain::{Facts, unix_now};
+use super::chain::Facts;
+use crate::clock::unix_now;
 
 /// The wall clock may be set while a node waits, so it is checked at this interval.
 const LOOK_EVERY: Duration = Duration::from_secs(600);

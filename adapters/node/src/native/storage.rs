@@ -14,10 +14,11 @@ use handfast_core::flow::native::node::{Memory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;
 
-use super::chain::{Facts, text_of, unix_now};
+use super::chain::{Facts, text_of};
 use super::record::{self, NativeIdentity};
+use crate::clock::unix_now;
 use crate::standing::{Standing, Teller};
-use crate::state::{HeldState, StateDir, StateError};
+use crate::state::{HeldState, KEYS, NATIVE, StateDir, StateError};
 use crate::tokens::{Entry, KeySource, TokenStore, TokensError};
 
 /// The reason for which state cannot be stored or read.
@@ -40,7 +41,7 @@ impl StateDir {
     /// # Errors
     /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
     pub fn load_native(&self) -> Result<Option<(NativeIdentity, Memory)>, StateError> {
-        self.read_as(record::NATIVE, record::read_native)
+        self.read_as(NATIVE, record::read_native)
     }
 
     /// Loads the keys of a node of the native wire; `None` if there are none yet.
@@ -48,7 +49,7 @@ impl StateDir {
     /// # Errors
     /// As [`load_native`](Self::load_native).
     pub fn load_keys(&self) -> Result<Option<OwnKeys>, StateError> {
-        self.read_as(record::KEYS, record::read_keys)
+        self.read_as(KEYS, record::read_keys)
     }
 
     fn read_as<T>(
@@ -72,7 +73,7 @@ impl HeldState {
         }
         let keys = OwnKeys::generate(&Entropy::try_draw(&mut SysRng)?);
         // The keys are durable before a gateway learns them.
-        self.write_file(record::KEYS, &record::write_keys(&keys))?;
+        self.write_file(KEYS, &record::write_keys(&keys))?;
         Ok(keys)
     }
 }
@@ -164,7 +165,7 @@ impl Keeper {
         }
         // Read before it is overwritten, because it names the earlier gateway.
         let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
-        self.state.write_file(record::NATIVE, &record::write_native(&identity, &memory))?;
+        self.state.write_file(NATIVE, &record::write_native(&identity, &memory))?;
         // The old token is removed only once the new pairing is durable.
         if let Memory::Paired(_) = &memory {
             self.forget_others(before.as_ref(), &identity)?;

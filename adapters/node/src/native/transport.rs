@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 
 use super::address::GatewayAt;
 use super::stream::{Framed, open_line};
-use crate::config::Waits;
 use crate::connection::{self, Socket};
 use crate::event::{Lost, presentable};
+use crate::waits::Waits;
 
 /// The WebSocket subprotocol of the native wire.
 const SUBPROTOCOL: &str = "handfast.v1";

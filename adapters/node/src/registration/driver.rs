@@ -15,9 +15,9 @@ use handfast_core::wire::token::Token;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::Clock;
-use crate::config::NodeConfig;
 use crate::connection::{Connection, Heard, Target};
 use crate::event::{Event, Events, Owner, Word};
+use crate::registration::config::NodeConfig;
 use crate::registration::owned_messages::{Action, Fed, Feeder};
 use crate::registration::record::Identity;
 use crate::registration::token_source::{LOOK_EVERY, TokenSource};

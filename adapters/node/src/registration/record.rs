@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::gateway_url::GatewayUrl;
+use crate::state::{FILE, HeldState, StateDir, StateError, place};
 
 /// Format version of the file. A program that finds a higher one leaves the file alone.
 const VERSION: u32 = 1;
@@ -98,12 +99,26 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
     Ok((identity, memory))
 }
 
-/// Describes an error by its place only: the parser's message may quote the token.
-pub(crate) fn place(error: serde_json::Error) -> String {
-    let what = match error.classify() {
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Data => "a field is missing, unknown or of the wrong kind",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is no JSON",
-    };
-    format!("{what} (line {}, column {})", error.line(), error.column())
+impl StateDir {
+    /// Loads the stored identity and pairing; `None` if none was ever stored.
+    ///
+    /// # Errors
+    /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
+    pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
+        let parsed = |bytes: Zeroizing<Vec<u8>>| {
+            read(&bytes).map_err(|why| StateError::Damaged { path: self.path().join(FILE), why })
+        };
+        self.read_file(FILE)?.map(parsed).transpose()
+    }
+}
+
+impl HeldState {
+    /// Replaces the stored state. It is durable when this returns; after a power failure before
+    /// that, the file has its old content or its new one.
+    ///
+    /// # Errors
+    /// [`StateError`] if it could not be written; the old state is still there then.
+    pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
+        self.write_file(FILE, &write(identity, memory))
+    }
 }

@@ -11,10 +11,10 @@ use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::time::Instant;
 
 use super::{Settings, Slot};
+use crate::error::KeepError;
 use crate::native::memory::Keep;
 use crate::native::{Command, Framed, Owner, Report};
 use crate::ports::{Clock, Stream};
-use crate::registration::memory::KeepError;
 use crate::select::{Woken, in_place, wait, within};
 use crate::transport::Broken;
 

@@ -12,8 +12,9 @@ use handfast_core::wire::close::Close;
 use zeroize::Zeroize;
 
 use super::Settings;
+use crate::error::KeepError;
 use crate::ports::{Clock, Command, Owner, Report};
-use crate::registration::memory::{Keep, KeepError};
+use crate::registration::memory::Keep;
 use crate::select::{Woken, in_place, wait, within};
 use crate::transport::{Broken, Carrier, Frame};
 
