@@ -89,6 +89,146 @@ fn in_the_core_every_use_points_along_the_arrow() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Modules of the other crates, from the lowest to the highest: a module uses only those before it,
+/// so there is no cycle. Names at a crate's root are not modules and may be used by all.
+const ORDER: [(&str, &[&str]); 5] = [
+    (
+        "store",
+        &[
+            "error",
+            "prefix",
+            "rules",
+            "makers",
+            "node",
+            "pairing",
+            "time",
+            "deliveries",
+            "sessions",
+            "inbound",
+            "conformance",
+            "held",
+            "memory",
+            "sqlite",
+        ],
+    ),
+    (
+        "server",
+        &[
+            "clock",
+            "entropy",
+            "hex",
+            "events",
+            "public_url",
+            "proxies",
+            "keys",
+            "telemetry",
+            "connection",
+            "inbound",
+            "policy",
+            "application",
+            "extension",
+            "gateway",
+            "pairing",
+            "operator",
+            "builder",
+            "flows",
+            "http",
+            "listen",
+        ],
+    ),
+    (
+        "node",
+        &[
+            "clock",
+            "event",
+            "gateway_url",
+            "state",
+            "tls",
+            "token_file",
+            "waits",
+            "connection",
+            "standing",
+            "tokens",
+            "native",
+            "registration",
+        ],
+    ),
+    (
+        "edge",
+        &[
+            "error",
+            "pages",
+            "transport",
+            "ports",
+            "write_buffer",
+            "blocking",
+            "select",
+            "websocket",
+            "native",
+            "registration",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "config",
+            "confirm",
+            "qemu",
+            "qr",
+            "args",
+            "data",
+            "client",
+            "delivery",
+            "print",
+            "backup",
+            "clock",
+            "companion",
+            "import",
+            "inbound",
+            "nodes",
+            "setup",
+            "token",
+            "devices",
+            "events",
+            "paired",
+            "pairing",
+            "serve",
+            "watch",
+            "demo",
+        ],
+    ),
+];
+
+#[test]
+fn in_every_adapter_modules_use_only_those_below_them() {
+    let mut wrong = Vec::new();
+    for (name, order) in ORDER {
+        let folder = root().join("adapters").join(name).join("src");
+        let place = |module: &str| order.iter().position(|other| *other == module);
+        for path in sources(&folder) {
+            let relative = path.strip_prefix(&folder).expect("within");
+            let parts: Vec<_> = relative.iter().filter_map(|part| part.to_str()).collect();
+            let module = parts[0].trim_end_matches(".rs");
+            let is_test = parts.iter().any(|part| part.trim_end_matches(".rs").ends_with("tests"));
+            if is_test || ["lib", "main", "bin"].contains(&module) {
+                continue;
+            }
+            let Some(own) = place(module) else {
+                wrong.push(format!("{name}: {module} has no place in the order; give it one"));
+                continue;
+            };
+            for (number, line) in code(&path).iter().enumerate() {
+                let above = |used: &&String| place(used).is_some_and(|used| used > own);
+                for used in named(line).iter().filter(above) {
+                    let shown = relative.display();
+                    wrong.push(format!("{name}/src/{shown}:{}: {module} uses {used}", number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_code() {
     let mut wrong = Vec::new();
