@@ -18,9 +18,12 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    self, Around, Confirmation, Connection, Known, Offer, Prepared, Proof, Verdict,
+    self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
+    Proof,
 };
-use handfast_core::flow::native::node::{self, Memory, Node, Own, Timing, Wish};
+use handfast_core::flow::native::node::{
+    self, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
+};
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
@@ -115,7 +118,7 @@ impl Play {
 
     /// Runs until the first heartbeat of the link.
     fn run(mut self) -> Vec<Said> {
-        let mut node = Node::boot(START, Memory::Blank, Timing::DEFAULT);
+        let mut node = Node::boot(START, NativeMemory::Blank, Timing::DEFAULT);
         let mut gateway = None;
         let mut inputs = vec![In::Pair];
         while let Some(input) = inputs.pop() {
@@ -126,7 +129,7 @@ impl Play {
                 match effect {
                     Do::Connect => {
                         (self.connection, self.heard) = (self.connection + 1, 0);
-                        gateway = Some(Connection::accepted(START, Limits::DEFAULT));
+                        gateway = Some(NativeConnection::accepted(START, Limits::DEFAULT));
                         answers.push(In::Connected);
                     }
                     Do::Close => answers.push(In::Disconnected),
@@ -156,11 +159,11 @@ impl Play {
 
     fn node(&self, node: Node, input: &In) -> (Node, Vec<Do>) {
         let about = PairRequest { name: label(NAME), room: label(ROOM), profile: Profile::EMPTY };
-        let own = Own { keys: &self.keys, about, setup: None };
+        let own = NodeIdentity { keys: &self.keys, about, setup: None };
         let entropy = || Entropy::from_recorded([CHANCE; 32]);
         let mut frame;
         let input = match input {
-            In::Pair => node::Input::Pair(Wish::Pin, None),
+            In::Pair => node::Input::Pair(PairMethod::Pin, None),
             In::Tick => node::Input::Tick(Heartbeat::default()),
             In::Connected => node::Input::Connected(entropy(), own),
             In::Disconnected => node::Input::Disconnected(Entropy::from_recorded([CHANCE; 2])),
@@ -178,7 +181,7 @@ impl Play {
             node::Effect::Send(frame) => Some(Do::Send(frame.to_vec())),
             node::Effect::Close(_) => Some(Do::Close),
             node::Effect::Keep(memory) => Some(Do::Keep(memory)),
-            node::Effect::Tell(node::News::TypeThePin { .. }) => Some(Do::PinWanted),
+            node::Effect::Tell(node::NativeNodeEvent::TypeThePin { .. }) => Some(Do::PinWanted),
             _ => None,
         });
         let dos = dos.collect();
@@ -186,9 +189,13 @@ impl Play {
     }
 
     /// Feeds a frame to the gateway and answers its effects until none are left.
-    fn gateway(&self, mut machine: Connection, frame: &[u8]) -> (Connection, Vec<Vec<u8>>) {
-        let known = Known { record: &self.record, grants: &self.grants, ceiling: None };
-        let around = Around {
+    fn gateway(
+        &self,
+        mut machine: NativeConnection,
+        frame: &[u8],
+    ) -> (NativeConnection, Vec<Vec<u8>>) {
+        let known = KnownPeer { record: &self.record, grants: &self.grants, ceiling: None };
+        let around = FrameContext {
             keys: &self.gateway_keys,
             in_force: None,
             setup: &[],
@@ -232,7 +239,7 @@ impl Play {
                             (self.grants[0].id, self.record.node_id, label(ROOM));
                         // The length is that of a device's chain with a few scopes.
                         let chain = Some(&[7; 300][..]);
-                        gateway::Input::Settled(Verdict::Offered(Offer {
+                        gateway::Input::Settled(PairVerdict::Offered(Offer {
                             id,
                             node_id,
                             room,
@@ -258,7 +265,7 @@ enum In {
     Tick,
     Connected,
     Disconnected,
-    Kept(Memory),
+    Kept(NativeMemory),
     Pin,
     Frame(Vec<u8>),
 }
@@ -267,6 +274,6 @@ enum Do {
     Connect,
     Send(Vec<u8>),
     Close,
-    Keep(Memory),
+    Keep(NativeMemory),
     PinWanted,
 }

@@ -3,7 +3,7 @@
 
 use divan::{Bencher, black_box};
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{HashJob, ProofKey, ProofTag, Token};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
@@ -64,7 +64,7 @@ fn authenticate_for_the_first_time(bencher: Bencher<'_, '_>) {
 
 fn authenticate(record: &Record, key: &ProofKey, kept: Option<ProofTag>) {
     let mut scratch = [0; SCRATCH];
-    let connection = Connection::accepted(NOW, Limits::DEFAULT);
+    let connection = RegistrationConnection::accepted(NOW, Limits::DEFAULT);
     let step = connection.step(NOW, Input::Text(black_box(AUTH)), &mut scratch);
     let lookup = Lookup { record: Ok(Some(record)), kept, key };
     let (next, job) = {

@@ -2,7 +2,9 @@
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
-use handfast_core::flow::setup_code::gateway::{self, Connection, Failed, NotOpened};
+use handfast_core::flow::setup_code::gateway::{
+    self, CompanionConnection, Failed, SessionNotOpened,
+};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS};
@@ -68,7 +70,7 @@ pub fn any_frames(data: &[u8]) {
     let keys = [SetupKey::new(&Secret::new(KEY)).expect("not all zero")];
     let mut now = Instant::from_millis(0);
     let mut unix = NOW;
-    let mut machine = Connection::accepted(now, Limits::DEFAULT);
+    let mut machine = CompanionConnection::accepted(now, Limits::DEFAULT);
     let (mut closes, mut gone, mut redeems, mut found, mut detaches) = (0, false, 0, 0, 0);
     while let Some((code_byte, argument)) = two(&mut bytes) {
         let before = machine.state_name();
@@ -90,9 +92,9 @@ pub fn any_frames(data: &[u8]) {
             .nth(usize::from(argument) % 3)
             .expect("three"),
             8 => gateway::Input::Redeemed(match argument % 4 {
-                0 => Err(NotOpened::Failed),
-                1 => Err(NotOpened::No(NotRedeemed::AlreadyUsed)),
-                2 => Err(NotOpened::No(NotRedeemed::Expired)),
+                0 => Err(SessionNotOpened::Failed),
+                1 => Err(SessionNotOpened::No(NotRedeemed::AlreadyUsed)),
+                2 => Err(SessionNotOpened::No(NotRedeemed::Expired)),
                 _ => {
                     redeemed = true;
                     Ok(Token::parse(TOKEN).expect("a token"))

@@ -2,8 +2,8 @@
 
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::{self, Connection, Lookup};
-use handfast_core::flow::registration::node::{self, Memory, Node, Timing};
+use handfast_core::flow::registration::gateway::{self, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::node::{self, RegistrationMemory, RegistrationNode, Timing};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{FRAME_BYTES, Limits, SCRATCH};
@@ -137,7 +137,7 @@ pub fn gateway_machine(data: &[u8]) {
     let mut bytes = Bytes(data);
     let key = ProofKey::new(&Entropy::from_recorded([1; 32]));
     let mut now = Instant::from_millis(0);
-    let mut machine = Connection::accepted(now, Limits::DEFAULT);
+    let mut machine = RegistrationConnection::accepted(now, Limits::DEFAULT);
     let (mut closes, mut detached, mut gone) = (0, 0, false);
     while let Some(code) = bytes.byte() {
         let argument = bytes.byte().unwrap_or(0);
@@ -231,12 +231,13 @@ pub fn node_machine(data: &[u8]) {
     let id = NodeId::from_bytes([0; 16]);
     let token = || Token::parse(TOKEN).expect("a token");
     let memory = |byte: u8| match byte % 3 {
-        0 => Memory::Blank,
-        1 => Memory::Asked { node_id: id },
-        _ => Memory::Paired { node_id: id, token: token() },
+        0 => RegistrationMemory::Blank,
+        1 => RegistrationMemory::Asked { node_id: id },
+        _ => RegistrationMemory::Paired { node_id: id, token: token() },
     };
     let mut now = Instant::from_millis(0);
-    let mut machine = Node::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);
+    let mut machine =
+        RegistrationNode::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);
     while let Some(code) = bytes.byte() {
         let argument = bytes.byte().unwrap_or(0);
         let input = match code % 12 {
@@ -282,7 +283,9 @@ pub fn node_machine(data: &[u8]) {
                     let message = missy::decode_from_node(text, &mut scratch);
                     assert!(message.is_ok_and(|m| m != NodeMessage::Other), "{text}");
                 }
-                node::Effect::Keep(Memory::Blank) => assert!(may_forget, "forgets on its own"),
+                node::Effect::Keep(RegistrationMemory::Blank) => {
+                    assert!(may_forget, "forgets on its own")
+                }
                 node::Effect::Keep(_)
                 | node::Effect::Connect
                 | node::Effect::Close(_)

@@ -10,7 +10,7 @@ mod setup;
 mod tampering;
 mod tokens;
 
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::wires::{ConnId, Passing, Side};
 
@@ -41,7 +41,7 @@ fn linked() -> World {
 }
 
 fn is_paired(world: &World) -> bool {
-    matches!(world.nodes[0].memory, Memory::Paired(_))
+    matches!(world.nodes[0].memory, NativeMemory::Paired(_))
 }
 
 /// Returns the overheard frames of a connection to one side.

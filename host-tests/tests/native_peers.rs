@@ -1,7 +1,7 @@
 //! A node and a gateway of the native wire, both real, with no attacker in between.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::grants::State;
 use handfast_core::registry::lifecycle::Decision;
@@ -24,7 +24,7 @@ fn paired_by_pin() -> World {
 
 fn grant_of(world: &World, node: usize) -> handfast_core::registry::grants::GrantId {
     match world.nodes[node].memory {
-        Memory::Paired(paired) => paired.grant,
+        NativeMemory::Paired(paired) => paired.grant,
         other => panic!("{}{other:?}", world.story()),
     }
 }
@@ -79,7 +79,7 @@ fn five_wrong_pins_lock_the_pin_and_leave_nothing_behind() {
     assert!(world.nodes[0].heard("PairingRefused(Locked)"), "{}", world.story());
     assert_eq!(
         (world.nodes[0].memory, world.store.records.len(), world.store.window.guesses),
-        (Memory::Blank, 0, 5)
+        (NativeMemory::Blank, 0, 5)
     );
 }
 
@@ -97,7 +97,7 @@ fn a_code_minted_beforehand_pairs_without_an_open_window() {
         "spent: {:?}",
         world.nodes[1].news
     );
-    assert_eq!(world.nodes[1].memory, Memory::Blank);
+    assert_eq!(world.nodes[1].memory, NativeMemory::Blank);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn an_approved_node_is_granted_while_it_waits() {
     assert!(
         world.nodes[0].heard("WaitsForApproval") && world.nodes[0].news[0].contains("FirstUse")
     );
-    assert!(matches!(world.nodes[0].memory, Memory::Asked { .. }));
+    assert!(matches!(world.nodes[0].memory, NativeMemory::Asked { .. }));
     assert!(world.approve(0));
     world.run();
     assert_linked(&world);
@@ -288,7 +288,7 @@ fn an_unpaired_node_forgets_and_its_key_stays_out() {
     world.run();
     assert!(
         world.nodes[0].heard("Unpaired")
-            && world.nodes[0].memory == Memory::Blank
+            && world.nodes[0].memory == NativeMemory::Blank
             && world.nodes[0].chain.is_none()
     );
     world.pair_by_approval(0);
@@ -304,7 +304,8 @@ fn a_node_that_is_off_when_it_is_unpaired_never_links_again() {
     assert!(world.decide(node_id, Decision::Unpair));
     world.pass(Span::from_secs(300));
     assert!(
-        world.nodes[0].heard("PairAgain") && matches!(world.nodes[0].memory, Memory::Paired(_))
+        world.nodes[0].heard("PairAgain")
+            && matches!(world.nodes[0].memory, NativeMemory::Paired(_))
     );
 }
 

@@ -4,7 +4,7 @@
 //!
 //! - [`native`]: the sealed wire over any byte stream, [`handfast_core::flow::native::node::Node`];
 //! - [`registration`]: the `missy` dialect over WebSockets,
-//!   [`handfast_core::flow::registration::node::Node`].
+//!   [`handfast_core::flow::registration::node::RegistrationNode`].
 //!
 //! ```text
 //!  owner ──commands──▶ ┌────────┐ ──opens──▶ Opener ──▶ Carrier        whole messages;

@@ -1,7 +1,7 @@
 //! The traits that a board implements for the driver.
 
 use embedded_io_async::{ErrorKind, Read, Write};
-use handfast_core::flow::registration::node::News;
+use handfast_core::flow::registration::node::RegistrationNodeEvent;
 use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
@@ -90,7 +90,7 @@ pub enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Report<'b> {
     /// An event of the node's state machine.
-    News(News<'b>),
+    News(RegistrationNodeEvent<'b>),
     /// The memory cannot be read; the driver tries again, and overwrites nothing until the owner
     /// sends [`Command::Forget`].
     NotLoaded(KeepError),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::News;
+use handfast_core::flow::registration::node::RegistrationNodeEvent;
 use handfast_core::id::NodeId;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::registration::Heartbeat;
@@ -42,19 +42,21 @@ pub enum Event {
     Forgotten,
 }
 
-impl From<News<'_>> for Event {
-    fn from(news: News<'_>) -> Self {
+impl From<RegistrationNodeEvent<'_>> for Event {
+    fn from(news: RegistrationNodeEvent<'_>) -> Self {
         match news {
-            News::WaitsForApproval(node_id) => Self::WaitsForApproval(node_id),
-            News::TokenKept => Self::TokenKept,
-            News::Linked { node_id, room } => {
+            RegistrationNodeEvent::WaitsForApproval(node_id) => Self::WaitsForApproval(node_id),
+            RegistrationNodeEvent::TokenKept => Self::TokenKept,
+            RegistrationNodeEvent::Linked { node_id, room } => {
                 Self::Linked { node_id, room: room.as_str().to_owned() }
             }
-            News::Refused(refusal) => Self::Refused(refusal),
-            News::Complaint(words) => Self::Complaint(presentable(words)),
-            News::RetryIn(wait) => Self::RetryIn(Duration::from_millis(wait.as_millis())),
-            News::NothingAsked => Self::NothingAsked,
-            News::Forgotten => Self::Forgotten,
+            RegistrationNodeEvent::Refused(refusal) => Self::Refused(refusal),
+            RegistrationNodeEvent::Complaint(words) => Self::Complaint(presentable(words)),
+            RegistrationNodeEvent::RetryIn(wait) => {
+                Self::RetryIn(Duration::from_millis(wait.as_millis()))
+            }
+            RegistrationNodeEvent::NothingAsked => Self::NothingAsked,
+            RegistrationNodeEvent::Forgotten => Self::Forgotten,
         }
     }
 }

@@ -1,4 +1,4 @@
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 
 use super::*;
 use crate::registration::record::{self, Identity};
@@ -31,8 +31,8 @@ fn id() -> NodeId {
     NodeId::parse(ID).unwrap()
 }
 
-fn paired() -> Memory {
-    Memory::Paired { node_id: id(), token: Token::parse(TOKEN).unwrap() }
+fn paired() -> RegistrationMemory {
+    RegistrationMemory::Paired { node_id: id(), token: Token::parse(TOKEN).unwrap() }
 }
 
 fn held(root: &tempfile::TempDir) -> HeldState {
@@ -48,7 +48,8 @@ fn what_is_kept_reads_back_and_belongs_to_its_owner_alone() {
     let root = tempfile::tempdir().unwrap();
     let state = held(&root);
     assert_eq!(state.dir().load().unwrap(), None);
-    for memory in [Memory::Asked { node_id: id() }, paired(), Memory::Blank] {
+    for memory in [RegistrationMemory::Asked { node_id: id() }, paired(), RegistrationMemory::Blank]
+    {
         state.save(&identity(), &memory).unwrap();
         assert_eq!(state.dir().load().unwrap(), Some((identity(), memory)));
     }
@@ -63,13 +64,13 @@ fn what_is_kept_reads_back_and_belongs_to_its_owner_alone() {
 fn a_token_that_lives_elsewhere_is_not_written_down_a_second_time() {
     let root = tempfile::tempdir().unwrap();
     let state = held(&root);
-    state.save(&identity(), &Memory::Asked { node_id: id() }).unwrap();
+    state.save(&identity(), &RegistrationMemory::Asked { node_id: id() }).unwrap();
     assert!(!fs::read_to_string(state.dir().path().join(FILE)).unwrap().contains("token"));
 }
 
 #[test]
 fn a_power_cut_before_any_step_leaves_the_old_or_the_new_whole() {
-    let (old, new) = (Memory::Asked { node_id: id() }, paired());
+    let (old, new) = (RegistrationMemory::Asked { node_id: id() }, paired());
     for at in STEPS {
         let root = tempfile::tempdir().unwrap();
         let state = held(&root);

@@ -3,7 +3,7 @@
 mod support;
 
 use handfast_core::crypto::code::Code;
-use handfast_core::flow::native::node::{Memory, Wish};
+use handfast_core::flow::native::node::{NativeMemory, PairMethod};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::path::Action;
@@ -61,7 +61,7 @@ impl Running {
     }
 
     async fn pair(&mut self, gateway: &mut NativeGateway) {
-        self.owner.pair(Wish::Pin, Some(gateway.fingerprint())).await;
+        self.owner.pair(PairMethod::Pin, Some(gateway.fingerprint())).await;
         self.hears("a PIN", |event| matches!(event, NativeEvent::TypeThePin { attempts: 5, .. }))
             .await;
         let pin = gateway.pin().await;
@@ -124,7 +124,7 @@ async fn an_embedder_pairs_sends_hears_renews_and_forgets() {
     node.hears("that it is forgotten", |event| matches!(event, NativeEvent::Forgotten)).await;
     node.stop().await;
     let (_, memory) = StateDir::at(home.state()).load_native().unwrap().unwrap();
-    assert_eq!(memory, Memory::Blank);
+    assert_eq!(memory, NativeMemory::Blank);
     assert!(!std::fs::read_to_string(home.path("state/tokens.json")).unwrap().contains("hf1."));
 }
 

@@ -6,7 +6,7 @@ use core::fmt::Arguments;
 use embedded_io_async::{Read, Write};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::Wish;
+use handfast_core::flow::native::node::PairMethod;
 use handfast_core::id::NodeId;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::token::Token;
@@ -32,7 +32,7 @@ enum Expects {
 pub(crate) enum Wanted {
     Token(Token),
     AskAgain,
-    Pair(Wish),
+    Pair(PairMethod),
     Code(Code),
     Forget,
     Stop,
@@ -229,17 +229,17 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             Order::PairBy(_) | Order::Pin(_) | Order::Code(_) if !self.is_native() => {
                 self.say("over a WebSocket there are only tokens: `pair` asks for one; `gateway tcp HOST PORT` chooses the native wire");
             }
-            Order::PairBy(Way::Pin) => self.next = Some(Wanted::Pair(Wish::Pin)),
+            Order::PairBy(Way::Pin) => self.next = Some(Wanted::Pair(PairMethod::Pin)),
             Order::PairBy(Way::Approval) => {
                 self.fingerprints();
-                self.next = Some(Wanted::Pair(Wish::Approval));
+                self.next = Some(Wanted::Pair(PairMethod::Approval));
             }
             Order::PairBy(Way::Code) => {
                 self.ask_for("the code, which is not shown:", Expects::Code);
             }
             Order::Pin(code) => self.next = Some(Wanted::Code(code)),
             Order::Code(TypedCode { selector, code }) => {
-                self.next = Some(Wanted::Pair(Wish::Code { selector, code }));
+                self.next = Some(Wanted::Pair(PairMethod::Code { selector, code }));
             }
             Order::Pair => {
                 self.change_asks(true);

@@ -7,7 +7,7 @@ use core::pin::pin;
 use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::{Memory, News, Timing};
+use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent, Timing};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::ports::{Clock, Command, Owner, Report};
 use handfast_edge::registration::driver::{self, Buffers, Ports};
@@ -42,7 +42,7 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
 ) -> core::result::Result<(), i32> {
     let Some(mut keep) = Flash::new(flash, 0) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
-    if !settings.asks && memory == Ok(Memory::Blank) {
+    if !settings.asks && memory == Ok(RegistrationMemory::Blank) {
         desk.idle().await;
         return Ok(());
     }
@@ -77,19 +77,22 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
 /// initial state is shown here.
 fn starts<I: Read, O: Write>(
     desk: &mut Desk<'_, I, O>,
-    memory: &core::result::Result<Memory, KeepError>,
+    memory: &core::result::Result<RegistrationMemory, KeepError>,
 ) {
     desk.standing = Standing::Connecting;
     if desk.has_orders() {
         return;
     }
     match memory {
-        Ok(Memory::Blank) => desk.say("asks to be paired"),
-        Ok(Memory::Asked { node_id }) => {
+        Ok(RegistrationMemory::Blank) => desk.say("asks to be paired"),
+        Ok(RegistrationMemory::Asked { node_id }) => {
             desk.standing = Standing::WaitsForApproval(Some(*node_id));
-            desk.show(format_args!("{}", Words(Report::News(News::WaitsForApproval(*node_id)))));
+            desk.show(format_args!(
+                "{}",
+                Words(Report::News(RegistrationNodeEvent::WaitsForApproval(*node_id)))
+            ));
         }
-        Ok(Memory::Paired { node_id, .. }) => {
+        Ok(RegistrationMemory::Paired { node_id, .. }) => {
             desk.show(format_args!("paired as {node_id}; connects"));
         }
         // The driver reports this error.
@@ -116,16 +119,22 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
 
     async fn tell(&mut self, report: Report<'_>) {
         match report {
-            Report::News(News::WaitsForApproval(node_id)) => {
+            Report::News(RegistrationNodeEvent::WaitsForApproval(node_id)) => {
                 self.0.standing = Standing::WaitsForApproval(Some(node_id));
             }
-            Report::News(News::Linked { node_id, .. }) => {
+            Report::News(RegistrationNodeEvent::Linked { node_id, .. }) => {
                 self.0.standing = Standing::Linked(node_id);
             }
-            Report::News(News::TokenKept) => self.0.standing = Standing::Connecting,
-            Report::News(News::RetryIn(_)) => self.0.standing = Standing::Apart,
-            Report::News(News::Forgotten) => self.0.forgot(),
-            Report::News(News::Refused(_) | News::Complaint(_) | News::NothingAsked)
+            Report::News(RegistrationNodeEvent::TokenKept) => {
+                self.0.standing = Standing::Connecting
+            }
+            Report::News(RegistrationNodeEvent::RetryIn(_)) => self.0.standing = Standing::Apart,
+            Report::News(RegistrationNodeEvent::Forgotten) => self.0.forgot(),
+            Report::News(
+                RegistrationNodeEvent::Refused(_)
+                | RegistrationNodeEvent::Complaint(_)
+                | RegistrationNodeEvent::NothingAsked,
+            )
             | Report::NotLoaded(_)
             | Report::NotKept(_)
             | Report::NoConnection(_) => {}
@@ -156,16 +165,24 @@ impl Display for Words<'_> {
     }
 }
 
-fn news_in_words(news: News<'_>, f: &mut Formatter<'_>) -> Result {
+fn news_in_words(news: RegistrationNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
     match news {
-        News::WaitsForApproval(node_id) => write!(f, "waits for approval as {node_id}"),
-        News::TokenKept => f.write_str("token kept"),
-        News::Linked { node_id, room } => write!(f, "linked as {node_id} in room {room}"),
-        News::Refused(refusal) => f.write_str(refused(refusal)),
-        News::Complaint(text) => write!(f, "the gateway complains: {}", Harmless(text)),
-        News::RetryIn(wait) => write!(f, "retry in {}", Seconds(wait)),
-        News::NothingAsked => f.write_str("no token is awaited; `pair` asks for one"),
-        News::Forgotten => f.write_str("forgotten"),
+        RegistrationNodeEvent::WaitsForApproval(node_id) => {
+            write!(f, "waits for approval as {node_id}")
+        }
+        RegistrationNodeEvent::TokenKept => f.write_str("token kept"),
+        RegistrationNodeEvent::Linked { node_id, room } => {
+            write!(f, "linked as {node_id} in room {room}")
+        }
+        RegistrationNodeEvent::Refused(refusal) => f.write_str(refused(refusal)),
+        RegistrationNodeEvent::Complaint(text) => {
+            write!(f, "the gateway complains: {}", Harmless(text))
+        }
+        RegistrationNodeEvent::RetryIn(wait) => write!(f, "retry in {}", Seconds(wait)),
+        RegistrationNodeEvent::NothingAsked => {
+            f.write_str("no token is awaited; `pair` asks for one")
+        }
+        RegistrationNodeEvent::Forgotten => f.write_str("forgotten"),
     }
 }
 

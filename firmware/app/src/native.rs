@@ -8,7 +8,9 @@ use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::{Memory, News, Own, Paired, Timing, Trust};
+use handfast_core::flow::native::node::{
+    NativeMemory, NativeNodeEvent, NodeIdentity, Paired, Timing, Trust,
+};
 use handfast_core::wire::native::pair::Refusal;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::native::memory::{Flash, Keep as _, keys};
@@ -56,20 +58,23 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
 ) -> core::result::Result<(), i32> {
     let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
-    desk.standing =
-        if matches!(memory, Ok(Memory::Blank)) { Standing::Silent } else { Standing::Connecting };
+    desk.standing = if matches!(memory, Ok(NativeMemory::Blank)) {
+        Standing::Silent
+    } else {
+        Standing::Connecting
+    };
     match memory {
-        Ok(Memory::Blank) if !desk.has_orders() => {
+        Ok(NativeMemory::Blank) if !desk.has_orders() => {
             desk.say("not paired: `pair pin`, `pair approval` or `pair code`");
         }
-        Ok(Memory::Asked { gateway }) => desk.peer = Some(Fingerprint::of(&gateway)),
-        Ok(Memory::Paired(Paired { gateway, node_id, .. })) => {
+        Ok(NativeMemory::Asked { gateway }) => desk.peer = Some(Fingerprint::of(&gateway)),
+        Ok(NativeMemory::Paired(Paired { gateway, node_id, .. })) => {
             desk.peer = Some(Fingerprint::of(&gateway));
             desk.show(format_args!("paired as {node_id}; connects"));
         }
         // The driver reports the errors; a blank memory with a command in the queue needs no
         // message.
-        Ok(Memory::Blank) | Err(_) => {}
+        Ok(NativeMemory::Blank) | Err(_) => {}
     }
     let about =
         PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
@@ -80,7 +85,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         rng: entropy,
         owner: Seat(desk),
         sensors: FromConsole::new(readings),
-        own: Own { keys, about, setup: None },
+        own: NodeIdentity { keys, about, setup: None },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
     let pump_settings = native::Settings { timing, ..native::Settings::DEFAULT };
@@ -113,34 +118,36 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
     async fn tell(&mut self, report: Report<'_>) {
         if let Report::News(news) = &report {
             match news {
-                News::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
-                News::TypeThePin { .. } | News::WrongCode { .. } => {
+                NativeNodeEvent::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
+                NativeNodeEvent::TypeThePin { .. } | NativeNodeEvent::WrongCode { .. } => {
                     self.0.standing = Standing::WaitsForPin;
                 }
-                News::WaitsForApproval { .. } => self.0.standing = Standing::WaitsForApproval(None),
-                News::Granted { .. } | News::CodeConfirmed => {
+                NativeNodeEvent::WaitsForApproval { .. } => {
+                    self.0.standing = Standing::WaitsForApproval(None)
+                }
+                NativeNodeEvent::Granted { .. } | NativeNodeEvent::CodeConfirmed => {
                     self.0.standing = Standing::Connecting;
                 }
-                News::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
-                News::RetryIn(_) => self.0.standing = Standing::Apart,
-                News::GatewayUnproven | News::PairingRefused(_) => {
+                NativeNodeEvent::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
+                NativeNodeEvent::RetryIn(_) => self.0.standing = Standing::Apart,
+                NativeNodeEvent::GatewayUnproven | NativeNodeEvent::PairingRefused(_) => {
                     self.0.standing = Standing::Silent;
                 }
-                News::Forgotten | News::Unpaired => {
+                NativeNodeEvent::Forgotten | NativeNodeEvent::Unpaired => {
                     self.0.peer = None;
                     self.0.forgot();
                 }
-                News::OtherGateway(_)
-                | News::PairAgain
-                | News::Expired
-                | News::TurnedAway
-                | News::OtherVersion
-                | News::Broken
-                | News::Muted
-                | News::Unmuted
-                | News::NotAllowed { .. }
-                | News::Renewed
-                | News::NotRenewed => {}
+                NativeNodeEvent::OtherGateway(_)
+                | NativeNodeEvent::PairAgain
+                | NativeNodeEvent::Expired
+                | NativeNodeEvent::TurnedAway
+                | NativeNodeEvent::OtherVersion
+                | NativeNodeEvent::Broken
+                | NativeNodeEvent::Muted
+                | NativeNodeEvent::Unmuted
+                | NativeNodeEvent::NotAllowed { .. }
+                | NativeNodeEvent::Renewed
+                | NativeNodeEvent::NotRenewed => {}
             }
         }
         self.0.told(format_args!("{}", Words(&report))).await;
@@ -171,51 +178,57 @@ impl Display for Words<'_, '_> {
     }
 }
 
-fn news_in_words(news: &News<'_>, f: &mut Formatter<'_>) -> Result {
+fn news_in_words(news: &NativeNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
     match news {
-        News::Gateway { fingerprint, trust: Trust::FirstUse } => {
+        NativeNodeEvent::Gateway { fingerprint, trust: Trust::FirstUse } => {
             write!(f, "the gateway is {fingerprint}: compare it; trusted on first use")
         }
-        News::Gateway { fingerprint, trust: Trust::Pinned | Trust::Code } => {
+        NativeNodeEvent::Gateway { fingerprint, trust: Trust::Pinned | Trust::Code } => {
             write!(f, "the gateway is {fingerprint}")
         }
-        News::OtherGateway(fingerprint) => {
+        NativeNodeEvent::OtherGateway(fingerprint) => {
             write!(f, "another gateway answers, {fingerprint}; it was told nothing")
         }
-        News::TypeThePin { expires_in, attempts } => {
+        NativeNodeEvent::TypeThePin { expires_in, attempts } => {
             write!(
                 f,
                 "the gateway shows a PIN: `pin` takes it, for {expires_in} s, {attempts} times at most"
             )
         }
-        News::WrongCode { attempts_left } => {
+        NativeNodeEvent::WrongCode { attempts_left } => {
             write!(f, "that was not it; {attempts_left} more may be tried with `pin`")
         }
-        News::CodeConfirmed => f.write_str("the gateway knows it, too"),
-        News::GatewayUnproven => {
+        NativeNodeEvent::CodeConfirmed => f.write_str("the gateway knows it, too"),
+        NativeNodeEvent::GatewayUnproven => {
             f.write_str("whoever answered did not know the code: no gateway of yours")
         }
-        News::WaitsForApproval { .. } => {
+        NativeNodeEvent::WaitsForApproval { .. } => {
             f.write_str("waits for approval; `fingerprint` shows what to compare")
         }
-        News::PairingRefused(refusal) => refused(refusal, f),
-        News::Granted { node_id, room, .. } => write!(f, "paired as {node_id} in room {room}"),
-        News::Linked(node_id) => write!(f, "linked as {node_id}"),
-        News::PairAgain => f.write_str("the gateway does not know this node any more: pair again"),
-        News::Expired => f.write_str("the grant ran out; asking for it anew"),
-        News::TurnedAway => f.write_str("turned away for now"),
-        News::OtherVersion => f.write_str("the gateway says that it speaks another version"),
-        News::Broken => f.write_str("what came was not the gateway's; given up"),
-        News::Muted => f.write_str("muted by the operator"),
-        News::Unmuted => f.write_str("unmuted by the operator"),
-        News::Unpaired => f.write_str("unpaired by the operator"),
-        News::NotAllowed { pattern, .. } => {
+        NativeNodeEvent::PairingRefused(refusal) => refused(refusal, f),
+        NativeNodeEvent::Granted { node_id, room, .. } => {
+            write!(f, "paired as {node_id} in room {room}")
+        }
+        NativeNodeEvent::Linked(node_id) => write!(f, "linked as {node_id}"),
+        NativeNodeEvent::PairAgain => {
+            f.write_str("the gateway does not know this node any more: pair again")
+        }
+        NativeNodeEvent::Expired => f.write_str("the grant ran out; asking for it anew"),
+        NativeNodeEvent::TurnedAway => f.write_str("turned away for now"),
+        NativeNodeEvent::OtherVersion => {
+            f.write_str("the gateway says that it speaks another version")
+        }
+        NativeNodeEvent::Broken => f.write_str("what came was not the gateway's; given up"),
+        NativeNodeEvent::Muted => f.write_str("muted by the operator"),
+        NativeNodeEvent::Unmuted => f.write_str("unmuted by the operator"),
+        NativeNodeEvent::Unpaired => f.write_str("unpaired by the operator"),
+        NativeNodeEvent::NotAllowed { pattern, .. } => {
             write!(f, "not allowed: {}", Harmless(pattern.as_str()))
         }
-        News::Renewed => f.write_str("renewed"),
-        News::NotRenewed => f.write_str("not renewed: pair again before it runs out"),
-        News::RetryIn(wait) => write!(f, "retry in {}", Seconds(*wait)),
-        News::Forgotten => f.write_str("forgotten"),
+        NativeNodeEvent::Renewed => f.write_str("renewed"),
+        NativeNodeEvent::NotRenewed => f.write_str("not renewed: pair again before it runs out"),
+        NativeNodeEvent::RetryIn(wait) => write!(f, "retry in {}", Seconds(*wait)),
+        NativeNodeEvent::Forgotten => f.write_str("forgotten"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Kind, NoGuess};
@@ -179,13 +179,13 @@ impl World {
 
     /// Checks that a node stores only what was granted to it, and forgets only for its operator and
     /// its owner.
-    pub(super) fn check_keep(&self, at: usize, memory: &Memory, clear: bool, forgets: bool) {
+    pub(super) fn check_keep(&self, at: usize, memory: &NativeMemory, clear: bool, forgets: bool) {
         let key = *self.nodes[at].keys.channel.public();
         self.expect(!clear, || format!("node {at} keeps {memory:?} because of what came in clear"));
         let holds = match memory {
-            Memory::Blank => forgets || self.audit.revoked.contains(key.as_bytes()),
-            Memory::Asked { gateway } => gateway == self.gateway.keys.channel.public(),
-            Memory::Paired(paired) => {
+            NativeMemory::Blank => forgets || self.audit.revoked.contains(key.as_bytes()),
+            NativeMemory::Asked { gateway } => gateway == self.gateway.keys.channel.public(),
+            NativeMemory::Paired(paired) => {
                 let granted = |grant: &handfast_core::registry::grants::Grant| {
                     grant.id == paired.grant && grant.node_id == paired.node_id
                 };

@@ -11,7 +11,8 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Cost, Effect, Input, Known, Offer, Prepared, Proof, Verdict,
+    Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer,
+    PairVerdict, Prepared, Proof,
 };
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
@@ -77,7 +78,7 @@ pub struct GatewayHost {
 #[derive(Debug)]
 pub struct Seat {
     /// The machine; `None` once it has ended.
-    pub machine: Option<Connection>,
+    pub machine: Option<NativeConnection>,
     /// The peer's self-description.
     pub request: Option<Request>,
     /// `true` once a code was proved on this connection and spent.
@@ -171,7 +172,7 @@ enum Do {
 }
 
 impl Seat {
-    fn new(machine: Connection) -> Self {
+    fn new(machine: NativeConnection) -> Self {
         Self {
             machine: Some(machine),
             request: None,
@@ -192,7 +193,7 @@ impl Seat {
     /// Returns the name of the machine's state.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        self.machine.as_ref().map_or("gone", Connection::state_name)
+        self.machine.as_ref().map_or("gone", NativeConnection::state_name)
     }
 }
 
@@ -205,8 +206,8 @@ fn loaded(store: &super::registry::Registry, record: &Record) -> Loaded {
     (record.clone(), store.grants_of(record.node_id), store.ceilings.get(&record.node_id).cloned())
 }
 
-fn lend((record, grants, ceiling): &Loaded) -> Known<'_> {
-    Known { record, grants, ceiling: ceiling.as_ref() }
+fn lend((record, grants, ceiling): &Loaded) -> KnownPeer<'_> {
+    KnownPeer { record, grants, ceiling: ceiling.as_ref() }
 }
 
 /// Returns a node's scopes in force, as core computes them.
@@ -253,7 +254,7 @@ impl World {
 
     /// Accepts a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
-        let machine = Connection::accepted(self.instant(), self.limits);
+        let machine = NativeConnection::accepted(self.instant(), self.limits);
         self.gateway.seats.insert(conn, Seat::new(machine));
     }
 
@@ -295,7 +296,7 @@ impl World {
         };
         let scopes = seat.scopes.clone();
         let left = SUBSCRIPTIONS - seat.subscribed.len();
-        let around = Around {
+        let around = FrameContext {
             keys: &self.gateway.keys,
             in_force: scopes.as_ref().map(|(scopes, bounds)| InForce { scopes, bounds }),
             setup: &self.gateway.setup,
@@ -376,28 +377,30 @@ impl World {
                 Answer::Spent(spent) => Input::Spent(spent.map_err(|()| failed)),
                 Answer::Settled(Settled::Offered(it)) => {
                     offered = it;
-                    Input::Settled(Verdict::Offered(Offer {
+                    Input::Settled(PairVerdict::Offered(Offer {
                         chain: offered.chain.as_deref(),
                         ..offer(&offered, None)
                     }))
                 }
                 Answer::Settled(Settled::Waits) => {
-                    Input::Settled(Verdict::Waits { expires_in: 600 })
+                    Input::Settled(PairVerdict::Waits { expires_in: 600 })
                 }
                 Answer::Settled(Settled::Expired) => {
-                    Input::Settled(Verdict::Refused(Refusal::Expired))
+                    Input::Settled(PairVerdict::Refused(Refusal::Expired))
                 }
                 Answer::Settled(Settled::Denied) => {
-                    Input::Settled(Verdict::Refused(Refusal::Denied { reason: None }))
+                    Input::Settled(PairVerdict::Refused(Refusal::Denied { reason: None }))
                 }
                 Answer::Settled(Settled::Revoked) => {
-                    Input::Settled(Verdict::Refused(Refusal::Revoked))
+                    Input::Settled(PairVerdict::Refused(Refusal::Revoked))
                 }
-                Answer::Settled(Settled::Spent) => Input::Settled(Verdict::Refused(Refusal::Spent)),
+                Answer::Settled(Settled::Spent) => {
+                    Input::Settled(PairVerdict::Refused(Refusal::Spent))
+                }
                 Answer::Busy if before == "Preparing" => {
                     Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 }))
                 }
-                Answer::Busy => Input::Settled(Verdict::Refused(Refusal::Busy { retry_in: 5 })),
+                Answer::Busy => Input::Settled(PairVerdict::Refused(Refusal::Busy { retry_in: 5 })),
                 Answer::Activated(Ok(outcome)) => Input::Activated(
                     Ok(outcome.map_or(Confirmation::NotThere, Confirmation::Active)),
                     unix,

@@ -11,9 +11,11 @@ use handfast_core::crypto::noise::{HandshakeHash, Prologue, ik, xx};
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
-    self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict,
+    self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
 };
-use handfast_core::flow::native::node::{self, Memory, Node, Own, Paired, Timing, Wish};
+use handfast_core::flow::native::node::{
+    self, NativeMemory, Node, NodeIdentity, PairMethod, Paired, Timing,
+};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
@@ -129,7 +131,7 @@ pub fn gateway(data: &[u8]) {
     let mut bytes = Bytes(data);
     let mut now = Instant::from_millis(0);
     let unix = UnixTime::from_secs(1_750_000_000);
-    let mut machine = Connection::accepted(now, Limits::DEFAULT);
+    let mut machine = NativeConnection::accepted(now, Limits::DEFAULT);
     let mut peer = Peer::default();
     let (mut closes, mut gone, mut reserved, mut spent, mut attached) =
         (0u32, false, false, false, false);
@@ -137,7 +139,7 @@ pub fn gateway(data: &[u8]) {
         let argument = bytes.byte().unwrap_or(0);
         let entropy = || Entropy::from_recorded([argument | 1; 32]);
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
-        let around = Around {
+        let around = FrameContext {
             keys: &own,
             in_force: (argument & 1 == 0)
                 .then_some(InForce { scopes: &known.scopes, bounds: &known.bounds }),
@@ -145,7 +147,7 @@ pub fn gateway(data: &[u8]) {
             subscriptions_left: 1,
             now: unix,
         };
-        let knows = Known {
+        let knows = KnownPeer {
             record: &known.record,
             grants: &known.grants,
             ceiling: (argument & 2 == 0).then_some(&known.ceiling),
@@ -201,9 +203,9 @@ pub fn gateway(data: &[u8]) {
                 gateway::Input::Spent(Ok(argument != 0))
             }
             16 => gateway::Input::Settled(match argument % 4 {
-                0 => Verdict::Refused(pair::Refusal::Denied { reason: None }),
-                1 => Verdict::Waits { expires_in: 60 },
-                _ => Verdict::Offered(offer()),
+                0 => PairVerdict::Refused(pair::Refusal::Denied { reason: None }),
+                1 => PairVerdict::Waits { expires_in: 60 },
+                _ => PairVerdict::Offered(offer()),
             }),
             17 => {
                 let confirmation = match argument % 3 {
@@ -429,11 +431,11 @@ pub fn node(data: &[u8]) {
         grant: GrantId::from_bytes([1; 16]),
     };
     let memory = |byte: u8| match byte % 3 {
-        0 => Memory::Blank,
-        1 => Memory::Asked { gateway: paired.gateway },
-        _ => Memory::Paired(paired),
+        0 => NativeMemory::Blank,
+        1 => NativeMemory::Asked { gateway: paired.gateway },
+        _ => NativeMemory::Paired(paired),
     };
-    let own = Own {
+    let own = NodeIdentity {
         keys: &own_keys,
         about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY },
         setup: pair::BootstrapToken::new(setup_code()),
@@ -463,18 +465,18 @@ pub fn node(data: &[u8]) {
                 let selector = pair::Selector::parse("K7QF").expect("a selector");
                 let code = Code::parse("847291").expect("a code");
                 let wish = [
-                    Wish::Approval,
-                    Wish::Pin,
-                    Wish::Code { selector, code },
-                    Wish::Setup,
-                    Wish::Setup,
+                    PairMethod::Approval,
+                    PairMethod::Pin,
+                    PairMethod::Code { selector, code },
+                    PairMethod::Setup,
+                    PairMethod::Setup,
                 ];
                 let wish = wish.into_iter().nth(usize::from(argument) % 5).expect("five");
                 // A setup code comes with the gateway's fingerprint, another one, or none.
                 let of = |seed| Some(Fingerprint::of(keys(seed).channel.public()));
                 let expected = match (&wish, argument & 48) {
-                    (Wish::Setup, 16) => of(3),
-                    (Wish::Setup, 0 | 48) => of(2),
+                    (PairMethod::Setup, 16) => of(3),
+                    (PairMethod::Setup, 0 | 48) => of(2),
                     _ => None,
                 };
                 trusted = expected == of(2);
@@ -500,7 +502,7 @@ pub fn node(data: &[u8]) {
                 node::Effect::Keep(memory) => {
                     assert!(!(by_frame && clear), "what came in clear is kept");
                     assert!(
-                        memory != Memory::Blank || forgets || rogue.unpaired,
+                        memory != NativeMemory::Blank || forgets || rogue.unpaired,
                         "forgets on its own"
                     );
                     keeping = Some(memory);

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use handfast_core::budget::Bucket;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::gateway::Connection;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::gateway::NativeConnection;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::Limits;
@@ -90,8 +90,8 @@ pub struct World {
 enum Job {
     Dial { node: usize },
     Disconnected { node: usize },
-    Keep { node: usize, memory: Memory },
-    Kept { node: usize, memory: Memory },
+    Keep { node: usize, memory: NativeMemory },
+    Kept { node: usize, memory: NativeMemory },
     Store { conn: ConnId, asked: Asked },
     Answer { conn: ConnId, answer: Answer },
 }
@@ -419,7 +419,7 @@ impl World {
             self.check();
             return true;
         }
-        let late = |machine: &Connection| due(machine.deadline());
+        let late = |machine: &NativeConnection| due(machine.deadline());
         let seat = self
             .gateway
             .seats

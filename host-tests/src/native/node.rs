@@ -4,7 +4,9 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Timing, Wish};
+use handfast_core::flow::native::node::{
+    Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
+};
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
@@ -26,7 +28,7 @@ pub struct NodeHost {
     /// The node's name for people.
     pub name: String,
     /// The stored pairing, in flash.
-    pub memory: Memory,
+    pub memory: NativeMemory,
     /// The capability token, in flash.
     pub chain: Option<Vec<u8>>,
     /// The machine; `None` without power.
@@ -66,9 +68,9 @@ pub enum NodeIn {
     /// The connection is lost.
     Disconnected,
     /// The memory is in flash.
-    Kept(Memory),
+    Kept(NativeMemory),
     /// The owner starts pairing.
-    Pair(Wish, Option<Fingerprint>),
+    Pair(PairMethod, Option<Fingerprint>),
     /// The owner types a code.
     Code(String),
     /// The application sends a message.
@@ -85,7 +87,7 @@ enum Do {
     Connect,
     Send(Vec<u8>),
     Close,
-    Keep(Memory),
+    Keep(NativeMemory),
 }
 
 impl NodeHost {
@@ -93,7 +95,7 @@ impl NodeHost {
         Self {
             keys,
             name: format!("node {at}"),
-            memory: Memory::Blank,
+            memory: NativeMemory::Blank,
             chain: None,
             machine: None,
             life: 0,
@@ -172,7 +174,7 @@ impl World {
             profile: Profile::EMPTY,
         };
         let setup = host.setup.as_deref().and_then(BootstrapToken::new);
-        let own = Own { keys: &host.keys, about, setup };
+        let own = NodeIdentity { keys: &host.keys, about, setup };
         let before = machine.state_name();
         let what = match &input {
             NodeIn::Frame(frame) => format!("Frame of {}", frame.len()),
@@ -291,17 +293,17 @@ impl World {
     }
 
     /// Completes the write to flash, and then informs the machine.
-    pub(super) fn flash(&mut self, at: usize, memory: Memory) {
+    pub(super) fn flash(&mut self, at: usize, memory: NativeMemory) {
         let host = &mut self.nodes[at];
         host.memory = memory;
         match memory {
-            Memory::Paired(_) => {
+            NativeMemory::Paired(_) => {
                 if let Some(chain) = host.staged.take() {
                     host.chain = Some(chain);
                 }
             }
-            Memory::Blank => host.chain = None,
-            Memory::Asked { .. } => {}
+            NativeMemory::Blank => host.chain = None,
+            NativeMemory::Asked { .. } => {}
         }
         self.note(|| format!("node {at} keeps {memory:?}"));
         if self.node_may(at) {

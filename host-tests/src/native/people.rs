@@ -3,7 +3,7 @@
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::Wish;
+use handfast_core::flow::native::node::PairMethod;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
 use handfast_core::id::NodeId;
@@ -76,7 +76,7 @@ impl World {
         if !self.nodes[at].keeping {
             self.nodes[at].setup = Some(token.to_owned());
         }
-        self.feed_node_soon(at, NodeIn::Pair(Wish::Setup, Some(gateway)));
+        self.feed_node_soon(at, NodeIn::Pair(PairMethod::Setup, Some(gateway)));
     }
 
     /// Applies an operator's decision about a node, and pushes it once it is durable. `false` if
@@ -152,17 +152,17 @@ impl World {
 
     /// Starts pairing by PIN.
     pub fn pair_by_pin(&mut self, at: usize) {
-        self.feed_node_soon(at, NodeIn::Pair(Wish::Pin, None));
+        self.feed_node_soon(at, NodeIn::Pair(PairMethod::Pin, None));
     }
 
     /// Starts pairing by approval.
     pub fn pair_by_approval(&mut self, at: usize) {
-        self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, None));
+        self.feed_node_soon(at, NodeIn::Pair(PairMethod::Approval, None));
     }
 
     /// Starts pairing by approval with this gateway only.
     pub fn pair_pinned(&mut self, at: usize, gateway: Fingerprint) {
-        self.feed_node_soon(at, NodeIn::Pair(Wish::Approval, Some(gateway)));
+        self.feed_node_soon(at, NodeIn::Pair(PairMethod::Approval, Some(gateway)));
     }
 
     /// Types or scans a code.
@@ -170,7 +170,7 @@ impl World {
         let selector = Selector::parse(selector).expect("a selector");
         self.typed(at, secret);
         let code = Code::parse(secret).expect("a code");
-        self.feed_node_soon(at, NodeIn::Pair(Wish::Code { selector, code }, None));
+        self.feed_node_soon(at, NodeIn::Pair(PairMethod::Code { selector, code }, None));
     }
 
     /// Returns the PIN that is shown for a node.

@@ -1,7 +1,7 @@
 //! Scripts of a world of the native wire: lists of operations, to which any bytes decode. Seeds and
 //! the fuzzer use the same form.
 
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::registry::codes::Kind;
 use handfast_core::registry::grants::{self, State};
 use handfast_core::registry::lifecycle::Decision;
@@ -328,7 +328,7 @@ impl World {
             self.nodes[at].fuel = None;
             self.node_on(at);
             // A node whose request was not accepted repeats it, without any code.
-            if matches!(self.nodes[at].memory, Memory::Asked { .. }) {
+            if matches!(self.nodes[at].memory, NativeMemory::Asked { .. }) {
                 self.pair_by_approval(at);
             }
         }
@@ -363,7 +363,7 @@ impl World {
                 matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. });
             paired && grants::current(&self.store.grants_of(record.node_id), self.unix()).is_some()
         });
-        let remembers = !matches!(self.nodes[at].memory, Memory::Blank);
+        let remembers = !matches!(self.nodes[at].memory, NativeMemory::Blank);
         self.expect(!(in_force && remembers) || self.is_linked(at), || {
             format!("node {at} does not find its grant")
         });
@@ -387,10 +387,10 @@ impl World {
             return;
         }
         let state = |world: &Self| match world.nodes[at].memory {
-            Memory::Paired(paired) => {
+            NativeMemory::Paired(paired) => {
                 world.store.grants.iter().find(|grant| grant.id == paired.grant).cloned()
             }
-            Memory::Blank | Memory::Asked { .. } => None,
+            NativeMemory::Blank | NativeMemory::Asked { .. } => None,
         };
         if state(self).is_none_or(|grant| grant.state != State::Active) {
             // It was told so, and its adapter renews.

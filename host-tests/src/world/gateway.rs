@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use handfast_core::budget::{Attempt, Bucket, Seat, Waiting};
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{
+    Claim, Effect, Input, Lookup, RegistrationConnection,
+};
 use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
@@ -52,7 +54,7 @@ type Budget = (Option<NodeId>, Source);
 #[derive(Debug)]
 pub struct Seated {
     /// The machine; `None` while it is running a step.
-    pub machine: Option<Connection>,
+    pub machine: Option<RegistrationConnection>,
     /// Time at which it was accepted.
     pub since: u64,
     /// The node id and token that it presented.
@@ -198,7 +200,7 @@ impl World {
             return self.vanish(conn, Side::Gateway);
         }
         let seat = Seated {
-            machine: Some(Connection::accepted(self.instant(), self.limits)),
+            machine: Some(RegistrationConnection::accepted(self.instant(), self.limits)),
             since: self.now,
             presented: None,
             attached: 0,
@@ -234,7 +236,7 @@ impl World {
     /// Feeds waiting frames while no answer is due.
     fn pump(&mut self, conn: ConnId) {
         while let Some(seat) = self.gateway.seats.get_mut(&conn) {
-            if seat.machine.as_ref().is_none_or(Connection::awaits_answer) {
+            if seat.machine.as_ref().is_none_or(RegistrationConnection::awaits_answer) {
                 return;
             }
             match seat.inbox.pop_front() {
@@ -475,7 +477,7 @@ impl World {
     }
 }
 
-fn seat_back(gateway: &mut GatewayHost, conn: ConnId, machine: Connection) {
+fn seat_back(gateway: &mut GatewayHost, conn: ConnId, machine: RegistrationConnection) {
     if let Some(seat) = gateway.seats.get_mut(&conn) {
         seat.machine = Some(machine);
     }

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::Connection;
+use handfast_core::flow::registration::gateway::RegistrationConnection;
 use handfast_core::grant::token::Hashed;
 use handfast_core::limits::Limits;
 use handfast_core::step::Machine;
@@ -282,7 +282,7 @@ impl World {
             .nodes
             .iter()
             .position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline())));
-        let late = |machine: &Connection| due(machine.deadline());
+        let late = |machine: &RegistrationConnection| due(machine.deadline());
         let seat = self
             .gateway
             .seats

@@ -4,7 +4,9 @@
 use std::net::IpAddr;
 
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::node::{Effect, Input, Memory, News, Node, Timing};
+use handfast_core::flow::registration::node::{
+    Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent, Timing,
+};
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
 use handfast_core::step::{Machine, Step};
@@ -20,7 +22,7 @@ use super::{Event, World};
 #[derive(Debug)]
 pub struct NodeHost {
     /// The machine; `None` without power.
-    pub machine: Option<Node>,
+    pub machine: Option<RegistrationNode>,
     /// The state that survives a power cut.
     pub flash: Flash,
     /// The node's connection.
@@ -37,7 +39,7 @@ pub struct NodeHost {
     pub news: Vec<String>,
 }
 
-/// [`Memory`] as it stands in flash.
+/// [`RegistrationMemory`] as it stands in flash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flash {
     /// The flash is empty.
@@ -49,19 +51,21 @@ pub enum Flash {
 }
 
 impl Flash {
-    fn of(memory: &Memory) -> Self {
+    fn of(memory: &RegistrationMemory) -> Self {
         match memory {
-            Memory::Blank => Self::Blank,
-            Memory::Asked { node_id } => Self::Asked(*node_id),
-            Memory::Paired { node_id, token } => Self::Paired(*node_id, token.expose().to_owned()),
+            RegistrationMemory::Blank => Self::Blank,
+            RegistrationMemory::Asked { node_id } => Self::Asked(*node_id),
+            RegistrationMemory::Paired { node_id, token } => {
+                Self::Paired(*node_id, token.expose().to_owned())
+            }
         }
     }
 
-    fn read(&self) -> Memory {
+    fn read(&self) -> RegistrationMemory {
         match self {
-            Self::Blank => Memory::Blank,
-            Self::Asked(node_id) => Memory::Asked { node_id: *node_id },
-            Self::Paired(node_id, token) => Memory::Paired {
+            Self::Blank => RegistrationMemory::Blank,
+            Self::Asked(node_id) => RegistrationMemory::Asked { node_id: *node_id },
+            Self::Paired(node_id, token) => RegistrationMemory::Paired {
                 node_id: *node_id,
                 token: Token::parse(token).expect("only tokens are kept"),
             },
@@ -107,7 +111,7 @@ impl Act {
             Effect::Close(close) => Self::Close(close),
             Effect::Keep(memory) => Self::Keep(Flash::of(&memory)),
             Effect::Tell(news) => Self::Tell(match news {
-                News::RetryIn(_) => "RetryIn".to_owned(),
+                RegistrationNodeEvent::RetryIn(_) => "RetryIn".to_owned(),
                 news => format!("{news:?}"),
             }),
         }
@@ -148,7 +152,7 @@ impl World {
         let host = &mut self.nodes[node];
         if host.machine.is_none() {
             host.boot += 1;
-            host.machine = Some(Node::boot(now, host.flash.read(), Timing::DEFAULT));
+            host.machine = Some(RegistrationNode::boot(now, host.flash.read(), Timing::DEFAULT));
         }
     }
 

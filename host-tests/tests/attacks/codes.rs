@@ -2,7 +2,7 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{self, Element, Inputs, Method as With};
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::text::Label;
 use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
@@ -182,7 +182,7 @@ fn a_pin_serves_the_key_it_was_shown_for_and_no_other_session() {
     world.type_pin(0, &pins[0]);
     world.run();
     assert!(
-        world.nodes[0].memory == Memory::Blank && world.store.grants.len() == 1,
+        world.nodes[0].memory == NativeMemory::Blank && world.store.grants.len() == 1,
         "{}",
         world.story()
     );

@@ -1,4 +1,4 @@
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::id::NodeId;
 use handfast_core::text::Label;
 use handfast_core::time::Span;
@@ -84,7 +84,7 @@ fn a_man_in_the_middle_who_relays_every_word_is_caught_by_the_code() {
             relay(&mut node, &mut gateway, &mut world);
         }
         assert!(
-            world.store.records.is_empty() && world.nodes[0].memory == Memory::Blank,
+            world.store.records.is_empty() && world.nodes[0].memory == NativeMemory::Blank,
             "{}",
             world.story()
         );
@@ -159,7 +159,7 @@ fn a_gateway_that_does_not_know_the_code_is_told_from_one_that_does() {
         rogue.says(&mut world, &FromGateway::Tb(ta));
         assert!(world.nodes[0].heard("GatewayUnproven"));
         world.pass(Span::from_secs(3600));
-        assert_eq!((world.nodes[0].memory, world.nodes[0].state()), (Memory::Blank, "Idle"));
+        assert_eq!((world.nodes[0].memory, world.nodes[0].state()), (NativeMemory::Blank, "Idle"));
     }
 }
 
@@ -194,7 +194,7 @@ fn a_node_that_asked_with_a_code_or_pin_keeps_nothing_before_the_gateway_is_prov
             said.iter().for_each(|word| rogue.says(&mut world, word));
             rogue.says(&mut world, &word);
             rogue.says(&mut world, &grant());
-            assert_eq!(world.nodes[0].memory, Memory::Blank, "{by_pin}, {word:?}");
+            assert_eq!(world.nodes[0].memory, NativeMemory::Blank, "{by_pin}, {word:?}");
         }
     }
 }

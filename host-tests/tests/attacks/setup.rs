@@ -2,7 +2,7 @@
 //! their key is gone.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::NotValid;
 use handfast_core::registry::sessions::Maker;
@@ -53,7 +53,7 @@ fn a_code_that_was_copied_from_a_screen_is_spent_once_its_device_has_shown_it() 
 }
 
 fn is_paired_at(world: &World, at: usize) -> bool {
-    matches!(world.nodes[at].memory, Memory::Paired(_))
+    matches!(world.nodes[at].memory, NativeMemory::Paired(_))
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_code_without_a_fingerprint_is_shown_to_nobody() {
     world.feed_node(
         0,
         handfast_host_tests::native::node::NodeIn::Pair(
-            handfast_core::flow::native::node::Wish::Setup,
+            handfast_core::flow::native::node::PairMethod::Setup,
             None,
         ),
     );

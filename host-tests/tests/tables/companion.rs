@@ -2,7 +2,9 @@
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
-use handfast_core::flow::setup_code::gateway::{Connection, Effect, Failed, Input, NotOpened};
+use handfast_core::flow::setup_code::gateway::{
+    CompanionConnection, Effect, Failed, Input, SessionNotOpened,
+};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_TOKEN_CHARS};
@@ -95,9 +97,13 @@ const INPUTS: &[(&str, Make)] = &[
     ("charged too often", |_| Input::Charged(false)),
     ("wrong origin", |_| Input::WrongOrigin),
     ("redeemed", |_| Input::Redeemed(Ok(token()))),
-    ("not redeemed, spent", |_| Input::Redeemed(Err(NotOpened::No(NotRedeemed::AlreadyUsed)))),
-    ("not redeemed, time is over", |_| Input::Redeemed(Err(NotOpened::No(NotRedeemed::Expired)))),
-    ("not redeemed, store failed", |_| Input::Redeemed(Err(NotOpened::Failed))),
+    ("not redeemed, spent", |_| {
+        Input::Redeemed(Err(SessionNotOpened::No(NotRedeemed::AlreadyUsed)))
+    }),
+    ("not redeemed, time is over", |_| {
+        Input::Redeemed(Err(SessionNotOpened::No(NotRedeemed::Expired)))
+    }),
+    ("not redeemed, store failed", |_| Input::Redeemed(Err(SessionNotOpened::Failed))),
     ("found", |g| Input::Found(Ok(Some(&g.session)), NOW)),
     ("found, time is over", |g| Input::Found(Ok(Some(&g.expired)), NOW)),
     ("found, revoked", |g| Input::Found(Ok(Some(&g.revoked)), NOW)),
@@ -130,7 +136,11 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("Closed", &["closed"], 1_000),
 ];
 
-fn feed(connection: Connection, at: u64, input: Input<'_>) -> (Connection, Vec<String>) {
+fn feed(
+    connection: CompanionConnection,
+    at: u64,
+    input: Input<'_>,
+) -> (CompanionConnection, Vec<String>) {
     let mut scratch = [0; COMPANION_SCRATCH];
     let Step { next, effects } = connection.step(Instant::from_millis(at), input, &mut scratch);
     let words = |effect: &Effect<'_>| match effect {
@@ -143,8 +153,8 @@ fn feed(connection: Connection, at: u64, input: Input<'_>) -> (Connection, Vec<S
     (next, effects.iter().map(words).collect())
 }
 
-fn reach(given: &Given, path: &[&str]) -> Connection {
-    let start = Connection::accepted(Instant::from_millis(0), Limits::DEFAULT);
+fn reach(given: &Given, path: &[&str]) -> CompanionConnection {
+    let start = CompanionConnection::accepted(Instant::from_millis(0), Limits::DEFAULT);
     path.iter().fold(start, |connection, wanted| match *wanted {
         "tick at its end" => feed(connection, 101_000, Input::Tick).0,
         _ => {

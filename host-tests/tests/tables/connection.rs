@@ -2,7 +2,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::{Connection, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
@@ -177,14 +177,18 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ("Closed", &["closed"], 1_000),
 ];
 
-fn feed(connection: Connection, at: Instant, input: Input<'_>) -> (Connection, Vec<String>) {
+fn feed(
+    connection: RegistrationConnection,
+    at: Instant,
+    input: Input<'_>,
+) -> (RegistrationConnection, Vec<String>) {
     let mut scratch = [0; SCRATCH];
     let Step { next, effects } = connection.step(at, input, &mut scratch);
     (next, effects.iter().map(|effect| format!("{effect:?}")).collect())
 }
 
-fn reach(given: &Given, path: &[&str]) -> Connection {
-    let start = Connection::accepted(Instant::from_millis(0), Limits::DEFAULT);
+fn reach(given: &Given, path: &[&str]) -> RegistrationConnection {
+    let start = RegistrationConnection::accepted(Instant::from_millis(0), Limits::DEFAULT);
     path.iter().fold(start, |connection, wanted| {
         let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
         feed(connection, NOW, make(given)).0

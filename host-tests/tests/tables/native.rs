@@ -7,9 +7,9 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
-    self, Around, Confirmation, Connection, Known, Offer, Prepared, Verdict,
+    self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
 };
-use handfast_core::flow::native::node::{self, Memory, Node, Own, Wish};
+use handfast_core::flow::native::node::{self, NativeMemory, Node, NodeIdentity, PairMethod};
 use handfast_core::limits::{NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH};
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
@@ -169,7 +169,7 @@ const CONNECTION: &[(&str, Begin)] = &[
 type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>;
 
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
-    let around = Around {
+    let around = FrameContext {
         keys: &world.gateway.keys,
         in_force: Some(InForce::of(&world.store.scopes)),
         setup: &world.gateway.setup,
@@ -180,8 +180,8 @@ fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
 }
 
 /// Returns the entry of the node in the world's registry.
-fn known(world: &World) -> Result<Option<Known<'_>>, Refusal> {
-    Ok(world.store.records.values().next().map(|record| Known {
+fn known(world: &World) -> Result<Option<KnownPeer<'_>>, Refusal> {
+    Ok(world.store.records.values().next().map(|record| KnownPeer {
         record,
         grants: &world.store.grants,
         ceiling: None,
@@ -260,11 +260,11 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("spent", |_, _| gateway::Input::Spent(Ok(true))),
     ("spent by another", |_, _| gateway::Input::Spent(Ok(false))),
     ("not spent, store failed", |_, _| gateway::Input::Spent(Err(Refusal::StoreFailed))),
-    ("settled: offered", |world, _| gateway::Input::Settled(Verdict::Offered(offer(world)))),
-    ("settled: waits", |_, _| gateway::Input::Settled(Verdict::Waits { expires_in: 600 })),
-    ("settled: spent", |_, _| gateway::Input::Settled(Verdict::Refused(pair::Refusal::Spent))),
+    ("settled: offered", |world, _| gateway::Input::Settled(PairVerdict::Offered(offer(world)))),
+    ("settled: waits", |_, _| gateway::Input::Settled(PairVerdict::Waits { expires_in: 600 })),
+    ("settled: spent", |_, _| gateway::Input::Settled(PairVerdict::Refused(pair::Refusal::Spent))),
     ("settled: refused", |_, _| {
-        gateway::Input::Settled(Verdict::Refused(pair::Refusal::Denied { reason: None }))
+        gateway::Input::Settled(PairVerdict::Refused(pair::Refusal::Denied { reason: None }))
     }),
     ("activated", |world, _| {
         gateway::Input::Activated(Ok(Confirmation::Active(None)), world.unix())
@@ -380,7 +380,7 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
             row(
                 &mut table,
                 name,
-                (unchanged == format!("{next:?}"), Connection::state_name(&next)),
+                (unchanged == format!("{next:?}"), NativeConnection::state_name(&next)),
                 &effects,
             );
         }
@@ -421,10 +421,10 @@ const NODE: &[(&str, Begin)] = &[
 
 type NodeInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> node::Input<'w>;
 
-fn own(world: &World) -> Own<'_> {
+fn own(world: &World) -> NodeIdentity<'_> {
     let label = |text| Label::parse(text).unwrap();
     let about = PairRequest { name: label("lamp"), room: label("hall"), profile: Profile::EMPTY };
-    Own {
+    NodeIdentity {
         keys: &world.nodes[0].keys,
         about,
         setup: world.nodes[0].setup.as_deref().and_then(pair::BootstrapToken::new),
@@ -448,16 +448,16 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("tick at the deadline", |_, _| node::Input::Tick(Heartbeat::default())),
     ("connected", |world, _| node::Input::Connected(Entropy::from_recorded([1; 32]), own(world))),
     ("disconnected", |_, _| node::Input::Disconnected(Entropy::from_recorded([0, 128]))),
-    ("kept blank", |_, _| node::Input::Kept(Memory::Blank)),
+    ("kept blank", |_, _| node::Input::Kept(NativeMemory::Blank)),
     ("kept asked", |world, _| {
-        node::Input::Kept(Memory::Asked { gateway: *world.gateway.keys.channel.public() })
+        node::Input::Kept(NativeMemory::Asked { gateway: *world.gateway.keys.channel.public() })
     }),
-    ("pair by approval", |_, _| node::Input::Pair(Wish::Approval, None)),
+    ("pair by approval", |_, _| node::Input::Pair(PairMethod::Approval, None)),
     ("pair by setup code", |world, _| {
         let gateway = Fingerprint::of(world.gateway.keys.channel.public());
-        node::Input::Pair(Wish::Setup, Some(gateway))
+        node::Input::Pair(PairMethod::Setup, Some(gateway))
     }),
-    ("pair by PIN", |_, _| node::Input::Pair(Wish::Pin, None)),
+    ("pair by PIN", |_, _| node::Input::Pair(PairMethod::Pin, None)),
     ("code entered", |world, _| {
         node::Input::CodeEntered(code(), Entropy::from_recorded([1; 32]), own(world))
     }),
@@ -469,10 +469,10 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
 
 fn node_brief(effect: &node::Effect<'_>) -> String {
     use node::Effect;
-    let kind = |memory: &Memory| match memory {
-        Memory::Blank => "Blank",
-        Memory::Asked { .. } => "Asked",
-        Memory::Paired(_) => "Paired",
+    let kind = |memory: &NativeMemory| match memory {
+        NativeMemory::Blank => "Blank",
+        NativeMemory::Asked { .. } => "Asked",
+        NativeMemory::Paired(_) => "Paired",
     };
     match effect {
         Effect::Connect => "Connect".to_owned(),

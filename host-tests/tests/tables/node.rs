@@ -1,5 +1,7 @@
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::node::{Input, Memory, Node, Timing};
+use handfast_core::flow::registration::node::{
+    Input, RegistrationMemory, RegistrationNode, Timing,
+};
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
 use handfast_core::step::{Machine, Step};
@@ -54,9 +56,11 @@ const INPUTS: &[(&str, Make)] = &[
     ("text of another type", || Input::Text(r#"{"type":"tts"}"#)),
     ("text that is no JSON", || Input::Text("{")),
     ("disconnected", || Input::Disconnected(Entropy::from_recorded([0, 128]))),
-    ("kept blank", || Input::Kept(Memory::Blank)),
-    ("kept asked", || Input::Kept(Memory::Asked { node_id: node_id() })),
-    ("kept paired", || Input::Kept(Memory::Paired { node_id: node_id(), token: token() })),
+    ("kept blank", || Input::Kept(RegistrationMemory::Blank)),
+    ("kept asked", || Input::Kept(RegistrationMemory::Asked { node_id: node_id() })),
+    ("kept paired", || {
+        Input::Kept(RegistrationMemory::Paired { node_id: node_id(), token: token() })
+    }),
     ("token entered", || Input::TokenEntered(token())),
     ("ask again", || Input::AskAgain),
     ("forget", || Input::Forget),
@@ -126,14 +130,15 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ),
 ];
 
-fn feed(node: Node, at: u64, input: Input<'_>) -> (Node, Vec<String>) {
+fn feed(node: RegistrationNode, at: u64, input: Input<'_>) -> (RegistrationNode, Vec<String>) {
     let mut scratch = [0; SCRATCH];
     let Step { next, effects } = node.step(Instant::from_millis(at), input, &mut scratch);
     (next, effects.iter().map(|effect| format!("{effect:?}")).collect())
 }
 
-fn reach(path: &[&str]) -> Node {
-    let start = Node::boot(Instant::from_millis(0), Memory::Blank, Timing::DEFAULT);
+fn reach(path: &[&str]) -> RegistrationNode {
+    let start =
+        RegistrationNode::boot(Instant::from_millis(0), RegistrationMemory::Blank, Timing::DEFAULT);
     path.iter().fold(start, |node, wanted| {
         let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
         feed(node, 0, make()).0

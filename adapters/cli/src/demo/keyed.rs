@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use handfast_core::flow::native::node::Wish;
+use handfast_core::flow::native::node::PairMethod;
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::Action;
 use handfast_core::wire::invite::Invite;
@@ -88,7 +88,7 @@ impl<'d> Scene<'d> {
             "A node with keys is paired with a PIN, over a channel that is sealed without TLS",
         );
         let mut phone = self.phone(&self.web, "My Phone")?;
-        phone.asks(Wish::Pin, None).await;
+        phone.asks(PairMethod::Pin, None).await;
         refused(&mut phone, |why| *why == PairingRefusal::Closed).await?;
         stage.step(
             "node",
@@ -99,7 +99,7 @@ impl<'d> Scene<'d> {
         hold(view.open && view.closes_at.is_some(), "pairing is open and closes by itself")?;
         stage.step("operator", "opens pairing for five minutes".to_owned());
 
-        phone.asks(Wish::Pin, None).await;
+        phone.asks(PairMethod::Pin, None).await;
         let pin = self.shown_pin().await?;
         stage.step(
             "gateway",
@@ -115,7 +115,7 @@ impl<'d> Scene<'d> {
         stage.step("node", "the right one is typed: both sides prove it, a capability is kept, and the link is open".to_owned());
 
         let mut stranger = self.phone(&self.tcp, "Stranger")?;
-        stranger.asks(Wish::Pin, None).await;
+        stranger.asks(PairMethod::Pin, None).await;
         let pin = self.shown_pin().await?;
         await_pin(&mut stranger).await?;
         for _ in 0..4 {
@@ -141,7 +141,7 @@ impl<'d> Scene<'d> {
 
         let view = self.window(false).await?;
         hold(!view.open, "pairing is closed")?;
-        stranger.asks(Wish::Pin, None).await;
+        stranger.asks(PairMethod::Pin, None).await;
         refused(&mut stranger, |why| *why == PairingRefusal::Closed).await?;
         stage.step("operator", "closes pairing: Stranger asks once more and is refused".to_owned());
         Ok(phone)
@@ -203,7 +203,9 @@ impl<'d> Scene<'d> {
         let phone = Phone::start(self.home, &addresses, name)?;
         let gateway = *invite.gateway();
         let code = invite.into_code();
-        phone.asks(Wish::Code { selector: code.selector, code: code.code }, Some(gateway)).await;
+        phone
+            .asks(PairMethod::Code { selector: code.selector, code: code.code }, Some(gateway))
+            .await;
         Ok(phone)
     }
 
@@ -218,7 +220,7 @@ impl<'d> Scene<'d> {
     pub(super) async fn approval(&mut self, stage: &mut Stage) -> Result<Phone, End> {
         stage.chapter("Without PIN or code, people compare fingerprints");
         let mut desk = self.phone(&self.tcp, "Mixing Desk")?;
-        desk.asks(Wish::Approval, None).await;
+        desk.asks(PairMethod::Approval, None).await;
         let seen = desk.until("see the gateway", |event| match event {
             NativeEvent::Gateway { fingerprint, .. } => Some(*fingerprint),
             _ => None,
@@ -365,7 +367,7 @@ impl<'d> Scene<'d> {
         );
         let again = Delegate::open(at, &keys, &token, None, None, Waits::DEFAULT).await;
         hold(again.is_err(), "what was passed on opens nothing any more")?;
-        desk.asks(Wish::Approval, None).await;
+        desk.asks(PairMethod::Approval, None).await;
         refused(&mut desk, |why| *why == PairingRefusal::Revoked).await?;
         stage.step(
             "node",

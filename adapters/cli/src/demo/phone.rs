@@ -6,7 +6,7 @@ use std::time::Duration;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::Wish;
+use handfast_core::flow::native::node::PairMethod;
 use handfast_core::text::Label;
 use handfast_node::native::{
     GatewayAt, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode,
@@ -73,7 +73,7 @@ impl Phone {
             .ok_or_else(|| End::Refused(format!("{} keeps no token", self.name)))
     }
 
-    pub(super) async fn asks(&self, wish: Wish, expect: Option<Fingerprint>) {
+    pub(super) async fn asks(&self, wish: PairMethod, expect: Option<Fingerprint>) {
         self.owner.pair(wish, expect).await;
     }
 

@@ -19,7 +19,7 @@ use core::pin::{Pin, pin};
 
 use embedded_io_async::ErrorKind;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{Input, Node, Own, Timing};
+use handfast_core::flow::native::node::{Input, Node, NodeIdentity, Timing};
 use handfast_core::limits::{NATIVE_NODE_SCRATCH, STREAM_BUFFER};
 use handfast_core::time::Span;
 use rand_core::CryptoRng;
@@ -48,7 +48,7 @@ pub struct Ports<'i, G, C, K, R, O, S> {
     /// Readings for heartbeats: [`Sensors`].
     pub sensors: S,
     /// The node's keys, from [`super::memory::keys`], and its self-description.
-    pub own: Own<'i>,
+    pub own: NodeIdentity<'i>,
 }
 
 /// Time limits of the driver.
@@ -113,7 +113,7 @@ enum Slot {
 struct Senses<'i, R, S> {
     rng: R,
     sensors: S,
-    own: Own<'i>,
+    own: NodeIdentity<'i>,
 }
 
 impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {

@@ -9,7 +9,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{Memory, Paired};
+use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
@@ -33,19 +33,19 @@ pub trait Keep {
     /// [`KeepError`]: the keys may not be durable; try again.
     async fn keep_keys(&mut self, keys: &Secret<64>) -> Result<(), KeepError>;
 
-    /// Returns the memory stored last; [`Memory::Blank`] if none ever was.
+    /// Returns the memory stored last; [`NativeMemory::Blank`] if none ever was.
     ///
     /// # Errors
     /// [`KeepError::Flash`]: the memory cannot be read now. [`KeepError::Corrupted`] or
     /// [`KeepError::Unreadable`]: it will never be readable.
-    async fn load(&mut self) -> Result<Memory, KeepError>;
+    async fn load(&mut self) -> Result<NativeMemory, KeepError>;
 
     /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
-    /// memory or the new one does. Storing [`Memory::Blank`] erases the old memory.
+    /// memory or the new one does. Storing [`NativeMemory::Blank`] erases the old memory.
     ///
     /// # Errors
     /// [`KeepError`]: `memory` may not be durable; try again.
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError>;
+    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError>;
 }
 
 impl<K: Keep + ?Sized> Keep for &mut K {
@@ -57,11 +57,11 @@ impl<K: Keep + ?Sized> Keep for &mut K {
         K::keep_keys(self, keys).await
     }
 
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<NativeMemory, KeepError> {
         K::load(self).await
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
         K::keep(self, memory).await
     }
 }
@@ -76,8 +76,8 @@ pub async fn keys(keep: &mut impl Keep, rng: &mut impl CryptoRng) -> Result<OwnK
         return Ok(OwnKeys::from_stored(&stored));
     }
     // An unreadable memory is erased as well, so that no pairing outlives its keys.
-    if keep.load().await != Ok(Memory::Blank) {
-        keep.keep(&Memory::Blank).await?;
+    if keep.load().await != Ok(NativeMemory::Blank) {
+        keep.keep(&NativeMemory::Blank).await?;
     }
     let keys = OwnKeys::generate(&Entropy::draw(rng));
     keep.keep_keys(&keys.to_stored()).await?;
@@ -145,19 +145,19 @@ impl<F: NorFlash> Keep for Flash<F> {
         Ok(())
     }
 
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<NativeMemory, KeepError> {
         match self.memory.newest(&mut self.flash).await? {
-            Newest::Nothing => Ok(Memory::Blank),
+            Newest::Nothing => Ok(NativeMemory::Blank),
             Newest::Damaged => Err(KeepError::Corrupted),
             Newest::Record(record) => parse(&record).ok_or(KeepError::Unreadable),
         }
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
         let (kind, parts): (u8, [&[u8]; 3]) = match memory {
-            Memory::Blank => (BLANK, [&[]; 3]),
-            Memory::Asked { gateway } => (ASKED, [gateway.as_bytes(), &[], &[]]),
-            Memory::Paired(Paired { gateway, node_id, grant }) => {
+            NativeMemory::Blank => (BLANK, [&[]; 3]),
+            NativeMemory::Asked { gateway } => (ASKED, [gateway.as_bytes(), &[], &[]]),
+            NativeMemory::Paired(Paired { gateway, node_id, grant }) => {
                 (PAIRED, [gateway.as_bytes(), node_id.as_bytes(), grant.as_bytes()])
             }
         };
@@ -167,18 +167,18 @@ impl<F: NorFlash> Keep for Flash<F> {
 }
 
 /// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &Record) -> Option<Memory> {
+fn parse(record: &Record) -> Option<NativeMemory> {
     let (kind, payload) = record.read()?;
     let (gateway, rest) = payload.split_first_chunk()?;
     let (node_id, rest) = rest.split_first_chunk()?;
     let grant = GrantId::from_bytes(*rest.first_chunk()?);
     match kind {
-        BLANK => Some(Memory::Blank),
-        ASKED => Some(Memory::Asked { gateway: PublicKey::parse(gateway).ok()? }),
+        BLANK => Some(NativeMemory::Blank),
+        ASKED => Some(NativeMemory::Asked { gateway: PublicKey::parse(gateway).ok()? }),
         PAIRED => {
             let (gateway, node_id) =
                 (PublicKey::parse(gateway).ok()?, NodeId::from_bytes(*node_id));
-            Some(Memory::Paired(Paired { gateway, node_id, grant }))
+            Some(NativeMemory::Paired(Paired { gateway, node_id, grant }))
         }
         _ => None,
     }

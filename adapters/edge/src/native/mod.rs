@@ -19,7 +19,7 @@ pub use stream::Framed;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::{News, Wish};
+use handfast_core::flow::native::node::{NativeNodeEvent, PairMethod};
 use handfast_core::wire::native::link::App;
 
 use crate::error::KeepError;
@@ -39,7 +39,7 @@ pub trait Owner {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// Starts pairing by this method; with a fingerprint, only with the gateway that has it.
-    Pair(Wish, Option<Fingerprint>),
+    Pair(PairMethod, Option<Fingerprint>),
     /// The PIN that the gateway shows, or another code after a wrong one.
     EnterCode(Code),
     /// Erases the pairing. The keys stay.
@@ -52,7 +52,7 @@ pub enum Command {
 #[derive(Debug)]
 pub enum Report<'b> {
     /// An event of the node's state machine.
-    News(News<'b>),
+    News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.
     App(App<'b>),
     /// The memory cannot be read; the driver tries again.

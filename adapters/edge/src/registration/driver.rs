@@ -18,7 +18,7 @@ use core::future::pending;
 use core::pin::{Pin, pin};
 
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::node::{Input, Node, Timing};
+use handfast_core::flow::registration::node::{Input, RegistrationNode, Timing};
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::keepalive::{Due, Keepalive};
 use handfast_core::step::Machine;
@@ -127,7 +127,7 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     let Ports { mut gateway, clock, keep, mut rng, owner, mut sensors, identity } = ports;
     let mut hands = Hands { clock, keep, owner, settings, held: None };
     let Some(memory) = hands.load().await else { return };
-    let mut node = Node::boot(hands.clock.now(), memory, settings.timing);
+    let mut node = RegistrationNode::boot(hands.clock.now(), memory, settings.timing);
     let mut after = After::Wait;
 
     while after != After::Stop {
@@ -169,12 +169,12 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
 /// [`After::Stop`].
 async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
-    mut node: Node,
+    mut node: RegistrationNode,
     mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
     sensors: &mut impl Sensors,
     identity: PairRequest<'_>,
     buffers: &mut Buffers<FRAME>,
-) -> (Node, After) {
+) -> (RegistrationNode, After) {
     // One limit covers the whole attempt, however many commands interrupt the wait.
     let until = hands.clock.now().after(hands.settings.open_within);
     let mut after = After::Wait;
@@ -216,12 +216,12 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
 /// Serves an open connection until it ends.
 async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
     hands: &mut Hands<'_, C, K, O>,
-    mut node: Node,
+    mut node: RegistrationNode,
     mut after: After,
     carrier: &mut Option<L>,
     sensors: &mut impl Sensors,
     buffers: &mut Buffers<FRAME>,
-) -> (Node, After) {
+) -> (RegistrationNode, After) {
     let Buffers { scratch, frame } = buffers;
     let limits = limits(hands.settings);
     let mut keepalive = Keepalive::start(hands.clock.now(), &limits);

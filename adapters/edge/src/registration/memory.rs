@@ -4,7 +4,7 @@
 //! The payload of a record is the node's id in 16 bytes and its token in 43.
 
 use embedded_storage_async::nor_flash::NorFlash;
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::{TOKEN_CHARS, Token};
 
@@ -13,26 +13,26 @@ use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
 
 /// Storage that makes a node's memory durable.
 pub trait Keep {
-    /// Returns the memory stored last; [`Memory::Blank`] if none ever was.
+    /// Returns the memory stored last; [`RegistrationMemory::Blank`] if none ever was.
     ///
     /// # Errors
     /// [`KeepError`]: the memory cannot be read now. The caller must not treat that as blank.
-    async fn load(&mut self) -> Result<Memory, KeepError>;
+    async fn load(&mut self) -> Result<RegistrationMemory, KeepError>;
 
     /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
-    /// memory or the new one does. Storing [`Memory::Blank`] erases the old memory.
+    /// memory or the new one does. Storing [`RegistrationMemory::Blank`] erases the old memory.
     ///
     /// # Errors
     /// [`KeepError`]: `memory` may not be durable; try again.
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError>;
+    async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError>;
 }
 
 impl<K: Keep + ?Sized> Keep for &mut K {
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         K::load(self).await
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
         K::keep(self, memory).await
     }
 }
@@ -72,19 +72,19 @@ impl<F: NorFlash> Flash<F> {
 }
 
 impl<F: NorFlash> Keep for Flash<F> {
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         match self.pages.newest(&mut self.flash).await? {
-            Newest::Nothing => Ok(Memory::Blank),
+            Newest::Nothing => Ok(RegistrationMemory::Blank),
             Newest::Damaged => Err(KeepError::Corrupted),
             Newest::Record(record) => parse(&record).ok_or(KeepError::Unreadable),
         }
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
         let (kind, node_id, token) = match memory {
-            Memory::Blank => (BLANK, None, None),
-            Memory::Asked { node_id } => (ASKED, Some(node_id), None),
-            Memory::Paired { node_id, token } => (PAIRED, Some(node_id), Some(token)),
+            RegistrationMemory::Blank => (BLANK, None, None),
+            RegistrationMemory::Asked { node_id } => (ASKED, Some(node_id), None),
+            RegistrationMemory::Paired { node_id, token } => (PAIRED, Some(node_id), Some(token)),
         };
         let id = node_id.into_iter().flat_map(|id| id.as_bytes().iter().copied());
         let chars = token.into_iter().flat_map(|token| token.expose().bytes());
@@ -94,16 +94,16 @@ impl<F: NorFlash> Keep for Flash<F> {
 }
 
 /// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &Record) -> Option<Memory> {
+fn parse(record: &Record) -> Option<RegistrationMemory> {
     let (kind, payload) = record.read()?;
     let (id, rest) = payload.split_first_chunk()?;
     let node_id = NodeId::from_bytes(*id);
     match kind {
-        BLANK => Some(Memory::Blank),
-        ASKED => Some(Memory::Asked { node_id }),
+        BLANK => Some(RegistrationMemory::Blank),
+        ASKED => Some(RegistrationMemory::Asked { node_id }),
         PAIRED => {
             let token = Token::parse(core::str::from_utf8(rest.get(..TOKEN_CHARS)?).ok()?)?;
-            Some(Memory::Paired { node_id, token })
+            Some(RegistrationMemory::Paired { node_id, token })
         }
         _ => None,
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, TokenHash};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
@@ -135,7 +135,7 @@ impl Gateway {
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
         let Ok(socket) = accept_async(stream).await else { return };
         let (pushes, pushed) = mpsc::unbounded_channel();
-        let machine = Connection::accepted(self.now(), Limits::DEFAULT);
+        let machine = RegistrationConnection::accepted(self.now(), Limits::DEFAULT);
         Served { gateway: self, socket, pushes, machine: Some(machine) }.run(pushed).await;
     }
 }
@@ -144,7 +144,7 @@ struct Served<S> {
     gateway: Gateway,
     socket: WebSocketStream<S>,
     pushes: mpsc::UnboundedSender<Notice>,
-    machine: Option<Connection>,
+    machine: Option<RegistrationConnection>,
 }
 
 /// The answer that an effect requires.

@@ -1,7 +1,7 @@
 //! Stored memory survives a power cut at every write and every erase.
 
 use crate::flash::{Tear, TornFlash};
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
@@ -18,25 +18,25 @@ fn id(n: u8) -> NodeId {
 }
 
 /// Returns the n-th memory of a series in which every kind follows every other.
-fn memory(n: u8) -> Memory {
+fn memory(n: u8) -> RegistrationMemory {
     match n % 5 {
-        0 => Memory::Blank,
-        1 | 3 => Memory::Asked { node_id: id(n) },
-        _ => Memory::Paired { node_id: id(n), token: Token::parse(&chars(n)).unwrap() },
+        0 => RegistrationMemory::Blank,
+        1 | 3 => RegistrationMemory::Asked { node_id: id(n) },
+        _ => RegistrationMemory::Paired { node_id: id(n), token: Token::parse(&chars(n)).unwrap() },
     }
 }
 
-fn load(cells: &Cells) -> Result<Memory, KeepError> {
+fn load(cells: &Cells) -> Result<RegistrationMemory, KeepError> {
     block_on(Flash::new(cells.clone(), 0).unwrap().load())
 }
 
-fn keep(cells: &Cells, memory: &Memory) -> Result<(), KeepError> {
+fn keep(cells: &Cells, memory: &RegistrationMemory) -> Result<(), KeepError> {
     block_on(Flash::new(cells.clone(), 0).unwrap().keep(memory))
 }
 
 #[test]
 fn erased_flash_is_blank() {
-    assert_eq!(load(&Cells::erased()), Ok(Memory::Blank));
+    assert_eq!(load(&Cells::erased()), Ok(RegistrationMemory::Blank));
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn flash_without_power_is_an_error_and_not_a_blank_memory() {
 fn many_power_cuts_in_a_row_never_lose_both_memories() {
     let tears: Vec<_> = Tear::all().collect();
     let cells = Cells::erased();
-    let mut old = Memory::Blank;
+    let mut old = RegistrationMemory::Blank;
     for round in 0..20_000u32 {
         let chance = round.wrapping_mul(2_654_435_761) >> 7;
         let new = memory((round % 251) as u8);
@@ -126,8 +126,8 @@ fn many_power_cuts_in_a_row_never_lose_both_memories() {
 fn pages_full_of_something_else_are_an_error_until_the_owner_forgets() {
     let cells = Cells::filled(0x5a);
     assert_eq!(load(&cells), Err(KeepError::Corrupted));
-    keep(&cells, &Memory::Blank).unwrap();
-    assert_eq!(load(&cells), Ok(Memory::Blank));
+    keep(&cells, &RegistrationMemory::Blank).unwrap();
+    assert_eq!(load(&cells), Ok(RegistrationMemory::Blank));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::{Memory, News};
+use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent};
 use handfast_core::id::NodeId;
 use handfast_core::text::Label;
 use handfast_core::time::{Instant, Span};
@@ -139,11 +139,11 @@ impl Stream for Fused {
 pub(crate) struct FusedFlash(Flash<Cells>, Rc<Fuse>);
 
 impl Keep for FusedFlash {
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         self.0.load().await
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
         self.1.burn().await;
         let outcome = self.0.keep(memory).await;
         self.1.burn().await;
@@ -168,16 +168,16 @@ impl Owner for Console {
     async fn tell(&mut self, report: Report<'_>) {
         self.fuse.burn().await;
         let told = match report {
-            Report::News(News::WaitsForApproval(id)) => Told::Waits(id),
-            Report::News(News::TokenKept) => Told::TokenKept,
-            Report::News(News::Linked { node_id, room }) => {
+            Report::News(RegistrationNodeEvent::WaitsForApproval(id)) => Told::Waits(id),
+            Report::News(RegistrationNodeEvent::TokenKept) => Told::TokenKept,
+            Report::News(RegistrationNodeEvent::Linked { node_id, room }) => {
                 Told::Linked(node_id, room.as_str().into())
             }
-            Report::News(News::Refused(refusal)) => Told::Refused(refusal),
-            Report::News(News::Complaint(_)) => Told::Complaint,
-            Report::News(News::RetryIn(span)) => Told::RetryIn(span),
-            Report::News(News::NothingAsked) => Told::NothingAsked,
-            Report::News(News::Forgotten) => Told::Forgotten,
+            Report::News(RegistrationNodeEvent::Refused(refusal)) => Told::Refused(refusal),
+            Report::News(RegistrationNodeEvent::Complaint(_)) => Told::Complaint,
+            Report::News(RegistrationNodeEvent::RetryIn(span)) => Told::RetryIn(span),
+            Report::News(RegistrationNodeEvent::NothingAsked) => Told::NothingAsked,
+            Report::News(RegistrationNodeEvent::Forgotten) => Told::Forgotten,
             Report::NotLoaded(error) => Told::NotLoaded(error),
             Report::NotKept(error) => Told::NotKept(error),
             Report::NoConnection(broken) => Told::NoConnection(broken),

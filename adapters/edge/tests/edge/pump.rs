@@ -7,7 +7,7 @@ use crate::flash::Tear;
 use crate::gateway::Gateway;
 use crate::node::{Cells, Fuse, Hand, Told, console, live};
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::id::NodeId;
 use handfast_core::time::Span;
 use handfast_core::wire::token::Token;
@@ -38,7 +38,7 @@ async fn pair(gateway: &Gateway, hand: &mut Hand) -> NodeId {
     id
 }
 
-async fn kept(cells: &Cells) -> Memory {
+async fn kept(cells: &Cells) -> RegistrationMemory {
     Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
 }
 
@@ -47,7 +47,10 @@ async fn a_node_asks_is_approved_links_and_tells_how_it_is() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
     story(&gateway, &cells, async |mut hand| {
         let id = pair(&gateway, &mut hand).await;
-        assert_eq!(kept(&cells).await, Memory::Paired { node_id: id, token: gateway.approve(id) });
+        assert_eq!(
+            kept(&cells).await,
+            RegistrationMemory::Paired { node_id: id, token: gateway.approve(id) }
+        );
         tokio::time::sleep(Duration::from_secs(10 * 60 + 1)).await;
         let heartbeats = gateway.observed();
         // The gateway must have recorded the arrival, too.
@@ -117,12 +120,12 @@ async fn a_power_cut_at_any_effect_continues_where_it_was() {
         let before = kept(&cells).await;
         story(&gateway, &cells, async |mut hand| {
             match &before {
-                Memory::Blank => {}
+                RegistrationMemory::Blank => {}
                 // The owner knows that the node had asked; the token is still to be entered.
-                Memory::Asked { node_id } => {
+                RegistrationMemory::Asked { node_id } => {
                     hand.say(Command::TokenEntered(gateway.approve(*node_id)));
                 }
-                Memory::Paired { .. } => {}
+                RegistrationMemory::Paired { .. } => {}
             }
             loop {
                 match hand.told().await {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType};
-use handfast_core::flow::registration::node::News;
+use handfast_core::flow::registration::node::RegistrationNodeEvent;
 use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_edge::blocking::{Polled, PolledClock, block_on_with};
@@ -96,10 +96,10 @@ impl Owner for Eager {
 
     async fn tell(&mut self, report: Report<'_>) {
         match report {
-            Report::News(News::WaitsForApproval(id)) => {
+            Report::News(RegistrationNodeEvent::WaitsForApproval(id)) => {
                 self.next = RefCell::new(Some(Command::TokenEntered(self.gateway.approve(id))));
             }
-            Report::News(News::Linked { .. }) => {
+            Report::News(RegistrationNodeEvent::Linked { .. }) => {
                 *self.linked.borrow_mut() += 1;
                 self.next = RefCell::new(Some(Command::Stop));
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
-use handfast_core::flow::native::node::{Memory, Node, Wish};
+use handfast_core::flow::native::node::{NativeMemory, Node, PairMethod};
 use handfast_core::grant::capability::Holder;
 use handfast_core::limits::{NATIVE_PROFILE_BYTES, SUBSCRIPTIONS};
 use handfast_core::step::Machine;
@@ -34,7 +34,7 @@ const IDLE: &str = "Idle";
 pub struct NativeNode {
     feeder: Feeder,
     hands: Hands,
-    memory: Memory,
+    memory: NativeMemory,
     facts: Option<Facts>,
     owner: NativeOwner,
     words: mpsc::Receiver<Word>,
@@ -100,7 +100,7 @@ impl NativeNode {
 
     /// Returns the stored pairing.
     #[must_use]
-    pub const fn memory(&self) -> &Memory {
+    pub const fn memory(&self) -> &NativeMemory {
         &self.memory
     }
 
@@ -210,8 +210,8 @@ const fn standing_after(event: &NativeEvent) -> Option<Standing> {
 impl Hands {
     /// Moves the address that answered to the front. Once the node is paired, the order stays,
     /// because the first address names the token's entry.
-    fn prefer(&mut self, at: usize, memory: &Memory) {
-        if !matches!(memory, Memory::Paired(_)) && at < self.identity.gateways.len() {
+    fn prefer(&mut self, at: usize, memory: &NativeMemory) {
+        if !matches!(memory, NativeMemory::Paired(_)) && at < self.identity.gateways.len() {
             // The other addresses keep their order.
             self.identity.gateways[..=at].rotate_right(1);
             self.target.gateways = self.identity.gateways.clone().into();
@@ -223,7 +223,7 @@ impl Hands {
             Word::Pair(wish, expect) => Some(Fed::Pair(wish, expect)),
             Word::Setup(token, gateway) => {
                 feeder.setup = Some(token);
-                Some(Fed::Pair(Wish::Setup, Some(gateway)))
+                Some(Fed::Pair(PairMethod::Setup, Some(gateway)))
             }
             Word::Code(code) => Some(Fed::Code(code)),
             Word::Renew(what) => Some(Fed::Renew(what)),
@@ -278,8 +278,8 @@ impl Hands {
                 let kept = tokio::task::spawn_blocking(move || keeper.keep(what)).await;
                 let facts = kept.map_err(|_| NativeError::Stopped)??;
                 match memory {
-                    Memory::Paired(_) => self.renewal.plan(facts.as_ref()),
-                    Memory::Blank | Memory::Asked { .. } => self.renewal.plan(None),
+                    NativeMemory::Paired(_) => self.renewal.plan(facts.as_ref()),
+                    NativeMemory::Blank | NativeMemory::Asked { .. } => self.renewal.plan(None),
                 }
                 self.results.push_back(Fed::Kept(memory));
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::{News, Trust};
+use handfast_core::flow::native::node::{NativeNodeEvent, Trust};
 use handfast_core::id::NodeId;
 use handfast_core::wire::native::pair::Refusal;
 use handfast_core::wire::path::Action;
@@ -117,42 +117,44 @@ pub struct AppMessage {
 }
 
 impl NativeEvent {
-    pub(super) fn of(news: News<'_>) -> Self {
+    pub(super) fn of(news: NativeNodeEvent<'_>) -> Self {
         let seconds = |secs: u32| Duration::from_secs(u64::from(secs));
         match news {
-            News::Gateway { fingerprint, trust } => Self::Gateway { fingerprint, trust },
-            News::OtherGateway(fingerprint) => Self::OtherGateway(fingerprint),
-            News::TypeThePin { expires_in, attempts } => {
+            NativeNodeEvent::Gateway { fingerprint, trust } => Self::Gateway { fingerprint, trust },
+            NativeNodeEvent::OtherGateway(fingerprint) => Self::OtherGateway(fingerprint),
+            NativeNodeEvent::TypeThePin { expires_in, attempts } => {
                 Self::TypeThePin { expires_in: seconds(expires_in), attempts }
             }
-            News::WrongCode { attempts_left } => Self::WrongCode { attempts_left },
-            News::CodeConfirmed => Self::CodeConfirmed,
-            News::GatewayUnproven => Self::GatewayUnproven,
-            News::WaitsForApproval { expires_in } => {
+            NativeNodeEvent::WrongCode { attempts_left } => Self::WrongCode { attempts_left },
+            NativeNodeEvent::CodeConfirmed => Self::CodeConfirmed,
+            NativeNodeEvent::GatewayUnproven => Self::GatewayUnproven,
+            NativeNodeEvent::WaitsForApproval { expires_in } => {
                 Self::WaitsForApproval { expires_in: seconds(expires_in) }
             }
-            News::PairingRefused(refusal) => Self::PairingRefused(refusal.into()),
-            News::Granted { node_id, room, message } => Self::Granted {
+            NativeNodeEvent::PairingRefused(refusal) => Self::PairingRefused(refusal.into()),
+            NativeNodeEvent::Granted { node_id, room, message } => Self::Granted {
                 node_id,
                 room: room.as_str().to_owned(),
                 message: message.map(|words| words.as_str().to_owned()),
             },
-            News::Linked(node_id) => Self::Linked(node_id),
-            News::PairAgain => Self::PairAgain,
-            News::Expired => Self::Expired,
-            News::TurnedAway => Self::TurnedAway,
-            News::OtherVersion => Self::OtherVersion,
-            News::Broken => Self::Broken,
-            News::Muted => Self::Muted,
-            News::Unmuted => Self::Unmuted,
-            News::Unpaired => Self::Unpaired,
-            News::NotAllowed { action, pattern } => {
+            NativeNodeEvent::Linked(node_id) => Self::Linked(node_id),
+            NativeNodeEvent::PairAgain => Self::PairAgain,
+            NativeNodeEvent::Expired => Self::Expired,
+            NativeNodeEvent::TurnedAway => Self::TurnedAway,
+            NativeNodeEvent::OtherVersion => Self::OtherVersion,
+            NativeNodeEvent::Broken => Self::Broken,
+            NativeNodeEvent::Muted => Self::Muted,
+            NativeNodeEvent::Unmuted => Self::Unmuted,
+            NativeNodeEvent::Unpaired => Self::Unpaired,
+            NativeNodeEvent::NotAllowed { action, pattern } => {
                 Self::NotAllowed { action, pattern: pattern.as_str().to_owned() }
             }
-            News::Renewed => Self::Renewed,
-            News::NotRenewed => Self::NotRenewed,
-            News::RetryIn(wait) => Self::RetryIn(Duration::from_millis(wait.as_millis())),
-            News::Forgotten => Self::Forgotten,
+            NativeNodeEvent::Renewed => Self::Renewed,
+            NativeNodeEvent::NotRenewed => Self::NotRenewed,
+            NativeNodeEvent::RetryIn(wait) => {
+                Self::RetryIn(Duration::from_millis(wait.as_millis()))
+            }
+            NativeNodeEvent::Forgotten => Self::Forgotten,
         }
     }
 }

@@ -7,7 +7,9 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{Effect, Input, Memory, Node, Own, Wish};
+use handfast_core::flow::native::node::{
+    Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod,
+};
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::Name;
@@ -31,8 +33,8 @@ pub(super) enum Fed {
     Connected,
     Frame(Vec<u8>),
     Disconnected,
-    Kept(Memory),
-    Pair(Wish, Option<Fingerprint>),
+    Kept(NativeMemory),
+    Pair(PairMethod, Option<Fingerprint>),
     Code(Code),
     App(AppMessage),
     Subscribe(String),
@@ -47,7 +49,7 @@ pub(super) enum Action {
     Send(Vec<u8>),
     Close(Close),
     /// Stores the memory, with its capability token if a new one came.
-    Keep(Memory, Option<Vec<u8>>),
+    Keep(NativeMemory, Option<Vec<u8>>),
     Tell(NativeEvent),
 }
 
@@ -121,7 +123,7 @@ impl Feeder {
         let Self { keys, name, room, profile, setup, vitals, chain, scratch } = self;
         let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
         let setup = setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str()));
-        let own = Own {
+        let own = NodeIdentity {
             keys,
             about: PairRequest { name: name.label(), room: room.label(), profile },
             setup,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::Wish;
+use handfast_core::flow::native::node::PairMethod;
 use handfast_core::limits::PAYLOAD_BYTES;
 use handfast_core::wire::path::{Action, Address, Pattern, ScopeError};
 use tokio::sync::{mpsc, oneshot};
@@ -48,7 +48,7 @@ pub enum NotSent {
 type Answer = oneshot::Sender<Result<(), NotSent>>;
 
 pub(super) enum Word {
-    Pair(Wish, Option<Fingerprint>),
+    Pair(PairMethod, Option<Fingerprint>),
     Setup(Zeroizing<String>, Fingerprint),
     Code(Code),
     App(AppMessage, Answer),
@@ -71,7 +71,7 @@ impl fmt::Debug for Word {
 
 impl NativeOwner {
     /// Starts pairing by this method; if a fingerprint is given, only with the gateway that has it.
-    pub async fn pair(&self, wish: Wish, expect: Option<Fingerprint>) {
+    pub async fn pair(&self, wish: PairMethod, expect: Option<Fingerprint>) {
         let _ = self.0.send(Word::Pair(wish, expect)).await;
     }
 

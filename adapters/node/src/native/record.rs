@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use handfast_core::crypto::base64url;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::node::{Memory, Paired};
+use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
@@ -91,11 +91,11 @@ pub(crate) fn read_keys(bytes: &[u8]) -> Result<OwnKeys, String> {
     Ok(OwnKeys::from_stored(&Secret::new(*stored)))
 }
 
-pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroizing<Vec<u8>> {
+pub(crate) fn write_native(identity: &NativeIdentity, memory: &NativeMemory) -> Zeroizing<Vec<u8>> {
     let (gateway, paired) = match memory {
-        Memory::Blank => (None, None),
-        Memory::Asked { gateway } => (Some(gateway), None),
-        Memory::Paired(paired) => (Some(&paired.gateway), Some(paired)),
+        NativeMemory::Blank => (None, None),
+        NativeMemory::Asked { gateway } => (Some(gateway), None),
+        NativeMemory::Paired(paired) => (Some(&paired.gateway), Some(paired)),
     };
     written(&NativeRecord {
         version: VERSION,
@@ -112,7 +112,7 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &Memory) -> Zeroiz
 }
 
 /// Parses `native.json`. The error never contains any part of the file.
-pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), String> {
+pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, NativeMemory), String> {
     check_version(bytes)?;
     let record: NativeRecord = serde_json::from_slice(bytes).map_err(crate::state::place)?;
     let label = |text: &str, field| {
@@ -135,9 +135,9 @@ pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, Memory), Stri
             .ok_or("the gateway's key in it is none")
     };
     let memory = match (&record.gateway_key, &record.node_id, &record.grant) {
-        (None, None, None) => Memory::Blank,
-        (Some(gateway), None, None) => Memory::Asked { gateway: key(gateway)? },
-        (Some(gateway), Some(node_id), Some(grant)) => Memory::Paired(Paired {
+        (None, None, None) => NativeMemory::Blank,
+        (Some(gateway), None, None) => NativeMemory::Asked { gateway: key(gateway)? },
+        (Some(gateway), Some(node_id), Some(grant)) => NativeMemory::Paired(Paired {
             gateway: key(gateway)?,
             node_id: NodeId::parse(node_id).ok_or("the node id in it is none")?,
             grant: read_grant(grant).ok_or("the grant in it is none")?,
@@ -215,7 +215,11 @@ mod tests {
             node_id: NodeId::from_bytes([3; 16]),
             grant: GrantId::from_bytes([0xab; 16]),
         };
-        for memory in [Memory::Blank, Memory::Asked { gateway: key() }, Memory::Paired(paired)] {
+        for memory in [
+            NativeMemory::Blank,
+            NativeMemory::Asked { gateway: key() },
+            NativeMemory::Paired(paired),
+        ] {
             assert_eq!(read_native(&write_native(&identity(), &memory)), Ok((identity(), memory)));
         }
     }
@@ -240,7 +244,7 @@ mod tests {
     #[test]
     fn half_a_pairing_is_damage() {
         let text = String::from_utf8(
-            write_native(&identity(), &Memory::Asked { gateway: key() }).to_vec(),
+            write_native(&identity(), &NativeMemory::Asked { gateway: key() }).to_vec(),
         )
         .unwrap();
         let half = text.replace("\"gateway_key\"", "\"node_id\"");

@@ -10,7 +10,7 @@ use getrandom::SysRng;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{Memory, Paired};
+use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;
 
@@ -40,7 +40,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
-    pub fn load_native(&self) -> Result<Option<(NativeIdentity, Memory)>, StateError> {
+    pub fn load_native(&self) -> Result<Option<(NativeIdentity, NativeMemory)>, StateError> {
         self.read_as(NATIVE, record::read_native)
     }
 
@@ -105,7 +105,7 @@ pub(super) struct Keeper {
 /// The state to store, with its capability token if a new one came.
 pub(super) struct ToKeep {
     pub(super) identity: NativeIdentity,
-    pub(super) memory: Memory,
+    pub(super) memory: NativeMemory,
     pub(super) chain: Option<Vec<u8>>,
 }
 
@@ -123,9 +123,10 @@ impl Keeper {
     pub(super) fn load(
         &self,
         identity: &NativeIdentity,
-    ) -> Result<(Memory, Option<Facts>), KeepError> {
-        let memory = self.state.dir().load_native()?.map_or(Memory::Blank, |(_, memory)| memory);
-        let Memory::Paired(paired) = memory else { return Ok((memory, None)) };
+    ) -> Result<(NativeMemory, Option<Facts>), KeepError> {
+        let memory =
+            self.state.dir().load_native()?.map_or(NativeMemory::Blank, |(_, memory)| memory);
+        let NativeMemory::Paired(paired) = memory else { return Ok((memory, None)) };
         // A node without its token still links, and then learns that it may do nothing.
         let entry = match self
             .tokens
@@ -144,7 +145,7 @@ impl Keeper {
             grant: entry.grant.map_or(paired.grant, GrantId::from_bytes),
             ..paired
         };
-        Ok((Memory::Paired(newer), Facts::read(entry.token.expose()).ok()))
+        Ok((NativeMemory::Paired(newer), Facts::read(entry.token.expose()).ok()))
     }
 
     pub(super) fn tell(&self, teller: &mut Teller, standing: Standing) {
@@ -160,17 +161,17 @@ impl Keeper {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
         // The token goes first, so that `native.json` never names a grant without its token.
-        if let Memory::Paired(paired) = &memory {
+        if let NativeMemory::Paired(paired) = &memory {
             facts = self.keep_token(&router, paired, chain)?;
         }
         // Read before it is overwritten, because it names the earlier gateway.
         let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
         self.state.write_file(NATIVE, &record::write_native(&identity, &memory))?;
         // The old token is removed only once the new pairing is durable.
-        if let Memory::Paired(_) = &memory {
+        if let NativeMemory::Paired(_) = &memory {
             self.forget_others(before.as_ref(), &identity)?;
         }
-        if matches!(memory, Memory::Blank) {
+        if matches!(memory, NativeMemory::Blank) {
             self.tokens.remove(&router)?;
         }
         Ok(facts)

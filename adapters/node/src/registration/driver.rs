@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::node::{Memory, Node};
+use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNode};
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
@@ -57,7 +57,7 @@ pub enum NodeError {
 pub struct LinuxNode {
     feeder: Feeder,
     state: Arc<HeldState>,
-    memory: Memory,
+    memory: RegistrationMemory,
     target: Target,
     events: broadcast::Sender<Event>,
     owner: Owner,
@@ -76,13 +76,14 @@ impl LinuxNode {
     pub fn new(config: NodeConfig) -> Result<Self, NodeError> {
         let NodeConfig { identity, profile, state, token, ask_anew, ca, waits } = config;
         Profile::parse(&profile).ok_or(NodeError::Profile)?;
-        let kept = state.dir().load()?.map_or(Memory::Blank, |(_, memory)| memory);
+        let kept = state.dir().load()?.map_or(RegistrationMemory::Blank, |(_, memory)| memory);
         let memory = match (kept, token) {
             // The stored id is replaced only once a gateway has given a new one.
-            _ if ask_anew => Memory::Blank,
-            (Memory::Asked { node_id } | Memory::Paired { node_id, .. }, Some(token)) => {
-                Memory::Paired { node_id, token }
-            }
+            _ if ask_anew => RegistrationMemory::Blank,
+            (
+                RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
+                Some(token),
+            ) => RegistrationMemory::Paired { node_id, token },
             (kept, _) => kept,
         };
         let tls = identity.gateway.is_tls().then(|| tls::client(ca.as_deref())).transpose()?;
@@ -107,7 +108,7 @@ impl LinuxNode {
     #[must_use]
     pub fn with_token_file(mut self, path: PathBuf) -> Self {
         self.teller.token_from = Some(path.display().to_string());
-        if let Memory::Paired { token, .. } = &self.memory
+        if let RegistrationMemory::Paired { token, .. } = &self.memory
             && let Some(token) = Token::parse(token.expose())
         {
             self.source = Some(TokenSource::new(path, token));
@@ -153,7 +154,7 @@ impl LinuxNode {
         }
         let clock = Clock::start();
         let waits = target.waits;
-        let mut node = Node::boot(clock.now(), memory, waits.timing());
+        let mut node = RegistrationNode::boot(clock.now(), memory, waits.timing());
         let from_file = source.is_some();
         let mut hands = Hands {
             connection: Connection::None,
@@ -268,7 +269,7 @@ impl Hands {
                 }
             }
             // This token is in its file already, so nothing has to be written.
-            Action::Keep(memory @ Memory::Paired { .. }) if self.from_file => {
+            Action::Keep(memory @ RegistrationMemory::Paired { .. }) if self.from_file => {
                 self.results.push_back(Fed::Kept(memory));
             }
             Action::Keep(memory) => {

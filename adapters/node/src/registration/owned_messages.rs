@@ -2,7 +2,9 @@
 
 use getrandom::SysRng;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::registration::node::{Effect, Input, Memory, Node};
+use handfast_core::flow::registration::node::{
+    Effect, Input, RegistrationMemory, RegistrationNode,
+};
 use handfast_core::limits::{PROFILE_BYTES, SCRATCH};
 use handfast_core::step::{Machine, Step};
 use handfast_core::time::Instant;
@@ -21,7 +23,7 @@ pub(crate) enum Fed {
     Connected,
     Text(Utf8Bytes),
     Disconnected,
-    Kept(Memory),
+    Kept(RegistrationMemory),
     Token(Token),
     AskAgain,
     Forget,
@@ -33,7 +35,7 @@ pub(crate) enum Action {
     Connect,
     Send(Utf8Bytes),
     Close(Close),
-    Keep(Memory),
+    Keep(RegistrationMemory),
     Tell(Event),
 }
 
@@ -75,10 +77,10 @@ impl Feeder {
     /// [`getrandom::Error`] if the operating system gives no random bytes.
     pub(crate) fn step(
         &mut self,
-        node: Node,
+        node: RegistrationNode,
         now: Instant,
         fed: Fed,
-    ) -> Result<(Node, Vec<Action>), getrandom::Error> {
+    ) -> Result<(RegistrationNode, Vec<Action>), getrandom::Error> {
         let noise = self.vitals.noise();
         let frame;
         let input = match fed {

@@ -1,6 +1,6 @@
 //! Format of `node.json`.
 
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::id::NodeId;
 use handfast_core::text::{Label, Name};
 use handfast_core::wire::token::Token;
@@ -48,10 +48,10 @@ struct OnlyVersion {
     version: u32,
 }
 
-pub(crate) fn write(identity: &Identity, memory: &Memory) -> Zeroizing<Vec<u8>> {
+pub(crate) fn write(identity: &Identity, memory: &RegistrationMemory) -> Zeroizing<Vec<u8>> {
     let token = match memory {
-        Memory::Paired { token, .. } => Some(token.expose().to_owned()),
-        Memory::Blank | Memory::Asked { .. } => None,
+        RegistrationMemory::Paired { token, .. } => Some(token.expose().to_owned()),
+        RegistrationMemory::Blank | RegistrationMemory::Asked { .. } => None,
     };
     let record = Record {
         version: VERSION,
@@ -72,7 +72,7 @@ pub(crate) fn write(identity: &Identity, memory: &Memory) -> Zeroizing<Vec<u8>> 
 }
 
 /// Parses `node.json`. The error never contains any part of the file.
-pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
+pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, RegistrationMemory), String> {
     let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
     if version != VERSION {
         return Err(format!("it has version {version}, and this program reads version {VERSION}"));
@@ -88,10 +88,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, Memory), String> {
     };
     let node_id = |text: &str| NodeId::parse(text).ok_or("the node id in it is none".to_owned());
     let memory = match (&record.node_id, &record.token) {
-        (None, None) => Memory::Blank,
+        (None, None) => RegistrationMemory::Blank,
         (None, Some(_)) => return Err("it holds a token, but no node id".to_owned()),
-        (Some(id), None) => Memory::Asked { node_id: node_id(id)? },
-        (Some(id), Some(token)) => Memory::Paired {
+        (Some(id), None) => RegistrationMemory::Asked { node_id: node_id(id)? },
+        (Some(id), Some(token)) => RegistrationMemory::Paired {
             node_id: node_id(id)?,
             token: Token::parse(token).ok_or("the token in it is none".to_owned())?,
         },
@@ -104,7 +104,7 @@ impl StateDir {
     ///
     /// # Errors
     /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
-    pub fn load(&self) -> Result<Option<(Identity, Memory)>, StateError> {
+    pub fn load(&self) -> Result<Option<(Identity, RegistrationMemory)>, StateError> {
         let parsed = |bytes: Zeroizing<Vec<u8>>| {
             read(&bytes).map_err(|why| StateError::Damaged { path: self.path().join(FILE), why })
         };
@@ -118,7 +118,7 @@ impl HeldState {
     ///
     /// # Errors
     /// [`StateError`] if it could not be written; the old state is still there then.
-    pub fn save(&self, identity: &Identity, memory: &Memory) -> Result<(), StateError> {
+    pub fn save(&self, identity: &Identity, memory: &RegistrationMemory) -> Result<(), StateError> {
         self.write_file(FILE, &write(identity, memory))
     }
 }

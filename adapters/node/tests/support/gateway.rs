@@ -1,4 +1,4 @@
-//! A gateway of core's `Connection`, tokio-tungstenite and a map.
+//! A gateway of core's `RegistrationConnection`, tokio-tungstenite and a map.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
-use handfast_core::flow::registration::gateway::{Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey};
 use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
@@ -211,12 +211,12 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
 }
 
 fn step(
-    node: Connection,
+    node: RegistrationConnection,
     now: Instant,
     fed: Fed,
     shared: &Shared,
     from: IpAddr,
-) -> (Connection, Vec<Action>) {
+) -> (RegistrationConnection, Vec<Action>) {
     let record = |id| shared.records.lock().unwrap().get(&id).cloned();
     let mut scratch = [0; SCRATCH];
     let found;
@@ -250,7 +250,7 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, from: IpAddr, shared: &Sh
     let started = tokio::time::Instant::now();
     let clock = || Instant::from_millis(started.elapsed().as_millis() as u64);
     let mut pushes = shared.pushes.subscribe();
-    let mut node = Connection::accepted(clock(), Limits::DEFAULT);
+    let mut node = RegistrationConnection::accepted(clock(), Limits::DEFAULT);
     let mut results = VecDeque::new();
     loop {
         let fed = match results.pop_front() {

@@ -1,8 +1,8 @@
 //! The native flow: a sealed channel that carries pairing by approval, PIN or code, or a link.
 //!
 //! [`crate::wire::native`] defines the messages and their order. Each role is one machine for all
-//! of it: [`gateway::Connection`] is one connection, [`node::Node`] a node for as long as it runs.
-//! Frames go in and out whole; the adapter cuts them out of WebSockets or byte streams.
+//! of it: [`gateway::NativeConnection`] is one connection, [`node::Node`] a node for as long as it
+//! runs. Frames go in and out whole; the adapter cuts them out of WebSockets or byte streams.
 
 pub mod gateway;
 pub mod node;

@@ -33,7 +33,7 @@ use crate::wire::registration::{
 
 /// The machine of one connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct RegistrationConnection {
     limits: Limits,
     state: State,
 }
@@ -167,7 +167,7 @@ impl Claim {
     }
 }
 
-impl Connection {
+impl RegistrationConnection {
     /// Makes the machine of a connection that was just accepted.
     #[must_use]
     pub const fn accepted(now: Instant, limits: Limits) -> Self {
@@ -219,7 +219,7 @@ impl Connection {
     }
 }
 
-impl Machine for Connection {
+impl Machine for RegistrationConnection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
@@ -583,6 +583,6 @@ impl<'b> From<link::Effect<'b>> for Effect<'b> {
 }
 
 const _: () = assert!(
-    core::mem::size_of::<Connection>() <= 512,
+    core::mem::size_of::<RegistrationConnection>() <= 512,
     "one of these stands in memory for every connection"
 );

@@ -32,7 +32,7 @@ use crate::wire::token::Token;
 /// The memory of a node across power cuts.
 #[derive(Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Memory {
+pub enum RegistrationMemory {
     /// The node has not asked yet.
     Blank,
     /// The node has asked, and waits for its token.
@@ -49,7 +49,7 @@ pub enum Memory {
     },
 }
 
-impl Memory {
+impl RegistrationMemory {
     /// Returns the node's id, once it has one.
     #[must_use]
     pub const fn node_id(&self) -> Option<NodeId> {
@@ -77,7 +77,7 @@ impl Timing {
 
 /// The machine of a node.
 #[derive(Debug)]
-pub struct Node {
+pub struct RegistrationNode {
     timing: Timing,
     backoff: Backoff,
     state: State,
@@ -85,8 +85,8 @@ pub struct Node {
 
 #[derive(Debug)]
 enum State {
-    Waiting { memory: Memory, until: Instant },
-    Opening { memory: Memory },
+    Waiting { memory: RegistrationMemory, until: Instant },
+    Opening { memory: RegistrationMemory },
     AwaitPending { until: Instant },
     Keeping,
     AwaitToken { node_id: NodeId },
@@ -108,7 +108,7 @@ pub enum Input<'b> {
     /// next attempt.
     Disconnected(Entropy<2>),
     /// The answer to [`Effect::Keep`], with the memory that is durable now.
-    Kept(Memory),
+    Kept(RegistrationMemory),
     /// The owner typed in the token that the operator saw.
     TokenEntered(Token),
     /// The owner wants to ask again; the gateway then assigns the id.
@@ -129,14 +129,14 @@ pub enum Effect<'b> {
     Close(Close),
     /// Make this memory durable, then answer with [`Input::Kept`]. The node does nothing else until
     /// then.
-    Keep(Memory),
+    Keep(RegistrationMemory),
     /// Report an event to the owner.
-    Tell(News<'b>),
+    Tell(RegistrationNodeEvent<'b>),
 }
 
 /// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News<'b> {
+pub enum RegistrationNodeEvent<'b> {
     /// The operator can approve the request under this id now.
     WaitsForApproval(NodeId),
     /// The token is stored.
@@ -160,15 +160,15 @@ pub enum News<'b> {
     Forgotten,
 }
 
-impl Node {
+impl RegistrationNode {
     /// Makes a node that has just started, from its memory. Its first deadline is now.
     #[must_use]
-    pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
+    pub fn boot(now: Instant, memory: RegistrationMemory, timing: Timing) -> Self {
         let state = match memory {
             // The gateway knows the node, which lacks only its token, so there is no need to
             // connect.
-            Memory::Asked { node_id } => State::AwaitToken { node_id },
-            memory @ (Memory::Blank | Memory::Paired { .. }) => {
+            RegistrationMemory::Asked { node_id } => State::AwaitToken { node_id },
+            memory @ (RegistrationMemory::Blank | RegistrationMemory::Paired { .. }) => {
                 State::Waiting { memory, until: now }
             }
         };
@@ -205,28 +205,31 @@ impl Node {
         Self { state, ..self }
     }
 
-    fn keep<'b>(self, memory: Memory) -> Step<Self, Effect<'b>> {
+    fn keep<'b>(self, memory: RegistrationMemory) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Keeping), [Effect::Keep(memory)])
     }
 
     /// Closes the connection, then stores. Called only where a connection may be open.
-    fn close_and_keep<'b>(self, memory: Memory) -> Step<Self, Effect<'b>> {
+    fn close_and_keep<'b>(self, memory: RegistrationMemory) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Keeping), [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
     }
 
     fn back_off<'b>(
         self,
         now: Instant,
-        memory: Memory,
+        memory: RegistrationMemory,
         entropy: &Entropy<2>,
     ) -> Step<Self, Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
         let state = State::Waiting { memory, until: now.after(wait) };
-        Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
+        Step::with(
+            Self { backoff, state, ..self },
+            [Effect::Tell(RegistrationNodeEvent::RetryIn(wait))],
+        )
     }
 }
 
-impl Machine for Node {
+impl Machine for RegistrationNode {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
@@ -266,8 +269,12 @@ impl Machine for Node {
             (State::Linked { node_id, token, heartbeats }, Input::Text(frame)) => {
                 // A refusal would repeat itself, so the next attempt waits longest.
                 let (news, backoff) = match heard(frame, scratch) {
-                    Heard::Refused(refusal) => (Some(News::Refused(refusal)), Backoff::longest()),
-                    Heard::Complaint(words) => (Some(News::Complaint(words)), self.backoff),
+                    Heard::Refused(refusal) => {
+                        (Some(RegistrationNodeEvent::Refused(refusal)), Backoff::longest())
+                    }
+                    Heard::Complaint(words) => {
+                        (Some(RegistrationNodeEvent::Complaint(words)), self.backoff)
+                    }
                     Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => (None, self.backoff),
                 };
                 let next =
@@ -298,17 +305,21 @@ impl Machine for Node {
             }
 
             (State::AwaitPending { .. }, Input::Disconnected(entropy)) => {
-                self.back_off(now, Memory::Blank, &entropy)
+                self.back_off(now, RegistrationMemory::Blank, &entropy)
             }
             (State::AwaitAuth { node_id, token, .. }, Input::Disconnected(entropy)) => {
-                self.back_off(now, Memory::Paired { node_id, token }, &entropy)
+                self.back_off(now, RegistrationMemory::Paired { node_id, token }, &entropy)
             }
             (State::Linked { node_id, token, heartbeats }, Input::Disconnected(entropy)) => {
                 // A gateway that drops the node right after linking, or another node with the same
                 // token, must not cause an attempt every second.
                 let steady = heartbeats.lasted(now) >= STEADY;
                 let backoff = if steady { Backoff::new() } else { self.backoff };
-                Self { backoff, ..self }.back_off(now, Memory::Paired { node_id, token }, &entropy)
+                Self { backoff, ..self }.back_off(
+                    now,
+                    RegistrationMemory::Paired { node_id, token },
+                    &entropy,
+                )
             }
 
             (
@@ -344,73 +355,89 @@ const STEADY: Span = Span::from_secs(30);
 /// No deadline: the connection is being closed, and the adapter reports its end.
 const FAR: Instant = Instant::from_millis(u64::MAX);
 
-fn on_kept<'b>(node: Node, now: Instant, memory: Memory) -> Step<Node, Effect<'b>> {
-    let node = Node { backoff: Backoff::new(), ..node };
+fn on_kept<'b>(
+    node: RegistrationNode,
+    now: Instant,
+    memory: RegistrationMemory,
+) -> Step<RegistrationNode, Effect<'b>> {
+    let node = RegistrationNode { backoff: Backoff::new(), ..node };
     match memory {
-        Memory::Asked { node_id } => Step::with(
+        RegistrationMemory::Asked { node_id } => Step::with(
             node.to(State::AwaitToken { node_id }),
-            [Effect::Tell(News::WaitsForApproval(node_id))],
+            [Effect::Tell(RegistrationNodeEvent::WaitsForApproval(node_id))],
         ),
-        memory @ Memory::Paired { .. } => Step::with(
+        memory @ RegistrationMemory::Paired { .. } => Step::with(
             node.to(State::Waiting { memory, until: now }),
-            [Effect::Tell(News::TokenKept)],
+            [Effect::Tell(RegistrationNodeEvent::TokenKept)],
         ),
-        Memory::Blank => {
-            let state = State::Waiting { memory: Memory::Blank, until: now };
-            Step::with(node.to(state), [Effect::Tell(News::Forgotten)])
+        RegistrationMemory::Blank => {
+            let state = State::Waiting { memory: RegistrationMemory::Blank, until: now };
+            Step::with(node.to(state), [Effect::Tell(RegistrationNodeEvent::Forgotten)])
         }
     }
 }
 
-fn on_token<'b>(node: Node, state: State, token: Token) -> Step<Node, Effect<'b>> {
+fn on_token<'b>(
+    node: RegistrationNode,
+    state: State,
+    token: Token,
+) -> Step<RegistrationNode, Effect<'b>> {
     match state {
         State::AwaitToken { node_id }
         | State::Waiting {
-            memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. },
+            memory:
+                RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
             ..
-        } => node.keep(Memory::Paired { node_id, token }),
+        } => node.keep(RegistrationMemory::Paired { node_id, token }),
         // A connection with the old token may be open, so it is closed first.
-        State::Opening { memory: Memory::Asked { node_id } | Memory::Paired { node_id, .. } }
+        State::Opening {
+            memory:
+                RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
+        }
         | State::AwaitAuth { node_id, .. }
-        | State::Linked { node_id, .. } => node.close_and_keep(Memory::Paired { node_id, token }),
-        state @ (State::Waiting { memory: Memory::Blank, .. }
-        | State::Opening { memory: Memory::Blank }
+        | State::Linked { node_id, .. } => {
+            node.close_and_keep(RegistrationMemory::Paired { node_id, token })
+        }
+        state @ (State::Waiting { memory: RegistrationMemory::Blank, .. }
+        | State::Opening { memory: RegistrationMemory::Blank }
         | State::AwaitPending { .. }
-        | State::Keeping) => Step::with(node.to(state), [Effect::Tell(News::NothingAsked)]),
+        | State::Keeping) => {
+            Step::with(node.to(state), [Effect::Tell(RegistrationNodeEvent::NothingAsked)])
+        }
     }
 }
 
 /// Forgets everything, durably, and begins again.
-fn restart<'b>(node: Node, state: State) -> Step<Node, Effect<'b>> {
+fn restart<'b>(node: RegistrationNode, state: State) -> Step<RegistrationNode, Effect<'b>> {
     match state {
-        State::Waiting { .. } | State::AwaitToken { .. } => node.keep(Memory::Blank),
+        State::Waiting { .. } | State::AwaitToken { .. } => node.keep(RegistrationMemory::Blank),
         State::Opening { .. }
         | State::AwaitPending { .. }
         | State::AwaitAuth { .. }
-        | State::Linked { .. } => node.close_and_keep(Memory::Blank),
+        | State::Linked { .. } => node.close_and_keep(RegistrationMemory::Blank),
         State::Keeping => Step::quiet(node.to(State::Keeping)),
     }
 }
 
 fn on_connected<'b>(
-    node: Node,
+    node: RegistrationNode,
     now: Instant,
-    memory: Memory,
+    memory: RegistrationMemory,
     request: PairRequest<'b>,
     scratch: &'b mut [u8],
-) -> Step<Node, Effect<'b>> {
+) -> Step<RegistrationNode, Effect<'b>> {
     let until = now.after(node.timing.answer_within);
     match memory {
-        Memory::Blank => send(
+        RegistrationMemory::Blank => send(
             node.to(State::AwaitPending { until }),
             &NodeMessage::PairRequest(request),
             scratch,
         ),
         // The node has an id but no token yet, so it has nothing to say.
-        Memory::Asked { node_id } => {
+        RegistrationMemory::Asked { node_id } => {
             Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)])
         }
-        Memory::Paired { node_id, token } => {
+        RegistrationMemory::Paired { node_id, token } => {
             let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
             let text = missy::encode_from_node(&auth, scratch);
             // The token is taken back out of the message, because it cannot be copied.
@@ -427,46 +454,53 @@ fn on_connected<'b>(
 }
 
 fn on_pending<'b>(
-    node: Node,
+    node: RegistrationNode,
     until: Instant,
     frame: &'b str,
     scratch: &'b mut [u8],
-) -> Step<Node, Effect<'b>> {
-    let tell =
-        |node: Node, news| Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)]);
+) -> Step<RegistrationNode, Effect<'b>> {
+    let tell = |node: RegistrationNode, news| {
+        Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)])
+    };
     match heard(frame, scratch) {
-        Heard::Pending(node_id) => node.close_and_keep(Memory::Asked { node_id }),
-        Heard::Refused(refusal) => {
-            tell(Node { backoff: Backoff::longest(), ..node }, News::Refused(refusal))
-        }
-        Heard::Complaint(words) => {
-            tell(Node { backoff: Backoff::longest(), ..node }, News::Complaint(words))
-        }
+        Heard::Pending(node_id) => node.close_and_keep(RegistrationMemory::Asked { node_id }),
+        Heard::Refused(refusal) => tell(
+            RegistrationNode { backoff: Backoff::longest(), ..node },
+            RegistrationNodeEvent::Refused(refusal),
+        ),
+        Heard::Complaint(words) => tell(
+            RegistrationNode { backoff: Backoff::longest(), ..node },
+            RegistrationNodeEvent::Complaint(words),
+        ),
         Heard::Welcome(..) | Heard::Nothing => Step::quiet(node.to(State::AwaitPending { until })),
     }
 }
 
 fn on_auth_answer<'b>(
-    node: Node,
+    node: RegistrationNode,
     now: Instant,
     (node_id, token, until): (NodeId, Token, Instant),
     frame: &'b str,
     scratch: &'b mut [u8],
-) -> Step<Node, Effect<'b>> {
+) -> Step<RegistrationNode, Effect<'b>> {
     let (news, backoff) = match heard(frame, scratch) {
         // An answer for another id is not for this node.
         Heard::Welcome(answered, room) if answered == node_id => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
             let next = node.to(State::Linked { node_id, token, heartbeats });
-            return Step::with(next, [Effect::Tell(News::Linked { node_id, room })]);
+            return Step::with(
+                next,
+                [Effect::Tell(RegistrationNodeEvent::Linked { node_id, room })],
+            );
         }
-        Heard::Refused(refusal) => (News::Refused(refusal), Backoff::longest()),
-        Heard::Complaint(words) => (News::Complaint(words), node.backoff),
+        Heard::Refused(refusal) => (RegistrationNodeEvent::Refused(refusal), Backoff::longest()),
+        Heard::Complaint(words) => (RegistrationNodeEvent::Complaint(words), node.backoff),
         Heard::Welcome(..) | Heard::Pending(_) | Heard::Nothing => {
             return Step::quiet(node.to(State::AwaitAuth { node_id, token, until }));
         }
     };
-    let next = Node { backoff, state: State::AwaitAuth { node_id, token, until }, ..node };
+    let next =
+        RegistrationNode { backoff, state: State::AwaitAuth { node_id, token, until }, ..node };
     Step::with(next, [Effect::Tell(news)])
 }
 
@@ -498,10 +532,10 @@ fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
 }
 
 fn send<'b>(
-    next: Node,
+    next: RegistrationNode,
     message: &NodeMessage<'_>,
     scratch: &'b mut [u8],
-) -> Step<Node, Effect<'b>> {
+) -> Step<RegistrationNode, Effect<'b>> {
     match missy::encode_from_node(message, scratch) {
         Some(text) => Step::with(next, [Effect::Send(text)]),
         None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
@@ -509,6 +543,6 @@ fn send<'b>(
 }
 
 const _: () = assert!(
-    core::mem::size_of::<Node>() <= 160,
+    core::mem::size_of::<RegistrationNode>() <= 160,
     "a node's state stands in a microcontroller's static memory"
 );

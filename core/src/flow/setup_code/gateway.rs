@@ -27,7 +27,7 @@ use crate::wire::companion::{First, Saying, Word};
 
 /// The machine of one companion's connection.
 #[derive(Debug)]
-pub struct Connection {
+pub struct CompanionConnection {
     limits: Limits,
     state: State,
 }
@@ -38,14 +38,14 @@ enum State {
     Redeeming,
     Resuming,
     Attaching,
-    Linked(Linked),
-    Rechecking(Linked),
+    Linked(LinkedState),
+    Rechecking(LinkedState),
     Failing(Word),
     Closed,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Linked {
+struct LinkedState {
     session: SessionId,
     ends: Instant,
     keepalive: Keepalive,
@@ -70,7 +70,7 @@ pub enum Input<'b> {
     /// The first frame comes from a web page of another origin.
     WrongOrigin,
     /// The answer to [`Effect::Redeem`], with the token of the session that is now durable.
-    Redeemed(Result<Token, NotOpened>),
+    Redeemed(Result<Token, SessionNotOpened>),
     /// The answer to [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`]: the session,
     /// if there is one, and the current time.
     Found(Result<Option<&'b Session>, Failed>, UnixTime),
@@ -94,7 +94,7 @@ pub enum Input<'b> {
 
 /// The reason for not opening a session with a verified code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotOpened {
+pub enum SessionNotOpened {
     /// The registry refused.
     No(NotRedeemed),
     /// The session could not be made durable.
@@ -112,7 +112,7 @@ pub enum Failed {
 
 /// A failure and its word on the wire. Codes and sessions have separate budgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum CompanionFailure {
     /// The first frame holds no valid code.
     Code(Word),
     /// A valid code opened no session.
@@ -142,12 +142,12 @@ pub enum Effect<'b> {
     /// Look up the session once more.
     Recheck(SessionId),
     /// Count this failure for the source.
-    Charge(Failure),
+    Charge(CompanionFailure),
     /// Pass a frame to the application.
     App(&'b str),
 }
 
-impl Connection {
+impl CompanionConnection {
     /// Makes the machine of a connection that was accepted at that time.
     #[must_use]
     pub const fn accepted(at: Instant, limits: Limits) -> Self {
@@ -204,7 +204,7 @@ impl Connection {
     }
 }
 
-impl Machine for Connection {
+impl Machine for CompanionConnection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
@@ -229,7 +229,9 @@ impl Machine for Connection {
             (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => {
                 on_first(frame, keys, unix, scratch)
             }
-            (State::AwaitFirst { .. }, Input::Binary) => charge(Failure::Code(Word::ExpectedText)),
+            (State::AwaitFirst { .. }, Input::Binary) => {
+                charge(CompanionFailure::Code(Word::ExpectedText))
+            }
             (State::AwaitFirst { .. }, Input::WrongOrigin) => {
                 say_no(Word::OriginNotAllowed, scratch)
             }
@@ -246,13 +248,17 @@ impl Machine for Connection {
                 None => end(State::Redeeming, Close::INTERNAL),
             },
             (State::Redeeming, Input::Redeemed(Err(why))) => match why {
-                NotOpened::No(NotRedeemed::AlreadyUsed) => {
-                    charge(Failure::Redeem(Word::AlreadyUsed))
+                SessionNotOpened::No(NotRedeemed::AlreadyUsed) => {
+                    charge(CompanionFailure::Redeem(Word::AlreadyUsed))
                 }
-                NotOpened::No(NotRedeemed::Expired) => charge(Failure::Redeem(Word::Expired)),
+                SessionNotOpened::No(NotRedeemed::Expired) => {
+                    charge(CompanionFailure::Redeem(Word::Expired))
+                }
                 // A doubtful clock and a failing store are no guesses, so they cost no attempt.
-                NotOpened::No(NotRedeemed::ClockInDoubt) => say_no(Word::ClockInDoubt, scratch),
-                NotOpened::Failed => say_no(Word::Internal, scratch),
+                SessionNotOpened::No(NotRedeemed::ClockInDoubt) => {
+                    say_no(Word::ClockInDoubt, scratch)
+                }
+                SessionNotOpened::Failed => say_no(Word::Internal, scratch),
             },
             (State::Failing(word), Input::Charged(true)) => say_no(word, scratch),
             (State::Failing(_), Input::Charged(false)) => say_no(Word::RateLimited, scratch),
@@ -267,7 +273,7 @@ impl Machine for Connection {
                 Err(word) => no_session(word, scratch).first(Effect::Detach),
             },
             (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => Step::quiet(State::Linked(Linked {
+                Ok(session) => Step::quiet(State::Linked(LinkedState {
                     ends: end_of(session, now, unix),
                     ..linked
                 })),
@@ -286,11 +292,11 @@ impl Machine for Connection {
             ) => end(state, Close::REPLACED),
             (State::Linked(linked), Input::Text { frame, .. }) => {
                 let keepalive = linked.keepalive.heard(now, &limits);
-                Step::with(State::Linked(Linked { keepalive, ..linked }), [Effect::App(frame)])
+                Step::with(State::Linked(LinkedState { keepalive, ..linked }), [Effect::App(frame)])
             }
             // Companions speak in text frames only.
             (state @ State::Linked(_), Input::Binary) => end(state, Close::PROTOCOL_VIOLATION),
-            (State::Linked(linked), Input::Pong) => Step::quiet(State::Linked(Linked {
+            (State::Linked(linked), Input::Pong) => Step::quiet(State::Linked(LinkedState {
                 keepalive: linked.keepalive.heard(now, &limits),
                 ..linked
             })),
@@ -303,7 +309,7 @@ impl Machine for Connection {
             }
             (State::Linked(linked), Input::Tick) => {
                 let (keepalive, due) = linked.keepalive.tick(now, &limits);
-                let next = State::Linked(Linked { keepalive, ..linked });
+                let next = State::Linked(LinkedState { keepalive, ..linked });
                 match due {
                     Due::Nothing => Step::quiet(next),
                     Due::Ping => Step::with(next, [Effect::Ping]),
@@ -349,27 +355,31 @@ fn on_first<'b>(
     match First::parse(frame, room) {
         First::Bootstrap(token) => match verify(keys, token, now, claims) {
             // A code that binds to a device's key opens no session.
-            Ok(verified) if verified.claims().bound => charge(Failure::Code(Word::UnknownCode)),
+            Ok(verified) if verified.claims().bound => {
+                charge(CompanionFailure::Code(Word::UnknownCode))
+            }
             Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
-            Err(NotValid::Expired) => charge(Failure::Code(Word::Expired)),
-            Err(NotValid::Signature) => charge(Failure::Code(Word::InvalidSignature)),
+            Err(NotValid::Expired) => charge(CompanionFailure::Code(Word::Expired)),
+            Err(NotValid::Signature) => charge(CompanionFailure::Code(Word::InvalidSignature)),
             Err(
                 NotValid::Form
                 | NotValid::ClaimsEncoding
                 | NotValid::SignatureEncoding
                 | NotValid::Claims,
-            ) => charge(Failure::Code(Word::UnknownCode)),
+            ) => charge(CompanionFailure::Code(Word::UnknownCode)),
         },
         First::Resume(Some(token)) => {
             Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))])
         }
-        First::Resume(None) => charge(Failure::Session(Word::UnknownSession)),
-        First::Neither => charge(Failure::Code(Word::UnknownCode)),
+        First::Resume(None) => charge(CompanionFailure::Session(Word::UnknownSession)),
+        First::Neither => charge(CompanionFailure::Code(Word::UnknownCode)),
     }
 }
 
-fn charge<'b>(failure: Failure) -> Step<State, Effect<'b>> {
-    let (Failure::Code(word) | Failure::Redeem(word) | Failure::Session(word)) = failure;
+fn charge<'b>(failure: CompanionFailure) -> Step<State, Effect<'b>> {
+    let (CompanionFailure::Code(word)
+    | CompanionFailure::Redeem(word)
+    | CompanionFailure::Session(word)) = failure;
     Step::with(State::Failing(word), [Effect::Charge(failure)])
 }
 
@@ -384,7 +394,7 @@ fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> 
         | Word::AlreadyUsed
         | Word::UnknownSession
         | Word::RateLimited
-        | Word::OriginNotAllowed => charge(Failure::Session(word)),
+        | Word::OriginNotAllowed => charge(CompanionFailure::Session(word)),
     }
 }
 
@@ -414,7 +424,7 @@ fn welcome<'b>(
     limits: &Limits,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
-    let linked = Linked {
+    let linked = LinkedState {
         session: session.id,
         ends: end_of(session, now, unix),
         keepalive: Keepalive::start(now, limits),

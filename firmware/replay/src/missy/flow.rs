@@ -4,7 +4,7 @@ use core::cell::RefCell;
 use core::future::pending;
 use core::pin::pin;
 
-use handfast_core::flow::registration::node::News;
+use handfast_core::flow::registration::node::RegistrationNodeEvent;
 use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::token::Token;
@@ -82,12 +82,14 @@ impl Owner for Typist<'_> {
 
     async fn tell(&mut self, report: Report<'_>) {
         match report {
-            Report::News(News::WaitsForApproval(_)) => {
+            Report::News(RegistrationNodeEvent::WaitsForApproval(_)) => {
                 self.note("boot, connect, ask, keep the id");
                 self.waits = true;
             }
-            Report::News(News::TokenKept) => self.note("take the token and keep it"),
-            Report::News(News::Linked { .. }) => {
+            Report::News(RegistrationNodeEvent::TokenKept) => {
+                self.note("take the token and keep it")
+            }
+            Report::News(RegistrationNodeEvent::Linked { .. }) => {
                 self.note("connect, authenticate");
                 self.linked = true;
             }

@@ -1,6 +1,8 @@
 //! The state machine alone, step by step.
 
-use handfast_core::flow::registration::node::{Effect, Input, Memory, Node, Timing};
+use handfast_core::flow::registration::node::{
+    Effect, Input, RegistrationMemory, RegistrationNode, Timing,
+};
 use handfast_core::id::NodeId;
 use handfast_core::step::Machine;
 use handfast_core::text::Label;
@@ -26,9 +28,9 @@ pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> 
         ("step: time to connect", tick()),
         ("step: connected, ask", Input::Connected(identity)),
         ("step: pair_pending", Input::Text(script::PAIR_PENDING)),
-        ("step: id kept", Input::Kept(Memory::Asked { node_id })),
+        ("step: id kept", Input::Kept(RegistrationMemory::Asked { node_id })),
         ("step: token typed", Input::TokenEntered(token()?)),
-        ("step: token kept", Input::Kept(Memory::Paired { node_id, token: token()? })),
+        ("step: token kept", Input::Kept(RegistrationMemory::Paired { node_id, token: token()? })),
         ("step: time to reconnect", tick()),
         ("step: connected, authenticate", Input::Connected(identity)),
         ("step: auth_ok", Input::Text(script::AUTH_OK)),
@@ -36,7 +38,7 @@ pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> 
     ];
     let now = Instant::from_millis(0);
     let mut measured = Measured::default();
-    let mut node = Node::boot(now, Memory::Blank, Timing::DEFAULT);
+    let mut node = RegistrationNode::boot(now, RegistrationMemory::Blank, Timing::DEFAULT);
     let mut sent = 0_u32;
     for (name, input) in script {
         let before = instructions();

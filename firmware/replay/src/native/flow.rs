@@ -6,7 +6,7 @@ use core::pin::pin;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::{News, Own, Wish};
+use handfast_core::flow::native::node::{NativeNodeEvent, NodeIdentity, PairMethod};
 use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::blocking::block_on;
@@ -38,11 +38,11 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
         owner: Typist {
             stage: &stage,
             notes: &notes,
-            next: Some(Command::Pair(Wish::Pin, None)),
+            next: Some(Command::Pair(PairMethod::Pin, None)),
             linked: false,
         },
         sensors: NoSensors,
-        own: Own {
+        own: NodeIdentity {
             keys: own.as_ref()?,
             about: PairRequest {
                 name: Label::parse(NAME)?,
@@ -98,15 +98,17 @@ impl Owner for Typist<'_> {
 
     async fn tell(&mut self, report: Report<'_>) {
         match report {
-            Report::News(News::TypeThePin { .. }) => {
+            Report::News(NativeNodeEvent::TypeThePin { .. }) => {
                 self.note("pair by PIN: connect, handshake, ask");
                 self.next = Code::parse(PIN).ok().map(Command::EnterCode);
             }
-            Report::News(News::CodeConfirmed) => self.note("pair by PIN: prove it both ways"),
-            Report::News(News::Granted { .. }) => {
+            Report::News(NativeNodeEvent::CodeConfirmed) => {
+                self.note("pair by PIN: prove it both ways")
+            }
+            Report::News(NativeNodeEvent::Granted { .. }) => {
                 self.note("pair by PIN: remember the gateway, take the grant");
             }
-            Report::News(News::Linked(_)) => {
+            Report::News(NativeNodeEvent::Linked(_)) => {
                 self.note("link: connect, handshake");
                 self.linked = true;
             }

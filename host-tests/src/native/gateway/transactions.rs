@@ -4,7 +4,7 @@ use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::gateway::{Connection, Peer, Plan, plan};
+use handfast_core::flow::native::gateway::{NativeConnection, Peer, Plan, plan};
 use handfast_core::grant::capability::{self, Chain, Check, verify};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::{NodeId, Source};
@@ -56,7 +56,7 @@ impl World {
         let source = self.source(conn);
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
-        let peer = seat.machine.as_ref().and_then(Connection::linked);
+        let peer = seat.machine.as_ref().and_then(NativeConnection::linked);
         let store = &mut self.store;
         let own = &self.gateway.keys;
         let look = |store: &Registry, key: &PublicKey| {

@@ -5,7 +5,7 @@ use core::convert::Infallible;
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
-use handfast_core::flow::native::node::{Effect, Input, Memory};
+use handfast_core::flow::native::node::{Effect, Input, NativeMemory};
 use handfast_core::limits::NATIVE_NODE_SCRATCH;
 use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::time::Instant;
@@ -40,7 +40,7 @@ pub(super) struct Hands<'s, C, K, O> {
     /// A command that arrived while the memory was being stored.
     pub(super) held: Option<Command>,
     /// A durable memory that the machine has not been told of yet.
-    pub(super) kept: Option<Memory>,
+    pub(super) kept: Option<NativeMemory>,
 }
 
 /// The machine in its slot, and the scratch buffer for its steps.
@@ -147,7 +147,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
 
     /// Loads the memory and retries until that succeeds. `None` if the owner sent
     /// [`Command::Stop`].
-    pub(super) async fn load(&mut self) -> Option<Memory> {
+    pub(super) async fn load(&mut self) -> Option<NativeMemory> {
         loop {
             let error = match self.keep.load().await {
                 Ok(memory) => return Some(memory),
@@ -157,7 +157,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                 KeepError::Corrupted | KeepError::Unreadable => {
                     self.owner.tell(Report::MemoryLost(error)).await;
                     // The keys are stored apart from the memory, so the node can pair again.
-                    return Some(Memory::Blank);
+                    return Some(NativeMemory::Blank);
                 }
                 KeepError::Flash | KeepError::Worn => {
                     self.owner.tell(Report::NotLoaded(error)).await;
@@ -171,7 +171,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
 
     /// Stores `memory` and retries until it is durable. `false` if the owner sent
     /// [`Command::Stop`].
-    async fn make_durable(&mut self, memory: &Memory) -> bool {
+    async fn make_durable(&mut self, memory: &NativeMemory) -> bool {
         loop {
             let error: KeepError = match self.keep.keep(memory).await {
                 Ok(()) => return true,

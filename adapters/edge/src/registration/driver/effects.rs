@@ -5,7 +5,9 @@ use core::convert::Infallible;
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
-use handfast_core::flow::registration::node::{Effect, Input, Memory, News, Node};
+use handfast_core::flow::registration::node::{
+    Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent,
+};
 use handfast_core::step::{Machine, Step};
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
@@ -78,11 +80,11 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     /// [`Input::Disconnected`].
     pub(super) async fn feed<L: Carrier>(
         &mut self,
-        mut node: Node,
+        mut node: RegistrationNode,
         input: Input<'_>,
         scratch: &mut [u8],
         carrier: &mut Option<L>,
-    ) -> (Node, After) {
+    ) -> (RegistrationNode, After) {
         let mut after = After::Wait;
         let mut next = Some(input);
         while let Some(input) = next.take() {
@@ -126,7 +128,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
 
     /// Loads the memory and retries until that succeeds. `None` if the owner sent
     /// [`Command::Stop`].
-    pub(super) async fn load(&mut self) -> Option<Memory> {
+    pub(super) async fn load(&mut self) -> Option<RegistrationMemory> {
         loop {
             let error = match self.keep.load().await {
                 Ok(memory) => return Some(memory),
@@ -137,14 +139,14 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             match self.wait(Some(again), pin!(pending::<Infallible>())).await {
                 Woken::Command(Command::Stop) => return None,
                 Woken::Command(Command::Forget) => {
-                    if !self.make_durable(&Memory::Blank).await {
+                    if !self.make_durable(&RegistrationMemory::Blank).await {
                         return None;
                     }
-                    self.owner.tell(Report::News(News::Forgotten)).await;
+                    self.owner.tell(Report::News(RegistrationNodeEvent::Forgotten)).await;
                 }
                 // Until the memory is known, no request exists that a token could answer.
                 Woken::Command(Command::TokenEntered(_)) => {
-                    self.owner.tell(Report::News(News::NothingAsked)).await;
+                    self.owner.tell(Report::News(RegistrationNodeEvent::NothingAsked)).await;
                 }
                 Woken::Command(Command::AskAgain) | Woken::Deadline => {}
                 Woken::Event(never) => match never {},
@@ -154,7 +156,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
 
     /// Stores `memory` and retries until it is durable. `false` if the owner sent
     /// [`Command::Stop`].
-    async fn make_durable(&mut self, memory: &Memory) -> bool {
+    async fn make_durable(&mut self, memory: &RegistrationMemory) -> bool {
         loop {
             let error: KeepError = match self.keep.keep(memory).await {
                 Ok(()) => return true,

@@ -8,7 +8,9 @@ use embedded_io_async::ErrorKind;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::{Memory, News, Own, Trust, Wish};
+use handfast_core::flow::native::node::{
+    NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Trust,
+};
 use handfast_core::id::NodeId;
 use handfast_core::secret::Secret;
 use handfast_core::time::Span;
@@ -104,11 +106,11 @@ impl Keep for FusedFlash {
         outcome
     }
 
-    async fn load(&mut self) -> Result<Memory, KeepError> {
+    async fn load(&mut self) -> Result<NativeMemory, KeepError> {
         self.0.load().await
     }
 
-    async fn keep(&mut self, memory: &Memory) -> Result<(), KeepError> {
+    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
         self.1.burn().await;
         let outcome = self.0.keep(memory).await;
         self.1.burn().await;
@@ -133,18 +135,22 @@ impl Owner for Console {
     async fn tell(&mut self, report: Report<'_>) {
         self.fuse.burn().await;
         let told = match report {
-            Report::News(News::Gateway { trust, .. }) => Told::Gateway(trust),
-            Report::News(News::OtherGateway(_)) => Told::OtherGateway,
-            Report::News(News::TypeThePin { attempts, .. }) => Told::TypeThePin(attempts),
-            Report::News(News::WrongCode { attempts_left }) => Told::WrongCode(attempts_left),
-            Report::News(News::CodeConfirmed) => Told::Confirmed,
-            Report::News(News::GatewayUnproven) => Told::Unproven,
-            Report::News(News::WaitsForApproval { .. }) => Told::Waits,
-            Report::News(News::Granted { node_id, .. }) => Told::Granted(node_id),
-            Report::News(News::Linked(node_id)) => Told::Linked(node_id),
-            Report::News(News::RetryIn(wait)) => Told::RetryIn(wait),
-            Report::News(News::Unpaired) => Told::Unpaired,
-            Report::News(News::Forgotten) => Told::Forgotten,
+            Report::News(NativeNodeEvent::Gateway { trust, .. }) => Told::Gateway(trust),
+            Report::News(NativeNodeEvent::OtherGateway(_)) => Told::OtherGateway,
+            Report::News(NativeNodeEvent::TypeThePin { attempts, .. }) => {
+                Told::TypeThePin(attempts)
+            }
+            Report::News(NativeNodeEvent::WrongCode { attempts_left }) => {
+                Told::WrongCode(attempts_left)
+            }
+            Report::News(NativeNodeEvent::CodeConfirmed) => Told::Confirmed,
+            Report::News(NativeNodeEvent::GatewayUnproven) => Told::Unproven,
+            Report::News(NativeNodeEvent::WaitsForApproval { .. }) => Told::Waits,
+            Report::News(NativeNodeEvent::Granted { node_id, .. }) => Told::Granted(node_id),
+            Report::News(NativeNodeEvent::Linked(node_id)) => Told::Linked(node_id),
+            Report::News(NativeNodeEvent::RetryIn(wait)) => Told::RetryIn(wait),
+            Report::News(NativeNodeEvent::Unpaired) => Told::Unpaired,
+            Report::News(NativeNodeEvent::Forgotten) => Told::Forgotten,
             Report::News(news) => Told::News(format!("{news:?}")),
             Report::App(app) => Told::News(format!("{app:?}")),
             Report::NotLoaded(error) => Told::NotLoaded(error),
@@ -167,7 +173,7 @@ impl Hand {
         self.commands.send(command).unwrap();
     }
 
-    pub(crate) fn pair(&self, wish: Wish) {
+    pub(crate) fn pair(&self, wish: PairMethod) {
         self.say(Command::Pair(wish, None));
     }
 
@@ -195,7 +201,7 @@ impl Hand {
 
     /// Pairs by PIN, as a person does.
     pub(crate) async fn pairs_by_pin(&mut self, gateway: &Gateway) -> NodeId {
-        self.pair(Wish::Pin);
+        self.pair(PairMethod::Pin);
         self.until(&Told::TypeThePin(5)).await;
         self.types(&gateway.pin());
         self.until_linked().await
@@ -229,7 +235,7 @@ pub(crate) async fn live(
         rng: Chance(2),
         owner,
         sensors: Microphone,
-        own: Own { keys: &own, about: identity(), setup: None },
+        own: NodeIdentity { keys: &own, about: identity(), setup: None },
     };
     run(ports, &Settings::DEFAULT, &mut Buffers::new()).await;
 }
@@ -259,7 +265,7 @@ pub(crate) async fn story<F: Future>(
 }
 
 /// Returns the stored memory.
-pub(crate) async fn kept(cells: &Cells) -> Memory {
+pub(crate) async fn kept(cells: &Cells) -> NativeMemory {
     Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
 }
 

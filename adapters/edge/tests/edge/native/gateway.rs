@@ -9,8 +9,8 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Effect, Input, Known, Offer, Plan, Prepared, Proof, Verdict,
-    plan,
+    Confirmation, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer, PairVerdict,
+    Plan, Prepared, Proof, plan,
 };
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
@@ -229,7 +229,7 @@ impl Gateway {
 
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
         let (pushes, pushed) = mpsc::unbounded_channel();
-        let machine = Some(Connection::accepted(self.now(), Limits::DEFAULT));
+        let machine = Some(NativeConnection::accepted(self.now(), Limits::DEFAULT));
         let decoder = Decoder::new([0; STREAM_BUFFER]);
         let restart = self.restart.clone();
         let served = Served { gateway: self, stream, pushes, machine, asked: None, decoder };
@@ -244,7 +244,7 @@ struct Served<S> {
     gateway: Gateway,
     stream: S,
     pushes: mpsc::UnboundedSender<Notice>,
-    machine: Option<Connection>,
+    machine: Option<NativeConnection>,
     asked: Option<Asked>,
     decoder: Decoder<[u8; STREAM_BUFFER]>,
 }
@@ -286,8 +286,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let Ok(mut frame) = cut.map(<[u8]>::to_vec) else { continue };
             let keys = self.gateway.registry().keys.clone();
             let entropy = Entropy::from_recorded(self.gateway.registry().draw());
-            let around =
-                Around { keys: &keys, in_force: None, setup: &[], subscriptions_left: 0, now: NOW };
+            let around = FrameContext {
+                keys: &keys,
+                in_force: None,
+                setup: &[],
+                subscriptions_left: 0,
+                now: NOW,
+            };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
         }
     }
@@ -309,8 +314,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             Answer::Found(key) => {
                 let record = self.gateway.registry().by_key(&key).cloned();
                 found = known(&self.gateway, record);
-                let known =
-                    found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
+                let known = found.as_ref().map(|(grants, record)| KnownPeer {
+                    record,
+                    grants,
+                    ceiling: None,
+                });
                 input = Input::Found(
                     Ok(known),
                     NOW,
@@ -320,8 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             Answer::Attached(id) => {
                 let record = self.gateway.registry().records.get(&id).cloned();
                 found = known(&self.gateway, record);
-                let known =
-                    found.as_ref().map(|(grants, record)| Known { record, grants, ceiling: None });
+                let known = found.as_ref().map(|(grants, record)| KnownPeer {
+                    record,
+                    grants,
+                    ceiling: None,
+                });
                 input = Input::Attached(Ok(known), NOW);
             }
             Answer::Ask(plan) => input = Input::Prepared(self.prepare(plan)),
@@ -343,7 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 let verdict = match registry.settle(asked, proven) {
                     Settled::Offered(node_id, id) => {
                         let room = Label::parse("kitchen").unwrap();
-                        Verdict::Offered(Offer {
+                        PairVerdict::Offered(Offer {
                             id,
                             node_id,
                             room,
@@ -354,9 +365,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     }
                     Settled::Waits => {
                         registry.waiting.push(self.pushes.clone());
-                        Verdict::Waits { expires_in: 600 }
+                        PairVerdict::Waits { expires_in: 600 }
                     }
-                    Settled::Revoked => Verdict::Refused(Refusal::Denied { reason: None }),
+                    Settled::Revoked => PairVerdict::Refused(Refusal::Denied { reason: None }),
                 };
                 input = Input::Settled(verdict);
             }

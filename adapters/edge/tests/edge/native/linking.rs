@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::time::Span;
 use handfast_edge::native::Command;
 use handfast_edge::transport::Broken;
@@ -46,7 +46,7 @@ async fn a_node_links_again_when_its_gateway_was_restarted() {
 async fn a_gateway_that_restarts_while_the_pin_is_typed_shows_another() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
     story(&gateway, &cells, async |mut hand| {
-        hand.pair(handfast_core::flow::native::node::Wish::Pin);
+        hand.pair(handfast_core::flow::native::node::PairMethod::Pin);
         hand.until(&Told::TypeThePin(5)).await;
         let first = gateway.pin();
         gateway.restart();
@@ -79,7 +79,7 @@ async fn an_unpaired_node_forgets_at_once_and_keeps_its_keys() {
         gateway.unpair();
         hand.until(&Told::Unpaired).await;
         assert_eq!(hand.told().await, Told::Forgotten);
-        assert_eq!(kept(&cells).await, Memory::Blank);
+        assert_eq!(kept(&cells).await, NativeMemory::Blank);
         let _ = own(&cells).await;
     })
     .await;

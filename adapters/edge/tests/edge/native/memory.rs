@@ -2,7 +2,7 @@
 //! affects the other.
 
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::node::{Memory, Paired};
+use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
@@ -24,13 +24,13 @@ fn key(n: u8) -> PublicKey {
 }
 
 /// Returns the n-th memory of a series in which every kind follows every other.
-fn memory(n: u8) -> Memory {
+fn memory(n: u8) -> NativeMemory {
     match n % 5 {
-        0 => Memory::Blank,
-        1 | 3 => Memory::Asked { gateway: key(n) },
+        0 => NativeMemory::Blank,
+        1 | 3 => NativeMemory::Asked { gateway: key(n) },
         _ => {
             let (node_id, grant) = (NodeId::from_bytes([n; 16]), GrantId::from_bytes([n + 1; 16]));
-            Memory::Paired(Paired { gateway: key(n), node_id, grant })
+            NativeMemory::Paired(Paired { gateway: key(n), node_id, grant })
         }
     }
 }
@@ -98,7 +98,7 @@ fn keys_that_are_lost_take_what_was_paired_with_them_along() {
     cells.spoil(2 * PAGE..4 * PAGE);
     let new = block_on(keys(&mut flash(&cells), &mut Chance(8))).unwrap();
     assert_ne!(new.channel.public(), made.channel.public());
-    assert_eq!(block_on(flash(&cells).load()), Ok(Memory::Blank));
+    assert_eq!(block_on(flash(&cells).load()), Ok(NativeMemory::Blank));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! Power cuts between any two effects, and in the middle of any write or erase.
 
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 
 use super::board::{Cells, Hand, Told, Wire, console, kept, live, own, story};
 use super::gateway::Gateway;
@@ -8,19 +8,19 @@ use crate::flash::Tear;
 use crate::node::Fuse;
 
 /// Continues as the owner would after the power is back, given the node's memory.
-async fn goes_on(hand: &mut Hand, gateway: &Gateway, before: &Memory) {
+async fn goes_on(hand: &mut Hand, gateway: &Gateway, before: &NativeMemory) {
     match before {
-        Memory::Blank => drop(hand.pairs_by_pin(gateway).await),
+        NativeMemory::Blank => drop(hand.pairs_by_pin(gateway).await),
         // The node has verified the gateway by the PIN, so it asks for its grant by itself; the
         // grant was not made if the cut came too soon.
-        Memory::Asked { .. } => loop {
+        NativeMemory::Asked { .. } => loop {
             match hand.told().await {
                 Told::Linked(_) => break,
                 Told::Waits => gateway.approve(),
                 _ => {}
             }
         },
-        Memory::Paired(_) => drop(hand.until_linked().await),
+        NativeMemory::Paired(_) => drop(hand.until_linked().await),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `handfast-node pair`
 
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::id::NodeId;
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
@@ -44,7 +44,7 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
         note_line(&format!("handfast-node: warning: {warning}"));
     }
     let state: HeldState = state.dir()?.hold()?;
-    if state.dir().load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank) {
+    if state.dir().load_native()?.is_some_and(|(_, memory)| memory != NativeMemory::Blank) {
         return Err(Failure::Failed(format!(
             "{} keeps a node that was paired with --pin or the like; to pair it by token, forget that first:\n  handfast-node reset --yes\nor \
              name another directory with --state",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::{Memory, Wish};
+use handfast_core::flow::native::node::{NativeMemory, PairMethod};
 use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::text::{Label, Name, UNKNOWN};
 use handfast_core::wire::invite::{Invite, TypedCode};
@@ -91,7 +91,7 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
 
 /// Loads the stored native pairing. An error if the node was paired by token, because that pairing
 /// must not be overwritten.
-fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, Memory)>, Failure> {
+fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, NativeMemory)>, Failure> {
     if dir.load()?.is_some_and(|(_, memory)| memory.node_id().is_some()) {
         return Err(Failure::Failed(format!(
             "{} keeps a node that was paired by token; to pair it in this way, forget that first:\n  handfast-node reset --yes\nor name \
@@ -104,7 +104,7 @@ fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, Memory)>, Failure> {
 
 /// The pairing method, and the question that the owner may have to answer again.
 struct Wanted {
-    wish: Wish,
+    wish: PairMethod,
     expect: Option<Fingerprint>,
     gateways: Option<Vec<GatewayAt>>,
     /// Bootstrap token of a setup code.
@@ -116,13 +116,13 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
     use crate::pairing::Asks;
     let plain = |wish, asks| Wanted { wish, expect, gateways: None, setup: None, asks };
     match way {
-        Chosen::Pin => Ok(plain(Wish::Pin, Asks::Pin)),
-        Chosen::Approval => Ok(plain(Wish::Approval, Asks::Nothing)),
+        Chosen::Pin => Ok(plain(PairMethod::Pin, Asks::Pin)),
+        Chosen::Approval => Ok(plain(PairMethod::Approval, Asks::Nothing)),
         Chosen::Code => loop {
             let typed = line("Code").await?;
             match TypedCode::parse(&typed) {
                 Ok(TypedCode { selector, code }) => {
-                    return Ok(plain(Wish::Code { selector, code }, Asks::Code(selector)));
+                    return Ok(plain(PairMethod::Code { selector, code }, Asks::Code(selector)));
                 }
                 Err(_) => {
                     note_line(
@@ -151,7 +151,7 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             let expect = Some(*invite.gateway());
             let TypedCode { selector, code } = invite.into_code();
             Ok(Wanted {
-                wish: Wish::Code { selector, code },
+                wish: PairMethod::Code { selector, code },
                 expect,
                 gateways: Some(gateways),
                 setup: None,
@@ -201,7 +201,7 @@ fn setup(text: &str) -> Result<Wanted, Failure> {
         })?;
     let token = Zeroizing::new(payload.bootstrap_token.to_owned());
     Ok(Wanted {
-        wish: Wish::Setup,
+        wish: PairMethod::Setup,
         expect: Some(gateway),
         gateways: Some(vec![at]),
         setup: Some(token),

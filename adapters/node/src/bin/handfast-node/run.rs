@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_node::native::GatewayAt;
 use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -76,15 +76,15 @@ pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
 }
 
 /// Loads the stored identity if a node id belongs to it.
-fn kept(dir: &StateDir) -> Result<Option<(Identity, Memory)>, Failure> {
+fn kept(dir: &StateDir) -> Result<Option<(Identity, RegistrationMemory)>, Failure> {
     Ok(dir.load()?.filter(|(_, memory)| memory.node_id().is_some()))
 }
 
 /// Returns the default token file, unless a token from standard input is stored.
-fn default_file(state: &HeldState, memory: &Memory) -> Option<&'static Path> {
+fn default_file(state: &HeldState, memory: &RegistrationMemory) -> Option<&'static Path> {
     let path = Path::new(token_file::DEFAULT_PATH);
     match memory {
-        Memory::Paired { .. } => {
+        RegistrationMemory::Paired { .. } => {
             if token_file::is_there(path) {
                 tracing::warn!(
                     "uses the token kept in {} and not the one in {}; to use that, give --token-file {}",
@@ -95,7 +95,7 @@ fn default_file(state: &HeldState, memory: &Memory) -> Option<&'static Path> {
             }
             None
         }
-        Memory::Blank | Memory::Asked { .. } => Some(path),
+        RegistrationMemory::Blank | RegistrationMemory::Asked { .. } => Some(path),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use handfast_core::flow::native::node::{Memory, Trust};
+use handfast_core::flow::native::node::{NativeMemory, Trust};
 use handfast_node::native::{
     AppMessage, GatewayAt, NativeConfig, NativeEvent, NativeIdentity, NativeNode,
 };
@@ -15,7 +15,7 @@ use crate::{Failure, put};
 
 /// Returns `true` if the directory holds a native node that is paired or has asked to be.
 pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
-    Ok(dir.load_native()?.is_some_and(|(_, memory)| memory != Memory::Blank))
+    Ok(dir.load_native()?.is_some_and(|(_, memory)| memory != NativeMemory::Blank))
 }
 
 /// Creates the node that is stored in the directory.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use handfast_core::flow::native::node::Memory as Native;
-use handfast_core::flow::registration::node::Memory;
+use handfast_core::flow::native::node::NativeMemory as Native;
+use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_node::token_file;
 use handfast_stdio::note_line;
 use serde_json::json;
@@ -42,15 +42,15 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
         (_, Some(used), _) => {
             ("file", Some(used.clone()), format!("in {used}, which the running node uses"))
         }
-        (Memory::Paired { .. }, None, _) => {
+        (RegistrationMemory::Paired { .. }, None, _) => {
             ("kept", None, "kept in the state directory".to_owned())
         }
-        (Memory::Blank | Memory::Asked { .. }, None, _)
+        (RegistrationMemory::Blank | RegistrationMemory::Asked { .. }, None, _)
             if token_file::is_there(Path::new(default_file)) =>
         {
             ("file", Some(default_file.to_owned()), format!("in {default_file}"))
         }
-        (Memory::Blank | Memory::Asked { .. }, None, Some(last))
+        (RegistrationMemory::Blank | RegistrationMemory::Asked { .. }, None, Some(last))
             if token_file::is_there(Path::new(&last)) =>
         {
             (
@@ -59,7 +59,7 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
                 format!("in {last}, which was used last; run with --token-file {last}"),
             )
         }
-        (Memory::Blank | Memory::Asked { .. }, None, _) => {
+        (RegistrationMemory::Blank | RegistrationMemory::Asked { .. }, None, _) => {
             ("none", None, format!("none kept, and none in {default_file}"))
         }
     };

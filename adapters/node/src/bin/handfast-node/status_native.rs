@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::time::UnixTime;
 use handfast_node::native::{self, NativeIdentity, open_tokens, unix_now};
 use handfast_node::tokens::{Entry, TokensError};
@@ -15,16 +15,16 @@ use crate::{Failure, put};
 pub(crate) fn status(
     dir: &StateDir,
     identity: &NativeIdentity,
-    memory: &Memory,
+    memory: &NativeMemory,
     as_json: bool,
 ) -> Result<(), Failure> {
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
     let stands = dir.stands();
     let out = stands.as_ref().map(|stands| stands.standing).filter(|standing| standing.is_out());
     let (door, gateway_key, node_id) = match memory {
-        Memory::Blank => (out.map_or("none", Standing::as_str), None, None),
-        Memory::Asked { gateway } => ("asked", Some(gateway), None),
-        Memory::Paired(paired) => (
+        NativeMemory::Blank => (out.map_or("none", Standing::as_str), None, None),
+        NativeMemory::Asked { gateway } => ("asked", Some(gateway), None),
+        NativeMemory::Paired(paired) => (
             out.map_or("paired", Standing::as_str),
             Some(&paired.gateway),
             Some(paired.node_id.to_string()),
@@ -34,8 +34,8 @@ pub(crate) fn status(
     let gateways: Vec<_> = identity.gateways.iter().map(ToString::to_string).collect();
     let entry = entry(identity, dir.path());
     let own_id = match memory {
-        Memory::Paired(paired) => Some(paired.node_id),
-        Memory::Blank | Memory::Asked { .. } => None,
+        NativeMemory::Paired(paired) => Some(paired.node_id),
+        NativeMemory::Blank | NativeMemory::Asked { .. } => None,
     };
     let (token, entry) = match &entry {
         Ok(Some(entry)) if entry.node_id != own_id => {

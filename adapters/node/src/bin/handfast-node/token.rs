@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::Memory;
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::capability::Holder;
 use handfast_node::native::{self, Delegate, DelegateEvent, GatewayAt, NotDelegated};
 use handfast_node::tokens::SecretText;
@@ -115,10 +115,10 @@ fn whom(
         return Ok((vec![gateway], key));
     }
     match dir.load_native()? {
-        Some((identity, Memory::Paired(paired))) => {
+        Some((identity, NativeMemory::Paired(paired))) => {
             Ok((identity.gateways, Some(key.unwrap_or_else(|| Fingerprint::of(&paired.gateway)))))
         }
-        Some((_, Memory::Blank | Memory::Asked { .. })) | None => Err(Failure::Usage(
+        Some((_, NativeMemory::Blank | NativeMemory::Asked { .. })) | None => Err(Failure::Usage(
             "name the gateway with --gateway, like --gateway ws://gateway.local:8765".into(),
         )),
     }

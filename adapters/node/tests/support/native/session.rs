@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{
-    self as core, Connection, Effect, Input, Known, Offer, Peer, Proof,
+    self as core, Effect, Input, KnownPeer, NativeConnection, Offer, Peer, Proof,
 };
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token;
@@ -208,12 +208,12 @@ fn carry_out(
 }
 
 fn step(
-    machine: Connection,
+    machine: NativeConnection,
     at: Instant,
     fed: Fed,
     around: &mut Around,
     shared: &Shared,
-) -> (Connection, Vec<Fed>) {
+) -> (NativeConnection, Vec<Fed>) {
     let mut scratch = [0; NATIVE_SCRATCH];
     let peer = machine.peer_key().copied();
     let (mut frame, known, made, held, text, bytes);
@@ -223,7 +223,7 @@ fn step(
         Fed::Frame(came) => {
             frame = came;
             let left = SUBSCRIPTIONS - around.patterns.len();
-            let around = core::Around {
+            let around = core::FrameContext {
                 keys: &shared.keys,
                 in_force: scopes.as_ref().map(InForce::of),
                 setup: &[],
@@ -236,7 +236,11 @@ fn step(
         Fed::Found(key) => {
             known = registry.known(&key);
             Input::Found(
-                Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })),
+                Ok(known.as_ref().map(|(record, grants)| KnownPeer {
+                    record,
+                    grants,
+                    ceiling: None,
+                })),
                 now(),
                 random(),
             )
@@ -246,7 +250,11 @@ fn step(
             around.scopes =
                 around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
             Input::Attached(
-                Ok(known.as_ref().map(|(record, grants)| Known { record, grants, ceiling: None })),
+                Ok(known.as_ref().map(|(record, grants)| KnownPeer {
+                    record,
+                    grants,
+                    ceiling: None,
+                })),
                 now(),
             )
         }
@@ -269,15 +277,15 @@ fn step(
             let asking = around.asking.clone().expect("it asked");
             held = registry.settle(&shared.keys, &asking, proven);
             Input::Settled(match &held {
-                Verdict::Waits => core::Verdict::Waits { expires_in: 300 },
-                Verdict::Refused(refusal) => core::Verdict::Refused(*refusal),
+                Verdict::Waits => core::PairVerdict::Waits { expires_in: 300 },
+                Verdict::Refused(refusal) => core::PairVerdict::Refused(*refusal),
                 Verdict::Offered(made) => {
                     shared.saw(Seen::Offered(made.node_id));
                     around.granted = true;
                     around.node = Some(made.node_id);
                     let Made { id, node_id, .. } = *made;
                     let chain = Some(&made.chain[..]);
-                    core::Verdict::Offered(Offer {
+                    core::PairVerdict::Offered(Offer {
                         id,
                         node_id,
                         room: UNKNOWN,
@@ -356,7 +364,7 @@ pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
     let started = tokio::time::Instant::now();
     let clock = || Instant::from_millis(started.elapsed().as_millis() as u64);
     let mut pushes = shared.pushes.subscribe();
-    let mut machine = Connection::accepted(clock(), Limits::DEFAULT);
+    let mut machine = NativeConnection::accepted(clock(), Limits::DEFAULT);
     let (mut around, mut results) = (Around::default(), VecDeque::new());
     while !machine.is_closed() {
         let until = machine.deadline().map_or(u64::from(u32::MAX), |(at, _)| at.as_millis());

@@ -2,7 +2,7 @@
 
 use handfast_core::budget::NoPlace;
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{Confirmation, Effect, Known, Peer, Proof};
+use handfast_core::flow::native::gateway::{Confirmation, Effect, KnownPeer, Peer, Proof};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
@@ -64,13 +64,13 @@ pub(super) struct Loaded {
 /// A node, `None` if the registry does not know it, or the refusal if it could not be read.
 pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
 
-pub(super) fn lend(lookup: &Lookup) -> Result<Option<Known<'_>>, Refusal> {
+pub(super) fn lend(lookup: &Lookup) -> Result<Option<KnownPeer<'_>>, Refusal> {
     match lookup {
         Ok(loaded) => {
             let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else {
                 return Ok(None);
             };
-            Ok(Some(Known { record, grants, ceiling: ceiling.as_deref() }))
+            Ok(Some(KnownPeer { record, grants, ceiling: ceiling.as_deref() }))
         }
         Err(refusal) => Err(*refusal),
     }

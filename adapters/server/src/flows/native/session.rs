@@ -1,4 +1,4 @@
-//! Drives one [`Connection`] of core over one transport.
+//! Drives one [`NativeConnection`] of core over one transport.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, OptionFuture};
 use handfast_core::flow::native::gateway::{
-    Around, Confirmation, Connection, Input, Prepared, Verdict,
+    Confirmation, FrameContext, Input, NativeConnection, PairVerdict, Prepared,
 };
 use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
@@ -35,7 +35,7 @@ use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 pub(crate) struct Session<C> {
     carrier: C,
     /// `None` only while a step is running.
-    connection: Option<Connection>,
+    connection: Option<NativeConnection>,
     kept: Kept,
     /// A frame that waits for its turn to be read.
     #[allow(
@@ -70,7 +70,7 @@ impl<C: Carrier> Session<C> {
         since: Instant,
         place: Place,
     ) -> Self {
-        let connection = Some(Connection::accepted(since, gateway.inner.limits));
+        let connection = Some(NativeConnection::accepted(since, gateway.inner.limits));
         let kept = Kept::new(gateway, address, place);
         Self {
             carrier,
@@ -102,7 +102,7 @@ impl<C: Carrier> Session<C> {
         let Self { carrier, connection, kept, held, delivered, rate } = self;
         let deadline = connection
             .as_ref()
-            .and_then(Connection::deadline)
+            .and_then(NativeConnection::deadline)
             .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
         // Boxed, because hardly any connection ever waits: before it is linked for its turn, and
@@ -156,7 +156,7 @@ impl<C: Carrier> Session<C> {
             }
             Happening::Received(Received::Frame(frame)) => {
                 self.kept.spoke();
-                if self.connection.as_ref().and_then(Connection::linked).is_some() {
+                if self.connection.as_ref().and_then(NativeConnection::linked).is_some() {
                     self.rate.read(self.kept.gateway.inner.clock.now());
                 }
                 self.came(frame)
@@ -227,7 +227,7 @@ impl<C: Carrier> Session<C> {
         let in_force = self.kept.in_force();
         let now = gateway.inner.clock.unix();
         let setup = gateway.inner.setup.keys.now(now);
-        let around = Around {
+        let around = FrameContext {
             keys: gateway.keys(),
             in_force: in_force.as_ref().map(OwnedInForce::lend),
             setup: &setup,
@@ -290,7 +290,7 @@ impl<C: Carrier> Session<C> {
 
     /// Carries out an action that needs no transport.
     async fn answer(&mut self, action: Action) -> Option<Answer> {
-        let key = self.connection.as_ref().and_then(Connection::peer_key).copied();
+        let key = self.connection.as_ref().and_then(NativeConnection::peer_key).copied();
         let kept = &mut self.kept;
         let action = match action {
             Action::Activate(_) | Action::Present(_) | Action::Renew(_) | Action::Observe(_)
@@ -365,13 +365,13 @@ impl<C: Carrier> Session<C> {
             Answer::Spent(outcome) => self.advance(Input::Spent(outcome)),
             Answer::Settled(verdict) => match verdict {
                 OwnedVerdict::Offered(mut offer) => {
-                    self.advance(Input::Settled(Verdict::Offered(offer.lend())))
+                    self.advance(Input::Settled(PairVerdict::Offered(offer.lend())))
                 }
                 OwnedVerdict::Waits { expires_in, .. } => {
-                    self.advance(Input::Settled(Verdict::Waits { expires_in }))
+                    self.advance(Input::Settled(PairVerdict::Waits { expires_in }))
                 }
                 OwnedVerdict::Refused(refusal) => {
-                    self.advance(Input::Settled(Verdict::Refused(refusal.lend())))
+                    self.advance(Input::Settled(PairVerdict::Refused(refusal.lend())))
                 }
             },
             Answer::Activated(outcome) => self.advance(Input::Activated(outcome, unix)),

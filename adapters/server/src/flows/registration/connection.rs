@@ -1,11 +1,13 @@
-//! Drives one [`Connection`] of core over one WebSocket.
+//! Drives one [`RegistrationConnection`] of core over one WebSocket.
 
 use std::sync::Arc;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::flow::registration::gateway::{Claim, Connection, Effect, Input, Lookup};
+use handfast_core::flow::registration::gateway::{
+    Claim, Effect, Input, Lookup, RegistrationConnection,
+};
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
@@ -127,7 +129,7 @@ impl Session {
     pub(crate) async fn run(mut self: Box<Self>) {
         let inner = Arc::clone(&self.gateway.inner);
         let mut shutdown = inner.shutdown.subscribe();
-        let mut connection = Connection::accepted(self.since, inner.limits);
+        let mut connection = RegistrationConnection::accepted(self.since, inner.limits);
         while !connection.is_closed() {
             let happening = self.next(&connection, &inner, &mut shutdown).await;
             if let (Happening::Frame(_), Some(_)) = (&happening, connection.linked()) {
@@ -189,7 +191,7 @@ impl Session {
     /// Waits for the next event. No frame is read while an answer is due.
     async fn next(
         &mut self,
-        connection: &Connection,
+        connection: &RegistrationConnection,
         inner: &Inner,
         shutdown: &mut tokio::sync::watch::Receiver<bool>,
     ) -> Happening {
@@ -225,10 +227,10 @@ impl Session {
     /// Carries out the actions in order, and feeds back each answer at once, until none is left.
     async fn carry_out(
         &mut self,
-        mut connection: Connection,
+        mut connection: RegistrationConnection,
         actions: Vec<Action>,
         inner: &Inner,
-    ) -> Connection {
+    ) -> RegistrationConnection {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             let (next, actions) = match action {
@@ -409,7 +411,7 @@ impl Drop for Session {
 
 /// Returns `true` if the clock is in doubt and, by what it claims, the session that approved the
 /// node of this link has ended. If the registry cannot be read, the answer is `true`, too.
-async fn rests_on_doubt(connection: &Connection, inner: &Inner) -> bool {
+async fn rests_on_doubt(connection: &RegistrationConnection, inner: &Inner) -> bool {
     match connection.linked() {
         Some(node_id) => inner.rests_on_doubt(node_id).await.unwrap_or(true),
         None => false,
@@ -433,11 +435,11 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
 
 /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has none.
 fn advance(
-    connection: Connection,
+    connection: RegistrationConnection,
     inner: &Inner,
     peer: PeerAddress,
     input: Input<'_>,
-) -> (Connection, Vec<Action>) {
+) -> (RegistrationConnection, Vec<Action>) {
     let mut scratch = [0; SCRATCH];
     let was_linked = connection.linked();
     let step = connection.step(inner.clock.now(), input, &mut scratch);
@@ -451,11 +453,11 @@ fn advance(
 }
 
 fn feed(
-    connection: Connection,
+    connection: RegistrationConnection,
     inner: &Inner,
     peer: PeerAddress,
     answer: Answer,
-) -> (Connection, Vec<Action>) {
+) -> (RegistrationConnection, Vec<Action>) {
     match answer {
         Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
         Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::flow::setup_code::gateway::{Failed, Failure, NotOpened};
+use handfast_core::flow::setup_code::gateway::{CompanionFailure, Failed, SessionNotOpened};
 use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
 use handfast_core::time::UnixTime;
@@ -70,10 +70,10 @@ impl Kept {
             Action::Redeem(code) => {
                 let redeemed = self.gateway.redeem(*code).await;
                 return Some(Answer::Redeemed(match redeemed {
-                    Ok(redeemed) => redeemed.map_err(NotOpened::No),
+                    Ok(redeemed) => redeemed.map_err(SessionNotOpened::No),
                     Err(error) => {
                         limited!(error, CausedBy::Any, { %error, } "a setup code could not be redeemed");
-                        Err(NotOpened::Failed)
+                        Err(SessionNotOpened::Failed)
                     }
                 }));
             }
@@ -118,12 +118,12 @@ impl Kept {
     }
 
     /// Counts a failure. Returns `false` if its source has no attempt of this kind left.
-    fn charge(&self, failure: Failure) -> bool {
+    fn charge(&self, failure: CompanionFailure) -> bool {
         let inner = &self.gateway.inner;
         self.count(failure);
         let budget = match failure {
-            Failure::Code(_) | Failure::Redeem(_) => &inner.budgets.codes,
-            Failure::Session(_) => &inner.budgets.sessions,
+            CompanionFailure::Code(_) | CompanionFailure::Redeem(_) => &inner.budgets.codes,
+            CompanionFailure::Session(_) => &inner.budgets.sessions,
         };
         budget.permit(self.peer.source(), inner.clock.now()).is_some()
     }
@@ -135,20 +135,24 @@ impl Kept {
     }
 
     /// Counts a failure in the metrics. A failed redemption is counted where the code is redeemed.
-    fn count(&self, failure: Failure) {
+    fn count(&self, failure: CompanionFailure) {
         let telemetry = &self.gateway.inner.telemetry;
         match failure {
-            Failure::Code(Word::UnknownCode) => {
+            CompanionFailure::Code(Word::UnknownCode) => {
                 telemetry.bootstrap_token_verified(Verification::Malformed);
             }
-            Failure::Code(Word::InvalidSignature) => {
+            CompanionFailure::Code(Word::InvalidSignature) => {
                 telemetry.bootstrap_token_verified(Verification::InvalidSignature);
             }
-            Failure::Code(Word::Expired) => {
+            CompanionFailure::Code(Word::Expired) => {
                 telemetry.bootstrap_token_verified(Verification::Expired);
             }
-            Failure::Session(Word::UnknownSession) => telemetry.sessions(SessionEvent::Refused, 1),
-            Failure::Code(_) | Failure::Redeem(_) | Failure::Session(_) => {}
+            CompanionFailure::Session(Word::UnknownSession) => {
+                telemetry.sessions(SessionEvent::Refused, 1)
+            }
+            CompanionFailure::Code(_)
+            | CompanionFailure::Redeem(_)
+            | CompanionFailure::Session(_) => {}
         }
     }
 

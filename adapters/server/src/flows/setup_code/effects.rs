@@ -1,7 +1,9 @@
 //! Core's effects in owned form, so that they outlive an await, and the answers to them.
 
 use axum::extract::ws::Message;
-use handfast_core::flow::setup_code::gateway::{Effect, Failed, Failure, NotOpened};
+use handfast_core::flow::setup_code::gateway::{
+    CompanionFailure, Effect, Failed, SessionNotOpened,
+};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::wire::close::Close;
@@ -21,13 +23,13 @@ pub(super) enum Action {
     Attach(SessionId),
     Detach,
     Recheck(SessionId),
-    Charge(Failure),
+    Charge(CompanionFailure),
     App(String),
 }
 
 /// An answer to an action, which becomes the next input.
 pub(super) enum Answer {
-    Redeemed(Result<Token, NotOpened>),
+    Redeemed(Result<Token, SessionNotOpened>),
     Found(Result<Option<Box<Session>>, Failed>),
     Charged(bool),
     /// The gateway has no room for another link.

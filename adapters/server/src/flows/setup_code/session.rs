@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use handfast_core::flow::setup_code::gateway::{Connection, Input};
+use handfast_core::flow::setup_code::gateway::{CompanionConnection, Input};
 use handfast_core::limits::{COMPANION_FIRST_BYTES, COMPANION_SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::step::Machine;
@@ -29,7 +29,7 @@ use crate::proxies::PeerAddress;
 pub(crate) struct Session {
     socket: WebSocket,
     /// `None` only while a step is running.
-    connection: Option<Connection>,
+    connection: Option<CompanionConnection>,
     kept: Kept,
     /// The time of accept, from which the deadline of the first message counts.
     since: Instant,
@@ -61,7 +61,7 @@ impl Session {
         seat: Option<SeatGuard>,
         origin_allowed: bool,
     ) -> Self {
-        let connection = Some(Connection::accepted(since, gateway.inner.limits));
+        let connection = Some(CompanionConnection::accepted(since, gateway.inner.limits));
         let kept = Kept::new(gateway, peer, seat, origin_allowed);
         Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
     }
@@ -86,7 +86,7 @@ impl Session {
                 continue;
             }
             if let (Happening::Frame(_), Some(_)) =
-                (&happening, self.connection.as_ref().and_then(Connection::linked))
+                (&happening, self.connection.as_ref().and_then(CompanionConnection::linked))
             {
                 self.rate.read(self.kept.gateway.inner.clock.now());
             }
@@ -105,7 +105,7 @@ impl Session {
         let pause = rate.pause(&kept.gateway.inner.clock);
         let deadline = connection
             .as_ref()
-            .and_then(Connection::deadline)
+            .and_then(CompanionConnection::deadline)
             .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
         let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
         let needs_seat =
@@ -201,7 +201,7 @@ impl Session {
             Happening::Letter(Letter::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
             Happening::Letter(Letter::Cut) => self.advance(Input::LookAgain),
             Happening::Letter(Letter::Frame(frame)) => {
-                let linked = self.connection.as_ref().and_then(Connection::linked);
+                let linked = self.connection.as_ref().and_then(CompanionConnection::linked);
                 linked.map(|_| Action::Send(frame)).into_iter().collect()
             }
             // These are for nodes, and no task puts them into this mailbox.

@@ -25,18 +25,18 @@ use crate::wire::close::Close;
 use crate::wire::native::link::{Admission, Bye, FromGateway, Policy};
 use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
-use ends::Ends;
+use ends::LinkEnds;
 use frame::on_frame;
 use reply::{leave, offer_it, offering, say};
 
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct NativeLink {
     channel: Channel,
-    stage: Stage,
+    stage: LinkStage,
 }
 
 #[derive(Debug)]
-enum Stage {
+enum LinkStage {
     /// The handshake may be a replay until the node's first sealed message opens.
     Proving {
         node_id: NodeId,
@@ -49,25 +49,25 @@ enum Stage {
         until: Instant,
     },
     Presenting,
-    Open(Open),
+    Open(OpenLink),
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenLink {
     peer: Peer,
     muted: bool,
     /// The end of the peer's rights, and of the link with them. A node whose grant has expired
     /// connects again, and learns then if it may renew.
-    ends: Option<Ends>,
+    ends: Option<LinkEnds>,
     /// `true` if the node's grant has expired, and it may only renew it.
     renews: bool,
     /// `true` if a grant has to be offered to the node as soon as no other answer is due.
     owed: bool,
     keepalive: Keepalive,
-    due: Answer,
+    due: AwaitedAnswer,
 }
 
-impl Open {
+impl OpenLink {
     fn in_force(&self, unix: UnixTime) -> bool {
         !self.muted && !self.renews && self.ends.is_none_or(|ends| !ends.is_over(unix))
     }
@@ -75,7 +75,7 @@ impl Open {
 
 /// The effect whose answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+enum AwaitedAnswer {
     None,
     Chain,
     Confirmation(GrantId),
@@ -84,7 +84,7 @@ enum Answer {
     Owed,
 }
 
-impl Link {
+impl NativeLink {
     /// Creates the link of a node whose handshake is done and whose first message is due.
     pub(super) const fn proving(
         channel: Channel,
@@ -92,12 +92,12 @@ impl Link {
         renews: bool,
         until: Instant,
     ) -> Self {
-        Self { channel, stage: Stage::Proving { node_id, renews, until } }
+        Self { channel, stage: LinkStage::Proving { node_id, renews, until } }
     }
 
     /// Creates the link of a delegate whose chain is due.
     pub(super) const fn delegates(channel: Channel, until: Instant) -> Self {
-        Self { channel, stage: Stage::AwaitChain { until } }
+        Self { channel, stage: LinkStage::AwaitChain { until } }
     }
 
     pub(super) const fn channel(&self) -> &Channel {
@@ -106,71 +106,71 @@ impl Link {
 
     pub(super) const fn peer(&self) -> Option<Peer> {
         match &self.stage {
-            Stage::Open(open) => Some(open.peer),
-            Stage::Proving { .. }
-            | Stage::Attaching(_)
-            | Stage::AwaitChain { .. }
-            | Stage::Presenting => None,
+            LinkStage::Open(open) => Some(open.peer),
+            LinkStage::Proving { .. }
+            | LinkStage::Attaching(_)
+            | LinkStage::AwaitChain { .. }
+            | LinkStage::Presenting => None,
         }
     }
 
     pub(super) const fn stalls(&self) -> bool {
-        matches!(&self.stage, Stage::AwaitChain { .. })
+        matches!(&self.stage, LinkStage::AwaitChain { .. })
     }
 
     pub(super) const fn receives(&self) -> bool {
-        matches!(&self.stage, Stage::Open(Open { muted: false, renews: false, .. }))
+        matches!(&self.stage, LinkStage::Open(OpenLink { muted: false, renews: false, .. }))
     }
 
     pub(super) const fn awaits_answer(&self) -> bool {
         match &self.stage {
-            Stage::Attaching(_) | Stage::Presenting => true,
-            Stage::Open(open) => !matches!(open.due, Answer::None),
-            Stage::Proving { .. } | Stage::AwaitChain { .. } => false,
+            LinkStage::Attaching(_) | LinkStage::Presenting => true,
+            LinkStage::Open(open) => !matches!(open.due, AwaitedAnswer::None),
+            LinkStage::Proving { .. } | LinkStage::AwaitChain { .. } => false,
         }
     }
 
     pub(super) const fn name(&self) -> &'static str {
         match &self.stage {
-            Stage::Proving { .. } => "Proving",
-            Stage::Attaching(_) => "Attaching",
-            Stage::AwaitChain { .. } => "AwaitChain",
-            Stage::Presenting => "Presenting",
-            Stage::Open(open) => match open.due {
-                Answer::None if open.renews => "Expired",
-                Answer::None if open.muted => "Muted",
-                Answer::None => "Linked",
-                Answer::Chain => "PresentingMore",
-                Answer::Confirmation(_) => "Confirming",
-                Answer::Grant => "Renewing",
-                Answer::Owed => "Offering",
+            LinkStage::Proving { .. } => "Proving",
+            LinkStage::Attaching(_) => "Attaching",
+            LinkStage::AwaitChain { .. } => "AwaitChain",
+            LinkStage::Presenting => "Presenting",
+            LinkStage::Open(open) => match open.due {
+                AwaitedAnswer::None if open.renews => "Expired",
+                AwaitedAnswer::None if open.muted => "Muted",
+                AwaitedAnswer::None => "Linked",
+                AwaitedAnswer::Chain => "PresentingMore",
+                AwaitedAnswer::Confirmation(_) => "Confirming",
+                AwaitedAnswer::Grant => "Renewing",
+                AwaitedAnswer::Owed => "Offering",
             },
         }
     }
 
     pub(super) fn deadline(&self) -> (Instant, Reason) {
         match &self.stage {
-            Stage::Proving { until, .. } | Stage::AwaitChain { until } => {
+            LinkStage::Proving { until, .. } | LinkStage::AwaitChain { until } => {
                 (*until, Reason::FirstMessage)
             }
-            Stage::Attaching(_) | Stage::Presenting => {
+            LinkStage::Attaching(_) | LinkStage::Presenting => {
                 // Only the adapter's answer is due, and that has no deadline.
                 (Instant::from_millis(u64::MAX), Reason::Answer)
             }
-            Stage::Open(open) => {
+            LinkStage::Open(open) => {
                 let keepalive = open.keepalive.deadline();
                 open.ends.map_or(keepalive, |ends| ends.or_before(keepalive))
             }
         }
     }
 
-    fn at(self, stage: Stage) -> State {
+    fn at(self, stage: LinkStage) -> State {
         State::Link(Self { stage, ..self })
     }
 }
 
 pub(super) fn step<'b>(
-    mut link: Link,
+    mut link: NativeLink,
     now: Instant,
     limits: &Limits,
     input: Input<'b>,
@@ -178,9 +178,9 @@ pub(super) fn step<'b>(
 ) -> Step<State, Effect<'b>> {
     let out = Outbox::new(scratch);
     // `Presenting` is only a placeholder: every arm below sets the next stage.
-    let stage = core::mem::replace(&mut link.stage, Stage::Presenting);
+    let stage = core::mem::replace(&mut link.stage, LinkStage::Presenting);
     match (stage, input) {
-        (Stage::Attaching(_) | Stage::Open(_), Input::Closed) => {
+        (LinkStage::Attaching(_) | LinkStage::Open(_), Input::Closed) => {
             Step::with(State::Closed, [Effect::Detach])
         }
         (_, Input::Closed) => Step::quiet(State::Closed),
@@ -192,38 +192,38 @@ pub(super) fn step<'b>(
         }
         // A delegate gives its slot up to a node that needs one.
         (
-            stage @ (Stage::Proving { .. }
-            | Stage::AwaitChain { .. }
-            | Stage::Presenting
-            | Stage::Open(Open { peer: Peer::Delegate(_), .. })),
+            stage @ (LinkStage::Proving { .. }
+            | LinkStage::AwaitChain { .. }
+            | LinkStage::Presenting
+            | LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. })),
             Input::Evict,
         ) => leave(link, &stage, None, Bye::Busy, Close::AT_CAPACITY, out),
-        (Stage::Proving { until, .. } | Stage::AwaitChain { until }, Input::Tick(_))
+        (LinkStage::Proving { until, .. } | LinkStage::AwaitChain { until }, Input::Tick(_))
             if until <= now =>
         {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
 
         (
-            stage @ (Stage::Proving { .. } | Stage::AwaitChain { .. }),
+            stage @ (LinkStage::Proving { .. } | LinkStage::AwaitChain { .. }),
             Input::Frame { bytes, .. },
         ) => {
-            let Link { channel, .. } = link;
+            let NativeLink { channel, .. } = link;
             let (channel, text) = match channel.open(bytes) {
                 Ok(opened) => opened,
                 Err(Broken) => return close(Close::PROTOCOL_VIOLATION),
             };
-            on_first(Link { channel, stage: Stage::Presenting }, stage, text, out)
+            on_first(NativeLink { channel, stage: LinkStage::Presenting }, stage, text, out)
         }
-        (Stage::Open(open), Input::Frame { bytes, around, .. }) => {
-            let Link { channel, .. } = link;
+        (LinkStage::Open(open), Input::Frame { bytes, around, .. }) => {
+            let NativeLink { channel, .. } = link;
             match channel.open(bytes) {
                 Ok((channel, text)) => {
                     // This is noted before `heard` below clears the open ping.
                     let answers = matches!(open.keepalive, Keepalive::Asked { .. });
-                    let open = Open { keepalive: open.keepalive.heard(now, limits), ..open };
+                    let open = OpenLink { keepalive: open.keepalive.heard(now, limits), ..open };
                     on_frame(
-                        Link { channel, stage: Stage::Presenting },
+                        NativeLink { channel, stage: LinkStage::Presenting },
                         open,
                         text,
                         &around,
@@ -238,18 +238,18 @@ pub(super) fn step<'b>(
             }
         }
 
-        (Stage::Attaching(attaching), Input::Attached(known, unix)) => {
+        (LinkStage::Attaching(attaching), Input::Attached(known, unix)) => {
             on_attached(link, now, limits, attaching, known, unix, out)
         }
-        (Stage::Presenting, Input::Presented(until, unix)) => {
-            let open = Open {
+        (LinkStage::Presenting, Input::Presented(until, unix)) => {
+            let open = OpenLink {
                 peer: Peer::Delegate(link.channel.peer),
                 muted: false,
-                ends: until.map(|until| Ends::new(until, now, unix)),
+                ends: until.map(|until| LinkEnds::new(until, now, unix)),
                 renews: false,
                 owed: false,
                 keepalive: Keepalive::start(now, limits),
-                due: Answer::None,
+                due: AwaitedAnswer::None,
             };
             match until {
                 Some(_) => say(link, open, &FromGateway::Admission(Admission::Welcome), out)
@@ -257,7 +257,7 @@ pub(super) fn step<'b>(
                     .first(Effect::Refund),
                 None => leave(
                     link,
-                    &Stage::Presenting,
+                    &LinkStage::Presenting,
                     Some(FromGateway::Admission(Admission::NotPaired)),
                     Bye::Done,
                     Close::AUTHENTICATION_FAILED,
@@ -267,32 +267,35 @@ pub(super) fn step<'b>(
         }
 
         // The link opens only after the look-up, so notices that come before are kept for it.
-        (Stage::Attaching(attaching), Input::Push(Notice::Muted)) => {
-            Step::quiet(link.at(Stage::Attaching(Attaching { muted: true, ..attaching })))
+        (LinkStage::Attaching(attaching), Input::Push(Notice::Muted)) => {
+            Step::quiet(link.at(LinkStage::Attaching(Attaching { muted: true, ..attaching })))
         }
-        (Stage::Attaching(attaching), Input::Push(Notice::Unmuted)) => {
-            Step::quiet(link.at(Stage::Attaching(Attaching { muted: false, ..attaching })))
+        (LinkStage::Attaching(attaching), Input::Push(Notice::Unmuted)) => {
+            Step::quiet(link.at(LinkStage::Attaching(Attaching { muted: false, ..attaching })))
         }
-        (Stage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
-            Step::quiet(link.at(Stage::Attaching(Attaching { owed: true, ..attaching })))
+        (LinkStage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
+            Step::quiet(link.at(LinkStage::Attaching(Attaching { owed: true, ..attaching })))
         }
-        (stage @ (Stage::Attaching(_) | Stage::Open(_)), Input::Push(notice)) => {
+        (stage @ (LinkStage::Attaching(_) | LinkStage::Open(_)), Input::Push(notice)) => {
             on_push(link, stage, notice, out)
         }
-        (Stage::Open(open), Input::Bounded { until, renews, unix }) => {
-            let ends = until.map(|until| Ends::new(until, now, unix));
-            Step::quiet(link.at(Stage::Open(Open { ends, renews, ..open })))
+        (LinkStage::Open(open), Input::Bounded { until, renews, unix }) => {
+            let ends = until.map(|until| LinkEnds::new(until, now, unix));
+            Step::quiet(link.at(LinkStage::Open(OpenLink { ends, renews, ..open })))
         }
-        (Stage::Open(open), Input::Unsubscribed(pattern)) => {
+        (LinkStage::Open(open), Input::Unsubscribed(pattern)) => {
             say(link, open, &FromGateway::NotAllowed { action: Action::Read, pattern }, out)
         }
 
-        (Stage::Open(open), Input::Tick(unix)) => on_tick(link, open, now, unix, limits, out),
-        (Stage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
+        (LinkStage::Open(open), Input::Tick(unix)) => on_tick(link, open, now, unix, limits, out),
+        (LinkStage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
             say(link, open, &FromGateway::App(app), out)
         }
-        (Stage::Open(open @ Open { due: Answer::Chain, .. }), Input::Presented(until, unix)) => {
-            let ends = |until| Some(Ends::new(until, now, unix));
+        (
+            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Chain, .. }),
+            Input::Presented(until, unix),
+        ) => {
+            let ends = |until| Some(LinkEnds::new(until, now, unix));
             let (admission, ends) = match (until, open.peer) {
                 // A node's link also ends with its grant.
                 (Some(until), Peer::Node(_)) => {
@@ -305,20 +308,20 @@ pub(super) fn step<'b>(
             };
             offering(say(
                 link,
-                Open { ends, due: Answer::None, ..open },
+                OpenLink { ends, due: AwaitedAnswer::None, ..open },
                 &FromGateway::Admission(admission),
                 out,
             ))
         }
         (
-            Stage::Open(open @ Open { due: Answer::Confirmation(grant), .. }),
+            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Confirmation(grant), .. }),
             Input::Activated(outcome, unix),
         ) => {
-            let open = Open { due: Answer::None, ..open };
+            let open = OpenLink { due: AwaitedAnswer::None, ..open };
             match outcome {
                 Ok(Confirmation::Active(until)) => {
-                    let ends = until.map(|until| Ends::new(until, now, unix));
-                    let open = Open { ends, renews: false, ..open };
+                    let ends = until.map(|until| LinkEnds::new(until, now, unix));
+                    let open = OpenLink { ends, renews: false, ..open };
                     offering(say(link, open, &FromGateway::Active(grant), out))
                 }
                 // The node holds a grant that is over, though another may be in force. Telling it
@@ -327,23 +330,29 @@ pub(super) fn step<'b>(
                     offering(say(link, open, &FromGateway::NotRenewed, out))
                 }
                 Err(_) => {
-                    leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out)
+                    leave(link, &LinkStage::Open(open), None, Bye::Internal, Close::INTERNAL, out)
                 }
             }
         }
-        (Stage::Open(open @ Open { due: Answer::Grant, .. }), Input::Renewed(offer)) => {
-            let open = Open { due: Answer::None, ..open };
+        (
+            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Grant, .. }),
+            Input::Renewed(offer),
+        ) => {
+            let open = OpenLink { due: AwaitedAnswer::None, ..open };
             match offer {
-                Some(offer) => offer_it(link, Open { owed: false, ..open }, offer, out),
+                Some(offer) => offer_it(link, OpenLink { owed: false, ..open }, offer, out),
                 None => offering(say(link, open, &FromGateway::NotRenewed, out)),
             }
         }
-        (Stage::Open(open @ Open { due: Answer::Owed, .. }), Input::Renewed(offer)) => {
-            let open = Open { due: Answer::None, ..open };
+        (
+            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Owed, .. }),
+            Input::Renewed(offer),
+        ) => {
+            let open = OpenLink { due: AwaitedAnswer::None, ..open };
             match offer {
                 Some(offer) => offer_it(link, open, offer, out),
                 // The node asked for nothing, and its rights in force do not change.
-                None => Step::quiet(link.at(Stage::Open(open))),
+                None => Step::quiet(link.at(LinkStage::Open(open))),
             }
         }
 
@@ -352,13 +361,13 @@ pub(super) fn step<'b>(
 }
 
 fn on_push<'b>(
-    link: Link,
-    stage: Stage,
+    link: NativeLink,
+    stage: LinkStage,
     notice: Notice,
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     // A delegate has no entry in the registry, so it cannot be unpaired.
-    let delegate = matches!(&stage, Stage::Open(Open { peer: Peer::Delegate(_), .. }));
+    let delegate = matches!(&stage, LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }));
     match (notice, stage) {
         (Notice::Unpaired, stage) => {
             let word = match delegate {
@@ -368,14 +377,14 @@ fn on_push<'b>(
             leave(link, &stage, Some(word), Bye::Done, Close::AUTHENTICATION_FAILED, out)
         }
         (Notice::Replaced, stage) => leave(link, &stage, None, Bye::Replaced, Close::REPLACED, out),
-        (Notice::Muted, Stage::Open(open)) => {
-            say(link, Open { muted: true, ..open }, &FromGateway::Policy(Policy::Mute), out)
+        (Notice::Muted, LinkStage::Open(open)) => {
+            say(link, OpenLink { muted: true, ..open }, &FromGateway::Policy(Policy::Mute), out)
         }
-        (Notice::Unmuted, Stage::Open(open)) => {
-            say(link, Open { muted: false, ..open }, &FromGateway::Policy(Policy::Unmute), out)
+        (Notice::Unmuted, LinkStage::Open(open)) => {
+            say(link, OpenLink { muted: false, ..open }, &FromGateway::Policy(Policy::Unmute), out)
         }
-        (Notice::Permissions, Stage::Open(open)) => {
-            offering(Step::quiet(link.at(Stage::Open(Open { owed: true, ..open }))))
+        (Notice::Permissions, LinkStage::Open(open)) => {
+            offering(Step::quiet(link.at(LinkStage::Open(OpenLink { owed: true, ..open }))))
         }
         (Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions, stage) => {
             Step::quiet(link.at(stage))
@@ -384,25 +393,35 @@ fn on_push<'b>(
 }
 
 fn on_tick<'b>(
-    link: Link,
-    open: Open,
+    link: NativeLink,
+    open: OpenLink,
     now: Instant,
     unix: UnixTime,
     limits: &Limits,
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     if open.ends.is_some_and(|ends| ends.is_over(unix)) {
-        return leave(link, &Stage::Open(open), None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
+        return leave(
+            link,
+            &LinkStage::Open(open),
+            None,
+            Bye::Done,
+            Close::AUTHENTICATION_FAILED,
+            out,
+        );
     }
     // The wall clock may have been set since, so the wake-up for the end is computed anew.
-    let open = Open { ends: open.ends.map(|ends| ends.seen(now, unix)), ..open };
+    let open = OpenLink { ends: open.ends.map(|ends| ends.seen(now, unix)), ..open };
     match open.keepalive.tick(now, limits) {
-        (_, Due::Nothing) => Step::quiet(link.at(Stage::Open(open))),
-        (keepalive, Due::Ping) => {
-            say(link, Open { keepalive, ..open }, &FromGateway::Heartbeat { time: Some(unix) }, out)
-        }
+        (_, Due::Nothing) => Step::quiet(link.at(LinkStage::Open(open))),
+        (keepalive, Due::Ping) => say(
+            link,
+            OpenLink { keepalive, ..open },
+            &FromGateway::Heartbeat { time: Some(unix) },
+            out,
+        ),
         (_, Due::Lost) => {
-            leave(link, &Stage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out)
+            leave(link, &LinkStage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out)
         }
     }
 }

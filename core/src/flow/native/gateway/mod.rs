@@ -5,9 +5,9 @@
 //!                          │                    └─ Delegate ─▶ Link (a chain is due)
 //!                          └─ IK ─▶ Finding ─▶ Entering ─▶ Proving ─sealed─▶ Attaching ─▶ Link
 //! ```
-//! `Open` costs nothing and is charged to nobody. [`Connection::cost`] gives the cost of reading a
-//! frame. The reader takes a turn first, and a permit from its source's budget; [`Effect::Refund`]
-//! gives the permit back, and it stays spent if the connection ends before.
+//! `Open` costs nothing and is charged to nobody. [`NativeConnection::cost`] gives the cost of
+//! reading a frame. The reader takes a turn first, and a permit from its source's budget;
+//! [`Effect::Refund`] gives the permit back, and it stays spent if the connection ends before.
 //!
 //! IK's first message may be a replay. Until the node's first sealed message nothing changes
 //! because of it: no older link ends, and nothing is kept.
@@ -40,13 +40,13 @@ use crate::wire::native::pair::{self, Asked};
 use crate::wire::native::part::Part;
 use crate::wire::path::Pattern;
 use crate::wire::registration::Heartbeat;
-use link::Link;
+use link::NativeLink;
 use opening::Opening;
 use pairing::Pairing;
 
 /// The gateway's state machine for one connection of the native wire.
 #[derive(Debug)]
-pub struct Connection {
+pub struct NativeConnection {
     limits: Limits,
     state: State,
 }
@@ -59,13 +59,13 @@ pub struct Connection {
 enum State {
     Opening(Opening),
     Pairing(Pairing),
-    Link(Link),
+    Link(NativeLink),
     Closed,
 }
 
 /// Keys, scopes and wall-clock time that the adapter supplies with each frame.
 #[derive(Clone, Copy, Debug)]
-pub struct Around<'b> {
+pub struct FrameContext<'b> {
     /// The gateway's keys.
     pub keys: &'b OwnKeys,
     /// The rights of the peer of a link; `None` if it has none.
@@ -88,18 +88,18 @@ pub enum Input<'b> {
         /// Fresh entropy, supplied with every frame even if the frame needs none.
         entropy: Entropy<32>,
         /// The keys, scopes and time to read the frame with.
-        around: Around<'b>,
+        around: FrameContext<'b>,
     },
     /// A frame came that is the [first message of a link](Cost::Link), and the same message came
     /// before.
     Repeated,
     /// Answers [`Effect::Find`] with what is known of the key. Carries the time of day, and entropy
     /// for the ephemeral key of the answer.
-    Found(Result<Option<Known<'b>>, Refusal>, UnixTime, Entropy<32>),
+    Found(Result<Option<KnownPeer<'b>>, Refusal>, UnixTime, Entropy<32>),
     /// Answers [`Effect::Enter`]: the handshake has a place, or the reason why it has none.
     Entered(Result<(), NoPlace>),
     /// Answers [`Effect::Attach`] with the registry's state once pushes reach this connection.
-    Attached(Result<Option<Known<'b>>, Refusal>, UnixTime),
+    Attached(Result<Option<KnownPeer<'b>>, Refusal>, UnixTime),
     /// Answers [`Effect::Ask`] with the next stage of the request.
     Prepared(Prepared<'b>),
     /// Answers [`Effect::Reserve`]: the guess is counted, durably, with the number of guesses left.
@@ -108,7 +108,7 @@ pub enum Input<'b> {
     /// store failed.
     Spent(Result<bool, Refusal>),
     /// Answers [`Effect::Settle`] with the decision.
-    Settled(Verdict<'b>),
+    Settled(PairVerdict<'b>),
     /// Answers [`Effect::Activate`], with the time of day.
     Activated(Result<Confirmation, Refusal>, UnixTime),
     /// Answers [`Effect::Present`]: the chain's end, or `None` if it is not valid; and the time of
@@ -156,7 +156,7 @@ pub enum Cost<'f> {
 
 /// The registry's knowledge of a static key.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'b> {
+pub struct KnownPeer<'b> {
     /// The record of the key's node.
     pub record: &'b Record,
     /// The node's grants, in the order in which they were made.
@@ -167,7 +167,7 @@ pub struct Known<'b> {
 
 /// A node that may link.
 #[derive(Clone, Copy, Debug)]
-struct Admitted {
+struct LinkPermission {
     node_id: NodeId,
     /// The end of the node's rights.
     until: Option<UnixTime>,
@@ -175,16 +175,20 @@ struct Admitted {
     renews: bool,
 }
 
-impl Known<'_> {
+impl KnownPeer<'_> {
     /// Returns the node if it may link now, and with which rights.
-    fn admitted(&self, now: UnixTime, limits: &Limits) -> Option<Admitted> {
+    fn admitted(&self, now: UnixTime, limits: &Limits) -> Option<LinkPermission> {
         let node_id = self.record.node_id;
         match &self.record.standing {
             Standing::Paired { credential: Credential::Keys, .. }
             | Standing::Muted { credential: Credential::Keys, .. } => {
                 match entitled(self.grants, self.ceiling, limits.renew_after_expiry, now) {
-                    Entitled::InForce(_, until) => Some(Admitted { node_id, until, renews: false }),
-                    Entitled::Renewal => Some(Admitted { node_id, until: None, renews: true }),
+                    Entitled::InForce(_, until) => {
+                        Some(LinkPermission { node_id, until, renews: false })
+                    }
+                    Entitled::Renewal => {
+                        Some(LinkPermission { node_id, until: None, renews: true })
+                    }
                     Entitled::Nothing => None,
                 }
             }
@@ -239,7 +243,7 @@ pub enum Prepared<'b> {
 
 /// The outcome of a request to pair.
 #[derive(Debug)]
-pub enum Verdict<'b> {
+pub enum PairVerdict<'b> {
     /// The node is paired and gets this grant.
     Offered(Offer<'b>),
     /// The operator has to decide.
@@ -395,7 +399,7 @@ pub enum Peer {
     Delegate(PublicKey),
 }
 
-impl Connection {
+impl NativeConnection {
     /// Creates the machine of a connection that was just accepted.
     #[must_use]
     pub const fn accepted(now: Instant, limits: Limits) -> Self {
@@ -486,7 +490,7 @@ impl Connection {
     }
 }
 
-impl Machine for Connection {
+impl Machine for NativeConnection {
     type Input<'b> = Input<'b>;
     type Effect<'b> = Effect<'b>;
 
@@ -521,6 +525,6 @@ fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
 }
 
 const _: () = assert!(
-    core::mem::size_of::<Connection>() <= 640,
+    core::mem::size_of::<NativeConnection>() <= 640,
     "one of these stands in memory for every connection"
 );

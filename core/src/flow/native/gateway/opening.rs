@@ -1,8 +1,8 @@
 //! The opening of a connection: its intent and the handshake, up to a sealed channel.
 
-use super::link::Link;
+use super::link::NativeLink;
 use super::pairing::Pairing;
-use super::{Admitted, Around, Cost, Effect, Input, State, close};
+use super::{Cost, Effect, FrameContext, Input, LinkPermission, State, close};
 use crate::budget::NoPlace;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
@@ -17,11 +17,28 @@ use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions}
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
 pub(super) enum Opening {
-    AwaitOpen { until: Instant },
-    AwaitFirst { intent: Intent, until: Instant },
-    AwaitThird { delegate: bool, answered: xx::Answered, until: Instant },
-    Finding { responder: ik::Responder, until: Instant },
-    Entering { responder: ik::Responder, admitted: Admitted, entropy: Entropy<32>, until: Instant },
+    AwaitOpen {
+        until: Instant,
+    },
+    AwaitFirst {
+        intent: Intent,
+        until: Instant,
+    },
+    AwaitThird {
+        delegate: bool,
+        answered: xx::Answered,
+        until: Instant,
+    },
+    Finding {
+        responder: ik::Responder,
+        until: Instant,
+    },
+    Entering {
+        responder: ik::Responder,
+        admitted: LinkPermission,
+        entropy: Entropy<32>,
+        until: Instant,
+    },
 }
 
 impl Opening {
@@ -140,7 +157,7 @@ pub(super) fn step<'b>(
                     let until = now.after(limits.first_message);
                     Step::quiet(match delegate {
                         false => State::Pairing(Pairing::opened(channel, until)),
-                        true => State::Link(Link::delegates(channel, until)),
+                        true => State::Link(NativeLink::delegates(channel, until)),
                     })
                 }
                 Err(_) => close(Close::PROTOCOL_VIOLATION),
@@ -180,7 +197,7 @@ fn answer_xx<'b>(
     intent: Intent,
     bytes: &mut [u8],
     entropy: &Entropy<32>,
-    around: &Around<'_>,
+    around: &FrameContext<'_>,
     until: Instant,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
@@ -209,14 +226,14 @@ fn answer_xx<'b>(
 /// does not tell a stranger if the node is known or muted.
 fn answer_ik<'b>(
     responder: ik::Responder,
-    node: Option<Admitted>,
+    node: Option<LinkPermission>,
     entropy: &Entropy<32>,
     until: Instant,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     let admission = match node {
-        Some(Admitted { renews: false, .. }) => Admission::Welcome,
-        Some(Admitted { renews: true, .. }) => Admission::Expired,
+        Some(LinkPermission { renews: false, .. }) => Admission::Welcome,
+        Some(LinkPermission { renews: true, .. }) => Admission::Expired,
         None => Admission::NotPaired,
     };
     let answer = out.put(|place| {
@@ -226,8 +243,8 @@ fn answer_ik<'b>(
         Some((established, message.len()))
     });
     match (answer, node) {
-        (Some((established, message)), Some(Admitted { node_id, renews, .. })) => {
-            let link = Link::proving(Channel::new(established), node_id, renews, until);
+        (Some((established, message)), Some(LinkPermission { node_id, renews, .. })) => {
+            let link = NativeLink::proving(Channel::new(established), node_id, renews, until);
             Step::with(State::Link(link), [Effect::Send(message)])
         }
         (Some((_, message)), None) => Step::with(

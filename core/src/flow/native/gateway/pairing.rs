@@ -12,7 +12,7 @@
 //! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
 //! before `Tb` has been sent.
 
-use super::{Confirmation, Effect, Input, Offer, Prepared, Proof, State, Verdict, close};
+use super::{Confirmation, Effect, Input, Offer, PairVerdict, Prepared, Proof, State, close};
 use crate::crypto::code::Code;
 use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
 use crate::entropy::Entropy;
@@ -33,12 +33,12 @@ use crate::wire::native::{Bounded, link, pair};
 pub(super) struct Pairing {
     channel: Channel,
     until: Instant,
-    stage: Stage,
+    stage: PairingStage,
 }
 
 /// A code that is proven on one connection.
 #[derive(Debug)]
-struct Held {
+struct HeldCode {
     id: Option<CodeId>,
     code: Code,
     method: cpace::Method,
@@ -48,21 +48,21 @@ struct Held {
 }
 
 #[derive(Debug)]
-enum Stage {
+enum PairingStage {
     AwaitAsk,
     Preparing {
         method: pair::Method,
     },
     AwaitSetup,
     AwaitYa {
-        held: Held,
+        held: HeldCode,
     },
     AwaitTa {
-        held: Held,
+        held: HeldCode,
         cpace: AwaitingTa,
     },
     Reserving {
-        held: Held,
+        held: HeldCode,
         cpace: AwaitingTa,
         tag: Tag,
     },
@@ -85,11 +85,11 @@ enum Stage {
     },
 }
 
-const SETTLING: Stage = Stage::Settling { decided: false };
+const SETTLING: PairingStage = PairingStage::Settling { decided: false };
 
 impl Pairing {
     pub(super) const fn opened(channel: Channel, until: Instant) -> Self {
-        Self { channel, until, stage: Stage::AwaitAsk }
+        Self { channel, until, stage: PairingStage::AwaitAsk }
     }
 
     pub(super) const fn channel(&self) -> &Channel {
@@ -98,44 +98,47 @@ impl Pairing {
 
     pub(super) const fn awaits_answer(&self) -> bool {
         match &self.stage {
-            Stage::Preparing { .. }
-            | Stage::Reserving { .. }
-            | Stage::Spending { .. }
-            | Stage::Settling { .. }
-            | Stage::Activating { .. } => true,
-            Stage::AwaitAsk
-            | Stage::AwaitSetup
-            | Stage::AwaitYa { .. }
-            | Stage::AwaitTa { .. }
-            | Stage::Waiting
-            | Stage::AwaitStored { .. } => false,
+            PairingStage::Preparing { .. }
+            | PairingStage::Reserving { .. }
+            | PairingStage::Spending { .. }
+            | PairingStage::Settling { .. }
+            | PairingStage::Activating { .. } => true,
+            PairingStage::AwaitAsk
+            | PairingStage::AwaitSetup
+            | PairingStage::AwaitYa { .. }
+            | PairingStage::AwaitTa { .. }
+            | PairingStage::Waiting
+            | PairingStage::AwaitStored { .. } => false,
         }
     }
 
     /// Returns `true` also while a code is due: a peer that stalls and one whose owner types look
     /// the same.
     pub(super) const fn waits_for_person(&self) -> bool {
-        matches!(self.stage, Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. })
+        matches!(
+            self.stage,
+            PairingStage::Waiting | PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. }
+        )
     }
 
     /// Returns `true` if the peer has shown nothing yet and owes its next message.
     pub(super) const fn stalls(&self) -> bool {
-        matches!(self.stage, Stage::AwaitAsk | Stage::AwaitSetup)
+        matches!(self.stage, PairingStage::AwaitAsk | PairingStage::AwaitSetup)
     }
 
     pub(super) const fn name(&self) -> &'static str {
         match &self.stage {
-            Stage::AwaitAsk => "AwaitAsk",
-            Stage::Preparing { .. } => "Preparing",
-            Stage::AwaitSetup => "AwaitSetup",
-            Stage::AwaitYa { .. } => "AwaitYa",
-            Stage::AwaitTa { .. } => "AwaitTa",
-            Stage::Reserving { .. } => "Reserving",
-            Stage::Spending { .. } => "Spending",
-            Stage::Settling { .. } => "Settling",
-            Stage::Waiting => "Waiting",
-            Stage::AwaitStored { .. } => "AwaitStored",
-            Stage::Activating { .. } => "Activating",
+            PairingStage::AwaitAsk => "AwaitAsk",
+            PairingStage::Preparing { .. } => "Preparing",
+            PairingStage::AwaitSetup => "AwaitSetup",
+            PairingStage::AwaitYa { .. } => "AwaitYa",
+            PairingStage::AwaitTa { .. } => "AwaitTa",
+            PairingStage::Reserving { .. } => "Reserving",
+            PairingStage::Spending { .. } => "Spending",
+            PairingStage::Settling { .. } => "Settling",
+            PairingStage::Waiting => "Waiting",
+            PairingStage::AwaitStored { .. } => "AwaitStored",
+            PairingStage::Activating { .. } => "Activating",
         }
     }
 
@@ -143,7 +146,7 @@ impl Pairing {
         if self.awaits_answer() { None } else { Some((self.until, Reason::Answer)) }
     }
 
-    fn at(self, stage: Stage) -> State {
+    fn at(self, stage: PairingStage) -> State {
         State::Pairing(Self { stage, ..self })
     }
 }
@@ -162,64 +165,73 @@ pub(super) fn step<'b>(
         (_, Input::Closed) => Step::quiet(State::Closed),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
         (_, Input::StoreFailed) => refuse(pairing, &ours(crate::error::Refusal::StoreFailed), out),
-        (Stage::Waiting | Stage::AwaitYa { .. } | Stage::AwaitTa { .. }, Input::Evict) => {
-            refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out)
-        }
+        (
+            PairingStage::Waiting | PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. },
+            Input::Evict,
+        ) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
         // The peer has proven nothing yet, so only the close code says why.
-        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Evict) => close(Close::AT_CAPACITY),
+        (PairingStage::AwaitAsk | PairingStage::AwaitSetup, Input::Evict) => {
+            close(Close::AT_CAPACITY)
+        }
 
-        (Stage::AwaitAsk | Stage::AwaitSetup, Input::Tick(_)) if pairing.until <= now => {
-            close(Close::AUTHENTICATION_TIMEOUT)
-        }
-        (Stage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => {
-            close(Close::AUTHENTICATION_TIMEOUT)
-        }
-        (Stage::AwaitYa { .. } | Stage::AwaitTa { .. } | Stage::Waiting, Input::Tick(_))
+        (PairingStage::AwaitAsk | PairingStage::AwaitSetup, Input::Tick(_))
             if pairing.until <= now =>
         {
-            refuse(pairing, &Refusal::Expired, out)
+            close(Close::AUTHENTICATION_TIMEOUT)
         }
+        (PairingStage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => {
+            close(Close::AUTHENTICATION_TIMEOUT)
+        }
+        (
+            PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. } | PairingStage::Waiting,
+            Input::Tick(_),
+        ) if pairing.until <= now => refuse(pairing, &Refusal::Expired, out),
 
         (
-            stage @ (Stage::AwaitAsk
-            | Stage::AwaitSetup
-            | Stage::AwaitYa { .. }
-            | Stage::AwaitTa { .. }
-            | Stage::Waiting
-            | Stage::AwaitStored { .. }),
+            stage @ (PairingStage::AwaitAsk
+            | PairingStage::AwaitSetup
+            | PairingStage::AwaitYa { .. }
+            | PairingStage::AwaitTa { .. }
+            | PairingStage::Waiting
+            | PairingStage::AwaitStored { .. }),
             Input::Frame { bytes, entropy, around },
         ) => on_frame(pairing, stage, bytes, &entropy, &around, out),
 
-        (Stage::Preparing { method }, Input::Prepared(prepared)) => {
+        (PairingStage::Preparing { method }, Input::Prepared(prepared)) => {
             on_prepared(pairing, now, limits, method, prepared, out)
         }
-        (Stage::Reserving { held, cpace, tag }, Input::Reserved(reserved)) => {
+        (PairingStage::Reserving { held, cpace, tag }, Input::Reserved(reserved)) => {
             on_reserved(pairing, now, held, cpace, &tag, reserved, out)
         }
-        (Stage::Spending { id, confirmed, answer }, Input::Spent(outcome)) => match outcome {
-            Ok(true) => match pairing.channel.seal(&FromGateway::Tb(answer), &mut out) {
-                Some(frame) => {
-                    let settle = Effect::Settle(Proof::Code(id, confirmed));
-                    Step::with(pairing.at(SETTLING), [Effect::Refund, Effect::Send(frame), settle])
-                }
-                None => close(Close::INTERNAL),
-            },
-            // Another node spent the code first.
-            Ok(false) => refuse(pairing, &Refusal::Expired, out),
-            Err(refusal) => refuse(pairing, &ours(refusal), out),
-        },
-        // The settling that is in progress may have read the registry before this decision.
-        (Stage::Settling { .. }, Input::Push(Notice::Decided)) => {
-            Step::quiet(pairing.at(Stage::Settling { decided: true }))
+        (PairingStage::Spending { id, confirmed, answer }, Input::Spent(outcome)) => {
+            match outcome {
+                Ok(true) => match pairing.channel.seal(&FromGateway::Tb(answer), &mut out) {
+                    Some(frame) => {
+                        let settle = Effect::Settle(Proof::Code(id, confirmed));
+                        Step::with(
+                            pairing.at(SETTLING),
+                            [Effect::Refund, Effect::Send(frame), settle],
+                        )
+                    }
+                    None => close(Close::INTERNAL),
+                },
+                // Another node spent the code first.
+                Ok(false) => refuse(pairing, &Refusal::Expired, out),
+                Err(refusal) => refuse(pairing, &ours(refusal), out),
+            }
         }
-        (Stage::Settling { decided: true }, Input::Settled(Verdict::Waits { .. }))
-        | (Stage::Waiting, Input::Push(Notice::Decided)) => {
+        // The settling that is in progress may have read the registry before this decision.
+        (PairingStage::Settling { .. }, Input::Push(Notice::Decided)) => {
+            Step::quiet(pairing.at(PairingStage::Settling { decided: true }))
+        }
+        (PairingStage::Settling { decided: true }, Input::Settled(PairVerdict::Waits { .. }))
+        | (PairingStage::Waiting, Input::Push(Notice::Decided)) => {
             Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
         }
-        (Stage::Settling { .. }, Input::Settled(verdict)) => {
+        (PairingStage::Settling { .. }, Input::Settled(verdict)) => {
             on_settled(pairing, now, limits, verdict, out)
         }
-        (Stage::Activating { grant }, Input::Activated(outcome, _)) => {
+        (PairingStage::Activating { grant }, Input::Activated(outcome, _)) => {
             let (message, reason) = match outcome {
                 Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
                 Ok(Confirmation::NotThere) => {
@@ -263,10 +275,10 @@ const RETRY: u32 = 5;
 
 fn on_frame<'b>(
     pairing: Pairing,
-    stage: Stage,
+    stage: PairingStage,
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
-    around: &super::Around<'_>,
+    around: &super::FrameContext<'_>,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     let Pairing { channel, until, .. } = pairing;
@@ -276,15 +288,19 @@ fn on_frame<'b>(
     };
     let mut pairing = Pairing { channel, until, stage: SETTLING };
     match (stage, FromNode::parse(text)) {
-        (Stage::AwaitAsk, Ok(FromNode::Ask(ask))) => match ask.verify(&pairing.channel.hash) {
+        (PairingStage::AwaitAsk, Ok(FromNode::Ask(ask))) => match ask.verify(&pairing.channel.hash)
+        {
             Ok(asked) => {
                 let method = asked.request().method;
                 let key = pairing.channel.peer;
-                Step::with(pairing.at(Stage::Preparing { method }), [Effect::Ask(key, asked)])
+                Step::with(
+                    pairing.at(PairingStage::Preparing { method }),
+                    [Effect::Ask(key, asked)],
+                )
             }
             Err(_) => refuse(pairing, &Refusal::Protocol, out),
         },
-        (Stage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
+        (PairingStage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
             // The claims need room of their own, because they are lent to the effect.
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
@@ -304,36 +320,37 @@ fn on_frame<'b>(
                 ) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
             }
         }
-        (Stage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
+        (PairingStage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
             let answered = answer(&pairing.channel, &held, around, entropy, &element).and_then(
                 |(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)),
             );
             match answered {
-                Some((cpace, frame)) => {
-                    Step::with(pairing.at(Stage::AwaitTa { held, cpace }), [Effect::Send(frame)])
-                }
+                Some((cpace, frame)) => Step::with(
+                    pairing.at(PairingStage::AwaitTa { held, cpace }),
+                    [Effect::Send(frame)],
+                ),
                 None => refuse(pairing, &Refusal::Protocol, out),
             }
         }
-        (Stage::AwaitTa { held, cpace }, Ok(FromNode::Ta(tag))) => {
+        (PairingStage::AwaitTa { held, cpace }, Ok(FromNode::Ta(tag))) => {
             let reserve = Effect::Reserve(held.id);
-            Step::with(pairing.at(Stage::Reserving { held, cpace, tag }), [reserve])
+            Step::with(pairing.at(PairingStage::Reserving { held, cpace, tag }), [reserve])
         }
-        (Stage::AwaitStored { grant }, Ok(FromNode::Stored(stored))) if stored == grant => {
-            Step::with(pairing.at(Stage::Activating { grant }), [Effect::Activate(grant)])
+        (PairingStage::AwaitStored { grant }, Ok(FromNode::Stored(stored))) if stored == grant => {
+            Step::with(pairing.at(PairingStage::Activating { grant }), [Effect::Activate(grant)])
         }
         (
-            Stage::AwaitAsk
-            | Stage::AwaitSetup
-            | Stage::AwaitYa { .. }
-            | Stage::AwaitTa { .. }
-            | Stage::Waiting
-            | Stage::AwaitStored { .. }
-            | Stage::Preparing { .. }
-            | Stage::Reserving { .. }
-            | Stage::Spending { .. }
-            | Stage::Settling { .. }
-            | Stage::Activating { .. },
+            PairingStage::AwaitAsk
+            | PairingStage::AwaitSetup
+            | PairingStage::AwaitYa { .. }
+            | PairingStage::AwaitTa { .. }
+            | PairingStage::Waiting
+            | PairingStage::AwaitStored { .. }
+            | PairingStage::Preparing { .. }
+            | PairingStage::Reserving { .. }
+            | PairingStage::Spending { .. }
+            | PairingStage::Settling { .. }
+            | PairingStage::Activating { .. },
             Ok(_) | Err(_),
         ) => refuse(pairing, &Refusal::Protocol, out),
     }
@@ -341,8 +358,8 @@ fn on_frame<'b>(
 
 fn answer(
     channel: &Channel,
-    held: &Held,
-    around: &super::Around<'_>,
+    held: &HeldCode,
+    around: &super::FrameContext<'_>,
     entropy: &Entropy<32>,
     element: &Element,
 ) -> Option<(AwaitingTa, Element)> {
@@ -363,22 +380,23 @@ fn on_prepared<'b>(
         (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
         (Prepared::Setup, pair::Method::Setup) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(Stage::AwaitSetup))
+            Step::quiet(pairing.at(PairingStage::AwaitSetup))
         }
         (Prepared::Pin { id, code, expires_in, attempts }, pair::Method::Pin) => {
             match pairing.channel.seal(&FromGateway::PinShown { expires_in, attempts }, &mut out) {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    let held = Held { id: Some(id), code, method: cpace::Method::Pin, wrong: 0 };
-                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                    let held =
+                        HeldCode { id: Some(id), code, method: cpace::Method::Pin, wrong: 0 };
+                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
         }
         (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(Stage::AwaitYa {
-                held: Held { id, code, method: cpace::Method::Code, wrong: 0 },
+            Step::quiet(pairing.at(PairingStage::AwaitYa {
+                held: HeldCode { id, code, method: cpace::Method::Code, wrong: 0 },
             }))
         }
         (Prepared::Settle, pair::Method::Approval) => {
@@ -395,7 +413,7 @@ fn on_prepared<'b>(
 fn on_reserved<'b>(
     mut pairing: Pairing,
     now: Instant,
-    mut held: Held,
+    mut held: HeldCode,
     cpace: AwaitingTa,
     tag: &Tag,
     reserved: Result<u8, NoGuess>,
@@ -412,9 +430,10 @@ fn on_reserved<'b>(
     // For nobody's code the store counts nothing, so this connection's own count ends it.
     let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
     match (cpace.verify(tag), held.id) {
-        (Ok((confirmed, answer)), Some(id)) => {
-            Step::with(pairing.at(Stage::Spending { id, confirmed, answer }), [Effect::Spend(id)])
-        }
+        (Ok((confirmed, answer)), Some(id)) => Step::with(
+            pairing.at(PairingStage::Spending { id, confirmed, answer }),
+            [Effect::Spend(id)],
+        ),
         // Nobody's code fails even if the guess matches.
         (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &Refusal::Locked, out),
         (Ok(_) | Err(_), _) => {
@@ -426,10 +445,10 @@ fn on_reserved<'b>(
                 // keeps its deadline.
                 Some(frame) if held.method == cpace::Method::Code => {
                     pairing.until = now.after(TYPING);
-                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
                 }
                 Some(frame) => {
-                    Step::with(pairing.at(Stage::AwaitYa { held }), [Effect::Send(frame)])
+                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
@@ -441,27 +460,27 @@ fn on_settled<'b>(
     mut pairing: Pairing,
     now: Instant,
     limits: &Limits,
-    verdict: Verdict<'_>,
+    verdict: PairVerdict<'_>,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     match verdict {
-        Verdict::Refused(refusal) => refuse(pairing, &refusal, out),
-        Verdict::Waits { expires_in } => {
+        PairVerdict::Refused(refusal) => refuse(pairing, &refusal, out),
+        PairVerdict::Waits { expires_in } => {
             match pairing.channel.seal(&FromGateway::Waiting { expires_in }, &mut out) {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    Step::with(pairing.at(Stage::Waiting), [Effect::Send(frame)])
+                    Step::with(pairing.at(PairingStage::Waiting), [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
         }
-        Verdict::Offered(offer) => {
+        PairVerdict::Offered(offer) => {
             let grant = offer.id;
             pairing.until = now.after(limits.first_message);
             let sent = seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out);
             match sent {
                 Some(step) => {
-                    step.wrap(|()| pairing.at(Stage::AwaitStored { grant }), |effect| effect)
+                    step.wrap(|()| pairing.at(PairingStage::AwaitStored { grant }), |effect| effect)
                 }
                 None => close(Close::INTERNAL),
             }

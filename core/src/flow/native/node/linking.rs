@@ -1,7 +1,10 @@
 //! The link of a node, from its call to the gateway on.
 
 use super::pairing::{broken, turned_away};
-use super::{Effect, Input, Memory, News, Node, Own, Paired, Rest, State, Then};
+use super::{
+    AfterClose, AfterStore, Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
+    Paired, State,
+};
 use crate::budget::Backoff;
 use crate::crypto::noise::ik;
 use crate::entropy::Entropy;
@@ -26,7 +29,7 @@ pub(super) const SILENCE: Span = Span::from_secs(90);
 const STEADY: Span = Span::from_secs(30);
 
 /// The parts of an open link.
-pub(super) struct Open {
+pub(super) struct LinkParts {
     pub(super) paired: Paired,
     pub(super) channel: Channel,
     pub(super) heartbeats: Heartbeats,
@@ -35,24 +38,26 @@ pub(super) struct Open {
     pub(super) renews: bool,
 }
 
-impl Open {
+impl LinkParts {
     fn back(self, node: Node) -> Node {
         let Self { paired, channel, heartbeats, heard, renews } = self;
         node.to(State::Linked { paired, channel, heartbeats, heard, renews })
     }
 }
 
-/// Sends `Open` and the first message of IK.
+/// Sends `LinkParts` and the first message of IK.
 #[inline(never)]
 pub(super) fn call<'b>(
     node: Node,
     now: Instant,
     entropy: &Entropy<32>,
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     // Only a paired node knows the key of a gateway to link with.
-    let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::Idle) };
+    let NativeMemory::Paired(paired) = node.memory else {
+        return node.close(None, AfterClose::Idle);
+    };
     let open = Opened::new(Intent::Link);
     let first = out.put(|place| {
         let (initiator, message) = ik::Initiator::start(
@@ -72,7 +77,7 @@ pub(super) fn call<'b>(
             let state = State::Calling { paired, initiator, until };
             Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
         }
-        None => node.close(None, Rest::Retry),
+        None => node.close(None, AfterClose::Retry),
     }
 }
 
@@ -84,7 +89,7 @@ pub(super) fn on_second<'b>(
     paired: Paired,
     initiator: ik::Initiator,
     bytes: &'b mut [u8],
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     match FirstAnswer::parse(bytes) {
@@ -98,7 +103,7 @@ pub(super) fn on_second<'b>(
     match Admission::parse(payload) {
         Ok(Admission::Welcome) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = Open {
+            let open = LinkParts {
                 paired,
                 channel: Channel::new(established),
                 heartbeats,
@@ -108,13 +113,14 @@ pub(super) fn on_second<'b>(
             // `Stored` names the grant that the node holds, so that the gateway may drop older
             // ones. It also proves the node: it is the first transport message.
             let grant = paired.grant;
-            go_on(node, open, Some(grant), out).then(Effect::Tell(News::Linked(paired.node_id)))
+            go_on(node, open, Some(grant), out)
+                .then(Effect::Tell(NativeNodeEvent::Linked(paired.node_id)))
         }
         // The grant has expired, so there is nothing to confirm. Any message proves the node; then
         // it asks for renewal.
         Ok(Admission::Expired) => {
             let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = Open {
+            let open = LinkParts {
                 paired,
                 channel: Channel::new(established),
                 heartbeats,
@@ -127,7 +133,7 @@ pub(super) fn on_second<'b>(
         // pair the node again.
         Ok(Admission::NotPaired) => {
             let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+            node.close(None, AfterClose::Retry).first(Effect::Tell(NativeNodeEvent::PairAgain))
         }
         Err(_) => broken(node, None),
     }
@@ -135,29 +141,29 @@ pub(super) fn on_second<'b>(
 
 /// Proves the node, and asks for a new grant.
 #[inline(never)]
-fn ask_anew<'b>(node: Node, mut open: Open, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn ask_anew<'b>(node: Node, mut open: LinkParts, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
     let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
     let second = open.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
     match (first, second) {
         (Some(first), Some(second)) => Step::with(
             open.back(node),
-            [Effect::Send(first), Effect::Send(second), Effect::Tell(News::Expired)],
+            [Effect::Send(first), Effect::Send(second), Effect::Tell(NativeNodeEvent::Expired)],
         ),
-        (Some(_) | None, Some(_) | None) => node.close(None, Rest::Retry),
+        (Some(_) | None, Some(_) | None) => node.close(None, AfterClose::Retry),
     }
 }
 
 /// Continues the link; first names the stored grant to the gateway, if there is one.
 pub(super) fn go_on<'b>(
     node: Node,
-    mut open: Open,
+    mut open: LinkParts,
     stored: Option<GrantId>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     let Some(grant) = stored else { return Step::quiet(open.back(node)) };
     match open.channel.seal(&FromNode::Stored(grant), &mut out) {
         Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
-        None => node.close(None, Rest::Retry),
+        None => node.close(None, AfterClose::Retry),
     }
 }
 
@@ -165,7 +171,7 @@ pub(super) fn go_on<'b>(
 pub(super) fn step<'b>(
     node: Node,
     now: Instant,
-    open: Open,
+    open: LinkParts,
     input: Input<'b>,
     out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
@@ -179,11 +185,11 @@ pub(super) fn step<'b>(
         Input::Tick(values) => {
             // The gateway pings more often than that, so the connection is dead.
             if open.heard.after(SILENCE) <= now {
-                return node.close(None, Rest::Retry);
+                return node.close(None, AfterClose::Retry);
             }
             match open.heartbeats.due(now) {
                 Some(heartbeats) => {
-                    say(node, Open { heartbeats, ..open }, &FromNode::Heartbeat(values), out)
+                    say(node, LinkParts { heartbeats, ..open }, &FromNode::Heartbeat(values), out)
                 }
                 None => quiet(node, open),
             }
@@ -205,16 +211,16 @@ pub(super) fn step<'b>(
 fn on_frame<'b>(
     node: Node,
     now: Instant,
-    open: Open,
+    open: LinkParts,
     bytes: &'b mut [u8],
     out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
-    let Open { paired, channel, heartbeats, renews, .. } = open;
+    let LinkParts { paired, channel, heartbeats, renews, .. } = open;
     let (channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
         Err(Broken) => return broken(node, None),
     };
-    let open = Open { paired, channel, heartbeats, heard: now, renews };
+    let open = LinkParts { paired, channel, heartbeats, heard: now, renews };
     match FromGateway::parse(text) {
         // The gateway's heartbeat asks for an answer.
         Ok(FromGateway::Heartbeat { .. }) => {
@@ -222,14 +228,17 @@ fn on_frame<'b>(
         }
         Ok(FromGateway::App(app)) => back(node, open, Effect::App(app)),
         Ok(FromGateway::NotAllowed { action, pattern }) => {
-            tell(node, open, News::NotAllowed { action, pattern })
+            tell(node, open, NativeNodeEvent::NotAllowed { action, pattern })
         }
-        Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, News::Muted),
-        Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, News::Unmuted),
+        Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, NativeNodeEvent::Muted),
+        Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, NativeNodeEvent::Unmuted),
         Ok(FromGateway::Policy(Policy::Unpair)) => {
-            let next = node.to(State::Keeping(Then::Start));
+            let next = node.to(State::Keeping(AfterStore::Start));
             let close = Effect::Close(crate::wire::close::Close::GOODBYE);
-            Step::with(next, [Effect::Tell(News::Unpaired), close, Effect::Keep(Memory::Blank)])
+            Step::with(
+                next,
+                [Effect::Tell(NativeNodeEvent::Unpaired), close, Effect::Keep(NativeMemory::Blank)],
+            )
         }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
             keep(node, Paired { gateway, ..paired }, open, None)
@@ -249,9 +258,9 @@ fn on_frame<'b>(
         // The grant will not be renewed, so a quick retry is useless.
         Ok(FromGateway::NotRenewed) if open.renews => {
             let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(None, Rest::Retry).first(Effect::Tell(News::PairAgain))
+            node.close(None, AfterClose::Retry).first(Effect::Tell(NativeNodeEvent::PairAgain))
         }
-        Ok(FromGateway::NotRenewed) => tell(node, open, News::NotRenewed),
+        Ok(FromGateway::NotRenewed) => tell(node, open, NativeNodeEvent::NotRenewed),
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
             // The node has announced no capability, so there is nothing to run.
@@ -266,7 +275,7 @@ fn on_frame<'b>(
         }
         Ok(FromGateway::Bye(bye)) => {
             let backoff = if bye == Bye::Busy { Backoff::longest() } else { node.backoff };
-            Node { backoff, ..node }.close(None, Rest::Retry)
+            Node { backoff, ..node }.close(None, AfterClose::Retry)
         }
         Err(_) => broken(node, None),
     }
@@ -277,33 +286,33 @@ fn on_frame<'b>(
 fn keep<'b>(
     node: Node,
     paired: Paired,
-    open: Open,
+    open: LinkParts,
     stored: Option<GrantId>,
 ) -> Step<Node, Effect<'b>> {
-    let Open { channel, heartbeats, heard, renews, .. } = open;
-    let then = Then::Linked { channel, heartbeats, heard, renews, stored };
-    Step::with(node.to(State::Keeping(then)), [Effect::Keep(Memory::Paired(paired))])
+    let LinkParts { channel, heartbeats, heard, renews, .. } = open;
+    let then = AfterStore::Linked { channel, heartbeats, heard, renews, stored };
+    Step::with(node.to(State::Keeping(then)), [Effect::Keep(NativeMemory::Paired(paired))])
 }
 
 #[inline(never)]
-fn tell<'b>(node: Node, open: Open, news: News<'b>) -> Step<Node, Effect<'b>> {
+fn tell<'b>(node: Node, open: LinkParts, news: NativeNodeEvent<'b>) -> Step<Node, Effect<'b>> {
     back(node, open, Effect::Tell(news))
 }
 
 #[inline(never)]
-fn back<'b>(node: Node, open: Open, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
+fn back<'b>(node: Node, open: LinkParts, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
     Step::with(open.back(node), [effect])
 }
 
 #[inline(never)]
-fn quiet<'b>(node: Node, open: Open) -> Step<Node, Effect<'b>> {
+fn quiet<'b>(node: Node, open: LinkParts) -> Step<Node, Effect<'b>> {
     Step::quiet(open.back(node))
 }
 
 #[inline(never)]
 fn say<'b>(
     node: Node,
-    mut open: Open,
+    mut open: LinkParts,
     message: &impl Message,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {

@@ -32,8 +32,10 @@ use crate::wire::native::open::{Intent, Open};
 use crate::wire::native::pair;
 
 pub use crate::flow::registration::node::Timing;
-use pairing::Stage;
-pub use talk::{Effect, Input, Memory, News, Own, Paired, Trust, Wish};
+use pairing::NodePairingStage;
+pub use talk::{
+    Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Paired, Trust,
+};
 
 /// The machine of a node.
 #[derive(Debug)]
@@ -42,7 +44,7 @@ pub struct Node {
     backoff: Backoff,
     /// The only gateway that is acceptable for pairing, if the owner gave its fingerprint.
     expect: Option<Fingerprint>,
-    memory: Memory,
+    memory: NativeMemory,
     state: State,
 }
 
@@ -55,20 +57,20 @@ enum State {
     /// The node waits for a request of its owner.
     Idle,
     Waiting {
-        wish: Option<Wish>,
+        wish: Option<PairMethod>,
         until: Instant,
     },
     Opening {
-        wish: Option<Wish>,
+        wish: Option<PairMethod>,
     },
     Introducing {
-        wish: Wish,
+        wish: PairMethod,
         initiator: xx::Initiator,
         until: Instant,
     },
     Pairing {
         channel: Channel,
-        stage: Stage,
+        stage: NodePairingStage,
         until: Instant,
     },
     Calling {
@@ -83,18 +85,18 @@ enum State {
         heard: Instant,
         renews: bool,
     },
-    Keeping(Then),
+    Keeping(AfterStore),
     /// The connection is being closed; the adapter reports its end.
     Closing {
-        wish: Option<Wish>,
-        rest: Rest,
+        wish: Option<PairMethod>,
+        rest: AfterClose,
     },
 }
 
 /// The continuation once a memory is durable.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "as for State")]
-enum Then {
+enum AfterStore {
     /// Start again with no connection open.
     Start,
     /// Wait for the operator.
@@ -113,7 +115,7 @@ enum Then {
 
 /// The continuation once a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rest {
+enum AfterClose {
     /// Make the next attempt after a wait.
     Retry,
     /// Make the next attempt at once.
@@ -125,18 +127,20 @@ enum Rest {
 impl Node {
     /// Makes a node that has just started, from its memory.
     #[must_use]
-    pub fn boot(now: Instant, memory: Memory, timing: Timing) -> Self {
+    pub fn boot(now: Instant, memory: NativeMemory, timing: Timing) -> Self {
         let state = match memory {
-            Memory::Blank => State::Idle,
-            Memory::Asked { .. } => State::Waiting { wish: Some(Wish::Approval), until: now },
-            Memory::Paired(_) => State::Waiting { wish: None, until: now },
+            NativeMemory::Blank => State::Idle,
+            NativeMemory::Asked { .. } => {
+                State::Waiting { wish: Some(PairMethod::Approval), until: now }
+            }
+            NativeMemory::Paired(_) => State::Waiting { wish: None, until: now },
         };
         Self { timing, backoff: Backoff::new(), expect: None, memory, state }
     }
 
     /// Returns the node's memory.
     #[must_use]
-    pub const fn memory(&self) -> &Memory {
+    pub const fn memory(&self) -> &NativeMemory {
         &self.memory
     }
 
@@ -146,7 +150,7 @@ impl Node {
         matches!(
             self.state,
             State::Linked { renews: false, .. }
-                | State::Keeping(Then::Linked { renews: false, .. })
+                | State::Keeping(AfterStore::Linked { renews: false, .. })
         )
     }
 
@@ -175,12 +179,15 @@ impl Node {
 
     #[inline(never)]
     fn forget<'b>(self, connected: bool) -> Step<Self, Effect<'b>> {
-        let step = Step::with(self.to(State::Keeping(Then::Start)), [Effect::Keep(Memory::Blank)]);
+        let step = Step::with(
+            self.to(State::Keeping(AfterStore::Start)),
+            [Effect::Keep(NativeMemory::Blank)],
+        );
         if connected { step.first(Effect::Close(Close::GOODBYE)) } else { step }
     }
 
     #[inline(never)]
-    fn connect<'b>(self, wish: Option<Wish>) -> Step<Self, Effect<'b>> {
+    fn connect<'b>(self, wish: Option<PairMethod>) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Opening { wish }), [Effect::Connect])
     }
 
@@ -190,7 +197,7 @@ impl Node {
 
     /// Closes the connection; `rest` follows once it is closed.
     #[inline(never)]
-    fn close<'b>(self, wish: Option<Wish>, rest: Rest) -> Step<Self, Effect<'b>> {
+    fn close<'b>(self, wish: Option<PairMethod>, rest: AfterClose) -> Step<Self, Effect<'b>> {
         Step::with(self.to(State::Closing { wish, rest }), [Effect::Close(Close::GOODBYE)])
     }
 
@@ -199,21 +206,23 @@ impl Node {
     fn back_off<'b>(
         self,
         now: Instant,
-        wish: Option<Wish>,
+        wish: Option<PairMethod>,
         entropy: &Entropy<2>,
     ) -> Step<Self, Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
         let state = State::Waiting { wish, until: now.after(wait) };
-        Step::with(Self { backoff, state, ..self }, [Effect::Tell(News::RetryIn(wait))])
+        Step::with(Self { backoff, state, ..self }, [Effect::Tell(NativeNodeEvent::RetryIn(wait))])
     }
 
     /// Starts what the node does unasked: it links if it is paired, and repeats its request if it
     /// has asked.
     fn start(self, now: Instant) -> Self {
         let state = match self.memory {
-            Memory::Blank => State::Idle,
-            Memory::Asked { .. } => State::Waiting { wish: Some(Wish::Approval), until: now },
-            Memory::Paired(_) => State::Waiting { wish: None, until: now },
+            NativeMemory::Blank => State::Idle,
+            NativeMemory::Asked { .. } => {
+                State::Waiting { wish: Some(PairMethod::Approval), until: now }
+            }
+            NativeMemory::Paired(_) => State::Waiting { wish: None, until: now },
         };
         self.to(state)
     }
@@ -223,16 +232,20 @@ impl Node {
     fn lost<'b>(
         self,
         now: Instant,
-        wish: Option<Wish>,
+        wish: Option<PairMethod>,
         entropy: &Entropy<2>,
     ) -> Step<Self, Effect<'b>> {
         match (&wish, &self.memory) {
             // A PIN or code under way is gone; only the gateway that the node is paired to can be
             // tried again.
-            (None, Memory::Blank) => Step::quiet(self.to(State::Idle)),
-            (None, Memory::Asked { .. }) => self.back_off(now, Some(Wish::Approval), entropy),
+            (None, NativeMemory::Blank) => Step::quiet(self.to(State::Idle)),
+            (None, NativeMemory::Asked { .. }) => {
+                self.back_off(now, Some(PairMethod::Approval), entropy)
+            }
             // The node is paired, so its approval need not be repeated.
-            (None | Some(Wish::Approval), Memory::Paired(_)) => self.back_off(now, None, entropy),
+            (None | Some(PairMethod::Approval), NativeMemory::Paired(_)) => {
+                self.back_off(now, None, entropy)
+            }
             (Some(_), _) => self.back_off(now, wish, entropy),
         }
     }
@@ -266,10 +279,10 @@ impl Machine for Node {
                         node.rest(State::Waiting { wish: Some(wish), until: now })
                     }
                     State::Closing { .. } => {
-                        node.rest(State::Closing { wish: Some(wish), rest: Rest::AtOnce })
+                        node.rest(State::Closing { wish: Some(wish), rest: AfterClose::AtOnce })
                     }
                     // An open connection serves the earlier purpose, so it is closed first.
-                    _ => node.close(Some(wish), Rest::AtOnce),
+                    _ => node.close(Some(wish), AfterClose::AtOnce),
                 }
             }
             (state, Input::Forget) => {
@@ -297,7 +310,7 @@ impl Machine for Node {
                 self.lost(now, Some(wish), &entropy)
             }
             (State::Introducing { wish, until, .. }, Input::Tick(_)) if until <= now => {
-                self.close(Some(wish), Rest::Retry)
+                self.close(Some(wish), AfterClose::Retry)
             }
 
             (State::Pairing { channel, stage, .. }, Input::Frame { bytes, .. }) => {
@@ -308,7 +321,7 @@ impl Machine for Node {
             }
             (State::Pairing { stage, .. }, Input::Disconnected(entropy)) => match stage {
                 // The grant is stored, so the node links; the link confirms the grant, too.
-                Stage::AwaitActive => Step::quiet(self.start(now)),
+                NodePairingStage::AwaitActive => Step::quiet(self.start(now)),
                 stage => {
                     let wish = stage.wish_left();
                     self.lost(now, wish, &entropy)
@@ -317,7 +330,7 @@ impl Machine for Node {
             (State::Pairing { stage, until, .. }, Input::Tick(_)) if until <= now => {
                 let wish = stage.wish_left();
                 // Without a wish the owner has to start anew, as after a code that was used.
-                let rest = if wish.is_some() { Rest::Retry } else { Rest::Idle };
+                let rest = if wish.is_some() { AfterClose::Retry } else { AfterClose::Idle };
                 self.close(wish, rest)
             }
 
@@ -328,26 +341,26 @@ impl Machine for Node {
                 self.back_off(now, None, &entropy)
             }
             (State::Calling { until, .. }, Input::Tick(_)) if until <= now => {
-                self.close(None, Rest::Retry)
+                self.close(None, AfterClose::Retry)
             }
 
             (State::Linked { paired, channel, heartbeats, heard, renews }, input) => linking::step(
                 self,
                 now,
-                linking::Open { paired, channel, heartbeats, heard, renews },
+                linking::LinkParts { paired, channel, heartbeats, heard, renews },
                 input,
                 out,
             ),
 
             (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
-                Rest::Retry => self.lost(now, wish, &entropy),
-                Rest::AtOnce => match wish {
+                AfterClose::Retry => self.lost(now, wish, &entropy),
+                AfterClose::AtOnce => match wish {
                     Some(_) => self.rest(State::Waiting { wish, until: now }),
                     None => Step::quiet(self.start(now)),
                 },
-                Rest::Idle => match self.memory {
-                    Memory::Paired(_) => self.back_off(now, None, &entropy),
-                    Memory::Blank | Memory::Asked { .. } => self.rest(State::Idle),
+                AfterClose::Idle => match self.memory {
+                    NativeMemory::Paired(_) => self.back_off(now, None, &entropy),
+                    NativeMemory::Blank | NativeMemory::Asked { .. } => self.rest(State::Idle),
                 },
             },
 
@@ -376,7 +389,7 @@ impl Machine for Node {
 fn introduce<'b>(
     node: Node,
     now: Instant,
-    wish: Wish,
+    wish: PairMethod,
     entropy: &Entropy<32>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
@@ -392,7 +405,7 @@ fn introduce<'b>(
             let state = State::Introducing { wish, initiator, until };
             Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
         }
-        None => node.close(Some(wish), Rest::Retry),
+        None => node.close(Some(wish), AfterClose::Retry),
     }
 }
 
@@ -400,43 +413,51 @@ fn introduce<'b>(
 fn on_kept<'b>(
     node: Node,
     now: Instant,
-    then: Then,
+    then: AfterStore,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     // Progress was made durable, so the next wait starts from the shortest one.
     let node = Node { backoff: Backoff::new(), ..node };
     match then {
-        Then::Start => {
-            let blank = node.memory == Memory::Blank;
+        AfterStore::Start => {
+            let blank = node.memory == NativeMemory::Blank;
             let step = Step::quiet(node.start(now));
-            if blank { step.then(Effect::Tell(News::Forgotten)) } else { step }
+            if blank { step.then(Effect::Tell(NativeNodeEvent::Forgotten)) } else { step }
         }
-        Then::Wait { channel, until } => {
-            Step::quiet(node.to(State::Pairing { channel, stage: Stage::AwaitGrant, until }))
-        }
-        Then::Confirm { mut channel, grant } => {
+        AfterStore::Wait { channel, until } => Step::quiet(node.to(State::Pairing {
+            channel,
+            stage: NodePairingStage::AwaitGrant,
+            until,
+        })),
+        AfterStore::Confirm { mut channel, grant } => {
             match channel.seal(&pair::FromNode::Stored(grant), &mut out) {
                 Some(frame) => {
                     let until = now.after(node.timing.answer_within);
                     Step::with(
-                        node.to(State::Pairing { channel, stage: Stage::AwaitActive, until }),
+                        node.to(State::Pairing {
+                            channel,
+                            stage: NodePairingStage::AwaitActive,
+                            until,
+                        }),
                         [Effect::Send(frame)],
                     )
                 }
-                None => node.close(None, Rest::AtOnce),
+                None => node.close(None, AfterClose::AtOnce),
             }
         }
-        Then::Linked { channel, heartbeats, heard, renews, stored } => {
-            let Memory::Paired(paired) = node.memory else { return node.close(None, Rest::AtOnce) };
+        AfterStore::Linked { channel, heartbeats, heard, renews, stored } => {
+            let NativeMemory::Paired(paired) = node.memory else {
+                return node.close(None, AfterClose::AtOnce);
+            };
             // A new grant ends the renewal.
             let (had_none, renews) = (renews, renews && stored.is_none());
-            let open = linking::Open { paired, channel, heartbeats, heard, renews };
+            let open = linking::LinkParts { paired, channel, heartbeats, heard, renews };
             let step = linking::go_on(node, open, stored, out);
             match stored {
                 Some(_) if had_none => step
-                    .then(Effect::Tell(News::Renewed))
-                    .then(Effect::Tell(News::Linked(paired.node_id))),
-                Some(_) => step.then(Effect::Tell(News::Renewed)),
+                    .then(Effect::Tell(NativeNodeEvent::Renewed))
+                    .then(Effect::Tell(NativeNodeEvent::Linked(paired.node_id))),
+                Some(_) => step.then(Effect::Tell(NativeNodeEvent::Renewed)),
                 None => step,
             }
         }

@@ -1,6 +1,9 @@
 //! Pairing, from the gateway's first answer on.
 
-use super::{Effect, Memory, News, Node, Own, Paired, Rest, State, Then, Trust, Wish};
+use super::{
+    AfterClose, AfterStore, Effect, NativeMemory, NativeNodeEvent, Node, NodeIdentity, PairMethod,
+    Paired, State, Trust,
+};
 use crate::budget::Backoff;
 use crate::crypto::code::Code;
 use crate::crypto::cpace;
@@ -20,7 +23,7 @@ use crate::wire::native::pair::{
 /// The progress of pairing.
 #[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum NodePairingStage {
     /// `Ask` was sent, without a code.
     AwaitAnswer {
         pin: bool,
@@ -44,7 +47,7 @@ pub(super) enum Stage {
     AwaitActive,
 }
 
-impl Stage {
+impl NodePairingStage {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::AwaitAnswer { .. } => "AwaitAnswer",
@@ -59,13 +62,13 @@ impl Stage {
 
     /// Returns the method that can be tried again without the owner if the connection ends at this
     /// stage.
-    pub(super) const fn wish_left(&self) -> Option<Wish> {
+    pub(super) const fn wish_left(&self) -> Option<PairMethod> {
         match self {
             // A proven gateway's key is remembered, so its grant is requested again without a code.
-            Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(Wish::Approval),
-            Self::AwaitAnswer { pin: true } => Some(Wish::Pin),
+            Self::AwaitAnswer { pin: false } | Self::AwaitGrant => Some(PairMethod::Approval),
+            Self::AwaitAnswer { pin: true } => Some(PairMethod::Pin),
             // A spent setup code yields the same grant again to the same key.
-            Self::AwaitSettled => Some(Wish::Setup),
+            Self::AwaitSettled => Some(PairMethod::Setup),
             Self::AwaitCode { .. }
             | Self::AwaitYb { .. }
             | Self::AwaitTb { .. }
@@ -81,11 +84,11 @@ impl Stage {
 pub(super) fn on_second<'b>(
     node: Node,
     now: Instant,
-    wish: Wish,
+    wish: PairMethod,
     initiator: xx::Initiator,
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     match FirstAnswer::parse(bytes) {
@@ -99,33 +102,38 @@ pub(super) fn on_second<'b>(
         Some(trust) => trust,
         None => return other_gateway(node, wish, &peer),
     };
-    let news = News::Gateway { fingerprint: Fingerprint::of(&peer), trust };
+    let news = NativeNodeEvent::Gateway { fingerprint: Fingerprint::of(&peer), trust };
     let until = now.after(node.timing.answer_within);
     match ask(introduced, wish, entropy, own, out) {
         Some(sent) => asked(node, sent, until, news),
-        None => node.close(None, Rest::Idle),
+        None => node.close(None, AfterClose::Idle),
     }
 }
 
 #[inline(never)]
-fn other_gateway<'b>(node: Node, wish: Wish, peer: &PublicKey) -> Step<Node, Effect<'b>> {
-    let other = News::OtherGateway(Fingerprint::of(peer));
+fn other_gateway<'b>(node: Node, wish: PairMethod, peer: &PublicKey) -> Step<Node, Effect<'b>> {
+    let other = NativeNodeEvent::OtherGateway(Fingerprint::of(peer));
     // The right gateway may come back, so the node tries again, but seldom.
-    leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), Rest::Retry, other)
+    leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), AfterClose::Retry, other)
 }
 
 /// The messages that were sent after the gateway's first answer. The step is made from them once
 /// the multiplications have left the stack.
-struct Sent<'b> {
+struct SentMessages<'b> {
     channel: Channel,
-    stage: Stage,
+    stage: NodePairingStage,
     frames: [&'b [u8]; 2],
     element: Option<&'b [u8]>,
 }
 
 #[inline(never)]
-fn asked<'b>(node: Node, sent: Sent<'b>, until: Instant, news: News<'b>) -> Step<Node, Effect<'b>> {
-    let Sent { channel, stage, frames: [third, ask], element } = sent;
+fn asked<'b>(
+    node: Node,
+    sent: SentMessages<'b>,
+    until: Instant,
+    news: NativeNodeEvent<'b>,
+) -> Step<Node, Effect<'b>> {
+    let SentMessages { channel, stage, frames: [third, ask], element } = sent;
     let step = Step::with(
         node.to(State::Pairing { channel, stage, until }),
         [Effect::Tell(news), Effect::Send(third), Effect::Send(ask)],
@@ -137,20 +145,22 @@ fn asked<'b>(node: Node, sent: Sent<'b>, until: Instant, news: News<'b>) -> Step
 }
 
 /// Returns the grounds on which this gateway is acceptable; `None` if it is not.
-fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
+fn trust(node: &Node, wish: &PairMethod, peer: &PublicKey) -> Option<Trust> {
     if let Some(expected) = &node.expect {
         return (*expected == Fingerprint::of(peer)).then_some(Trust::Pinned);
     }
     match (wish, &node.memory) {
         // CPace proves any gateway that knows the code.
-        (Wish::Pin | Wish::Code { .. }, _) => Some(Trust::Code),
-        (Wish::Approval, Memory::Asked { gateway }) => (gateway == peer).then_some(Trust::Pinned),
-        (Wish::Approval, Memory::Paired(paired)) => {
+        (PairMethod::Pin | PairMethod::Code { .. }, _) => Some(Trust::Code),
+        (PairMethod::Approval, NativeMemory::Asked { gateway }) => {
+            (gateway == peer).then_some(Trust::Pinned)
+        }
+        (PairMethod::Approval, NativeMemory::Paired(paired)) => {
             (paired.gateway == *peer).then_some(Trust::Pinned)
         }
-        (Wish::Approval, Memory::Blank) => Some(Trust::FirstUse),
+        (PairMethod::Approval, NativeMemory::Blank) => Some(Trust::FirstUse),
         // A setup code must not go to a gateway whose fingerprint was not given.
-        (Wish::Setup, _) => None,
+        (PairMethod::Setup, _) => None,
     }
 }
 
@@ -158,11 +168,11 @@ fn trust(node: &Node, wish: &Wish, peer: &PublicKey) -> Option<Trust> {
 #[inline(never)]
 fn ask<'b>(
     introduced: xx::Introduced,
-    wish: Wish,
+    wish: PairMethod,
     entropy: &Entropy<32>,
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     mut out: Outbox<'b>,
-) -> Option<Sent<'b>> {
+) -> Option<SentMessages<'b>> {
     let (established, third) = out.put(|place| {
         let (established, message) = introduced.write_third(&own.keys.channel, &[], place).ok()?;
         Some((established, message.len()))
@@ -180,20 +190,20 @@ fn ask<'b>(
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
     let asked = channel.seal(&FromNode::Ask(ask), &mut out)?;
     let (stage, element) = match wish {
-        Wish::Approval => (Stage::AwaitAnswer { pin: false }, None),
-        Wish::Pin => (Stage::AwaitAnswer { pin: true }, None),
-        Wish::Setup => {
+        PairMethod::Approval => (NodePairingStage::AwaitAnswer { pin: false }, None),
+        PairMethod::Pin => (NodePairingStage::AwaitAnswer { pin: true }, None),
+        PairMethod::Setup => {
             // The code follows the request at once, which saves a round trip.
             let frame = channel.seal(&FromNode::SetupCode(own.setup?), &mut out)?;
-            (Stage::AwaitSettled, Some(frame))
+            (NodePairingStage::AwaitSettled, Some(frame))
         }
-        Wish::Code { code, .. } => {
+        PairMethod::Code { code, .. } => {
             let (stage, frame) =
                 begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
             (stage, Some(frame))
         }
     };
-    Some(Sent { channel, stage, frames: [third, asked], element })
+    Some(SentMessages { channel, stage, frames: [third, asked], element })
 }
 
 /// Makes the node's half of CPace. The code is not needed afterwards.
@@ -203,14 +213,14 @@ fn begin<'b>(
     code: &Code,
     method: cpace::Method,
     entropy: &Entropy<32>,
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     out: &mut Outbox<'b>,
-) -> Option<(Stage, &'b [u8])> {
+) -> Option<(NodePairingStage, &'b [u8])> {
     let inputs =
         cpace::Inputs::new(code, &channel.hash, own.keys.channel.public(), &channel.peer, method);
     let (initiator, element) = cpace::Initiator::start(&inputs, entropy).ok()?;
     let frame = channel.seal(&FromNode::Ya(element), out)?;
-    Some((Stage::AwaitYb { initiator, method }, frame))
+    Some((NodePairingStage::AwaitYb { initiator, method }, frame))
 }
 
 /// Takes a code that the owner typed; it is dropped at any other stage.
@@ -218,14 +228,14 @@ fn begin<'b>(
 pub(super) fn on_code<'b>(
     node: Node,
     now: Instant,
-    (mut channel, stage, until): (Channel, Stage, Instant),
+    (mut channel, stage, until): (Channel, NodePairingStage, Instant),
     code: &Code,
     entropy: &Entropy<32>,
-    own: &Own<'_>,
+    own: &NodeIdentity<'_>,
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
     // A code that nobody asked for is ignored.
-    let Stage::AwaitCode { method } = stage else {
+    let NodePairingStage::AwaitCode { method } = stage else {
         return Step::quiet(node.to(State::Pairing { channel, stage, until }));
     };
     match begin(&mut channel, code, method, entropy, own, &mut out) {
@@ -233,7 +243,7 @@ pub(super) fn on_code<'b>(
             let until = now.after(node.timing.answer_within);
             Step::with(node.to(State::Pairing { channel, stage, until }), [Effect::Send(frame)])
         }
-        None => node.close(None, Rest::Idle),
+        None => node.close(None, AfterClose::Idle),
     }
 }
 
@@ -242,7 +252,7 @@ pub(super) fn on_frame<'b>(
     node: Node,
     now: Instant,
     channel: Channel,
-    stage: Stage,
+    stage: NodePairingStage,
     bytes: &'b mut [u8],
     mut out: Outbox<'b>,
 ) -> Step<Node, Effect<'b>> {
@@ -257,18 +267,21 @@ pub(super) fn on_frame<'b>(
             on_refused(node, now, channel, &stage, refusal)
         }
 
-        (Stage::AwaitAnswer { pin: true }, Ok(FromGateway::PinShown { expires_in, attempts })) => {
+        (
+            NodePairingStage::AwaitAnswer { pin: true },
+            Ok(FromGateway::PinShown { expires_in, attempts }),
+        ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            let stage = Stage::AwaitCode { method: cpace::Method::Pin };
+            let stage = NodePairingStage::AwaitCode { method: cpace::Method::Pin };
             go_on(
                 node,
                 channel,
                 stage,
                 until,
-                Effect::Tell(News::TypeThePin { expires_in, attempts }),
+                Effect::Tell(NativeNodeEvent::TypeThePin { expires_in, attempts }),
             )
         }
-        (Stage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
+        (NodePairingStage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
             let answered = initiator.confirm(&element).ok().and_then(|(awaiting, tag)| {
                 Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?))
             });
@@ -276,51 +289,60 @@ pub(super) fn on_frame<'b>(
                 Some((awaiting, frame)) => go_on(
                     node,
                     channel,
-                    Stage::AwaitTb { awaiting, method },
+                    NodePairingStage::AwaitTb { awaiting, method },
                     soon,
                     Effect::Send(frame),
                 ),
                 None => broken(node, None),
             }
         }
-        (Stage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => {
+        (NodePairingStage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => {
             match awaiting.verify(&tag) {
-                Ok(_confirmed) => trusted(node, channel, soon, News::CodeConfirmed),
+                Ok(_confirmed) => trusted(node, channel, soon, NativeNodeEvent::CodeConfirmed),
                 // The peer has spent a guess and learnt only that it was wrong. Nothing it sent is
                 // used.
-                Err(_) => leave(node, None, Rest::Idle, News::GatewayUnproven),
+                Err(_) => leave(node, None, AfterClose::Idle, NativeNodeEvent::GatewayUnproven),
             }
         }
 
         (
-            Stage::AwaitAnswer { pin: false } | Stage::AwaitGrant,
+            NodePairingStage::AwaitAnswer { pin: false } | NodePairingStage::AwaitGrant,
             Ok(FromGateway::Waiting { expires_in }),
         ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            trusted(node, channel, until, News::WaitsForApproval { expires_in })
+            trusted(node, channel, until, NativeNodeEvent::WaitsForApproval { expires_in })
         }
         (
-            stage @ (Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant),
+            stage @ (NodePairingStage::AwaitAnswer { pin: false }
+            | NodePairingStage::AwaitSettled
+            | NodePairingStage::AwaitGrant),
             Ok(FromGateway::Part(part)),
         ) => go_on(node, channel, stage, soon, Effect::Part(part)),
         (
-            Stage::AwaitAnswer { pin: false } | Stage::AwaitSettled | Stage::AwaitGrant,
+            NodePairingStage::AwaitAnswer { pin: false }
+            | NodePairingStage::AwaitSettled
+            | NodePairingStage::AwaitGrant,
             Ok(FromGateway::Grant(grant)),
         ) => on_grant(node, channel, grant),
-        (Stage::AwaitActive, Ok(FromGateway::Active(_))) => node.close(None, Rest::AtOnce),
-        // The offer expired before the node had stored it.
-        (Stage::AwaitActive, Ok(FromGateway::NotPaired)) => {
-            leave(Node { backoff: Backoff::longest(), ..node }, None, Rest::Retry, News::PairAgain)
+        (NodePairingStage::AwaitActive, Ok(FromGateway::Active(_))) => {
+            node.close(None, AfterClose::AtOnce)
         }
+        // The offer expired before the node had stored it.
+        (NodePairingStage::AwaitActive, Ok(FromGateway::NotPaired)) => leave(
+            Node { backoff: Backoff::longest(), ..node },
+            None,
+            AfterClose::Retry,
+            NativeNodeEvent::PairAgain,
+        ),
 
         (
-            Stage::AwaitAnswer { .. }
-            | Stage::AwaitSettled
-            | Stage::AwaitCode { .. }
-            | Stage::AwaitYb { .. }
-            | Stage::AwaitTb { .. }
-            | Stage::AwaitGrant
-            | Stage::AwaitActive,
+            NodePairingStage::AwaitAnswer { .. }
+            | NodePairingStage::AwaitSettled
+            | NodePairingStage::AwaitCode { .. }
+            | NodePairingStage::AwaitYb { .. }
+            | NodePairingStage::AwaitTb { .. }
+            | NodePairingStage::AwaitGrant
+            | NodePairingStage::AwaitActive,
             Ok(_) | Err(_),
         ) => broken(node, wish),
     }
@@ -333,15 +355,15 @@ fn trusted<'b>(
     node: Node,
     channel: Channel,
     until: Instant,
-    news: News<'b>,
+    news: NativeNodeEvent<'b>,
 ) -> Step<Node, Effect<'b>> {
-    let asked = Memory::Asked { gateway: channel.peer };
-    if node.memory == asked || matches!(node.memory, Memory::Paired(_)) {
+    let asked = NativeMemory::Asked { gateway: channel.peer };
+    if node.memory == asked || matches!(node.memory, NativeMemory::Paired(_)) {
         // An existing pairing stays until a new grant replaces it.
-        return go_on(node, channel, Stage::AwaitGrant, until, Effect::Tell(news));
+        return go_on(node, channel, NodePairingStage::AwaitGrant, until, Effect::Tell(news));
     }
     Step::with(
-        node.to(State::Keeping(Then::Wait { channel, until })),
+        node.to(State::Keeping(AfterStore::Wait { channel, until })),
         [Effect::Tell(news), Effect::Keep(asked)],
     )
 }
@@ -349,10 +371,10 @@ fn trusted<'b>(
 #[inline(never)]
 fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Effect<'b>> {
     let Grant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
-    let memory = Memory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
-    let news = Effect::Tell(News::Granted { node_id, room, message });
+    let memory = NativeMemory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
+    let news = Effect::Tell(NativeNodeEvent::Granted { node_id, room, message });
     let step =
-        Step::quiet(node.to(State::Keeping(Then::Confirm { channel, grant: id }))).then(news);
+        Step::quiet(node.to(State::Keeping(AfterStore::Confirm { channel, grant: id }))).then(news);
     let step = match chain {
         Some(Chain::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
         Some(Chain::InParts) => step.then(Effect::Chain(None)),
@@ -366,33 +388,38 @@ fn on_refused<'b>(
     node: Node,
     now: Instant,
     channel: Channel,
-    stage: &Stage,
+    stage: &NodePairingStage,
     refusal: Refusal<'b>,
 ) -> Step<Node, Effect<'b>> {
     let method = match stage {
-        Stage::AwaitTb { method, .. }
-        | Stage::AwaitYb { method, .. }
-        | Stage::AwaitCode { method } => Some(*method),
-        Stage::AwaitAnswer { .. }
-        | Stage::AwaitSettled
-        | Stage::AwaitGrant
-        | Stage::AwaitActive => None,
+        NodePairingStage::AwaitTb { method, .. }
+        | NodePairingStage::AwaitYb { method, .. }
+        | NodePairingStage::AwaitCode { method } => Some(*method),
+        NodePairingStage::AwaitAnswer { .. }
+        | NodePairingStage::AwaitSettled
+        | NodePairingStage::AwaitGrant
+        | NodePairingStage::AwaitActive => None,
     };
     match (refusal, method) {
         (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
             // The channel stays open: the owner may type another code, which is another guess.
             let until = now.after(TYPING);
-            let next =
-                node.to(State::Pairing { channel, stage: Stage::AwaitCode { method }, until });
-            Step::with(next, [Effect::Tell(News::WrongCode { attempts_left })])
+            let next = node.to(State::Pairing {
+                channel,
+                stage: NodePairingStage::AwaitCode { method },
+                until,
+            });
+            Step::with(next, [Effect::Tell(NativeNodeEvent::WrongCode { attempts_left })])
         }
         (Refusal::Busy { .. } | Refusal::CannotStore { .. }, _) => {
             let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(stage.wish_left(), Rest::Retry)
-                .first(Effect::Tell(News::PairingRefused(refusal)))
+            node.close(stage.wish_left(), AfterClose::Retry)
+                .first(Effect::Tell(NativeNodeEvent::PairingRefused(refusal)))
         }
         // The node does not retry by itself, because the answer would be the same.
-        (_, _) => node.close(None, Rest::Idle).first(Effect::Tell(News::PairingRefused(refusal))),
+        (_, _) => node
+            .close(None, AfterClose::Idle)
+            .first(Effect::Tell(NativeNodeEvent::PairingRefused(refusal))),
     }
 }
 
@@ -403,28 +430,28 @@ const TYPING: Span = Span::from_secs(300);
 #[inline(never)]
 pub(super) fn turned_away<'b>(
     node: Node,
-    wish: Option<Wish>,
+    wish: Option<PairMethod>,
     refusal: &ClearRefusal<'_>,
 ) -> Step<Node, Effect<'b>> {
     let news = match refusal {
-        ClearRefusal::Refused => News::TurnedAway,
-        ClearRefusal::Unsupported { .. } => News::OtherVersion,
+        ClearRefusal::Refused => NativeNodeEvent::TurnedAway,
+        ClearRefusal::Unsupported { .. } => NativeNodeEvent::OtherVersion,
     };
-    leave(Node { backoff: Backoff::longest(), ..node }, wish, Rest::Retry, news)
+    leave(Node { backoff: Backoff::longest(), ..node }, wish, AfterClose::Retry, news)
 }
 
 #[inline(never)]
-pub(super) fn broken<'b>(node: Node, wish: Option<Wish>) -> Step<Node, Effect<'b>> {
-    leave(node, wish, Rest::Retry, News::Broken)
+pub(super) fn broken<'b>(node: Node, wish: Option<PairMethod>) -> Step<Node, Effect<'b>> {
+    leave(node, wish, AfterClose::Retry, NativeNodeEvent::Broken)
 }
 
 /// Tells the owner, and closes.
 #[inline(never)]
 pub(super) fn leave<'b>(
     node: Node,
-    wish: Option<Wish>,
-    rest: Rest,
-    news: News<'b>,
+    wish: Option<PairMethod>,
+    rest: AfterClose,
+    news: NativeNodeEvent<'b>,
 ) -> Step<Node, Effect<'b>> {
     Step::with(
         node.to(State::Closing { wish, rest }),
@@ -436,7 +463,7 @@ pub(super) fn leave<'b>(
 fn go_on<'b>(
     node: Node,
     channel: Channel,
-    stage: Stage,
+    stage: NodePairingStage,
     until: Instant,
     effect: Effect<'b>,
 ) -> Step<Node, Effect<'b>> {

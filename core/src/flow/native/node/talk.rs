@@ -21,7 +21,7 @@ use crate::wire::token::Token;
 /// The memory of a node across power cuts, besides its keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Memory {
+pub enum NativeMemory {
     /// The node has neither asked nor been paired.
     Blank,
     /// The node has asked this gateway, which it trusts from then on, and waits for the operator.
@@ -47,7 +47,7 @@ pub struct Paired {
 
 /// The owner's choice of a method to pair by.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum PairMethod {
     /// The operator compares the node's fingerprint and approves.
     Approval,
     /// The gateway shows a PIN, and the owner types it at the node.
@@ -59,12 +59,12 @@ pub enum Wish {
         /// The secret part of the code.
         code: Code,
     },
-    /// The node shows a setup code, [`Own::setup`], to the gateway whose fingerprint came with it
-    /// and to no other.
+    /// The node shows a setup code, [`NodeIdentity::setup`], to the gateway whose fingerprint came
+    /// with it and to no other.
     Setup,
 }
 
-impl Wish {
+impl PairMethod {
     pub(super) const fn method(&self) -> Method {
         match self {
             Self::Approval => Method::Approval,
@@ -77,7 +77,7 @@ impl Wish {
 
 /// The node's keys and description, which the adapter supplies.
 #[derive(Clone, Copy, Debug)]
-pub struct Own<'b> {
+pub struct NodeIdentity<'b> {
     /// The node's two key pairs.
     pub keys: &'b OwnKeys,
     /// The node's self-description. A profile longer than [`crate::limits::NATIVE_PROFILE_BYTES`]
@@ -95,7 +95,7 @@ pub enum Input<'b> {
     Tick(Heartbeat<'b>),
     /// The answer to [`Effect::Connect`]: the connection is open. It carries entropy for the
     /// ephemeral key.
-    Connected(Entropy<32>, Own<'b>),
+    Connected(Entropy<32>, NodeIdentity<'b>),
     /// A frame arrived.
     Frame {
         /// The frame's bytes, which are opened in place.
@@ -103,17 +103,17 @@ pub enum Input<'b> {
         /// Fresh entropy, whether or not it is needed.
         entropy: Entropy<32>,
         /// The node's keys and description.
-        own: Own<'b>,
+        own: NodeIdentity<'b>,
     },
     /// The connection is closed, or could not be opened. It carries entropy for the wait before the
     /// next attempt.
     Disconnected(Entropy<2>),
     /// The answer to [`Effect::Keep`], with the memory that is durable now.
-    Kept(Memory),
+    Kept(NativeMemory),
     /// The owner chose a method to pair by; with a fingerprint, no other gateway is accepted.
-    Pair(Wish, Option<Fingerprint>),
+    Pair(PairMethod, Option<Fingerprint>),
     /// The owner typed the PIN that the gateway shows, or another code after a wrong one.
-    CodeEntered(Code, Entropy<32>, Own<'b>),
+    CodeEntered(Code, Entropy<32>, NodeIdentity<'b>),
     /// The application sends a message over the link.
     App(App<'b>),
     /// The application subscribes to the addresses of a pattern.
@@ -141,18 +141,18 @@ pub enum Effect<'b> {
     Chain(Option<&'b [u8]>),
     /// Make this memory durable, then answer with [`Input::Kept`]. The node does nothing else until
     /// then.
-    Keep(Memory),
+    Keep(NativeMemory),
     /// Hand out a bearer token for dialects without a sealed channel. It is valid for minutes.
     Bearer(Token),
     /// Pass a message to the application.
     App(App<'b>),
     /// Report an event to the owner.
-    Tell(News<'b>),
+    Tell(NativeNodeEvent<'b>),
 }
 
 /// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News<'b> {
+pub enum NativeNodeEvent<'b> {
     /// A gateway answered; its identity and the trust in it so far.
     Gateway {
         /// The gateway's fingerprint, to compare.

@@ -55,7 +55,11 @@ fn at(millis: u64) -> Instant {
 }
 
 /// Takes a step that fails, and the next one, in which the failure is within the budget.
-fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
+fn fails(
+    connection: CompanionConnection,
+    millis: u64,
+    input: Input<'_>,
+) -> (CompanionConnection, Vec<String>) {
     let (connection, mut said) = step(connection, millis, input);
     assert!(
         said.pop().is_some_and(|last| last.starts_with("Charge(")) && connection.awaits_answer(),
@@ -67,7 +71,11 @@ fn fails(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, 
 }
 
 /// Takes a step, and returns its effects as text.
-fn step(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, Vec<String>) {
+fn step(
+    connection: CompanionConnection,
+    millis: u64,
+    input: Input<'_>,
+) -> (CompanionConnection, Vec<String>) {
     let mut scratch = [0; COMPANION_SCRATCH];
     let Step { next, effects } = connection.step(at(millis), input, &mut scratch);
     let said = effects.iter().map(|effect| match effect {
@@ -80,15 +88,15 @@ fn step(connection: Connection, millis: u64, input: Input<'_>) -> (Connection, V
     (next, said)
 }
 
-fn fresh() -> Connection {
-    Connection::accepted(at(0), Limits::DEFAULT)
+fn fresh() -> CompanionConnection {
+    CompanionConnection::accepted(at(0), Limits::DEFAULT)
 }
 
 fn text<'b>(frame: &'b str, keys: &'b [SetupKey], now: UnixTime) -> Input<'b> {
     Input::Text { frame, keys, now }
 }
 
-fn linked() -> Connection {
+fn linked() -> CompanionConnection {
     let frame = std::format!(r#"{{"session_token":"{TOKEN}"}}"#);
     let (connection, _) = step(fresh(), 1, text(&frame, &keys(), UNIX));
     let (connection, _) = step(connection, 2, Input::Found(Ok(Some(&session())), UNIX));
@@ -136,11 +144,14 @@ fn every_code_that_lets_nobody_in_is_told_why_in_the_originals_words() {
         (NotRedeemed::Expired, r#"{"error":"expired"}"#),
     ] {
         let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
-        assert_eq!(fails(connection, 2, Input::Redeemed(Err(NotOpened::No(why)))).1[0], word);
+        assert_eq!(
+            fails(connection, 2, Input::Redeemed(Err(SessionNotOpened::No(why)))).1[0],
+            word
+        );
     }
     let (connection, _) = step(fresh(), 1, text(&frame(&good), &keys(), UNIX));
     assert_eq!(
-        step(connection, 2, Input::Redeemed(Err(NotOpened::Failed))).1[0],
+        step(connection, 2, Input::Redeemed(Err(SessionNotOpened::Failed))).1[0],
         r#"{"error":"internal"}"#
     );
     assert_eq!(fails(fresh(), 1, Input::Binary).1[0], r#"{"error":"expected text frame"}"#);

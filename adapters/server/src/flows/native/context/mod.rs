@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Connection, Cost, Peer};
+use handfast_core::flow::native::gateway::{Cost, NativeConnection, Peer};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::time::UnixTime;
@@ -107,7 +107,11 @@ impl Kept {
     }
 
     /// Gives back what the connection no longer needs, and reports a new link, after each step.
-    pub(in crate::flows::native) fn stepped(&mut self, connection: &Connection, was: Option<Peer>) {
+    pub(in crate::flows::native) fn stepped(
+        &mut self,
+        connection: &NativeConnection,
+        was: Option<Peer>,
+    ) {
         if connection.linked().is_some() || connection.is_closed() {
             // Linked peers have limits of their own, so the slot becomes free for others.
             self.place = Place::Free;

@@ -1,10 +1,10 @@
 //! The first message of a link, and the registry lookup that follows it.
 
-use super::ends::Ends;
+use super::ends::LinkEnds;
 use super::reply::{leave, offering};
-use super::{Answer, Link, Open, Stage};
+use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
 use crate::error::Refusal;
-use crate::flow::native::gateway::{Admitted, Effect, Known, Peer, State};
+use crate::flow::native::gateway::{Effect, KnownPeer, LinkPermission, Peer, State};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::Outbox;
@@ -30,28 +30,28 @@ pub(super) struct Attaching {
 /// Reads the message that authenticates the node, or brings the delegate's chain. It is the first
 /// one under the session's key, so the handshake was no replay.
 pub(super) fn on_first<'b>(
-    link: Link,
-    stage: Stage,
+    link: NativeLink,
+    stage: LinkStage,
     text: &'b [u8],
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     match (stage, FromNode::parse(text)) {
         (
-            Stage::Proving { node_id, renews, .. },
+            LinkStage::Proving { node_id, renews, .. },
             Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_))),
         ) => {
             let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
             let attaching = Attaching { node_id, holds, muted: false, renews, owed: false };
             Step::with(
-                link.at(Stage::Attaching(attaching)),
+                link.at(LinkStage::Attaching(attaching)),
                 [Effect::Refund, Effect::Attach(node_id)],
             )
         }
-        (stage @ Stage::AwaitChain { .. }, Ok(FromNode::Part(part))) => {
+        (stage @ LinkStage::AwaitChain { .. }, Ok(FromNode::Part(part))) => {
             Step::with(link.at(stage), [Effect::Part(part)])
         }
-        (Stage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
-            Step::with(link.at(Stage::Presenting), [Effect::Present(inline(chain))])
+        (LinkStage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
+            Step::with(link.at(LinkStage::Presenting), [Effect::Present(inline(chain))])
         }
         (stage, Ok(_) | Err(_)) => {
             leave(link, &stage, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
@@ -69,21 +69,21 @@ pub(super) const fn inline(chain: Chain<'_>) -> Option<&[u8]> {
 /// Opens the link by what the registry says after pushes began to reach this connection, so that no
 /// decision is missed in between.
 pub(super) fn on_attached<'b>(
-    mut link: Link,
+    mut link: NativeLink,
     now: Instant,
     limits: &Limits,
     attaching: Attaching,
-    known: Result<Option<Known<'_>>, Refusal>,
+    known: Result<Option<KnownPeer<'_>>, Refusal>,
     unix: UnixTime,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
-    let nowhere = Stage::Attaching(attaching);
-    let (known, Admitted { until, renews, .. }) = match known {
+    let nowhere = LinkStage::Attaching(attaching);
+    let (known, LinkPermission { until, renews, .. }) = match known {
         Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
             // The node was welcomed and has lost its rights meanwhile. The close makes it connect
             // again, and then it learns that it may renew.
-            Some((_, Admitted { renews: true, .. })) if !told => {
+            Some((_, LinkPermission { renews: true, .. })) if !told => {
                 return leave(link, &nowhere, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
             }
             Some(found) => found,
@@ -109,13 +109,13 @@ pub(super) fn on_attached<'b>(
     let due = match holds {
         Some(grant) => {
             step = step.then(Effect::Activate(grant));
-            Answer::Confirmation(grant)
+            AwaitedAnswer::Confirmation(grant)
         }
-        None => Answer::None,
+        None => AwaitedAnswer::None,
     };
     let owed = owed || is_owed(known.grants, known.ceiling, holds, unix);
     let (ends, keepalive) =
-        (until.map(|until| Ends::new(until, now, unix)), Keepalive::start(now, limits));
-    let open = Open { peer: Peer::Node(node_id), muted, ends, renews, owed, keepalive, due };
-    offering(step.wrap(|()| link.at(Stage::Open(open)), |effect| effect))
+        (until.map(|until| LinkEnds::new(until, now, unix)), Keepalive::start(now, limits));
+    let open = OpenLink { peer: Peer::Node(node_id), muted, ends, renews, owed, keepalive, due };
+    offering(step.wrap(|()| link.at(LinkStage::Open(open)), |effect| effect))
 }

@@ -8,12 +8,12 @@ use crate::time::{Instant, Reason, Span, UnixTime};
 /// A time of day is in whole seconds, so the connection may wake up to a second after `at` has
 /// begun. Messages in between are judged by the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub(super) struct LinkEnds {
     pub(super) at: UnixTime,
     wakes: Instant,
 }
 
-impl Ends {
+impl LinkEnds {
     /// Computes the wake-up for an end, with the clocks at `now` and `unix`.
     pub(super) const fn new(at: UnixTime, now: Instant, unix: UnixTime) -> Self {
         let left = at.as_secs().saturating_sub(unix.as_secs());
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn an_end_wakes_the_connection_when_its_second_has_begun_and_only_if_nothing_is_due_earlier() {
-        let ends = Ends::new(unix(105), at(7), unix(100));
+        let ends = LinkEnds::new(unix(105), at(7), unix(100));
         assert_eq!(ends.or_before((at(20), Reason::Ping)), (at(12), Reason::Ends));
         assert_eq!(ends.or_before((at(11), Reason::Ping)), (at(11), Reason::Ping));
         assert!(!ends.is_over(unix(104)) && ends.is_over(unix(105)));
@@ -59,8 +59,8 @@ mod tests {
     fn an_end_that_has_passed_wakes_the_connection_at_once_and_a_step_of_the_time_of_day_moves_it()
     {
         let later = (at(1_000), Reason::Ping);
-        assert_eq!(Ends::new(unix(99), at(7), unix(100)).or_before(later).0, at(7));
-        let ends = Ends::new(unix(160), at(0), unix(100));
+        assert_eq!(LinkEnds::new(unix(99), at(7), unix(100)).or_before(later).0, at(7));
+        let ends = LinkEnds::new(unix(160), at(0), unix(100));
         assert_eq!(
             ends.seen(at(10), unix(150)).or_before(later).0,
             at(20),

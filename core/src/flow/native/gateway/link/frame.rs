@@ -2,8 +2,8 @@
 
 use super::attach::inline;
 use super::reply::{leave, say};
-use super::{Answer, Link, Open, Stage};
-use crate::flow::native::gateway::{Around, Effect, Peer, State};
+use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
+use crate::flow::native::gateway::{Effect, FrameContext, Peer, State};
 use crate::link::channel::Outbox;
 use crate::step::Step;
 use crate::wire::close::Close;
@@ -12,10 +12,10 @@ use crate::wire::path::{Action, Pattern};
 use crate::wire::registration::Heartbeat;
 
 pub(super) fn on_frame<'b>(
-    link: Link,
-    open: Open,
+    link: NativeLink,
+    open: OpenLink,
     text: &'b [u8],
-    around: &Around<'_>,
+    around: &FrameContext<'_>,
     answers: bool,
     out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
@@ -26,14 +26,14 @@ pub(super) fn on_frame<'b>(
             // An empty heartbeat in answer to the gateway's ping is not recorded. The ones that the
             // node sends by itself, about one a minute, are: they are its sign of life.
             let kept = !answers || heartbeat != Heartbeat::default();
-            let step = Step::quiet(link.at(Stage::Open(open)));
+            let step = Step::quiet(link.at(LinkStage::Open(open)));
             if kept { step.then(Effect::Observe(heartbeat)) } else { step }
         }
         Ok(FromNode::App(app)) => {
             if in_force
                 && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address))
             {
-                Step::with(link.at(Stage::Open(open)), [Effect::App(app)])
+                Step::with(link.at(LinkStage::Open(open)), [Effect::App(app)])
             } else {
                 say(link, open, &wants(app.action, app.address.into()), out)
             }
@@ -44,32 +44,37 @@ pub(super) fn on_frame<'b>(
                 && in_force
                 && around.in_force.is_some_and(|rights| rights.allows_subscription(&pattern))
             {
-                Step::with(link.at(Stage::Open(open)), [Effect::Subscribe(pattern)])
+                Step::with(link.at(LinkStage::Open(open)), [Effect::Subscribe(pattern)])
             } else {
                 say(link, open, &wants(Action::Read, pattern), out)
             }
         }
-        Ok(FromNode::Part(part)) => Step::with(link.at(Stage::Open(open)), [Effect::Part(part)]),
+        Ok(FromNode::Part(part)) => {
+            Step::with(link.at(LinkStage::Open(open)), [Effect::Part(part)])
+        }
         // A node that has to renew may present nothing else meanwhile.
         Ok(FromNode::Present { .. }) if open.renews => {
             say(link, open, &FromGateway::Admission(Admission::NotPaired), out)
         }
         Ok(FromNode::Present { chain }) => {
             let present = Effect::Present(inline(chain));
-            Step::with(link.at(Stage::Open(Open { due: Answer::Chain, ..open })), [present])
+            Step::with(
+                link.at(LinkStage::Open(OpenLink { due: AwaitedAnswer::Chain, ..open })),
+                [present],
+            )
         }
         Ok(FromNode::Renew(Renew::Token)) if open.renews => {
             say(link, open, &FromGateway::NotRenewed, out)
         }
         Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match open.peer {
             Peer::Node(_) => Step::with(
-                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                link.at(LinkStage::Open(OpenLink { due: AwaitedAnswer::Grant, ..open })),
                 [Effect::Renew(renew)],
             ),
             // A delegate's chain comes from its delegator, so the gateway only renews the bearer
             // token for it.
             Peer::Delegate(_) if renew == Renew::Token => Step::with(
-                link.at(Stage::Open(Open { due: Answer::Grant, ..open })),
+                link.at(LinkStage::Open(OpenLink { due: AwaitedAnswer::Grant, ..open })),
                 [Effect::Renew(renew)],
             ),
             Peer::Delegate(_) => say(link, open, &FromGateway::NotRenewed, out),
@@ -81,19 +86,22 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::Stored(grant)) => {
             let activate = Effect::Activate(grant);
             Step::with(
-                link.at(Stage::Open(Open { due: Answer::Confirmation(grant), ..open })),
+                link.at(LinkStage::Open(OpenLink {
+                    due: AwaitedAnswer::Confirmation(grant),
+                    ..open
+                })),
                 [activate],
             )
         }
         // The gateway accepts announcements, but dispatches nothing yet.
         Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => {
-            Step::quiet(link.at(Stage::Open(open)))
+            Step::quiet(link.at(LinkStage::Open(open)))
         }
         Ok(FromNode::Bye(_)) => {
             Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::GOODBYE)])
         }
         Err(_) => {
-            leave(link, &Stage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+            leave(link, &LinkStage::Open(open), None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The gateway's messages over a link.
 
-use super::{Answer, Link, Open, Stage};
+use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
 use crate::flow::native::gateway::pairing::{Talk, seal_offer};
 use crate::flow::native::gateway::{Effect, Offer, Peer, State};
 use crate::link::channel::Outbox;
@@ -10,12 +10,17 @@ use crate::wire::native::link::{Bye, FromGateway, Renew};
 
 /// Asks for the grant that a node is owed, once no other answer is due.
 pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
-    if let State::Link(Link {
-        stage: Stage::Open(open @ Open { owed: true, due: Answer::None, peer: Peer::Node(_), .. }),
+    if let State::Link(NativeLink {
+        stage:
+            LinkStage::Open(
+                open @ OpenLink {
+                    owed: true, due: AwaitedAnswer::None, peer: Peer::Node(_), ..
+                },
+            ),
         ..
     }) = &mut step.next
     {
-        (open.owed, open.due) = (false, Answer::Owed);
+        (open.owed, open.due) = (false, AwaitedAnswer::Owed);
         return step.then(Effect::Renew(Renew::Chain));
     }
     step
@@ -23,26 +28,26 @@ pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<
 
 /// Sends the node its new grant.
 pub(super) fn offer_it<'b>(
-    mut link: Link,
-    open: Open,
+    mut link: NativeLink,
+    open: OpenLink,
     offer: Offer<'_>,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
-        Some(step) => step.wrap(|()| link.at(Stage::Open(open)), |effect| effect),
-        None => leave(link, &Stage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+        Some(step) => step.wrap(|()| link.at(LinkStage::Open(open)), |effect| effect),
+        None => leave(link, &LinkStage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
     }
 }
 
 /// Sends one message and stays open.
 pub(super) fn say<'b>(
-    mut link: Link,
-    open: Open,
+    mut link: NativeLink,
+    open: OpenLink,
     message: &FromGateway<'_>,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     match link.channel.seal(message, &mut out) {
-        Some(frame) => Step::with(link.at(Stage::Open(open)), [Effect::Send(frame)]),
+        Some(frame) => Step::with(link.at(LinkStage::Open(open)), [Effect::Send(frame)]),
         None => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::INTERNAL)]),
     }
 }
@@ -50,15 +55,15 @@ pub(super) fn say<'b>(
 /// Ends the link from the gateway's side: leaves the table, sends a last message if there is one,
 /// then `Bye`, and closes.
 pub(super) fn leave<'b>(
-    mut link: Link,
-    stage: &Stage,
+    mut link: NativeLink,
+    stage: &LinkStage,
     word: Option<FromGateway<'_>>,
     bye: Bye,
     reason: Close,
     mut out: Outbox<'b>,
 ) -> Step<State, Effect<'b>> {
     let mut step = Step::quiet(State::Closed);
-    if matches!(stage, Stage::Attaching(_) | Stage::Open(_)) {
+    if matches!(stage, LinkStage::Attaching(_) | LinkStage::Open(_)) {
         step = step.then(Effect::Detach);
     }
     for message in word.into_iter().chain([FromGateway::Bye(bye)]) {
