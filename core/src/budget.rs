@@ -14,7 +14,7 @@ use crate::time::{Instant, Span};
 pub use lines::Lines;
 pub use messages::Messages;
 pub use proving::{NoPlace, Proving};
-pub use reading::{Reading, Turn};
+pub use reading::{ReadRate, Turn};
 pub use replays::{Replays, WAYS};
 pub use shares::{Linked, Room, delegates_per_subject};
 

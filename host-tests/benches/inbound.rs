@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use futures_util::FutureExt;
-use handfast_core::registry::inbound::Limits;
+use handfast_core::registry::inbound::InboundLimits;
 use handfast_server::inbound::channels::{NoOutbox, ReadyMade};
 use handfast_server::inbound::{Admission, Gate, InboundSettings, Incoming};
 use handfast_store::SqliteStore;
@@ -49,8 +49,11 @@ fn friend(number: usize) -> String {
 }
 
 async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
-    let limits =
-        Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
+    let limits = InboundLimits {
+        pending_of_account: u32::MAX,
+        pending_total: u32::MAX,
+        ..InboundLimits::DEFAULT
+    };
     let (gate, _home) = gate(InboundSettings { limits, ..InboundSettings::default() }).await;
     let begun = Instant::now();
     let tasks = (0..at_once).map(|task| {

@@ -12,7 +12,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{HandshakeHash, ik};
 use handfast_core::crypto::x25519::KeyPair;
 use handfast_core::entropy::Entropy;
-use handfast_core::grant::capability::{Chain, Check, Holder, Terms, issue, verify};
+use handfast_core::grant::capability::{BlockTerms, Chain, Check, Holder, issue, verify};
 use handfast_core::grant::scope::{Action, Address, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, MESSAGE_BYTES};
 use handfast_core::time::{Span, UnixTime};
@@ -60,7 +60,7 @@ fn primitives() -> Primitives {
             &HandshakeHash::from_recorded([3; 32]),
             a.channel.public(),
             b.channel.public(),
-            cpace::Method::Pin,
+            cpace::CodeOrigin::Pin,
         )
     };
     let begin = || cpace::Initiator::start(&inputs(), &entropy(5)).expect("an element");
@@ -150,7 +150,7 @@ fn ratios() {
 
 /// Returns a chain of `depth` blocks, and the keys of its last holder.
 fn chain(depth: u8) -> (OwnKeys, Vec<u8>) {
-    let terms = || Terms {
+    let terms = || BlockTerms {
         scopes: Scopes::parse(["read:/lights/**", "write:/lights/*/level"]).expect("scopes"),
         not_before: UnixTime::from_secs(0),
         expires: UnixTime::from_secs(1).after(Span::from_secs(1000)),

@@ -7,11 +7,11 @@ use std::hint::black_box;
 
 use divan::Bencher;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::inbound::{Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{ChannelPolicy, Seen, Verdict, decide};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify};
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
-use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits};
+use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
 use handfast_core::secret::Secret;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Payload, ProfileName};
@@ -146,10 +146,10 @@ fn decide_about_a_stranger(bencher: Bencher<'_, '_>) {
 fn decided(facts: &Facts) -> Verdict {
     let fresh = ChallengeCode::parse("ABCD2345").expect("a code");
     decide(
-        Policy { auto_challenge: true },
+        ChannelPolicy { auto_challenge: true },
         Seen::Sender,
         black_box(facts),
-        &Limits::DEFAULT,
+        &InboundLimits::DEFAULT,
         fresh,
         NOW,
     )

@@ -1,7 +1,7 @@
 //! Core's budgets against simple models.
 
 use handfast_core::budget::{
-    Bucket, Linked, NoPlace, Proving, Reading, Replays, Room, Turn, WAYS, delegates_per_subject,
+    Bucket, Linked, NoPlace, Proving, ReadRate, Replays, Room, Turn, WAYS, delegates_per_subject,
 };
 use handfast_core::limits::{Limits, PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_KEY};
 use handfast_core::secret::Secret;
@@ -20,7 +20,7 @@ pub fn budgets(data: &[u8]) {
     let (mut key, mut model): (Proving, Vec<(u64, Instant)>) = (Proving::default(), Vec::new());
     let mut replays = Replays::new(vec![0; 4 * WAYS], Secret::new([1; 32]));
     let mut read: Vec<[u8; 32]> = Vec::new();
-    let (mut reading, mut turns) = (Reading::new(50, now), 0_u64);
+    let (mut reading, mut turns) = (ReadRate::new(50, now), 0_u64);
     let mut handshake = 0;
     for pair in data.chunks_exact(2) {
         let (code, argument) = (pair[0], pair[1]);

@@ -2,7 +2,7 @@
 //! script sets wrong, and the state that survives a crash.
 
 use handfast_core::limits::MARK_EVERY;
-use handfast_core::registry::trusted_time::{ClockState, Moment, Reading, Step, TrustedTime};
+use handfast_core::registry::trusted_time::{ClockState, ClockStep, Moment, Reading, TrustedTime};
 use handfast_core::time::{Instant, Span, UnixTime};
 
 const DAY: i64 = 86_400;
@@ -115,7 +115,7 @@ impl Clocks {
 
     /// Reads the clocks and stores the mark. Returns a step that has to be taken over; each reading
     /// returns it until it [was](Self::taken).
-    pub fn look(&mut self, millis: u64) -> Option<Step> {
+    pub fn look(&mut self, millis: u64) -> Option<ClockStep> {
         let due = self.trusted.observe(self.reading(millis));
         if let (None, Some(mark)) = (due.step, due.mark) {
             self.kept = self.kept.max(mark);
@@ -125,7 +125,7 @@ impl Clocks {
     }
 
     /// Records that a step was taken over.
-    pub fn taken(&mut self, step: Step) {
+    pub fn taken(&mut self, step: ClockStep) {
         self.kept = step.mark();
         self.trusted.taken(step);
     }
@@ -154,7 +154,7 @@ impl Clocks {
     }
 
     /// Applies an event. Returns a step that the operator's word requires, if any.
-    pub fn befalls(&mut self, op: ClockOp, millis: u64) -> Option<Step> {
+    pub fn befalls(&mut self, op: ClockOp, millis: u64) -> Option<ClockStep> {
         match op {
             ClockOp::Set(wrong) => self.wrong = wrong,
             ClockOp::Step(by) => {

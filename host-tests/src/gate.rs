@@ -2,7 +2,7 @@
 //! after the other.
 
 use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::time::{Span, UnixTime};
 use handfast_edge::blocking::block_on;
 use handfast_store::{
@@ -21,7 +21,7 @@ const SENDERS: [(&str, &str, &str); 8] = [
     ("c", "a", "u"),
 ];
 const CODES: [&str; 5] = ["AAAAAAAA", "BBBBBBBB", "CCCCCCCC", "DDDDDDDD", "EEEEEEEE"];
-const LIMITS: Limits = Limits {
+const LIMITS: InboundLimits = InboundLimits {
     pending_for: Span::from_secs(3600),
     pending_of_account: 3,
     pending_total: 5,

@@ -31,9 +31,9 @@ pub fn any_bytes(data: &[u8]) {
 /// The kinds of messages, for tests that treat all of them alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// [`pair::FromNode`]
+    /// [`pair::PairFromNode`]
     PairFromNode,
-    /// [`pair::FromGateway`]
+    /// [`pair::PairFromGateway`]
     PairFromGateway,
     /// [`link::FromNode`]
     LinkFromNode,
@@ -64,8 +64,8 @@ impl Kind {
     pub fn again(self, bytes: &[u8]) -> Result<Result<Vec<u8>, NotWritten>, Undecodable> {
         let mut out = [0; PLAINTEXT_BYTES];
         let written = match self {
-            Self::PairFromNode => pair::FromNode::parse(bytes)?.write(&mut out),
-            Self::PairFromGateway => pair::FromGateway::parse(bytes)?.write(&mut out),
+            Self::PairFromNode => pair::PairFromNode::parse(bytes)?.write(&mut out),
+            Self::PairFromGateway => pair::PairFromGateway::parse(bytes)?.write(&mut out),
             Self::LinkFromNode => link::FromNode::parse(bytes)?.write(&mut out),
             Self::LinkFromGateway => link::FromGateway::parse(bytes)?.write(&mut out),
             Self::Admission => link::Admission::parse(bytes)?.write(&mut out),

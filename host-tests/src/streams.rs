@@ -25,7 +25,7 @@ pub fn stream_frames(data: &[u8]) {
 fn read_frames<'b>(
     pieces: impl IntoIterator<Item = &'b [u8]>,
 ) -> Vec<Result<Vec<u8>, frame::FrameError>> {
-    let mut decoder = frame::Decoder::new([0; STREAM_BUFFER]);
+    let mut decoder = frame::FrameDecoder::new([0; STREAM_BUFFER]);
     let mut seen = Vec::new();
     for mut piece in pieces {
         while let Some(frame) = decoder.read(&mut piece) {

@@ -2,7 +2,7 @@
 //! restarts, crashes, and the operator's corrections.
 
 use handfast_core::limits::MARK_EVERY;
-use handfast_core::registry::trusted_time::{Reading, Step, TrustedTime};
+use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
 use handfast_core::time::{Instant, UnixTime};
 
 const BEGIN: i64 = 1_800_000_000;
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Applies a step as a store's transaction does, then moves the anchor.
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: ClockStep) {
         for thing in &mut self.things {
             if thing.run == self.run {
                 thing.made += step.by();

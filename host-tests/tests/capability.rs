@@ -2,7 +2,8 @@
 //! `handfast_host_tests::capability` makes the forged ones.
 
 use handfast_core::grant::capability::{
-    Authorised, CannotIssue, Chain, Check, Denied, Held, Malformed, Terms, Widening, issue, verify,
+    Authorised, BlockTerms, CannotIssue, Chain, Check, Denied, Held, MalformedToken, Widening,
+    issue, verify,
 };
 use handfast_core::grant::scope::{Action, Address, Pattern, ScopeError, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH, SCOPES};
@@ -19,9 +20,9 @@ use handfast_host_tests::prng::Prng;
 const ONE_IN: usize = if cfg!(debug_assertions) { 7 } else { 1 };
 const EMPTY: [u8; CAPABILITY_BYTES] = [0; CAPABILITY_BYTES];
 
-fn terms<'b>(scopes: &[&'b str]) -> Terms<'b> {
+fn terms<'b>(scopes: &[&'b str]) -> BlockTerms<'b> {
     let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
-    Terms {
+    BlockTerms {
         scopes,
         not_before: UnixTime::from_secs(100),
         expires: UnixTime::from_secs(1000),
@@ -154,7 +155,7 @@ fn every_flipped_bit_of_the_bytes_and_of_the_text_fails() {
     let good = chain_of(2, &["write:/lights/**"]);
     let holder = node(1);
     assert!(check(&good, holder).is_ok());
-    let counts = |chain: Result<Chain<'_>, Malformed>| {
+    let counts = |chain: Result<Chain<'_>, MalformedToken>| {
         chain.is_ok_and(|chain| check(chain.as_bytes(), holder).is_ok())
     };
     for bit in (0..good.len() * 8).step_by(ONE_IN) {
@@ -199,14 +200,17 @@ fn attenuated_chains_never_allow_what_a_block_above_refuses_and_count_exactly_wh
 fn cut_off_at_every_byte_or_with_a_byte_more_it_does_not_parse() {
     let good = chain_of(3, &["write:/lights/**", "read:/a"]);
     for end in 0..good.len() {
-        assert_eq!(Chain::from_bytes(&good[..end]).err(), Some(Malformed::Truncated), "{end}");
+        assert_eq!(Chain::from_bytes(&good[..end]).err(), Some(MalformedToken::Truncated), "{end}");
     }
     let shown = text(&good);
     for end in 0..shown.len() {
         assert!(Chain::parse(&shown[..end], &mut { EMPTY }).is_err(), "{end}");
     }
     for more in 0..=u8::MAX {
-        assert_eq!(Chain::from_bytes(&[&good[..], &[more]].concat()), Err(Malformed::Trailing));
+        assert_eq!(
+            Chain::from_bytes(&[&good[..], &[more]].concat()),
+            Err(MalformedToken::Trailing)
+        );
     }
 }
 
@@ -255,9 +259,9 @@ fn a_chain_deeper_than_the_limit_is_neither_made_nor_read() {
     assert_eq!(deeper.err(), Some(CannotIssue::TooDeep));
     let next = draft(*chain.leaf().id().as_bytes(), node(4)).signed(&node(3).signing);
     let forged = [&[CAPABILITY_DEPTH as u8 + 1], &deepest[1..], &next].concat();
-    assert_eq!(Chain::from_bytes(&forged).err(), Some(Malformed::Depth));
-    assert_eq!(Chain::from_bytes(&[0]).err(), Some(Malformed::Depth));
-    assert_eq!(Chain::from_bytes(&number(u64::MAX)).err(), Some(Malformed::Depth));
+    assert_eq!(Chain::from_bytes(&forged).err(), Some(MalformedToken::Depth));
+    assert_eq!(Chain::from_bytes(&[0]).err(), Some(MalformedToken::Depth));
+    assert_eq!(Chain::from_bytes(&number(u64::MAX)).err(), Some(MalformedToken::Depth));
 }
 
 #[test]
@@ -319,7 +323,7 @@ fn it_counts_from_its_first_second_until_before_its_last() {
     );
     assert_eq!(
         Chain::from_bytes(&with_child(|child| child.expires = 100)).err(),
-        Some(Malformed::Life)
+        Some(MalformedToken::Life)
     );
 }
 
@@ -348,7 +352,7 @@ fn another_gateways_chain_does_not_count() {
 
 #[test]
 fn an_audience_is_kept_by_children_and_counts_only_there() {
-    let named = |name| Terms { audience: Label::parse(name), ..terms(&["read:/a"]) };
+    let named = |name| BlockTerms { audience: Label::parse(name), ..terms(&["read:/a"]) };
     let (mut out, mut below) = (EMPTY, EMPTY);
     let parent = issue(&gateway().signing, &node(0).holder(), &named("studio"), &mut out).unwrap();
     for wider in [named("stage"), terms(&["read:/a"])] {
@@ -375,11 +379,11 @@ fn an_audience_is_kept_by_children_and_counts_only_there() {
     assert_eq!(at(None), Some(Denied::OtherAudience));
     assert_eq!(
         Chain::from_bytes(&with_child(|child| child.audience = Some("  ".to_owned()))).err(),
-        Some(Malformed::Text)
+        Some(MalformedToken::Text)
     );
     assert_eq!(
         Chain::from_bytes(&with_child(|child| child.audience = Some("a\nb".to_owned()))).err(),
-        Some(Malformed::Text)
+        Some(MalformedToken::Text)
     );
 }
 
@@ -484,32 +488,32 @@ fn overlong_numbers_do_not_parse_wherever_they_stand() {
         let body = bytes[bytes.len().min(if at == 0 { 2 } else { 1 })..bytes.len() - 64].to_vec();
         let head = bytes[..if at == 0 { 2 } else { 1 }].to_vec();
         let bytes = [head, sign(body, &gateway().signing)].concat();
-        assert_eq!(Chain::from_bytes(&bytes).err(), Some(Malformed::Number), "at {at}");
+        assert_eq!(Chain::from_bytes(&bytes).err(), Some(MalformedToken::Number), "at {at}");
     }
 }
 
 #[test]
 fn values_that_are_none_do_not_parse_though_they_are_signed() {
     type Change = fn(&mut Draft);
-    let wrong: [(Change, Malformed); 9] = [
-        (|child| child.channel = [0xff; 32], Malformed::Key),
-        (|child| child.signing = [0; 32], Malformed::Key),
-        (|child| child.signing = [0xff; 32], Malformed::Key),
-        (|child| child.scopes[0].0 = 3, Malformed::Scope(ScopeError::UnknownAction)),
+    let wrong: [(Change, MalformedToken); 9] = [
+        (|child| child.channel = [0xff; 32], MalformedToken::Key),
+        (|child| child.signing = [0; 32], MalformedToken::Key),
+        (|child| child.signing = [0xff; 32], MalformedToken::Key),
+        (|child| child.scopes[0].0 = 3, MalformedToken::Scope(ScopeError::UnknownAction)),
         (
             |child| child.scopes[0].1 = "/a/../b".to_owned(),
-            Malformed::Scope(ScopeError::DotSegment),
+            MalformedToken::Scope(ScopeError::DotSegment),
         ),
         (
             |child| child.scopes[0].1 = "/a*".to_owned(),
-            Malformed::Scope(ScopeError::PartialWildcard),
+            MalformedToken::Scope(ScopeError::PartialWildcard),
         ),
         (
             |child| child.scopes = vec![(0, "/a".to_owned()); SCOPES + 1],
-            Malformed::Scope(ScopeError::TooManyScopes),
+            MalformedToken::Scope(ScopeError::TooManyScopes),
         ),
-        (|child| child.audience = Some(String::new()), Malformed::Text),
-        (|child| child.audience = Some("x".repeat(65)), Malformed::Text),
+        (|child| child.audience = Some(String::new()), MalformedToken::Text),
+        (|child| child.audience = Some("x".repeat(65)), MalformedToken::Text),
     ];
     for (change, error) in wrong {
         assert_eq!(Chain::from_bytes(&with_child(change)).err(), Some(error));
@@ -518,12 +522,12 @@ fn values_that_are_none_do_not_parse_though_they_are_signed() {
     let option = [&body[..body.len() - 1], &[2]].concat();
     assert_eq!(
         Chain::from_bytes(&token(&[sign(option, &gateway().signing)])).err(),
-        Some(Malformed::Option)
+        Some(MalformedToken::Option)
     );
     let not_utf8 = [&body[..101], &[0xff], &body[102..]].concat();
     assert_eq!(
         Chain::from_bytes(&token(&[sign(not_utf8, &gateway().signing)])).err(),
-        Some(Malformed::Text)
+        Some(MalformedToken::Text)
     );
 }
 
@@ -539,7 +543,7 @@ fn a_text_of_another_version_or_with_other_characters_does_not_parse() {
         format!(" {shown}"),
         String::new(),
     ] {
-        assert_eq!(parse(&wrong), Some(Malformed::Version), "{wrong}");
+        assert_eq!(parse(&wrong), Some(MalformedToken::Version), "{wrong}");
     }
     for wrong in [
         format!("{shown}="),
@@ -547,7 +551,7 @@ fn a_text_of_another_version_or_with_other_characters_does_not_parse() {
         format!("hf1.+{}", &rest[1..]),
         format!("hf1.{}é", &rest[2..]),
     ] {
-        assert_eq!(parse(&wrong), Some(Malformed::Base64), "{wrong}");
+        assert_eq!(parse(&wrong), Some(MalformedToken::Base64), "{wrong}");
     }
 }
 
@@ -565,6 +569,6 @@ fn a_full_set_of_scopes_fits_and_what_is_too_long_is_neither_made_nor_read() {
     let below =
         Draft { scopes: vec![(0, line[5..].to_owned()); SCOPES], ..below }.signed(&node(0).signing);
     let forged = [&[2], &bytes[1..], &below].concat();
-    assert_eq!(Chain::from_bytes(&forged).err(), Some(Malformed::TooLong));
-    assert_eq!(Chain::parse(&text(&forged), &mut { EMPTY }).err(), Some(Malformed::TooLong));
+    assert_eq!(Chain::from_bytes(&forged).err(), Some(MalformedToken::TooLong));
+    assert_eq!(Chain::parse(&text(&forged), &mut { EMPTY }).err(), Some(MalformedToken::TooLong));
 }

@@ -1,7 +1,7 @@
 //! Frames on a byte stream: whole, in pieces, damaged, and with noise between them.
 
 use handfast_core::limits::{MESSAGE_BYTES, STREAM_BUFFER, STREAM_FRAME};
-use handfast_core::wire::frame::{Decoder, EncodeError, FrameError, crc32, encode};
+use handfast_core::wire::frame::{EncodeError, FrameDecoder, FrameError, crc32, encode};
 use handfast_host_tests::prng::Prng;
 
 type Answer = Result<Vec<u8>, FrameError>;
@@ -13,7 +13,7 @@ fn frame(message: &[u8]) -> Vec<u8> {
 
 /// Returns all answers of a decoder to a stream that arrives in pieces.
 fn heard_in<B: AsRef<[u8]> + AsMut<[u8]>>(
-    mut decoder: Decoder<B>,
+    mut decoder: FrameDecoder<B>,
     pieces: &[&[u8]],
 ) -> Vec<Answer> {
     let mut heard = Vec::new();
@@ -28,7 +28,7 @@ fn heard_in<B: AsRef<[u8]> + AsMut<[u8]>>(
 }
 
 fn heard(pieces: &[&[u8]]) -> Vec<Answer> {
-    heard_in(Decoder::new([0; STREAM_BUFFER]), pieces)
+    heard_in(FrameDecoder::new([0; STREAM_BUFFER]), pieces)
 }
 
 /// Returns messages of all lengths and contents that COBS treats differently.
@@ -187,7 +187,7 @@ fn zeros_between_frames_mean_nothing() {
 
 #[test]
 fn a_frame_that_is_too_long_is_told_at_once_and_only_once() {
-    let mut decoder = Decoder::new([0; STREAM_BUFFER]);
+    let mut decoder = FrameDecoder::new([0; STREAM_BUFFER]);
     let endless = [7; 10_000];
     let mut rest = &endless[..];
     assert_eq!(decoder.read(&mut rest), Some(Err(FrameError::TooLong)));
@@ -201,15 +201,15 @@ fn the_buffer_bounds_what_is_read_and_the_limit_bounds_the_buffer() {
     let (longest, short) = (vec![3; MESSAGE_BYTES], b"12345678");
     let frames = [frame(&longest), frame(short)].concat();
     assert_eq!(
-        heard_in(Decoder::new([0; 12]), &[&frames]),
+        heard_in(FrameDecoder::new([0; 12]), &[&frames]),
         [Err(FrameError::TooLong), Ok(short.to_vec())]
     );
     assert_eq!(
-        heard_in(Decoder::new([0; 11]), &[&frames]),
+        heard_in(FrameDecoder::new([0; 11]), &[&frames]),
         [Err(FrameError::TooLong), Err(FrameError::TooLong)]
     );
     assert_eq!(
-        heard_in(Decoder::new(Vec::new()), &[&frames]),
+        heard_in(FrameDecoder::new(Vec::new()), &[&frames]),
         [Err(FrameError::TooLong), Err(FrameError::TooLong)]
     );
     // An encoder with a higher limit would send these bytes.
@@ -222,7 +222,7 @@ fn the_buffer_bounds_what_is_read_and_the_limit_bounds_the_buffer() {
         body.chunks(254).flat_map(|group| [&[group.len() as u8 + 1], group].concat()).collect();
     assert!(!checksum.contains(&0));
     assert_eq!(
-        heard_in(Decoder::new(vec![0; 4096]), &[&by_hand, &[0]]),
+        heard_in(FrameDecoder::new(vec![0; 4096]), &[&by_hand, &[0]]),
         [Err(FrameError::TooLong)]
     );
 }

@@ -13,7 +13,7 @@ use handfast_core::wire::native::open::{
 };
 use handfast_core::wire::native::pair::{self, Ask, Method, NativeProfile, Request, Selector};
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
-use handfast_core::wire::native::{Bounded, CapabilityName, NotWritten, Reason, link};
+use handfast_core::wire::native::{Bounded, CapabilityName, NotWritten, ReasonText, link};
 use handfast_core::wire::registration::Profile;
 use handfast_host_tests::native_wire::{KINDS, Kind, any_bytes, cut};
 use handfast_host_tests::prng::Prng;
@@ -131,7 +131,7 @@ fn text_that_its_field_does_not_allow_is_refused() {
         let theirs =
             mirror::PairFromGateway::Refused(mirror::Refusal::Denied { reason: Some(reason) });
         assert_eq!(refusal(Kind::PairFromGateway, &theirs), Some(Undecodable::Text), "{reason:?}");
-        assert_eq!(Reason::parse(reason), None);
+        assert_eq!(ReasonText::parse(reason), None);
     }
     let long = "a".repeat(33);
     for capability in ["", "Echo", "a b", "ä", &long] {
@@ -213,7 +213,7 @@ fn public_keys_that_are_none_are_refused() {
 fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
     let ask = Ask::sign(request(), &keys(), &HASH);
     let mut out = [0; 1008];
-    let written = pair::FromNode::Ask(ask).write(&mut out).unwrap();
+    let written = pair::PairFromNode::Ask(ask).write(&mut out).unwrap();
     let rest = &written[1..written.len() - 64];
     assert_eq!(
         ask.covered(&HASH).parts(),
@@ -226,7 +226,7 @@ fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
     for at in 1..written.len() {
         let mut changed = written.to_vec();
         changed[at] ^= 1;
-        if let Ok(pair::FromNode::Ask(other)) = pair::FromNode::parse(&changed) {
+        if let Ok(pair::PairFromNode::Ask(other)) = pair::PairFromNode::parse(&changed) {
             assert!(other.verify(&HASH).is_err(), "byte {at} counts for nothing");
         }
     }
@@ -240,15 +240,15 @@ fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_
     let method = Method::Code { selector: Selector::parse("AAAA").unwrap() };
     let request =
         Request { name: label(&widest), room: label(&widest), profile, method, csr: None };
-    let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
+    let message = pair::PairFromNode::Ask(Ask::sign(request, &keys(), &HASH));
     let mut out = [0; 1008];
     let length = message.write(&mut out).unwrap().len();
-    assert_eq!(pair::FromNode::parse(&out[..length]), Ok(message));
+    assert_eq!(pair::PairFromNode::parse(&out[..length]), Ok(message));
     for room in 0..length {
         assert_eq!(message.write(&mut vec![0; room]), Err(NotWritten::BufferTooSmall));
     }
     let request = Request { csr: Bounded::new(&[0; 512]), ..request };
-    let message = pair::FromNode::Ask(Ask::sign(request, &keys(), &HASH));
+    let message = pair::PairFromNode::Ask(Ask::sign(request, &keys(), &HASH));
     assert_eq!(message.write(&mut [0; 2000]), Err(NotWritten::MessageTooLong));
     assert_eq!(
         NativeProfile::new(Profile::parse(&format!("{object} ")).unwrap()),

@@ -6,7 +6,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use handfast_core::wire::native::pair::{Refusal, Selector};
+use handfast_core::wire::native::pair::{PairRefusal, Selector};
 use rustix::process::Signal;
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use support::native::{NativeGateway, Seen};
@@ -115,11 +115,11 @@ async fn every_refusal_has_a_text_of_its_own_and_ends_with_one() {
     gateway.registry(|registry| registry.pairing_open = true);
 
     for (refusal, text) in [
-        (Refusal::Denied { reason: None }, "turned the request down"),
-        (Refusal::Expired, "ran out"),
-        (Refusal::Revoked, "handfast-node reset --yes"),
-        (Refusal::Busy { retry_in: 7 }, "try again in 7 s"),
-        (Refusal::CannotStore { retry_in: 7 }, "cannot store anything at the moment"),
+        (PairRefusal::Denied { reason: None }, "turned the request down"),
+        (PairRefusal::Expired, "ran out"),
+        (PairRefusal::Revoked, "handfast-node reset --yes"),
+        (PairRefusal::Busy { retry_in: 7 }, "try again in 7 s"),
+        (PairRefusal::CannotStore { retry_in: 7 }, "cannot store anything at the moment"),
     ] {
         gateway.registry(|registry| (registry.refuses, registry.guesses_left) = (Some(refusal), 5));
         let ended = paired_by_pin(&home, &mut gateway, &url).await;

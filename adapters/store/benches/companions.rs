@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, InboundLimits, SenderId};
 use handfast_store::conformance::{START, session, setup_code};
 use handfast_store::{Inbound, Sessions, SqliteStore, Yield};
 use tokio::task::JoinSet;
@@ -95,7 +95,7 @@ async fn looking_up(reads: usize) {
             let sender =
                 SenderId::parse("whatsapp", "home", &names[read * 7919 % KNOWN]).expect("a sender");
             std::hint::black_box(
-                store.facts(sender, &Limits::DEFAULT, START).await.expect("facts"),
+                store.facts(sender, &InboundLimits::DEFAULT, START).await.expect("facts"),
             );
         }
         println!("{what:<44} {:>9.2?}", begun.elapsed() / reads as u32);
@@ -112,8 +112,11 @@ async fn looking_up(reads: usize) {
 }
 
 async fn waiting(callers: usize, span: Duration) {
-    let limits =
-        Limits { pending_of_account: u32::MAX, pending_total: u32::MAX, ..Limits::DEFAULT };
+    let limits = InboundLimits {
+        pending_of_account: u32::MAX,
+        pending_total: u32::MAX,
+        ..InboundLimits::DEFAULT
+    };
     let (store, _kept) = store();
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
@@ -151,7 +154,7 @@ async fn flood(strangers: usize) {
         let sender = SenderId::parse("whatsapp", &account, &sender).expect("a sender");
         let _ = std::hint::black_box(
             store
-                .challenge(sender, META.to_owned(), code(number), &Limits::DEFAULT, START)
+                .challenge(sender, META.to_owned(), code(number), &InboundLimits::DEFAULT, START)
                 .await
                 .expect("challenge")
                 .0,
@@ -174,7 +177,7 @@ async fn flood(strangers: usize) {
     tasks.join_all().await;
     let took = begun.elapsed();
     let rows: u64 = store
-        .waiting_senders(&Limits::DEFAULT, START)
+        .waiting_senders(&InboundLimits::DEFAULT, START)
         .await
         .expect("count")
         .iter()

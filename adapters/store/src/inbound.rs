@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use handfast_core::flow::inbound::Verdict;
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 
 use crate::{SaveError, StoreError, Timekeeping};
@@ -169,7 +169,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     async fn facts(
         &self,
         sender: SenderId<'_>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Facts, StoreError>;
 
@@ -187,7 +187,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         sender: SenderId<'_>,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError>;
 
@@ -196,7 +196,11 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
-    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError>;
+    async fn expire_senders(
+        &self,
+        limits: &InboundLimits,
+        now: UnixTime,
+    ) -> Result<u32, StoreError>;
 
     /// Allows the sender that waits with this code; of concurrent calls, exactly one succeeds. A
     /// code that is found is used up in any case, also if its entry had expired or its sender is
@@ -209,7 +213,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Approved, StoreError>;
 
@@ -277,7 +281,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
         filter: SenderFilter,
         after: Option<ListedSender>,
         limit: usize,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError>;
 
@@ -287,7 +291,7 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     /// [`StoreError`] if they cannot be counted.
     async fn waiting_senders(
         &self,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError>;
 

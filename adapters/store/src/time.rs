@@ -5,7 +5,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
 
 use crate::{SenderName, StoreError};
@@ -73,7 +73,7 @@ pub trait Timekeeping: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable, and then nothing was moved.
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError>;
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError>;
 
     /// Records that an entry is over, if it is by `now`; it stays over whatever the clock says
     /// later. `false` if that was recorded before, the entry is not over, or it does not exist.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use handfast_core::grant::session::{SessionHash, Token};
-use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, InboundLimits, SenderId};
 use handfast_core::registry::sessions::{NotRedeemed, Session};
 use handfast_store::conformance::{START, at, session, setup_code};
 use handfast_store::{
@@ -52,7 +52,7 @@ async fn reopening_keeps_sessions_spent_codes_the_mark_and_all_senders() {
     for (code, now) in [(forgotten, START), (spent, at(100))] {
         store.redeem(code, Yield::Session(session()), now).await.unwrap().unwrap();
     }
-    let limits = Limits::DEFAULT;
+    let limits = InboundLimits::DEFAULT;
     let code = ChallengeCode::parse("ABCD2345").unwrap();
     let _ = store.challenge(ana(), r#"{"a":1}"#.to_owned(), code, &limits, START).await.unwrap();
     store.change_sender("wa", Some("home"), "ben", allow(), START).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_spoiled_session_is_reported_lets_nobody_in_and_can_be_ended() {
 
 #[tokio::test]
 async fn what_is_spoiled_of_a_sender_is_reported_and_lets_nobody_in() {
-    let limits = Limits::DEFAULT;
+    let limits = InboundLimits::DEFAULT;
     for (spoil, is_listed, is_read_for_facts) in [
         ("UPDATE sender_allowed SET until = -1", true, true),
         ("UPDATE sender_allowed SET revoked_at = -1", true, true),
@@ -166,7 +166,10 @@ async fn tallies_that_cannot_be_are_as_good_as_full() {
     let (path, _kept) = fresh();
     let store = SqliteStore::open(&path).unwrap();
     tamper(&path, "UPDATE sender_total SET waiting = -5");
-    assert_eq!(store.facts(ana(), &Limits::DEFAULT, START).await.unwrap().pending_total, u32::MAX);
+    assert_eq!(
+        store.facts(ana(), &InboundLimits::DEFAULT, START).await.unwrap().pending_total,
+        u32::MAX
+    );
 }
 
 #[tokio::test]

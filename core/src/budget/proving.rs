@@ -8,11 +8,11 @@ use crate::time::Instant;
 /// this key's owner for at most [`PROVING_AT_LEAST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Proving {
-    places: [Option<Place>; PROVING_PER_KEY],
+    places: [Option<TakenPlace>; PROVING_PER_KEY],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+struct TakenPlace {
     handshake: u64,
     since: Instant,
 }
@@ -49,7 +49,7 @@ impl Proving {
         if place.is_some_and(|place| now.since(place.since) < PROVING_AT_LEAST) {
             return Err(NoPlace::Full);
         }
-        let displaced = place.replace(Place { handshake, since: now });
+        let displaced = place.replace(TakenPlace { handshake, since: now });
         Ok(displaced.map(|displaced| displaced.handshake))
     }
 

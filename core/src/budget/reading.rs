@@ -6,7 +6,7 @@ use crate::time::{Instant, Span};
 /// The rate of first messages per second, over all sources. Nobody is refused above it: connections
 /// of sources that failed too often lately wait, and those of all others go first.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
+pub struct ReadRate {
     bucket: Bucket,
 }
 
@@ -19,7 +19,7 @@ pub enum Turn {
     In(Span),
 }
 
-impl Reading {
+impl ReadRate {
     /// Creates a rate of `per_second` messages, of which a tenth may come at once.
     #[must_use]
     pub const fn new(per_second: u32, now: Instant) -> Self {
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn above_the_rate_only_those_wait_whose_source_has_failed_too_often() {
-        let mut reading = Reading::new(2_000, Instant::from_millis(0));
+        let mut reading = ReadRate::new(2_000, Instant::from_millis(0));
         let mut read = 0;
         for ms in 0..1000 {
             let now = Instant::from_millis(ms);

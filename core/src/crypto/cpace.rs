@@ -58,7 +58,7 @@ pub enum Error {
 /// The origin of the code; it is part of the channel's identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Method {
+pub enum CodeOrigin {
     /// A PIN that the gateway showed for this node alone.
     Pin = 1,
     /// A code that was minted beforehand.
@@ -100,7 +100,7 @@ impl<'a> Inputs<'a> {
         hash: &HandshakeHash,
         initiator: &PublicKey,
         responder: &PublicKey,
-        method: Method,
+        method: CodeOrigin,
     ) -> Self {
         let mut channel = Vec::new();
         for part in [labels::CPACE, initiator.as_bytes(), responder.as_bytes(), &[method as u8]] {

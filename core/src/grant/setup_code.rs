@@ -4,7 +4,7 @@
 //! dialect. It carries all that is needed to check it, so checking is pure: no store, no
 //! allocation, and the same on a gateway and on a microcontroller. The check cannot tell whether
 //! the code was spent before; [`registry::sessions`](crate::registry::sessions) does, and it opens
-//! a session only for a [`Verified`] code that it has spent.
+//! a session only for a [`VerifiedSetupCode`] code that it has spent.
 
 use crate::crypto::{base64url, hmac_sha256};
 use crate::entropy::Entropy;
@@ -135,9 +135,9 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
 /// Proof that one of our keys signed a token and that it had not expired. Only [`verify`] makes it.
 /// It says nothing of whether the token was spent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Verified<'b>(Claims<'b>);
+pub struct VerifiedSetupCode<'b>(Claims<'b>);
 
-impl<'b> Verified<'b> {
+impl<'b> VerifiedSetupCode<'b> {
     /// Returns the token's claims.
     #[must_use]
     pub const fn claims(&self) -> &Claims<'b> {
@@ -176,7 +176,7 @@ pub fn verify<'b>(
     token: &str,
     now: UnixTime,
     scratch: &'b mut [u8],
-) -> Result<Verified<'b>, NotValid> {
+) -> Result<VerifiedSetupCode<'b>, NotValid> {
     if token.len() > SETUP_TOKEN_CHARS {
         return Err(NotValid::Form);
     }
@@ -201,7 +201,7 @@ pub fn verify<'b>(
     let text = core::str::from_utf8(claims).map_err(|_| NotValid::Claims)?;
     let claims = Claims::parse(text, room).ok_or(NotValid::Claims)?;
     // The expiry comes last, so that only a genuine code is reported as expired.
-    if claims.expires_at <= now { Err(NotValid::Expired) } else { Ok(Verified(claims)) }
+    if claims.expires_at <= now { Err(NotValid::Expired) } else { Ok(VerifiedSetupCode(claims)) }
 }
 
 #[cfg(test)]

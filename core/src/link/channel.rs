@@ -17,7 +17,7 @@ pub(crate) struct Channel {
 
 /// The frame was not the peer's next message. The channel is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Broken;
+pub(crate) struct ChannelBroken;
 
 impl Channel {
     pub(crate) fn new(established: Established) -> Self {
@@ -26,9 +26,9 @@ impl Channel {
     }
 
     /// Opens the peer's next message in place.
-    pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), Broken> {
+    pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), ChannelBroken> {
         // The channel is consumed: after a frame that does not open, no other one could.
-        let (receiving, text) = self.receiving.open(frame).map_err(|_| Broken)?;
+        let (receiving, text) = self.receiving.open(frame).map_err(|_| ChannelBroken)?;
         Ok((Self { receiving, ..self }, text))
     }
 
@@ -37,7 +37,7 @@ impl Channel {
     pub(crate) fn seal<'b>(
         &mut self,
         message: &impl Message,
-        out: &mut Outbox<'b>,
+        out: &mut OutgoingBuffer<'b>,
     ) -> Option<&'b [u8]> {
         let length = message.length_written(out.free)?;
         self.seal_written(length, out)
@@ -46,18 +46,22 @@ impl Channel {
     /// Seals `length` bytes already in the outbox. It is not generic, so one copy of the code
     /// serves every kind of message.
     #[inline(never)]
-    fn seal_written<'b>(&mut self, length: usize, out: &mut Outbox<'b>) -> Option<&'b [u8]> {
+    fn seal_written<'b>(
+        &mut self,
+        length: usize,
+        out: &mut OutgoingBuffer<'b>,
+    ) -> Option<&'b [u8]> {
         let sealed = self.sending.seal(out.free, length).ok()?.len();
         out.take(sealed)
     }
 }
 
 /// A step's scratch, from whose front each outgoing message takes its bytes.
-pub(crate) struct Outbox<'b> {
+pub(crate) struct OutgoingBuffer<'b> {
     free: &'b mut [u8],
 }
 
-impl<'b> Outbox<'b> {
+impl<'b> OutgoingBuffer<'b> {
     pub(crate) const fn new(scratch: &'b mut [u8]) -> Self {
         Self { free: scratch }
     }

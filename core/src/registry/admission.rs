@@ -64,7 +64,7 @@ impl RequestKey {
 
 /// A request on its way into the registry.
 #[derive(Clone, Debug)]
-pub struct Asking {
+pub struct PendingRequest {
     /// The request's identity.
     pub key: RequestKey,
     /// The source whose cap the request counts against.
@@ -106,7 +106,7 @@ impl Asked {
     }
 }
 
-impl Asking {
+impl PendingRequest {
     /// Prepares a request for the registry, with a fresh id and an expiry.
     #[must_use]
     pub fn new(
@@ -149,7 +149,7 @@ impl Asking {
 
 /// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub enum RequestAdmission {
     /// The request waits already, under this id.
     Found(NodeId),
     /// The request is entered and waits from now on.
@@ -191,17 +191,19 @@ pub fn decide(
     waiting: Pending,
     limits: &Limits,
     now: UnixTime,
-) -> Admission {
+) -> RequestAdmission {
     // A waiting request is found again before any rejection or cap is looked at.
     if let Some(node_id) = same {
-        return Admission::Found(node_id);
+        return RequestAdmission::Found(node_id);
     }
     match rejection.map_or(Ok(()), |rejection| rejection.admits(now)) {
-        Err(refusal) => Admission::Refused(refusal),
-        Ok(()) if waiting.has_room(limits) => Admission::Enter,
+        Err(refusal) => RequestAdmission::Refused(refusal),
+        Ok(()) if waiting.has_room(limits) => RequestAdmission::Enter,
         // The source's own share comes before the total, so its own entries give way first.
-        Ok(()) if waiting.of_source >= limits.pending_per_source => Admission::Displace(Share::Own),
-        Ok(()) => Admission::Displace(Share::Largest),
+        Ok(()) if waiting.of_source >= limits.pending_per_source => {
+            RequestAdmission::Displace(Share::Own)
+        }
+        Ok(()) => RequestAdmission::Displace(Share::Largest),
     }
 }
 
@@ -242,10 +244,10 @@ mod tests {
         let decide = |same, total, of_source| {
             super::decide(same, None, Pending { total, of_source }, &Limits::DEFAULT, NOW)
         };
-        assert_eq!(decide(Some(id), 1000, 1), Admission::Found(id));
-        assert_eq!(decide(None, 1000, 1), Admission::Displace(Share::Largest));
-        assert_eq!(decide(None, 64, 64), Admission::Displace(Share::Own));
-        assert_eq!(decide(None, 999, 63), Admission::Enter);
+        assert_eq!(decide(Some(id), 1000, 1), RequestAdmission::Found(id));
+        assert_eq!(decide(None, 1000, 1), RequestAdmission::Displace(Share::Largest));
+        assert_eq!(decide(None, 64, 64), RequestAdmission::Displace(Share::Own));
+        assert_eq!(decide(None, 999, 63), RequestAdmission::Enter);
     }
 
     #[test]
@@ -255,9 +257,9 @@ mod tests {
             |now| super::decide(None, Some(rejection), Pending::default(), &Limits::DEFAULT, now);
         assert_eq!(
             decide(NOW),
-            Admission::Refused(Refusal::Rejected { wait: Span::from_secs(60) })
+            RequestAdmission::Refused(Refusal::Rejected { wait: Span::from_secs(60) })
         );
-        assert_eq!(decide(NOW.after(Span::from_secs(60))), Admission::Enter);
+        assert_eq!(decide(NOW.after(Span::from_secs(60))), RequestAdmission::Enter);
     }
 
     #[test]

@@ -178,7 +178,7 @@ impl Pending {
     /// Returns `true` if the request has not expired. A request that lies in the future because the
     /// clock was set back lives no longer for it.
     #[must_use]
-    pub fn is_live(&self, limits: &Limits, now: UnixTime) -> bool {
+    pub fn is_live(&self, limits: &InboundLimits, now: UnixTime) -> bool {
         now < self.created_at.after(limits.pending_for)
             && self.created_at <= now.after(limits.pending_for)
     }
@@ -186,7 +186,7 @@ impl Pending {
     /// Returns `true` if the sender may be told its code again. A clock that was set back does not
     /// silence it.
     #[must_use]
-    pub fn may_be_told(&self, limits: &Limits, now: UnixTime) -> bool {
+    pub fn may_be_told(&self, limits: &InboundLimits, now: UnixTime) -> bool {
         // A `told_at` in the future comes from a clock that was set back.
         now >= self.told_at.after(limits.told_every) || now < self.told_at
     }
@@ -194,7 +194,7 @@ impl Pending {
 
 /// The bounds of pending senders, which an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct InboundLimits {
     /// Time that an unknown sender waits for the operator.
     pub pending_for: Span,
     /// Maximum number of pending senders of one account on one channel.
@@ -205,7 +205,7 @@ pub struct Limits {
     pub told_every: Span,
 }
 
-impl Limits {
+impl InboundLimits {
     /// The documented default values.
     pub const DEFAULT: Self = Self {
         pending_for: Span::from_secs(3600),
@@ -215,7 +215,7 @@ impl Limits {
     };
 }
 
-impl Default for Limits {
+impl Default for InboundLimits {
     fn default() -> Self {
         Self::DEFAULT
     }
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_neither_keeps_an_entry_alive_for_ever_nor_silences_it() {
-        let limits = Limits::DEFAULT;
+        let limits = InboundLimits::DEFAULT;
         let code = ChallengeCode::parse("ABCD2345").unwrap();
         let at = UnixTime::from_secs;
         let pending = Pending { code, created_at: at(10_000), told_at: at(10_000) };

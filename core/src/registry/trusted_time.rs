@@ -12,7 +12,7 @@
 //!
 //! While a process runs, its time is an anchor plus the time elapsed since: a step of the wall
 //! clock ends nothing and lengthens nothing. Taking a step over moves the anchor, and with it the
-//! times of **what this run made** ([`Step`]), so that their remaining life stays the same.
+//! times of **what this run made** ([`ClockStep`]), so that their remaining life stays the same.
 //!
 //! **The mark** is the latest time that is known to have been. It is durable and only rises. A run
 //! never begins before it, so a clock that is set back or has lost its battery does not revive what
@@ -127,14 +127,14 @@ impl Moment {
 /// made and writes the mark; then [`TrustedTime::taken`] moves the anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a step that is not carried out is not taken over"]
-pub struct Step {
+pub struct ClockStep {
     by: i64,
     mark: UnixTime,
     sets_back: bool,
     leads_to: State,
 }
 
-impl Step {
+impl ClockStep {
     /// The number of seconds by which the times of what this run made are moved.
     #[must_use]
     pub const fn by(&self) -> i64 {
@@ -158,9 +158,9 @@ impl Step {
 
 /// The writes that are due after a [reading](TrustedTime::observe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueWrites {
     /// A step that is to be taken over. Each reading asks for it again until it is.
-    pub step: Option<Step>,
+    pub step: Option<ClockStep>,
     /// The mark, if it has risen by enough to be written.
     pub mark: Option<UnixTime>,
 }
@@ -265,7 +265,7 @@ impl TrustedTime {
 
     /// Takes in a reading and returns what is due. An adapter reads about every second.
     #[must_use]
-    pub fn observe(&mut self, reading: Reading) -> Due {
+    pub fn observe(&mut self, reading: Reading) -> DueWrites {
         let Reading { wall, elapsed, synchronised } = reading;
         let now = self.now(elapsed);
         let ahead = seconds(now, wall);
@@ -306,7 +306,7 @@ impl TrustedTime {
                 let leads_to =
                     if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };
                 if exceeds(back) && synchronised {
-                    Some(Step { by: back, mark: self.mark, sets_back: false, leads_to })
+                    Some(ClockStep { by: back, mark: self.mark, sets_back: false, leads_to })
                 } else {
                     self.state = if ahead < -STEP { State::Behind } else { State::Good };
                     None
@@ -317,14 +317,14 @@ impl TrustedTime {
             .stored
             .is_none_or(|stored| stored.after(MARK_EVERY) <= self.mark)
             .then_some(self.mark);
-        Due { step, mark }
+        DueWrites { step, mark }
     }
 
     /// Accepts the wall clock as right, on the operator's word.
     ///
     /// # Errors
     /// [`NotAccepted`].
-    pub fn accept(&self, reading: Reading) -> Result<Step, NotAccepted> {
+    pub fn accept(&self, reading: Reading) -> Result<ClockStep, NotAccepted> {
         let now = self.now(reading.elapsed);
         match seconds(now, reading.wall) {
             behind if behind < -STEP => Err(NotAccepted::Behind),
@@ -335,18 +335,18 @@ impl TrustedTime {
 
     /// Accepts the operator's time. It is the remedy after a false time was believed, and the only
     /// way to lower the mark.
-    pub fn accept_at(&self, at: UnixTime, reading: Reading) -> Step {
+    pub fn accept_at(&self, at: UnixTime, reading: Reading) -> ClockStep {
         let now = self.now(reading.elapsed);
         let leads_to = match seconds(at, reading.wall) {
             behind if behind < -STEP => State::Behind,
             _ if is_far(reading.wall, at) => State::Doubtful { synchronised_since: None },
             _ => State::Good,
         };
-        Step { by: seconds(now, at), mark: at, sets_back: at < now, leads_to }
+        ClockStep { by: seconds(now, at), mark: at, sets_back: at < now, leads_to }
     }
 
     /// Moves the anchor after a step was carried out durably.
-    pub fn taken(&mut self, step: Step) {
+    pub fn taken(&mut self, step: ClockStep) {
         self.anchor = self.anchor.moved(step.by);
         self.begun = self.begun.moved(step.by);
         self.ahead = self.ahead.saturating_sub(step.by);
@@ -360,8 +360,13 @@ impl TrustedTime {
         self.stored = Some(mark);
     }
 
-    fn forward(&self, now: UnixTime, by: i64) -> Step {
-        Step { by, mark: self.mark.max(now.moved(by)), sets_back: false, leads_to: State::Good }
+    fn forward(&self, now: UnixTime, by: i64) -> ClockStep {
+        ClockStep {
+            by,
+            mark: self.mark.max(now.moved(by)),
+            sets_back: false,
+            leads_to: State::Good,
+        }
     }
 }
 

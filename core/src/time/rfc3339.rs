@@ -10,9 +10,9 @@ const DAY: u64 = 86_400;
 
 /// A time as text in UTC.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Text([u8; CHARS]);
+pub struct Rfc3339Text([u8; CHARS]);
 
-impl Text {
+impl Rfc3339Text {
     /// Returns the text, for instance `2026-11-22T06:17:50Z`.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -21,13 +21,13 @@ impl Text {
     }
 }
 
-impl core::fmt::Display for Text {
+impl core::fmt::Display for Rfc3339Text {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-impl core::fmt::Debug for Text {
+impl core::fmt::Debug for Rfc3339Text {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.as_str())
     }
@@ -40,7 +40,7 @@ impl core::fmt::Debug for Text {
     clippy::arithmetic_side_effects,
     reason = "the year has four digits, which bounds everything here"
 )]
-pub fn write(time: UnixTime) -> Text {
+pub fn write(time: UnixTime) -> Rfc3339Text {
     let secs = time.as_secs().min(LAST);
     let (days, second) = (secs / DAY, secs % DAY);
     // Years counted from 1 March 0000 put the leap day last, so that a day's number tells its month
@@ -68,7 +68,7 @@ pub fn write(time: UnixTime) -> Text {
             number /= 10;
         }
     }
-    Text(text)
+    Rfc3339Text(text)
 }
 
 /// Reads a time with any offset from UTC. Fractions of a second are dropped, and a leap second

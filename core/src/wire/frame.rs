@@ -47,22 +47,22 @@ pub fn encode<'o>(message: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], EncodeE
         return Err(EncodeError::MessageTooLong);
     }
     let checksum = crc32(message).to_le_bytes();
-    let mut writer = Writer { out, at: 0 };
+    let mut writer = FrameWriter { out, at: 0 };
     // The zero in front ends whatever noise came before, so that a reader finds this frame.
     let written = writer
         .put(0)
         .and_then(|_| writer.stuff(message.iter().chain(&checksum)))
         .and_then(|()| writer.put(0));
-    let Writer { out, at } = writer;
+    let FrameWriter { out, at } = writer;
     written.and_then(|_| out.get(..at)).ok_or(EncodeError::BufferTooSmall)
 }
 
-struct Writer<'o> {
+struct FrameWriter<'o> {
     out: &'o mut [u8],
     at: usize,
 }
 
-impl Writer<'_> {
+impl FrameWriter<'_> {
     /// Writes a byte and returns its position.
     fn put(&mut self, byte: u8) -> Option<usize> {
         let place = self.at;
@@ -100,12 +100,12 @@ const FULL: u8 = 255;
 /// A reader of frames from a stream that arrives in pieces of any size. The buffer holds one
 /// message and its checksum; [`STREAM_BUFFER`] bytes suffice for all.
 #[derive(Debug)]
-pub struct Decoder<B> {
+pub struct FrameDecoder<B> {
     buffer: B,
     cutter: Cutter,
 }
 
-impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
+impl<B: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<B> {
     /// Makes a decoder at the beginning of a stream. In a buffer smaller than [`STREAM_BUFFER`],
     /// longer messages are [`FrameError::TooLong`].
     #[must_use]
@@ -121,8 +121,8 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> Decoder<B> {
     }
 }
 
-/// A [`Decoder`] without its buffer, for callers that decrypt messages in place while the decoder
-/// still holds the stream.
+/// A [`FrameDecoder`] without its buffer, for callers that decrypt messages in place while the
+/// decoder still holds the stream.
 #[derive(Debug)]
 pub struct Cutter {
     filled: usize,
@@ -162,8 +162,8 @@ impl Cutter {
         Self { filled: 0, state: State::Between }
     }
 
-    /// Reads as [`Decoder::read`] does, into `buffer`, and returns the length of the message. The
-    /// caller passes the same buffer, unchanged, until a frame ends.
+    /// Reads as [`FrameDecoder::read`] does, into `buffer`, and returns the length of the message.
+    /// The caller passes the same buffer, unchanged, until a frame ends.
     pub fn read(
         &mut self,
         input: &mut &[u8],
@@ -290,7 +290,7 @@ mod tests {
 
     fn stuffed(bytes: &[u8]) -> Vec<u8> {
         let mut out = vec![0; bytes.len() + bytes.len() / 254 + 2];
-        let mut writer = Writer { out: &mut out, at: 0 };
+        let mut writer = FrameWriter { out: &mut out, at: 0 };
         writer.stuff(bytes.iter()).unwrap();
         let end = writer.at;
         out.truncate(end);

@@ -13,7 +13,7 @@ use crate::limits::GATEWAY_ADDRESS_BYTES;
 /// The transport to a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Carrier {
+pub enum AddressScheme {
     /// `ws`: WebSocket.
     WebSocket,
     /// `wss`: WebSocket within TLS.
@@ -22,7 +22,7 @@ pub enum Carrier {
     Stream,
 }
 
-impl Carrier {
+impl AddressScheme {
     /// Returns the scheme of an address.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -94,7 +94,7 @@ impl fmt::Display for Host<'_> {
 /// The address of a gateway: carrier, host and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GatewayAddress<'b> {
-    carrier: Carrier,
+    carrier: AddressScheme,
     host: Host<'b>,
     port: u16,
 }
@@ -109,7 +109,8 @@ impl<'b> GatewayAddress<'b> {
         let (carrier, rest) = text.split_once("://")?;
         let (host, port) = rest.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
-        let address = Self { carrier: Carrier::parse(carrier)?, host: Host::parse(host)?, port };
+        let address =
+            Self { carrier: AddressScheme::parse(carrier)?, host: Host::parse(host)?, port };
         // Numbers and IPv6 addresses have several spellings; only the canonical one is accepted.
         let mut expected = Expected(text);
         (write!(expected, "{address}").is_ok() && expected.0.is_empty()).then_some(address)
@@ -117,7 +118,7 @@ impl<'b> GatewayAddress<'b> {
 
     /// Returns the carrier.
     #[must_use]
-    pub const fn carrier(&self) -> Carrier {
+    pub const fn carrier(&self) -> AddressScheme {
         self.carrier
     }
 
@@ -196,12 +197,12 @@ mod tests {
         let address = GatewayAddress::parse("WSS://Gateway.local:443").unwrap();
         assert_eq!(
             (address.carrier(), address.host(), address.port()),
-            (Carrier::WebSocketTls, Host::Name("gateway.local"), 443)
+            (AddressScheme::WebSocketTls, Host::Name("gateway.local"), 443)
         );
         let other = GatewayAddress::parse("ws://127.0.0.1:8765").unwrap();
         assert_eq!(
             (other.carrier(), other.host()),
-            (Carrier::WebSocket, Host::V4(Ipv4Addr::LOCALHOST))
+            (AddressScheme::WebSocket, Host::V4(Ipv4Addr::LOCALHOST))
         );
     }
 

@@ -80,7 +80,7 @@ impl<'b> ProfileName<'b> {
 }
 
 /// The claims of a token. They prove nothing by themselves: see
-/// [`Verified`](crate::grant::setup_code::Verified).
+/// [`Verified`](crate::grant::setup_code::VerifiedSetupCode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claims<'b> {
     /// The profile that the companion's session gets.

@@ -11,7 +11,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{
     NativeMemory, NativeNodeEvent, NodeIdentity, Paired, Timing, Trust,
 };
-use handfast_core::wire::native::pair::Refusal;
+use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::native::memory::{Flash, Keep as _, keys};
 use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report};
@@ -232,22 +232,24 @@ fn news_in_words(news: &NativeNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
     }
 }
 
-fn refused(refusal: &Refusal<'_>, f: &mut Formatter<'_>) -> Result {
+fn refused(refusal: &PairRefusal<'_>, f: &mut Formatter<'_>) -> Result {
     match refusal {
-        Refusal::WrongCode { .. } => f.write_str("refused: wrong code"),
-        Refusal::Expired => f.write_str("refused: it ran out"),
-        Refusal::Locked => f.write_str("refused: too many wrong ones"),
-        Refusal::Closed => f.write_str("refused: pairing is not open"),
-        Refusal::Denied { reason: Some(reason) } => {
+        PairRefusal::WrongCode { .. } => f.write_str("refused: wrong code"),
+        PairRefusal::Expired => f.write_str("refused: it ran out"),
+        PairRefusal::Locked => f.write_str("refused: too many wrong ones"),
+        PairRefusal::Closed => f.write_str("refused: pairing is not open"),
+        PairRefusal::Denied { reason: Some(reason) } => {
             write!(f, "refused: {}", Harmless(reason.as_str()))
         }
-        Refusal::Denied { reason: None } => f.write_str("refused by the operator"),
-        Refusal::Revoked => f.write_str("refused: this node was revoked for good"),
-        Refusal::Busy { retry_in } => write!(f, "refused for {retry_in} s: the gateway is busy"),
-        Refusal::CannotStore { retry_in } => {
+        PairRefusal::Denied { reason: None } => f.write_str("refused by the operator"),
+        PairRefusal::Revoked => f.write_str("refused: this node was revoked for good"),
+        PairRefusal::Busy { retry_in } => {
+            write!(f, "refused for {retry_in} s: the gateway is busy")
+        }
+        PairRefusal::CannotStore { retry_in } => {
             write!(f, "refused for {retry_in} s: the gateway cannot store now")
         }
-        Refusal::Protocol => f.write_str("refused: a message was out of place"),
-        Refusal::Spent => f.write_str("refused: the setup code was used already"),
+        PairRefusal::Protocol => f.write_str("refused: a message was out of place"),
+        PairRefusal::Spent => f.write_str("refused: the setup code was used already"),
     }
 }

@@ -7,7 +7,7 @@ use handfast_core::limits::CLOCK_STEP;
 use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::redeem;
-use handfast_core::registry::trusted_time::{Moment, Step};
+use handfast_core::registry::trusted_time::{ClockStep, Moment};
 use handfast_core::time::{Span, UnixTime};
 
 use super::gateway::GateIn;
@@ -153,7 +153,7 @@ impl World {
 
     /// Takes a step over in one transaction: moves the times of what this run made, and ends what
     /// earlier runs made under a wrong clock.
-    fn take_over(&mut self, step: Step) {
+    fn take_over(&mut self, step: ClockStep) {
         self.note(|| {
             format!("a step of {} s is taken over, back: {}", step.by(), step.sets_back())
         });

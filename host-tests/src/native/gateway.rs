@@ -30,9 +30,9 @@ use handfast_core::step::{Machine, Step};
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{App, Renew};
-use handfast_core::wire::native::pair::Refusal;
+use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
-use handfast_core::wire::native::{Payload, Reason};
+use handfast_core::wire::native::{Payload, ReasonText};
 use handfast_core::wire::path::{Action, Address, Pattern};
 
 pub use transactions::Asked;
@@ -138,7 +138,7 @@ pub enum Answer {
     /// The answer to [`Asked::Attach`].
     Attached(Result<Option<Loaded>, ()>),
     /// A refusal in answer to [`Asked::Prepare`].
-    Refused(Refusal<'static>),
+    Refused(PairRefusal<'static>),
     /// The answer to [`Asked::Prepare`] for a PIN.
     Pin(CodeId, String),
     /// The answer to [`Asked::Prepare`] for a code.
@@ -303,7 +303,7 @@ impl World {
             subscriptions_left: left,
             now: unix,
         };
-        let message = self.gateway.message.and_then(Reason::parse);
+        let message = self.gateway.message.and_then(ReasonText::parse);
         let (mut frame, known, offered, address, payload, pattern);
         let room = Label::parse("Hall").expect("a label");
         let offer = |offered: &'_ Offered, token| Offer {
@@ -386,21 +386,23 @@ impl World {
                     Input::Settled(PairVerdict::Waits { expires_in: 600 })
                 }
                 Answer::Settled(Settled::Expired) => {
-                    Input::Settled(PairVerdict::Refused(Refusal::Expired))
+                    Input::Settled(PairVerdict::Refused(PairRefusal::Expired))
                 }
                 Answer::Settled(Settled::Denied) => {
-                    Input::Settled(PairVerdict::Refused(Refusal::Denied { reason: None }))
+                    Input::Settled(PairVerdict::Refused(PairRefusal::Denied { reason: None }))
                 }
                 Answer::Settled(Settled::Revoked) => {
-                    Input::Settled(PairVerdict::Refused(Refusal::Revoked))
+                    Input::Settled(PairVerdict::Refused(PairRefusal::Revoked))
                 }
                 Answer::Settled(Settled::Spent) => {
-                    Input::Settled(PairVerdict::Refused(Refusal::Spent))
+                    Input::Settled(PairVerdict::Refused(PairRefusal::Spent))
                 }
                 Answer::Busy if before == "Preparing" => {
-                    Input::Prepared(Prepared::Refused(Refusal::Busy { retry_in: 5 }))
+                    Input::Prepared(Prepared::Refused(PairRefusal::Busy { retry_in: 5 }))
                 }
-                Answer::Busy => Input::Settled(PairVerdict::Refused(Refusal::Busy { retry_in: 5 })),
+                Answer::Busy => {
+                    Input::Settled(PairVerdict::Refused(PairRefusal::Busy { retry_in: 5 }))
+                }
                 Answer::Activated(Ok(outcome)) => Input::Activated(
                     Ok(outcome.map_or(Confirmation::NotThere, Confirmation::Active)),
                     unix,

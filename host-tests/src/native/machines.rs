@@ -182,7 +182,7 @@ pub fn gateway(data: &[u8]) {
             }
             13 => gateway::Input::Prepared(match argument % 6 {
                 5 => Prepared::Setup,
-                0 => Prepared::Refused(pair::Refusal::Closed),
+                0 => Prepared::Refused(pair::PairRefusal::Closed),
                 1 => Prepared::Settle,
                 2 => Prepared::Code {
                     id: (argument & 8 == 0).then_some(id),
@@ -203,7 +203,7 @@ pub fn gateway(data: &[u8]) {
                 gateway::Input::Spent(Ok(argument != 0))
             }
             16 => gateway::Input::Settled(match argument % 4 {
-                0 => PairVerdict::Refused(pair::Refusal::Denied { reason: None }),
+                0 => PairVerdict::Refused(pair::PairRefusal::Denied { reason: None }),
                 1 => PairVerdict::Waits { expires_in: 60 },
                 _ => PairVerdict::Offered(offer()),
             }),
@@ -360,10 +360,10 @@ fn said(
     let ask = |method| {
         let profile = pair::NativeProfile::new(Profile::EMPTY).expect("short");
         let request = pair::Request { name: UNKNOWN, room: UNKNOWN, profile, method, csr: None };
-        pair::FromNode::Ask(pair::Ask::sign(request, &own.signing, hash)).bytes()
+        pair::PairFromNode::Ask(pair::Ask::sign(request, &own.signing, hash)).bytes()
     };
     let code = |token: &str| {
-        pair::FromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes()
+        pair::PairFromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes()
     };
     let said = match argument % 12 {
         6 => ask(pair::Method::Setup),
@@ -376,9 +376,9 @@ fn said(
             code(&String::from_utf8_lossy(&forged))
         }
         10 => ask(pair::Method::Pin),
-        0 => pair::FromNode::Ya(*recorded_element()).bytes(),
-        1 => pair::FromNode::Ta([argument; 64]).bytes(),
-        2 => pair::FromNode::Stored(id).bytes(),
+        0 => pair::PairFromNode::Ya(*recorded_element()).bytes(),
+        1 => pair::PairFromNode::Ta([argument; 64]).bytes(),
+        2 => pair::PairFromNode::Stored(id).bytes(),
         3 => link::FromNode::Stored(id).bytes(),
         4 => link::FromNode::Heartbeat(Heartbeat::default()).bytes(),
         _ => bytes.some().to_vec(),
@@ -414,7 +414,7 @@ fn cpace_inputs<T>(password: &[u8], with: impl FnOnce(&Inputs<'_>) -> T) -> T {
     let code = Code::parse(core::str::from_utf8(password).expect("a code")).expect("a code");
     let (a, b) = (keys(1), keys(2));
     let hash = HandshakeHash::from_recorded([3; 32]);
-    with(&Inputs::new(&code, &hash, a.channel.public(), b.channel.public(), cpace::Method::Pin))
+    with(&Inputs::new(&code, &hash, a.channel.public(), b.channel.public(), cpace::CodeOrigin::Pin))
 }
 
 /// Checks a node under arbitrary inputs in any order. It forgets only for its owner and for a
@@ -567,9 +567,9 @@ impl RogueEnd {
 
     fn frame(&mut self, code: u8, argument: u8, _own: &OwnKeys, bytes: &mut Bytes<'_>) -> Vec<u8> {
         use handfast_core::wire::native::link::{FromGateway as Link, Policy};
-        use handfast_core::wire::native::pair::FromGateway as Pair;
+        use handfast_core::wire::native::pair::PairFromGateway as Pair;
         let id = GrantId::from_bytes([1; 16]);
-        let grant = || pair::Grant {
+        let grant = || pair::PairGrant {
             id,
             node_id: NodeId::from_bytes([2; 16]),
             room: UNKNOWN,
@@ -586,8 +586,8 @@ impl RogueEnd {
                     1 => Pair::PinShown { expires_in: 60, attempts: 5 }.bytes(),
                     2 => Pair::Yb(*recorded_element()).bytes(),
                     3 => Pair::Tb([1; 64]).bytes(),
-                    4 => Pair::Refused(pair::Refusal::WrongCode { attempts_left: 3 }).bytes(),
-                    5 => Pair::Refused(pair::Refusal::Busy { retry_in: 3 }).bytes(),
+                    4 => Pair::Refused(pair::PairRefusal::WrongCode { attempts_left: 3 }).bytes(),
+                    5 => Pair::Refused(pair::PairRefusal::Busy { retry_in: 3 }).bytes(),
                     6 => Pair::Grant(grant()).bytes(),
                     7 => Pair::Active(id).bytes(),
                     8 => Pair::NotPaired.bytes(),

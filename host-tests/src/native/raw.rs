@@ -67,7 +67,7 @@ macro_rules! says {
         }
     )*};
 }
-says!(pair::FromNode<'_> pair::FromGateway<'_> link::FromNode<'_> link::FromGateway<'_>);
+says!(pair::PairFromNode<'_> pair::PairFromGateway<'_> link::FromNode<'_> link::FromGateway<'_>);
 
 impl Says for Vec<u8> {
     fn bytes(&self) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::capability::{self, BlockTerms, Holder};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
@@ -447,7 +447,8 @@ impl Registry {
         let holder = self.records.get(&grant.node_id)?.keys?;
         let (not_before, expires) = grant.as_issued();
         let expires = expires?;
-        let terms = Terms { scopes: grant.scopes.scopes(), not_before, expires, audience: None };
+        let terms =
+            BlockTerms { scopes: grant.scopes.scopes(), not_before, expires, audience: None };
         capability::issue(&own.signing, &holder, &terms, room).ok()
     }
 

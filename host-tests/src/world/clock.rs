@@ -4,7 +4,7 @@
 use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{Before, DeliveryId, Undelivered};
 use handfast_core::registry::record::{Credential, Standing};
-use handfast_core::registry::trusted_time::{Moment, Step};
+use handfast_core::registry::trusted_time::{ClockStep, Moment};
 use handfast_core::time::UnixTime;
 
 use super::{Event, World};
@@ -63,7 +63,7 @@ impl World {
 
     /// Takes a step over in one transaction: moves the times of what this run made, and ends what
     /// earlier runs made under a wrong clock.
-    fn take_over(&mut self, step: Step) {
+    fn take_over(&mut self, step: ClockStep) {
         self.note(|| {
             format!("a step of {} s is taken over, back: {}", step.by(), step.sets_back())
         });

@@ -13,7 +13,7 @@ use handfast_core::flow::registration::gateway::{
 use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::{DeliveryId, Outcome};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
@@ -90,7 +90,7 @@ enum Act {
     Send(String),
     Ping,
     Close(Close),
-    Admit(Box<Asking>),
+    Admit(Box<PendingRequest>),
     Load(NodeId),
     Hash(HashJob, Claim),
     CountFailure,
@@ -306,7 +306,7 @@ impl World {
                 Effect::Ping => Act::Ping,
                 Effect::Close(close) => Act::Close(close),
                 Effect::Admit(request) => {
-                    let asking = Asking::new(&request, address, unix, &limits, &fresh);
+                    let asking = PendingRequest::new(&request, address, unix, &limits, &fresh);
                     Act::Admit(Box::new(asking.made_by(u64::from(conn.0))))
                 }
                 Effect::Load(node_id) => Act::Load(node_id),

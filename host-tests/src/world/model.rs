@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::Settled;
 use handfast_core::registry::record::{Cause, Mode, Standing};
 use handfast_core::time::Span;
@@ -220,7 +220,7 @@ impl World {
     pub(super) fn model_admits(
         &mut self,
         ran_out: &[NodeId],
-        asking: &Asking,
+        asking: &PendingRequest,
         outcome: Result<NodeId, Refusal>,
     ) {
         let now = self.unix().as_secs();

@@ -8,7 +8,9 @@ use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{self, Admission, Asking, RequestKey, Share, Stalest};
+use handfast_core::registry::admission::{
+    self, PendingRequest, RequestAdmission, RequestKey, Share, Stalest,
+};
 use handfast_core::registry::delivery::{
     Before, DeliveryId, NotSettled, Outcome, Settled, Undelivered,
 };
@@ -80,7 +82,7 @@ pub(super) enum Waiter {
 /// A request to the store.
 #[derive(Clone, Debug)]
 pub(super) enum Asked {
-    Admit(Box<Asking>),
+    Admit(Box<PendingRequest>),
     Load(NodeId),
     Reread(NodeId),
     Save { node_id: NodeId, version: u64, verdict: Verdict, change: Change },
@@ -175,7 +177,7 @@ impl Store {
 
     fn admit(
         &mut self,
-        asking: &Asking,
+        asking: &PendingRequest,
         limits: &Limits,
         now: UnixTime,
         run: u32,
@@ -198,7 +200,7 @@ impl Store {
             Pending { total: waiting().count() as u32, of_source: of_source(asking.source) };
         let rejection = self.rejections.get(asking.key.as_bytes()).map(|it| it.rejection);
         match admission::decide(same, rejection, count, limits, now) {
-            Admission::Found(node_id) => {
+            RequestAdmission::Found(node_id) => {
                 if let Some(row) = self.rows.get_mut(&node_id)
                     && let Some(again) = row.asked.again(asking.request, now)
                 {
@@ -206,8 +208,8 @@ impl Store {
                 }
                 return (ran_out, Ok(node_id));
             }
-            Admission::Refused(refusal) => return (ran_out, Err(refusal)),
-            Admission::Displace(share) => {
+            RequestAdmission::Refused(refusal) => return (ran_out, Err(refusal)),
+            RequestAdmission::Displace(share) => {
                 let largest = || {
                     waiting().map(|r| r.source).max_by_key(|source| (of_source(*source), *source))
                 };
@@ -228,7 +230,7 @@ impl Store {
                 };
                 self.rows.remove(&node_id);
             }
-            Admission::Enter => {}
+            RequestAdmission::Enter => {}
         }
         let asked = admission::Asked::first(asking.request, now);
         let row = Row {

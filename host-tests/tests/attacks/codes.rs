@@ -1,5 +1,5 @@
 use handfast_core::crypto::code::Code;
-use handfast_core::crypto::cpace::{self, Element, Inputs, Method as With};
+use handfast_core::crypto::cpace::{self, CodeOrigin as With, Element, Inputs};
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::NativeMemory;
@@ -7,7 +7,8 @@ use handfast_core::text::Label;
 use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
-    Ask, FromGateway, FromNode, GrantId, Method, NativeProfile, Refusal, Request, Selector,
+    Ask, GrantId, Method, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
+    Selector,
 };
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, keys};
@@ -28,7 +29,7 @@ pub(super) fn asks(world: &mut World, keys: &OwnKeys, method: Method) -> Raw {
         csr: None,
     };
     let ask = Ask::sign(request, &keys.signing, &raw.channel.hash);
-    raw.says(world, &FromNode::Ask(ask));
+    raw.says(world, &PairFromNode::Ask(ask));
     raw
 }
 
@@ -54,23 +55,24 @@ fn guesses(
     with: With,
 ) -> Option<Vec<u8>> {
     let (initiator, ya) = element(raw, keys, code, with, 9);
-    raw.says(world, &FromNode::Ya(ya));
+    raw.says(world, &PairFromNode::Ya(ya));
     let heard = raw.hears(world)?;
-    let Ok(FromGateway::Yb(yb)) = FromGateway::parse(&heard) else { return Some(heard) };
+    let Ok(PairFromGateway::Yb(yb)) = PairFromGateway::parse(&heard) else { return Some(heard) };
     let (_, ta) = initiator.confirm(&yb).unwrap();
-    raw.says(world, &FromNode::Ta(ta));
+    raw.says(world, &PairFromNode::Ta(ta));
     raw.hears(world)
 }
 
-fn heard(bytes: Option<&Vec<u8>>) -> Option<FromGateway<'_>> {
-    bytes.map(|bytes| FromGateway::parse(bytes).expect("a message"))
+fn heard(bytes: Option<&Vec<u8>>) -> Option<PairFromGateway<'_>> {
+    bytes.map(|bytes| PairFromGateway::parse(bytes).expect("a message"))
 }
 
 fn counted(world: &World) -> u8 {
     world.store.codes.values().map(|kept| kept.counted.guesses).sum()
 }
 
-const PROTOCOL: Option<FromGateway<'static>> = Some(FromGateway::Refused(Refusal::Protocol));
+const PROTOCOL: Option<PairFromGateway<'static>> =
+    Some(PairFromGateway::Refused(PairRefusal::Protocol));
 
 #[test]
 fn identity_and_invalid_elements_end_a_run_and_cost_no_guess() {
@@ -83,7 +85,7 @@ fn identity_and_invalid_elements_end_a_run_and_cost_no_guess() {
         world.mint_code("K7QF", "847291");
         let mine = keys(200);
         let mut raw = asks(&mut world, &mine, by_code());
-        raw.says(&mut world, &FromNode::Ya(bad));
+        raw.says(&mut world, &PairFromNode::Ya(bad));
         assert_eq!(heard(raw.hears(&mut world).as_ref()), PROTOCOL, "element {at}");
         assert_eq!((counted(&world), world.gateway.seats.len()), (0, 0));
     }
@@ -96,31 +98,34 @@ fn a_wrong_tag_counts_whatever_it_is_and_a_malformed_one_costs_nothing() {
     let mine = keys(200);
     let mut raw = asks(&mut world, &mine, by_code());
     let (_, ya) = element(&raw, &mine, "111111", With::Code, 5);
-    raw.says(&mut world, &FromNode::Ya(ya));
+    raw.says(&mut world, &PairFromNode::Ya(ya));
     let mut short = vec![2];
     short.extend([0; 63]);
     raw.says(&mut world, &short);
     assert_eq!(counted(&world), 0);
     for left in (0..5).rev() {
         let mut raw = asks(&mut world, &mine, by_code());
-        raw.says(&mut world, &FromNode::Ya(ya));
+        raw.says(&mut world, &PairFromNode::Ya(ya));
         let _yb = raw.hears(&mut world);
-        raw.says(&mut world, &FromNode::Ta([0; 64]));
-        let expected =
-            if left == 0 { Refusal::Locked } else { Refusal::WrongCode { attempts_left: left } };
-        assert_eq!(heard(raw.hears(&mut world).as_ref()), Some(FromGateway::Refused(expected)));
+        raw.says(&mut world, &PairFromNode::Ta([0; 64]));
+        let expected = if left == 0 {
+            PairRefusal::Locked
+        } else {
+            PairRefusal::WrongCode { attempts_left: left }
+        };
+        assert_eq!(heard(raw.hears(&mut world).as_ref()), Some(PairFromGateway::Refused(expected)));
     }
     let mut raw = asks(&mut world, &mine, by_code());
     assert_eq!(
         heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()),
-        Some(FromGateway::Refused(Refusal::Locked))
+        Some(PairFromGateway::Refused(PairRefusal::Locked))
     );
     assert!(world.store.records.is_empty(), "a dead code is dead, even if it is guessed");
 }
 
 #[test]
 fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
-    let stored = FromNode::Stored(GrantId::from_bytes([1; 16]));
+    let stored = PairFromNode::Stored(GrantId::from_bytes([1; 16]));
     for method in [Method::Pin, by_code()] {
         let mut world = World::new(1, 3);
         world.open_window();
@@ -131,7 +136,7 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
             if method == Method::Pin {
                 assert!(matches!(
                     heard(raw.hears(&mut world).as_ref()),
-                    Some(FromGateway::PinShown { .. })
+                    Some(PairFromGateway::PinShown { .. })
                 ));
             }
             let again = Request {
@@ -143,10 +148,10 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
             };
             match step {
                 0 => raw.says(&mut world, &stored),
-                1 => raw.says(&mut world, &FromNode::Ta([7; 64])),
+                1 => raw.says(&mut world, &PairFromNode::Ta([7; 64])),
                 2 => raw.says(
                     &mut world,
-                    &FromNode::Ask(Ask::sign(again, &mine.signing, &raw.channel.hash.clone())),
+                    &PairFromNode::Ask(Ask::sign(again, &mine.signing, &raw.channel.hash.clone())),
                 ),
                 _ => raw.says(&mut world, &Vec::new()),
             }
@@ -197,7 +202,7 @@ fn twenty_wrong_pins_close_the_window_whatever_names_keys_and_sessions_they_came
         let mine = keys(100 + who);
         let mut raw = asks(&mut world, &mine, Method::Pin);
         let shown = raw.hears(&mut world);
-        if heard(shown.as_ref()) == Some(FromGateway::Refused(Refusal::Locked)) {
+        if heard(shown.as_ref()) == Some(PairFromGateway::Refused(PairRefusal::Locked)) {
             refusals.push(who);
             continue;
         }
@@ -222,11 +227,11 @@ fn of_two_hundred_guesses_at_once_five_are_compared() {
     for _ in 0..200 {
         let mut raw = asks(&mut world, &mine, by_code());
         let (_, ya) = element(&raw, &mine, "111111", With::Code, 5);
-        raw.says(&mut world, &FromNode::Ya(ya));
+        raw.says(&mut world, &PairFromNode::Ya(ya));
         at_once.push(raw);
     }
     for raw in &mut at_once {
-        let frame = raw.channel.seal(&FromNode::Ta([1; 64]));
+        let frame = raw.channel.seal(&PairFromNode::Ta([1; 64]));
         world.inject(raw.conn, handfast_host_tests::native::wires::Side::Gateway, frame);
     }
     world.run();
@@ -235,8 +240,8 @@ fn of_two_hundred_guesses_at_once_five_are_compared() {
         let _yb = raw.hears(&mut world)?;
         raw.hears(&mut world)
     });
-    let locked =
-        locked.filter(|said| heard(Some(said)) == Some(FromGateway::Refused(Refusal::Locked)));
+    let locked = locked
+        .filter(|said| heard(Some(said)) == Some(PairFromGateway::Refused(PairRefusal::Locked)));
     assert_eq!(locked.count(), 196, "the fifth, and all after it");
 }
 
@@ -246,7 +251,8 @@ fn the_right_code_for_another_channel_method_or_pair_of_keys_is_a_wrong_one() {
     world.mint_code("K7QF", "847291");
     let (mine, other) = (keys(200), keys(201));
     let mut raw = asks(&mut world, &mine, by_code());
-    let wrong = |left| Some(FromGateway::Refused(Refusal::WrongCode { attempts_left: left }));
+    let wrong =
+        |left| Some(PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left: left }));
     // Unknown key share: the peer that proves the code is not the one of the channel.
     assert_eq!(
         heard(guesses(&mut world, &mut raw, &other, "847291", With::Code).as_ref()),
@@ -263,7 +269,7 @@ fn the_right_code_for_another_channel_method_or_pair_of_keys_is_a_wrong_one() {
     world.audit.typed.insert((*mine.channel.public().as_bytes(), "847291".to_owned()));
     assert!(matches!(
         heard(guesses(&mut world, &mut raw, &mine, "847291", With::Code).as_ref()),
-        Some(FromGateway::Tb(_))
+        Some(PairFromGateway::Tb(_))
     ));
 }
 
@@ -281,7 +287,10 @@ fn a_request_that_another_signed_for_another_channel_is_refused() {
         method: Method::Approval,
         csr: None,
     };
-    raw.says(&mut world, &FromNode::Ask(Ask::sign(request, &theirs.signing, &honest.channel.hash)));
+    raw.says(
+        &mut world,
+        &PairFromNode::Ask(Ask::sign(request, &theirs.signing, &honest.channel.hash)),
+    );
     assert_eq!(heard(raw.hears(&mut world).as_ref()), PROTOCOL);
     assert_eq!(world.store.records.len(), 1);
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::normalise::{telegram, verbatim, whatsapp};
-use handfast_core::flow::inbound::{Challenge, Dropped, Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::limits::SENDER_BYTES;
-use handfast_core::registry::inbound::{ChallengeCode, Ident, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Ident, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 use handfast_edge::blocking::block_on;
 use handfast_host_tests::prng::Prng;
 use handfast_store::{Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter};
 
 const NOW: UnixTime = UnixTime::from_secs(1_750_000_000);
-const LIMITS: Limits = Limits::DEFAULT;
+const LIMITS: InboundLimits = InboundLimits::DEFAULT;
 
 fn id<'b>(account: &'b str, sender: &'b str) -> SenderId<'b> {
     SenderId::parse("whatsapp", account, sender).unwrap()
@@ -242,7 +242,8 @@ fn what_says_that_it_is_no_sender_is_dropped_even_if_one_of_that_name_is_let_in(
     };
     let code = fresh(&mut Prng::new(5));
     for seen in [Seen::NotASender, Seen::Nobody] {
-        let verdict = decide(Policy { auto_challenge: true }, seen, &facts, &LIMITS, code, NOW);
+        let verdict =
+            decide(ChannelPolicy { auto_challenge: true }, seen, &facts, &LIMITS, code, NOW);
         assert!(matches!(verdict, Verdict::Drop(_)), "{verdict:?}");
     }
 }

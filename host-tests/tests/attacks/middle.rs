@@ -4,7 +4,7 @@ use handfast_core::text::Label;
 use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
-    Ask, FromGateway, FromNode, Grant, GrantId, Method, Refusal,
+    Ask, GrantId, Method, PairFromGateway, PairFromNode, PairGrant, PairRefusal,
 };
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, Rogue, keys};
@@ -14,8 +14,8 @@ use super::is_paired;
 
 const NODES: u32 = 1;
 
-fn grant() -> FromGateway<'static> {
-    FromGateway::Grant(Grant {
+fn grant() -> PairFromGateway<'static> {
+    PairFromGateway::Grant(PairGrant {
         id: GrantId::from_bytes([1; 16]),
         node_id: NodeId::from_bytes([2; 16]),
         room: Label::parse("trap").unwrap(),
@@ -47,8 +47,8 @@ fn relay(node: &mut Rogue, gateway: &mut Raw, world: &mut World) {
     }));
     for _ in 0..8 {
         if let Some(said) = node.hears(world) {
-            match FromNode::parse(&said) {
-                Ok(FromNode::Ask(ask)) => {
+            match PairFromNode::parse(&said) {
+                Ok(PairFromNode::Ask(ask)) => {
                     let asked =
                         ask.verify(&node.channel.hash).expect("the node signs for its channel");
                     let again = Ask::sign(
@@ -56,7 +56,7 @@ fn relay(node: &mut Rogue, gateway: &mut Raw, world: &mut World) {
                         &keys(99).signing,
                         &gateway.channel.hash.clone(),
                     );
-                    gateway.says(world, &FromNode::Ask(again));
+                    gateway.says(world, &PairFromNode::Ask(again));
                 }
                 _ => gateway.says(world, &said),
             }
@@ -118,14 +118,14 @@ fn a_rogue_gateway_gets_one_guess_for_each_code_that_is_typed_and_no_retry() {
     let tags = |rogue: &mut Rogue, world: &World| {
         let mut tags = 0;
         while let Some(said) = rogue.hears(world) {
-            tags += u32::from(matches!(FromNode::parse(&said), Ok(FromNode::Ta(_))));
+            tags += u32::from(matches!(PairFromNode::parse(&said), Ok(PairFromNode::Ta(_))));
         }
         tags
     };
     let yb = *curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED.as_bytes();
-    rogue.says(&mut world, &FromGateway::Yb(yb));
-    rogue.says(&mut world, &FromGateway::Refused(Refusal::WrongCode { attempts_left: 4 }));
-    rogue.says(&mut world, &FromGateway::Yb(yb));
+    rogue.says(&mut world, &PairFromGateway::Yb(yb));
+    rogue.says(&mut world, &PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left: 4 }));
+    rogue.says(&mut world, &PairFromGateway::Yb(yb));
     assert_eq!(tags(&mut rogue, &world), 1);
     world.pass(Span::from_secs(3600));
     assert_eq!(tags(&mut rogue, &world), 0);
@@ -139,9 +139,9 @@ fn a_gateway_that_does_not_know_the_code_is_told_from_one_that_does() {
         let (mut world, mut rogue) = with_a_rogue(false);
         let _ask = rogue.hears(&world);
         let said = rogue.hears(&world).unwrap();
-        let Ok(FromNode::Ya(ya)) = FromNode::parse(&said) else { panic!("{said:?}") };
+        let Ok(PairFromNode::Ya(ya)) = PairFromNode::parse(&said) else { panic!("{said:?}") };
         if reflected {
-            rogue.says(&mut world, &FromGateway::Yb(ya));
+            rogue.says(&mut world, &PairFromGateway::Yb(ya));
             assert!(
                 world.nodes[0].heard("Broken") && rogue.hears(&world).is_none(),
                 "not even a tag for its own element"
@@ -150,13 +150,13 @@ fn a_gateway_that_does_not_know_the_code_is_told_from_one_that_does() {
         }
         rogue.says(
             &mut world,
-            &FromGateway::Yb(
+            &PairFromGateway::Yb(
                 *curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED.as_bytes(),
             ),
         );
         let said = rogue.hears(&world).unwrap();
-        let Ok(FromNode::Ta(ta)) = FromNode::parse(&said) else { panic!("{said:?}") };
-        rogue.says(&mut world, &FromGateway::Tb(ta));
+        let Ok(PairFromNode::Ta(ta)) = PairFromNode::parse(&said) else { panic!("{said:?}") };
+        rogue.says(&mut world, &PairFromGateway::Tb(ta));
         assert!(world.nodes[0].heard("GatewayUnproven"));
         world.pass(Span::from_secs(3600));
         assert_eq!((world.nodes[0].memory, world.nodes[0].state()), (NativeMemory::Blank, "Idle"));
@@ -168,7 +168,7 @@ fn identity_and_invalid_elements_of_a_gateway_end_the_run_without_a_tag() {
     for bad in [[0; 32], [0xff; 32]] {
         let (mut world, mut rogue) = with_a_rogue(false);
         let (_ask, _ya) = (rogue.hears(&world), rogue.hears(&world));
-        rogue.says(&mut world, &FromGateway::Yb(bad));
+        rogue.says(&mut world, &PairFromGateway::Yb(bad));
         assert!(rogue.hears(&world).is_none() && world.nodes[0].heard("Broken"));
     }
 }
@@ -176,19 +176,22 @@ fn identity_and_invalid_elements_of_a_gateway_end_the_run_without_a_tag() {
 #[test]
 fn a_node_that_asked_with_a_code_or_pin_keeps_nothing_before_the_gateway_is_proven() {
     let yb = *curve25519_dalek::constants::RISTRETTO_BASEPOINT_COMPRESSED.as_bytes();
-    let before: [&[FromGateway<'_>]; 4] = [
+    let before: [&[PairFromGateway<'_>]; 4] = [
         &[],
-        &[FromGateway::PinShown { expires_in: 300, attempts: 5 }],
-        &[FromGateway::Yb(yb)],
-        &[FromGateway::Yb(yb), FromGateway::Refused(Refusal::WrongCode { attempts_left: 3 })],
+        &[PairFromGateway::PinShown { expires_in: 300, attempts: 5 }],
+        &[PairFromGateway::Yb(yb)],
+        &[
+            PairFromGateway::Yb(yb),
+            PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left: 3 }),
+        ],
     ];
     for (by_pin, said) in
         [false, true].into_iter().flat_map(|by_pin| before.map(|said| (by_pin, said)))
     {
         for word in [
             grant(),
-            FromGateway::Waiting { expires_in: 60 },
-            FromGateway::Active(GrantId::from_bytes([1; 16])),
+            PairFromGateway::Waiting { expires_in: 60 },
+            PairFromGateway::Active(GrantId::from_bytes([1; 16])),
         ] {
             let (mut world, mut rogue) = with_a_rogue(by_pin);
             said.iter().for_each(|word| rogue.says(&mut world, word));

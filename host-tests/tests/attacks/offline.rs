@@ -4,7 +4,7 @@
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
 use handfast_core::crypto::code::Code;
-use handfast_core::crypto::cpace::{self, Element, Inputs, Method, Tag};
+use handfast_core::crypto::cpace::{self, CodeOrigin, Element, Inputs, Tag};
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::entropy::Entropy;
 use handfast_host_tests::native::raw::keys;
@@ -29,7 +29,7 @@ fn record() -> Recording {
     let (node, gateway) = (node.channel.public(), gateway.channel.public());
     let code = Code::parse(PIN).unwrap();
     let inputs =
-        Inputs::new(&code, &HandshakeHash::from_recorded(SESSION), node, gateway, Method::Pin);
+        Inputs::new(&code, &HandshakeHash::from_recorded(SESSION), node, gateway, CodeOrigin::Pin);
     let (initiator, ya) =
         cpace::Initiator::start(&inputs, &Entropy::from_recorded(SCALAR)).unwrap();
     let (awaiting, yb) =

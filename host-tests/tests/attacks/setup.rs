@@ -11,7 +11,7 @@ use handfast_core::text::{Label, Name};
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
-    self, BootstrapToken, FromGateway, FromNode, NativeProfile, Refusal, Request,
+    self, BootstrapToken, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
 };
 use handfast_core::wire::registration::Profile;
 use handfast_core::wire::setup::Nonce;
@@ -178,7 +178,7 @@ fn the_frames_of_a_pairing_that_somebody_recorded_pair_nobody_again() {
 }
 
 /// Shows this token with keys of the stranger's own, and returns the refusal.
-fn shows(world: &mut World, seed: u8, token: &str) -> Option<Refusal<'static>> {
+fn shows(world: &mut World, seed: u8, token: &str) -> Option<PairRefusal<'static>> {
     let own = keys(seed);
     let mut raw = Raw::introduces_itself(world, Intent::Pair, &own)?;
     let label = Label::parse("lamp").unwrap();
@@ -186,14 +186,14 @@ fn shows(world: &mut World, seed: u8, token: &str) -> Option<Refusal<'static>> {
     let request =
         Request { name: label, room: label, profile, method: pair::Method::Setup, csr: None };
     let ask = pair::Ask::sign(request, &own.signing, &raw.channel.hash.clone());
-    raw.says(world, &FromNode::Ask(ask));
-    raw.says(world, &FromNode::SetupCode(BootstrapToken::new(token).unwrap()));
+    raw.says(world, &PairFromNode::Ask(ask));
+    raw.says(world, &PairFromNode::SetupCode(BootstrapToken::new(token).unwrap()));
     let heard = raw.hears(world)?;
-    match FromGateway::parse(&heard) {
-        Ok(FromGateway::Refused(Refusal::Spent)) => Some(Refusal::Spent),
-        Ok(FromGateway::Refused(Refusal::Expired)) => Some(Refusal::Expired),
-        Ok(FromGateway::Refused(Refusal::WrongCode { attempts_left })) => {
-            Some(Refusal::WrongCode { attempts_left })
+    match PairFromGateway::parse(&heard) {
+        Ok(PairFromGateway::Refused(PairRefusal::Spent)) => Some(PairRefusal::Spent),
+        Ok(PairFromGateway::Refused(PairRefusal::Expired)) => Some(PairRefusal::Expired),
+        Ok(PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left })) => {
+            Some(PairRefusal::WrongCode { attempts_left })
         }
         _ => None,
     }
@@ -211,7 +211,7 @@ fn any_bit_of_a_code_that_is_another_and_no_code_at_all_pair_nobody() {
         let changed = String::from_utf8(changed).unwrap();
         assert_eq!(
             shows(&mut world, 99, &changed),
-            Some(Refusal::WrongCode { attempts_left: 0 }),
+            Some(PairRefusal::WrongCode { attempts_left: 0 }),
             "{changed}"
         );
     }
@@ -227,7 +227,7 @@ fn a_code_of_a_key_that_was_rotated_out_pairs_nobody_and_one_of_the_key_before_t
     let token = world.issue_setup(MINUTES);
     world.rotate_setup();
     world.rotate_setup();
-    assert_eq!(shows(&mut world, 2, &token), Some(Refusal::WrongCode { attempts_left: 0 }));
+    assert_eq!(shows(&mut world, 2, &token), Some(PairRefusal::WrongCode { attempts_left: 0 }));
     assert_eq!(world.store.records.len(), 1);
 }
 
@@ -237,17 +237,20 @@ fn a_code_is_over_when_its_time_is_and_a_spent_one_stays_spent() {
     let token = world.issue_setup(Span::from_secs(30));
     let other = world.issue_setup(Span::from_secs(60));
     assert_eq!(shows(&mut world, 1, &token), None);
-    assert_eq!(shows(&mut world, 2, &token), Some(Refusal::Spent));
+    assert_eq!(shows(&mut world, 2, &token), Some(PairRefusal::Spent));
     // The clock jumps, as it does when a network supplies the time.
     world.now += 30_000;
-    assert_eq!(shows(&mut world, 3, &token), Some(Refusal::Expired));
+    assert_eq!(shows(&mut world, 3, &token), Some(PairRefusal::Expired));
     assert_eq!(shows(&mut world, 3, &other), None, "this is good for half a minute more");
     world.now -= 30_000;
     assert!(
-        matches!(shows(&mut world, 4, &token), Some(Refusal::Spent | Refusal::Expired)),
+        matches!(shows(&mut world, 4, &token), Some(PairRefusal::Spent | PairRefusal::Expired)),
         "however the clock is set back"
     );
-    assert!(matches!(shows(&mut world, 5, &other), Some(Refusal::Spent | Refusal::Expired)));
+    assert!(matches!(
+        shows(&mut world, 5, &other),
+        Some(PairRefusal::Spent | PairRefusal::Expired)
+    ));
 }
 
 /// Shows a limit of unbound codes: a thief who shows a copy first has it. So codes are short-lived

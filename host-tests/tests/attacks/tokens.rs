@@ -1,12 +1,12 @@
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::grant::capability::{Chain, Holder, Terms};
+use handfast_core::grant::capability::{BlockTerms, Chain, Holder};
 use handfast_core::grant::scope::Scopes;
 use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNode, Renew};
 use handfast_core::wire::native::open::Intent;
-use handfast_core::wire::native::pair::Chain as Carried;
+use handfast_core::wire::native::pair::ChainBytes as Carried;
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_core::wire::native::{Bounded, Payload};
 use handfast_core::wire::path::{Action, Address, Pattern};
@@ -23,7 +23,7 @@ fn delegated(world: &World, to: &OwnKeys, secs: u64) -> Vec<u8> {
         (chain.leaf().terms().not_before, UnixTime::from_secs(world.unix().as_secs() + secs));
     let scopes = Scopes::parse(["read:/lights/*", "write:/lights/1"]).unwrap();
     let mut room = [0; CAPABILITY_BYTES];
-    let terms = Terms { scopes, not_before, expires, audience: None };
+    let terms = BlockTerms { scopes, not_before, expires, audience: None };
     chain
         .attenuate(&world.nodes[0].keys.signing, &Holder::of(to), &terms, &mut room)
         .unwrap()

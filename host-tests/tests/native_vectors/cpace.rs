@@ -2,7 +2,7 @@
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{
-    AwaitingTa, AwaitingTb, Element, Error, Initiator, Inputs, Method, Responder, Tag,
+    AwaitingTa, AwaitingTb, CodeOrigin, Element, Error, Initiator, Inputs, Responder, Tag,
 };
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::entropy::Entropy;
@@ -114,7 +114,7 @@ struct Channel {
     code: &'static str,
     hash: HandshakeHash,
     ends: [u8; 2],
-    method: Method,
+    method: CodeOrigin,
 }
 
 impl Channel {
@@ -123,7 +123,7 @@ impl Channel {
             code,
             hash: HandshakeHash::from_recorded([9; 32]),
             ends: [1, 2],
-            method: Method::Pin,
+            method: CodeOrigin::Pin,
         }
     }
 
@@ -197,7 +197,7 @@ fn the_same_pin_with_another_key_session_or_method_fails() {
     fails_on_both_sides(&node(), &Channel { ends: [3, 2], ..node() });
     fails_on_both_sides(&node(), &Channel { ends: [1, 3], ..node() });
     fails_on_both_sides(&node(), &Channel { ends: [2, 1], ..node() });
-    fails_on_both_sides(&node(), &Channel { method: Method::Code, ..node() });
+    fails_on_both_sides(&node(), &Channel { method: CodeOrigin::Code, ..node() });
     fails_on_both_sides(
         &node(),
         &Channel { hash: HandshakeHash::from_recorded([8; 32]), ..node() },

@@ -9,14 +9,16 @@ use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::json::Number;
-use handfast_core::wire::native::link::{self, Admission, Bye, DispatchId, Outcome, Policy, Renew};
+use handfast_core::wire::native::link::{
+    self, Admission, Bye, DispatchId, DispatchOutcome, Policy, Renew,
+};
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
 use handfast_core::wire::native::pair::{
-    self, Ask, BootstrapToken, Chain, Grant, GrantId, Method, NativeProfile, Refusal, Request,
-    Selector,
+    self, Ask, BootstrapToken, ChainBytes, GrantId, Method, NativeProfile, PairGrant, PairRefusal,
+    Request, Selector,
 };
 use handfast_core::wire::native::part::{Object, Part};
-use handfast_core::wire::native::{Bounded, CapabilityName, Payload, Reason};
+use handfast_core::wire::native::{Bounded, CapabilityName, Payload, ReasonText};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, Profile};
 use handfast_core::wire::token::Token;
@@ -49,7 +51,7 @@ pub(crate) fn request<'b>() -> Request<'b> {
 /// Returns postcard's form of a request with the same signature.
 pub(crate) fn mirrored_ask<'b>(ask: &Ask<'b>) -> mirror::Ask<'b> {
     let mut out = [0; 1008];
-    let written = pair::FromNode::Ask(*ask).write(&mut out).expect("it fits");
+    let written = pair::PairFromNode::Ask(*ask).write(&mut out).expect("it fits");
     let (_, signature) = written.split_last_chunk::<64>().expect("a signature");
     let half = |from: usize| core::array::from_fn(|at| signature[from + at]);
     mirror::Ask {
@@ -79,11 +81,11 @@ macro_rules! sample {
     }};
 }
 
-fn grant<'b>(token: bool, chain: Option<Chain<'b>>) -> Grant<'b> {
+fn grant<'b>(token: bool, chain: Option<ChainBytes<'b>>) -> PairGrant<'b> {
     let token = token.then(|| Token::parse(TOKEN).expect("a token"));
     let (id, node_id) = (GrantId::from_bytes([1; 16]), NodeId::from_bytes([2; 16]));
-    let message = if token.is_some() { Reason::parse("welcome") } else { None };
-    Grant { id, node_id, room: label("hall"), token, chain, certificates: true, message }
+    let message = if token.is_some() { ReasonText::parse("welcome") } else { None };
+    PairGrant { id, node_id, room: label("hall"), token, chain, certificates: true, message }
 }
 
 fn mirrored_grant<'b>(token: bool, chain: Option<mirror::Chain<'b>>) -> mirror::Grant<'b> {
@@ -128,25 +130,25 @@ fn pairing(all: &mut Vec<Sample>) {
     use mirror::{
         PairFromGateway as TheirGateway, PairFromNode as Theirs, Refusal as TheirRefusal,
     };
-    use pair::{FromGateway, FromNode};
+    use pair::{PairFromGateway, PairFromNode};
     macro_rules! node {
         ($ours:expr, $theirs:expr) => {
-            sample!(all, PairFromNode, FromNode<'_>, $ours, $theirs)
+            sample!(all, PairFromNode, PairFromNode<'_>, $ours, $theirs)
         };
     }
     macro_rules! gateway {
         ($ours:expr, $theirs:expr) => {
-            sample!(all, PairFromGateway, FromGateway<'_>, $ours, $theirs)
+            sample!(all, PairFromGateway, PairFromGateway<'_>, $ours, $theirs)
         };
     }
     macro_rules! refused {
         ($ours:expr, $theirs:expr) => {
-            gateway!(FromGateway::Refused($ours), TheirGateway::Refused($theirs))
+            gateway!(PairFromGateway::Refused($ours), TheirGateway::Refused($theirs))
         };
     }
 
     let ask = Ask::sign(request(), &keys(), &HASH);
-    node!(FromNode::Ask(ask), Theirs::Ask(mirrored_ask(&ask)));
+    node!(PairFromNode::Ask(ask), Theirs::Ask(mirrored_ask(&ask)));
     for (method, theirs) in [
         (Method::Approval, mirror::Method::Approval),
         (Method::Pin, mirror::Method::Pin),
@@ -154,43 +156,46 @@ fn pairing(all: &mut Vec<Sample>) {
     ] {
         let ask = Ask::sign(Request { method, csr: None, ..request() }, &keys(), &HASH);
         node!(
-            FromNode::Ask(ask),
+            PairFromNode::Ask(ask),
             Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) })
         );
     }
-    node!(FromNode::Ya([3; 32]), Theirs::Ya([3; 32]));
-    node!(FromNode::Ta([4; 64]), Theirs::Ta(([4; 32], [4; 32])));
-    node!(FromNode::Stored(GrantId::from_bytes([1; 16])), Theirs::Stored([1; 16]));
+    node!(PairFromNode::Ya([3; 32]), Theirs::Ya([3; 32]));
+    node!(PairFromNode::Ta([4; 64]), Theirs::Ta(([4; 32], [4; 32])));
+    node!(PairFromNode::Stored(GrantId::from_bytes([1; 16])), Theirs::Stored([1; 16]));
     let longest = "e".repeat(SETUP_TOKEN_CHARS);
     for token in ["e30.AAAA", "ä", &longest] {
         node!(
-            FromNode::SetupCode(BootstrapToken::new(token).expect("a token")),
+            PairFromNode::SetupCode(BootstrapToken::new(token).expect("a token")),
             Theirs::SetupCode(token)
         );
     }
     for expires_in in [0, 127, 128, 300, u32::MAX] {
-        gateway!(FromGateway::Waiting { expires_in }, TheirGateway::Waiting { expires_in });
+        gateway!(PairFromGateway::Waiting { expires_in }, TheirGateway::Waiting { expires_in });
     }
     gateway!(
-        FromGateway::PinShown { expires_in: 300, attempts: 255 },
+        PairFromGateway::PinShown { expires_in: 300, attempts: 255 },
         TheirGateway::PinShown { expires_in: 300, attempts: 255 }
     );
-    gateway!(FromGateway::Yb([5; 32]), TheirGateway::Yb([5; 32]));
-    gateway!(FromGateway::Tb([6; 64]), TheirGateway::Tb(([6; 32], [6; 32])));
-    refused!(Refusal::WrongCode { attempts_left: 4 }, TheirRefusal::WrongCode { attempts_left: 4 });
-    refused!(Refusal::Expired, TheirRefusal::Expired);
-    refused!(Refusal::Locked, TheirRefusal::Locked);
-    refused!(Refusal::Closed, TheirRefusal::Closed);
+    gateway!(PairFromGateway::Yb([5; 32]), TheirGateway::Yb([5; 32]));
+    gateway!(PairFromGateway::Tb([6; 64]), TheirGateway::Tb(([6; 32], [6; 32])));
     refused!(
-        Refusal::Denied { reason: Reason::parse("not today") },
+        PairRefusal::WrongCode { attempts_left: 4 },
+        TheirRefusal::WrongCode { attempts_left: 4 }
+    );
+    refused!(PairRefusal::Expired, TheirRefusal::Expired);
+    refused!(PairRefusal::Locked, TheirRefusal::Locked);
+    refused!(PairRefusal::Closed, TheirRefusal::Closed);
+    refused!(
+        PairRefusal::Denied { reason: ReasonText::parse("not today") },
         TheirRefusal::Denied { reason: Some("not today") }
     );
-    refused!(Refusal::Denied { reason: None }, TheirRefusal::Denied { reason: None });
-    refused!(Refusal::Revoked, TheirRefusal::Revoked);
-    refused!(Refusal::Busy { retry_in: 1000 }, TheirRefusal::Busy { retry_in: 1000 });
-    refused!(Refusal::Protocol, TheirRefusal::Protocol);
-    refused!(Refusal::Spent, TheirRefusal::Spent);
-    refused!(Refusal::CannotStore { retry_in: 5 }, TheirRefusal::CannotStore { retry_in: 5 });
+    refused!(PairRefusal::Denied { reason: None }, TheirRefusal::Denied { reason: None });
+    refused!(PairRefusal::Revoked, TheirRefusal::Revoked);
+    refused!(PairRefusal::Busy { retry_in: 1000 }, TheirRefusal::Busy { retry_in: 1000 });
+    refused!(PairRefusal::Protocol, TheirRefusal::Protocol);
+    refused!(PairRefusal::Spent, TheirRefusal::Spent);
+    refused!(PairRefusal::CannotStore { retry_in: 5 }, TheirRefusal::CannotStore { retry_in: 5 });
     let certificates = [8; 2001];
     let theirs = |index, last, bytes| mirror::Part {
         object: mirror::Object::Certificates,
@@ -199,25 +204,25 @@ fn pairing(all: &mut Vec<Sample>) {
         bytes,
     };
     gateway!(
-        FromGateway::Part(part(Object::Certificates, &certificates, 1)),
+        PairFromGateway::Part(part(Object::Certificates, &certificates, 1)),
         TheirGateway::Part(theirs(1, false, &certificates[..1000]))
     );
     gateway!(
-        FromGateway::Part(part(Object::Certificates, &certificates, 2)),
+        PairFromGateway::Part(part(Object::Certificates, &certificates, 2)),
         TheirGateway::Part(theirs(2, true, &[8]))
     );
     let here = Bounded::new(&[5; 448]).expect("short");
     let chain = Some(mirror::Chain::Here(&[5; 448]));
     gateway!(
-        FromGateway::Grant(grant(true, Some(Chain::Here(here)))),
+        PairFromGateway::Grant(grant(true, Some(ChainBytes::Here(here)))),
         TheirGateway::Grant(mirrored_grant(true, chain))
     );
     gateway!(
-        FromGateway::Grant(grant(false, None)),
+        PairFromGateway::Grant(grant(false, None)),
         TheirGateway::Grant(mirrored_grant(false, None))
     );
-    gateway!(FromGateway::Active(GrantId::from_bytes([1; 16])), TheirGateway::Active([1; 16]));
-    gateway!(FromGateway::NotPaired, TheirGateway::NotPaired);
+    gateway!(PairFromGateway::Active(GrantId::from_bytes([1; 16])), TheirGateway::Active([1; 16]));
+    gateway!(PairFromGateway::NotPaired, TheirGateway::NotPaired);
 }
 
 fn from_linked_node(all: &mut Vec<Sample>) {
@@ -251,16 +256,16 @@ fn from_linked_node(all: &mut Vec<Sample>) {
         FromNode::Announce(link::Announce { capability, version: label("1.2.3"), available: true }),
         Theirs::Announce { capability: "system.health", version: "1.2.3", available: true }
     );
-    let reason = Reason::parse("no such pin").expect("a reason");
+    let reason = ReasonText::parse("no such pin").expect("a reason");
     for (outcome, theirs) in [
-        (Outcome::AwaitingMediation, mirror::Outcome::AwaitingMediation),
+        (DispatchOutcome::AwaitingMediation, mirror::Outcome::AwaitingMediation),
         (
-            Outcome::Succeeded(Payload::new(&[0; 864]).expect("a payload")),
+            DispatchOutcome::Succeeded(Payload::new(&[0; 864]).expect("a payload")),
             mirror::Outcome::Succeeded(&[0; 864]),
         ),
-        (Outcome::Failed(reason), mirror::Outcome::Failed("no such pin")),
-        (Outcome::Rejected(reason), mirror::Outcome::Rejected("no such pin")),
-        (Outcome::TimedOut, mirror::Outcome::TimedOut),
+        (DispatchOutcome::Failed(reason), mirror::Outcome::Failed("no such pin")),
+        (DispatchOutcome::Rejected(reason), mirror::Outcome::Rejected("no such pin")),
+        (DispatchOutcome::TimedOut, mirror::Outcome::TimedOut),
     ] {
         let ours = link::DispatchResult { id: DispatchId::from_bytes([3; 16]), outcome };
         node!(
@@ -277,11 +282,11 @@ fn from_linked_node(all: &mut Vec<Sample>) {
     );
     let here = Bounded::new(&[5; 300]).expect("short");
     node!(
-        FromNode::Present { chain: Chain::Here(here) },
+        FromNode::Present { chain: ChainBytes::Here(here) },
         Theirs::Present { chain: mirror::Chain::Here(&[5; 300]) }
     );
     node!(
-        FromNode::Present { chain: Chain::InParts },
+        FromNode::Present { chain: ChainBytes::InParts },
         Theirs::Present { chain: mirror::Chain::InParts }
     );
     let address = Address::parse("/lights/room1").expect("an address");
@@ -377,7 +382,7 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
     gateway!(FromGateway::Part(part(Object::Chain, &[1; 1500], 1)), Theirs::Part(theirs));
     let chain = Some(mirror::Chain::InParts);
     gateway!(
-        FromGateway::Grant(grant(true, Some(Chain::InParts))),
+        FromGateway::Grant(grant(true, Some(ChainBytes::InParts))),
         Theirs::Grant(mirrored_grant(true, chain))
     );
     gateway!(FromGateway::NotRenewed, Theirs::NotRenewed);

@@ -1,7 +1,7 @@
 //! Table of decisions about a message, for every combination of facts about its sender.
 
-use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
-use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pending};
+use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
+use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits, Pending};
 use handfast_core::time::UnixTime;
 
 use super::Table;
@@ -72,10 +72,10 @@ fn a_message_is_let_in_challenged_or_dropped_as_the_table_says() {
                             };
                             let fresh = ChallengeCode::parse("FRESH234").unwrap();
                             words(decide(
-                                Policy { auto_challenge },
+                                ChannelPolicy { auto_challenge },
                                 seen,
                                 &facts,
-                                &Limits::DEFAULT,
+                                &InboundLimits::DEFAULT,
                                 fresh,
                                 at(NOW),
                             ))

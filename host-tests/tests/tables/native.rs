@@ -242,7 +242,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
         gateway::Input::Attached(Err(Refusal::AtCapacity), world.unix())
     }),
     ("prepared: refused", |_, _| {
-        gateway::Input::Prepared(Prepared::Refused(pair::Refusal::Closed))
+        gateway::Input::Prepared(Prepared::Refused(pair::PairRefusal::Closed))
     }),
     ("prepared: PIN", |_, _| {
         gateway::Input::Prepared(Prepared::Pin {
@@ -262,9 +262,11 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("not spent, store failed", |_, _| gateway::Input::Spent(Err(Refusal::StoreFailed))),
     ("settled: offered", |world, _| gateway::Input::Settled(PairVerdict::Offered(offer(world)))),
     ("settled: waits", |_, _| gateway::Input::Settled(PairVerdict::Waits { expires_in: 600 })),
-    ("settled: spent", |_, _| gateway::Input::Settled(PairVerdict::Refused(pair::Refusal::Spent))),
+    ("settled: spent", |_, _| {
+        gateway::Input::Settled(PairVerdict::Refused(pair::PairRefusal::Spent))
+    }),
     ("settled: refused", |_, _| {
-        gateway::Input::Settled(PairVerdict::Refused(pair::Refusal::Denied { reason: None }))
+        gateway::Input::Settled(PairVerdict::Refused(pair::PairRefusal::Denied { reason: None }))
     }),
     ("activated", |world, _| {
         gateway::Input::Activated(Ok(Confirmation::Active(None)), world.unix())

@@ -9,7 +9,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{ik, xx};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
-use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::capability::{self, BlockTerms, Holder};
 use handfast_core::grant::scope::Scopes;
 use handfast_core::limits::{CAPABILITY_BYTES, MESSAGE_BYTES};
 use handfast_core::text::Label;
@@ -20,7 +20,8 @@ use handfast_core::wire::native::link::{
 };
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair::{
-    Ask, Chain, FromGateway, FromNode, Method, NativeProfile, Refusal, Request, Selector,
+    Ask, ChainBytes, Method, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
+    Selector,
 };
 use handfast_core::wire::registration::Heartbeat;
 use handfast_host_tests::native::raw::{Channel, Says};
@@ -170,7 +171,7 @@ impl Peer {
             csr: None,
         };
         let ask = Ask::sign(request, &own.signing, &self.channel.hash);
-        self.says(&FromNode::Ask(ask)).await;
+        self.says(&PairFromNode::Ask(ask)).await;
     }
 
     /// Returns `true` if the gateway shows a PIN for the request; else its message.
@@ -181,9 +182,9 @@ impl Peer {
     ) -> Result<(), Guessed> {
         self.asks(own, name, Method::Pin).await;
         let said = self.hears().await.ok_or(Guessed::Other)?;
-        match FromGateway::parse(&said) {
-            Ok(FromGateway::PinShown { .. }) => Ok(()),
-            Ok(FromGateway::Refused(refusal)) => Err(refused(&refusal)),
+        match PairFromGateway::parse(&said) {
+            Ok(PairFromGateway::PinShown { .. }) => Ok(()),
+            Ok(PairFromGateway::Refused(refusal)) => Err(refused(&refusal)),
             _ => Err(Guessed::Other),
         }
     }
@@ -193,7 +194,7 @@ impl Peer {
         &mut self,
         own: &OwnKeys,
         code: &str,
-        method: cpace::Method,
+        method: cpace::CodeOrigin,
     ) -> Guessed {
         let code = Code::parse(code).unwrap();
         let inputs = cpace::Inputs::new(
@@ -204,26 +205,26 @@ impl Peer {
             method,
         );
         let (initiator, ya) = cpace::Initiator::start(&inputs, &chance()).unwrap();
-        self.says(&FromNode::Ya(ya)).await;
+        self.says(&PairFromNode::Ya(ya)).await;
         let Some(said) = self.hears().await else { return Guessed::Other };
-        let yb = match FromGateway::parse(&said) {
-            Ok(FromGateway::Yb(yb)) => yb,
-            Ok(FromGateway::Refused(refusal)) => return refused(&refusal),
+        let yb = match PairFromGateway::parse(&said) {
+            Ok(PairFromGateway::Yb(yb)) => yb,
+            Ok(PairFromGateway::Refused(refusal)) => return refused(&refusal),
             _ => return Guessed::Other,
         };
         let (awaits, ta) = initiator.confirm(&yb).unwrap();
-        self.says(&FromNode::Ta(ta)).await;
+        self.says(&PairFromNode::Ta(ta)).await;
         let Some(said) = self.hears().await else { return Guessed::Other };
-        match FromGateway::parse(&said) {
-            Ok(FromGateway::Tb(tb)) if awaits.verify(&tb).is_ok() => Guessed::Right,
-            Ok(FromGateway::Refused(refusal)) => refused(&refusal),
+        match PairFromGateway::parse(&said) {
+            Ok(PairFromGateway::Tb(tb)) if awaits.verify(&tb).is_ok() => Guessed::Right,
+            Ok(PairFromGateway::Refused(refusal)) => refused(&refusal),
             _ => Guessed::Other,
         }
     }
 
     /// Presents a chain. Returns `true` if the gateway accepts it.
     pub(super) async fn presents(&mut self, chain: &[u8]) -> bool {
-        let chain = Chain::Here(Bounded::new(chain).expect("the chains here are short"));
+        let chain = ChainBytes::Here(Bounded::new(chain).expect("the chains here are short"));
         self.says(&LinkTells::Present { chain }).await;
         let said = self.hears().await;
         said.is_some_and(|said| {
@@ -232,11 +233,11 @@ impl Peer {
     }
 }
 
-fn refused(refusal: &Refusal<'_>) -> Guessed {
+fn refused(refusal: &PairRefusal<'_>) -> Guessed {
     match refusal {
-        Refusal::WrongCode { .. } => Guessed::Wrong,
-        Refusal::Locked => Guessed::Locked,
-        Refusal::Closed => Guessed::Closed,
+        PairRefusal::WrongCode { .. } => Guessed::Wrong,
+        PairRefusal::Locked => Guessed::Locked,
+        PairRefusal::Closed => Guessed::Closed,
         _ => Guessed::Other,
     }
 }
@@ -247,18 +248,18 @@ pub(super) async fn pairs(gateway: SocketAddr, from: IpAddr, name: &str, code: &
     let (selector, secret) = code.split_once('-').unwrap();
     let mut peer = Peer::meets(gateway, from, Intent::Pair, &keys).await.expect("a handshake");
     peer.asks(&keys, name, Method::Code { selector: Selector::parse(selector).unwrap() }).await;
-    assert_eq!(peer.guesses(&keys, secret, cpace::Method::Code).await, Guessed::Right);
+    assert_eq!(peer.guesses(&keys, secret, cpace::CodeOrigin::Code).await, Guessed::Right);
     let said = peer.hears().await.expect("a grant");
-    let Ok(FromGateway::Grant(grant)) = FromGateway::parse(&said) else {
+    let Ok(PairFromGateway::Grant(grant)) = PairFromGateway::parse(&said) else {
         panic!("no grant: {said:?}")
     };
     let chain = match grant.chain {
-        Some(Chain::Here(chain)) => chain.as_bytes().to_vec(),
-        Some(Chain::InParts) | None => Vec::new(),
+        Some(ChainBytes::Here(chain)) => chain.as_bytes().to_vec(),
+        Some(ChainBytes::InParts) | None => Vec::new(),
     };
-    peer.says(&FromNode::Stored(grant.id)).await;
+    peer.says(&PairFromNode::Stored(grant.id)).await;
     let said = peer.hears().await.expect("a word that it counts");
-    assert!(matches!(FromGateway::parse(&said), Ok(FromGateway::Active(_))), "{said:?}");
+    assert!(matches!(PairFromGateway::parse(&said), Ok(PairFromGateway::Active(_))), "{said:?}");
     Paired { keys, gateway: peer.channel.peer, chain }
 }
 
@@ -268,7 +269,7 @@ pub(super) fn handed_on(node: &Paired, to: &OwnKeys, scopes: &[&str]) -> Vec<u8>
     let chain = capability::Chain::from_bytes(&node.chain).unwrap();
     let not_before = chain.leaf().terms().not_before;
     let expires = UnixTime::from_secs(not_before.as_secs() + 3600);
-    let terms = Terms {
+    let terms = BlockTerms {
         scopes: Scopes::parse(scopes.iter().copied()).unwrap(),
         not_before,
         expires,

@@ -33,7 +33,7 @@ async fn burns(gateway: SocketAddr, from: IpAddr, times: u8) -> Guessed {
     };
     for _ in 0..times {
         if last == Guessed::Wrong {
-            last = peer.guesses(&own, GUESS, cpace::Method::Pin).await;
+            last = peer.guesses(&own, GUESS, cpace::CodeOrigin::Pin).await;
         }
     }
     last

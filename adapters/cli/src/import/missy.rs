@@ -10,7 +10,7 @@ use std::path::Path;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{Limits, PROFILE_BYTES};
-use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
@@ -179,7 +179,7 @@ async fn flush(
 }
 
 /// Converts a pending record into the request that it once was.
-fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
+fn asking(Node { record, profile, .. }: Node) -> (PendingRequest, String) {
     let source = Source::of(record.address);
     let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
     let key = RequestKey::of(
@@ -189,7 +189,7 @@ fn asking(Node { record, profile, .. }: Node) -> (Asking, String) {
     // Derived from the id, so that repeated imports count one request once.
     let request =
         record.node_id.as_bytes().iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    (Asking { key, source, record, request }, profile)
+    (PendingRequest { key, source, record, request }, profile)
 }
 
 /// Returns the id of a record, even if other fields cannot be read.

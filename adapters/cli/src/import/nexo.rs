@@ -8,7 +8,7 @@ use std::path::Path;
 use handfast_core::flow::inbound::normalise;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::limits::SENDER_META_BYTES;
-use handfast_core::registry::inbound::{ChallengeCode, Ident, Limits};
+use handfast_core::registry::inbound::{ChallengeCode, Ident, InboundLimits};
 use handfast_core::text::{Label, Name, is_forbidden};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::registration::Profile;
@@ -259,7 +259,7 @@ impl Batch<'_> {
                 return Ok(());
             }
         };
-        let lasts = Limits::DEFAULT.pending_for;
+        let lasts = InboundLimits::DEFAULT.pending_for;
         if created_at.after(lasts) <= now {
             part.skip(&about.row, "its time is over; it gets a new code when it writes again");
             return Ok(());

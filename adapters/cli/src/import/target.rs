@@ -10,8 +10,8 @@ use std::sync::Arc;
 use handfast_core::entropy::Entropy;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
-use handfast_core::registry::inbound::{Facts, Limits as Waiting, SenderId};
+use handfast_core::registry::admission::PendingRequest;
+use handfast_core::registry::inbound::{Facts, InboundLimits as Waiting, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::text::Name;
@@ -108,7 +108,7 @@ impl Target {
     /// requests.
     pub(super) async fn waiting_node(
         &self,
-        asking: Asking,
+        asking: PendingRequest,
         profile: String,
         limits: Limits,
     ) -> Result<Came, End> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::id::NodeId;
-use handfast_core::registry::inbound::{Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{Facts, InboundLimits, SenderId};
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_store::{Filter, Inbound, Sessions, SqliteStore, Store};
 use rusqlite::types::Value;
@@ -84,7 +84,7 @@ impl Bench {
 
     async fn facts(&self, channel: &str, sender: &str) -> Facts {
         let id = SenderId::parse(channel, "main", sender).unwrap();
-        self.store().facts(id, &Limits::DEFAULT, NOW).await.unwrap()
+        self.store().facts(id, &InboundLimits::DEFAULT, NOW).await.unwrap()
     }
 
     async fn standing(&self, node_id: &str) -> Option<Standing> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use handfast_core::wire::gateway_address::{Carrier, GatewayAddress};
+use handfast_core::wire::gateway_address::{AddressScheme, GatewayAddress};
 
 use crate::gateway_url::{GatewayUrl, UrlError};
 use crate::tokens::router_of;
@@ -79,7 +79,7 @@ impl GatewayAt {
     #[must_use]
     pub fn of_invite(address: &GatewayAddress<'_>) -> Option<Self> {
         match address.carrier() {
-            Carrier::WebSocket | Carrier::WebSocketTls | Carrier::Stream => {
+            AddressScheme::WebSocket | AddressScheme::WebSocketTls | AddressScheme::Stream => {
                 address.to_string().parse().ok()
             }
         }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::grant::capability::{CannotIssue, Chain, Holder, Malformed, Terms, Widening};
+use handfast_core::grant::capability::{
+    BlockTerms, CannotIssue, Chain, Holder, MalformedToken, Widening,
+};
 use handfast_core::grant::scope::{ScopeError, Scopes};
 use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::time::UnixTime;
@@ -46,8 +48,8 @@ impl Facts {
     /// Parses the text of a capability token.
     ///
     /// # Errors
-    /// [`Malformed`] with the cause.
-    pub fn read(text: &str) -> Result<Self, Malformed> {
+    /// [`MalformedToken`] with the cause.
+    pub fn read(text: &str) -> Result<Self, MalformedToken> {
         let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
         Chain::parse(text.trim(), &mut bytes).map(|chain| Self::of(&chain))
     }
@@ -63,13 +65,13 @@ impl Facts {
 }
 
 /// Returns the text and the terms of a capability token that was received as bytes.
-pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, Facts), Malformed> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, Facts), MalformedToken> {
     let chain = Chain::from_bytes(bytes)?;
     Ok((SecretText::new(chain.to_string()), Facts::of(&chain)))
 }
 
 /// Returns the bytes of a capability token's text.
-pub(super) fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
+pub(super) fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, MalformedToken> {
     let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
     Chain::parse(text.trim(), &mut bytes).map(|chain| Zeroizing::new(chain.as_bytes().to_vec()))
 }
@@ -79,7 +81,7 @@ pub(super) fn bytes_of(text: &str) -> Result<Zeroizing<Vec<u8>>, Malformed> {
 pub enum NotDelegated {
     /// The node's own token cannot be parsed.
     #[error("the kept token is no capability ({0:?}); pair again")]
-    Malformed(Malformed),
+    Malformed(MalformedToken),
     /// A scope cannot be parsed.
     #[error("a scope is none: {0}; write it like read:/lights/**")]
     Scope(ScopeError),
@@ -134,7 +136,7 @@ pub fn delegate(
         return Err(NotDelegated::Expired);
     }
     let expires = UnixTime::from_secs(now.as_secs().saturating_add(lasts.as_secs()));
-    let terms = Terms { scopes, not_before: own.not_before, expires, audience: own.audience };
+    let terms = BlockTerms { scopes, not_before: own.not_before, expires, audience: own.audience };
     let mut out = Zeroizing::new([0; CAPABILITY_BYTES]);
     let made = chain.attenuate(&keys.signing, to, &terms, &mut out).map_err(|why| match why {
         CannotIssue::NotTheHolder => NotDelegated::NotTheHolder,
@@ -159,7 +161,7 @@ mod tests {
 
     fn token(scopes: &[&str], begins: u64, ends: u64) -> SecretText {
         let scopes = Scopes::parse(scopes.iter().copied()).unwrap();
-        let terms = Terms {
+        let terms = BlockTerms {
             scopes,
             not_before: UnixTime::from_secs(begins),
             expires: UnixTime::from_secs(ends),

@@ -20,7 +20,7 @@ use handfast_core::limits::MESSAGE_BYTES;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNode};
 use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, Open as Opening};
-use handfast_core::wire::native::pair::Chain;
+use handfast_core::wire::native::pair::ChainBytes;
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_core::wire::native::{Bounded, Payload};
 use handfast_core::wire::path::{Action, Address, Pattern};
@@ -239,12 +239,12 @@ impl Delegate {
     /// Presents the token. A chain that does not fit one message is sent in parts first.
     async fn present(&mut self, chain: &[u8]) -> Result<(), DelegateError> {
         let chain = match Bounded::new(chain) {
-            Some(here) => Chain::Here(here),
+            Some(here) => ChainBytes::Here(here),
             None => {
                 for part in Part::cut(Object::Chain, chain).ok_or(DelegateError::NoToken)? {
                     self.say(&FromNode::Part(part)).await?;
                 }
-                Chain::InParts
+                ChainBytes::InParts
             }
         };
         self.say(&FromNode::Present { chain }).await

@@ -7,7 +7,7 @@ use std::time::Duration;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeNodeEvent, Trust};
 use handfast_core::id::NodeId;
-use handfast_core::wire::native::pair::Refusal;
+use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::path::Action;
 use handfast_core::wire::token::Token;
 use tokio::sync::broadcast;
@@ -194,25 +194,25 @@ pub enum PairingRefusal {
     Protocol,
 }
 
-impl From<Refusal<'_>> for PairingRefusal {
-    fn from(refusal: Refusal<'_>) -> Self {
+impl From<PairRefusal<'_>> for PairingRefusal {
+    fn from(refusal: PairRefusal<'_>) -> Self {
         match refusal {
-            Refusal::WrongCode { .. } => Self::WrongCode,
-            Refusal::Expired => Self::Expired,
-            Refusal::Locked => Self::Locked,
-            Refusal::Closed => Self::Closed,
-            Refusal::Denied { reason } => {
+            PairRefusal::WrongCode { .. } => Self::WrongCode,
+            PairRefusal::Expired => Self::Expired,
+            PairRefusal::Locked => Self::Locked,
+            PairRefusal::Closed => Self::Closed,
+            PairRefusal::Denied { reason } => {
                 Self::Denied { reason: reason.map(|words| words.as_str().to_owned()) }
             }
-            Refusal::Revoked => Self::Revoked,
-            Refusal::Busy { retry_in } => {
+            PairRefusal::Revoked => Self::Revoked,
+            PairRefusal::Busy { retry_in } => {
                 Self::Busy { retry_in: Duration::from_secs(u64::from(retry_in)) }
             }
-            Refusal::Spent => Self::Spent,
-            Refusal::CannotStore { retry_in } => {
+            PairRefusal::Spent => Self::Spent,
+            PairRefusal::CannotStore { retry_in } => {
                 Self::CannotStore { retry_in: Duration::from_secs(u64::from(retry_in)) }
             }
-            Refusal::Protocol => Self::Protocol,
+            PairRefusal::Protocol => Self::Protocol,
         }
     }
 }

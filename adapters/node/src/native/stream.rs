@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use handfast_core::limits::{STREAM_BUFFER, STREAM_FRAME};
-use handfast_core::wire::frame::{Decoder, encode};
+use handfast_core::wire::frame::{FrameDecoder, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,7 +14,7 @@ use crate::event::{Lost, presentable};
 /// A byte stream that carries frames.
 pub(super) struct Framed {
     stream: Box<dyn Stream>,
-    decoder: Decoder<Box<[u8]>>,
+    decoder: FrameDecoder<Box<[u8]>>,
     read: Box<[u8]>,
     /// Range of `read` that is not decoded yet.
     left: std::ops::Range<usize>,
@@ -22,7 +22,7 @@ pub(super) struct Framed {
 
 impl Framed {
     pub(super) fn new(stream: Box<dyn Stream>) -> Self {
-        let decoder = Decoder::new(vec![0; STREAM_BUFFER].into_boxed_slice());
+        let decoder = FrameDecoder::new(vec![0; STREAM_BUFFER].into_boxed_slice());
         Self { stream, decoder, read: vec![0; 1024].into_boxed_slice(), left: 0..0 }
     }
 

@@ -114,7 +114,7 @@ impl Entry {
         );
         fields.set(
             "expires_at",
-            self.expires_at.map(rfc3339::write).as_ref().map(rfc3339::Text::as_str),
+            self.expires_at.map(rfc3339::write).as_ref().map(rfc3339::Rfc3339Text::as_str),
         );
         fields.set("permissions", self.permissions.as_ref());
     }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use handfast_core::limits::{STREAM_BUFFER, STREAM_FRAME};
 use handfast_core::wire::close::Close;
-use handfast_core::wire::frame::{Decoder, FrameError, encode};
+use handfast_core::wire::frame::{FrameDecoder, FrameError, encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::transport::{Carrier, Gone, Received};
@@ -21,7 +21,7 @@ const CHUNK: usize = 512;
 pub(crate) struct Framed<S> {
     stream: S,
     /// Decoder of the frame that is arriving; `None` between frames.
-    decoder: Option<Box<Decoder<[u8; STREAM_BUFFER]>>>,
+    decoder: Option<Box<FrameDecoder<[u8; STREAM_BUFFER]>>>,
     /// Bytes that arrived after the last frame.
     unread: Vec<u8>,
 }
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
             return None;
         }
         let decoder =
-            self.decoder.get_or_insert_with(|| Box::new(Decoder::new([0; STREAM_BUFFER])));
+            self.decoder.get_or_insert_with(|| Box::new(FrameDecoder::new([0; STREAM_BUFFER])));
         let frame = decoder.read(&mut bytes)?.map(<[u8]>::to_vec);
         self.unread = bytes.to_vec();
         // `TooLong` is reported before the end of the frame, and the decoder has to skip the rest;

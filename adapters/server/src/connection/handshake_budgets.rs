@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use handfast_core::budget::{NoPlace, Proving, Reading, Replays, Turn};
+use handfast_core::budget::{NoPlace, Proving, ReadRate, Replays, Turn};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::id::Source;
 use handfast_core::limits::{Limits, REPLAYS};
@@ -40,7 +40,7 @@ pub(crate) struct Budgets {
 pub(crate) struct Queue {
     clock: Clock,
     failures: Failures,
-    reading: Mutex<Reading>,
+    reading: Mutex<ReadRate>,
     /// Lock of the head of the queue: those who wait acquire it one after the other.
     front: tokio::sync::Mutex<()>,
 }
@@ -49,7 +49,7 @@ impl Queue {
     fn new(failures_per_minute: u32, per_second: u32, clock: Clock) -> Self {
         Self {
             failures: Failures::new(failures_per_minute),
-            reading: Mutex::new(Reading::new(per_second, clock.now())),
+            reading: Mutex::new(ReadRate::new(per_second, clock.now())),
             clock,
             front: tokio::sync::Mutex::default(),
         }

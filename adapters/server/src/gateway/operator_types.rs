@@ -6,7 +6,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::authority::Wider;
 use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
-use handfast_core::wire::native::Reason;
+use handfast_core::wire::native::ReasonText;
 use handfast_store::{Counts, Entry, StoreError};
 
 /// A node as an operator sees it.
@@ -240,7 +240,7 @@ fn explain(refusal: Refusal) -> &'static str {
 /// Checks a message to a node.
 pub(crate) fn check_word(word: Option<&str>) -> Result<(), OperatorError> {
     match word {
-        Some(text) if Reason::parse(text).is_none() => Err(OperatorError::Usage(
+        Some(text) if ReasonText::parse(text).is_none() => Err(OperatorError::Usage(
             "what a node is told has 1 to 160 bytes on one line, and is not blank".to_owned(),
         )),
         Some(_) | None => Ok(()),

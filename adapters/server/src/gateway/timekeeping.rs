@@ -4,7 +4,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use handfast_core::registry::trusted_time::{ClockState, NotAccepted, Step};
+use handfast_core::registry::trusted_time::{ClockState, ClockStep, NotAccepted};
 use handfast_core::time::{UnixTime, rfc3339};
 use handfast_store::{Over, StoreError, TakenOver};
 
@@ -121,7 +121,7 @@ fn status(inner: &Inner) -> ClockStatus {
 }
 
 /// Carries a step out, durably first.
-async fn take(inner: &Inner, step: Step) -> Result<TakenOver, StoreError> {
+async fn take(inner: &Inner, step: ClockStep) -> Result<TakenOver, StoreError> {
     let taken = inner.store.take_over(step).await?;
     inner.clock.trusted().taken(step);
     // The times of earlier runs did not move, so the ends of their open links are nearer or farther

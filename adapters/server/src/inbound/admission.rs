@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::flow::inbound::{Dropped, Policy};
+use handfast_core::flow::inbound::{ChannelPolicy, Dropped};
 use handfast_core::registry::inbound::ChallengeCode;
 use handfast_store::{SenderName, StoreError};
 
@@ -19,7 +19,7 @@ pub struct Incoming<'a> {
     /// The author's id as the channel gives it. More than 512 bytes do not count as a sender.
     pub sender: Option<&'a str>,
     /// The challenge policy; `None` for the channel's policy in the settings.
-    pub policy: Option<Policy>,
+    pub policy: Option<ChannelPolicy>,
     /// The channel's data about the sender, for the operator: a JSON object of at most 1024 bytes.
     /// Anything else is left out.
     pub meta: Option<&'a str>,

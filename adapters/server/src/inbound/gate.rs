@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use handfast_core::budget::Bucket;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::remembered::Remembered;
-use handfast_core::flow::inbound::{self as core, Dropped, Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{self as core, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
 use handfast_core::time::UnixTime;
@@ -514,7 +514,7 @@ impl Gate {
 /// Maximum number of removals at once: the default limit of waiting senders.
 const MOST_EXPIRIES: usize = 64;
 
-const ON: Policy = Policy { auto_challenge: true };
+const ON: ChannelPolicy = ChannelPolicy { auto_challenge: true };
 
 /// A channel's interpretation of a message's sender.
 enum Spelled {

@@ -56,7 +56,7 @@ mod tests;
 pub use adapter::{AdapterError, ChannelAdapter, Channels, Normalised};
 pub use admission::{Admission, Admitted, Challenge, GateError, Incoming};
 pub use gate::Gate;
-pub use handfast_core::flow::inbound::{Dropped, Policy};
+pub use handfast_core::flow::inbound::{ChannelPolicy, Dropped};
 pub use operator::{InboundError, MOST_SEEDED};
 pub use replies::MOST_PNG_BYTES;
 pub use settings::{GateEvent, GateObserver, InboundSettings};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::registry::inbound::{ChallengeCode, Limits};
+use handfast_core::registry::inbound::{ChallengeCode, InboundLimits};
 use handfast_store::SenderName;
 
 /// Settings of the inbound gate.
@@ -10,7 +10,7 @@ use handfast_store::SenderName;
 pub struct InboundSettings {
     /// Maximum number of waiting senders, their maximum wait, and the interval between code
     /// replies.
-    pub limits: Limits,
+    pub limits: InboundLimits,
     /// Maximum number of wrong codes per minute, for all operators together. Once it is reached,
     /// right codes are refused, too. With 0 no code is accepted.
     pub approvals_per_minute: u32,
@@ -24,7 +24,7 @@ pub struct InboundSettings {
 impl Default for InboundSettings {
     fn default() -> Self {
         Self {
-            limits: Limits::DEFAULT,
+            limits: InboundLimits::DEFAULT,
             approvals_per_minute: 10,
             remembered: 65_536,
             public_channels: Vec::new(),

@@ -1,6 +1,6 @@
 //! Creation of grants, their capability tokens, and the offers that carry them.
 
-use handfast_core::grant::capability::{self, CannotIssue, Holder, Terms};
+use handfast_core::grant::capability::{self, BlockTerms, CannotIssue, Holder};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
@@ -8,7 +8,7 @@ use handfast_core::registry::authority::Maker;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
-use handfast_core::wire::native::Reason;
+use handfast_core::wire::native::ReasonText;
 
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -52,7 +52,7 @@ impl Gateway {
         let Some(expires) = expires.filter(|_| !scopes.as_slice().is_empty()) else {
             return Ok(None);
         };
-        let terms = Terms { scopes, not_before, expires, audience: None };
+        let terms = BlockTerms { scopes, not_before, expires, audience: None };
         let mut out = [0; CAPABILITY_BYTES];
         let chain = capability::issue(&self.keys().signing, holder, &terms, &mut out)?;
         Ok(Some((*chain.root().id(), chain.as_bytes().to_vec())))
@@ -72,7 +72,7 @@ impl Gateway {
             return None;
         }
         let message = message.filter(|text| {
-            let fits = Reason::parse(text).is_some();
+            let fits = ReasonText::parse(text).is_some();
             if !fits {
                 tracing::warn!(node_id = %record.node_id, "what was to be said to the node is too long or not one line; it is not said");
             }

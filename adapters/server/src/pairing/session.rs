@@ -8,7 +8,7 @@ use handfast_core::flow::native::gateway::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::REASON_BYTES;
-use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
 use handfast_core::registry::ceiling::{Ceiling, paired_anew};
 use handfast_core::registry::codes::{CodeId, Kind};
@@ -344,9 +344,10 @@ impl Gateway {
             room: request.room.label(),
             profile: Profile::EMPTY,
         };
-        let asking = Asking::new(&asked, request.address, now, &inner.limits, &entropy::draw())
-            .with_keys(Holder { channel: request.key, signing: request.signing })
-            .made_by(request.number);
+        let asking =
+            PendingRequest::new(&asked, request.address, now, &inner.limits, &entropy::draw())
+                .with_keys(Holder { channel: request.key, signing: request.signing })
+                .made_by(request.number);
         let node_id =
             match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
                 Ok(node_id) => node_id,

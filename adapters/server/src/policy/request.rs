@@ -10,7 +10,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::text::Name;
-use handfast_core::wire::native::Reason;
+use handfast_core::wire::native::ReasonText;
 use handfast_core::wire::native::pair::{self, Method};
 use handfast_core::wire::token::Token;
 
@@ -69,7 +69,7 @@ impl OwnedOffer {
             room: self.room.label(),
             token: self.token.take(),
             chain: self.chain.as_deref(),
-            message: self.message.as_deref().and_then(Reason::parse),
+            message: self.message.as_deref().and_then(ReasonText::parse),
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) enum RenewKind {
     Chain,
 }
 
-/// Reason to refuse a node: [`pair::Refusal`] with owned text.
+/// Reason to refuse a node: [`pair::PairRefusal`] with owned text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum OwnedRefusal {
     Expired,
@@ -119,18 +119,20 @@ impl OwnedRefusal {
     pub(crate) const CANNOT_STORE: Self = Self::CannotStore { retry_in: 5 };
 
     /// Returns the refusal in core's borrowed form.
-    pub(crate) fn lend(&self) -> pair::Refusal<'_> {
+    pub(crate) fn lend(&self) -> pair::PairRefusal<'_> {
         match self {
-            Self::Expired => pair::Refusal::Expired,
-            Self::Locked => pair::Refusal::Locked,
-            Self::Closed => pair::Refusal::Closed,
+            Self::Expired => pair::PairRefusal::Expired,
+            Self::Locked => pair::PairRefusal::Locked,
+            Self::Closed => pair::PairRefusal::Closed,
             Self::Denied { reason } => {
-                pair::Refusal::Denied { reason: reason.as_deref().and_then(Reason::parse) }
+                pair::PairRefusal::Denied { reason: reason.as_deref().and_then(ReasonText::parse) }
             }
-            Self::Revoked => pair::Refusal::Revoked,
-            Self::Busy { retry_in } => pair::Refusal::Busy { retry_in: *retry_in },
-            Self::Spent => pair::Refusal::Spent,
-            Self::CannotStore { retry_in } => pair::Refusal::CannotStore { retry_in: *retry_in },
+            Self::Revoked => pair::PairRefusal::Revoked,
+            Self::Busy { retry_in } => pair::PairRefusal::Busy { retry_in: *retry_in },
+            Self::Spent => pair::PairRefusal::Spent,
+            Self::CannotStore { retry_in } => {
+                pair::PairRefusal::CannotStore { retry_in: *retry_in }
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::record::{Cause, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::{Span, UnixTime};
@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits {
 
 async fn admit(
     store: &dyn Store,
-    asking: Asking,
+    asking: PendingRequest,
     limits: Limits,
     now: UnixTime,
 ) -> Result<NodeId, Refusal> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::delivery::{
     Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered,
@@ -15,7 +15,7 @@ use handfast_core::registry::delivery::{
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::registry::trusted_time::{Reading, Step, TrustedTime};
+use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
 use handfast_core::time::{Instant, Span, UnixTime};
 
 use super::{START, asking_at, at, entry, fresh, grant, keyed, load, scopes, selected, setup_code};
@@ -25,19 +25,19 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// Returns a step of the clock from one time to another, as the operator accepts it.
-fn step(from: UnixTime, to: UnixTime) -> Step {
+fn step(from: UnixTime, to: UnixTime) -> ClockStep {
     let reading = |wall| Reading { wall, elapsed: Instant::from_millis(0), synchronised: false };
     TrustedTime::begin(Some(from), START, reading(from)).accept_at(to, reading(to))
 }
 
 /// Returns a step forward, to this many seconds after [`START`].
-fn to(seconds: u64) -> Step {
+fn to(seconds: u64) -> ClockStep {
     step(START, at(seconds))
 }
 
 /// Returns a step back, to this many seconds after [`START`], from a later time that the gateway
 /// has known.
-fn back_to(seconds: u64) -> Step {
+fn back_to(seconds: u64) -> ClockStep {
     step(at(400 * DAY), at(seconds))
 }
 
@@ -55,7 +55,7 @@ async fn ceiling_ends(store: &dyn Store, node: &Record) -> Option<UnixTime> {
     ceiling.unwrap().expires
 }
 
-fn lamp(name: &str, now: UnixTime) -> Asking {
+fn lamp(name: &str, now: UnixTime) -> PendingRequest {
     asking_at(name, "192.0.2.1", &Limits::DEFAULT, now)
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
-use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pending, SenderId};
+use handfast_core::registry::inbound::{
+    Allowed, ChallengeCode, Facts, InboundLimits, Pending, SenderId,
+};
 use handfast_core::time::{Span, UnixTime};
 use tokio::task::JoinSet;
 
@@ -15,7 +17,7 @@ use crate::{
     Store,
 };
 
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: InboundLimits = InboundLimits {
     pending_for: Span::from_secs(100),
     pending_of_account: 3,
     pending_total: 8,
@@ -266,7 +268,7 @@ pub async fn those_whose_time_is_over_make_room_and_are_gone(store: Arc<dyn Stor
 }
 
 pub async fn a_call_clears_so_many_away_and_the_rest_counts_for_nothing(store: Arc<dyn Store>) {
-    let roomy = Limits { pending_of_account: 100, pending_total: 100, ..LIMITS };
+    let roomy = InboundLimits { pending_of_account: 100, pending_total: 100, ..LIMITS };
     for number in 0..80 {
         let stranger = name("wa", "home", &format!("{number}"));
         let challenged = store
@@ -406,7 +408,7 @@ pub async fn an_approval_and_a_block_at_once_end_closed(store: Arc<dyn Store>) {
 }
 
 pub async fn ids_are_three_texts_and_compared_byte_for_byte(store: Arc<dyn Store>) {
-    let roomy = Limits { pending_of_account: 99, pending_total: 99, ..LIMITS };
+    let roomy = InboundLimits { pending_of_account: 99, pending_total: 99, ..LIMITS };
     let names = [
         name("a", "b|c", "d"),
         name("a|b", "c", "d"),

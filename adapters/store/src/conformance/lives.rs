@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::flow::inbound::{Challenge, Dropped, Policy, Seen, Verdict, decide};
+use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Pending};
 use handfast_core::time::{Span, UnixTime};
 
@@ -63,7 +63,7 @@ impl Model {
         now: UnixTime,
     ) -> (Challenged, u32) {
         let verdict = decide(
-            Policy { auto_challenge: true },
+            ChannelPolicy { auto_challenge: true },
             Seen::Sender,
             &self.facts(name, now),
             &LIMITS,

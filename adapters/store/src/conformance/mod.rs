@@ -29,7 +29,7 @@ use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
@@ -280,15 +280,15 @@ pub fn at(seconds: u64) -> UnixTime {
 /// # Panics
 /// If the name or the address is invalid.
 #[must_use]
-pub fn asking(name: &str, address: &str, limits: &Limits) -> Asking {
+pub fn asking(name: &str, address: &str, limits: &Limits) -> PendingRequest {
     asking_at(name, address, limits, START)
 }
 
-fn asking_at(name: &str, address: &str, limits: &Limits, now: UnixTime) -> Asking {
+fn asking_at(name: &str, address: &str, limits: &Limits, now: UnixTime) -> PendingRequest {
     let request =
         PairRequest { name: label(name), room: label("kitchen"), profile: Profile::EMPTY };
     let address: IpAddr = address.parse().expect("an address");
-    Asking::new(&request, address, now, limits, &Entropy::from_recorded(fresh()))
+    PendingRequest::new(&request, address, now, limits, &Entropy::from_recorded(fresh()))
 }
 
 /// Returns a record as an import makes it. Each call gives another id.

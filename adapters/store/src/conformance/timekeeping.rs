@@ -7,10 +7,10 @@ use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{NoGuess, Opened, Window};
 use handfast_core::registry::grants::State;
-use handfast_core::registry::inbound::{ChallengeCode, Limits as SenderLimits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, InboundLimits as SenderLimits, SenderId};
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Session};
-use handfast_core::registry::trusted_time::{Reading, Step, TrustedTime};
+use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
 use handfast_core::time::{Instant, Span, UnixTime};
 
 use super::{START, asking, at, code, grant, keyed, pin, session, setup_code};
@@ -29,7 +29,7 @@ fn reading(wall: UnixTime) -> Reading {
 }
 
 /// Returns a step of the clock from [`START`] to this time, as the operator accepts it.
-fn to(time: UnixTime) -> Step {
+fn to(time: UnixTime) -> ClockStep {
     TrustedTime::begin(Some(START), START, reading(START)).accept_at(time, reading(time))
 }
 

@@ -1,7 +1,7 @@
 //! Senders, with the held decisions applied.
 
 use async_trait::async_trait;
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 
 use super::{Cut, HeldStore};
@@ -20,7 +20,7 @@ impl Inbound for HeldStore {
     async fn facts(
         &self,
         sender: SenderId<'_>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Facts, StoreError> {
         let mut facts = self.store.facts(sender, limits, now).await?;
@@ -55,13 +55,17 @@ impl Inbound for HeldStore {
         sender: SenderId<'_>,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError> {
         self.wrote(self.store.challenge(sender, meta, fresh, limits, now).await)
     }
 
-    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+    async fn expire_senders(
+        &self,
+        limits: &InboundLimits,
+        now: UnixTime,
+    ) -> Result<u32, StoreError> {
         self.wrote(self.store.expire_senders(limits, now).await)
     }
 
@@ -70,7 +74,7 @@ impl Inbound for HeldStore {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Approved, StoreError> {
         self.wrote(self.store.approve(code, via, until, limits, now).await)
@@ -120,7 +124,7 @@ impl Inbound for HeldStore {
         filter: SenderFilter,
         after: Option<ListedSender>,
         limit: usize,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         self.store.senders(filter, after, limit, limits, now).await
@@ -128,7 +132,7 @@ impl Inbound for HeldStore {
 
     async fn waiting_senders(
         &self,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         self.store.waiting_senders(limits, now).await

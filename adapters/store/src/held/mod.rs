@@ -23,7 +23,7 @@ use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held as Block};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::grants::{Grant, GrantId, State};
@@ -295,7 +295,7 @@ impl HeldStore {
 impl Store for HeldStore {
     async fn admit(
         &self,
-        asking: Asking,
+        asking: PendingRequest,
         profile: String,
         limits: Limits,
         now: UnixTime,

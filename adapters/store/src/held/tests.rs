@@ -300,7 +300,7 @@ async fn with_a_session_everything_is_out_that_it_made_down_to_the_last_before_t
         let standing = store.load(approved.node_id).await.unwrap().unwrap().record.standing;
         out.push(matches!(standing, Standing::Unapproved { .. }));
         let sender = inbound::SenderId::parse("mail", "a", "x").unwrap();
-        let facts = store.facts(sender, &inbound::Limits::DEFAULT, at(2)).await.unwrap();
+        let facts = store.facts(sender, &inbound::InboundLimits::DEFAULT, at(2)).await.unwrap();
         out.push(facts.allowed.is_some_and(|allowed| !allowed.is_active(at(2))));
         out
     };
@@ -334,7 +334,8 @@ async fn a_sender_that_is_held_out_writes_no_longer_and_what_was_remembered_of_i
         .seed("telegram", "bot", vec!["@ana".to_owned()], "seed".to_owned(), START)
         .await
         .unwrap();
-    let facts = async || bench.store.facts(sender, &inbound::Limits::DEFAULT, START).await.unwrap();
+    let facts =
+        async || bench.store.facts(sender, &inbound::InboundLimits::DEFAULT, START).await.unwrap();
     assert!(facts().await.allowed.unwrap().is_active(START));
     let cut = |account: Option<&str>, change| Cut::Sender {
         channel: "telegram".to_owned(),

@@ -2,7 +2,7 @@
 //! written.
 
 use async_trait::async_trait;
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
 
 use super::HeldStore;
@@ -18,7 +18,7 @@ impl Timekeeping for HeldStore {
         self.wrote(self.store.raise_mark(mark).await)
     }
 
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
         self.wrote(self.store.take_over(step).await)
     }
 

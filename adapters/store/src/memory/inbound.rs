@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use handfast_core::flow::inbound::{Challenge, Dropped, Policy, Seen, Verdict, decide};
-use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Limits, Pending, SenderId};
+use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Dropped, Seen, Verdict, decide};
+use handfast_core::registry::inbound::{
+    Allowed, ChallengeCode, Facts, InboundLimits, Pending, SenderId,
+};
 use handfast_core::time::UnixTime;
 
 use super::MemoryStore;
@@ -94,7 +96,7 @@ impl Senders {
             || self.blocked.contains_key(&SenderName { account: String::new(), ..name.clone() })
     }
 
-    fn facts(&self, name: &SenderName, limits: &Limits, now: UnixTime) -> Facts {
+    fn facts(&self, name: &SenderName, limits: &InboundLimits, now: UnixTime) -> Facts {
         let blocked = self.is_blocked(name);
         let allowed = self.allowed.get(name).map(|permission| permission.allowed);
         if blocked || allowed.is_some_and(|allowed| allowed.is_active(now)) {
@@ -123,12 +125,18 @@ impl Senders {
         name: SenderName,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> (Challenged, u32) {
         let facts = self.facts(&name, limits, now);
-        let verdict =
-            decide(Policy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
+        let verdict = decide(
+            ChannelPolicy { auto_challenge: true },
+            Seen::Sender,
+            &facts,
+            limits,
+            fresh,
+            now,
+        );
         let mut gone = 0;
         match verdict {
             Verdict::Challenge(Challenge::New(code)) => {
@@ -167,7 +175,7 @@ impl Senders {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Changed<Approved> {
         let Some(name) = self.by_code.get(&code).cloned() else {
@@ -301,7 +309,7 @@ impl Senders {
         Ok(true)
     }
 
-    fn is_live(&self, name: &SenderName, limits: &Limits, now: UnixTime) -> bool {
+    fn is_live(&self, name: &SenderName, limits: &InboundLimits, now: UnixTime) -> bool {
         self.waiting.get(name).is_some_and(|waiting| waiting.pending.is_live(limits, now))
     }
 
@@ -322,7 +330,7 @@ impl Senders {
     }
 
     /// Removes at most `most` expired entries.
-    fn purge(&mut self, most: u32, limits: &Limits, now: UnixTime) -> u32 {
+    fn purge(&mut self, most: u32, limits: &InboundLimits, now: UnixTime) -> u32 {
         let over = self.waiting.iter().filter(|(_, waiting)| !waiting.pending.is_live(limits, now));
         let mut over: Vec<_> =
             over.map(|(name, waiting)| (waiting.pending.created_at, name.clone())).collect();
@@ -454,7 +462,7 @@ impl Inbound for MemoryStore {
     async fn facts(
         &self,
         sender: SenderId<'_>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Facts, StoreError> {
         Ok(self.state().senders.facts(&sender.into(), limits, now))
@@ -465,14 +473,18 @@ impl Inbound for MemoryStore {
         sender: SenderId<'_>,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError> {
         rules::telling(&meta)?;
         Ok(self.state().senders.challenge(sender.into(), meta, fresh, limits, now))
     }
 
-    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+    async fn expire_senders(
+        &self,
+        limits: &InboundLimits,
+        now: UnixTime,
+    ) -> Result<u32, StoreError> {
         Ok(self.state().senders.purge(rules::PURGE, limits, now))
     }
 
@@ -481,7 +493,7 @@ impl Inbound for MemoryStore {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Approved, StoreError> {
         rules::readable(&via)?;
@@ -524,7 +536,7 @@ impl Inbound for MemoryStore {
         filter: SenderFilter,
         after: Option<ListedSender>,
         limit: usize,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         let belongs = |name: &SenderName, standing: &SenderStanding| {
@@ -554,7 +566,7 @@ impl Inbound for MemoryStore {
 
     async fn waiting_senders(
         &self,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let mut counts = BTreeMap::<_, u64>::new();

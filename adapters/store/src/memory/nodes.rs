@@ -10,7 +10,7 @@ use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
-    Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way,
+    Asked, PendingRequest, RequestAdmission, RequestKey, Share, Stalest, decide, gives_way,
 };
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::delivery::{Before, Undelivered};
@@ -74,13 +74,13 @@ impl Nodes {
 
     pub(super) fn admit(
         &mut self,
-        asking: Asking,
+        asking: PendingRequest,
         profile: String,
         limits: &Limits,
         now: UnixTime,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         self.purge(now);
-        let Asking { key, source, record, request } = asking;
+        let PendingRequest { key, source, record, request } = asking;
         let mut turned_down = None;
         let same = match &record.keys {
             None => self.by_request.get(&key).copied().filter(|id| {
@@ -107,12 +107,12 @@ impl Nodes {
             of_source: self.of_source.get(&source).copied().unwrap_or(0),
         };
         match decide(same, self.rejection(&key), waiting, limits, now) {
-            Admission::Found(id) => {
+            RequestAdmission::Found(id) => {
                 self.asked_again(id, &record, profile, request, now);
                 return Ok(Ok(id));
             }
-            Admission::Refused(refusal) => return Ok(Err(refusal)),
-            Admission::Displace(share) => {
+            RequestAdmission::Refused(refusal) => return Ok(Err(refusal)),
+            RequestAdmission::Displace(share) => {
                 match self
                     .stalest(share, source)
                     .filter(|(_, stalest)| gives_way(*stalest, waiting, now))
@@ -121,7 +121,7 @@ impl Nodes {
                     None => return Ok(Err(Refusal::TooManyPending)),
                 }
             }
-            Admission::Enter => {}
+            RequestAdmission::Enter => {}
         }
         if let Some(id) = turned_down {
             self.take(id);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
 
 use super::MemoryStore;
@@ -51,7 +51,7 @@ impl Timekeeping for MemoryStore {
         Ok(())
     }
 
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
         let mut state = self.state();
         let mut taken = TakenOver::default();
         if step.by() != 0 {

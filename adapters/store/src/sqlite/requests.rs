@@ -6,7 +6,7 @@ use handfast_core::error::Refusal;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
-    Admission, Asked, Asking, RequestKey, Share, Stalest, decide, gives_way,
+    Asked, PendingRequest, RequestAdmission, RequestKey, Share, Stalest, decide, gives_way,
 };
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -20,12 +20,12 @@ use crate::{StoreError, Stored};
 
 pub(super) fn admit(
     connection: &Connection,
-    asking: &Asking,
+    asking: &PendingRequest,
     profile: &str,
     limits: &Limits,
     now: UnixTime,
 ) -> Result<Result<NodeId, Refusal>, StoreError> {
-    let Asking { key, source, record, request } = asking;
+    let PendingRequest { key, source, record, request } = asking;
     let mut turned_down = None;
     let same = match &record.keys {
         None => same(connection, key, now)?,
@@ -46,19 +46,19 @@ pub(super) fn admit(
         None => waiting(connection, *source, limits, now)?,
     };
     match decide(same, rejection(connection, key)?, waiting, limits, now) {
-        Admission::Found(node_id) => {
+        RequestAdmission::Found(node_id) => {
             asked_again(connection, node_id, record, profile, *request, now)?;
             return Ok(Ok(node_id));
         }
-        Admission::Refused(refusal) => return Ok(Err(refusal)),
-        Admission::Displace(share) => {
+        RequestAdmission::Refused(refusal) => return Ok(Err(refusal)),
+        RequestAdmission::Displace(share) => {
             let found = stalest(connection, share, *source)?;
             match found.filter(|(_, stalest)| gives_way(*stalest, waiting, now)) {
                 Some((node_id, _)) => remove(connection, node_id)?,
                 None => return Ok(Err(Refusal::TooManyPending)),
             }
         }
-        Admission::Enter => {}
+        RequestAdmission::Enter => {}
     }
     if let Some(node_id) = turned_down {
         remove(connection, node_id)?;

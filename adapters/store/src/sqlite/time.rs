@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
@@ -115,7 +115,7 @@ const ENDED: [&str; 12] = [
 
 fn take_over(
     connection: &Connection,
-    step: Step,
+    step: ClockStep,
     erased: &AtomicBool,
 ) -> Result<TakenOver, StoreError> {
     let run: i64 =
@@ -207,7 +207,7 @@ impl Timekeeping for SqliteStore {
         self.writer.change(move |connection| raise(connection, mark)).await
     }
 
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
         let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
         // Cached facts about senders contain ends that have moved.
         let before_answer = move |_: &TakenOver| {

@@ -9,7 +9,7 @@
 //! resistance to impersonation of the node by a thief of the gateway's static key, begin with the
 //! node's first transport message (section 7.7).
 
-use super::symmetric::{Keyed, Role, Symmetric, Writer, bounded, read_key};
+use super::symmetric::{Keyed, NoiseRole, Symmetric, Writer, bounded, read_key};
 use super::{Error, Established, Prologue};
 use crate::crypto::x25519::{KeyPair, PublicKey};
 use crate::entropy::Entropy;
@@ -70,7 +70,7 @@ impl Initiator {
         let keyed = keyed.mix_key(&ephemeral.agree(&peer_ephemeral)?);
         let mut keyed = keyed.mix_key(&own.agree(&peer_ephemeral)?);
         let payload = keyed.open(message)?;
-        Ok((keyed.split(peer, Role::Initiator), payload))
+        Ok((keyed.split(peer, NoiseRole::Initiator), payload))
     }
 }
 
@@ -146,6 +146,6 @@ impl Responder {
         let keyed = keyed.mix_key(&ephemeral.agree(&peer_ephemeral)?);
         let mut keyed = keyed.mix_key(&ephemeral.agree(&peer)?);
         keyed.seal(payload, &mut out)?;
-        Ok((keyed.split(peer, Role::Responder), out.finish()?))
+        Ok((keyed.split(peer, NoiseRole::Responder), out.finish()?))
     }
 }

@@ -89,11 +89,11 @@ impl Keyed {
     }
 
     /// Performs `Split`. The initiator sends under the first key.
-    pub(super) fn split(self, peer: PublicKey, role: Role) -> Established {
+    pub(super) fn split(self, peer: PublicKey, role: NoiseRole) -> Established {
         let (first, second) = hkdf_sha256::derive_two(&self.symmetric.chaining, &[]);
         let (ours, theirs) = match role {
-            Role::Initiator => (first, second),
-            Role::Responder => (second, first),
+            NoiseRole::Initiator => (first, second),
+            NoiseRole::Responder => (second, first),
         };
         let hash = HandshakeHash(self.symmetric.hash);
         Established { hash, peer, sending: Sending::new(ours), receiving: Receiving::new(theirs) }
@@ -101,7 +101,7 @@ impl Keyed {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Role {
+pub(super) enum NoiseRole {
     Initiator,
     Responder,
 }

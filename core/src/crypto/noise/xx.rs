@@ -7,7 +7,7 @@
 //! Introduced::write_third ──────── message 3 ───────▶ Answered::read_third
 //! ```
 
-use super::symmetric::{Keyed, Role, Symmetric, Writer, bounded, read_key};
+use super::symmetric::{Keyed, NoiseRole, Symmetric, Writer, bounded, read_key};
 use super::{Error, Established, Prologue};
 use crate::crypto::x25519::{KeyPair, PublicKey};
 use crate::entropy::Entropy;
@@ -95,7 +95,7 @@ impl Introduced {
         keyed.seal(own.public().as_bytes(), &mut out)?;
         let mut keyed = keyed.mix_key(&own.agree(&peer_ephemeral)?);
         keyed.seal(payload, &mut out)?;
-        Ok((keyed.split(peer, Role::Initiator), out.finish()?))
+        Ok((keyed.split(peer, NoiseRole::Initiator), out.finish()?))
     }
 }
 
@@ -167,6 +167,6 @@ impl Answered {
         let peer = keyed.open_key(&mut message)?;
         let mut keyed = keyed.mix_key(&ephemeral.agree(&peer)?);
         let payload = keyed.open(message)?;
-        Ok((keyed.split(peer, Role::Responder), payload))
+        Ok((keyed.split(peer, NoiseRole::Responder), payload))
     }
 }

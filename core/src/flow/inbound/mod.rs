@@ -16,12 +16,12 @@
 pub mod normalise;
 pub mod remembered;
 
-use crate::registry::inbound::{ChallengeCode, Facts, Limits, Pending};
+use crate::registry::inbound::{ChallengeCode, Facts, InboundLimits, Pending};
 use crate::time::UnixTime;
 
 /// The policy of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct ChannelPolicy {
     /// `true` if unknown senders are challenged. If not, everyone is admitted: the channel is
     /// public, or guards itself.
     pub auto_challenge: bool,
@@ -92,10 +92,10 @@ pub enum Dropped {
 ///
 /// If the verdict is to be written, a store calls this inside the transaction that writes it.
 pub fn decide(
-    policy: Policy,
+    policy: ChannelPolicy,
     seen: Seen,
     facts: &Facts,
-    limits: &Limits,
+    limits: &InboundLimits,
     fresh: ChallengeCode,
     now: UnixTime,
 ) -> Verdict {
@@ -130,7 +130,7 @@ pub fn decide(
     }
 }
 
-fn again(pending: &Pending, limits: &Limits, now: UnixTime) -> Challenge {
+fn again(pending: &Pending, limits: &InboundLimits, now: UnixTime) -> Challenge {
     match pending.may_be_told(limits, now) {
         true => Challenge::Again(pending.code),
         false => Challenge::Quiet(pending.code),
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::registry::inbound::Allowed;
 
-    const ON: Policy = Policy { auto_challenge: true };
+    const ON: ChannelPolicy = ChannelPolicy { auto_challenge: true };
     const NOW: UnixTime = UnixTime::from_secs(100_000);
 
     fn code(text: &str) -> ChallengeCode {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     fn of(facts: Facts) -> Verdict {
-        decide(ON, Seen::Sender, &facts, &Limits::DEFAULT, code("FRESH234"), NOW)
+        decide(ON, Seen::Sender, &facts, &InboundLimits::DEFAULT, code("FRESH234"), NOW)
     }
 
     fn waiting(since: u64, told: u64) -> Option<Pending> {
@@ -165,11 +165,11 @@ mod tests {
 
     #[test]
     fn with_the_policy_off_everybody_is_let_in() {
-        let off = Policy { auto_challenge: false };
+        let off = ChannelPolicy { auto_challenge: false };
         for seen in [Seen::Sender, Seen::NotASender, Seen::Nobody] {
             let blocked = Facts { blocked: true, ..Facts::default() };
             assert_eq!(
-                decide(off, seen, &blocked, &Limits::DEFAULT, code("FRESH234"), NOW),
+                decide(off, seen, &blocked, &InboundLimits::DEFAULT, code("FRESH234"), NOW),
                 Verdict::Admit
             );
         }
@@ -182,7 +182,7 @@ mod tests {
         {
             let facts = Facts { allowed: ALLOWED, ..Facts::default() };
             assert_eq!(
-                decide(ON, seen, &facts, &Limits::DEFAULT, code("FRESH234"), NOW),
+                decide(ON, seen, &facts, &InboundLimits::DEFAULT, code("FRESH234"), NOW),
                 Verdict::Drop(why)
             );
         }

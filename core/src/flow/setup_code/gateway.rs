@@ -15,7 +15,7 @@
 //! missed in between, and at its end, because it may have been prolonged meanwhile.
 
 use crate::grant::session::{SessionHash, Token};
-use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, Verified, verify};
+use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, VerifiedSetupCode, verify};
 use crate::limits::{Limits, SETUP_CLAIMS_BYTES};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
@@ -131,7 +131,7 @@ pub enum Effect<'b> {
     /// Close the connection.
     Close(Close),
     /// Spend this code and open a session, durably and atomically.
-    Redeem(Verified<'b>),
+    Redeem(VerifiedSetupCode<'b>),
     /// Look up the session with this hash.
     Resume(SessionHash),
     /// Register this as the session's live connection, tell an older one that it is

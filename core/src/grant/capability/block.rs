@@ -1,7 +1,7 @@
 //! One block of a capability token: its holder, scopes, lifetime, audience and signature.
 
-use super::codec::{Full, Reader, Writer};
-use super::{Malformed, Widening};
+use super::codec::{BlockReader, BlockWriter, Full};
+use super::{MalformedToken, Widening};
 use crate::crypto::keys::OwnKeys;
 use crate::crypto::{ed25519, labels, sha256, x25519};
 use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
@@ -69,7 +69,7 @@ impl Holder {
 
 /// The rights that a block grants, and their bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms<'b> {
+pub struct BlockTerms<'b> {
     /// The allowed actions and addresses.
     pub scopes: Scopes<'b>,
     /// Start of validity, inclusive.
@@ -80,12 +80,12 @@ pub struct Terms<'b> {
     pub audience: Option<Label<'b>>,
 }
 
-impl Terms<'_> {
+impl BlockTerms<'_> {
     /// Checks that a parent may delegate these terms: nothing is wider than in the parent.
     ///
     /// # Errors
     /// The first property that is wider.
-    pub fn within(&self, parent: &Terms<'_>) -> Result<(), Widening> {
+    pub fn within(&self, parent: &BlockTerms<'_>) -> Result<(), Widening> {
         if !parent.scopes.covers(&self.scopes) {
             return Err(Widening::Scopes);
         }
@@ -105,7 +105,7 @@ pub struct Block<'b> {
     id: Id,
     parent: Id,
     holder: Holder,
-    terms: Terms<'b>,
+    terms: BlockTerms<'b>,
     body: &'b [u8],
     signature: &'b [u8; 64],
 }
@@ -125,7 +125,7 @@ impl<'b> Block<'b> {
 
     /// Returns the terms.
     #[must_use]
-    pub const fn terms(&self) -> &Terms<'b> {
+    pub const fn terms(&self) -> &BlockTerms<'b> {
         &self.terms
     }
 
@@ -143,29 +143,29 @@ impl<'b> Block<'b> {
             .is_ok()
     }
 
-    pub(super) fn read(reader: &mut Reader<'b>) -> Result<Self, Malformed> {
+    pub(super) fn read(reader: &mut BlockReader<'b>) -> Result<Self, MalformedToken> {
         // The reader is `Copy`; this one marks where the signed bytes begin.
         let start = *reader;
         let parent = Id(*reader.fixed()?);
-        let channel = x25519::PublicKey::parse(reader.fixed()?).map_err(|_| Malformed::Key)?;
+        let channel = x25519::PublicKey::parse(reader.fixed()?).map_err(|_| MalformedToken::Key)?;
         let signing = reader.fixed()?;
         let scopes = read_scopes(reader)?;
         let not_before = UnixTime::from_secs(reader.number()?);
         let expires = UnixTime::from_secs(reader.number()?);
         if expires <= not_before {
-            return Err(Malformed::Life);
+            return Err(MalformedToken::Life);
         }
         let audience = match *reader.fixed()? {
             [0] => None,
             [1] => Some(read_audience(reader)?),
-            _ => return Err(Malformed::Option),
+            _ => return Err(MalformedToken::Option),
         };
         let body = reader.since(start);
         let signature = reader.fixed()?;
         // The point decompression of the key is costly, so it comes after every check that may
         // fail.
-        let signing = ed25519::PublicKey::parse(signing).map_err(|_| Malformed::Key)?;
-        let terms = Terms { scopes, not_before, expires, audience };
+        let signing = ed25519::PublicKey::parse(signing).map_err(|_| MalformedToken::Key)?;
+        let terms = BlockTerms { scopes, not_before, expires, audience };
         Ok(Self {
             id: Id::of_signed(reader.since(start)),
             parent,
@@ -179,10 +179,10 @@ impl<'b> Block<'b> {
 
 /// Writes a block and its signature over the written bytes.
 pub(super) fn write(
-    writer: &mut Writer<'_>,
+    writer: &mut BlockWriter<'_>,
     parent: &Id,
     holder: &Holder,
-    terms: &Terms<'_>,
+    terms: &BlockTerms<'_>,
     signer: &ed25519::KeyPair,
 ) -> Result<(), Full> {
     let start = writer.written();
@@ -211,7 +211,7 @@ pub(super) fn write(
     writer.bytes(signature.as_bytes())
 }
 
-fn read_scopes<'b>(reader: &mut Reader<'b>) -> Result<Scopes<'b>, Malformed> {
+fn read_scopes<'b>(reader: &mut BlockReader<'b>) -> Result<Scopes<'b>, MalformedToken> {
     let mut scopes = Scopes::new();
     // Stops at the first scope that the set rejects, whatever number the block announces.
     for _ in 0..reader.number()? {
@@ -219,16 +219,16 @@ fn read_scopes<'b>(reader: &mut Reader<'b>) -> Result<Scopes<'b>, Malformed> {
             0 => Action::Read,
             1 => Action::Write,
             2 => Action::Admin,
-            _ => return Err(Malformed::Scope(ScopeError::UnknownAction)),
+            _ => return Err(MalformedToken::Scope(ScopeError::UnknownAction)),
         };
-        let pattern = Pattern::parse(reader.text()?).map_err(Malformed::Scope)?;
-        scopes.push(Scope { action, pattern }).map_err(Malformed::Scope)?;
+        let pattern = Pattern::parse(reader.text()?).map_err(MalformedToken::Scope)?;
+        scopes.push(Scope { action, pattern }).map_err(MalformedToken::Scope)?;
     }
     Ok(scopes)
 }
 
-fn read_audience<'b>(reader: &mut Reader<'b>) -> Result<Label<'b>, Malformed> {
+fn read_audience<'b>(reader: &mut BlockReader<'b>) -> Result<Label<'b>, MalformedToken> {
     let text = reader.text()?;
     // A label replaces blank text with another one; such an audience would not be the signed one.
-    Label::parse(text).filter(|label| label.as_str() == text).ok_or(Malformed::Text)
+    Label::parse(text).filter(|label| label.as_str() == text).ok_or(MalformedToken::Text)
 }

@@ -1,8 +1,8 @@
 //! Chains of blocks: issuing, attenuating, reading and writing.
 
-use super::block::{self, Block, Holder, Id, Terms};
-use super::codec::{Full, Reader, Writer};
-use super::{CannotIssue, Malformed};
+use super::block::{self, Block, BlockTerms, Holder, Id};
+use super::codec::{BlockReader, BlockWriter, Full};
+use super::{CannotIssue, MalformedToken};
 use crate::crypto::{base64url, ed25519};
 use crate::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH};
 
@@ -24,37 +24,40 @@ impl<'b> Chain<'b> {
     ///
     /// # Errors
     /// The first defect of the text.
-    pub fn parse(text: &str, scratch: &'b mut [u8; CAPABILITY_BYTES]) -> Result<Self, Malformed> {
+    pub fn parse(
+        text: &str,
+        scratch: &'b mut [u8; CAPABILITY_BYTES],
+    ) -> Result<Self, MalformedToken> {
         if text.len() > CAPABILITY_CHARS {
-            return Err(Malformed::TooLong);
+            return Err(MalformedToken::TooLong);
         }
-        let text = text.strip_prefix(PREFIX).ok_or(Malformed::Version)?;
-        Self::from_bytes(base64url::decode(text, scratch).ok_or(Malformed::Base64)?)
+        let text = text.strip_prefix(PREFIX).ok_or(MalformedToken::Version)?;
+        Self::from_bytes(base64url::decode(text, scratch).ok_or(MalformedToken::Base64)?)
     }
 
     /// Reads the binary form. Each capability token has exactly one.
     ///
     /// # Errors
     /// The first defect of the bytes.
-    pub fn from_bytes(bytes: &'b [u8]) -> Result<Self, Malformed> {
+    pub fn from_bytes(bytes: &'b [u8]) -> Result<Self, MalformedToken> {
         if bytes.len() > CAPABILITY_BYTES {
-            return Err(Malformed::TooLong);
+            return Err(MalformedToken::TooLong);
         }
-        let mut reader = Reader(bytes);
-        let below = reader.number()?.checked_sub(1).ok_or(Malformed::Depth)?;
+        let mut reader = BlockReader(bytes);
+        let below = reader.number()?.checked_sub(1).ok_or(MalformedToken::Depth)?;
         // Blocks that are announced beyond the bound are not read.
         if below >= CAPABILITY_DEPTH as u64 {
-            return Err(Malformed::Depth);
+            return Err(MalformedToken::Depth);
         }
         let root = Block::read(&mut reader)?;
         let mut delegated = heapless::Vec::new();
         for _ in 0..below {
-            delegated.push(Block::read(&mut reader)?).map_err(|_| Malformed::Depth)?;
+            delegated.push(Block::read(&mut reader)?).map_err(|_| MalformedToken::Depth)?;
         }
         if reader.0.is_empty() {
             Ok(Self { bytes, root, delegated })
         } else {
-            Err(Malformed::Trailing)
+            Err(MalformedToken::Trailing)
         }
     }
 
@@ -91,7 +94,7 @@ impl<'b> Chain<'b> {
         &self,
         key: &ed25519::KeyPair,
         holder: &Holder,
-        terms: &Terms<'_>,
+        terms: &BlockTerms<'_>,
         out: &'o mut [u8; CAPABILITY_BYTES],
     ) -> Result<Chain<'o>, CannotIssue> {
         let leaf = self.leaf();
@@ -115,7 +118,7 @@ impl<'b> Chain<'b> {
 pub fn issue<'o>(
     gateway: &ed25519::KeyPair,
     holder: &Holder,
-    terms: &Terms<'_>,
+    terms: &BlockTerms<'_>,
     out: &'o mut [u8; CAPABILITY_BYTES],
 ) -> Result<Chain<'o>, CannotIssue> {
     append(&[], 0, &Id::of_issuer(&gateway.public()), (holder, terms), gateway, out)
@@ -125,15 +128,15 @@ fn append<'o>(
     kept: &[u8],
     blocks: usize,
     parent: &Id,
-    (holder, terms): (&Holder, &Terms<'_>),
+    (holder, terms): (&Holder, &BlockTerms<'_>),
     signer: &ed25519::KeyPair,
     out: &'o mut [u8; CAPABILITY_BYTES],
 ) -> Result<Chain<'o>, CannotIssue> {
     if terms.expires <= terms.not_before {
         return Err(CannotIssue::NeverInForce);
     }
-    let mut writer = Writer::new(out);
-    let write = |writer: &mut Writer<'_>| {
+    let mut writer = BlockWriter::new(out);
+    let write = |writer: &mut BlockWriter<'_>| {
         writer.number(u64::try_from(blocks).map_err(|_| Full)?.saturating_add(1))?;
         writer.bytes(kept)?;
         block::write(writer, parent, holder, terms, signer)

@@ -2,21 +2,21 @@
 //! numbers as LEB128, texts behind their length. Postcard's own reader accepts overlong numbers and
 //! does not report the bytes of a value; a signature needs a canonical form and the signed bytes.
 
-use super::Malformed;
+use super::MalformedToken;
 
 /// A reader from the front of a byte slice.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'b>(pub(super) &'b [u8]);
+pub(super) struct BlockReader<'b>(pub(super) &'b [u8]);
 
-impl<'b> Reader<'b> {
-    pub(super) fn fixed<const N: usize>(&mut self) -> Result<&'b [u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed::Truncated)?;
+impl<'b> BlockReader<'b> {
+    pub(super) fn fixed<const N: usize>(&mut self) -> Result<&'b [u8; N], MalformedToken> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(MalformedToken::Truncated)?;
         self.0 = rest;
         Ok(taken)
     }
 
     /// Reads a number in its shortest form.
-    pub(super) fn number(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn number(&mut self) -> Result<u64, MalformedToken> {
         let mut value = 0u64;
         let mut shift = 0u32;
         loop {
@@ -26,21 +26,21 @@ impl<'b> Reader<'b> {
             let placed = bits
                 .checked_shl(shift)
                 .filter(|placed| placed.wrapping_shr(shift) == bits)
-                .ok_or(Malformed::Number)?;
+                .ok_or(MalformedToken::Number)?;
             value |= placed;
             if byte & 0x80 == 0 {
                 let overlong = byte == 0 && shift > 0;
-                return if overlong { Err(Malformed::Number) } else { Ok(value) };
+                return if overlong { Err(MalformedToken::Number) } else { Ok(value) };
             }
             shift = shift.saturating_add(7);
         }
     }
 
-    pub(super) fn text(&mut self) -> Result<&'b str, Malformed> {
-        let length = usize::try_from(self.number()?).map_err(|_| Malformed::Truncated)?;
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed::Truncated)?;
+    pub(super) fn text(&mut self) -> Result<&'b str, MalformedToken> {
+        let length = usize::try_from(self.number()?).map_err(|_| MalformedToken::Truncated)?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(MalformedToken::Truncated)?;
         self.0 = rest;
-        core::str::from_utf8(taken).map_err(|_| Malformed::Text)
+        core::str::from_utf8(taken).map_err(|_| MalformedToken::Text)
     }
 
     /// Returns the bytes that were read since an earlier state of this reader.
@@ -55,12 +55,12 @@ impl<'b> Reader<'b> {
 pub(super) struct Full;
 
 /// A writer from the front of a buffer.
-pub(super) struct Writer<'o> {
+pub(super) struct BlockWriter<'o> {
     out: &'o mut [u8],
     written: usize,
 }
 
-impl<'o> Writer<'o> {
+impl<'o> BlockWriter<'o> {
     pub(super) const fn new(out: &'o mut [u8]) -> Self {
         Self { out, written: 0 }
     }
@@ -109,9 +109,9 @@ mod tests {
     fn numbers_of_all_lengths_are_read_back() {
         for value in (0..64).flat_map(|bit| [(1u64 << bit) - 1, 1 << bit]).chain([u64::MAX]) {
             let mut out = [0; 10];
-            let mut writer = Writer::new(&mut out);
+            let mut writer = BlockWriter::new(&mut out);
             writer.number(value).unwrap();
-            let mut reader = Reader(writer.finish());
+            let mut reader = BlockReader(writer.finish());
             assert_eq!(reader.number(), Ok(value));
             assert!(reader.0.is_empty());
         }
@@ -128,8 +128,8 @@ mod tests {
             &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x81, 0],
         ];
         for bytes in wrong {
-            assert_eq!(Reader(bytes).number(), Err(Malformed::Number), "{bytes:x?}");
+            assert_eq!(BlockReader(bytes).number(), Err(MalformedToken::Number), "{bytes:x?}");
         }
-        assert_eq!(Reader(&[0x80]).number(), Err(Malformed::Truncated));
+        assert_eq!(BlockReader(&[0x80]).number(), Err(MalformedToken::Truncated));
     }
 }

@@ -8,7 +8,7 @@ mod chain;
 mod codec;
 mod verify;
 
-pub use block::{Block, Holder, Id, Terms};
+pub use block::{Block, BlockTerms, Holder, Id};
 pub use chain::{Chain, PREFIX, issue};
 pub use verify::{Authorised, Check, Held, verify};
 
@@ -17,7 +17,7 @@ use super::scope::ScopeError;
 /// A defect of a capability token's bytes or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Malformed {
+pub enum MalformedToken {
     /// The text does not begin with [`PREFIX`].
     Version,
     /// The text is not canonical base64url without padding.

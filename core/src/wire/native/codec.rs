@@ -3,7 +3,7 @@
 
 use super::link::DispatchId;
 use super::pair::GrantId;
-use super::{CapabilityName, Reason};
+use super::{CapabilityName, ReasonText};
 use crate::crypto::{ed25519, x25519};
 use crate::error::Undecodable;
 use crate::id::NodeId;
@@ -349,7 +349,7 @@ texts! {
     Address<'b>: |text| Address::parse(text).ok(), as_str;
     Pattern<'b>: |text| Pattern::parse(text).ok(), as_str;
     Token: Token::parse, expose;
-    Reason<'b>: Reason::parse, as_str;
+    ReasonText<'b>: ReasonText::parse, as_str;
     CapabilityName<'b>: CapabilityName::parse, as_str;
 }
 

@@ -3,9 +3,9 @@
 //! refers to them.
 
 use super::codec::{fields, message, variants};
-use super::pair::{Chain, Csr, Grant, GrantId};
+use super::pair::{ChainBytes, Csr, GrantId, PairGrant};
 use super::part::Part;
-use super::{CapabilityName, Payload, Reason};
+use super::{CapabilityName, Payload, ReasonText};
 use crate::crypto::x25519;
 use crate::id::opaque_id;
 use crate::limits::{CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
@@ -46,7 +46,7 @@ pub enum FromNode<'b> {
     /// A token chain whose leaf is bound to the static key of this channel.
     Present {
         /// The chain, inline or in the parts sent before.
-        chain: Chain<'b>,
+        chain: ChainBytes<'b>,
     },
     /// A message of the application.
     App(App<'b>),
@@ -103,7 +103,7 @@ pub enum FromGateway<'b> {
     /// A part of an object to which a later message refers.
     Part(Part<'b>),
     /// The result of a renewal.
-    Grant(Grant<'b>),
+    Grant(PairGrant<'b>),
     /// The request to renew is refused.
     NotRenewed,
     /// The grant with this id is active; the node may drop an older one.
@@ -185,27 +185,27 @@ pub struct DispatchResult<'b> {
     /// The id of the dispatch.
     pub id: DispatchId,
     /// The outcome so far.
-    pub outcome: Outcome<'b>,
+    pub outcome: DispatchOutcome<'b>,
 }
 
 fields!('b DispatchResult<'b> { id, outcome });
 
 /// The progress of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome<'b> {
+pub enum DispatchOutcome<'b> {
     /// A person at the node has to agree first; another result follows.
     AwaitingMediation,
     /// The task is done, with this result.
     Succeeded(Payload<'b>),
     /// The task was tried and failed.
-    Failed(Reason<'b>),
+    Failed(ReasonText<'b>),
     /// The task was not tried.
-    Rejected(Reason<'b>),
+    Rejected(ReasonText<'b>),
     /// The task was not done in time.
     TimedOut,
 }
 
-variants!('b Outcome<'b> { 0 AwaitingMediation; 1 Succeeded(payload); 2 Failed(reason); 3 Rejected(reason); 4 TimedOut; });
+variants!('b DispatchOutcome<'b> { 0 AwaitingMediation; 1 Succeeded(payload); 2 Failed(reason); 3 Rejected(reason); 4 TimedOut; });
 
 /// The part of a grant to renew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

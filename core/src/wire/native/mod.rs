@@ -50,9 +50,9 @@ pub type Payload<'b> = Bounded<'b, 0, PAYLOAD_BYTES>;
 /// The reason for a refusal, as a sentence for people: 1 to [`REASON_BYTES`], not blank, without
 /// characters that move a cursor or reorder a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reason<'b>(&'b str);
+pub struct ReasonText<'b>(&'b str);
 
-impl<'b> Reason<'b> {
+impl<'b> ReasonText<'b> {
     /// Checks a text. Returns `None` if it is blank, too long or holds a forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {

@@ -18,7 +18,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Reason;
+use super::ReasonText;
 use super::codec::{Bounded, Reader, Sink, Wire, fields, message, variants};
 use super::part::Part;
 use crate::crypto::code::unambiguous;
@@ -46,7 +46,7 @@ pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
     reason = "there is no allocator to box an Ask with; it comes once"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FromNode<'b> {
+pub enum PairFromNode<'b> {
     /// The signed request.
     Ask(Ask<'b>),
     /// CPace: the node's element, not yet checked.
@@ -59,12 +59,12 @@ pub enum FromNode<'b> {
     SetupCode(BootstrapToken<'b>),
 }
 
-variants!('b FromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); 4 SetupCode(token); });
-message!('b FromNode<'b>);
+variants!('b PairFromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); 4 SetupCode(token); });
+message!('b PairFromNode<'b>);
 
 /// A message from a gateway to a node that wants to be paired.
 #[derive(Debug, PartialEq, Eq)]
-pub enum FromGateway<'b> {
+pub enum PairFromGateway<'b> {
     /// The request waits for the operator.
     Waiting {
         /// The time that remains, in seconds.
@@ -82,18 +82,18 @@ pub enum FromGateway<'b> {
     /// CPace: the gateway's tag.
     Tb(Tag),
     /// The refusal and its reason.
-    Refused(Refusal<'b>),
+    Refused(PairRefusal<'b>),
     /// A part of an object to which the grant refers.
     Part(Part<'b>),
     /// The result of pairing.
-    Grant(Grant<'b>),
+    Grant(PairGrant<'b>),
     /// The grant with this id is active; the node may drop an older one.
     Active(GrantId),
     /// The offer does not exist, or no longer.
     NotPaired,
 }
 
-variants!('b FromGateway<'b> {
+variants!('b PairFromGateway<'b> {
     0 Waiting { expires_in };
     1 PinShown { expires_in, attempts };
     2 Yb(element);
@@ -104,7 +104,7 @@ variants!('b FromGateway<'b> {
     7 Active(grant);
     8 NotPaired;
 });
-message!('b FromGateway<'b>);
+message!('b PairFromGateway<'b>);
 
 /// The token of a setup code as it is sent: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that only its
 /// verifier parses. It is a secret until it is spent.
@@ -222,20 +222,20 @@ impl<'b> Ask<'b> {
     ///
     /// # Errors
     /// [`BadSignature`], if it does not match the key, the request or the channel.
-    pub fn verify(self, hash: &HandshakeHash) -> Result<Asked<'b>, BadSignature> {
+    pub fn verify(self, hash: &HandshakeHash) -> Result<VerifiedAsk<'b>, BadSignature> {
         self.key.verify(labels::ASK, self.covered(hash).parts(), &self.signature)?;
-        Ok(Asked { request: self.request, key: self.key })
+        Ok(VerifiedAsk { request: self.request, key: self.key })
     }
 }
 
 /// An [`Ask`] whose signature was verified. Only [`Ask::verify`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked<'b> {
+pub struct VerifiedAsk<'b> {
     request: Request<'b>,
     key: PublicKey,
 }
 
-impl<'b> Asked<'b> {
+impl<'b> VerifiedAsk<'b> {
     /// Returns the verified request.
     #[must_use]
     pub const fn request(&self) -> &Request<'b> {
@@ -306,11 +306,11 @@ variants!('b Method { 0 Approval; 1 Pin; 2 Code { selector }; 3 Setup; });
 impl Method {
     /// Returns the method as CPace binds it; `None` for methods without CPace.
     #[must_use]
-    pub const fn cpace(self) -> Option<cpace::Method> {
+    pub const fn cpace(self) -> Option<cpace::CodeOrigin> {
         match self {
             Self::Approval | Self::Setup => None,
-            Self::Pin => Some(cpace::Method::Pin),
-            Self::Code { .. } => Some(cpace::Method::Code),
+            Self::Pin => Some(cpace::CodeOrigin::Pin),
+            Self::Code { .. } => Some(cpace::CodeOrigin::Code),
         }
     }
 }
@@ -362,7 +362,7 @@ impl<'b> Wire<'b> for Selector {
 
 /// The reason for not pairing a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal<'b> {
+pub enum PairRefusal<'b> {
     /// The code is wrong.
     WrongCode {
         /// The number of attempts that remain.
@@ -377,7 +377,7 @@ pub enum Refusal<'b> {
     /// The operator, or an extension that decides for them, rejected the request.
     Denied {
         /// The operator's reason, if one was given.
-        reason: Option<Reason<'b>>,
+        reason: Option<ReasonText<'b>>,
     },
     /// The key was revoked, which is final.
     Revoked,
@@ -397,7 +397,7 @@ pub enum Refusal<'b> {
     },
 }
 
-variants!('b Refusal<'b> {
+variants!('b PairRefusal<'b> {
     0 WrongCode { attempts_left };
     1 Expired;
     2 Locked;
@@ -419,7 +419,7 @@ opaque_id! {
 /// The result of pairing or renewing. The right to link with the static key is implied and has no
 /// field.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grant<'b> {
+pub struct PairGrant<'b> {
     /// The id of the offer, which the node names once it has stored the grant.
     pub id: GrantId,
     /// The id of the node itself.
@@ -429,27 +429,27 @@ pub struct Grant<'b> {
     /// A bearer token for dialects without a sealed channel.
     pub token: Option<Token>,
     /// A capability token.
-    pub chain: Option<Chain<'b>>,
+    pub chain: Option<ChainBytes<'b>>,
     /// `true` if the certificates in the preceding parts belong to the grant.
     pub certificates: bool,
     /// A message of the operator, or of an extension that decides for them.
-    pub message: Option<Reason<'b>>,
+    pub message: Option<ReasonText<'b>>,
 }
 
-fields!('b Grant<'b> { id, node_id, room, token, chain, certificates, message });
+fields!('b PairGrant<'b> { id, node_id, room, token, chain, certificates, message });
 
 /// A token chain, as opaque bytes; [`crate::grant`] interprets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Chain<'b> {
+pub enum ChainBytes<'b> {
     /// The chain itself.
     Here(Bounded<'b, 1, INLINE_CHAIN_BYTES>),
     /// The chain was sent in the preceding parts.
     InParts,
 }
 
-variants!('b Chain<'b> { 0 Here(bytes); 1 InParts; });
+variants!('b ChainBytes<'b> { 0 Here(bytes); 1 InParts; });
 
-/// The longest `Grant` fits: number of message, ids, room, token, chain, certificates, message.
+/// The longest `PairGrant` fits: number of message, ids, room, token, chain, certificates, message.
 const _: () = assert!(
     1 + 16
         + 16
@@ -466,4 +466,5 @@ const _: () = assert!(
         + REASON_BYTES
         <= PLAINTEXT_BYTES
 );
-const _: () = assert!(size_of::<FromNode<'_>>() <= 400 && size_of::<FromGateway<'_>>() <= 176);
+const _: () =
+    assert!(size_of::<PairFromNode<'_>>() <= 400 && size_of::<PairFromGateway<'_>>() <= 176);

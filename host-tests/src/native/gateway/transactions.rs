@@ -12,7 +12,7 @@ use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{GrantId, current};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::UnixTime;
-use handfast_core::wire::native::pair::{Method, Refusal};
+use handfast_core::wire::native::pair::{Method, PairRefusal};
 
 use super::{Answer, GateIn, in_force, loaded};
 use crate::native::registry::{Offered, Registry, Shown};
@@ -215,7 +215,7 @@ impl World {
         let standing =
             self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
         let answer = match plan(standing.as_ref(), method) {
-            Plan::RefuseRevoked => Answer::Refused(Refusal::Revoked),
+            Plan::RefuseRevoked => Answer::Refused(PairRefusal::Revoked),
             Plan::OfferAgain | Plan::Settle => Answer::Settle,
             Plan::AwaitSetup => Answer::Setup,
             Plan::ShowPin => match self
@@ -235,8 +235,8 @@ impl World {
                         false => Answer::Busy,
                     }
                 }
-                Err(NoGuess::Locked) => Answer::Refused(Refusal::Locked),
-                Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(Refusal::Closed),
+                Err(NoGuess::Locked) => Answer::Refused(PairRefusal::Locked),
+                Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(PairRefusal::Closed),
             },
             Plan::FindCode(selector) => match self.store.find_code(selector) {
                 Some((id, code)) => Answer::Code(Some(id), code),

@@ -26,8 +26,8 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::step::Machine;
 use handfast_core::text::{Label, Name};
 use handfast_core::time::{Instant, UnixTime};
-use handfast_core::wire::frame::{Decoder, encode};
-use handfast_core::wire::native::pair::{Refusal, Selector};
+use handfast_core::wire::frame::{FrameDecoder, encode};
+use handfast_core::wire::native::pair::{PairRefusal, Selector};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 
@@ -230,7 +230,7 @@ impl Gateway {
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
         let (pushes, pushed) = mpsc::unbounded_channel();
         let machine = Some(NativeConnection::accepted(self.now(), Limits::DEFAULT));
-        let decoder = Decoder::new([0; STREAM_BUFFER]);
+        let decoder = FrameDecoder::new([0; STREAM_BUFFER]);
         let restart = self.restart.clone();
         let served = Served { gateway: self, stream, pushes, machine, asked: None, decoder };
         tokio::select! {
@@ -246,7 +246,7 @@ struct Served<S> {
     pushes: mpsc::UnboundedSender<Notice>,
     machine: Option<NativeConnection>,
     asked: Option<Asked>,
-    decoder: Decoder<[u8; STREAM_BUFFER]>,
+    decoder: FrameDecoder<[u8; STREAM_BUFFER]>,
 }
 
 /// The answer that an effect requires.
@@ -367,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                         registry.waiting.push(self.pushes.clone());
                         PairVerdict::Waits { expires_in: 600 }
                     }
-                    Settled::Revoked => PairVerdict::Refused(Refusal::Denied { reason: None }),
+                    Settled::Revoked => PairVerdict::Refused(PairRefusal::Denied { reason: None }),
                 };
                 input = Input::Settled(verdict);
             }
@@ -387,7 +387,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     fn prepare(&mut self, plan: Plan) -> Prepared<'static> {
         let mut registry = self.gateway.registry();
         match plan {
-            Plan::RefuseRevoked => Prepared::Refused(Refusal::Denied { reason: None }),
+            Plan::RefuseRevoked => Prepared::Refused(PairRefusal::Denied { reason: None }),
             Plan::OfferAgain | Plan::Settle => Prepared::Settle,
             Plan::ShowPin => {
                 let id = CodeId::from_bytes(registry.draw());

@@ -10,7 +10,7 @@ use handfast_core::crypto::ed25519;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Confirmation, Plan, plan};
-use handfast_core::grant::capability::{Chain, Check, Holder, Terms, issue, verify};
+use handfast_core::grant::capability::{BlockTerms, Chain, Check, Holder, issue, verify};
 use handfast_core::grant::scope::{Scopes, ScopesBuf};
 use handfast_core::id::NodeId;
 use handfast_core::limits::CAPABILITY_BYTES;
@@ -20,7 +20,7 @@ use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing}
 use handfast_core::registry::sessions::Maker;
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::UnixTime;
-use handfast_core::wire::native::pair::{Method, Refusal, Selector};
+use handfast_core::wire::native::pair::{Method, PairRefusal, Selector};
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Push, Seen, random};
@@ -74,7 +74,7 @@ pub(crate) struct Registry {
     /// Scopes that the operator gave the node that asks for approval.
     pub(crate) approved: Option<String>,
     /// A refusal for every node that presents a code.
-    pub(crate) refuses: Option<Refusal<'static>>,
+    pub(crate) refuses: Option<PairRefusal<'static>>,
 }
 
 pub(crate) fn now() -> UnixTime {
@@ -92,7 +92,7 @@ pub(crate) struct Asking {
 
 /// The owned outcome of a request.
 pub(crate) enum Prepared {
-    Refused(Refusal<'static>),
+    Refused(PairRefusal<'static>),
     Pin(CodeId, String, u8),
     Code(Option<CodeId>, Option<String>),
     Settle,
@@ -108,7 +108,7 @@ pub(crate) struct Made {
 pub(crate) enum Verdict {
     Offered(Made),
     Waits,
-    Refused(Refusal<'static>),
+    Refused(PairRefusal<'static>),
 }
 
 impl Registry {
@@ -123,9 +123,9 @@ impl Registry {
         let standing = self.records.get(asking.key.as_bytes()).map(|record| &record.standing);
         let id = CodeId::from_bytes([1; 16]);
         match plan(standing, asking.method) {
-            Plan::RefuseRevoked => Prepared::Refused(Refusal::Revoked),
+            Plan::RefuseRevoked => Prepared::Refused(PairRefusal::Revoked),
             Plan::OfferAgain | Plan::Settle => Prepared::Settle,
-            Plan::ShowPin if !self.pairing_open => Prepared::Refused(Refusal::Closed),
+            Plan::ShowPin if !self.pairing_open => Prepared::Refused(PairRefusal::Closed),
             Plan::ShowPin => Prepared::Pin(id, self.pin.clone(), self.guesses_left),
             Plan::FindCode(selector) => match &self.code {
                 Some((known, secret)) if *known == selector => {
@@ -134,7 +134,7 @@ impl Registry {
                 _ => Prepared::Code(None, None),
             },
             // This gateway makes no setup codes.
-            Plan::AwaitSetup => Prepared::Refused(Refusal::Spent),
+            Plan::AwaitSetup => Prepared::Refused(PairRefusal::Spent),
         }
     }
 
@@ -147,7 +147,7 @@ impl Registry {
         if let Some((_, grants)) = self.known(&asking.key).filter(|_| !proven) {
             return match handfast_core::registry::grants::offer_again(&grants, now()) {
                 Some(grant) => Verdict::Offered(self.sign(keys, &grant.clone(), asking)),
-                None => Verdict::Refused(Refusal::Expired),
+                None => Verdict::Refused(PairRefusal::Expired),
             };
         }
         if let Some(refusal) = self.refuses {
@@ -188,7 +188,7 @@ impl Registry {
     fn sign(&self, keys: &OwnKeys, grant: &Grant, asking: &Asking) -> Made {
         let texts: Vec<String> = grant.scopes.as_str().lines().map(str::to_owned).collect();
         let scopes = Scopes::parse(texts.iter().map(String::as_str)).unwrap();
-        let terms = Terms {
+        let terms = BlockTerms {
             scopes,
             not_before: grant.not_before,
             expires: grant.expires.unwrap(),

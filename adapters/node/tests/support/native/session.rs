@@ -20,7 +20,7 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_core::step::{Machine, Step};
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::Instant;
-use handfast_core::wire::frame::{Decoder, encode};
+use handfast_core::wire::frame::{FrameDecoder, encode};
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::pair::Method;
 use handfast_core::wire::native::part::{Assembled, Assembly};
@@ -40,14 +40,14 @@ pub(crate) enum Wire {
     WebSocket(Box<WebSocketStream<TcpStream>>),
     Stream {
         stream: Box<dyn Stream>,
-        decoder: Box<Decoder<[u8; STREAM_BUFFER]>>,
+        decoder: Box<FrameDecoder<[u8; STREAM_BUFFER]>>,
         ready: VecDeque<Vec<u8>>,
     },
 }
 
 impl Wire {
     pub(crate) fn stream(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Self {
-        let decoder = Box::new(Decoder::new([0; STREAM_BUFFER]));
+        let decoder = Box::new(FrameDecoder::new([0; STREAM_BUFFER]));
         Self::Stream { stream: Box::new(stream), decoder, ready: VecDeque::new() }
     }
 

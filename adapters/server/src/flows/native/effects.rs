@@ -12,7 +12,7 @@ use handfast_core::registry::record::Record;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::Renew;
-use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::Asked};
+use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::VerifiedAsk};
 use handfast_store::Observation;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ pub(super) fn own(
     })
 }
 
-fn request(key: PublicKey, asked: &Asked<'_>, address: IpAddr) -> OwnedRequest {
+fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedRequest {
     let request = asked.request();
     OwnedRequest {
         key,

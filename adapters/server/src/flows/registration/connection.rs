@@ -11,7 +11,7 @@ use handfast_core::flow::registration::gateway::{
 use handfast_core::grant::token::{HashJob, ProofTag};
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
-use handfast_core::registry::admission::Asking;
+use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::record::Standing;
 use handfast_core::step::Machine;
@@ -57,7 +57,7 @@ enum Action {
     Close(Close),
     /// The peer has sent a close frame: let the reply, which the library has ready, go out.
     FinishClose,
-    Admit(Box<Asking>, String),
+    Admit(Box<PendingRequest>, String),
     Load(NodeId),
     Hash(HashJob, Claim),
     CountFailure,
@@ -341,7 +341,7 @@ impl Session {
 
     async fn admit(
         &mut self,
-        asking: Asking,
+        asking: PendingRequest,
         profile: String,
         inner: &Inner,
     ) -> Result<NodeId, Refusal> {
@@ -489,7 +489,7 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
         Effect::Close(close) => Action::Close(close),
         Effect::Admit(request) => {
             let number = entropy::number();
-            let asking = Asking::new(
+            let asking = PendingRequest::new(
                 &request,
                 peer.ip(),
                 inner.clock.unix(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use handfast_core::registry::inbound::Limits;
+use handfast_core::registry::inbound::InboundLimits;
 use handfast_store::{SenderChange, SenderFilter};
 
 use super::world::{Moody, World, memory, stores};
@@ -13,7 +13,7 @@ use crate::inbound::{Admission, Dropped, InboundError, InboundSettings, Incoming
 async fn two_hundred_thousand_strangers_leave_no_more_rows_than_may_wait_and_disturb_nobody() {
     const ACCOUNTS: usize = 20;
     for (store, _home) in stores() {
-        let limits = Limits { pending_total: 50, ..Limits::DEFAULT };
+        let limits = InboundLimits { pending_total: 50, ..InboundLimits::DEFAULT };
         let world = World::with(&store, InboundSettings { limits, ..InboundSettings::default() });
         world.let_in("chat", "account 0", "friend").await;
         let mut challenged = 0;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use handfast_core::registry::inbound::Limits;
+use handfast_core::registry::inbound::InboundLimits;
 use handfast_core::time::Span;
 use handfast_store::SenderChange;
 
 use super::world::{Does, Odd, World, memory, stores};
-use crate::inbound::{Admission, Dropped, GateError, InboundSettings, Incoming, Policy};
+use crate::inbound::{Admission, ChannelPolicy, Dropped, GateError, InboundSettings, Incoming};
 
 #[tokio::test]
 async fn a_stranger_is_challenged_with_one_code_until_it_is_let_in_with_it() {
@@ -78,7 +78,7 @@ async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written()
         };
         assert_eq!(admitted.sender(), Some("ana"));
         let off = Incoming {
-            policy: Some(Policy { auto_challenge: false }),
+            policy: Some(ChannelPolicy { auto_challenge: false }),
             sender: None,
             ..Incoming::new("nowhere", "a", "")
         };
@@ -87,7 +87,7 @@ async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written()
         };
         assert_eq!(admitted.sender(), None);
         let on = Incoming {
-            policy: Some(Policy { auto_challenge: true }),
+            policy: Some(ChannelPolicy { auto_challenge: true }),
             ..Incoming::new("chat", "a", "ana")
         };
         assert!(matches!(world.gate.should_admit(on).await.unwrap(), Admission::Challenge(_)));
@@ -154,7 +154,7 @@ async fn a_blocked_sender_is_dropped_whatever_it_was_before() {
 #[tokio::test]
 async fn a_code_is_told_again_when_that_is_due() {
     for (store, _home) in stores() {
-        let limits = Limits { told_every: Span::from_secs(0), ..Limits::DEFAULT };
+        let limits = InboundLimits { told_every: Span::from_secs(0), ..InboundLimits::DEFAULT };
         let world = World::with(&store, InboundSettings { limits, ..InboundSettings::default() });
         let first = world.challenge("chat", "a", "ana").await;
         let again = world.challenge("chat", "a", "ana").await;
@@ -172,7 +172,7 @@ async fn a_code_is_told_again_when_that_is_due() {
 #[tokio::test]
 async fn whose_time_is_over_waits_no_longer_and_gets_another_code() {
     for (store, _home) in stores() {
-        let limits = Limits { pending_for: Span::from_secs(0), ..Limits::DEFAULT };
+        let limits = InboundLimits { pending_for: Span::from_secs(0), ..InboundLimits::DEFAULT };
         let world = World::with(&store, InboundSettings { limits, ..InboundSettings::default() });
         let first = world.challenge("chat", "a", "ana").await;
         let second = world.challenge("chat", "a", "ana").await;

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use handfast_core::registry::inbound::Limits;
+use handfast_core::registry::inbound::InboundLimits;
 use handfast_core::time::Span;
 use handfast_store::Inbound;
 
 use super::world::{Does, Moody, Odd, World, memory};
-use crate::inbound::{Admission, GateError, InboundError, InboundSettings, Incoming, Policy};
+use crate::inbound::{
+    Admission, ChannelPolicy, GateError, InboundError, InboundSettings, Incoming,
+};
 
 #[tokio::test]
 async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
@@ -54,7 +56,7 @@ async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
 async fn a_failure_to_tell_a_code_again_is_an_error_too() {
     let moody = Arc::new(Moody::new(memory()));
     let store: Arc<dyn Inbound> = Arc::<Moody>::clone(&moody);
-    let limits = Limits { told_every: Span::from_secs(0), ..Limits::DEFAULT };
+    let limits = InboundLimits { told_every: Span::from_secs(0), ..InboundLimits::DEFAULT };
     let world = World::with(&store, InboundSettings { limits, ..InboundSettings::default() });
     world.challenge("chat", "a", "ana").await;
     moody.challenges_fail.store(true, Ordering::SeqCst);
@@ -87,7 +89,7 @@ async fn a_channel_that_does_not_name_its_senders_is_an_error_and_nothing_of_it_
         ));
         assert_eq!(world.gate.remembered(), 0);
 
-        let public = Incoming { policy: Some(Policy { auto_challenge: false }), ..message };
+        let public = Incoming { policy: Some(ChannelPolicy { auto_challenge: false }), ..message };
         let Admission::Admit(admitted) = world.gate.should_admit(public).await.unwrap() else {
             panic!("it is public")
         };

@@ -1,6 +1,6 @@
 //! Texts to senders.
 
-use handfast_core::registry::inbound::Limits;
+use handfast_core::registry::inbound::InboundLimits;
 
 use super::world::{Does, Odd, World, memory};
 use crate::inbound::{Admission, InboundError, InboundSettings, Incoming};
@@ -45,7 +45,7 @@ async fn a_stranger_that_writes_a_hundred_times_is_told_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_never_sends_holds_up_nobody_and_no_more_than_its_places() {
-    let limits = Limits { pending_of_account: 1000, ..Limits::DEFAULT };
+    let limits = InboundLimits { pending_of_account: 1000, ..InboundLimits::DEFAULT };
     let world = World::with(&memory(), InboundSettings { limits, ..InboundSettings::default() });
     let (odd, mut sent) = Odd::new(Does::Fine, Does::NeverEnds);
     world.gate.channels().register(odd);

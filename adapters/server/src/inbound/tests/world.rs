@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
 use handfast_store::{
     Approved, Challenged, Inbound, ListedSender, MemoryStore, Over, Run, SaveError, SenderChange,
@@ -203,7 +203,7 @@ impl Timekeeping for Moody {
         self.inner.raise_mark(mark).await
     }
 
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
         self.inner.take_over(step).await
     }
 
@@ -221,7 +221,7 @@ impl Inbound for Moody {
     async fn facts(
         &self,
         sender: SenderId<'_>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Facts, StoreError> {
         fail_if(&self.facts_fail)?;
@@ -238,7 +238,7 @@ impl Inbound for Moody {
         sender: SenderId<'_>,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError> {
         fail_if(&self.challenges_fail)?;
@@ -253,7 +253,7 @@ impl Inbound for Moody {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Approved, StoreError> {
         fail_if(&self.challenges_fail)?;
@@ -292,19 +292,23 @@ impl Inbound for Moody {
         filter: SenderFilter,
         after: Option<ListedSender>,
         limit: usize,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         self.inner.senders(filter, after, limit, limits, now).await
     }
 
-    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+    async fn expire_senders(
+        &self,
+        limits: &InboundLimits,
+        now: UnixTime,
+    ) -> Result<u32, StoreError> {
         self.inner.expire_senders(limits, now).await
     }
 
     async fn waiting_senders(
         &self,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         self.inner.waiting_senders(limits, now).await

@@ -138,14 +138,15 @@ async fn a_reissued_grant_keeps_its_permissions_and_replaces_what_the_node_has_o
 
 #[tokio::test]
 async fn permissions_are_refused_for_a_node_that_has_a_token() {
-    use handfast_core::registry::admission::Asking;
+    use handfast_core::registry::admission::PendingRequest;
     use handfast_core::wire::registration::{PairRequest, Profile};
     each(async |builder| {
         let gateway = builder.start().await.unwrap();
         let label = Label::parse("old one").unwrap();
         let request = PairRequest { name: label, room: label, profile: Profile::EMPTY };
         let now = gateway.inner.clock.unix();
-        let asking = Asking::new(&request, ADDRESS, now, &Limits::DEFAULT, &entropy::draw());
+        let asking =
+            PendingRequest::new(&request, ADDRESS, now, &Limits::DEFAULT, &entropy::draw());
         let node_id = gateway
             .inner
             .store

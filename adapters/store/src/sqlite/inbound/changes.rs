@@ -1,7 +1,7 @@
 //! Changes of senders, each inside a transaction of the writing thread.
 
-use handfast_core::flow::inbound::{Challenge, Policy, Seen, Verdict, decide};
-use handfast_core::registry::inbound::{ChallengeCode, Limits, SenderId};
+use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
+use handfast_core::registry::inbound::{ChallengeCode, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
@@ -17,7 +17,7 @@ pub(super) fn challenge(
     name: &SenderName,
     meta: &str,
     fresh: ChallengeCode,
-    limits: &Limits,
+    limits: &InboundLimits,
     now: UnixTime,
 ) -> Result<(Challenged, u32), StoreError> {
     let SenderName { channel, account, sender } = name;
@@ -25,7 +25,8 @@ pub(super) fn challenge(
     let id = id.map_err(|bad| StoreError::Database(format!("this names no sender: {bad:?}")))?;
     let live = Live::at(now, limits.pending_for);
     let (facts, over) = facts::of(connection, id, limits, now)?;
-    let verdict = decide(Policy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
+    let verdict =
+        decide(ChannelPolicy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
     let mut gone = 0;
     match verdict {
         Verdict::Challenge(Challenge::New(code)) => {

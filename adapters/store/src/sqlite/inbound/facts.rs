@@ -1,6 +1,6 @@
 //! Queries for the facts about a sender.
 
-use handfast_core::registry::inbound::{Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{Facts, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
@@ -15,7 +15,7 @@ use crate::StoreError;
 pub(super) fn of(
     connection: &Connection,
     sender: SenderId<'_>,
-    limits: &Limits,
+    limits: &InboundLimits,
     now: UnixTime,
 ) -> Result<(Facts, u32), StoreError> {
     let name = [sender.channel, sender.account, sender.sender].map(|text| text.as_str());

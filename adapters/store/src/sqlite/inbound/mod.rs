@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::time::{Span, UnixTime};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -70,7 +70,7 @@ impl Inbound for SqliteStore {
     async fn facts(
         &self,
         sender: SenderId<'_>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Facts, StoreError> {
         self.readers
@@ -83,7 +83,7 @@ impl Inbound for SqliteStore {
         sender: SenderId<'_>,
         meta: String,
         fresh: ChallengeCode,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<(Challenged, u32), StoreError> {
         rules::telling(&meta)?;
@@ -95,7 +95,11 @@ impl Inbound for SqliteStore {
             .await
     }
 
-    async fn expire_senders(&self, limits: &Limits, now: UnixTime) -> Result<u32, StoreError> {
+    async fn expire_senders(
+        &self,
+        limits: &InboundLimits,
+        now: UnixTime,
+    ) -> Result<u32, StoreError> {
         let live = Live::at(now, limits.pending_for);
         // A read comes first, because most calls find nothing, and a write waits for the disk.
         if !self.readers.point(|connection| changes::any_over(connection, live))? {
@@ -111,7 +115,7 @@ impl Inbound for SqliteStore {
         code: ChallengeCode,
         via: String,
         until: Option<UnixTime>,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Approved, StoreError> {
         rules::readable(&via)?;
@@ -170,7 +174,7 @@ impl Inbound for SqliteStore {
         filter: SenderFilter,
         after: Option<ListedSender>,
         limit: usize,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
         let live = Live::at(now, limits.pending_for);
@@ -182,7 +186,7 @@ impl Inbound for SqliteStore {
 
     async fn waiting_senders(
         &self,
-        limits: &Limits,
+        limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let live = Live::at(now, limits.pending_for);

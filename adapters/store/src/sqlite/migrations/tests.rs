@@ -14,7 +14,7 @@ use crate::{Counts, Filter, Listed, SqliteStore, Store, Version, node_id};
 /// observed.
 fn of_the_first_version(
     path: &std::path::Path,
-    waiting: &handfast_core::registry::admission::Asking,
+    waiting: &handfast_core::registry::admission::PendingRequest,
 ) {
     let connection = Connection::open(path).unwrap();
     connection.execute_batch(&format!("PRAGMA journal_mode = WAL; BEGIN; {V1}")).unwrap();

@@ -15,7 +15,7 @@ mod reply;
 use super::{Confirmation, Effect, Input, Peer, State, close};
 use crate::id::NodeId;
 use crate::limits::Limits;
-use crate::link::channel::{Broken, Channel, Outbox};
+use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
@@ -176,7 +176,7 @@ pub(super) fn step<'b>(
     input: Input<'b>,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
-    let out = Outbox::new(scratch);
+    let out = OutgoingBuffer::new(scratch);
     // `Presenting` is only a placeholder: every arm below sets the next stage.
     let stage = core::mem::replace(&mut link.stage, LinkStage::Presenting);
     match (stage, input) {
@@ -211,7 +211,7 @@ pub(super) fn step<'b>(
             let NativeLink { channel, .. } = link;
             let (channel, text) = match channel.open(bytes) {
                 Ok(opened) => opened,
-                Err(Broken) => return close(Close::PROTOCOL_VIOLATION),
+                Err(ChannelBroken) => return close(Close::PROTOCOL_VIOLATION),
             };
             on_first(NativeLink { channel, stage: LinkStage::Presenting }, stage, text, out)
         }
@@ -231,7 +231,7 @@ pub(super) fn step<'b>(
                         out,
                     )
                 }
-                Err(Broken) => Step::with(
+                Err(ChannelBroken) => Step::with(
                     State::Closed,
                     [Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)],
                 ),
@@ -364,7 +364,7 @@ fn on_push<'b>(
     link: NativeLink,
     stage: LinkStage,
     notice: Notice,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     // A delegate has no entry in the registry, so it cannot be unpaired.
     let delegate = matches!(&stage, LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }));
@@ -398,7 +398,7 @@ fn on_tick<'b>(
     now: Instant,
     unix: UnixTime,
     limits: &Limits,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     if open.ends.is_some_and(|ends| ends.is_over(unix)) {
         return leave(

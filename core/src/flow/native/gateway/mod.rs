@@ -22,7 +22,7 @@ use crate::crypto::keys::OwnKeys;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::error::Refusal;
-use crate::grant::setup_code::{SetupKey, Verified};
+use crate::grant::setup_code::{SetupKey, VerifiedSetupCode};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
@@ -34,9 +34,9 @@ use crate::step::{Machine, Step};
 use crate::text::Label;
 use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
-use crate::wire::native::Reason as Words;
+use crate::wire::native::ReasonText as Words;
 use crate::wire::native::link::{App, Renew};
-use crate::wire::native::pair::{self, Asked};
+use crate::wire::native::pair::{self, VerifiedAsk};
 use crate::wire::native::part::Part;
 use crate::wire::path::Pattern;
 use crate::wire::registration::Heartbeat;
@@ -215,7 +215,7 @@ impl KnownPeer<'_> {
 #[derive(Debug)]
 pub enum Prepared<'b> {
     /// The request is refused.
-    Refused(pair::Refusal<'b>),
+    Refused(pair::PairRefusal<'b>),
     /// The node has to prove a PIN that the operator is shown now.
     Pin {
         /// The id of the PIN.
@@ -252,7 +252,7 @@ pub enum PairVerdict<'b> {
         expires_in: u32,
     },
     /// The request is refused.
-    Refused(pair::Refusal<'b>),
+    Refused(pair::PairRefusal<'b>),
 }
 
 /// A grant, durable and ready to be sent.
@@ -290,7 +290,7 @@ pub enum Proof<'b> {
     /// Proof that the node knows this code, which is spent now.
     Code(CodeId, Confirmed),
     /// A setup code of this gateway, to be spent in the step that settles.
-    Setup(Verified<'b>),
+    Setup(VerifiedSetupCode<'b>),
 }
 
 /// The actions that a connection asks its adapter for.
@@ -320,7 +320,7 @@ pub enum Effect<'b> {
     Detach,
     /// The holder of this static key asks to pair, and [`plan`] gives the next stage. Keep the
     /// request until it is settled.
-    Ask(PublicKey, Asked<'b>),
+    Ask(PublicKey, VerifiedAsk<'b>),
     /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
     /// cost the same.
     Reserve(Option<CodeId>),

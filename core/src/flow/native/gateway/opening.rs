@@ -7,7 +7,7 @@ use crate::budget::NoPlace;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
 use crate::limits::{Limits, PROVE_WITHIN};
-use crate::link::channel::{Channel, Outbox};
+use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Step;
 use crate::time::{Instant, Reason};
 use crate::wire::close::Close;
@@ -105,7 +105,7 @@ pub(super) fn step<'b>(
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
     let until = opening.until();
-    let out = Outbox::new(scratch);
+    let out = OutgoingBuffer::new(scratch);
     match (opening, input) {
         (_, Input::Closed) => Step::quiet(State::Closed),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
@@ -199,7 +199,7 @@ fn answer_xx<'b>(
     entropy: &Entropy<32>,
     around: &FrameContext<'_>,
     until: Instant,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let answer = xx::Responder::read_first(Open::new(intent).prologue(), bytes).ok().and_then(
         |(responder, _)| {
@@ -229,7 +229,7 @@ fn answer_ik<'b>(
     node: Option<LinkPermission>,
     entropy: &Entropy<32>,
     until: Instant,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let admission = match node {
         Some(LinkPermission { renews: false, .. }) => Admission::Welcome,
@@ -256,7 +256,7 @@ fn answer_ik<'b>(
 }
 
 /// Refuses in clear, before anything is authenticated.
-fn say<'b>(refusal: &ClearRefusal<'_>, mut out: Outbox<'b>) -> Step<State, Effect<'b>> {
+fn say<'b>(refusal: &ClearRefusal<'_>, mut out: OutgoingBuffer<'b>) -> Step<State, Effect<'b>> {
     let said = out.put(|place| refusal.write(place).ok().map(|message| ((), message.len())));
     match said {
         Some(((), message)) => Step::with(

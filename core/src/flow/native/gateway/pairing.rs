@@ -18,14 +18,16 @@ use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
 use crate::entropy::Entropy;
 use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
 use crate::limits::{GUESSES_PER_CODE, Limits};
-use crate::link::channel::{Broken, Channel, Outbox};
+use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::registry::codes::{CodeId, NoGuess};
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::step::Step;
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
-use crate::wire::native::pair::{Chain, FromGateway, FromNode, Grant, Refusal};
+use crate::wire::native::pair::{
+    ChainBytes, PairFromGateway, PairFromNode, PairGrant, PairRefusal,
+};
 use crate::wire::native::part::{Object, Part};
 use crate::wire::native::{Bounded, link, pair};
 
@@ -41,7 +43,7 @@ pub(super) struct Pairing {
 struct HeldCode {
     id: Option<CodeId>,
     code: Code,
-    method: cpace::Method,
+    method: cpace::CodeOrigin,
     /// The number of wrong guesses on this connection. It makes nobody's code run out like a real
     /// one.
     wrong: u8,
@@ -158,7 +160,7 @@ pub(super) fn step<'b>(
     input: Input<'b>,
     scratch: &'b mut [u8],
 ) -> Step<State, Effect<'b>> {
-    let mut out = Outbox::new(scratch);
+    let mut out = OutgoingBuffer::new(scratch);
     // `SETTLING` is only a placeholder: every arm below sets the next stage.
     let stage = core::mem::replace(&mut pairing.stage, SETTLING);
     match (stage, input) {
@@ -168,7 +170,7 @@ pub(super) fn step<'b>(
         (
             PairingStage::Waiting | PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. },
             Input::Evict,
-        ) => refuse(pairing, &Refusal::Busy { retry_in: RETRY }, out),
+        ) => refuse(pairing, &PairRefusal::Busy { retry_in: RETRY }, out),
         // The peer has proven nothing yet, so only the close code says why.
         (PairingStage::AwaitAsk | PairingStage::AwaitSetup, Input::Evict) => {
             close(Close::AT_CAPACITY)
@@ -185,7 +187,7 @@ pub(super) fn step<'b>(
         (
             PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. } | PairingStage::Waiting,
             Input::Tick(_),
-        ) if pairing.until <= now => refuse(pairing, &Refusal::Expired, out),
+        ) if pairing.until <= now => refuse(pairing, &PairRefusal::Expired, out),
 
         (
             stage @ (PairingStage::AwaitAsk
@@ -205,7 +207,7 @@ pub(super) fn step<'b>(
         }
         (PairingStage::Spending { id, confirmed, answer }, Input::Spent(outcome)) => {
             match outcome {
-                Ok(true) => match pairing.channel.seal(&FromGateway::Tb(answer), &mut out) {
+                Ok(true) => match pairing.channel.seal(&PairFromGateway::Tb(answer), &mut out) {
                     Some(frame) => {
                         let settle = Effect::Settle(Proof::Code(id, confirmed));
                         Step::with(
@@ -216,7 +218,7 @@ pub(super) fn step<'b>(
                     None => close(Close::INTERNAL),
                 },
                 // Another node spent the code first.
-                Ok(false) => refuse(pairing, &Refusal::Expired, out),
+                Ok(false) => refuse(pairing, &PairRefusal::Expired, out),
                 Err(refusal) => refuse(pairing, &ours(refusal), out),
             }
         }
@@ -233,11 +235,11 @@ pub(super) fn step<'b>(
         }
         (PairingStage::Activating { grant }, Input::Activated(outcome, _)) => {
             let (message, reason) = match outcome {
-                Ok(Confirmation::Active(_)) => (FromGateway::Active(grant), Close::GOODBYE),
+                Ok(Confirmation::Active(_)) => (PairFromGateway::Active(grant), Close::GOODBYE),
                 Ok(Confirmation::NotThere) => {
-                    (FromGateway::NotPaired, Close::AUTHENTICATION_FAILED)
+                    (PairFromGateway::NotPaired, Close::AUTHENTICATION_FAILED)
                 }
-                Err(refusal) => (FromGateway::Refused(ours(refusal)), Close::INTERNAL),
+                Err(refusal) => (PairFromGateway::Refused(ours(refusal)), Close::INTERNAL),
             };
             last_words(pairing, &message, reason, out)
         }
@@ -248,9 +250,9 @@ pub(super) fn step<'b>(
 }
 
 /// The refusal for a fault of the gateway.
-const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
+const fn ours(refusal: crate::error::Refusal) -> PairRefusal<'static> {
     match refusal {
-        crate::error::Refusal::StoreFailed => Refusal::CannotStore { retry_in: RETRY },
+        crate::error::Refusal::StoreFailed => PairRefusal::CannotStore { retry_in: RETRY },
         crate::error::Refusal::InvalidCredentials
         | crate::error::Refusal::NotApproved
         | crate::error::Refusal::Muted
@@ -264,7 +266,7 @@ const fn ours(refusal: crate::error::Refusal) -> Refusal<'static> {
         | crate::error::Refusal::TooManyPending
         | crate::error::Refusal::RateLimited
         | crate::error::Refusal::ClockInDoubt
-        | crate::error::Refusal::AtCapacity => Refusal::Busy { retry_in: RETRY },
+        | crate::error::Refusal::AtCapacity => PairRefusal::Busy { retry_in: RETRY },
     }
 }
 
@@ -279,28 +281,29 @@ fn on_frame<'b>(
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
     around: &super::FrameContext<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let Pairing { channel, until, .. } = pairing;
     let (channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
-        Err(Broken) => return close(Close::PROTOCOL_VIOLATION),
+        Err(ChannelBroken) => return close(Close::PROTOCOL_VIOLATION),
     };
     let mut pairing = Pairing { channel, until, stage: SETTLING };
-    match (stage, FromNode::parse(text)) {
-        (PairingStage::AwaitAsk, Ok(FromNode::Ask(ask))) => match ask.verify(&pairing.channel.hash)
-        {
-            Ok(asked) => {
-                let method = asked.request().method;
-                let key = pairing.channel.peer;
-                Step::with(
-                    pairing.at(PairingStage::Preparing { method }),
-                    [Effect::Ask(key, asked)],
-                )
+    match (stage, PairFromNode::parse(text)) {
+        (PairingStage::AwaitAsk, Ok(PairFromNode::Ask(ask))) => {
+            match ask.verify(&pairing.channel.hash) {
+                Ok(asked) => {
+                    let method = asked.request().method;
+                    let key = pairing.channel.peer;
+                    Step::with(
+                        pairing.at(PairingStage::Preparing { method }),
+                        [Effect::Ask(key, asked)],
+                    )
+                }
+                Err(_) => refuse(pairing, &PairRefusal::Protocol, out),
             }
-            Err(_) => refuse(pairing, &Refusal::Protocol, out),
-        },
-        (PairingStage::AwaitSetup, Ok(FromNode::SetupCode(token))) => {
+        }
+        (PairingStage::AwaitSetup, Ok(PairFromNode::SetupCode(token))) => {
             // The claims need room of their own, because they are lent to the effect.
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
@@ -309,34 +312,38 @@ fn on_frame<'b>(
                     [Effect::Refund, Effect::Settle(Proof::Setup(verified))],
                 ),
                 // A setup code that opens a session does not pair a node.
-                Ok(_) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
-                Err(NotValid::Expired) => refuse(pairing, &Refusal::Expired, out),
+                Ok(_) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
+                Err(NotValid::Expired) => refuse(pairing, &PairRefusal::Expired, out),
                 Err(
                     NotValid::Form
                     | NotValid::ClaimsEncoding
                     | NotValid::SignatureEncoding
                     | NotValid::Signature
                     | NotValid::Claims,
-                ) => refuse(pairing, &Refusal::WrongCode { attempts_left: 0 }, out),
+                ) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
             }
         }
-        (PairingStage::AwaitYa { held }, Ok(FromNode::Ya(element))) => {
+        (PairingStage::AwaitYa { held }, Ok(PairFromNode::Ya(element))) => {
             let answered = answer(&pairing.channel, &held, around, entropy, &element).and_then(
-                |(cpace, yb)| Some((cpace, pairing.channel.seal(&FromGateway::Yb(yb), &mut out)?)),
+                |(cpace, yb)| {
+                    Some((cpace, pairing.channel.seal(&PairFromGateway::Yb(yb), &mut out)?))
+                },
             );
             match answered {
                 Some((cpace, frame)) => Step::with(
                     pairing.at(PairingStage::AwaitTa { held, cpace }),
                     [Effect::Send(frame)],
                 ),
-                None => refuse(pairing, &Refusal::Protocol, out),
+                None => refuse(pairing, &PairRefusal::Protocol, out),
             }
         }
-        (PairingStage::AwaitTa { held, cpace }, Ok(FromNode::Ta(tag))) => {
+        (PairingStage::AwaitTa { held, cpace }, Ok(PairFromNode::Ta(tag))) => {
             let reserve = Effect::Reserve(held.id);
             Step::with(pairing.at(PairingStage::Reserving { held, cpace, tag }), [reserve])
         }
-        (PairingStage::AwaitStored { grant }, Ok(FromNode::Stored(stored))) if stored == grant => {
+        (PairingStage::AwaitStored { grant }, Ok(PairFromNode::Stored(stored)))
+            if stored == grant =>
+        {
             Step::with(pairing.at(PairingStage::Activating { grant }), [Effect::Activate(grant)])
         }
         (
@@ -352,7 +359,7 @@ fn on_frame<'b>(
             | PairingStage::Settling { .. }
             | PairingStage::Activating { .. },
             Ok(_) | Err(_),
-        ) => refuse(pairing, &Refusal::Protocol, out),
+        ) => refuse(pairing, &PairRefusal::Protocol, out),
     }
 }
 
@@ -374,7 +381,7 @@ fn on_prepared<'b>(
     limits: &Limits,
     method: pair::Method,
     prepared: Prepared<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match (prepared, method) {
         (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
@@ -383,11 +390,14 @@ fn on_prepared<'b>(
             Step::quiet(pairing.at(PairingStage::AwaitSetup))
         }
         (Prepared::Pin { id, code, expires_in, attempts }, pair::Method::Pin) => {
-            match pairing.channel.seal(&FromGateway::PinShown { expires_in, attempts }, &mut out) {
+            match pairing
+                .channel
+                .seal(&PairFromGateway::PinShown { expires_in, attempts }, &mut out)
+            {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
                     let held =
-                        HeldCode { id: Some(id), code, method: cpace::Method::Pin, wrong: 0 };
+                        HeldCode { id: Some(id), code, method: cpace::CodeOrigin::Pin, wrong: 0 };
                     Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
@@ -396,7 +406,7 @@ fn on_prepared<'b>(
         (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
             pairing.until = now.after(limits.first_message);
             Step::quiet(pairing.at(PairingStage::AwaitYa {
-                held: HeldCode { id, code, method: cpace::Method::Code, wrong: 0 },
+                held: HeldCode { id, code, method: cpace::CodeOrigin::Code, wrong: 0 },
             }))
         }
         (Prepared::Settle, pair::Method::Approval) => {
@@ -417,13 +427,13 @@ fn on_reserved<'b>(
     cpace: AwaitingTa,
     tag: &Tag,
     reserved: Result<u8, NoGuess>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let left = match reserved {
         Ok(left) => left,
-        Err(NoGuess::Expired) => return refuse(pairing, &Refusal::Expired, out),
-        Err(NoGuess::Locked) => return refuse(pairing, &Refusal::Locked, out),
-        Err(NoGuess::Closed) => return refuse(pairing, &Refusal::Closed, out),
+        Err(NoGuess::Expired) => return refuse(pairing, &PairRefusal::Expired, out),
+        Err(NoGuess::Locked) => return refuse(pairing, &PairRefusal::Locked, out),
+        Err(NoGuess::Closed) => return refuse(pairing, &PairRefusal::Closed, out),
     };
     // The guess is counted before the comparison, as the store has counted it.
     held.wrong = held.wrong.saturating_add(1);
@@ -435,15 +445,15 @@ fn on_reserved<'b>(
             [Effect::Spend(id)],
         ),
         // Nobody's code fails even if the guess matches.
-        (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &Refusal::Locked, out),
+        (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &PairRefusal::Locked, out),
         (Ok(_) | Err(_), _) => {
-            match pairing
-                .channel
-                .seal(&FromGateway::Refused(Refusal::WrongCode { attempts_left: left }), &mut out)
-            {
+            match pairing.channel.seal(
+                &PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left: left }),
+                &mut out,
+            ) {
                 // A further run on this channel is a further guess, counted like this one. A PIN
                 // keeps its deadline.
-                Some(frame) if held.method == cpace::Method::Code => {
+                Some(frame) if held.method == cpace::CodeOrigin::Code => {
                     pairing.until = now.after(TYPING);
                     Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
                 }
@@ -461,12 +471,12 @@ fn on_settled<'b>(
     now: Instant,
     limits: &Limits,
     verdict: PairVerdict<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match verdict {
         PairVerdict::Refused(refusal) => refuse(pairing, &refusal, out),
         PairVerdict::Waits { expires_in } => {
-            match pairing.channel.seal(&FromGateway::Waiting { expires_in }, &mut out) {
+            match pairing.channel.seal(&PairFromGateway::Waiting { expires_in }, &mut out) {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
                     Step::with(pairing.at(PairingStage::Waiting), [Effect::Send(frame)])
@@ -500,43 +510,47 @@ pub(super) fn seal_offer<'b>(
     channel: &mut Channel,
     offer: Offer<'_>,
     talk: Talk,
-    out: &mut Outbox<'b>,
+    out: &mut OutgoingBuffer<'b>,
 ) -> Option<Step<(), Effect<'b>>> {
     let Offer { id, node_id, room, token, chain, message } = offer;
     let mut step = Step::quiet(());
     let chain = match chain.map(|bytes| (bytes, Bounded::new(bytes))) {
         None => None,
-        Some((_, Some(inline))) => Some(Chain::Here(inline)),
+        Some((_, Some(inline))) => Some(ChainBytes::Here(inline)),
         Some((bytes, None)) => {
             // The parts go before the grant that names them, so the node has the whole chain by
             // then.
             for part in Part::cut(Object::Chain, bytes)? {
                 let frame = match talk {
-                    Talk::Pair => channel.seal(&FromGateway::Part(part), out),
+                    Talk::Pair => channel.seal(&PairFromGateway::Part(part), out),
                     Talk::Link => channel.seal(&link::FromGateway::Part(part), out),
                 };
                 step = step.then(Effect::Send(frame?));
             }
-            Some(Chain::InParts)
+            Some(ChainBytes::InParts)
         }
     };
-    let grant = Grant { id, node_id, room, token, chain, certificates: false, message };
+    let grant = PairGrant { id, node_id, room, token, chain, certificates: false, message };
     let frame = match talk {
-        Talk::Pair => channel.seal(&FromGateway::Grant(grant), out),
+        Talk::Pair => channel.seal(&PairFromGateway::Grant(grant), out),
         Talk::Link => channel.seal(&link::FromGateway::Grant(grant), out),
     };
     Some(step.then(Effect::Send(frame?)))
 }
 
-fn refuse<'b>(pairing: Pairing, refusal: &Refusal<'_>, out: Outbox<'b>) -> Step<State, Effect<'b>> {
-    last_words(pairing, &FromGateway::Refused(*refusal), Close::AUTHENTICATION_FAILED, out)
+fn refuse<'b>(
+    pairing: Pairing,
+    refusal: &PairRefusal<'_>,
+    out: OutgoingBuffer<'b>,
+) -> Step<State, Effect<'b>> {
+    last_words(pairing, &PairFromGateway::Refused(*refusal), Close::AUTHENTICATION_FAILED, out)
 }
 
 fn last_words<'b>(
     mut pairing: Pairing,
-    message: &FromGateway<'_>,
+    message: &PairFromGateway<'_>,
     reason: Close,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match pairing.channel.seal(message, &mut out) {
         Some(frame) => Step::with(State::Closed, [Effect::Send(frame), Effect::Close(reason)]),

@@ -8,17 +8,17 @@ use super::{
 use crate::budget::Backoff;
 use crate::crypto::noise::ik;
 use crate::entropy::Entropy;
-use crate::link::channel::{Broken, Channel, Outbox};
+use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
 use crate::step::Step;
 use crate::time::{Instant, Span};
 use crate::wire::native::link::{
-    Admission, Bye, DispatchResult, FromGateway, FromNode, Outcome, Policy, Renew,
+    Admission, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Policy, Renew,
 };
 use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
-use crate::wire::native::pair::{Chain, Grant};
-use crate::wire::native::{Message, Reason};
+use crate::wire::native::pair::{ChainBytes, PairGrant};
+use crate::wire::native::{Message, ReasonText};
 use crate::wire::registration::Heartbeat;
 
 /// Silence after which the gateway counts as lost: it sends something every
@@ -52,7 +52,7 @@ pub(super) fn call<'b>(
     now: Instant,
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     // Only a paired node knows the key of a gateway to link with.
     let NativeMemory::Paired(paired) = node.memory else {
@@ -90,7 +90,7 @@ pub(super) fn on_second<'b>(
     initiator: ik::Initiator,
     bytes: &'b mut [u8],
     own: &NodeIdentity<'_>,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     match FirstAnswer::parse(bytes) {
         Ok(FirstAnswer::Handshake(_)) => {}
@@ -141,7 +141,11 @@ pub(super) fn on_second<'b>(
 
 /// Proves the node, and asks for a new grant.
 #[inline(never)]
-fn ask_anew<'b>(node: Node, mut open: LinkParts, mut out: Outbox<'b>) -> Step<Node, Effect<'b>> {
+fn ask_anew<'b>(
+    node: Node,
+    mut open: LinkParts,
+    mut out: OutgoingBuffer<'b>,
+) -> Step<Node, Effect<'b>> {
     let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
     let second = open.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
     match (first, second) {
@@ -158,7 +162,7 @@ pub(super) fn go_on<'b>(
     node: Node,
     mut open: LinkParts,
     stored: Option<GrantId>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     let Some(grant) = stored else { return Step::quiet(open.back(node)) };
     match open.channel.seal(&FromNode::Stored(grant), &mut out) {
@@ -173,7 +177,7 @@ pub(super) fn step<'b>(
     now: Instant,
     open: LinkParts,
     input: Input<'b>,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     // A gateway that drops the node right after linking, or another node with the same key, must
     // not cause an attempt every second.
@@ -213,12 +217,12 @@ fn on_frame<'b>(
     now: Instant,
     open: LinkParts,
     bytes: &'b mut [u8],
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     let LinkParts { paired, channel, heartbeats, renews, .. } = open;
     let (channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
-        Err(Broken) => return broken(node, None),
+        Err(ChannelBroken) => return broken(node, None),
     };
     let open = LinkParts { paired, channel, heartbeats, heard: now, renews };
     match FromGateway::parse(text) {
@@ -244,14 +248,14 @@ fn on_frame<'b>(
             keep(node, Paired { gateway, ..paired }, open, None)
         }
         Ok(FromGateway::Part(part)) => back(node, open, Effect::Part(part)),
-        Ok(FromGateway::Grant(Grant { token: Some(token), chain: None, .. })) => {
+        Ok(FromGateway::Grant(PairGrant { token: Some(token), chain: None, .. })) => {
             back(node, open, Effect::Bearer(token))
         }
-        Ok(FromGateway::Grant(Grant { id, chain, .. })) => {
+        Ok(FromGateway::Grant(PairGrant { id, chain, .. })) => {
             let step = keep(node, Paired { grant: id, ..paired }, open, Some(id));
             match chain {
-                Some(Chain::Here(bytes)) => step.first(Effect::Chain(Some(bytes.as_bytes()))),
-                Some(Chain::InParts) => step.first(Effect::Chain(None)),
+                Some(ChainBytes::Here(bytes)) => step.first(Effect::Chain(Some(bytes.as_bytes()))),
+                Some(ChainBytes::InParts) => step.first(Effect::Chain(None)),
                 None => step,
             }
         }
@@ -264,8 +268,8 @@ fn on_frame<'b>(
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
         Ok(FromGateway::Dispatch(dispatch)) => {
             // The node has announced no capability, so there is nothing to run.
-            let outcome =
-                Reason::parse("no such capability").map_or(Outcome::TimedOut, Outcome::Rejected);
+            let outcome = ReasonText::parse("no such capability")
+                .map_or(DispatchOutcome::TimedOut, DispatchOutcome::Rejected);
             say(
                 node,
                 open,
@@ -314,7 +318,7 @@ fn say<'b>(
     node: Node,
     mut open: LinkParts,
     message: &impl Message,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     match open.channel.seal(message, &mut out) {
         Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),

@@ -22,7 +22,7 @@ use crate::budget::Backoff;
 use crate::crypto::fingerprint::Fingerprint;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
-use crate::link::channel::{Channel, Outbox};
+use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
 use crate::step::{Machine, Step};
@@ -263,7 +263,7 @@ impl Machine for Node {
     ) -> Step<Self, Effect<'b>> {
         // `Idle` is only a placeholder: every arm below sets the next state.
         let state = core::mem::replace(&mut self.state, State::Idle);
-        let out = Outbox::new(scratch);
+        let out = OutgoingBuffer::new(scratch);
         match (state, input) {
             (State::Keeping(then), Input::Kept(memory)) => {
                 on_kept(Self { memory, ..self }, now, then, out)
@@ -391,7 +391,7 @@ fn introduce<'b>(
     now: Instant,
     wish: PairMethod,
     entropy: &Entropy<32>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     let open = Open::new(Intent::Pair);
     let first = out.put(|place| {
@@ -414,7 +414,7 @@ fn on_kept<'b>(
     node: Node,
     now: Instant,
     then: AfterStore,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     // Progress was made durable, so the next wait starts from the shortest one.
     let node = Node { backoff: Backoff::new(), ..node };
@@ -430,7 +430,7 @@ fn on_kept<'b>(
             until,
         })),
         AfterStore::Confirm { mut channel, grant } => {
-            match channel.seal(&pair::FromNode::Stored(grant), &mut out) {
+            match channel.seal(&pair::PairFromNode::Stored(grant), &mut out) {
                 Some(frame) => {
                     let until = now.after(node.timing.answer_within);
                     Step::with(

@@ -11,13 +11,13 @@ use crate::crypto::fingerprint::Fingerprint;
 use crate::crypto::noise::xx;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
-use crate::link::channel::{Broken, Channel, Outbox};
+use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::step::Step;
 use crate::time::{Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::open::{ClearRefusal, FirstAnswer};
 use crate::wire::native::pair::{
-    Ask, Chain, FromGateway, FromNode, Grant, NativeProfile, Refusal, Request,
+    Ask, ChainBytes, NativeProfile, PairFromGateway, PairFromNode, PairGrant, PairRefusal, Request,
 };
 
 /// The progress of pairing.
@@ -32,15 +32,15 @@ pub(super) enum NodePairingStage {
     AwaitSettled,
     /// The owner has to type a code.
     AwaitCode {
-        method: cpace::Method,
+        method: cpace::CodeOrigin,
     },
     AwaitYb {
         initiator: cpace::Initiator,
-        method: cpace::Method,
+        method: cpace::CodeOrigin,
     },
     AwaitTb {
         awaiting: cpace::AwaitingTb,
-        method: cpace::Method,
+        method: cpace::CodeOrigin,
     },
     /// The code has proven the gateway, or the request waits for the operator.
     AwaitGrant,
@@ -89,7 +89,7 @@ pub(super) fn on_second<'b>(
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     match FirstAnswer::parse(bytes) {
         Ok(FirstAnswer::Handshake(_)) => {}
@@ -171,7 +171,7 @@ fn ask<'b>(
     wish: PairMethod,
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Option<SentMessages<'b>> {
     let (established, third) = out.put(|place| {
         let (established, message) = introduced.write_third(&own.keys.channel, &[], place).ok()?;
@@ -188,18 +188,18 @@ fn ask<'b>(
         csr: None,
     };
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
-    let asked = channel.seal(&FromNode::Ask(ask), &mut out)?;
+    let asked = channel.seal(&PairFromNode::Ask(ask), &mut out)?;
     let (stage, element) = match wish {
         PairMethod::Approval => (NodePairingStage::AwaitAnswer { pin: false }, None),
         PairMethod::Pin => (NodePairingStage::AwaitAnswer { pin: true }, None),
         PairMethod::Setup => {
             // The code follows the request at once, which saves a round trip.
-            let frame = channel.seal(&FromNode::SetupCode(own.setup?), &mut out)?;
+            let frame = channel.seal(&PairFromNode::SetupCode(own.setup?), &mut out)?;
             (NodePairingStage::AwaitSettled, Some(frame))
         }
         PairMethod::Code { code, .. } => {
             let (stage, frame) =
-                begin(&mut channel, &code, cpace::Method::Code, entropy, own, &mut out)?;
+                begin(&mut channel, &code, cpace::CodeOrigin::Code, entropy, own, &mut out)?;
             (stage, Some(frame))
         }
     };
@@ -211,15 +211,15 @@ fn ask<'b>(
 fn begin<'b>(
     channel: &mut Channel,
     code: &Code,
-    method: cpace::Method,
+    method: cpace::CodeOrigin,
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    out: &mut Outbox<'b>,
+    out: &mut OutgoingBuffer<'b>,
 ) -> Option<(NodePairingStage, &'b [u8])> {
     let inputs =
         cpace::Inputs::new(code, &channel.hash, own.keys.channel.public(), &channel.peer, method);
     let (initiator, element) = cpace::Initiator::start(&inputs, entropy).ok()?;
-    let frame = channel.seal(&FromNode::Ya(element), out)?;
+    let frame = channel.seal(&PairFromNode::Ya(element), out)?;
     Some((NodePairingStage::AwaitYb { initiator, method }, frame))
 }
 
@@ -232,7 +232,7 @@ pub(super) fn on_code<'b>(
     code: &Code,
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     // A code that nobody asked for is ignored.
     let NodePairingStage::AwaitCode { method } = stage else {
@@ -254,25 +254,25 @@ pub(super) fn on_frame<'b>(
     channel: Channel,
     stage: NodePairingStage,
     bytes: &'b mut [u8],
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<Node, Effect<'b>> {
     let wish = stage.wish_left();
     let (mut channel, text) = match channel.open(bytes) {
         Ok(opened) => opened,
-        Err(Broken) => return broken(node, wish),
+        Err(ChannelBroken) => return broken(node, wish),
     };
     let soon = now.after(node.timing.answer_within);
-    match (stage, FromGateway::parse(text)) {
-        (stage, Ok(FromGateway::Refused(refusal))) => {
+    match (stage, PairFromGateway::parse(text)) {
+        (stage, Ok(PairFromGateway::Refused(refusal))) => {
             on_refused(node, now, channel, &stage, refusal)
         }
 
         (
             NodePairingStage::AwaitAnswer { pin: true },
-            Ok(FromGateway::PinShown { expires_in, attempts }),
+            Ok(PairFromGateway::PinShown { expires_in, attempts }),
         ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            let stage = NodePairingStage::AwaitCode { method: cpace::Method::Pin };
+            let stage = NodePairingStage::AwaitCode { method: cpace::CodeOrigin::Pin };
             go_on(
                 node,
                 channel,
@@ -281,9 +281,9 @@ pub(super) fn on_frame<'b>(
                 Effect::Tell(NativeNodeEvent::TypeThePin { expires_in, attempts }),
             )
         }
-        (NodePairingStage::AwaitYb { initiator, method }, Ok(FromGateway::Yb(element))) => {
+        (NodePairingStage::AwaitYb { initiator, method }, Ok(PairFromGateway::Yb(element))) => {
             let answered = initiator.confirm(&element).ok().and_then(|(awaiting, tag)| {
-                Some((awaiting, channel.seal(&FromNode::Ta(tag), &mut out)?))
+                Some((awaiting, channel.seal(&PairFromNode::Ta(tag), &mut out)?))
             });
             match answered {
                 Some((awaiting, frame)) => go_on(
@@ -296,7 +296,7 @@ pub(super) fn on_frame<'b>(
                 None => broken(node, None),
             }
         }
-        (NodePairingStage::AwaitTb { awaiting, .. }, Ok(FromGateway::Tb(tag))) => {
+        (NodePairingStage::AwaitTb { awaiting, .. }, Ok(PairFromGateway::Tb(tag))) => {
             match awaiting.verify(&tag) {
                 Ok(_confirmed) => trusted(node, channel, soon, NativeNodeEvent::CodeConfirmed),
                 // The peer has spent a guess and learnt only that it was wrong. Nothing it sent is
@@ -307,7 +307,7 @@ pub(super) fn on_frame<'b>(
 
         (
             NodePairingStage::AwaitAnswer { pin: false } | NodePairingStage::AwaitGrant,
-            Ok(FromGateway::Waiting { expires_in }),
+            Ok(PairFromGateway::Waiting { expires_in }),
         ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
             trusted(node, channel, until, NativeNodeEvent::WaitsForApproval { expires_in })
@@ -316,19 +316,19 @@ pub(super) fn on_frame<'b>(
             stage @ (NodePairingStage::AwaitAnswer { pin: false }
             | NodePairingStage::AwaitSettled
             | NodePairingStage::AwaitGrant),
-            Ok(FromGateway::Part(part)),
+            Ok(PairFromGateway::Part(part)),
         ) => go_on(node, channel, stage, soon, Effect::Part(part)),
         (
             NodePairingStage::AwaitAnswer { pin: false }
             | NodePairingStage::AwaitSettled
             | NodePairingStage::AwaitGrant,
-            Ok(FromGateway::Grant(grant)),
+            Ok(PairFromGateway::Grant(grant)),
         ) => on_grant(node, channel, grant),
-        (NodePairingStage::AwaitActive, Ok(FromGateway::Active(_))) => {
+        (NodePairingStage::AwaitActive, Ok(PairFromGateway::Active(_))) => {
             node.close(None, AfterClose::AtOnce)
         }
         // The offer expired before the node had stored it.
-        (NodePairingStage::AwaitActive, Ok(FromGateway::NotPaired)) => leave(
+        (NodePairingStage::AwaitActive, Ok(PairFromGateway::NotPaired)) => leave(
             Node { backoff: Backoff::longest(), ..node },
             None,
             AfterClose::Retry,
@@ -369,15 +369,15 @@ fn trusted<'b>(
 }
 
 #[inline(never)]
-fn on_grant<'b>(node: Node, channel: Channel, grant: Grant<'b>) -> Step<Node, Effect<'b>> {
-    let Grant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
+fn on_grant<'b>(node: Node, channel: Channel, grant: PairGrant<'b>) -> Step<Node, Effect<'b>> {
+    let PairGrant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
     let memory = NativeMemory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
     let news = Effect::Tell(NativeNodeEvent::Granted { node_id, room, message });
     let step =
         Step::quiet(node.to(State::Keeping(AfterStore::Confirm { channel, grant: id }))).then(news);
     let step = match chain {
-        Some(Chain::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
-        Some(Chain::InParts) => step.then(Effect::Chain(None)),
+        Some(ChainBytes::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
+        Some(ChainBytes::InParts) => step.then(Effect::Chain(None)),
         None => step,
     };
     step.then(Effect::Keep(memory))
@@ -389,7 +389,7 @@ fn on_refused<'b>(
     now: Instant,
     channel: Channel,
     stage: &NodePairingStage,
-    refusal: Refusal<'b>,
+    refusal: PairRefusal<'b>,
 ) -> Step<Node, Effect<'b>> {
     let method = match stage {
         NodePairingStage::AwaitTb { method, .. }
@@ -401,7 +401,7 @@ fn on_refused<'b>(
         | NodePairingStage::AwaitActive => None,
     };
     match (refusal, method) {
-        (Refusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
+        (PairRefusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
             // The channel stays open: the owner may type another code, which is another guess.
             let until = now.after(TYPING);
             let next = node.to(State::Pairing {
@@ -411,7 +411,7 @@ fn on_refused<'b>(
             });
             Step::with(next, [Effect::Tell(NativeNodeEvent::WrongCode { attempts_left })])
         }
-        (Refusal::Busy { .. } | Refusal::CannotStore { .. }, _) => {
+        (PairRefusal::Busy { .. } | PairRefusal::CannotStore { .. }, _) => {
             let node = Node { backoff: Backoff::longest(), ..node };
             node.close(stage.wish_left(), AfterClose::Retry)
                 .first(Effect::Tell(NativeNodeEvent::PairingRefused(refusal)))

@@ -10,7 +10,7 @@ use crate::registry::grants::GrantId;
 use crate::text::Label;
 use crate::time::Span;
 use crate::wire::close::Close;
-use crate::wire::native::Reason as Words;
+use crate::wire::native::ReasonText as Words;
 use crate::wire::native::link::{App, Renew};
 use crate::wire::native::pair::{self, BootstrapToken, Method, Selector};
 use crate::wire::native::part::Part;
@@ -185,7 +185,7 @@ pub enum NativeNodeEvent<'b> {
         expires_in: u32,
     },
     /// The gateway refused, in a sealed message.
-    PairingRefused(pair::Refusal<'b>),
+    PairingRefused(pair::PairRefusal<'b>),
     /// The grant arrived; it is being stored.
     Granted {
         /// The id of the node itself.

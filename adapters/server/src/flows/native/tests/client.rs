@@ -167,10 +167,10 @@ impl Client {
             csr: None,
         };
         let ask = pair::Ask::sign(request, &own.signing, &self.hash);
-        self.say_to_pair(&pair::FromNode::Ask(ask)).await;
+        self.say_to_pair(&pair::PairFromNode::Ask(ask)).await;
     }
 
-    pub(super) async fn say_to_pair(&mut self, message: &pair::FromNode<'_>) {
+    pub(super) async fn say_to_pair(&mut self, message: &pair::PairFromNode<'_>) {
         let mut room = [0; MESSAGE_BYTES];
         let length = message.write(&mut room).unwrap().len();
         let frame = self.sending.seal(&mut room, length).unwrap().to_vec();
@@ -179,12 +179,12 @@ impl Client {
 
     pub(super) async fn hear_to_pair<T>(
         &mut self,
-        look: impl FnOnce(pair::FromGateway<'_>) -> T,
+        look: impl FnOnce(pair::PairFromGateway<'_>) -> T,
     ) -> Result<T, u16> {
         let mut frame = self.wire.recv().await?;
         let (receiving, text) = self.receiving.take().unwrap().open(&mut frame).unwrap();
         self.receiving = Some(receiving);
-        Ok(look(pair::FromGateway::parse(text).unwrap()))
+        Ok(look(pair::PairFromGateway::parse(text).unwrap()))
     }
 
     pub(super) async fn say(&mut self, message: &FromNode<'_>) {

@@ -10,7 +10,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::capability::{self, BlockTerms, Holder};
 use handfast_core::grant::scope::{Action, Address, Scopes, ScopesBuf};
 use handfast_core::id::NodeId;
 use handfast_core::limits::CAPABILITY_BYTES;
@@ -24,7 +24,7 @@ use handfast_core::wire::native::Bounded;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNode, Policy};
 use handfast_core::wire::native::open::{Intent, Open};
-use handfast_core::wire::native::pair::{self, Chain};
+use handfast_core::wire::native::pair::{self, ChainBytes};
 use handfast_store::MemoryStore;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -88,7 +88,8 @@ impl World {
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };
         let (scopes, expires) = (ScopesBuf::parse("write:/lights/**\n").unwrap(), later());
-        let terms = Terms { scopes: scopes.scopes(), not_before: unix(), expires, audience: None };
+        let terms =
+            BlockTerms { scopes: scopes.scopes(), not_before: unix(), expires, audience: None };
         let mut room = [0; CAPABILITY_BYTES];
         let chain =
             capability::issue(&gateway.keys().signing, &Holder::of(&keys), &terms, &mut room)
@@ -245,10 +246,11 @@ async fn a_holder_of_a_chain_is_let_in_until_what_it_rests_on_is_revoked() {
     let scopes = Scopes::parse(["read:/lights/**"]).unwrap();
     let mut room = [0; CAPABILITY_BYTES];
     let root = capability::Chain::from_bytes(&world.chain).unwrap();
-    let terms = Terms { scopes, ..*root.leaf().terms() };
+    let terms = BlockTerms { scopes, ..*root.leaf().terms() };
     let chain =
         root.attenuate(&world.keys.signing, &Holder::of(&delegate), &terms, &mut room).unwrap();
-    let present = FromNode::Present { chain: Chain::Here(Bounded::new(chain.as_bytes()).unwrap()) };
+    let present =
+        FromNode::Present { chain: ChainBytes::Here(Bounded::new(chain.as_bytes()).unwrap()) };
 
     let mut client = Client::stranger(Intent::Delegate, world.tcp().await, &delegate).await;
     client.say(&present).await;
@@ -302,7 +304,7 @@ async fn strangers_who_begin_handshakes_and_stall_keep_neither_a_known_node_nor_
     honest.ask(&own, "sensor").await;
     assert!(
         honest
-            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .hear_to_pair(|message| matches!(message, pair::PairFromGateway::Waiting { .. }))
             .await
             .unwrap()
     );
@@ -320,20 +322,23 @@ async fn a_node_that_waits_is_told_at_once_what_the_operator_decided() {
     client.ask(&own, "sensor").await;
     assert!(
         client
-            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .hear_to_pair(|message| matches!(message, pair::PairFromGateway::Waiting { .. }))
             .await
             .unwrap()
     );
     let found = world.gateway.inner.store.by_key(own.channel.public()).await.unwrap().unwrap();
     world.gateway.pair(found.record.node_id, Purpose::Approve).await.unwrap();
     let grant = client.hear_to_pair(|message| match message {
-        pair::FromGateway::Grant(grant) => Some(grant.id),
+        pair::PairFromGateway::Grant(grant) => Some(grant.id),
         _ => None,
     });
     let grant = grant.await.unwrap().unwrap();
-    client.say_to_pair(&pair::FromNode::Stored(grant)).await;
+    client.say_to_pair(&pair::PairFromNode::Stored(grant)).await;
     assert!(
-        client.hear_to_pair(|message| message == pair::FromGateway::Active(grant)).await.unwrap()
+        client
+            .hear_to_pair(|message| message == pair::PairFromGateway::Active(grant))
+            .await
+            .unwrap()
     );
     assert_eq!(client.wire.recv().await, Err(1000));
     (world.keys, world.node_id) = (own, found.record.node_id);

@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::flow::native::gateway::{Effect, KnownPeer, LinkPermission, Peer, State};
 use crate::id::NodeId;
 use crate::limits::Limits;
-use crate::link::channel::Outbox;
+use crate::link::channel::OutgoingBuffer;
 use crate::link::keepalive::Keepalive;
 use crate::registry::ceiling::is_owed;
 use crate::registry::grants::GrantId;
@@ -15,7 +15,7 @@ use crate::step::Step;
 use crate::time::{Instant, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::native::link::{Bye, FromGateway, FromNode, Policy};
-use crate::wire::native::pair::Chain;
+use crate::wire::native::pair::ChainBytes;
 use crate::wire::registration::Heartbeat;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) fn on_first<'b>(
     link: NativeLink,
     stage: LinkStage,
     text: &'b [u8],
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match (stage, FromNode::parse(text)) {
         (
@@ -59,10 +59,10 @@ pub(super) fn on_first<'b>(
     }
 }
 
-pub(super) const fn inline(chain: Chain<'_>) -> Option<&[u8]> {
+pub(super) const fn inline(chain: ChainBytes<'_>) -> Option<&[u8]> {
     match chain {
-        Chain::Here(bytes) => Some(bytes.as_bytes()),
-        Chain::InParts => None,
+        ChainBytes::Here(bytes) => Some(bytes.as_bytes()),
+        ChainBytes::InParts => None,
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn on_attached<'b>(
     attaching: Attaching,
     known: Result<Option<KnownPeer<'_>>, Refusal>,
     unix: UnixTime,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
     let nowhere = LinkStage::Attaching(attaching);

@@ -4,7 +4,7 @@ use super::attach::inline;
 use super::reply::{leave, say};
 use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
 use crate::flow::native::gateway::{Effect, FrameContext, Peer, State};
-use crate::link::channel::Outbox;
+use crate::link::channel::OutgoingBuffer;
 use crate::step::Step;
 use crate::wire::close::Close;
 use crate::wire::native::link::{Admission, Bye, FromGateway, FromNode, Renew};
@@ -17,7 +17,7 @@ pub(super) fn on_frame<'b>(
     text: &'b [u8],
     around: &FrameContext<'_>,
     answers: bool,
-    out: Outbox<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let wants = |action: Action, pattern: Pattern<'b>| FromGateway::NotAllowed { action, pattern };
     let in_force = open.in_force(around.now);

@@ -3,7 +3,7 @@
 use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
 use crate::flow::native::gateway::pairing::{Talk, seal_offer};
 use crate::flow::native::gateway::{Effect, Offer, Peer, State};
-use crate::link::channel::Outbox;
+use crate::link::channel::OutgoingBuffer;
 use crate::step::Step;
 use crate::wire::close::Close;
 use crate::wire::native::link::{Bye, FromGateway, Renew};
@@ -31,7 +31,7 @@ pub(super) fn offer_it<'b>(
     mut link: NativeLink,
     open: OpenLink,
     offer: Offer<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
         Some(step) => step.wrap(|()| link.at(LinkStage::Open(open)), |effect| effect),
@@ -44,7 +44,7 @@ pub(super) fn say<'b>(
     mut link: NativeLink,
     open: OpenLink,
     message: &FromGateway<'_>,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     match link.channel.seal(message, &mut out) {
         Some(frame) => Step::with(link.at(LinkStage::Open(open)), [Effect::Send(frame)]),
@@ -60,7 +60,7 @@ pub(super) fn leave<'b>(
     word: Option<FromGateway<'_>>,
     bye: Bye,
     reason: Close,
-    mut out: Outbox<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Step<State, Effect<'b>> {
     let mut step = Step::quiet(State::Closed);
     if matches!(stage, LinkStage::Attaching(_) | LinkStage::Open(_)) {

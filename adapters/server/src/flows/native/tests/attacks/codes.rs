@@ -8,7 +8,7 @@ use handfast_core::crypto::cpace::Tag;
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, Limits};
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{
-    FromGateway as Says, FromNode as Tells, Refusal, Selector,
+    PairFromGateway as Says, PairFromNode as Tells, PairRefusal, Selector,
 };
 use handfast_store::SqliteStore;
 use tokio::sync::broadcast;
@@ -35,11 +35,11 @@ pub(super) async fn hears(client: &mut Client) -> Result<Said, u16> {
         Says::PinShown { attempts, .. } => Said::PinShown(attempts),
         Says::Yb(element) => Said::Yb(element),
         Says::Tb(tag) => Said::Tb(tag),
-        Says::Refused(Refusal::WrongCode { attempts_left }) => Said::Wrong(attempts_left),
-        Says::Refused(Refusal::Locked) => Said::Refused("locked"),
-        Says::Refused(Refusal::Expired) => Said::Refused("expired"),
-        Says::Refused(Refusal::Closed) => Said::Refused("closed"),
-        Says::Refused(Refusal::Busy { .. }) => Said::Refused("busy"),
+        Says::Refused(PairRefusal::WrongCode { attempts_left }) => Said::Wrong(attempts_left),
+        Says::Refused(PairRefusal::Locked) => Said::Refused("locked"),
+        Says::Refused(PairRefusal::Expired) => Said::Refused("expired"),
+        Says::Refused(PairRefusal::Closed) => Said::Refused("closed"),
+        Says::Refused(PairRefusal::Busy { .. }) => Said::Refused("busy"),
         Says::Refused(_) => Said::Refused("no"),
         Says::Grant(grant) => Said::Grant(grant.id),
         Says::Active(_) => Said::Active,
@@ -55,7 +55,7 @@ pub(super) async fn guesses(
     own: &OwnKeys,
     door: &Gateway,
     code: &str,
-    method: cpace::Method,
+    method: cpace::CodeOrigin,
 ) -> Result<Result<(), Said>, u16> {
     let (code, gateway) = (Code::parse(code).unwrap(), *door.keys().channel.public());
     let inputs = cpace::Inputs::new(&code, &client.hash, own.channel.public(), &gateway, method);
@@ -112,10 +112,10 @@ async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
         assert_eq!(asks_for_a_pin(&mut client, &own).await, Ok(Said::PinShown(GUESSES_PER_CODE)));
         let pin = shown(&mut feed);
         let wrong =
-            guesses(&mut client, &own, &door.gateway, &another(&pin), cpace::Method::Pin).await;
+            guesses(&mut client, &own, &door.gateway, &another(&pin), cpace::CodeOrigin::Pin).await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
         assert_eq!(
-            guesses(&mut client, &own, &door.gateway, &pin, cpace::Method::Pin).await,
+            guesses(&mut client, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin).await,
             Ok(Ok(()))
         );
         takes_the_grant(&mut client).await;
@@ -123,7 +123,7 @@ async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
         // A PIN is good for once.
         let mut client = door.stranger(Intent::Pair, &own).await;
         asks_for_a_pin(&mut client, &own).await.unwrap();
-        let again = guesses(&mut client, &own, &door.gateway, &pin, cpace::Method::Pin).await;
+        let again = guesses(&mut client, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin).await;
         assert!(matches!(again, Ok(Err(Said::Wrong(_)))), "{again:?}");
     }
     assert_eq!(
@@ -145,9 +145,11 @@ async fn a_code_typed_wrong_and_then_right_pairs_the_node_and_nobodys_code_fails
         let mut client = door.stranger(Intent::Pair, &own).await;
         client.ask_by(&own, "phone", Method::Code { selector }).await;
         let wrong =
-            guesses(&mut client, &own, &door.gateway, &another(&secret), cpace::Method::Code).await;
+            guesses(&mut client, &own, &door.gateway, &another(&secret), cpace::CodeOrigin::Code)
+                .await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
-        let right = guesses(&mut client, &own, &door.gateway, &secret, cpace::Method::Code).await;
+        let right =
+            guesses(&mut client, &own, &door.gateway, &secret, cpace::CodeOrigin::Code).await;
         if selector == nobodys {
             assert_eq!(right, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 2))));
         } else {
@@ -169,8 +171,8 @@ async fn the_right_pin_in_two_sessions_at_once_pairs_in_exactly_one() {
     assert_eq!((first, second), (Ok(Said::PinShown(5)), Ok(Said::PinShown(5))));
     let pin = shown(&mut feed);
     let outcomes = tokio::join!(
-        guesses(&mut one, &own, &door.gateway, &pin, cpace::Method::Pin),
-        guesses(&mut other, &own, &door.gateway, &pin, cpace::Method::Pin),
+        guesses(&mut one, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin),
+        guesses(&mut other, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin),
     );
     let right =
         [&outcomes.0, &outcomes.1].iter().filter(|outcome| matches!(outcome, Ok(Ok(())))).count();
@@ -203,7 +205,7 @@ async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
                 }
                 // No PIN has letters, so that none of these is right by chance.
                 while let Ok(Err(Said::Wrong(_))) =
-                    guesses(&mut client, &own, &gateway, "AAAAAA", cpace::Method::Pin).await
+                    guesses(&mut client, &own, &gateway, "AAAAAA", cpace::CodeOrigin::Pin).await
                 {
                 }
             });

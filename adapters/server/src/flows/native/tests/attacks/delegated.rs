@@ -92,7 +92,7 @@ async fn pairs(world: &World, minted: &Value) -> Result<OwnKeys, Said> {
     client
         .ask_by(&own, "lamp", Method::Code { selector: Selector::parse(selector).unwrap() })
         .await;
-    guesses(&mut client, &own, &world.gateway, secret, cpace::Method::Code).await.unwrap()?;
+    guesses(&mut client, &own, &world.gateway, secret, cpace::CodeOrigin::Code).await.unwrap()?;
     takes_the_grant(&mut client).await;
     Ok(own)
 }
@@ -533,7 +533,7 @@ async fn a_session_opens_pairing_only_for_what_it_has_and_sees_no_pins_but_its_o
     }
     assert!(pins[0].is_string() && pins[1].is_null(), "{pins:?}");
     let pin = pins[0].as_str().unwrap();
-    guesses(&mut client, &own, &world.gateway, pin, cpace::Method::Pin).await.unwrap().unwrap();
+    guesses(&mut client, &own, &world.gateway, pin, cpace::CodeOrigin::Pin).await.unwrap().unwrap();
     takes_the_grant(&mut client).await;
     let link = links(&world, &own).await.unwrap();
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
@@ -597,7 +597,7 @@ async fn a_token_node_is_approved_by_a_session_only_if_its_profile_says_so_and_w
                 profile: handfast_core::wire::registration::Profile::EMPTY,
             };
             let address = std::net::IpAddr::from([127, 0, 0, 1]);
-            let asking = handfast_core::registry::admission::Asking::new(
+            let asking = handfast_core::registry::admission::PendingRequest::new(
                 &request,
                 address,
                 unix(),

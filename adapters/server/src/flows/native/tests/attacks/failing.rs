@@ -10,20 +10,20 @@ use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::session::SessionHash;
 use handfast_core::id::Source;
 use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{Asking, RequestKey};
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Limits as InboundLimits, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{
     Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
-use handfast_core::registry::trusted_time::Step;
+use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::secret::Secret;
-use handfast_core::wire::native::pair::{FromNode as Tells, Selector};
+use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_store::{
     Activation, Approved, Challenged, Code, Counts, Deliveries, Delivery, EndedWith, Filter,
     Inbound, Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError,
@@ -75,7 +75,7 @@ impl Failing {
 }
 
 /// An implementation of a trait whose calls fail, or else are passed on. What stands in braces is
-/// part of it as it is.
+/// part of it is.
 macro_rules! fails_or_passes_on {
     (
         $trait:ident { $($more:item)* }
@@ -94,7 +94,7 @@ macro_rules! fails_or_passes_on {
 
 fails_or_passes_on! {
     Store {}
-    admit(asking: Asking, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
+    admit(asking: PendingRequest, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
     rejection(key: RequestKey) -> Result<Option<Rejection>, StoreError>;
     named(name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
     load(node_id: NodeId) -> Result<Option<Stored>, StoreError>;
@@ -160,7 +160,7 @@ impl Timekeeping for Failing {
         self.store.raise_mark(mark).await
     }
 
-    async fn take_over(&self, step: Step) -> Result<TakenOver, StoreError> {
+    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
         self.store.take_over(step).await
     }
 
@@ -220,7 +220,7 @@ async fn pairs_and_links(
     let gateway = door.gateway.clone();
     let mut client = door.stranger(Intent::Pair, own).await;
     client.ask_by(own, "lamp", Method::Code { selector }).await;
-    guesses(&mut client, own, &gateway, secret, cpace::Method::Code).await.ok()?.ok()?;
+    guesses(&mut client, own, &gateway, secret, cpace::CodeOrigin::Code).await.ok()?.ok()?;
     let Ok(Said::Grant(grant)) = hears(&mut client).await else { return None };
     client.say_to_pair(&Tells::Stored(grant)).await;
     let _ = hears(&mut client).await;

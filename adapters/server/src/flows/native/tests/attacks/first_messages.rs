@@ -153,8 +153,8 @@ async fn whoever_only_begins_handshakes_and_leaves_is_charged_for_nothing() {
             Client::stranger(Intent::Pair, Wire::websocket(http).await, &own).await
         };
         stranger.ask(&own, "sensor").await;
-        let granted = |message: handfast_core::wire::native::pair::FromGateway<'_>| {
-            matches!(message, handfast_core::wire::native::pair::FromGateway::Grant(_))
+        let granted = |message: handfast_core::wire::native::pair::PairFromGateway<'_>| {
+            matches!(message, handfast_core::wire::native::pair::PairFromGateway::Grant(_))
         };
         assert!(stranger.hear_to_pair(granted).await.unwrap());
     }
@@ -244,6 +244,6 @@ async fn presents_here(client: &mut Client, chain: &[u8]) -> bool {
     for part in Part::cut(Object::Chain, chain).unwrap() {
         client.say(&FromNode::Part(part)).await;
     }
-    client.say(&FromNode::Present { chain: Chain::InParts }).await;
+    client.say(&FromNode::Present { chain: ChainBytes::InParts }).await;
     client.hear(|message| message == FromGateway::Admission(Admission::Welcome)).await == Ok(true)
 }

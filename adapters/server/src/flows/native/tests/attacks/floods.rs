@@ -46,8 +46,8 @@ async fn strangers_who_stall_in_the_middle_of_a_code_keep_no_known_node_out() {
         stalling.push(stalls(&door).await);
     }
     let _link = door.link(&lamp).await;
-    let busy = |message: pair::FromGateway<'_>| {
-        matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }))
+    let busy = |message: pair::PairFromGateway<'_>| {
+        matches!(message, pair::PairFromGateway::Refused(pair::PairRefusal::Busy { .. }))
     };
     assert_eq!(
         stalling.remove(0).hear_to_pair(busy).await,
@@ -65,13 +65,13 @@ async fn whoever_waits_for_the_operator_makes_room_and_finds_the_same_entry_agai
     waits.ask(&own, "sensor").await;
     assert!(
         waits
-            .hear_to_pair(|message| matches!(message, pair::FromGateway::Waiting { .. }))
+            .hear_to_pair(|message| matches!(message, pair::PairFromGateway::Waiting { .. }))
             .await
             .unwrap()
     );
     let _silent = TcpStream::connect(door.tcp).await.unwrap();
-    let busy = |message: pair::FromGateway<'_>| {
-        matches!(message, pair::FromGateway::Refused(pair::Refusal::Busy { .. }))
+    let busy = |message: pair::PairFromGateway<'_>| {
+        matches!(message, pair::PairFromGateway::Refused(pair::PairRefusal::Busy { .. }))
     };
     assert!(waits.hear_to_pair(busy).await.unwrap());
     let found = door.gateway.inner.store.by_key(own.channel.public()).await.unwrap().unwrap();
@@ -79,7 +79,10 @@ async fn whoever_waits_for_the_operator_makes_room_and_finds_the_same_entry_agai
     let mut waits = door.stranger(Intent::Pair, &own).await;
     waits.ask(&own, "sensor").await;
     assert!(
-        waits.hear_to_pair(|message| matches!(message, pair::FromGateway::Grant(_))).await.unwrap()
+        waits
+            .hear_to_pair(|message| matches!(message, pair::PairFromGateway::Grant(_)))
+            .await
+            .unwrap()
     );
 }
 

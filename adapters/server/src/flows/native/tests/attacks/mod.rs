@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::grant::capability::{self, Holder, Terms};
+use handfast_core::grant::capability::{self, BlockTerms, Holder};
 use handfast_core::grant::scope::{Scopes, ScopesBuf};
 use handfast_core::id::NodeId;
 use handfast_core::limits::CAPABILITY_BYTES;
@@ -26,7 +26,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Bounded;
 use handfast_core::wire::native::link::{Admission, FromGateway, FromNode};
 use handfast_core::wire::native::open::Intent;
-use handfast_core::wire::native::pair::{Chain, Method};
+use handfast_core::wire::native::pair::{ChainBytes, Method};
 use handfast_core::wire::native::part::{Object, Part};
 use handfast_store::MemoryStore;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -197,19 +197,19 @@ fn handed_on(
     let mut room = [0; CAPABILITY_BYTES];
     let chain = capability::Chain::from_bytes(chain).unwrap();
     let terms =
-        Terms { scopes, not_before: chain.leaf().terms().not_before, expires, audience: None };
+        BlockTerms { scopes, not_before: chain.leaf().terms().not_before, expires, audience: None };
     chain.attenuate(&by.signing, &Holder::of(to), &terms, &mut room).unwrap().as_bytes().to_vec()
 }
 
 /// Presents a chain, in parts if it is long, and says whether it counts.
 async fn presents(client: &mut Client, chain: &[u8]) -> bool {
     let present = match Bounded::new(chain) {
-        Some(short) => Chain::Here(short),
+        Some(short) => ChainBytes::Here(short),
         None => {
             for part in Part::cut(Object::Chain, chain).unwrap() {
                 client.say(&FromNode::Part(part)).await;
             }
-            Chain::InParts
+            ChainBytes::InParts
         }
     };
     client.say(&FromNode::Present { chain: present }).await;

@@ -97,7 +97,7 @@ async fn a_chain_whose_grant_the_registry_does_not_have_counts_nothing() {
     let door = Door::open().await;
     let (stranger, delegate) = (keys(), keys());
     let scopes = Scopes::parse(["read:/**"]).unwrap();
-    let terms = Terms { scopes, not_before: unix(), expires: in_seconds(600), audience: None };
+    let terms = BlockTerms { scopes, not_before: unix(), expires: in_seconds(600), audience: None };
     let mut room = [0; CAPABILITY_BYTES];
     let root =
         capability::issue(&door.gateway.keys().signing, &Holder::of(&stranger), &terms, &mut room)
