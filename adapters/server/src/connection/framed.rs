@@ -11,14 +11,14 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::frame::{FrameDecoder, FrameError, encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::transport::{Carrier, Gone, Received};
+use super::transport::{FrameTransport, Gone, PeerEvent};
 
 /// Size of a read in bytes. The buffer is on the stack, and only while bytes arrive.
 const CHUNK: usize = 512;
 
 /// A byte stream that is cut into frames. Between frames it holds no buffer.
 #[derive(Debug)]
-pub(crate) struct Framed<S> {
+pub(crate) struct FramedTransport<S> {
     stream: S,
     /// Decoder of the frame that is arriving; `None` between frames.
     decoder: Option<Box<FrameDecoder<[u8; STREAM_BUFFER]>>>,
@@ -29,7 +29,7 @@ pub(crate) struct Framed<S> {
 /// A decoded frame, or its error.
 pub(crate) type Cut = Result<Vec<u8>, FrameError>;
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> FramedTransport<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, decoder: None, unread: Vec::new() }
     }
@@ -91,15 +91,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Carrier for Framed<S> {
-    async fn recv(&mut self) -> Received {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameTransport for FramedTransport<S> {
+    async fn recv(&mut self) -> PeerEvent {
         match self.frame().await {
-            Ok(Some(Ok(frame))) => Received::Frame(frame),
-            Ok(Some(Err(FrameError::TooLong))) => Received::Broken(Close::TOO_BIG),
+            Ok(Some(Ok(frame))) => PeerEvent::Frame(frame),
+            Ok(Some(Err(FrameError::TooLong))) => PeerEvent::Broken(Close::TOO_BIG),
             Ok(Some(Err(
                 FrameError::Truncated | FrameError::Checksum | FrameError::NotCanonical,
-            ))) => Received::Broken(Close::PROTOCOL_VIOLATION),
-            Ok(None) | Err(_) => Received::Gone,
+            ))) => PeerEvent::Broken(Close::PROTOCOL_VIOLATION),
+            Ok(None) | Err(_) => PeerEvent::Gone,
         }
     }
 
@@ -131,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn frames_come_out_whole_however_they_come_in_and_nothing_is_held_between_them() {
         let (mut far, near) = tokio::io::duplex(7);
-        let mut near = Framed::new(near);
+        let mut near = FramedTransport::new(near);
         let long = [9; handfast_core::limits::MESSAGE_BYTES];
         let sent = [frame(b"one"), frame(b"two"), frame(&long)].concat();
         let sending = tokio::spawn(async move { far.write_all(&sent).await.map(|()| far) });
@@ -146,7 +146,7 @@ mod tests {
     #[tokio::test]
     async fn two_frames_in_one_piece_are_both_read_and_a_long_one_is_named() {
         let (mut far, near) = tokio::io::duplex(8192);
-        let mut near = Framed::new(near);
+        let mut near = FramedTransport::new(near);
         far.write_all(&[frame(b"one"), frame(b"two")].concat()).await.unwrap();
         assert_eq!(near.frame().await.unwrap().unwrap().unwrap(), b"one");
         assert_eq!(near.frame().await.unwrap().unwrap().unwrap(), b"two");

@@ -27,9 +27,9 @@ const STRANGERS: u32 = 4;
 #[derive(Debug)]
 pub(crate) struct Budgets {
     /// Queue of the first messages of links.
-    pub(crate) links: Queue,
+    pub(crate) links: RateQueue,
     /// Queue of handshakes for pairing or delegation.
-    pub(crate) strangers: Queue,
+    pub(crate) strangers: RateQueue,
     /// Writes and verifications that linked peers cause.
     pub(crate) efforts: Failures<PublicKey>,
     handshakes: Arc<Mutex<Handshakes>>,
@@ -37,7 +37,7 @@ pub(crate) struct Budgets {
 
 /// A queue that is served at a bounded rate, in the order of arrival.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct RateQueue {
     clock: Clock,
     failures: Failures,
     reading: Mutex<ReadRate>,
@@ -45,7 +45,7 @@ pub(crate) struct Queue {
     front: tokio::sync::Mutex<()>,
 }
 
-impl Queue {
+impl RateQueue {
     fn new(failures_per_minute: u32, per_second: u32, clock: Clock) -> Self {
         Self {
             failures: Failures::new(failures_per_minute),
@@ -116,8 +116,8 @@ impl Budgets {
         let handshakes =
             Handshakes { replays, proving: HashMap::new(), displaced: HashMap::new(), next: 0 };
         Self {
-            links: Queue::new(failures_per_minute, first_messages_per_second, clock.clone()),
-            strangers: Queue::new(failures_per_minute, strangers, clock),
+            links: RateQueue::new(failures_per_minute, first_messages_per_second, clock.clone()),
+            strangers: RateQueue::new(failures_per_minute, strangers, clock),
             efforts: Failures::new(EFFORTS_A_MINUTE),
             handshakes: Arc::new(Mutex::new(handshakes)),
         }

@@ -13,21 +13,21 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Notice;
 
-use crate::connection::live_links::{Live, Who};
-pub(crate) use crate::connection::mailbox::{Delivery, Dialect, Letter, MOST_QUEUED, Mailbox};
-use crate::connection::subscriptions::{Subscriptions, Table};
+use crate::connection::live_links::{LinkOwner, LiveLinks};
+pub(crate) use crate::connection::mailbox::{AppDelivery, Dialect, MOST_QUEUED, Mail, Mailbox};
+use crate::connection::subscriptions::{SubscriptionIndex, Subscriptions};
 
 /// The table of live connections, and indices by what connections depend on.
 #[derive(Debug)]
 pub(crate) struct Hub {
     limits: Limits,
-    live: Mutex<Live>,
+    live: Mutex<LiveLinks>,
     /// Connections that wait for a decision, by the node's entry in the registry.
-    waiting: Table<NodeId>,
+    waiting: SubscriptionIndex<NodeId>,
     /// Connections whose rights come from a chain, by the chain's blocks.
-    blocks: Table<Id>,
+    blocks: SubscriptionIndex<Id>,
     /// The same connections, by the keys of the blocks' holders.
-    holders: Table<[u8; 32]>,
+    holders: SubscriptionIndex<[u8; 32]>,
     subscriptions: Subscriptions,
 }
 
@@ -36,9 +36,9 @@ impl Hub {
         Self {
             limits,
             live: Mutex::default(),
-            waiting: Table::default(),
-            blocks: Table::default(),
-            holders: Table::default(),
+            waiting: SubscriptionIndex::default(),
+            blocks: SubscriptionIndex::default(),
+            holders: SubscriptionIndex::default(),
             subscriptions: Subscriptions::default(),
         }
     }
@@ -63,10 +63,10 @@ impl Hub {
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
     /// link any more.
     pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
-        self.live().detach(Who::from(peer), mailbox)
+        self.live().detach(LinkOwner::from(peer), mailbox)
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    fn live(&self) -> MutexGuard<'_, LiveLinks> {
         self.live.lock().expect("no thread panics while it holds the hub")
     }
 
@@ -93,21 +93,21 @@ impl Hub {
     /// Queues a frame of the `missy` dialect for a node. Returns `false` if the node has no such
     /// link or its queue is full.
     pub(crate) fn send(&self, node_id: NodeId, frame: Message) -> bool {
-        self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Letter::Frame(frame)))
+        self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Mail::Frame(frame)))
     }
 
     /// Queues an application message for a peer of the native wire. Returns `false` if the peer has
     /// no such link or its queue is full.
-    pub(crate) fn deliver(&self, peer: Peer, delivery: Delivery) -> bool {
-        self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Letter::App(delivery)))
+    pub(crate) fn deliver(&self, peer: Peer, delivery: AppDelivery) -> bool {
+        self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Mail::App(delivery)))
     }
 
     /// Queues an application message for all subscribers of its address, and returns their number.
-    pub(crate) fn publish(&self, address: &Address<'_>, delivery: &Delivery) -> usize {
+    pub(crate) fn publish(&self, address: &Address<'_>, delivery: &AppDelivery) -> usize {
         let subscribed = self.subscriptions.of(address);
         // The rights are checked by the connection when it sends, because they may change until
         // then.
-        subscribed.iter().filter(|mailbox| mailbox.queue(Letter::App(delivery.clone()))).count()
+        subscribed.iter().filter(|mailbox| mailbox.queue(Mail::App(delivery.clone()))).count()
     }
 
     /// Subscribes the connection to a pattern.
@@ -176,7 +176,7 @@ impl Hub {
     }
 
     pub(crate) fn is_live(&self, node_id: NodeId) -> bool {
-        self.live().of(Who::Node(node_id)).is_some()
+        self.live().of(LinkOwner::Node(node_id)).is_some()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -192,7 +192,7 @@ impl Hub {
     }
 
     fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
-        self.live().of(Who::from(peer)).cloned()
+        self.live().of(LinkOwner::from(peer)).cloned()
     }
 }
 
@@ -215,8 +215,8 @@ mod tests {
         }
         hub.wait(NodeId::from_bytes([2; 16]), &bystander);
         assert!(hub.push(node_id, Notice::Decided));
-        assert!(matches!(one.next().await, Letter::Notice(Notice::Decided)));
-        assert!(matches!(other.next().await, Letter::Notice(Notice::Decided)));
+        assert!(matches!(one.next().await, Mail::Notice(Notice::Decided)));
+        assert!(matches!(other.next().await, Mail::Notice(Notice::Decided)));
         hub.wait_no_more(node_id, &one);
         hub.wait_no_more(node_id, &other);
         assert!(!hub.push(node_id, Notice::Decided));
@@ -229,10 +229,10 @@ mod tests {
         hub.rest_on(&held, &one);
         hub.rest_on(&held[..1], &other);
         hub.cut_key(&key(2));
-        assert!(matches!(one.next().await, Letter::Cut));
+        assert!(matches!(one.next().await, Mail::Cut));
         hub.cut(&[Id::from_bytes([1; 32])]);
-        assert!(matches!(one.next().await, Letter::Cut));
-        assert!(matches!(other.next().await, Letter::Cut));
+        assert!(matches!(one.next().await, Mail::Cut));
+        assert!(matches!(other.next().await, Mail::Cut));
         hub.rest_no_more(&held, &[], &one);
         hub.rest_no_more(&held[..1], &[], &other);
         assert!(hub.blocks.is_empty() && hub.holders.is_empty());

@@ -16,12 +16,12 @@ use super::mailbox::Mailbox;
 
 /// The linked peer, as the key of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Who {
+pub(crate) enum LinkOwner {
     Node(NodeId),
     Delegate(PublicKey),
 }
 
-impl From<Peer> for Who {
+impl From<Peer> for LinkOwner {
     fn from(peer: Peer) -> Self {
         match peer {
             Peer::Node(node_id) => Self::Node(node_id),
@@ -32,8 +32,8 @@ impl From<Peer> for Who {
 
 /// The live connections, at most one for each peer.
 #[derive(Debug, Default)]
-pub(crate) struct Live {
-    all: HashMap<Who, Arc<Mailbox>>,
+pub(crate) struct LiveLinks {
+    all: HashMap<LinkOwner, Arc<Mailbox>>,
     subjects: Subjects,
 }
 
@@ -49,14 +49,14 @@ struct Subjects {
     counts: BTreeSet<(u32, [u8; 32])>,
 }
 
-impl Live {
+impl LiveLinks {
     pub(crate) fn attach(
         &mut self,
         node_id: NodeId,
         mailbox: &Arc<Mailbox>,
         limits: &Limits,
     ) -> Result<(), Refusal> {
-        let who = Who::Node(node_id);
+        let who = LinkOwner::Node(node_id);
         // A node that comes back takes its own place, so it needs no other.
         if !self.all.contains_key(&who) {
             self.make_room(self.linked().for_node(limits))?;
@@ -72,7 +72,7 @@ impl Live {
         mailbox: &Arc<Mailbox>,
         limits: &Limits,
     ) -> Result<(), Refusal> {
-        let who = Who::Delegate(key);
+        let who = LinkOwner::Delegate(key);
         // A delegate may come back under another subject, so its earlier place is not counted.
         let before = self.subjects.remove(&key);
         if before.is_none_or(|before| before != subject) || !self.all.contains_key(&who) {
@@ -94,7 +94,7 @@ impl Live {
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
     /// link any more. A displaced connection is removed already, and its peer has no link unless it
     /// has come back.
-    pub(crate) fn detach(&mut self, who: Who, mailbox: &Arc<Mailbox>) -> bool {
+    pub(crate) fn detach(&mut self, who: LinkOwner, mailbox: &Arc<Mailbox>) -> bool {
         match self.all.get(&who) {
             Some(current) if Arc::ptr_eq(current, mailbox) => {
                 self.remove(who);
@@ -105,7 +105,7 @@ impl Live {
         }
     }
 
-    pub(crate) fn of(&self, who: Who) -> Option<&Arc<Mailbox>> {
+    pub(crate) fn of(&self, who: LinkOwner) -> Option<&Arc<Mailbox>> {
         self.all.get(&who)
     }
 
@@ -127,7 +127,7 @@ impl Live {
             Room::Free => Ok(()),
             Room::Displace => match self.subjects.oldest_of_most() {
                 Some(key) => {
-                    if let Some(mailbox) = self.remove(Who::Delegate(key)) {
+                    if let Some(mailbox) = self.remove(LinkOwner::Delegate(key)) {
                         mailbox.displace();
                     }
                     Ok(())
@@ -138,15 +138,15 @@ impl Live {
         }
     }
 
-    fn enter(&mut self, who: Who, mailbox: &Arc<Mailbox>) {
+    fn enter(&mut self, who: LinkOwner, mailbox: &Arc<Mailbox>) {
         if let Some(older) = self.all.insert(who, Arc::clone(mailbox)) {
             older.notice(Notice::Replaced);
         }
     }
 
-    fn remove(&mut self, who: Who) -> Option<Arc<Mailbox>> {
+    fn remove(&mut self, who: LinkOwner) -> Option<Arc<Mailbox>> {
         let removed = self.all.remove(&who);
-        if let Who::Delegate(key) = who {
+        if let LinkOwner::Delegate(key) = who {
             self.subjects.remove(&key);
         }
         // A table that was large once gives its memory back.
@@ -199,7 +199,7 @@ impl Subjects {
 
 #[cfg(test)]
 mod tests {
-    use super::super::mailbox::{Dialect, Letter};
+    use super::super::mailbox::{Dialect, Mail};
     use super::*;
 
     const LIMITS: Limits = Limits { linked_total: 10, ..Limits::DEFAULT };
@@ -218,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn delegates_take_what_nodes_leave_and_make_room_for_them() {
-        let (mut live, first) = (Live::default(), mailbox());
+        let (mut live, first) = (LiveLinks::default(), mailbox());
         live.attach(node(1), &mailbox(), &LIMITS).unwrap();
         // Of ten keys to which one node delegates, its share links.
         let linked = (10..20).filter(|byte| {
@@ -232,11 +232,11 @@ mod tests {
         assert_eq!(live.count(), 10);
         live.attach(node(7), &mailbox(), &LIMITS).unwrap();
         assert!(
-            matches!(first.next().await, Letter::Displaced),
+            matches!(first.next().await, Mail::Displaced),
             "the one that was linked longest makes room"
         );
         assert!(
-            live.detach(Who::Delegate(key(10)), &first),
+            live.detach(LinkOwner::Delegate(key(10)), &first),
             "its link has ended, and nobody else says so"
         );
         for byte in 8..=10 {
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_subject_that_has_none_gets_a_place_of_one_that_has_many() {
-        let mut live = Live::default();
+        let mut live = LiveLinks::default();
         for byte in 1..=6 {
             live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
         }
@@ -272,7 +272,7 @@ mod tests {
         // Who comes back has its place, on another connection.
         let again = mailbox();
         live.attach_delegate(key(20), key(2), &again, &LIMITS).unwrap();
-        assert!(live.detach(Who::Delegate(key(20)), &again));
+        assert!(live.detach(LinkOwner::Delegate(key(20)), &again));
         assert_eq!((live.count(), live.subjects.count(&key(2))), (9, 1));
     }
 }

@@ -44,13 +44,13 @@ struct Letters {
     mute: Option<Notice>,
     decided: bool,
     permissions: bool,
-    queue: VecDeque<Letter>,
+    queue: VecDeque<Mail>,
     bytes: usize,
 }
 
 /// A message from a mailbox.
 #[derive(Debug)]
-pub(crate) enum Letter {
+pub(crate) enum Mail {
     Notice(Notice),
     /// Another link needs the place of this one.
     Displaced,
@@ -60,12 +60,12 @@ pub(crate) enum Letter {
     /// A frame of the `missy` dialect.
     Frame(Message),
     /// An application message, over the native wire.
-    App(Delivery),
+    App(AppDelivery),
 }
 
 /// An application message. Many connections may share it.
 #[derive(Clone, Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct AppDelivery {
     pub(crate) action: Action,
     pub(crate) address: Arc<str>,
     pub(crate) bytes: Bytes,
@@ -81,25 +81,25 @@ impl Letters {
     }
 
     /// Takes the next letter: notices that end the link first, and frames last.
-    fn take(&mut self) -> Option<Letter> {
+    fn take(&mut self) -> Option<Mail> {
         if let Some(end) = self.end.take() {
-            return Some(Letter::Notice(end));
+            return Some(Mail::Notice(end));
         }
         if std::mem::take(&mut self.displaced) {
-            return Some(Letter::Displaced);
+            return Some(Mail::Displaced);
         }
         if std::mem::take(&mut self.cut) {
-            return Some(Letter::Cut);
+            return Some(Mail::Cut);
         }
         if let Some(mute) = self.mute.take() {
-            return Some(Letter::Notice(mute));
+            return Some(Mail::Notice(mute));
         }
         if std::mem::take(&mut self.decided) {
-            return Some(Letter::Notice(Notice::Decided));
+            return Some(Mail::Notice(Notice::Decided));
         }
         // The notice of new permissions follows the cut that removes old ones.
         if std::mem::take(&mut self.permissions) {
-            return Some(Letter::Notice(Notice::Permissions));
+            return Some(Mail::Notice(Notice::Permissions));
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
@@ -117,7 +117,7 @@ impl Mailbox {
     }
 
     /// Waits for the next letter.
-    pub(crate) async fn next(&self) -> Letter {
+    pub(crate) async fn next(&self) -> Mail {
         loop {
             let letter =
                 self.letters.lock().expect("no thread panics while it holds a mailbox").take();
@@ -167,12 +167,12 @@ impl Mailbox {
 
     /// Queues a frame or an application message. Returns `false` if the dialect has no such letter
     /// or too much waits already.
-    pub(crate) fn queue(&self, letter: Letter) -> bool {
+    pub(crate) fn queue(&self, letter: Mail) -> bool {
         let fits = match letter {
-            Letter::Frame(_) => self.dialect == Dialect::Missy,
-            Letter::App(_) => self.dialect == Dialect::Native,
+            Mail::Frame(_) => self.dialect == Dialect::Missy,
+            Mail::App(_) => self.dialect == Dialect::Native,
             // These have no content and are never queued: a flag stands for each.
-            Letter::Notice(_) | Letter::Displaced | Letter::Cut => false,
+            Mail::Notice(_) | Mail::Displaced | Mail::Cut => false,
         };
         fits && self.put(|letters| {
             let bytes = letters.bytes.saturating_add(size(&letter));
@@ -193,15 +193,15 @@ impl Mailbox {
     }
 }
 
-fn size(letter: &Letter) -> usize {
+fn size(letter: &Mail) -> usize {
     let payload = match letter {
-        Letter::Notice(_) | Letter::Displaced | Letter::Cut => 0,
-        Letter::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
-        Letter::Frame(Message::Text(text)) => text.len(),
-        Letter::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => {
+        Mail::Notice(_) | Mail::Displaced | Mail::Cut => 0,
+        Mail::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
+        Mail::Frame(Message::Text(text)) => text.len(),
+        Mail::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => {
             bytes.len()
         }
-        Letter::Frame(Message::Close(_)) => 0,
+        Mail::Frame(Message::Close(_)) => 0,
     };
     payload.saturating_add(LETTER)
 }
@@ -210,8 +210,8 @@ fn size(letter: &Letter) -> usize {
 mod tests {
     use super::*;
 
-    fn delivery(bytes: usize) -> Letter {
-        Letter::App(Delivery {
+    fn delivery(bytes: usize) -> Mail {
+        Mail::App(AppDelivery {
             action: Action::Read,
             address: "/a".into(),
             bytes: vec![0; bytes].into(),
@@ -228,16 +228,16 @@ mod tests {
         {
             mailbox.notice(notice);
         }
-        assert!(matches!(mailbox.next().await, Letter::Notice(Notice::Replaced)));
-        assert!(matches!(mailbox.next().await, Letter::Notice(Notice::Unmuted)));
-        assert!(matches!(mailbox.next().await, Letter::Notice(Notice::Decided)));
-        assert!(matches!(mailbox.next().await, Letter::App(_)));
+        assert!(matches!(mailbox.next().await, Mail::Notice(Notice::Replaced)));
+        assert!(matches!(mailbox.next().await, Mail::Notice(Notice::Unmuted)));
+        assert!(matches!(mailbox.next().await, Mail::Notice(Notice::Decided)));
+        assert!(matches!(mailbox.next().await, Mail::App(_)));
     }
 
     #[test]
     fn a_mailbox_takes_only_what_its_connection_can_say_and_only_so_much() {
         let mailbox = Mailbox::new(Dialect::Native);
-        assert!(!mailbox.queue(Letter::Frame(Message::Text("{}".into()))));
+        assert!(!mailbox.queue(Mail::Frame(Message::Text("{}".into()))));
         assert!(!Mailbox::new(Dialect::Missy).queue(delivery(1)));
         let most = (0..).take_while(|_| mailbox.queue(delivery(1000 - LETTER - 2))).count();
         assert_eq!(most, MOST_QUEUED / 1000);

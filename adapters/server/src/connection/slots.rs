@@ -26,17 +26,17 @@ use crate::connection::preauth_bytes::Meter;
 pub(crate) struct Seats {
     limits: Limits,
     clock: Clock,
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<SlotTable>>,
     /// Bytes that all these connections have sent, in total.
     sent: Arc<AtomicUsize>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct SlotTable {
     next: u64,
     taken: HashMap<u64, Taken>,
     silent: BTreeSet<Turn>,
-    sources: HashMap<Option<Source>, Share>,
+    sources: HashMap<Option<Source>, SourceShare>,
 }
 
 #[derive(Debug)]
@@ -49,7 +49,7 @@ struct Taken {
 }
 
 #[derive(Debug, Default)]
-struct Share {
+struct SourceShare {
     taken: u32,
     silent: BTreeSet<Turn>,
 }
@@ -64,7 +64,7 @@ pub(crate) struct SeatGuard {
     limits: Limits,
     clock: Clock,
     evicted: Arc<Notify>,
-    table: Arc<Mutex<Table>>,
+    table: Arc<Mutex<SlotTable>>,
     meter: Arc<Meter>,
 }
 
@@ -135,7 +135,7 @@ fn first(idle: &BTreeSet<Turn>, now: Instant) -> Option<u64> {
     oldest(kind).map(|(_, id)| id)
 }
 
-impl Table {
+impl SlotTable {
     /// Returns the displaceable connections of the source with the most slots: a source with many
     /// does not displace one with few.
     fn crowd(&self) -> &BTreeSet<Turn> {

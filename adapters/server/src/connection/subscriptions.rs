@@ -11,15 +11,15 @@ use super::mailbox::Mailbox;
 /// An index with any number of connections under each key. Finding, adding and removing one costs
 /// the same however many others there are.
 #[derive(Debug)]
-pub(crate) struct Table<K>(Mutex<BTreeMap<(K, usize), Weak<Mailbox>>>);
+pub(crate) struct SubscriptionIndex<K>(Mutex<BTreeMap<(K, usize), Weak<Mailbox>>>);
 
-impl<K> Default for Table<K> {
+impl<K> Default for SubscriptionIndex<K> {
     fn default() -> Self {
         Self(Mutex::default())
     }
 }
 
-impl<K: Ord + Copy> Table<K> {
+impl<K: Ord + Copy> SubscriptionIndex<K> {
     pub(crate) fn add(&self, key: K, mailbox: &Arc<Mailbox>) {
         let mut table = self.0.lock().expect("no thread panics while it holds a table");
         table.insert((key, place(mailbox)), Arc::downgrade(mailbox));

@@ -6,9 +6,9 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::wire::close::Close;
 
 /// A transport of whole frames.
-pub(crate) trait Carrier: Send {
+pub(crate) trait FrameTransport: Send {
     /// Receives the next frame or event. Cancel-safe: nothing is lost if the future is dropped.
-    fn recv(&mut self) -> impl Future<Output = Received> + Send;
+    fn recv(&mut self) -> impl Future<Output = PeerEvent> + Send;
 
     /// Sends a frame.
     ///
@@ -23,7 +23,7 @@ pub(crate) trait Carrier: Send {
 
 /// A frame or event from the peer.
 #[derive(Debug)]
-pub(crate) enum Received {
+pub(crate) enum PeerEvent {
     /// A frame of at most [`handfast_core::limits::MESSAGE_BYTES`].
     Frame(Vec<u8>),
     /// The peer has sent a close frame.
@@ -40,17 +40,17 @@ pub(crate) struct Gone;
 
 /// One frame is one binary message. The WebSocket is configured with the maximum length and
 /// enforces it.
-impl Carrier for WebSocket {
-    async fn recv(&mut self) -> Received {
+impl FrameTransport for WebSocket {
+    async fn recv(&mut self) -> PeerEvent {
         loop {
             return match WebSocket::recv(self).await {
-                Some(Ok(Message::Binary(bytes))) => Received::Frame(bytes.into()),
-                Some(Ok(Message::Text(_))) => Received::Broken(Close::PROTOCOL_VIOLATION),
+                Some(Ok(Message::Binary(bytes))) => PeerEvent::Frame(bytes.into()),
+                Some(Ok(Message::Text(_))) => PeerEvent::Broken(Close::PROTOCOL_VIOLATION),
                 // The library answers pings, and nothing here waits for pongs.
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) => Received::Goodbye,
-                Some(Err(error)) => rules_broken(&error).map_or(Received::Gone, Received::Broken),
-                None => Received::Gone,
+                Some(Ok(Message::Close(_))) => PeerEvent::Goodbye,
+                Some(Err(error)) => rules_broken(&error).map_or(PeerEvent::Gone, PeerEvent::Broken),
+                None => PeerEvent::Gone,
             };
         }
     }

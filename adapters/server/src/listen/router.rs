@@ -18,8 +18,8 @@ use tower::ServiceExt;
 use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
 use crate::flows::native::session;
-use crate::flows::native::session::Place;
-use crate::flows::registration::connection::Session;
+use crate::flows::native::session::SlotState;
+use crate::flows::registration::connection::RegistrationTask;
 use crate::flows::setup_code;
 use crate::gateway::Gateway;
 use crate::http::session_api;
@@ -196,9 +196,10 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     // the handshake.
     Ok(if native {
         upgrade.on_upgrade(async move |socket| {
-            let place = seat.map_or(Place::Refused, Place::Seat);
+            let place = seat.map_or(SlotState::Refused, SlotState::Seat);
             tokio::spawn(
-                Box::new(session::Session::new(gateway, socket, address.ip(), since, place)).run(),
+                Box::new(session::NativeTask::new(gateway, socket, address.ip(), since, place))
+                    .run(),
             );
         })
     } else if parts.uri.path() == setup_code::PATH {
@@ -206,7 +207,7 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
             origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
             tokio::spawn(
-                Box::new(setup_code::session::Session::new(
+                Box::new(setup_code::session::CompanionTask::new(
                     gateway, socket, address, since, seat, may_be,
                 ))
                 .run(),
@@ -214,7 +215,9 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         })
     } else {
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(Box::new(Session::new(gateway, socket, address, since, seat)).run());
+            tokio::spawn(
+                Box::new(RegistrationTask::new(gateway, socket, address, since, seat)).run(),
+            );
         })
     })
 }

@@ -12,9 +12,9 @@ use handfast_core::wire::native::open::{NotOpened, Open};
 use serial2_tokio::SerialPort;
 use tokio::time::{sleep, timeout};
 
-use crate::connection::framed::Framed;
-use crate::connection::transport::{Carrier, Gone, Received};
-use crate::flows::native::session::{Place, Session};
+use crate::connection::framed::FramedTransport;
+use crate::connection::transport::{FrameTransport, Gone, PeerEvent};
+use crate::flows::native::session::{NativeTask, SlotState};
 use crate::gateway::Gateway;
 use crate::gateway::common::{CLOSE_WITHIN, shut_down};
 
@@ -40,7 +40,8 @@ pub async fn serve_serial(
             match SerialPort::open(&path, baud) {
                 Ok(port) => {
                     tracing::info!(path = %path.display(), baud, "the serial line is open");
-                    let mut line = Line { framed: Framed::new(port), open: None, heard: false };
+                    let mut line =
+                        Line { framed: FramedTransport::new(port), open: None, heard: false };
                     line.serve(&gateway).await;
                     // A port that opens but carries only noise keeps its growing delay.
                     if line.heard {
@@ -74,7 +75,7 @@ pub async fn serve_serial(
 
 /// An open line.
 struct Line {
-    framed: Framed<SerialPort>,
+    framed: FramedTransport<SerialPort>,
     /// An `Open` that has yet to be answered.
     open: Option<Vec<u8>>,
     /// `true` once a valid `Open` has arrived.
@@ -95,12 +96,12 @@ impl Line {
             self.open = open;
             let since = gateway.inner.clock.now();
             // A line serves one node at a time anyway, so its connection needs no slot.
-            Box::new(Session::new(
+            Box::new(NativeTask::new(
                 gateway.clone(),
                 OneNode { line: self },
                 NOWHERE,
                 since,
-                Place::Free,
+                SlotState::Free,
             ))
             .run()
             .await;
@@ -134,21 +135,21 @@ struct OneNode<'l> {
     line: &'l mut Line,
 }
 
-impl Carrier for OneNode<'_> {
-    async fn recv(&mut self) -> Received {
+impl FrameTransport for OneNode<'_> {
+    async fn recv(&mut self) -> PeerEvent {
         if let Some(open) = self.line.open.take() {
-            return Received::Frame(open);
+            return PeerEvent::Frame(open);
         }
         match self.line.framed.frame().await {
             Ok(Some(Ok(frame))) if is_open(&frame) => {
                 // The node has restarted. The old connection cannot continue after such a frame,
                 // which does not decrypt with its key.
                 self.line.open = Some(frame);
-                Received::Gone
+                PeerEvent::Gone
             }
-            Ok(Some(Ok(frame))) => Received::Frame(frame),
-            Ok(Some(Err(_))) => Received::Broken(Close::PROTOCOL_VIOLATION),
-            Ok(None) | Err(_) => Received::Gone,
+            Ok(Some(Ok(frame))) => PeerEvent::Frame(frame),
+            Ok(Some(Err(_))) => PeerEvent::Broken(Close::PROTOCOL_VIOLATION),
+            Ok(None) | Err(_) => PeerEvent::Gone,
         }
     }
 

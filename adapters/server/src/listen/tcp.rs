@@ -3,10 +3,10 @@
 
 use std::future::Future;
 
-use crate::connection::framed::Framed;
+use crate::connection::framed::FramedTransport;
 use crate::connection::preauth_bytes::Metered;
 use crate::connection::slots::SeatGuard;
-use crate::flows::native::session::{Place, Session};
+use crate::flows::native::session::{NativeTask, SlotState};
 use crate::gateway::Gateway;
 use crate::listen::accept::{Arrived, Listening, accept};
 use crate::proxies::PeerAddress;
@@ -26,8 +26,9 @@ pub async fn serve_tcp(
         // The slot of a proxy's connection has no source until now.
         let seat = seat.filter(|seat| seat.counts_for(Some(address.source())));
         let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
-        let place = seat.map_or(Place::Refused, Place::Seat);
-        Box::new(Session::new(gateway, Framed::new(stream), address.ip(), since, place)).run()
+        let place = seat.map_or(SlotState::Refused, SlotState::Seat);
+        Box::new(NativeTask::new(gateway, FramedTransport::new(stream), address.ip(), since, place))
+            .run()
     };
     accept(&gateway, listener.into(), until, each).await;
 }

@@ -24,7 +24,7 @@ use crate::operator::bound_setup::OwnedSetup;
 use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
 
 /// An effect in owned form.
-pub(super) enum Action {
+pub(super) enum NativeAction {
     Send(Vec<u8>),
     Close(Close),
     /// The peer has sent a close frame: send the reply.
@@ -55,19 +55,19 @@ pub(super) enum Action {
 }
 
 /// A node and its grants from the store.
-pub(super) struct Loaded {
+pub(super) struct LoadedNode {
     pub(super) record: Record,
     pub(super) grants: Vec<Grant>,
     pub(super) ceiling: Option<Box<Ceiling>>,
 }
 
 /// A node, `None` if the registry does not know it, or the refusal if it could not be read.
-pub(super) type Lookup = Result<Option<Box<Loaded>>, Refusal>;
+pub(super) type Lookup = Result<Option<Box<LoadedNode>>, Refusal>;
 
 pub(super) fn lend(lookup: &Lookup) -> Result<Option<KnownPeer<'_>>, Refusal> {
     match lookup {
         Ok(loaded) => {
-            let Some(Loaded { record, grants, ceiling }) = loaded.as_deref() else {
+            let Some(LoadedNode { record, grants, ceiling }) = loaded.as_deref() else {
                 return Ok(None);
             };
             Ok(Some(KnownPeer { record, grants, ceiling: ceiling.as_deref() }))
@@ -77,7 +77,7 @@ pub(super) fn lend(lookup: &Lookup) -> Result<Option<KnownPeer<'_>>, Refusal> {
 }
 
 /// An answer to an action, which becomes the next input.
-pub(super) enum Answer {
+pub(super) enum NativeAnswer {
     Found(Lookup),
     Entered(Result<(), NoPlace>),
     Attached(Lookup),
@@ -111,40 +111,42 @@ pub(super) fn own(
     inner: &Inner,
     address: IpAddr,
     parts: &mut Parts,
-) -> Option<Action> {
+) -> Option<NativeAction> {
     Some(match effect {
-        Effect::Send(frame) => Action::Send(frame.to_vec()),
-        Effect::Close(close) => Action::Close(close),
-        Effect::Refund => Action::Refund,
-        Effect::Find(key) => Action::Find(key),
-        Effect::Enter(key, ephemeral) => Action::Enter(key, ephemeral),
-        Effect::Attach(node_id) => Action::Attach(node_id),
-        Effect::Detach => Action::Detach,
-        Effect::Ask(key, asked) => Action::Ask(Box::new(request(key, &asked, address))),
-        Effect::Reserve(code) => Action::Reserve(code),
-        Effect::Spend(code) => Action::Spend(code),
-        Effect::Settle(Proof::Nothing) => Action::Settle(None),
-        Effect::Settle(Proof::Code(code, _)) => Action::Settle(Some(code)),
+        Effect::Send(frame) => NativeAction::Send(frame.to_vec()),
+        Effect::Close(close) => NativeAction::Close(close),
+        Effect::Refund => NativeAction::Refund,
+        Effect::Find(key) => NativeAction::Find(key),
+        Effect::Enter(key, ephemeral) => NativeAction::Enter(key, ephemeral),
+        Effect::Attach(node_id) => NativeAction::Attach(node_id),
+        Effect::Detach => NativeAction::Detach,
+        Effect::Ask(key, asked) => NativeAction::Ask(Box::new(request(key, &asked, address))),
+        Effect::Reserve(code) => NativeAction::Reserve(code),
+        Effect::Spend(code) => NativeAction::Spend(code),
+        Effect::Settle(Proof::Nothing) => NativeAction::Settle(None),
+        Effect::Settle(Proof::Code(code, _)) => NativeAction::Settle(Some(code)),
         Effect::Settle(Proof::Setup(verified)) => {
-            Action::SettleSetup(Box::new(verified.claims().into()))
+            NativeAction::SettleSetup(Box::new(verified.claims().into()))
         }
-        Effect::Activate(grant) => Action::Activate(grant),
-        Effect::Observe(heartbeat) => Action::Observe(observation(heartbeat, inner)),
+        Effect::Activate(grant) => NativeAction::Activate(grant),
+        Effect::Observe(heartbeat) => NativeAction::Observe(observation(heartbeat, inner)),
         Effect::Part(part) => match parts.take(&part) {
             Ok(()) => return None,
-            Err(_) => Action::Break(Close::PROTOCOL_VIOLATION),
+            Err(_) => NativeAction::Break(Close::PROTOCOL_VIOLATION),
         },
         Effect::Present(chain) => {
-            Action::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
+            NativeAction::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
         }
-        Effect::App(app) => {
-            Action::App(app.action, app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec())
-        }
-        Effect::Subscribe(pattern) => Action::Subscribe(pattern.as_str().into()),
-        Effect::Renew(Renew::Token) => Action::Renew(RenewKind::Token),
-        Effect::Renew(Renew::Chain) => Action::Renew(RenewKind::Chain),
+        Effect::App(app) => NativeAction::App(
+            app.action,
+            app.address.as_str().to_owned(),
+            app.bytes.as_bytes().to_vec(),
+        ),
+        Effect::Subscribe(pattern) => NativeAction::Subscribe(pattern.as_str().into()),
+        Effect::Renew(Renew::Token) => NativeAction::Renew(RenewKind::Token),
+        Effect::Renew(Renew::Chain) => NativeAction::Renew(RenewKind::Chain),
         // Core never emits this effect; nothing issues certificates over this wire yet.
-        Effect::Renew(Renew::Certificate { .. }) => Action::Break(Close::INTERNAL),
+        Effect::Renew(Renew::Certificate { .. }) => NativeAction::Break(Close::INTERNAL),
     })
 }
 

@@ -26,7 +26,7 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::wire::native::Payload;
 
-use crate::connection::hub::Delivery;
+use crate::connection::hub::AppDelivery;
 use crate::gateway::Gateway;
 
 /// WebSocket subprotocol of the native wire.
@@ -59,8 +59,8 @@ fn delivery(
     address: &Address<'_>,
     bytes: &Payload<'_>,
     published: bool,
-) -> Delivery {
-    Delivery {
+) -> AppDelivery {
+    AppDelivery {
         action,
         address: address.as_str().into(),
         bytes: Bytes::copy_from_slice(bytes.as_bytes()),

@@ -19,12 +19,12 @@ use handfast_core::wire::native::link::App;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-pub(crate) use super::context::Place;
-use super::context::{Kept, Read};
-use super::effects::{Action, Answer, lend, own};
-use crate::connection::hub::{Delivery, Letter};
+pub(crate) use super::context::SlotState;
+use super::context::{NativeContext, Read};
+use super::effects::{NativeAction, NativeAnswer, lend, own};
+use crate::connection::hub::{AppDelivery, Mail};
 use crate::connection::message_rate::MessageRate;
-use crate::connection::transport::{Carrier, Received};
+use crate::connection::transport::{FrameTransport, PeerEvent};
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
@@ -32,11 +32,11 @@ use crate::gateway::in_force::OwnedInForce;
 use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 
 /// A transport and the state of its connection.
-pub(crate) struct Session<C> {
+pub(crate) struct NativeTask<C> {
     carrier: C,
     /// `None` only while a step is running.
     connection: Option<NativeConnection>,
-    kept: Kept,
+    kept: NativeContext,
     /// A frame that waits for its turn to be read.
     #[allow(
         clippy::box_collection,
@@ -50,17 +50,17 @@ pub(crate) struct Session<C> {
 }
 
 /// The event that ends one wait of the connection.
-enum Happening {
+enum NativeWake {
     /// The held frame's turn has come, or the pause between frames is over.
     Turn,
-    Received(Received),
-    Letter(Letter),
+    Received(PeerEvent),
+    Letter(Mail),
     Deadline,
     Shutdown,
     Evicted,
 }
 
-impl<C: Carrier> Session<C> {
+impl<C: FrameTransport> NativeTask<C> {
     /// Creates a connection that was accepted at `since`, from which the deadline of the first
     /// message counts.
     pub(crate) fn new(
@@ -68,10 +68,10 @@ impl<C: Carrier> Session<C> {
         carrier: C,
         address: IpAddr,
         since: Instant,
-        place: Place,
+        place: SlotState,
     ) -> Self {
         let connection = Some(NativeConnection::accepted(since, gateway.inner.limits));
-        let kept = Kept::new(gateway, address, place);
+        let kept = NativeContext::new(gateway, address, place);
         Self {
             carrier,
             connection,
@@ -98,7 +98,7 @@ impl<C: Carrier> Session<C> {
     }
 
     /// Waits for the next event. No frame is read while an answer is due.
-    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
+    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> NativeWake {
         let Self { carrier, connection, kept, held, delivered, rate } = self;
         let deadline = connection
             .as_ref()
@@ -121,80 +121,81 @@ impl<C: Carrier> Session<C> {
             && !kept.mailbox.has_notice()
             && let Some(received) = carrier.recv().now_or_never()
         {
-            return Happening::Received(received);
+            return NativeWake::Received(received);
         }
         let (place, proving) = (&kept.place, kept.proving.as_deref());
         tokio::select! {
             // The order is by urgency, so that floods of frames or deliveries delay nothing else.
             biased;
-            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
-            letter = kept.mailbox.next() => Happening::Letter(letter),
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } => NativeWake::Shutdown,
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } =>
+                NativeWake::Deadline,
+            letter = kept.mailbox.next() => NativeWake::Letter(letter),
             () = async {
                 match (proving, place) {
                     // A handshake with a place among those of its key gives up only that place.
                     (Some(proving), _) => proving.displaced().await,
-                    (None, Place::Seat(seat)) => seat.evicted().await,
-                    (None, Place::Refused) => {}
-                    (None, Place::Free) => std::future::pending().await,
+                    (None, SlotState::Seat(seat)) => seat.evicted().await,
+                    (None, SlotState::Refused) => {}
+                    (None, SlotState::Free) => std::future::pending().await,
                 }
-            } => Happening::Evicted,
-            Some(()) = OptionFuture::from(waits) => Happening::Turn,
-            received = carrier.recv(), if reads => Happening::Received(received),
+            } => NativeWake::Evicted,
+            Some(()) = OptionFuture::from(waits) => NativeWake::Turn,
+            received = carrier.recv(), if reads => NativeWake::Received(received),
         }
     }
 
-    fn react(&mut self, happening: Happening) -> Vec<Action> {
-        let then = |mut actions: Vec<Action>, last| {
+    fn react(&mut self, happening: NativeWake) -> Vec<NativeAction> {
+        let then = |mut actions: Vec<NativeAction>, last| {
             actions.push(last);
             actions
         };
         match happening {
             // A peer must not send more before its first message is answered.
-            Happening::Received(Received::Frame(_)) if self.held.is_some() => {
-                then(self.advance(Input::Closed), Action::Close(Close::PROTOCOL_VIOLATION))
+            NativeWake::Received(PeerEvent::Frame(_)) if self.held.is_some() => {
+                then(self.advance(Input::Closed), NativeAction::Close(Close::PROTOCOL_VIOLATION))
             }
-            Happening::Received(Received::Frame(frame)) => {
+            NativeWake::Received(PeerEvent::Frame(frame)) => {
                 self.kept.spoke();
                 if self.connection.as_ref().and_then(NativeConnection::linked).is_some() {
                     self.rate.read(self.kept.gateway.inner.clock.now());
                 }
                 self.came(frame)
             }
-            Happening::Turn => match self.held.take() {
+            NativeWake::Turn => match self.held.take() {
                 Some(frame) => {
                     self.kept.reads();
                     self.frame(*frame)
                 }
                 None => Vec::new(),
             },
-            Happening::Received(Received::Gone) => self.advance(Input::Closed),
-            Happening::Received(Received::Goodbye) => {
-                then(self.advance(Input::Closed), Action::FinishClose)
+            NativeWake::Received(PeerEvent::Gone) => self.advance(Input::Closed),
+            NativeWake::Received(PeerEvent::Goodbye) => {
+                then(self.advance(Input::Closed), NativeAction::FinishClose)
             }
-            Happening::Received(Received::Broken(why)) => {
-                then(self.advance(Input::Closed), Action::Close(why))
+            NativeWake::Received(PeerEvent::Broken(why)) => {
+                then(self.advance(Input::Closed), NativeAction::Close(why))
             }
-            Happening::Letter(Letter::Notice(notice)) => self.advance(Input::Push(notice)),
-            Happening::Letter(Letter::Displaced) => self.advance(Input::Evict),
-            Happening::Letter(Letter::Cut) => {
-                self.kept.attached.map(Action::LookAgain).into_iter().collect()
+            NativeWake::Letter(Mail::Notice(notice)) => self.advance(Input::Push(notice)),
+            NativeWake::Letter(Mail::Displaced) => self.advance(Input::Evict),
+            NativeWake::Letter(Mail::Cut) => {
+                self.kept.attached.map(NativeAction::LookAgain).into_iter().collect()
             }
-            Happening::Letter(Letter::App(delivery)) => {
+            NativeWake::Letter(Mail::App(delivery)) => {
                 self.delivered = true;
                 self.deliver(&delivery)
             }
             // A mailbox of this dialect takes no frame of the other one.
-            Happening::Letter(Letter::Frame(_)) => Vec::new(),
-            Happening::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
-            Happening::Shutdown => self.advance(Input::Shutdown),
-            Happening::Evicted => self.advance(Input::Evict),
+            NativeWake::Letter(Mail::Frame(_)) => Vec::new(),
+            NativeWake::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
+            NativeWake::Shutdown => self.advance(Input::Shutdown),
+            NativeWake::Evicted => self.advance(Input::Evict),
         }
     }
 
     /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
     /// none.
-    fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
+    fn advance(&mut self, input: Input<'_>) -> Vec<NativeAction> {
         let Some(connection) = self.connection.take() else { return Vec::new() };
         let kept = &mut self.kept;
         let mut scratch = [0; NATIVE_SCRATCH];
@@ -210,7 +211,7 @@ impl<C: Carrier> Session<C> {
         actions
     }
 
-    fn came(&mut self, frame: Vec<u8>) -> Vec<Action> {
+    fn came(&mut self, frame: Vec<u8>) -> Vec<NativeAction> {
         let Some(connection) = &self.connection else { return Vec::new() };
         match self.kept.may_read(connection.cost(&frame)) {
             Read::Now => self.frame(frame),
@@ -222,7 +223,7 @@ impl<C: Carrier> Session<C> {
         }
     }
 
-    fn frame(&mut self, mut bytes: Vec<u8>) -> Vec<Action> {
+    fn frame(&mut self, mut bytes: Vec<u8>) -> Vec<NativeAction> {
         let gateway = self.kept.gateway.clone();
         let in_force = self.kept.in_force();
         let now = gateway.inner.clock.unix();
@@ -237,7 +238,7 @@ impl<C: Carrier> Session<C> {
         self.advance(Input::Frame { bytes: &mut bytes, entropy: entropy::draw(), around })
     }
 
-    fn deliver(&mut self, delivery: &Delivery) -> Vec<Action> {
+    fn deliver(&mut self, delivery: &AppDelivery) -> Vec<NativeAction> {
         let (Ok(address), Some(bytes)) =
             (Address::parse(&delivery.address), Payload::new(&delivery.bytes))
         else {
@@ -255,21 +256,21 @@ impl<C: Carrier> Session<C> {
     }
 
     /// Carries out the actions in order, and feeds back each answer at once, until none is left.
-    async fn carry_out(&mut self, actions: Vec<Action>) {
+    async fn carry_out(&mut self, actions: Vec<NativeAction>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             match action {
-                Action::Send(frame) => {
+                NativeAction::Send(frame) => {
                     if !matches!(timeout(PATIENCE, self.carrier.send(frame)).await, Ok(Ok(()))) {
                         queue.clear();
                         queue.extend(self.advance(Input::Closed));
                     }
                 }
-                Action::Close(close) => self.close(Some(close)).await,
-                Action::FinishClose => self.close(None).await,
-                Action::Break(close) => {
+                NativeAction::Close(close) => self.close(Some(close)).await,
+                NativeAction::FinishClose => self.close(None).await,
+                NativeAction::Break(close) => {
                     queue.extend(self.advance(Input::Closed));
-                    queue.push_back(Action::Close(close));
+                    queue.push_back(NativeAction::Close(close));
                 }
                 other => {
                     let answer = self.answer(other).await;
@@ -289,11 +290,14 @@ impl<C: Carrier> Session<C> {
     }
 
     /// Carries out an action that needs no transport.
-    async fn answer(&mut self, action: Action) -> Option<Answer> {
+    async fn answer(&mut self, action: NativeAction) -> Option<NativeAnswer> {
         let key = self.connection.as_ref().and_then(NativeConnection::peer_key).copied();
         let kept = &mut self.kept;
         let action = match action {
-            Action::Activate(_) | Action::Present(_) | Action::Renew(_) | Action::Observe(_)
+            NativeAction::Activate(_)
+            | NativeAction::Present(_)
+            | NativeAction::Renew(_)
+            | NativeAction::Observe(_)
                 if !kept.may_bother(key.as_ref()) =>
             {
                 tracing::debug!("a peer asks for more than it needs; it is not served");
@@ -302,44 +306,47 @@ impl<C: Carrier> Session<C> {
             action => action,
         };
         match action {
-            Action::Find(key) => return Some(kept.find(&key).await),
-            Action::Enter(key, ephemeral) => return Some(kept.enter(&key, &ephemeral)),
-            Action::Attach(node_id) => return Some(kept.attach(node_id, key.as_ref()).await),
-            Action::Ask(request) => return Some(kept.ask(request).await),
-            Action::Reserve(code) => return Some(kept.reserve(code).await),
-            Action::Spend(code) => return Some(kept.spend(code).await),
-            Action::Settle(code) => return Some(kept.settle(code).await),
-            Action::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
-            Action::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
-            Action::Present(chain) => {
+            NativeAction::Find(key) => return Some(kept.find(&key).await),
+            NativeAction::Enter(key, ephemeral) => return Some(kept.enter(&key, &ephemeral)),
+            NativeAction::Attach(node_id) => return Some(kept.attach(node_id, key.as_ref()).await),
+            NativeAction::Ask(request) => return Some(kept.ask(request).await),
+            NativeAction::Reserve(code) => return Some(kept.reserve(code).await),
+            NativeAction::Spend(code) => return Some(kept.spend(code).await),
+            NativeAction::Settle(code) => return Some(kept.settle(code).await),
+            NativeAction::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
+            NativeAction::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
+            NativeAction::Present(chain) => {
                 return Some(kept.present(chain.as_deref(), key.as_ref()).await);
             }
-            Action::Renew(what) => return Some(kept.renew(what).await),
-            Action::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
+            NativeAction::Renew(what) => return Some(kept.renew(what).await),
+            NativeAction::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
 
-            Action::Refund => kept.refund(),
-            Action::Detach => kept.detach(),
-            Action::Wrong(left) => kept.wrong(left).await,
-            Action::Observe(observation) => kept.observe(observation),
-            Action::App(action, address, bytes) => {
+            NativeAction::Refund => kept.refund(),
+            NativeAction::Detach => kept.detach(),
+            NativeAction::Wrong(left) => kept.wrong(left).await,
+            NativeAction::Observe(observation) => kept.observe(observation),
+            NativeAction::App(action, address, bytes) => {
                 kept.app(key.as_ref(), action, &address, &bytes).await;
             }
-            Action::Subscribe(pattern) => kept.subscribe(pattern),
+            NativeAction::Subscribe(pattern) => kept.subscribe(pattern),
             // The caller carries out these, because they need the transport.
-            Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
+            NativeAction::Send(_)
+            | NativeAction::Close(_)
+            | NativeAction::FinishClose
+            | NativeAction::Break(_) => {}
         }
         None
     }
 
-    fn feed(&mut self, answer: Answer) -> Vec<Action> {
+    fn feed(&mut self, answer: NativeAnswer) -> Vec<NativeAction> {
         let unix = self.kept.gateway.inner.clock.unix();
         match answer {
-            Answer::Found(lookup) => {
+            NativeAnswer::Found(lookup) => {
                 self.advance(Input::Found(lend(&lookup), unix, entropy::draw()))
             }
-            Answer::Entered(outcome) => self.advance(Input::Entered(outcome)),
-            Answer::Attached(lookup) => self.advance(Input::Attached(lend(&lookup), unix)),
-            Answer::Prepared(prepared) => match prepared {
+            NativeAnswer::Entered(outcome) => self.advance(Input::Entered(outcome)),
+            NativeAnswer::Attached(lookup) => self.advance(Input::Attached(lend(&lookup), unix)),
+            NativeAnswer::Prepared(prepared) => match prepared {
                 OwnedPrepared::Refused(refusal) => {
                     self.advance(Input::Prepared(Prepared::Refused(refusal.lend())))
                 }
@@ -352,18 +359,18 @@ impl<C: Carrier> Session<C> {
                 OwnedPrepared::Setup => self.advance(Input::Prepared(Prepared::Setup)),
                 OwnedPrepared::Settle => self.advance(Input::Prepared(Prepared::Settle)),
             },
-            Answer::Reserved(reserved) => {
+            NativeAnswer::Reserved(reserved) => {
                 let mut actions = self.advance(Input::Reserved(reserved));
                 // Core compares the tag; that it asks to spend the code tells that the guess was
                 // right.
-                let right = actions.iter().any(|action| matches!(action, Action::Spend(_)));
+                let right = actions.iter().any(|action| matches!(action, NativeAction::Spend(_)));
                 if let (Ok(left), false) = (reserved, right) {
-                    actions.push(Action::Wrong(left));
+                    actions.push(NativeAction::Wrong(left));
                 }
                 actions
             }
-            Answer::Spent(outcome) => self.advance(Input::Spent(outcome)),
-            Answer::Settled(verdict) => match verdict {
+            NativeAnswer::Spent(outcome) => self.advance(Input::Spent(outcome)),
+            NativeAnswer::Settled(verdict) => match verdict {
                 OwnedVerdict::Offered(mut offer) => {
                     self.advance(Input::Settled(PairVerdict::Offered(offer.lend())))
                 }
@@ -374,19 +381,21 @@ impl<C: Carrier> Session<C> {
                     self.advance(Input::Settled(PairVerdict::Refused(refusal.lend())))
                 }
             },
-            Answer::Activated(outcome) => self.advance(Input::Activated(outcome, unix)),
-            Answer::Presented(until) => self.advance(Input::Presented(until, unix)),
-            Answer::Bounded { until, renews } => {
+            NativeAnswer::Activated(outcome) => self.advance(Input::Activated(outcome, unix)),
+            NativeAnswer::Presented(until) => self.advance(Input::Presented(until, unix)),
+            NativeAnswer::Bounded { until, renews } => {
                 self.advance(Input::Bounded { until, renews, unix })
             }
             // The peer's authority is gone, which it is told in the same way as a revocation.
-            Answer::Ended => self.advance(Input::Push(Notice::Unpaired)),
+            NativeAnswer::Ended => self.advance(Input::Push(Notice::Unpaired)),
             // For the peer this is the same as losing its slot: the gateway is at capacity.
-            Answer::Full => self.advance(Input::Evict),
-            Answer::Renewed(None) => self.advance(Input::Renewed(None)),
-            Answer::Renewed(Some(mut offer)) => self.advance(Input::Renewed(Some(offer.lend()))),
-            Answer::Unable => self.advance(Input::Shutdown),
-            Answer::StoreFailed => self.advance(Input::StoreFailed),
+            NativeAnswer::Full => self.advance(Input::Evict),
+            NativeAnswer::Renewed(None) => self.advance(Input::Renewed(None)),
+            NativeAnswer::Renewed(Some(mut offer)) => {
+                self.advance(Input::Renewed(Some(offer.lend())))
+            }
+            NativeAnswer::Unable => self.advance(Input::Shutdown),
+            NativeAnswer::StoreFailed => self.advance(Input::StoreFailed),
         }
     }
 
@@ -394,7 +403,7 @@ impl<C: Carrier> Session<C> {
     /// peer to end, so that the last message is read before the transport closes. A closing
     /// connection has no slot, and the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>) {
-        self.kept.place = Place::Free;
+        self.kept.place = SlotState::Free;
         let gateway = self.kept.gateway.clone();
         let lingers = gateway.inner.lingering.try_acquire();
         let _ = timeout(CLOSE_WITHIN, self.carrier.close(close, lingers.is_ok())).await;
@@ -402,11 +411,11 @@ impl<C: Carrier> Session<C> {
 }
 
 /// Returns the answer to a peer that exceeds its budget of efforts.
-const fn without(action: &Action) -> Option<Answer> {
+const fn without(action: &NativeAction) -> Option<NativeAnswer> {
     match action {
-        Action::Activate(_) => Some(Answer::Activated(Ok(Confirmation::NotThere))),
-        Action::Present(_) => Some(Answer::Presented(None)),
-        Action::Renew(_) => Some(Answer::Renewed(None)),
+        NativeAction::Activate(_) => Some(NativeAnswer::Activated(Ok(Confirmation::NotThere))),
+        NativeAction::Present(_) => Some(NativeAnswer::Presented(None)),
+        NativeAction::Renew(_) => Some(NativeAnswer::Renewed(None)),
         _ => None,
     }
 }
@@ -416,19 +425,19 @@ mod tests {
     use super::*;
     use axum::extract::ws::WebSocket;
 
-    fn size<C: Carrier, F: Future>(_: impl FnOnce(Box<Session<C>>) -> F) -> usize {
-        size_of::<F>() + size_of::<Session<C>>()
+    fn size<C: FrameTransport, F: Future>(_: impl FnOnce(Box<NativeTask<C>>) -> F) -> usize {
+        size_of::<F>() + size_of::<NativeTask<C>>()
     }
 
     #[test]
     fn an_idle_connection_keeps_little_more_than_its_carrier_and_its_state() {
-        let websocket = size::<WebSocket, _>(Session::run);
+        let websocket = size::<WebSocket, _>(NativeTask::run);
         let tcp = size::<
-            crate::connection::framed::Framed<
+            crate::connection::framed::FramedTransport<
                 crate::connection::preauth_bytes::Metered<tokio::net::TcpStream>,
             >,
             _,
-        >(Session::run);
+        >(NativeTask::run);
         assert!(
             websocket <= 2000 && tcp <= 1700,
             "{websocket} bytes over a WebSocket, {tcp} over TCP"

@@ -20,7 +20,7 @@ use handfast_core::wire::close::Close;
 use handfast_store::{Observation, Stored};
 use tokio::time::{sleep_until, timeout};
 
-use crate::connection::hub::{Dialect, Letter, Mailbox};
+use crate::connection::hub::{Dialect, Mail, Mailbox};
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
 use crate::connection::transport::rules_broken;
@@ -32,7 +32,7 @@ use crate::gateway::{Gateway, Inner};
 use crate::proxies::PeerAddress;
 
 /// A node's WebSocket and its state outside core's machine.
-pub(crate) struct Session {
+pub(crate) struct RegistrationTask {
     gateway: Gateway,
     socket: WebSocket,
     peer: PeerAddress,
@@ -52,7 +52,7 @@ pub(crate) struct Session {
 }
 
 /// An effect in owned form, so that it can be carried out across awaits.
-enum Action {
+enum RegistrationAction {
     Send(Message),
     Close(Close),
     /// The peer has sent a close frame: let the reply, which the library has ready, go out.
@@ -72,7 +72,7 @@ enum Action {
 }
 
 /// An answer to an action, which becomes the next input.
-enum Answer {
+enum RegistrationAnswer {
     Admitted(Result<NodeId, Refusal>),
     Loaded(Result<Option<Stored>, Refusal>, NodeId),
     Hashed(Result<handfast_core::grant::token::Hashed, Refusal>),
@@ -83,9 +83,9 @@ enum Answer {
 }
 
 /// The event that ends one wait of the connection.
-enum Happening {
+enum RegistrationWake {
     Frame(Message),
-    Letter(Letter),
+    Letter(Mail),
     Deadline,
     Shutdown,
     Evicted,
@@ -93,7 +93,7 @@ enum Happening {
     Broken(Close),
 }
 
-impl Session {
+impl RegistrationTask {
     /// Creates a connection. Without a slot, it only tells the node that there is none.
     pub(crate) fn new(
         gateway: Gateway,
@@ -132,55 +132,60 @@ impl Session {
         let mut connection = RegistrationConnection::accepted(self.since, inner.limits);
         while !connection.is_closed() {
             let happening = self.next(&connection, &inner, &mut shutdown).await;
-            if let (Happening::Frame(_), Some(_)) = (&happening, connection.linked()) {
+            if let (RegistrationWake::Frame(_), Some(_)) = (&happening, connection.linked()) {
                 self.rate.read(inner.clock.now());
             }
             let (next, actions) = match happening {
-                Happening::Frame(Message::Text(text)) => {
+                RegistrationWake::Frame(Message::Text(text)) => {
                     self.spoke();
                     advance(connection, &inner, self.peer, Input::Text(text.as_str()))
                 }
-                Happening::Frame(Message::Binary(bytes)) => {
+                RegistrationWake::Frame(Message::Binary(bytes)) => {
                     self.spoke();
                     advance(connection, &inner, self.peer, Input::Binary(&bytes))
                 }
-                Happening::Frame(Message::Pong(_)) => {
+                RegistrationWake::Frame(Message::Pong(_)) => {
                     advance(connection, &inner, self.peer, Input::Pong)
                 }
                 // The library answers pings.
-                Happening::Frame(Message::Ping(_)) => continue,
-                Happening::Gone => advance(connection, &inner, self.peer, Input::Closed),
-                Happening::Frame(Message::Close(_)) => {
+                RegistrationWake::Frame(Message::Ping(_)) => continue,
+                RegistrationWake::Gone => advance(connection, &inner, self.peer, Input::Closed),
+                RegistrationWake::Frame(Message::Close(_)) => {
                     let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
-                    actions.push(Action::FinishClose);
+                    actions.push(RegistrationAction::FinishClose);
                     (next, actions)
                 }
-                Happening::Broken(why) => {
+                RegistrationWake::Broken(why) => {
                     let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
-                    actions.push(Action::Close(why));
+                    actions.push(RegistrationAction::Close(why));
                     (next, actions)
                 }
-                Happening::Letter(Letter::Notice(notice)) => {
+                RegistrationWake::Letter(Mail::Notice(notice)) => {
                     advance(connection, &inner, self.peer, Input::Push(notice))
                 }
-                Happening::Letter(Letter::Frame(frame)) => {
-                    let actions =
-                        connection.linked().map(|_| Action::Send(frame)).into_iter().collect();
+                RegistrationWake::Letter(Mail::Frame(frame)) => {
+                    let actions = connection
+                        .linked()
+                        .map(|_| RegistrationAction::Send(frame))
+                        .into_iter()
+                        .collect();
                     (connection, actions)
                 }
                 // A node whose rights the doubtful clock would end is disconnected. It connects
                 // again, and is told then.
-                Happening::Letter(Letter::Cut) => {
+                RegistrationWake::Letter(Mail::Cut) => {
                     match Box::pin(rests_on_doubt(&connection, &inner)).await {
                         true => advance(connection, &inner, self.peer, Input::Shutdown),
                         false => continue,
                     }
                 }
                 // A mailbox of this dialect takes neither.
-                Happening::Letter(Letter::App(_) | Letter::Displaced) => continue,
-                Happening::Deadline => advance(connection, &inner, self.peer, Input::Tick),
-                Happening::Shutdown => advance(connection, &inner, self.peer, Input::Shutdown),
-                Happening::Evicted => advance(connection, &inner, self.peer, Input::Evict),
+                RegistrationWake::Letter(Mail::App(_) | Mail::Displaced) => continue,
+                RegistrationWake::Deadline => advance(connection, &inner, self.peer, Input::Tick),
+                RegistrationWake::Shutdown => {
+                    advance(connection, &inner, self.peer, Input::Shutdown)
+                }
+                RegistrationWake::Evicted => advance(connection, &inner, self.peer, Input::Evict),
             };
             // Boxed, so that the future of an idle connection does not hold the memory of a busy
             // one.
@@ -194,9 +199,9 @@ impl Session {
         connection: &RegistrationConnection,
         inner: &Inner,
         shutdown: &mut tokio::sync::watch::Receiver<bool>,
-    ) -> Happening {
+    ) -> RegistrationWake {
         if let Some(heard) = self.heard.take() {
-            return Happening::Frame(*heard);
+            return RegistrationWake::Frame(*heard);
         }
         let deadline = connection.deadline().map(|(at, _)| inner.clock.wake_at(at));
         let pause = self.rate.pause(&inner.clock);
@@ -204,11 +209,14 @@ impl Session {
         let needs_seat = connection.linked().is_none();
         tokio::select! {
             biased;
-            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
-            letter = self.mailbox.next() => Happening::Letter(letter),
-            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } =>
+                RegistrationWake::Shutdown,
+            letter = self.mailbox.next() => RegistrationWake::Letter(letter),
+            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat =>
+                RegistrationWake::Evicted,
             // The deadline comes before frames, so that a flood of pings does not delay it.
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } =>
+                RegistrationWake::Deadline,
             // A peer that exceeds its rate is read later, so the transport slows it down and no
             // frame is lost.
             frame = async {
@@ -217,9 +225,10 @@ impl Session {
                 }
                 self.socket.recv().await
             }, if !connection.awaits_answer() => match frame {
-                Some(Ok(frame)) => Happening::Frame(frame),
-                Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
-                None => Happening::Gone,
+                Some(Ok(frame)) => RegistrationWake::Frame(frame),
+                Some(Err(error)) =>
+                    rules_broken(&error).map_or(RegistrationWake::Gone, RegistrationWake::Broken),
+                None => RegistrationWake::Gone,
             },
         }
     }
@@ -228,32 +237,32 @@ impl Session {
     async fn carry_out(
         &mut self,
         mut connection: RegistrationConnection,
-        actions: Vec<Action>,
+        actions: Vec<RegistrationAction>,
         inner: &Inner,
     ) -> RegistrationConnection {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             let (next, actions) = match action {
-                Action::Send(message) => {
+                RegistrationAction::Send(message) => {
                     if self.send(message).await.is_ok() {
                         continue;
                     }
                     queue.clear();
                     advance(connection, inner, self.peer, Input::Closed)
                 }
-                Action::Close(close) => {
+                RegistrationAction::Close(close) => {
                     self.close(Some(close), inner).await;
                     continue;
                 }
-                Action::FinishClose => {
+                RegistrationAction::FinishClose => {
                     self.close(None, inner).await;
                     continue;
                 }
                 other => match self.answer(other, inner).await {
                     Some(answer) => {
                         // The peer's close frame, if it sent one, still wants its reply.
-                        if matches!(answer, Answer::Gone) {
-                            queue.push_back(Action::FinishClose);
+                        if matches!(answer, RegistrationAnswer::Gone) {
+                            queue.push_back(RegistrationAction::FinishClose);
                         }
                         let next = feed(connection, inner, self.peer, answer);
                         if next.0.linked().is_some() {
@@ -273,42 +282,51 @@ impl Session {
     }
 
     /// Carries out an action that needs no socket.
-    async fn answer(&mut self, action: Action, inner: &Inner) -> Option<Answer> {
+    async fn answer(
+        &mut self,
+        action: RegistrationAction,
+        inner: &Inner,
+    ) -> Option<RegistrationAnswer> {
         let source = self.peer.source();
         let now = inner.clock.now();
         match action {
-            Action::Admit(asking, profile) => {
-                return Some(Answer::Admitted(self.admit(*asking, profile, inner).await));
+            RegistrationAction::Admit(asking, profile) => {
+                return Some(RegistrationAnswer::Admitted(
+                    self.admit(*asking, profile, inner).await,
+                ));
             }
-            Action::Load(node_id) => {
-                return Some(Answer::Loaded(
+            RegistrationAction::Load(node_id) => {
+                return Some(RegistrationAnswer::Loaded(
                     inner.store.load(node_id).await.map_err(failed),
                     node_id,
                 ));
             }
-            Action::Hash(job, claim) => {
+            RegistrationAction::Hash(job, claim) => {
                 let hashed = tokio::select! {
                     hashed = inner.pool.hash(job, claim, source, now) => hashed,
-                    () = gone(&mut self.socket, &mut self.heard) => return Some(Answer::Gone),
+                    () = gone(&mut self.socket, &mut self.heard) =>
+                        return Some(RegistrationAnswer::Gone),
                 };
-                return Some(Answer::Hashed(hashed.ok_or(Refusal::RateLimited).map(
+                return Some(RegistrationAnswer::Hashed(hashed.ok_or(Refusal::RateLimited).map(
                     |(hashed, attempt)| {
                         self.attempt = Some(Box::new(attempt));
                         hashed
                     },
                 )));
             }
-            Action::CountFailure => inner.pool.charge(source, now),
-            Action::Refund => {
+            RegistrationAction::CountFailure => inner.pool.charge(source, now),
+            RegistrationAction::Refund => {
                 if let Some(attempt) = self.attempt.take() {
                     attempt.give_back(now);
                 }
             }
-            Action::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
-            Action::Confirm(node_id, delivery) => {
-                return Some(Answer::Confirmed(self.gateway.token_used(node_id, delivery).await));
+            RegistrationAction::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
+            RegistrationAction::Confirm(node_id, delivery) => {
+                return Some(RegistrationAnswer::Confirmed(
+                    self.gateway.token_used(node_id, delivery).await,
+                ));
             }
-            Action::Attach(node_id) => {
+            RegistrationAction::Attach(node_id) => {
                 let refused = inner.hub.attach(node_id, &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
                 let record = match inner.rests_on_doubt(node_id).await {
@@ -318,23 +336,27 @@ impl Session {
                 };
                 // A node that would be refused anyway learns the reason even if there is no room.
                 let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
-                return Some(Answer::Attached(match (refused, record) {
+                return Some(RegistrationAnswer::Attached(match (refused, record) {
                     (Some(refusal), Ok(Some(stored))) if would_enter(&stored) => Err(refusal),
                     (_, record) => record,
                 }));
             }
-            Action::Detach => self.detach(),
-            Action::Observe(node_id, observation) => inner.readings.tell(node_id, observation, now),
+            RegistrationAction::Detach => self.detach(),
+            RegistrationAction::Observe(node_id, observation) => {
+                inner.readings.tell(node_id, observation, now)
+            }
             // A slow application delays its own frames, but neither a decision nor the shutdown.
-            Action::ApplicationText(node_id, frame) => tokio::select! {
+            RegistrationAction::ApplicationText(node_id, frame) => tokio::select! {
                 () = inner.application.text(node_id, &frame) => {}
                 () = interrupted(&self.mailbox, inner) => {}
             },
-            Action::ApplicationBinary(node_id, frame) => tokio::select! {
+            RegistrationAction::ApplicationBinary(node_id, frame) => tokio::select! {
                 () = inner.application.binary(node_id, &frame) => {}
                 () = interrupted(&self.mailbox, inner) => {}
             },
-            Action::Send(_) | Action::Close(_) | Action::FinishClose => {}
+            RegistrationAction::Send(_)
+            | RegistrationAction::Close(_)
+            | RegistrationAction::FinishClose => {}
         }
         None
     }
@@ -402,7 +424,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for RegistrationTask {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);
@@ -439,7 +461,7 @@ fn advance(
     inner: &Inner,
     peer: PeerAddress,
     input: Input<'_>,
-) -> (RegistrationConnection, Vec<Action>) {
+) -> (RegistrationConnection, Vec<RegistrationAction>) {
     let mut scratch = [0; SCRATCH];
     let was_linked = connection.linked();
     let step = connection.step(inner.clock.now(), input, &mut scratch);
@@ -456,14 +478,20 @@ fn feed(
     connection: RegistrationConnection,
     inner: &Inner,
     peer: PeerAddress,
-    answer: Answer,
-) -> (RegistrationConnection, Vec<Action>) {
+    answer: RegistrationAnswer,
+) -> (RegistrationConnection, Vec<RegistrationAction>) {
     match answer {
-        Answer::Admitted(outcome) => advance(connection, inner, peer, Input::Admitted(outcome)),
-        Answer::Hashed(outcome) => advance(connection, inner, peer, Input::Hashed(outcome)),
-        Answer::Gone => advance(connection, inner, peer, Input::Closed),
-        Answer::Confirmed(outcome) => advance(connection, inner, peer, Input::Confirmed(outcome)),
-        Answer::Loaded(stored, node_id) => {
+        RegistrationAnswer::Admitted(outcome) => {
+            advance(connection, inner, peer, Input::Admitted(outcome))
+        }
+        RegistrationAnswer::Hashed(outcome) => {
+            advance(connection, inner, peer, Input::Hashed(outcome))
+        }
+        RegistrationAnswer::Gone => advance(connection, inner, peer, Input::Closed),
+        RegistrationAnswer::Confirmed(outcome) => {
+            advance(connection, inner, peer, Input::Confirmed(outcome))
+        }
+        RegistrationAnswer::Loaded(stored, node_id) => {
             let record = stored
                 .as_ref()
                 .map(|stored| stored.as_ref().map(|s| &s.record))
@@ -471,7 +499,7 @@ fn feed(
             let lookup = Lookup { record, kept: inner.proven.of(node_id), key: &inner.proven.key };
             advance(connection, inner, peer, Input::Loaded(lookup))
         }
-        Answer::Attached(stored) => {
+        RegistrationAnswer::Attached(stored) => {
             let record = stored
                 .as_ref()
                 .map(|stored| stored.as_ref().map(|s| &s.record))
@@ -482,11 +510,11 @@ fn feed(
 }
 
 /// Turns a borrowing effect into an owned action before the first await.
-fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
+fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> RegistrationAction {
     match effect {
-        Effect::Send(text) => Action::Send(Message::Text(text.into())),
-        Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),
-        Effect::Close(close) => Action::Close(close),
+        Effect::Send(text) => RegistrationAction::Send(Message::Text(text.into())),
+        Effect::Ping => RegistrationAction::Send(Message::Ping(axum::body::Bytes::new())),
+        Effect::Close(close) => RegistrationAction::Close(close),
         Effect::Admit(request) => {
             let number = entropy::number();
             let asking = PendingRequest::new(
@@ -497,24 +525,24 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Action {
                 &entropy::draw(),
             )
             .made_by(number);
-            Action::Admit(Box::new(asking), request.profile.as_str().to_owned())
+            RegistrationAction::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
-        Effect::Load(node_id) => Action::Load(node_id),
-        Effect::Hash(job, claim) => Action::Hash(job, claim),
-        Effect::CountFailure => Action::CountFailure,
-        Effect::Refund => Action::Refund,
-        Effect::Remember(node_id, tag) => Action::Remember(node_id, tag),
-        Effect::Confirm(node_id, delivery) => Action::Confirm(node_id, delivery),
-        Effect::Attach(node_id) => Action::Attach(node_id),
-        Effect::Detach(_) => Action::Detach,
+        Effect::Load(node_id) => RegistrationAction::Load(node_id),
+        Effect::Hash(job, claim) => RegistrationAction::Hash(job, claim),
+        Effect::CountFailure => RegistrationAction::CountFailure,
+        Effect::Refund => RegistrationAction::Refund,
+        Effect::Remember(node_id, tag) => RegistrationAction::Remember(node_id, tag),
+        Effect::Confirm(node_id, delivery) => RegistrationAction::Confirm(node_id, delivery),
+        Effect::Attach(node_id) => RegistrationAction::Attach(node_id),
+        Effect::Detach(_) => RegistrationAction::Detach,
         Effect::Observe(node_id, heartbeat) => {
-            Action::Observe(node_id, observation(heartbeat, inner))
+            RegistrationAction::Observe(node_id, observation(heartbeat, inner))
         }
         Effect::ApplicationText(node_id, frame) => {
-            Action::ApplicationText(node_id, frame.to_owned())
+            RegistrationAction::ApplicationText(node_id, frame.to_owned())
         }
         Effect::ApplicationBinary(node_id, frame) => {
-            Action::ApplicationBinary(node_id, frame.to_vec())
+            RegistrationAction::ApplicationBinary(node_id, frame.to_vec())
         }
     }
 }
@@ -525,10 +553,10 @@ mod tests {
 
     #[test]
     fn an_idle_connection_keeps_little_more_than_its_socket_and_its_state() {
-        fn size<F: Future>(_: impl FnOnce(Box<Session>) -> F) -> usize {
+        fn size<F: Future>(_: impl FnOnce(Box<RegistrationTask>) -> F) -> usize {
             size_of::<F>()
         }
-        let (future, session) = (size(Session::run), size_of::<Session>());
+        let (future, session) = (size(RegistrationTask::run), size_of::<RegistrationTask>());
         assert!(
             future + session <= 1750,
             "{future} bytes for the future and {session} for what it works on"

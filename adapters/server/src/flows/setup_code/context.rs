@@ -10,7 +10,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 
-use super::effects::{Action, Answer};
+use super::effects::{CompanionAction, CompanionAnswer};
 use crate::application::CompanionInfo;
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::slots::SeatGuard;
@@ -22,7 +22,7 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{SessionEvent, Verification};
 
 /// The state of one connection, without its socket.
-pub(super) struct Kept {
+pub(super) struct CompanionContext {
     pub(super) gateway: Gateway,
     pub(super) peer: PeerAddress,
     pub(super) seat: Option<SeatGuard>,
@@ -35,7 +35,7 @@ pub(super) struct Kept {
     info: Option<Box<CompanionInfo>>,
 }
 
-impl Kept {
+impl CompanionContext {
     pub(super) fn new(
         gateway: Gateway,
         peer: PeerAddress,
@@ -64,12 +64,12 @@ impl Kept {
     }
 
     /// Carries out an action that needs no socket.
-    pub(super) async fn answer(&mut self, action: Action) -> Option<Answer> {
+    pub(super) async fn answer(&mut self, action: CompanionAction) -> Option<CompanionAnswer> {
         let inner = &self.gateway.inner;
         match action {
-            Action::Redeem(code) => {
+            CompanionAction::Redeem(code) => {
                 let redeemed = self.gateway.redeem(*code).await;
-                return Some(Answer::Redeemed(match redeemed {
+                return Some(CompanionAnswer::Redeemed(match redeemed {
                     Ok(redeemed) => redeemed.map_err(SessionNotOpened::No),
                     Err(error) => {
                         limited!(error, CausedBy::Any, { %error, } "a setup code could not be redeemed");
@@ -77,33 +77,35 @@ impl Kept {
                     }
                 }));
             }
-            Action::Resume(hash) => {
+            CompanionAction::Resume(hash) => {
                 return Some(self.found(inner.store.session_by_hash(&hash).await).await);
             }
-            Action::Attach(session) => {
+            CompanionAction::Attach(session) => {
                 if !self.attach(session) {
-                    return Some(Answer::Full);
+                    return Some(CompanionAnswer::Full);
                 }
                 let answer = self.found(self.gateway.inner.store.session(session).await).await;
-                if let Answer::Found(Ok(Some(session))) = &answer {
+                if let CompanionAnswer::Found(Ok(Some(session))) = &answer {
                     self.info = Some(Box::new(CompanionInfo::of(session)));
                 }
                 return Some(answer);
             }
-            Action::Recheck(session) => {
+            CompanionAction::Recheck(session) => {
                 let answer = self.found(inner.store.session(session).await).await;
                 let now = inner.clock.unix();
-                if let Answer::Found(Ok(Some(session))) = &answer
+                if let CompanionAnswer::Found(Ok(Some(session))) = &answer
                     && session.admits(now) == Err(Ended::Expired)
                 {
                     inner.telemetry.sessions(SessionEvent::Expired, 1);
                 }
                 return Some(answer);
             }
-            Action::Detach => self.detach(),
-            Action::Charge(failure) => return Some(Answer::Charged(self.charge(failure))),
+            CompanionAction::Detach => self.detach(),
+            CompanionAction::Charge(failure) => {
+                return Some(CompanionAnswer::Charged(self.charge(failure)));
+            }
             // A slow application delays its own frames, but neither a revocation nor the shutdown.
-            Action::App(frame) => {
+            CompanionAction::App(frame) => {
                 if let Some(info) = &self.info {
                     tokio::select! {
                         () = inner.application.companion(info, &frame) => {}
@@ -112,7 +114,10 @@ impl Kept {
                 }
             }
             // The caller carries out these, because they need the socket.
-            Action::Send(_) | Action::Close(_) | Action::FinishClose | Action::Break(_) => {}
+            CompanionAction::Send(_)
+            | CompanionAction::Close(_)
+            | CompanionAction::FinishClose
+            | CompanionAction::Break(_) => {}
         }
         None
     }
@@ -168,21 +173,21 @@ impl Kept {
     }
 
     /// Converts the result of a session's look-up to an answer for the machine.
-    async fn found(&self, session: Result<Option<Session>, StoreError>) -> Answer {
+    async fn found(&self, session: Result<Option<Session>, StoreError>) -> CompanionAnswer {
         let session = match session {
             Ok(session) => session,
             Err(error) => {
                 limited!(error, CausedBy::Any, { %error, } "a session could not be read");
-                return Answer::Found(Err(Failed::Store));
+                return CompanionAnswer::Found(Err(Failed::Store));
             }
         };
         if let Some(session) = &session {
             if session.is_doubted(&self.gateway.inner.clock.moment()) {
-                return Answer::Found(Err(Failed::ClockInDoubt));
+                return CompanionAnswer::Found(Err(Failed::ClockInDoubt));
             }
             self.gateway.note_session(session).await;
         }
-        Answer::Found(Ok(session.map(Box::new)))
+        CompanionAnswer::Found(Ok(session.map(Box::new)))
     }
 
     fn detach(&mut self) {
@@ -194,7 +199,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for CompanionContext {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);

@@ -11,7 +11,7 @@ use handfast_core::wire::close::Close;
 use crate::operator::bound_setup::OwnedSetup;
 
 /// An effect in owned form.
-pub(super) enum Action {
+pub(super) enum CompanionAction {
     Send(Message),
     Close(Close),
     /// The peer has sent a close frame: let the reply, which the library has ready, go out.
@@ -28,7 +28,7 @@ pub(super) enum Action {
 }
 
 /// An answer to an action, which becomes the next input.
-pub(super) enum Answer {
+pub(super) enum CompanionAnswer {
     Redeemed(Result<Token, SessionNotOpened>),
     Found(Result<Option<Box<Session>>, Failed>),
     Charged(bool),
@@ -37,17 +37,17 @@ pub(super) enum Answer {
 }
 
 /// Turns a borrowing effect into an owned action before the first await.
-pub(super) fn own(effect: Effect<'_>) -> Action {
+pub(super) fn own(effect: Effect<'_>) -> CompanionAction {
     match effect {
-        Effect::Send(text) => Action::Send(Message::Text(text.into())),
-        Effect::Ping => Action::Send(Message::Ping(axum::body::Bytes::new())),
-        Effect::Close(close) => Action::Close(close),
-        Effect::Redeem(verified) => Action::Redeem(Box::new(verified.claims().into())),
-        Effect::Resume(hash) => Action::Resume(hash),
-        Effect::Attach(session) => Action::Attach(session),
-        Effect::Detach => Action::Detach,
-        Effect::Recheck(session) => Action::Recheck(session),
-        Effect::Charge(failure) => Action::Charge(failure),
-        Effect::App(frame) => Action::App(frame.to_owned()),
+        Effect::Send(text) => CompanionAction::Send(Message::Text(text.into())),
+        Effect::Ping => CompanionAction::Send(Message::Ping(axum::body::Bytes::new())),
+        Effect::Close(close) => CompanionAction::Close(close),
+        Effect::Redeem(verified) => CompanionAction::Redeem(Box::new(verified.claims().into())),
+        Effect::Resume(hash) => CompanionAction::Resume(hash),
+        Effect::Attach(session) => CompanionAction::Attach(session),
+        Effect::Detach => CompanionAction::Detach,
+        Effect::Recheck(session) => CompanionAction::Recheck(session),
+        Effect::Charge(failure) => CompanionAction::Charge(failure),
+        Effect::App(frame) => CompanionAction::App(frame.to_owned()),
     }
 }

@@ -14,9 +14,9 @@ use handfast_core::wire::companion::is_companions;
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-use super::context::Kept;
-use super::effects::{Action, Answer, own};
-use crate::connection::hub::Letter;
+use super::context::CompanionContext;
+use super::effects::{CompanionAction, CompanionAnswer, own};
+use crate::connection::hub::Mail;
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
 use crate::connection::transport::rules_broken;
@@ -26,11 +26,11 @@ use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
 use crate::proxies::PeerAddress;
 
 /// A WebSocket on `/pair` and its state.
-pub(crate) struct Session {
+pub(crate) struct CompanionTask {
     socket: WebSocket,
     /// `None` only while a step is running.
     connection: Option<CompanionConnection>,
-    kept: Kept,
+    kept: CompanionContext,
     /// The time of accept, from which the deadline of the first message counts.
     since: Instant,
     /// `true` until the first frame has come.
@@ -40,9 +40,9 @@ pub(crate) struct Session {
 }
 
 /// The event that ends one wait of the connection.
-enum Happening {
+enum CompanionWake {
     Frame(Message),
-    Letter(Letter),
+    Letter(Mail),
     Deadline,
     Shutdown,
     Evicted,
@@ -50,7 +50,7 @@ enum Happening {
     Broken(Close),
 }
 
-impl Session {
+impl CompanionTask {
     /// Without a seat, it only says that there is none. `origin_allowed` says whether whoever
     /// opened it may be a companion ([`crate::policy::origin`]).
     pub(crate) fn new(
@@ -62,7 +62,7 @@ impl Session {
         origin_allowed: bool,
     ) -> Self {
         let connection = Some(CompanionConnection::accepted(since, gateway.inner.limits));
-        let kept = Kept::new(gateway, peer, seat, origin_allowed);
+        let kept = CompanionContext::new(gateway, peer, seat, origin_allowed);
         Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
     }
 
@@ -74,7 +74,8 @@ impl Session {
         while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
             let happening = self.next(&mut shutdown).await;
             if self.is_new
-                && let Happening::Frame(frame @ (Message::Text(_) | Message::Binary(_))) = happening
+                && let CompanionWake::Frame(frame @ (Message::Text(_) | Message::Binary(_))) =
+                    happening
             {
                 if let Message::Text(text) = &frame
                     && !is_companions(text)
@@ -85,7 +86,7 @@ impl Session {
                 Box::pin(self.carry_out(actions)).await;
                 continue;
             }
-            if let (Happening::Frame(_), Some(_)) =
+            if let (CompanionWake::Frame(_), Some(_)) =
                 (&happening, self.connection.as_ref().and_then(CompanionConnection::linked))
             {
                 self.rate.read(self.kept.gateway.inner.clock.now());
@@ -100,7 +101,7 @@ impl Session {
     }
 
     /// Waits for the next event. No frame is read while an answer is due.
-    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> Happening {
+    async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> CompanionWake {
         let Self { socket, connection, kept, rate, .. } = self;
         let pause = rate.pause(&kept.gateway.inner.clock);
         let deadline = connection
@@ -113,12 +114,15 @@ impl Session {
         let seat = kept.seat.as_ref();
         tokio::select! {
             biased;
-            () = async { let _ = shutdown.wait_for(|down| *down).await; } => Happening::Shutdown,
+            () = async { let _ = shutdown.wait_for(|down| *down).await; } =>
+                CompanionWake::Shutdown,
             // The deadline comes before letters and frames, so that a flood of them does not delay
             // the end of a session.
-            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => Happening::Deadline,
-            letter = kept.mailbox.next() => Happening::Letter(letter),
-            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat => Happening::Evicted,
+            () = async { match deadline { Some(at) => sleep_until(at).await, None => std::future::pending().await } } =>
+                CompanionWake::Deadline,
+            letter = kept.mailbox.next() => CompanionWake::Letter(letter),
+            () = async { if let Some(seat) = seat { seat.evicted().await } }, if needs_seat =>
+                CompanionWake::Evicted,
             // A peer that exceeds its rate is read later, so the transport slows it down and no
             // frame is lost.
             frame = async {
@@ -127,9 +131,10 @@ impl Session {
                 }
                 socket.recv().await
             }, if reads => match frame {
-                Some(Ok(frame)) => Happening::Frame(frame),
-                Some(Err(error)) => rules_broken(&error).map_or(Happening::Gone, Happening::Broken),
-                None => Happening::Gone,
+                Some(Ok(frame)) => CompanionWake::Frame(frame),
+                Some(Err(error)) =>
+                    rules_broken(&error).map_or(CompanionWake::Gone, CompanionWake::Broken),
+                None => CompanionWake::Gone,
             },
         }
     }
@@ -138,13 +143,13 @@ impl Session {
     fn goes_on_as_a_node(self: Box<Self>, first: Message) {
         let Self { socket, mut kept, since, .. } = *self;
         let (gateway, seat) = (kept.gateway.clone(), kept.seat.take());
-        let session =
-            connection::Session::new(gateway, socket, kept.peer, since, seat).that_heard(first);
+        let session = connection::RegistrationTask::new(gateway, socket, kept.peer, since, seat)
+            .that_heard(first);
         tokio::spawn(Box::new(session).run());
     }
 
     /// Handles the first frame, which is a companion's.
-    fn first(&mut self, frame: &Message) -> Vec<Action> {
+    fn first(&mut self, frame: &Message) -> Vec<CompanionAction> {
         self.is_new = false;
         if let Some(seat) = &self.kept.seat {
             seat.spoke();
@@ -172,55 +177,57 @@ impl Session {
             now,
         });
         // Resuming verifies no code, so it does not count in this histogram.
-        if !actions.iter().any(|action| matches!(action, Action::Resume(_))) {
+        if !actions.iter().any(|action| matches!(action, CompanionAction::Resume(_))) {
             gateway.inner.telemetry.verify_took(begun.elapsed());
         }
         actions
     }
 
-    fn react(&mut self, happening: Happening) -> Vec<Action> {
-        let then = |mut actions: Vec<Action>, last| {
+    fn react(&mut self, happening: CompanionWake) -> Vec<CompanionAction> {
+        let then = |mut actions: Vec<CompanionAction>, last| {
             actions.push(last);
             actions
         };
         match happening {
-            Happening::Frame(Message::Text(text)) => {
+            CompanionWake::Frame(Message::Text(text)) => {
                 let now = self.kept.gateway.inner.clock.unix();
                 self.advance(Input::Text { frame: &text, keys: &[], now })
             }
-            Happening::Frame(Message::Binary(_)) => self.advance(Input::Binary),
-            Happening::Frame(Message::Pong(_)) => self.advance(Input::Pong),
+            CompanionWake::Frame(Message::Binary(_)) => self.advance(Input::Binary),
+            CompanionWake::Frame(Message::Pong(_)) => self.advance(Input::Pong),
             // The library answers pings.
-            Happening::Frame(Message::Ping(_)) => Vec::new(),
-            Happening::Gone => self.advance(Input::Closed),
-            Happening::Frame(Message::Close(_)) => {
-                then(self.advance(Input::Closed), Action::FinishClose)
+            CompanionWake::Frame(Message::Ping(_)) => Vec::new(),
+            CompanionWake::Gone => self.advance(Input::Closed),
+            CompanionWake::Frame(Message::Close(_)) => {
+                then(self.advance(Input::Closed), CompanionAction::FinishClose)
             }
-            Happening::Broken(why) => then(self.advance(Input::Closed), Action::Close(why)),
-            Happening::Letter(Letter::Notice(Notice::Unpaired)) => self.advance(Input::Revoked),
-            Happening::Letter(Letter::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
-            Happening::Letter(Letter::Cut) => self.advance(Input::LookAgain),
-            Happening::Letter(Letter::Frame(frame)) => {
+            CompanionWake::Broken(why) => {
+                then(self.advance(Input::Closed), CompanionAction::Close(why))
+            }
+            CompanionWake::Letter(Mail::Notice(Notice::Unpaired)) => self.advance(Input::Revoked),
+            CompanionWake::Letter(Mail::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
+            CompanionWake::Letter(Mail::Cut) => self.advance(Input::LookAgain),
+            CompanionWake::Letter(Mail::Frame(frame)) => {
                 let linked = self.connection.as_ref().and_then(CompanionConnection::linked);
-                linked.map(|_| Action::Send(frame)).into_iter().collect()
+                linked.map(|_| CompanionAction::Send(frame)).into_iter().collect()
             }
             // These are for nodes, and no task puts them into this mailbox.
-            Happening::Letter(
-                Letter::Notice(
+            CompanionWake::Letter(
+                Mail::Notice(
                     Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
                 )
-                | Letter::App(_)
-                | Letter::Displaced,
+                | Mail::App(_)
+                | Mail::Displaced,
             ) => Vec::new(),
-            Happening::Deadline => self.advance(Input::Tick),
-            Happening::Shutdown => self.advance(Input::Shutdown),
-            Happening::Evicted => self.advance(Input::Evict),
+            CompanionWake::Deadline => self.advance(Input::Tick),
+            CompanionWake::Shutdown => self.advance(Input::Shutdown),
+            CompanionWake::Evicted => self.advance(Input::Evict),
         }
     }
 
     /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
     /// none.
-    fn advance(&mut self, input: Input<'_>) -> Vec<Action> {
+    fn advance(&mut self, input: Input<'_>) -> Vec<CompanionAction> {
         let Some(connection) = self.connection.take() else { return Vec::new() };
         let mut scratch = [0; COMPANION_SCRATCH];
         let was = connection.linked();
@@ -234,21 +241,21 @@ impl Session {
     }
 
     /// Carries out the actions in order, and feeds back each answer at once, until none is left.
-    async fn carry_out(&mut self, actions: Vec<Action>) {
+    async fn carry_out(&mut self, actions: Vec<CompanionAction>) {
         let mut queue = VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
             match action {
-                Action::Send(message) => {
+                CompanionAction::Send(message) => {
                     if !matches!(timeout(PATIENCE, self.socket.send(message)).await, Ok(Ok(()))) {
                         queue.clear();
                         queue.extend(self.advance(Input::Closed));
                     }
                 }
-                Action::Close(close) => self.close(Some(close)).await,
-                Action::FinishClose => self.close(None).await,
-                Action::Break(close) => {
+                CompanionAction::Close(close) => self.close(Some(close)).await,
+                CompanionAction::FinishClose => self.close(None).await,
+                CompanionAction::Break(close) => {
                     queue.extend(self.advance(Input::Closed));
-                    queue.push_back(Action::Close(close));
+                    queue.push_back(CompanionAction::Close(close));
                 }
                 other => {
                     if let Some(answer) = self.kept.answer(other).await {
@@ -259,14 +266,16 @@ impl Session {
         }
     }
 
-    fn feed(&mut self, answer: Answer) -> Vec<Action> {
+    fn feed(&mut self, answer: CompanionAnswer) -> Vec<CompanionAction> {
         let now = self.kept.gateway.inner.clock.unix();
         match answer {
-            Answer::Redeemed(outcome) => self.advance(Input::Redeemed(outcome)),
-            Answer::Found(Ok(session)) => self.advance(Input::Found(Ok(session.as_deref()), now)),
-            Answer::Found(Err(failed)) => self.advance(Input::Found(Err(failed), now)),
-            Answer::Charged(charged) => self.advance(Input::Charged(charged)),
-            Answer::Full => vec![Action::Break(Close::AT_CAPACITY)],
+            CompanionAnswer::Redeemed(outcome) => self.advance(Input::Redeemed(outcome)),
+            CompanionAnswer::Found(Ok(session)) => {
+                self.advance(Input::Found(Ok(session.as_deref()), now))
+            }
+            CompanionAnswer::Found(Err(failed)) => self.advance(Input::Found(Err(failed), now)),
+            CompanionAnswer::Charged(charged) => self.advance(Input::Charged(charged)),
+            CompanionAnswer::Full => vec![CompanionAction::Break(Close::AT_CAPACITY)],
         }
     }
 
@@ -297,10 +306,10 @@ mod tests {
 
     #[test]
     fn an_idle_connection_keeps_little_more_than_its_socket_and_its_state() {
-        fn size<F: Future>(_: impl FnOnce(Box<Session>) -> F) -> usize {
+        fn size<F: Future>(_: impl FnOnce(Box<CompanionTask>) -> F) -> usize {
             size_of::<F>()
         }
-        let (future, session) = (size(Session::run), size_of::<Session>());
+        let (future, session) = (size(CompanionTask::run), size_of::<CompanionTask>());
         assert!(
             future + session <= 1500,
             "{future} bytes for the future and {session} for what it works on"

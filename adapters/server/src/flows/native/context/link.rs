@@ -11,22 +11,22 @@ use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Standing;
 use handfast_store::{Activation, Observation};
 
-use super::Kept;
+use super::NativeContext;
 use crate::application::PeerInfo;
 use crate::events::Event;
-use crate::flows::native::effects::{Answer, Loaded};
+use crate::flows::native::effects::{LoadedNode, NativeAnswer};
 use crate::flows::native::peer_scopes::Rights;
 use crate::gateway::common::{failed, interrupted};
 use crate::policy::request::RenewKind;
 
-impl Kept {
+impl NativeContext {
     /// Registers the connection in the hub, then reads the node, so that every later decision is
     /// either read or delivered.
     pub(in crate::flows::native) async fn attach(
         &mut self,
         node_id: NodeId,
         key: Option<&PublicKey>,
-    ) -> Answer {
+    ) -> NativeAnswer {
         let refused = self.gateway.inner.hub.attach(node_id, &self.mailbox).err();
         self.attached = refused.is_none().then_some(Peer::Node(node_id));
         let lookup = match self.gateway.inner.store.load(node_id).await {
@@ -38,10 +38,10 @@ impl Kept {
             self.take_rights(rights);
         }
         // A node that would be refused anyway learns the reason, even if there is no room.
-        let would_enter = |loaded: &Loaded| {
+        let would_enter = |loaded: &LoadedNode| {
             matches!(loaded.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
         };
-        Answer::Attached(match (refused, lookup) {
+        NativeAnswer::Attached(match (refused, lookup) {
             (Some(refusal), Ok(Some(loaded))) if would_enter(&loaded) => Err(refusal),
             (_, lookup) => lookup,
         })
@@ -51,27 +51,31 @@ impl Kept {
         &mut self,
         grant: GrantId,
         key: Option<&PublicKey>,
-    ) -> Answer {
+    ) -> NativeAnswer {
         let node_id = match self.attached {
             Some(Peer::Node(node_id)) => Some(node_id),
             Some(Peer::Delegate(_)) => None,
             // A node that pairs may confirm only the grant that it was offered here.
             None => self.offered,
         };
-        let Some(node_id) = node_id else { return Answer::Activated(Ok(Confirmation::NotThere)) };
+        let Some(node_id) = node_id else {
+            return NativeAnswer::Activated(Ok(Confirmation::NotThere));
+        };
         let store = &self.gateway.inner.store;
         let (before, ceiling) = match (store.grants(node_id).await, store.load(node_id).await) {
             (Ok(before), Ok(stored)) => (before, stored.and_then(|stored| stored.ceiling)),
-            (Err(error), _) | (_, Err(error)) => return Answer::Activated(Err(failed(error))),
+            (Err(error), _) | (_, Err(error)) => {
+                return NativeAnswer::Activated(Err(failed(error)));
+            }
         };
         let ended = match store.activate(node_id, grant, self.now()).await {
             Ok(Activation::Active { ended }) => ended,
-            Ok(Activation::NotThere) => return Answer::Activated(Ok(Confirmation::NotThere)),
-            Err(error) => return Answer::Activated(Err(failed(error))),
+            Ok(Activation::NotThere) => return NativeAnswer::Activated(Ok(Confirmation::NotThere)),
+            Err(error) => return NativeAnswer::Activated(Err(failed(error))),
         };
         self.gateway.cut_blocks(&ended);
         let Some(of) = before.into_iter().find(|of| of.id == grant) else {
-            return Answer::Activated(Ok(Confirmation::NotThere));
+            return NativeAnswer::Activated(Ok(Confirmation::NotThere));
         };
         if of.state != State::Active {
             self.gateway.event(Event::GrantActivated { node_id, grant });
@@ -81,7 +85,7 @@ impl Kept {
             // The grant was confirmed while the node pairs again. Its other link rested on the
             // grants that ended.
             self.gateway.inner.hub.look_again(node_id);
-            return Answer::Activated(Ok(Confirmation::Active(of.expires)));
+            return NativeAnswer::Activated(Ok(Confirmation::Active(of.expires)));
         }
         let own = key.map(|key| self.rights_of(key, std::slice::from_ref(&of), ceiling.as_deref()));
         let own_ends = own.as_ref().map_or(of.expires, |own| own.expires);
@@ -96,7 +100,7 @@ impl Kept {
             self.take_rights(own);
         }
         let expires = own_ends.into_iter().chain(chain_ends).min();
-        Answer::Activated(Ok(Confirmation::Active(expires)))
+        NativeAnswer::Activated(Ok(Confirmation::Active(expires)))
     }
 
     /// Verifies a chain. It also registers a delegate's connection.
@@ -104,9 +108,11 @@ impl Kept {
         &mut self,
         chain: Option<&[u8]>,
         key: Option<&PublicKey>,
-    ) -> Answer {
-        let (Some(chain), Some(key)) = (chain, key) else { return Answer::Presented(None) };
-        let Some(rights) = self.gateway.verify(chain, key) else { return Answer::Presented(None) };
+    ) -> NativeAnswer {
+        let (Some(chain), Some(key)) = (chain, key) else { return NativeAnswer::Presented(None) };
+        let Some(rights) = self.gateway.verify(chain, key) else {
+            return NativeAnswer::Presented(None);
+        };
         let gateway = self.gateway.clone();
         let hub = &gateway.inner.hub;
         // The connection registers for revocations before it looks for one, so that none is missed.
@@ -123,10 +129,10 @@ impl Kept {
         }
         let rights = match counts {
             Ok(Some(ceilings)) => rights.under(&ceilings),
-            Ok(None) => return Answer::Presented(None),
+            Ok(None) => return NativeAnswer::Presented(None),
             Err(error) => {
                 failed(error);
-                return Answer::StoreFailed;
+                return NativeAnswer::StoreFailed;
             }
         };
         let expires = rights.expires;
@@ -136,11 +142,11 @@ impl Kept {
             if hub.attach_delegate(*key, subject, &self.mailbox).is_err() {
                 // A full gateway must not count against the source.
                 self.not_its_fault();
-                return Answer::Full;
+                return NativeAnswer::Full;
             }
             self.attached = Some(Peer::Delegate(*key));
         }
-        Answer::Presented(expires)
+        NativeAnswer::Presented(expires)
     }
 
     /// Returns the permissions in force now. A presented chain counts under the ceilings over it.
@@ -150,7 +156,7 @@ impl Kept {
         &mut self,
         peer: Peer,
         key: Option<&PublicKey>,
-    ) -> Option<Answer> {
+    ) -> Option<NativeAnswer> {
         let key = key?;
         let chain = match &self.rights {
             Some(rights) if !rights.held.is_empty() => {
@@ -166,10 +172,10 @@ impl Kept {
                     Ok(Some(rights)) => {
                         let until = rights.expires;
                         self.take_rights(rights);
-                        Answer::Bounded { until, renews: false }
+                        NativeAnswer::Bounded { until, renews: false }
                     }
-                    Ok(None) => Answer::Ended,
-                    Err(_) => Answer::StoreFailed,
+                    Ok(None) => NativeAnswer::Ended,
+                    Err(_) => NativeAnswer::StoreFailed,
                 });
             }
         };
@@ -186,7 +192,7 @@ impl Kept {
             Ok(None) | Err(_) => (own.expires, own),
         };
         self.take_rights(rights);
-        Some(Answer::Bounded { until, renews })
+        Some(NativeAnswer::Bounded { until, renews })
     }
 
     fn rights_of(&self, key: &PublicKey, grants: &[Grant], ceiling: Option<&Ceiling>) -> Rights {
@@ -242,12 +248,12 @@ impl Kept {
         }
     }
 
-    pub(in crate::flows::native) async fn renew(&self, what: RenewKind) -> Answer {
-        let Some(peer) = self.attached else { return Answer::Renewed(None) };
+    pub(in crate::flows::native) async fn renew(&self, what: RenewKind) -> NativeAnswer {
+        let Some(peer) = self.attached else { return NativeAnswer::Renewed(None) };
         let in_force = self.in_force();
         let expires = self.rights.as_ref().and_then(|rights| rights.expires);
         let held = self.rights.as_ref().map(|rights| &*rights.held).unwrap_or_default();
-        Answer::Renewed(self.gateway.renew(peer, what, in_force, expires, held).await)
+        NativeAnswer::Renewed(self.gateway.renew(peer, what, in_force, expires, held).await)
     }
 
     pub(in crate::flows::native) fn observe(&self, observation: Observation) {

@@ -15,10 +15,10 @@ use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::time::UnixTime;
 use handfast_store::Stored;
 
-use super::effects::{Answer, Loaded, Lookup};
+use super::effects::{LoadedNode, Lookup, NativeAnswer};
 use super::peer_scopes::Rights;
 use super::reassembly::Parts;
-use crate::connection::handshake_budgets::{ProvingPlace, Queue};
+use crate::connection::handshake_budgets::{ProvingPlace, RateQueue};
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::rate_limit::Permit;
 use crate::connection::slots::SeatGuard;
@@ -30,7 +30,7 @@ use crate::policy::request::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The slot of a connection that has not authenticated.
-pub(crate) enum Place {
+pub(crate) enum SlotState {
     Seat(SeatGuard),
     /// No slot was free, so the connection is only refused.
     Refused,
@@ -42,17 +42,17 @@ pub(crate) enum Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flows::native) enum Read {
     Now,
-    /// The frame is read once its turn has come ([`Kept::turn`]).
+    /// The frame is read once its turn has come ([`NativeContext::turn`]).
     Later,
     /// The frame is a replay, and is never read.
     Repeated,
 }
 
 /// The state of one connection.
-pub(in crate::flows::native) struct Kept {
+pub(in crate::flows::native) struct NativeContext {
     pub(in crate::flows::native) gateway: Gateway,
     pub(in crate::flows::native) address: IpAddr,
-    pub(in crate::flows::native) place: Place,
+    pub(in crate::flows::native) place: SlotState,
     pub(in crate::flows::native) mailbox: Arc<Mailbox>,
     pub(in crate::flows::native) parts: Parts,
     /// The permit for the frame that was read; it counts as a failure of the source until the peer
@@ -79,8 +79,12 @@ pub(in crate::flows::native) struct Kept {
     ended: Vec<Arc<str>>,
 }
 
-impl Kept {
-    pub(in crate::flows::native) fn new(gateway: Gateway, address: IpAddr, place: Place) -> Self {
+impl NativeContext {
+    pub(in crate::flows::native) fn new(
+        gateway: Gateway,
+        address: IpAddr,
+        place: SlotState,
+    ) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         Self {
             address,
@@ -114,10 +118,10 @@ impl Kept {
     ) {
         if connection.linked().is_some() || connection.is_closed() {
             // Linked peers have limits of their own, so the slot becomes free for others.
-            self.place = Place::Free;
+            self.place = SlotState::Free;
             self.proving = None;
         }
-        if let Place::Seat(seat) = &self.place {
+        if let SlotState::Seat(seat) = &self.place {
             if connection.waits_for_person() {
                 // Nothing is in progress, and the node can come back to the same entry or PIN, so
                 // its connection makes room if need be.
@@ -142,7 +146,7 @@ impl Kept {
     }
 
     pub(in crate::flows::native) fn spoke(&self) {
-        if let Place::Seat(seat) = &self.place {
+        if let SlotState::Seat(seat) = &self.place {
             seat.spoke();
         }
     }
@@ -165,7 +169,7 @@ impl Kept {
         Source::of(self.address)
     }
 
-    fn queue(&self) -> &Queue {
+    fn queue(&self) -> &RateQueue {
         let native = &self.gateway.inner.native;
         if self.links { &native.links } else { &native.strangers }
     }
@@ -187,7 +191,7 @@ impl Kept {
         };
         if !self.queue().goes_first(self.source()) {
             // A waiting frame has cost nothing yet, so its connection may be displaced.
-            if let Place::Seat(seat) = &self.place {
+            if let SlotState::Seat(seat) = &self.place {
                 seat.stalls();
             }
             return Read::Later;
@@ -231,9 +235,9 @@ impl Kept {
         &mut self,
         key: &PublicKey,
         ephemeral: &[u8; 32],
-    ) -> Answer {
+    ) -> NativeAnswer {
         let inner = &self.gateway.inner;
-        Answer::Entered(
+        NativeAnswer::Entered(
             inner
                 .native
                 .enter(key, ephemeral, inner.clock.now())
@@ -241,7 +245,7 @@ impl Kept {
         )
     }
 
-    pub(in crate::flows::native) async fn find(&mut self, key: &PublicKey) -> Answer {
+    pub(in crate::flows::native) async fn find(&mut self, key: &PublicKey) -> NativeAnswer {
         let found = match self.gateway.inner.store.by_key(key).await {
             Ok(stored) => self.with_grants(stored).await,
             Err(error) => Err(failed(error)),
@@ -250,7 +254,7 @@ impl Kept {
         if found.is_err() {
             self.not_its_fault();
         }
-        Answer::Found(found)
+        NativeAnswer::Found(found)
     }
 
     async fn with_grants(&self, stored: Option<Stored>) -> Lookup {
@@ -262,7 +266,7 @@ impl Kept {
             return Err(handfast_core::error::Refusal::ClockInDoubt);
         }
         self.gateway.note_grants(&grants, ceiling.as_deref()).await;
-        Ok(Some(Box::new(Loaded { record, grants, ceiling })))
+        Ok(Some(Box::new(LoadedNode { record, grants, ceiling })))
     }
 
     /// Removes the connection from all tables.
@@ -293,7 +297,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for NativeContext {
     fn drop(&mut self) {
         self.detach();
         self.gateway.inner.sessions.send_modify(|open| *open -= 1);

@@ -6,23 +6,26 @@ use handfast_core::registry::record::Standing;
 use handfast_core::wire::native::pair::Method;
 use handfast_store::Over;
 
-use super::Kept;
+use super::NativeContext;
 use crate::events::Event;
-use crate::flows::native::effects::Answer;
+use crate::flows::native::effects::NativeAnswer;
 use crate::gateway::common::{failed, shut_down};
 use crate::operator::bound_setup::OwnedSetup;
 use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
 
-impl Kept {
-    pub(in crate::flows::native) async fn ask(&mut self, request: Box<OwnedRequest>) -> Answer {
+impl NativeContext {
+    pub(in crate::flows::native) async fn ask(
+        &mut self,
+        request: Box<OwnedRequest>,
+    ) -> NativeAnswer {
         let prepared = self.gateway.prepare(&request).await;
         if !matches!(prepared, OwnedPrepared::Refused(_)) {
             self.request = Some(request);
         }
-        Answer::Prepared(prepared)
+        NativeAnswer::Prepared(prepared)
     }
 
-    pub(in crate::flows::native) async fn reserve(&mut self, code: Option<CodeId>) -> Answer {
+    pub(in crate::flows::native) async fn reserve(&mut self, code: Option<CodeId>) -> NativeAnswer {
         // `spend` needs the time, to tell if the window was opened anew since.
         self.reserved_at = self.now();
         match self.gateway.inner.store.reserve(code, self.source(), self.reserved_at).await {
@@ -33,12 +36,12 @@ impl Kept {
                 if reserved == Err(NoGuess::Locked) {
                     self.gateway.event(Event::CodeLocked);
                 }
-                Answer::Reserved(reserved)
+                NativeAnswer::Reserved(reserved)
             }
             // A guess that is not counted is not compared, and the code is not to blame.
             Err(error) => {
                 failed(error);
-                Answer::StoreFailed
+                NativeAnswer::StoreFailed
             }
         }
     }
@@ -64,8 +67,8 @@ impl Kept {
         }
     }
 
-    pub(in crate::flows::native) async fn spend(&self, code: CodeId) -> Answer {
-        Answer::Spent(
+    pub(in crate::flows::native) async fn spend(&self, code: CodeId) -> NativeAnswer {
+        NativeAnswer::Spent(
             self.gateway
                 .inner
                 .store
@@ -77,15 +80,15 @@ impl Kept {
 
     /// Decides about the request, or has it decided. A handler may take long, and must not hold up
     /// the shutdown.
-    pub(in crate::flows::native) async fn settle(&mut self, code: Option<CodeId>) -> Answer {
+    pub(in crate::flows::native) async fn settle(&mut self, code: Option<CodeId>) -> NativeAnswer {
         let Some(request) = self.request.take() else {
-            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+            return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         };
         let gateway = self.gateway.clone();
         let mut verdict = tokio::select! {
             verdict = gateway.settle(&request, code) => verdict,
             // The settling goes on in its own task; the node hears its outcome when it asks again.
-            () = shut_down(&gateway.inner) => return Answer::Unable,
+            () = shut_down(&gateway.inner) => return NativeAnswer::Unable,
         };
         if let OwnedVerdict::Waits { node_id, .. } = verdict
             && self.waits_from_now(node_id)
@@ -111,19 +114,22 @@ impl Kept {
             OwnedVerdict::Offered(offer) => self.offered = Some(offer.node_id),
             OwnedVerdict::Refused(_) => {}
         }
-        Answer::Settled(verdict)
+        NativeAnswer::Settled(verdict)
     }
 
     /// Pairs the node that proved this setup code.
-    pub(in crate::flows::native) async fn settle_setup(&mut self, code: OwnedSetup) -> Answer {
+    pub(in crate::flows::native) async fn settle_setup(
+        &mut self,
+        code: OwnedSetup,
+    ) -> NativeAnswer {
         let Some(request) = self.request.take() else {
-            return Answer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+            return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         };
         let verdict = self.gateway.settle_setup(&request, code).await;
         if let OwnedVerdict::Offered(offer) = &verdict {
             self.offered = Some(offer.node_id);
         }
-        Answer::Settled(verdict)
+        NativeAnswer::Settled(verdict)
     }
 
     /// Registers for the decision; returns `false` if the connection is registered already.

@@ -20,8 +20,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::connection::framed::Framed;
-use crate::connection::transport::{Carrier, Received};
+use crate::connection::framed::FramedTransport;
+use crate::connection::transport::{FrameTransport, PeerEvent};
 use crate::entropy;
 use crate::flows::native::SUBPROTOCOL;
 
@@ -29,8 +29,8 @@ use crate::flows::native::SUBPROTOCOL;
 #[allow(clippy::large_enum_variant, reason = "there are few of them")]
 pub(super) enum Wire {
     WebSocket(WebSocketStream<TcpStream>),
-    Tcp(Framed<TcpStream>),
-    Serial(Framed<Join<pipe::Receiver, pipe::Sender>>),
+    Tcp(FramedTransport<TcpStream>),
+    Serial(FramedTransport<Join<pipe::Receiver, pipe::Sender>>),
 }
 
 impl Wire {
@@ -73,8 +73,8 @@ impl Wire {
             Self::Serial(stream) => stream.recv().await,
         };
         match received {
-            Received::Frame(frame) => Ok(frame),
-            Received::Goodbye | Received::Gone | Received::Broken(_) => Err(0),
+            PeerEvent::Frame(frame) => Ok(frame),
+            PeerEvent::Goodbye | PeerEvent::Gone | PeerEvent::Broken(_) => Err(0),
         }
     }
 }

@@ -30,7 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::application::{Application, PeerInfo};
-use crate::connection::framed::Framed;
+use crate::connection::framed::FramedTransport;
 use crate::entropy;
 use crate::gateway::Gateway;
 use client::{Client, Wire};
@@ -133,7 +133,7 @@ impl World {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(crate::serve_tcp(self.gateway.clone(), listener, std::future::pending()));
-        Wire::Tcp(Framed::new(TcpStream::connect(address).await.unwrap()))
+        Wire::Tcp(FramedTransport::new(TcpStream::connect(address).await.unwrap()))
     }
 
     async fn linked(&self, wire: Wire) -> Client {

@@ -34,7 +34,7 @@ fn line() -> (Wire, std::fs::File, String) {
     fcntl_setfl(&own, OFlags::NONBLOCK).unwrap();
     let receiver = pipe::Receiver::from_owned_fd_unchecked(own.try_clone().unwrap()).unwrap();
     let sender = pipe::Sender::from_owned_fd_unchecked(own).unwrap();
-    (Wire::Serial(Framed::new(tokio::io::join(receiver, sender))), other, path)
+    (Wire::Serial(FramedTransport::new(tokio::io::join(receiver, sender))), other, path)
 }
 
 #[tokio::test]

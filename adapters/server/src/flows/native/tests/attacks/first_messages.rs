@@ -97,7 +97,8 @@ async fn a_recording_repeated_in_a_flood_from_the_nodes_own_address_and_from_ano
         flood.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
                 let Some(stream) = from([127, 0, 0, 1 + task % 2], tcp).await else { continue };
-                says(&mut Wire::Tcp(Framed::new(stream)), Intent::Link, Some(&recording)).await;
+                says(&mut Wire::Tcp(FramedTransport::new(stream)), Intent::Link, Some(&recording))
+                    .await;
                 repeated.fetch_add(1, Ordering::Relaxed);
             }
         });
@@ -175,7 +176,8 @@ async fn a_node_whose_address_has_failed_too_often_waits_behind_others_and_is_ne
             while !stop.load(Ordering::Relaxed) {
                 let Some(stream) = from([127, 0, 0, 1 + task % 2], tcp).await else { continue };
                 // Nobody's: it does not open.
-                says(&mut Wire::Tcp(Framed::new(stream)), Intent::Link, Some(&[9; 96])).await;
+                says(&mut Wire::Tcp(FramedTransport::new(stream)), Intent::Link, Some(&[9; 96]))
+                    .await;
                 refused.fetch_add(1, Ordering::Relaxed);
             }
         });

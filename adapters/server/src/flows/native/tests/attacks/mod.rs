@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use super::client::{Client, Wire};
 use super::{Heard, unix};
 use crate::builder::GatewayBuilder;
-use crate::connection::framed::Framed;
+use crate::connection::framed::FramedTransport;
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::policy::request::{OwnedOffer, OwnedRequest, OwnedVerdict};
@@ -78,7 +78,7 @@ impl Door {
         let stream = TcpStream::connect(self.tcp).await.unwrap();
         // Two small writes in a row wait for no acknowledgement.
         stream.set_nodelay(true).unwrap();
-        Wire::Tcp(Framed::new(stream))
+        Wire::Tcp(FramedTransport::new(stream))
     }
 
     /// The same from another address of ours.
@@ -87,7 +87,7 @@ impl Door {
         socket.bind((source, 0).into()).unwrap();
         let stream = socket.connect(self.tcp).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Wire::Tcp(Framed::new(stream))
+        Wire::Tcp(FramedTransport::new(stream))
     }
 
     /// A node that is paired, and has confirmed its grant.
