@@ -75,7 +75,7 @@ pub struct AdminAnswer {
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct AdminOutcome {
     ok: bool,
     result: Option<Box<RawValue>>,
     error: Option<String>,
@@ -136,7 +136,7 @@ impl AdminRouter {
         let asked = extension
             .ask(&extension.method("admin.call"), &request, extension.config().timeouts.call)
             .await;
-        let outcome: Outcome = match asked {
+        let outcome: AdminOutcome = match asked {
             Ok(outcome) => outcome,
             Err(error) => return AdminAnswer::bad(error.to_string()),
         };

@@ -39,7 +39,7 @@ struct Spelling {
 }
 
 #[derive(Serialize)]
-struct Message<'a> {
+struct OutgoingMessage<'a> {
     account: &'a str,
     to: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,7 +69,7 @@ impl ExtensionChannel {
         self.named.then_some(self.channel.as_str())
     }
 
-    async fn send(&self, method: &str, message: &Message<'_>) -> Result<(), AdapterError> {
+    async fn send(&self, method: &str, message: &OutgoingMessage<'_>) -> Result<(), AdapterError> {
         let within = self.extension.config().timeouts.call;
         let asked = self.extension.ask(&self.extension.method(method), message, within).await;
         let sent: Sent = asked.map_err(|error| self.error(&error))?;
@@ -132,13 +132,18 @@ impl ChannelAdapter for ExtensionChannel {
     }
 
     async fn send_reply(&self, account: &str, to: &str, text: &str) -> Result<(), AdapterError> {
-        let message =
-            Message { account, to, text: Some(text), png_base64: None, channel: self.told() };
+        let message = OutgoingMessage {
+            account,
+            to,
+            text: Some(text),
+            png_base64: None,
+            channel: self.told(),
+        };
         self.send("pairing.send_reply", &message).await
     }
 
     async fn send_qr(&self, account: &str, to: &str, png: &[u8]) -> Result<(), AdapterError> {
-        let message = Message {
+        let message = OutgoingMessage {
             account,
             to,
             text: None,

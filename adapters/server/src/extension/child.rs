@@ -27,14 +27,14 @@ const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running program and its three streams.
 pub(super) struct Program {
-    pub(super) group: Group,
+    pub(super) group: ProcessGroup,
     pub(super) stdin: ChildStdin,
     pub(super) stdout: ChildStdout,
     pub(super) stderr: ChildStderr,
 }
 
 /// A process group. Dropping it kills the group.
-pub(super) struct Group {
+pub(super) struct ProcessGroup {
     child: Child,
     /// The group's leader. It has not been waited for, so its process id cannot be reused yet.
     leader: Option<Pid>,
@@ -64,7 +64,7 @@ impl Program {
         })?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = Group { child, leader };
+        let group = ProcessGroup { child, leader };
         match streams {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok(Self { group, stdin, stdout, stderr }),
             _ => Err(format!("{program:?} has no standard streams")),
@@ -72,7 +72,7 @@ impl Program {
     }
 }
 
-impl Group {
+impl ProcessGroup {
     /// Kills the rest of the group, and waits until its leader is gone.
     pub(super) async fn end(mut self) {
         self.kill();
@@ -89,7 +89,7 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.kill();
     }

@@ -10,13 +10,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::child::Program;
-use super::lines::{Flood, Lines, NoLine};
+use super::lines::{Flood, LineSplitter, NoLine};
 use super::rules::{
     MOST_REQUESTED, MOST_REQUESTED_OR_WAITING, MOST_REQUESTS, MOST_REQUESTS_WAITING,
     REQUESTS_PER_SECOND, UNASKED_BYTES, UNASKED_PER_SECOND,
 };
-use super::stdio::{Link, Outgoing};
-use super::wire::{self, Incoming, LINE_BYTES};
+use super::stdio::{Outgoing, ProgramLink};
+use super::wire::{self, LINE_BYTES, ProgramLine};
 
 /// Time in which the output of a program is still read after its input broke.
 const LAST_WORDS: Duration = Duration::from_millis(250);
@@ -27,7 +27,7 @@ const LOGGED_PER_SECOND: u64 = 100;
 
 /// Serves a program until it ends, violates a rule, or is to stop. Returns the reason of the end.
 pub(super) async fn run(
-    link: &Arc<Link>,
+    link: &Arc<ProgramLink>,
     program: Program,
     mut queue: mpsc::Receiver<Outgoing>,
     stop: &mut watch::Receiver<bool>,
@@ -64,9 +64,9 @@ pub(super) async fn run(
 }
 
 /// Reads the program's output. Returns the reason of the end.
-async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
-    let mut lines = Lines::new(stdout, LINE_BYTES);
-    let mut desk = Desk {
+async fn read(link: &Arc<ProgramLink>, stdout: ChildStdout) -> String {
+    let mut lines = LineSplitter::new(stdout, LINE_BYTES);
+    let mut desk = Dispatcher {
         link: link.clone(),
         requests: JoinSet::new(),
         slots: Arc::new(Semaphore::new(MOST_REQUESTS)),
@@ -94,8 +94,8 @@ async fn read(link: &Arc<Link>, stdout: ChildStdout) -> String {
 }
 
 /// The dispatcher of a program's lines.
-struct Desk {
-    link: Arc<Link>,
+struct Dispatcher {
+    link: Arc<ProgramLink>,
     requests: JoinSet<()>,
     /// Permits for requests that are being answered.
     slots: Arc<Semaphore>,
@@ -108,17 +108,17 @@ struct Desk {
     unasked: Flood,
 }
 
-impl Desk {
+impl Dispatcher {
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
         if line.trim_ascii().is_empty() {
             return self.unasked(line);
         }
         match wire::incoming(line)? {
-            Incoming::Answer { id, answer } => match self.link.answered(id, answer) {
+            ProgramLine::Answer { id, answer } => match self.link.answered(id, answer) {
                 true => Ok(()),
                 false => self.unasked(line),
             },
-            Incoming::Request { id, method, params } => {
+            ProgramLine::Request { id, method, params } => {
                 let place = self.places.clone().try_acquire_owned();
                 let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
                 let room = self.room.clone().try_acquire_many_owned(length);
@@ -180,7 +180,11 @@ impl Desk {
 }
 
 /// Writes queued lines. Returns the reason of the end.
-async fn write(link: &Link, mut stdin: ChildStdin, queue: &mut mpsc::Receiver<Outgoing>) -> String {
+async fn write(
+    link: &ProgramLink,
+    mut stdin: ChildStdin,
+    queue: &mut mpsc::Receiver<Outgoing>,
+) -> String {
     while let Some(outgoing) = queue.recv().await {
         // The caller has given up, so the call must not be carried out any more.
         if outgoing.call.is_some_and(|id| !link.waits_for(id)) {

@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 use super::config::{ConfigError, ExtensionConfig, Transport};
-use super::host::Host;
+use super::host::ExtensionHost;
 use super::http::Http;
-use super::rules::{MOST_CALLS, Rules};
+use super::rules::{ExtensionTimes, MOST_CALLS};
 use super::stdio::Stdio;
 use super::wire;
 
@@ -22,13 +22,13 @@ use super::wire;
 /// [`Extension::shut_down`].
 #[derive(Clone)]
 pub struct Extension {
-    inner: Arc<Inner>,
+    inner: Arc<ExtensionInner>,
 }
 
-struct Inner {
+struct ExtensionInner {
     config: ExtensionConfig,
-    host: Arc<dyn Host>,
-    carrier: Carrier,
+    host: Arc<dyn ExtensionHost>,
+    carrier: ExtensionCarrier,
     calls: Semaphore,
     next_id: AtomicU64,
     reached: AtomicBool,
@@ -37,7 +37,7 @@ struct Inner {
     last_error: Mutex<Option<String>>,
 }
 
-enum Carrier {
+enum ExtensionCarrier {
     Stdio(Stdio),
     Http(Box<Http>),
 }
@@ -102,18 +102,18 @@ impl Extension {
     ///
     /// # Errors
     /// [`ConfigError`] if the configuration is invalid.
-    pub fn new(config: ExtensionConfig, host: Arc<dyn Host>) -> Result<Self, ConfigError> {
-        Self::with_rules(config, host, Rules::default())
+    pub fn new(config: ExtensionConfig, host: Arc<dyn ExtensionHost>) -> Result<Self, ConfigError> {
+        Self::with_rules(config, host, ExtensionTimes::default())
     }
 
     pub(super) fn with_rules(
         config: ExtensionConfig,
-        host: Arc<dyn Host>,
-        rules: Rules,
+        host: Arc<dyn ExtensionHost>,
+        rules: ExtensionTimes,
     ) -> Result<Self, ConfigError> {
         config.validate()?;
         let carrier = match &config.transport {
-            Transport::Stdio { command } => Carrier::Stdio(Stdio::new(
+            Transport::Stdio { command } => ExtensionCarrier::Stdio(Stdio::new(
                 &config.name,
                 command,
                 config.timeouts.call,
@@ -121,15 +121,17 @@ impl Extension {
                 Arc::clone(&host),
             )),
             Transport::Http { url } => {
-                Carrier::Http(Box::new(Http::new(url).map_err(|problem| ConfigError::Invalid {
-                    extension: config.name.clone(),
-                    field: "url",
-                    value: url.clone(),
-                    problem,
+                ExtensionCarrier::Http(Box::new(Http::new(url).map_err(|problem| {
+                    ConfigError::Invalid {
+                        extension: config.name.clone(),
+                        field: "url",
+                        value: url.clone(),
+                        problem,
+                    }
                 })?))
             }
         };
-        let inner = Inner {
+        let inner = ExtensionInner {
             config,
             host,
             carrier,
@@ -147,7 +149,7 @@ impl Extension {
     /// minute. Does nothing for an HTTP extension, or if it has been started before. Must be called
     /// within a tokio runtime.
     pub fn start(&self) {
-        if let Carrier::Stdio(stdio) = &self.inner.carrier {
+        if let ExtensionCarrier::Stdio(stdio) = &self.inner.carrier {
             stdio.start();
         }
     }
@@ -156,7 +158,7 @@ impl Extension {
     /// group is killed. Calls in progress fail, and so do all later ones.
     pub async fn shut_down(&self) {
         self.inner.stopped.store(true, Ordering::Relaxed);
-        if let Carrier::Stdio(stdio) = &self.inner.carrier {
+        if let ExtensionCarrier::Stdio(stdio) = &self.inner.carrier {
             stdio.shut_down().await;
         }
     }
@@ -206,8 +208,8 @@ impl Extension {
         let line = wire::request(id, method, params).ok_or(Problem::TooLarge)?;
         let exchange = async {
             match &self.inner.carrier {
-                Carrier::Stdio(stdio) => stdio.call(id, line).await,
-                Carrier::Http(http) => http.call(id, line).await,
+                ExtensionCarrier::Stdio(stdio) => stdio.call(id, line).await,
+                ExtensionCarrier::Http(http) => http.call(id, line).await,
             }
         };
         let outcome =
@@ -246,8 +248,8 @@ impl Extension {
     #[must_use]
     pub fn status(&self) -> ExtensionStatus {
         let (alive, restarts, ignored) = match &self.inner.carrier {
-            Carrier::Stdio(stdio) => (stdio.alive(), stdio.restarts(), stdio.ignored()),
-            Carrier::Http(_) => (self.inner.reached.load(Ordering::Relaxed), 0, 0),
+            ExtensionCarrier::Stdio(stdio) => (stdio.alive(), stdio.restarts(), stdio.ignored()),
+            ExtensionCarrier::Http(_) => (self.inner.reached.load(Ordering::Relaxed), 0, 0),
         };
         ExtensionStatus {
             name: self.inner.config.name.clone(),

@@ -8,7 +8,7 @@ use super::handle::Problem;
 /// Answers requests of extensions to the gateway. Sixteen requests of one extension are answered at
 /// once; each has its call timeout, which includes the wait for its turn.
 #[async_trait]
-pub trait Host: Send + Sync + 'static {
+pub trait ExtensionHost: Send + Sync + 'static {
     /// Answers a request. The implementation decides which extension may call which method: the
     /// name is the operator's, and cannot be forged.
     ///
@@ -56,7 +56,7 @@ pub trait Items: Send + Sync + 'static {
 pub struct NoHost;
 
 #[async_trait]
-impl Host for NoHost {
+impl ExtensionHost for NoHost {
     async fn call(&self, _: &str, method: &str, _: Value) -> Result<Value, String> {
         Err(format!("this gateway does not answer {method:?}"))
     }

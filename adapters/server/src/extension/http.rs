@@ -16,7 +16,7 @@ use url::{Position, Url};
 
 use super::config::endpoint;
 use super::handle::Problem;
-use super::wire::{self, Answer, Incoming, LINE_BYTES};
+use super::wire::{self, Answer, LINE_BYTES, ProgramLine};
 
 /// Maximum length of an answer's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
@@ -75,7 +75,7 @@ impl Http {
         builder.max_buf_size(HEAD_BYTES);
         let (mut sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let _driver = Driver(tokio::spawn(async move {
+        let _driver = HttpDriver(tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection to an extension ended");
             }
@@ -101,11 +101,11 @@ impl Http {
                 }
             })?;
         match wire::incoming(&body.to_bytes()) {
-            Ok(Incoming::Answer { id: theirs, answer }) if theirs == id => Ok(answer),
-            Ok(Incoming::Answer { .. }) => {
+            Ok(ProgramLine::Answer { id: theirs, answer }) if theirs == id => Ok(answer),
+            Ok(ProgramLine::Answer { .. }) => {
                 Err(Problem::Malformed("the answer to another call".to_owned()))
             }
-            Ok(Incoming::Request { .. }) => {
+            Ok(ProgramLine::Request { .. }) => {
                 Err(Problem::Malformed("a request instead of an answer".to_owned()))
             }
             Err(problem) => Err(Problem::Malformed(problem.to_owned())),
@@ -114,9 +114,9 @@ impl Http {
 }
 
 /// The task that drives a connection. Dropping it aborts the task.
-struct Driver(tokio::task::JoinHandle<()>);
+struct HttpDriver(tokio::task::JoinHandle<()>);
 
-impl Drop for Driver {
+impl Drop for HttpDriver {
     fn drop(&mut self) {
         self.0.abort();
     }

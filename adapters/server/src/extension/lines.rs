@@ -11,7 +11,7 @@ use tokio::time::Instant;
 const CHUNK: usize = 16 * 1024;
 
 /// A line splitter with a maximum length.
-pub(super) struct Lines<R> {
+pub(super) struct LineSplitter<R> {
     source: R,
     longest: usize,
     buffer: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) enum NoLine {
     Broken(io::Error),
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
+impl<R: AsyncRead + Unpin> LineSplitter<R> {
     pub(super) fn new(source: R, longest: usize) -> Self {
         Self { source, longest, buffer: Vec::new(), start: 0, searched: 0 }
     }
@@ -104,7 +104,7 @@ mod tests {
         let text = b"one\n\ntwo\nthree";
         for size in 1..text.len() {
             let mut mock = tokio_chunks(text, size);
-            let mut lines = Lines::new(&mut mock, 5);
+            let mut lines = LineSplitter::new(&mut mock, 5);
             for expected in ["one", "", "two"] {
                 assert_eq!(lines.next().await.unwrap(), expected.as_bytes(), "in pieces of {size}");
             }
@@ -114,10 +114,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
-        let mut lines = Lines::new(&b"12345\n123456\n"[..], 5);
+        let mut lines = LineSplitter::new(&b"12345\n123456\n"[..], 5);
         assert_eq!(lines.next().await.unwrap(), b"12345");
         assert!(matches!(lines.next().await, Err(NoLine::TooLong)));
-        let mut endless = Lines::new(tokio::io::repeat(b'x'), 1 << 20);
+        let mut endless = LineSplitter::new(tokio::io::repeat(b'x'), 1 << 20);
         assert!(matches!(endless.next().await, Err(NoLine::TooLong)));
         assert!(endless.buffer.capacity() <= 4 << 20, "{}", endless.buffer.capacity());
     }
@@ -126,7 +126,7 @@ mod tests {
     async fn a_long_line_leaves_no_large_buffer_behind() {
         let mut stream = vec![b'x'; 1 << 20];
         stream.extend_from_slice(b"\nshort\n");
-        let mut lines = Lines::new(&stream[..], 1 << 20);
+        let mut lines = LineSplitter::new(&stream[..], 1 << 20);
         assert_eq!(lines.next().await.unwrap().len(), 1 << 20);
         assert_eq!(lines.next().await.unwrap(), b"short");
         assert!(matches!(lines.next().await, Err(NoLine::Ended)));

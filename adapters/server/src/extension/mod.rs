@@ -50,7 +50,7 @@ pub use admin::{AdminAnswer, AdminRequest, AdminRouter, OnBehalfOf};
 pub use channel::ExtensionChannel;
 pub use config::{ConfigError, ExtensionConfig, MOST_EXTENSIONS, Timeouts, Transport, validate};
 pub use handle::{Extension, ExtensionError, ExtensionStatus, Problem};
-pub use host::{Cursors, Host, Items, NoHost};
+pub use host::{Cursors, ExtensionHost, Items, NoHost};
 pub use proxy::{BODY_BYTES, Proxy};
 pub use scrape::scrape;
 pub use set::{Extensions, Services};

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::handle::{Extension, Problem};
 use super::host::{Cursors, Items};
-use super::rules::Backoff;
+use super::rules::RestartBackoff;
 
 /// Maximum number of extensions whose items are processed at once.
 pub(super) const MOST_TICKS: usize = 4;
@@ -43,11 +43,11 @@ impl Poller {
     /// Polls one extension forever: at once, then at each interval, and less and less often while
     /// that fails.
     pub(super) async fn run(self, extension: Extension, every: Duration) {
-        let mut backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
+        let mut backoff = RestartBackoff::new(every, MOST_WAIT.max(every), Duration::MAX);
         loop {
             let wait = match self.tick(&extension).await {
                 Ok(()) => {
-                    backoff = Backoff::new(every, MOST_WAIT.max(every), Duration::MAX);
+                    backoff = RestartBackoff::new(every, MOST_WAIT.max(every), Duration::MAX);
                     every
                 }
                 Err(problem) => {

@@ -33,11 +33,11 @@ pub(super) struct Cleaned {
 struct Family<'a> {
     kind: Option<&'a str>,
     help: Option<&'a str>,
-    samples: Vec<Kept>,
+    samples: Vec<KeptSample>,
 }
 
 /// A sample that is kept.
-struct Kept {
+struct KeptSample {
     name: String,
     line: String,
     /// `true` if its value is possible for a counter.
@@ -83,7 +83,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
     // A repeated series would make the gateway's whole exposition invalid.
     let mut seen = BTreeSet::new();
     let mut names = BTreeSet::new();
-    let mut kept: Vec<(String, Kept)> = Vec::new();
+    let mut kept: Vec<(String, KeptSample)> = Vec::new();
     for line in lines().filter(|line| !line.trim_ascii().is_empty()) {
         if line.starts_with('#') {
             dropped += u64::from(line.trim_end() == "# EOF");
@@ -100,7 +100,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
                 names.insert(sample.name);
                 kept.push((
                     family,
-                    Kept {
+                    KeptSample {
                         name: sample.name.to_owned(),
                         line: format!("{} {}", sample.series, sample.value),
                         counts,
@@ -110,7 +110,7 @@ pub(super) fn clean(text: &str, prefix: &str) -> Cleaned {
             None => dropped += 1,
         }
     }
-    let mut others: BTreeMap<String, Vec<Kept>> = BTreeMap::new();
+    let mut others: BTreeMap<String, Vec<KeptSample>> = BTreeMap::new();
     for (family, line) in kept {
         match families.get_mut(family.as_str()) {
             Some(family) => family.samples.push(line),

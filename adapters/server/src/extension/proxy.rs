@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::handle::{Extension, Problem};
 use super::path;
-use super::readers::Readers;
+use super::readers::BodyReaders;
 use crate::proxies::PeerAddress;
 
 /// Maximum size of a body, of a request or of an answer, in bytes: in base64, with everything that
@@ -94,11 +94,11 @@ struct Mounted {
     extension: Extension,
     requests: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
-    readers: Readers,
+    readers: BodyReaders,
 }
 
 #[derive(Serialize)]
-struct Asked<'a> {
+struct ProxiedRequest<'a> {
     method: &'a str,
     path: &'a str,
     query: &'a str,
@@ -107,22 +107,22 @@ struct Asked<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answered {
+struct ProxiedResponse {
     status: u16,
     #[serde(default)]
-    headers: BTreeMap<String, Values>,
+    headers: BTreeMap<String, HeaderValues>,
     #[serde(default)]
     body_base64: String,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Values {
+enum HeaderValues {
     One(String),
     Many(Vec<String>),
 }
 
-impl Values {
+impl HeaderValues {
     fn all(&self) -> &[String] {
         match self {
             Self::One(value) => std::slice::from_ref(value),
@@ -142,7 +142,7 @@ impl Proxy {
                 extension: extension.clone(),
                 requests,
                 bytes: Arc::new(Semaphore::new(MOST_BYTES)),
-                readers: Readers::default(),
+                readers: BodyReaders::default(),
             };
             mounts.extend(
                 extension.config().mounts.iter().map(|mount| (mount.clone(), mounted.clone())),
@@ -204,7 +204,7 @@ impl Mounted {
         let _request = self.requests.try_acquire().map_err(|_| busy())?;
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let _bytes = self.bytes.try_acquire_many(length).map_err(|_| busy())?;
-        let asked = Asked {
+        let asked = ProxiedRequest {
             method: parts.method.as_str(),
             path: parts.uri.path(),
             query: parts.uri.query().unwrap_or_default(),
@@ -214,7 +214,7 @@ impl Mounted {
         let within = until.saturating_duration_since(tokio::time::Instant::now());
         let answered =
             self.extension.ask(&self.extension.method("http.request"), &asked, within).await;
-        let answered: Answered = answered.map_err(|error| {
+        let answered: ProxiedResponse = answered.map_err(|error| {
             tracing::debug!(%error, "an HTTP request was not answered");
             match error.problem {
                 Problem::Busy => busy(),
@@ -292,7 +292,7 @@ fn hops<'a>(values: impl Iterator<Item = &'a str>) -> Vec<String> {
 ///
 /// # Errors
 /// The violation of the protocol, as part of a sentence.
-fn response(answered: Answered) -> Result<Response, &'static str> {
+fn response(answered: ProxiedResponse) -> Result<Response, &'static str> {
     let status = StatusCode::from_u16(answered.status)
         .ok()
         .filter(|status| (200..600).contains(&status.as_u16()));

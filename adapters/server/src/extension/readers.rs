@@ -12,21 +12,21 @@ pub(super) const MOST_AT_ONCE: usize = 64;
 
 /// A counter of the bodies that are read for one extension. Clones share the count.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Readers {
+pub(super) struct BodyReaders {
     reading: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
 }
 
 /// A body that is being read. Dropping it ends the count.
 #[derive(Debug)]
-pub(super) struct Reading {
-    readers: Readers,
+pub(super) struct BodyReading {
+    readers: BodyReaders,
     peer: Option<IpAddr>,
 }
 
-impl Readers {
+impl BodyReaders {
     /// Counts a body; `None` if too many are being read. All peers without an address count as one,
     /// and so does each IPv6 /64.
-    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Option<Reading> {
+    pub(super) fn begin(&self, peer: Option<IpAddr>) -> Option<BodyReading> {
         let peer = peer.map(|peer| match peer.to_canonical() {
             IpAddr::V6(peer) => IpAddr::V6(Ipv6Addr::from_bits(peer.to_bits() >> 64 << 64)),
             peer @ IpAddr::V4(_) => peer,
@@ -37,11 +37,11 @@ impl Readers {
             return None;
         }
         reading.insert(peer, of_peer + 1);
-        Some(Reading { readers: self.clone(), peer })
+        Some(BodyReading { readers: self.clone(), peer })
     }
 }
 
-impl Drop for Reading {
+impl Drop for BodyReading {
     fn drop(&mut self) {
         let mut reading =
             self.readers.reading.lock().expect("no thread panics while it holds the readers");
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_peer_has_so_many_bodies_and_all_together_have_a_bound_too() {
-        let readers = Readers::default();
+        let readers = BodyReaders::default();
         let peer = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 1]));
         let mut first: Vec<_> =
             (0..MOST_OF_PEER).map(|_| readers.begin(peer(0)).unwrap()).collect();

@@ -23,7 +23,7 @@ pub(super) const UNASKED_BYTES: usize = 16 * 1024;
 
 /// Time limits that tests can change.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
+pub(super) struct ExtensionTimes {
     /// The first wait before a restart; it doubles each time.
     pub(super) restart: Duration,
     /// The longest wait before a restart.
@@ -36,7 +36,7 @@ pub(super) struct Rules {
     pub(super) farewell: Duration,
 }
 
-impl Default for Rules {
+impl Default for ExtensionTimes {
     fn default() -> Self {
         Self {
             restart: Duration::from_secs(1),
@@ -50,14 +50,14 @@ impl Default for Rules {
 
 /// Exponential back-off between starts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(super) struct RestartBackoff {
     first: Duration,
     most: Duration,
     lived: Duration,
     next: Duration,
 }
 
-impl Backoff {
+impl RestartBackoff {
     pub(super) fn new(first: Duration, most: Duration, lived: Duration) -> Self {
         Self { first, most, lived, next: first }
     }
@@ -79,8 +79,8 @@ mod tests {
 
     #[test]
     fn restarts_are_spaced_from_a_second_to_a_minute_and_anew_after_a_minute_of_life() {
-        let rules = Rules::default();
-        let mut backoff = Backoff::new(rules.restart, rules.restart_most, rules.lived);
+        let rules = ExtensionTimes::default();
+        let mut backoff = RestartBackoff::new(rules.restart, rules.restart_most, rules.lived);
         let waits: Vec<u64> =
             (0..9).map(|_| backoff.after(Duration::from_secs(59)).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);

@@ -12,10 +12,10 @@ use super::admin::AdminRouter;
 use super::channel::ExtensionChannel;
 use super::config::{ConfigError, ExtensionConfig, validate};
 use super::handle::{Extension, ExtensionStatus};
-use super::host::{Cursors, Host, Items, NoHost};
+use super::host::{Cursors, ExtensionHost, Items, NoHost};
 use super::poll::{MOST_TICKS, Poller};
 use super::proxy::Proxy;
-use super::rules::Rules;
+use super::rules::ExtensionTimes;
 use super::scrape::scrape;
 use crate::inbound::adapter::ChannelAdapter;
 
@@ -23,7 +23,7 @@ use crate::inbound::adapter::ChannelAdapter;
 #[derive(Clone)]
 pub struct Services {
     /// Answers requests of extensions.
-    pub host: Arc<dyn Host>,
+    pub host: Arc<dyn ExtensionHost>,
     /// Stores the poll cursors.
     pub cursors: Arc<dyn Cursors>,
     /// Receives polled items.
@@ -68,13 +68,13 @@ impl Extensions {
     /// # Errors
     /// [`ConfigError`] if a configuration is invalid, or two of them conflict.
     pub fn new(configs: Vec<ExtensionConfig>, services: Services) -> Result<Self, ConfigError> {
-        Self::with_rules(configs, services, Rules::default())
+        Self::with_rules(configs, services, ExtensionTimes::default())
     }
 
     pub(super) fn with_rules(
         configs: Vec<ExtensionConfig>,
         services: Services,
-        rules: Rules,
+        rules: ExtensionTimes,
     ) -> Result<Self, ConfigError> {
         validate(&configs)?;
         let one = |config| Extension::with_rules(config, services.host.clone(), rules);

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::child::Program;
 use super::connection;
 use super::handle::Problem;
-use super::host::Host;
-use super::rules::{Backoff, MOST_CALLS, MOST_REQUESTS, MOST_UNSENT, Rules};
+use super::host::ExtensionHost;
+use super::rules::{ExtensionTimes, MOST_CALLS, MOST_REQUESTS, MOST_UNSENT, RestartBackoff};
 use super::wire::Answer;
 
 /// Maximum number of abandoned calls that are remembered.
@@ -21,26 +21,26 @@ const MOST_ABANDONED: usize = 1024;
 
 /// The program, its supervisor, and its pending calls. Dropping it ends the program.
 pub(super) struct Stdio {
-    link: Arc<Link>,
+    link: Arc<ProgramLink>,
     stop: watch::Sender<bool>,
     supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// State that the supervisor and callers share.
-pub(super) struct Link {
+pub(super) struct ProgramLink {
     pub(super) name: String,
     pub(super) command: Vec<String>,
-    pub(super) rules: Rules,
+    pub(super) rules: ExtensionTimes,
     /// Limit for the gateway's answers to the extension.
     pub(super) answer_within: Duration,
-    pub(super) host: Arc<dyn Host>,
+    pub(super) host: Arc<dyn ExtensionHost>,
     /// Number of ignored lines: unsolicited answers, empty lines, requests beyond the limit.
     pub(super) ignored: AtomicU64,
     restarts: AtomicU64,
-    state: Mutex<State>,
+    state: Mutex<CallState>,
 }
 
-struct State {
+struct CallState {
     waiting: HashMap<u64, oneshot::Sender<Result<Answer, Problem>>>,
     /// Calls whose callers have given up. A late answer to one of them is no violation.
     abandoned: BTreeSet<u64>,
@@ -69,15 +69,15 @@ impl Stdio {
         name: &str,
         command: &[String],
         answer_within: Duration,
-        rules: Rules,
-        host: Arc<dyn Host>,
+        rules: ExtensionTimes,
+        host: Arc<dyn ExtensionHost>,
     ) -> Self {
-        let state = State {
+        let state = CallState {
             waiting: HashMap::new(),
             abandoned: BTreeSet::new(),
             outlet: Err("it is not started".to_owned()),
         };
-        let link = Link {
+        let link = ProgramLink {
             name: name.to_owned(),
             command: command.to_vec(),
             rules,
@@ -124,7 +124,7 @@ impl Stdio {
             }
             // Under the same lock as the send, so that no answer arrives before its caller waits.
             state.waiting.insert(id, sender);
-            Waiting { link: &self.link, id }
+            PendingCall { link: &self.link, id }
         };
         receiver.await.unwrap_or_else(|_| Err(Problem::Down("it ended".to_owned())))
     }
@@ -143,12 +143,12 @@ impl Stdio {
 }
 
 /// A pending call. Dropping it marks the call as abandoned.
-struct Waiting<'a> {
-    link: &'a Link,
+struct PendingCall<'a> {
+    link: &'a ProgramLink,
     id: u64,
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for PendingCall<'_> {
     fn drop(&mut self) {
         let mut state = self.link.state();
         if state.waiting.remove(&self.id).is_some() {
@@ -161,8 +161,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-impl Link {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl ProgramLink {
+    fn state(&self) -> MutexGuard<'_, CallState> {
         self.state.lock().expect("no thread panics while it holds the state")
     }
 
@@ -250,12 +250,12 @@ impl Outlet {
 
 /// Runs the program, and restarts it when it ends, with the back-off in between.
 async fn supervise(
-    link: Arc<Link>,
+    link: Arc<ProgramLink>,
     mut attempt: Result<(Program, mpsc::Receiver<Outgoing>), String>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Rules { restart, restart_most, lived, .. } = link.rules;
-    let mut backoff = Backoff::new(restart, restart_most, lived);
+    let ExtensionTimes { restart, restart_most, lived, .. } = link.rules;
+    let mut backoff = RestartBackoff::new(restart, restart_most, lived);
     loop {
         let began = Instant::now();
         let why = match attempt {

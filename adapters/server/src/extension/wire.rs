@@ -15,7 +15,7 @@ const WORDS_KEPT: usize = 256;
 pub(super) type Answer = Result<Box<RawValue>, String>;
 
 #[derive(Serialize)]
-struct Request<'a, P> {
+struct CallRequest<'a, P> {
     id: u64,
     method: &'a str,
     params: P,
@@ -30,7 +30,7 @@ enum Reply<'a> {
 
 /// A parsed line of an extension.
 #[derive(Debug)]
-pub(super) enum Incoming {
+pub(super) enum ProgramLine {
     /// An answer to a call of the gateway.
     Answer { id: u64, answer: Answer },
     /// A request to the gateway. The id is the extension's.
@@ -52,7 +52,7 @@ struct Envelope<'a> {
 
 /// Encodes a request without a line end; `None` if it is too long.
 pub(super) fn request(id: u64, method: &str, params: &impl Serialize) -> Option<Vec<u8>> {
-    let line = serde_json::to_vec(&Request { id, method, params }).ok()?;
+    let line = serde_json::to_vec(&CallRequest { id, method, params }).ok()?;
     (line.len() <= LINE_BYTES).then_some(line)
 }
 
@@ -72,21 +72,21 @@ pub(super) fn reply(id: u64, answer: &Result<serde_json::Value, String>) -> Vec<
 ///
 /// # Errors
 /// The problem, without any content of the line.
-pub(super) fn incoming(line: &[u8]) -> Result<Incoming, &'static str> {
+pub(super) fn incoming(line: &[u8]) -> Result<ProgramLine, &'static str> {
     let envelope: Envelope<'_> = serde_json::from_slice(line)
         .map_err(|_| "a line that is no JSON object with an id, or repeats a key")?;
     match (envelope.method, envelope.ok) {
-        (Some(method), None) => Ok(Incoming::Request {
+        (Some(method), None) => Ok(ProgramLine::Request {
             id: envelope.id,
             method,
             params: envelope.params.map(RawValue::to_owned),
         }),
         (None, Some(true)) => {
             let result = envelope.result.unwrap_or(RawValue::NULL).to_owned();
-            Ok(Incoming::Answer { id: envelope.id, answer: Ok(result) })
+            Ok(ProgramLine::Answer { id: envelope.id, answer: Ok(result) })
         }
         (None, Some(false)) => {
-            Ok(Incoming::Answer { id: envelope.id, answer: Err(words(envelope.error)) })
+            Ok(ProgramLine::Answer { id: envelope.id, answer: Err(words(envelope.error)) })
         }
         // Such a line could be read as a request or as an answer.
         (Some(_), Some(_)) => Err("a line with both a method and ok"),
@@ -143,20 +143,20 @@ mod tests {
     fn lines_are_answers_or_requests_and_nothing_between() {
         let read = |line: &str| incoming(line.as_bytes());
         assert!(
-            matches!(read(r#"{"id":1,"ok":true}"#), Ok(Incoming::Answer { id: 1, answer: Ok(r) }) if r.get() == "null")
+            matches!(read(r#"{"id":1,"ok":true}"#), Ok(ProgramLine::Answer { id: 1, answer: Ok(r) }) if r.get() == "null")
         );
         assert!(
-            matches!(read(r#"{"id":1,"ok":true,"result":[2]}"#), Ok(Incoming::Answer { answer: Ok(r), .. }) if r.get() == "[2]")
+            matches!(read(r#"{"id":1,"ok":true,"result":[2]}"#), Ok(ProgramLine::Answer { answer: Ok(r), .. }) if r.get() == "[2]")
         );
         assert!(
-            matches!(read(r#"{"id":1,"ok":false,"error":"no"}"#), Ok(Incoming::Answer { answer: Err(e), .. }) if e == "no")
+            matches!(read(r#"{"id":1,"ok":false,"error":"no"}"#), Ok(ProgramLine::Answer { answer: Err(e), .. }) if e == "no")
         );
         assert!(
-            matches!(read(r#"{"id":1,"ok":false,"error":{"c":5}}"#), Ok(Incoming::Answer { answer: Err(e), .. }) if e == r#"{"c":5}"#)
+            matches!(read(r#"{"id":1,"ok":false,"error":{"c":5}}"#), Ok(ProgramLine::Answer { answer: Err(e), .. }) if e == r#"{"c":5}"#)
         );
         assert!(matches!(
             read(r#"{"id":9,"method":"m"}"#),
-            Ok(Incoming::Request { id: 9, params: None, .. })
+            Ok(ProgramLine::Request { id: 9, params: None, .. })
         ));
         for wrong in [
             "",

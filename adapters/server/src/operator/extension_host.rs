@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::events::Event;
 use crate::extension::{
-    ConfigError, Cursors, ExtensionConfig, Extensions, Host, Items, Problem, Services,
+    ConfigError, Cursors, ExtensionConfig, ExtensionHost, Extensions, Items, Problem, Services,
 };
 use crate::gateway::{Gateway, Inner};
 use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
@@ -105,7 +105,7 @@ pub(crate) struct Bridge {
 
 /// A message of a channel, or its sender alone.
 #[derive(Deserialize)]
-struct Message {
+struct OfferedMessage {
     channel: String,
     account: String,
     #[serde(default)]
@@ -122,7 +122,7 @@ impl Bridge {
         inner.map(|inner| Gateway { inner }).ok_or_else(|| "the gateway does not run".to_owned())
     }
 
-    fn check(&self, extension: &str, message: &Message) -> Result<(), String> {
+    fn check(&self, extension: &str, message: &OfferedMessage) -> Result<(), String> {
         let own =
             self.channels.iter().find(|(name, _)| name == extension).map(|(_, channels)| channels);
         match own.is_some_and(|channels| channels.contains(&message.channel)) {
@@ -134,7 +134,7 @@ impl Bridge {
         }
     }
 
-    async fn should_admit(&self, message: &Message) -> Result<Value, String> {
+    async fn should_admit(&self, message: &OfferedMessage) -> Result<Value, String> {
         let gateway = self.gateway()?;
         let meta = message.meta.as_ref().map(Value::to_string);
         let admission = gateway
@@ -154,7 +154,7 @@ impl Bridge {
 
     /// Passes a message to the inbound gate, and an admitted one to the application. Returns `true`
     /// if it was admitted.
-    async fn message(&self, message: &Message) -> Result<bool, Undecided> {
+    async fn message(&self, message: &OfferedMessage) -> Result<bool, Undecided> {
         let gateway = self.gateway().map_err(Undecided::Now)?;
         let text = message
             .text
@@ -202,7 +202,7 @@ impl Undecided {
     }
 }
 
-fn incoming<'a>(message: &'a Message, meta: Option<&'a str>) -> Incoming<'a> {
+fn incoming<'a>(message: &'a OfferedMessage, meta: Option<&'a str>) -> Incoming<'a> {
     Incoming {
         channel: &message.channel,
         account: &message.account,
@@ -223,7 +223,7 @@ pub(crate) const fn word(dropped: Dropped) -> &'static str {
 }
 
 #[async_trait]
-impl Host for Bridge {
+impl ExtensionHost for Bridge {
     fn called(&self, extension: &str, outcome: Result<(), &Problem>) {
         let Ok(gateway) = self.gateway() else { return };
         gateway.inner.telemetry.extension_call(
@@ -239,8 +239,8 @@ impl Host for Bridge {
     }
 
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
-        let message = || -> Result<Message, String> {
-            let message = Message::deserialize(&params)
+        let message = || -> Result<OfferedMessage, String> {
+            let message = OfferedMessage::deserialize(&params)
                 .map_err(|error| format!("the params of {method} are not understood: {error}"))?;
             self.check(extension, &message)?;
             Ok(message)
@@ -280,7 +280,7 @@ impl Items for Bridge {
     /// it does not block those after it.
     async fn take(&self, extension: &str, items: Vec<Value>) -> Result<(), String> {
         for item in items {
-            match Message::deserialize(&item) {
+            match OfferedMessage::deserialize(&item) {
                 Ok(message) if message.text.is_some() => {
                     let taken = match self.check(extension, &message) {
                         Ok(()) => self.message(&message).await.map(drop),

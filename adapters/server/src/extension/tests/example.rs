@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::super::host::{Cursors, Host, Items};
+use super::super::host::{Cursors, ExtensionHost, Items};
 use super::super::{ExtensionConfig, Extensions, Services};
 use super::{Folder, LONG, until};
 use crate::inbound::adapter::Normalised;
@@ -26,7 +26,7 @@ struct Gateway {
 }
 
 #[async_trait]
-impl Host for Gateway {
+impl ExtensionHost for Gateway {
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
         match method {
             "pairing.should_admit" => Ok(json!({"extension": extension, "asked": params})),

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::super::handle::Problem;
-use super::super::host::{Host, NoHost};
-use super::super::rules::{MOST_UNSENT, Rules};
+use super::super::host::{ExtensionHost, NoHost};
+use super::super::rules::{ExtensionTimes, MOST_UNSENT};
 use super::{Folder, HASTY, HONEST, LONG, SHORT, gone, problem, until};
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn one_that_writes_what_nobody_asked_for_is_ended_whatever_it_writes() {
 struct Counting(AtomicU64);
 
 #[async_trait]
-impl Host for Counting {
+impl ExtensionHost for Counting {
     async fn call(&self, _: &str, _: &str, _: Value) -> Result<Value, String> {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(Value::Null)
@@ -87,7 +87,12 @@ for r in asked(): answer(r, r['params'])
 async fn one_that_reads_nothing_gets_no_more_than_the_bound_to_read_and_is_ended() {
     let folder = Folder::new();
     let deaf = "print(os.getpid(), file=open(sys.argv[1] + '/pid', 'w'))\ntime.sleep(1000)";
-    let deaf = folder.start_with("deaf", deaf, Rules { restart: LONG, ..HASTY }, Arc::new(NoHost));
+    let deaf = folder.start_with(
+        "deaf",
+        deaf,
+        ExtensionTimes { restart: LONG, ..HASTY },
+        Arc::new(NoHost),
+    );
     let good = folder.start("good", HONEST);
     let pid = folder.line("pid").await;
     let large = json!("x".repeat(1_000_000));
@@ -115,8 +120,12 @@ async fn calls_that_time_out_leave_their_room_to_others() {
 while not os.path.exists(sys.argv[1] + '/go'): time.sleep(0.01)
 for r in asked(): answer(r, len(r['params']))
 ";
-    let dozing =
-        folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
+    let dozing = folder.start_with(
+        "dozing",
+        dozing,
+        ExtensionTimes { write: LONG, ..HASTY },
+        Arc::new(NoHost),
+    );
     let large = json!("x".repeat(1_000_000));
     let all = join_all((0..8).map(|_| dozing.call("x.ping", large.clone(), SHORT))).await;
     assert!(

@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::handle::{Extension, Problem};
-use super::host::{Host, NoHost};
-use super::rules::Rules;
+use super::host::{ExtensionHost, NoHost};
+use super::rules::ExtensionTimes;
 use super::{ExtensionConfig, Transport};
 
 /// Limit for everything that must happen.
@@ -48,7 +48,7 @@ def asked():
 const HONEST: &str = "for r in asked(): answer(r, r['params'])";
 
 /// Rules with a second where a gateway waits a minute.
-const HASTY: Rules = Rules {
+const HASTY: ExtensionTimes = ExtensionTimes {
     restart: Duration::from_millis(20),
     restart_most: Duration::from_millis(100),
     lived: LONG,
@@ -91,7 +91,13 @@ impl Folder {
         self.start_with(name, python, HASTY, Arc::new(NoHost))
     }
 
-    fn start_with(&self, name: &str, python: &str, rules: Rules, host: Arc<dyn Host>) -> Extension {
+    fn start_with(
+        &self,
+        name: &str,
+        python: &str,
+        rules: ExtensionTimes,
+        host: Arc<dyn ExtensionHost>,
+    ) -> Extension {
         let extension = Extension::with_rules(self.config(name, python), host, rules).unwrap();
         extension.start();
         extension

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::super::handle::Problem;
-use super::super::host::{Host, NoHost};
-use super::super::rules::{MOST_CALLS, MOST_REQUESTS, MOST_REQUESTS_WAITING, Rules};
+use super::super::host::{ExtensionHost, NoHost};
+use super::super::rules::{ExtensionTimes, MOST_CALLS, MOST_REQUESTS, MOST_REQUESTS_WAITING};
 use super::{Folder, HASTY, HONEST, LONG, SHORT, answers, gone, problem, until};
 
 #[tokio::test]
@@ -126,8 +126,12 @@ for r in asked():
     done.append(r['method'])
     answer(r, done)
 ";
-    let extension =
-        folder.start_with("dozing", dozing, Rules { write: LONG, ..HASTY }, Arc::new(NoHost));
+    let extension = folder.start_with(
+        "dozing",
+        dozing,
+        ExtensionTimes { write: LONG, ..HASTY },
+        Arc::new(NoHost),
+    );
     folder.line("up").await;
     // More than a pipe holds, so the line stays half written.
     let plug = extension.call("x.plug", json!("x".repeat(1 << 19)), LONG);
@@ -205,7 +209,7 @@ struct Slow {
 }
 
 #[async_trait]
-impl Host for Slow {
+impl ExtensionHost for Slow {
     async fn call(&self, extension: &str, method: &str, params: Value) -> Result<Value, String> {
         if method != "pairing.known" {
             return Err(format!("{extension} may not ask {method}"));
