@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use futures_util::FutureExt;
 use handfast_core::registry::inbound::InboundLimits;
 use handfast_server::inbound::channels::{NoOutbox, ReadyMade};
-use handfast_server::inbound::{Admission, Gate, InboundSettings, Incoming};
+use handfast_server::inbound::{Gate, InboundSettings, Incoming, MessageAdmission};
 use handfast_store::SqliteStore;
 use tokio::runtime::Runtime;
 
@@ -66,7 +66,9 @@ async fn new_pending(at_once: usize, for_each: Duration) -> f64 {
                     (format!("shop {task} {}", entered / 3), format!("1{task:03}{entered:09}"));
                 let admission =
                     gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
-                assert!(matches!(admission, Admission::Challenge(challenge) if challenge.is_new));
+                assert!(
+                    matches!(admission, MessageAdmission::Challenge(challenge) if challenge.is_new)
+                );
                 entered += 1;
             }
             entered
@@ -92,7 +94,7 @@ async fn flood(strangers: usize) -> f64 {
         let (account, sender) = (format!("shop {}", number % 10), format!("2{number:010}"));
         let admission =
             gate.should_admit(Incoming::new("whatsapp", &account, &sender)).await.unwrap();
-        assert!(!matches!(admission, Admission::Admit(_)));
+        assert!(!matches!(admission, MessageAdmission::Admit(_)));
     }
     resident() - before
 }
@@ -119,7 +121,7 @@ fn admitted(bencher: Bencher<'_, '_>, remembered: usize) {
             .now_or_never()
             .unwrap()
             .unwrap();
-        assert!(matches!(admission, Admission::Admit(_)));
+        assert!(matches!(admission, MessageAdmission::Admit(_)));
         admission
     };
     friends.iter().for_each(|friend| drop(ask(friend)));
@@ -147,7 +149,7 @@ fn drop_a_stranger(bencher: Bencher<'_, '_>) {
         runtime.block_on(gate.should_admit(Incoming::new("whatsapp", "shop", &sender))).unwrap()
     };
     for number in 0..3 {
-        assert!(matches!(ask(number), Admission::Challenge(_)));
+        assert!(matches!(ask(number), MessageAdmission::Challenge(_)));
     }
     let _runtime = runtime.enter();
     let mut number = 3;
@@ -159,6 +161,6 @@ fn drop_a_stranger(bencher: Bencher<'_, '_>) {
             .now_or_never()
             .unwrap()
             .unwrap();
-        assert!(matches!(admission, Admission::Drop(_)));
+        assert!(matches!(admission, MessageAdmission::Drop(_)));
     });
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use crate::application::{Application, NoApplication};
-use crate::clock::{Clock, LocalClock, SystemClock};
+use crate::clock::{GatewayClock, LocalClock, SystemClock};
 use crate::connection::companion_table::Companions;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -17,13 +17,13 @@ use crate::connection::slots::Seats;
 use crate::entropy;
 use crate::events::Observer;
 use crate::extension::ExtensionConfig;
-use crate::gateway::deliveries::Deliveries;
+use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
-use crate::gateway::pairing_state::{Pairing, StartError};
-use crate::gateway::requests::Shown;
+use crate::gateway::pairing_state::{PairingServices, StartError};
+use crate::gateway::requests::SeenRequests;
 use crate::gateway::token_cache::Proven;
-use crate::gateway::{Gateway, Inner, Setup};
+use crate::gateway::{Gateway, Inner, SetupServices};
 use crate::gateway::{readings, timekeeping, unstored};
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
@@ -157,10 +157,10 @@ impl GatewayBuilder {
         let held = HeldStore::new(store);
         let store: Arc<dyn Store> = Arc::new(held.clone());
         let run = store.begin_run().await?;
-        let clock = Clock::start(clock, run.mark);
+        let clock = GatewayClock::start(clock, run.mark);
         // Before anything is made.
         store.raise_mark(clock.unix()).await?;
-        let pairing = Pairing::start(&*store, store_key, settings, handler).await?;
+        let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
         window::at_start(&*store, &pairing.settings, clock.unix()).await?;
         setup.check().map_err(StartError::Settings)?;
         let keys =
@@ -189,7 +189,7 @@ impl GatewayBuilder {
             native: Budgets::new(&limits, clock),
             proven: Proven::new(),
             readings: Arc::default(),
-            shown: Shown::default(),
+            shown: SeenRequests::default(),
             pool: HashPool::start(&limits)?,
             application,
             observer,
@@ -197,12 +197,12 @@ impl GatewayBuilder {
             sessions: watch::Sender::new(0),
             lingering: Semaphore::new(MOST_LINGERING),
             pairing,
-            setup: Setup { settings: setup, keys, issued: IssuedSetups::default() },
+            setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
             companions: Companions::default(),
             gate,
             telemetry,
             extensions,
-            deliveries: Deliveries::default(),
+            deliveries: DeliveryWaker::default(),
         });
         extension_host::start(&inner, &bridge);
         window::watch(&inner);

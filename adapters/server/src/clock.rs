@@ -70,11 +70,11 @@ const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
 /// A monotonic clock that starts at zero with the gateway, and the time of its registry.
 #[derive(Clone)]
-pub(crate) struct Clock {
-    shared: Arc<Shared>,
+pub(crate) struct GatewayClock {
+    shared: Arc<ClockShared>,
 }
 
-struct Shared {
+struct ClockShared {
     start: tokio::time::Instant,
     system: Box<dyn SystemClock>,
     trusted: Mutex<TrustedTime>,
@@ -82,13 +82,13 @@ struct Shared {
     taking: tokio::sync::Mutex<()>,
 }
 
-impl std::fmt::Debug for Clock {
+impl std::fmt::Debug for GatewayClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clock").field("trusted", &*self.trusted()).finish_non_exhaustive()
+        f.debug_struct("GatewayClock").field("trusted", &*self.trusted()).finish_non_exhaustive()
     }
 }
 
-impl Clock {
+impl GatewayClock {
     /// Starts the clock. `mark` is the one that earlier runs left.
     pub(crate) fn start(system: Box<dyn SystemClock>, mark: Option<UnixTime>) -> Self {
         let reading = read(&*system);
@@ -97,7 +97,7 @@ impl Clock {
         let elapsed = Instant::from_millis(reading.elapsed.as_millis().saturating_sub(behind));
         let trusted = TrustedTime::begin(mark, RELEASED, Reading { elapsed, ..reading });
         let start = tokio::time::Instant::now();
-        let shared = Shared {
+        let shared = ClockShared {
             start,
             system,
             trusted: Mutex::new(trusted),

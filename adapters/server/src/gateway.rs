@@ -30,7 +30,7 @@ use handfast_store::{Entry, HeldStore, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 
 use crate::application::Application;
-use crate::clock::Clock;
+use crate::clock::GatewayClock;
 use crate::connection::companion_table::Companions;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -38,14 +38,14 @@ use crate::connection::hub::Hub;
 use crate::connection::slots::Seats;
 use crate::events::{Event, Observer};
 use crate::extension::Extensions;
-use crate::gateway::bearers::Holder;
-use crate::gateway::deliveries::Deliveries;
+use crate::gateway::bearers::BearerHolder;
+use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::operator_types::{Device, OperatorError, Summary};
-use crate::gateway::pairing_state::Pairing;
-use crate::gateway::readings::Readings;
-use crate::gateway::requests::Shown;
+use crate::gateway::pairing_state::PairingServices;
+use crate::gateway::readings::PendingReadings;
+use crate::gateway::requests::SeenRequests;
 use crate::gateway::token_cache::Proven;
 use crate::inbound::Gate;
 use crate::keys::setup::SetupKeys;
@@ -64,7 +64,7 @@ pub(crate) struct Inner {
     /// The same store, with the decisions that are in force and not stored yet.
     pub(crate) held: HeldStore,
     pub(crate) limits: Limits,
-    pub(crate) clock: Clock,
+    pub(crate) clock: GatewayClock,
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
     pub(crate) proxies: ProxySettings,
@@ -72,8 +72,8 @@ pub(crate) struct Inner {
     /// The budgets of the native wire.
     pub(crate) native: Budgets,
     pub(crate) proven: Proven,
-    pub(crate) readings: Arc<Readings>,
-    pub(crate) shown: Shown,
+    pub(crate) readings: Arc<PendingReadings>,
+    pub(crate) shown: SeenRequests,
     pub(crate) pool: HashPool,
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observer: Arc<dyn Observer>,
@@ -82,17 +82,17 @@ pub(crate) struct Inner {
     pub(crate) sessions: watch::Sender<usize>,
     /// Permits for connections that have sent their close frame and wait for the peer's.
     pub(crate) lingering: Semaphore,
-    pub(crate) pairing: Pairing,
-    pub(crate) setup: Setup,
+    pub(crate) pairing: PairingServices,
+    pub(crate) setup: SetupServices,
     pub(crate) companions: Companions,
     pub(crate) gate: Gate,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) extensions: Extensions,
-    pub(crate) deliveries: Deliveries,
+    pub(crate) deliveries: DeliveryWaker,
 }
 
 /// The state of setup codes outside the registry.
-pub(crate) struct Setup {
+pub(crate) struct SetupServices {
     pub(crate) settings: SetupSettings,
     pub(crate) keys: SetupKeys,
     pub(crate) issued: IssuedSetups,
@@ -168,7 +168,7 @@ impl Gateway {
     /// force.
     pub(crate) fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
-            self.inner.pairing.bearers.drop_holder(Holder::Node(record.node_id));
+            self.inner.pairing.bearers.drop_holder(BearerHolder::Node(record.node_id));
         }
         match (notice, &record.keys) {
             (Some(Notice::Unpaired), Some(keys)) => {

@@ -36,7 +36,7 @@ pub mod proxies;
 pub mod public_url;
 pub mod telemetry;
 
-pub use crate::gateway::requests::Waiting;
+pub use crate::gateway::requests::RequestSelection;
 pub use crate::gateway::timekeeping::ClockStatus;
 pub use crate::gateway::unstored::StoreStatus;
 pub use crate::http::{admin, bearer};

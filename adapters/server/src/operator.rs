@@ -20,6 +20,6 @@ pub use crate::gateway::operator_types::{
     Device, Issued, IssuedCredential, OperatorError, Summary,
 };
 pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
-pub use paired::{Offered, PairedNode, Revocation, Until};
+pub use paired::{Offered, PairedNode, PermissionEnd, Revocation};
 pub use setup_codes::{NewSetup, StartedSetup};
 pub use window::PairingStatus;

@@ -2,7 +2,7 @@
 
 use handfast_core::grant::scope::{Action, Pattern, Scope, ScopeError, ScopesBuf};
 use handfast_core::limits::{LABEL_BYTES, REASON_BYTES};
-use handfast_server::policy::{Glob, Method, Rule, Terms, Verdict, When};
+use handfast_server::policy::{ApprovalTerms, Glob, ProofMethod, Rule, RuleVerdict, When};
 use handfast_server::public_url::{Net, NotANet};
 use toml::de::DeValue;
 
@@ -12,8 +12,8 @@ use super::print::{list, quoted};
 use super::settings::scopes;
 use super::value::{Problem, Value, unknown};
 
-const METHODS: [(&str, Method); 3] =
-    [("pin", Method::Pin), ("code", Method::Code), ("approval", Method::Approval)];
+const METHODS: [(&str, ProofMethod); 3] =
+    [("pin", ProofMethod::Pin), ("code", ProofMethod::Code), ("approval", ProofMethod::Approval)];
 
 /// Keys of a rule.
 const RULE_KEYS: [&str; 8] =
@@ -87,7 +87,7 @@ fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
 }
 
 fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
-    let (mut when, mut terms) = (When::default(), Terms::default());
+    let (mut when, mut terms) = (When::default(), ApprovalTerms::default());
     let (mut decision, mut reason) = (None, None);
     // Keys that are valid only with some decisions.
     let (mut only_approved, mut only_rejected) = (None, None);
@@ -120,9 +120,13 @@ fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
         (Some(Decision::Approve | Decision::Ask), _, Some(field)) => {
             Err(field.value.lacks("only a rule that rejects has a reason; others have a `message`"))
         }
-        (Some(Decision::Reject), None, _) => Ok(Rule { when, verdict: Verdict::Reject { reason } }),
-        (Some(Decision::Approve), _, None) => Ok(Rule { when, verdict: Verdict::Approve(terms) }),
-        (Some(Decision::Ask), _, None) => Ok(Rule { when, verdict: Verdict::Ask(terms) }),
+        (Some(Decision::Reject), None, _) => {
+            Ok(Rule { when, verdict: RuleVerdict::Reject { reason } })
+        }
+        (Some(Decision::Approve), _, None) => {
+            Ok(Rule { when, verdict: RuleVerdict::Approve(terms) })
+        }
+        (Some(Decision::Ask), _, None) => Ok(Rule { when, verdict: RuleVerdict::Ask(terms) }),
     }
 }
 
@@ -149,9 +153,9 @@ fn show_rule(rule: &Rule) -> String {
     let Rule { when: When { name, method, address }, verdict } = rule;
     let method = method.and_then(|method| super::simple::name_of(&METHODS, method));
     let (decision, terms, reason) = match verdict {
-        Verdict::Approve(terms) => ("approve", Some(terms), None),
-        Verdict::Ask(terms) => ("ask", Some(terms), None),
-        Verdict::Reject { reason } => ("reject", None, reason.as_ref()),
+        RuleVerdict::Approve(terms) => ("approve", Some(terms), None),
+        RuleVerdict::Ask(terms) => ("ask", Some(terms), None),
+        RuleVerdict::Reject { reason } => ("reject", None, reason.as_ref()),
     };
     let entries = [
         ("name", name.as_ref().map(|glob| quoted(glob.as_str()))),

@@ -12,7 +12,7 @@ use handfast_core::limits::{Limits, REPLAYS};
 use handfast_core::time::Instant;
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::clock::GatewayClock;
 use crate::connection::rate_limit::{Failures, Permit};
 use crate::entropy;
 
@@ -38,7 +38,7 @@ pub(crate) struct Budgets {
 /// A queue that is served at a bounded rate, in the order of arrival.
 #[derive(Debug)]
 pub(crate) struct RateQueue {
-    clock: Clock,
+    clock: GatewayClock,
     failures: Failures,
     reading: Mutex<ReadRate>,
     /// Lock of the head of the queue: those who wait acquire it one after the other.
@@ -46,7 +46,7 @@ pub(crate) struct RateQueue {
 }
 
 impl RateQueue {
-    fn new(failures_per_minute: u32, per_second: u32, clock: Clock) -> Self {
+    fn new(failures_per_minute: u32, per_second: u32, clock: GatewayClock) -> Self {
         Self {
             failures: Failures::new(failures_per_minute),
             reading: Mutex::new(ReadRate::new(per_second, clock.now())),
@@ -108,7 +108,7 @@ pub(crate) struct ProvingPlace {
 }
 
 impl Budgets {
-    pub(crate) fn new(limits: &Limits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: &Limits, clock: GatewayClock) -> Self {
         let Limits { failures_per_minute, first_messages_per_second, .. } = *limits;
         // At least one a second, or nobody could pair at a low rate.
         let strangers = (first_messages_per_second / STRANGERS).max(1);

@@ -6,7 +6,7 @@ use handfast_core::budget::Messages;
 use handfast_core::time::Instant;
 use tokio::time::{Sleep, sleep_until};
 
-use crate::clock::Clock;
+use crate::clock::GatewayClock;
 
 /// One connection's rate. Every connection has one, so it allocates only at the first message of a
 /// link.
@@ -23,7 +23,7 @@ impl MessageRate {
 
     /// Returns the pause before the next message is read; `None` if it may be read now. It is
     /// boxed, because hardly any connection ever pauses.
-    pub(crate) fn pause(&mut self, clock: &Clock) -> Option<Pin<Box<Sleep>>> {
+    pub(crate) fn pause(&mut self, clock: &GatewayClock) -> Option<Pin<Box<Sleep>>> {
         let now = clock.now();
         let wait = self.messages.as_mut()?.wait(now);
         (wait.as_millis() > 0).then(|| Box::pin(sleep_until(clock.wake_at(now.after(wait)))))

@@ -18,14 +18,14 @@ use handfast_core::limits::Limits;
 use handfast_core::time::Instant;
 use tokio::sync::Notify;
 
-use crate::clock::Clock;
+use crate::clock::GatewayClock;
 use crate::connection::preauth_bytes::Meter;
 
 /// All slots of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
     limits: Limits,
-    clock: Clock,
+    clock: GatewayClock,
     table: Arc<Mutex<SlotTable>>,
     /// Bytes that all these connections have sent, in total.
     sent: Arc<AtomicUsize>,
@@ -62,14 +62,14 @@ type Turn = ((Idle, Instant), u64);
 pub(crate) struct SeatGuard {
     id: u64,
     limits: Limits,
-    clock: Clock,
+    clock: GatewayClock,
     evicted: Arc<Notify>,
     table: Arc<Mutex<SlotTable>>,
     meter: Arc<Meter>,
 }
 
 impl Seats {
-    pub(crate) fn new(limits: Limits, clock: Clock) -> Self {
+    pub(crate) fn new(limits: Limits, clock: GatewayClock) -> Self {
         Self { limits, clock, table: Arc::default(), sent: Arc::default() }
     }
 
@@ -312,7 +312,7 @@ mod tests {
     fn seats(total: u32, per_source: u32) -> Seats {
         Seats::new(
             Limits { waiting_total: total, waiting_per_source: per_source, ..Limits::DEFAULT },
-            Clock::start(Box::new(crate::clock::LocalClock::default()), None),
+            GatewayClock::start(Box::new(crate::clock::LocalClock::default()), None),
         )
     }
 

@@ -28,7 +28,7 @@ const LABEL: &[u8] = b"handfast/v1/bearer\0";
 
 /// The holder of a bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub enum BearerHolder {
     /// A node of the registry.
     Node(NodeId),
     /// A delegate, by its static key.
@@ -37,7 +37,7 @@ pub enum Holder {
     Companion(SessionId),
 }
 
-impl From<Peer> for Holder {
+impl From<Peer> for BearerHolder {
     fn from(peer: Peer) -> Self {
         match peer {
             Peer::Node(node_id) => Self::Node(node_id),
@@ -50,19 +50,19 @@ type Hash = [u8; 32];
 
 /// All valid bearers.
 #[derive(Debug, Default)]
-pub(crate) struct Bearers(Mutex<Kept>);
+pub(crate) struct Bearers(Mutex<CachedBearers>);
 
 #[derive(Debug, Default)]
-struct Kept {
-    by_hash: HashMap<Hash, Bearer>,
+struct CachedBearers {
+    by_hash: HashMap<Hash, CachedBearer>,
     by_expiry: BTreeSet<(Instant, Hash)>,
     /// Hashes by tie, the oldest first.
     by_tie: HashMap<Tie, Vec<Hash>>,
 }
 
 #[derive(Debug)]
-struct Bearer {
-    holder: Holder,
+struct CachedBearer {
+    holder: BearerHolder,
     /// The blocks of the chain on which the holder's link rests; empty for a grant.
     held: Box<[Held]>,
     in_force: OwnedInForce,
@@ -72,12 +72,12 @@ struct Bearer {
 /// A holder, block or key whose end also ends the bearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Tie {
-    Holder(Holder),
+    Holder(BearerHolder),
     Block(capability::Id),
     Key(x25519::PublicKey),
 }
 
-impl Bearer {
+impl CachedBearer {
     fn ties(&self) -> Vec<Tie> {
         let mut ties = vec![Tie::Holder(self.holder)];
         ties.extend(self.held.iter().flat_map(|held| [Tie::Block(held.id), Tie::Key(held.by)]));
@@ -90,7 +90,7 @@ impl Bearers {
     /// that is less. Returns `None` if no time remains.
     pub(crate) fn issue(
         &self,
-        (holder, held): (Holder, &[Held]),
+        (holder, held): (BearerHolder, &[Held]),
         in_force: impl Into<OwnedInForce>,
         left: Option<Duration>,
         now: Instant,
@@ -108,13 +108,13 @@ impl Bearers {
         kept.purge(now);
         kept.add(
             hash(token.expose()),
-            Bearer { holder, held: held.into(), in_force: in_force.into(), expires },
+            CachedBearer { holder, held: held.into(), in_force: in_force.into(), expires },
         );
         Some(token)
     }
 
     /// Returns the holder of a bearer and its permissions.
-    pub(crate) fn find(&self, text: &str, now: Instant) -> Option<(Holder, OwnedInForce)> {
+    pub(crate) fn find(&self, text: &str, now: Instant) -> Option<(BearerHolder, OwnedInForce)> {
         // The form is checked first: it bounds the length of the text that is hashed.
         let token = Token::parse(text)?;
         let kept = self.0.lock().expect("no thread panics while it holds the bearers");
@@ -124,7 +124,7 @@ impl Bearers {
     }
 
     /// Ends the bearers of a holder.
-    pub(crate) fn drop_holder(&self, holder: Holder) {
+    pub(crate) fn drop_holder(&self, holder: BearerHolder) {
         self.drop_tied(&[Tie::Holder(holder)]);
     }
 
@@ -146,8 +146,8 @@ impl Bearers {
     }
 }
 
-impl Kept {
-    fn add(&mut self, hash: Hash, bearer: Bearer) {
+impl CachedBearers {
+    fn add(&mut self, hash: Hash, bearer: CachedBearer) {
         // A holder at its limit displaces its own oldest bearer, before any limit of all applies.
         let own = self.by_tie.get(&Tie::Holder(bearer.holder));
         if let Some(oldest) =

@@ -6,6 +6,6 @@ use tokio::sync::Notify;
 
 /// The wake-up of the task that undoes lapsed deliveries.
 #[derive(Debug, Default)]
-pub(crate) struct Deliveries {
+pub(crate) struct DeliveryWaker {
     pub(crate) begun: Arc<Notify>,
 }

@@ -22,12 +22,12 @@ use schedule::{Claimant, Job, Next, NotTaken, Schedule};
 
 /// A job, and the channel of its result.
 #[derive(Debug)]
-struct Order {
+struct HashOrder {
     job: HashJob,
     answer: oneshot::Sender<Hashed>,
 }
 
-impl Job for Order {
+impl Job for HashOrder {
     fn is_gone(&self) -> bool {
         self.answer.is_closed()
     }
@@ -36,7 +36,7 @@ impl Job for Order {
 /// Threads that hash, behind two queues of bounded length. They end when the pool is dropped.
 #[derive(Debug)]
 pub(crate) struct HashPool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolShared>,
     /// Failures of peers that claim to be a paired node.
     known: Failures<Claimant>,
     /// Failures of all others.
@@ -44,26 +44,26 @@ pub(crate) struct HashPool {
 }
 
 #[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
+struct PoolShared {
+    state: Mutex<PoolState>,
     work: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
-    schedule: Schedule<Order>,
+struct PoolState {
+    schedule: Schedule<HashOrder>,
     ended: bool,
 }
 
 /// One attempt to authenticate. It counts as a failure unless it is given back.
 #[derive(Debug)]
 #[must_use = "an attempt that is dropped counts as a failure"]
-pub(crate) enum Attempt {
+pub(crate) enum AuthAttempt {
     Known(rate_limit::Permit<Claimant>),
     Other(rate_limit::Permit),
 }
 
-impl Attempt {
+impl AuthAttempt {
     /// Gives the attempt back, because it was no failure.
     pub(crate) fn give_back(self, now: Instant) {
         match self {
@@ -82,9 +82,9 @@ impl HashPool {
     pub(crate) fn start(limits: &Limits) -> std::io::Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let most = usize::try_from(limits.hash_queue).unwrap_or(usize::MAX);
-        let state = Mutex::new(State { schedule: Schedule::new(most), ended: false });
+        let state = Mutex::new(PoolState { schedule: Schedule::new(most), ended: false });
         let pool = Self {
-            shared: Arc::new(Shared { state, work: Condvar::new() }),
+            shared: Arc::new(PoolShared { state, work: Condvar::new() }),
             known: Failures::new(FAILURES_FOR_ONE_NODE),
             others: Failures::new(limits.failures_per_minute),
         };
@@ -105,9 +105,9 @@ impl HashPool {
         claim: Claim,
         source: Source,
         now: Instant,
-    ) -> Option<(Hashed, Attempt)> {
+    ) -> Option<(Hashed, AuthAttempt)> {
         let (answer, result) = oneshot::channel();
-        let attempt = self.queue(Order { job, answer }, claim, source, now)?;
+        let attempt = self.queue(HashOrder { job, answer }, claim, source, now)?;
         self.shared.work.notify_one();
         match result.await {
             Ok(hashed) => Some((hashed, attempt)),
@@ -124,7 +124,13 @@ impl HashPool {
         self.others.charge(source, now);
     }
 
-    fn queue(&self, order: Order, claim: Claim, source: Source, now: Instant) -> Option<Attempt> {
+    fn queue(
+        &self,
+        order: HashOrder,
+        claim: Claim,
+        source: Source,
+        now: Instant,
+    ) -> Option<AuthAttempt> {
         let order = match claim {
             Claim::Paired => match self.queue_known(order, source, now) {
                 Ok(attempt) => return attempt,
@@ -136,7 +142,7 @@ impl HashPool {
         };
         let permit = self.others.permit(source, now)?;
         match self.shared.lock().schedule.offer_other(source, order) {
-            true => Some(Attempt::Other(permit)),
+            true => Some(AuthAttempt::Other(permit)),
             false => {
                 // The queue is full of other sources' jobs: that is no failure of this source.
                 permit.give_back(now);
@@ -151,15 +157,15 @@ impl HashPool {
     /// The order, if it belongs in the queue of all others.
     fn queue_known(
         &self,
-        order: Order,
+        order: HashOrder,
         source: Source,
         now: Instant,
-    ) -> Result<Option<Attempt>, Order> {
+    ) -> Result<Option<AuthAttempt>, HashOrder> {
         let claimant: (NodeId, Source) = (order.job.node_id, source);
         let Some(permit) = self.known.permit(claimant, now) else { return Err(order) };
         let taken = self.shared.lock().schedule.offer_known(claimant, order);
         match taken {
-            Ok(()) => Ok(Some(Attempt::Known(permit))),
+            Ok(()) => Ok(Some(AuthAttempt::Known(permit))),
             Err(NotTaken::Full) => {
                 permit.give_back(now);
                 Ok(None)
@@ -179,13 +185,13 @@ impl Drop for HashPool {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl PoolShared {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().expect("no thread panics while it holds the queues")
     }
 
     /// Waits for a job; `None` once the pool is dropped.
-    fn next(&self) -> Option<Next<Order>> {
+    fn next(&self) -> Option<Next<HashOrder>> {
         let mut state = self.lock();
         loop {
             if state.ended {
@@ -199,8 +205,8 @@ impl Shared {
     }
 }
 
-fn work(shared: &Shared) {
-    while let Some(Next { job: Order { job, answer }, claimant }) = shared.next() {
+fn work(shared: &PoolShared) {
+    while let Some(Next { job: HashOrder { job, answer }, claimant }) = shared.next() {
         let _ = answer.send(job.run());
         if let Some(claimant) = claimant {
             shared.lock().schedule.done(claimant);

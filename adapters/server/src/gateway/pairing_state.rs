@@ -16,11 +16,11 @@ use super::told::{Tells, Told};
 use crate::connection::rate_limit::Failures;
 use crate::entropy;
 use crate::events::Event;
-use crate::gateway::bearers::{Bearers, Holder};
-use crate::keys::seal::{Kind, StoreKey};
+use crate::gateway::bearers::{BearerHolder, Bearers};
+use crate::keys::seal::{SealKind, StoreKey};
 use crate::keys::setup::NotOpened;
 use crate::policy::handler::PairingHandler;
-use crate::policy::rules::{Rules, Terms};
+use crate::policy::rules::{ApprovalTerms, Rules};
 use crate::policy::settings::PairingSettings;
 
 /// The name under which the store keeps the gateway's keys.
@@ -73,7 +73,7 @@ impl From<NotOpened> for StartError {
 }
 
 /// The state of pairing outside the registry.
-pub(crate) struct Pairing {
+pub(crate) struct PairingServices {
     pub(crate) keys: OwnKeys,
     pub(crate) seal: StoreKey,
     pub(crate) settings: PairingSettings,
@@ -100,12 +100,12 @@ pub(crate) struct Pairing {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Note {
     /// The terms that a handler proposed, or that the node's code brings.
-    pub(crate) proposed: Terms,
+    pub(crate) proposed: ApprovalTerms,
     /// The operator's message to the node.
     pub(crate) word: Option<String>,
 }
 
-impl Pairing {
+impl PairingServices {
     /// Opens the keys of this registry, or creates them.
     pub(crate) async fn start(
         store: &dyn Store,
@@ -116,13 +116,13 @@ impl Pairing {
         settings.check().map_err(StartError::Settings)?;
         let seal = StoreKey(key);
         let fresh = seal.seal(
-            Kind::GatewayKeys,
+            SealKind::GatewayKeys,
             KEYS.as_bytes(),
             &OwnKeys::generate(&entropy::draw()).to_stored(),
         );
         let kept = store.vault(KEYS, fresh).await?;
         let keys = seal
-            .open(Kind::GatewayKeys, KEYS.as_bytes(), &kept)
+            .open(SealKind::GatewayKeys, KEYS.as_bytes(), &kept)
             .map_err(|_| StartError::WrongStoreKey)?;
         Ok(Self {
             keys: OwnKeys::from_stored(&keys),
@@ -147,7 +147,7 @@ impl Pairing {
         self.delegates.learn(event, unix);
         if let Event::GrantActivated { node_id, .. } | Event::GrantRevoked { node_id, .. } = event {
             // Bearers of the old grant end with it.
-            self.bearers.drop_holder(Holder::Node(*node_id));
+            self.bearers.drop_holder(BearerHolder::Node(*node_id));
         }
         match self.told.of(event, now) {
             Tells::It => {

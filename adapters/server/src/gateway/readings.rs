@@ -25,22 +25,22 @@ const AT_A_TIME: usize = 256;
 
 /// Observations that wait to be written.
 #[derive(Debug, Default)]
-pub(crate) struct Readings {
-    table: Mutex<Table>,
+pub(crate) struct PendingReadings {
+    table: Mutex<ReadingTable>,
     /// Notification that something is due earlier than before.
     sooner: Notify,
 }
 
 /// A pure table of observations and the times at which they are due.
 #[derive(Debug, Default)]
-struct Table {
-    nodes: HashMap<NodeId, Told>,
+struct ReadingTable {
+    nodes: HashMap<NodeId, NodeReadings>,
     /// Nodes in the order in which they are due, each once.
     due: BTreeSet<(Instant, NodeId)>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct NodeReadings {
     /// Time of the last write; `None` before the first.
     written: Option<Instant>,
     waits: Option<Observation>,
@@ -48,11 +48,14 @@ struct Told {
     due: Instant,
 }
 
-impl Table {
+impl ReadingTable {
     /// Keeps an observation; returns `true` if its node is due before all others.
     fn tell(&mut self, node_id: NodeId, observation: Observation, now: Instant) -> bool {
-        let told =
-            self.nodes.entry(node_id).or_insert(Told { written: None, waits: None, due: now });
+        let told = self.nodes.entry(node_id).or_insert(NodeReadings {
+            written: None,
+            waits: None,
+            due: now,
+        });
         let is_new = told.waits.is_none();
         told.waits = Some(observation.over(told.waits));
         // Later observations merge into the waiting one without moving its due time.
@@ -66,7 +69,7 @@ impl Table {
     /// Makes the observation of a node that has left due sooner; returns `true` if it is due before
     /// all others.
     fn leave(&mut self, node_id: NodeId, now: Instant) -> bool {
-        let Some(Told { written, waits: Some(_), due }) = self.nodes.get(&node_id) else {
+        let Some(NodeReadings { written, waits: Some(_), due }) = self.nodes.get(&node_id) else {
             return false;
         };
         let sooner = written.map_or(now, |written| now.max(written.after(READINGS_LAST))).min(*due);
@@ -112,7 +115,7 @@ impl Table {
     }
 }
 
-impl Readings {
+impl PendingReadings {
     /// Keeps the observation of a node.
     pub(crate) fn tell(&self, node_id: NodeId, observation: Observation, now: Instant) {
         if self.table().tell(node_id, observation, now) {
@@ -162,7 +165,7 @@ impl Readings {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, ReadingTable> {
         self.table.lock().expect("no thread panics while it holds what nodes told")
     }
 }
@@ -172,7 +175,7 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
     tokio::spawn(writer(Arc::clone(&inner.readings), Arc::downgrade(inner)));
 }
 
-async fn writer(readings: Arc<Readings>, gateway: Weak<Inner>) {
+async fn writer(readings: Arc<PendingReadings>, gateway: Weak<Inner>) {
     loop {
         let next = {
             let Some(inner) = gateway.upgrade() else { return };
@@ -214,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_node_is_written_once_in_some_seconds_with_the_last_of_each_value() {
-        let mut table = Table::default();
+        let mut table = ReadingTable::default();
         let mut written = Vec::new();
         for millis in 0..20_000 {
             table.tell(
@@ -240,7 +243,7 @@ mod tests {
 
     #[test]
     fn who_leaves_is_written_sooner_but_not_at_each_leave() {
-        let mut table = Table::default();
+        let mut table = ReadingTable::default();
         let mut written = 0;
         for millis in 0..10_000 {
             table.tell(node(1), told(millis, None, None), at(millis));
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn nodes_that_tell_nothing_more_are_forgotten_and_others_are_not_held_up() {
-        let mut table = Table::default();
+        let mut table = ReadingTable::default();
         for number in 0..100 {
             table.tell(node(number), told(1, None, None), at(u64::from(number)));
         }
@@ -264,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_waits_with_what_came_meanwhile() {
-        let mut table = Table::default();
+        let mut table = ReadingTable::default();
         table.tell(node(1), told(1, Some(true), None), at(0));
         let (_, failed) = table.take(at(0), at(0)).remove(0);
         table.tell(node(1), told(2, None, Some(1.0)), at(10));

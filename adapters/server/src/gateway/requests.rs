@@ -22,7 +22,7 @@ const MOST_SHOWN: usize = 4096;
 
 /// Selection of waiting requests to reject.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Waiting {
+pub enum RequestSelection {
     /// All waiting requests.
     All,
     /// The requests with exactly this name.
@@ -31,7 +31,7 @@ pub enum Waiting {
     From(Net),
 }
 
-impl Waiting {
+impl RequestSelection {
     fn holds(&self, entry: &Entry) -> bool {
         match self {
             Self::All => true,
@@ -44,9 +44,9 @@ impl Waiting {
 /// The state in which an operator last saw each waiting entry. A device without keys is known only
 /// by its name and address, so the operator approves the entry as it was shown.
 #[derive(Debug, Default)]
-pub(crate) struct Shown(Mutex<HashMap<NodeId, (Version, String)>>);
+pub(crate) struct SeenRequests(Mutex<HashMap<NodeId, (Version, String)>>);
 
-impl Shown {
+impl SeenRequests {
     /// Remembers the entry as an operator sees it now. Only waiting entries without keys need that.
     pub(crate) fn see(&self, entry: &Entry) {
         if !matches!(entry.record.standing, Standing::Pending { .. }) || entry.record.keys.is_some()
@@ -111,7 +111,7 @@ impl Gateway {
     /// [`OperatorError::Store`] if they cannot be listed.
     pub async fn turn_down_all(
         &self,
-        which: &Waiting,
+        which: &RequestSelection,
         for_good: bool,
     ) -> Result<Vec<(NodeId, Result<(), OperatorError>)>, OperatorError> {
         let (mut outcomes, mut after) = (Vec::new(), None);

@@ -36,11 +36,11 @@ impl<'a> Incoming<'a> {
 /// The gate's decision about a message.
 #[derive(Debug)]
 #[must_use = "a message is handled only with the `Admitted` in it"]
-pub enum Admission {
+pub enum MessageAdmission {
     /// The message may be handled.
     Admit(Admitted),
     /// The message must not be handled. Its sender waits for the operator.
-    Challenge(Challenge),
+    Challenge(SenderChallenge),
     /// The message must not be handled, and its sender gets no reply.
     Drop(Dropped),
 }
@@ -84,7 +84,7 @@ pub(super) struct Who {
 
 /// A challenge to a sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub struct SenderChallenge {
     /// The sender in the channel's canonical spelling.
     pub sender: SenderName,
     /// The code with which the operator allows the sender.

@@ -20,7 +20,7 @@ const MOST: usize = 1 << 24;
 
 /// The sender of a message, as the channel gave it.
 #[derive(Clone, Copy)]
-pub(super) struct Key<'a> {
+pub(super) struct SenderKey<'a> {
     pub(super) channel: &'a str,
     pub(super) account: &'a str,
     pub(super) raw: &'a str,
@@ -28,7 +28,7 @@ pub(super) struct Key<'a> {
 
 /// The point in time for which an entry is valid or not.
 #[derive(Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct CacheMoment {
     /// The store's epoch, read before the cached facts.
     pub(super) epoch: u64,
     /// The channels' generation, read before the channel was looked up.
@@ -36,7 +36,7 @@ pub(super) struct Moment {
     pub(super) now: UnixTime,
 }
 
-struct Kept {
+struct CachedDecision {
     hash: u64,
     raw: Box<str>,
     who: Arc<Who>,
@@ -44,12 +44,12 @@ struct Kept {
     generation: u64,
 }
 
-impl Kept {
-    fn holds(&self, at: Moment) -> bool {
+impl CachedDecision {
+    fn holds(&self, at: CacheMoment) -> bool {
         self.generation == at.generation && self.remembered.holds(at.epoch, at.now)
     }
 
-    fn is_of(&self, hash: u64, key: Key<'_>) -> bool {
+    fn is_of(&self, hash: u64, key: SenderKey<'_>) -> bool {
         self.hash == hash
             && *self.raw == *key.raw
             && *self.who.name.channel == *key.channel
@@ -60,7 +60,7 @@ impl Kept {
 pub(super) struct Cache {
     keyed: RandomState,
     ways: usize,
-    sets: Box<[Mutex<Vec<Kept>>]>,
+    sets: Box<[Mutex<Vec<CachedDecision>>]>,
 }
 
 impl Cache {
@@ -77,21 +77,22 @@ impl Cache {
     }
 
     /// Returns the sender if its entry exists and is still valid.
-    pub(super) fn get(&self, key: Key<'_>, at: Moment) -> Option<Arc<Who>> {
+    pub(super) fn get(&self, key: SenderKey<'_>, at: CacheMoment) -> Option<Arc<Who>> {
         let hash = self.hash(key);
         let set = self.set(hash)?;
         let kept = set.iter().find(|kept| kept.is_of(hash, key))?;
         kept.holds(at).then(|| Arc::clone(&kept.who))
     }
 
-    pub(super) fn insert(&self, raw: &str, who: Arc<Who>, remembered: Remembered, at: Moment) {
-        let key = Key { channel: &who.name.channel, account: &who.name.account, raw };
+    pub(super) fn insert(&self, raw: &str, who: Arc<Who>, remembered: Remembered, at: CacheMoment) {
+        let key = SenderKey { channel: &who.name.channel, account: &who.name.account, raw };
         let hash = self.hash(key);
         let Some(mut set) = self.set(hash) else { return };
         let same = set.iter().position(|kept| kept.is_of(hash, key));
         // An invalid entry is replaced before a valid one.
         let place = same.or_else(|| set.iter().position(|kept| !kept.holds(at)));
-        let kept = Kept { hash, raw: raw.into(), who, remembered, generation: at.generation };
+        let kept =
+            CachedDecision { hash, raw: raw.into(), who, remembered, generation: at.generation };
         match place {
             Some(place) => set[place] = kept,
             None if set.len() < self.ways => set.push(kept),
@@ -105,17 +106,17 @@ impl Cache {
         self.sets.iter().map(|set| lock(set).len()).sum()
     }
 
-    fn hash(&self, key: Key<'_>) -> u64 {
+    fn hash(&self, key: SenderKey<'_>) -> u64 {
         self.keyed.hash_one((key.channel, key.account, key.raw))
     }
 
-    fn set(&self, hash: u64) -> Option<MutexGuard<'_, Vec<Kept>>> {
+    fn set(&self, hash: u64) -> Option<MutexGuard<'_, Vec<CachedDecision>>> {
         let index = (u128::from(hash) * self.sets.len() as u128) >> 64;
         self.sets.get(index as usize).map(lock)
     }
 }
 
-fn lock(set: &Mutex<Vec<Kept>>) -> MutexGuard<'_, Vec<Kept>> {
+fn lock(set: &Mutex<Vec<CachedDecision>>) -> MutexGuard<'_, Vec<CachedDecision>> {
     // No holder of the lock leaves a set half changed, so a poisoned lock is harmless.
     set.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -128,11 +129,11 @@ mod tests {
     use super::*;
     use crate::telemetry::Telemetry;
 
-    fn at(epoch: u64, generation: u64) -> Moment {
-        Moment { epoch, generation, now: UnixTime::from_secs(100) }
+    fn at(epoch: u64, generation: u64) -> CacheMoment {
+        CacheMoment { epoch, generation, now: UnixTime::from_secs(100) }
     }
 
-    fn put(cache: &Cache, channel: &str, account: &str, raw: &str, at: Moment) {
+    fn put(cache: &Cache, channel: &str, account: &str, raw: &str, at: CacheMoment) {
         let name = SenderName {
             channel: channel.to_owned(),
             account: account.to_owned(),
@@ -151,7 +152,8 @@ mod tests {
                 let raw = number.to_string();
                 put(&cache, "c", "a", &raw, at(1, 1));
                 assert!(cache.len() <= bound);
-                let found = cache.get(Key { channel: "c", account: "a", raw: &raw }, at(1, 1));
+                let found =
+                    cache.get(SenderKey { channel: "c", account: "a", raw: &raw }, at(1, 1));
                 assert_eq!(found.is_some(), bound > 0);
             }
         }
@@ -170,11 +172,13 @@ mod tests {
             ("ab", "c", "D"),
         ] {
             assert!(
-                cache.get(Key { channel, account, raw }, at(1, 1)).is_none(),
+                cache.get(SenderKey { channel, account, raw }, at(1, 1)).is_none(),
                 "{channel} {account} {raw}"
             );
         }
-        assert!(cache.get(Key { channel: "c", account: "a|b", raw: "c" }, at(1, 1)).is_some());
+        assert!(
+            cache.get(SenderKey { channel: "c", account: "a|b", raw: "c" }, at(1, 1)).is_some()
+        );
     }
 
     #[test]
@@ -183,7 +187,7 @@ mod tests {
         for number in 0..8 {
             put(&cache, "c", "a", &number.to_string(), at(1, 1));
         }
-        let key = Key { channel: "c", account: "a", raw: "3" };
+        let key = SenderKey { channel: "c", account: "a", raw: "3" };
         assert!(cache.get(key, at(1, 1)).is_some());
         assert!(cache.get(key, at(2, 1)).is_none() && cache.get(key, at(1, 2)).is_none());
         for number in 10..18 {
@@ -192,7 +196,7 @@ mod tests {
         for number in 10..18 {
             let raw = number.to_string();
             assert!(
-                cache.get(Key { raw: &raw, ..key }, at(2, 1)).is_some(),
+                cache.get(SenderKey { raw: &raw, ..key }, at(2, 1)).is_some(),
                 "nobody who holds made room for {raw}"
             );
         }

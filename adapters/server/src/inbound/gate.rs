@@ -16,13 +16,13 @@ use handfast_store::{
 };
 
 use super::adapter::{self, Channels, Normalised};
-use super::admission::{Admission, Admitted, Challenge, GateError, Incoming, Who};
-use super::cache::{Cache, Key, Moment};
+use super::admission::{Admitted, GateError, Incoming, MessageAdmission, SenderChallenge, Who};
+use super::cache::{Cache, CacheMoment, SenderKey};
 use super::channels::{normalised, spelling};
 use super::settings::{GateEvent, GateObserver, InboundSettings};
-use crate::clock::{Clock, LocalClock};
+use crate::clock::{GatewayClock, LocalClock};
 use crate::entropy;
-use crate::telemetry::{self, AdmitPath, ChannelMetrics, Decision, DropReason, Telemetry};
+use crate::telemetry::{self, AdmitPath, ChannelMetrics, DropReason, GateDecision, Telemetry};
 
 /// Maximum length of a raw sender id in bytes.
 const RAW_BYTES: usize = 512;
@@ -35,14 +35,14 @@ const MOST_DRAWS: usize = 8;
 /// store agree.
 #[derive(Clone)]
 pub struct Gate {
-    pub(super) inner: Arc<Inner>,
+    pub(super) inner: Arc<GateInner>,
 }
 
-pub(super) struct Inner {
+pub(super) struct GateInner {
     pub(super) store: Arc<dyn Inbound>,
     pub(super) settings: InboundSettings,
     pub(super) telemetry: Arc<Telemetry>,
-    pub(super) clock: Clock,
+    pub(super) clock: GatewayClock,
     pub(super) channels: Channels,
     pub(super) wrong_codes: Mutex<Bucket>,
     /// Held during an approval.
@@ -62,8 +62,8 @@ enum Unregistered {
 }
 
 /// The decision about a message, and the path that led to it.
-struct Outcome {
-    admission: Admission,
+struct GateOutcome {
+    admission: MessageAdmission,
     /// `None` on a public channel.
     path: Option<AdmitPath>,
 }
@@ -76,7 +76,7 @@ impl Gate {
             Arc::new(store),
             settings,
             Arc::default(),
-            Clock::start(Box::new(LocalClock::default()), None),
+            GatewayClock::start(Box::new(LocalClock::default()), None),
             None,
             None,
         )
@@ -86,14 +86,14 @@ impl Gate {
         store: Arc<dyn Inbound>,
         settings: InboundSettings,
         telemetry: Arc<Telemetry>,
-        clock: Clock,
+        clock: GatewayClock,
         observer: Option<GateObserver>,
         held: Option<Arc<Held>>,
     ) -> Self {
         let wrong_codes = Mutex::new(Bucket::new(settings.approvals_per_minute, clock.now()));
         let (cache, channels) = (Cache::new(settings.remembered), Channels::default());
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(GateInner {
                 store,
                 settings,
                 telemetry,
@@ -129,16 +129,16 @@ impl Gate {
 
     /// Decides about a message. A message on a public channel is admitted, whether or not its
     /// sender can be spelled; for others see [`handfast_core::flow::inbound`]. Nothing is sent: the
-    /// caller has to send the text if [`Challenge::reply`] is set, or call [`Gate::receive`]
+    /// caller has to send the text if [`SenderChallenge::reply`] is set, or call [`Gate::receive`]
     /// instead.
     ///
     /// A cached sender is admitted without a call to the channel or the store.
     ///
     /// # Errors
     /// [`GateError`]; the message was not admitted.
-    pub async fn should_admit(&self, message: Incoming<'_>) -> Result<Admission, GateError> {
+    pub async fn should_admit(&self, message: Incoming<'_>) -> Result<MessageAdmission, GateError> {
         if let Some(admitted) = self.remembers(&message) {
-            return Ok(Admission::Admit(admitted));
+            return Ok(MessageAdmission::Admit(admitted));
         }
         // Boxed, so that the future for cached senders is small.
         let admission = Box::pin(self.look(&message, Unregistered::IsAnError)).await?;
@@ -155,9 +155,9 @@ impl Gate {
     pub async fn should_admit_elsewhere(
         &self,
         message: Incoming<'_>,
-    ) -> Result<Admission, GateError> {
+    ) -> Result<MessageAdmission, GateError> {
         if let Some(admitted) = self.remembers(&message) {
-            return Ok(Admission::Admit(admitted));
+            return Ok(MessageAdmission::Admit(admitted));
         }
         let admission = Box::pin(self.look(&message, Unregistered::IsSpelledByItsName)).await?;
         self.count_as_told(&message, &admission);
@@ -175,12 +175,12 @@ impl Gate {
             return Ok(Some(admitted));
         }
         match Box::pin(self.look(&message, Unregistered::IsAnError)).await? {
-            Admission::Admit(admitted) => Ok(Some(admitted)),
-            Admission::Challenge(challenge) => {
+            MessageAdmission::Admit(admitted) => Ok(Some(admitted)),
+            MessageAdmission::Challenge(challenge) => {
                 self.tell_code(challenge);
                 Ok(None)
             }
-            Admission::Drop(_) => Ok(None),
+            MessageAdmission::Drop(_) => Ok(None),
         }
     }
 
@@ -192,20 +192,20 @@ impl Gate {
             who = self.find(message)?;
             self.inner.telemetry.admit_took(AdmitPath::Cached, begun.elapsed());
         }
-        who.metrics.decided(Decision::Admitted);
+        who.metrics.decided(GateDecision::Admitted);
         Some(Admitted { who })
     }
 
     fn find(&self, message: &Incoming<'_>) -> Option<Arc<Who>> {
         // A longer sender is never cached, so the cache's memory is bounded.
         let raw = message.sender.filter(|raw| raw.len() <= RAW_BYTES)?;
-        let key = Key { channel: message.channel, account: message.account, raw };
+        let key = SenderKey { channel: message.channel, account: message.account, raw };
         self.inner.cache.get(key, self.moment())
     }
 
-    fn moment(&self) -> Moment {
+    fn moment(&self) -> CacheMoment {
         let inner = &self.inner;
-        Moment {
+        CacheMoment {
             epoch: inner.store.inbound_epoch(),
             generation: inner.channels.generation(),
             now: inner.clock.unix(),
@@ -216,7 +216,7 @@ impl Gate {
         &self,
         message: &Incoming<'_>,
         unregistered: Unregistered,
-    ) -> Result<Admission, GateError> {
+    ) -> Result<MessageAdmission, GateError> {
         let begun = Instant::now();
         // Names of unregistered channels come from outside, so they share one metric label.
         let known = unregistered == Unregistered::IsSpelledByItsName
@@ -226,14 +226,14 @@ impl Gate {
         let outcome = self
             .decide(message, unregistered, &metrics)
             .await
-            .inspect_err(|_| metrics.decided(Decision::Failed))?;
+            .inspect_err(|_| metrics.decided(GateDecision::Failed))?;
         if let Some(path) = outcome.path {
             self.inner.telemetry.admit_took(path, begun.elapsed());
         }
         metrics.decided(match &outcome.admission {
-            Admission::Admit(_) => Decision::Admitted,
-            Admission::Challenge(_) => Decision::Challenged,
-            Admission::Drop(dropped) => Decision::Dropped(reason(*dropped)),
+            MessageAdmission::Admit(_) => GateDecision::Admitted,
+            MessageAdmission::Challenge(_) => GateDecision::Challenged,
+            MessageAdmission::Drop(dropped) => GateDecision::Dropped(reason(*dropped)),
         });
         Ok(outcome.admission)
     }
@@ -243,7 +243,7 @@ impl Gate {
         message: &Incoming<'_>,
         unregistered: Unregistered,
         metrics: &Arc<ChannelMetrics>,
-    ) -> Result<Outcome, GateError> {
+    ) -> Result<GateOutcome, GateError> {
         let channel = Ident::parse(message.channel).ok_or(GateError::BadId("channel"))?;
         let account = Ident::parse(message.account).ok_or(GateError::BadId("account"))?;
         // Read before the channel and the store: a change in the meantime must invalidate the
@@ -261,10 +261,11 @@ impl Gate {
         };
         if self.is_public(message) {
             let sender = spelled.ok().and_then(Spelled::sender);
-            let admission = Admission::Admit(Admitted { who: who(sender.as_deref()) });
-            return Ok(Outcome { admission, path: None });
+            let admission = MessageAdmission::Admit(Admitted { who: who(sender.as_deref()) });
+            return Ok(GateOutcome { admission, path: None });
         }
-        let dropped = |dropped| Ok(Outcome { admission: Admission::Drop(dropped), path: None });
+        let dropped =
+            |dropped| Ok(GateOutcome { admission: MessageAdmission::Drop(dropped), path: None });
         let sender = match spelled? {
             Spelled::Sender(sender) => sender,
             Spelled::NotASender => return dropped(Dropped::NotASender),
@@ -295,9 +296,9 @@ impl Gate {
             | Verdict::Drop(_)) => verdict,
         };
         let admission = match verdict {
-            Verdict::Drop(dropped) => Admission::Drop(dropped),
+            Verdict::Drop(dropped) => MessageAdmission::Drop(dropped),
             Verdict::Challenge(challenge) => {
-                Admission::Challenge(self.as_challenged(challenge, name(&sender)))
+                MessageAdmission::Challenge(self.as_challenged(challenge, name(&sender)))
             }
             Verdict::Admit => {
                 let who = who(Some(&sender));
@@ -310,10 +311,10 @@ impl Gate {
                 {
                     inner.cache.insert(raw, Arc::clone(&who), remembered, moment);
                 }
-                Admission::Admit(Admitted { who })
+                MessageAdmission::Admit(Admitted { who })
             }
         };
-        Ok(Outcome { admission, path: Some(path) })
+        Ok(GateOutcome { admission, path: Some(path) })
     }
 
     /// Records that an allowance has expired, if it has and the clock is good.
@@ -409,7 +410,7 @@ impl Gate {
         Err(GateError::NoFreeCode)
     }
 
-    fn as_challenged(&self, challenge: core::Challenge, sender: SenderName) -> Challenge {
+    fn as_challenged(&self, challenge: core::Challenge, sender: SenderName) -> SenderChallenge {
         let code = challenge.code();
         let (is_new, reply) = match challenge {
             core::Challenge::New(_) => (true, true),
@@ -424,7 +425,7 @@ impl Gate {
             Some(adapter) => adapter::text(|| adapter.challenge_text(code.as_str()), ours),
             None => ours(),
         };
-        Challenge { sender, code, is_new, reply, text }
+        SenderChallenge { sender, code, is_new, reply, text }
     }
 
     fn is_public(&self, message: &Incoming<'_>) -> bool {
@@ -467,11 +468,11 @@ impl Gate {
     }
 
     /// Counts a challenge that the caller sends itself.
-    fn count_as_told(&self, message: &Incoming<'_>, admission: &Admission) {
-        if let Admission::Challenge(challenge) = admission {
+    fn count_as_told(&self, message: &Incoming<'_>, admission: &MessageAdmission) {
+        if let MessageAdmission::Challenge(challenge) = admission {
             self.inner.telemetry.channel(message.channel).challenged(match challenge.reply {
-                true => telemetry::Challenge::DeliveredViaBroker,
-                false => telemetry::Challenge::Throttled,
+                true => telemetry::ChallengeResult::DeliveredViaBroker,
+                false => telemetry::ChallengeResult::Throttled,
             });
         }
     }

@@ -54,7 +54,7 @@ mod settings;
 mod tests;
 
 pub use adapter::{AdapterError, ChannelAdapter, Channels, Normalised};
-pub use admission::{Admission, Admitted, Challenge, GateError, Incoming};
+pub use admission::{Admitted, GateError, Incoming, MessageAdmission, SenderChallenge};
 pub use gate::Gate;
 pub use handfast_core::flow::inbound::{ChannelPolicy, Dropped};
 pub use operator::{InboundError, MOST_SEEDED};

@@ -15,7 +15,7 @@ use handfast_store::{Approved, ListedSender, SenderChange, SenderFilter, SenderN
 use super::adapter::{AdapterError, Normalised};
 use super::gate::Gate;
 use super::settings::GateEvent;
-use crate::telemetry::Approval;
+use crate::telemetry::ApprovalResult;
 
 /// Maximum number of senders in one seed.
 pub const MOST_SEEDED: usize = 10_000;
@@ -116,7 +116,7 @@ impl Gate {
         // of another.
         let turn = Arc::clone(&self.inner.approving).lock_owned().await;
         let Some(attempt) = self.wrong_codes(|bucket, now| bucket.attempt(now)) else {
-            self.inner.telemetry.channel("").approval(Approval::Error);
+            self.inner.telemetry.channel("").approval(ApprovalResult::Error);
             return Err(InboundError::RateLimited);
         };
         let (gate, via) = (self.clone(), via.to_owned());
@@ -147,7 +147,7 @@ impl Gate {
             Err(error) => {
                 // The attempt revealed nothing, so it does not count as a guess.
                 self.wrong_codes(|bucket, _| bucket.give_back(attempt));
-                nobody.approval(Approval::Error);
+                nobody.approval(ApprovalResult::Error);
                 return Err(error.into());
             }
         };
@@ -155,18 +155,18 @@ impl Gate {
         match approved {
             Approved::Sender(sender) => {
                 self.wrong_codes(|bucket, _| bucket.give_back(attempt));
-                inner.telemetry.channel(&sender.channel).approval(Approval::Approved);
+                inner.telemetry.channel(&sender.channel).approval(ApprovalResult::Approved);
                 self.event(&GateEvent::Approved { sender: sender.clone(), via });
                 self.tell_approved(sender.clone());
                 Ok(sender)
             }
             Approved::Expired(sender) => {
-                inner.telemetry.channel(&sender.channel).approval(Approval::Expired);
+                inner.telemetry.channel(&sender.channel).approval(ApprovalResult::Expired);
                 inner.telemetry.codes_expired(1);
                 Err(InboundError::Expired)
             }
             Approved::Unknown => {
-                nobody.approval(Approval::NotFound);
+                nobody.approval(ApprovalResult::NotFound);
                 Err(InboundError::NoSuchCode)
             }
         }
@@ -245,10 +245,10 @@ impl Gate {
         if changed > 0 {
             match change {
                 SenderChange::Allow { .. } => {
-                    inner.telemetry.channel(&channel).approval(Approval::Approved);
+                    inner.telemetry.channel(&channel).approval(ApprovalResult::Approved);
                 }
                 SenderChange::Reject => {
-                    inner.telemetry.channel(&channel).approval(Approval::Rejected);
+                    inner.telemetry.channel(&channel).approval(ApprovalResult::Rejected);
                 }
                 SenderChange::Block | SenderChange::Unblock | SenderChange::Revoke => {}
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use handfast_store::SenderName;
 
 use super::adapter::{self, MOST_REPLIES, Registered};
-use super::admission::Challenge;
+use super::admission::SenderChallenge;
 use super::gate::Gate;
 use super::operator::InboundError;
 use crate::telemetry;
@@ -20,23 +20,23 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 
 impl Gate {
     /// Sends a sender its code, if that is due, and counts the outcome.
-    pub(super) fn tell_code(&self, challenge: Challenge) {
+    pub(super) fn tell_code(&self, challenge: SenderChallenge) {
         let metrics = self.inner.telemetry.channel(&challenge.sender.channel);
         if !challenge.reply {
-            return metrics.challenged(telemetry::Challenge::Throttled);
+            return metrics.challenged(telemetry::ChallengeResult::Throttled);
         }
         let Some(registered) = self.inner.channels.find(&challenge.sender.channel) else {
-            return metrics.challenged(telemetry::Challenge::NoWay);
+            return metrics.challenged(telemetry::ChallengeResult::NoWay);
         };
         let (of_task, told) = (Arc::clone(&metrics), |gone: bool| match gone {
-            true => telemetry::Challenge::DeliveredViaAdapter,
-            false => telemetry::Challenge::PublishFailed,
+            true => telemetry::ChallengeResult::DeliveredViaAdapter,
+            false => telemetry::ChallengeResult::PublishFailed,
         });
         let is_under_way = send(registered, challenge.sender, challenge.text, move |gone| {
             of_task.challenged(told(gone));
         });
         if !is_under_way {
-            metrics.challenged(telemetry::Challenge::PublishFailed);
+            metrics.challenged(telemetry::ChallengeResult::PublishFailed);
         }
     }
 

@@ -20,7 +20,7 @@ const VERSION: u8 = 1;
 
 /// Kind of a sealed text. A text of one kind does not open as another.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum SealKind {
     /// The gateway's own private keys.
     GatewayKeys,
     /// The secret of a PIN or code.
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     SetupKey,
 }
 
-impl Kind {
+impl SealKind {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::GatewayKeys => b"handfast/v1/sealed-gateway-keys\0",
@@ -41,13 +41,13 @@ impl Kind {
 
 /// Error of a text that was sealed with another key or for another place, or that was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotOpened;
+pub(crate) struct SealBroken;
 
 /// The key that seals all secrets in the registry.
 pub(crate) struct StoreKey(pub(crate) Secret<32>);
 
 impl StoreKey {
-    pub(crate) fn seal(&self, kind: Kind, id: &[u8], text: &Secret<TEXT>) -> Vec<u8> {
+    pub(crate) fn seal(&self, kind: SealKind, id: &[u8], text: &Secret<TEXT>) -> Vec<u8> {
         let mut salt = [0; SALT];
         getrandom::fill(&mut salt).expect("the operating system gives no randomness");
         let mut inside = Zeroizing::new(*text.expose());
@@ -59,41 +59,41 @@ impl StoreKey {
 
     pub(crate) fn open(
         &self,
-        kind: Kind,
+        kind: SealKind,
         id: &[u8],
         sealed: &[u8],
-    ) -> Result<Secret<TEXT>, NotOpened> {
-        let (version, rest) = sealed.split_first().ok_or(NotOpened)?;
-        let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(NotOpened)?;
-        let (text, rest) = rest.split_first_chunk::<TEXT>().ok_or(NotOpened)?;
-        let tag: &[u8; TAG_BYTES] = rest.try_into().map_err(|_| NotOpened)?;
+    ) -> Result<Secret<TEXT>, SealBroken> {
+        let (version, rest) = sealed.split_first().ok_or(SealBroken)?;
+        let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(SealBroken)?;
+        let (text, rest) = rest.split_first_chunk::<TEXT>().ok_or(SealBroken)?;
+        let tag: &[u8; TAG_BYTES] = rest.try_into().map_err(|_| SealBroken)?;
         if *version != VERSION {
-            return Err(NotOpened);
+            return Err(SealBroken);
         }
         let mut inside = Zeroizing::new(*text);
         aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut *inside, tag)
-            .map_err(|_| NotOpened)?;
+            .map_err(|_| SealBroken)?;
         Ok(Secret::new(*inside))
     }
 
     pub(crate) fn seal_code(&self, id: &[u8], code: &Code) -> Vec<u8> {
         let mut text = Zeroizing::new([0; TEXT]);
         text.iter_mut().zip(code.expose()).for_each(|(to, from)| *to = *from);
-        self.seal(Kind::Code, id, &Secret::new(*text))
+        self.seal(SealKind::Code, id, &Secret::new(*text))
     }
 
-    pub(crate) fn open_code(&self, id: &[u8], sealed: &[u8]) -> Result<Code, NotOpened> {
-        let text = self.open(Kind::Code, id, sealed)?;
-        let text = std::str::from_utf8(text.expose()).map_err(|_| NotOpened)?;
-        Code::parse(text.trim_end_matches('\0')).map_err(|_| NotOpened)
+    pub(crate) fn open_code(&self, id: &[u8], sealed: &[u8]) -> Result<Code, SealBroken> {
+        let text = self.open(SealKind::Code, id, sealed)?;
+        let text = std::str::from_utf8(text.expose()).map_err(|_| SealBroken)?;
+        Code::parse(text.trim_end_matches('\0')).map_err(|_| SealBroken)
     }
 
-    fn derive(&self, kind: Kind, salt: &[u8; SALT]) -> Secret<32> {
+    fn derive(&self, kind: SealKind, salt: &[u8; SALT]) -> Secret<32> {
         hkdf_sha256::derive_two(&self.0, &[kind.label(), salt].concat()).0
     }
 }
 
-fn associated(kind: Kind, id: &[u8]) -> Vec<u8> {
+fn associated(kind: SealKind, id: &[u8]) -> Vec<u8> {
     [kind.label(), id].concat()
 }
 
@@ -108,18 +108,18 @@ mod tests {
     #[test]
     fn what_was_sealed_opens_with_its_key_at_its_place_and_nowhere_else() {
         let text = Secret::new([7; TEXT]);
-        let sealed = key(1).seal(Kind::Code, b"one", &text);
-        assert_eq!(key(1).open(Kind::Code, b"one", &sealed), Ok(text));
-        assert_eq!(key(2).open(Kind::Code, b"one", &sealed), Err(NotOpened));
-        assert_eq!(key(1).open(Kind::Code, b"two", &sealed), Err(NotOpened));
-        assert_eq!(key(1).open(Kind::GatewayKeys, b"one", &sealed), Err(NotOpened));
+        let sealed = key(1).seal(SealKind::Code, b"one", &text);
+        assert_eq!(key(1).open(SealKind::Code, b"one", &sealed), Ok(text));
+        assert_eq!(key(2).open(SealKind::Code, b"one", &sealed), Err(SealBroken));
+        assert_eq!(key(1).open(SealKind::Code, b"two", &sealed), Err(SealBroken));
+        assert_eq!(key(1).open(SealKind::GatewayKeys, b"one", &sealed), Err(SealBroken));
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert_eq!(key(1).open(Kind::Code, b"one", &changed), Err(NotOpened), "byte {at}");
+            assert_eq!(key(1).open(SealKind::Code, b"one", &changed), Err(SealBroken), "byte {at}");
             assert_eq!(
-                key(1).open(Kind::Code, b"one", &sealed[..at]),
-                Err(NotOpened),
+                key(1).open(SealKind::Code, b"one", &sealed[..at]),
+                Err(SealBroken),
                 "{at} bytes"
             );
         }

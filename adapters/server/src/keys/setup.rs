@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::entropy;
 use crate::keys::file;
 use crate::keys::file::{KeyFileError, Use};
-use crate::keys::seal::{Kind, StoreKey};
+use crate::keys::seal::{SealKind, StoreKey};
 
 /// Usual name of the key's file in the gateway's data directory.
 pub const KEY_FILE: &str = "setup.key";
@@ -72,11 +72,11 @@ impl From<KeyFileError> for NotOpened {
 /// The valid keys.
 pub(crate) struct SetupKeys {
     file: Option<PathBuf>,
-    kept: RwLock<Kept>,
+    kept: RwLock<SetupKeyring>,
 }
 
 #[derive(Clone)]
-struct Kept {
+struct SetupKeyring {
     /// The current key, then the previous one, if it is still valid.
     keys: Arc<[SetupKey]>,
     /// End of the previous key's validity.
@@ -96,7 +96,9 @@ impl SetupKeys {
     ) -> Result<Self, NotOpened> {
         let kept = match &file {
             Some(path) => load(path, now)?,
-            None => Kept { keys: Arc::new([sealed(store, seal).await?]), previous_until: None },
+            None => {
+                SetupKeyring { keys: Arc::new([sealed(store, seal).await?]), previous_until: None }
+            }
         };
         Ok(Self { file, kept: RwLock::new(kept) })
     }
@@ -110,8 +112,10 @@ impl SetupKeys {
         // The key may have been rotated since it was read, so its end is tested again.
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         if kept.previous_until.is_some_and(|until| until <= now) {
-            *kept =
-                Kept { keys: kept.keys.iter().take(1).cloned().collect(), previous_until: None };
+            *kept = SetupKeyring {
+                keys: kept.keys.iter().take(1).cloned().collect(),
+                previous_until: None,
+            };
         }
         Arc::clone(&kept.keys)
     }
@@ -169,7 +173,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
+fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
     let current = key(&file::load_or_create(path, Use::Setup)?, path)?;
     let previous = beside(path);
     let overlap = Duration::from_secs(SETUP_TTL_MAX.as_secs());
@@ -184,7 +188,7 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
         Some(until) => {
             let before = key(&file::load(&previous, Use::Setup)?, &previous)?;
             let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-            Ok(Kept {
+            Ok(SetupKeyring {
                 keys: Arc::new([current, before]),
                 previous_until: Some(UnixTime::from_secs(until)),
             })
@@ -192,7 +196,7 @@ fn load(path: &Path, now: UnixTime) -> Result<Kept, KeyFileError> {
         None => {
             // The previous key has expired, so its secret is removed from the disk.
             let _ = remove(&previous);
-            Ok(Kept { keys: Arc::new([current]), previous_until: None })
+            Ok(SetupKeyring { keys: Arc::new([current]), previous_until: None })
         }
     }
 }
@@ -205,10 +209,11 @@ fn key(bytes: &Secret<32>, path: &Path) -> Result<SetupKey, KeyFileError> {
 async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, NotOpened> {
     let mut fresh = Zeroizing::new([0; 64]);
     fresh[..32].copy_from_slice(entropy::key().expose());
-    let sealed = seal.seal(Kind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
+    let sealed = seal.seal(SealKind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
     let kept = store.vault(KEY, sealed).await?;
-    let opened =
-        seal.open(Kind::SetupKey, KEY.as_bytes(), &kept).map_err(|_| NotOpened::WrongStoreKey)?;
+    let opened = seal
+        .open(SealKind::SetupKey, KEY.as_bytes(), &kept)
+        .map_err(|_| NotOpened::WrongStoreKey)?;
     let (bytes, _) = opened.expose().split_first_chunk::<32>().expect("64 bytes are more than 32");
     SetupKey::new(&Secret::new(*bytes)).map_err(|_| NotOpened::WrongStoreKey)
 }

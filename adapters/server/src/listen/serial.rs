@@ -41,7 +41,7 @@ pub async fn serve_serial(
                 Ok(port) => {
                     tracing::info!(path = %path.display(), baud, "the serial line is open");
                     let mut line =
-                        Line { framed: FramedTransport::new(port), open: None, heard: false };
+                        OpenLine { framed: FramedTransport::new(port), open: None, heard: false };
                     line.serve(&gateway).await;
                     // A port that opens but carries only noise keeps its growing delay.
                     if line.heard {
@@ -74,7 +74,7 @@ pub async fn serve_serial(
 }
 
 /// An open line.
-struct Line {
+struct OpenLine {
     framed: FramedTransport<SerialPort>,
     /// An `Open` that has yet to be answered.
     open: Option<Vec<u8>>,
@@ -82,7 +82,7 @@ struct Line {
     heard: bool,
 }
 
-impl Line {
+impl OpenLine {
     /// Serves one connection after the other, until the line disappears or the gateway shuts down.
     async fn serve(&mut self, gateway: &Gateway) {
         loop {
@@ -132,7 +132,7 @@ fn is_open(frame: &[u8]) -> bool {
 
 /// The line during one connection. Its first frame is the `Open` that began the connection.
 struct OneNode<'l> {
-    line: &'l mut Line,
+    line: &'l mut OpenLine,
 }
 
 impl FrameTransport for OneNode<'_> {

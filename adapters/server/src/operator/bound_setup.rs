@@ -6,7 +6,7 @@ use handfast_store::{SaveError, StoreError, Yield};
 use super::sessions::Redeemable;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::policy::request::{OwnedRefusal, OwnedRequest, OwnedVerdict};
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 use crate::telemetry::Verification;
 use crate::telemetry::log_lines::{CausedBy, limited};
 use handfast_core::registry::record::{Cause, Mode, Standing};
@@ -61,7 +61,8 @@ impl Gateway {
             // The grant lasts no longer than a session could, however often it was refreshed.
             let longest =
                 inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
-            let terms = Terms { permissions: Some(permissions), ..Terms::default() };
+            let terms =
+                ApprovalTerms { permissions: Some(permissions), ..ApprovalTerms::default() };
             let Some(authority) = self.authority_of(code.maker).await? else {
                 // The code has ended with the session that made it.
                 return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));

@@ -16,7 +16,7 @@ use crate::events::Event;
 use crate::gateway::operator_types::check_word;
 use crate::gateway::{Gateway, MOST_CONFLICTS, to_its_end};
 use crate::operator::{Device, Issued, IssuedCredential, OperatorError};
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 
 /// The number of matches of a prefix that an error names.
 const MOST_MATCHES: usize = 5;
@@ -69,7 +69,7 @@ impl Gateway {
     /// [`OperatorError::Refused`] if the node's standing does not allow it, and the others of
     /// [`OperatorError`].
     pub async fn pair(&self, node_id: NodeId, purpose: Purpose) -> Result<Issued, OperatorError> {
-        self.pair_on(node_id, purpose, Terms::default()).await
+        self.pair_on(node_id, purpose, ApprovalTerms::default()).await
     }
 
     /// Approves a node that authenticates with its keys on the operator's terms.
@@ -81,7 +81,7 @@ impl Gateway {
         &self,
         node_id: NodeId,
         purpose: Purpose,
-        terms: Terms,
+        terms: ApprovalTerms,
     ) -> Result<Issued, OperatorError> {
         self.pair_by(&Authority::OWNER, node_id, purpose, terms).await
     }
@@ -98,7 +98,7 @@ impl Gateway {
         authority: &Authority,
         node_id: NodeId,
         purpose: Purpose,
-        terms: Terms,
+        terms: ApprovalTerms,
     ) -> Result<Issued, OperatorError> {
         check_word(terms.message.as_deref())?;
         if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
@@ -114,7 +114,7 @@ impl Gateway {
         authority: &Authority,
         node_id: NodeId,
         purpose: Purpose,
-        terms: &Terms,
+        terms: &ApprovalTerms,
     ) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
@@ -127,7 +127,9 @@ impl Gateway {
                         self.grant(authority, &entry, holder, purpose, terms, false).await?;
                     grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
                 }
-                None if *terms != Terms::default() => return Err(OperatorError::NoKeys(node_id)),
+                None if *terms != ApprovalTerms::default() => {
+                    return Err(OperatorError::NoKeys(node_id));
+                }
                 None => {
                     authority.approve_unbounded()?;
                     self.inner.shown.check(&entry)?;

@@ -23,7 +23,7 @@ use crate::extension::{
     ConfigError, Cursors, ExtensionConfig, ExtensionHost, Extensions, Items, Problem, Services,
 };
 use crate::gateway::{Gateway, Inner};
-use crate::inbound::{Admission, GateError, GateEvent, GateObserver, Incoming};
+use crate::inbound::{GateError, GateEvent, GateObserver, Incoming, MessageAdmission};
 use crate::telemetry::ExtensionResult;
 
 /// Builds the extensions of a gateway and the bridge to it. No extension runs yet.
@@ -143,12 +143,14 @@ impl Bridge {
             .await
             .map_err(|error| error.to_string())?;
         Ok(match admission {
-            Admission::Admit(admitted) => json!({"decision": "admit", "sender": admitted.sender()}),
-            Admission::Challenge(challenge) => json!({
+            MessageAdmission::Admit(admitted) => {
+                json!({"decision": "admit", "sender": admitted.sender()})
+            }
+            MessageAdmission::Challenge(challenge) => json!({
                 "decision": "challenge", "sender": challenge.sender.sender, "code": challenge.code.as_str(), "reply": challenge.reply,
                 "text": challenge.text,
             }),
-            Admission::Drop(why) => json!({"decision": "drop", "reason": word(why)}),
+            MessageAdmission::Drop(why) => json!({"decision": "drop", "reason": word(why)}),
         })
     }
 

@@ -23,7 +23,7 @@ use crate::gateway::delegates::Delegate;
 use crate::gateway::operator_types::{Device, OperatorError};
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::operator::final_decisions::FEWEST_FOR_GOOD;
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 
 /// The number of nodes that are read from the store at once.
 const PAGE: usize = 500;
@@ -67,7 +67,7 @@ pub enum Revocation {
 
 /// The end that a decision sets for a node's rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub enum PermissionEnd {
     /// The rights end after this time, in whole seconds.
     After(Duration),
     /// The rights have no end: the grants live as long as the settings say, and are renewed.
@@ -224,7 +224,7 @@ impl Gateway {
         &self,
         node_id: NodeId,
         permissions: Option<ScopesBuf>,
-        until: Option<Until>,
+        until: Option<PermissionEnd>,
     ) -> Result<(), OperatorError> {
         self.permit_by(&Authority::OWNER, node_id, permissions, until).await
     }
@@ -239,19 +239,19 @@ impl Gateway {
         authority: &Authority,
         node_id: NodeId,
         permissions: Option<ScopesBuf>,
-        until: Option<Until>,
+        until: Option<PermissionEnd>,
     ) -> Result<(), OperatorError> {
         let expires = match until {
-            Some(Until::After(lasts)) if lasts.as_secs() == 0 => {
+            Some(PermissionEnd::After(lasts)) if lasts.as_secs() == 0 => {
                 return Err(OperatorError::Usage(
                     "what may be done for no time is nothing: leave the permissions out".to_owned(),
                 ));
             }
-            Some(Until::After(lasts)) => Some(lasts),
-            Some(Until::Renewed) | None => None,
+            Some(PermissionEnd::After(lasts)) => Some(lasts),
+            Some(PermissionEnd::Renewed) | None => None,
         };
-        let endless = until == Some(Until::Renewed);
-        let terms = Terms { permissions, expires, message: None };
+        let endless = until == Some(PermissionEnd::Renewed);
+        let terms = ApprovalTerms { permissions, expires, message: None };
         let (gateway, authority) = (self.clone(), authority.clone());
         crate::gateway::to_its_end(async move {
             gateway.permit_now(&authority, node_id, &terms, endless).await
@@ -263,7 +263,7 @@ impl Gateway {
         &self,
         authority: &Authority,
         node_id: NodeId,
-        terms: &Terms,
+        terms: &ApprovalTerms,
         endless: bool,
     ) -> Result<(), OperatorError> {
         for _ in 0..MOST_CONFLICTS {

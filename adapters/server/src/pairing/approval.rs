@@ -19,7 +19,7 @@ use handfast_store::{Entry, SaveError, StoreError};
 use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 
 impl Gateway {
     /// Rejects a pending request; its node may ask again after a while. A node of the native wire
@@ -44,7 +44,7 @@ impl Gateway {
         entry: &Entry,
         holder: Holder,
         purpose: Purpose,
-        terms: &Terms,
+        terms: &ApprovalTerms,
         endless: bool,
     ) -> Result<Option<Grant>, OperatorError> {
         let inner = &self.inner;
@@ -202,7 +202,7 @@ impl Gateway {
         self.inner
             .pairing
             .bearers
-            .drop_holder(crate::gateway::bearers::Holder::Node(record.node_id));
+            .drop_holder(crate::gateway::bearers::BearerHolder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
         if let Some(keys) = &record.keys {
             self.cut_key(&keys.channel);

@@ -23,9 +23,9 @@ use crate::entropy;
 use crate::events::Event;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::policy::handler;
-use crate::policy::handler::{PairingDecision, Shown};
+use crate::policy::handler::{PairingDecision, VerifiedCode};
 use crate::policy::request::{OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The writes that pair a node.
@@ -142,8 +142,11 @@ impl Gateway {
             };
             let settled = match decision {
                 PairingDecision::Approve { permissions, expires_in, mode, message } => {
-                    let terms =
-                        Terms { permissions: Some(permissions), expires: expires_in, message };
+                    let terms = ApprovalTerms {
+                        permissions: Some(permissions),
+                        expires: expires_in,
+                        message,
+                    };
                     match self
                         .approve_request(&authority, request, stored.as_ref(), &terms, mode)
                         .await?
@@ -169,8 +172,13 @@ impl Gateway {
                     Some(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }))
                 }
                 PairingDecision::Ask => {
-                    self.ask_operator(request, stored.as_ref(), Terms::default(), shown.as_ref())
-                        .await?
+                    self.ask_operator(
+                        request,
+                        stored.as_ref(),
+                        ApprovalTerms::default(),
+                        shown.as_ref(),
+                    )
+                    .await?
                 }
                 PairingDecision::Propose(terms) => {
                     self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?
@@ -184,7 +192,7 @@ impl Gateway {
     }
 
     /// Returns what a handler may know of a proven code, and the code's maker.
-    async fn shown(&self, id: CodeId) -> Result<(Shown, Maker), StoreError> {
+    async fn shown(&self, id: CodeId) -> Result<(VerifiedCode, Maker), StoreError> {
         let gone = || StoreError::Database("the code that was just proven is gone".to_owned());
         let code = self.inner.store.code(id).await?.ok_or_else(gone)?;
         let permissions = match code.counted.kind {
@@ -192,7 +200,7 @@ impl Gateway {
             Kind::Code(_) => Some(code.scopes),
         };
         let expires_in = code.grant_for.map(std::time::Duration::from_secs);
-        Ok((Shown { label: code.label, permissions, expires_in }, code.maker))
+        Ok((VerifiedCode { label: code.label, permissions, expires_in }, code.maker))
     }
 
     /// Offers a paired node its newest grant that is not over.
@@ -224,7 +232,7 @@ impl Gateway {
         authority: &Authority,
         request: &OwnedRequest,
         stored: Option<&Stored>,
-        terms: &Terms,
+        terms: &ApprovalTerms,
         mode: Mode,
     ) -> Result<Result<Option<OwnedVerdict>, Box<Wider>>, StoreError> {
         let made = match self.to_be_paired(authority, request, stored, terms, None, mode) {
@@ -252,7 +260,7 @@ impl Gateway {
         authority: &Authority,
         request: &OwnedRequest,
         stored: Option<&Stored>,
-        terms: &Terms,
+        terms: &ApprovalTerms,
         lives: Option<Duration>,
         mode: Mode,
     ) -> Result<Option<ToBePaired>, Box<Wider>> {
@@ -326,8 +334,8 @@ impl Gateway {
         &self,
         request: &OwnedRequest,
         stored: Option<&Stored>,
-        terms: Terms,
-        shown: Option<&Shown>,
+        terms: ApprovalTerms,
+        shown: Option<&VerifiedCode>,
     ) -> Result<Option<OwnedVerdict>, StoreError> {
         let inner = &self.inner;
         if matches!(
@@ -366,12 +374,12 @@ impl Gateway {
         else {
             return Ok(None);
         };
-        let proposed = Terms {
+        let proposed = ApprovalTerms {
             permissions: terms.permissions.or_else(|| shown?.permissions.clone()),
             expires: terms.expires.or_else(|| shown?.expires_in),
             message: terms.message,
         };
-        if proposed != Terms::default() {
+        if proposed != ApprovalTerms::default() {
             inner.pairing.note(node_id, |note| note.proposed = proposed);
         }
         self.event(Event::Asked {

@@ -26,13 +26,13 @@ use crate::builder::GatewayBuilder;
 use crate::entropy;
 use crate::events::{Event, Observer};
 use crate::gateway::Gateway;
-use crate::gateway::pairing_state::{Pairing, StartError};
+use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::operator::codes::{CodeKind, NewCode};
 use crate::policy::handler::{PairingDecision, PairingHandler, PairingRequest};
 use crate::policy::request::{
     OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind,
 };
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 use crate::policy::settings::{OPEN_FOR, PairingSettings};
 
 fn here() -> Source {

@@ -11,7 +11,7 @@ use handfast_core::registry::record::Mode;
 use handfast_core::wire::native::pair;
 
 use super::request::OwnedRequest;
-use super::rules::Terms;
+use super::rules::ApprovalTerms;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The time that a handler may take; after it the operator decides.
@@ -43,7 +43,7 @@ pub struct PairingRequest<'r> {
     /// The fingerprint of the node's static key.
     pub fingerprint: Fingerprint,
     /// The proof that the node has shown.
-    pub method: Method,
+    pub method: ProofMethod,
     /// The operator's label of the code that was proven.
     pub code_label: Option<&'r str>,
     /// The permissions of the code that was proven; `None` for a PIN.
@@ -54,7 +54,7 @@ pub struct PairingRequest<'r> {
 
 /// The kind of a node's proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum ProofMethod {
     /// A PIN that this gateway showed for the node.
     Pin,
     /// A code that was minted beforehand.
@@ -65,7 +65,7 @@ pub enum Method {
     Setup,
 }
 
-impl Method {
+impl ProofMethod {
     /// Returns the word for it in configurations and views.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -78,7 +78,7 @@ impl Method {
     }
 }
 
-impl From<pair::Method> for Method {
+impl From<pair::Method> for ProofMethod {
     fn from(method: pair::Method) -> Self {
         match method {
             pair::Method::Approval => Self::Approval,
@@ -113,12 +113,12 @@ pub enum PairingDecision {
     Ask,
     /// The operator decides, on these terms by default. The terms are kept until the gateway stops;
     /// after that the settings' terms apply.
-    Propose(Terms),
+    Propose(ApprovalTerms),
 }
 
 /// The part of a proven code that a handler sees.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub(crate) struct VerifiedCode {
     pub(crate) label: String,
     /// The permissions of the code; `None` for a PIN.
     pub(crate) permissions: Option<ScopesBuf>,
@@ -129,7 +129,7 @@ pub(crate) struct Shown {
 pub(crate) async fn ask(
     handler: &Arc<dyn PairingHandler>,
     request: &OwnedRequest,
-    shown: Option<&Shown>,
+    shown: Option<&VerifiedCode>,
 ) -> PairingDecision {
     let (handler, asked, shown) = (Arc::clone(handler), request.clone(), shown.cloned());
     let decide = async move {

@@ -9,7 +9,7 @@ pub(crate) mod rules;
 pub(crate) mod settings;
 pub(crate) mod setup_settings;
 
-pub use handler::{Method, PairingDecision, PairingHandler, PairingRequest};
-pub use rules::{Glob, Rule, Rules, Terms, Verdict, When};
+pub use handler::{PairingDecision, PairingHandler, PairingRequest, ProofMethod};
+pub use rules::{ApprovalTerms, Glob, Rule, RuleVerdict, Rules, When};
 pub use settings::{Approve, OPEN_FOR, PIN_CHARS, PairingSettings};
 pub use setup_settings::SetupSettings;

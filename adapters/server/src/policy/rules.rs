@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::record::Mode;
 
-use super::handler::{Method, PairingDecision, PairingHandler, PairingRequest};
+use super::handler::{PairingDecision, PairingHandler, PairingRequest, ProofMethod};
 use super::settings::{Approve, PairingSettings};
 use crate::public_url::cidr::Net;
 
@@ -17,7 +17,7 @@ pub struct Rule {
     /// Conditions on the request.
     pub when: When,
     /// Verdict for a request that meets the conditions.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
 }
 
 /// Conditions of a rule. A request must meet all that are set; without any, every request matches.
@@ -26,18 +26,18 @@ pub struct When {
     /// Pattern for the node's name.
     pub name: Option<Glob>,
     /// The kind of proof.
-    pub method: Option<Method>,
+    pub method: Option<ProofMethod>,
     /// Network of the node's address; a serial line lies in none.
     pub address: Option<Net>,
 }
 
 /// Verdict of a rule about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// The request is approved with these terms.
-    Approve(Terms),
+    Approve(ApprovalTerms),
     /// The operator decides; these are the terms unless they choose others.
-    Ask(Terms),
+    Ask(ApprovalTerms),
     /// The request is rejected.
     Reject {
         /// Reason for the node; `None` for no reason.
@@ -47,7 +47,7 @@ pub enum Verdict {
 
 /// Terms of an approval. A field that is `None` takes its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Terms {
+pub struct ApprovalTerms {
     /// Permissions of the node; `None` for those of the code, or else of the settings.
     pub permissions: Option<ScopesBuf>,
     /// Lifetime of the grant in whole seconds; `None` for that of the code, or else of the
@@ -58,7 +58,7 @@ pub struct Terms {
 }
 
 impl When {
-    fn fits(&self, name: &str, method: Method, address: Option<IpAddr>) -> bool {
+    fn fits(&self, name: &str, method: ProofMethod, address: Option<IpAddr>) -> bool {
         self.name.as_ref().is_none_or(|glob| glob.matches(name))
             && self.method.is_none_or(|wanted| wanted == method)
             && self.address.is_none_or(|net| address.is_some_and(|address| net.contains(address)))
@@ -135,7 +135,7 @@ impl Rules {
         }
     }
 
-    fn approved(&self, request: &PairingRequest<'_>, terms: Terms) -> PairingDecision {
+    fn approved(&self, request: &PairingRequest<'_>, terms: ApprovalTerms) -> PairingDecision {
         // The rule's terms come before the code's, and those before the settings.
         let permissions = terms.permissions.or_else(|| request.code_permissions.cloned());
         PairingDecision::Approve {
@@ -155,15 +155,17 @@ impl PairingHandler for Rules {
             .iter()
             .find(|rule| rule.when.fits(request.name, request.method, request.address));
         match fitting.map(|rule| &rule.verdict) {
-            Some(Verdict::Approve(terms)) => self.approved(request, terms.clone()),
-            Some(Verdict::Ask(terms)) => PairingDecision::Propose(terms.clone()),
-            Some(Verdict::Reject { reason }) => PairingDecision::Reject { reason: reason.clone() },
+            Some(RuleVerdict::Approve(terms)) => self.approved(request, terms.clone()),
+            Some(RuleVerdict::Ask(terms)) => PairingDecision::Propose(terms.clone()),
+            Some(RuleVerdict::Reject { reason }) => {
+                PairingDecision::Reject { reason: reason.clone() }
+            }
             None => match (request.method, self.approve) {
-                (Method::Pin | Method::Code, Approve::Auto) => {
-                    self.approved(request, Terms::default())
+                (ProofMethod::Pin | ProofMethod::Code, Approve::Auto) => {
+                    self.approved(request, ApprovalTerms::default())
                 }
-                (Method::Pin | Method::Code, Approve::Manual)
-                | (Method::Approval | Method::Setup, _) => PairingDecision::Ask,
+                (ProofMethod::Pin | ProofMethod::Code, Approve::Manual)
+                | (ProofMethod::Approval | ProofMethod::Setup, _) => PairingDecision::Ask,
             },
         }
     }

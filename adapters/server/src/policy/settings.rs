@@ -8,7 +8,7 @@ use handfast_core::limits::INVITE_ADDRESSES;
 use handfast_core::registry::authority::Bounds;
 use handfast_core::wire::gateway_address::GatewayAddress;
 
-use super::rules::{Rule, Verdict};
+use super::rules::{Rule, RuleVerdict};
 
 /// Default time for which an operator opens pairing.
 pub const OPEN_FOR: Duration = Duration::from_secs(300);
@@ -112,8 +112,8 @@ impl PairingSettings {
         }
         let longest = Duration::from_secs(self.bounds.grant_for.as_secs());
         let rules = self.rules.iter().filter_map(|rule| match &rule.verdict {
-            Verdict::Approve(terms) | Verdict::Ask(terms) => terms.expires,
-            Verdict::Reject { .. } => None,
+            RuleVerdict::Approve(terms) | RuleVerdict::Ask(terms) => terms.expires,
+            RuleVerdict::Reject { .. } => None,
         });
         if let Some(lives) = rules.chain([self.token_expiry]).find(|lives| *lives > longest) {
             return Err(format!(

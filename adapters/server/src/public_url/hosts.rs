@@ -13,10 +13,10 @@ const PART: usize = 63;
 /// another kind, the names of a VPN): one host verbatim, or `*.suffix` for every name below a
 /// suffix, but not for the suffix itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExtraHost(Pattern);
+pub struct ExtraHost(HostPattern);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
+enum HostPattern {
     One(Host<String>),
     /// The suffix with its leading dot.
     Below(String),
@@ -44,14 +44,14 @@ impl FromStr for ExtraHost {
             return Err(refused());
         }
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
-            return Ok(Self(Pattern::One(Host::Ipv6(ip))));
+            return Ok(Self(HostPattern::One(Host::Ipv6(ip))));
         }
         let (below, name) = text.strip_prefix("*.").map_or((false, text), |name| (true, name));
         match Host::parse(name).map_err(|_| refused())? {
             Host::Domain(name) if !is_name(&name) => Err(refused()),
-            Host::Domain(name) if below => Ok(Self(Pattern::Below(format!(".{name}")))),
+            Host::Domain(name) if below => Ok(Self(HostPattern::Below(format!(".{name}")))),
             _ if below => Err(refused()),
-            host => Ok(Self(Pattern::One(host))),
+            host => Ok(Self(HostPattern::One(host))),
         }
     }
 }
@@ -61,9 +61,9 @@ impl ExtraHost {
     /// end.
     pub(super) fn matches(&self, host: &Host<&str>) -> bool {
         match (&self.0, host) {
-            (Pattern::One(one), host) => one == host,
-            (Pattern::Below(suffix), Host::Domain(name)) => name.ends_with(suffix),
-            (Pattern::Below(_), Host::Ipv4(_) | Host::Ipv6(_)) => false,
+            (HostPattern::One(one), host) => one == host,
+            (HostPattern::Below(suffix), Host::Domain(name)) => name.ends_with(suffix),
+            (HostPattern::Below(_), Host::Ipv4(_) | Host::Ipv6(_)) => false,
         }
     }
 }

@@ -6,7 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-use super::label_values::{Approval, Challenge, DropReason, words};
+use super::label_values::{ApprovalResult, ChallengeResult, DropReason, words};
 use super::labels::{Counters, Labels};
 
 /// The sampling rate: one admission in so many is timed.
@@ -14,7 +14,7 @@ const TIMED: u64 = 64;
 
 /// The gate's decision about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
+pub enum GateDecision {
     /// The message is admitted.
     Admitted,
     /// The sender has to be approved first.
@@ -27,7 +27,7 @@ pub enum Decision {
 
 words! {
     /// The label value of a decision. The reason of a dropped message has its own counter.
-    enum Outcome {
+    enum CountedOutcome {
         /// The message was admitted.
         Admitted = "admitted",
         /// The sender was challenged.
@@ -44,10 +44,10 @@ words! {
 #[derive(Debug)]
 pub struct ChannelMetrics {
     name: Arc<str>,
-    approvals: Counters<Approval>,
-    challenged: Counters<Challenge>,
+    approvals: Counters<ApprovalResult>,
+    challenged: Counters<ChallengeResult>,
     capped: Counter,
-    outcomes: Counters<Outcome>,
+    outcomes: Counters<CountedOutcome>,
     admitted: Counter,
     dropped: Counters<DropReason>,
 }
@@ -62,30 +62,30 @@ impl ChannelMetrics {
 
     /// Counts a decision about a message. If it was dropped because too many senders wait, a capped
     /// challenge counts, too.
-    pub fn decided(&self, decision: Decision) {
+    pub fn decided(&self, decision: GateDecision) {
         match decision {
-            Decision::Admitted => {
+            GateDecision::Admitted => {
                 self.admitted.inc();
             }
-            Decision::Challenged => self.outcomes.add(Outcome::Challenged, 1),
-            Decision::Dropped(reason) => {
-                self.outcomes.add(Outcome::Dropped, 1);
+            GateDecision::Challenged => self.outcomes.add(CountedOutcome::Challenged, 1),
+            GateDecision::Dropped(reason) => {
+                self.outcomes.add(CountedOutcome::Dropped, 1);
                 self.dropped.add(reason, 1);
                 if reason == DropReason::Full {
                     self.capped.inc();
                 }
             }
-            Decision::Failed => self.outcomes.add(Outcome::Failed, 1),
+            GateDecision::Failed => self.outcomes.add(CountedOutcome::Failed, 1),
         }
     }
 
     /// Counts the outcome of a challenge.
-    pub fn challenged(&self, challenge: Challenge) {
+    pub fn challenged(&self, challenge: ChallengeResult) {
         self.challenged.add(challenge, 1);
     }
 
     /// Counts the outcome of an operator's decision about a sender.
-    pub fn approval(&self, approval: Approval) {
+    pub fn approval(&self, approval: ApprovalResult) {
         self.approvals.add(approval, 1);
     }
 

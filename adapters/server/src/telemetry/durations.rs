@@ -38,10 +38,10 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// A histogram of durations. A clone shares its counts with the original.
 #[derive(Clone, Debug)]
-pub(super) struct Durations(Arc<Counts>);
+pub(super) struct Durations(Arc<Histogram>);
 
 #[derive(Debug)]
-struct Counts {
+struct Histogram {
     bounds: &'static [u64],
     /// One count for each bound, not cumulative, and one for durations above all bounds.
     buckets: Box<[AtomicU64]>,
@@ -51,7 +51,7 @@ struct Counts {
 impl Durations {
     pub(super) fn new(bounds: &'static [u64]) -> Self {
         let buckets = (0..=bounds.len()).map(|_| AtomicU64::default()).collect();
-        Self(Arc::new(Counts { bounds, buckets, nanoseconds: AtomicU64::default() }))
+        Self(Arc::new(Histogram { bounds, buckets, nanoseconds: AtomicU64::default() }))
     }
 
     pub(super) fn observe(&self, took: Duration) {

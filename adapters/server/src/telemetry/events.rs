@@ -57,7 +57,7 @@ kinds! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::label_values::Word;
+    use super::super::label_values::LabelValue;
     use super::*;
 
     #[test]

@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 
 /// A label value from the closed set of one enum.
-pub(super) trait Word: Copy + Debug + 'static {
-    /// All values, in the order of [`Word::index`].
+pub(super) trait LabelValue: Copy + Debug + 'static {
+    /// All values, in the order of [`LabelValue::index`].
     const ALL: &'static [Self];
 
-    /// Returns the position in [`Word::ALL`].
+    /// Returns the position in [`LabelValue::ALL`].
     fn index(self) -> usize;
 
     /// Returns the exposed text.
@@ -24,7 +24,7 @@ macro_rules! words {
             $($(#[$of_word])* $variant,)+
         }
 
-        impl $crate::telemetry::label_values::Word for $name {
+        impl $crate::telemetry::label_values::LabelValue for $name {
             const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
             fn index(self) -> usize {
@@ -47,7 +47,7 @@ pub(super) use words;
 
 words! {
     /// The outcome of an operator's approval of a sender.
-    pub enum Approval {
+    pub enum ApprovalResult {
         /// The sender is allowed.
         Approved = "ok",
         /// The request had expired.
@@ -63,7 +63,7 @@ words! {
 
 words! {
     /// The outcome of a challenge that was due.
-    pub enum Challenge {
+    pub enum ChallengeResult {
         /// The channel has sent the code.
         DeliveredViaAdapter = "delivered_via_adapter",
         /// The program that holds the channel itself got the code, to send it.
@@ -159,7 +159,7 @@ words! {
 mod tests {
     use super::*;
 
-    fn is_well_formed<W: Word>() {
+    fn is_well_formed<W: LabelValue>() {
         for (index, word) in W::ALL.iter().enumerate() {
             assert_eq!(word.index(), index);
             assert!(
@@ -175,8 +175,8 @@ mod tests {
 
     #[test]
     fn every_word_is_its_own_and_in_snake_case() {
-        is_well_formed::<Approval>();
-        is_well_formed::<Challenge>();
+        is_well_formed::<ApprovalResult>();
+        is_well_formed::<ChallengeResult>();
         is_well_formed::<DropReason>();
         is_well_formed::<Verification>();
         is_well_formed::<SessionEvent>();

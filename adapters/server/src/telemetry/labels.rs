@@ -12,7 +12,7 @@ use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
-use super::label_values::Word;
+use super::label_values::LabelValue;
 
 /// The maximum number of distinct values of one open label.
 pub(super) const MOST_VALUES: usize = 64;
@@ -63,7 +63,7 @@ pub(super) struct Counters<W> {
     words: PhantomData<fn(W)>,
 }
 
-impl<W: Word> Counters<W> {
+impl<W: LabelValue> Counters<W> {
     /// Creates the counters of a closed label alone.
     pub(super) fn closed(family: &Family<Labels, Counter>, key: &'static str) -> Self {
         Self::new(|word| family.get_or_create_owned(&Labels::closed(key, word)))
@@ -86,12 +86,12 @@ impl<W: Word> Counters<W> {
 /// The state for each value of an open label: one for each of [`MOST_VALUES`] values, and one for
 /// all others together.
 #[derive(Debug)]
-pub(super) struct Bounded<T> {
+pub(super) struct BoundedLabels<T> {
     known: RwLock<HashMap<Arc<str>, Arc<T>>>,
     other: OnceLock<Arc<T>>,
 }
 
-impl<T> Bounded<T> {
+impl<T> BoundedLabels<T> {
     /// Returns the state for a value. It is created if there is room; otherwise the shared one is
     /// returned.
     pub(super) fn get(&self, raw: &str, make: impl Fn(Arc<str>) -> T) -> Arc<T> {
@@ -125,7 +125,7 @@ impl<T> Bounded<T> {
     }
 }
 
-impl<T> Default for Bounded<T> {
+impl<T> Default for BoundedLabels<T> {
     fn default() -> Self {
         Self { known: RwLock::default(), other: OnceLock::new() }
     }
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_shared_and_what_was_there_stays() {
-        let kept = Bounded::default();
+        let kept = BoundedLabels::default();
         let first = kept.get("first", |value| value);
         for number in 0..10_000 {
             kept.get(&format!("channel {number}"), |value| value);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn many_threads_that_name_new_values_at_once_stay_within_the_bound() {
-        let kept = Bounded::default();
+        let kept = BoundedLabels::default();
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let kept = &kept;

@@ -57,13 +57,13 @@ struct LeftOut {
 
 /// A pure table of the lines that were written lately.
 #[derive(Debug, Default)]
-struct Table {
+struct RecentLines {
     lines: HashMap<Key, Lines>,
     /// The keys, each once, in the order in which their periods end.
     due: VecDeque<(Instant, Key)>,
 }
 
-impl Table {
+impl RecentLines {
     /// Counts a line. Returns `true` if it is to be written.
     fn writes(&mut self, kind: &'static str, cause: CausedBy, now: Instant) -> bool {
         if !matches!(cause, CausedBy::Source(_)) {
@@ -113,12 +113,12 @@ pub(crate) struct LogLines {
 #[derive(Debug)]
 struct Shared {
     start: std::time::Instant,
-    state: Mutex<State>,
+    state: Mutex<LogState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    table: Table,
+struct LogState {
+    table: RecentLines,
     /// `true` while a task runs that reports omitted lines.
     tells: bool,
 }
@@ -164,7 +164,7 @@ impl Shared {
         Instant::from_millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         // No holder can panic half way through a change, so a poisoned lock is still consistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_one_node_is_a_few_lines_a_minute_and_one_that_says_how_many_there_were() {
-        let mut table = Table::default();
+        let mut table = RecentLines::default();
         assert_eq!(
             (0..59_999).filter(|millis| table.writes("linked", node(1), at(*millis))).count(),
             LOG_LINES as usize
@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn strangers_with_any_number_of_addresses_have_so_many_lines_together_and_take_none_of_the_nodes()
      {
-        let mut table = Table::default();
+        let mut table = RecentLines::default();
         let written =
             (0..100_000).filter(|number| table.writes("asks", source(*number), at(0))).count();
         assert_eq!(written, LOG_LINES_OF_STRANGERS as usize);
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn one_source_that_floods_leaves_lines_for_others() {
-        let mut table = Table::default();
+        let mut table = RecentLines::default();
         assert_eq!(
             (0..1_000).filter(|_| table.writes("asks", source(1), at(0))).count(),
             LOG_LINES as usize

@@ -25,15 +25,16 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub use self::gauges::Live;
 pub use self::label_values::{
-    AdmitPath, Approval, Challenge, DropReason, ExtensionResult, SessionEvent, Verification,
+    AdmitPath, ApprovalResult, ChallengeResult, DropReason, ExtensionResult, SessionEvent,
+    Verification,
 };
-pub use channel::{ChannelMetrics, Decision};
+pub use channel::{ChannelMetrics, GateDecision};
 
 use self::channel::ChannelFamilies;
 use self::durations::{Durations, TO_A_SECOND, TO_TEN_SECONDS};
 use self::events::EventKind;
-use self::label_values::Word;
-use self::labels::{Bounded, Counters, Labels};
+use self::label_values::LabelValue;
+use self::labels::{BoundedLabels, Counters, Labels};
 use crate::events::Event;
 
 /// The content type of what [`Telemetry::encode`] returns.
@@ -48,15 +49,15 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Telemetry {
     registry: Registry,
     channel_families: ChannelFamilies,
-    channels: Bounded<ChannelMetrics>,
+    channels: BoundedLabels<ChannelMetrics>,
     codes_expired: Counter,
     issued_family: Family<Labels, Counter>,
-    issued: Bounded<Counter>,
+    issued: BoundedLabels<Counter>,
     verified: Counters<Verification>,
     sessions: Counters<SessionEvent>,
     events: Counters<EventKind>,
     extension_family: Family<Labels, Counter>,
-    extensions: Bounded<Counters<ExtensionResult>>,
+    extensions: BoundedLabels<Counters<ExtensionResult>>,
     verify: Durations,
     redeem: Durations,
     /// In the order of [`AdmitPath::ALL`].
@@ -108,15 +109,15 @@ impl Telemetry {
         Self {
             registry,
             channel_families,
-            channels: Bounded::default(),
+            channels: BoundedLabels::default(),
             codes_expired,
             issued_family,
-            issued: Bounded::default(),
+            issued: BoundedLabels::default(),
             verified: Counters::closed(&verified, "result"),
             sessions: Counters::closed(&sessions, "event"),
             events: Counters::closed(&events, "event"),
             extension_family,
-            extensions: Bounded::default(),
+            extensions: BoundedLabels::default(),
             verify,
             redeem,
             admit,

@@ -139,17 +139,21 @@ impl Sample {
 fn busy() -> Telemetry {
     let telemetry = Telemetry::new();
     let channel = telemetry.channel("telegram");
-    for approval in Approval::ALL {
+    for approval in ApprovalResult::ALL {
         channel.approval(*approval);
     }
-    for challenge in Challenge::ALL {
+    for challenge in ChallengeResult::ALL {
         channel.challenged(*challenge);
     }
     for reason in DropReason::ALL {
-        channel.decided(Decision::Dropped(*reason));
+        channel.decided(GateDecision::Dropped(*reason));
     }
-    for decision in [Decision::Admitted, Decision::Admitted, Decision::Challenged, Decision::Failed]
-    {
+    for decision in [
+        GateDecision::Admitted,
+        GateDecision::Admitted,
+        GateDecision::Challenged,
+        GateDecision::Failed,
+    ] {
         channel.decided(decision);
     }
     telemetry.codes_expired(3);
@@ -319,7 +323,7 @@ fn ten_thousand_values_of_an_open_label_stay_within_the_bound_and_none_is_lost()
     let mut live = Live::default();
     for number in 0..10_000 {
         let name = format!("{number} \"\\\n\u{202e}{}", "x".repeat(1000));
-        telemetry.channel(&name).decided(Decision::Admitted);
+        telemetry.channel(&name).decided(GateDecision::Admitted);
         telemetry.bootstrap_token_issued(&name);
         telemetry.extension_call(&name, ExtensionResult::Ok);
         live.senders_pending.push((name, 1));
@@ -349,7 +353,7 @@ fn ten_thousand_values_of_an_open_label_stay_within_the_bound_and_none_is_lost()
 #[test]
 fn two_gateways_in_one_process_do_not_mix() {
     let (one, other) = (busy(), Telemetry::new());
-    other.channel("telegram").decided(Decision::Failed);
+    other.channel("telegram").decided(GateDecision::Failed);
     let (one, other) = (Scrape::of(&one), Scrape::of(&other));
     assert_eq!(one.value("pairing_codes_expired_total"), 3.0);
     assert_eq!(other.value("pairing_codes_expired_total"), 0.0);
@@ -380,7 +384,7 @@ fn one_admission_in_sixty_four_is_timed() {
     let mut timed = 0;
     for _ in 0..640 {
         timed += u32::from(channel.is_to_be_timed());
-        channel.decided(Decision::Admitted);
+        channel.decided(GateDecision::Admitted);
     }
     assert_eq!(timed, 10);
 }
@@ -392,7 +396,7 @@ fn what_many_threads_count_at_once_is_all_there() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..1000 {
-                    telemetry.channel("telegram").decided(Decision::Admitted);
+                    telemetry.channel("telegram").decided(GateDecision::Admitted);
                     telemetry.admit_took(AdmitPath::Cached, Duration::from_micros(1));
                 }
             });

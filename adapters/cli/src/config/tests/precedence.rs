@@ -8,7 +8,9 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
 use handfast_server::extension::{ExtensionConfig, Timeouts};
 use handfast_server::inbound::InboundSettings;
-use handfast_server::policy::{Approve, Glob, Method, PairingSettings, Rule, Terms, Verdict, When};
+use handfast_server::policy::{
+    ApprovalTerms, Approve, Glob, PairingSettings, ProofMethod, Rule, RuleVerdict, When,
+};
 use handfast_server::public_url::Candidates;
 
 use super::super::keys::{Form, KEYS};
@@ -352,11 +354,11 @@ fn rules_stand_in_the_order_in_which_they_count() {
     );
     let stranger = When { name: Some(Glob::new("*unauthorized*")), ..When::default() };
     let at_home = When {
-        method: Some(Method::Pin),
+        method: Some(ProofMethod::Pin),
         address: Some("192.168.0.0/16".parse().unwrap()),
         ..When::default()
     };
-    let terms = Terms {
+    let terms = ApprovalTerms {
         permissions: Some(ScopesBuf::parse("read:/public/**\n").unwrap()),
         expires: Some(Duration::from_secs(30 * 86_400)),
         message: Some("Welcome! You have read-only access.".to_owned()),
@@ -366,10 +368,10 @@ fn rules_stand_in_the_order_in_which_they_count() {
         [
             Rule {
                 when: stranger,
-                verdict: Verdict::Reject { reason: Some("Device name not allowed".to_owned()) }
+                verdict: RuleVerdict::Reject { reason: Some("Device name not allowed".to_owned()) }
             },
-            Rule { when: at_home, verdict: Verdict::Approve(terms) },
-            Rule { when: When::default(), verdict: Verdict::Ask(Terms::default()) },
+            Rule { when: at_home, verdict: RuleVerdict::Approve(terms) },
+            Rule { when: When::default(), verdict: RuleVerdict::Ask(ApprovalTerms::default()) },
         ]
     );
 }

@@ -27,7 +27,7 @@ use crate::connection::transport::rules_broken;
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::common::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
-use crate::gateway::hash_pool::Attempt;
+use crate::gateway::hash_pool::AuthAttempt;
 use crate::gateway::{Gateway, Inner};
 use crate::proxies::PeerAddress;
 
@@ -48,7 +48,7 @@ pub(crate) struct RegistrationTask {
     /// The rate at which messages are read once the node is linked.
     rate: MessageRate,
     /// The attempt that the node's token used up; it is given back if the token was right.
-    attempt: Option<Box<Attempt>>,
+    attempt: Option<Box<AuthAttempt>>,
 }
 
 /// An effect in owned form, so that it can be carried out across awaits.

@@ -2,8 +2,8 @@ use handfast_core::grant::scope::ScopesBuf;
 
 use super::*;
 
-fn holder(byte: u8) -> Holder {
-    Holder::Node(NodeId::from_bytes([byte; 16]))
+fn holder(byte: u8) -> BearerHolder {
+    BearerHolder::Node(NodeId::from_bytes([byte; 16]))
 }
 
 fn key(byte: u8) -> x25519::PublicKey {
@@ -18,7 +18,7 @@ fn at(seconds: u64) -> Instant {
     Instant::from_millis(seconds * 1000)
 }
 
-fn issue(bearers: &Bearers, who: Holder, held: &[Held], now: Instant) -> String {
+fn issue(bearers: &Bearers, who: BearerHolder, held: &[Held], now: Instant) -> String {
     bearers.issue((who, held), scopes(), None, now).unwrap().expose().to_owned()
 }
 
@@ -47,8 +47,8 @@ fn what_a_bearer_rests_on_ends_it_and_no_other() {
     };
     let fresh = || {
         let bearers = Bearers::default();
-        let tokens =
-            [2, 3].map(|byte| issue(&bearers, Holder::Delegate(key(byte)), &held(byte), at(0)));
+        let tokens = [2, 3]
+            .map(|byte| issue(&bearers, BearerHolder::Delegate(key(byte)), &held(byte), at(0)));
         (bearers, tokens)
     };
     let count = |(bearers, tokens): (Bearers, [String; 2])| {
@@ -91,7 +91,7 @@ fn nobody_holds_more_than_sixteen_and_what_expires_first_makes_room() {
 fn only_so_many_are_kept_and_nothing_is_left_behind() {
     let bearers = Bearers::default();
     let numbered = |number: usize| {
-        Holder::Node(NodeId::from_bytes(u128::try_from(number).unwrap().to_be_bytes()))
+        BearerHolder::Node(NodeId::from_bytes(u128::try_from(number).unwrap().to_be_bytes()))
     };
     let first = issue(&bearers, numbered(0), &[], at(0));
     for number in 1..=MOST {

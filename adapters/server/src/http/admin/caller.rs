@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use handfast_core::registry::authority::{Authority, Maker};
 
-use super::failure::Failure;
+use super::failure::AdminFailure;
 use crate::hex::hex;
 
 /// The authority of a request. A layer inserts it; a request without one is not served.
@@ -24,10 +24,10 @@ impl Caller {
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
-    type Rejection = Failure;
+    type Rejection = AdminFailure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        parts.extensions.get::<Self>().cloned().ok_or(Failure::NoCaller)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, AdminFailure> {
+        parts.extensions.get::<Self>().cloned().ok_or(AdminFailure::NoCaller)
     }
 }
 

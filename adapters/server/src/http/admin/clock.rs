@@ -8,7 +8,7 @@ use handfast_core::time::UnixTime;
 use handfast_store::TakenOver;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::gateway::timekeeping::ClockStatus;
 
@@ -76,7 +76,7 @@ pub(super) async fn show(State(gateway): State<Gateway>) -> Json<ClockView> {
 pub(super) async fn accept(
     State(gateway): State<Gateway>,
     body: Bytes,
-) -> Result<Json<AcceptedView>, Failure> {
+) -> Result<Json<AcceptedView>, AdminFailure> {
     let Accept { at } = parse(&body)?;
     let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
     Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))

@@ -11,15 +11,15 @@ use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
 use super::{Caller, DamagedView, DeviceView};
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::{IssuedCredential, OperatorError};
-use crate::gateway::requests::Waiting;
+use crate::gateway::requests::RequestSelection;
 use crate::hex::hex;
-use crate::policy::rules::Terms;
+use crate::policy::rules::ApprovalTerms;
 
 /// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
 /// is offered its permissions over its own channel.
@@ -108,14 +108,14 @@ pub(super) async fn pair(
     caller: Caller,
     Path(prefix): Path<String>,
     body: Bytes,
-) -> Result<Json<IssuedView>, Failure> {
+) -> Result<Json<IssuedView>, AdminFailure> {
     let body: PairBody = parse(&body)?;
     let purpose = match body.reissue {
         true => Purpose::Reissue,
         false => Purpose::Approve,
     };
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
-    let terms = Terms {
+    let terms = ApprovalTerms {
         permissions,
         expires: body.expires.map(Duration::from_secs),
         message: body.message,
@@ -163,7 +163,7 @@ pub(super) async fn policy(
     State(gateway): State<Gateway>,
     Path(prefix): Path<String>,
     body: Bytes,
-) -> Result<Json<DeviceView>, Failure> {
+) -> Result<Json<DeviceView>, AdminFailure> {
     let body: PolicyBody = parse(&body)?;
     let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
         // `muted` is a mode for clients only; the registry keeps the mode to which unmuting
@@ -171,7 +171,7 @@ pub(super) async fn policy(
         ("muted", _) => Decision::Mute,
         (_, Some(mode)) => Decision::SetMode(mode),
         (_, None) => {
-            return Err(Failure::Usage("mode must be full, safe-chat or muted".to_owned()));
+            return Err(AdminFailure::Usage("mode must be full, safe-chat or muted".to_owned()));
         }
     };
     apply(&gateway, &prefix, decision).await
@@ -181,7 +181,7 @@ pub(super) async fn reject(
     State(gateway): State<Gateway>,
     Path(prefix): Path<String>,
     body: Bytes,
-) -> Result<Json<DeviceView>, Failure> {
+) -> Result<Json<DeviceView>, AdminFailure> {
     let body: RejectBody = parse(&body)?;
     let device = match body.for_good {
         true => gateway.device_for_good(&prefix).await?,
@@ -195,16 +195,18 @@ pub(super) async fn reject(
 pub(super) async fn reject_many(
     State(gateway): State<Gateway>,
     body: Bytes,
-) -> Result<Json<RejectedView>, Failure> {
+) -> Result<Json<RejectedView>, AdminFailure> {
     let body: RejectManyBody = parse(&body)?;
     let which = match (body.all, body.name, body.from) {
-        (true, None, None) => Waiting::All,
-        (false, Some(name), None) => Waiting::Named(name),
-        (false, None, Some(net)) => {
-            Waiting::From(net.parse().map_err(|error| Failure::Usage(format!("{net:?}: {error}")))?)
-        }
+        (true, None, None) => RequestSelection::All,
+        (false, Some(name), None) => RequestSelection::Named(name),
+        (false, None, Some(net)) => RequestSelection::From(
+            net.parse().map_err(|error| AdminFailure::Usage(format!("{net:?}: {error}")))?,
+        ),
         _ => {
-            return Err(Failure::Usage("name the requests by one of all, name or from".to_owned()));
+            return Err(AdminFailure::Usage(
+                "name the requests by one of all, name or from".to_owned(),
+            ));
         }
     };
     let outcomes = gateway.turn_down_all(&which, body.for_good).await?;
@@ -218,7 +220,7 @@ pub(super) async fn reject_many(
 pub(super) async fn decide(
     State(gateway): State<Gateway>,
     Path((prefix, decision)): Path<(String, String)>,
-) -> Result<Json<DeviceView>, Failure> {
+) -> Result<Json<DeviceView>, AdminFailure> {
     let decision = match decision.as_str() {
         "unpair" => {
             let node_id = gateway.device_for_good(&prefix).await?.entry.record.node_id;
@@ -227,7 +229,7 @@ pub(super) async fn decide(
         "mute" => Decision::Mute,
         "unmute" => Decision::Unmute,
         _ => {
-            return Err(Failure::Usage(
+            return Err(AdminFailure::Usage(
                 "a decision is pair, reject, unpair, policy, mute or unmute".to_owned(),
             ));
         }
@@ -239,7 +241,7 @@ async fn apply(
     gateway: &Gateway,
     prefix: &str,
     decision: Decision,
-) -> Result<Json<DeviceView>, Failure> {
+) -> Result<Json<DeviceView>, AdminFailure> {
     let device = gateway.device_by_prefix(prefix).await?;
     let node_id = device.entry.record.node_id;
     gateway.decide(node_id, &decision).await?;

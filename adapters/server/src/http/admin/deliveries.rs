@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use handfast_core::registry::delivery::DeliveryId;
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
+use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 
 /// Outcome of a delivery.
@@ -20,7 +20,7 @@ pub struct DeliveryView {
 pub(super) async fn confirm(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<DeliveryView>, Failure> {
+) -> Result<Json<DeliveryView>, AdminFailure> {
     gateway.confirm_delivery(parse(&id)?).await?;
     Ok(Json(DeliveryView { delivery: id, settled: "delivered".to_owned() }))
 }
@@ -28,15 +28,15 @@ pub(super) async fn confirm(
 pub(super) async fn cancel(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<DeliveryView>, Failure> {
+) -> Result<Json<DeliveryView>, AdminFailure> {
     gateway.cancel_delivery(parse(&id)?).await?;
     Ok(Json(DeliveryView { delivery: id, settled: "undone".to_owned() }))
 }
 
-fn parse(id: &str) -> Result<DeliveryId, Failure> {
+fn parse(id: &str) -> Result<DeliveryId, AdminFailure> {
     let all_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let number = all_hex.then(|| u128::from_str_radix(id, 16).ok()).flatten();
     number.map(|number| DeliveryId::from_bytes(number.to_be_bytes())).ok_or_else(|| {
-        Failure::Usage(format!("{id:?} is no id of a delivery: it has 32 hex digits"))
+        AdminFailure::Usage(format!("{id:?} is no id of a delivery: it has 32 hex digits"))
     })
 }

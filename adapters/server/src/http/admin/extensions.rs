@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Caller;
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 use crate::gateway::Gateway;
 
@@ -36,7 +36,7 @@ pub(super) async fn call(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<AdminAnswer>, Failure> {
+) -> Result<Json<AdminAnswer>, AdminFailure> {
     let CallBody { method, params } = parse(&body)?;
     let on_behalf_of = OnBehalfOf::of(caller.authority());
     Ok(Json(gateway.extensions().router().call_for(&method, params, on_behalf_of).await))

@@ -28,7 +28,7 @@ pub struct ErrorBody {
 }
 
 /// The reason for which a request was not carried out.
-pub(crate) enum Failure {
+pub(crate) enum AdminFailure {
     Usage(String),
     NoRoute,
     /// No layer has inserted a [`Caller`](super::caller::Caller).
@@ -38,25 +38,25 @@ pub(crate) enum Failure {
     Gate(GateError),
 }
 
-impl From<OperatorError> for Failure {
+impl From<OperatorError> for AdminFailure {
     fn from(error: OperatorError) -> Self {
         Self::Operator(error)
     }
 }
 
-impl From<InboundError> for Failure {
+impl From<InboundError> for AdminFailure {
     fn from(error: InboundError) -> Self {
         Self::Inbound(error)
     }
 }
 
-impl From<GateError> for Failure {
+impl From<GateError> for AdminFailure {
     fn from(error: GateError) -> Self {
         Self::Gate(error)
     }
 }
 
-impl IntoResponse for Failure {
+impl IntoResponse for AdminFailure {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
@@ -148,8 +148,9 @@ const fn of_gate(error: &GateError) -> (StatusCode, &'static str) {
 }
 
 /// Parses a body as JSON, whatever its declared type. An empty body counts as an empty object.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, AdminFailure> {
     let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::Usage(format!("the request's body is not understood: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        AdminFailure::Usage(format!("the request's body is not understood: {error}"))
+    })
 }

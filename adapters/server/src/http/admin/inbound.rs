@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Caller;
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
-use crate::inbound::{Admission, Dropped, Incoming};
+use crate::inbound::{Dropped, Incoming, MessageAdmission};
 
 /// The `via` value of senders that an operator allowed on the command line, as in the original.
 const VIA: &str = "cli";
@@ -119,7 +119,7 @@ pub struct SentView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
+pub(super) struct SendersQuery {
     channel: Option<String>,
     #[serde(default)]
     all: bool,
@@ -170,10 +170,10 @@ struct QrBody {
 pub(super) async fn list(
     State(gateway): State<Gateway>,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<SenderList>, Failure> {
+    query: Result<Query<SendersQuery>, QueryRejection>,
+) -> Result<Json<SenderList>, AdminFailure> {
     let Query(query) = query.map_err(|_| {
-        Failure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned())
+        AdminFailure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned())
     })?;
     let filter = SenderFilter {
         channel: query.channel,
@@ -193,7 +193,7 @@ pub(super) async fn approve(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<ApprovedView>, Failure> {
+) -> Result<Json<ApprovedView>, AdminFailure> {
     let ApproveBody { code, until } = parse(&body)?;
     let (via, maker) = by(&caller)?;
     let until = bounded(&caller, until.map(UnixTime::from_secs))?;
@@ -207,13 +207,13 @@ pub(super) async fn decide(
     State(gateway): State<Gateway>,
     Path(decision): Path<String>,
     body: Bytes,
-) -> Result<Json<ChangedView>, Failure> {
+) -> Result<Json<ChangedView>, AdminFailure> {
     let change = match decision.as_str() {
         "reject" => SenderChange::Reject,
         "block" => SenderChange::Block,
         "unblock" => SenderChange::Unblock,
         "revoke" => SenderChange::Revoke,
-        _ => return Err(Failure::NoRoute),
+        _ => return Err(AdminFailure::NoRoute),
     };
     let SenderBody { channel, sender, account } = parse(&body)?;
     let changed = gateway.gate().change(&channel, account.as_deref(), &sender, change).await?;
@@ -224,7 +224,7 @@ pub(super) async fn seed(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<SeededView>, Failure> {
+) -> Result<Json<SeededView>, AdminFailure> {
     let SeedBody { channel, account, senders } = parse(&body)?;
     let (via, maker) = by(&caller)?;
     // An operator's seed is marked as such; a session's names the session.
@@ -251,7 +251,7 @@ fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>,
 pub(super) async fn admit(
     State(gateway): State<Gateway>,
     body: Bytes,
-) -> Result<Json<AdmissionView>, Failure> {
+) -> Result<Json<AdmissionView>, AdminFailure> {
     let AdmitBody { channel, account, sender, meta } = parse(&body)?;
     let meta = meta.map(|meta| Value::Object(meta).to_string());
     let message = Incoming {
@@ -270,12 +270,12 @@ pub(super) async fn admit(
         reason: None,
     };
     Ok(Json(match gateway.gate().should_admit_elsewhere(message).await? {
-        Admission::Admit(admitted) => AdmissionView {
+        MessageAdmission::Admit(admitted) => AdmissionView {
             decision: "admit".to_owned(),
             sender: admitted.sender().map(str::to_owned),
             ..nothing
         },
-        Admission::Challenge(challenge) => AdmissionView {
+        MessageAdmission::Challenge(challenge) => AdmissionView {
             decision: "challenge".to_owned(),
             sender: Some(challenge.sender.sender),
             code: Some(challenge.code.to_string()),
@@ -284,7 +284,7 @@ pub(super) async fn admit(
             text: challenge.reply.then_some(challenge.text),
             ..nothing
         },
-        Admission::Drop(dropped) => AdmissionView {
+        MessageAdmission::Drop(dropped) => AdmissionView {
             decision: "drop".to_owned(),
             reason: Some(reason(dropped).to_owned()),
             ..nothing
@@ -296,11 +296,11 @@ pub(super) async fn qr(
     State(gateway): State<Gateway>,
     Path(channel): Path<String>,
     body: Bytes,
-) -> Result<Json<SentView>, Failure> {
+) -> Result<Json<SentView>, AdminFailure> {
     let QrBody { account, to, png_base64 } = parse(&body)?;
     let png = STANDARD
         .decode(png_base64)
-        .map_err(|_| Failure::Usage("png_base64 is no base64".to_owned()))?;
+        .map_err(|_| AdminFailure::Usage("png_base64 is no base64".to_owned()))?;
     gateway.gate().send_qr(&channel, &account, &to, &png).await?;
     Ok(Json(SentView { sent: true }))
 }

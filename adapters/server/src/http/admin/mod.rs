@@ -164,7 +164,7 @@ pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 use crate::gateway::Gateway;
 use crate::gateway::unstored::StoreStatus;
 use crate::http::session_api;
-use failure::Failure;
+use failure::AdminFailure;
 
 /// Number of nodes that a listing reads from the store at once.
 const PAGE: usize = 500;
@@ -301,7 +301,7 @@ enum ListFilter {
     All,
 }
 
-async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Failure> {
+async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, AdminFailure> {
     let summary = gateway.summary().await?;
     let nodes = NodeCounts {
         pending: summary.nodes.pending,
@@ -327,9 +327,9 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Fail
 async fn list(
     State(gateway): State<Gateway>,
     query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<DeviceList>, Failure> {
-    let Query(query) =
-        query.map_err(|_| Failure::Usage("filter must be current, pending or all".to_owned()))?;
+) -> Result<Json<DeviceList>, AdminFailure> {
+    let Query(query) = query
+        .map_err(|_| AdminFailure::Usage("filter must be current, pending or all".to_owned()))?;
     let filter = match query.filter {
         ListFilter::Current => Filter::Current,
         ListFilter::Pending => Filter::Pending,
@@ -373,9 +373,9 @@ async fn show(
     State(gateway): State<Gateway>,
     Path(prefix): Path<String>,
     query: Result<Query<ShowQuery>, QueryRejection>,
-) -> Result<Json<DeviceView>, Failure> {
+) -> Result<Json<DeviceView>, AdminFailure> {
     let Query(query) =
-        query.map_err(|_| Failure::Usage("glance must be true or false".to_owned()))?;
+        query.map_err(|_| AdminFailure::Usage("glance must be true or false".to_owned()))?;
     let device = gateway.device_by_prefix(&prefix).await?;
     if !query.glance {
         gateway.inner.shown.see(&device.entry);
@@ -387,8 +387,8 @@ async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response
     session_api::metrics::answer(&gateway, &headers).await
 }
 
-async fn no_such_route() -> Failure {
-    Failure::NoRoute
+async fn no_such_route() -> AdminFailure {
+    AdminFailure::NoRoute
 }
 
 #[cfg(test)]

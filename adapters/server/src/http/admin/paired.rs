@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Caller;
 use super::caller::{by_operator, made_by};
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
 use crate::gateway::Gateway;
 use crate::gateway::delegates::Delegate;
-use crate::operator::paired::{PairedNode, Revocation, Until};
+use crate::operator::paired::{PairedNode, PermissionEnd, Revocation};
 
 /// The answer to `GET /api/v1/paired`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,7 +126,7 @@ pub struct RevokedAllView {
     pub failed: Vec<DamagedView>,
 }
 
-pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedList>, Failure> {
+pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedList>, AdminFailure> {
     let (nodes, damaged) = gateway.paired().await?;
     let damaged = damaged
         .into_iter()
@@ -156,7 +156,7 @@ enum Expires {
 pub(super) async fn show(
     State(gateway): State<Gateway>,
     Path(which): Path<String>,
-) -> Result<Json<PairedView>, Failure> {
+) -> Result<Json<PairedView>, AdminFailure> {
     Ok(Json(view(&gateway.paired_named(&which).await?, gateway.now())))
 }
 
@@ -165,19 +165,21 @@ pub(super) async fn permit(
     caller: Caller,
     Path(which): Path<String>,
     body: Bytes,
-) -> Result<Json<PairedView>, Failure> {
+) -> Result<Json<PairedView>, AdminFailure> {
     let body: PermitBody = parse(&body)?;
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
     let until = match body.expires {
         None => None,
-        Some(Expires::After(seconds)) => Some(Until::After(Duration::from_secs(seconds))),
-        Some(Expires::Word(word)) if word == "never" => Some(Until::Renewed),
+        Some(Expires::After(seconds)) => Some(PermissionEnd::After(Duration::from_secs(seconds))),
+        Some(Expires::Word(word)) if word == "never" => Some(PermissionEnd::Renewed),
         Some(Expires::Word(_)) => {
-            return Err(Failure::Usage("expires is a number of seconds, or \"never\"".to_owned()));
+            return Err(AdminFailure::Usage(
+                "expires is a number of seconds, or \"never\"".to_owned(),
+            ));
         }
     };
     if permissions.is_none() && until.is_none() {
-        return Err(Failure::Usage(
+        return Err(AdminFailure::Usage(
             "say what it may do, with permissions, or until when, with expires".to_owned(),
         ));
     }
@@ -190,7 +192,7 @@ pub(super) async fn permit(
 pub(super) async fn revoke(
     State(gateway): State<Gateway>,
     Path(which): Path<String>,
-) -> Result<Json<RevokedView>, Failure> {
+) -> Result<Json<RevokedView>, AdminFailure> {
     Ok(Json(match gateway.revoke_paired(&which).await? {
         Revocation::Node { node_id, name } => RevokedView {
             revoked: "node".to_owned(),
@@ -209,7 +211,7 @@ pub(super) async fn revoke(
 
 pub(super) async fn revoke_all(
     State(gateway): State<Gateway>,
-) -> Result<Json<RevokedAllView>, Failure> {
+) -> Result<Json<RevokedAllView>, AdminFailure> {
     let outcomes = gateway.revoke_all().await?;
     let revoked = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
     let failed = outcomes.into_iter().filter_map(|(node_id, outcome)| {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Caller;
 use super::caller::{by_operator, made_by};
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -145,7 +145,9 @@ enum KindBody {
     Typed,
 }
 
-pub(super) async fn show(State(gateway): State<Gateway>) -> Result<Json<PairingView>, Failure> {
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+) -> Result<Json<PairingView>, AdminFailure> {
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
 }
 
@@ -153,14 +155,14 @@ pub(super) async fn set(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<PairingView>, Failure> {
+) -> Result<Json<PairingView>, AdminFailure> {
     let status = match parse(&body)? {
         WindowBody { open: true, open_for } => {
             gateway.open_pairing_by(caller.authority(), open_for.map(Duration::from_secs)).await?
         }
         WindowBody { open: false, open_for: None } => gateway.close_pairing().await?,
         WindowBody { open: false, open_for: Some(_) } => {
-            return Err(Failure::Usage(
+            return Err(AdminFailure::Usage(
                 "pairing is opened for a time, and closed for good: leave out `for`".to_owned(),
             ));
         }
@@ -168,7 +170,7 @@ pub(super) async fn set(
     Ok(Json(view(&gateway, status)))
 }
 
-pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeList>, Failure> {
+pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeList>, AdminFailure> {
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
 }
 
@@ -176,7 +178,7 @@ pub(super) async fn mint(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<MintedView>, Failure> {
+) -> Result<Json<MintedView>, AdminFailure> {
     let body: MintBody = parse(&body)?;
     let defaults = NewCode::default();
     let kind = match body.kind {
@@ -221,9 +223,9 @@ pub(super) async fn mint(
 pub(super) async fn withdraw(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<CodeList>, Failure> {
+) -> Result<Json<CodeList>, AdminFailure> {
     let named = code_id(&id).ok_or_else(|| {
-        Failure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits"))
+        AdminFailure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits"))
     })?;
     gateway.withdraw_code(named).await?;
     codes(State(gateway)).await

@@ -3,7 +3,7 @@
 use handfast_core::grant::scope::{Action, Pattern, Scope, Scopes, ScopesBuf};
 use serde::{Deserialize, Serialize};
 
-use super::failure::Failure;
+use super::failure::AdminFailure;
 
 /// Permitted patterns, like `/lights/**`, by action. A permission to write includes reading, and
 /// one to administer includes both.
@@ -35,8 +35,8 @@ impl PermissionsView {
     /// Parses all patterns.
     ///
     /// # Errors
-    /// [`Failure::Usage`] if any of them is invalid.
-    pub(super) fn scopes(&self) -> Result<ScopesBuf, Failure> {
+    /// [`AdminFailure::Usage`] if any of them is invalid.
+    pub(super) fn scopes(&self) -> Result<ScopesBuf, AdminFailure> {
         let mut scopes = Scopes::new();
         for (action, patterns) in
             [(Action::Read, &self.read), (Action::Write, &self.write), (Action::Admin, &self.admin)]
@@ -45,7 +45,9 @@ impl PermissionsView {
                 let pushed =
                     Pattern::parse(text).and_then(|pattern| scopes.push(Scope { action, pattern }));
                 pushed.map_err(|wrong| {
-                    Failure::Usage(format!("the permission to {action} {text:?} is none: {wrong}"))
+                    AdminFailure::Usage(format!(
+                        "the permission to {action} {text:?} is none: {wrong}"
+                    ))
                 })?;
             }
         }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::Caller;
 use super::caller::{by_operator, made_by};
-use super::failure::{Failure, parse};
+use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::setup_codes::NewSetup;
@@ -95,14 +95,14 @@ struct RotateBody {
 }
 
 #[derive(Deserialize)]
-pub(super) struct ListQuery {
+pub(super) struct SetupCodesQuery {
     #[serde(default)]
-    filter: ListFilter,
+    filter: SetupCodesFilter,
 }
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum ListFilter {
+enum SetupCodesFilter {
     #[default]
     Live,
     All,
@@ -112,7 +112,7 @@ pub(super) async fn start(
     State(gateway): State<Gateway>,
     caller: Caller,
     body: Bytes,
-) -> Result<Json<StartedView>, Failure> {
+) -> Result<Json<StartedView>, AdminFailure> {
     let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
     let new =
         NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
@@ -134,7 +134,7 @@ pub(super) async fn start(
 pub(super) async fn rotate(
     State(gateway): State<Gateway>,
     body: Bytes,
-) -> Result<Json<Value>, Failure> {
+) -> Result<Json<Value>, AdminFailure> {
     let RotateBody { at_once } = parse(&body)?;
     gateway.rotate_setup_key(at_once).await?;
     Ok(Json(json!({"rotated": true})))
@@ -142,13 +142,13 @@ pub(super) async fn rotate(
 
 pub(super) async fn list(
     State(gateway): State<Gateway>,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<SessionList>, Failure> {
+    query: Result<Query<SetupCodesQuery>, QueryRejection>,
+) -> Result<Json<SessionList>, AdminFailure> {
     let Query(query) =
-        query.map_err(|_| Failure::Usage("filter must be live or all".to_owned()))?;
+        query.map_err(|_| AdminFailure::Usage("filter must be live or all".to_owned()))?;
     let filter = match query.filter {
-        ListFilter::Live => SessionFilter::Live,
-        ListFilter::All => SessionFilter::All,
+        SetupCodesFilter::Live => SessionFilter::Live,
+        SetupCodesFilter::All => SessionFilter::All,
     };
     let sessions = gateway.companions(filter).await?;
     Ok(Json(SessionList {
@@ -159,7 +159,7 @@ pub(super) async fn list(
 pub(super) async fn revoke(
     State(gateway): State<Gateway>,
     Path(prefix): Path<String>,
-) -> Result<Json<SessionView>, Failure> {
+) -> Result<Json<SessionView>, AdminFailure> {
     let session = gateway.companion_for_good(&prefix).await?;
     gateway.revoke_companion(session.id).await?;
     show(&gateway, &session).await
@@ -169,7 +169,7 @@ pub(super) async fn refresh(
     State(gateway): State<Gateway>,
     caller: Caller,
     Path(prefix): Path<String>,
-) -> Result<Json<SessionView>, Failure> {
+) -> Result<Json<SessionView>, AdminFailure> {
     let session = gateway.companion_by_prefix(&prefix).await?;
     gateway.refresh_companion_by(caller.authority(), session.id).await?;
     show(&gateway, &session).await
@@ -177,11 +177,11 @@ pub(super) async fn refresh(
 
 pub(super) async fn revoke_all(
     State(gateway): State<Gateway>,
-) -> Result<Json<RevokedSessionsView>, Failure> {
+) -> Result<Json<RevokedSessionsView>, AdminFailure> {
     Ok(Json(RevokedSessionsView { revoked: gateway.revoke_all_companions().await? }))
 }
 
-async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>, Failure> {
+async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>, AdminFailure> {
     let now = gateway
         .inner
         .store

@@ -19,13 +19,13 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 /// for every state from which a [`Gateway`] can be taken; without a valid token it answers 401, 429
 /// or 503 ([`BearerRefused`]).
 #[derive(Clone, Debug)]
-pub struct Companion {
+pub struct CompanionBearer {
     info: CompanionInfo,
     right: Delegated,
     expires_at: UnixTime,
 }
 
-impl Companion {
+impl CompanionBearer {
     /// Returns the session, its profile and its device.
     #[must_use]
     pub const fn info(&self) -> &CompanionInfo {
@@ -109,7 +109,7 @@ impl Companion {
     }
 }
 
-impl<S> FromRequestParts<S> for Companion
+impl<S> FromRequestParts<S> for CompanionBearer
 where
     Gateway: FromRef<S>,
     S: Send + Sync,

@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError};
 use tower::{Layer, Service};
 
-use super::permit::{BearerRefused, Permit};
+use super::permit::{Bearer, BearerRefused};
 use crate::gateway::Gateway;
 
 impl Gateway {
     /// Creates a layer that demands a bearer which allows this action at the path of the request.
     /// The path is the one the router sees, without the prefix of a router that nests it. The
-    /// handler behind the layer may extract the [`Permit`].
+    /// handler behind the layer may extract the [`Bearer`].
     #[must_use]
     pub fn require(&self, action: Action) -> Require {
         Require { gateway: self.clone(), action, address: None }
@@ -57,8 +57,8 @@ pub struct Required<S> {
 }
 
 impl Require {
-    async fn check(&self, parts: &Parts) -> Result<Permit, BearerRefused> {
-        let permit = Permit::of(&self.gateway, parts).await?;
+    async fn check(&self, parts: &Parts) -> Result<Bearer, BearerRefused> {
+        let permit = Bearer::of(&self.gateway, parts).await?;
         let allowed = match &self.address {
             Some(address) => allows(&permit, self.action, address)?,
             None => allows(
@@ -71,7 +71,7 @@ impl Require {
     }
 }
 
-fn allows(permit: &Permit, action: Action, address: &str) -> Result<bool, BearerRefused> {
+fn allows(permit: &Bearer, action: Action, address: &str) -> Result<bool, BearerRefused> {
     let address = Address::parse(address).map_err(BearerRefused::BadAddress)?;
     Ok(permit.allows(action, &address))
 }

@@ -10,10 +10,10 @@
 //! use axum::{Router, routing::get};
 //! use handfast_core::grant::scope::Action;
 //! use handfast_server::Gateway;
-//! use handfast_server::bearer::Permit;
+//! use handfast_server::bearer::Bearer;
 //!
 //! # fn example(gateway: &Gateway) -> Router {
-//! async fn who(permit: Permit) -> String {
+//! async fn who(permit: Bearer) -> String {
 //!     format!("{:?} may read here", permit.holder())
 //! }
 //!
@@ -28,15 +28,15 @@
 //! The token of a companion's session is a bearer as well. The profile of the session defines what
 //! it allows ([`SetupSettings`](crate::policy::setup_settings::SetupSettings)), and it is valid until the session
 //! ends. It is looked up in the registry at each request, so a session that any gateway has revoked
-//! is refused at once. A [`Permit`] takes both kinds, a [`Companion`] only sessions:
+//! is refused at once. A [`Bearer`] takes both kinds, a [`CompanionBearer`] only sessions:
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
 //! use handfast_server::Gateway;
-//! use handfast_server::bearer::Companion;
+//! use handfast_server::bearer::CompanionBearer;
 //!
 //! # fn example(gateway: &Gateway) -> Router {
-//! async fn greet(companion: Companion) -> String {
+//! async fn greet(companion: CompanionBearer) -> String {
 //!     let device = companion.info().device_label.as_ref();
 //!     let device = device.map_or("companion", |label| label.as_str());
 //!     format!("Hello, {device}. Your session ends at {}.", companion.expires_at().as_secs())
@@ -55,11 +55,11 @@ mod layer;
 mod permit;
 
 pub use crate::application::CompanionInfo;
-pub use crate::gateway::bearers::{Holder, LIFETIME};
-pub use companion::Companion;
+pub use crate::gateway::bearers::{BearerHolder, LIFETIME};
+pub use companion::CompanionBearer;
 pub(crate) use layer::decoded;
 pub use layer::{Require, Required};
-pub use permit::{BearerRefused, Permit};
+pub use permit::{Bearer, BearerRefused};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address, ScopeError, ScopesBuf};
 use handfast_core::registry::authority;
 
-use super::Companion;
+use super::CompanionBearer;
 use crate::gateway::Gateway;
-use crate::gateway::bearers::Holder;
+use crate::gateway::bearers::BearerHolder;
 use crate::gateway::in_force::OwnedInForce;
 use crate::http::admin::{ErrorBody, ErrorView};
 use crate::proxies::PeerAddress;
@@ -19,8 +19,8 @@ use crate::proxies::PeerAddress;
 /// Proof that a request came with a valid bearer. It is an axum extractor for every state from
 /// which a [`Gateway`] can be taken.
 #[derive(Clone, Debug)]
-pub struct Permit {
-    holder: Holder,
+pub struct Bearer {
+    holder: BearerHolder,
     in_force: OwnedInForce,
     scopes: ScopesBuf,
 }
@@ -61,10 +61,10 @@ pub enum BearerRefused {
     BadAddress(ScopeError),
 }
 
-impl Permit {
+impl Bearer {
     /// Returns the holder of the bearer.
     #[must_use]
-    pub const fn holder(&self) -> Holder {
+    pub const fn holder(&self) -> BearerHolder {
         self.holder
     }
 
@@ -99,10 +99,10 @@ impl Permit {
             let scopes = in_force.lend().at_most();
             return Ok(Self { holder, in_force, scopes });
         }
-        let companion = Companion::by(gateway, text, peer(gateway, parts)).await?;
+        let companion = CompanionBearer::by(gateway, text, peer(gateway, parts)).await?;
         let scopes = companion.scopes().clone();
         Ok(Self {
-            holder: Holder::Companion(companion.info().session),
+            holder: BearerHolder::Companion(companion.info().session),
             in_force: scopes.clone().into(),
             scopes,
         })
@@ -129,7 +129,7 @@ pub(super) fn peer(gateway: &Gateway, parts: &Parts) -> Option<PeerAddress> {
     gateway.inner.proxies.address_of(&parts.extensions, &parts.headers)
 }
 
-impl<S> FromRequestParts<S> for Permit
+impl<S> FromRequestParts<S> for Bearer
 where
     Gateway: FromRef<S>,
     S: Send + Sync,

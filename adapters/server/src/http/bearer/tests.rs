@@ -15,15 +15,15 @@ use super::*;
 use crate::gateway::Gateway;
 use crate::gateway::bearers::Bearers;
 
-fn holder(byte: u8) -> Holder {
-    Holder::Node(NodeId::from_bytes([byte; 16]))
+fn holder(byte: u8) -> BearerHolder {
+    BearerHolder::Node(NodeId::from_bytes([byte; 16]))
 }
 
 fn scopes() -> ScopesBuf {
     ScopesBuf::parse("read:/lights/**\nwrite:/lights/kitchen\n").unwrap()
 }
 
-fn issue(bearers: &Bearers, who: Holder, held: &[Held], now: Instant) -> String {
+fn issue(bearers: &Bearers, who: BearerHolder, held: &[Held], now: Instant) -> String {
     bearers.issue((who, held), scopes(), None, now).unwrap().expose().to_owned()
 }
 
@@ -36,7 +36,7 @@ async fn gateway() -> (Gateway, String) {
 /// A router that answers 200 for whatever is let through, with the number of bytes that the
 /// extractor's scopes have.
 fn router(gateway: &Gateway, require: Require) -> Router {
-    async fn inside(permit: Permit) -> String {
+    async fn inside(permit: Bearer) -> String {
         permit.scopes().as_str().len().to_string()
     }
     Router::new().fallback(get(inside)).layer(require).with_state(gateway.clone())
@@ -148,7 +148,7 @@ async fn a_revoked_bearer_is_refused_at_once() {
 
 #[tokio::test]
 async fn the_extractor_works_without_the_layer_and_asks_for_addresses() {
-    async fn inside(permit: Permit) -> String {
+    async fn inside(permit: Bearer) -> String {
         let allows = |address| permit.allows(Action::Write, &Address::parse(address).unwrap());
         format!("{} {}", allows("/lights/kitchen"), allows("/lights/hall"))
     }

@@ -5,13 +5,14 @@ use axum::http::{HeaderMap, HeaderValue};
 use mediatype::{MediaType, MediaTypeList, Name, ReadParams};
 
 /// A metrics format, as far as a request can name it.
-struct Offer {
+struct FormatOffer {
     kind: (&'static str, &'static str),
     version: &'static str,
 }
 
-const OPEN_METRICS: Offer = Offer { kind: ("application", "openmetrics-text"), version: "1.0.0" };
-const TEXT: Offer = Offer { kind: ("text", "plain"), version: "0.0.4" };
+const OPEN_METRICS: FormatOffer =
+    FormatOffer { kind: ("application", "openmetrics-text"), version: "1.0.0" };
+const TEXT: FormatOffer = FormatOffer { kind: ("text", "plain"), version: "0.0.4" };
 
 /// Returns `true` if the request prefers the older text format. OpenMetrics is the default.
 pub(super) fn wants_text(headers: &HeaderMap) -> bool {
@@ -19,7 +20,7 @@ pub(super) fn wants_text(headers: &HeaderMap) -> bool {
         || headers.get_all(ACCEPT).iter().filter_map(|list: &HeaderValue| list.to_str().ok());
     let ranges = || lists().flat_map(MediaTypeList::new).filter_map(Result::ok);
     // The most specific range that matches an offer determines its quality (RFC 9110, 12.5.1).
-    let wish = |offer: &Offer| {
+    let wish = |offer: &FormatOffer| {
         let fitting = ranges()
             .filter_map(|range| exactness(offer, &range).map(|exact| (exact, quality(&range))));
         fitting
@@ -31,7 +32,7 @@ pub(super) fn wants_text(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the specificity with which a range matches the offer; `None` if it does not match.
-fn exactness(offer: &Offer, range: &MediaType<'_>) -> Option<u8> {
+fn exactness(offer: &FormatOffer, range: &MediaType<'_>) -> Option<u8> {
     let named = |name: Name<'_>, text: &str| name.as_str().eq_ignore_ascii_case(text);
     let plain = range.suffix.is_none();
     match (named(range.ty, offer.kind.0), named(range.subty, offer.kind.1) && plain) {

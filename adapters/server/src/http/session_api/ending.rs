@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::http::bearer::Companion;
+use crate::http::bearer::CompanionBearer;
 
 /// Interval at which a session is looked up again, to notice a revocation that another gateway was
 /// told of.
@@ -25,7 +25,7 @@ pub(crate) struct Unhurried;
 /// Cuts the answer off with the session, unless its size is known.
 pub(super) fn with_the_session(
     gateway: &Gateway,
-    companion: Companion,
+    companion: CompanionBearer,
     response: Response,
 ) -> Response {
     use axum::body::HttpBody as _;

@@ -11,7 +11,7 @@ use handfast_core::registry::authority::{self, Authority, Role};
 use super::{BODY_BYTES, PREFIX, ending, refuse};
 use crate::gateway::Gateway;
 use crate::http::admin::Caller;
-use crate::http::bearer::{BearerRefused, Companion, decoded};
+use crate::http::bearer::{BearerRefused, CompanionBearer, decoded};
 use crate::policy::origin;
 use crate::proxies::NO_PEER;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -59,7 +59,7 @@ pub(super) async fn operators(
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let companion = match Companion::of(&gateway, &parts).await {
+    let companion = match CompanionBearer::of(&gateway, &parts).await {
         Ok(companion) => companion,
         Err(refused) => return refused.into_response(),
     };

@@ -13,7 +13,7 @@ use handfast_store::StoreError;
 
 use super::accept::wants_text;
 use crate::gateway::Gateway;
-use crate::http::bearer::{BearerRefused, Permit};
+use crate::http::bearer::{Bearer, BearerRefused};
 use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{self, Live, text};
 
@@ -82,7 +82,7 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
-    let permit = match Permit::of(gateway, parts).await {
+    let permit = match Bearer::of(gateway, parts).await {
         Ok(permit) => permit,
         Err(BearerRefused::Missing) => {
             return Err(

@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
 use crate::http::admin::PermissionsView;
-use crate::http::bearer::{BearerRefused, Companion};
+use crate::http::bearer::{BearerRefused, CompanionBearer};
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The answer to `GET /api/v1/session`.
@@ -32,7 +32,7 @@ pub(crate) struct OwnSession {
 }
 
 impl OwnSession {
-    fn of(companion: &Companion) -> Self {
+    fn of(companion: &CompanionBearer) -> Self {
         let info = companion.info();
         Self {
             id: hex(info.session.as_bytes()),
@@ -44,13 +44,13 @@ impl OwnSession {
     }
 }
 
-pub(super) async fn show(companion: Companion) -> Json<OwnSession> {
+pub(super) async fn show(companion: CompanionBearer) -> Json<OwnSession> {
     Json(OwnSession::of(&companion))
 }
 
 pub(super) async fn refresh(
     State(gateway): State<Gateway>,
-    companion: Companion,
+    companion: CompanionBearer,
 ) -> Result<Json<OwnSession>, Response> {
     let until = gateway.refresh_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
@@ -58,7 +58,7 @@ pub(super) async fn refresh(
 
 pub(super) async fn end(
     State(gateway): State<Gateway>,
-    companion: Companion,
+    companion: CompanionBearer,
 ) -> Result<Json<Value>, Response> {
     let revoked = gateway.revoke_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(json!({"revoked": revoked})))

@@ -7,7 +7,7 @@ use handfast_core::registry::inbound::InboundLimits;
 use handfast_store::{SenderChange, SenderFilter};
 
 use super::world::{Moody, World, memory, stores};
-use crate::inbound::{Admission, Dropped, InboundError, InboundSettings, Incoming};
+use crate::inbound::{Dropped, InboundError, InboundSettings, Incoming, MessageAdmission};
 
 #[tokio::test]
 async fn two_hundred_thousand_strangers_leave_no_more_rows_than_may_wait_and_disturb_nobody() {
@@ -20,8 +20,8 @@ async fn two_hundred_thousand_strangers_leave_no_more_rows_than_may_wait_and_dis
         for number in 0..200_000 {
             let account = format!("account {}", number % ACCOUNTS);
             match world.ask("chat", &account, &format!("stranger {number}")).await {
-                Admission::Challenge(_) => challenged += 1,
-                Admission::Drop(Dropped::Full) => {}
+                MessageAdmission::Challenge(_) => challenged += 1,
+                MessageAdmission::Drop(Dropped::Full) => {}
                 other => panic!("{other:?}"),
             }
             if number % 10_000 == 0 {
@@ -70,7 +70,7 @@ async fn look_alikes_are_the_same_sender_or_none() {
             assert!(
                 matches!(
                     world.ask("whatsapp", "shop", none).await,
-                    Admission::Drop(Dropped::NotASender)
+                    MessageAdmission::Drop(Dropped::NotASender)
                 ),
                 "{none:?}"
             );
@@ -143,8 +143,10 @@ async fn strangers_at_once_stay_within_the_cap() {
             tokio::spawn(async move { world.ask("chat", "a", &format!("stranger {number}")).await })
         });
         let answers = futures_util::future::join_all(tasks).await;
-        let challenged =
-            answers.iter().filter(|answer| matches!(answer, Ok(Admission::Challenge(_)))).count();
+        let challenged = answers
+            .iter()
+            .filter(|answer| matches!(answer, Ok(MessageAdmission::Challenge(_))))
+            .count();
         assert_eq!((challenged, world.all().await.len()), (3, 3));
     }
 }
@@ -218,14 +220,14 @@ async fn a_block_that_comes_while_a_message_is_under_way_holds_from_the_next_one
         let held_back = moody.held_back.as_ref().unwrap();
         held_back.add_permits(1);
         assert!(
-            matches!(under_way.await.unwrap(), Admission::Admit(_)),
+            matches!(under_way.await.unwrap(), MessageAdmission::Admit(_)),
             "it came before the block"
         );
         held_back.add_permits(1);
         let message = Incoming::new("chat", "a", "ana");
         assert!(matches!(
             world.gate.should_admit(message).await.unwrap(),
-            Admission::Drop(Dropped::Blocked)
+            MessageAdmission::Drop(Dropped::Blocked)
         ));
     }
 }

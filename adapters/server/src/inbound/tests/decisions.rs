@@ -7,7 +7,9 @@ use handfast_core::time::Span;
 use handfast_store::SenderChange;
 
 use super::world::{Does, Odd, World, memory, stores};
-use crate::inbound::{Admission, ChannelPolicy, Dropped, GateError, InboundSettings, Incoming};
+use crate::inbound::{
+    ChannelPolicy, Dropped, GateError, InboundSettings, Incoming, MessageAdmission,
+};
 
 #[tokio::test]
 async fn a_stranger_is_challenged_with_one_code_until_it_is_let_in_with_it() {
@@ -21,7 +23,8 @@ async fn a_stranger_is_challenged_with_one_code_until_it_is_let_in_with_it() {
             format!(" {}-{} ", &first.code.as_str()[..4].to_lowercase(), &first.code.as_str()[4..]);
         assert_eq!(world.gate.approve(&typed, "test", None).await.unwrap(), first.sender);
         for _ in 0..2 {
-            let Admission::Admit(admitted) = world.ask("whatsapp", "shop", " 57300").await else {
+            let MessageAdmission::Admit(admitted) = world.ask("whatsapp", "shop", " 57300").await
+            else {
                 panic!("it was let in")
             };
             assert_eq!(
@@ -44,12 +47,15 @@ async fn nobody_and_what_is_no_sender_are_dropped_and_leave_nothing() {
         let long = "1".repeat(100_000);
         for raw in ["", " ", "1203630@g.us", "status@broadcast", "5\u{200b}7", long.as_str()] {
             let admission = world.ask("whatsapp", "shop", raw).await;
-            assert!(matches!(admission, Admission::Drop(Dropped::NotASender)), "{admission:?}");
+            assert!(
+                matches!(admission, MessageAdmission::Drop(Dropped::NotASender)),
+                "{admission:?}"
+            );
         }
         let nobody = Incoming { sender: None, ..Incoming::new("whatsapp", "shop", "") };
         assert!(matches!(
             world.gate.should_admit(nobody).await.unwrap(),
-            Admission::Drop(Dropped::Nobody)
+            MessageAdmission::Drop(Dropped::Nobody)
         ));
         assert!(world.all().await.is_empty());
         assert_eq!(
@@ -73,7 +79,7 @@ async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written()
             ..InboundSettings::default()
         };
         let world = World::with(&store, settings);
-        let Admission::Admit(admitted) = world.ask("chat", "a", " ana ").await else {
+        let MessageAdmission::Admit(admitted) = world.ask("chat", "a", " ana ").await else {
             panic!("it is public")
         };
         assert_eq!(admitted.sender(), Some("ana"));
@@ -82,7 +88,7 @@ async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written()
             sender: None,
             ..Incoming::new("nowhere", "a", "")
         };
-        let Admission::Admit(admitted) = world.gate.should_admit(off).await.unwrap() else {
+        let MessageAdmission::Admit(admitted) = world.gate.should_admit(off).await.unwrap() else {
             panic!("nobody is challenged")
         };
         assert_eq!(admitted.sender(), None);
@@ -90,7 +96,10 @@ async fn where_nobody_is_challenged_everybody_is_let_in_and_nothing_is_written()
             policy: Some(ChannelPolicy { auto_challenge: true }),
             ..Incoming::new("chat", "a", "ana")
         };
-        assert!(matches!(world.gate.should_admit(on).await.unwrap(), Admission::Challenge(_)));
+        assert!(matches!(
+            world.gate.should_admit(on).await.unwrap(),
+            MessageAdmission::Challenge(_)
+        ));
         assert_eq!((world.all().await.len(), world.gate.remembered()), (1, 0));
     }
 }
@@ -104,7 +113,7 @@ async fn a_channel_that_nobody_registered_is_an_error_unless_a_program_holds_it(
     for _ in 0..2 {
         assert!(matches!(
             world.gate.should_admit_elsewhere(message).await,
-            Ok(Admission::Admit(_))
+            Ok(MessageAdmission::Admit(_))
         ));
     }
     assert!(
@@ -137,7 +146,7 @@ async fn a_blocked_sender_is_dropped_whatever_it_was_before() {
             assert!(
                 matches!(
                     world.ask("whatsapp", account, "57300").await,
-                    Admission::Drop(Dropped::Blocked)
+                    MessageAdmission::Drop(Dropped::Blocked)
                 ),
                 "{account}"
             );
@@ -147,7 +156,10 @@ async fn a_blocked_sender_is_dropped_whatever_it_was_before() {
             "its code died with it"
         );
         world.gate.change("whatsapp", None, "57300", SenderChange::Unblock).await.unwrap();
-        assert!(matches!(world.ask("whatsapp", "shop", "57300").await, Admission::Challenge(_)));
+        assert!(matches!(
+            world.ask("whatsapp", "shop", "57300").await,
+            MessageAdmission::Challenge(_)
+        ));
     }
 }
 
@@ -194,7 +206,10 @@ async fn what_a_channel_tells_of_a_sender_is_kept_if_it_is_an_object_of_bounded_
     for (number, (meta, _)) in kept.iter().enumerate() {
         let (account, sender) = (number.to_string(), "ana");
         let message = Incoming { meta: Some(meta), ..Incoming::new("chat", &account, sender) };
-        assert!(matches!(world.gate.should_admit(message).await.unwrap(), Admission::Challenge(_)));
+        assert!(matches!(
+            world.gate.should_admit(message).await.unwrap(),
+            MessageAdmission::Challenge(_)
+        ));
     }
     for (listed, (_, expected)) in world.all().await.iter().zip(kept) {
         let Pending { meta, .. } = &listed.standing else { panic!("it waits") };

@@ -9,7 +9,7 @@ use handfast_store::Inbound;
 
 use super::world::{Does, Moody, Odd, World, memory};
 use crate::inbound::{
-    Admission, ChannelPolicy, GateError, InboundError, InboundSettings, Incoming,
+    ChannelPolicy, GateError, InboundError, InboundSettings, Incoming, MessageAdmission,
 };
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_store_that_fails_is_an_error_and_nobody_is_let_in() {
     moody.codes_are_taken.store(true, Ordering::SeqCst);
     assert!(matches!(world.gate.should_admit(message).await, Err(GateError::NoFreeCode)));
     moody.codes_are_taken.store(false, Ordering::SeqCst);
-    assert!(matches!(world.gate.should_admit(message).await, Ok(Admission::Challenge(_))));
+    assert!(matches!(world.gate.should_admit(message).await, Ok(MessageAdmission::Challenge(_))));
     assert!(world.is_admitted("chat", "a", "friend").await, "it goes on as soon as the store does");
 }
 
@@ -90,7 +90,8 @@ async fn a_channel_that_does_not_name_its_senders_is_an_error_and_nothing_of_it_
         assert_eq!(world.gate.remembered(), 0);
 
         let public = Incoming { policy: Some(ChannelPolicy { auto_challenge: false }), ..message };
-        let Admission::Admit(admitted) = world.gate.should_admit(public).await.unwrap() else {
+        let MessageAdmission::Admit(admitted) = world.gate.should_admit(public).await.unwrap()
+        else {
             panic!("it is public")
         };
         assert_eq!(admitted.sender(), None, "but nobody says who it is");

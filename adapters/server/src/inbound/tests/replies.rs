@@ -3,7 +3,7 @@
 use handfast_core::registry::inbound::InboundLimits;
 
 use super::world::{Does, Odd, World, memory};
-use crate::inbound::{Admission, InboundError, InboundSettings, Incoming};
+use crate::inbound::{InboundError, InboundSettings, Incoming, MessageAdmission};
 
 const CHALLENGED: &str = r#"pairing_inbound_challenged_total{channel="odd",result="#;
 
@@ -72,7 +72,7 @@ async fn a_reply_that_fails_or_panics_is_counted_and_changes_nothing_else() {
         until(&world, "publish_failed", 1).await;
         let code = world.challenge("odd", "a", "ana").await.code;
         world.gate.approve(code.as_str(), "test", None).await.unwrap();
-        assert!(matches!(world.ask("odd", "a", "ana").await, Admission::Admit(_)));
+        assert!(matches!(world.ask("odd", "a", "ana").await, MessageAdmission::Admit(_)));
     }
 }
 

@@ -14,11 +14,11 @@ use handfast_store::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::clock::Clock;
+use crate::clock::GatewayClock;
 use crate::inbound::channels::{NoOutbox, ReadyMade};
 use crate::inbound::{
-    AdapterError, Admission, Challenge, ChannelAdapter, Gate, GateEvent, GateObserver,
-    InboundSettings, Incoming, Normalised,
+    AdapterError, ChannelAdapter, Gate, GateEvent, GateObserver, InboundSettings, Incoming,
+    MessageAdmission, Normalised, SenderChallenge,
 };
 use crate::telemetry::{Live, Telemetry};
 
@@ -58,7 +58,7 @@ impl World {
             Arc::clone(store),
             settings,
             Arc::clone(&telemetry),
-            Clock::start(Box::new(crate::clock::LocalClock::default()), None),
+            GatewayClock::start(Box::new(crate::clock::LocalClock::default()), None),
             Some(observer),
             None,
         );
@@ -67,17 +67,22 @@ impl World {
         Self { gate, telemetry, events }
     }
 
-    pub(super) async fn ask(&self, channel: &str, account: &str, sender: &str) -> Admission {
+    pub(super) async fn ask(&self, channel: &str, account: &str, sender: &str) -> MessageAdmission {
         self.gate.should_admit(Incoming::new(channel, account, sender)).await.unwrap()
     }
 
     pub(super) async fn is_admitted(&self, channel: &str, account: &str, sender: &str) -> bool {
-        matches!(self.ask(channel, account, sender).await, Admission::Admit(_))
+        matches!(self.ask(channel, account, sender).await, MessageAdmission::Admit(_))
     }
 
-    pub(super) async fn challenge(&self, channel: &str, account: &str, sender: &str) -> Challenge {
+    pub(super) async fn challenge(
+        &self,
+        channel: &str,
+        account: &str,
+        sender: &str,
+    ) -> SenderChallenge {
         match self.ask(channel, account, sender).await {
-            Admission::Challenge(challenge) => challenge,
+            MessageAdmission::Challenge(challenge) => challenge,
             other => panic!("{sender} is not challenged: {other:?}"),
         }
     }

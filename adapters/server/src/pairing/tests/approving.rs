@@ -21,7 +21,7 @@ async fn the_operator_pairs_a_waiting_node_with_chosen_permissions_and_the_node_
         let gateway = builder.start().await.unwrap();
         let own = node();
         let node_id = waiting(&gateway, &own).await;
-        let terms = Terms {
+        let terms = ApprovalTerms {
             permissions: Some(scopes("read:/sensors/**\nwrite:/control/**\n")),
             expires: Some(Duration::from_secs(60)),
             message: Some("Welcome!".to_owned()),
@@ -47,7 +47,10 @@ async fn the_operator_pairs_a_waiting_node_with_chosen_permissions_and_the_node_
 #[tokio::test]
 async fn what_a_handler_proposes_is_granted_unless_the_operator_chooses_otherwise() {
     each(async |builder| {
-        let proposed = Terms { permissions: Some(scopes("read:/public/**\n")), ..Terms::default() };
+        let proposed = ApprovalTerms {
+            permissions: Some(scopes("read:/public/**\n")),
+            ..ApprovalTerms::default()
+        };
         let gateway = builder
             .pairing_handler(Says(PairingDecision::Propose(proposed)))
             .start()
@@ -57,7 +60,7 @@ async fn what_a_handler_proposes_is_granted_unless_the_operator_chooses_otherwis
             [(node(), None, "read:/public/**\n"), (node(), Some(scopes("admin:/\n")), "admin:/\n")]
         {
             let node_id = waiting(&gateway, &own).await;
-            let terms = Terms { permissions: chosen, ..Terms::default() };
+            let terms = ApprovalTerms { permissions: chosen, ..ApprovalTerms::default() };
             let IssuedCredential::Grant(grant) =
                 gateway.pair_on(node_id, Purpose::Approve, terms).await.unwrap().credential
             else {
@@ -154,7 +157,8 @@ async fn permissions_are_refused_for_a_node_that_has_a_token() {
             .await
             .unwrap()
             .unwrap();
-        let terms = Terms { permissions: Some(scopes("read:/a\n")), ..Terms::default() };
+        let terms =
+            ApprovalTerms { permissions: Some(scopes("read:/a\n")), ..ApprovalTerms::default() };
         let refused = gateway.pair_on(node_id, Purpose::Approve, terms).await;
         assert!(matches!(refused, Err(OperatorError::NoKeys(_))));
         assert!(

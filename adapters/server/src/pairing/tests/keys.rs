@@ -57,7 +57,7 @@ async fn only_a_store_that_forgets_needs_no_key() {
 #[tokio::test]
 async fn gateways_of_one_registry_have_the_same_keys_whoever_was_first() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-    let start = || Pairing::start(&*store, key(), PairingSettings::default(), None);
+    let start = || PairingServices::start(&*store, key(), PairingSettings::default(), None);
     let (one, other) = tokio::join!(start(), start());
     assert_eq!(one.unwrap().keys.channel.public(), other.unwrap().keys.channel.public());
 }

@@ -7,7 +7,7 @@ fn scopes(text: &str) -> ScopesBuf {
     ScopesBuf::parse(text).unwrap()
 }
 
-fn request(name: &str, method: Method) -> PairingRequest<'_> {
+fn request(name: &str, method: ProofMethod) -> PairingRequest<'_> {
     PairingRequest {
         name,
         room: "kitchen",
@@ -26,7 +26,7 @@ async fn decided(settings: PairingSettings, request: PairingRequest<'_>) -> Pair
 }
 
 fn rejecting(when: When) -> Rule {
-    Rule { when, verdict: Verdict::Reject { reason: Some("no".to_owned()) } }
+    Rule { when, verdict: RuleVerdict::Reject { reason: Some("no".to_owned()) } }
 }
 
 #[tokio::test]
@@ -34,13 +34,16 @@ async fn without_rules_a_pin_is_enough_and_a_bare_key_waits_for_the_operator() {
     let permissions = PairingSettings::default().default_permissions;
     let expected =
         PairingDecision::Approve { permissions, expires_in: None, mode: Mode::Full, message: None };
-    assert_eq!(decided(PairingSettings::default(), request("lamp", Method::Pin)).await, expected);
     assert_eq!(
-        decided(PairingSettings::default(), request("lamp", Method::Approval)).await,
+        decided(PairingSettings::default(), request("lamp", ProofMethod::Pin)).await,
+        expected
+    );
+    assert_eq!(
+        decided(PairingSettings::default(), request("lamp", ProofMethod::Approval)).await,
         PairingDecision::Ask
     );
     let manual = PairingSettings { approve: Approve::Manual, ..PairingSettings::default() };
-    for method in [Method::Pin, Method::Code, Method::Approval] {
+    for method in [ProofMethod::Pin, ProofMethod::Code, ProofMethod::Approval] {
         assert_eq!(decided(manual.clone(), request("lamp", method)).await, PairingDecision::Ask);
     }
 }
@@ -50,7 +53,7 @@ async fn a_code_brings_its_own_permissions_even_if_those_are_none() {
     for own in ["read:/public/**\n", ""] {
         let own = scopes(own);
         let shown =
-            PairingRequest { code_permissions: Some(&own), ..request("phone", Method::Code) };
+            PairingRequest { code_permissions: Some(&own), ..request("phone", ProofMethod::Code) };
         let PairingDecision::Approve { permissions, .. } =
             decided(PairingSettings::default(), shown).await
         else {
@@ -62,19 +65,19 @@ async fn a_code_brings_its_own_permissions_even_if_those_are_none() {
 
 #[tokio::test]
 async fn the_first_rule_that_fits_decides_whatever_comes_later() {
-    let terms = Terms {
+    let terms = ApprovalTerms {
         permissions: Some(scopes("read:/a\n")),
         message: Some("Welcome!".to_owned()),
-        ..Terms::default()
+        ..ApprovalTerms::default()
     };
     let named = |glob: &str| When { name: Some(Glob::new(glob)), ..When::default() };
     let rules = vec![
         rejecting(named("*unauthorized*")),
-        Rule { when: named("phone*"), verdict: Verdict::Approve(terms.clone()) },
-        Rule { when: When::default(), verdict: Verdict::Ask(terms.clone()) },
+        Rule { when: named("phone*"), verdict: RuleVerdict::Approve(terms.clone()) },
+        Rule { when: When::default(), verdict: RuleVerdict::Ask(terms.clone()) },
     ];
     let settings = PairingSettings { rules, ..PairingSettings::default() };
-    let of = |name: &'static str| decided(settings.clone(), request(name, Method::Pin));
+    let of = |name: &'static str| decided(settings.clone(), request(name, ProofMethod::Pin));
     assert_eq!(
         of("phone, unauthorized").await,
         PairingDecision::Reject { reason: Some("no".to_owned()) }
@@ -90,17 +93,17 @@ async fn the_first_rule_that_fits_decides_whatever_comes_later() {
 async fn every_condition_of_a_rule_has_to_hold() {
     let when = When {
         name: Some(Glob::new("lamp*")),
-        method: Some(Method::Pin),
+        method: Some(ProofMethod::Pin),
         address: Some("10.0.0.0/8".parse().unwrap()),
     };
     let settings = PairingSettings { rules: vec![rejecting(when)], ..PairingSettings::default() };
     let rejected = async |asked| {
         matches!(decided(settings.clone(), asked).await, PairingDecision::Reject { .. })
     };
-    let lamp = request("lamp 1", Method::Pin);
+    let lamp = request("lamp 1", ProofMethod::Pin);
     assert!(rejected(lamp).await);
     assert!(!rejected(PairingRequest { name: "phone", ..lamp }).await);
-    assert!(!rejected(PairingRequest { method: Method::Code, ..lamp }).await);
+    assert!(!rejected(PairingRequest { method: ProofMethod::Code, ..lamp }).await);
     assert!(!rejected(PairingRequest { address: Some([192, 168, 0, 1].into()), ..lamp }).await);
     assert!(
         !rejected(PairingRequest { address: None, ..lamp }).await,

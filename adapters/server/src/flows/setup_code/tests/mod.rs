@@ -146,7 +146,7 @@ impl World {
             meta: None,
         };
         match self.gateway.gate().should_admit_elsewhere(message).await.unwrap() {
-            crate::inbound::Admission::Challenge(challenge) => challenge.code.to_string(),
+            crate::inbound::MessageAdmission::Challenge(challenge) => challenge.code.to_string(),
             other => panic!("{other:?}"),
         }
     }

@@ -5,17 +5,17 @@ use handfast_core::id::NodeId;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::gateway::bearers::Holder;
-use crate::http::bearer::{Companion, Permit};
+use crate::gateway::bearers::BearerHolder;
+use crate::http::bearer::{Bearer, CompanionBearer};
 
-async fn greet(companion: Companion) -> String {
+async fn greet(companion: CompanionBearer) -> String {
     companion.info().profile.to_string()
 }
 
-async fn who(permit: Permit) -> String {
+async fn who(permit: Bearer) -> String {
     match permit.holder() {
-        Holder::Companion(session) => crate::hex::hex(session.as_bytes()),
-        Holder::Node(_) | Holder::Delegate(_) => "a node".to_owned(),
+        BearerHolder::Companion(session) => crate::hex::hex(session.as_bytes()),
+        BearerHolder::Node(_) | BearerHolder::Delegate(_) => "a node".to_owned(),
     }
 }
 
@@ -52,7 +52,7 @@ async fn a_sessions_token_is_a_bearer_for_whoever_embeds_the_gateway() {
         let id = world.id_of(&token).await;
         let bearers = &world.gateway.inner.pairing.bearers;
         let scopes = ScopesBuf::parse("write:/lights/**\n").unwrap();
-        let nodes = (Holder::Node(NodeId::from_bytes([1; 16])), &[][..]);
+        let nodes = (BearerHolder::Node(NodeId::from_bytes([1; 16])), &[][..]);
         let nodes = bearers.issue(nodes, scopes, None, world.gateway.inner.clock.now()).unwrap();
         let world = embedded(world, with_peer).await;
         let hex = crate::hex::hex(id.as_bytes());
@@ -77,7 +77,7 @@ async fn a_flood_of_wrong_bearers_stops_nobody_who_has_a_right_one() {
     let world = limited(Limits { failures_per_minute: 3, ..Limits::DEFAULT }).await;
     let token = world.session_as("none").await;
     let scopes = ScopesBuf::parse("write:/lights/**\n").unwrap();
-    let holder = (Holder::Node(NodeId::from_bytes([1; 16])), &[][..]);
+    let holder = (BearerHolder::Node(NodeId::from_bytes([1; 16])), &[][..]);
     let nodes = world
         .gateway
         .inner

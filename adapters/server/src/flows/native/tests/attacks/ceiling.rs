@@ -14,14 +14,14 @@ use handfast_store::SqliteStore;
 
 use super::failing::Failing;
 use super::*;
-use crate::gateway::bearers::Holder as BearerOf;
+use crate::gateway::bearers::BearerHolder as BearerOf;
 use crate::gateway::operator_types::OperatorError;
-use crate::operator::paired::Until;
+use crate::operator::paired::PermissionEnd;
 
-fn terms(permissions: &str) -> crate::policy::Terms {
-    crate::policy::Terms {
+fn terms(permissions: &str) -> crate::policy::ApprovalTerms {
+    crate::policy::ApprovalTerms {
         permissions: Some(scopes(permissions)),
-        ..crate::policy::Terms::default()
+        ..crate::policy::ApprovalTerms::default()
     }
 }
 
@@ -362,7 +362,7 @@ async fn an_end_that_the_operator_set_ends_the_link_and_is_not_renewed_away() {
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
     door.gateway
-        .permit(lamp.node_id, None, Some(Until::After(Duration::from_secs(2))))
+        .permit(lamp.node_id, None, Some(PermissionEnd::After(Duration::from_secs(2))))
         .await
         .unwrap();
     let grant = offered(&mut link).await;

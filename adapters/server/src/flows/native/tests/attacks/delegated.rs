@@ -375,9 +375,9 @@ async fn what_an_operator_approved_survives_the_sessions_that_look_after_it() {
     let own = keys();
     world.gateway.settle(&asks(&own, "lamp", Method::Approval), None).await;
     let node_id = node_of(&world, &own).await;
-    let terms = crate::policy::Terms {
+    let terms = crate::policy::ApprovalTerms {
         permissions: Some(scopes("read:/lights/**\n")),
-        ..crate::policy::Terms::default()
+        ..crate::policy::ApprovalTerms::default()
     };
     let purpose = handfast_core::flow::registration::operator::Purpose::Approve;
     world.gateway.pair_on(node_id, purpose, terms).await.unwrap();

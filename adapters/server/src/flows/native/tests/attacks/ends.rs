@@ -5,7 +5,7 @@ use handfast_core::registry::grants::State;
 use handfast_core::wire::native::link::{Bye, Renew};
 
 use super::*;
-use crate::operator::paired::Until;
+use crate::operator::paired::PermissionEnd;
 
 /// Longer than any end in these tests, and shorter than the time to the first ping.
 const BEFORE_THE_FIRST_PING: Duration = Duration::from_secs(15);
@@ -63,7 +63,7 @@ async fn a_link_ends_with_what_the_operator_gave_for_a_time() {
     let mut door = Door::open().await;
     let lamp = door.paired("lamp").await;
     let mut link = door.link(&lamp).await;
-    let for_a_while = Some(Until::After(Duration::from_secs(3)));
+    let for_a_while = Some(PermissionEnd::After(Duration::from_secs(3)));
     door.gateway
         .permit(lamp.node_id, Some(scopes("write:/lights/**\n")), for_a_while)
         .await

@@ -39,7 +39,7 @@ use crate::connection::framed::FramedTransport;
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::policy::request::{OwnedOffer, OwnedRequest, OwnedVerdict};
-use crate::policy::rules::{Rule, Verdict, When};
+use crate::policy::rules::{Rule, RuleVerdict, When};
 use crate::policy::settings::PairingSettings;
 
 type Told = mpsc::UnboundedReceiver<(Peer, String, Vec<u8>)>;
@@ -160,12 +160,12 @@ fn scopes(text: &str) -> ScopesBuf {
 
 /// Whoever asks is approved, with these permissions.
 fn lets_in(permissions: &str) -> PairingSettings {
-    let terms = crate::policy::Terms {
+    let terms = crate::policy::ApprovalTerms {
         permissions: Some(scopes(permissions)),
-        ..crate::policy::Terms::default()
+        ..crate::policy::ApprovalTerms::default()
     };
     PairingSettings {
-        rules: vec![Rule { when: When::default(), verdict: Verdict::Approve(terms) }],
+        rules: vec![Rule { when: When::default(), verdict: RuleVerdict::Approve(terms) }],
         ..PairingSettings::default()
     }
 }

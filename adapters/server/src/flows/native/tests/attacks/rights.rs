@@ -113,9 +113,9 @@ async fn a_live_link_has_what_the_newest_confirmed_grant_allows_wherever_it_was_
     let (lamp, delegate) = (door.paired("lamp").await, keys());
     let mut link = door.link(&lamp).await;
     assert!(door.lets_through(&mut link, "/b").await);
-    let narrower = crate::policy::Terms {
+    let narrower = crate::policy::ApprovalTerms {
         permissions: Some(scopes("write:/a\n")),
-        ..crate::policy::Terms::default()
+        ..crate::policy::ApprovalTerms::default()
     };
     door.gateway.pair_on(lamp.node_id, Purpose::Reissue, narrower).await.unwrap();
     let second = door.offer(&lamp.keys, "lamp").await;
