@@ -7,7 +7,7 @@ mod setup;
 
 use std::path::PathBuf;
 
-use handfast_cli::qemu::{FLASH_FILE, Image, Machine};
+use handfast_cli::qemu::{FLASH_FILE, Image, RunningBoard};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Decision;
@@ -50,14 +50,14 @@ impl Bench {
         Self { served, board: tempfile::tempdir().unwrap(), _registry: registry }
     }
 
-    async fn power_on(&self) -> Machine {
-        let mut machine = Machine::start(image().await, self.board.path()).await.unwrap();
+    async fn power_on(&self) -> RunningBoard {
+        let mut machine = RunningBoard::start(image().await, self.board.path()).await.unwrap();
         machine.expect("Handfast node").await.unwrap();
         machine
     }
 
     /// Starts a new board, configures it and makes it ask.
-    async fn asked(&self) -> (Machine, NodeId) {
+    async fn asked(&self) -> (RunningBoard, NodeId) {
         let mut machine = self.power_on().await;
         let gateway = format!("gateway 10.0.2.2 {}", self.served.address.port());
         for line in
@@ -75,7 +75,7 @@ impl Bench {
         issued.credential.token().unwrap().expose().to_owned()
     }
 
-    async fn linked(&self) -> (Machine, NodeId) {
+    async fn linked(&self) -> (RunningBoard, NodeId) {
         let (mut machine, node_id) = self.asked().await;
         let token = self.approve(node_id).await;
         machine.line(&format!("token {token}")).await.unwrap();
@@ -93,11 +93,11 @@ impl Bench {
 }
 
 /// Waits until the console reports the link of this node.
-async fn expect_linked(machine: &mut Machine, node_id: NodeId) {
+async fn expect_linked(machine: &mut RunningBoard, node_id: NodeId) {
     machine.expect(&format!("linked as {node_id}")).await.unwrap();
 }
 
-async fn expect_waiting(machine: &mut Machine, node_id: NodeId) {
+async fn expect_waiting(machine: &mut RunningBoard, node_id: NodeId) {
     machine.expect(&format!("waits for approval as {node_id}")).await.unwrap();
 }
 

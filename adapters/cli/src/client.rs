@@ -64,13 +64,13 @@ pub(crate) async fn try_ask(
 }
 
 /// A stream of lines from the gateway.
-pub(crate) struct Lines {
+pub(crate) struct LineStream {
     body: Incoming,
     read: Vec<u8>,
     _driver: Driver,
 }
 
-impl Lines {
+impl LineStream {
     /// Requests a stream of lines.
     ///
     /// # Errors

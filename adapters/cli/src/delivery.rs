@@ -21,7 +21,7 @@ pub(crate) fn printed(view: &impl Serialize) -> Result<String, End> {
 }
 
 /// A secret in the gateway's answer.
-pub(crate) struct Delivery<'a> {
+pub(crate) struct SecretDelivery<'a> {
     pub(crate) data: &'a Path,
     /// Id of the delivery; `None` for a secret that needs no confirmation.
     pub(crate) id: Option<&'a str>,
@@ -31,7 +31,7 @@ pub(crate) struct Delivery<'a> {
     pub(crate) undone: &'a str,
 }
 
-impl Delivery<'_> {
+impl SecretDelivery<'_> {
     /// Shows the secret and confirms it. If it cannot be shown, the decision behind it is undone.
     pub(crate) async fn show(self, show: impl FnOnce() -> Result<(), End>) -> Result<(), End> {
         let Some(id) = self.id.filter(|id| !id.is_empty()) else { return show() };

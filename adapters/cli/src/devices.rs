@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::End;
 use crate::args::{DeviceVerb, Devices, Id, Reject};
 use crate::client::{ask, encoded, read, segment};
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, SecretDelivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, shown, table};
 
 pub(crate) async fn run(args: Devices) -> Result<(), End> {
@@ -63,7 +63,8 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
                 true => "the node stands as before, with the token that it had",
                 false => "the node waits for approval as before",
             };
-            let delivery = Delivery { data: &data, id: id.as_deref(), what: "the token", undone };
+            let delivery =
+                SecretDelivery { data: &data, id: id.as_deref(), what: "the token", undone };
             delivery
                 .show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?))
                 .await

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Minting, Pairing, PairingVerb, Qr};
 use crate::client::{ask, read};
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, SecretDelivery};
 use crate::print::{left, permissions, put, put_secret, safe, show, shown, table};
 use crate::setup;
 
@@ -161,8 +161,13 @@ fn body(minting: &Minting, kind: &str) -> Result<Value, End> {
     }))
 }
 
-fn of_code<'a>(data: &'a Path, id: &'a str) -> Delivery<'a> {
-    Delivery { data, id: Some(id), what: "the code", undone: "it is withdrawn; mint another one" }
+fn of_code<'a>(data: &'a Path, id: &'a str) -> SecretDelivery<'a> {
+    SecretDelivery {
+        data,
+        id: Some(id),
+        what: "the code",
+        undone: "it is withdrawn; mint another one",
+    }
 }
 
 /// Formats a minted code with its lifetime and the command that withdraws it.

@@ -3,11 +3,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use handfast_cli::qemu::{Image, Machine};
+//! use handfast_cli::qemu::{Image, RunningBoard};
 //!
 //! let image = Image::build().await?;
 //! let dir = tempfile::tempdir()?; // the flash file is here, so the same folder is the same board
-//! let mut machine = Machine::start(&image, dir.path()).await?;
+//! let mut machine = RunningBoard::start(&image, dir.path()).await?;
 //! machine.line("gateway 10.0.2.2 8765").await?; // the host's loopback, seen from inside
 //! machine.expect("settings kept").await?;
 //! machine.kill().await; // a power cut
@@ -16,8 +16,8 @@
 //!
 //! The console is QEMU's own standard input and output, so no other program can reach it; what the
 //! image says as its last words (a panic, a fault, its peak of stack) is in
-//! [`Machine::last_words`]. The board's second UART, for a gateway on a serial line, is a
-//! pseudo-terminal if the machine was started with [`Machine::start_with_serial`].
+//! [`RunningBoard::last_words`]. The board's second UART, for a gateway on a serial line, is a
+//! pseudo-terminal if the machine was started with [`RunningBoard::start_with_serial`].
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
@@ -37,7 +37,8 @@ pub const FLASH_FILE: &str = "handfast-flash.bin";
 /// Name of the file of the image's last words in the machine's directory.
 const LAST_WORDS_FILE: &str = "last-words.txt";
 
-/// Limit for [`Machine::expect`]. No action of a board takes this long, even on a busy machine.
+/// Limit for [`RunningBoard::expect`]. No action of a board takes this long, even on a busy
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The reason for which a machine could not be started, or did not behave as expected.
@@ -160,20 +161,21 @@ impl Image {
 
 /// A running board. Dropping it kills it.
 #[derive(Debug)]
-pub struct Machine {
+pub struct RunningBoard {
     child: Child,
     input: ChildStdin,
     output: ChildStdout,
     last_words: PathBuf,
     serial: Option<PathBuf>,
-    /// The whole console output, and the position up to which [`Machine::expect`] has searched it.
+    /// The whole console output, and the position up to which [`RunningBoard::expect`] has searched
+    /// it.
     said: String,
     looked: usize,
     /// The first bytes of a character that is not complete yet.
     partial: Vec<u8>,
 }
 
-impl Machine {
+impl RunningBoard {
     /// Powers a board on. Its flash is a file in `dir`: the same directory is the same board after
     /// a power cut, an empty one is a new board.
     ///
@@ -183,11 +185,12 @@ impl Machine {
         Self::start_on(image, dir, "null").await
     }
 
-    /// Powers a board on as [`Machine::start`] does, with its second UART on a pseudo-terminal:
-    /// [`Machine::serial`].
+    /// Powers a board on as [`RunningBoard::start`] does, with its second UART on a
+    /// pseudo-terminal: [`RunningBoard::serial`].
     ///
     /// # Errors
-    /// As [`Machine::start`], and [`QemuError::Unexpected`] if QEMU does not name the terminal.
+    /// As [`RunningBoard::start`], and [`QemuError::Unexpected`] if QEMU does not name the
+    /// terminal.
     pub async fn start_with_serial(image: &Image, dir: &Path) -> Result<Self, QemuError> {
         let mut machine = Self::start_on(image, dir, "pty").await?;
         let line = machine.expect("char device redirected to ").await?;
@@ -244,7 +247,7 @@ impl Machine {
     /// Types bytes unchanged.
     ///
     /// # Errors
-    /// As [`Machine::line`].
+    /// As [`RunningBoard::line`].
     pub async fn bytes(&mut self, bytes: &[u8]) -> Result<(), QemuError> {
         let failed = |error| QemuError::Program { program: QEMU, error };
         self.input.write_all(bytes).await.map_err(failed)?;

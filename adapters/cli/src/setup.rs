@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Setup, SetupVerb, Start};
 use crate::client::{ask, encoded, read};
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, SecretDelivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, table};
 
 const SESSIONS: &str = "/api/v1/sessions";
@@ -109,7 +109,7 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         true => format!("{}\n", delivery::printed(&view)?),
         false => started(&view, args),
     };
-    let delivery = Delivery {
+    let delivery = SecretDelivery {
         data,
         id: Some(&id),
         what: "the setup code",

@@ -5,13 +5,13 @@ use hyper::Method;
 
 use crate::End;
 use crate::args;
-use crate::client::{Lines, ask, read};
+use crate::client::{LineStream, ask, read};
 use crate::events::{Happened, Narrator};
 use crate::print::{put, show};
 
 pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
     let data = args.data.path()?;
-    let mut lines = Lines::follow(&data, "/api/v1/events").await?;
+    let mut lines = LineStream::follow(&data, "/api/v1/events").await?;
     let narrator = Narrator::new(&data, true);
     while let Some(line) = lines.next().await? {
         let text = match args.json {

@@ -1,6 +1,6 @@
 //! The firmware image on the native wire: paired by PIN over Ethernet and over its serial line.
 
-use handfast_cli::qemu::Machine;
+use handfast_cli::qemu::RunningBoard;
 use handfast_core::id::NodeId;
 use handfast_server::{Event, Gateway, Observer};
 use tempfile::TempDir;
@@ -55,21 +55,21 @@ impl Bench {
         }
     }
 
-    async fn power_on(&self) -> Machine {
-        let mut machine = Machine::start(image().await, self.board.path()).await.unwrap();
+    async fn power_on(&self) -> RunningBoard {
+        let mut machine = RunningBoard::start(image().await, self.board.path()).await.unwrap();
         machine.expect("Handfast node").await.unwrap();
         machine
     }
 
     /// Starts the board with its serial line connected to the gateway.
-    async fn power_on_at_the_line(&mut self) -> Machine {
+    async fn power_on_at_the_line(&mut self) -> RunningBoard {
         // The new terminal may get the old one's name, and then two tasks would read from it.
         if let Some(old) = self.line.take() {
             old.abort();
             let _ = old.await;
         }
         let mut machine =
-            Machine::start_with_serial(image().await, self.board.path()).await.unwrap();
+            RunningBoard::start_with_serial(image().await, self.board.path()).await.unwrap();
         machine.expect("Handfast node").await.unwrap();
         let line = machine.serial().unwrap().to_owned();
         let serving = handfast_server::serve_serial(
@@ -87,7 +87,7 @@ impl Bench {
     }
 
     /// Pairs a board that knows its gateway, with a wrong PIN first.
-    async fn pair(&mut self, machine: &mut Machine) -> NodeId {
+    async fn pair(&mut self, machine: &mut RunningBoard) -> NodeId {
         machine.line("pair pin").await.unwrap();
         machine.expect("the gateway shows a PIN").await.unwrap();
         let pin = self.pin().await;

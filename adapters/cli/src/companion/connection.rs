@@ -17,15 +17,15 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use zeroize::Zeroizing;
 
-use super::file::Kept;
-use super::place::Way;
+use super::file::StoredSession;
+use super::place::Endpoint;
 use crate::End;
 use crate::print::safe;
 
 /// The byte stream below a connection: TCP, or TLS over it.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(super) trait CompanionStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> CompanionStream for T {}
+pub(super) type Socket = WebSocketStream<Box<dyn CompanionStream>>;
 
 /// Limit for connecting, and for each later step.
 pub(super) const WITHIN: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(super) const WITHIN: Duration = Duration::from_secs(10);
 const MOST_BYTES: usize = 256 * 1024;
 
 /// Opens the companions' WebSocket.
-pub(super) async fn open(way: &Way) -> Result<Socket, End> {
+pub(super) async fn open(way: &Endpoint) -> Result<Socket, End> {
     let stream = connect(way).await?;
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -60,7 +60,12 @@ pub(super) async fn open(way: &Way) -> Result<Socket, End> {
 }
 
 /// Sends a request about the session, and returns the answer as JSON text.
-pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> Result<String, End> {
+pub(super) async fn ask(
+    way: &Endpoint,
+    kept: &StoredSession,
+    method: Method,
+    path: &str,
+) -> Result<String, End> {
     let stream = connect(way).await?;
     let asked = timeout(WITHIN, async {
         let broken = |error: hyper::Error| {
@@ -99,16 +104,16 @@ pub(super) async fn ask(way: &Way, kept: &Kept, method: Method, path: &str) -> R
 }
 
 /// Returns the error for a refusal: the gateway's words, with advice.
-fn refused(way: &Way, status: StatusCode, text: &str) -> End {
+fn refused(way: &Endpoint, status: StatusCode, text: &str) -> End {
     #[derive(serde::Deserialize)]
-    struct View {
-        error: Body,
+    struct RefusalAnswer {
+        error: RefusalMessage,
     }
     #[derive(serde::Deserialize)]
-    struct Body {
+    struct RefusalMessage {
         message: String,
     }
-    let said = serde_json::from_str::<View>(text)
+    let said = serde_json::from_str::<RefusalAnswer>(text)
         .map_or_else(|_| format!("HTTP {}", status.as_u16()), |view| safe(&view.error.message));
     End::Refused(match status {
         StatusCode::UNAUTHORIZED => format!(
@@ -130,7 +135,7 @@ fn refused(way: &Way, status: StatusCode, text: &str) -> End {
 }
 
 /// Tries the host's addresses one after the other; each gets an equal share of the time.
-async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
+async fn connect(way: &Endpoint) -> Result<Box<dyn CompanionStream>, End> {
     let (host, port) = (way.host(), way.url.port());
     let unknown = |why: &dyn std::fmt::Display| {
         End::Refused(format!("the host {host} of the gateway cannot be found: {why}"))
@@ -159,7 +164,7 @@ async fn connect(way: &Way) -> Result<Box<dyn Stream>, End> {
     Err(last)
 }
 
-async fn encrypted(way: &Way, tcp: TcpStream) -> Result<Box<dyn Stream>, End> {
+async fn encrypted(way: &Endpoint, tcp: TcpStream) -> Result<Box<dyn CompanionStream>, End> {
     let Some(config) = way.tls.clone() else { return Ok(Box::new(tcp)) };
     let host = way.host();
     let name = ServerName::try_from(host.clone())
@@ -183,7 +188,7 @@ async fn encrypted(way: &Way, tcp: TcpStream) -> Result<Box<dyn Stream>, End> {
     }
 }
 
-pub(super) fn silent(way: &Way) -> End {
+pub(super) fn silent(way: &Endpoint) -> End {
     End::Refused(format!(
         "{} does not answer; check the address, and that a firewall lets port {} through",
         way.url,

@@ -19,14 +19,14 @@ use crate::End;
 const MOST_BYTES: u64 = 16 * 1024;
 
 /// Path of a session file, existing or not.
-pub(super) struct Place {
+pub(super) struct SessionFile {
     path: PathBuf,
     /// `true` for the default path, whose directory is created if it is missing.
     usual: bool,
 }
 
 /// A session as it is stored.
-pub(super) struct Kept {
+pub(super) struct StoredSession {
     /// Address of the gateway, from the setup code.
     pub(super) url: String,
     pub(super) token: Token,
@@ -38,7 +38,7 @@ pub(super) struct Kept {
 
 /// The JSON form of a session. Unknown fields are ignored.
 #[derive(Serialize, Deserialize)]
-struct Form {
+struct SessionDocument {
     url: String,
     session_token: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -47,7 +47,7 @@ struct Form {
     plain_hosts: Vec<String>,
 }
 
-impl Drop for Form {
+impl Drop for SessionDocument {
     fn drop(&mut self) {
         self.session_token.zeroize();
     }
@@ -55,13 +55,13 @@ impl Drop for Form {
 
 /// A reserved place for a future session. It is reserved before the code is spent, so that a
 /// failure leaves the code valid.
-pub(super) struct Room<'p> {
-    place: &'p Place,
+pub(super) struct NewSessionFile<'p> {
+    place: &'p SessionFile,
     beside: NamedTempFile,
     replaces: bool,
 }
 
-impl Place {
+impl SessionFile {
     /// Returns the named path, or the default one.
     pub(super) fn named(path: Option<PathBuf>) -> Result<Self, End> {
         if let Some(path) = path {
@@ -86,7 +86,7 @@ impl Place {
     }
 
     /// Reserves a place for a session. Changes no existing file.
-    pub(super) fn make_room(&self, force: bool) -> Result<Room<'_>, End> {
+    pub(super) fn make_room(&self, force: bool) -> Result<NewSessionFile<'_>, End> {
         match self.path.symlink_metadata() {
             Ok(there) if there.file_type().is_symlink() => {
                 return Err(
@@ -137,11 +137,11 @@ impl Place {
                 "a session cannot be kept there: {error}; nothing was shown to the gateway, so the code is still good"
             ))
         })?;
-        Ok(Room { place: self, beside, replaces: force })
+        Ok(NewSessionFile { place: self, beside, replaces: force })
     }
 
     /// Reads the session.
-    pub(super) fn read(&self) -> Result<Kept, End> {
+    pub(super) fn read(&self) -> Result<StoredSession, End> {
         // Opening does not follow a link, and does not wait for the other end of a pipe.
         let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
@@ -171,18 +171,18 @@ impl Place {
         self.parse(&file)
     }
 
-    fn parse(&self, file: &File) -> Result<Kept, End> {
+    fn parse(&self, file: &File) -> Result<StoredSession, End> {
         let mut text = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize + 1));
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut text)
             .map_err(|error| self.problem(format_args!("the session cannot be read: {error}")))?;
         // The error repeats none of the content, which is secret.
         let form = (text.len() as u64 <= MOST_BYTES)
-            .then(|| serde_json::from_slice::<Form>(&text).ok())
+            .then(|| serde_json::from_slice::<SessionDocument>(&text).ok())
             .flatten();
         let kept = form.and_then(|mut form| {
             let token = Token::parse(&form.session_token)?;
-            Some(Kept {
+            Some(StoredSession {
                 url: take(&mut form.url),
                 token,
                 ca: form.ca.take(),
@@ -206,12 +206,12 @@ impl Place {
     }
 }
 
-impl Room<'_> {
+impl NewSessionFile<'_> {
     /// Stores the session. If another file took the place meanwhile, it is stored beside it, and
     /// the error names the path.
-    pub(super) fn keep(self, kept: &Kept) -> Result<(), End> {
+    pub(super) fn keep(self, kept: &StoredSession) -> Result<(), End> {
         let Self { place, mut beside, replaces } = self;
-        let form = Form {
+        let form = SessionDocument {
             url: kept.url.clone(),
             session_token: kept.token.expose().to_owned(),
             ca: kept.ca.clone(),
@@ -250,7 +250,7 @@ impl Room<'_> {
 }
 
 /// Flushes the directory, so that the file's name survives a power cut.
-fn sync_directory(place: &Place) -> Result<(), End> {
+fn sync_directory(place: &SessionFile) -> Result<(), End> {
     let directory = place
         .path
         .parent()
@@ -271,8 +271,8 @@ mod tests {
 
     const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
-    fn kept() -> Kept {
-        Kept {
+    fn kept() -> StoredSession {
+        StoredSession {
             url: "ws://127.0.0.1:8765".to_owned(),
             token: Token::parse(TOKEN).unwrap(),
             ca: Some("/ca.pem".into()),
@@ -280,8 +280,8 @@ mod tests {
         }
     }
 
-    fn place(folder: &tempfile::TempDir) -> Place {
-        Place { path: folder.path().join("companion.json"), usual: false }
+    fn place(folder: &tempfile::TempDir) -> SessionFile {
+        SessionFile { path: folder.path().join("companion.json"), usual: false }
     }
 
     fn said<T>(result: Result<T, End>) -> String {
@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&place.path).unwrap(), "another's");
         let beside = names(&folder).into_iter().find(|name| name != "companion.json").unwrap();
         assert!(told.contains(&beside) && !told.contains(TOKEN), "{told}");
-        let beside = Place { path: folder.path().join(beside), usual: false };
+        let beside = SessionFile { path: folder.path().join(beside), usual: false };
         assert_eq!(beside.read().unwrap().token.expose(), TOKEN);
     }
 
@@ -370,9 +370,10 @@ mod tests {
     #[test]
     fn where_no_session_can_be_kept_that_is_said_before_the_code_is_spent() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place { path: folder.path().join("missing/companion.json"), usual: false };
+        let place =
+            SessionFile { path: folder.path().join("missing/companion.json"), usual: false };
         assert!(said(place.make_room(false)).contains("the code is still good"));
-        let usual = Place { usual: true, ..place };
+        let usual = SessionFile { usual: true, ..place };
         drop(usual.make_room(false).unwrap());
         assert_eq!(fs::metadata(folder.path().join("missing")).unwrap().mode() & 0o777, 0o700);
     }

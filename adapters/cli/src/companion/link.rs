@@ -13,9 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
 
 use super::connection::{Socket, WITHIN, open, silent};
-use super::file::Kept;
+use super::file::StoredSession;
 use super::pair::refusal;
-use super::place::Way;
+use super::place::Endpoint;
 use crate::End;
 use crate::print::{harmless, put, quoted, safe};
 
@@ -27,7 +27,12 @@ struct Welcome {
     error: Option<String>,
 }
 
-pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Result<(), End> {
+pub(super) async fn send(
+    way: &Endpoint,
+    kept: &StoredSession,
+    text: &str,
+    json: bool,
+) -> Result<(), End> {
     let text = if text == "-" { input()? } else { text.to_owned() };
     if text.len() > FRAME_BYTES {
         return Err(End::Usage(format!(
@@ -61,7 +66,7 @@ pub(super) async fn send(way: &Way, kept: &Kept, text: &str, json: bool) -> Resu
     })
 }
 
-pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), End> {
+pub(super) async fn listen(way: &Endpoint, kept: &StoredSession, as_json: bool) -> Result<(), End> {
     let (mut socket, welcome) = linked(way, kept).await?;
     note_line(&format!(
         "linked to {} as {}",
@@ -121,7 +126,7 @@ pub(super) async fn listen(way: &Way, kept: &Kept, as_json: bool) -> Result<(), 
 }
 
 /// Opens the socket and shows the session. Returns the socket and the gateway's answer.
-async fn linked(way: &Way, kept: &Kept) -> Result<(Socket, Value), End> {
+async fn linked(way: &Endpoint, kept: &StoredSession) -> Result<(Socket, Value), End> {
     let mut socket = open(way).await?;
     let shown = timeout(WITHIN, async {
         let first = Zeroizing::new(format!(r#"{{"session_token":"{}"}}"#, kept.token.expose()));

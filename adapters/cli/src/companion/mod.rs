@@ -9,10 +9,10 @@ mod session;
 
 use crate::End;
 use crate::args::{Companion, CompanionVerb};
-use file::Place;
+use file::SessionFile;
 
 pub(crate) async fn run(args: Companion) -> Result<(), End> {
-    let place = Place::named(args.session.clone())?;
+    let place = SessionFile::named(args.session.clone())?;
     match (&args.code, &args.verb) {
         (Some(_), Some(_)) => Err(End::Usage("--code pairs, and needs no verb behind it".to_owned())),
         (None, None) => Err(End::Usage(
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: Companion) -> Result<(), End> {
         (Some(code), None) => pair::run(&args, code, &place).await,
         (None, Some(verb)) => {
             let kept = place.read()?;
-            let way = place::Way::of(&args, &kept)?;
+            let way = place::Endpoint::of(&args, &kept)?;
             match verb {
                 CompanionVerb::Status => session::status(&way, &kept, args.json).await,
                 CompanionVerb::Refresh => session::refresh(&way, &kept, args.json).await,

@@ -18,30 +18,34 @@ use tokio_tungstenite::tungstenite::Message;
 use zeroize::Zeroizing;
 
 use super::connection::{Socket, WITHIN, open, silent};
-use super::file::{Kept, Place};
-use super::place::{Way, full};
+use super::file::{SessionFile, StoredSession};
+use super::place::{Endpoint, full};
 use crate::End;
 use crate::args;
 use crate::print::{put, quoted, safe};
 
 /// The content of a setup code.
-struct Code {
+struct CompanionCode {
     url: Option<String>,
     token: Zeroizing<String>,
 }
 
-pub(super) async fn run(args: &args::Companion, code: &str, place: &Place) -> Result<(), End> {
+pub(super) async fn run(
+    args: &args::Companion,
+    code: &str,
+    place: &SessionFile,
+) -> Result<(), End> {
     let code = if code == "-" { typed()? } else { Zeroizing::new(code.to_owned()) };
-    let code = Code::parse(&code)?;
+    let code = CompanionCode::parse(&code)?;
     let url = args.url.clone().or(code.url).ok_or_else(|| {
         End::Usage("this is a bare bootstrap token, which does not say where the gateway is: name that with --url URL".to_owned())
     })?;
-    let way = Way::to(&url, args.allow_plain.iter(), args.ca.as_deref())?;
+    let way = Endpoint::to(&url, args.allow_plain.iter(), args.ca.as_deref())?;
     // Reserved before the code is shown, so that a failure leaves the code valid.
     let room = place.make_room(args.force)?;
     let socket = open(&way).await?;
     let token = show(&way, socket, &code.token).await?;
-    let kept = Kept {
+    let kept = StoredSession {
         url: way.url.as_str().to_owned(),
         token,
         ca: args.ca.as_deref().filter(|_| way.tls.is_some()).map(full),
@@ -94,13 +98,16 @@ fn is_whole(text: &str) -> bool {
     let behind_dot = text
         .split_once('.')
         .map(|(_, signature)| signature.chars().filter(|c| !c.is_whitespace()).count());
-    behind_dot.map_or_else(|| Code::parse(text).is_ok(), |signature| signature >= SIGNATURE_CHARS)
+    behind_dot.map_or_else(
+        || CompanionCode::parse(text).is_ok(),
+        |signature| signature >= SIGNATURE_CHARS,
+    )
 }
 
 /// Number of characters of a token's signature, after the dot.
 const SIGNATURE_CHARS: usize = 43;
 
-impl Code {
+impl CompanionCode {
     /// Parses a payload, or a bare token. Only a token contains a dot.
     fn parse(text: &str) -> Result<Self, End> {
         if text.contains('.') {
@@ -125,7 +132,7 @@ impl Code {
 }
 
 /// Shows the token and waits for the session.
-async fn show(way: &Way, mut socket: Socket, bootstrap: &str) -> Result<Token, End> {
+async fn show(way: &Endpoint, mut socket: Socket, bootstrap: &str) -> Result<Token, End> {
     let begun = tokio::time::Instant::now();
     let now =
         || Instant::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -237,12 +244,13 @@ mod tests {
         };
         let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let text = payload.encode(&mut scratch, &mut out).unwrap();
-        let read = Code::parse(&format!("  {text}\n")).unwrap_or_else(|_| panic!("a payload"));
+        let read =
+            CompanionCode::parse(&format!("  {text}\n")).unwrap_or_else(|_| panic!("a payload"));
         assert_eq!(
             (read.url.as_deref(), read.token.as_str()),
             (Some("ws://127.0.0.1:8765"), "e30.AAAA")
         );
-        let bare = Code::parse("e30.AAAA").unwrap_or_else(|_| panic!("a token"));
+        let bare = CompanionCode::parse("e30.AAAA").unwrap_or_else(|_| panic!("a token"));
         assert_eq!((bare.url, bare.token.as_str()), (None, "e30.AAAA"));
         let wrapped = text
             .as_bytes()
@@ -250,16 +258,17 @@ mod tests {
             .map(|line| std::str::from_utf8(line).unwrap())
             .collect::<Vec<_>>()
             .join("\r\n  ");
-        let read = Code::parse(&wrapped).unwrap_or_else(|_| panic!("a payload"));
+        let read = CompanionCode::parse(&wrapped).unwrap_or_else(|_| panic!("a payload"));
         assert_eq!(
             (read.url.as_deref(), read.token.as_str()),
             (Some("ws://127.0.0.1:8765"), "e30.AAAA")
         );
         assert!(is_whole(&wrapped) && !is_whole(&wrapped[..wrapped.len() - 4]));
-        let read = Code::parse(" e30.\n AA\u{a0}AA\r\n").unwrap_or_else(|_| panic!("a token"));
+        let read =
+            CompanionCode::parse(" e30.\n AA\u{a0}AA\r\n").unwrap_or_else(|_| panic!("a token"));
         assert_eq!(read.token.as_str(), "e30.AAAA");
         for none in ["", "e30", "not a code", &"a.".repeat(SETUP_TOKEN_CHARS)] {
-            let Err(End::Usage(told)) = Code::parse(none) else { panic!("{none}") };
+            let Err(End::Usage(told)) = CompanionCode::parse(none) else { panic!("{none}") };
             assert!(none.is_empty() || !told.contains(none) || none.len() < 4, "{told}");
         }
     }

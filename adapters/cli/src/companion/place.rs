@@ -10,21 +10,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
-use super::file::Kept;
+use super::file::StoredSession;
 use crate::End;
 use crate::args::Companion;
 use crate::print::safe;
 
 /// The endpoint of a gateway. All decisions are based on the parsed URL.
-pub(super) struct Way {
+pub(super) struct Endpoint {
     pub(super) url: GatewayUrl,
     /// `Some` if and only if the gateway is reached over TLS.
     pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
-impl Way {
+impl Endpoint {
     /// Returns the endpoint of a session's gateway.
-    pub(super) fn of(args: &Companion, kept: &Kept) -> Result<Self, End> {
+    pub(super) fn of(args: &Companion, kept: &StoredSession) -> Result<Self, End> {
         let hosts: Vec<&String> = args.allow_plain.iter().chain(&kept.plain_hosts).collect();
         Self::to(&kept.url, hosts.into_iter(), args.ca.as_deref().or(kept.ca.as_deref()))
     }
@@ -121,9 +121,9 @@ pub(super) fn full(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn way(url: &str, plain: &[&str]) -> Result<Way, End> {
+    fn way(url: &str, plain: &[&str]) -> Result<Endpoint, End> {
         let plain: Vec<String> = plain.iter().map(|host| (*host).to_owned()).collect();
-        Way::to(url, plain.iter(), None)
+        Endpoint::to(url, plain.iter(), None)
     }
 
     #[test]

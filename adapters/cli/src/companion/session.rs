@@ -6,8 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::connection::ask;
-use super::file::{Kept, Place};
-use super::place::Way;
+use super::file::{SessionFile, StoredSession};
+use super::place::Endpoint;
 use crate::End;
 use crate::print::{left, permissions, quoted, safe, show};
 
@@ -25,17 +25,22 @@ struct View {
     permissions: PermissionsView,
 }
 
-pub(super) async fn status(way: &Way, kept: &Kept, json: bool) -> Result<(), End> {
+pub(super) async fn status(way: &Endpoint, kept: &StoredSession, json: bool) -> Result<(), End> {
     let answer = ask(way, kept, Method::GET, SESSION).await?;
     show(json, &answer, |view: View| told(kept, &view))
 }
 
-pub(super) async fn refresh(way: &Way, kept: &Kept, json: bool) -> Result<(), End> {
+pub(super) async fn refresh(way: &Endpoint, kept: &StoredSession, json: bool) -> Result<(), End> {
     let answer = ask(way, kept, Method::POST, &format!("{SESSION}/refresh")).await?;
     show(json, &answer, |view: View| format!("the session ends in {}\n", left(view.expires_at)))
 }
 
-pub(super) async fn end(way: &Way, kept: &Kept, place: &Place, json: bool) -> Result<(), End> {
+pub(super) async fn end(
+    way: &Endpoint,
+    kept: &StoredSession,
+    place: &SessionFile,
+    json: bool,
+) -> Result<(), End> {
     let answer = ask(way, kept, Method::DELETE, SESSION).await?;
     place.remove()?;
     show(json, &answer, |_: Value| {
@@ -46,7 +51,7 @@ pub(super) async fn end(way: &Way, kept: &Kept, place: &Place, json: bool) -> Re
     })
 }
 
-fn told(kept: &Kept, view: &View) -> String {
+fn told(kept: &StoredSession, view: &View) -> String {
     let device = view.device_label.as_deref().map_or_else(|| "-".to_owned(), quoted);
     let rows = [
         ("gateway", safe(&kept.url)),
@@ -68,8 +73,12 @@ mod tests {
     fn nothing_of_a_gateways_answer_moves_the_cursor() {
         let view = r#"{"id":"ab","profile":"p\u001b[2J","device_label":"x\ny","expires_at":1,"permissions":{"read":["/\u202e"],"write":[],"admin":[]}}"#;
         let token = Token::parse("HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ").unwrap();
-        let kept =
-            Kept { url: "ws://127.0.0.1:1".to_owned(), token, ca: None, plain_hosts: Vec::new() };
+        let kept = StoredSession {
+            url: "ws://127.0.0.1:1".to_owned(),
+            token,
+            ca: None,
+            plain_hosts: Vec::new(),
+        };
         let shown = told(&kept, &serde_json::from_str(view).unwrap());
         assert_eq!(shown.lines().count(), 6, "{shown}");
         assert!(

@@ -7,16 +7,16 @@ use handfast_server::public_url::{ExtraHost, ExtraHostRefused, GatewayUrl, UrlRe
 use url::{Origin, Url};
 
 use super::print::quoted;
-use super::settings::{Setup, scopes};
+use super::settings::{SetupOptions, scopes};
 use super::tables::{permissions, show_permissions};
-use super::value::{Problem, Value, unknown};
+use super::value::{ConfigProblem, ConfigValue, unknown};
 
 /// Maximum number of profiles in a configuration.
 const MOST_PROFILES: usize = 64;
 
 /// Reads the URL of a gateway for companions; `None` for an empty option, which overrides the file.
 /// A plain URL is checked later, when all allowed hosts are known: see [`check`].
-pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
+pub(super) fn address(value: &ConfigValue<'_>) -> Result<Option<String>, ConfigProblem> {
     let text = value.text()?;
     if value.as_words().is_some() && text.is_empty() {
         return Ok(None);
@@ -29,8 +29,8 @@ pub(super) fn address(value: &Value<'_>) -> Result<Option<String>, Problem> {
     }
 }
 
-pub(super) fn hosts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
-    let read = |item: &Value<'_>| {
+pub(super) fn hosts(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
+    let read = |item: &ConfigValue<'_>| {
         let text = item.text()?.trim();
         let host: Result<ExtraHost, ExtraHostRefused> = text.parse();
         host.map(|_| text.to_owned()).map_err(|_| item.wrong("it must be a host or *. and a suffix, as gateway.example, 100.64.0.7, fd00::1 or *.vpn.example, without scheme or port"))
@@ -39,7 +39,7 @@ pub(super) fn hosts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
 }
 
 /// Reads origins in the form that browsers send.
-pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+pub(super) fn origins(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     let need = "it must be an origin as browsers send it: http:// or https://, a host, and a port if it is not the usual one, without a slash at the end, as in \
                 \"https://console.example\"";
     let read = |text: &str| {
@@ -52,7 +52,7 @@ pub(super) fn origins(value: &Value<'_>) -> Result<Vec<String>, Problem> {
 }
 
 /// Reads names of channels.
-pub(super) fn channels(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+pub(super) fn channels(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     let need = "it must be a name of 1 to 128 bytes, without white space at its ends and without characters that cannot be seen";
     let read = |text| Ident::parse(text).map(|name| name.as_str().to_owned());
     value.items().iter().map(|item| item.parsed(need, read)).collect()
@@ -66,7 +66,7 @@ const MAY_APPROVE: &str = "may_approve";
 
 /// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option, and sorts the
 /// profiles by name.
-pub(super) fn profiles(value: &Value<'_>) -> Result<Profiles, Problem> {
+pub(super) fn profiles(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
     let (mut found, mut approvers) =
         if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
     if found.len() > MOST_PROFILES {
@@ -78,7 +78,7 @@ pub(super) fn profiles(value: &Value<'_>) -> Result<Profiles, Problem> {
     Ok((found, approvers))
 }
 
-fn from_tables(value: &Value<'_>) -> Result<Profiles, Problem> {
+fn from_tables(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
     let (mut found, mut approvers) = (Vec::new(), Vec::new());
     for profile in value.fields("[setup.profiles]")? {
         let table = format!("[setup.profiles.{}]", profile.name);
@@ -109,7 +109,7 @@ fn from_tables(value: &Value<'_>) -> Result<Profiles, Problem> {
     Ok((found, approvers))
 }
 
-fn from_words(value: &Value<'_>) -> Result<Profiles, Problem> {
+fn from_words(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
     let mut approvers = Vec::new();
     let mut found: Vec<(String, Vec<Scope<'_>>)> = Vec::new();
     for item in value.items() {
@@ -153,7 +153,7 @@ pub(super) fn show_profiles(
 }
 
 /// Checks settings against each other, and returns one line per problem.
-pub(super) fn check(setup: &Setup) -> Vec<String> {
+pub(super) fn check(setup: &SetupOptions) -> Vec<String> {
     let named = [
         ("public_url", UrlSource::Public, &setup.public_url),
         ("tunnel_url", UrlSource::Tunnel, &setup.tunnel_url),

@@ -8,7 +8,7 @@ use handfast_server::extension::{ExtensionConfig, Timeouts, Transport, validate}
 use super::duration::{lasting, show_lasting};
 use super::keys::{DAY, MILLISECOND};
 use super::print::{list, quoted};
-use super::value::{Problem, Value, unknown};
+use super::value::{ConfigProblem, ConfigValue, unknown};
 
 /// Name of an extension's table in errors.
 const TABLE: &str = "[[extension]]";
@@ -22,7 +22,7 @@ const TIMEOUT_KEYS: [&str; 3] = ["call", "scrape", "poll"];
 const LONGEST: Span = Span::from_secs(600);
 
 /// Reads an array of tables, and checks the extensions together.
-pub(super) fn extensions(value: &Value<'_>) -> Result<Vec<ExtensionConfig>, Problem> {
+pub(super) fn extensions(value: &ConfigValue<'_>) -> Result<Vec<ExtensionConfig>, ConfigProblem> {
     if !value.is_list() {
         return Err(value.lacks(format!("extensions stand in tables that are each headed {TABLE}")));
     }
@@ -32,7 +32,7 @@ pub(super) fn extensions(value: &Value<'_>) -> Result<Vec<ExtensionConfig>, Prob
     Ok(found)
 }
 
-fn extension(value: &Value<'_>) -> Result<ExtensionConfig, Problem> {
+fn extension(value: &ConfigValue<'_>) -> Result<ExtensionConfig, ConfigProblem> {
     let (mut name, mut prefix, mut command, mut url) = (None, None, None, None);
     let mut config = ExtensionConfig::http("", "", "");
     for field in value.fields(TABLE)? {
@@ -68,7 +68,7 @@ fn extension(value: &Value<'_>) -> Result<ExtensionConfig, Problem> {
 
 /// Reads a program and its arguments. A relative program with a slash is relative to the file; any
 /// other is searched for in `PATH`.
-fn words(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+fn words(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     let mut words = texts(value)?;
     if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {
         let found = value.beside(program);
@@ -80,14 +80,14 @@ fn words(value: &Value<'_>) -> Result<Vec<String>, Problem> {
     Ok(words)
 }
 
-fn texts(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+fn texts(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     value.items().iter().map(|item| item.text().map(str::to_owned)).collect()
 }
 
-fn timeouts(value: &Value<'_>) -> Result<Timeouts, Problem> {
+fn timeouts(value: &ConfigValue<'_>) -> Result<Timeouts, ConfigProblem> {
     let mut timeouts = Timeouts::default();
     for field in value.fields(TIMEOUTS)? {
-        let within = |value: &Value<'_>| value.duration(MILLISECOND..=LONGEST).map(lasting);
+        let within = |value: &ConfigValue<'_>| value.duration(MILLISECOND..=LONGEST).map(lasting);
         match field.name {
             "call" => timeouts.call = within(&field.value)?,
             "scrape" => timeouts.scrape = within(&field.value)?,

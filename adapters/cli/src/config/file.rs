@@ -6,9 +6,9 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::ConfigError;
-use super::keys::{KEYS, Key, SECTIONS};
-use super::settings::Settings;
-use super::value::{Fields, Problem, Value, place, shown, unknown};
+use super::keys::{ConfigKey, KEYS, SECTIONS};
+use super::settings::ServeSettings;
+use super::value::{ConfigProblem, ConfigValue, TableFields, place, shown, unknown};
 
 /// Maximum size of a file in bytes; any sensible one is far smaller.
 const MOST_BYTES: u64 = 1_048_576;
@@ -23,7 +23,7 @@ const AROUND: [&str; 2] = ["server", "security"];
 ///
 /// # Errors
 /// [`ConfigError`] with all problems; the settings are then partly changed.
-pub(super) fn apply(path: &Path, settings: &mut Settings) -> Result<(), ConfigError> {
+pub(super) fn apply(path: &Path, settings: &mut ServeSettings) -> Result<(), ConfigError> {
     let name = path.display();
     let text = read(path).map_err(|problem| ConfigError(format!("{name}: {problem}")))?;
     // Relative paths are relative to the file, wherever the gateway is started.
@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<String, String> {
 pub(super) fn apply_text(
     text: &str,
     base: &Path,
-    settings: &mut Settings,
+    settings: &mut ServeSettings,
 ) -> Result<(), Vec<String>> {
     let line = |offset: usize| 1 + text.bytes().take(offset).filter(|&byte| byte == b'\n').count();
     let table = DeTable::parse(text).map_err(|error| {
@@ -103,8 +103,8 @@ pub(super) fn apply_text(
 struct Found<'a> {
     base: &'a Path,
     text: &'a str,
-    values: Vec<(usize, Value<'a>)>,
-    problems: Vec<Problem>,
+    values: Vec<(usize, ConfigValue<'a>)>,
+    problems: Vec<ConfigProblem>,
 }
 
 impl<'a> Found<'a> {
@@ -122,7 +122,7 @@ impl<'a> Found<'a> {
                 (None, Some((_, within)), Some(table)) => self.top_level(table, &inner, within),
                 (Some(_), _, None) | (_, Some(_), None) => {
                     let place = place(name.get_ref(), &heading(path));
-                    self.problems.push(Problem::new(
+                    self.problems.push(ConfigProblem::new(
                         place,
                         offset,
                         format!("it must be a table, headed [{inner}]"),
@@ -132,7 +132,7 @@ impl<'a> Found<'a> {
                     "",
                     name.get_ref(),
                     offset,
-                    Value::in_file(
+                    ConfigValue::in_file(
                         place(name.get_ref(), &heading(path)),
                         self.base,
                         self.text,
@@ -146,19 +146,26 @@ impl<'a> Found<'a> {
 
     fn section(&mut self, section: &'static str, table: &'a DeTable<'a>, path: &str) {
         let heading = heading(path);
-        for field in Fields::of(table, &heading, self.base, self.text) {
+        for field in TableFields::of(table, &heading, self.base, self.text) {
             self.entry(section, field.name, field.offset, field.value, &heading);
         }
     }
 
-    fn entry(&mut self, section: &str, name: &str, offset: usize, value: Value<'a>, heading: &str) {
-        let known = |key: &Key| key.section == section && key.name == name;
+    fn entry(
+        &mut self,
+        section: &str,
+        name: &str,
+        offset: usize,
+        value: ConfigValue<'a>,
+        heading: &str,
+    ) {
+        let known = |key: &ConfigKey| key.section == section && key.name == name;
         let Some(number) = KEYS.iter().position(|key| known(key)) else {
             self.problems.push(stranger(section, name, offset, heading));
             return;
         };
         if self.values.iter().any(|(other, _)| *other == number) {
-            self.problems.push(Problem::new(
+            self.problems.push(ConfigProblem::new(
                 place(name, heading),
                 offset,
                 "it stands in the file twice",
@@ -171,9 +178,10 @@ impl<'a> Found<'a> {
 
 /// Returns the problem for a key that is unknown at its place. It may belong to another table, be
 /// spelt like its option, or be misspelt.
-fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> Problem {
-    let elsewhere =
-        |need: String| Problem::new(format!("unknown key {}", place(name, heading)), offset, need);
+fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> ConfigProblem {
+    let elsewhere = |need: String| {
+        ConfigProblem::new(format!("unknown key {}", place(name, heading)), offset, need)
+    };
     let as_option = name.replace('_', "-");
     if let Some(key) = KEYS
         .iter()

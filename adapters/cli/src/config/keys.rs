@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 
 use handfast_core::time::Span;
 
-use super::settings::Settings;
-use super::value::{Problem, Value};
+use super::settings::ServeSettings;
+use super::value::{ConfigProblem, ConfigValue};
 
 mod gateway;
 mod inbound;
@@ -15,7 +15,7 @@ mod pairing;
 mod setup;
 
 /// One key of the file, which is also an option, unless its value needs a table.
-pub(super) struct Key {
+pub(super) struct ConfigKey {
     /// The table of the key; empty for the file's top level.
     pub(super) section: &'static str,
     pub(super) name: &'static str,
@@ -26,9 +26,9 @@ pub(super) struct Key {
     pub(super) form: Form,
     pub(super) help: &'static str,
     /// Checks a value and stores it in the settings.
-    pub(super) read: fn(&mut Settings, &Value<'_>) -> Result<(), Problem>,
+    pub(super) read: fn(&mut ServeSettings, &ConfigValue<'_>) -> Result<(), ConfigProblem>,
     /// Returns the value as TOML that reads back; `None` if the key is not set.
-    pub(super) show: fn(&Settings) -> Option<String>,
+    pub(super) show: fn(&ServeSettings) -> Option<String>,
 }
 
 /// The form of an option.
@@ -66,7 +66,7 @@ const MOST: u64 = u32::MAX as u64;
 
 /// Every key. Those of one table are adjacent. If two keys set the same thing (`listen` and
 /// `port`), the later one in this table takes effect.
-pub(super) static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
+pub(super) static KEYS: LazyLock<Vec<&'static ConfigKey>> = LazyLock::new(|| {
     [gateway::KEYS, pairing::KEYS, setup::KEYS, inbound::KEYS, limits::KEYS]
         .into_iter()
         .flatten()

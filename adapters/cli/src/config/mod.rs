@@ -2,7 +2,7 @@
 //! option overrides the file, and the file overrides the default.
 //!
 //! `keys` is the single table of all keys: place in the file, name of the option, help, reader and
-//! printer. The default of a key is its value in [`Settings::default`].
+//! printer. The default of a key is its value in [`ServeSettings::default`].
 
 mod companions;
 mod duration;
@@ -21,7 +21,7 @@ mod tests;
 
 pub use duration::{parse as length_of_time, show as time_in_words};
 pub use options::Options;
-pub use settings::{Listener, Serial, Settings, Setup};
+pub use settings::{Listener, Serial, ServeSettings, SetupOptions};
 
 /// All problems of a configuration, one per line, each with its place and its remedy.
 #[derive(Debug, thiserror::Error)]

@@ -6,9 +6,9 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use super::keys::{Form, KEYS, Key, SECTIONS};
-use super::settings::Settings;
-use super::value::Value;
+use super::keys::{ConfigKey, Form, KEYS, SECTIONS};
+use super::settings::ServeSettings;
+use super::value::ConfigValue;
 use super::{ConfigError, companions, file};
 
 /// The command line of `serve`, for a field with `#[command(flatten)]`.
@@ -27,15 +27,15 @@ impl Options {
     ///
     /// # Errors
     /// [`ConfigError`] with all problems of the file, or else of the options.
-    pub fn settings(&self) -> Result<Settings, ConfigError> {
-        let mut settings = Settings::default();
+    pub fn settings(&self) -> Result<ServeSettings, ConfigError> {
+        let mut settings = ServeSettings::default();
         if let Some(path) = &self.config {
             file::apply(path, &mut settings)?;
         }
         let mut problems = Vec::new();
         for (number, words) in &self.given {
             if let Some(key) = KEYS.get(*number)
-                && let Err(problem) = (key.read)(&mut settings, &Value::words(words))
+                && let Err(problem) = (key.read)(&mut settings, &ConfigValue::words(words))
             {
                 problems.push(format!("--{}: {}", key.option, problem.in_option()));
             }
@@ -71,7 +71,7 @@ impl Args for Options {
             .long("print-config")
             .action(ArgAction::SetTrue)
             .help("Print the settings that file and options give, as such a file, and end");
-        let defaults = Settings::default();
+        let defaults = ServeSettings::default();
         let keys = KEYS.iter().filter(|key| key.form != Form::FileOnly);
         keys.fold(command.arg(config).arg(print), |command, key| {
             command.arg(option(key, &defaults))
@@ -83,7 +83,7 @@ impl Args for Options {
     }
 }
 
-fn option(key: &'static Key, defaults: &Settings) -> Arg {
+fn option(key: &'static ConfigKey, defaults: &ServeSettings) -> Arg {
     let default = (key.show)(defaults).filter(|shown| key.form == Form::One && !shown.is_empty());
     let help = match default {
         Some(shown) => format!("{} [default: {}]", key.help, shown.trim_matches('"')),
@@ -105,10 +105,10 @@ fn option(key: &'static Key, defaults: &Settings) -> Arg {
 }
 
 /// Returns a parser that checks each word immediately, so that clap reports the error.
-fn checked(key: &'static Key) -> ValueParser {
+fn checked(key: &'static ConfigKey) -> ValueParser {
     ValueParser::new(move |word: &str| {
         let words = [word.to_owned()];
-        match (key.read)(&mut Settings::default(), &Value::words(&words)) {
+        match (key.read)(&mut ServeSettings::default(), &ConfigValue::words(&words)) {
             Ok(()) => Ok(word.to_owned()),
             Err(problem) => Err(problem.in_option()),
         }
@@ -125,11 +125,11 @@ impl FromArgMatches for Options {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.config = matches.get_one::<PathBuf>("config").cloned();
         self.print_config = matches.get_flag("print-config");
-        let given = |key: &Key| {
+        let given = |key: &ConfigKey| {
             key.form != Form::FileOnly
                 && matches.value_source(key.option) == Some(ValueSource::CommandLine)
         };
-        let words = |key: &Key| {
+        let words = |key: &ConfigKey| {
             matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect()
         };
         self.given = KEYS

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use super::keys::{KEYS, Key};
-use super::settings::{Serial, Settings};
+use super::keys::{ConfigKey, KEYS};
+use super::settings::{Serial, ServeSettings};
 
-impl Settings {
+impl ServeSettings {
     /// Returns all settings as TOML, each with its help. Read as a file, the text gives these
     /// settings again; paths are absolute, so the file may be anywhere.
     #[must_use]
@@ -24,7 +24,7 @@ impl Settings {
     }
 }
 
-fn entry(key: &Key, settings: &Settings) -> String {
+fn entry(key: &ConfigKey, settings: &ServeSettings) -> String {
     let (help, name) = (key.help, key.name);
     let option = if key.option.is_empty() { String::new() } else { format!(" (--{})", key.option) };
     match (key.show)(settings) {

@@ -16,7 +16,7 @@ use handfast_server::public_url::{Candidates, ExtraHost};
 
 /// The settings of `serve`. Each has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct ServeSettings {
     /// Address of the main listener.
     pub listen: SocketAddr,
     /// The data directory; `None` for the default one.
@@ -40,7 +40,7 @@ pub struct Settings {
     /// Settings of pairing with PINs and codes.
     pub pairing: PairingSettings,
     /// Settings of setup codes and companions' sessions.
-    pub setup: Setup,
+    pub setup: SetupOptions,
     /// Settings of the gate for strangers on channels.
     pub inbound: InboundSettings,
     /// Extensions: programs outside the gateway's process. They have been validated, each by itself
@@ -79,10 +79,10 @@ impl Serial {
     pub const BAUD: u32 = 115_200;
 }
 
-/// Settings of setup codes and companions' sessions as configured; [`Setup::settings`] adds the
-/// facts of the running gateway.
+/// Settings of setup codes and companions' sessions as configured; [`SetupOptions::settings`] adds
+/// the facts of the running gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setup {
+pub struct SetupOptions {
     /// URL of this gateway for companions.
     pub public_url: Option<String>,
     /// URL of a tunnel to this gateway.
@@ -112,7 +112,7 @@ pub struct Setup {
     pub key_file: Option<PathBuf>,
 }
 
-impl Default for Setup {
+impl Default for SetupOptions {
     /// Takes the defaults of the gateway library.
     fn default() -> Self {
         let SetupSettings { profile, ttl, session_ttl, session_longest, permissions, .. } =
@@ -135,7 +135,7 @@ impl Default for Setup {
     }
 }
 
-impl Setup {
+impl SetupOptions {
     /// Returns the settings for a gateway with this data directory and these addresses on its
     /// network, best first, with or without TLS.
     #[must_use]
@@ -169,7 +169,7 @@ impl Setup {
     }
 }
 
-impl Default for Settings {
+impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
@@ -183,7 +183,7 @@ impl Default for Settings {
             proxy_protocol: false,
             serial: Vec::new(),
             pairing: PairingSettings::default(),
-            setup: Setup::default(),
+            setup: SetupOptions::default(),
             inbound: InboundSettings::default(),
             extensions: Vec::new(),
             limits: Limits::DEFAULT,

@@ -13,7 +13,7 @@ use super::duration::{lasting, show};
 use super::keys::{ADDRESS, DAY, EXPIRIES, SECOND};
 use super::print::quoted;
 use super::settings::{Listener, Serial};
-use super::value::{Problem, Value, unknown};
+use super::value::{ConfigProblem, ConfigValue, unknown};
 
 /// Names of the proxy headers.
 pub(super) const HEADERS: [(&str, ForwardedHeader); 2] = [
@@ -23,13 +23,14 @@ pub(super) const HEADERS: [(&str, ForwardedHeader); 2] = [
 
 /// Reads listeners of the native wire: an address each, or a table; as a word of an option, an
 /// address that `,proxy_protocol` may follow.
-pub(super) fn listeners(value: &Value<'_>) -> Result<Vec<Listener>, Problem> {
+pub(super) fn listeners(value: &ConfigValue<'_>) -> Result<Vec<Listener>, ConfigProblem> {
     value.items().iter().map(listener).collect()
 }
 
-fn listener(item: &Value<'_>) -> Result<Listener, Problem> {
+fn listener(item: &ConfigValue<'_>) -> Result<Listener, ConfigProblem> {
     const TABLE: &str = "a listener in listen_tcp";
-    let address = |value: &Value<'_>, text: &str| text.parse().map_err(|_| value.wrong(ADDRESS));
+    let address =
+        |value: &ConfigValue<'_>, text: &str| text.parse().map_err(|_| value.wrong(ADDRESS));
     if !item.is_table() {
         let text = item.text().map_err(|_| item.wrong(ADDRESS))?;
         let bare = item.as_words().and_then(|_| text.strip_suffix(",proxy_protocol"));
@@ -60,19 +61,19 @@ pub(super) fn show_listener(listener: &Listener) -> String {
 }
 
 /// Reads networks or single addresses.
-pub(super) fn nets(value: &Value<'_>) -> Result<Vec<Net>, Problem> {
-    let read = |item: &Value<'_>| {
+pub(super) fn nets(value: &ConfigValue<'_>) -> Result<Vec<Net>, ConfigProblem> {
+    let read = |item: &ConfigValue<'_>| {
         item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()))
     };
     value.items().iter().map(read).collect()
 }
 
-pub(super) fn addresses(value: &Value<'_>) -> Result<Vec<SocketAddr>, Problem> {
+pub(super) fn addresses(value: &ConfigValue<'_>) -> Result<Vec<SocketAddr>, ConfigProblem> {
     value.items().iter().map(|item| item.parsed(ADDRESS, |text| text.parse().ok())).collect()
 }
 
 /// Reads addresses of the gateway for nodes.
-pub(super) fn invited_to(value: &Value<'_>) -> Result<Vec<String>, Problem> {
+pub(super) fn invited_to(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     let need = "it must read ws://HOST:PORT, wss://HOST:PORT or tcp://HOST:PORT";
     let read = |text: &str| GatewayAddress::parse(text).map(|address| address.to_string());
     let items = value.items();
@@ -84,7 +85,7 @@ pub(super) fn invited_to(value: &Value<'_>) -> Result<Vec<String>, Problem> {
 
 /// Reads a device and its speed. The speed follows the last colon if only digits do: paths below
 /// `/dev/serial/by-path` contain colons themselves.
-pub(super) fn serial(value: &Value<'_>) -> Result<Serial, Problem> {
+pub(super) fn serial(value: &ConfigValue<'_>) -> Result<Serial, ConfigProblem> {
     let need = "it must be a path, or a path and a speed from 50 to 20000000 as in \"/dev/ttyACM0:115200\"";
     let text =
         value.parsed(need, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
@@ -100,7 +101,7 @@ pub(super) fn serial(value: &Value<'_>) -> Result<Serial, Problem> {
     }
 }
 
-pub(super) fn window(value: &Value<'_>) -> Result<Option<Duration>, Problem> {
+pub(super) fn window(value: &ConfigValue<'_>) -> Result<Option<Duration>, ConfigProblem> {
     match value.choice(&[("none", ())]) {
         Ok(()) => Ok(None),
         Err(_) => value
@@ -117,7 +118,7 @@ pub(super) fn name_of<T: Copy + PartialEq>(choices: &[(&str, T)], chosen: T) -> 
 }
 
 /// Reads the time after its end in which a grant is renewed: a duration, or `never`.
-pub(super) fn renewal(value: &Value<'_>) -> Result<Span, Problem> {
+pub(super) fn renewal(value: &ConfigValue<'_>) -> Result<Span, ConfigProblem> {
     match value.choice(&[("never", ())]) {
         Ok(()) => Ok(Span::from_secs(0)),
         Err(_) => value.duration(EXPIRIES).map_err(|problem| problem.or("never")),

@@ -10,7 +10,7 @@ use super::duration::{lasting, show_lasting};
 use super::keys::EXPIRIES;
 use super::print::{list, quoted};
 use super::settings::scopes;
-use super::value::{Problem, Value, unknown};
+use super::value::{ConfigProblem, ConfigValue, unknown};
 
 const METHODS: [(&str, ProofMethod); 3] =
     [("pin", ProofMethod::Pin), ("code", ProofMethod::Code), ("approval", ProofMethod::Approval)];
@@ -23,17 +23,23 @@ const RULE_KEYS: [&str; 8] =
 const RULE: &str = "[[pairing.rule]]";
 
 #[derive(Clone, Copy)]
-enum Decision {
+enum RuleDecision {
     Approve,
     Reject,
     Ask,
 }
 
-const DECISIONS: [(&str, Decision); 3] =
-    [("approve", Decision::Approve), ("reject", Decision::Reject), ("ask", Decision::Ask)];
+const DECISIONS: [(&str, RuleDecision); 3] = [
+    ("approve", RuleDecision::Approve),
+    ("reject", RuleDecision::Reject),
+    ("ask", RuleDecision::Ask),
+];
 
 /// Reads `{ read = […], write = […], admin = […] }`, or the scopes of an option.
-pub(super) fn permissions(value: &Value<'_>, table: &str) -> Result<ScopesBuf, Problem> {
+pub(super) fn permissions(
+    value: &ConfigValue<'_>,
+    table: &str,
+) -> Result<ScopesBuf, ConfigProblem> {
     let mut found = Vec::new();
     if value.as_words().is_some() {
         for item in value.items() {
@@ -54,13 +60,13 @@ pub(super) fn permissions(value: &Value<'_>, table: &str) -> Result<ScopesBuf, P
     scopes(found).map_err(|error| value.lacks(error.as_str()))
 }
 
-fn refused(value: &Value<'_>, error: ScopeError) -> Problem {
+fn refused(value: &ConfigValue<'_>, error: ScopeError) -> ConfigProblem {
     value.wrong(error.as_str())
 }
 
 /// Reads an array of tables, or the words of an option, each of which is a table with or without
 /// its braces.
-pub(super) fn rules(value: &Value<'_>) -> Result<Vec<Rule>, Problem> {
+pub(super) fn rules(value: &ConfigValue<'_>) -> Result<Vec<Rule>, ConfigProblem> {
     if value.as_words().is_none() && !value.is_list() {
         return Err(value.lacks(format!("rules stand in tables that are each headed {RULE}")));
     }
@@ -71,12 +77,12 @@ pub(super) fn rules(value: &Value<'_>) -> Result<Vec<Rule>, Problem> {
         .collect()
 }
 
-fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
+fn from_word(item: &ConfigValue<'_>) -> Result<Rule, ConfigProblem> {
     let text = item.text()?.trim();
     let braced = if text.starts_with('{') { text.to_owned() } else { format!("{{ {text} }}") };
     match DeValue::parse(&braced) {
         Ok(value) => rule(
-            &Value::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value),
+            &ConfigValue::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value),
             "the rule",
         ),
         Err(error) => Err(item.wrong(format!(
@@ -86,7 +92,7 @@ fn from_word(item: &Value<'_>) -> Result<Rule, Problem> {
     }
 }
 
-fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
+fn rule(value: &ConfigValue<'_>, table: &str) -> Result<Rule, ConfigProblem> {
     let (mut when, mut terms) = (When::default(), ApprovalTerms::default());
     let (mut decision, mut reason) = (None, None);
     // Keys that are valid only with some decisions.
@@ -114,23 +120,23 @@ fn rule(value: &Value<'_>, table: &str) -> Result<Rule, Problem> {
     }
     match (decision, only_approved, only_rejected) {
         (None, _, _) => Err(value.lacks("`decision` is missing: approve, reject or ask")),
-        (Some(Decision::Reject), Some(field), _) => {
+        (Some(RuleDecision::Reject), Some(field), _) => {
             Err(field.value.lacks("a rule that rejects has no such key, only `reason`"))
         }
-        (Some(Decision::Approve | Decision::Ask), _, Some(field)) => {
+        (Some(RuleDecision::Approve | RuleDecision::Ask), _, Some(field)) => {
             Err(field.value.lacks("only a rule that rejects has a reason; others have a `message`"))
         }
-        (Some(Decision::Reject), None, _) => {
+        (Some(RuleDecision::Reject), None, _) => {
             Ok(Rule { when, verdict: RuleVerdict::Reject { reason } })
         }
-        (Some(Decision::Approve), _, None) => {
+        (Some(RuleDecision::Approve), _, None) => {
             Ok(Rule { when, verdict: RuleVerdict::Approve(terms) })
         }
-        (Some(Decision::Ask), _, None) => Ok(Rule { when, verdict: RuleVerdict::Ask(terms) }),
+        (Some(RuleDecision::Ask), _, None) => Ok(Rule { when, verdict: RuleVerdict::Ask(terms) }),
     }
 }
 
-fn net(value: &Value<'_>) -> Result<Net, Problem> {
+fn net(value: &ConfigValue<'_>) -> Result<Net, ConfigProblem> {
     value.text()?.parse().map_err(|error: NotANet| value.wrong(error.to_string()))
 }
 

@@ -1,5 +1,5 @@
 //! One given value: words of an option, or a piece of the file. A reader states its requirement,
-//! and a value that does not satisfy it becomes a [`Problem`] that names it.
+//! and a value that does not satisfy it becomes a [`ConfigProblem`] that names it.
 
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use super::duration;
 
 /// A problem with one value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Problem {
+pub(super) struct ConfigProblem {
     /// Name of the value in the file; empty for the whole value of an option.
     place: String,
     /// Byte offset in the file.
@@ -24,7 +24,7 @@ pub(super) struct Problem {
     need: String,
 }
 
-impl Problem {
+impl ConfigProblem {
     pub(super) fn new(place: String, offset: usize, need: impl Into<String>) -> Self {
         Self { place, offset, shown: None, need: need.into() }
     }
@@ -69,15 +69,15 @@ pub(super) fn shown(text: &str) -> String {
 
 /// A value and its name.
 #[derive(Clone)]
-pub(super) struct Value<'a> {
+pub(super) struct ConfigValue<'a> {
     place: String,
     /// Directory that relative paths are relative to.
     base: &'a Path,
-    raw: Raw<'a>,
+    raw: ValueSource<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Raw<'a> {
+enum ValueSource<'a> {
     /// One word for each time the option was given.
     Words(&'a [String]),
     File {
@@ -87,20 +87,20 @@ enum Raw<'a> {
 }
 
 /// The entries of a table, in the order of the file.
-pub(super) struct Fields<'a>(Vec<Field<'a>>);
+pub(super) struct TableFields<'a>(Vec<TableField<'a>>);
 
 /// An entry of a table.
-pub(super) struct Field<'a> {
+pub(super) struct TableField<'a> {
     pub(super) name: &'a str,
     /// Byte offset of its name.
     pub(super) offset: usize,
-    pub(super) value: Value<'a>,
+    pub(super) value: ConfigValue<'a>,
 }
 
-impl<'a> Value<'a> {
+impl<'a> ConfigValue<'a> {
     pub(super) fn words(words: &'a [String]) -> Self {
         // A typed path is relative to the working directory.
-        Self { place: String::new(), base: Path::new(""), raw: Raw::Words(words) }
+        Self { place: String::new(), base: Path::new(""), raw: ValueSource::Words(words) }
     }
 
     pub(super) fn in_file(
@@ -109,40 +109,45 @@ impl<'a> Value<'a> {
         source: &'a str,
         value: &'a Spanned<DeValue<'a>>,
     ) -> Self {
-        Self { place, base, raw: Raw::File { source, value } }
+        Self { place, base, raw: ValueSource::File { source, value } }
     }
 
     /// Returns the problem for this value with a requirement; it shows the value.
-    pub(super) fn wrong(&self, need: impl Into<String>) -> Problem {
+    pub(super) fn wrong(&self, need: impl Into<String>) -> ConfigProblem {
         let (offset, text) = match self.raw {
-            Raw::Words(words) => (0, words.last().map(String::as_str).unwrap_or_default()),
-            Raw::File { source, value } => {
+            ValueSource::Words(words) => (0, words.last().map(String::as_str).unwrap_or_default()),
+            ValueSource::File { source, value } => {
                 (value.span().start, source.get(value.span()).unwrap_or_default())
             }
         };
-        Problem { place: self.place.clone(), offset, shown: Some(shown(text)), need: need.into() }
+        ConfigProblem {
+            place: self.place.clone(),
+            offset,
+            shown: Some(shown(text)),
+            need: need.into(),
+        }
     }
 
     /// Returns a problem that does not show the value, because its text would not help.
-    pub(super) fn lacks(&self, need: impl Into<String>) -> Problem {
-        Problem { shown: None, ..self.wrong(need) }
+    pub(super) fn lacks(&self, need: impl Into<String>) -> ConfigProblem {
+        ConfigProblem { shown: None, ..self.wrong(need) }
     }
 
     /// Returns the value as a text; every word of an option is one.
     fn as_text(&self) -> Option<&'a str> {
         match self.raw {
-            Raw::Words(words) => words.last().map(String::as_str),
-            Raw::File { value, .. } => value.get_ref().as_str(),
+            ValueSource::Words(words) => words.last().map(String::as_str),
+            ValueSource::File { value, .. } => value.get_ref().as_str(),
         }
     }
 
-    pub(super) fn text(&self) -> Result<&'a str, Problem> {
+    pub(super) fn text(&self) -> Result<&'a str, ConfigProblem> {
         self.as_text().ok_or_else(|| self.wrong("it must be a text in quotes"))
     }
 
     /// Reads a text for people: 1 to `most` bytes, not blank, and without characters that move a
     /// cursor.
-    pub(super) fn message(&self, most: usize) -> Result<String, Problem> {
+    pub(super) fn message(&self, most: usize) -> Result<String, ConfigProblem> {
         let fine = |text: &&str| {
             !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden)
         };
@@ -150,10 +155,10 @@ impl<'a> Value<'a> {
         self.as_text().filter(fine).map(str::to_owned).ok_or_else(|| self.wrong(need))
     }
 
-    pub(super) fn flag(&self) -> Result<bool, Problem> {
+    pub(super) fn flag(&self) -> Result<bool, ConfigProblem> {
         let found = match self.raw {
-            Raw::Words(words) => words.last().and_then(|word| word.parse().ok()),
-            Raw::File { value, .. } => value.get_ref().as_bool(),
+            ValueSource::Words(words) => words.last().and_then(|word| word.parse().ok()),
+            ValueSource::File { value, .. } => value.get_ref().as_bool(),
         };
         found.ok_or_else(|| self.wrong("it must be true or false"))
     }
@@ -161,10 +166,10 @@ impl<'a> Value<'a> {
     pub(super) fn number<N: TryFrom<u64>>(
         &self,
         allowed: RangeInclusive<u64>,
-    ) -> Result<N, Problem> {
+    ) -> Result<N, ConfigProblem> {
         let found = match self.raw {
-            Raw::Words(words) => words.last().and_then(|word| word.parse().ok()),
-            Raw::File { value, .. } => value
+            ValueSource::Words(words) => words.last().and_then(|word| word.parse().ok()),
+            ValueSource::File { value, .. } => value
                 .get_ref()
                 .as_integer()
                 .and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok()),
@@ -182,10 +187,10 @@ impl<'a> Value<'a> {
     }
 
     /// Reads a duration; in whole seconds, unless `allowed` begins below one.
-    pub(super) fn duration(&self, allowed: RangeInclusive<Span>) -> Result<Span, Problem> {
+    pub(super) fn duration(&self, allowed: RangeInclusive<Span>) -> Result<Span, ConfigProblem> {
         let found = match self.raw {
-            Raw::Words(_) => self.as_text().and_then(duration::parse),
-            Raw::File { value, .. } => match value.get_ref() {
+            ValueSource::Words(_) => self.as_text().and_then(duration::parse),
+            ValueSource::File { value, .. } => match value.get_ref() {
                 DeValue::String(text) => duration::parse(text),
                 DeValue::Integer(number) if number.radix() == 10 => {
                     duration::parse(number.as_str())
@@ -208,11 +213,11 @@ impl<'a> Value<'a> {
         })
     }
 
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, Problem> {
+    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Result<T, ConfigProblem> {
         let found = self.as_text().and_then(|text| choices.iter().find(|(name, _)| *name == text));
         found.map(|(_, chosen)| *chosen).ok_or_else(|| {
             let quote = |name: &str| {
-                if matches!(self.raw, Raw::Words(_)) {
+                if matches!(self.raw, ValueSource::Words(_)) {
                     name.to_owned()
                 } else {
                     format!("{name:?}")
@@ -227,12 +232,12 @@ impl<'a> Value<'a> {
         &self,
         need: &str,
         parse: impl Fn(&'a str) -> Option<T>,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, ConfigProblem> {
         self.as_text().and_then(parse).ok_or_else(|| self.wrong(need))
     }
 
     /// Reads a path; a relative one in a file is relative to the file's directory.
-    pub(super) fn path(&self) -> Result<PathBuf, Problem> {
+    pub(super) fn path(&self) -> Result<PathBuf, ConfigProblem> {
         let named = self.parsed("it must be a path in quotes", |text| {
             (!text.is_empty() && !text.contains('\0')).then_some(text)
         })?;
@@ -246,16 +251,17 @@ impl<'a> Value<'a> {
 
     /// Returns the items of a list. A single item counts as a list of one; an empty word counts as
     /// an empty list, because an option has no other notation for it.
-    pub(super) fn items(&self) -> Vec<Value<'a>> {
+    pub(super) fn items(&self) -> Vec<ConfigValue<'a>> {
         let same = |raw| Self { place: self.place.clone(), base: self.base, raw };
         match self.raw {
-            Raw::Words([only]) if only.is_empty() => Vec::new(),
-            Raw::Words(words) => {
-                words.iter().map(|word| same(Raw::Words(std::slice::from_ref(word)))).collect()
-            }
-            Raw::File { source, value } => match value.get_ref() {
+            ValueSource::Words([only]) if only.is_empty() => Vec::new(),
+            ValueSource::Words(words) => words
+                .iter()
+                .map(|word| same(ValueSource::Words(std::slice::from_ref(word))))
+                .collect(),
+            ValueSource::File { source, value } => match value.get_ref() {
                 DeValue::Array(items) => {
-                    items.iter().map(|value| same(Raw::File { source, value })).collect()
+                    items.iter().map(|value| same(ValueSource::File { source, value })).collect()
                 }
                 _ => vec![self.clone()],
             },
@@ -263,34 +269,34 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn is_list(&self) -> bool {
-        matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_array())
+        matches!(self.raw, ValueSource::File { value, .. } if value.get_ref().is_array())
     }
 
     pub(super) fn is_table(&self) -> bool {
-        matches!(self.raw, Raw::File { value, .. } if value.get_ref().is_table())
+        matches!(self.raw, ValueSource::File { value, .. } if value.get_ref().is_table())
     }
 
     /// Returns the words of an option, for readers that accept another notation there.
     pub(super) fn as_words(&self) -> Option<&'a [String]> {
         match self.raw {
-            Raw::Words(words) => Some(words),
-            Raw::File { .. } => None,
+            ValueSource::Words(words) => Some(words),
+            ValueSource::File { .. } => None,
         }
     }
 
     /// Returns the entries of a table, which is called `table` in errors.
-    pub(super) fn fields(&self, table: &str) -> Result<Fields<'a>, Problem> {
+    pub(super) fn fields(&self, table: &str) -> Result<TableFields<'a>, ConfigProblem> {
         match self.raw {
-            Raw::File { source, value } => match value.get_ref() {
-                DeValue::Table(entries) => Ok(Fields::of(entries, table, self.base, source)),
+            ValueSource::File { source, value } => match value.get_ref() {
+                DeValue::Table(entries) => Ok(TableFields::of(entries, table, self.base, source)),
                 _ => Err(self.wrong("it must be a table")),
             },
-            Raw::Words(_) => Err(self.wrong("it must be a table")),
+            ValueSource::Words(_) => Err(self.wrong("it must be a table")),
         }
     }
 }
 
-impl<'a> Fields<'a> {
+impl<'a> TableFields<'a> {
     /// Collects the entries of a table, which is called `table` in errors; the file itself has an
     /// empty name.
     pub(super) fn of(
@@ -299,14 +305,14 @@ impl<'a> Fields<'a> {
         base: &'a Path,
         source: &'a str,
     ) -> Self {
-        let mut fields: Vec<Field<'a>> = entries
+        let mut fields: Vec<TableField<'a>> = entries
             .iter()
             .map(|(name, value)| {
                 let (name, offset) = (name.get_ref().as_ref(), name.span().start);
-                Field {
+                TableField {
                     name,
                     offset,
-                    value: Value::in_file(place(name, table), base, source, value),
+                    value: ConfigValue::in_file(place(name, table), base, source, value),
                 }
             })
             .collect();
@@ -315,9 +321,9 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'a> IntoIterator for Fields<'a> {
-    type Item = Field<'a>;
-    type IntoIter = std::vec::IntoIter<Field<'a>>;
+impl<'a> IntoIterator for TableFields<'a> {
+    type Item = TableField<'a>;
+    type IntoIter = std::vec::IntoIter<TableField<'a>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -331,12 +337,12 @@ pub(super) fn place(name: &str, table: &str) -> String {
 }
 
 /// Returns the problem for an unknown key, with the most similar known one, or all of them.
-pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) -> Problem {
+pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) -> ConfigProblem {
     let need = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("the keys there are {}", known.join(", ")),
     };
-    Problem::new(format!("unknown key {}", place(name, table)), offset, need)
+    ConfigProblem::new(format!("unknown key {}", place(name, table)), offset, need)
 }
 
 /// Returns the known name that was probably meant, by edit distance.

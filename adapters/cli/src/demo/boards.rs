@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use handfast_cli::qemu::{Image, Machine};
+use handfast_cli::qemu::{Image, RunningBoard};
 use handfast_server::Gateway;
 use handfast_server::admin::{PairingView, RevokedView};
 use hyper::Method;
@@ -36,7 +36,7 @@ pub(super) async fn play(
         .first()
         .ok_or_else(|| End::Refused("the gateway listens on no TCP address".to_owned()))?
         .port();
-    let mut door = Board::at_the_network(image, scene.home, "Door Sensor", port).await?;
+    let mut door = DemoBoard::at_the_network(image, scene.home, "Door Sensor", port).await?;
     stage.step(
         "device",
         format!(
@@ -46,7 +46,7 @@ pub(super) async fn play(
     pair(stage, scene, &mut door, "Ethernet").await?;
     compare(stage, scene.data, &mut door).await?;
 
-    let mut valve = Board::at_the_line(image, scene.home, "Valve", &gateway.gateway).await?;
+    let mut valve = DemoBoard::at_the_line(image, scene.home, "Valve", &gateway.gateway).await?;
     stage.step(
         "device",
         "Valve boots on a serial line that the gateway serves, too; it knows no address at all"
@@ -89,23 +89,24 @@ pub(super) async fn play(
 }
 
 /// A board under QEMU, with its own directory for its flash.
-struct Board {
+struct DemoBoard {
     name: &'static str,
-    machine: Machine,
+    machine: RunningBoard,
     /// The gateway's end of its serial line.
-    _line: Option<Line>,
+    _line: Option<BoardLine>,
     /// The node id of its link; empty until it is linked.
     id: String,
 }
 
-impl Board {
+impl DemoBoard {
     async fn at_the_network(
         image: &Image,
         home: &Path,
         name: &'static str,
         port: u16,
     ) -> Result<Self, End> {
-        let machine = Machine::start(image, &folder(home, name)?).await.map_err(End::refused)?;
+        let machine =
+            RunningBoard::start(image, &folder(home, name)?).await.map_err(End::refused)?;
         Self::booted(name, machine, None, &format!("gateway tcp {HOST} {port}")).await
     }
 
@@ -115,22 +116,23 @@ impl Board {
         name: &'static str,
         gateway: &Gateway,
     ) -> Result<Self, End> {
-        let machine =
-            Machine::start_with_serial(image, &folder(home, name)?).await.map_err(End::refused)?;
+        let machine = RunningBoard::start_with_serial(image, &folder(home, name)?)
+            .await
+            .map_err(End::refused)?;
         let path = machine
             .serial()
             .ok_or_else(|| End::Refused(format!("{name} has no serial line")))?
             .to_owned();
         let serving =
             handfast_server::serve_serial(gateway.clone(), path, BAUD, std::future::pending());
-        let line = Line(tokio::spawn(serving));
+        let line = BoardLine(tokio::spawn(serving));
         Self::booted(name, machine, Some(line), "gateway uart").await
     }
 
     async fn booted(
         name: &'static str,
-        machine: Machine,
-        line: Option<Line>,
+        machine: RunningBoard,
+        line: Option<BoardLine>,
         gateway: &str,
     ) -> Result<Self, End> {
         let mut board = Self { name, machine, _line: line, id: String::new() };
@@ -152,9 +154,9 @@ impl Board {
 /// A gateway's task for a serial line. The gateway keeps opening a line that went away, and the
 /// system reuses the name of a closed terminal for the next one, so the line is served no longer
 /// than its board lives.
-struct Line(JoinHandle<()>);
+struct BoardLine(JoinHandle<()>);
 
-impl Drop for Line {
+impl Drop for BoardLine {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -171,7 +173,7 @@ fn folder(home: &Path, name: &str) -> Result<std::path::PathBuf, End> {
 async fn pair(
     stage: &mut Stage,
     scene: &mut Scene<'_>,
-    board: &mut Board,
+    board: &mut DemoBoard,
     over: &str,
 ) -> Result<(), End> {
     let name = board.name;
@@ -208,7 +210,7 @@ async fn pair(
 }
 
 /// Compares the fingerprints that the board and the operator see, in both directions.
-async fn compare(stage: &mut Stage, data: &Path, board: &mut Board) -> Result<(), End> {
+async fn compare(stage: &mut Stage, data: &Path, board: &mut DemoBoard) -> Result<(), End> {
     board.types("fingerprint").await?;
     let own = after(&board.says("this node ").await?, "this node ")?;
     let peer = after(&board.says("its gateway ").await?, "its gateway ")?;

@@ -28,9 +28,9 @@ const WAITING: usize = 64;
 
 /// The guests by name, each with the queue of its lines.
 #[derive(Clone, Default)]
-struct Present(Arc<Mutex<HashMap<String, mpsc::Sender<String>>>>);
+struct Participants(Arc<Mutex<HashMap<String, mpsc::Sender<String>>>>);
 
-impl Present {
+impl Participants {
     fn of(&self, name: &str) -> Option<mpsc::Sender<String>> {
         self.0.lock().ok()?.get(name).cloned()
     }
@@ -41,7 +41,7 @@ impl Present {
 }
 
 #[async_trait]
-impl Outbox for Present {
+impl Outbox for Participants {
     async fn send_reply(&self, _: &str, to: &str, text: &str) -> Result<(), String> {
         let line = self.of(to).ok_or_else(|| format!("{to:?} is not here"))?;
         line.try_send(text.replace('\n', " ")).map_err(|_| format!("{to:?} reads too slowly"))
@@ -63,7 +63,7 @@ impl Chat {
     pub(super) async fn open(gateway: &Gateway) -> Result<Self, End> {
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(End::refused)?;
         let address = listener.local_addr().map_err(End::refused)?;
-        let present = Present::default();
+        let present = Participants::default();
         gateway.gate().channels().register(Arc::new(ReadyMade::named(CHANNEL, present.clone())));
         let gateway = gateway.clone();
         let task = tokio::spawn(async move {
@@ -82,7 +82,7 @@ impl Drop for Chat {
 }
 
 /// Serves one connection until it ends.
-async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
+async fn serve(stream: TcpStream, gateway: Gateway, present: Participants) {
     // Answers are single lines, so Nagle's algorithm would only delay them.
     let _ = stream.set_nodelay(true);
     let (reading, mut writing) = stream.into_split();
@@ -114,7 +114,7 @@ async fn serve(stream: TcpStream, gateway: Gateway, present: Present) {
 }
 
 /// Says a line to the room. `from` proves that the gate admitted its sender.
-fn hear(present: &Present, from: Admitted, text: &str) {
+fn hear(present: &Participants, from: Admitted, text: &str) {
     let line = format!("{}: {text}", from.sender().unwrap_or("somebody"));
     for reader in present.all() {
         // A reader that is too slow misses the line.

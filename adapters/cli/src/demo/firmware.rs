@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use handfast_cli::qemu::{Image, Machine};
+use handfast_cli::qemu::{Image, RunningBoard};
 use handfast_server::admin::{DeviceView, IssuedView};
 use hyper::Method;
 use serde_json::json;
@@ -52,7 +52,7 @@ pub(super) async fn play(
 ) -> Result<(), End> {
     let board = home.join("board");
     std::fs::create_dir(&board).map_err(End::refused)?;
-    let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
+    let mut machine = RunningBoard::start(image, &board).await.map_err(End::refused)?;
     for line in [
         "name Garden Sensor",
         "room Greenhouse",
@@ -89,7 +89,7 @@ pub(super) async fn play(
     stage.step("device", "tells its sensors' values in heartbeats".to_owned());
 
     machine.kill().await;
-    let mut machine = Machine::start(image, &board).await.map_err(End::refused)?;
+    let mut machine = RunningBoard::start(image, &board).await.map_err(End::refused)?;
     machine.expect("linked as ").await.map_err(End::refused)?;
     stage.step(
         "device",

@@ -24,7 +24,7 @@ use super::phone::{PATIENCE, Phone};
 use super::stage::Stage;
 use super::waits::{await_pin, delivered, not_allowed, other, published, refused, wrong};
 use crate::End;
-use crate::client::{Lines, ask, encoded, read};
+use crate::client::{LineStream, ask, encoded, read};
 use crate::serve::Running;
 
 /// The gateway's addresses and directories, and the operator's stream of events.
@@ -34,7 +34,7 @@ pub(super) struct Scene<'d> {
     web: String,
     tcp: String,
     /// The operator's terminal, which shows PINs.
-    events: Lines,
+    events: LineStream,
 }
 
 impl<'d> Scene<'d> {
@@ -47,7 +47,7 @@ impl<'d> Scene<'d> {
             .tcp
             .first()
             .ok_or_else(|| End::Refused("the gateway listens on no TCP address".to_owned()))?;
-        let mut events = Lines::follow(data, "/api/v1/events").await?;
+        let mut events = LineStream::follow(data, "/api/v1/events").await?;
         events.next().await?;
         Ok(Self {
             home,

@@ -20,7 +20,7 @@ mod waits;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use handfast_cli::config::{Settings, Setup};
+use handfast_cli::config::{ServeSettings, SetupOptions};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_server::admin::{DeviceView, IssuedView, StatusView};
 use hyper::Method;
@@ -175,8 +175,9 @@ async fn start(
         promises::INSTALLER.to_owned(),
         ScopesBuf::parse(promises::INSTALLER_MAY).map_err(End::refused)?,
     )];
-    let setup = Setup { profiles, ..Setup::default() };
-    let settings = Settings { listen, listen_tcp: vec![tcp.into()], setup, ..Settings::default() };
+    let setup = SetupOptions { profiles, ..SetupOptions::default() };
+    let settings =
+        ServeSettings { listen, listen_tcp: vec![tcp.into()], setup, ..ServeSettings::default() };
     Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| {
         builder.application(Ear(ear.clone()))
     })

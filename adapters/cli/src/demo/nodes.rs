@@ -23,10 +23,10 @@ pub(crate) struct Pi {
     identity: Identity,
     state: PathBuf,
     id: Option<NodeId>,
-    running: Option<Run>,
+    running: Option<NodeRun>,
 }
 
-struct Run {
+struct NodeRun {
     owner: Owner,
     events: Events,
     stop: oneshot::Sender<()>,
@@ -68,7 +68,7 @@ impl Pi {
         let (owner, events) = (node.owner(), node.events());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(node.run(async { drop(stopped.await) }));
-        self.running = Some(Run { owner, events, stop, task });
+        self.running = Some(NodeRun { owner, events, stop, task });
         Ok(())
     }
 

@@ -12,14 +12,14 @@ use crate::print::quoted;
 const VALUE_BYTES: usize = 2048;
 
 /// A table of the original, with all its columns.
-pub(super) struct Table {
+pub(super) struct SourceTable {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
     /// The `ORDER BY` clause for its rows; may be empty.
     pub(super) order: &'static str,
 }
 
-impl Table {
+impl SourceTable {
     /// Returns a query for each value, unless it is too long, together with its length.
     pub(super) fn query(&self) -> String {
         let columns: Vec<String> = self
@@ -34,7 +34,7 @@ impl Table {
 /// The values of one row, in the order of its table's columns.
 pub(super) struct Cells<'a> {
     row: &'a Row<'a>,
-    table: &'a Table,
+    table: &'a SourceTable,
 }
 
 /// A value and its type.
@@ -49,7 +49,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl<'a> Cells<'a> {
-    pub(super) const fn of(row: &'a Row<'a>, table: &'a Table) -> Self {
+    pub(super) const fn of(row: &'a Row<'a>, table: &'a SourceTable) -> Self {
         Self { row, table }
     }
 

@@ -21,8 +21,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::loose_json::{decoded, without_mark, without_numbers_that_are_none, without_space};
-use super::report::{FileReport, Named, Part};
-use super::target::{Target, each};
+use super::report::{FileReport, Named, TableReport};
+use super::target::{ImportTarget, each};
 use super::{END_OF_TIME, clipped};
 use crate::End;
 use crate::print::quoted;
@@ -69,7 +69,7 @@ impl<'de> Deserialize<'de> for Records<'de> {
 
 /// A record that is ready for the registry.
 #[derive(Debug)]
-struct Node {
+struct ImportedNode {
     record: Record,
     profile: String,
     told: Option<Observation>,
@@ -81,7 +81,7 @@ struct Node {
 /// [`End`] if the registry cannot be written.
 pub(super) async fn import(
     path: &Path,
-    target: &Target,
+    target: &ImportTarget,
     report: &mut FileReport,
 ) -> Result<(), End> {
     let text = match read(path) {
@@ -101,7 +101,7 @@ pub(super) async fn import(
         }
     };
     report.kind = Some("a registry of nodes");
-    let mut part = Part::new("nodes", "records");
+    let mut part = TableReport::new("nodes", "records");
     let done = write(&records, target, &mut part).await;
     report.parts.push(part);
     done
@@ -121,13 +121,17 @@ fn read(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("it is no UTF-8 from byte {}", error.valid_up_to()))
 }
 
-async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Result<(), End> {
+async fn write(
+    records: &[&RawValue],
+    target: &ImportTarget,
+    part: &mut TableReport,
+) -> Result<(), End> {
     // Counted first, because every record of a repeated id is refused.
     let mut times: HashMap<NodeId, u32> = HashMap::new();
     for node_id in records.iter().filter_map(|raw| NodeId::parse(&node_id_of(raw.get())?)) {
         *times.entry(node_id).or_default() += 1;
     }
-    let mut batch: Vec<(Named, Node)> = Vec::new();
+    let mut batch: Vec<(Named, ImportedNode)> = Vec::new();
     for (raw, number) in records.iter().zip(1_u64..) {
         let (about, node) = node(raw.get(), number, target.now);
         let node = match node {
@@ -166,20 +170,21 @@ async fn write(records: &[&RawValue], target: &Target, part: &mut Part) -> Resul
 }
 
 async fn flush(
-    batch: &mut Vec<(Named, Node)>,
-    target: &Target,
-    part: &mut Part,
+    batch: &mut Vec<(Named, ImportedNode)>,
+    target: &ImportTarget,
+    part: &mut TableReport,
 ) -> Result<(), End> {
     let (about, nodes): (Vec<_>, Vec<_>) = batch.drain(..).unzip();
-    let came =
-        each(nodes, |Node { record, profile, told }| target.clone().node(record, profile, told))
-            .await?;
+    let came = each(nodes, |ImportedNode { record, profile, told }| {
+        target.clone().node(record, profile, told)
+    })
+    .await?;
     about.iter().zip(came).for_each(|(about, came)| part.count(about, came));
     Ok(())
 }
 
 /// Converts a pending record into the request that it once was.
-fn asking(Node { record, profile, .. }: Node) -> (PendingRequest, String) {
+fn asking(ImportedNode { record, profile, .. }: ImportedNode) -> (PendingRequest, String) {
     let source = Source::of(record.address);
     let made_of = Profile::parse(&profile).unwrap_or(Profile::EMPTY);
     let key = RequestKey::of(
@@ -201,7 +206,7 @@ fn node_id_of(raw: &str) -> Option<String> {
     serde_json::from_str::<OnlyId>(raw).ok()?.node_id
 }
 
-fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<Node, String>) {
+fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<ImportedNode, String>) {
     let found = node_id_of(raw);
     let node_id = found.as_deref().and_then(NodeId::parse);
     let mut about = Named::of(
@@ -219,25 +224,25 @@ fn node(raw: &str, number: u64, now: UnixTime) -> (Named, Result<Node, String>) 
             }
             None => "it has no node_id that is a text".to_owned(),
         })?;
-        Fields { fields: &fields, raw, now }.node(node_id, &mut about)
+        MissyFields { fields: &fields, raw, now }.node(node_id, &mut about)
     };
     let node = read();
     (about, node)
 }
 
-struct Fields<'a> {
+struct MissyFields<'a> {
     fields: &'a Map<String, Value>,
     raw: &'a str,
     now: UnixTime,
 }
 
-impl Fields<'_> {
+impl MissyFields<'_> {
     /// Returns a field; `None` if it is missing or null.
     fn get(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    fn node(&self, node_id: NodeId, about: &mut Named) -> Result<Node, String> {
+    fn node(&self, node_id: NodeId, about: &mut Named) -> Result<ImportedNode, String> {
         let (name, room) = (self.label("friendly_name", about)?, self.label("room", about)?);
         let standing = self.standing(about)?;
         let address = self.address(about);
@@ -245,7 +250,7 @@ impl Fields<'_> {
         let told = self.told(about);
         // No field that is read has the time of the request; the last contact is the closest.
         let asked_at = told.map_or(self.now, |told| told.last_seen);
-        Ok(Node {
+        Ok(ImportedNode {
             record: Record { node_id, name, room, address, keys: None, asked_at, standing },
             profile,
             told,

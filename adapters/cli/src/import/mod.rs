@@ -30,8 +30,8 @@ use handfast_core::time::UnixTime;
 use crate::End;
 use crate::args::Import;
 use crate::print::put;
-use report::{FileReport, Report};
-use target::Target;
+use report::{FileReport, ImportReport};
+use target::ImportTarget;
 
 /// 9999-12-31T23:59:59Z in Unix seconds; a later value is not in seconds.
 const END_OF_TIME: u64 = 253_402_300_799;
@@ -44,10 +44,10 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
     let files: Vec<_> = args.files.into_iter().map(|path| (recognised(&path), path)).collect();
     // A mistyped file name must not create a registry.
     let target = match files.iter().any(|(kind, _)| kind.is_ok()) {
-        true => Some(Target::open(&data, args.apply, now)?),
+        true => Some(ImportTarget::open(&data, args.apply, now)?),
         false => None,
     };
-    let mut report = Report { files: Vec::new(), applied: args.apply };
+    let mut report = ImportReport { files: Vec::new(), applied: args.apply };
     let mut done = Ok(());
     for (kind, path) in files {
         let mut file = FileReport { path, kind: None, problem: None, parts: Vec::new() };
@@ -69,22 +69,22 @@ pub(crate) async fn run(args: Import) -> Result<(), End> {
 }
 
 /// Imports a file of a known kind.
-async fn import(kind: Kind, target: &Target, file: &mut FileReport) -> Result<(), End> {
+async fn import(kind: FileKind, target: &ImportTarget, file: &mut FileReport) -> Result<(), End> {
     let path = file.path.clone();
     match kind {
-        Kind::Database => nexo::import(&path, target, file).await,
-        Kind::Records => missy::import(&path, target, file).await,
+        FileKind::Database => nexo::import(&path, target, file).await,
+        FileKind::Records => missy::import(&path, target, file).await,
     }
 }
 
 /// The kind of a file.
-enum Kind {
+enum FileKind {
     Database,
     Records,
 }
 
 /// Determines the kind of a file from its beginning.
-fn recognised(path: &Path) -> Result<Kind, String> {
+fn recognised(path: &Path) -> Result<FileKind, String> {
     // Checked before opening: to open a pipe would wait for its writer.
     let found = std::fs::metadata(path).map_err(|error| error.to_string())?;
     if !found.is_file() {
@@ -94,12 +94,12 @@ fn recognised(path: &Path) -> Result<Kind, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     file.take(4096).read_to_end(&mut start).map_err(|error| error.to_string())?;
     if start.starts_with(b"SQLite format 3\0") {
-        return Ok(Kind::Database);
+        return Ok(FileKind::Database);
     }
     let start = loose_json::decoded(&start);
     let first = start.as_bytes().iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     match first {
-        Some(b'[') => Ok(Kind::Records),
+        Some(b'[') => Ok(FileKind::Records),
         Some(_) | None => {
             Err("it is neither a SQLite database with the tables pairing_pending, pairing_allow_from or pairing_sessions, \
                                nor a devices.json, which is an array of records"

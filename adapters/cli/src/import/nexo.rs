@@ -16,10 +16,10 @@ use handfast_store::{ListedSender, SenderName, SenderStanding};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::cells::{Cell, Cells, Table};
-use super::report::{FileReport, Named, Part};
+use super::cells::{Cell, Cells, SourceTable};
+use super::report::{FileReport, Named, TableReport};
 use super::snapshot::Snapshot;
-use super::target::{Companion, Target, each};
+use super::target::{ImportTarget, ImportedSession, each};
 use crate::End;
 use crate::print::quoted;
 
@@ -32,18 +32,18 @@ const LONGEST_SESSION: u64 = 365 * 86_400;
 
 /// Decisions about senders. Of two rows about one sender, the operator's last decision is read
 /// first, and a revocation before an approval. Rows with an unreadable time come before both.
-const ALLOWED: Table = Table {
+const ALLOWED: SourceTable = SourceTable {
     name: "pairing_allow_from",
     columns: &["channel", "account_id", "sender_id", "approved_at", "approved_via", "revoked_at"],
     order: "ORDER BY (t.revoked_at IS NOT NULL AND NOT (typeof(t.revoked_at) = 'integer' AND t.revoked_at >= 0)) DESC,
             coalesce(t.revoked_at, t.approved_at) DESC, t.revoked_at IS NULL",
 };
-const PENDING: Table = Table {
+const PENDING: SourceTable = SourceTable {
     name: "pairing_pending",
     columns: &["channel", "account_id", "sender_id", "code", "created_at", "meta_json"],
     order: "ORDER BY t.created_at",
 };
-const SESSIONS: Table = Table {
+const SESSIONS: SourceTable = SourceTable {
     name: "pairing_sessions",
     columns: &["token", "profile", "device_label", "issued_at", "expires_at"],
     order: "",
@@ -55,7 +55,7 @@ const SESSIONS: Table = Table {
 /// [`End`] if the registry cannot be written.
 pub(super) async fn import(
     path: &Path,
-    target: &Target,
+    target: &ImportTarget,
     report: &mut FileReport,
 ) -> Result<(), End> {
     let connection = match open(path) {
@@ -90,7 +90,7 @@ pub(super) async fn import(
             "pairing_pending" => "senders that wait",
             _ => "companions' sessions",
         };
-        let mut part = Part::new(what, table.name);
+        let mut part = TableReport::new(what, table.name);
         let read = rows(&connection, &table, target, &mut part).await;
         report.parts.push(part);
         if let Err(problem) = read? {
@@ -128,7 +128,7 @@ fn open(path: &Path) -> Result<Connection, String> {
 ///
 /// # Errors
 /// The problem, if it is a view or lacks a known column.
-fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
+fn is_there(connection: &Connection, table: &SourceTable) -> Result<bool, String> {
     let failed = |error: rusqlite::Error| format!("it cannot be read: {error}");
     let kind: Option<String> = connection
         .query_row(
@@ -160,9 +160,9 @@ fn is_there(connection: &Connection, table: &Table) -> Result<bool, String> {
 /// Reads a table and writes its rows. The inner error is a problem of the file.
 async fn rows(
     connection: &Connection,
-    table: &Table,
-    target: &Target,
-    part: &mut Part,
+    table: &SourceTable,
+    target: &ImportTarget,
+    part: &mut TableReport,
 ) -> Result<Result<(), String>, End> {
     let sql = table.query();
     let mut statement = match connection.prepare(&sql) {
@@ -202,15 +202,15 @@ async fn rows(
 
 /// Rows that wait to be written, and the senders seen so far.
 struct Batch<'a> {
-    target: &'a Target,
+    target: &'a ImportTarget,
     /// Senders of earlier rows; `true` if the row was valid.
     seen: HashMap<SenderName, bool>,
     allowed: Vec<(Named, ListedSender)>,
-    sessions: Vec<(Named, Companion)>,
+    sessions: Vec<(Named, ImportedSession)>,
 }
 
 impl Batch<'_> {
-    fn allowed(&mut self, row: &Cells<'_>, part: &mut Part) {
+    fn allowed(&mut self, row: &Cells<'_>, part: &mut TableReport) {
         let mut about = Named::of(row.key());
         let Some(name) = self.sender(row, &mut about, part) else { return };
         let read = || {
@@ -241,7 +241,7 @@ impl Batch<'_> {
         self.allowed.push((about, ListedSender { name, standing }));
     }
 
-    async fn pending(&mut self, row: &Cells<'_>, part: &mut Part) -> Result<(), End> {
+    async fn pending(&mut self, row: &Cells<'_>, part: &mut TableReport) -> Result<(), End> {
         let (mut about, now) = (Named::of(row.key()), self.target.now);
         let Some(name) = self.sender(row, &mut about, part) else { return Ok(()) };
         let read = || {
@@ -284,7 +284,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn session(&mut self, row: &Cells<'_>, number: u64, part: &mut Part) {
+    fn session(&mut self, row: &Cells<'_>, number: u64, part: &mut TableReport) {
         // The token is the primary key, but it is secret, so the row is named by its number.
         let key = format!("row {number} ({})", row.shown(2));
         let mut about = Named::of(key);
@@ -301,7 +301,7 @@ impl Batch<'_> {
         &mut self,
         row: &Cells<'_>,
         about: &mut Named,
-        part: &mut Part,
+        part: &mut TableReport,
     ) -> Option<SenderName> {
         let key = about.row.as_str();
         let name = match named(row) {
@@ -332,7 +332,7 @@ impl Batch<'_> {
         Some(name)
     }
 
-    async fn write(&mut self, part: &mut Part) -> Result<(), End> {
+    async fn write(&mut self, part: &mut TableReport) -> Result<(), End> {
         let (about, senders): (Vec<_>, Vec<_>) = self.allowed.drain(..).unzip();
         let came = each(senders, |sender| self.target.clone().allowed(sender)).await?;
         about.iter().zip(came).for_each(|(about, came)| part.count(about, came));
@@ -369,7 +369,7 @@ fn companion(
     row: &Cells<'_>,
     now: UnixTime,
     about: &mut Named,
-) -> Result<Option<Companion>, String> {
+) -> Result<Option<ImportedSession>, String> {
     let token = row.text(0)?;
     let token = Token::parse(token)
         .ok_or("its token is none: 43 characters of A-Z, a-z, 0-9, - and _ are needed")?;
@@ -402,7 +402,7 @@ fn companion(
     if expires_at.as_secs().saturating_sub(issued_at.as_secs()) > LONGEST_SESSION {
         return Err("it would live longer than a year; let the companion open a new one".to_owned());
     }
-    Ok(Some(Companion {
+    Ok(Some(ImportedSession {
         hash: SessionHash::of(&token),
         profile,
         device_label,

@@ -13,7 +13,7 @@ const NAMED: [u64; 4] = [1000, 100, 100, 100];
 
 /// The outcome of all files.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(super) struct ImportReport {
     pub(super) files: Vec<FileReport>,
     /// `true` if the import was written, `false` for a trial.
     pub(super) applied: bool,
@@ -27,12 +27,12 @@ pub(super) struct FileReport {
     pub(super) kind: Option<&'static str>,
     /// The reason for which the file was not read completely, and its remedy.
     pub(super) problem: Option<String>,
-    pub(super) parts: Vec<Part>,
+    pub(super) parts: Vec<TableReport>,
 }
 
 /// The outcome of one table, or of all records of a file.
 #[derive(Debug)]
-pub(super) struct Part {
+pub(super) struct TableReport {
     /// Description of the rows.
     pub(super) what: &'static str,
     /// Name of the table or list in the file.
@@ -41,14 +41,14 @@ pub(super) struct Part {
     pub(super) there: u64,
     pub(super) skipped: u64,
     pub(super) refused: u64,
-    lines: Vec<Line>,
+    lines: Vec<RowRemark>,
     /// Number of lines of each [`About`].
     said: [u64; 4],
 }
 
 /// A remark about one row.
 #[derive(Debug)]
-struct Line {
+struct RowRemark {
     about: About,
     row: String,
     text: String,
@@ -97,7 +97,7 @@ impl Named {
     }
 }
 
-impl Part {
+impl TableReport {
     pub(super) const fn new(what: &'static str, from: &'static str) -> Self {
         Self {
             what,
@@ -115,7 +115,7 @@ impl Part {
         let said = &mut self.said[about as usize];
         *said += 1;
         if *said <= NAMED[about as usize] {
-            self.lines.push(Line { about, row: row.to_owned(), text: text.into() });
+            self.lines.push(RowRemark { about, row: row.to_owned(), text: text.into() });
         }
     }
 
@@ -160,7 +160,7 @@ impl Part {
         let mut out = format!(
             "  {what} ({from}): {imported} {done}, {there} already there, {skipped} skipped, {refused} refused\n"
         );
-        for Line { about, row, text } in lines {
+        for RowRemark { about, row, text } in lines {
             out += &format!("    {:<8} {}: {}\n", about.as_str(), safe(row), safe(text));
         }
         for (about, more) in self.left_out() {
@@ -173,7 +173,7 @@ impl Part {
         let rows: Vec<Value> = self
             .lines
             .iter()
-            .map(|Line { about, row, text }| json!({"outcome": about.as_str(), "row": row, "why": text}))
+            .map(|RowRemark { about, row, text }| json!({"outcome": about.as_str(), "row": row, "why": text}))
             .collect();
         json!({
             "what": self.what, "from": self.from, "imported": self.imported, "already_there": self.there,
@@ -182,7 +182,7 @@ impl Part {
     }
 }
 
-impl Report {
+impl ImportReport {
     /// Returns a summary of the problems; `None` for a complete import.
     pub(super) fn trouble(&self) -> Option<String> {
         let files = self.files.iter().filter(|file| file.problem.is_some()).count();
@@ -232,7 +232,7 @@ impl Report {
             .map(|file| {
                 json!({
                     "file": file.path.to_string_lossy(), "kind": file.kind, "problem": file.problem,
-                    "parts": file.parts.iter().map(Part::json).collect::<Vec<_>>(),
+                    "parts": file.parts.iter().map(TableReport::json).collect::<Vec<_>>(),
                 })
             })
             .collect();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn of_very_many_rows_some_are_named_and_all_are_counted() {
-        let mut part = Part::new("nodes", "devices.json");
+        let mut part = TableReport::new("nodes", "devices.json");
         part.imported = 2;
         for n in 0..1003 {
             part.count(

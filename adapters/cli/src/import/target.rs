@@ -40,7 +40,7 @@ pub(super) enum Came {
 
 /// A registry, and the time of the whole import.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct ImportTarget {
     store: Arc<SqliteStore>,
     pub(super) now: UnixTime,
     /// The copy of a trial. It outlives the store.
@@ -49,7 +49,7 @@ pub(super) struct Target {
 
 /// A session of another system.
 #[derive(Debug)]
-pub(super) struct Companion {
+pub(super) struct ImportedSession {
     pub(super) hash: SessionHash,
     pub(super) profile: Name,
     pub(super) device_label: Option<Name>,
@@ -57,7 +57,7 @@ pub(super) struct Companion {
     pub(super) expires_at: UnixTime,
 }
 
-impl Target {
+impl ImportTarget {
     /// Opens or creates the registry of a data directory; without `apply`, opens a copy.
     ///
     /// # Errors
@@ -225,8 +225,8 @@ impl Target {
     }
 
     /// Imports a companion's session, under a new id.
-    pub(super) async fn session(self, companion: Companion) -> Result<Came, End> {
-        let Companion { hash, profile, device_label, issued_at, expires_at } = companion;
+    pub(super) async fn session(self, companion: ImportedSession) -> Result<Came, End> {
+        let ImportedSession { hash, profile, device_label, issued_at, expires_at } = companion;
         if let Some(there) =
             self.store.session_by_hash(&hash).await.map_err(|error| stopped(&error))?
         {

@@ -59,7 +59,7 @@ impl Bench {
     }
 
     async fn run(&self, path: &Path, apply: bool) -> FileReport {
-        let target = Target::open(&self.data(), apply, NOW).unwrap();
+        let target = ImportTarget::open(&self.data(), apply, NOW).unwrap();
         let mut file =
             FileReport { path: path.to_owned(), kind: None, problem: None, parts: Vec::new() };
         match recognised(path) {
@@ -75,7 +75,7 @@ impl Bench {
         assert_eq!(file.problem, None);
         let [part] = &file.parts[..] else { panic!("{file:?}") };
         let counts = [part.imported, part.there, part.skipped, part.refused];
-        (counts, Report { files: vec![file], applied: apply }.text(&self.data()))
+        (counts, ImportReport { files: vec![file], applied: apply }.text(&self.data()))
     }
 
     fn store(&self) -> SqliteStore {
@@ -403,7 +403,7 @@ async fn senders_and_sessions_come_in_one_spelling_and_only_as_hashes() {
             .map(|p| (p.from, p.imported, p.there, p.skipped, p.refused))
             .collect::<Vec<_>>()
     );
-    let text = Report { files: vec![file], applied: true }.text(&bench.data());
+    let text = ImportReport { files: vec![file], applied: true }.text(&bench.data());
     for said in [
         "the sender is spelled \"+573001234567\"",
         "the same sender as another row",

@@ -8,7 +8,7 @@ use super::{NoQrCode, SCALE, image};
 
 /// The reason for which no image file was written.
 #[derive(Debug, thiserror::Error)]
-pub enum NotWritten {
+pub enum ImageNotWritten {
     /// The extension is neither `png` nor `svg`.
     #[error(
         "{path}: what kind of image this is to be is not known; give it a name that ends in .png or .svg"
@@ -51,19 +51,21 @@ pub enum NotWritten {
 /// error. Blocks.
 ///
 /// # Errors
-/// [`NotWritten`] with the cause.
-pub fn write_file(path: &Path, text: &str) -> Result<(), NotWritten> {
+/// [`ImageNotWritten`] with the cause.
+pub fn write_file(path: &Path, text: &str) -> Result<(), ImageNotWritten> {
     let ending = path.extension().and_then(|ending| ending.to_str()).map(str::to_ascii_lowercase);
     let image = match ending.as_deref() {
         Some("png") => image::png(text, SCALE)?,
         Some("svg") => image::svg(text)?.into_bytes(),
-        _ => return Err(NotWritten::Extension { path: path.to_owned() }),
+        _ => return Err(ImageNotWritten::Extension { path: path.to_owned() }),
     };
-    let io = |source| NotWritten::Io { path: path.to_owned(), source };
+    let io = |source| ImageNotWritten::Io { path: path.to_owned(), source };
     match path.symlink_metadata().map(|there| there.file_type()) {
-        Ok(there) if there.is_symlink() => return Err(NotWritten::Link { path: path.to_owned() }),
+        Ok(there) if there.is_symlink() => {
+            return Err(ImageNotWritten::Link { path: path.to_owned() });
+        }
         Ok(there) if !FileType::is_file(&there) => {
-            return Err(NotWritten::Irregular { path: path.to_owned() });
+            return Err(ImageNotWritten::Irregular { path: path.to_owned() });
         }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -124,7 +126,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         for name in ["code", "code.jpg", "code.png.txt", ".png", "png", "code.", ".."] {
             let error = write_file(&home.path().join(name), TEXT).unwrap_err();
-            assert!(matches!(error, NotWritten::Extension { .. }), "{name}: {error}");
+            assert!(matches!(error, ImageNotWritten::Extension { .. }), "{name}: {error}");
             assert!(
                 error.to_string().contains(".png or .svg") && error.to_string().contains(name),
                 "{error}"
@@ -159,7 +161,7 @@ mod tests {
         for name in ["link.png", "dangling.svg"] {
             let error = write_file(&at(name), TEXT).unwrap_err();
             assert!(
-                matches!(error, NotWritten::Link { .. }) && error.to_string().contains(name),
+                matches!(error, ImageNotWritten::Link { .. }) && error.to_string().contains(name),
                 "{error}"
             );
             // A link that is created between the check and the write gains nothing.
@@ -168,7 +170,7 @@ mod tests {
         }
         assert!(matches!(
             write_file(&at("directory.png"), TEXT),
-            Err(NotWritten::Irregular { .. })
+            Err(ImageNotWritten::Irregular { .. })
         ));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(names(home.path()), ["dangling.svg", "directory.png", "link.png", "target"]);
@@ -180,7 +182,7 @@ mod tests {
         let path = home.path().join("code.png");
         fs::write(&path, "old").unwrap();
         let error = write_file(&path, &"x".repeat(3000)).unwrap_err();
-        assert!(matches!(error, NotWritten::NoQrCode(NoQrCode::TooLong)), "{error}");
+        assert!(matches!(error, ImageNotWritten::NoQrCode(NoQrCode::TooLong)), "{error}");
         assert_eq!(
             (fs::read_to_string(&path).unwrap().as_str(), names(home.path())),
             ("old", vec!["code.png".to_owned()])
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(names(home.path()), ["code.png", "directory"]);
         let error = write_file(&home.path().join("missing/code.png"), TEXT).unwrap_err();
         assert!(
-            matches!(error, NotWritten::Io { .. })
+            matches!(error, ImageNotWritten::Io { .. })
                 && error.to_string().contains("missing/code.png"),
             "{error}"
         );

@@ -8,7 +8,7 @@ mod file;
 mod image;
 mod terminal;
 
-pub use file::{NotWritten, write_file};
+pub use file::{ImageNotWritten, write_file};
 pub use image::{MOST_SCALE, SCALE, png, svg};
 pub use terminal::{COLUMNS, render, render_within};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use handfast_cli::config::Settings;
+use handfast_cli::config::ServeSettings;
 use handfast_server::operator::PairingStatus;
 use handfast_server::public_url::NotResolved;
 
@@ -11,7 +11,7 @@ use crate::print::{left, safe};
 
 /// Returns the addresses, the warnings about plain listeners, the fingerprint, and the state of
 /// pairing.
-pub(super) async fn text(running: &Running, settings: &Settings, data: &Path) -> String {
+pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Path) -> String {
     let (address, data) = (running.address, safe(&data.display().to_string()));
     let tls = settings.tls_cert.is_some();
     let scheme = if tls { "wss" } else { "ws" };

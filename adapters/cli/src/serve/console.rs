@@ -6,12 +6,12 @@ use std::path::Path;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 
 use crate::End;
-use crate::client::Lines;
+use crate::client::LineStream;
 use crate::events::{Happened, Narrator};
 
 /// Standard output behind a bounded queue, so that a slow or stopped reader cannot block the
 /// gateway.
-pub(super) struct Console {
+pub(super) struct StdoutQueue {
     out: NonBlocking,
     _flush_at_exit: WorkerGuard,
     /// `true` if PINs may be shown. A log that others read later is not a trusted display.
@@ -20,11 +20,11 @@ pub(super) struct Console {
 
 /// The gateway's own events since they were requested.
 pub(super) struct Followed {
-    lines: Lines,
+    lines: LineStream,
     narrator: Narrator,
 }
 
-impl Console {
+impl StdoutQueue {
     pub(super) fn open() -> Self {
         let (out, guard) = tracing_appender::non_blocking(std::io::stdout());
         Self { out, _flush_at_exit: guard, trusted: !is_journal() }
@@ -37,7 +37,7 @@ impl Console {
 
     /// Subscribes at the operator's socket, as `handfast watch` does.
     pub(super) async fn follow(&self, data: &Path) -> Result<Followed, End> {
-        let mut lines = Lines::follow(data, "/api/v1/events").await?;
+        let mut lines = LineStream::follow(data, "/api/v1/events").await?;
         // The first line confirms that no later event is missed.
         lines.next().await?;
         Ok(Followed { lines, narrator: Narrator::new(data, false) })

@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use handfast_cli::config::Settings;
+use handfast_cli::config::ServeSettings;
 use handfast_server::StartError;
 use handfast_server::keys::file as key_file;
 use handfast_server::policy::PairingSettings;
@@ -27,7 +27,7 @@ use crate::End;
 use crate::args::{DataDir, Serve};
 use crate::data::{self, DATABASE};
 use crate::print::put;
-use console::Console;
+use console::StdoutQueue;
 
 /// Limit at shutdown for storing decisions that are not stored yet.
 const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -62,7 +62,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let signals = Signals::catch()?;
     let store = store(&path, args.accept_older_store)?;
     let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
-    let mut console = Console::open();
+    let mut console = StdoutQueue::open();
     // It subscribes before anybody is told the address, so it misses no request.
     let followed = console.follow(&path).await?;
     console.print(&announce::text(&running, &settings, &path).await);
@@ -96,7 +96,7 @@ impl Running {
     pub(crate) async fn start(
         store: SqliteStore,
         path: &Path,
-        settings: &Settings,
+        settings: &ServeSettings,
         tls: Option<TlsAcceptor>,
         more: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Result<Self, End> {

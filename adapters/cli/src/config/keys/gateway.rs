@@ -3,10 +3,10 @@
 use super::super::extensions::{extensions, show_extensions};
 use super::super::print::{line, list, path, quoted};
 use super::super::simple::{HEADERS, addresses, listeners, name_of, nets, serial, show_listener};
-use super::{ADDRESS, Form, Key};
+use super::{ADDRESS, ConfigKey, Form};
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ConfigKey] = &[
+    ConfigKey {
         section: "",
         name: "listen",
         option: "listen",
@@ -18,7 +18,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(settings.listen)),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "port",
         option: "port",
@@ -28,7 +28,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.number(0..=65_535).map(|port| settings.listen.set_port(port)),
         show: |_| None,
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "data",
         option: "data",
@@ -38,7 +38,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.path().map(|given| settings.data = Some(given)),
         show: |settings| settings.data.as_deref().map(path),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "clock_synchronised_file",
         option: "clock-synchronised-file",
@@ -50,7 +50,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| settings.clock_synchronised_file.as_deref().map(path),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "tls_cert",
         option: "tls-cert",
@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.path().map(|given| settings.tls_cert = Some(given)),
         show: |settings| settings.tls_cert.as_deref().map(path),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "tls_key",
         option: "tls-key",
@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.path().map(|given| settings.tls_key = Some(given)),
         show: |settings| settings.tls_key.as_deref().map(path),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "listen_tcp",
         option: "listen-tcp",
@@ -80,7 +80,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| listeners(value).map(|given| settings.listen_tcp = given),
         show: |settings| Some(list(settings.listen_tcp.iter().map(show_listener))),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "listen_metrics",
         option: "listen-metrics",
@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| addresses(value).map(|given| settings.listen_metrics = given),
         show: |settings| Some(list(settings.listen_metrics.iter().map(quoted))),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "trusted_proxies",
         option: "trusted-proxy",
@@ -100,7 +100,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| nets(value).map(|given| settings.proxies.trusted = given),
         show: |settings| Some(list(settings.proxies.trusted.iter().map(quoted))),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "proxy_header",
         option: "proxy-header",
@@ -110,7 +110,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.choice(&HEADERS).map(|given| settings.proxies.header = given),
         show: |settings| name_of(&HEADERS, settings.proxies.header),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "proxy_protocol",
         option: "proxy-protocol",
@@ -120,7 +120,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.flag().map(|given| settings.proxy_protocol = given),
         show: |settings| Some(settings.proxy_protocol.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "serial",
         option: "serial",
@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(list(settings.serial.iter().map(line))),
     },
-    Key {
+    ConfigKey {
         section: "",
         name: "extension",
         option: "",

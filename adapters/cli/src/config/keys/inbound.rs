@@ -7,15 +7,15 @@ use handfast_core::time::Span;
 use super::super::companions::channels;
 use super::super::duration::show;
 use super::super::print::{list, quoted};
-use super::{Form, Key, MOST, SECOND, YEAR};
+use super::{ConfigKey, Form, MOST, SECOND, YEAR};
 
 /// Allowed lifetimes of a stranger's code, and allowed intervals between its repetitions.
 const CODES: RangeInclusive<Span> = SECOND..=YEAR;
 /// Maximum number of cached senders, at 300 bytes each.
 const MOST_REMEMBERED: u64 = 10_000_000;
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ConfigKey] = &[
+    ConfigKey {
         section: "inbound",
         name: "pending_for",
         option: "inbound-pending-for",
@@ -27,7 +27,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.inbound.limits.pending_for))),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "pending_per_account",
         option: "inbound-pending-per-account",
@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.inbound.limits.pending_of_account.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "pending_total",
         option: "inbound-pending-total",
@@ -51,7 +51,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.inbound.limits.pending_total.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "told_every",
         option: "inbound-told-every",
@@ -63,7 +63,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.inbound.limits.told_every))),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "approvals_per_minute",
         option: "inbound-approvals-per-minute",
@@ -75,7 +75,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.inbound.approvals_per_minute.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "remembered",
         option: "inbound-remembered",
@@ -87,7 +87,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.inbound.remembered.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "inbound",
         name: "public_channels",
         option: "public-channel",

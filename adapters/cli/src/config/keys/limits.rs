@@ -2,10 +2,10 @@
 
 use super::super::duration::show;
 use super::super::print::quoted;
-use super::{DAY, Form, Key, MILLISECOND, MOST, SECOND, YEAR};
+use super::{ConfigKey, DAY, Form, MILLISECOND, MOST, SECOND, YEAR};
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ConfigKey] = &[
+    ConfigKey {
         section: "limits",
         name: "first_message",
         option: "first-message",
@@ -17,7 +17,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.limits.first_message))),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "ping_every",
         option: "ping-every",
@@ -29,7 +29,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.limits.ping_every))),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "pong_within",
         option: "pong-within",
@@ -41,7 +41,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.limits.pong_within))),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "pending_for",
         option: "pending-for",
@@ -53,7 +53,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.limits.pending_for))),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "pending_total",
         option: "pending-total",
@@ -65,7 +65,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.pending_total.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "pending_per_source",
         option: "pending-per-source",
@@ -77,7 +77,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.pending_per_source.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "waiting_total",
         option: "waiting-total",
@@ -89,7 +89,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.waiting_total.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "waiting_per_source",
         option: "waiting-per-source",
@@ -101,7 +101,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.waiting_per_source.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "linked_total",
         option: "linked-total",
@@ -113,7 +113,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.linked_total.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "failures_per_minute",
         option: "failures-per-minute",
@@ -125,7 +125,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.failures_per_minute.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "hash_queue",
         option: "hash-queue",
@@ -137,7 +137,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.hash_queue.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "first_messages_per_second",
         option: "first-messages-per-second",
@@ -151,7 +151,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.limits.first_messages_per_second.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "limits",
         name: "deliver_within",
         option: "deliver-within",

@@ -7,14 +7,14 @@ use super::super::duration::{lasting, show, show_lasting};
 use super::super::print::{list, quoted};
 use super::super::simple::{invited_to, name_of, renewal, show_renewal, window};
 use super::super::tables::{permissions, rules, show_permissions, show_rules};
-use super::{DAY, EXPIRIES, Form, Key, SECOND, YEAR};
+use super::{ConfigKey, DAY, EXPIRIES, Form, SECOND, YEAR};
 
 const ALPHABETS: [(&str, Alphabet); 2] =
     [("digits", Alphabet::Digits), ("unambiguous", Alphabet::Unambiguous)];
 const APPROVERS: [(&str, Approve); 2] = [("auto", Approve::Auto), ("manual", Approve::Manual)];
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ConfigKey] = &[
+    ConfigKey {
         section: "pairing",
         name: "enabled",
         option: "pairing",
@@ -24,7 +24,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| value.flag().map(|given| settings.pairing.enabled = given),
         show: |settings| Some(settings.pairing.enabled.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "pin_length",
         option: "pin-length",
@@ -36,7 +36,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.pairing.pin_length.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "pin_alphabet",
         option: "pin-alphabet",
@@ -48,7 +48,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| name_of(&ALPHABETS, settings.pairing.pin_alphabet),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "pin_timeout",
         option: "pairing-timeout",
@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_lasting(settings.pairing.pin_timeout))),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "window",
         option: "pairing-window",
@@ -72,7 +72,7 @@ pub(super) const KEYS: &[Key] = &[
             Some(quoted(settings.pairing.window.map_or("none".to_owned(), show_lasting)))
         },
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "approve",
         option: "approve",
@@ -84,7 +84,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| name_of(&APPROVERS, settings.pairing.approve),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "default_permissions",
         option: "default-permissions",
@@ -97,7 +97,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(show_permissions(&settings.pairing.default_permissions)),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "token_expiry",
         option: "token-expiry",
@@ -109,7 +109,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_lasting(settings.pairing.token_expiry))),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "code_longest",
         option: "code-longest",
@@ -121,7 +121,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.pairing.bounds.code_for))),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "code_uses",
         option: "code-uses",
@@ -133,7 +133,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(settings.pairing.bounds.code_uses.to_string()),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "grant_longest",
         option: "grant-longest",
@@ -145,7 +145,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show(settings.pairing.bounds.grant_for))),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "renew_after_expiry",
         option: "renew-after-expiry",
@@ -157,7 +157,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_renewal(settings.limits.renew_after_expiry))),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "rule",
         option: "pairing-rule",
@@ -167,7 +167,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| rules(value).map(|given| settings.pairing.rules = given),
         show: |settings| show_rules(&settings.pairing.rules),
     },
-    Key {
+    ConfigKey {
         section: "pairing",
         name: "addresses",
         option: "pairing-address",

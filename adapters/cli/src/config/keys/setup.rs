@@ -10,7 +10,7 @@ use super::super::companions::{address, hosts, origins, profiles, show_profiles}
 use super::super::duration::{lasting, show_lasting};
 use super::super::print::{list, path, quoted};
 use super::super::tables::{permissions, show_permissions};
-use super::{Form, Key, MINUTE, YEAR};
+use super::{ConfigKey, Form, MINUTE, YEAR};
 
 /// Allowed lifetimes of a setup code.
 const CODES: RangeInclusive<Span> = SETUP_TTL_MIN..=SETUP_TTL_MAX;
@@ -19,8 +19,8 @@ const SESSIONS: RangeInclusive<Span> = MINUTE..=YEAR;
 /// Allowed total lifetimes of a session.
 const LONGEST: RangeInclusive<Span> = MINUTE..=Span::from_secs(100 * 365 * 86_400);
 
-pub(super) const KEYS: &[Key] = &[
-    Key {
+pub(super) const KEYS: &[ConfigKey] = &[
+    ConfigKey {
         section: "setup",
         name: "public_url",
         option: "public-url",
@@ -30,7 +30,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| address(value).map(|given| settings.setup.public_url = given),
         show: |settings| settings.setup.public_url.as_ref().map(quoted),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "tunnel_url",
         option: "tunnel-url",
@@ -40,7 +40,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| address(value).map(|given| settings.setup.tunnel_url = given),
         show: |settings| settings.setup.tunnel_url.as_ref().map(quoted),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "gateway_url",
         option: "gateway-url",
@@ -50,7 +50,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| address(value).map(|given| settings.setup.gateway_url = given),
         show: |settings| settings.setup.gateway_url.as_ref().map(quoted),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "plain_hosts",
         option: "plain-host",
@@ -60,7 +60,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| hosts(value).map(|given| settings.setup.plain_hosts = given),
         show: |settings| Some(list(settings.setup.plain_hosts.iter().map(quoted))),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "origins",
         option: "companion-origin",
@@ -70,7 +70,7 @@ pub(super) const KEYS: &[Key] = &[
         read: |settings, value| origins(value).map(|given| settings.setup.origins = given),
         show: |settings| Some(list(settings.setup.origins.iter().map(quoted))),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "profile",
         option: "setup-profile",
@@ -87,7 +87,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(&settings.setup.profile)),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "ttl",
         option: "setup-ttl",
@@ -99,7 +99,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_lasting(settings.setup.ttl))),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "session_ttl",
         option: "session-ttl",
@@ -111,7 +111,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_lasting(settings.setup.session_ttl))),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "session_longest",
         option: "session-longest",
@@ -123,7 +123,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(quoted(show_lasting(settings.setup.session_longest))),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "permissions",
         option: "companion-permissions",
@@ -136,7 +136,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| Some(show_permissions(&settings.setup.permissions)),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "profiles",
         option: "profile-permissions",
@@ -148,7 +148,7 @@ pub(super) const KEYS: &[Key] = &[
         },
         show: |settings| show_profiles(&settings.setup.profiles, &settings.setup.approvers),
     },
-    Key {
+    ConfigKey {
         section: "setup",
         name: "key_file",
         option: "setup-key-file",

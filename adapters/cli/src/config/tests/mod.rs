@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
 
-use super::{Options, Settings};
+use super::{Options, ServeSettings};
 
 /// Parses the options of `serve`.
 fn options(words: &[&str]) -> Result<Options, clap::Error> {
@@ -18,25 +18,25 @@ fn options(words: &[&str]) -> Result<Options, clap::Error> {
 }
 
 /// Returns the settings of options without a file.
-fn told(words: &[&str]) -> Settings {
+fn told(words: &[&str]) -> ServeSettings {
     options(words).unwrap().settings().unwrap()
 }
 
 /// Returns the settings of the file `gateway.toml` with this text and these options.
-fn both(text: &str, words: &[&str]) -> Result<Settings, String> {
+fn both(text: &str, words: &[&str]) -> Result<ServeSettings, String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.toml");
     std::fs::write(&path, text).unwrap();
     read(&path, words).map_err(|error| error.replace(&format!("{}/", folder.path().display()), ""))
 }
 
-fn read(path: &Path, words: &[&str]) -> Result<Settings, String> {
+fn read(path: &Path, words: &[&str]) -> Result<ServeSettings, String> {
     let mut all = vec!["--config", path.to_str().unwrap()];
     all.extend(words);
     options(&all).unwrap().settings().map_err(|error| error.to_string())
 }
 
-fn file(text: &str) -> Settings {
+fn file(text: &str) -> ServeSettings {
     both(text, &[]).unwrap()
 }
 

@@ -14,7 +14,7 @@ use handfast_server::policy::{
 use handfast_server::public_url::Candidates;
 
 use super::super::keys::{Form, KEYS};
-use super::super::{Serial, Settings, Setup};
+use super::super::{Serial, ServeSettings, SetupOptions};
 use super::{both, file, options, read, told};
 
 /// A value other than the default for each key, in the notation of the option and of the file.
@@ -103,7 +103,7 @@ fn every_key_says_the_same_in_the_file_and_as_an_option() {
     for key in both_ways().filter(|key| key.name != "port") {
         assert_ne!(
             (key.show)(&settings),
-            (key.show)(&Settings::default()),
+            (key.show)(&ServeSettings::default()),
             "{} took effect",
             key.name
         );
@@ -129,7 +129,7 @@ fn a_listener_behind_a_proxy_is_a_table_in_the_file_and_a_word_more_as_an_option
 #[test]
 fn without_file_and_options_the_documented_defaults_hold() {
     let settings = told(&[]);
-    assert_eq!(settings, Settings::default());
+    assert_eq!(settings, ServeSettings::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8765");
     assert_eq!(settings.limits, Limits::DEFAULT);
     let PairingSettings { enabled, pin_length, pin_timeout, window, token_expiry, .. } =
@@ -137,8 +137,9 @@ fn without_file_and_options_the_documented_defaults_hold() {
     assert_eq!((enabled, pin_length, pin_timeout), (false, 6, Duration::from_secs(300)));
     assert_eq!((window, token_expiry), (None, Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.pairing.default_permissions.as_str(), "read:/**\nwrite:/**\n");
-    let Setup { public_url, profile, ttl, session_ttl, session_longest, permissions, .. } =
-        settings.setup;
+    let SetupOptions {
+        public_url, profile, ttl, session_ttl, session_longest, permissions, ..
+    } = settings.setup;
     assert_eq!(
         (public_url, profile.as_str(), ttl),
         (None, "companion-v1", Duration::from_secs(600))

@@ -1,6 +1,6 @@
 //! Printing of the settings as a file.
 
-use super::super::Settings;
+use super::super::ServeSettings;
 use super::super::keys::{Form, KEYS};
 use super::{file, told};
 
@@ -66,7 +66,7 @@ fn what_is_printed_reads_back_to_the_same_settings() {
     ]);
     assert_eq!(full.pairing.rules.len(), 3);
     assert_eq!(file(&full.to_toml()), full);
-    let default = Settings::default();
+    let default = ServeSettings::default();
     assert_eq!(file(&default.to_toml()), default);
     let none = told(&["--default-permissions", ""]);
     assert_eq!(file(&none.to_toml()), none);
@@ -74,7 +74,7 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 
 #[test]
 fn every_key_is_printed_with_its_help_and_its_option() {
-    let text = Settings::default().to_toml();
+    let text = ServeSettings::default().to_toml();
     for key in KEYS.iter() {
         let option =
             if key.form == Form::FileOnly { String::new() } else { format!(" (--{})", key.option) };
@@ -90,13 +90,13 @@ fn every_key_is_printed_with_its_help_and_its_option() {
 
 #[test]
 fn a_rule_can_be_added_to_a_printed_file() {
-    let text = Settings::default().to_toml() + "\n[[pairing.rule]]\ndecision = \"ask\"\n";
+    let text = ServeSettings::default().to_toml() + "\n[[pairing.rule]]\ndecision = \"ask\"\n";
     assert_eq!(file(&text).pairing.rules.len(), 1);
 }
 
 #[test]
 fn a_profile_and_an_extension_can_be_added_to_a_printed_file() {
-    let text = Settings::default().to_toml()
+    let text = ServeSettings::default().to_toml()
         + "\n[setup.profiles.lamp]\npermissions = {}\n[[extension]]\nname = \"a\"\nprefix = \"a\"\nurl = \"http://a/\"\n";
     let settings = file(&text);
     assert_eq!((settings.setup.profiles.len(), settings.extensions.len()), (1, 1));
