@@ -13,16 +13,16 @@ mod nodes;
 mod pairing;
 mod setup;
 
-pub(crate) use clock::{Clock, ClockVerb};
-pub(crate) use companion::{Companion, CompanionVerb};
-pub(crate) use devices::{DeviceVerb, Devices, Id, Reject};
+pub(crate) use clock::{ClockArgs, ClockVerb};
+pub(crate) use companion::{CompanionArgs, CompanionVerb};
+pub(crate) use devices::{DeviceVerb, Devices, IdArgs, Reject};
 pub(crate) use import::Import;
-pub(crate) use inbound::{Inbound, InboundVerb, Sender};
-pub(crate) use nodes::{Nodes, NodesVerb, PermissionsVerb, Permit, Until};
+pub(crate) use inbound::{InboundArgs, InboundVerb, SenderArgs};
+pub(crate) use nodes::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use pairing::{
-    Minting, Paired, PairedVerb, Pairing, PairingVerb, Permissions, Qr, length_of_time,
+    Minting, PairedArgs, PairedVerb, PairingArgs, PairingVerb, Permissions, Qr, length_of_time,
 };
-pub(crate) use setup::{Setup, SetupVerb, Start};
+pub(crate) use setup::{SetupArgs, SetupVerb, Start};
 
 /// Pairs devices: nodes ask, an operator approves, tokens authenticate.
 #[derive(Debug, Parser)]
@@ -39,25 +39,25 @@ pub(crate) enum Verb {
     /// See and decide about nodes; talks to the running gateway
     Devices(Devices),
     /// Open pairing by PIN, and mint codes to be scanned or typed; talks to the running gateway
-    Pairing(Pairing),
+    Pairing(PairingArgs),
     /// See and end what nodes were given when they paired; talks to the running gateway
-    Paired(Paired),
+    Paired(PairedArgs),
     /// Decide what paired nodes may do; talks to the running gateway
-    Nodes(Nodes),
+    Nodes(NodesArgs),
     /// The same as nodes permissions
     #[command(hide = true)]
     Permissions(PermissionsVerb),
     /// Make setup codes for companions, and see and end their sessions; talks to the running
     /// gateway
-    Setup(Setup),
+    Setup(SetupArgs),
     /// See and decide who may write over channels; talks to the running gateway
-    Inbound(Inbound),
+    Inbound(InboundArgs),
     /// Be a companion: show a setup code to its gateway, and use the session that comes of it
-    Companion(Companion),
+    Companion(CompanionArgs),
     /// Show what people compare to know the gateway; talks to the running gateway
-    Gateway(Gateway),
+    Gateway(GatewayArgs),
     /// See how the gateway's clock stands, and say that it is right; talks to the running gateway
-    Clock(Clock),
+    Clock(ClockArgs),
     /// Follow what happens, with requests and their PINs, until interrupted; talks to the running
     /// gateway
     Watch(Watch),
@@ -65,11 +65,11 @@ pub(crate) enum Verb {
     /// registry itself
     Import(Import),
     /// Copy the registry into one file, while the gateway runs or not
-    Backup(Backup),
+    Backup(BackupArgs),
     /// Bring a backup of the registry in, while no gateway runs
     Restore(Restore),
     /// Work with tokens
-    Token(Token),
+    Token(TokenArgs),
     /// Show the whole flow on this machine: a gateway, nodes, an operator
     Demo(Demo),
 }
@@ -94,7 +94,7 @@ pub(crate) struct Serve {
 }
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Backup {
+pub(crate) struct BackupArgs {
     /// The file to write; one that is there is replaced if it is a backup
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
@@ -118,7 +118,7 @@ pub(crate) struct Restore {
 }
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Gateway {
+pub(crate) struct GatewayArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON
@@ -146,7 +146,7 @@ pub(crate) struct Watch {
 }
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Token {
+pub(crate) struct TokenArgs {
     #[command(subcommand)]
     pub(crate) verb: TokenVerb,
 }

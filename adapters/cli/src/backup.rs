@@ -6,11 +6,11 @@ use handfast_store::{Lost, Restored};
 use serde_json::json;
 
 use crate::End;
-use crate::args::{Backup, Restore};
+use crate::args::{BackupArgs, Restore};
 use crate::data::{self, DATABASE};
 use crate::print::{put, safe};
 
-pub(crate) fn run(args: Backup) -> Result<(), End> {
+pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
     let data = args.data.path()?;
     let made = handfast_store::backup(&data.join(DATABASE), &args.file).map_err(End::refused)?;
     if args.json {

@@ -6,13 +6,13 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{Clock, ClockVerb};
+use crate::args::{ClockArgs, ClockVerb};
 use crate::client::ask;
 use crate::print::show;
 
 const CLOCK: &str = "/api/v1/clock";
 
-pub(crate) async fn run(args: Clock) -> Result<(), End> {
+pub(crate) async fn run(args: ClockArgs) -> Result<(), End> {
     let data = args.data.path()?;
     match args.verb.unwrap_or(ClockVerb::Show) {
         ClockVerb::Show => {

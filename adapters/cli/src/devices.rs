@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{DeviceVerb, Devices, Id, Reject};
+use crate::args::{DeviceVerb, Devices, IdArgs, Reject};
 use crate::client::{ask, encoded, read, segment};
 use crate::delivery::{self, SecretDelivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, shown, table};
@@ -93,7 +93,7 @@ pub(crate) async fn run(args: Devices) -> Result<(), End> {
             decide(&data, json, &id.id, "policy", Some(body), &format!("policy {}", mode.as_str()))
                 .await
         }
-        DeviceVerb::Show(Id { id }) | DeviceVerb::Status { id: Some(id) } => {
+        DeviceVerb::Show(IdArgs { id }) | DeviceVerb::Status { id: Some(id) } => {
             let answer =
                 ask(&data, Method::GET, &format!("/api/v1/devices/{}", segment(&id)?), None)
                     .await?;

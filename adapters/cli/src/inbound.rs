@@ -9,13 +9,13 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{Inbound, InboundVerb, Sender};
+use crate::args::{InboundArgs, InboundVerb, SenderArgs};
 use crate::client::{ask, encoded, read};
 use crate::print::{ago, left, put, quoted, safe, show, table};
 
 const SENDERS: &str = "/api/v1/inbound";
 
-pub(crate) async fn run(args: Inbound) -> Result<(), End> {
+pub(crate) async fn run(args: InboundArgs) -> Result<(), End> {
     let data = args.data.path()?;
     let json = args.json;
     match args.verb {
@@ -63,8 +63,8 @@ pub(crate) async fn run(args: Inbound) -> Result<(), End> {
 }
 
 /// Applies a decision about a sender. No change is an error, except for a repeated block.
-async fn decide(data: &Path, json: bool, verb: &str, sender: &Sender) -> Result<(), End> {
-    let Sender { who, account } = sender;
+async fn decide(data: &Path, json: bool, verb: &str, sender: &SenderArgs) -> Result<(), End> {
+    let SenderArgs { who, account } = sender;
     let body = json!({ "channel": who.channel, "sender": who.sender, "account": account });
     let answer = ask(data, Method::POST, &format!("{SENDERS}/{verb}"), Some(body)).await?;
     let view: ChangedView = read(&answer)?;

@@ -7,11 +7,11 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{Nodes, NodesVerb, PermissionsVerb, Permit, Until};
+use crate::args::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 use crate::client::{ask, encoded};
 use crate::print::{left, permissions, quoted, show};
 
-pub(crate) async fn run(args: Nodes) -> Result<(), End> {
+pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
     let data = args.data.path()?;
     match args.verb {
         NodesVerb::Permissions(permit) => decide(&data, args.json, permit).await,
@@ -23,7 +23,7 @@ pub(crate) async fn only_permissions(args: PermissionsVerb) -> Result<(), End> {
     decide(&data, args.json, args.permit).await
 }
 
-pub(crate) async fn decide(data: &Path, json: bool, permit: Permit) -> Result<(), End> {
+pub(crate) async fn decide(data: &Path, json: bool, permit: PermitArgs) -> Result<(), End> {
     if permit.node.is_empty() {
         return Err(End::Usage(
             "an empty name names nobody; `paired list` shows who is paired".to_owned(),
@@ -36,8 +36,8 @@ pub(crate) async fn decide(data: &Path, json: bool, permit: Permit) -> Result<()
     };
     let expires = match permit.expires {
         None => json!(null),
-        Some(Until::After(lasts)) => json!(lasts.as_secs()),
-        Some(Until::Never) => json!("never"),
+        Some(UntilArg::After(lasts)) => json!(lasts.as_secs()),
+        Some(UntilArg::Never) => json!("never"),
     };
     let answer = match (named.is_null(), expires.is_null()) {
         (true, true) => ask(data, Method::GET, &path, None).await?,

@@ -4,11 +4,11 @@ use handfast_server::admin::{InForceView, PairedList, PairedView, RevokedAllView
 use hyper::Method;
 
 use crate::End;
-use crate::args::{Paired, PairedVerb};
+use crate::args::{PairedArgs, PairedVerb};
 use crate::client::{ask, encoded, read};
 use crate::print::{ago, left, permissions, put, quoted, safe, show, table};
 
-pub(crate) async fn run(args: Paired) -> Result<(), End> {
+pub(crate) async fn run(args: PairedArgs) -> Result<(), End> {
     let data = args.data.path()?;
     match args.verb {
         PairedVerb::List => {

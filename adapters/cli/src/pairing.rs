@@ -12,7 +12,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::End;
-use crate::args::{Minting, Pairing, PairingVerb, Qr};
+use crate::args::{Minting, PairingArgs, PairingVerb, Qr};
 use crate::client::{ask, read};
 use crate::delivery::{self, SecretDelivery};
 use crate::print::{left, permissions, put, put_secret, safe, show, shown, table};
@@ -21,7 +21,7 @@ use crate::setup;
 const WINDOW: &str = "/api/v1/pairing";
 const CODES: &str = "/api/v1/pairing/codes";
 
-pub(crate) async fn run(args: Pairing) -> Result<(), End> {
+pub(crate) async fn run(args: PairingArgs) -> Result<(), End> {
     let data = args.data.path()?;
     let json = args.json;
     match args.verb {

@@ -12,7 +12,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::End;
-use crate::args::{Setup, SetupVerb, Start};
+use crate::args::{SetupArgs, SetupVerb, Start};
 use crate::client::{ask, encoded, read};
 use crate::delivery::{self, SecretDelivery};
 use crate::print::{ago, left, put_secret, quoted, safe, show, table};
@@ -21,7 +21,7 @@ const SESSIONS: &str = "/api/v1/sessions";
 /// Number of digits of an id that distinguish it in lists.
 const SHORT: usize = 8;
 
-pub(crate) async fn run(args: Setup) -> Result<(), End> {
+pub(crate) async fn run(args: SetupArgs) -> Result<(), End> {
     let data = args.data.path()?;
     let json = args.json;
     match args.verb {

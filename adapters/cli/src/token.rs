@@ -11,7 +11,7 @@ use crate::print::put;
 /// Maximum input in bytes. A token and its line end are shorter.
 const MOST_INPUT: u64 = 256;
 
-pub(crate) async fn run(args: args::Token) -> Result<(), End> {
+pub(crate) async fn run(args: args::TokenArgs) -> Result<(), End> {
     let args::TokenVerb::Hash { node_id } = args.verb;
     let node_id = NodeId::parse(&node_id).ok_or_else(|| {
         End::Usage(format!(

@@ -25,7 +25,7 @@ pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
     Err(End::Refused("the gateway has ended, and with it what there was to watch".to_owned()))
 }
 
-pub(crate) async fn gateway(args: args::Gateway) -> Result<(), End> {
+pub(crate) async fn gateway(args: args::GatewayArgs) -> Result<(), End> {
     let args::GatewayVerb::Fingerprint = args.verb;
     let answer = ask(&args.data.path()?, Method::GET, "/api/v1/pairing", None).await?;
     let fingerprint = read::<PairingView>(&answer)?.fingerprint;

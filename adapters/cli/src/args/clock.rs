@@ -6,7 +6,7 @@ use handfast_core::time::{UnixTime, rfc3339};
 use super::DataDir;
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Clock {
+pub(crate) struct ClockArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON

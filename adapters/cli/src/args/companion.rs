@@ -12,7 +12,7 @@ const FILE: &str = "The session's file is JSON that only its owner can read: {\"
 /// Shows a setup code to its gateway and keeps the session that comes of it, or uses that session.
 #[derive(Debug, Arguments)]
 #[command(after_help = FILE)]
-pub(crate) struct Companion {
+pub(crate) struct CompanionArgs {
     /// The setup code: the payload that `handfast setup start` shows, or with --url its bootstrap
     /// token alone; - reads it from standard input, where nobody else sees it
     #[arg(long, value_name = "PAYLOAD|-")]

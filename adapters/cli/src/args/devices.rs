@@ -66,17 +66,17 @@ pub(crate) enum DeviceVerb {
     /// Set what a node may do
     Policy {
         #[command(flatten)]
-        id: Id,
+        id: IdArgs,
         /// What it may do; the gateway's application decides what safe-chat means
         #[arg(long)]
         mode: PolicyMode,
     },
     /// Keep a node out until it is unmuted; its link ends at once
-    Mute(Id),
+    Mute(IdArgs),
     /// Let a muted node in again, in the mode it had
-    Unmute(Id),
+    Unmute(IdArgs),
     /// Show one node, with its door and the fingerprint of its key
-    Show(Id),
+    Show(IdArgs),
     /// Show one node, or without an ID the gateway's counts
     Status {
         /// Id of the node or its beginning
@@ -110,7 +110,7 @@ pub(crate) struct Reject {
 }
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Id {
+pub(crate) struct IdArgs {
     /// Id of the node or its beginning
     #[arg(value_name = "ID")]
     pub(crate) id: String,

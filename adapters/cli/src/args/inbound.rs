@@ -8,7 +8,7 @@ use handfast_core::registry::inbound::ChallengeCode;
 use super::{DataDir, length_of_time};
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Inbound {
+pub(crate) struct InboundArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON
@@ -42,13 +42,13 @@ pub(crate) enum InboundVerb {
         lasts: Option<Duration>,
     },
     /// Turn down a sender that waits; if it writes again, it gets a new code
-    Reject(Sender),
+    Reject(SenderArgs),
     /// Hear nothing more of a sender: what it writes is dropped without an answer
-    Block(Sender),
+    Block(SenderArgs),
     /// Let a blocked sender ask again
-    Unblock(Sender),
+    Unblock(SenderArgs),
     /// Take back that a sender was let in
-    Revoke(Sender),
+    Revoke(SenderArgs),
     /// Let in many senders at once, without codes
     Seed {
         /// Over which channel, for instance whatsapp
@@ -65,11 +65,11 @@ pub(crate) enum InboundVerb {
 
 /// Whom a decision is about.
 #[derive(Debug, Arguments)]
-pub(crate) struct Sender {
+pub(crate) struct SenderArgs {
     /// Channel and sender, for instance telegram:@ana; what stands behind the first colon is the
     /// sender
     #[arg(value_name = "CHANNEL:SENDER", value_parser = named)]
-    pub(crate) who: Named,
+    pub(crate) who: NamedSender,
     /// Only for this account; without it, for all
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
@@ -77,15 +77,15 @@ pub(crate) struct Sender {
 
 /// A sender of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct NamedSender {
     pub(crate) channel: String,
     pub(crate) sender: String,
 }
 
-fn named(text: &str) -> Result<Named, String> {
+fn named(text: &str) -> Result<NamedSender, String> {
     match text.split_once(':') {
         Some((channel, sender)) if !channel.is_empty() && !sender.is_empty() => {
-            Ok(Named { channel: channel.to_owned(), sender: sender.to_owned() })
+            Ok(NamedSender { channel: channel.to_owned(), sender: sender.to_owned() })
         }
         _ => Err("a sender is named with its channel and a colon before it, as in telegram:@ana"
             .to_owned()),

@@ -7,7 +7,7 @@ use clap::{Args as Arguments, Subcommand};
 use super::{DataDir, Permissions, length_of_time};
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Nodes {
+pub(crate) struct NodesArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON
@@ -21,7 +21,7 @@ pub(crate) struct Nodes {
 pub(crate) enum NodesVerb {
     /// Decide anew what a paired node may do: less is in force at once, whether or not the node
     /// takes notice, more once it has confirmed it. Without any option, show it
-    Permissions(Permit),
+    Permissions(PermitArgs),
 }
 
 /// The same verb without the word before it.
@@ -33,12 +33,12 @@ pub(crate) struct PermissionsVerb {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) permit: Permit,
+    pub(crate) permit: PermitArgs,
 }
 
 /// What a node may do from now on; what is not named stays as it is.
 #[derive(Debug, Arguments)]
-pub(crate) struct Permit {
+pub(crate) struct PermitArgs {
     /// Name of the node, or its id or the beginning of it
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
@@ -49,16 +49,16 @@ pub(crate) struct Permit {
     pub(crate) none: bool,
     /// When it ends, for instance 30d from now; never lifts an end that was set before
     #[arg(long, value_name = "TIME|never", value_parser = until)]
-    pub(crate) expires: Option<Until>,
+    pub(crate) expires: Option<UntilArg>,
 }
 
 /// When what a node may do ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
+pub(crate) enum UntilArg {
     After(Duration),
     Never,
 }
 
-fn until(text: &str) -> Result<Until, String> {
-    if text == "never" { Ok(Until::Never) } else { length_of_time(text).map(Until::After) }
+fn until(text: &str) -> Result<UntilArg, String> {
+    if text == "never" { Ok(UntilArg::Never) } else { length_of_time(text).map(UntilArg::After) }
 }

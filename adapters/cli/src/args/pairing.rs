@@ -12,7 +12,7 @@ use crate::End;
 use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Pairing {
+pub(crate) struct PairingArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON
@@ -128,7 +128,7 @@ impl Permissions {
 }
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Paired {
+pub(crate) struct PairedArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON
@@ -144,7 +144,7 @@ pub(crate) enum PairedVerb {
     List,
     /// The same as nodes permissions
     #[command(hide = true)]
-    Permissions(super::Permit),
+    Permissions(super::PermitArgs),
     /// End a pairing for good; its link ends at once, and so do those of its delegates
     Revoke {
         /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a

@@ -10,7 +10,7 @@ use super::DataDir;
 use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
-pub(crate) struct Setup {
+pub(crate) struct SetupArgs {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print JSON

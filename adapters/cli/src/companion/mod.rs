@@ -8,10 +8,10 @@ mod place;
 mod session;
 
 use crate::End;
-use crate::args::{Companion, CompanionVerb};
+use crate::args::{CompanionArgs, CompanionVerb};
 use file::SessionFile;
 
-pub(crate) async fn run(args: Companion) -> Result<(), End> {
+pub(crate) async fn run(args: CompanionArgs) -> Result<(), End> {
     let place = SessionFile::named(args.session.clone())?;
     match (&args.code, &args.verb) {
         (Some(_), Some(_)) => Err(End::Usage("--code pairs, and needs no verb behind it".to_owned())),

@@ -31,7 +31,7 @@ struct CompanionCode {
 }
 
 pub(super) async fn run(
-    args: &args::Companion,
+    args: &args::CompanionArgs,
     code: &str,
     place: &SessionFile,
 ) -> Result<(), End> {

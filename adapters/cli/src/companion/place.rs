@@ -12,7 +12,7 @@ use url::Url;
 
 use super::file::StoredSession;
 use crate::End;
-use crate::args::Companion;
+use crate::args::CompanionArgs;
 use crate::print::safe;
 
 /// The endpoint of a gateway. All decisions are based on the parsed URL.
@@ -24,7 +24,7 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     /// Returns the endpoint of a session's gateway.
-    pub(super) fn of(args: &Companion, kept: &StoredSession) -> Result<Self, End> {
+    pub(super) fn of(args: &CompanionArgs, kept: &StoredSession) -> Result<Self, End> {
         let hosts: Vec<&String> = args.allow_plain.iter().chain(&kept.plain_hosts).collect();
         Self::to(&kept.url, hosts.into_iter(), args.ca.as_deref().or(kept.ca.as_deref()))
     }

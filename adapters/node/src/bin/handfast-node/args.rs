@@ -46,7 +46,7 @@ pub(crate) enum Verb {
     /// Connects again after every loss, in 1 s at first and in 60 s at most. A gateway that refuses
     /// (muted, not approved, token not known) is tried again about once a minute, because its
     /// operator may think otherwise.
-    Run(Run),
+    Run(RunArgs),
     /// Show what is kept, and whether a node is running; exits 1 if nothing is kept
     Status(Status),
     /// Forget the node id, the keys, the gateway and a kept token; a token file is left alone
@@ -56,17 +56,17 @@ pub(crate) enum Verb {
     /// Link, and print what comes until told to stop
     Listen(native::Listen),
     /// Print this node's public keys and its fingerprint, making them if need be
-    Identity(native::Identity),
+    Identity(native::IdentityArgs),
     /// Make a narrower token of this node's own for somebody else, offline, and print it
-    Delegate(native::Delegate),
+    Delegate(native::DelegateArgs),
     /// Link with a token that another node delegated to this one's keys
-    Present(native::Present),
+    Present(native::PresentArgs),
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pair {
     #[command(flatten)]
-    pub(crate) door: native::Door,
+    pub(crate) door: native::FlowArgs,
     /// Name of the node for people: up to 64 characters; with --pin and the like the host's name
     /// unless given
     #[arg(long, value_name = "NAME", value_parser = name)]
@@ -85,13 +85,13 @@ pub(crate) struct Pair {
     #[command(flatten)]
     pub(crate) tokens: native::Tokens,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Run {
+pub(crate) struct RunArgs {
     /// The gateway, if it is not the one that was asked; kept only together with a token from
     /// standard input
     #[arg(long, value_name = "URL")]
@@ -106,7 +106,7 @@ pub(crate) struct Run {
     #[arg(long, value_name = "PATH|-")]
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
     /// Milliseconds between heartbeats, for tests
@@ -120,7 +120,7 @@ pub(crate) struct Status {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -129,18 +129,18 @@ pub(crate) struct Reset {
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct State {
+pub(crate) struct StateArgs {
     /// Directory of the node's state: default $STATE_DIRECTORY, else /var/lib/handfast-node for
     /// root, else ~/.local/state/handfast-node
     #[arg(id = "state", long = "state", value_name = "DIR")]
     path: Option<PathBuf>,
 }
 
-impl State {
+impl StateArgs {
     /// Returns `true` if the state belongs to one person, so that the token store can be the one
     /// that this person's programs share.
     pub(crate) fn is_personal(&self) -> bool {
@@ -196,7 +196,7 @@ impl Ca {
     }
 }
 
-impl Run {
+impl RunArgs {
     pub(crate) fn waits(&self) -> Waits {
         Waits {
             heartbeat_every: self.heartbeat_every_ms.unwrap_or(Waits::DEFAULT.heartbeat_every),

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::args::{self, native::Chosen};
 use crate::ask::Question;
-use crate::pairing::{Pairing, Shown};
+use crate::pairing::{PairingDialogue, PairingTexts};
 
 pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
@@ -54,8 +54,8 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     };
     let state = dir.hold()?;
     let own = Fingerprint::of(state.keys()?.channel.public());
-    let shown = Shown { own, gateway: identity.gateways.clone(), run: place.run() };
-    let mut pairing = Pairing::new(shown, wanted.asks);
+    let shown = PairingTexts { own, gateway: identity.gateways.clone(), run: place.run() };
+    let mut pairing = PairingDialogue::new(shown, wanted.asks);
     let node = NativeNode::new(NativeConfig {
         identity,
         profile,
@@ -103,7 +103,7 @@ fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, NativeMemory)>, Failur
 }
 
 /// The pairing method, and the question that the owner may have to answer again.
-struct Wanted {
+struct PairingPlan {
     wish: PairMethod,
     expect: Option<Fingerprint>,
     gateways: Option<Vec<GatewayAt>>,
@@ -112,9 +112,9 @@ struct Wanted {
     asks: crate::pairing::Asks,
 }
 
-async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Failure> {
+async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan, Failure> {
     use crate::pairing::Asks;
-    let plain = |wish, asks| Wanted { wish, expect, gateways: None, setup: None, asks };
+    let plain = |wish, asks| PairingPlan { wish, expect, gateways: None, setup: None, asks };
     match way {
         Chosen::Pin => Ok(plain(PairMethod::Pin, Asks::Pin)),
         Chosen::Approval => Ok(plain(PairMethod::Approval, Asks::Nothing)),
@@ -150,7 +150,7 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
             let gateways = invite.addresses().iter().filter_map(GatewayAt::of_invite).collect();
             let expect = Some(*invite.gateway());
             let TypedCode { selector, code } = invite.into_code();
-            Ok(Wanted {
+            Ok(PairingPlan {
                 wish: PairMethod::Code { selector, code },
                 expect,
                 gateways: Some(gateways),
@@ -177,7 +177,7 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<Wanted, Fail
 
 /// Reads a setup code. One that does not name its gateway's fingerprint is refused, because any
 /// gateway at its address would receive it.
-fn setup(text: &str) -> Result<Wanted, Failure> {
+fn setup(text: &str) -> Result<PairingPlan, Failure> {
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
     let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
         Failure::Usage("that is no setup code; copy the whole text under the QR code".into())
@@ -200,7 +200,7 @@ fn setup(text: &str) -> Result<Wanted, Failure> {
             Failure::Usage(format!("the address in this setup code cannot be used: {why}"))
         })?;
     let token = Zeroizing::new(payload.bootstrap_token.to_owned());
-    Ok(Wanted {
+    Ok(PairingPlan {
         wish: PairMethod::Setup,
         expect: Some(gateway),
         gateways: Some(vec![at]),

@@ -24,15 +24,15 @@ pub(crate) enum Asks {
 }
 
 /// Data for the messages to the owner.
-pub(crate) struct Shown {
+pub(crate) struct PairingTexts {
     pub(crate) own: Fingerprint,
     pub(crate) gateway: Vec<GatewayAt>,
     /// The command that runs the node after the pairing.
     pub(crate) run: String,
 }
 
-pub(crate) struct Pairing {
-    shown: Shown,
+pub(crate) struct PairingDialogue {
+    shown: PairingTexts,
     asks: Asks,
     question: Option<Question>,
     /// The gateway has accepted the code or the request, so a lost connection is retried.
@@ -47,8 +47,8 @@ pub(crate) struct Pairing {
 /// Number of retries after the code was confirmed; then retrying is left to `run`.
 const ATTEMPTS: u8 = 5;
 
-impl Pairing {
-    pub(crate) fn new(shown: Shown, asks: Asks) -> Self {
+impl PairingDialogue {
+    pub(crate) fn new(shown: PairingTexts, asks: Asks) -> Self {
         Self {
             shown,
             asks,

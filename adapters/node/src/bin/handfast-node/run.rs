@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Failure;
 use crate::args;
 
-pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     let waits = args.waits();
     let dir = args.state.dir()?;
     if crate::run_native::is_kept(&dir)? {

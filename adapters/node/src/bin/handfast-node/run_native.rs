@@ -44,7 +44,7 @@ pub(crate) fn node(
     Ok(NativeNode::new(NativeConfig { identity, profile, state, via, ca, waits })?)
 }
 
-pub(crate) async fn run(args: args::Run) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     if args.token_file.is_some() {
         return Err(Failure::Usage(
             "this node was paired with --pin or the like and keeps its own token; leave --token-file out, or name another --state".into(),

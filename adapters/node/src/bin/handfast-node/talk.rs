@@ -23,7 +23,7 @@ const LINK_WITHIN: Duration = Duration::from_secs(30);
 pub(crate) async fn send(args: Send) -> Result<(), Failure> {
     let Send { action, address, text, state, ca } = args;
     let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
-    let mut linked = Linked::open(node).await?;
+    let mut linked = LinkedNode::open(node).await?;
     let outcome = async {
         linked.owner.send_app(action, &address, text.into_bytes()).await.map_err(not_sent)?;
         let objection = tokio::time::timeout(OBJECTS_WITHIN, async {
@@ -43,7 +43,7 @@ pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let Listen { pattern, json, state, ca } = args;
     let stop = crate::run::Stop::new()?;
     let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
-    let mut linked = Linked::open(node).await?;
+    let mut linked = LinkedNode::open(node).await?;
     linked.owner.subscribe(&pattern).await.map_err(not_sent)?;
     if !json {
         note_line(&format!("Listens at {pattern} until Ctrl-C."));
@@ -104,14 +104,14 @@ fn objection(event: &NativeEvent) -> Result<(), Failure> {
 }
 
 /// A node with an open link, which runs in a task of its own.
-struct Linked {
+struct LinkedNode {
     owner: NativeOwner,
     events: NativeEvents,
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
-impl Linked {
+impl LinkedNode {
     async fn open(node: NativeNode) -> Result<Self, Failure> {
         let (owner, events) = (node.owner(), node.events());
         let (stop, stopped) = oneshot::channel::<()>();

@@ -24,7 +24,7 @@ const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
 /// Maximum size of a token in bytes.
 const MOST_BYTES: u64 = 4096;
 
-pub(crate) fn identity(args: &args::Identity) -> Result<(), Failure> {
+pub(crate) fn identity(args: &args::IdentityArgs) -> Result<(), Failure> {
     let keys = keys(args.state.dir()?)?;
     let (channel, signing) = (
         native::write_public(keys.channel.public().as_bytes()),
@@ -51,7 +51,7 @@ fn keys(dir: StateDir) -> Result<OwnKeys, Failure> {
     }
 }
 
-pub(crate) fn delegate(args: &args::Delegate) -> Result<(), Failure> {
+pub(crate) fn delegate(args: &args::DelegateArgs) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     let none = || {
         Failure::Failed(format!(
@@ -79,7 +79,7 @@ pub(crate) fn delegate(args: &args::Delegate) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) async fn present(args: args::Present) -> Result<(), Failure> {
+pub(crate) async fn present(args: args::PresentArgs) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     let token = read_token(&args.token)?;
     let (gateways, expect) = whom(&dir, args.gateway, args.gateway_key)?;

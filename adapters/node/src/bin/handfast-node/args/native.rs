@@ -10,13 +10,13 @@ use handfast_core::crypto::x25519;
 use handfast_core::wire::path::Action;
 use handfast_node::native::{GatewayAt, read_public};
 
-use super::{Ca, State};
+use super::{Ca, StateArgs};
 use crate::Failure;
 
 /// The pairing method of the native wire. None of these options means pairing by token.
 #[derive(Debug, clap::Args)]
 #[group(multiple = false, id = "door")]
-pub(crate) struct Way {
+pub(crate) struct MethodArgs {
     /// Pair with the PIN that the gateway shows; it is asked for here, never given on the command
     /// line
     #[arg(long, num_args = 0..=1, value_name = "", hide_possible_values = true)]
@@ -39,9 +39,9 @@ pub(crate) struct Way {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Door {
+pub(crate) struct FlowArgs {
     #[command(flatten)]
-    way: Way,
+    way: MethodArgs,
     /// Pair with the gateway of this fingerprint and no other
     #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint, conflicts_with_all = ["qr", "setup"])]
     pub(crate) gateway_key: Option<Fingerprint>,
@@ -70,10 +70,10 @@ impl FromStr for Hidden {
     }
 }
 
-impl Door {
+impl FlowArgs {
     /// Returns the pairing method, or an error if a secret was given on the command line.
     pub(crate) fn check(&self) -> Result<Chosen, Failure> {
-        let Way { pin, code, qr, setup, approval } = &self.way;
+        let MethodArgs { pin, code, qr, setup, approval } = &self.way;
         let given = |option: &str, what: &str| {
             Failure::Usage(format!(
                 "the {what} does not belong on the command line, where every user of this machine can see it: give {option} alone, and \
@@ -114,7 +114,7 @@ pub(crate) struct Send {
     /// Text to send: up to 864 bytes
     pub(crate) text: String,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
 }
@@ -127,22 +127,22 @@ pub(crate) struct Listen {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Identity {
+pub(crate) struct IdentityArgs {
     /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Delegate {
+pub(crate) struct DelegateArgs {
     /// The X25519 key of who gets it, as handfast-node identity prints it there
     #[arg(long, value_name = "KEY", value_parser = channel_key)]
     pub(crate) to_channel_key: x25519::PublicKey,
@@ -156,11 +156,11 @@ pub(crate) struct Delegate {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) lasts: Duration,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Present {
+pub(crate) struct PresentArgs {
     /// The file that holds the token, or - for standard input
     #[arg(id = "token_from", long = "token", value_name = "FILE|-")]
     pub(crate) token: PathBuf,
@@ -180,7 +180,7 @@ pub(crate) struct Present {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
-    pub(crate) state: State,
+    pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
 }
