@@ -8,9 +8,9 @@ use tokio::time::Instant as Tokio;
 
 /// Milliseconds since this clock was started.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(Tokio);
+pub(crate) struct ProcessClock(Tokio);
 
-impl Clock {
+impl ProcessClock {
     pub(crate) fn start() -> Self {
         Self(Tokio::now())
     }

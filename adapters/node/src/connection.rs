@@ -24,15 +24,15 @@ use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 
-use crate::clock::Clock;
+use crate::clock::ProcessClock;
 use crate::event::{Lost, presentable};
 use crate::gateway_url::GatewayUrl;
 use crate::waits::{Waits, span};
 
 /// The byte stream below a WebSocket: TCP, or TLS over it.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-pub(crate) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(crate) trait SocketStream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> SocketStream for T {}
+pub(crate) type Socket = WebSocketStream<Box<dyn SocketStream>>;
 type Opening = Pin<Box<dyn Future<Output = Result<Socket, Lost>> + Send>>;
 
 /// The address of the gateway, and the settings for connecting to it.
@@ -52,7 +52,7 @@ pub(crate) enum Connection {
 }
 
 /// An event of the connection.
-pub(crate) enum Heard {
+pub(crate) enum SocketEvent {
     Opened,
     Text(Utf8Bytes),
     Lost(Lost),
@@ -64,8 +64,8 @@ impl Connection {
     }
 
     /// Waits for the next event; forever if there is no connection. Dropping the future loses
-    /// nothing. After [`Heard::Lost`] the caller has to call [`finish`](Self::finish).
-    pub(crate) async fn next(&mut self, clock: &Clock, waits: &Waits) -> Heard {
+    /// nothing. After [`SocketEvent::Lost`] the caller has to call [`finish`](Self::finish).
+    pub(crate) async fn next(&mut self, clock: &ProcessClock, waits: &Waits) -> SocketEvent {
         let limits = limits(waits);
         loop {
             let heard = match self {
@@ -76,9 +76,9 @@ impl Connection {
                             socket: Box::new(socket),
                             keepalive: Keepalive::start(clock.now(), &limits),
                         };
-                        return Heard::Opened;
+                        return SocketEvent::Opened;
                     }
-                    Err(why) => Some(Heard::Lost(why)),
+                    Err(why) => Some(SocketEvent::Lost(why)),
                 },
                 Self::Open { socket, keepalive } => {
                     tokio::select! {
@@ -152,21 +152,21 @@ fn limits(waits: &Waits) -> Limits {
     }
 }
 
-fn on_message(message: Option<Result<Message, Error>>) -> Option<Heard> {
+fn on_message(message: Option<Result<Message, Error>>) -> Option<SocketEvent> {
     match message {
-        Some(Ok(Message::Text(text))) => Some(Heard::Text(text)),
+        Some(Ok(Message::Text(text))) => Some(SocketEvent::Text(text)),
         Some(Ok(Message::Close(frame))) => {
             let (code, reason) =
                 frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
-            Some(Heard::Lost(Lost::Closed { code, reason }))
+            Some(SocketEvent::Lost(Lost::Closed { code, reason }))
         }
         // The WebSocket layer answers pings; binary frames belong to applications, and this one has
         // none.
         Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
             None
         }
-        Some(Err(error)) => Some(Heard::Lost(Lost::Broken(presentable(&error.to_string())))),
-        None => Some(Heard::Lost(Lost::Broken("it ended without a word".to_owned()))),
+        Some(Err(error)) => Some(SocketEvent::Lost(Lost::Broken(presentable(&error.to_string())))),
+        None => Some(SocketEvent::Lost(Lost::Broken("it ended without a word".to_owned()))),
     }
 }
 
@@ -176,12 +176,12 @@ fn ask(
     keepalive: &mut Keepalive,
     now: Instant,
     limits: &Limits,
-) -> Option<Heard> {
+) -> Option<SocketEvent> {
     let (next, due) = keepalive.tick(now, limits);
     *keepalive = next;
     match due {
         Due::Nothing => None,
-        Due::Lost => Some(Heard::Lost(Lost::Silent)),
+        Due::Lost => Some(SocketEvent::Lost(Lost::Silent)),
         Due::Ping => {
             // Queued without waiting; the next read sends it. A full queue means that the gateway
             // accepts no data: then no answer comes either.
@@ -206,7 +206,7 @@ pub(crate) async fn open(
 ) -> Result<Socket, Lost> {
     let tcp = connect(&gateway.host(), gateway.port(), gateway, within).await?;
     let shake = async {
-        let stream: Box<dyn Stream> = match tls {
+        let stream: Box<dyn SocketStream> = match tls {
             None => Box::new(tcp),
             Some(config) => Box::new(encrypt(gateway, config, tcp).await?),
         };
@@ -274,7 +274,7 @@ async fn encrypt(
     gateway: &GatewayUrl,
     config: Arc<ClientConfig>,
     tcp: TcpStream,
-) -> Result<impl Stream + use<>, Lost> {
+) -> Result<impl SocketStream + use<>, Lost> {
     let host = gateway.host();
     let name = ServerName::try_from(host.clone())
         .map_err(|_| Lost::NotOpened(format!("{host} is a name that no certificate can have")))?;

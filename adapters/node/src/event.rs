@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc};
 
 /// An event of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum RegistrationEvent {
     /// The node tries to reach the gateway.
     Connecting,
     /// The operator can now approve the node under this id, which is stored.
@@ -42,7 +42,7 @@ pub enum Event {
     Forgotten,
 }
 
-impl From<RegistrationNodeEvent<'_>> for Event {
+impl From<RegistrationNodeEvent<'_>> for RegistrationEvent {
     fn from(news: RegistrationNodeEvent<'_>) -> Self {
         match news {
             RegistrationNodeEvent::WaitsForApproval(node_id) => Self::WaitsForApproval(node_id),
@@ -143,7 +143,7 @@ impl Vitals {
 
 /// A command of the owner for a running node.
 #[derive(Debug)]
-pub(crate) enum Word {
+pub(crate) enum OwnerCommand {
     Token(Token),
     AskAgain,
     Forget,
@@ -153,38 +153,38 @@ pub(crate) enum Word {
 /// The owner's handle to a node. It can be cloned and used from any task. Commands to a node that
 /// has ended are lost.
 #[derive(Clone, Debug)]
-pub struct Owner(pub(crate) mpsc::Sender<Word>);
+pub struct Owner(pub(crate) mpsc::Sender<OwnerCommand>);
 
 impl Owner {
     /// Enters the token that the operator was shown. The node stores it, and then links.
     pub async fn token_entered(&self, token: Token) {
-        let _ = self.0.send(Word::Token(token)).await;
+        let _ = self.0.send(OwnerCommand::Token(token)).await;
     }
 
     /// Asks the gateway again; the node then has a new id.
     pub async fn ask_again(&self) {
-        let _ = self.0.send(Word::AskAgain).await;
+        let _ = self.0.send(OwnerCommand::AskAgain).await;
     }
 
     /// Erases the node id and the token. The node then asks to be paired under a new id.
     pub async fn forget(&self) {
-        let _ = self.0.send(Word::Forget).await;
+        let _ = self.0.send(OwnerCommand::Forget).await;
     }
 
     /// Sets the readings of the next heartbeats.
     pub async fn tell(&self, vitals: Vitals) {
-        let _ = self.0.send(Word::Vitals(vitals)).await;
+        let _ = self.0.send(OwnerCommand::Vitals(vitals)).await;
     }
 }
 
 /// The events of a node since this receiver was created.
 #[derive(Debug)]
-pub struct Events(pub(crate) broadcast::Receiver<Event>);
+pub struct Events(pub(crate) broadcast::Receiver<RegistrationEvent>);
 
 impl Events {
     /// Waits for the next event; `None` once the node has ended. A receiver that falls hundreds of
     /// events behind loses the oldest.
-    pub async fn next(&mut self) -> Option<Event> {
+    pub async fn next(&mut self) -> Option<RegistrationEvent> {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),

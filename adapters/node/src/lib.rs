@@ -16,10 +16,10 @@ mod waits;
 
 pub use crate::registration::driver::{LinuxNode, NodeError};
 pub use crate::registration::record::Identity;
-pub use event::{Event, Events, Lost, Owner, Vitals};
+pub use event::{Events, Lost, Owner, RegistrationEvent, Vitals};
 pub use gateway_url::{DEFAULT_PORT, GatewayUrl, UrlError};
 pub use registration::config::NodeConfig;
-pub use standing::{Standing, Stands};
+pub use standing::{NodeStanding, Stands};
 pub use state::{HeldState, StateDir, StateError};
-pub use tls::TlsError;
+pub use tls::NodeTlsError;
 pub use waits::Waits;

@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Standing {
+pub enum NodeStanding {
     /// The node was paired, or given a token, and has not linked since.
     Paired,
     /// The node runs and tries to link.
@@ -32,7 +32,7 @@ pub enum Standing {
     Unpaired,
 }
 
-impl Standing {
+impl NodeStanding {
     /// Returns the word for machine-readable output.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -61,7 +61,7 @@ impl Standing {
 pub struct Stands {
     version: u32,
     /// The node's standing.
-    pub standing: Standing,
+    pub standing: NodeStanding,
     /// Start of this standing, in Unix seconds.
     since: u64,
     /// The file that the token came from; `None` if the node needs no token, or it is in the state
@@ -91,7 +91,7 @@ impl StateDir {
 /// A writer that updates the file when the standing changes.
 #[derive(Debug)]
 pub(crate) struct Teller {
-    told: Option<(Standing, Option<String>)>,
+    told: Option<(NodeStanding, Option<String>)>,
     pub(crate) token_from: Option<String>,
 }
 
@@ -106,10 +106,10 @@ impl Teller {
 
     /// Writes the standing if it has changed. A failure is only logged, because the node can work
     /// without the file.
-    pub(crate) fn tell(&mut self, state: &HeldState, standing: Standing) {
+    pub(crate) fn tell(&mut self, state: &HeldState, standing: NodeStanding) {
         let now = (standing, self.token_from.clone());
         // The cause of the last failure tells more than the next attempt does.
-        let keeps = standing == Standing::Connecting
+        let keeps = standing == NodeStanding::Connecting
             && self.told.as_ref().is_some_and(|(before, _)| before.is_out());
         if keeps || self.told.as_ref() == Some(&now) {
             return;
@@ -123,7 +123,7 @@ impl Teller {
 
 fn write(
     state: &HeldState,
-    (standing, token_from): &(Standing, Option<String>),
+    (standing, token_from): &(NodeStanding, Option<String>),
 ) -> Result<(), StateError> {
     let stands = Stands {
         version: VERSION,
@@ -147,13 +147,16 @@ mod tests {
         let state = StateDir::at(&path).hold().unwrap();
         assert_eq!(state.dir().stands(), None);
         let mut teller = Teller { token_from: Some("/t".to_owned()), ..Teller::of(state.dir()) };
-        teller.tell(&state, Standing::Linked);
+        teller.tell(&state, NodeStanding::Linked);
         let stands = StateDir::at(&path).stands().unwrap();
-        assert_eq!((stands.standing, stands.token_from.as_deref()), (Standing::Linked, Some("/t")));
-        teller.tell(&state, Standing::Refused);
-        teller.tell(&state, Standing::Connecting);
-        Teller::of(state.dir()).tell(&state, Standing::Connecting);
-        assert_eq!(state.dir().stands().unwrap().standing, Standing::Refused);
+        assert_eq!(
+            (stands.standing, stands.token_from.as_deref()),
+            (NodeStanding::Linked, Some("/t"))
+        );
+        teller.tell(&state, NodeStanding::Refused);
+        teller.tell(&state, NodeStanding::Connecting);
+        Teller::of(state.dir()).tell(&state, NodeStanding::Connecting);
+        assert_eq!(state.dir().stands().unwrap().standing, NodeStanding::Refused);
         std::fs::write(path.join(STANDING), b"{").unwrap();
         assert_eq!(state.dir().stands(), None);
     }

@@ -9,7 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// The reason for which TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub enum NodeTlsError {
     /// The file of the extra CA cannot be used.
     #[error(
         "the CA file {path} {why}; it must hold at least one certificate in PEM form (-----BEGIN CERTIFICATE-----)"
@@ -33,11 +33,12 @@ pub enum TlsError {
 /// Trusts the system's certificates and those in `ca`.
 ///
 /// # Errors
-/// [`TlsError`] if `ca` holds no usable certificates, or there are no trusted certificates at all.
-pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+/// [`NodeTlsError`] if `ca` holds no usable certificates, or there are no trusted certificates at
+/// all.
+pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, NodeTlsError> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca {
-        let unfit = |why: String| TlsError::CaFile { path: path.to_owned(), why };
+        let unfit = |why: String| NodeTlsError::CaFile { path: path.to_owned(), why };
         let certificates = CertificateDer::pem_file_iter(path)
             .map_err(|e| unfit(format!("cannot be read ({e})")))?;
         for certificate in certificates {
@@ -57,7 +58,7 @@ pub(crate) fn client(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
     // Systems carry old certificates that rustls cannot parse; they count as absent.
     let (_, _) = roots.add_parsable_certificates(system.certs);
     if roots.is_empty() {
-        return Err(TlsError::NoRoots);
+        return Err(NodeTlsError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config =

@@ -11,7 +11,8 @@ use handfast_core::error::Refusal;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::token::Token;
 use handfast_node::{
-    Event, Events, Identity, LinuxNode, Lost, NodeConfig, NodeError, Owner, Vitals, Waits,
+    Events, Identity, LinuxNode, Lost, NodeConfig, NodeError, Owner, RegistrationEvent, Vitals,
+    Waits,
 };
 use support::gateway::{Gateway, Seen};
 use support::program::Home;
@@ -32,7 +33,7 @@ struct Running {
 }
 
 impl Running {
-    async fn until(&mut self, wanted: impl Fn(&Event) -> bool) -> Event {
+    async fn until(&mut self, wanted: impl Fn(&RegistrationEvent) -> bool) -> RegistrationEvent {
         loop {
             let event =
                 soon("an event of the node", self.events.next()).await.expect("the node runs");
@@ -43,8 +44,8 @@ impl Running {
     }
 
     async fn lost(&mut self) -> Lost {
-        match self.until(|event| matches!(event, Event::Lost(_))).await {
-            Event::Lost(lost) => lost,
+        match self.until(|event| matches!(event, RegistrationEvent::Lost(_))).await {
+            RegistrationEvent::Lost(lost) => lost,
             other => panic!("{other:?}"),
         }
     }
@@ -96,12 +97,15 @@ async fn three_nodes_run_in_one_process_and_their_owners_enter_the_tokens() {
     for _ in 0..3 {
         let mut node = start(&gateway.url(), |_| {});
         let id = gateway.asked().await;
-        node.until(|event| *event == Event::WaitsForApproval(id)).await;
+        node.until(|event| *event == RegistrationEvent::WaitsForApproval(id)).await;
         let token = gateway.approve(id).await;
         node.owner.tell(Vitals { occupancy: Some(true), ..Vitals::default() }).await;
         node.owner.token_entered(Token::parse(&token).unwrap()).await;
-        node.until(|event| *event == Event::TokenKept).await;
-        node.until(|event| matches!(event, Event::Linked { node_id, .. } if *node_id == id)).await;
+        node.until(|event| *event == RegistrationEvent::TokenKept).await;
+        node.until(
+            |event| matches!(event, RegistrationEvent::Linked { node_id, .. } if *node_id == id),
+        )
+        .await;
         gateway.until(|seen| *seen == Seen::Heartbeat(id, Some(true))).await;
     }
 }
@@ -114,11 +118,11 @@ async fn a_new_token_replaces_the_link_of_the_old_one() {
     for _ in 0..2 {
         let token = gateway.approve(id).await;
         node.owner.token_entered(Token::parse(&token).unwrap()).await;
-        node.until(|event| *event == Event::TokenKept).await;
-        node.until(|event| matches!(event, Event::Linked { .. })).await;
+        node.until(|event| *event == RegistrationEvent::TokenKept).await;
+        node.until(|event| matches!(event, RegistrationEvent::Linked { .. })).await;
     }
     node.owner.ask_again().await;
-    node.until(|event| *event == Event::Forgotten).await;
+    node.until(|event| *event == RegistrationEvent::Forgotten).await;
     assert_ne!(gateway.asked().await, id);
 }
 
@@ -141,7 +145,7 @@ async fn a_gateway_may_say_more_than_this_node_knows() {
         .close(Some(CloseFrame { code: 1000.into(), reason: "Pairing pending".into() }))
         .await
         .unwrap();
-    node.until(|event| matches!(event, Event::WaitsForApproval(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::WaitsForApproval(_))).await;
 
     node.owner.token_entered(Token::parse(TOKEN).unwrap()).await;
     let mut socket = accept(&listener).await;
@@ -154,8 +158,8 @@ async fn a_gateway_may_say_more_than_this_node_knows() {
         ),
     )
     .await;
-    let Event::Linked { room, .. } =
-        node.until(|event| matches!(event, Event::Linked { .. })).await
+    let RegistrationEvent::Linked { room, .. } =
+        node.until(|event| matches!(event, RegistrationEvent::Linked { .. })).await
     else {
         panic!()
     };
@@ -180,7 +184,9 @@ async fn a_gateway_without_room_is_tried_again_soon() {
         node.lost().await,
         Lost::Closed { code: 1013, reason: "Server at capacity".to_owned() }
     );
-    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else {
+    let RegistrationEvent::RetryIn(wait) =
+        node.until(|event| matches!(event, RegistrationEvent::RetryIn(_))).await
+    else {
         panic!()
     };
     assert!(wait <= Duration::from_millis(1200), "{wait:?}");
@@ -194,7 +200,7 @@ async fn a_port_that_accepts_and_says_nothing_is_given_up() {
     let (_silent, _) = soon("a connection", listener.accept()).await.unwrap();
     let Lost::NotOpened(why) = node.lost().await else { panic!() };
     assert!(why.contains(&url) && why.contains("said nothing"), "{why}");
-    node.until(|event| matches!(event, Event::RetryIn(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::RetryIn(_))).await;
 }
 
 #[tokio::test]
@@ -217,7 +223,7 @@ async fn a_gateway_that_never_answers_a_request_is_left_after_the_wait() {
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
     assert!(matches!(hear(&mut socket).await, Message::Close(Some(_))));
-    node.until(|event| matches!(event, Event::RetryIn(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::RetryIn(_))).await;
 }
 
 #[tokio::test]
@@ -263,7 +269,7 @@ async fn a_refusal_waits_the_longest_and_keeps_the_token() {
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
     say(&mut socket, &format!(r#"{{"type":"pair_pending","node_id":"{ID}"}}"#)).await;
-    node.until(|event| matches!(event, Event::WaitsForApproval(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::WaitsForApproval(_))).await;
     node.owner.token_entered(Token::parse(TOKEN).unwrap()).await;
     let mut socket = accept(&listener).await;
     hear(&mut socket).await;
@@ -272,8 +278,10 @@ async fn a_refusal_waits_the_longest_and_keeps_the_token() {
         .close(Some(CloseFrame { code: 1008.into(), reason: "Authentication failed".into() }))
         .await
         .unwrap();
-    node.until(|event| *event == Event::Refused(Refusal::NotApproved)).await;
-    let Event::RetryIn(wait) = node.until(|event| matches!(event, Event::RetryIn(_))).await else {
+    node.until(|event| *event == RegistrationEvent::Refused(Refusal::NotApproved)).await;
+    let RegistrationEvent::RetryIn(wait) =
+        node.until(|event| matches!(event, RegistrationEvent::RetryIn(_))).await
+    else {
         panic!()
     };
     assert!((48..=72).contains(&wait.as_secs()), "{wait:?}");
@@ -309,7 +317,7 @@ async fn a_private_ca_is_trusted_when_it_is_named_and_only_then() {
         .await
         .unwrap();
     let finishing = tokio::spawn(async move { while let Some(Ok(_)) = socket.next().await {} });
-    node.until(|event| matches!(event, Event::WaitsForApproval(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::WaitsForApproval(_))).await;
     finishing.await.unwrap();
 
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
@@ -339,6 +347,6 @@ async fn a_loss_is_noticed_even_while_the_owner_keeps_talking() {
         }
     });
     socket.send(Message::Close(None)).await.unwrap();
-    node.until(|event| matches!(event, Event::RetryIn(_))).await;
+    node.until(|event| matches!(event, RegistrationEvent::RetryIn(_))).await;
     talking.abort();
 }

@@ -160,7 +160,7 @@ async fn a_long_token_comes_in_parts_and_is_kept_whole() {
     again.stop().await;
     let kept = std::fs::read_to_string(home.path("state/tokens.json")).unwrap();
     let token = kept.split('"').find(|text| text.starts_with("hf1.")).unwrap();
-    assert_eq!(handfast_node::native::Facts::read(token).unwrap().scopes.len(), 12);
+    assert_eq!(handfast_node::native::ChainFacts::read(token).unwrap().scopes.len(), 12);
 }
 
 #[tokio::test]

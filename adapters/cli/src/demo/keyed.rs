@@ -9,7 +9,7 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::Action;
 use handfast_core::wire::invite::Invite;
 use handfast_node::Waits;
-use handfast_node::native::{Delegate, DelegateEvent, NativeEvent, PairingRefusal, delegate};
+use handfast_node::native::{DelegateEvent, DelegateLink, NativeEvent, PairingRefusal, delegate};
 use handfast_server::Gateway;
 use handfast_server::admin::{
     CodeList, DeviceList, IssuedView, MintedView, PairedList, PairingView, RevokedView,
@@ -330,7 +330,7 @@ impl<'d> Scene<'d> {
         )
         .map_err(End::refused)?;
         let at = vec![self.tcp.parse().map_err(End::refused)?];
-        let mut link = Delegate::open(at.clone(), &keys, &token, None, None, Waits::DEFAULT)
+        let mut link = DelegateLink::open(at.clone(), &keys, &token, None, None, Waits::DEFAULT)
             .await
             .map_err(End::refused)?;
         link.subscribe("/lights/room2").await.map_err(End::refused)?;
@@ -365,7 +365,7 @@ impl<'d> Scene<'d> {
             "operator",
             "revokes Mixing Desk: its link and its delegate's are cut at once".to_owned(),
         );
-        let again = Delegate::open(at, &keys, &token, None, None, Waits::DEFAULT).await;
+        let again = DelegateLink::open(at, &keys, &token, None, None, Waits::DEFAULT).await;
         hold(again.is_err(), "what was passed on opens nothing any more")?;
         desk.asks(PairMethod::Approval, None).await;
         refused(&mut desk, |why| *why == PairingRefusal::Revoked).await?;

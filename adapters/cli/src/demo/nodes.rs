@@ -8,7 +8,7 @@ use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
 use handfast_core::text::Label;
 use handfast_core::wire::token::Token;
-use handfast_node::{Event, Events, Identity, LinuxNode, NodeConfig, NodeError, Owner};
+use handfast_node::{Events, Identity, LinuxNode, NodeConfig, NodeError, Owner, RegistrationEvent};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -94,7 +94,7 @@ impl Pi {
 
     pub(crate) async fn waits_for_approval(&mut self) -> Result<NodeId, End> {
         let id = self.until("ask to be paired", |event| match event {
-            Event::WaitsForApproval(id) => Some(*id),
+            RegistrationEvent::WaitsForApproval(id) => Some(*id),
             _ => None,
         });
         let id = id.await?;
@@ -103,17 +103,21 @@ impl Pi {
     }
 
     pub(crate) async fn linked(&mut self) -> Result<(), End> {
-        self.until("link", |event| matches!(event, Event::Linked { .. }).then_some(())).await
+        self.until("link", |event| matches!(event, RegistrationEvent::Linked { .. }).then_some(()))
+            .await
     }
 
     pub(crate) async fn refused(&mut self, expected: Refusal) -> Result<(), End> {
-        self.until("be refused", |event| (*event == Event::Refused(expected)).then_some(())).await
+        self.until("be refused", |event| {
+            (*event == RegistrationEvent::Refused(expected)).then_some(())
+        })
+        .await
     }
 
     async fn until<T>(
         &mut self,
         what: &str,
-        mut wanted: impl FnMut(&Event) -> Option<T>,
+        mut wanted: impl FnMut(&RegistrationEvent) -> Option<T>,
     ) -> Result<T, End> {
         let name = self.name;
         let ended = || End::Refused(format!("{name} ended before it could {what}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::Address;
 use handfast_core::wire::native::Payload;
-use handfast_node::native::{Delegate, DelegateEvent, NativeEvent, PairingRefusal};
+use handfast_node::native::{DelegateEvent, DelegateLink, NativeEvent, PairingRefusal};
 use handfast_server::Gateway;
 
 use super::phone::{PATIENCE, Phone};
@@ -57,7 +57,11 @@ pub(super) async fn published(gateway: &Gateway, at: &str, phone: &mut Phone) ->
     until_heard(gateway, at, arrived).await
 }
 
-pub(super) async fn delivered(gateway: &Gateway, at: &str, link: &mut Delegate) -> Result<(), End> {
+pub(super) async fn delivered(
+    gateway: &Gateway,
+    at: &str,
+    link: &mut DelegateLink,
+) -> Result<(), End> {
     let arrived = async {
         loop {
             match link.next().await.map_err(End::refused)? {

@@ -17,7 +17,7 @@ use crate::tokens::SecretText;
 /// The terms of a capability token. They are read without verification; the gateway decides whether
 /// the token is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct ChainFacts {
     /// Start of validity.
     pub not_before: UnixTime,
     /// End of validity.
@@ -28,7 +28,7 @@ pub struct Facts {
     pub holder: Holder,
 }
 
-impl Facts {
+impl ChainFacts {
     fn of(chain: &Chain<'_>) -> Self {
         let leaf = chain.leaf();
         Self {
@@ -65,9 +65,9 @@ impl Facts {
 }
 
 /// Returns the text and the terms of a capability token that was received as bytes.
-pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, Facts), MalformedToken> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<(SecretText, ChainFacts), MalformedToken> {
     let chain = Chain::from_bytes(bytes)?;
-    Ok((SecretText::new(chain.to_string()), Facts::of(&chain)))
+    Ok((SecretText::new(chain.to_string()), ChainFacts::of(&chain)))
 }
 
 /// Returns the bytes of a capability token's text.
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_at_two_thirds_of_its_life() {
-        let facts = Facts::read(token(&["read:/**"], 1000, 1900).expose()).unwrap();
+        let facts = ChainFacts::read(token(&["read:/**"], 1000, 1900).expose()).unwrap();
         assert_eq!(facts.renew_at(), UnixTime::from_secs(1600));
         assert_eq!(
             (facts.scopes, facts.expires),
@@ -190,7 +190,7 @@ mod tests {
         let scope = |text: &str| [text.to_owned()];
         let hour = Duration::from_secs(60);
         let made = delegate(&keys(2), &own, &to, &scope("read:/lights/1"), hour).unwrap();
-        let facts = Facts::read(made.expose()).unwrap();
+        let facts = ChainFacts::read(made.expose()).unwrap();
         assert_eq!((facts.scopes, facts.holder), (vec!["read:/lights/1".to_owned()], to));
         let not = |keys: &OwnKeys, scopes: &str, lasts| {
             delegate(keys, &own, &to, &scope(scopes), lasts).unwrap_err()

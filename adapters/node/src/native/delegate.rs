@@ -32,9 +32,9 @@ use super::address::GatewayAt;
 use super::chain::bytes_of;
 use super::event::AppMessage;
 use super::owner::NotSent;
-use super::transport::{Open, Target, open_first};
+use super::transport::{NativeTarget, OpenCarrier, open_first};
 use crate::event::Lost;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, NodeTlsError};
 use crate::tokens::SecretText;
 use crate::waits::Waits;
 
@@ -49,7 +49,7 @@ pub enum DelegateError {
     Lost(Lost),
     /// TLS cannot be set up.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] NodeTlsError),
     /// The given text is not a capability token.
     #[error("what was given is no token: a token begins with hf1. and is passed on whole")]
     NoToken,
@@ -107,8 +107,8 @@ pub enum DelegateEvent {
 }
 
 /// An open link of the holder of a delegated token.
-pub struct Delegate {
-    carrier: Open,
+pub struct DelegateLink {
+    carrier: OpenCarrier,
     sending: Sending,
     /// `None` once a frame could not be decrypted.
     receiving: Option<Receiving>,
@@ -116,13 +116,13 @@ pub struct Delegate {
     waits: Waits,
 }
 
-impl std::fmt::Debug for Delegate {
+impl std::fmt::Debug for DelegateLink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delegate").field("gateway", &self.gateway).finish_non_exhaustive()
+        f.debug_struct("DelegateLink").field("gateway", &self.gateway).finish_non_exhaustive()
     }
 }
 
-impl Delegate {
+impl DelegateLink {
     /// Connects to the first of these addresses that answers, and presents the token there. If
     /// `expect` is given, only a gateway with that fingerprint gets the token.
     ///
@@ -137,7 +137,7 @@ impl Delegate {
         waits: Waits,
     ) -> Result<Self, DelegateError> {
         let chain = bytes_of(token.expose()).map_err(|_| DelegateError::NoToken)?;
-        let facts = super::Facts::read(token.expose()).map_err(|_| DelegateError::NoToken)?;
+        let facts = super::ChainFacts::read(token.expose()).map_err(|_| DelegateError::NoToken)?;
         // Tested here, because the gateway would only answer that the token is not accepted.
         if facts.holder.channel != *keys.channel.public() {
             return Err(DelegateError::NotTheHolder);
@@ -147,7 +147,8 @@ impl Delegate {
             .any(GatewayAt::is_tls)
             .then(|| tls::client(ca.as_deref()))
             .transpose()?;
-        let (carrier, _) = open_first(Target { gateways: gateways.into(), tls, waits }).await?;
+        let (carrier, _) =
+            open_first(NativeTarget { gateways: gateways.into(), tls, waits }).await?;
         let shaken = timeout(waits.answer_within, shake(carrier, keys, expect, waits)).await;
         let mut link = shaken.map_err(|_| DelegateError::Lost(Lost::Silent))??;
         link.present(&chain).await?;
@@ -288,11 +289,11 @@ impl Delegate {
 }
 
 async fn shake(
-    mut carrier: Open,
+    mut carrier: OpenCarrier,
     keys: &OwnKeys,
     expect: Option<Fingerprint>,
     waits: Waits,
-) -> Result<Delegate, DelegateError> {
+) -> Result<DelegateLink, DelegateError> {
     let mut room = Zeroizing::new([0; MESSAGE_BYTES]);
     let open = Opening::new(Intent::Delegate);
     let ephemeral = Entropy::try_draw(&mut SysRng)?;
@@ -320,5 +321,5 @@ async fn shake(
         introduced.write_third(&keys.channel, &[], &mut room[..]).map_err(broken)?;
     carrier.send(third).await?;
     let (sending, receiving) = (established.sending, Some(established.receiving));
-    Ok(Delegate { carrier, sending, receiving, gateway, waits })
+    Ok(DelegateLink { carrier, sending, receiving, gateway, waits })
 }

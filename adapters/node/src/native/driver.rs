@@ -12,16 +12,16 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Profile;
 use tokio::sync::{broadcast, mpsc};
 
-use super::chain::Facts;
+use super::chain::ChainFacts;
 use super::event::{NativeEvent, NativeEvents};
-use super::owned_messages::{Action, Fed, Feeder};
-use super::owner::{NativeOwner, NotSent, Renewable, Word};
-use super::renewal::Renewal;
-use super::storage::{Keeper, ToKeep};
-use super::transport::{Carrier, Heard, Target};
+use super::owned_messages::{NativeNodeAction, NativeNodeInput, NativeStepContext};
+use super::owner::{NativeOwner, NativeOwnerCommand, NotSent, Renewable};
+use super::renewal::RenewalSchedule;
+use super::storage::{NativeKeeper, ToKeep};
+use super::transport::{NativeCarrier, NativeTarget, TransportEvent};
 use super::{NativeConfig, NativeError};
-use crate::clock::Clock;
-use crate::standing::{Standing, Teller};
+use crate::clock::ProcessClock;
+use crate::standing::{NodeStanding, Teller};
 use crate::tls;
 
 /// Number of events that wait for a slow receiver before it loses the oldest.
@@ -32,12 +32,12 @@ const IDLE: &str = "Idle";
 
 /// A node of the native wire.
 pub struct NativeNode {
-    feeder: Feeder,
-    hands: Hands,
+    feeder: NativeStepContext,
+    hands: NativeExecutor,
     memory: NativeMemory,
-    facts: Option<Facts>,
+    facts: Option<ChainFacts>,
     owner: NativeOwner,
-    words: mpsc::Receiver<Word>,
+    words: mpsc::Receiver<NativeOwnerCommand>,
 }
 
 impl std::fmt::Debug for NativeNode {
@@ -61,7 +61,7 @@ impl NativeNode {
         }
         let keys = Arc::new(state.keys()?);
         let teller = Teller::of(state.dir());
-        let keeper = Keeper::new(state, &identity, Holder::of(&keys))?;
+        let keeper = NativeKeeper::new(state, &identity, Holder::of(&keys))?;
         let (memory, facts) = keeper.load(&identity)?;
         // `via` applies to this run only, so it does not enter the identity.
         let gateways: Arc<[_]> = via.unwrap_or_else(|| identity.gateways.clone()).into();
@@ -71,18 +71,18 @@ impl NativeNode {
             .then(|| tls::client(ca.as_deref()))
             .transpose()?;
         let (words_in, words) = mpsc::channel(16);
-        let hands = Hands {
-            carrier: Carrier::None,
+        let hands = NativeExecutor {
+            carrier: NativeCarrier::None,
             keeper: Arc::new(keeper),
-            target: Target { gateways, tls, waits },
+            target: NativeTarget { gateways, tls, waits },
             events: broadcast::channel(EVENTS).0,
             results: VecDeque::new(),
-            renewal: Renewal::default(),
+            renewal: RenewalSchedule::default(),
             subscriptions: Vec::new(),
             identity: identity.clone(),
             teller,
         };
-        let feeder = Feeder::new(keys, identity.name, identity.room, profile);
+        let feeder = NativeStepContext::new(keys, identity.name, identity.room, profile);
         Ok(Self { feeder, hands, memory, facts, owner: NativeOwner(words_in), words })
     }
 
@@ -112,7 +112,7 @@ impl NativeNode {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NativeError> {
         // The owner's sender is kept, so that receiving from it never ends.
         let Self { mut feeder, mut hands, memory, facts, owner: _owner, mut words } = self;
-        let clock = Clock::start();
+        let clock = ProcessClock::start();
         let waits = hands.target.waits;
         let mut node = Node::boot(clock.now(), memory, waits.timing());
         hands.renewal.plan(facts.as_ref());
@@ -125,27 +125,27 @@ impl NativeNode {
                 None => tokio::select! {
                     () = &mut shutdown => break,
                     heard = hands.carrier.next() => match heard {
-                        Heard::Opened(at) => {
+                        TransportEvent::Opened(at) => {
                             hands.prefer(at, node.memory());
-                            Fed::Connected
+                            NativeNodeInput::Connected
                         }
-                        Heard::Frame(bytes) => Fed::Frame(bytes),
-                        Heard::Lost(why) => {
+                        TransportEvent::Frame(bytes) => NativeNodeInput::Frame(bytes),
+                        TransportEvent::Lost(why) => {
                             hands.tell(NativeEvent::Lost(why));
                             hands.carrier.finish(waits.close_within).await;
-                            Fed::Disconnected
+                            NativeNodeInput::Disconnected
                         }
                     },
                     Some(word) = words.recv() => match hands.hear(word, &node, &mut feeder) {
                         Some(fed) => fed,
                         None => continue,
                     },
-                    () = clock.until(node.deadline().map(|(at, _)| at)) => Fed::Tick,
+                    () = clock.until(node.deadline().map(|(at, _)| at)) => NativeNodeInput::Tick,
                     // A renewal needs a link. One that becomes due without it is sent after the
                     // next connection.
                     () = hands.renewal.due(), if node.is_linked() => {
                         hands.renewal.asked();
-                        Fed::Renew(Renewable::Chain)
+                        NativeNodeInput::Renew(Renewable::Chain)
                     }
                 },
             };
@@ -169,23 +169,23 @@ impl NativeNode {
 
 /// Moves reports behind storing: the owner may cut the power once it is told that the node is
 /// paired.
-fn durable_first(mut actions: Vec<Action>) -> Vec<Action> {
-    if actions.iter().any(|action| matches!(action, Action::Keep(..))) {
-        actions.sort_by_key(|action| matches!(action, Action::Tell(_)));
+fn durable_first(mut actions: Vec<NativeNodeAction>) -> Vec<NativeNodeAction> {
+    if actions.iter().any(|action| matches!(action, NativeNodeAction::Keep(..))) {
+        actions.sort_by_key(|action| matches!(action, NativeNodeAction::Tell(_)));
     }
     actions
 }
 
 /// The part of the node that carries out effects.
-struct Hands {
-    carrier: Carrier,
-    keeper: Arc<Keeper>,
-    target: Target,
+struct NativeExecutor {
+    carrier: NativeCarrier,
+    keeper: Arc<NativeKeeper>,
+    target: NativeTarget,
     identity: super::NativeIdentity,
     events: broadcast::Sender<NativeEvent>,
     /// Inputs that result from effects and have to be fed back.
-    results: VecDeque<Fed>,
-    renewal: Renewal,
+    results: VecDeque<NativeNodeInput>,
+    renewal: RenewalSchedule,
     /// Patterns to subscribe to on every new link, because the gateway drops subscriptions with the
     /// link.
     subscriptions: Vec<String>,
@@ -193,21 +193,21 @@ struct Hands {
 }
 
 /// Returns the node's standing after an event; `None` if the event does not change it.
-const fn standing_after(event: &NativeEvent) -> Option<Standing> {
+const fn standing_after(event: &NativeEvent) -> Option<NodeStanding> {
     match event {
-        NativeEvent::Connecting => Some(Standing::Connecting),
-        NativeEvent::WaitsForApproval { .. } => Some(Standing::Waiting),
-        NativeEvent::Granted { .. } => Some(Standing::Paired),
-        NativeEvent::Linked(_) | NativeEvent::Unmuted => Some(Standing::Linked),
-        NativeEvent::Muted => Some(Standing::Muted),
-        NativeEvent::Expired => Some(Standing::Expired),
-        NativeEvent::PairAgain => Some(Standing::Refused),
-        NativeEvent::Unpaired => Some(Standing::Unpaired),
+        NativeEvent::Connecting => Some(NodeStanding::Connecting),
+        NativeEvent::WaitsForApproval { .. } => Some(NodeStanding::Waiting),
+        NativeEvent::Granted { .. } => Some(NodeStanding::Paired),
+        NativeEvent::Linked(_) | NativeEvent::Unmuted => Some(NodeStanding::Linked),
+        NativeEvent::Muted => Some(NodeStanding::Muted),
+        NativeEvent::Expired => Some(NodeStanding::Expired),
+        NativeEvent::PairAgain => Some(NodeStanding::Refused),
+        NativeEvent::Unpaired => Some(NodeStanding::Unpaired),
         _ => None,
     }
 }
 
-impl Hands {
+impl NativeExecutor {
     /// Moves the address that answered to the front. Once the node is paired, the order stays,
     /// because the first address names the token's entry.
     fn prefer(&mut self, at: usize, memory: &NativeMemory) {
@@ -218,27 +218,32 @@ impl Hands {
         }
     }
 
-    fn hear(&mut self, word: Word, node: &Node, feeder: &mut Feeder) -> Option<Fed> {
+    fn hear(
+        &mut self,
+        word: NativeOwnerCommand,
+        node: &Node,
+        feeder: &mut NativeStepContext,
+    ) -> Option<NativeNodeInput> {
         match word {
-            Word::Pair(wish, expect) => Some(Fed::Pair(wish, expect)),
-            Word::Setup(token, gateway) => {
+            NativeOwnerCommand::Pair(wish, expect) => Some(NativeNodeInput::Pair(wish, expect)),
+            NativeOwnerCommand::Setup(token, gateway) => {
                 feeder.setup = Some(token);
-                Some(Fed::Pair(PairMethod::Setup, Some(gateway)))
+                Some(NativeNodeInput::Pair(PairMethod::Setup, Some(gateway)))
             }
-            Word::Code(code) => Some(Fed::Code(code)),
-            Word::Renew(what) => Some(Fed::Renew(what)),
-            Word::Forget => Some(Fed::Forget),
-            Word::Vitals(vitals) => {
+            NativeOwnerCommand::Code(code) => Some(NativeNodeInput::Code(code)),
+            NativeOwnerCommand::Renew(what) => Some(NativeNodeInput::Renew(what)),
+            NativeOwnerCommand::Forget => Some(NativeNodeInput::Forget),
+            NativeOwnerCommand::Vitals(vitals) => {
                 feeder.vitals = vitals;
                 None
             }
-            Word::App(message, answer) => {
+            NativeOwnerCommand::App(message, answer) => {
                 // Answered before the message is sent: `Ok` says only that a link was open.
                 let linked = node.is_linked();
                 let _ = answer.send(if linked { Ok(()) } else { Err(NotSent::NotLinked) });
-                linked.then_some(Fed::App(message))
+                linked.then_some(NativeNodeInput::App(message))
             }
-            Word::Subscribe(pattern, answer) => {
+            NativeOwnerCommand::Subscribe(pattern, answer) => {
                 let known = self.subscriptions.contains(&pattern);
                 if !known && self.subscriptions.len() >= SUBSCRIPTIONS {
                     let _ = answer.send(Err(NotSent::TooMany));
@@ -249,29 +254,29 @@ impl Hands {
                     self.subscriptions.push(pattern.clone());
                 }
                 // Without a link it is sent with the next one, when all subscriptions are repeated.
-                (node.is_linked() && !known).then_some(Fed::Subscribe(pattern))
+                (node.is_linked() && !known).then_some(NativeNodeInput::Subscribe(pattern))
             }
         }
     }
 
-    async fn carry_out(&mut self, action: Action) -> Result<(), NativeError> {
+    async fn carry_out(&mut self, action: NativeNodeAction) -> Result<(), NativeError> {
         match action {
-            Action::Connect => {
+            NativeNodeAction::Connect => {
                 self.tell(NativeEvent::Connecting);
-                self.carrier = Carrier::open(&self.target);
+                self.carrier = NativeCarrier::open(&self.target);
             }
-            Action::Send(frame) => {
+            NativeNodeAction::Send(frame) => {
                 if let Err(why) = self.carrier.send(&frame, self.target.waits.answer_within).await {
                     self.tell(NativeEvent::Lost(why));
-                    self.results.push_back(Fed::Disconnected);
+                    self.results.push_back(NativeNodeInput::Disconnected);
                 }
             }
-            Action::Close(close) => {
+            NativeNodeAction::Close(close) => {
                 if self.carrier.close(close, self.target.waits.close_within).await {
-                    self.results.push_back(Fed::Disconnected);
+                    self.results.push_back(NativeNodeInput::Disconnected);
                 }
             }
-            Action::Keep(memory, chain) => {
+            NativeNodeAction::Keep(memory, chain) => {
                 let keeper = self.keeper.clone();
                 let what = ToKeep { identity: self.identity.clone(), memory, chain };
                 // Flushing a file may take long, so it runs on a thread that may block.
@@ -281,11 +286,12 @@ impl Hands {
                     NativeMemory::Paired(_) => self.renewal.plan(facts.as_ref()),
                     NativeMemory::Blank | NativeMemory::Asked { .. } => self.renewal.plan(None),
                 }
-                self.results.push_back(Fed::Kept(memory));
+                self.results.push_back(NativeNodeInput::Kept(memory));
             }
-            Action::Tell(event) => {
+            NativeNodeAction::Tell(event) => {
                 if let NativeEvent::Linked(_) = &event {
-                    self.results.extend(self.subscriptions.iter().cloned().map(Fed::Subscribe));
+                    self.results
+                        .extend(self.subscriptions.iter().cloned().map(NativeNodeInput::Subscribe));
                 }
                 if let NativeEvent::Forgotten = &event {
                     // The next pairing must not inherit the subscriptions of this one.

@@ -21,11 +21,11 @@ pub(crate) mod transport;
 use std::path::PathBuf;
 
 pub use self::driver::NativeNode;
-pub use self::storage::{KeepError, open_tokens};
+pub use self::storage::{NativeStorageError, open_tokens};
 pub use crate::clock::unix_now;
 pub use address::{DEFAULT_BAUD, GatewayAt, NotAnAddress};
-pub use chain::{Facts, NotDelegated, delegate};
-pub use delegate::{Delegate, DelegateError, DelegateEvent};
+pub use chain::{ChainFacts, NotDelegated, delegate};
+pub use delegate::{DelegateError, DelegateEvent, DelegateLink};
 pub use event::{AppMessage, NativeEvent, NativeEvents, PairingRefusal};
 pub use owner::{NativeOwner, NotSent, Renewable};
 pub use record::{NativeIdentity, read_public, write_public};
@@ -33,7 +33,7 @@ pub use record::{NativeIdentity, read_public, write_public};
 use handfast_core::limits::NATIVE_PROFILE_BYTES;
 
 use crate::state::{HeldState, StateDir, StateError};
-use crate::tls::TlsError;
+use crate::tls::NodeTlsError;
 use crate::waits::Waits;
 
 /// Configuration of a [`NativeNode`].
@@ -77,10 +77,10 @@ impl NativeConfig {
 pub enum NativeError {
     /// The state or the token store cannot be read or written.
     #[error(transparent)]
-    Keep(#[from] KeepError),
+    Keep(#[from] NativeStorageError),
     /// TLS cannot be set up.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] NodeTlsError),
     /// The profile is not a JSON object, or is too long.
     #[error(
         "the profile must be one JSON object of at most {NATIVE_PROFILE_BYTES} bytes, like '{{\"model\":\"Pi 5\"}}'"

@@ -28,7 +28,7 @@ use super::owner::Renewable;
 use crate::event::Vitals;
 
 /// An owned input of the state machine.
-pub(super) enum Fed {
+pub(super) enum NativeNodeInput {
     Tick,
     Connected,
     Frame(Vec<u8>),
@@ -44,7 +44,7 @@ pub(super) enum Fed {
 
 /// An owned effect of the state machine. It borrows nothing from the step, so it can be carried out
 /// across awaits.
-pub(super) enum Action {
+pub(super) enum NativeNodeAction {
     Connect,
     Send(Vec<u8>),
     Close(Close),
@@ -55,7 +55,7 @@ pub(super) enum Action {
 
 /// The values that a step reads besides its input, and the token that arrives in parts over several
 /// steps.
-pub(super) struct Feeder {
+pub(super) struct NativeStepContext {
     keys: Arc<OwnKeys>,
     name: Name,
     room: Name,
@@ -63,13 +63,13 @@ pub(super) struct Feeder {
     pub(super) vitals: Vitals,
     /// The bootstrap token of the setup code for the pairing.
     pub(super) setup: Option<Zeroizing<String>>,
-    chain: Incoming,
+    chain: IncomingToken,
     /// Wiped after every step: the plaintext of a sealed message was in it.
     scratch: Zeroizing<[u8; NATIVE_SETUP_SCRATCH]>,
 }
 
 /// A capability token that is being received.
-struct Incoming {
+struct IncomingToken {
     assembly: Assembly,
     buffer: Box<[u8; CHAIN_BYTES]>,
     whole: Option<Vec<u8>>,
@@ -77,7 +77,7 @@ struct Incoming {
     next: Option<Vec<u8>>,
 }
 
-impl Incoming {
+impl IncomingToken {
     fn part(&mut self, part: &Part<'_>) {
         if part.object() != Object::Chain {
             return;
@@ -94,10 +94,10 @@ impl Incoming {
     }
 }
 
-impl Feeder {
+impl NativeStepContext {
     pub(super) fn new(keys: Arc<OwnKeys>, name: Name, room: Name, profile: String) -> Self {
         let buffer = Box::new([0; CHAIN_BYTES]);
-        let chain = Incoming { assembly: Assembly::IDLE, buffer, whole: None, next: None };
+        let chain = IncomingToken { assembly: Assembly::IDLE, buffer, whole: None, next: None };
         Self {
             keys,
             name,
@@ -118,8 +118,8 @@ impl Feeder {
         &mut self,
         node: Node,
         now: Instant,
-        fed: Fed,
-    ) -> Result<(Node, Vec<Action>), getrandom::Error> {
+        fed: NativeNodeInput,
+    ) -> Result<(Node, Vec<NativeNodeAction>), getrandom::Error> {
         let Self { keys, name, room, profile, setup, vitals, chain, scratch } = self;
         let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
         let setup = setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str()));
@@ -131,23 +131,25 @@ impl Feeder {
         let noise = vitals.noise();
         let (mut frame, message, pattern);
         let input = match fed {
-            Fed::Tick => Input::Tick(vitals.heartbeat(noise.as_deref())),
-            Fed::Connected => {
+            NativeNodeInput::Tick => Input::Tick(vitals.heartbeat(noise.as_deref())),
+            NativeNodeInput::Connected => {
                 // Parts from an earlier connection are never continued on a new one.
                 chain.assembly = Assembly::IDLE;
                 chain.whole = None;
                 Input::Connected(Entropy::try_draw(&mut SysRng)?, own)
             }
-            Fed::Frame(bytes) => {
+            NativeNodeInput::Frame(bytes) => {
                 // The frame is decrypted in place, so it is wiped afterwards.
                 frame = Zeroizing::new(bytes);
                 Input::Frame { bytes: &mut frame, entropy: Entropy::try_draw(&mut SysRng)?, own }
             }
-            Fed::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
-            Fed::Kept(memory) => Input::Kept(memory),
-            Fed::Pair(wish, expect) => Input::Pair(wish, expect),
-            Fed::Code(code) => Input::CodeEntered(code, Entropy::try_draw(&mut SysRng)?, own),
-            Fed::App(app) => {
+            NativeNodeInput::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
+            NativeNodeInput::Kept(memory) => Input::Kept(memory),
+            NativeNodeInput::Pair(wish, expect) => Input::Pair(wish, expect),
+            NativeNodeInput::Code(code) => {
+                Input::CodeEntered(code, Entropy::try_draw(&mut SysRng)?, own)
+            }
+            NativeNodeInput::App(app) => {
                 message = app;
                 match (Address::parse(&message.address), Payload::new(&message.bytes)) {
                     (Ok(address), Some(bytes)) => {
@@ -157,16 +159,16 @@ impl Feeder {
                     (Err(_), _) | (_, None) => return Ok((node, Vec::new())),
                 }
             }
-            Fed::Subscribe(text) => {
+            NativeNodeInput::Subscribe(text) => {
                 pattern = text;
                 match Pattern::parse(&pattern) {
                     Ok(pattern) => Input::Subscribe(pattern),
                     Err(_) => return Ok((node, Vec::new())),
                 }
             }
-            Fed::Renew(Renewable::Chain) => Input::Renew(Renew::Chain),
-            Fed::Renew(Renewable::Bearer) => Input::Renew(Renew::Token),
-            Fed::Forget => Input::Forget,
+            NativeNodeInput::Renew(Renewable::Chain) => Input::Renew(Renew::Chain),
+            NativeNodeInput::Renew(Renewable::Bearer) => Input::Renew(Renew::Token),
+            NativeNodeInput::Forget => Input::Forget,
         };
         let Step { next, effects } = node.step(now, input, scratch.as_mut_slice());
         let actions = effects.into_iter().filter_map(|effect| action(effect, chain)).collect();
@@ -175,11 +177,11 @@ impl Feeder {
     }
 }
 
-fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
+fn action(effect: Effect<'_>, chain: &mut IncomingToken) -> Option<NativeNodeAction> {
     match effect {
-        Effect::Connect => Some(Action::Connect),
-        Effect::Send(frame) => Some(Action::Send(frame.to_vec())),
-        Effect::Close(close) => Some(Action::Close(close)),
+        Effect::Connect => Some(NativeNodeAction::Connect),
+        Effect::Send(frame) => Some(NativeNodeAction::Send(frame.to_vec())),
+        Effect::Close(close) => Some(NativeNodeAction::Close(close)),
         Effect::Part(part) => {
             chain.part(&part);
             None
@@ -190,15 +192,15 @@ fn action(effect: Effect<'_>, chain: &mut Incoming) -> Option<Action> {
             chain.next = bytes.map(<[u8]>::to_vec).or_else(|| chain.whole.take());
             None
         }
-        Effect::Keep(memory) => Some(Action::Keep(memory, chain.next.take())),
-        Effect::Bearer(token) => Some(Action::Tell(NativeEvent::Bearer(Arc::new(token)))),
+        Effect::Keep(memory) => Some(NativeNodeAction::Keep(memory, chain.next.take())),
+        Effect::Bearer(token) => Some(NativeNodeAction::Tell(NativeEvent::Bearer(Arc::new(token)))),
         Effect::App(App { action, address, bytes }) => {
-            Some(Action::Tell(NativeEvent::App(AppMessage {
+            Some(NativeNodeAction::Tell(NativeEvent::App(AppMessage {
                 action,
                 address: address.as_str().to_owned(),
                 bytes: bytes.as_bytes().to_vec(),
             })))
         }
-        Effect::Tell(news) => Some(Action::Tell(NativeEvent::of(news))),
+        Effect::Tell(news) => Some(NativeNodeAction::Tell(NativeEvent::of(news))),
     }
 }

@@ -47,7 +47,7 @@ pub enum NotSent {
 
 type Answer = oneshot::Sender<Result<(), NotSent>>;
 
-pub(super) enum Word {
+pub(super) enum NativeOwnerCommand {
     Pair(PairMethod, Option<Fingerprint>),
     Setup(Zeroizing<String>, Fingerprint),
     Code(Code),
@@ -61,9 +61,9 @@ pub(super) enum Word {
 /// The owner's handle to a node. It can be cloned and used from any task. Commands to a node that
 /// has ended are lost.
 #[derive(Clone, Debug)]
-pub struct NativeOwner(pub(super) mpsc::Sender<Word>);
+pub struct NativeOwner(pub(super) mpsc::Sender<NativeOwnerCommand>);
 
-impl fmt::Debug for Word {
+impl fmt::Debug for NativeOwnerCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Word")
     }
@@ -72,19 +72,19 @@ impl fmt::Debug for Word {
 impl NativeOwner {
     /// Starts pairing by this method; if a fingerprint is given, only with the gateway that has it.
     pub async fn pair(&self, wish: PairMethod, expect: Option<Fingerprint>) {
-        let _ = self.0.send(Word::Pair(wish, expect)).await;
+        let _ = self.0.send(NativeOwnerCommand::Pair(wish, expect)).await;
     }
 
     /// Starts pairing with the token of a setup code, which is shown only to the gateway with this
     /// fingerprint.
     pub async fn pair_with_setup(&self, token: Zeroizing<String>, gateway: Fingerprint) {
-        let _ = self.0.send(Word::Setup(token, gateway)).await;
+        let _ = self.0.send(NativeOwnerCommand::Setup(token, gateway)).await;
     }
 
     /// Enters the PIN that the gateway shows, or another code after a wrong one. It is dropped if
     /// none is awaited.
     pub async fn enter_code(&self, code: Code) {
-        let _ = self.0.send(Word::Code(code)).await;
+        let _ = self.0.send(NativeOwnerCommand::Code(code)).await;
     }
 
     /// Sends a message over the link. `Ok` means that it was sent, not that it was allowed: see
@@ -103,7 +103,7 @@ impl NativeOwner {
             return Err(NotSent::TooLong);
         }
         let message = AppMessage { action, address: address.to_owned(), bytes };
-        self.ask(|answer| Word::App(message, answer)).await
+        self.ask(|answer| NativeOwnerCommand::App(message, answer)).await
     }
 
     /// Subscribes to messages at addresses that match `pattern`, on this link and on every later
@@ -113,25 +113,25 @@ impl NativeOwner {
     /// [`NotSent`] with the cause.
     pub async fn subscribe(&self, pattern: &str) -> Result<(), NotSent> {
         Pattern::parse(pattern).map_err(NotSent::Pattern)?;
-        self.ask(|answer| Word::Subscribe(pattern.to_owned(), answer)).await
+        self.ask(|answer| NativeOwnerCommand::Subscribe(pattern.to_owned(), answer)).await
     }
 
     /// Requests a renewal, if the link is open.
     pub async fn renew(&self, what: Renewable) {
-        let _ = self.0.send(Word::Renew(what)).await;
+        let _ = self.0.send(NativeOwnerCommand::Renew(what)).await;
     }
 
     /// Erases the pairing.
     pub async fn forget(&self) {
-        let _ = self.0.send(Word::Forget).await;
+        let _ = self.0.send(NativeOwnerCommand::Forget).await;
     }
 
     /// Sets the readings of the next heartbeats.
     pub async fn tell(&self, vitals: Vitals) {
-        let _ = self.0.send(Word::Vitals(vitals)).await;
+        let _ = self.0.send(NativeOwnerCommand::Vitals(vitals)).await;
     }
 
-    async fn ask(&self, word: impl FnOnce(Answer) -> Word) -> Result<(), NotSent> {
+    async fn ask(&self, word: impl FnOnce(Answer) -> NativeOwnerCommand) -> Result<(), NotSent> {
         let (answer, answered) = oneshot::channel();
         self.0.send(word(answer)).await.map_err(|_| NotSent::Ended)?;
         answered.await.unwrap_or(Err(NotSent::Ended))

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handfast_core::time::UnixTime;
 
-use super::chain::Facts;
+use super::chain::ChainFacts;
 use crate::clock::unix_now;
 
 /// The wall clock may be set while a node waits, so it is checked at this interval.
@@ -15,17 +15,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The next renewal, if there is a token to renew.
 #[derive(Debug, Default)]
-pub(super) struct Renewal(Option<Plan>);
+pub(super) struct RenewalSchedule(Option<RenewalPlan>);
 
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+struct RenewalPlan {
     at: UnixTime,
     expires: UnixTime,
 }
 
-impl Renewal {
-    pub(super) fn plan(&mut self, facts: Option<&Facts>) {
-        self.0 = facts.map(|facts| Plan { at: facts.renew_at(), expires: facts.expires });
+impl RenewalSchedule {
+    pub(super) fn plan(&mut self, facts: Option<&ChainFacts>) {
+        self.0 = facts.map(|facts| RenewalPlan { at: facts.renew_at(), expires: facts.expires });
     }
 
     /// Records a request. If it has no result, the next one follows when half of the remaining life
@@ -35,14 +35,17 @@ impl Renewal {
         self.0 = self.0.map(|plan| {
             let left = Duration::from_secs(plan.expires.as_secs().saturating_sub(now.as_secs()));
             let wait = (left / 2).max(PATIENCE);
-            Plan { at: UnixTime::from_secs(now.as_secs().saturating_add(wait.as_secs())), ..plan }
+            RenewalPlan {
+                at: UnixTime::from_secs(now.as_secs().saturating_add(wait.as_secs())),
+                ..plan
+            }
         });
     }
 
     /// Waits until the renewal is due; forever if there is nothing to renew, or the token has
     /// expired.
     pub(super) async fn due(&self) {
-        let Some(Plan { at, expires }) = self.0 else { return std::future::pending().await };
+        let Some(RenewalPlan { at, expires }) = self.0 else { return std::future::pending().await };
         loop {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             if now.as_secs() >= expires.as_secs() {
@@ -60,15 +63,15 @@ impl Renewal {
 mod tests {
     use super::*;
 
-    fn plan(at: u64, expires: u64) -> Renewal {
+    fn plan(at: u64, expires: u64) -> RenewalSchedule {
         let now = unix_now().as_secs();
-        Renewal(Some(Plan {
+        RenewalSchedule(Some(RenewalPlan {
             at: UnixTime::from_secs(now + at),
             expires: UnixTime::from_secs(now + expires),
         }))
     }
 
-    async fn is_due(renewal: &Renewal) -> bool {
+    async fn is_due(renewal: &RenewalSchedule) -> bool {
         tokio::time::timeout(Duration::from_millis(20), renewal.due()).await.is_ok()
     }
 
@@ -77,7 +80,7 @@ mod tests {
         assert!(is_due(&plan(0, 100)).await);
         assert!(!is_due(&plan(50, 100)).await);
         assert!(!is_due(&plan(0, 0)).await);
-        assert!(!is_due(&Renewal::default()).await);
+        assert!(!is_due(&RenewalSchedule::default()).await);
     }
 
     #[tokio::test]

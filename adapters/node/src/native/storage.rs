@@ -2,7 +2,7 @@
 //!
 //! The token is written before `native.json` names its grant, so after a power failure anywhere,
 //! the grant that `native.json` names has its token. If the token is the newer of the two,
-//! [`Keeper::load`] uses the token's data.
+//! [`NativeKeeper::load`] uses the token's data.
 
 use std::path::Path;
 
@@ -14,16 +14,16 @@ use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;
 
-use super::chain::{Facts, text_of};
+use super::chain::{ChainFacts, text_of};
 use super::record::{self, NativeIdentity};
 use crate::clock::unix_now;
-use crate::standing::{Standing, Teller};
+use crate::standing::{NodeStanding, Teller};
 use crate::state::{HeldState, KEYS, NATIVE, StateDir, StateError};
-use crate::tokens::{Entry, KeySource, TokenStore, TokensError};
+use crate::tokens::{KeySource, TokenEntry, TokenStore, TokensError};
 
 /// The reason for which state cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
-pub enum KeepError {
+pub enum NativeStorageError {
     /// The state directory failed.
     #[error(transparent)]
     State(#[from] StateError),
@@ -66,8 +66,9 @@ impl HeldState {
     /// Loads the keys of a node of the native wire, or generates and stores them.
     ///
     /// # Errors
-    /// [`KeepError`] if the keys cannot be read or written, or there is no randomness for new ones.
-    pub fn keys(&self) -> Result<OwnKeys, KeepError> {
+    /// [`NativeStorageError`] if the keys cannot be read or written, or there is no randomness for
+    /// new ones.
+    pub fn keys(&self) -> Result<OwnKeys, NativeStorageError> {
         if let Some(keys) = self.dir().load_keys()? {
             return Ok(keys);
         }
@@ -96,7 +97,7 @@ pub fn open_tokens(identity: &NativeIdentity, state: &Path) -> Result<TokenStore
 }
 
 /// Storage for the state of a running node.
-pub(super) struct Keeper {
+pub(super) struct NativeKeeper {
     state: HeldState,
     tokens: TokenStore,
     own: Holder,
@@ -109,12 +110,12 @@ pub(super) struct ToKeep {
     pub(super) chain: Option<Vec<u8>>,
 }
 
-impl Keeper {
+impl NativeKeeper {
     pub(super) fn new(
         state: HeldState,
         identity: &NativeIdentity,
         own: Holder,
-    ) -> Result<Self, KeepError> {
+    ) -> Result<Self, NativeStorageError> {
         let tokens = open_tokens(identity, state.dir().path())?;
         Ok(Self { state, tokens, own })
     }
@@ -123,7 +124,7 @@ impl Keeper {
     pub(super) fn load(
         &self,
         identity: &NativeIdentity,
-    ) -> Result<(NativeMemory, Option<Facts>), KeepError> {
+    ) -> Result<(NativeMemory, Option<ChainFacts>), NativeStorageError> {
         let memory =
             self.state.dir().load_native()?.map_or(NativeMemory::Blank, |(_, memory)| memory);
         let NativeMemory::Paired(paired) = memory else { return Ok((memory, None)) };
@@ -145,10 +146,10 @@ impl Keeper {
             grant: entry.grant.map_or(paired.grant, GrantId::from_bytes),
             ..paired
         };
-        Ok((NativeMemory::Paired(newer), Facts::read(entry.token.expose()).ok()))
+        Ok((NativeMemory::Paired(newer), ChainFacts::read(entry.token.expose()).ok()))
     }
 
-    pub(super) fn tell(&self, teller: &mut Teller, standing: Standing) {
+    pub(super) fn tell(&self, teller: &mut Teller, standing: NodeStanding) {
         teller.tell(&self.state, standing);
     }
 
@@ -157,7 +158,7 @@ impl Keeper {
     pub(super) fn keep(
         &self,
         ToKeep { identity, memory, chain }: ToKeep,
-    ) -> Result<Option<Facts>, KeepError> {
+    ) -> Result<Option<ChainFacts>, NativeStorageError> {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
         // The token goes first, so that `native.json` never names a grant without its token.
@@ -183,7 +184,7 @@ impl Keeper {
         &self,
         before: Option<&NativeIdentity>,
         now: &NativeIdentity,
-    ) -> Result<(), KeepError> {
+    ) -> Result<(), NativeStorageError> {
         // A token store that the node no longer uses is left alone.
         let Some(before) = before.filter(|before| before.tokens == now.tokens) else {
             return Ok(());
@@ -197,7 +198,7 @@ impl Keeper {
         {
             let own = self.tokens.get(&router).ok().flatten();
             if own.is_some_and(|entry| {
-                Facts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)
+                ChainFacts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)
             }) {
                 self.tokens.remove(&router)?;
                 tracing::info!(
@@ -213,9 +214,9 @@ impl Keeper {
         router: &str,
         paired: &Paired,
         chain: Option<Vec<u8>>,
-    ) -> Result<Option<Facts>, KeepError> {
+    ) -> Result<Option<ChainFacts>, NativeStorageError> {
         let before = self.tokens.get(router).ok().flatten();
-        let before_it = |entry: &Entry| entry.node_id == Some(paired.node_id);
+        let before_it = |entry: &TokenEntry| entry.node_id == Some(paired.node_id);
         let (token, facts) = match chain.as_deref().map(text_of) {
             Some(Ok((token, facts))) if facts.holder == self.own => (token, facts),
             Some(Ok(_)) => {
@@ -233,7 +234,7 @@ impl Keeper {
         let kept = before.filter(before_it);
         let (paired_at, name) = kept
             .map_or_else(|| (unix_now(), router.to_owned()), |entry| (entry.paired_at, entry.name));
-        let mut entry = Entry::new(token, paired_at, name);
+        let mut entry = TokenEntry::new(token, paired_at, name);
         entry.expires_at = Some(facts.expires);
         entry.permissions = Some(facts.scopes.clone());
         name_pairing(&mut entry, paired);
@@ -247,12 +248,12 @@ impl Keeper {
         &self,
         router: &str,
         paired: &Paired,
-        before: Option<Entry>,
-    ) -> Result<Option<Facts>, KeepError> {
+        before: Option<TokenEntry>,
+    ) -> Result<Option<ChainFacts>, NativeStorageError> {
         match before {
             Some(mut entry) if entry.grant == Some(*paired.grant.as_bytes()) => {
                 name_pairing(&mut entry, paired);
-                let facts = Facts::read(entry.token.expose()).ok();
+                let facts = ChainFacts::read(entry.token.expose()).ok();
                 self.tokens.put(router, entry)?;
                 Ok(facts)
             }
@@ -265,7 +266,7 @@ impl Keeper {
     }
 }
 
-fn name_pairing(entry: &mut Entry, paired: &Paired) {
+fn name_pairing(entry: &mut TokenEntry, paired: &Paired) {
     entry.gateway_key = Some(paired.gateway);
     entry.fingerprint = Some(Fingerprint::of(&paired.gateway));
     entry.node_id = Some(paired.node_id);

@@ -8,20 +8,20 @@ use handfast_core::wire::frame::{FrameDecoder, encode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::connection::Stream;
+use crate::connection::SocketStream;
 use crate::event::{Lost, presentable};
 
 /// A byte stream that carries frames.
-pub(super) struct Framed {
-    stream: Box<dyn Stream>,
+pub(super) struct FramedStream {
+    stream: Box<dyn SocketStream>,
     decoder: FrameDecoder<Box<[u8]>>,
     read: Box<[u8]>,
     /// Range of `read` that is not decoded yet.
     left: std::ops::Range<usize>,
 }
 
-impl Framed {
-    pub(super) fn new(stream: Box<dyn Stream>) -> Self {
+impl FramedStream {
+    pub(super) fn new(stream: Box<dyn SocketStream>) -> Self {
         let decoder = FrameDecoder::new(vec![0; STREAM_BUFFER].into_boxed_slice());
         Self { stream, decoder, read: vec![0; 1024].into_boxed_slice(), left: 0..0 }
     }
@@ -75,7 +75,11 @@ const QUIET: Duration = Duration::from_millis(150);
 /// Opens a serial line. A line does not end with a program, so the gateway may still be in the
 /// middle of an earlier conversation: an invalid message makes it start over, and the answer to it
 /// is discarded.
-pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Result<Framed, Lost> {
+pub(super) async fn open_line(
+    path: &Path,
+    baud: u32,
+    within: Duration,
+) -> Result<FramedStream, Lost> {
     let failed = |why: &dyn std::fmt::Display| {
         Lost::NotOpened(format!(
             "cannot open the serial line {}: {why}; check that the device is there and that this user may use it (group dialout)",
@@ -85,7 +89,7 @@ pub(super) async fn open_line(path: &Path, baud: u32, within: Duration) -> Resul
     let port = serial2_tokio::SerialPort::open(path, baud).map_err(|error| failed(&error))?;
     // Bytes for an earlier program must not count as an answer.
     port.discard_buffers().map_err(|error| failed(&error))?;
-    let mut line = Framed::new(Box::new(port));
+    let mut line = FramedStream::new(Box::new(port));
     let begin = async {
         line.send(&WAKE).await?;
         let mut passed = [0; 256];
@@ -106,7 +110,7 @@ mod tests {
     #[tokio::test]
     async fn messages_come_whole_however_the_stream_cuts_them_and_noise_is_skipped() {
         let (ours, mut theirs) = tokio::io::duplex(64);
-        let mut framed = Framed::new(Box::new(ours));
+        let mut framed = FramedStream::new(Box::new(ours));
         let mut bytes = vec![7, 7, 0];
         let mut room = [0; STREAM_FRAME];
         for message in [&[1, 2, 0, 3][..], &[9; 600]] {

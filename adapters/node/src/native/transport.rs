@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message};
 use tokio_tungstenite::tungstenite::{Bytes, Utf8Bytes};
 
 use super::address::GatewayAt;
-use super::stream::{Framed, open_line};
+use super::stream::{FramedStream, open_line};
 use crate::connection::{self, Socket};
 use crate::event::{Lost, presentable};
 use crate::waits::Waits;
@@ -26,7 +26,7 @@ const SUBPROTOCOL: &str = "handfast.v1";
 
 /// The addresses of the gateway, and the settings for connecting to it.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct NativeTarget {
     /// The addresses in the order in which they are tried.
     pub(super) gateways: Arc<[GatewayAt]>,
     /// `Some` if one of the addresses is a `wss://` one.
@@ -34,49 +34,49 @@ pub(super) struct Target {
     pub(super) waits: Waits,
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<(Open, usize), Lost>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<(OpenCarrier, usize), Lost>> + Send>>;
 
 /// The state of the connection.
-pub(super) enum Carrier {
+pub(super) enum NativeCarrier {
     None,
     Opening(Opening),
-    Open(Open),
+    Open(OpenCarrier),
 }
 
 /// An open connection.
-pub(super) enum Open {
+pub(super) enum OpenCarrier {
     WebSocket(Box<Socket>),
-    Stream(Box<Framed>),
+    Stream(Box<FramedStream>),
 }
 
 /// An event of the connection.
-pub(super) enum Heard {
+pub(super) enum TransportEvent {
     /// The connection is open, at the address with this index.
     Opened(usize),
     Frame(Vec<u8>),
     Lost(Lost),
 }
 
-impl Carrier {
-    pub(super) fn open(target: &Target) -> Self {
+impl NativeCarrier {
+    pub(super) fn open(target: &NativeTarget) -> Self {
         Self::Opening(Box::pin(open_first(target.clone())))
     }
 
     /// Waits for the next event; forever if there is no connection. Dropping the future loses
-    /// nothing. After [`Heard::Lost`] the caller has to call [`finish`](Self::finish).
-    pub(super) async fn next(&mut self) -> Heard {
+    /// nothing. After [`TransportEvent::Lost`] the caller has to call [`finish`](Self::finish).
+    pub(super) async fn next(&mut self) -> TransportEvent {
         match self {
             Self::None => std::future::pending().await,
             Self::Opening(opening) => match opening.await {
                 Ok((open, at)) => {
                     *self = Self::Open(open);
-                    Heard::Opened(at)
+                    TransportEvent::Opened(at)
                 }
-                Err(why) => Heard::Lost(why),
+                Err(why) => TransportEvent::Lost(why),
             },
             Self::Open(open) => match open.next().await {
-                Ok(frame) => Heard::Frame(frame),
-                Err(why) => Heard::Lost(why),
+                Ok(frame) => TransportEvent::Frame(frame),
+                Err(why) => TransportEvent::Lost(why),
             },
         }
     }
@@ -113,13 +113,14 @@ impl Carrier {
 
     /// Lets the answer to the gateway's close frame go out, then drops the connection.
     pub(super) async fn finish(&mut self, within: Duration) {
-        if let Self::Open(Open::WebSocket(mut socket)) = std::mem::replace(self, Self::None) {
+        if let Self::Open(OpenCarrier::WebSocket(mut socket)) = std::mem::replace(self, Self::None)
+        {
             let _ = timeout(within, async { while let Some(Ok(_)) = socket.next().await {} }).await;
         }
     }
 }
 
-impl Open {
+impl OpenCarrier {
     /// Waits for the next message.
     pub(super) async fn next(&mut self) -> Result<Vec<u8>, Lost> {
         let socket = match self {
@@ -179,7 +180,7 @@ impl Open {
 }
 
 /// Opens a connection to the first address that answers, and returns it with that address's index.
-pub(super) async fn open_first(target: Target) -> Result<(Open, usize), Lost> {
+pub(super) async fn open_first(target: NativeTarget) -> Result<(OpenCarrier, usize), Lost> {
     let mut last = Lost::NotOpened(
         "there is no address of a gateway to connect to; name one with --gateway".to_owned(),
     );
@@ -197,21 +198,21 @@ pub(super) async fn open_first(target: Target) -> Result<(Open, usize), Lost> {
     Err(last)
 }
 
-async fn open_one(gateway: &GatewayAt, target: &Target) -> Result<Open, Lost> {
+async fn open_one(gateway: &GatewayAt, target: &NativeTarget) -> Result<OpenCarrier, Lost> {
     let within = target.waits.connect_within;
     match gateway {
         GatewayAt::WebSocket(url) => {
             let tls = target.tls.clone().filter(|_| url.is_tls());
             let socket =
                 connection::open(url, tls, within, MESSAGE_BYTES, Some(SUBPROTOCOL)).await?;
-            Ok(Open::WebSocket(Box::new(socket)))
+            Ok(OpenCarrier::WebSocket(Box::new(socket)))
         }
         GatewayAt::Tcp { host, port } => {
             let tcp = connection::connect(host, *port, gateway, within).await?;
-            Ok(Open::Stream(Box::new(Framed::new(Box::new(tcp)))))
+            Ok(OpenCarrier::Stream(Box::new(FramedStream::new(Box::new(tcp)))))
         }
         GatewayAt::Serial { path, baud } => {
-            Ok(Open::Stream(Box::new(open_line(path, *baud, within).await?)))
+            Ok(OpenCarrier::Stream(Box::new(open_line(path, *baud, within).await?)))
         }
     }
 }

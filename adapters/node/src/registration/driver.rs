@@ -14,16 +14,18 @@ use handfast_core::wire::registration::Profile;
 use handfast_core::wire::token::Token;
 use tokio::sync::{broadcast, mpsc};
 
-use crate::clock::Clock;
-use crate::connection::{Connection, Heard, Target};
-use crate::event::{Event, Events, Owner, Word};
+use crate::clock::ProcessClock;
+use crate::connection::{Connection, SocketEvent, Target};
+use crate::event::{Events, Owner, OwnerCommand, RegistrationEvent};
 use crate::registration::config::NodeConfig;
-use crate::registration::owned_messages::{Action, Fed, Feeder};
+use crate::registration::owned_messages::{
+    RegistrationNodeAction, RegistrationNodeInput, RegistrationStepContext,
+};
 use crate::registration::record::Identity;
 use crate::registration::token_source::{LOOK_EVERY, TokenSource};
-use crate::standing::{Standing, Teller};
+use crate::standing::{NodeStanding, Teller};
 use crate::state::{HeldState, StateError};
-use crate::tls::{self, TlsError};
+use crate::tls::{self, NodeTlsError};
 
 /// Number of events that wait for a slow receiver before it loses the oldest.
 const EVENTS: usize = 256;
@@ -39,7 +41,7 @@ pub enum NodeError {
     State(#[from] StateError),
     /// TLS cannot be set up.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] NodeTlsError),
     /// The profile is not a JSON object, or is too long.
     #[error(
         "the hardware profile must be one JSON object of at most {PROFILE_BYTES} bytes, like {{\"model\":\"Pi 5\"}}"
@@ -55,13 +57,13 @@ pub enum NodeError {
 
 /// A node on Linux: core's machine, a WebSocket, and a state directory.
 pub struct LinuxNode {
-    feeder: Feeder,
+    feeder: RegistrationStepContext,
     state: Arc<HeldState>,
     memory: RegistrationMemory,
     target: Target,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<RegistrationEvent>,
     owner: Owner,
-    words: mpsc::Receiver<Word>,
+    words: mpsc::Receiver<OwnerCommand>,
     /// The file that the token came from, if it came from one.
     source: Option<TokenSource>,
     teller: Teller,
@@ -91,7 +93,7 @@ impl LinuxNode {
         let (words_in, words) = mpsc::channel(16);
         let teller = Teller::of(state.dir());
         Ok(Self {
-            feeder: Feeder::new(identity, profile),
+            feeder: RegistrationStepContext::new(identity, profile),
             state: Arc::new(state),
             memory,
             target,
@@ -152,11 +154,11 @@ impl LinuxNode {
         if let Some(warning) = target.gateway.warning() {
             tracing::warn!("{warning}");
         }
-        let clock = Clock::start();
+        let clock = ProcessClock::start();
         let waits = target.waits;
         let mut node = RegistrationNode::boot(clock.now(), memory, waits.timing());
         let from_file = source.is_some();
-        let mut hands = Hands {
+        let mut hands = RegistrationExecutor {
             connection: Connection::None,
             state,
             target,
@@ -174,33 +176,33 @@ impl LinuxNode {
                 None => tokio::select! {
                     () = &mut shutdown => break,
                     heard = hands.connection.next(&clock, &waits) => match heard {
-                        Heard::Opened => Fed::Connected,
-                        Heard::Text(text) => Fed::Text(text),
-                        Heard::Lost(why) => {
-                            hands.tell(Event::Lost(why));
+                        SocketEvent::Opened => RegistrationNodeInput::Connected,
+                        SocketEvent::Text(text) => RegistrationNodeInput::Text(text),
+                        SocketEvent::Lost(why) => {
+                            hands.tell(RegistrationEvent::Lost(why));
                             hands.connection.finish(waits.close_within).await;
-                            Fed::Disconnected
+                            RegistrationNodeInput::Disconnected
                         }
                     },
                     Some(word) = words.recv() => match word {
-                        Word::Token(token) => Fed::Token(token),
-                        Word::AskAgain => Fed::AskAgain,
-                        Word::Forget => Fed::Forget,
-                        Word::Vitals(vitals) => {
+                        OwnerCommand::Token(token) => RegistrationNodeInput::Token(token),
+                        OwnerCommand::AskAgain => RegistrationNodeInput::AskAgain,
+                        OwnerCommand::Forget => RegistrationNodeInput::Forget,
+                        OwnerCommand::Vitals(vitals) => {
                             feeder.vitals = vitals;
                             // New readings need no step; the next heartbeat has them.
                             continue;
                         }
                     },
                     () = clock.until(node.deadline().map(|(at, _)| at)) => match source.as_mut().and_then(TokenSource::other) {
-                        Some(token) => Fed::Token(token),
-                        None => Fed::Tick,
+                        Some(token) => RegistrationNodeInput::Token(token),
+                        None => RegistrationNodeInput::Tick,
                     },
                     // The wait for the next attempt may be long; a new token in the file is used at
                     // once.
                     () = tokio::time::sleep(LOOK_EVERY), if source.is_some() && node.state_name() == WAITING => {
                         match source.as_mut().and_then(TokenSource::other) {
-                            Some(token) => Fed::Token(token),
+                            Some(token) => RegistrationNodeInput::Token(token),
                             None => continue,
                         }
                     }
@@ -220,73 +222,80 @@ impl LinuxNode {
 }
 
 /// Returns the node's standing after an event; `None` if the event does not change it.
-const fn standing_after(event: &Event) -> Option<Standing> {
+const fn standing_after(event: &RegistrationEvent) -> Option<NodeStanding> {
     match event {
-        Event::Connecting => Some(Standing::Connecting),
-        Event::WaitsForApproval(_) | Event::Refused(Refusal::NotApproved) => {
-            Some(Standing::Waiting)
-        }
-        Event::TokenKept => Some(Standing::Paired),
-        Event::Linked { .. } => Some(Standing::Linked),
-        Event::Refused(Refusal::Muted) => Some(Standing::Muted),
-        Event::Refused(Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired) => {
-            Some(Standing::Refused)
-        }
+        RegistrationEvent::Connecting => Some(NodeStanding::Connecting),
+        RegistrationEvent::WaitsForApproval(_)
+        | RegistrationEvent::Refused(Refusal::NotApproved) => Some(NodeStanding::Waiting),
+        RegistrationEvent::TokenKept => Some(NodeStanding::Paired),
+        RegistrationEvent::Linked { .. } => Some(NodeStanding::Linked),
+        RegistrationEvent::Refused(Refusal::Muted) => Some(NodeStanding::Muted),
+        RegistrationEvent::Refused(
+            Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired,
+        ) => Some(NodeStanding::Refused),
         _ => None,
     }
 }
 
 /// The part of the node that carries out effects.
-struct Hands {
+struct RegistrationExecutor {
     connection: Connection,
     state: Arc<HeldState>,
     target: Target,
-    events: broadcast::Sender<Event>,
+    events: broadcast::Sender<RegistrationEvent>,
     /// Inputs that result from effects and have to be fed back.
-    results: VecDeque<Fed>,
+    results: VecDeque<RegistrationNodeInput>,
     teller: Teller,
     /// The token is in a file of the owner's, so it is not stored a second time.
     from_file: bool,
 }
 
-impl Hands {
-    async fn carry_out(&mut self, action: Action, identity: &Identity) -> Result<(), NodeError> {
+impl RegistrationExecutor {
+    async fn carry_out(
+        &mut self,
+        action: RegistrationNodeAction,
+        identity: &Identity,
+    ) -> Result<(), NodeError> {
         match action {
-            Action::Connect => {
-                self.tell(Event::Connecting);
+            RegistrationNodeAction::Connect => {
+                self.tell(RegistrationEvent::Connecting);
                 self.connection = Connection::open(&self.target);
             }
-            Action::Send(text) => {
+            RegistrationNodeAction::Send(text) => {
                 if let Err(why) = self.connection.send(text, self.target.waits.answer_within).await
                 {
-                    self.tell(Event::Lost(why));
-                    self.results.push_back(Fed::Disconnected);
+                    self.tell(RegistrationEvent::Lost(why));
+                    self.results.push_back(RegistrationNodeInput::Disconnected);
                 }
             }
-            Action::Close(close) => {
+            RegistrationNodeAction::Close(close) => {
                 if self.connection.close(close, self.target.waits.close_within).await {
-                    self.results.push_back(Fed::Disconnected);
+                    self.results.push_back(RegistrationNodeInput::Disconnected);
                 }
             }
             // This token is in its file already, so nothing has to be written.
-            Action::Keep(memory @ RegistrationMemory::Paired { .. }) if self.from_file => {
-                self.results.push_back(Fed::Kept(memory));
+            RegistrationNodeAction::Keep(memory @ RegistrationMemory::Paired { .. })
+                if self.from_file =>
+            {
+                self.results.push_back(RegistrationNodeInput::Kept(memory));
             }
-            Action::Keep(memory) => {
+            RegistrationNodeAction::Keep(memory) => {
                 let (state, identity) = (self.state.clone(), identity.clone());
                 // Flushing a file may take long, so it runs on a thread that may block.
                 let saved = tokio::task::spawn_blocking(move || {
                     state.save(&identity, &memory).map(|()| memory)
                 })
                 .await;
-                self.results.push_back(Fed::Kept(saved.map_err(|_| NodeError::Stopped)??));
+                self.results.push_back(RegistrationNodeInput::Kept(
+                    saved.map_err(|_| NodeError::Stopped)??,
+                ));
             }
-            Action::Tell(event) => self.tell(event),
+            RegistrationNodeAction::Tell(event) => self.tell(event),
         }
         Ok(())
     }
 
-    fn tell(&mut self, event: Event) {
+    fn tell(&mut self, event: RegistrationEvent) {
         self.log(&event);
         if let Some(standing) = standing_after(&event) {
             self.teller.tell(&self.state, standing);
@@ -295,40 +304,46 @@ impl Hands {
         let _ = self.events.send(event);
     }
 
-    fn log(&self, event: &Event) {
+    fn log(&self, event: &RegistrationEvent) {
         let gateway = &self.target.gateway;
         match event {
-            Event::Connecting => tracing::info!(%gateway, "connecting"),
-            Event::WaitsForApproval(id) => {
+            RegistrationEvent::Connecting => tracing::info!(%gateway, "connecting"),
+            RegistrationEvent::WaitsForApproval(id) => {
                 tracing::info!(
                     "waits for approval; on the gateway: handfast devices pair --node-id {id}"
                 );
             }
-            Event::TokenKept if self.from_file => tracing::debug!("another token is used"),
-            Event::TokenKept => tracing::info!("the token is kept"),
-            Event::Linked { node_id, room } => tracing::info!(%node_id, %room, "linked"),
-            Event::Refused(Refusal::Muted) => {
+            RegistrationEvent::TokenKept if self.from_file => {
+                tracing::debug!("another token is used")
+            }
+            RegistrationEvent::TokenKept => tracing::info!("the token is kept"),
+            RegistrationEvent::Linked { node_id, room } => {
+                tracing::info!(%node_id, %room, "linked")
+            }
+            RegistrationEvent::Refused(Refusal::Muted) => {
                 tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile");
             }
-            Event::Refused(Refusal::NotApproved) => {
+            RegistrationEvent::Refused(Refusal::NotApproved) => {
                 tracing::warn!(
                     "not approved yet: the operator has to approve this node; trying on meanwhile"
                 );
             }
-            Event::Refused(_) => tracing::error!(
+            RegistrationEvent::Refused(_) => tracing::error!(
                 "refused: the gateway does not know this node with this token. Check that the token is the one last issued for \
                  this node id; if the node was unpaired, pair it again (handfast-node pair) and replace the token. Trying on \
                  meanwhile, about once a minute"
             ),
-            Event::Complaint(words) => {
+            RegistrationEvent::Complaint(words) => {
                 tracing::warn!("the gateway says that a message of this node was wrong: {words}");
             }
-            Event::Lost(why) => tracing::warn!("{why}"),
-            Event::RetryIn(wait) => tracing::info!("trying again in {:.1} s", wait.as_secs_f32()),
-            Event::NothingAsked => {
+            RegistrationEvent::Lost(why) => tracing::warn!("{why}"),
+            RegistrationEvent::RetryIn(wait) => {
+                tracing::info!("trying again in {:.1} s", wait.as_secs_f32())
+            }
+            RegistrationEvent::NothingAsked => {
                 tracing::warn!("a token came, but this node has not asked to be paired yet");
             }
-            Event::Forgotten => tracing::info!("everything is forgotten"),
+            RegistrationEvent::Forgotten => tracing::info!("everything is forgotten"),
         }
     }
 }

@@ -14,11 +14,11 @@ use handfast_core::wire::token::Token;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use zeroize::Zeroizing;
 
-use crate::event::{Event, Vitals};
+use crate::event::{RegistrationEvent, Vitals};
 use crate::registration::record::Identity;
 
 /// An owned input of the state machine.
-pub(crate) enum Fed {
+pub(crate) enum RegistrationNodeInput {
     Tick,
     Connected,
     Text(Utf8Bytes),
@@ -31,15 +31,15 @@ pub(crate) enum Fed {
 
 /// An owned effect of the state machine. It borrows nothing from the step, so it can be carried out
 /// across awaits.
-pub(crate) enum Action {
+pub(crate) enum RegistrationNodeAction {
     Connect,
     Send(Utf8Bytes),
     Close(Close),
     Keep(RegistrationMemory),
-    Tell(Event),
+    Tell(RegistrationEvent),
 }
 
-impl From<Effect<'_>> for Action {
+impl From<Effect<'_>> for RegistrationNodeAction {
     fn from(effect: Effect<'_>) -> Self {
         match effect {
             Effect::Connect => Self::Connect,
@@ -52,7 +52,7 @@ impl From<Effect<'_>> for Action {
 }
 
 /// The values that a step reads besides its input.
-pub(crate) struct Feeder {
+pub(crate) struct RegistrationStepContext {
     pub(crate) identity: Identity,
     pub(crate) profile: String,
     pub(crate) vitals: Vitals,
@@ -61,7 +61,7 @@ pub(crate) struct Feeder {
     scratch: Zeroizing<[u8; SCRATCH + PROFILE_BYTES]>,
 }
 
-impl Feeder {
+impl RegistrationStepContext {
     pub(crate) fn new(identity: Identity, profile: String) -> Self {
         Self {
             identity,
@@ -79,29 +79,31 @@ impl Feeder {
         &mut self,
         node: RegistrationNode,
         now: Instant,
-        fed: Fed,
-    ) -> Result<(RegistrationNode, Vec<Action>), getrandom::Error> {
+        fed: RegistrationNodeInput,
+    ) -> Result<(RegistrationNode, Vec<RegistrationNodeAction>), getrandom::Error> {
         let noise = self.vitals.noise();
         let frame;
         let input = match fed {
-            Fed::Tick => Input::Tick(self.vitals.heartbeat(noise.as_deref())),
-            Fed::Connected => Input::Connected(PairRequest {
+            RegistrationNodeInput::Tick => Input::Tick(self.vitals.heartbeat(noise.as_deref())),
+            RegistrationNodeInput::Connected => Input::Connected(PairRequest {
                 name: self.identity.name.label(),
                 room: self.identity.room.label(),
                 profile: Profile::parse(&self.profile).unwrap_or(Profile::EMPTY),
             }),
-            Fed::Text(text) => {
+            RegistrationNodeInput::Text(text) => {
                 frame = text;
                 Input::Text(&frame)
             }
-            Fed::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
-            Fed::Kept(memory) => Input::Kept(memory),
-            Fed::Token(token) => Input::TokenEntered(token),
-            Fed::AskAgain => Input::AskAgain,
-            Fed::Forget => Input::Forget,
+            RegistrationNodeInput::Disconnected => {
+                Input::Disconnected(Entropy::try_draw(&mut SysRng)?)
+            }
+            RegistrationNodeInput::Kept(memory) => Input::Kept(memory),
+            RegistrationNodeInput::Token(token) => Input::TokenEntered(token),
+            RegistrationNodeInput::AskAgain => Input::AskAgain,
+            RegistrationNodeInput::Forget => Input::Forget,
         };
         let Step { next, effects } = node.step(now, input, self.scratch.as_mut_slice());
-        let actions = effects.into_iter().map(Action::from).collect();
+        let actions = effects.into_iter().map(RegistrationNodeAction::from).collect();
         // The sent message may have held the token.
         self.scratch.fill(0);
         Ok((next, actions))

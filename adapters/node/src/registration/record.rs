@@ -26,7 +26,7 @@ pub struct Identity {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Record {
+struct StoredRecord {
     version: u32,
     gateway: String,
     name: String,
@@ -37,14 +37,14 @@ struct Record {
     token: Option<String>,
 }
 
-impl Drop for Record {
+impl Drop for StoredRecord {
     fn drop(&mut self) {
         self.token.zeroize();
     }
 }
 
 #[derive(Deserialize)]
-struct OnlyVersion {
+struct RecordVersion {
     version: u32,
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn write(identity: &Identity, memory: &RegistrationMemory) -> Zeroizi
         RegistrationMemory::Paired { token, .. } => Some(token.expose().to_owned()),
         RegistrationMemory::Blank | RegistrationMemory::Asked { .. } => None,
     };
-    let record = Record {
+    let record = StoredRecord {
         version: VERSION,
         gateway: identity.gateway.to_string(),
         name: identity.name.as_str().to_owned(),
@@ -73,11 +73,11 @@ pub(crate) fn write(identity: &Identity, memory: &RegistrationMemory) -> Zeroizi
 
 /// Parses `node.json`. The error never contains any part of the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, RegistrationMemory), String> {
-    let OnlyVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
+    let RecordVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
     if version != VERSION {
         return Err(format!("it has version {version}, and this program reads version {VERSION}"));
     }
-    let record: Record = serde_json::from_slice(bytes).map_err(place)?;
+    let record: StoredRecord = serde_json::from_slice(bytes).map_err(place)?;
     let label = |text: &str, field| {
         Label::parse(text).map(Name::from).ok_or(format!("the {field} in it is none"))
     };

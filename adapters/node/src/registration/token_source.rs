@@ -16,19 +16,19 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct TokenSource {
     path: PathBuf,
-    seen: Option<Seen>,
+    seen: Option<FileVersion>,
     token: Token,
 }
 
 /// Metadata that distinguishes two versions of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Seen {
+struct FileVersion {
     inode: u64,
     length: u64,
     changed: (i64, i64),
 }
 
-impl Seen {
+impl FileVersion {
     fn of(path: &Path) -> Option<Self> {
         // Not followed, because the token is not read through a link either.
         let about = path.symlink_metadata().ok()?;
@@ -44,13 +44,13 @@ impl Seen {
 impl TokenSource {
     /// Creates a source from the file that this token was just read from.
     pub(crate) fn new(path: PathBuf, token: Token) -> Self {
-        Self { seen: Seen::of(&path), path, token }
+        Self { seen: FileVersion::of(&path), path, token }
     }
 
     /// Returns the token if the file was changed and holds another one. An error in the file is
     /// logged once, and the node continues with its token.
     pub(crate) fn other(&mut self) -> Option<Token> {
-        let seen = Seen::of(&self.path);
+        let seen = FileVersion::of(&self.path);
         if seen == self.seen {
             return None;
         }

@@ -14,9 +14,9 @@ const ROUTERS: &str = "routers";
 /// A JSON value as it stands in the file. Wiped on drop, because it may be an unsealed token.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
-struct Raw(Box<RawValue>);
+struct RawText(Box<RawValue>);
 
-impl Drop for Raw {
+impl Drop for RawText {
     fn drop(&mut self) {
         Box::<str>::from(std::mem::take(&mut self.0)).zeroize();
     }
@@ -25,9 +25,9 @@ impl Drop for Raw {
 /// The fields of an object, each as it stands in the file.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Fields(BTreeMap<String, Raw>);
+pub(super) struct DocumentFields(BTreeMap<String, RawText>);
 
-impl Fields {
+impl DocumentFields {
     /// Returns one field; `None` if it is missing or null, an error if it has another type.
     pub(super) fn get<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, ()> {
         self.0.get(name).map_or(Ok(None), |raw| serde_json::from_str(raw.0.get()).map_err(|_| ()))
@@ -37,7 +37,7 @@ impl Fields {
     pub(super) fn set(&mut self, name: &str, value: Option<&(impl Serialize + ?Sized)>) {
         // Serializing texts and lists of texts cannot fail.
         match value.and_then(|value| to_raw_value(value).ok()) {
-            Some(raw) => self.0.insert(name.to_owned(), Raw(raw)),
+            Some(raw) => self.0.insert(name.to_owned(), RawText(raw)),
             None => self.0.remove(name),
         };
     }
@@ -47,9 +47,9 @@ impl Fields {
 #[derive(Default)]
 pub(super) struct Document {
     /// The entries by address.
-    pub(super) routers: BTreeMap<String, Fields>,
+    pub(super) routers: BTreeMap<String, DocumentFields>,
     /// All fields besides `routers`.
-    pub(super) rest: Fields,
+    pub(super) rest: DocumentFields,
 }
 
 impl Document {

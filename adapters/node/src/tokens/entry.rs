@@ -9,7 +9,7 @@ use handfast_core::id::NodeId;
 use handfast_core::time::{UnixTime, rfc3339};
 use zeroize::Zeroizing;
 
-use super::document::Fields;
+use super::document::DocumentFields;
 
 /// A token as text: wiped on drop, never shown by `Debug`, not `Clone`.
 pub struct SecretText(Zeroizing<String>);
@@ -37,7 +37,7 @@ impl fmt::Debug for SecretText {
 /// The stored data of one gateway. The first three fields are always there; an entry of another
 /// program may have no others.
 #[derive(Debug)]
-pub struct Entry {
+pub struct TokenEntry {
     /// The token that authenticates this client to the gateway.
     pub token: SecretText,
     /// Time of the pairing in whole seconds; times after the year 9999 are stored as the end of
@@ -59,7 +59,7 @@ pub struct Entry {
     pub permissions: Option<Vec<String>>,
 }
 
-impl Entry {
+impl TokenEntry {
     /// Creates an entry with the three fields that every entry has.
     #[must_use]
     pub fn new(token: SecretText, paired_at: UnixTime, name: impl Into<String>) -> Self {
@@ -84,7 +84,7 @@ impl Entry {
 
     /// Parses all fields but the token, which the caller has opened. The error never contains any
     /// part of the file.
-    pub(super) fn read(fields: &Fields, token: SecretText) -> Result<Self, String> {
+    pub(super) fn read(fields: &DocumentFields, token: SecretText) -> Result<Self, String> {
         let missing = |what: &str| format!("it has no {what}");
         let time = |what| text(fields, what, rfc3339::read);
         Ok(Self {
@@ -102,7 +102,7 @@ impl Entry {
     }
 
     /// Writes all fields but the token, and leaves unknown fields alone.
-    pub(super) fn write(&self, fields: &mut Fields) {
+    pub(super) fn write(&self, fields: &mut DocumentFields) {
         fields.set("paired_at", Some(rfc3339::write(self.paired_at).as_str()));
         fields.set("name", Some(&self.name));
         fields.set("gateway_key", self.gateway_key.as_ref().map(write_key).as_ref());
@@ -137,7 +137,7 @@ pub struct Listed {
 }
 
 impl Listed {
-    pub(super) fn read(router: &str, fields: &Fields, sealed: bool) -> Self {
+    pub(super) fn read(router: &str, fields: &DocumentFields, sealed: bool) -> Self {
         let time = |what| text(fields, what, rfc3339::read).ok().flatten();
         Self {
             router: router.to_owned(),
@@ -150,7 +150,7 @@ impl Listed {
 }
 
 fn text<T>(
-    fields: &Fields,
+    fields: &DocumentFields,
     what: &str,
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<Option<T>, String> {

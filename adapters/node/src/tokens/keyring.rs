@@ -51,36 +51,38 @@ pub(super) fn is_usable() -> bool {
 /// Runs the calls on a separate thread, so that the caller may be inside or outside an asynchronous
 /// runtime.
 fn block<T: Send + 'static>(
-    calls: impl Future<Output = Result<T, Failed>> + Send + 'static,
+    calls: impl Future<Output = Result<T, KeyringFailure>> + Send + 'static,
 ) -> Result<T, TokensError> {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|why| Failed::Other(format!("cannot be asked: {why}")))?;
-        let late = Failed::Other(format!("has not answered for {} s", WITHIN.as_secs()));
+        let runtime =
+            runtime.map_err(|why| KeyringFailure::Other(format!("cannot be asked: {why}")))?;
+        let late = KeyringFailure::Other(format!("has not answered for {} s", WITHIN.as_secs()));
         runtime.block_on(async { tokio::time::timeout(WITHIN, calls).await.unwrap_or(Err(late)) })
     };
     let thread = std::thread::Builder::new().name("keyring".to_owned()).spawn(run);
-    let ended =
-        thread.map_err(|why| Failed::Other(format!("cannot be asked: {why}"))).and_then(|thread| {
+    let ended = thread
+        .map_err(|why| KeyringFailure::Other(format!("cannot be asked: {why}")))
+        .and_then(|thread| {
             let panicked =
-                |_| Err(Failed::Other("cannot be asked: the call was cut off".to_owned()));
+                |_| Err(KeyringFailure::Other("cannot be asked: the call was cut off".to_owned()));
             thread.join().unwrap_or_else(panicked)
         });
     ended.map_err(|failed| match failed {
-        Failed::NotAKey(found) => TokensError::NotAKey {
+        KeyringFailure::NotAKey(found) => TokensError::NotAKey {
             place: "an item of the keyring of this session".to_owned(),
             found,
         },
-        Failed::Other(why) => TokensError::Keyring { why },
+        KeyringFailure::Other(why) => TokensError::Keyring { why },
     })
 }
 
-enum Failed {
+enum KeyringFailure {
     NotAKey(u64),
     Other(String),
 }
 
-impl From<Error> for Failed {
+impl From<Error> for KeyringFailure {
     fn from(error: Error) -> Self {
         Self::Other(format!("cannot be used: {error}"))
     }
@@ -92,8 +94,8 @@ struct Keyring {
 }
 
 impl Keyring {
-    async fn reach() -> Result<Self, Failed> {
-        let unreachable = |error| Failed::Other(format!("cannot be reached: {error}"));
+    async fn reach() -> Result<Self, KeyringFailure> {
+        let unreachable = |error| KeyringFailure::Other(format!("cannot be reached: {error}"));
         let bus = Connection::session().await.map_err(unreachable)?;
         let opened =
             call(&bus, ROOT, "Service", "OpenSession", &("plain", Variant::from(""))).await;
@@ -101,7 +103,7 @@ impl Keyring {
         Ok(Self { bus, session })
     }
 
-    async fn find(&self, store: &str) -> Result<Option<Key>, Failed> {
+    async fn find(&self, store: &str) -> Result<Option<Key>, KeyringFailure> {
         let found: (Vec<OwnedObjectPath>, Vec<OwnedObjectPath>) =
             call(&self.bus, ROOT, "Service", "SearchItems", &attributes(store)).await?;
         // An unlocked item is preferred, because unlocking may fail.
@@ -115,11 +117,11 @@ impl Keyring {
             call(&self.bus, item.as_str(), "Item", "GetSecret", &self.session).await?;
         let value = Zeroizing::new(sent.0.2);
         let key = <[u8; KEY_BYTES]>::try_from(&**value)
-            .map_err(|_| Failed::NotAKey(value.len() as u64))?;
+            .map_err(|_| KeyringFailure::NotAKey(value.len() as u64))?;
         Ok(Some(Secret::new(key)))
     }
 
-    async fn keep(&self, store: &str, key: &[u8]) -> Result<(), Failed> {
+    async fn keep(&self, store: &str, key: &[u8]) -> Result<(), KeyringFailure> {
         let collection = self.collection().await?;
         let properties = HashMap::from([
             (
@@ -144,17 +146,17 @@ impl Keyring {
     }
 
     /// Returns the default collection, unlocked.
-    async fn collection(&self) -> Result<OwnedObjectPath, Failed> {
+    async fn collection(&self) -> Result<OwnedObjectPath, KeyringFailure> {
         let (collection,): (OwnedObjectPath,) =
             call(&self.bus, ROOT, "Service", "ReadAlias", &"default").await?;
         if collection.as_str() == NONE {
-            return Err(Failed::Other("has no default collection".to_owned()));
+            return Err(KeyringFailure::Other("has no default collection".to_owned()));
         }
         self.unlock(&collection).await?;
         Ok(collection)
     }
 
-    async fn unlock(&self, object: &OwnedObjectPath) -> Result<(), Failed> {
+    async fn unlock(&self, object: &OwnedObjectPath) -> Result<(), KeyringFailure> {
         let unlocked = call(&self.bus, ROOT, "Service", "Unlock", &[object].as_slice()).await?;
         let (_, question): (Vec<OwnedObjectPath>, OwnedObjectPath) = unlocked;
         unasked(&question)
@@ -162,8 +164,12 @@ impl Keyring {
 }
 
 /// Fails if the keyring wants to prompt the user. A prompt that is never started has no effect.
-fn unasked(question: &OwnedObjectPath) -> Result<(), Failed> {
-    if question.as_str() == NONE { Ok(()) } else { Err(Failed::Other("is locked".to_owned())) }
+fn unasked(question: &OwnedObjectPath) -> Result<(), KeyringFailure> {
+    if question.as_str() == NONE {
+        Ok(())
+    } else {
+        Err(KeyringFailure::Other("is locked".to_owned()))
+    }
 }
 
 /// Returns the attributes that identify the key of a store.

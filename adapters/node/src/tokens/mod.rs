@@ -32,12 +32,12 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-pub use entry::{Entry, Listed, SecretText};
+pub use entry::{Listed, SecretText, TokenEntry};
 pub use error::TokensError;
 pub use key::KeySource;
 pub use path::{default_path, router_of};
 
-use document::{Document, Fields};
+use document::{Document, DocumentFields};
 
 /// Maximum size of a store in bytes; hundreds of entries are far below it.
 const MOST_BYTES: usize = 1024 * 1024;
@@ -113,7 +113,7 @@ impl TokenStore {
     /// # Errors
     /// [`TokensError`] if the store cannot be read, the entry is damaged, or its token does not
     /// open.
-    pub fn get(&self, router: &str) -> Result<Option<Entry>, TokensError> {
+    pub fn get(&self, router: &str) -> Result<Option<TokenEntry>, TokensError> {
         let document = self.load()?;
         let Some(fields) = document.routers.get(router) else { return Ok(None) };
         let bad =
@@ -121,7 +121,7 @@ impl TokenStore {
         let token = token_of(fields).map_err(|why| bad(why.to_owned()))?;
         let token =
             if token.starts_with(seal::PREFIX) { self.unseal(router, &token)? } else { token };
-        Entry::read(fields, SecretText::new(token)).map(Some).map_err(bad)
+        TokenEntry::read(fields, SecretText::new(token)).map(Some).map_err(bad)
     }
 
     /// Stores an entry in place of that gateway's old one, if any. Unknown fields are preserved.
@@ -133,7 +133,7 @@ impl TokenStore {
     /// # Errors
     /// [`TokensError`] if the address or the token is invalid, the store cannot be read or written,
     /// or there is no key; then the old content is still there.
-    pub fn put(&self, router: &str, entry: Entry) -> Result<(), TokensError> {
+    pub fn put(&self, router: &str, entry: TokenEntry) -> Result<(), TokensError> {
         check_router(router)?;
         let token = entry.token.expose();
         if let Some(why) = unfit(token) {
@@ -186,8 +186,9 @@ impl TokenStore {
     /// [`TokensError`] if the store cannot be read.
     pub fn list(&self) -> Result<Vec<Listed>, TokensError> {
         let document = self.load()?;
-        let sealed =
-            |fields: &Fields| token_of(fields).is_ok_and(|token| token.starts_with(seal::PREFIX));
+        let sealed = |fields: &DocumentFields| {
+            token_of(fields).is_ok_and(|token| token.starts_with(seal::PREFIX))
+        };
         Ok(document
             .routers
             .iter()
@@ -237,7 +238,7 @@ fn io_full() -> std::io::Error {
 }
 
 /// Returns the token as it is stored. The error never contains it.
-fn token_of(fields: &Fields) -> Result<Zeroizing<String>, &'static str> {
+fn token_of(fields: &DocumentFields) -> Result<Zeroizing<String>, &'static str> {
     match fields.get(TOKEN).map(|found| found.map(Zeroizing::<String>::new)) {
         Ok(Some(token)) if !token.is_empty() => Ok(token),
         Ok(None) => Err("it has no token"),

@@ -6,7 +6,7 @@ use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
 use handfast_node::native::GatewayAt;
 use handfast_node::{
-    Event, Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, Waits, token_file,
+    Events, HeldState, Identity, LinuxNode, Lost, NodeConfig, RegistrationEvent, Waits, token_file,
 };
 use handfast_stdio::note_line;
 
@@ -91,16 +91,16 @@ async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
     let mut complaint = None;
     while let Some(event) = events.next().await {
         match event {
-            Event::WaitsForApproval(node_id) => return Ok(node_id),
-            Event::Complaint(words) => complaint = Some(words),
-            Event::Lost(lost) => why = lost.to_string(),
-            Event::RetryIn(_) => break,
-            Event::Refused(_)
-            | Event::Connecting
-            | Event::TokenKept
-            | Event::Linked { .. }
-            | Event::NothingAsked
-            | Event::Forgotten => {}
+            RegistrationEvent::WaitsForApproval(node_id) => return Ok(node_id),
+            RegistrationEvent::Complaint(words) => complaint = Some(words),
+            RegistrationEvent::Lost(lost) => why = lost.to_string(),
+            RegistrationEvent::RetryIn(_) => break,
+            RegistrationEvent::Refused(_)
+            | RegistrationEvent::Connecting
+            | RegistrationEvent::TokenKept
+            | RegistrationEvent::Linked { .. }
+            | RegistrationEvent::NothingAsked
+            | RegistrationEvent::Forgotten => {}
         }
     }
     // The gateway's complaint tells more than the way it closed the connection.

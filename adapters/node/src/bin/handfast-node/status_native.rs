@@ -6,8 +6,8 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::time::UnixTime;
 use handfast_node::native::{self, NativeIdentity, open_tokens, unix_now};
-use handfast_node::tokens::{Entry, TokensError};
-use handfast_node::{Standing, Stands, StateDir};
+use handfast_node::tokens::{TokenEntry, TokensError};
+use handfast_node::{NodeStanding, Stands, StateDir};
 use serde_json::json;
 
 use crate::{Failure, put};
@@ -22,10 +22,10 @@ pub(crate) fn status(
     let stands = dir.stands();
     let out = stands.as_ref().map(|stands| stands.standing).filter(|standing| standing.is_out());
     let (door, gateway_key, node_id) = match memory {
-        NativeMemory::Blank => (out.map_or("none", Standing::as_str), None, None),
+        NativeMemory::Blank => (out.map_or("none", NodeStanding::as_str), None, None),
         NativeMemory::Asked { gateway } => ("asked", Some(gateway), None),
         NativeMemory::Paired(paired) => (
-            out.map_or("paired", Standing::as_str),
+            out.map_or("paired", NodeStanding::as_str),
             Some(&paired.gateway),
             Some(paired.node_id.to_string()),
         ),
@@ -103,7 +103,7 @@ pub(crate) fn status(
 
 /// Returns `true` if a native node was paired here and its operator revoked it.
 pub(crate) fn was_put_out(dir: &StateDir) -> bool {
-    dir.stands().is_some_and(|stands| stands.standing == Standing::Unpaired)
+    dir.stands().is_some_and(|stands| stands.standing == NodeStanding::Unpaired)
 }
 
 /// Describes a standing for people.
@@ -112,24 +112,27 @@ pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
         return if running { "starting" } else { "not running" }.to_owned();
     };
     let words = match stands.standing {
-        Standing::Refused => {
+        NodeStanding::Refused => {
             "refused: the gateway does not know this node any more, or has revoked it; pair again"
         }
-        Standing::Unpaired => {
+        NodeStanding::Unpaired => {
             "unpaired by the operator; forget it with handfast-node reset --yes, and pair again"
         }
-        Standing::Linked => "linked",
-        Standing::Muted => "muted by the operator",
-        Standing::Waiting => "waits for the operator",
-        Standing::Expired => "its grant ran out; asks for it anew",
-        Standing::Paired => "paired",
+        NodeStanding::Linked => "linked",
+        NodeStanding::Muted => "muted by the operator",
+        NodeStanding::Waiting => "waits for the operator",
+        NodeStanding::Expired => "its grant ran out; asks for it anew",
+        NodeStanding::Paired => "paired",
         _ => "tries to link",
     };
     format!("{words} (since {} s)", unix_now().as_secs().saturating_sub(stands.since().as_secs()))
 }
 
 /// Loads the stored token's entry.
-pub(crate) fn entry(identity: &NativeIdentity, state: &Path) -> Result<Option<Entry>, TokensError> {
+pub(crate) fn entry(
+    identity: &NativeIdentity,
+    state: &Path,
+) -> Result<Option<TokenEntry>, TokensError> {
     let Some(gateway) = identity.gateways.first() else { return Ok(None) };
     open_tokens(identity, state)?.get(&gateway.router())
 }

@@ -8,7 +8,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::capability::Holder;
-use handfast_node::native::{self, Delegate, DelegateEvent, GatewayAt, NotDelegated};
+use handfast_node::native::{self, DelegateEvent, DelegateLink, GatewayAt, NotDelegated};
 use handfast_node::tokens::SecretText;
 use handfast_node::{StateDir, Waits};
 use handfast_stdio::{note_line, put_secret};
@@ -86,7 +86,7 @@ pub(crate) async fn present(args: args::PresentArgs) -> Result<(), Failure> {
     let ca = args.ca.checked_for(&gateways)?;
     let keys = keys(dir)?;
     let stop = crate::run::Stop::new()?;
-    let mut link = Delegate::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
+    let mut link = DelegateLink::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
     if expect.is_none() {
         note_line(&format!(
             "The gateway is {} (trust on first use; name it with --gateway-key)",
@@ -124,7 +124,12 @@ fn whom(
     }
 }
 
-async fn send(link: &mut Delegate, action: &str, address: &str, text: &str) -> Result<(), Failure> {
+async fn send(
+    link: &mut DelegateLink,
+    action: &str,
+    address: &str,
+    text: &str,
+) -> Result<(), Failure> {
     let action = args::action(action).map_err(Failure::Usage)?;
     link.send_app(action, address, text.as_bytes()).await.map_err(not_sent)?;
     let objection = async {
@@ -143,7 +148,7 @@ async fn send(link: &mut Delegate, action: &str, address: &str, text: &str) -> R
     tokio::time::timeout(OBJECTS_WITHIN, objection).await.unwrap_or(Ok(()))
 }
 
-async fn listen(link: &mut Delegate, pattern: &str, json: bool) -> Result<(), Failure> {
+async fn listen(link: &mut DelegateLink, pattern: &str, json: bool) -> Result<(), Failure> {
     link.subscribe(pattern).await.map_err(not_sent)?;
     loop {
         match link.next().await? {

@@ -36,7 +36,7 @@ fn a_plain_store_is_written_in_the_documented_form() {
 fn everything_that_is_kept_comes_back() {
     let place = Place::new();
     let key = PublicKey::parse(&[9; 32]).unwrap();
-    let kept = || Entry {
+    let kept = || TokenEntry {
         gateway_key: Some(key),
         fingerprint: Some(Fingerprint::of(&key)),
         node_id: Some(NodeId::from_bytes([0xab; 16])),
@@ -69,7 +69,7 @@ fn everything_that_is_kept_comes_back() {
 #[test]
 fn a_second_pairing_replaces_the_first_with_all_its_fields() {
     let place = Place::new();
-    place.sealed().put(ROUTER, Entry { grant: Some([1; 16]), ..entry("first") }).unwrap();
+    place.sealed().put(ROUTER, TokenEntry { grant: Some([1; 16]), ..entry("first") }).unwrap();
     place.sealed().put(ROUTER, entry("second")).unwrap();
     let got = place.sealed().get(ROUTER).unwrap().unwrap();
     assert_eq!((got.token.expose(), got.grant), ("second", None));

@@ -66,8 +66,8 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o777
 }
 
-fn entry(token: &str) -> Entry {
-    Entry::new(
+fn entry(token: &str) -> TokenEntry {
+    TokenEntry::new(
         SecretText::new(token.to_owned()),
         UnixTime::from_secs(1_705_314_600),
         "Studio Router",
