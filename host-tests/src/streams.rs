@@ -3,7 +3,7 @@
 
 use handfast_core::limits::{MESSAGE_BYTES, STREAM_BUFFER, STREAM_FRAME};
 use handfast_core::wire::frame;
-use handfast_edge::websocket::{Decoder, Event, Key, Response, Violation};
+use handfast_edge::websocket::{DecodedEvent, Decoder, HandshakeKey, Response, Violation};
 
 /// Checks the frames of a byte stream: reading at once or byte by byte gives the same, and a
 /// message that was read is framed and read again as itself.
@@ -43,14 +43,14 @@ fn read_frames<'b>(
 /// If one of these does not hold.
 pub fn websocket_frames(data: &[u8]) {
     assert_eq!(read_events(data, usize::MAX), read_events(data, 1));
-    let mut response = Response::to(&Key::new([7; 16]));
+    let mut response = Response::to(&HandshakeKey::new([7; 16]));
     let _ = data.iter().try_for_each(|byte| match response.feed(*byte) {
         Ok(false) => Ok(()),
         Ok(true) | Err(_) => Err(()),
     });
 }
 
-type Seen = (Vec<(Event, Vec<u8>)>, Option<Violation>);
+type Seen = (Vec<(DecodedEvent, Vec<u8>)>, Option<Violation>);
 
 fn read_events(data: &[u8], at_once: usize) -> Seen {
     let mut decoder = Decoder::default();
@@ -64,13 +64,15 @@ fn read_events(data: &[u8], at_once: usize) -> Seen {
             Ok((read, event)) => {
                 if let Some(event) = event {
                     let content = match event {
-                        Event::Text(length) | Event::Binary(length) => {
+                        DecodedEvent::Text(length) | DecodedEvent::Binary(length) => {
                             room.get(..length).expect("it fits the room").to_vec()
                         }
-                        Event::Ping | Event::Pong | Event::Close(_) => decoder.control().to_vec(),
+                        DecodedEvent::Ping | DecodedEvent::Pong | DecodedEvent::Close(_) => {
+                            decoder.control().to_vec()
+                        }
                     };
                     events.push((event, content));
-                    if matches!(event, Event::Close(_)) {
+                    if matches!(event, DecodedEvent::Close(_)) {
                         return (events, None);
                     }
                 } else {

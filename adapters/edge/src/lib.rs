@@ -18,8 +18,8 @@
 //! [`registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds
 //! events back. It retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at
 //! any await is as harmless as a power cut. A board implements the traits in [`ports`] and passes
-//! them in [`registration::driver::Ports`]; [`blocking`] adapts boards with blocking input and
-//! output.
+//! them in [`registration::driver::RegistrationPorts`]; [`blocking`] adapts boards with blocking
+//! input and output.
 #![no_std]
 #![deny(
     clippy::indexing_slicing,

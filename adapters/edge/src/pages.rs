@@ -34,15 +34,15 @@ const RECORD: usize = BODY + 4;
 /// drop, because they may include a secret.
 #[derive(PartialEq, Eq)]
 #[repr(align(4))]
-pub(crate) struct Record([u8; RECORD]);
+pub(crate) struct RecordBytes([u8; RECORD]);
 
-impl Drop for Record {
+impl Drop for RecordBytes {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl Record {
+impl RecordBytes {
     fn new(kind: u8, sequence: u32, payload: impl Iterator<Item = u8>) -> Self {
         let fields = [VERSION, kind].into_iter().chain(sequence.to_le_bytes()).chain(payload);
         let mut record = Self([0; RECORD]);
@@ -101,7 +101,7 @@ pub(crate) enum Newest {
     Nothing,
     /// Neither page is erased and neither holds a record.
     Damaged,
-    Record(Record),
+    Record(RecordBytes),
 }
 
 /// Two flash pages that nothing else uses.
@@ -138,8 +138,8 @@ impl Pages {
         flash.erase(start, end).await.map_err(|_| KeepError::Flash)
     }
 
-    async fn read<F: NorFlash>(self, flash: &mut F, side: Side) -> Result<Record, KeepError> {
-        let mut record = Record([0; RECORD]);
+    async fn read<F: NorFlash>(self, flash: &mut F, side: Side) -> Result<RecordBytes, KeepError> {
+        let mut record = RecordBytes([0; RECORD]);
         flash.read(self.bounds::<F>(side).0, &mut record.0).await.map_err(|_| KeepError::Flash)?;
         Ok(record)
     }
@@ -181,7 +181,7 @@ impl Pages {
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
-        let record = Record::new(kind, sequence.saturating_add(1), payload);
+        let record = RecordBytes::new(kind, sequence.saturating_add(1), payload);
         // The newest record stays until the new one is complete, so a power cut loses neither.
         self.erase(flash, older).await?;
         flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_is_neither_torn_nor_read() {
-        let mut record = Record::new(0, 7, core::iter::empty());
+        let mut record = RecordBytes::new(0, 7, core::iter::empty());
         record.0[0] = VERSION + 1;
         let sum = crc32(&record.0[..BODY]).to_le_bytes();
         record.0[BODY..].copy_from_slice(&sum);
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_is_noticed() {
         for bit in 0..RECORD * 8 {
-            let mut record = Record::new(1, 1, [9; 16].into_iter());
+            let mut record = RecordBytes::new(1, 1, [9; 16].into_iter());
             record.0[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(record.page(), Page::Torn, "{bit}");
         }

@@ -9,13 +9,13 @@ use crate::transport::Broken;
 const OUTBOX_BYTES: usize = 128;
 
 /// Gathers bytes for a stream.
-pub(crate) struct Outbox<'w, W> {
+pub(crate) struct WriteBuffer<'w, W> {
     to: &'w mut W,
     bytes: [u8; OUTBOX_BYTES],
     length: usize,
 }
 
-impl<'w, W: Write> Outbox<'w, W> {
+impl<'w, W: Write> WriteBuffer<'w, W> {
     pub(crate) fn new(to: &'w mut W) -> Self {
         Self { to, bytes: [0; OUTBOX_BYTES], length: 0 }
     }
@@ -53,7 +53,7 @@ impl<'w, W: Write> Outbox<'w, W> {
     }
 }
 
-impl<W> Drop for Outbox<'_, W> {
+impl<W> Drop for WriteBuffer<'_, W> {
     fn drop(&mut self) {
         // A masked token and its mask may stand here side by side.
         self.bytes.zeroize();

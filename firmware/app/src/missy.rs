@@ -10,9 +10,9 @@ use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent, Timing};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::ports::{Clock, Command, Owner, Report};
-use handfast_edge::registration::driver::{self, Buffers, Ports};
-use handfast_edge::registration::memory::{Flash, Keep as _, KeepError};
-use handfast_edge::websocket::{Client, Target};
+use handfast_edge::registration::driver::{self, RegistrationBuffers, RegistrationPorts};
+use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage as _};
+use handfast_edge::websocket::{Client, WebSocketTarget};
 use rand_core::CryptoRng;
 
 use crate::Network;
@@ -38,9 +38,9 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     (network, entropy, flash, clock): (&mut N, &mut E, &mut F, C),
     (settings, gateway): (&Settings, &Gateway),
     readings: &Cell<Readings>,
-    buffers: &mut Buffers<FRAME>,
+    buffers: &mut RegistrationBuffers<FRAME>,
 ) -> core::result::Result<(), i32> {
-    let Some(mut keep) = Flash::new(flash, 0) else { return Err(NO_FLASH) };
+    let Some(mut keep) = RegistrationFlash::new(flash, 0) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     if !settings.asks && memory == Ok(RegistrationMemory::Blank) {
         desk.idle().await;
@@ -53,8 +53,8 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     // The string has room for the longest host.
     let _ = write!(authority, "{}:{}", gateway.host, gateway.port);
     // The settings hold only valid hosts.
-    let Some(target) = Target::new(&authority, "/") else { return Err(NO_FLASH) };
-    let ports = Ports {
+    let Some(target) = WebSocketTarget::new(&authority, "/") else { return Err(NO_FLASH) };
+    let ports = RegistrationPorts {
         gateway: Client::new(Door { network, gateway }, target),
         clock,
         keep,
@@ -68,7 +68,8 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
         },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
-    let driver_settings = driver::Settings { timing, ..driver::Settings::DEFAULT };
+    let driver_settings =
+        driver::RegistrationSettings { timing, ..driver::RegistrationSettings::DEFAULT };
     pin!(in_place(|| driver::run(ports, &driver_settings, buffers))).await;
     Ok(())
 }

@@ -13,8 +13,10 @@ use handfast_core::flow::native::node::{
 };
 use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::registration::{PairRequest, Profile};
-use handfast_edge::native::memory::{Flash, Keep as _, keys};
-use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report};
+use handfast_edge::native::memory::{NativeFlash, NativeStorage as _, keys};
+use handfast_edge::native::{
+    self, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport,
+};
 use handfast_edge::ports::{Clock, Connector};
 use rand_core::CryptoRng;
 
@@ -30,7 +32,7 @@ pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
     (entropy, flash, start): (&mut E, &mut F, u32),
     own: &mut Option<OwnKeys>,
 ) -> core::result::Result<(), i32> {
-    let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
+    let Some(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let made = pin!(in_place(|| keys(&mut keep, entropy))).await;
     match made {
         Ok(keys) => {
@@ -54,9 +56,9 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
     (gateway, entropy, flash, start, clock): (G, &mut E, &mut F, u32, C),
     (settings, keys): (&Settings, &OwnKeys),
     readings: &Cell<Readings>,
-    buffers: &mut Buffers,
+    buffers: &mut NativeBuffers,
 ) -> core::result::Result<(), i32> {
-    let Some(mut keep) = Flash::new(flash, start) else { return Err(NO_FLASH) };
+    let Some(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     desk.standing = if matches!(memory, Ok(NativeMemory::Blank)) {
         Standing::Silent
@@ -78,7 +80,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
     }
     let about =
         PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
-    let ports = Ports {
+    let ports = NativePorts {
         gateway,
         clock,
         keep,
@@ -88,25 +90,25 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         own: NodeIdentity { keys, about, setup: None },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
-    let pump_settings = native::Settings { timing, ..native::Settings::DEFAULT };
+    let pump_settings = native::NativeSettings { timing, ..native::NativeSettings::DEFAULT };
     pin!(in_place(|| native::run(ports, &pump_settings, buffers))).await;
     Ok(())
 }
 
-/// An [`Owner`] that borrows the desk.
+/// A [`NativeOwnerPort`] that borrows the desk.
 struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
 
-impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
-    async fn command(&mut self) -> Command {
+impl<I: Read, O: Write> NativeOwnerPort for Seat<'_, '_, I, O> {
+    async fn command(&mut self) -> NativeCommand {
         loop {
             return match self.0.command().await {
                 Wanted::Pair(wish) => {
                     self.0.standing = Standing::Connecting;
-                    Command::Pair(wish, None)
+                    NativeCommand::Pair(wish, None)
                 }
-                Wanted::Code(code) => Command::EnterCode(code),
-                Wanted::Forget => Command::Forget,
-                Wanted::Stop => Command::Stop,
+                Wanted::Code(code) => NativeCommand::EnterCode(code),
+                Wanted::Forget => NativeCommand::Forget,
+                Wanted::Stop => NativeCommand::Stop,
                 Wanted::Token(_) | Wanted::AskAgain => {
                     self.0.say("the native wire has no tokens to type: `pair pin`, `pair approval` or `pair code`");
                     continue;
@@ -115,8 +117,8 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
         }
     }
 
-    async fn tell(&mut self, report: Report<'_>) {
-        if let Report::News(news) = &report {
+    async fn tell(&mut self, report: NativeReport<'_>) {
+        if let NativeReport::News(news) = &report {
             match news {
                 NativeNodeEvent::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
                 NativeNodeEvent::TypeThePin { .. } | NativeNodeEvent::WrongCode { .. } => {
@@ -155,25 +157,25 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
 }
 
 /// Formats a report for the terminal.
-struct Words<'w, 'b>(&'w Report<'b>);
+struct Words<'w, 'b>(&'w NativeReport<'b>);
 
 impl Display for Words<'_, '_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
-            Report::News(news) => news_in_words(news, f),
-            Report::App(app) => {
+            NativeReport::News(news) => news_in_words(news, f),
+            NativeReport::App(app) => {
                 write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str())
             }
-            Report::NotLoaded(error) => {
+            NativeReport::NotLoaded(error) => {
                 write!(f, "flash cannot be read: {}; tried again", flash_in_words(*error))
             }
-            Report::MemoryLost(error) => {
+            NativeReport::MemoryLost(error) => {
                 write!(f, "what was paired is lost: {}; pair again", flash_in_words(*error))
             }
-            Report::NotKept(error) => {
+            NativeReport::NotKept(error) => {
                 write!(f, "flash cannot be written: {}; tried again", flash_in_words(*error))
             }
-            Report::NoConnection(broken) => broken_in_words(*broken, f),
+            NativeReport::NoConnection(broken) => broken_in_words(*broken, f),
         }
     }
 }

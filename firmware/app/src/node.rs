@@ -20,9 +20,9 @@ pub(crate) const NO_FLASH: i32 = 3;
 /// Static storage for the node's large buffers: moving them would take their size of stack.
 pub struct Space {
     #[cfg(feature = "missy")]
-    missy: handfast_edge::registration::driver::Buffers<{ crate::missy::FRAME }>,
+    missy: handfast_edge::registration::driver::RegistrationBuffers<{ crate::missy::FRAME }>,
     #[cfg(feature = "native")]
-    native: handfast_edge::native::Buffers,
+    native: handfast_edge::native::NativeBuffers,
     #[cfg(feature = "native")]
     keys: Option<handfast_core::crypto::keys::OwnKeys>,
     sheet: Sheet,
@@ -39,9 +39,9 @@ impl Space {
     pub const fn new() -> Self {
         Self {
             #[cfg(feature = "missy")]
-            missy: handfast_edge::registration::driver::Buffers::new(),
+            missy: handfast_edge::registration::driver::RegistrationBuffers::new(),
             #[cfg(feature = "native")]
-            native: handfast_edge::native::Buffers::new(),
+            native: handfast_edge::native::NativeBuffers::new(),
             #[cfg(feature = "native")]
             keys: None,
             sheet: Sheet::new(),

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! As in [`crate::registration::driver`], each phase waits for the owner, the deadline and one more event. The
-//! machine itself probes an open connection. The machine is stored in [`Buffers`], and only a step
-//! holds it on the stack.
+//! machine itself probes an open connection. The machine is stored in [`NativeBuffers`], and only a
+//! step holds it on the stack.
 
 mod effects;
 
@@ -25,25 +25,25 @@ use handfast_core::time::Span;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use self::effects::{After, Body, Hands};
-use super::memory::Keep;
-use super::{Command, Framed, Owner};
+use self::effects::{MachineSlot, NativeEffectPorts, NativeNextAction};
+use super::memory::NativeStorage;
+use super::{Framed, NativeCommand, NativeOwnerPort};
 use crate::ports::{Clock, Connector, Sensors, Stream};
 use crate::select::{Woken, in_place, within};
 use crate::transport::Broken;
 
 /// Everything a node needs from its board.
 #[derive(Debug)]
-pub struct Ports<'i, G, C, K, R, O, S> {
+pub struct NativePorts<'i, G, C, K, R, O, S> {
     /// Connections to the gateway: a [`Connector`].
     pub gateway: G,
     /// Monotonic time: a [`Clock`].
     pub clock: C,
-    /// Persistent storage: a [`Keep`].
+    /// Persistent storage: a [`NativeStorage`].
     pub keep: K,
     /// Fresh randomness: a [`CryptoRng`].
     pub rng: R,
-    /// The interface to the owner: an [`Owner`].
+    /// The interface to the owner: a [`NativeOwnerPort`].
     pub owner: O,
     /// Readings for heartbeats: [`Sensors`].
     pub sensors: S,
@@ -53,7 +53,7 @@ pub struct Ports<'i, G, C, K, R, O, S> {
 
 /// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct NativeSettings {
     /// Time limits of the state machine.
     pub timing: Timing,
     /// Limit for opening a connection.
@@ -66,7 +66,7 @@ pub struct Settings {
     pub flash_again_after: Span,
 }
 
-impl Settings {
+impl NativeSettings {
     /// 20 s to open, 10 s to write, 2 s to close, 5 s between attempts at the flash.
     pub const DEFAULT: Self = Self {
         timing: Timing::DEFAULT,
@@ -79,13 +79,13 @@ impl Settings {
 
 /// Static storage for the machine and the driver's buffers.
 #[derive(Debug)]
-pub struct Buffers {
+pub struct NativeBuffers {
     node: Slot,
     scratch: [u8; NATIVE_NODE_SCRATCH],
     frame: [u8; STREAM_BUFFER],
 }
 
-impl Buffers {
+impl NativeBuffers {
     /// Creates empty buffers.
     #[must_use]
     pub const fn new() -> Self {
@@ -93,7 +93,7 @@ impl Buffers {
     }
 }
 
-impl Default for Buffers {
+impl Default for NativeBuffers {
     fn default() -> Self {
         Self::new()
     }
@@ -117,15 +117,15 @@ struct Senses<'i, R, S> {
 }
 
 impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
-    /// Translates the owner's command; `None` for [`Command::Stop`].
-    fn command(&mut self, command: Command) -> Option<Input<'_>> {
+    /// Translates the owner's command; `None` for [`NativeCommand::Stop`].
+    fn command(&mut self, command: NativeCommand) -> Option<Input<'_>> {
         match command {
-            Command::Pair(wish, expect) => Some(Input::Pair(wish, expect)),
-            Command::EnterCode(code) => {
+            NativeCommand::Pair(wish, expect) => Some(Input::Pair(wish, expect)),
+            NativeCommand::EnterCode(code) => {
                 Some(Input::CodeEntered(code, Entropy::draw(&mut self.rng), self.own))
             }
-            Command::Forget => Some(Input::Forget),
-            Command::Stop => None,
+            NativeCommand::Forget => Some(Input::Forget),
+            NativeCommand::Stop => None,
         }
     }
 
@@ -146,49 +146,49 @@ impl<R: CryptoRng, S: Sensors> Senses<'_, R, S> {
     }
 }
 
-/// Runs a node from boot until the owner sends [`Command::Stop`]. Nothing else ends it: failures
-/// are reported to the owner and retried.
+/// Runs a node from boot until the owner sends [`NativeCommand::Stop`]. Nothing else ends it:
+/// failures are reported to the owner and retried.
 ///
 /// Dropping the future at any point is as harmless as a power cut: the next run continues from the
 /// stored memory.
 pub async fn run<G, C, K, R, O, S>(
-    ports: Ports<'_, G, C, K, R, O, S>,
-    settings: &Settings,
-    buffers: &mut Buffers,
+    ports: NativePorts<'_, G, C, K, R, O, S>,
+    settings: &NativeSettings,
+    buffers: &mut NativeBuffers,
 ) where
     G: Connector,
     C: Clock,
-    K: Keep,
+    K: NativeStorage,
     R: CryptoRng,
-    O: Owner,
+    O: NativeOwnerPort,
     S: Sensors,
 {
-    let Ports { mut gateway, clock, keep, rng, owner, sensors, own } = ports;
-    let Buffers { node, scratch, frame } = buffers;
+    let NativePorts { mut gateway, clock, keep, rng, owner, sensors, own } = ports;
+    let NativeBuffers { node, scratch, frame } = buffers;
     let mut senses = Senses { rng, sensors, own };
-    let mut hands = Hands { clock, keep, owner, settings, held: None, kept: None };
+    let mut hands = NativeEffectPorts { clock, keep, owner, settings, held: None, kept: None };
     let Some(memory) = pin!(in_place(|| hands.load())).await else { return };
     *node = Slot::Holds(Node::boot(hands.clock.now(), memory, settings.timing));
-    let mut body = Body { node, scratch };
-    let mut after = After::Wait;
+    let mut body = MachineSlot { node, scratch };
+    let mut after = NativeNextAction::Wait;
 
     loop {
         let (input, otherwise) = match (hands.kept.take(), after) {
             // A stored memory is fed first: the machine defers everything else until it arrives.
             (Some(memory), after) => (Input::Kept(memory), after),
-            (None, After::Stop) => return,
-            (None, After::Open) => {
+            (None, NativeNextAction::Stop) => return,
+            (None, NativeNextAction::Open) => {
                 let opening = pin!(in_place(|| gateway.connect()));
                 after = pin!(in_place(|| open(&mut hands, &mut body, &mut senses, opening, frame)))
                     .await;
                 continue;
             }
-            (None, After::Closed) => (senses.disconnected(), After::Wait),
-            (None, After::Wait) => {
+            (None, NativeNextAction::Closed) => (senses.disconnected(), NativeNextAction::Wait),
+            (None, NativeNextAction::Wait) => {
                 match hands.wait(body.deadline(), pin!(pending::<Infallible>())).await {
-                    Woken::Deadline => (senses.tick(), After::Wait),
+                    Woken::Deadline => (senses.tick(), NativeNextAction::Wait),
                     Woken::Command(command) => match senses.command(command) {
-                        Some(input) => (input, After::Wait),
+                        Some(input) => (input, NativeNextAction::Wait),
                         None => return,
                     },
                     Woken::Event(never) => match never {},
@@ -201,19 +201,26 @@ pub async fn run<G, C, K, R, O, S>(
     }
 }
 
-/// Drives one connection, from the attempt to open it to its end. Returns [`After::Closed`] or
-/// [`After::Stop`].
-async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
-    hands: &mut Hands<'_, C, K, O>,
-    body: &mut Body<'_>,
+/// Drives one connection, from the attempt to open it to its end. Returns
+/// [`NativeNextAction::Closed`] or [`NativeNextAction::Stop`].
+async fn open<
+    L: Stream,
+    C: Clock,
+    K: NativeStorage,
+    O: NativeOwnerPort,
+    R: CryptoRng,
+    S: Sensors,
+>(
+    hands: &mut NativeEffectPorts<'_, C, K, O>,
+    body: &mut MachineSlot<'_>,
     senses: &mut Senses<'_, R, S>,
     mut opening: Pin<&mut impl Future<Output = Result<L, ErrorKind>>>,
     frame: &mut [u8; STREAM_BUFFER],
-) -> After {
+) -> NativeNextAction {
     let overdue = hands.clock.now().after(hands.settings.open_within);
     let mut wire = None;
-    let mut after = After::Wait;
-    while after == After::Wait {
+    let mut after = NativeNextAction::Wait;
+    while after == NativeNextAction::Wait {
         // Bytes of `frame` that this round's message takes.
         let mut length = 0;
         let input = match (hands.kept.take(), &mut wire) {
@@ -227,7 +234,7 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
                 Woken::Deadline => return hands.lost(Broken::Overdue).await,
                 Woken::Command(command) => match senses.command(command) {
                     Some(input) => input,
-                    None => return After::Stop,
+                    None => return NativeNextAction::Stop,
                 },
             },
             (None, Some(open)) => {
@@ -244,14 +251,15 @@ async fn open<L: Stream, C: Clock, K: Keep, O: Owner, R: CryptoRng, S: Sensors>(
                         None => {
                             within(&hands.clock, hands.settings.close_within, pin!(open.close()))
                                 .await;
-                            return After::Stop;
+                            return NativeNextAction::Stop;
                         }
                     },
                 }
             }
         };
         let effects = body.step(hands.clock.now(), input);
-        after = pin!(in_place(|| hands.carry_out(effects, &mut wire, After::Wait))).await;
+        after =
+            pin!(in_place(|| hands.carry_out(effects, &mut wire, NativeNextAction::Wait))).await;
         // The opened message may have held a secret. Bytes of a partly received frame are left
         // alone.
         frame.get_mut(..length).unwrap_or_default().zeroize();

@@ -16,10 +16,10 @@ use handfast_core::secret::Secret;
 use rand_core::CryptoRng;
 
 use crate::error::KeepError;
-use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
+use crate::pages::{self, Newest, PAYLOAD, Pages, RecordBytes};
 
 /// Storage that makes a node's keys and memory durable.
-pub trait Keep {
+pub trait NativeStorage {
     /// Returns the private halves of the node's keys; `None` if none were ever stored, or both
     /// copies are damaged.
     ///
@@ -48,7 +48,7 @@ pub trait Keep {
     async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError>;
 }
 
-impl<K: Keep + ?Sized> Keep for &mut K {
+impl<K: NativeStorage + ?Sized> NativeStorage for &mut K {
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
         K::keys(self).await
     }
@@ -71,7 +71,10 @@ impl<K: Keep + ?Sized> Keep for &mut K {
 ///
 /// # Errors
 /// [`KeepError`]: the keys cannot be read or cannot be stored; try again.
-pub async fn keys(keep: &mut impl Keep, rng: &mut impl CryptoRng) -> Result<OwnKeys, KeepError> {
+pub async fn keys(
+    keep: &mut impl NativeStorage,
+    rng: &mut impl CryptoRng,
+) -> Result<OwnKeys, KeepError> {
     if let Some(stored) = keep.keys().await? {
         return Ok(OwnKeys::from_stored(&stored));
     }
@@ -95,14 +98,14 @@ const _: () = assert!(
     "keys have their place in a record, and a gateway's key, a node's id and a grant's have theirs"
 );
 
-/// Four pages of NOR flash as a [`Keep`]. Nothing else may use the pages.
-pub struct Flash<F> {
+/// Four pages of NOR flash as a [`NativeStorage`]. Nothing else may use the pages.
+pub struct NativeFlash<F> {
     flash: F,
     memory: Pages,
     keys: Pages,
 }
 
-impl<F: NorFlash> Flash<F> {
+impl<F: NorFlash> NativeFlash<F> {
     /// Number of bytes used: four pages.
     pub const LENGTH: usize = pages::length::<F>().saturating_mul(2);
 
@@ -124,7 +127,7 @@ impl<F: NorFlash> Flash<F> {
     }
 }
 
-impl<F: NorFlash> Keep for Flash<F> {
+impl<F: NorFlash> NativeStorage for NativeFlash<F> {
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
         match self.keys.newest(&mut self.flash).await? {
             // No valid copy is left, so the node needs new keys.
@@ -167,7 +170,7 @@ impl<F: NorFlash> Keep for Flash<F> {
 }
 
 /// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &Record) -> Option<NativeMemory> {
+fn parse(record: &RecordBytes) -> Option<NativeMemory> {
     let (kind, payload) = record.read()?;
     let (gateway, rest) = payload.split_first_chunk()?;
     let (node_id, rest) = rest.split_first_chunk()?;

@@ -14,7 +14,7 @@ mod driver;
 pub mod memory;
 mod stream;
 
-pub use self::driver::{Buffers, Ports, Settings, run};
+pub use self::driver::{NativeBuffers, NativePorts, NativeSettings, run};
 pub use stream::Framed;
 
 use handfast_core::crypto::code::Code;
@@ -26,18 +26,18 @@ use crate::error::KeepError;
 use crate::transport::Broken;
 
 /// The interface to the owner of the node: a console, a button, a page.
-pub trait Owner {
+pub trait NativeOwnerPort {
     /// Waits for the next command. Dropping the future must lose nothing: the implementation keeps
     /// a partly typed line.
-    async fn command(&mut self) -> Command;
+    async fn command(&mut self) -> NativeCommand;
 
     /// Shows a report. The driver waits for it, so it should return soon.
-    async fn tell(&mut self, report: Report<'_>);
+    async fn tell(&mut self, report: NativeReport<'_>);
 }
 
 /// A command of the owner.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum NativeCommand {
     /// Starts pairing by this method; with a fingerprint, only with the gateway that has it.
     Pair(PairMethod, Option<Fingerprint>),
     /// The PIN that the gateway shows, or another code after a wrong one.
@@ -50,7 +50,7 @@ pub enum Command {
 
 /// A message for the owner.
 #[derive(Debug)]
-pub enum Report<'b> {
+pub enum NativeReport<'b> {
     /// An event of the node's state machine.
     News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.

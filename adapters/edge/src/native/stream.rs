@@ -7,7 +7,7 @@ use handfast_core::wire::frame::Cutter;
 use super::cobs;
 use crate::ports::Stream;
 use crate::transport::Broken;
-use crate::write_buffer::Outbox;
+use crate::write_buffer::WriteBuffer;
 
 /// Size of the read buffer in bytes.
 const INBOX_BYTES: usize = 64;
@@ -58,7 +58,7 @@ impl<S: Stream> Framed<S> {
     /// # Errors
     /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), Broken> {
-        let mut outbox = Outbox::new(&mut self.stream);
+        let mut outbox = WriteBuffer::new(&mut self.stream);
         outbox.push(cobs::frame(message)).await?;
         outbox.send().await
     }

@@ -27,20 +27,20 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::PairRequest;
 use rand_core::CryptoRng;
 
-use self::effects::{After, Hands};
+use self::effects::{RegistrationEffectPorts, RegistrationNextAction};
 use crate::ports::{Clock, Command, Owner, Sensors};
-use crate::registration::memory::Keep;
+use crate::registration::memory::RegistrationStorage;
 use crate::select::{Woken, in_place};
 use crate::transport::{Broken, Carrier, Frame, Opener, Received};
 
 /// Everything a node needs from its board.
 #[derive(Debug)]
-pub struct Ports<'i, G, C, K, R, O, S> {
+pub struct RegistrationPorts<'i, G, C, K, R, O, S> {
     /// Connections to the gateway: an [`Opener`].
     pub gateway: G,
     /// Monotonic time: a [`Clock`].
     pub clock: C,
-    /// Persistent storage: a [`Keep`].
+    /// Persistent storage: a [`RegistrationStorage`].
     pub keep: K,
     /// Fresh randomness: a [`CryptoRng`].
     pub rng: R,
@@ -54,7 +54,7 @@ pub struct Ports<'i, G, C, K, R, O, S> {
 
 /// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct RegistrationSettings {
     /// Time limits of the state machine.
     pub timing: Timing,
     /// Limit for opening a connection that is ready for messages.
@@ -71,7 +71,7 @@ pub struct Settings {
     pub flash_again_after: Span,
 }
 
-impl Settings {
+impl RegistrationSettings {
     /// 20 s to open, 10 s to write, 2 s to close, a ping every 60 s that is answered within 20 s, 5
     /// s between attempts at the flash.
     pub const DEFAULT: Self = Self {
@@ -88,12 +88,12 @@ impl Settings {
 /// Static storage for the driver's buffers. `FRAME` is the longest message in bytes that a gateway
 /// may send; 1024 bytes are enough for everything in the `missy` dialect but long error texts.
 #[derive(Debug)]
-pub struct Buffers<const FRAME: usize> {
+pub struct RegistrationBuffers<const FRAME: usize> {
     scratch: [u8; SCRATCH],
     frame: [u8; FRAME],
 }
 
-impl<const FRAME: usize> Buffers<FRAME> {
+impl<const FRAME: usize> RegistrationBuffers<FRAME> {
     /// Creates empty buffers.
     #[must_use]
     pub const fn new() -> Self {
@@ -101,7 +101,7 @@ impl<const FRAME: usize> Buffers<FRAME> {
     }
 }
 
-impl<const FRAME: usize> Default for Buffers<FRAME> {
+impl<const FRAME: usize> Default for RegistrationBuffers<FRAME> {
     fn default() -> Self {
         Self::new()
     }
@@ -113,26 +113,27 @@ impl<const FRAME: usize> Default for Buffers<FRAME> {
 /// Dropping the future at any point is as harmless as a power cut: the next run continues from the
 /// stored memory.
 pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
-    ports: Ports<'_, G, C, K, R, O, S>,
-    settings: &Settings,
-    buffers: &mut Buffers<FRAME>,
+    ports: RegistrationPorts<'_, G, C, K, R, O, S>,
+    settings: &RegistrationSettings,
+    buffers: &mut RegistrationBuffers<FRAME>,
 ) where
     G: Opener,
     C: Clock,
-    K: Keep,
+    K: RegistrationStorage,
     R: CryptoRng,
     O: Owner,
     S: Sensors,
 {
-    let Ports { mut gateway, clock, keep, mut rng, owner, mut sensors, identity } = ports;
-    let mut hands = Hands { clock, keep, owner, settings, held: None };
+    let RegistrationPorts { mut gateway, clock, keep, mut rng, owner, mut sensors, identity } =
+        ports;
+    let mut hands = RegistrationEffectPorts { clock, keep, owner, settings, held: None };
     let Some(memory) = hands.load().await else { return };
     let mut node = RegistrationNode::boot(hands.clock.now(), memory, settings.timing);
-    let mut after = After::Wait;
+    let mut after = RegistrationNextAction::Wait;
 
-    while after != After::Stop {
+    while after != RegistrationNextAction::Stop {
         // Nothing is open until the machine asks for a connection.
-        while matches!(after, After::Wait | After::Closed) {
+        while matches!(after, RegistrationNextAction::Wait | RegistrationNextAction::Closed) {
             let input = match hands
                 .wait(node.deadline().map(|(at, _)| at), pin!(pending::<Infallible>()))
                 .await
@@ -150,13 +151,13 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
                 pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
         }
         // The carrier borrows the generator, so its life ends before the next draw.
-        if after == After::Open {
+        if after == RegistrationNextAction::Open {
             let opening = pin!(in_place(|| gateway.open(&mut rng)));
             (node, after) =
                 pin!(in_place(|| open(&mut hands, node, opening, &mut sensors, identity, buffers)))
                     .await;
         }
-        if after != After::Stop {
+        if after != RegistrationNextAction::Stop {
             let gone = Input::Disconnected(Entropy::draw(&mut rng));
             let nothing = &mut None::<G::Carrier<'_>>;
             (node, after) =
@@ -165,20 +166,20 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
     }
 }
 
-/// Drives one connection, from the attempt to open it to its end. Returns [`After::Closed`] or
-/// [`After::Stop`].
-async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
-    hands: &mut Hands<'_, C, K, O>,
+/// Drives one connection, from the attempt to open it to its end. Returns
+/// [`RegistrationNextAction::Closed`] or [`RegistrationNextAction::Stop`].
+async fn open<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAME: usize>(
+    hands: &mut RegistrationEffectPorts<'_, C, K, O>,
     mut node: RegistrationNode,
     mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
     sensors: &mut impl Sensors,
     identity: PairRequest<'_>,
-    buffers: &mut Buffers<FRAME>,
-) -> (RegistrationNode, After) {
+    buffers: &mut RegistrationBuffers<FRAME>,
+) -> (RegistrationNode, RegistrationNextAction) {
     // One limit covers the whole attempt, however many commands interrupt the wait.
     let until = hands.clock.now().after(hands.settings.open_within);
-    let mut after = After::Wait;
-    while after == After::Wait {
+    let mut after = RegistrationNextAction::Wait;
+    while after == RegistrationNextAction::Wait {
         match hands.wait(Some(until), opening.as_mut()).await {
             Woken::Event(Ok(carrier)) => {
                 let mut carrier = Some(carrier);
@@ -206,7 +207,7 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                     (node, after) =
                         hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await;
                 }
-                None => after = After::Stop,
+                None => after = RegistrationNextAction::Stop,
             },
         }
     }
@@ -214,18 +215,18 @@ async fn open<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
 }
 
 /// Serves an open connection until it ends.
-async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
-    hands: &mut Hands<'_, C, K, O>,
+async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAME: usize>(
+    hands: &mut RegistrationEffectPorts<'_, C, K, O>,
     mut node: RegistrationNode,
-    mut after: After,
+    mut after: RegistrationNextAction,
     carrier: &mut Option<L>,
     sensors: &mut impl Sensors,
-    buffers: &mut Buffers<FRAME>,
-) -> (RegistrationNode, After) {
-    let Buffers { scratch, frame } = buffers;
+    buffers: &mut RegistrationBuffers<FRAME>,
+) -> (RegistrationNode, RegistrationNextAction) {
+    let RegistrationBuffers { scratch, frame } = buffers;
     let limits = limits(hands.settings);
     let mut keepalive = Keepalive::start(hands.clock.now(), &limits);
-    while let (Some(open), After::Wait) = (&mut *carrier, after) {
+    while let (Some(open), RegistrationNextAction::Wait) = (&mut *carrier, after) {
         let ping = keepalive.deadline().0;
         let until = node.deadline().map_or(ping, |(at, _)| at.min(ping));
         let woken = hands.wait(Some(until), pin!(open.receive(frame))).await;
@@ -239,7 +240,7 @@ async fn attend<L: Carrier, C: Clock, K: Keep, O: Owner, const FRAME: usize>(
                 }
                 None => {
                     hands.say_goodbye(open, Close::GOODBYE).await;
-                    return (node, After::Stop);
+                    return (node, RegistrationNextAction::Stop);
                 }
             },
             Woken::Deadline => {
@@ -309,6 +310,6 @@ fn as_input<'b>(command: Command) -> Option<Input<'b>> {
 }
 
 /// The core's keepalive is made for gateways; it uses only two of their limits.
-const fn limits(settings: &Settings) -> Limits {
+const fn limits(settings: &RegistrationSettings) -> Limits {
     Limits { ping_every: settings.ping_every, pong_within: settings.pong_within, ..Limits::DEFAULT }
 }

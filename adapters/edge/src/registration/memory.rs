@@ -9,10 +9,10 @@ use handfast_core::id::NodeId;
 use handfast_core::wire::token::{TOKEN_CHARS, Token};
 
 pub use crate::error::KeepError;
-use crate::pages::{self, Newest, PAYLOAD, Pages, Record};
+use crate::pages::{self, Newest, PAYLOAD, Pages, RecordBytes};
 
 /// Storage that makes a node's memory durable.
-pub trait Keep {
+pub trait RegistrationStorage {
     /// Returns the memory stored last; [`RegistrationMemory::Blank`] if none ever was.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ pub trait Keep {
     async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError>;
 }
 
-impl<K: Keep + ?Sized> Keep for &mut K {
+impl<K: RegistrationStorage + ?Sized> RegistrationStorage for &mut K {
     async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         K::load(self).await
     }
@@ -45,13 +45,13 @@ const PAIRED: u8 = 2;
 
 const _: () = assert!(16 + TOKEN_CHARS <= PAYLOAD, "everything has its place in a record");
 
-/// Two pages of NOR flash as a [`Keep`]. Nothing else may use the pages.
-pub struct Flash<F> {
+/// Two pages of NOR flash as a [`RegistrationStorage`]. Nothing else may use the pages.
+pub struct RegistrationFlash<F> {
     flash: F,
     pages: Pages,
 }
 
-impl<F: NorFlash> Flash<F> {
+impl<F: NorFlash> RegistrationFlash<F> {
     /// Number of bytes used: two pages.
     pub const LENGTH: usize = pages::length::<F>();
 
@@ -71,7 +71,7 @@ impl<F: NorFlash> Flash<F> {
     }
 }
 
-impl<F: NorFlash> Keep for Flash<F> {
+impl<F: NorFlash> RegistrationStorage for RegistrationFlash<F> {
     async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         match self.pages.newest(&mut self.flash).await? {
             Newest::Nothing => Ok(RegistrationMemory::Blank),
@@ -94,7 +94,7 @@ impl<F: NorFlash> Keep for Flash<F> {
 }
 
 /// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &Record) -> Option<RegistrationMemory> {
+fn parse(record: &RecordBytes) -> Option<RegistrationMemory> {
     let (kind, payload) = record.read()?;
     let (id, rest) = payload.split_first_chunk()?;
     let node_id = NodeId::from_bytes(*id);

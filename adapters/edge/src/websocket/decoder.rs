@@ -10,7 +10,7 @@ const HEADER_BYTES: usize = 10;
 
 /// A decoded event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum DecodedEvent {
     /// A text message of this many bytes, checked to be UTF-8, is at the front of the room.
     Text(usize),
     /// A binary message of this many bytes is at the front of the room.
@@ -24,7 +24,7 @@ pub enum Event {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum MessageKind {
     Text,
     Binary,
 }
@@ -41,21 +41,21 @@ enum Content {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Stage {
+enum DecoderStage {
     Header { bytes: [u8; HEADER_BYTES], have: usize },
     Payload { content: Content, left: usize },
     Closed,
     Broken(Violation),
 }
 
-const HEADER: Stage = Stage::Header { bytes: [0; HEADER_BYTES], have: 0 };
+const HEADER: DecoderStage = DecoderStage::Header { bytes: [0; HEADER_BYTES], have: 0 };
 
 /// A decoder that parses frames and reassembles messages.
 #[derive(Debug)]
 pub struct Decoder {
-    stage: Stage,
+    stage: DecoderStage,
     /// Kind of the incomplete message.
-    message: Option<Kind>,
+    message: Option<MessageKind>,
     assembled: usize,
     control: [u8; CONTROL_BYTES],
     control_len: usize,
@@ -89,11 +89,11 @@ impl Decoder {
         &mut self,
         input: &[u8],
         room: &mut [u8],
-    ) -> Result<(usize, Option<Event>), Violation> {
+    ) -> Result<(usize, Option<DecodedEvent>), Violation> {
         let outcome = self.advance(input, room);
         if let Err(violation) = outcome {
             // The violation is kept, so that every later call fails too.
-            self.stage = Stage::Broken(violation);
+            self.stage = DecoderStage::Broken(violation);
         }
         outcome
     }
@@ -102,21 +102,21 @@ impl Decoder {
         &mut self,
         input: &[u8],
         room: &mut [u8],
-    ) -> Result<(usize, Option<Event>), Violation> {
+    ) -> Result<(usize, Option<DecodedEvent>), Violation> {
         let mut rest = input;
         loop {
             match self.stage {
                 // Bytes after a close frame have no meaning.
-                Stage::Closed => return Ok((input.len(), None)),
-                Stage::Broken(violation) => return Err(violation),
+                DecoderStage::Closed => return Ok((input.len(), None)),
+                DecoderStage::Broken(violation) => return Err(violation),
                 // Tested before any input is read, so that an empty frame is finished as well.
-                Stage::Payload { content, left: 0 } => {
+                DecoderStage::Payload { content, left: 0 } => {
                     self.stage = HEADER;
                     if let Some(event) = self.finish(content, room)? {
                         return Ok((input.len().saturating_sub(rest.len()), Some(event)));
                     }
                 }
-                Stage::Payload { content, left } => {
+                DecoderStage::Payload { content, left } => {
                     let Some((now, later)) = rest.split_at_checked(left.min(rest.len())) else {
                         return Ok((input.len(), None));
                     };
@@ -124,10 +124,11 @@ impl Decoder {
                         return Ok((input.len(), None));
                     }
                     self.store(content, now, room)?;
-                    self.stage = Stage::Payload { content, left: left.saturating_sub(now.len()) };
+                    self.stage =
+                        DecoderStage::Payload { content, left: left.saturating_sub(now.len()) };
                     rest = later;
                 }
-                Stage::Header { bytes, have } => {
+                DecoderStage::Header { bytes, have } => {
                     let Some((&byte, later)) = rest.split_first() else {
                         return Ok((input.len(), None));
                     };
@@ -144,7 +145,7 @@ impl Decoder {
         have: usize,
         byte: u8,
         room: usize,
-    ) -> Result<Stage, Violation> {
+    ) -> Result<DecoderStage, Violation> {
         if let Some(place) = bytes.get_mut(have) {
             *place = byte;
         }
@@ -153,7 +154,7 @@ impl Decoder {
         // A bad first byte is refused before the length arrives.
         if have == 1 {
             self.content(*first)?;
-            return Ok(Stage::Header { bytes, have });
+            return Ok(DecoderStage::Header { bytes, have });
         }
         // A client must fail a connection whose server masks (RFC 6455, section 5.1).
         if second & 0x80 != 0 {
@@ -172,7 +173,7 @@ impl Decoder {
             return Err(Violation::LongControl);
         }
         if have < needed {
-            return Ok(Stage::Header { bytes, have });
+            return Ok(DecoderStage::Header { bytes, have });
         }
         // The length must be in its shortest form (RFC 6455, section 5.2).
         let shortest = match needed {
@@ -194,7 +195,7 @@ impl Decoder {
                 return Err(Violation::TooBig);
             }
         }
-        Ok(Stage::Payload { content, left })
+        Ok(DecoderStage::Payload { content, left })
     }
 
     /// Parses a frame's first byte and checks that such a frame may come now.
@@ -217,8 +218,8 @@ impl Decoder {
 
     fn begin(&mut self, first: u8) {
         let kind = match first & 0x0f {
-            1 => Kind::Text,
-            2 => Kind::Binary,
+            1 => MessageKind::Text,
+            2 => MessageKind::Binary,
             _ => return,
         };
         self.message = Some(kind);
@@ -243,24 +244,24 @@ impl Decoder {
         Ok(())
     }
 
-    fn finish(&mut self, content: Content, room: &[u8]) -> Result<Option<Event>, Violation> {
+    fn finish(&mut self, content: Content, room: &[u8]) -> Result<Option<DecodedEvent>, Violation> {
         match content {
-            Content::Ping => Ok(Some(Event::Ping)),
-            Content::Pong => Ok(Some(Event::Pong)),
+            Content::Ping => Ok(Some(DecodedEvent::Ping)),
+            Content::Pong => Ok(Some(DecodedEvent::Pong)),
             Content::Close => {
                 let code = close_code(self.control())?;
-                self.stage = Stage::Closed;
-                Ok(Some(Event::Close(code)))
+                self.stage = DecoderStage::Closed;
+                Ok(Some(DecodedEvent::Close(code)))
             }
             Content::Data { last: false } => Ok(None),
             Content::Data { last: true } => match self.message.take() {
                 None => Ok(None),
-                Some(Kind::Binary) => Ok(Some(Event::Binary(self.assembled))),
-                Some(Kind::Text) => {
+                Some(MessageKind::Binary) => Ok(Some(DecodedEvent::Binary(self.assembled))),
+                Some(MessageKind::Text) => {
                     // The text is checked as a whole, because fragments may split a character.
                     let text = room.get(..self.assembled).ok_or(Violation::TooBig)?;
                     core::str::from_utf8(text).map_err(|_| Violation::NotText)?;
-                    Ok(Some(Event::Text(self.assembled)))
+                    Ok(Some(DecodedEvent::Text(self.assembled)))
                 }
             },
         }

@@ -3,7 +3,7 @@
 use embedded_io_async::Write;
 
 use crate::transport::Broken;
-use crate::write_buffer::Outbox;
+use crate::write_buffer::WriteBuffer;
 
 /// Opcodes that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) async fn write<W: Write>(
         .chain(mask);
     let masked =
         payload.iter().copied().flatten().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
-    let mut outbox = Outbox::new(to);
+    let mut outbox = WriteBuffer::new(to);
     outbox.push(header.chain(masked)).await?;
     outbox.send().await
 }

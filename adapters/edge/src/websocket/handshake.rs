@@ -13,9 +13,9 @@ const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The key of a request: 16 random bytes in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key([u8; 24]);
+pub struct HandshakeKey([u8; 24]);
 
-impl Key {
+impl HandshakeKey {
     /// Encodes fresh random bytes.
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
@@ -61,7 +61,7 @@ pub struct Response {
 impl Response {
     /// Creates a parser for the response to a request with this key.
     #[must_use]
-    pub fn to(key: &Key) -> Self {
+    pub fn to(key: &HandshakeKey) -> Self {
         Self {
             accept: key.accept(),
             line: [0; LINE_BYTES],
@@ -202,7 +202,7 @@ mod tests {
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     fn read(head: &str) -> Result<bool, UpgradeError> {
-        let mut response = Response::to(&Key::new(KEY));
+        let mut response = Response::to(&HandshakeKey::new(KEY));
         for (at, byte) in head.bytes().enumerate() {
             if response.feed(byte)? {
                 assert_eq!(at + 1, head.len());
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn the_key_and_its_answer_are_those_of_the_rfc() {
-        let key = Key::new(KEY);
+        let key = HandshakeKey::new(KEY);
         assert_eq!(key.as_bytes(), b"dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(&key.accept(), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }

@@ -11,8 +11,8 @@ mod handshake;
 mod sha1;
 
 pub use crate::error::{UpgradeError, Violation};
-pub use decoder::{CONTROL_BYTES, Decoder, Event};
-pub use handshake::{Key, Response};
+pub use decoder::{CONTROL_BYTES, DecodedEvent, Decoder};
+pub use handshake::{HandshakeKey, Response};
 
 use embedded_io_async::Error as _;
 use handfast_core::wire::close::Close;
@@ -20,7 +20,7 @@ use rand_core::CryptoRng;
 
 use crate::ports::{Connector, Stream};
 use crate::transport::{Broken, Carrier, Frame, Opener, Received};
-use crate::write_buffer::Outbox;
+use crate::write_buffer::WriteBuffer;
 use encoder::Opcode;
 
 /// Size of the read buffer in bytes.
@@ -28,12 +28,12 @@ const INBOX_BYTES: usize = 128;
 
 /// Location of the gateway's WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target<'t> {
+pub struct WebSocketTarget<'t> {
     host: &'t str,
     path: &'t str,
 }
 
-impl<'t> Target<'t> {
+impl<'t> WebSocketTarget<'t> {
     /// Creates a target from a host with its port, as in an address bar (`gateway.local:8765`), and
     /// a path that begins with `/`.
     ///
@@ -51,13 +51,13 @@ impl<'t> Target<'t> {
 #[derive(Debug)]
 pub struct Client<'t, C> {
     connector: C,
-    target: Target<'t>,
+    target: WebSocketTarget<'t>,
 }
 
 impl<'t, C: Connector> Client<'t, C> {
     /// Creates a client of one gateway. The connector knows its network address; the target names
     /// the host and path of the request.
-    pub const fn new(connector: C, target: Target<'t>) -> Self {
+    pub const fn new(connector: C, target: WebSocketTarget<'t>) -> Self {
         Self { connector, target }
     }
 }
@@ -104,12 +104,12 @@ impl<'c, S: Stream> Socket<'c, S> {
     /// failed.
     pub async fn upgrade(
         stream: S,
-        target: Target<'_>,
+        target: WebSocketTarget<'_>,
         rng: &'c mut dyn CryptoRng,
     ) -> Result<Self, Broken> {
         let mut random = [0; 16];
         rng.fill_bytes(&mut random);
-        let key = Key::new(random);
+        let key = HandshakeKey::new(random);
         let mut socket = Self {
             stream,
             rng,
@@ -119,7 +119,7 @@ impl<'c, S: Stream> Socket<'c, S> {
             owed: Owed::Nothing,
         };
 
-        let mut outbox = Outbox::new(&mut socket.stream);
+        let mut outbox = WriteBuffer::new(&mut socket.stream);
         let parts: [&[u8]; 7] = [
             b"GET ",
             target.path.as_bytes(),
@@ -158,7 +158,7 @@ impl<'c, S: Stream> Socket<'c, S> {
         }
     }
 
-    async fn event(&mut self, room: &mut [u8]) -> Result<Event, Broken> {
+    async fn event(&mut self, room: &mut [u8]) -> Result<DecodedEvent, Broken> {
         loop {
             let unread = self.inbox.get(self.unread.clone()).unwrap_or(&[]);
             let (used, event) = self.decoder.feed(unread, room)?;
@@ -186,19 +186,19 @@ impl<'c, S: Stream> Socket<'c, S> {
 impl<S: Stream> Carrier for Socket<'_, S> {
     async fn receive<'f>(&mut self, room: &'f mut [u8]) -> Result<Received<'f>, Broken> {
         let owed = match self.event(room).await? {
-            Event::Text(length) => {
+            DecodedEvent::Text(length) => {
                 // The decoder has checked the text; a second check costs less than unsafe code.
                 let text = room.get(..length).and_then(|bytes| core::str::from_utf8(bytes).ok());
                 return text
                     .map(|text| Received::Frame(Frame::Text(text)))
                     .ok_or(Broken::Violation(Violation::NotText));
             }
-            Event::Binary(length) => {
+            DecodedEvent::Binary(length) => {
                 return Ok(Received::Frame(Frame::Binary(room.get(..length).unwrap_or(&[]))));
             }
-            Event::Pong => return Ok(Received::Pong),
-            Event::Ping => Owed::Pong,
-            Event::Close(code) => Owed::Close(code),
+            DecodedEvent::Pong => return Ok(Received::Pong),
+            DecodedEvent::Ping => Owed::Pong,
+            DecodedEvent::Close(code) => Owed::Close(code),
         };
         self.owed = owed;
         Ok(Received::ReplyDue)
@@ -240,7 +240,7 @@ impl<S: Stream> Carrier for Socket<'_, S> {
         if self.write(Opcode::Close, &[&code, close.reason.as_bytes()]).await.is_ok() {
             // Later messages are discarded, so there is no room for them; a violation ends the wait
             // as well as the peer's close frame.
-            while !matches!(self.event(&mut []).await, Ok(Event::Close(_)) | Err(_)) {}
+            while !matches!(self.event(&mut []).await, Ok(DecodedEvent::Close(_)) | Err(_)) {}
             self.until_the_end().await;
         }
     }

@@ -1,6 +1,6 @@
 //! The WebSocket decoder against RFC 6455: every split of the bytes, every rule.
 
-use handfast_edge::websocket::{Decoder, Event, Violation};
+use handfast_edge::websocket::{DecodedEvent, Decoder, Violation};
 
 #[derive(Debug, PartialEq, Clone)]
 enum Heard {
@@ -24,13 +24,15 @@ fn hear<'p>(pieces: impl IntoIterator<Item = &'p [u8]>, room: usize) -> Vec<Hear
                     piece = &piece[used..];
                     heard.push(match event {
                         None => break assert!(piece.is_empty()),
-                        Some(Event::Text(n)) => {
+                        Some(DecodedEvent::Text(n)) => {
                             Heard::Text(String::from_utf8(room[..n].to_vec()).unwrap())
                         }
-                        Some(Event::Binary(n)) => Heard::Binary(room[..n].to_vec()),
-                        Some(Event::Ping) => Heard::Ping(decoder.control().to_vec()),
-                        Some(Event::Pong) => Heard::Pong(decoder.control().to_vec()),
-                        Some(Event::Close(code)) => Heard::Close(code, decoder.control().to_vec()),
+                        Some(DecodedEvent::Binary(n)) => Heard::Binary(room[..n].to_vec()),
+                        Some(DecodedEvent::Ping) => Heard::Ping(decoder.control().to_vec()),
+                        Some(DecodedEvent::Pong) => Heard::Pong(decoder.control().to_vec()),
+                        Some(DecodedEvent::Close(code)) => {
+                            Heard::Close(code, decoder.control().to_vec())
+                        }
                     });
                 }
                 Err(violation) => {

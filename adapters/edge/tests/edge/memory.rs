@@ -5,7 +5,7 @@ use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
-use handfast_edge::registration::memory::{Flash, Keep, KeepError};
+use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage};
 
 type Cells = TornFlash<2>;
 
@@ -27,11 +27,11 @@ fn memory(n: u8) -> RegistrationMemory {
 }
 
 fn load(cells: &Cells) -> Result<RegistrationMemory, KeepError> {
-    block_on(Flash::new(cells.clone(), 0).unwrap().load())
+    block_on(RegistrationFlash::new(cells.clone(), 0).unwrap().load())
 }
 
 fn keep(cells: &Cells, memory: &RegistrationMemory) -> Result<(), KeepError> {
-    block_on(Flash::new(cells.clone(), 0).unwrap().keep(memory))
+    block_on(RegistrationFlash::new(cells.clone(), 0).unwrap().keep(memory))
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn pages_full_of_something_else_are_an_error_until_the_owner_forgets() {
 
 #[test]
 fn pages_must_lie_inside_the_flash() {
-    assert!(Flash::new(Cells::erased(), 0).is_some());
-    assert!(Flash::new(Cells::erased(), 4).is_none());
-    assert!(Flash::new(Cells::erased(), crate::flash::PAGE as u32).is_none());
-    assert!(Flash::new(Cells::erased(), u32::MAX).is_none());
+    assert!(RegistrationFlash::new(Cells::erased(), 0).is_some());
+    assert!(RegistrationFlash::new(Cells::erased(), 4).is_none());
+    assert!(RegistrationFlash::new(Cells::erased(), crate::flash::PAGE as u32).is_none());
+    assert!(RegistrationFlash::new(Cells::erased(), u32::MAX).is_none());
 }

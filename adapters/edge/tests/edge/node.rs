@@ -14,10 +14,12 @@ use handfast_core::time::{Instant, Span};
 use handfast_core::wire::json::Number;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_edge::ports::{Clock, Command, Connector, Owner, Report, Sensors, Stream};
-use handfast_edge::registration::driver::{Buffers, Ports, Settings, run};
-use handfast_edge::registration::memory::{Flash, Keep, KeepError};
+use handfast_edge::registration::driver::{
+    RegistrationBuffers, RegistrationPorts, RegistrationSettings, run,
+};
+use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage};
 use handfast_edge::transport::Broken;
-use handfast_edge::websocket::{Client, Target};
+use handfast_edge::websocket::{Client, WebSocketTarget};
 use tokio::io::DuplexStream;
 use tokio::sync::{Notify, mpsc};
 
@@ -136,9 +138,9 @@ impl Stream for Fused {
     }
 }
 
-pub(crate) struct FusedFlash(Flash<Cells>, Rc<Fuse>);
+pub(crate) struct FusedFlash(RegistrationFlash<Cells>, Rc<Fuse>);
 
-impl Keep for FusedFlash {
+impl RegistrationStorage for FusedFlash {
     async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
         self.0.load().await
     }
@@ -239,23 +241,23 @@ pub(crate) fn identity() -> PairRequest<'static> {
     }
 }
 
-pub(crate) fn target() -> Target<'static> {
-    Target::new("gateway.local:8765", "/").unwrap()
+pub(crate) fn target() -> WebSocketTarget<'static> {
+    WebSocketTarget::new("gateway.local:8765", "/").unwrap()
 }
 
 /// Runs one life of a node: from boot until it is stopped or dropped.
 pub(crate) async fn live(gateway: Option<Gateway>, cells: &Cells, fuse: Rc<Fuse>, owner: Console) {
-    let ports = Ports {
+    let ports = RegistrationPorts {
         gateway: Client::new(
             Pipes { gateway, fuse: fuse.clone(), unanswered: Vec::new() },
             target(),
         ),
         clock: Virtual(tokio::time::Instant::now()),
-        keep: FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse),
+        keep: FusedFlash(RegistrationFlash::new(cells.clone(), 0).unwrap(), fuse),
         rng: Chance(1),
         owner,
         sensors: Microphone,
         identity: identity(),
     };
-    run(ports, &Settings::DEFAULT, &mut Buffers::<512>::new()).await;
+    run(ports, &RegistrationSettings::DEFAULT, &mut RegistrationBuffers::<512>::new()).await;
 }

@@ -12,7 +12,7 @@ use handfast_core::id::NodeId;
 use handfast_core::time::Span;
 use handfast_core::wire::token::Token;
 use handfast_edge::ports::Command;
-use handfast_edge::registration::memory::{Flash, Keep, KeepError};
+use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage};
 use handfast_edge::transport::Broken;
 
 /// Runs a node until its story is over.
@@ -39,7 +39,7 @@ async fn pair(gateway: &Gateway, hand: &mut Hand) -> NodeId {
 }
 
 async fn kept(cells: &Cells) -> RegistrationMemory {
-    Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
+    RegistrationFlash::new(cells.clone(), 0).unwrap().load().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,14 +5,14 @@ use embedded_io_adapters::tokio_1::FromTokio;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::wire::close::Close;
 use handfast_edge::transport::{Broken, Carrier, Frame, Received};
-use handfast_edge::websocket::{Socket, Target, UpgradeError, Violation};
+use handfast_edge::websocket::{Socket, UpgradeError, Violation, WebSocketTarget};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-fn target() -> Target<'static> {
-    Target::new("gateway.local:8765", "/any?x=1").unwrap()
+fn target() -> WebSocketTarget<'static> {
+    WebSocketTarget::new("gateway.local:8765", "/any?x=1").unwrap()
 }
 
 async fn pair(rng: &mut Chance) -> (Socket<'_, Tcp<DuplexStream>>, WebSocketStream<DuplexStream>) {
@@ -186,10 +186,10 @@ async fn a_server_that_does_not_speak_websocket_is_refused() {
 
 #[test]
 fn a_target_cannot_smuggle_a_header() {
-    assert!(Target::new("host", "/").is_some());
+    assert!(WebSocketTarget::new("host", "/").is_some());
     for (host, path) in
         [("", "/"), ("h\r\nX: y", "/"), ("h", ""), ("h", "x"), ("h", "/ HTTP/1.1"), ("h", "/ä")]
     {
-        assert!(Target::new(host, path).is_none(), "{host:?} {path:?}");
+        assert!(WebSocketTarget::new(host, path).is_none(), "{host:?} {path:?}");
     }
 }

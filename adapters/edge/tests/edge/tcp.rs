@@ -12,8 +12,10 @@ use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_edge::blocking::{Polled, PolledClock, block_on_with};
 use handfast_edge::ports::{Command, Connector, NoSensors, Owner, Report, Sensors};
-use handfast_edge::registration::driver::{Buffers, Ports, Settings, run};
-use handfast_edge::registration::memory::Flash;
+use handfast_edge::registration::driver::{
+    RegistrationBuffers, RegistrationPorts, RegistrationSettings, run,
+};
+use handfast_edge::registration::memory::RegistrationFlash;
 use handfast_edge::websocket::Client;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -125,17 +127,17 @@ async fn a_node_pairs_and_links_over_tcp() {
     let gateway = Gateway::new();
     tokio::spawn(accept(gateway.clone(), listener));
     let linked = Rc::new(RefCell::new(0));
-    let ports = Ports {
+    let ports = RegistrationPorts {
         gateway: Client::new(Dial(address), target()),
         clock: crate::node::Virtual(tokio::time::Instant::now()),
-        keep: Flash::new(Cells::erased(), 0).unwrap(),
+        keep: RegistrationFlash::new(Cells::erased(), 0).unwrap(),
         rng: Chance(1),
         owner: Eager { gateway: gateway.clone(), next: RefCell::new(None), linked: linked.clone() },
         sensors: NoSensors,
         identity: identity(),
     };
     assert_eq!(NoSensors.heartbeat(), Heartbeat::default());
-    run(ports, &Settings::DEFAULT, &mut Buffers::<512>::default()).await;
+    run(ports, &RegistrationSettings::DEFAULT, &mut RegistrationBuffers::<512>::default()).await;
     assert_eq!(*linked.borrow(), 1);
 }
 
@@ -154,16 +156,19 @@ fn a_node_without_an_executor_pairs_and_links_over_blocking_tcp() {
     let (address, gateway) = receive.recv().unwrap();
     let linked = Rc::new(RefCell::new(0));
     let start = std::time::Instant::now();
-    let ports = Ports {
+    let ports = RegistrationPorts {
         gateway: Client::new(BlockingDial(address), target()),
         clock: PolledClock(move || now_since(start)),
-        keep: Flash::new(Cells::erased(), 0).unwrap(),
+        keep: RegistrationFlash::new(Cells::erased(), 0).unwrap(),
         rng: Chance(1),
         owner: Eager { gateway, next: RefCell::new(None), linked: linked.clone() },
         sensors: NoSensors,
         identity: identity(),
     };
     let idle = || std::thread::sleep(core::time::Duration::from_millis(1));
-    block_on_with(run(ports, &Settings::DEFAULT, &mut Buffers::<512>::new()), idle);
+    block_on_with(
+        run(ports, &RegistrationSettings::DEFAULT, &mut RegistrationBuffers::<512>::new()),
+        idle,
+    );
     assert_eq!(*linked.borrow(), 1);
 }

@@ -58,7 +58,7 @@ fn instructions() -> u32 {
 #[inline(never)]
 fn measure_missy() -> Option<()> {
     use handfast_replay::missy::{FRAME, flow, steps};
-    let buffers = cortex_m::singleton!(: handfast_edge::registration::driver::Buffers<FRAME> = handfast_edge::registration::driver::Buffers::new())?;
+    let buffers = cortex_m::singleton!(: handfast_edge::registration::driver::RegistrationBuffers<FRAME> = handfast_edge::registration::driver::RegistrationBuffers::new())?;
     let flow = flow(buffers, instructions)?;
     // The peak is taken here, so it covers the driver only.
     let peak = handfast_bare::stack::peak();
@@ -90,7 +90,7 @@ fn measure_setup() -> Option<()> {
 #[inline(never)]
 fn measure_native() -> Option<()> {
     use handfast_replay::native::{Keys, flow};
-    let buffers = cortex_m::singleton!(: handfast_edge::native::Buffers = handfast_edge::native::Buffers::new())?;
+    let buffers = cortex_m::singleton!(: handfast_edge::native::NativeBuffers = handfast_edge::native::NativeBuffers::new())?;
     let keys = cortex_m::singleton!(: Keys = None)?;
     let flow = flow(buffers, keys, instructions)?;
     let peak = handfast_bare::stack::peak();

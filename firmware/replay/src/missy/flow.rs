@@ -10,9 +10,11 @@ use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
 use handfast_edge::ports::{Command, NoSensors, Owner, Report};
-use handfast_edge::registration::driver::{self, Buffers, Ports, Settings};
-use handfast_edge::registration::memory::Flash;
-use handfast_edge::websocket::{Client, Target};
+use handfast_edge::registration::driver::{
+    self, RegistrationBuffers, RegistrationPorts, RegistrationSettings,
+};
+use handfast_edge::registration::memory::RegistrationFlash;
+use handfast_edge::websocket::{Client, WebSocketTarget};
 
 use super::gateway::{CHANCE, Script, Stage};
 use super::script;
@@ -24,13 +26,16 @@ pub const FRAME: usize = 1024;
 
 /// Runs the flow once and returns the cost of each part, measured with `instructions`, an
 /// increasing counter. `None` if the script was not played to its end.
-pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<Measured> {
+pub fn flow(
+    buffers: &mut RegistrationBuffers<FRAME>,
+    instructions: fn() -> u32,
+) -> Option<Measured> {
     let stage = Stage::default();
     let notes = RefCell::new(Notes::new(instructions));
-    let ports = Ports {
-        gateway: Client::new(Script(&stage), Target::new("10.0.2.2:8765", "/")?),
+    let ports = RegistrationPorts {
+        gateway: Client::new(Script(&stage), WebSocketTarget::new("10.0.2.2:8765", "/")?),
         clock: Still,
-        keep: Flash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0)?,
+        keep: RegistrationFlash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0)?,
         rng: Always(CHANCE),
         owner: Typist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,
@@ -41,7 +46,8 @@ pub fn flow(buffers: &mut Buffers<FRAME>, instructions: fn() -> u32) -> Option<M
         },
     };
     let size = {
-        let mut future = pin!(in_place(|| driver::run(ports, &Settings::DEFAULT, buffers)));
+        let mut future =
+            pin!(in_place(|| driver::run(ports, &RegistrationSettings::DEFAULT, buffers)));
         block_on(future.as_mut());
         size_of_val(&*future)
     };

@@ -10,8 +10,10 @@ use handfast_core::flow::native::node::{NativeNodeEvent, NodeIdentity, PairMetho
 use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::blocking::block_on;
-use handfast_edge::native::memory::{Flash, keys};
-use handfast_edge::native::{self, Buffers, Command, Owner, Ports, Report, Settings};
+use handfast_edge::native::memory::{NativeFlash, keys};
+use handfast_edge::native::{
+    self, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings,
+};
 use handfast_edge::ports::NoSensors;
 
 use super::gateway::{SAID_BYTES, Script, Stage};
@@ -24,21 +26,25 @@ pub type Keys = Option<OwnKeys>;
 
 /// Runs the flow once and returns the cost of each part, measured with `instructions`, an
 /// increasing counter. `None` if the recording was not played to its end.
-pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) -> Option<Measured> {
+pub fn flow(
+    buffers: &mut NativeBuffers,
+    own: &mut Keys,
+    instructions: fn() -> u32,
+) -> Option<Measured> {
     let stage = Stage::default();
     let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
     let notes = RefCell::new(Notes::new(instructions));
     make_keys(&mut flash, own)?;
     notes.borrow_mut().note("first boot: make the keys and keep them");
-    let ports = Ports {
+    let ports = NativePorts {
         gateway: Script { stage: &stage, notes: &notes },
         clock: Still,
-        keep: Flash::new(&mut flash, 0)?,
+        keep: NativeFlash::new(&mut flash, 0)?,
         rng: Always(CHANCE),
         owner: Typist {
             stage: &stage,
             notes: &notes,
-            next: Some(Command::Pair(PairMethod::Pin, None)),
+            next: Some(NativeCommand::Pair(PairMethod::Pin, None)),
             linked: false,
         },
         sensors: NoSensors,
@@ -53,7 +59,7 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
         },
     };
     let size = {
-        let mut future = pin!(in_place(|| native::run(ports, &Settings::DEFAULT, buffers)));
+        let mut future = pin!(in_place(|| native::run(ports, &NativeSettings::DEFAULT, buffers)));
         block_on(future.as_mut());
         size_of_val(&*future)
     };
@@ -64,7 +70,7 @@ pub fn flow(buffers: &mut Buffers, own: &mut Keys, instructions: fn() -> u32) ->
 
 #[inline(never)]
 fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
-    *own = block_on(keys(&mut Flash::new(flash, 0)?, &mut Always(CHANCE))).ok();
+    *own = block_on(keys(&mut NativeFlash::new(flash, 0)?, &mut Always(CHANCE))).ok();
     own.as_ref().map(|_| ())
 }
 
@@ -72,7 +78,7 @@ fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
 struct Typist<'s> {
     stage: &'s Stage,
     notes: &'s RefCell<Notes>,
-    next: Option<Command>,
+    next: Option<NativeCommand>,
     linked: bool,
 }
 
@@ -84,31 +90,31 @@ impl Typist<'_> {
     }
 }
 
-impl Owner for Typist<'_> {
-    async fn command(&mut self) -> Command {
+impl NativeOwnerPort for Typist<'_> {
+    async fn command(&mut self) -> NativeCommand {
         if let Some(command) = self.next.take() {
             return command;
         }
         if self.linked && self.stage.heartbeat() {
             self.note("first heartbeat");
-            return Command::Stop;
+            return NativeCommand::Stop;
         }
         pending().await
     }
 
-    async fn tell(&mut self, report: Report<'_>) {
+    async fn tell(&mut self, report: NativeReport<'_>) {
         match report {
-            Report::News(NativeNodeEvent::TypeThePin { .. }) => {
+            NativeReport::News(NativeNodeEvent::TypeThePin { .. }) => {
                 self.note("pair by PIN: connect, handshake, ask");
-                self.next = Code::parse(PIN).ok().map(Command::EnterCode);
+                self.next = Code::parse(PIN).ok().map(NativeCommand::EnterCode);
             }
-            Report::News(NativeNodeEvent::CodeConfirmed) => {
+            NativeReport::News(NativeNodeEvent::CodeConfirmed) => {
                 self.note("pair by PIN: prove it both ways")
             }
-            Report::News(NativeNodeEvent::Granted { .. }) => {
+            NativeReport::News(NativeNodeEvent::Granted { .. }) => {
                 self.note("pair by PIN: remember the gateway, take the grant");
             }
-            Report::News(NativeNodeEvent::Linked(_)) => {
+            NativeReport::News(NativeNodeEvent::Linked(_)) => {
                 self.note("link: connect, handshake");
                 self.linked = true;
             }

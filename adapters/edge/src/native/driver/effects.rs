@@ -10,46 +10,46 @@ use handfast_core::limits::NATIVE_NODE_SCRATCH;
 use handfast_core::step::{Effects, Machine, Step};
 use handfast_core::time::Instant;
 
-use super::{Settings, Slot};
+use super::{NativeSettings, Slot};
 use crate::error::KeepError;
-use crate::native::memory::Keep;
-use crate::native::{Command, Framed, Owner, Report};
+use crate::native::memory::NativeStorage;
+use crate::native::{Framed, NativeCommand, NativeOwnerPort, NativeReport};
 use crate::ports::{Clock, Stream};
 use crate::select::{Woken, in_place, wait, within};
 use crate::transport::Broken;
 
 /// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum NativeNextAction {
     /// Wait for the next event.
     Wait,
     /// Open a connection.
     Open,
     /// The connection, or the attempt to open one, has ended.
     Closed,
-    /// The owner sent [`Command::Stop`].
+    /// The owner sent [`NativeCommand::Stop`].
     Stop,
 }
 
 /// The parts of a board that effects use.
-pub(super) struct Hands<'s, C, K, O> {
+pub(super) struct NativeEffectPorts<'s, C, K, O> {
     pub(super) clock: C,
     pub(super) keep: K,
     pub(super) owner: O,
-    pub(super) settings: &'s Settings,
+    pub(super) settings: &'s NativeSettings,
     /// A command that arrived while the memory was being stored.
-    pub(super) held: Option<Command>,
+    pub(super) held: Option<NativeCommand>,
     /// A durable memory that the machine has not been told of yet.
     pub(super) kept: Option<NativeMemory>,
 }
 
 /// The machine in its slot, and the scratch buffer for its steps.
-pub(super) struct Body<'s> {
+pub(super) struct MachineSlot<'s> {
     pub(super) node: &'s mut Slot,
     pub(super) scratch: &'s mut [u8; NATIVE_NODE_SCRATCH],
 }
 
-impl Body<'_> {
+impl MachineSlot<'_> {
     /// Returns the time of the machine's next tick.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &*self.node {
@@ -72,13 +72,13 @@ impl Body<'_> {
     }
 }
 
-impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
+impl<C: Clock, K: NativeStorage, O: NativeOwnerPort> NativeEffectPorts<'_, C, K, O> {
     /// Waits for a command, a time or an event; if several are ready, in this order.
     pub(super) async fn wait<F: Future>(
         &mut self,
         until: Option<Instant>,
         event: Pin<&mut F>,
-    ) -> Woken<Command, F::Output> {
+    ) -> Woken<NativeCommand, F::Output> {
         // A command that was held during a write to flash is older than any new one.
         if let Some(command) = self.held.take() {
             return Woken::Command(command);
@@ -86,9 +86,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         wait(pin!(self.owner.command()), &self.clock, until, event).await
     }
 
-    pub(super) async fn lost(&mut self, broken: Broken) -> After {
-        self.owner.tell(Report::NoConnection(broken)).await;
-        After::Closed
+    pub(super) async fn lost(&mut self, broken: Broken) -> NativeNextAction {
+        self.owner.tell(NativeReport::NoConnection(broken)).await;
+        NativeNextAction::Closed
     }
 
     /// Carries out a step's effects; a stored memory is then in [`kept`](Self::kept). An effect
@@ -98,16 +98,16 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         &'f mut self,
         effects: Effects<Effect<'f>>,
         wire: &'f mut Option<Framed<S>>,
-        mut after: After,
-    ) -> impl Future<Output = After> {
+        mut after: NativeNextAction,
+    ) -> impl Future<Output = NativeNextAction> {
         // An async function's future would hold the effects twice.
         let mut effects = effects.into_iter();
         async move {
             for effect in effects.by_ref() {
                 match effect {
-                    Effect::Connect => after = After::Open,
-                    Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
-                    Effect::App(app) => self.owner.tell(Report::App(app)).await,
+                    Effect::Connect => after = NativeNextAction::Open,
+                    Effect::Tell(news) => self.owner.tell(NativeReport::News(news)).await,
+                    Effect::App(app) => self.owner.tell(NativeReport::App(app)).await,
                     Effect::Send(frame) => {
                         // An earlier effect of this step has found the connection broken.
                         let Some(open) = wire else { continue };
@@ -122,7 +122,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                     // A byte stream carries no close frame, so the code and the reason are not
                     // sent.
                     Effect::Close(_) => {
-                        after = After::Closed;
+                        after = NativeNextAction::Closed;
                         if let Some(mut open) = wire.take() {
                             within(&self.clock, self.settings.close_within, pin!(open.close()))
                                 .await;
@@ -133,7 +133,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                         // Without durability the machine must not go on; the next run starts from
                         // the flash.
                         if !durable {
-                            return After::Stop;
+                            return NativeNextAction::Stop;
                         }
                         self.kept = Some(memory);
                     }
@@ -146,7 +146,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     /// Loads the memory and retries until that succeeds. `None` if the owner sent
-    /// [`Command::Stop`].
+    /// [`NativeCommand::Stop`].
     pub(super) async fn load(&mut self) -> Option<NativeMemory> {
         loop {
             let error = match self.keep.load().await {
@@ -155,12 +155,12 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             };
             match error {
                 KeepError::Corrupted | KeepError::Unreadable => {
-                    self.owner.tell(Report::MemoryLost(error)).await;
+                    self.owner.tell(NativeReport::MemoryLost(error)).await;
                     // The keys are stored apart from the memory, so the node can pair again.
                     return Some(NativeMemory::Blank);
                 }
                 KeepError::Flash | KeepError::Worn => {
-                    self.owner.tell(Report::NotLoaded(error)).await;
+                    self.owner.tell(NativeReport::NotLoaded(error)).await;
                 }
             }
             if !self.pause().await {
@@ -170,14 +170,14 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     /// Stores `memory` and retries until it is durable. `false` if the owner sent
-    /// [`Command::Stop`].
+    /// [`NativeCommand::Stop`].
     async fn make_durable(&mut self, memory: &NativeMemory) -> bool {
         loop {
             let error: KeepError = match self.keep.keep(memory).await {
                 Ok(()) => return true,
                 Err(error) => error,
             };
-            self.owner.tell(Report::NotKept(error)).await;
+            self.owner.tell(NativeReport::NotKept(error)).await;
             if !self.pause().await {
                 return false;
             }
@@ -185,7 +185,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
     }
 
     /// Waits until the flash may be tried again. One command is held meanwhile; later ones stay
-    /// with the owner. `false` if the owner sent [`Command::Stop`].
+    /// with the owner. `false` if the owner sent [`NativeCommand::Stop`].
     async fn pause(&mut self) -> bool {
         let again = self.clock.now().after(self.settings.flash_again_after);
         // One command is held until this is settled; later ones stay with the owner.
@@ -194,7 +194,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
             return true;
         }
         match self.wait(Some(again), pin!(pending::<Infallible>())).await {
-            Woken::Command(Command::Stop) => return false,
+            Woken::Command(NativeCommand::Stop) => return false,
             Woken::Command(command) => self.held = Some(command),
             Woken::Deadline => {}
             Woken::Event(never) => match never {},

@@ -13,16 +13,16 @@ use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use zeroize::Zeroize;
 
-use super::Settings;
+use super::RegistrationSettings;
 use crate::error::KeepError;
 use crate::ports::{Clock, Command, Owner, Report};
-use crate::registration::memory::Keep;
+use crate::registration::memory::RegistrationStorage;
 use crate::select::{Woken, in_place, wait, within};
 use crate::transport::{Broken, Carrier, Frame};
 
 /// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum After {
+pub(super) enum RegistrationNextAction {
     /// Wait for the next event.
     Wait,
     /// Open a connection.
@@ -34,16 +34,16 @@ pub(super) enum After {
 }
 
 /// The parts of a board that effects use.
-pub(super) struct Hands<'s, C, K, O> {
+pub(super) struct RegistrationEffectPorts<'s, C, K, O> {
     pub(super) clock: C,
     pub(super) keep: K,
     pub(super) owner: O,
-    pub(super) settings: &'s Settings,
+    pub(super) settings: &'s RegistrationSettings,
     /// A command that arrived while the memory was being stored.
     pub(super) held: Option<Command>,
 }
 
-impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
+impl<C: Clock, K: RegistrationStorage, O: Owner> RegistrationEffectPorts<'_, C, K, O> {
     /// Waits for a command, a time or an event; if several are ready, in this order.
     pub(super) async fn wait<F: Future>(
         &mut self,
@@ -70,9 +70,9 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         within(&self.clock, self.settings.close_within, pin!(carrier.close(close))).await;
     }
 
-    pub(super) async fn lost(&mut self, broken: Broken) -> After {
+    pub(super) async fn lost(&mut self, broken: Broken) -> RegistrationNextAction {
         self.owner.tell(Report::NoConnection(broken)).await;
-        After::Closed
+        RegistrationNextAction::Closed
     }
 
     /// Performs one step, its effects, and the steps that their outcomes cause. An effect that
@@ -84,15 +84,15 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
         input: Input<'_>,
         scratch: &mut [u8],
         carrier: &mut Option<L>,
-    ) -> (RegistrationNode, After) {
-        let mut after = After::Wait;
+    ) -> (RegistrationNode, RegistrationNextAction) {
+        let mut after = RegistrationNextAction::Wait;
         let mut next = Some(input);
         while let Some(input) = next.take() {
             let Step { next: stepped, effects } = node.step(self.clock.now(), input, &mut *scratch);
             node = stepped;
             for effect in effects {
                 match effect {
-                    Effect::Connect => after = After::Open,
+                    Effect::Connect => after = RegistrationNextAction::Open,
                     Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
                     Effect::Send(text) => {
                         // An earlier effect of this step has found the connection broken.
@@ -104,7 +104,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                         }
                     }
                     Effect::Close(close) => {
-                        after = After::Closed;
+                        after = RegistrationNextAction::Closed;
                         if let Some(mut open) = carrier.take() {
                             pin!(in_place(|| self.say_goodbye(&mut open, close))).await;
                         }
@@ -115,7 +115,7 @@ impl<C: Clock, K: Keep, O: Owner> Hands<'_, C, K, O> {
                             true => next = Some(Input::Kept(memory)),
                             // Without durability the machine must not go on; the next run starts
                             // from the flash.
-                            false => return (node, After::Stop),
+                            false => return (node, RegistrationNextAction::Stop),
                         }
                     }
                 }

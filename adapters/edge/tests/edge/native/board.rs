@@ -14,8 +14,10 @@ use handfast_core::flow::native::node::{
 use handfast_core::id::NodeId;
 use handfast_core::secret::Secret;
 use handfast_core::time::Span;
-use handfast_edge::native::memory::{Flash, Keep, keys};
-use handfast_edge::native::{Buffers, Command, Owner, Ports, Report, Settings, run};
+use handfast_edge::native::memory::{NativeFlash, NativeStorage, keys};
+use handfast_edge::native::{
+    NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, run,
+};
 use handfast_edge::ports::Connector;
 use handfast_edge::registration::memory::KeepError;
 use handfast_edge::transport::Broken;
@@ -92,9 +94,9 @@ impl Connector for Pipes {
     }
 }
 
-pub(crate) struct FusedFlash(pub(crate) Flash<Cells>, pub(crate) Rc<Fuse>);
+pub(crate) struct FusedFlash(pub(crate) NativeFlash<Cells>, pub(crate) Rc<Fuse>);
 
-impl Keep for FusedFlash {
+impl NativeStorage for FusedFlash {
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
         self.0.keys().await
     }
@@ -119,44 +121,44 @@ impl Keep for FusedFlash {
 }
 
 pub(crate) struct Console {
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<NativeCommand>,
     reports: mpsc::UnboundedSender<Told>,
     fuse: Rc<Fuse>,
 }
 
-impl Owner for Console {
-    async fn command(&mut self) -> Command {
+impl NativeOwnerPort for Console {
+    async fn command(&mut self) -> NativeCommand {
         match self.commands.recv().await {
             Some(command) => command,
             None => core::future::pending().await,
         }
     }
 
-    async fn tell(&mut self, report: Report<'_>) {
+    async fn tell(&mut self, report: NativeReport<'_>) {
         self.fuse.burn().await;
         let told = match report {
-            Report::News(NativeNodeEvent::Gateway { trust, .. }) => Told::Gateway(trust),
-            Report::News(NativeNodeEvent::OtherGateway(_)) => Told::OtherGateway,
-            Report::News(NativeNodeEvent::TypeThePin { attempts, .. }) => {
+            NativeReport::News(NativeNodeEvent::Gateway { trust, .. }) => Told::Gateway(trust),
+            NativeReport::News(NativeNodeEvent::OtherGateway(_)) => Told::OtherGateway,
+            NativeReport::News(NativeNodeEvent::TypeThePin { attempts, .. }) => {
                 Told::TypeThePin(attempts)
             }
-            Report::News(NativeNodeEvent::WrongCode { attempts_left }) => {
+            NativeReport::News(NativeNodeEvent::WrongCode { attempts_left }) => {
                 Told::WrongCode(attempts_left)
             }
-            Report::News(NativeNodeEvent::CodeConfirmed) => Told::Confirmed,
-            Report::News(NativeNodeEvent::GatewayUnproven) => Told::Unproven,
-            Report::News(NativeNodeEvent::WaitsForApproval { .. }) => Told::Waits,
-            Report::News(NativeNodeEvent::Granted { node_id, .. }) => Told::Granted(node_id),
-            Report::News(NativeNodeEvent::Linked(node_id)) => Told::Linked(node_id),
-            Report::News(NativeNodeEvent::RetryIn(wait)) => Told::RetryIn(wait),
-            Report::News(NativeNodeEvent::Unpaired) => Told::Unpaired,
-            Report::News(NativeNodeEvent::Forgotten) => Told::Forgotten,
-            Report::News(news) => Told::News(format!("{news:?}")),
-            Report::App(app) => Told::News(format!("{app:?}")),
-            Report::NotLoaded(error) => Told::NotLoaded(error),
-            Report::MemoryLost(error) => Told::MemoryLost(error),
-            Report::NotKept(error) => Told::NotKept(error),
-            Report::NoConnection(broken) => Told::NoConnection(broken),
+            NativeReport::News(NativeNodeEvent::CodeConfirmed) => Told::Confirmed,
+            NativeReport::News(NativeNodeEvent::GatewayUnproven) => Told::Unproven,
+            NativeReport::News(NativeNodeEvent::WaitsForApproval { .. }) => Told::Waits,
+            NativeReport::News(NativeNodeEvent::Granted { node_id, .. }) => Told::Granted(node_id),
+            NativeReport::News(NativeNodeEvent::Linked(node_id)) => Told::Linked(node_id),
+            NativeReport::News(NativeNodeEvent::RetryIn(wait)) => Told::RetryIn(wait),
+            NativeReport::News(NativeNodeEvent::Unpaired) => Told::Unpaired,
+            NativeReport::News(NativeNodeEvent::Forgotten) => Told::Forgotten,
+            NativeReport::News(news) => Told::News(format!("{news:?}")),
+            NativeReport::App(app) => Told::News(format!("{app:?}")),
+            NativeReport::NotLoaded(error) => Told::NotLoaded(error),
+            NativeReport::MemoryLost(error) => Told::MemoryLost(error),
+            NativeReport::NotKept(error) => Told::NotKept(error),
+            NativeReport::NoConnection(broken) => Told::NoConnection(broken),
         };
         let _ = self.reports.send(told);
     }
@@ -164,21 +166,21 @@ impl Owner for Console {
 
 /// The test's side of the owner.
 pub(crate) struct Hand {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::UnboundedSender<NativeCommand>,
     reports: mpsc::UnboundedReceiver<Told>,
 }
 
 impl Hand {
-    pub(crate) fn say(&self, command: Command) {
+    pub(crate) fn say(&self, command: NativeCommand) {
         self.commands.send(command).unwrap();
     }
 
     pub(crate) fn pair(&self, wish: PairMethod) {
-        self.say(Command::Pair(wish, None));
+        self.say(NativeCommand::Pair(wish, None));
     }
 
     pub(crate) fn types(&self, code: &str) {
-        self.say(Command::EnterCode(Code::parse(code).unwrap()));
+        self.say(NativeCommand::EnterCode(Code::parse(code).unwrap()));
     }
 
     pub(crate) async fn told(&mut self) -> Told {
@@ -223,12 +225,12 @@ pub(crate) async fn live(
     fuse: Rc<Fuse>,
     owner: Console,
 ) {
-    let mut keep = FusedFlash(Flash::new(cells.clone(), 0).unwrap(), fuse.clone());
+    let mut keep = FusedFlash(NativeFlash::new(cells.clone(), 0).unwrap(), fuse.clone());
     // A node needs its keys; a real board retries or tells its owner.
     let Ok(own) = keys(&mut keep, &mut Chance(1)).await else {
         return core::future::pending().await;
     };
-    let ports = Ports {
+    let ports = NativePorts {
         gateway: Pipes { gateway: gateway.clone(), wire, fuse, unanswered: Vec::new() },
         clock: Virtual(tokio::time::Instant::now()),
         keep,
@@ -237,7 +239,7 @@ pub(crate) async fn live(
         sensors: Microphone,
         own: NodeIdentity { keys: &own, about: identity(), setup: None },
     };
-    run(ports, &Settings::DEFAULT, &mut Buffers::new()).await;
+    run(ports, &NativeSettings::DEFAULT, &mut NativeBuffers::new()).await;
 }
 
 /// Runs a node until its story is over.
@@ -266,12 +268,12 @@ pub(crate) async fn story<F: Future>(
 
 /// Returns the stored memory.
 pub(crate) async fn kept(cells: &Cells) -> NativeMemory {
-    Flash::new(cells.clone(), 0).unwrap().load().await.unwrap()
+    NativeFlash::new(cells.clone(), 0).unwrap().load().await.unwrap()
 }
 
 pub(crate) async fn own(cells: &Cells) -> OwnKeys {
     OwnKeys::from_stored(
-        &Flash::new(cells.clone(), 0).unwrap().keys().await.unwrap().expect("keys"),
+        &NativeFlash::new(cells.clone(), 0).unwrap().keys().await.unwrap().expect("keys"),
     )
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::time::Span;
-use handfast_edge::native::Command;
+use handfast_edge::native::NativeCommand;
 use handfast_edge::transport::Broken;
 
 use super::board::{Cells, Told, Wire, console, kept, live, own, story, story_over};
@@ -91,7 +91,7 @@ async fn a_node_that_forgets_leaves_the_link_and_nothing_of_the_pairing_in_flash
     story(&gateway, &cells, async |mut hand| {
         hand.pairs_by_pin(&gateway).await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        hand.say(Command::Forget);
+        hand.say(NativeCommand::Forget);
         assert_eq!(hand.told().await, Told::Forgotten);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(gateway.live(), 0);
@@ -109,7 +109,7 @@ async fn to_stop_ends_the_link_and_the_pump() {
     let (owner, mut hand) = console(&fuse);
     let story = async {
         hand.pairs_by_pin(&gateway).await;
-        hand.say(Command::Stop);
+        hand.say(NativeCommand::Stop);
     };
     tokio::join!(live(&gateway, Wire::Clean(4096), &cells, fuse, owner), story);
     tokio::time::sleep(Duration::from_secs(1)).await;

@@ -7,7 +7,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
 use handfast_edge::blocking::block_on;
-use handfast_edge::native::memory::{Flash, Keep, keys};
+use handfast_edge::native::memory::{NativeFlash, NativeStorage, keys};
 use handfast_edge::registration::memory::{self as missy, KeepError};
 
 use super::board::{Cells, Told, story};
@@ -15,8 +15,8 @@ use super::gateway::Gateway;
 use crate::flash::{PAGE, Tear};
 use crate::net::Chance;
 
-fn flash(cells: &Cells) -> Flash<Cells> {
-    Flash::new(cells.clone(), 0).unwrap()
+fn flash(cells: &Cells) -> NativeFlash<Cells> {
+    NativeFlash::new(cells.clone(), 0).unwrap()
 }
 
 fn key(n: u8) -> PublicKey {
@@ -118,6 +118,6 @@ async fn a_damaged_memory_is_reported_and_the_node_starts_blank_with_its_keys() 
 fn neither_wire_takes_the_memory_of_the_other_for_its_own() {
     let cells = Cells::erased();
     block_on(flash(&cells).keep(&memory(2))).unwrap();
-    let mut other = missy::Flash::new(cells, 0).unwrap();
-    assert_eq!(block_on(missy::Keep::load(&mut other)), Err(KeepError::Unreadable));
+    let mut other = missy::RegistrationFlash::new(cells, 0).unwrap();
+    assert_eq!(block_on(missy::RegistrationStorage::load(&mut other)), Err(KeepError::Unreadable));
 }

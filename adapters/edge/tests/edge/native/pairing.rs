@@ -4,7 +4,7 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeMemory, PairMethod, Trust};
 use handfast_core::wire::native::pair::Selector;
-use handfast_edge::native::Command;
+use handfast_edge::native::NativeCommand;
 
 use super::board::{Cells, Told, Wire, fingerprint, kept, own, story, story_over};
 use super::gateway::Gateway;
@@ -117,10 +117,10 @@ async fn a_gateway_that_is_not_the_expected_one_learns_nothing() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
     story(&gateway, &cells, async |mut hand| {
         let other = Fingerprint::parse("AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO").unwrap();
-        hand.say(Command::Pair(PairMethod::Pin, Some(other)));
+        hand.say(NativeCommand::Pair(PairMethod::Pin, Some(other)));
         assert_eq!(hand.told().await, Told::OtherGateway);
         assert!(gateway.registry().pins.is_empty());
-        hand.say(Command::Pair(PairMethod::Pin, Some(fingerprint(&gateway))));
+        hand.say(NativeCommand::Pair(PairMethod::Pin, Some(fingerprint(&gateway))));
         hand.until(&Told::Gateway(Trust::Pinned)).await;
     })
     .await;
