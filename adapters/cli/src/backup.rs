@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use handfast_store::{Lost, Restored};
+use handfast_store::{LostDecisions, Restored};
 use serde_json::json;
 
 use crate::End;
@@ -85,7 +85,7 @@ fn text(restored: &Restored, file: &Path, directory: &Path) -> String {
     text + &format!("Start the gateway with: handfast serve --data {}\n", shown(directory))
 }
 
-fn in_words(lost: &Lost) -> Vec<String> {
+fn in_words(lost: &LostDecisions) -> Vec<String> {
     let part = |number: u64, one: &str, many: &str| match number {
         0 => None,
         1 => Some(format!("1 {one}")),

@@ -94,11 +94,11 @@ pub struct ListedSender {
 
 impl ListedSender {
     /// Returns the sort key of a listing: the kind first, then the name.
-    pub(crate) fn place(&self) -> (Kind, &SenderName) {
+    pub(crate) fn place(&self) -> (EntryKind, &SenderName) {
         let kind = match self.standing {
-            SenderStanding::Pending { .. } => Kind::Pending,
-            SenderStanding::Allowed { .. } => Kind::Allowed,
-            SenderStanding::Blocked { .. } => Kind::Blocked,
+            SenderStanding::Pending { .. } => EntryKind::Pending,
+            SenderStanding::Allowed { .. } => EntryKind::Allowed,
+            SenderStanding::Blocked { .. } => EntryKind::Blocked,
         };
         (kind, &self.name)
     }
@@ -106,7 +106,7 @@ impl ListedSender {
 
 /// The kinds of entries, in the order in which they are listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum EntryKind {
     Pending,
     Allowed,
     Blocked,

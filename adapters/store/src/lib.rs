@@ -46,9 +46,11 @@ pub use inbound::{
 pub use makers::{EndedWith, via_session};
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
-pub use pairing::{Activation, CODES, Code, NotMinted, PINS, Revoked};
+pub use pairing::{Activation, CODES, NotMinted, PINS, Revoked, StoredCode};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
-pub use sqlite::{Backup, Holder, Lost, Migrated, Restored, SqliteStore, backup, holder, restore};
+pub use sqlite::{
+    Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
+};
 pub use time::{Over, Run, TakenOver, Timekeeping};
 
 /// A registry that outlives the process.
@@ -337,13 +339,17 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if it could not be made durable. The inner error is [`NotMinted`], and then
     /// every live PIN and code stays live.
-    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+    async fn mint(
+        &self,
+        code: StoredCode,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError>;
 
     /// Reads a PIN or code, live or dead.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
-    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError>;
+    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError>;
 
     /// Reads the live code with this selector: one that has not expired and has uses left, even if
     /// it may no longer be guessed.
@@ -354,13 +360,13 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
         &self,
         selector: Selector,
         now: UnixTime,
-    ) -> Result<Option<Code>, StoreError>;
+    ) -> Result<Option<StoredCode>, StoreError>;
 
     /// Reads all live PINs and codes without their secrets, the newest first.
     ///
     /// # Errors
     /// [`StoreError`] if they cannot be read.
-    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError>;
+    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
 
     /// Reads the sources with wrong or reserved guesses at PINs of the window, ordered by source.
     ///

@@ -39,7 +39,7 @@ pub enum Revoked {
 
 /// A PIN, or a code that the operator minted in advance.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Code {
+pub struct StoredCode {
     /// The code's id.
     pub id: CodeId,
     /// Kind of the code, and its counters.

@@ -15,7 +15,7 @@ use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_core::wire::setup::Nonce;
 use handfast_store::conformance::{START, asking, here, pin, session, setup_code};
 use handfast_store::{
-    Code, Filter, SessionFilter, Sessions, SetupCode, SqliteStore, Store, StoreError, Yield,
+    Filter, SessionFilter, Sessions, SetupCode, SqliteStore, Store, StoreError, StoredCode, Yield,
 };
 
 const CHILD: &str = "HANDFAST_STORE_TEST_CHILD";
@@ -128,7 +128,7 @@ fn no_guess_is_gained_by_killing_the_gateway() {
             let store = SqliteStore::open(&path).unwrap();
             if store.code(PIN).await.unwrap().is_none() {
                 store.set_window(Window::open(START, None)).await.unwrap();
-                store.mint(Code { id: PIN, ..pin() }, START).await.unwrap().unwrap();
+                store.mint(StoredCode { id: PIN, ..pin() }, START).await.unwrap().unwrap();
             }
             loop {
                 let guess = store.reserve(Some(PIN), here(), START).await.unwrap();

@@ -10,7 +10,8 @@ use handfast_core::registry::codes::{Counted, Window};
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_store::conformance::{START, asking, at, code, grant, here, keyed, pin, record};
 use handfast_store::{
-    Code, Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, Version, node_id,
+    Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, StoredCode, Version,
+    node_id,
 };
 use rusqlite::Connection;
 
@@ -264,10 +265,12 @@ async fn the_secret_of_a_dead_code_is_soon_in_no_file() {
                 .collect::<Vec<_>>()
         };
         let [spent, withdrawn, replaced, alive] =
-            [1, 2, 3, 4].map(|n| Code { sealed: secret(round as u32 * 10 + n), ..pin() });
+            [1, 2, 3, 4].map(|n| StoredCode { sealed: secret(round as u32 * 10 + n), ..pin() });
         for code in [&spent, &withdrawn, &replaced, &alive] {
-            let code =
-                Code { counted: Counted { expires: at(9000), ..code.counted }, ..code.clone() };
+            let code = StoredCode {
+                counted: Counted { expires: at(9000), ..code.counted },
+                ..code.clone()
+            };
             store.mint(code.clone(), now).await.unwrap().unwrap();
             // While the log is copied into the file, a single look at both may miss the bytes.
             assert!((0..20).any(|_| is_on_disk(&path, &code.sealed[..32])));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_store::held::{Cut, HeldView, Ticket, Written};
+use handfast_store::held::{Cut, HeldTicket, HeldView, Written};
 use handfast_store::{Store, StoreError};
 
 use crate::gateway::operator_types::OperatorError;
@@ -61,7 +61,7 @@ impl Gateway {
     }
 
     /// Puts a decision in force that is not stored yet. `what` describes its effect in a clause.
-    pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<Ticket, OperatorError> {
+    pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<HeldTicket, OperatorError> {
         let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
         held.ok_or_else(|| {
             StoreError::Database(
@@ -74,7 +74,7 @@ impl Gateway {
     /// Returns the operator's error for a decision that is in force and could not be stored.
     pub(crate) fn not_stored(
         &self,
-        ticket: &Ticket,
+        ticket: &HeldTicket,
         what: String,
         error: StoreError,
     ) -> OperatorError {

@@ -10,7 +10,7 @@ use handfast_core::flow::inbound::{self as core, ChannelPolicy, Dropped, Seen, V
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
 use handfast_core::time::UnixTime;
-use handfast_store::held::Held;
+use handfast_store::held::HeldDecisions;
 use handfast_store::{
     Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError,
 };
@@ -51,7 +51,7 @@ pub(super) struct GateInner {
     observer: Option<GateObserver>,
     /// Decisions that are in force before they are stored. If `None`, a decision is in force once
     /// it is stored.
-    pub(super) held: Option<Arc<Held>>,
+    pub(super) held: Option<Arc<HeldDecisions>>,
 }
 
 /// Treatment of channels without a registered adapter.
@@ -88,7 +88,7 @@ impl Gate {
         telemetry: Arc<Telemetry>,
         clock: GatewayClock,
         observer: Option<GateObserver>,
-        held: Option<Arc<Held>>,
+        held: Option<Arc<HeldDecisions>>,
     ) -> Self {
         let wrong_codes = Mutex::new(Bucket::new(settings.approvals_per_minute, clock.now()));
         let (cache, channels) = (Cache::new(settings.remembered), Channels::default());

@@ -180,7 +180,7 @@ impl Gateway {
             let Some(code) = Code::mint(alphabet, length, &entropy::draw()) else {
                 return usage("there is no code of that length");
             };
-            let minted = handfast_store::Code {
+            let minted = handfast_store::StoredCode {
                 id,
                 counted: Counted {
                     kind: Kind::Code(selector),
@@ -297,7 +297,7 @@ impl Gateway {
             let guesser = guessers.iter().find(|guesser| Some(guesser.source) == code.source);
             is_live(&code.counted, &window, guesser.map_or(0, |guesser| guesser.guesses), now)
         });
-        let view = |code: handfast_store::Code| LiveCode {
+        let view = |code: handfast_store::StoredCode| LiveCode {
             id: code.id,
             counted: code.counted,
             permissions: code.scopes,

@@ -12,7 +12,7 @@ use handfast_core::registry::sessions::{
 use handfast_core::text::Name;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
-use handfast_store::held::{Cut, Ticket};
+use handfast_store::held::{Cut, HeldTicket};
 use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
 
 use crate::entropy;
@@ -331,7 +331,7 @@ impl Gateway {
         now: UnixTime,
         what: &str,
         known: &EndedWith,
-    ) -> Option<Ticket> {
+    ) -> Option<HeldTicket> {
         let with = match self.inner.store.ending_with(session, now).await {
             Ok(with) => with,
             Err(error) => {

@@ -60,7 +60,7 @@ impl Gateway {
         };
         let id = CodeId::new(&entropy::draw());
         let expires = now.after(Span::from_secs(settings.pin_timeout.as_secs()));
-        let minted = handfast_store::Code {
+        let minted = handfast_store::StoredCode {
             id,
             counted: Counted { kind: Kind::Pin(request.key), expires, guesses: 0, uses_left: 1 },
             sealed: pairing.seal.seal_code(id.as_bytes(), &code),

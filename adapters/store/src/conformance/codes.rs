@@ -11,7 +11,7 @@ use handfast_core::wire::native::pair::Selector;
 use tokio::task::JoinSet;
 
 use super::{START, at, code, here, keys, pin, selected, source};
-use crate::{CODES, Code, NotMinted, PINS, Store};
+use crate::{CODES, NotMinted, PINS, Store, StoredCode};
 
 const DAY: u64 = 24 * 3600;
 
@@ -19,11 +19,11 @@ async fn open(store: &dyn Store) {
     store.set_window(Window::open(START, None)).await.expect("open");
 }
 
-async fn mint(store: &dyn Store, code: &Code, now: UnixTime) -> Result<(), NotMinted> {
+async fn mint(store: &dyn Store, code: &StoredCode, now: UnixTime) -> Result<(), NotMinted> {
     store.mint(code.clone(), now).await.expect("mint")
 }
 
-async fn read(store: &dyn Store, id: CodeId) -> Code {
+async fn read(store: &dyn Store, id: CodeId) -> StoredCode {
     store.code(id).await.expect("read").expect("it is there")
 }
 
@@ -36,14 +36,14 @@ async fn live(store: &dyn Store, now: UnixTime) -> Vec<CodeId> {
     store.codes(now).await.expect("list").into_iter().map(|code| code.id).collect()
 }
 
-fn counted_until(code: Code, seconds: u64) -> Code {
-    Code { counted: Counted { expires: at(seconds), ..code.counted }, ..code }
+fn counted_until(code: StoredCode, seconds: u64) -> StoredCode {
+    StoredCode { counted: Counted { expires: at(seconds), ..code.counted }, ..code }
 }
 
 pub async fn a_code_reads_back_as_it_was_minted(store: Arc<dyn Store>) {
     open(&*store).await;
-    let plain = Code { scopes: Default::default(), label: String::new(), ..pin() };
-    let rich = Code {
+    let plain = StoredCode { scopes: Default::default(), label: String::new(), ..pin() };
+    let rich = StoredCode {
         counted: Counted { guesses: 3, uses_left: 255, ..selected("K7QF").counted },
         sealed: (0..=255).collect(),
         grant_for: Some(u64::from(u32::MAX)),
@@ -130,8 +130,10 @@ pub async fn a_selector_is_taken_while_its_code_lives(store: Arc<dyn Store>) {
         assert_eq!(by_selector(&*store, first, dead_at).await, Some(next.id));
     }
     // A code that was guessed too often is not dead: the next guess hears that it is locked.
-    let locked =
-        Code { counted: Counted { guesses: 5, ..selected("LCKD").counted }, ..selected("LCKD") };
+    let locked = StoredCode {
+        counted: Counted { guesses: 5, ..selected("LCKD").counted },
+        ..selected("LCKD")
+    };
     mint(&*store, &locked, START).await.unwrap();
     assert_eq!(by_selector(&*store, "LCKD", START).await, Some(locked.id));
 }
@@ -173,7 +175,7 @@ pub async fn the_live_are_listed_newest_first_without_their_secrets(store: Arc<d
     assert_eq!(live(&*store, at(100)).await, [third.id, first.id]);
     assert_eq!(live(&*store, at(200)).await, [first.id]);
     let listed = store.codes(at(200)).await.unwrap();
-    assert_eq!(listed, [Code { sealed: vec![], ..first }]);
+    assert_eq!(listed, [StoredCode { sealed: vec![], ..first }]);
 }
 
 pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn Store>) {
@@ -184,7 +186,7 @@ pub async fn a_withdrawn_code_is_dead_even_to_a_guess_under_way(store: Arc<dyn S
         assert!(store.withdraw(code.id, at(1)).await.unwrap());
         assert!(!store.withdraw(code.id, at(1)).await.unwrap());
         assert!(!store.spend(code.id, here(), START, at(1)).await.unwrap());
-        let Code { counted, sealed, .. } = read(&*store, code.id).await;
+        let StoredCode { counted, sealed, .. } = read(&*store, code.id).await;
         assert_eq!((counted.expires, sealed), (at(1), vec![]));
     }
     let expired = counted_until(selected("LATE"), 10);

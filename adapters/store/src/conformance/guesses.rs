@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 
 use super::reading::Chance;
 use super::{START, at, code, here, keys, pin, selected, source};
-use crate::{Code, MemoryStore, Store};
+use crate::{MemoryStore, Store, StoredCode};
 
-async fn minted(store: &dyn Store, code: Code) -> CodeId {
+async fn minted(store: &dyn Store, code: StoredCode) -> CodeId {
     store.mint(code.clone(), START).await.expect("mint").expect("minted");
     code.id
 }
@@ -103,7 +103,7 @@ pub async fn a_sources_fifth_pin_takes_the_place_of_its_oldest_that_nobody_began
     store: Arc<dyn Store>,
 ) {
     store.set_window(Window::open(START, None)).await.unwrap();
-    let of = |number| Code { source: Some(source(number)), ..pin() };
+    let of = |number| StoredCode { source: Some(source(number)), ..pin() };
     let mut ids = Vec::new();
     for _ in 0..PINS_PER_SOURCE {
         ids.push(minted(&*store, of(1)).await);
@@ -156,13 +156,15 @@ pub async fn of_all_who_spend_a_code_at_once_exactly_one_does(store: Arc<dyn Sto
     }
     let spent = tasks.join_all().await;
     assert_eq!(spent.iter().filter(|spent| **spent).count(), 1);
-    let Code { counted, sealed, .. } = store.code(id).await.unwrap().unwrap();
+    let StoredCode { counted, sealed, .. } = store.code(id).await.unwrap().unwrap();
     assert_eq!((counted.uses_left, counted.guesses, sealed), (0, 1, vec![]));
 }
 
 pub async fn a_code_for_two_nodes_is_spent_by_the_second(store: Arc<dyn Store>) {
-    let two =
-        Code { counted: Counted { uses_left: 2, ..selected("K7QF").counted }, ..selected("K7QF") };
+    let two = StoredCode {
+        counted: Counted { uses_left: 2, ..selected("K7QF").counted },
+        ..selected("K7QF")
+    };
     let id = minted(&*store, two.clone()).await;
     for uses_left in [1, 0] {
         assert_eq!(reserve(&*store, id, START).await, Ok(4));
@@ -229,7 +231,7 @@ pub async fn a_long_random_life_of_codes_is_the_same_as_in_memory(store: Arc<dyn
                 let uses_left = 1 + chance.below(2) as u8;
                 let expires = now.after(Span::from_secs(100));
                 let asker = (chance.below(3) > 0).then(|| source(chance.below(3) as u8));
-                let code = Code {
+                let code = StoredCode {
                     counted: Counted { kind, expires, guesses: 0, uses_left },
                     source: asker,
                     ..code(kind)

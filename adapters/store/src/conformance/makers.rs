@@ -16,7 +16,8 @@ use super::{
     START, asking, at, code, entry, grant, keyed, load, paired, record, session, setup_code,
 };
 use crate::{
-    CODES, Code, EndedWith, NotMinted, SaveError, SetupCode, Store, Version, Yield, via_session,
+    CODES, EndedWith, NotMinted, SaveError, SetupCode, Store, StoredCode, Version, Yield,
+    via_session,
 };
 
 const HOUR: Span = Span::from_secs(3600);
@@ -30,11 +31,11 @@ const fn by(session: &Session) -> Maker {
     Maker::Session(session.id)
 }
 
-fn selected(selector: &str, maker: Maker) -> Code {
-    Code { maker, ..code(Kind::Code(Selector::parse(selector).expect("a selector"))) }
+fn selected(selector: &str, maker: Maker) -> StoredCode {
+    StoredCode { maker, ..code(Kind::Code(Selector::parse(selector).expect("a selector"))) }
 }
 
-async fn minted(store: &dyn Store, selector: &str, maker: Maker) -> Code {
+async fn minted(store: &dyn Store, selector: &str, maker: Maker) -> StoredCode {
     let code = selected(selector, maker);
     store.mint(code.clone(), START).await.expect("mint").expect("a place");
     code
@@ -59,7 +60,7 @@ async fn state(store: &dyn Store, grant: &Grant) -> State {
     grants.into_iter().find(|other| other.id == grant.id).expect("it is kept").state
 }
 
-async fn lives(store: &dyn Store, code: &Code, now: u64) -> bool {
+async fn lives(store: &dyn Store, code: &StoredCode, now: u64) -> bool {
     store.codes(at(now)).await.expect("codes").iter().any(|other| other.id == code.id)
 }
 
@@ -70,7 +71,7 @@ pub async fn who_made_it_reads_back(store: Arc<dyn Store>) {
     assert_eq!(store.session(second.id).await.unwrap(), Some(second.clone()));
     let code = minted(&*store, "K7QF", by(&second)).await;
     assert_eq!(store.code(code.id).await.unwrap(), Some(code.clone()));
-    assert_eq!(store.codes(START).await.unwrap(), [Code { sealed: vec![], ..code }]);
+    assert_eq!(store.codes(START).await.unwrap(), [StoredCode { sealed: vec![], ..code }]);
     let (_, grant) = granted(&*store, by(&first)).await;
     assert_eq!(store.grants(grant.node_id).await.unwrap(), [grant]);
     let window = Window {

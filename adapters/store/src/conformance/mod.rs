@@ -40,7 +40,7 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::setup::Nonce;
 
-use crate::{Code, Entry, Filter, Listed, SetupCode, Store, Version};
+use crate::{Entry, Filter, Listed, SetupCode, Store, StoredCode, Version};
 
 /// Makes a test of each case for the store that an expression creates: `(store, guard)`, where the
 /// guard (a temporary directory, for instance) is dropped after the case. The calling crate must
@@ -346,8 +346,8 @@ pub fn grant(node_id: NodeId) -> Grant {
 /// Returns a PIN for this node, or a code, for five minutes after [`START`] and one use. Each call
 /// gives another.
 #[must_use]
-pub fn code(kind: Kind) -> Code {
-    Code {
+pub fn code(kind: Kind) -> StoredCode {
+    StoredCode {
         id: CodeId::from_bytes(fresh()),
         counted: Counted { kind, expires: at(300), guesses: 0, uses_left: 1 },
         sealed: b"a sealed secret".to_vec(),
@@ -373,12 +373,12 @@ fn source(number: u8) -> Source {
 
 /// Returns a [`code`] for a fresh node.
 #[must_use]
-pub fn pin() -> Code {
+pub fn pin() -> StoredCode {
     code(Kind::Pin(keys().channel))
 }
 
 /// Returns a code with this selector.
-fn selected(selector: &str) -> Code {
+fn selected(selector: &str) -> StoredCode {
     code(Kind::Code(Selector::parse(selector).expect("a selector")))
 }
 

@@ -15,7 +15,7 @@ use handfast_core::time::{Instant, Span, UnixTime};
 
 use super::{START, asking, at, code, grant, keyed, pin, session, setup_code};
 use crate::{
-    Code, Over, Run, SenderChange, SenderFilter, SenderName, SenderStanding, Store, Yield,
+    Over, Run, SenderChange, SenderFilter, SenderName, SenderStanding, Store, StoredCode, Yield,
 };
 
 const HOUR: u64 = 3600;
@@ -37,7 +37,7 @@ fn to(time: UnixTime) -> ClockStep {
 struct Made {
     request: handfast_core::id::NodeId,
     node: handfast_core::id::NodeId,
-    code: Code,
+    code: StoredCode,
     session: Session,
     sender: SenderName,
     asker: SenderName,
@@ -57,7 +57,7 @@ async fn make(store: &dyn Store, number: u8) -> Made {
     store.offer(node.clone(), "{}".to_owned(), None, hour, None, START).await.unwrap();
     store.set_window(Window::open(START, Some(at(HOUR)))).await.unwrap();
     let pin = pin();
-    let code = Code {
+    let code = StoredCode {
         counted: handfast_core::registry::codes::Counted { expires: at(HOUR), ..pin.counted },
         ..pin
     };

@@ -14,11 +14,11 @@ use crate::{EndedWith, SenderName};
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     /// Ended sessions, with the sessions that they made, and the time of the end.
-    ended: Counted<SessionId, UnixTime>,
+    ended: CountedMap<SessionId, UnixTime>,
     /// Sessions that one of them prolonged, and their new end.
-    shortened: Counted<SessionId, UnixTime>,
-    unapproved: Counted<NodeId, ()>,
-    senders: Counted<SenderName, UnixTime>,
+    shortened: CountedMap<SessionId, UnixTime>,
+    unapproved: CountedMap<NodeId, ()>,
+    senders: CountedMap<SenderName, UnixTime>,
 }
 
 impl Ends {
@@ -83,15 +83,15 @@ impl Ends {
 
 /// A map whose entries may be added for several reasons. The first value added for a key stays.
 #[derive(Debug)]
-struct Counted<K, V>(HashMap<K, (usize, V)>);
+struct CountedMap<K, V>(HashMap<K, (usize, V)>);
 
-impl<K, V> Default for Counted<K, V> {
+impl<K, V> Default for CountedMap<K, V> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<K: Eq + Hash, V: Copy> Counted<K, V> {
+impl<K: Eq + Hash, V: Copy> CountedMap<K, V> {
     fn add(&mut self, key: K, value: V) {
         self.0.entry(key).or_insert((0, value)).0 += 1;
     }

@@ -1,9 +1,10 @@
 //! A store that keeps decisions in force before it can write them.
 //!
-//! A decision that takes something away does not wait for the disk: the gateway [holds](Held::hold)
-//! it here, ends the links, and then has it stored. Until it is stored, every read answers as if it
-//! were, so reconnecting does not get around it. [`HeldStore::store_held`] retries decisions that
-//! could not be stored. Decisions that give something are never held.
+//! A decision that takes something away does not wait for the disk: the gateway
+//! [holds](HeldDecisions::hold) it here, ends the links, and then has it stored. Until it is
+//! stored, every read answers as if it were, so reconnecting does not get around it.
+//! [`HeldStore::store_held`] retries decisions that could not be stored. Decisions that give
+//! something are never held.
 //!
 //! The tallies of [`counts`](Store::counts) and the listing of senders show the stored state.
 
@@ -35,12 +36,12 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use crate::{
-    Activation, Code, Counts, EndedWith, Filter, Listed, NotMinted, Observation, Revoked,
-    SaveError, Store, StoreError, Stored, Version,
+    Activation, Counts, EndedWith, Filter, Listed, NotMinted, Observation, Revoked, SaveError,
+    Store, StoreError, Stored, StoredCode, Version,
 };
 
 pub use cut::Cut;
-pub use table::{Held, HeldView, Ticket};
+pub use table::{HeldDecisions, HeldTicket, HeldView};
 
 /// A held decision that has been stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub struct Written {
 }
 
 /// The outcome of an attempt to store a decision.
-enum Outcome {
+enum StoreOutcome {
     /// The decision is stored, or has no meaning any more. Holds the consequences of a session's
     /// end.
     Done(EndedWith),
@@ -63,7 +64,7 @@ enum Outcome {
     Changed,
 }
 
-impl Outcome {
+impl StoreOutcome {
     const DONE: Self = Self::Done(EndedWith::NOTHING);
 }
 
@@ -71,7 +72,7 @@ impl Outcome {
 #[derive(Clone)]
 pub struct HeldStore {
     store: Arc<dyn Store>,
-    held: Arc<Held>,
+    held: Arc<HeldDecisions>,
 }
 
 impl HeldStore {
@@ -83,7 +84,7 @@ impl HeldStore {
 
     /// Returns the table of held decisions.
     #[must_use]
-    pub const fn held(&self) -> &Arc<Held> {
+    pub const fn held(&self) -> &Arc<HeldDecisions> {
         &self.held
     }
 
@@ -110,14 +111,14 @@ impl HeldStore {
         }
         for entry in entries {
             match self.store_cut(&entry.cut, entry.since, now).await {
-                Ok(Outcome::Done(ended)) => {
+                Ok(StoreOutcome::Done(ended)) => {
                     self.held.works();
                     self.held.release(&entry.ticket);
                     let view = HeldView { what: entry.what, since: entry.since };
                     stored.push(Written { cut: entry.cut, view, ended });
                 }
                 // A damaged record must not keep the other decisions from being stored.
-                Ok(Outcome::Changed) | Err(StoreError::BadRecord(_)) => {}
+                Ok(StoreOutcome::Changed) | Err(StoreError::BadRecord(_)) => {}
                 Err(error) => {
                     // The caller has to learn of decisions that were stored, so the error waits for
                     // the next call.
@@ -136,12 +137,12 @@ impl HeldStore {
         cut: &Cut,
         since: UnixTime,
         now: UnixTime,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<StoreOutcome, StoreError> {
         let stored = match cut {
             Cut::Session { id, with } => {
                 // The session ended when that was decided, not when it is stored.
                 let ended = self.wrote(self.store.end_session(*id, since).await);
-                return ended.map(|(_, ended)| Outcome::Done(ended.without(with)));
+                return ended.map(|(_, ended)| StoreOutcome::Done(ended.without(with)));
             }
             Cut::Node { node_id, decision, .. } => {
                 return self.store_decision(*node_id, decision, now).await;
@@ -166,7 +167,7 @@ impl HeldStore {
                 self.wrote(changed).map(drop)
             }
         };
-        stored.map(|()| Outcome::DONE)
+        stored.map(|()| StoreOutcome::DONE)
     }
 
     async fn store_decision(
@@ -174,13 +175,13 @@ impl HeldStore {
         node_id: NodeId,
         decision: &Decision,
         now: UnixTime,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<StoreOutcome, StoreError> {
         let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
-            return Ok(Outcome::DONE);
+            return Ok(StoreOutcome::DONE);
         };
         // If the decision is no longer valid, a later stored one overrides it.
         let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
-            return Ok(Outcome::DONE);
+            return Ok(StoreOutcome::DONE);
         };
         self.outcome(self.store.save(node_id, version, change.standing, now).await)
     }
@@ -192,7 +193,7 @@ impl HeldStore {
         node_id: NodeId,
         ceiling: &Ceiling,
         now: UnixTime,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<StoreOutcome, StoreError> {
         match self.store.load(node_id).await? {
             Some(Stored {
                 record: Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, .. },
@@ -201,14 +202,14 @@ impl HeldStore {
             }) => {
                 self.outcome(self.store.set_ceiling(node_id, version, ceiling.clone(), now).await)
             }
-            Some(_) | None => Ok(Outcome::DONE),
+            Some(_) | None => Ok(StoreOutcome::DONE),
         }
     }
 
-    fn outcome(&self, saved: Result<Version, SaveError>) -> Result<Outcome, StoreError> {
+    fn outcome(&self, saved: Result<Version, SaveError>) -> Result<StoreOutcome, StoreError> {
         match self.wrote_save(saved) {
-            Ok(_) | Err(SaveError::Missing) => Ok(Outcome::DONE),
-            Err(SaveError::Conflict) => Ok(Outcome::Changed),
+            Ok(_) | Err(SaveError::Missing) => Ok(StoreOutcome::DONE),
+            Err(SaveError::Conflict) => Ok(StoreOutcome::Changed),
             Err(SaveError::Store(error)) => Err(error),
         }
     }
@@ -276,13 +277,13 @@ impl HeldStore {
         if is_out { Grant { state: State::Ended, ..grant } } else { grant }
     }
 
-    fn is_out(&self, code: &Code) -> bool {
+    fn is_out(&self, code: &StoredCode) -> bool {
         self.held.has_code(code.id)
             || self.held.ends(|ends| ends.is_out(code.maker, Some(code.counted.expires)))
     }
 
     /// A withdrawn code has no uses and no secret left.
-    fn seen_code(&self, mut code: Code) -> Code {
+    fn seen_code(&self, mut code: StoredCode) -> StoredCode {
         if self.is_out(&code) {
             code.counted.uses_left = 0;
             code.sealed = Vec::new();
@@ -484,7 +485,11 @@ impl Store for HeldStore {
         Ok(())
     }
 
-    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+    async fn mint(
+        &self,
+        code: StoredCode,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
         // The stored window may still be open while its closing is held.
         if self.held.has_window()
             && matches!(code.counted.kind, handfast_core::registry::codes::Kind::Pin(_))
@@ -494,7 +499,7 @@ impl Store for HeldStore {
         self.wrote(self.store.mint(code, now).await)
     }
 
-    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
         Ok(self.store.code(id).await?.map(|code| self.seen_code(code)))
     }
 
@@ -502,12 +507,12 @@ impl Store for HeldStore {
         &self,
         selector: Selector,
         now: UnixTime,
-    ) -> Result<Option<Code>, StoreError> {
+    ) -> Result<Option<StoredCode>, StoreError> {
         let code = self.store.code_by_selector(selector, now).await?;
         Ok(code.filter(|code| !self.is_out(code)))
     }
 
-    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError> {
         let mut codes = self.store.codes(now).await?;
         codes.retain(|code| !self.is_out(code));
         Ok(codes)

@@ -21,8 +21,8 @@ const MOST: usize = 65_536;
 
 /// The decisions that are in force but not stored, and the state of writing.
 #[derive(Debug, Default)]
-pub struct Held {
-    table: Mutex<Table>,
+pub struct HeldDecisions {
+    table: Mutex<HeldTable>,
     /// Number of entries, so that a lookup costs nothing while there are none.
     count: AtomicUsize,
     /// Raised with every change about a sender.
@@ -32,8 +32,8 @@ pub struct Held {
 }
 
 #[derive(Debug, Default)]
-struct Table {
-    entries: HashMap<Subject, Entry>,
+struct HeldTable {
+    entries: HashMap<Subject, HeldEntry>,
     keys: HashMap<[u8; 32], usize>,
     blocks: HashMap<capability::Id, usize>,
     ends: Ends,
@@ -41,16 +41,16 @@ struct Table {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct HeldEntry {
     pub(super) cut: Cut,
     pub(super) since: UnixTime,
     pub(super) what: String,
-    pub(super) ticket: Ticket,
+    pub(super) ticket: HeldTicket,
 }
 
 /// The id of one held decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket {
+pub struct HeldTicket {
     subject: Subject,
     number: u64,
 }
@@ -64,11 +64,11 @@ pub struct HeldView {
     pub since: UnixTime,
 }
 
-impl Held {
+impl HeldDecisions {
     /// Puts a decision in force and returns its ticket; `what` describes it in a clause. It
     /// replaces a held decision about the same subject. `None` if too many decisions are held.
     #[must_use]
-    pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<Ticket> {
+    pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<HeldTicket> {
         let mut table = self.table();
         let subject = cut.subject();
         if table.entries.len() >= MOST && !table.entries.contains_key(&subject) {
@@ -78,15 +78,15 @@ impl Held {
         // A number of its own, so that the ticket of the replaced decision does not release this
         // one.
         table.next += 1;
-        let ticket = Ticket { subject, number: table.next };
-        table.insert(Entry { cut, since, what, ticket: ticket.clone() });
+        let ticket = HeldTicket { subject, number: table.next };
+        table.insert(HeldEntry { cut, since, what, ticket: ticket.clone() });
         self.changed(&table);
         Some(ticket)
     }
 
     /// Removes a decision that is stored or has no meaning any more. A newer one about the same
     /// subject stays.
-    pub fn release(&self, ticket: &Ticket) {
+    pub fn release(&self, ticket: &HeldTicket) {
         let mut table = self.table();
         if table.entries.get(&ticket.subject).is_some_and(|entry| entry.ticket == *ticket) {
             table.remove(&ticket.subject);
@@ -96,13 +96,13 @@ impl Held {
 
     /// Returns the ticket of the held decision about a node.
     #[must_use]
-    pub fn of_node(&self, node_id: NodeId) -> Option<Ticket> {
+    pub fn of_node(&self, node_id: NodeId) -> Option<HeldTicket> {
         self.entry(&Subject::Node(node_id)).map(|entry| entry.ticket)
     }
 
     /// Returns a node's held ceiling and its ticket.
     #[must_use]
-    pub fn of_ceiling(&self, node_id: NodeId) -> Option<(Ticket, Ceiling)> {
+    pub fn of_ceiling(&self, node_id: NodeId) -> Option<(HeldTicket, Ceiling)> {
         let entry = self.entry(&Subject::Ceiling(node_id))?;
         match entry.cut {
             Cut::Ceiling { ceiling, .. } => Some((entry.ticket, *ceiling)),
@@ -152,7 +152,7 @@ impl Held {
         self.failing.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn ticket(&self, cut: &Cut) -> Option<Ticket> {
+    pub(super) fn ticket(&self, cut: &Cut) -> Option<HeldTicket> {
         self.entry(&cut.subject()).map(|entry| entry.ticket)
     }
 
@@ -160,7 +160,7 @@ impl Held {
         self.epoch.load(Ordering::Acquire)
     }
 
-    pub(super) fn entries(&self) -> Vec<Entry> {
+    pub(super) fn entries(&self) -> Vec<HeldEntry> {
         if self.is_empty() {
             return Vec::new();
         }
@@ -216,7 +216,7 @@ impl Held {
 
     /// Returns the held decisions about a sender: those for this account and those for all
     /// accounts.
-    pub(super) fn sender(&self, channel: &str, account: &str, sender: &str) -> Vec<Entry> {
+    pub(super) fn sender(&self, channel: &str, account: &str, sender: &str) -> Vec<HeldEntry> {
         let subject = |account: Option<&str>| {
             Subject::Sender(channel.to_owned(), account.map(str::to_owned), sender.to_owned())
         };
@@ -230,7 +230,7 @@ impl Held {
     }
 
     /// Returns the held decisions about a sender on a channel, for any account.
-    pub(super) fn everywhere(&self, channel: &str, sender: &str) -> Vec<Entry> {
+    pub(super) fn everywhere(&self, channel: &str, sender: &str) -> Vec<HeldEntry> {
         let about = |subject: &Subject| matches!(subject, Subject::Sender(on, _, who) if on == channel && who == sender);
         self.entries().into_iter().filter(|entry| about(&entry.ticket.subject)).collect()
     }
@@ -245,23 +245,23 @@ impl Held {
         }
     }
 
-    fn entry(&self, subject: &Subject) -> Option<Entry> {
+    fn entry(&self, subject: &Subject) -> Option<HeldEntry> {
         if self.is_empty() { None } else { self.table().entries.get(subject).cloned() }
     }
 
-    fn changed(&self, table: &Table) {
+    fn changed(&self, table: &HeldTable) {
         // Readers skip the table's lock while this is 0.
         self.count.store(table.entries.len(), Ordering::Release);
         self.epoch.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
+    fn table(&self) -> MutexGuard<'_, HeldTable> {
         self.table.lock().expect("no thread panics while it holds the table")
     }
 }
 
-impl Table {
-    fn insert(&mut self, entry: Entry) {
+impl HeldTable {
+    fn insert(&mut self, entry: HeldEntry) {
         if let Some(key) = entry.cut.key() {
             *self.keys.entry(*key.as_bytes()).or_default() += 1;
         }

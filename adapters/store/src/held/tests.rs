@@ -17,7 +17,7 @@ impl Bench {
         Self { store: HeldStore::new(raw.clone()), raw }
     }
 
-    fn hold(&self, cut: Cut) -> Ticket {
+    fn hold(&self, cut: Cut) -> HeldTicket {
         self.store.held().hold(cut, "it".to_owned(), START).unwrap()
     }
 
@@ -256,7 +256,7 @@ async fn with_a_session_everything_is_out_that_it_made_down_to_the_last_before_t
     bench.store.prolong_session(longer.id, how, START).await.unwrap().unwrap().unwrap();
     let selected = |selector: &str, maker| {
         let selector = Selector::parse(selector).unwrap();
-        crate::Code { maker, ..code(handfast_core::registry::codes::Kind::Code(selector)) }
+        crate::StoredCode { maker, ..code(handfast_core::registry::codes::Kind::Code(selector)) }
     };
     let codes = [selected("AAAA", by(&third)), selected("BBBB", by(&longer))];
     let spared = selected("CCCC", by(&adds));

@@ -14,7 +14,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use super::time::moved;
-use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
+use crate::{CODES, NotMinted, PINS, StoreError, StoredCode, rules};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
@@ -34,7 +34,7 @@ pub(super) struct Codes {
 
 #[derive(Clone, Debug)]
 struct Minted {
-    code: Code,
+    code: StoredCode,
     dead_since: UnixTime,
     run: u64,
 }
@@ -78,7 +78,7 @@ impl Minted {
 impl Codes {
     pub(super) fn mint(
         &mut self,
-        code: Code,
+        code: StoredCode,
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError> {
         self.purge(now);
@@ -132,11 +132,11 @@ impl Codes {
         Ok(Ok(()))
     }
 
-    pub(super) fn code(&self, id: CodeId) -> Option<Code> {
+    pub(super) fn code(&self, id: CodeId) -> Option<StoredCode> {
         Some(self.all.get(self.by_id.get(&id)?)?.code.clone())
     }
 
-    pub(super) fn by_selector(&self, selector: Selector, now: UnixTime) -> Option<Code> {
+    pub(super) fn by_selector(&self, selector: Selector, now: UnixTime) -> Option<StoredCode> {
         let found = self
             .all
             .values()
@@ -144,9 +144,9 @@ impl Codes {
         found.map(|minted| minted.code.clone())
     }
 
-    pub(super) fn live(&self, now: UnixTime) -> Vec<Code> {
+    pub(super) fn live(&self, now: UnixTime) -> Vec<StoredCode> {
         let live = self.all.values().rev().filter(|minted| minted.lives(now));
-        live.map(|minted| Code { sealed: Vec::new(), ..minted.code.clone() }).collect()
+        live.map(|minted| StoredCode { sealed: Vec::new(), ..minted.code.clone() }).collect()
     }
 
     pub(super) fn set_window(&mut self, window: Window) {

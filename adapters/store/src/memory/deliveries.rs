@@ -14,18 +14,18 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
 use super::time::moved;
-use super::{MemoryStore, State};
+use super::{MemoryState, MemoryStore};
 use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct UnderWay {
-    all: HashMap<DeliveryId, Kept>,
+    all: HashMap<DeliveryId, DeliveryRow>,
     /// Number of the current run.
     pub(super) run: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Kept {
+struct DeliveryRow {
     delivery: Delivery,
     settled: Option<Settled>,
     /// The run that began the delivery.
@@ -36,7 +36,7 @@ impl UnderWay {
     fn add(&mut self, delivery: Delivery, now: UnixTime) {
         let oldest = rules::oldest_death(now);
         self.all.retain(|_, kept| kept.settled.is_none() || kept.delivery.ticket.until >= oldest);
-        self.all.entry(delivery.ticket.id).or_insert(Kept {
+        self.all.entry(delivery.ticket.id).or_insert(DeliveryRow {
             delivery,
             settled: None,
             run: self.run,
@@ -53,7 +53,7 @@ impl UnderWay {
     /// Sets the end of earlier runs' deliveries to `latest`, where it is later.
     pub(super) fn end_later(&mut self, latest: UnixTime) -> Vec<DeliveryId> {
         let run = self.run;
-        let such = |kept: &Kept| {
+        let such = |kept: &DeliveryRow| {
             kept.run != run && kept.settled.is_none() && kept.delivery.ticket.until > latest
         };
         self.each(such, |_| latest)
@@ -61,7 +61,7 @@ impl UnderWay {
 
     fn each(
         &mut self,
-        such: impl Fn(&Kept) -> bool,
+        such: impl Fn(&DeliveryRow) -> bool,
         until: impl Fn(UnixTime) -> UnixTime,
     ) -> Vec<DeliveryId> {
         let these = self.all.iter_mut().filter(|(_, kept)| such(kept));
@@ -114,14 +114,14 @@ impl UnderWay {
     }
 }
 
-impl State {
+impl MemoryState {
     fn settle(
         &mut self,
         id: DeliveryId,
         outcome: Outcome,
         now: UnixTime,
     ) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        let Some(Kept { delivery: Delivery { ticket, of }, settled, .. }) =
+        let Some(DeliveryRow { delivery: Delivery { ticket, of }, settled, .. }) =
             self.deliveries.all.get(&id).copied()
         else {
             return Ok(Err(NotSettled::Unknown));

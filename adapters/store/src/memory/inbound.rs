@@ -12,7 +12,7 @@ use handfast_core::time::UnixTime;
 
 use super::MemoryStore;
 use super::time::moved;
-use crate::inbound::Kind;
+use crate::inbound::EntryKind;
 use crate::{
     Approved, Challenged, EndedWith, Inbound, ListedSender, SaveError, SenderChange, SenderFilter,
     SenderName, SenderStanding, StoreError, rules,
@@ -20,7 +20,7 @@ use crate::{
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Senders {
-    waiting: BTreeMap<SenderName, Waiting>,
+    waiting: BTreeMap<SenderName, PendingRow>,
     by_code: HashMap<ChallengeCode, SenderName>,
     allowed: BTreeMap<SenderName, Permission>,
     /// Blocks for all accounts have an empty account.
@@ -31,7 +31,7 @@ pub(super) struct Senders {
 }
 
 #[derive(Clone, Debug)]
-struct Waiting {
+struct PendingRow {
     pending: Pending,
     meta: String,
     run: u64,
@@ -150,7 +150,7 @@ impl Senders {
                 }
                 self.wait(
                     name,
-                    Waiting {
+                    PendingRow {
                         pending: Pending { code, created_at: now, told_at: now },
                         meta,
                         run: self.run,
@@ -288,7 +288,7 @@ impl Senders {
             SenderStanding::Pending { code, created_at, meta } => {
                 self.wait(
                     name,
-                    Waiting {
+                    PendingRow {
                         pending: Pending { code, created_at, told_at: created_at },
                         meta,
                         run: self.run,
@@ -313,12 +313,12 @@ impl Senders {
         self.waiting.get(name).is_some_and(|waiting| waiting.pending.is_live(limits, now))
     }
 
-    fn wait(&mut self, name: SenderName, waiting: Waiting) {
+    fn wait(&mut self, name: SenderName, waiting: PendingRow) {
         self.by_code.insert(waiting.pending.code, name.clone());
         self.waiting.insert(name, waiting);
     }
 
-    fn remove(&mut self, name: &SenderName) -> Option<Waiting> {
+    fn remove(&mut self, name: &SenderName) -> Option<PendingRow> {
         let waiting = self.waiting.remove(name)?;
         self.by_code.remove(&waiting.pending.code);
         Some(waiting)
@@ -363,7 +363,7 @@ impl Senders {
     /// Moves the times of what this run made, and returns how many entries that were.
     pub(super) fn move_by(&mut self, by: i64) -> u64 {
         let mut count = 0;
-        for Waiting { pending, .. } in
+        for PendingRow { pending, .. } in
             self.waiting.values_mut().filter(|waiting| waiting.run == self.run)
         {
             pending.created_at = moved(pending.created_at, by);
@@ -425,14 +425,14 @@ impl Senders {
     }
 
     /// Returns all entries in the order of a listing.
-    fn listed(&self) -> impl Iterator<Item = (Kind, &SenderName, SenderStanding)> {
-        let waiting = self.waiting.iter().map(|(name, Waiting { pending, meta, .. })| {
+    fn listed(&self) -> impl Iterator<Item = (EntryKind, &SenderName, SenderStanding)> {
+        let waiting = self.waiting.iter().map(|(name, PendingRow { pending, meta, .. })| {
             let standing = SenderStanding::Pending {
                 code: pending.code,
                 created_at: pending.created_at,
                 meta: meta.clone(),
             };
-            (Kind::Pending, name, standing)
+            (EntryKind::Pending, name, standing)
         });
         let allowed = self.allowed.iter().map(
             |(name, Permission { at, via, allowed: Allowed { until, revoked_at }, .. })| {
@@ -442,13 +442,13 @@ impl Senders {
                     until: *until,
                     revoked_at: *revoked_at,
                 };
-                (Kind::Allowed, name, standing)
+                (EntryKind::Allowed, name, standing)
             },
         );
         let blocked = self
             .blocked
             .iter()
-            .map(|(name, at)| (Kind::Blocked, name, SenderStanding::Blocked { at: *at }));
+            .map(|(name, at)| (EntryKind::Blocked, name, SenderStanding::Blocked { at: *at }));
         waiting.chain(allowed).chain(blocked)
     }
 }

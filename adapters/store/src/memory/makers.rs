@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
-use super::State;
+use super::MemoryState;
 use crate::makers::Ending;
 use crate::{EndedWith, via_session};
 
-impl State {
+impl MemoryState {
     /// Returns the latest end of a thing that this maker makes now. The outer `None` means that the
     /// maker has ended, the inner one that there is no limit.
     pub(super) fn end_of(&self, maker: Maker, now: UnixTime) -> Option<Option<UnixTime>> {

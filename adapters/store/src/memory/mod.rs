@@ -31,37 +31,37 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 
 use crate::{
-    Activation, Code, Counts, Entry, Filter, Listed, NotMinted, Observation, Revoked, SaveError,
-    Store, StoreError, Stored, Version, prefix, rules,
+    Activation, Counts, Entry, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
+    StoreError, Stored, StoredCode, Version, prefix, rules,
 };
 use codes::Codes;
 use deliveries::UnderWay;
 use grants::Grants;
 use inbound::Senders;
-use nodes::{Node, Nodes};
+use nodes::{NodeRow, Nodes};
 use sessions::Companions;
 
 /// A [`Store`] that loses its content when it is dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
+    state: Mutex<MemoryState>,
     /// Raised while the state is locked, so that a reader of the new number also reads the change.
     inbound_epoch: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
-struct State {
+struct MemoryState {
     nodes: Nodes,
     grants: Grants,
     codes: Codes,
     vault: HashMap<String, Vec<u8>>,
     companions: Companions,
     senders: Senders,
-    time: time::Kept,
+    time: time::TimeState,
     deliveries: UnderWay,
 }
 
-impl State {
+impl MemoryState {
     fn offer(
         &mut self,
         record: Record,
@@ -95,14 +95,14 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         // No holder of the lock can panic half way through a change, so a poisoned lock still
         // guards a valid state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn stored(node: &Node) -> Stored {
+fn stored(node: &NodeRow) -> Stored {
     let Entry { record, version, ceiling, .. } = &node.entry;
     Stored { record: record.clone(), version: *version, ceiling: ceiling.clone() }
 }
@@ -155,7 +155,7 @@ impl Store for MemoryStore {
         standing: Standing,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        let State { nodes, grants, deliveries, .. } = &mut *self.state();
+        let MemoryState { nodes, grants, deliveries, .. } = &mut *self.state();
         let is_revoked = matches!(standing, Standing::Revoked { .. });
         let version = nodes.save(node_id, read_at, standing.clone(), now)?;
         deliveries.follow(node_id, &standing, now);
@@ -191,7 +191,7 @@ impl Store for MemoryStore {
         profile: String,
         now: UnixTime,
     ) -> Result<(), SaveError> {
-        let State { nodes, deliveries, .. } = &mut *self.state();
+        let MemoryState { nodes, deliveries, .. } = &mut *self.state();
         let (node_id, standing) = (record.node_id, record.standing.clone());
         nodes.insert(record, profile, now)?;
         deliveries.follow(node_id, &standing, now);
@@ -309,7 +309,7 @@ impl Store for MemoryStore {
         now: UnixTime,
     ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let State { nodes, grants, .. } = &*self.state();
+        let MemoryState { nodes, grants, .. } = &*self.state();
         let page = nodes.all.range((from, Bound::Unbounded)).map(|(_, node)| &node.entry);
         let page =
             page.filter(|entry| entry.record.keys.is_some() && is_current(entry, now)).take(limit);
@@ -323,7 +323,7 @@ impl Store for MemoryStore {
     }
 
     async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
-        let State { nodes, grants, .. } = &*self.state();
+        let MemoryState { nodes, grants, .. } = &*self.state();
         Ok(held.into_iter().any(|Held { id, by }| {
             let node = nodes.with_key(&by).map(|node| &node.entry.record.standing);
             grants.is_revoked(Revoked::Block(id))
@@ -341,7 +341,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+    async fn mint(
+        &self,
+        code: StoredCode,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
         let mut state = self.state();
         if state.end_of(code.maker, now).is_none() {
             return Ok(Err(NotMinted::MakerEnded));
@@ -349,7 +353,7 @@ impl Store for MemoryStore {
         state.codes.mint(code, now)
     }
 
-    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
         Ok(self.state().codes.code(id))
     }
 
@@ -357,11 +361,11 @@ impl Store for MemoryStore {
         &self,
         selector: Selector,
         now: UnixTime,
-    ) -> Result<Option<Code>, StoreError> {
+    ) -> Result<Option<StoredCode>, StoreError> {
         Ok(self.state().codes.by_selector(selector, now))
     }
 
-    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError> {
         Ok(self.state().codes.live(now))
     }
 
@@ -385,7 +389,7 @@ impl Store for MemoryStore {
         reserved_at: UnixTime,
         now: UnixTime,
     ) -> Result<bool, StoreError> {
-        let State { codes, deliveries, .. } = &mut *self.state();
+        let MemoryState { codes, deliveries, .. } = &mut *self.state();
         let spent = codes.spend(code, source, reserved_at, now);
         if spent {
             deliveries.code_used(code);

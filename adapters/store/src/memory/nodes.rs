@@ -27,7 +27,7 @@ use crate::{Counts, Entry, SaveError, StoreError, Version, rules};
 /// which keep the indexes in step.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
-    pub(super) all: BTreeMap<NodeId, Node>,
+    pub(super) all: BTreeMap<NodeId, NodeRow>,
     by_request: HashMap<RequestKey, NodeId>,
     by_key: HashMap<x25519::PublicKey, NodeId>,
     by_expiry: BTreeSet<(UnixTime, NodeId)>,
@@ -40,7 +40,7 @@ pub(super) struct Nodes {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct NodeRow {
     pub(super) entry: Entry,
     source: Source,
     /// Present only while the node is pending, or may become so again.
@@ -62,7 +62,7 @@ struct TurnedDown {
 }
 
 impl Nodes {
-    pub(super) fn with_key(&self, key: &x25519::PublicKey) -> Option<&Node> {
+    pub(super) fn with_key(&self, key: &x25519::PublicKey) -> Option<&NodeRow> {
         self.all.get(self.by_key.get(key)?)
     }
 
@@ -130,7 +130,7 @@ impl Nodes {
             return Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id)));
         }
         let id = record.node_id;
-        let mut node = Node::new(record, source, Some(key), profile, (now, self.run));
+        let mut node = NodeRow::new(record, source, Some(key), profile, (now, self.run));
         node.entry.asked = Some(Asked::first(request, now));
         self.put(node);
         Ok(Ok(id))
@@ -147,8 +147,9 @@ impl Nodes {
         let waits = self.by_expiry.iter().filter_map(|(_, id)| self.all.get(id));
         // Nodes with keys wait on a connection, so they never give way.
         let of_its = waits.filter(|node| node.source == source && node.entry.record.keys.is_none());
-        let asked =
-            |node: &Node| node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last);
+        let asked = |node: &NodeRow| {
+            node.entry.asked.map_or(node.entry.record.asked_at, |asked| asked.last)
+        };
         let stalest = of_its.min_by_key(|node| (asked(node), node.entry.record.node_id))?;
         Some((stalest.entry.record.node_id, Stalest { asked: asked(stalest), of_source }))
     }
@@ -168,7 +169,7 @@ impl Nodes {
         now: UnixTime,
     ) {
         let run = self.run;
-        let Some(Node { entry, asked_run, .. }) = self.all.get_mut(&id) else { return };
+        let Some(NodeRow { entry, asked_run, .. }) = self.all.get_mut(&id) else { return };
         // An imported entry was never asked for; `!request` makes this request count as a new one.
         let again = entry
             .asked
@@ -184,7 +185,7 @@ impl Nodes {
 
     /// Updates a waiting device's self-description.
     fn describe(&mut self, id: NodeId, asked: &Record, profile: String, now: UnixTime) {
-        let Some(Node { entry, .. }) = self.all.get_mut(&id) else { return };
+        let Some(NodeRow { entry, .. }) = self.all.get_mut(&id) else { return };
         if !matches!(entry.record.standing, Standing::Pending { .. } | Standing::Unapproved { .. })
         {
             return;
@@ -208,7 +209,7 @@ impl Nodes {
             return Err(SaveError::Conflict);
         }
         let source = Source::of(record.address);
-        self.put(Node::new(record, source, None, profile, (now, self.run)));
+        self.put(NodeRow::new(record, source, None, profile, (now, self.run)));
         Ok(Version(1))
     }
 
@@ -319,7 +320,7 @@ impl Nodes {
 
     /// Returns the makers of the approvals of paired nodes.
     pub(super) fn approvers(&self) -> impl Iterator<Item = Maker> {
-        let is_paired = |node: &&Node| {
+        let is_paired = |node: &&NodeRow| {
             matches!(node.entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
         };
         self.all.values().filter(is_paired).map(|node| node.entry.maker)
@@ -329,7 +330,7 @@ impl Nodes {
         &mut self,
         id: NodeId,
         now: UnixTime,
-        change: impl FnOnce(&mut Node),
+        change: impl FnOnce(&mut NodeRow),
     ) -> Option<Version> {
         let mut node = self.take(id)?;
         let before = asks(&node.entry.record.standing);
@@ -346,7 +347,7 @@ impl Nodes {
         Some(version)
     }
 
-    fn put(&mut self, node: Node) {
+    fn put(&mut self, node: NodeRow) {
         let id = node.entry.record.node_id;
         *self.count(&node.entry.record.standing) += 1;
         if let Some(keys) = &node.entry.record.keys {
@@ -369,7 +370,7 @@ impl Nodes {
         self.all.insert(id, node);
     }
 
-    fn take(&mut self, id: NodeId) -> Option<Node> {
+    fn take(&mut self, id: NodeId) -> Option<NodeRow> {
         let node = self.all.remove(&id)?;
         *self.count(&node.entry.record.standing) -= 1;
         if let Some(keys) = &node.entry.record.keys {
@@ -418,7 +419,7 @@ fn asks(standing: &Standing) -> Option<UnixTime> {
     }
 }
 
-impl Node {
+impl NodeRow {
     /// Returns the end of the node's request, if it waits.
     const fn end(&self) -> Option<UnixTime> {
         match self.entry.record.standing {

@@ -11,7 +11,7 @@ use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};
 
 /// The stored state of the clock.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct TimeState {
     run: u64,
     mark: Option<UnixTime>,
 }

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 use super::deliveries;
 use super::makers;
 use super::rows::{self, integer};
-use crate::{CODES, Code, NotMinted, PINS, StoreError, rules};
+use crate::{CODES, NotMinted, PINS, StoreError, StoredCode, rules};
 
 pub(super) fn window(connection: &Connection) -> Result<Window, StoreError> {
     connection
@@ -97,7 +97,7 @@ const KILL: &str = "UPDATE code SET expires = min(expires, ?2), dead_since = min
 /// Mints a code. Sets `erased` if a secret is erased, because the log then has to be cut.
 pub(super) fn mint(
     connection: &Connection,
-    code: &Code,
+    code: &StoredCode,
     now: UnixTime,
     erased: &AtomicBool,
 ) -> Result<Result<(), NotMinted>, StoreError> {
@@ -162,8 +162,9 @@ pub(super) fn mint(
     Ok(fits)
 }
 
-fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
-    let Code { id, counted, sealed, scopes, grant_for, created_at, label, maker, source } = code;
+fn add(connection: &Connection, code: &StoredCode) -> Result<(), StoreError> {
+    let StoredCode { id, counted, sealed, scopes, grant_for, created_at, label, maker, source } =
+        code;
     let Counted { kind, expires, guesses, uses_left } = counted;
     let (pin_for, selector) = match kind {
         Kind::Pin(key) => (Some(key.as_bytes()), None),
@@ -194,7 +195,7 @@ fn add(connection: &Connection, code: &Code) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn code(connection: &Connection, id: CodeId) -> Result<Option<Code>, StoreError> {
+pub(super) fn code(connection: &Connection, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
     let mut statement = connection.prepare_cached("SELECT * FROM code WHERE code_id = ?1")?;
     statement.query_row([id.as_bytes()], rows::code).optional()?.transpose()
 }
@@ -203,7 +204,7 @@ pub(super) fn by_selector(
     connection: &Connection,
     selector: Selector,
     now: UnixTime,
-) -> Result<Option<Code>, StoreError> {
+) -> Result<Option<StoredCode>, StoreError> {
     let sql = "SELECT * FROM code INDEXED BY code_by_selector WHERE selector = ?1 AND dead_since > ?2 AND uses_left > 0 LIMIT 1";
     let mut statement = connection.prepare_cached(sql)?;
     statement
@@ -215,7 +216,7 @@ pub(super) fn by_selector(
 pub(super) fn live(
     connection: &Connection,
     now: UnixTime,
-) -> rusqlite::Result<Result<Vec<Code>, StoreError>> {
+) -> rusqlite::Result<Result<Vec<StoredCode>, StoreError>> {
     let mut statement = connection.prepare_cached(
         "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, NULL AS sealed
          FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC",
@@ -237,7 +238,7 @@ pub(super) fn reserve(
         connection.prepare_cached("UPDATE pairing_window SET strays = strays + 1")?.execute([])?;
         return Ok(Ok(GUESSES_PER_CODE - 1));
     };
-    let Some(Code { counted, .. }) = code else { return Ok(Err(NoGuess::Expired)) };
+    let Some(StoredCode { counted, .. }) = code else { return Ok(Err(NoGuess::Expired)) };
     let Reserved { guesses, window: counting, of_source, left } =
         match codes::reserve(&counted, &window, before, now) {
             Ok(reserved) => reserved,
@@ -262,7 +263,7 @@ pub(super) fn spend(
     now: UnixTime,
     erased: &AtomicBool,
 ) -> Result<bool, StoreError> {
-    let Some(Code { counted, .. }) = code(connection, id)? else { return Ok(false) };
+    let Some(StoredCode { counted, .. }) = code(connection, id)? else { return Ok(false) };
     let (window, before) = (window(connection)?, of(connection, source)?);
     let Some((counted, given_back, of_source)) =
         codes::spend(&counted, &window, before, reserved_at)

@@ -32,14 +32,14 @@ pub struct Restored {
     pub nodes: u64,
     /// The decisions of the replaced registry that the backup does not have. `None` if they cannot
     /// be determined.
-    pub lost: Option<Lost>,
+    pub lost: Option<LostDecisions>,
     /// Path of the replaced registry, if there was one.
     pub replaced: Option<std::path::PathBuf>,
 }
 
 /// Decisions that are missing in a backup because they were made after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
+pub struct LostDecisions {
     /// Nodes that were revoked or rejected since and are admitted again.
     pub revoked_nodes: u64,
     /// Nodes that were muted since and may speak again.
@@ -260,7 +260,7 @@ fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
 }
 
 /// Counts the decisions of the registry at `database` that the backup does not have.
-fn lost(database: &Path, backup: &Path) -> Result<Lost, StoreError> {
+fn lost(database: &Path, backup: &Path) -> Result<LostDecisions, StoreError> {
     let connection = reading(database)?;
     let failed = |e: rusqlite::Error| error(database, e);
     let path = backup
@@ -282,7 +282,7 @@ fn lost(database: &Path, backup: &Path) -> Result<Lost, StoreError> {
             .map(|n| u64::try_from(n).unwrap_or(0))
     };
     let counted = || {
-        Ok::<_, rusqlite::Error>(Lost {
+        Ok::<_, rusqlite::Error>(LostDecisions {
             revoked_nodes: count(
                 "node",
                 "main.node AS now JOIN backup.node AS then_ USING (node_id) WHERE now.standing = 'revoked' AND then_.standing <> 'revoked'",

@@ -24,16 +24,16 @@ const LOCK_BYTES: u64 = 256;
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let lock = beside(path, ".lock");
     private_file::lock(&lock)?.ok_or_else(|| {
-        let who = holder(path).unwrap_or(Holder(None));
+        let who = holder(path).unwrap_or(RegistryHolder(None));
         error(path, format!("{who} has this registry open; stop it first, or talk to it instead"))
     })
 }
 
 /// A process that has a registry open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder(Option<u32>);
+pub struct RegistryHolder(Option<u32>);
 
-impl std::fmt::Display for Holder {
+impl std::fmt::Display for RegistryHolder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0 {
             Some(pid) => write!(f, "process {pid}"),
@@ -45,7 +45,7 @@ impl std::fmt::Display for Holder {
 
 /// Returns the process that has the registry at this path open; `None` if there is none.
 #[must_use]
-pub fn holder(path: &Path) -> Option<Holder> {
+pub fn holder(path: &Path) -> Option<RegistryHolder> {
     let lock = beside(path, ".lock");
     if !private_file::is_locked(&lock).ok()? {
         return None;
@@ -55,7 +55,7 @@ pub fn holder(path: &Path) -> Option<Holder> {
         .flatten()
         .and_then(|bytes| String::from_utf8(bytes).ok());
     // The lock says that a process has it; the text only tells which.
-    Some(Holder(text.and_then(|text| {
+    Some(RegistryHolder(text.and_then(|text| {
         text.lines().find_map(|line| line.strip_prefix("process ")?.parse().ok())
     })))
 }

@@ -23,12 +23,12 @@ pub(super) struct Keeper {
     path: PathBuf,
     log: PathBuf,
     generation: Generation,
-    state: Mutex<State>,
+    state: Mutex<KeeperState>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
-struct State {
+struct KeeperState {
     committed: u64,
     committed_at: Instant,
     marked: u64,
@@ -40,7 +40,7 @@ struct State {
 impl Keeper {
     /// Creates a keeper for a database that is open at this number.
     pub(super) fn new(path: &Path, generation: Generation) -> Arc<Self> {
-        let state = State {
+        let state = KeeperState {
             committed: generation.number,
             committed_at: Instant::now(),
             marked: 0,
@@ -91,7 +91,7 @@ impl Keeper {
         self.changed.notify_one();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, KeeperState> {
         self.state.lock().expect("no thread panics while it holds the keeper")
     }
 

@@ -69,15 +69,15 @@ use handfast_core::wire::native::pair::Selector;
 use rusqlite::ErrorCode;
 
 use crate::{
-    Activation, Code, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
-    StoreError, Stored, Version, prefix,
+    Activation, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
+    StoreError, Stored, StoredCode, Version, prefix,
 };
 use keeper::Keeper;
 use reader::Readers;
-use writer::Writer;
+use writer::WriterHandle;
 
-pub use copy::{Backup, Lost, Restored, backup, restore};
-pub use file::{Holder, holder};
+pub use copy::{Backup, LostDecisions, Restored, backup, restore};
+pub use file::{RegistryHolder, holder};
 pub use migrations::Migrated;
 
 /// A [`Store`] in one file, for one process at a time.
@@ -96,7 +96,7 @@ pub struct SqliteStore {
     // Fields are dropped in this order: the last connection to close removes the log, and only the
     // writer may do that.
     readers: Arc<Readers>,
-    writer: Writer,
+    writer: WriterHandle,
     inbound_epoch: Arc<AtomicU64>,
     migrated: Option<Migrated>,
 }
@@ -134,11 +134,11 @@ impl SqliteStore {
         let lock = file::lock(path)?;
         file::refuse_vanished(path, &lock)?;
         file::prepare(path)?;
-        let schema::Opened { connection, generation, accepted, migrated } =
+        let schema::OpenedDatabase { connection, generation, accepted, migrated } =
             schema::open(path, accept_older)?;
         let readers = Readers::open(path)?;
         file::mark(path, &lock)?;
-        let writer = Writer::start(connection, lock, Keeper::new(path, generation))?;
+        let writer = WriterHandle::start(connection, lock, Keeper::new(path, generation))?;
         let store =
             Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default(), migrated };
         Ok((store, accepted.map(|older| older.to_string())))
@@ -351,12 +351,16 @@ impl Store for SqliteStore {
         self.writer.change(move |connection| codes::begin_window(connection, &window)).await
     }
 
-    async fn mint(&self, code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError> {
+    async fn mint(
+        &self,
+        code: StoredCode,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
         let erased = self.writer.erased();
         self.writer.change(move |connection| codes::mint(connection, &code, now, &erased)).await
     }
 
-    async fn code(&self, id: CodeId) -> Result<Option<Code>, StoreError> {
+    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
         self.readers.point(|connection| codes::code(connection, id))
     }
 
@@ -364,11 +368,11 @@ impl Store for SqliteStore {
         &self,
         selector: Selector,
         now: UnixTime,
-    ) -> Result<Option<Code>, StoreError> {
+    ) -> Result<Option<StoredCode>, StoreError> {
         self.readers.point(|connection| codes::by_selector(connection, selector, now))
     }
 
-    async fn codes(&self, now: UnixTime) -> Result<Vec<Code>, StoreError> {
+    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError> {
         self.page(move |connection| codes::live(connection, now)).await?
     }
 

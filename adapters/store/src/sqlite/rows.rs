@@ -22,7 +22,7 @@ use handfast_core::wire::registration::Profile;
 use rusqlite::Row;
 use rusqlite::types::FromSql;
 
-use crate::{BadRecord, Code, Entry, Listed, Observation, StoreError, Stored, Version};
+use crate::{BadRecord, Entry, Listed, Observation, StoreError, Stored, StoredCode, Version};
 
 /// The columns of a standing.
 pub(super) struct Columns<'a> {
@@ -243,7 +243,7 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
 }
 
 /// Reads a PIN or code. The schema allows only 16 bytes as its id.
-pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<Code, StoreError>> {
+pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<StoredCode, StoreError>> {
     let id: [u8; 16] = row.get("code_id")?;
     let id = CodeId::from_bytes(id);
     Ok(try_code(row, id).map_err(|problem| {
@@ -251,7 +251,7 @@ pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<Code, StoreError>> 
     }))
 }
 
-fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
+fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
     let kind = match get::<Option<[u8; 32]>>(row, "pin_for")? {
         Some(key) => Kind::Pin(x25519::PublicKey::parse(&key).map_err(|_| "pin_for is no key")?),
         None => Kind::Code(word(row, "selector", Selector::parse)?),
@@ -262,7 +262,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<Code, String> {
         guesses: get(row, "guesses")?,
         uses_left: get(row, "uses_left")?,
     };
-    Ok(Code {
+    Ok(StoredCode {
         id,
         counted,
         sealed: get::<Option<_>>(row, "sealed")?.unwrap_or_default(),

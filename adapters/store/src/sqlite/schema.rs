@@ -18,7 +18,7 @@ pub(super) const APPLICATION_ID: i64 = 0x4866_5374;
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// The writing connection, and the state of the database.
-pub(super) struct Opened {
+pub(super) struct OpenedDatabase {
     pub(super) connection: Connection,
     pub(super) generation: Generation,
     /// The reason for which it would have been refused without the caller's consent.
@@ -29,7 +29,7 @@ pub(super) struct Opened {
 
 /// Opens the writing connection on an existing file, and migrates its schema. A registry that is
 /// older than what it acknowledged is refused unless the caller accepts it.
-pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError> {
+pub(super) fn open(path: &Path, accept_older: bool) -> Result<OpenedDatabase, StoreError> {
     let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => {
             error(path, "not a registry, and not any other SQLite file either")
@@ -83,7 +83,7 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<Opened, StoreError
         return Err(not_migrated(&connection, path, version, migrated.as_ref(), &problem));
     }
     let generation = generation::settle(&connection, path, older.is_some())?;
-    Ok(Opened { connection, generation, accepted: older, migrated })
+    Ok(OpenedDatabase { connection, generation, accepted: older, migrated })
 }
 
 /// Tells a new file or a registry from everything else, without changing anything. Returns the

@@ -50,13 +50,13 @@ type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// The handle of the writing thread.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub(super) struct WriterHandle {
     queue: Option<mpsc::Sender<Work>>,
     thread: Option<JoinHandle<()>>,
     erased: Erased,
 }
 
-impl Writer {
+impl WriterHandle {
     /// Starts the thread. It keeps `lock` until the connection is closed.
     pub(super) fn start(
         connection: Connection,
@@ -145,7 +145,7 @@ impl Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for WriterHandle {
     fn drop(&mut self) {
         // Dropping the sender ends the thread once the queue is empty.
         self.queue = None;

@@ -16,8 +16,8 @@ use handfast_core::time::Instant;
 use handfast_core::wire::native::pair::Selector;
 use handfast_store::conformance::{self, START, at};
 use handfast_store::{
-    Code, Delivered, Deliveries, Delivery, HeldStore, MemoryStore, Sessions, Store, Timekeeping,
-    Version,
+    Delivered, Deliveries, Delivery, HeldStore, MemoryStore, Sessions, Store, StoredCode,
+    Timekeeping, Version,
 };
 
 use super::look;
@@ -91,7 +91,7 @@ impl InDoubt {
         self.store.load(node_id).await.unwrap().unwrap().record.standing
     }
 
-    async fn uses_left(&self, code: &Code) -> u8 {
+    async fn uses_left(&self, code: &StoredCode) -> u8 {
         self.store.code(code.id).await.unwrap().unwrap().counted.uses_left
     }
 }
@@ -104,9 +104,9 @@ async fn earlier_run() -> MemoryStore {
     store
 }
 
-fn code(maker: Maker) -> Code {
+fn code(maker: Maker) -> StoredCode {
     let code = conformance::code(Kind::Code(Selector::parse("K7QF").unwrap()));
-    Code { maker, counted: Counted { expires: at(HOUR), ..code.counted }, ..code }
+    StoredCode { maker, counted: Counted { expires: at(HOUR), ..code.counted }, ..code }
 }
 
 fn paired() -> Standing {

@@ -10,7 +10,7 @@ use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::UnixTime;
 
-use super::{Node, Nodes, TurnedDown};
+use super::{NodeRow, Nodes, TurnedDown};
 use crate::memory::time::moved;
 
 impl Nodes {
@@ -71,7 +71,7 @@ impl Nodes {
         deliveries: &[DeliveryId],
     ) -> u64 {
         let run = self.run;
-        let made_later = |node: &Node| node.run != run && node.entry.record.asked_at > latest;
+        let made_later = |node: &NodeRow| node.run != run && node.entry.record.asked_at > latest;
         let gone: Vec<_> = self
             .all
             .iter()
@@ -144,11 +144,11 @@ impl Nodes {
 
     /// Removes a request if it has expired.
     pub(in crate::memory) fn write_over(&mut self, id: NodeId, now: UnixTime) -> bool {
-        let is_over = self.all.get(&id).and_then(Node::end).is_some_and(|end| end <= now);
+        let is_over = self.all.get(&id).and_then(NodeRow::end).is_some_and(|end| end <= now);
         is_over && self.take(id).is_some()
     }
 
-    fn each(&mut self, such: impl Fn(&Node) -> bool, change: impl Fn(&mut Node)) -> u64 {
+    fn each(&mut self, such: impl Fn(&NodeRow) -> bool, change: impl Fn(&mut NodeRow)) -> u64 {
         let these: Vec<_> =
             self.all.iter().filter(|(_, node)| such(node)).map(|(id, _)| *id).collect();
         for id in &these {

@@ -5,7 +5,7 @@ use handfast_core::registry::inbound::{ChallengeCode, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
-use super::{Changed, Live, facts};
+use super::{Changed, LivePeriod, facts};
 use crate::sqlite::rows::integer;
 use crate::{
     Approved, Challenged, ListedSender, SaveError, SenderChange, SenderName, SenderStanding,
@@ -23,7 +23,7 @@ pub(super) fn challenge(
     let SenderName { channel, account, sender } = name;
     let id = SenderId::parse(channel, account, sender);
     let id = id.map_err(|bad| StoreError::Database(format!("this names no sender: {bad:?}")))?;
-    let live = Live::at(now, limits.pending_for);
+    let live = LivePeriod::at(now, limits.pending_for);
     let (facts, over) = facts::of(connection, id, limits, now)?;
     let verdict =
         decide(ChannelPolicy { auto_challenge: true }, Seen::Sender, &facts, limits, fresh, now);
@@ -64,18 +64,18 @@ pub(super) fn challenge(
 }
 
 /// The sender that waits, or waited, with a code.
-struct Holder {
+struct CodeHolder {
     name: SenderName,
     created_at: i64,
 }
 
-impl Holder {
-    const fn is_live(&self, Live(after, upto): Live) -> bool {
+impl CodeHolder {
+    const fn is_live(&self, LivePeriod(after, upto): LivePeriod) -> bool {
         after < self.created_at && self.created_at <= upto
     }
 }
 
-fn holder(connection: &Connection, code: ChallengeCode) -> rusqlite::Result<Option<Holder>> {
+fn holder(connection: &Connection, code: ChallengeCode) -> rusqlite::Result<Option<CodeHolder>> {
     connection
         .prepare_cached(
             "SELECT channel, account, sender, created_at FROM sender_pending WHERE code = ?1",
@@ -83,7 +83,7 @@ fn holder(connection: &Connection, code: ChallengeCode) -> rusqlite::Result<Opti
         .query_row([code.as_str()], |row| {
             let name =
                 SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? };
-            Ok(Holder { name, created_at: row.get(3)? })
+            Ok(CodeHolder { name, created_at: row.get(3)? })
         })
         .optional()
 }
@@ -102,7 +102,7 @@ fn remove(
 /// Returns `true` if any entry has expired.
 pub(super) fn any_over(
     connection: &Connection,
-    Live(after, upto): Live,
+    LivePeriod(after, upto): LivePeriod,
 ) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sender_pending INDEXED BY sender_pending_by_age WHERE created_at <= ?1 OR created_at > ?2)";
     Ok(connection.prepare_cached(sql)?.query_row([after, upto], |row| row.get(0))?)
@@ -112,7 +112,7 @@ pub(super) fn any_over(
 pub(super) fn purge(
     connection: &Connection,
     most: u32,
-    Live(after, upto): Live,
+    LivePeriod(after, upto): LivePeriod,
 ) -> rusqlite::Result<u32> {
     let gone = connection
         .prepare_cached(
@@ -128,7 +128,7 @@ pub(super) fn approve(
     code: ChallengeCode,
     via: &str,
     until: Option<UnixTime>,
-    live: Live,
+    live: LivePeriod,
     now: UnixTime,
 ) -> Result<Changed<Approved>, StoreError> {
     let Some(held) = holder(connection, code)? else { return Ok((Approved::Unknown, false)) };

@@ -4,7 +4,7 @@ use handfast_core::registry::inbound::{Facts, InboundLimits, SenderId};
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
-use super::{Live, rows};
+use super::{LivePeriod, rows};
 use crate::StoreError;
 
 /// Reads the facts, and the number of expired entries as far as it was needed.
@@ -32,7 +32,7 @@ pub(super) fn of(
     if blocked || allowed.is_some_and(|allowed| allowed.is_active(now)) {
         return Ok((facts, 0));
     }
-    let Live(after, upto) = Live::at(now, limits.pending_for);
+    let LivePeriod(after, upto) = LivePeriod::at(now, limits.pending_for);
     let mut waiting = connection.prepare_cached(
         "SELECT coalesce((SELECT waiting FROM sender_tally WHERE channel = ?1 AND account = ?2), 0),
                 (SELECT count(*) FROM sender_pending INDEXED BY sender_pending_of_account

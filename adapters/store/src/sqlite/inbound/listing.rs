@@ -3,8 +3,8 @@
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, Row, ToSql, named_params};
 
-use super::{Live, rows};
-use crate::inbound::Kind;
+use super::{LivePeriod, rows};
+use crate::inbound::EntryKind;
 use crate::sqlite::rows::integer;
 use crate::{ListedSender, SenderFilter, StoreError};
 
@@ -16,14 +16,14 @@ pub(super) fn page(
     filter: &SenderFilter,
     after: Option<&ListedSender>,
     limit: usize,
-    Live(live_after, live_upto): Live,
+    LivePeriod(live_after, live_upto): LivePeriod,
     now: UnixTime,
 ) -> rusqlite::Result<Result<Vec<ListedSender>, StoreError>> {
     // One snapshot of the registry for all the queries.
     let snapshot = connection.unchecked_transaction()?;
     let mut page = Vec::new();
-    for kind in [Kind::Pending, Kind::Allowed, Kind::Blocked] {
-        if kind != Kind::Pending && !filter.all {
+    for kind in [EntryKind::Pending, EntryKind::Allowed, EntryKind::Blocked] {
+        if kind != EntryKind::Pending && !filter.all {
             continue;
         }
         let from = match after.map(ListedSender::place) {
@@ -45,7 +45,7 @@ pub(super) fn page(
         ];
         let now = integer(now);
         let (sql, more, read): (_, [(&str, &dyn ToSql); 2], Read) = match kind {
-            Kind::Pending => (
+            EntryKind::Pending => (
                 "SELECT channel, account, sender, code, created_at, meta FROM sender_pending
                  WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
                    AND created_at > :after AND created_at <= :upto
@@ -53,7 +53,7 @@ pub(super) fn page(
                 [(":after", &live_after), (":upto", &live_upto)],
                 rows::pending_sender,
             ),
-            Kind::Allowed => (
+            EntryKind::Allowed => (
                 "SELECT channel, account, sender, approved_at, via, until, revoked_at FROM sender_allowed
                  WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
                    AND (:ended OR (revoked_at IS NULL AND (until IS NULL OR until > :now)))
@@ -61,7 +61,7 @@ pub(super) fn page(
                 [(":ended", &filter.include_revoked), (":now", &now)],
                 rows::allowed_sender,
             ),
-            Kind::Blocked => (
+            EntryKind::Blocked => (
                 "SELECT channel, account, sender, blocked_at FROM sender_blocked
                  WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
                  ORDER BY channel, account, sender LIMIT :limit",
@@ -83,7 +83,7 @@ pub(super) fn page(
 
 pub(super) fn waiting(
     connection: &Connection,
-    Live(after, upto): Live,
+    LivePeriod(after, upto): LivePeriod,
 ) -> rusqlite::Result<Vec<(String, u64)>> {
     let mut statement = connection.prepare_cached(
         "SELECT channel, sum(waiting) AS live FROM

@@ -32,9 +32,9 @@ type Changed<T> = (T, bool);
 
 /// Range of live entries: created after the first time and no later than the second.
 #[derive(Clone, Copy)]
-struct Live(i64, i64);
+struct LivePeriod(i64, i64);
 
-impl Live {
+impl LivePeriod {
     fn at(now: UnixTime, pending_for: Span) -> Self {
         let pending_for = i64::try_from(pending_for.as_secs()).unwrap_or(i64::MAX);
         // Bounded above as well, so that a clock that is set back keeps no entry live forever.
@@ -100,7 +100,7 @@ impl Inbound for SqliteStore {
         limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<u32, StoreError> {
-        let live = Live::at(now, limits.pending_for);
+        let live = LivePeriod::at(now, limits.pending_for);
         // A read comes first, because most calls find nothing, and a write waits for the disk.
         if !self.readers.point(|connection| changes::any_over(connection, live))? {
             return Ok(0);
@@ -119,7 +119,7 @@ impl Inbound for SqliteStore {
         now: UnixTime,
     ) -> Result<Approved, StoreError> {
         rules::readable(&via)?;
-        let live = Live::at(now, limits.pending_for);
+        let live = LivePeriod::at(now, limits.pending_for);
         self.change_senders(move |connection| {
             changes::approve(connection, code, &via, until, live, now)
         })
@@ -177,7 +177,7 @@ impl Inbound for SqliteStore {
         limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<ListedSender>, StoreError> {
-        let live = Live::at(now, limits.pending_for);
+        let live = LivePeriod::at(now, limits.pending_for);
         self.page(move |connection| {
             listing::page(connection, &filter, after.as_ref(), limit, live, now)
         })
@@ -189,7 +189,7 @@ impl Inbound for SqliteStore {
         limits: &InboundLimits,
         now: UnixTime,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        let live = Live::at(now, limits.pending_for);
+        let live = LivePeriod::at(now, limits.pending_for);
         self.page(move |connection| listing::waiting(connection, live)).await
     }
 

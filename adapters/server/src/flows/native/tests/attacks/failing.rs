@@ -25,10 +25,10 @@ use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_store::{
-    Activation, Approved, Challenged, Code, Counts, Deliveries, Delivery, EndedWith, Filter,
-    Inbound, Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError,
-    SenderChange, SenderFilter, SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError,
-    Stored, TakenOver, Timekeeping, Version, Yield,
+    Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
+    Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError, SenderChange,
+    SenderFilter, SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored,
+    StoredCode, TakenOver, Timekeeping, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -116,10 +116,10 @@ fails_or_passes_on! {
     is_revoked(held: Vec<Held>) -> Result<bool, StoreError>;
     window() -> Result<Window, StoreError>;
     set_window(window: Window) -> Result<(), StoreError>;
-    mint(code: Code, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
-    code(id: CodeId) -> Result<Option<Code>, StoreError>;
-    code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<Code>, StoreError>;
-    codes(now: UnixTime) -> Result<Vec<Code>, StoreError>;
+    mint(code: StoredCode, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+    code(id: CodeId) -> Result<Option<StoredCode>, StoreError>;
+    code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<StoredCode>, StoreError>;
+    codes(now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
     guessers() -> Result<Vec<Guesser>, StoreError>;
     reserve(code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
     spend(code: CodeId, source: Source, reserved_at: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
