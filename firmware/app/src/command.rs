@@ -7,7 +7,7 @@ use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::token::Token;
 
-use crate::settings::{MAX_HOST, Wire};
+use crate::settings::{MAX_HOST, WireSetting};
 
 /// Output of `help`.
 pub(crate) const HELP: &str = "\
@@ -31,14 +31,14 @@ pub(crate) enum Typed<'l> {
     Help,
     Status,
     Gateway {
-        wire: Wire,
+        wire: WireSetting,
         host: &'l str,
         port: u16,
     },
     Name(Label<'l>),
     Room(Label<'l>),
     Pair,
-    PairBy(Way),
+    PairBy(PairCommand),
     /// The PIN is on the next line.
     PinFollows,
     Pin(Code),
@@ -59,7 +59,7 @@ pub(crate) enum Typed<'l> {
 
 /// A pairing method of the native wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum PairCommand {
     Pin,
     Approval,
     /// The code is on the next line.
@@ -101,9 +101,9 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
         "room" => label(rest).map(Typed::Room),
         "pair" => match rest {
             "" => Ok(Typed::Pair),
-            "pin" => Ok(Typed::PairBy(Way::Pin)),
-            "approval" => Ok(Typed::PairBy(Way::Approval)),
-            "code" => Ok(Typed::PairBy(Way::Code)),
+            "pin" => Ok(Typed::PairBy(PairCommand::Pin)),
+            "approval" => Ok(Typed::PairBy(PairCommand::Approval)),
+            "code" => Ok(Typed::PairBy(PairCommand::Code)),
             _ => Err("pair pin, pair approval or pair code"),
         },
         "fingerprint" => alone(Typed::Fingerprint),
@@ -112,7 +112,7 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
             rest => Code::parse(rest).map(Typed::Pin).map_err(|_| NO_PIN),
         },
         word if word.eq_ignore_ascii_case("code") => match rest {
-            "" => Ok(Typed::PairBy(Way::Code)),
+            "" => Ok(Typed::PairBy(PairCommand::Code)),
             rest => TypedCode::parse(rest).map(Typed::Code).map_err(|_| NO_CODE),
         },
         "retry" => alone(Typed::Retry),
@@ -133,11 +133,11 @@ pub(crate) fn parse(line: &str, emulated: bool) -> Result<Typed<'_>, Usage> {
 
 fn gateway(rest: &str) -> Option<Typed<'_>> {
     if rest == "uart" {
-        return Some(Typed::Gateway { wire: Wire::UART, host: "", port: 0 });
+        return Some(Typed::Gateway { wire: WireSetting::UART, host: "", port: 0 });
     }
     let (wire, rest) = rest
         .strip_prefix("tcp ")
-        .map_or((Wire::WEB_SOCKET, rest), |rest| (Wire::TCP, rest.trim_start()));
+        .map_or((WireSetting::WEB_SOCKET, rest), |rest| (WireSetting::TCP, rest.trim_start()));
     let (host, port) = rest.split_once(' ')?;
     let port = port.trim_start().parse().ok().filter(|&port| port != 0)?;
     let clean =
@@ -190,15 +190,15 @@ mod tests {
         let (host, port) = ("10.0.2.2", 8765);
         assert_eq!(
             parse("gateway 10.0.2.2  8765", false),
-            Ok(Typed::Gateway { wire: Wire::WEB_SOCKET, host, port })
+            Ok(Typed::Gateway { wire: WireSetting::WEB_SOCKET, host, port })
         );
         assert_eq!(
             parse("gateway tcp 10.0.2.2 8765", false),
-            Ok(Typed::Gateway { wire: Wire::TCP, host, port })
+            Ok(Typed::Gateway { wire: WireSetting::TCP, host, port })
         );
         assert_eq!(
             parse("gateway uart", false),
-            Ok(Typed::Gateway { wire: Wire::UART, host: "", port: 0 })
+            Ok(Typed::Gateway { wire: WireSetting::UART, host: "", port: 0 })
         );
         for bad in [
             "gateway",
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(parse("pin x", false), Err(NO_PIN));
         assert!(matches!(parse("CODE k7qf 847291", false), Ok(Typed::Code(_))));
         assert_eq!(parse("code K7QF", false), Err(NO_CODE));
-        assert_eq!(parse("pair code", false), Ok(Typed::PairBy(Way::Code)));
+        assert_eq!(parse("pair code", false), Ok(Typed::PairBy(PairCommand::Code)));
     }
 
     #[test]

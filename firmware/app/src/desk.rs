@@ -11,10 +11,10 @@ use handfast_core::id::NodeId;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::token::Token;
 
-use crate::command::{self, HELP, NO_CODE, NO_PIN, NO_TOKEN, Typed, Way};
+use crate::command::{self, HELP, NO_CODE, NO_PIN, NO_TOKEN, PairCommand, Typed};
 use crate::console::{BadLine, Console};
 use crate::readings::Readings;
-use crate::settings::{Gateway, Settings, Wire, set};
+use crate::settings::{BoardSettings, GatewaySetting, WireSetting, set};
 
 /// The expected content of the next line.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ pub(crate) enum Wanted {
 
 /// The node's state for `status`.
 #[derive(Clone, Copy)]
-pub(crate) enum Standing {
+pub(crate) enum DeskStanding {
     Silent,
     Connecting,
     WaitsForPin,
@@ -56,7 +56,7 @@ pub(crate) struct Desk<'r, I, O> {
     readings: &'r Cell<Readings>,
     emulated: bool,
     expects: Expects,
-    pub(crate) standing: Standing,
+    pub(crate) standing: DeskStanding,
     /// Requests that the driver stop.
     stops: bool,
     /// The command that the driver receives after the restart.
@@ -67,7 +67,7 @@ pub(crate) struct Desk<'r, I, O> {
     pub(crate) own: Option<Fingerprint>,
     /// Fingerprint of the paired gateway, or of the one that answered last.
     pub(crate) peer: Option<Fingerprint>,
-    pub(crate) settings: &'r mut Settings,
+    pub(crate) settings: &'r mut BoardSettings,
     /// The settings differ from those in flash.
     pub(crate) changed: bool,
     /// The exit code, once the program is to end.
@@ -77,11 +77,11 @@ pub(crate) struct Desk<'r, I, O> {
 impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     pub(crate) fn new(
         console: Console<'r, I, O>,
-        settings: &'r mut Settings,
+        settings: &'r mut BoardSettings,
         readings: &'r Cell<Readings>,
         emulated: bool,
     ) -> Self {
-        let (expects, standing) = (Expects::Command, Standing::Silent);
+        let (expects, standing) = (Expects::Command, DeskStanding::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
         let (own, peer) = (None, None);
         Self {
@@ -117,7 +117,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
 
     /// Records that the driver has erased the pairing.
     pub(crate) fn forgot(&mut self) {
-        self.standing = Standing::Silent;
+        self.standing = DeskStanding::Silent;
         self.stops |= core::mem::take(&mut self.stops_when_forgotten);
     }
 
@@ -134,7 +134,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
 
     /// Executes console commands while no driver runs. Returns when the main loop must look again.
     pub(crate) async fn idle(&mut self) {
-        self.standing = Standing::Silent;
+        self.standing = DeskStanding::Silent;
         if self.settings.gateway.is_none() {
             self.say("no gateway yet: `gateway tcp HOST PORT`, then `pair pin`; `help` lists the commands");
         } else {
@@ -171,90 +171,96 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             (self.emulated, core::mem::replace(&mut self.expects, Expects::Command));
         let Self { console, readings, settings, .. } = self;
         let order = console.take(|line| match (line, expects) {
-            (Err(BadLine::TooLong), _) => Order::Say("this line is too long"),
-            (Err(BadLine::NotText), _) => Order::Say("this line is not UTF-8"),
+            (Err(BadLine::TooLong), _) => LineAction::Say("this line is too long"),
+            (Err(BadLine::NotText), _) => LineAction::Say("this line is not UTF-8"),
             (Ok(line), Expects::Token) => {
-                Token::parse(line).map_or(Order::Say(NO_TOKEN), Order::Token)
+                Token::parse(line).map_or(LineAction::Say(NO_TOKEN), LineAction::Token)
             }
-            (Ok(line), Expects::Pin) => Code::parse(line).map_or(Order::Say(NO_PIN), Order::Pin),
+            (Ok(line), Expects::Pin) => {
+                Code::parse(line).map_or(LineAction::Say(NO_PIN), LineAction::Pin)
+            }
             (Ok(line), Expects::Code) => {
-                TypedCode::parse(line).map_or(Order::Say(NO_CODE), Order::Code)
+                TypedCode::parse(line).map_or(LineAction::Say(NO_CODE), LineAction::Code)
             }
-            (Ok("yes"), Expects::Yes) => Order::Forget,
-            (Ok(_), Expects::Yes) => Order::Say("nothing is forgotten"),
+            (Ok("yes"), Expects::Yes) => LineAction::Forget,
+            (Ok(_), Expects::Yes) => LineAction::Say("nothing is forgotten"),
             (Ok(line), Expects::Command) => command::parse(line, emulated)
-                .map_or_else(Order::Say, |typed| order(typed, settings, readings)),
+                .map_or_else(LineAction::Say, |typed| order(typed, settings, readings)),
         });
         self.carry_out(order);
     }
 
-    fn carry_out(&mut self, order: Order) {
+    fn carry_out(&mut self, order: LineAction) {
         match order {
-            Order::Nothing => {}
-            Order::Say(text) => self.say(text),
-            Order::Status => self.status(),
-            Order::Changed => {
+            LineAction::Nothing => {}
+            LineAction::Say(text) => self.say(text),
+            LineAction::Status => self.status(),
+            LineAction::Changed => {
                 self.changed = true;
                 self.restart(None);
             }
-            Order::Fingerprint => self.fingerprints(),
-            Order::Token(token) => self.next = Some(Wanted::Token(token)),
-            Order::TokenFollows => self.ask_for("the token, which is not shown:", Expects::Token),
-            Order::PinFollows => self.ask_for("the PIN, which is not shown:", Expects::Pin),
-            Order::ForgetIfYes => {
+            LineAction::Fingerprint => self.fingerprints(),
+            LineAction::Token(token) => self.next = Some(Wanted::Token(token)),
+            LineAction::TokenFollows => {
+                self.ask_for("the token, which is not shown:", Expects::Token)
+            }
+            LineAction::PinFollows => self.ask_for("the PIN, which is not shown:", Expects::Pin),
+            LineAction::ForgetIfYes => {
                 self.say("this forgets the pairing for good; `yes` does it:");
                 self.expects = Expects::Yes;
             }
             // The settings are stored first: a node whose power fails between the two must not ask
             // on its own.
-            Order::Forget if self.is_native() => self.next = Some(Wanted::Forget),
-            Order::Forget => {
+            LineAction::Forget if self.is_native() => self.next = Some(Wanted::Forget),
+            LineAction::Forget => {
                 self.change_asks(false);
                 self.stops_when_forgotten = true;
                 self.restart(Some(Wanted::Forget));
             }
-            Order::Pair
-            | Order::PairBy(_)
-            | Order::Pin(_)
-            | Order::Code(_)
-            | Order::Retry
-            | Order::Again
+            LineAction::Pair
+            | LineAction::PairBy(_)
+            | LineAction::Pin(_)
+            | LineAction::Code(_)
+            | LineAction::Retry
+            | LineAction::Again
                 if self.settings.gateway.is_none() =>
             {
                 self.say(NO_GATEWAY);
             }
-            Order::Pair | Order::Again if self.is_native() => {
+            LineAction::Pair | LineAction::Again if self.is_native() => {
                 self.say("how? `pair pin`, `pair approval` or `pair code`");
             }
-            Order::PairBy(_) | Order::Pin(_) | Order::Code(_) if !self.is_native() => {
+            LineAction::PairBy(_) | LineAction::Pin(_) | LineAction::Code(_)
+                if !self.is_native() =>
+            {
                 self.say("over a WebSocket there are only tokens: `pair` asks for one; `gateway tcp HOST PORT` chooses the native wire");
             }
-            Order::PairBy(Way::Pin) => self.next = Some(Wanted::Pair(PairMethod::Pin)),
-            Order::PairBy(Way::Approval) => {
+            LineAction::PairBy(PairCommand::Pin) => self.next = Some(Wanted::Pair(PairMethod::Pin)),
+            LineAction::PairBy(PairCommand::Approval) => {
                 self.fingerprints();
                 self.next = Some(Wanted::Pair(PairMethod::Approval));
             }
-            Order::PairBy(Way::Code) => {
+            LineAction::PairBy(PairCommand::Code) => {
                 self.ask_for("the code, which is not shown:", Expects::Code);
             }
-            Order::Pin(code) => self.next = Some(Wanted::Code(code)),
-            Order::Code(TypedCode { selector, code }) => {
+            LineAction::Pin(code) => self.next = Some(Wanted::Code(code)),
+            LineAction::Code(TypedCode { selector, code }) => {
                 self.next = Some(Wanted::Pair(PairMethod::Code { selector, code }));
             }
-            Order::Pair => {
+            LineAction::Pair => {
                 self.change_asks(true);
                 self.restart(None);
             }
-            Order::Again => {
+            LineAction::Again => {
                 self.change_asks(true);
                 self.restart(Some(Wanted::AskAgain));
             }
-            Order::Retry => self.restart(None),
-            Order::Exit(code) => {
+            LineAction::Retry => self.restart(None),
+            LineAction::Exit(code) => {
                 self.exit = Some(code);
                 self.restart(None);
             }
-            Order::Overflow => {
+            LineAction::Overflow => {
                 let depth = overflow(1);
                 self.console.say(format_args!("survived {depth}"));
             }
@@ -268,7 +274,10 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     }
 
     fn is_native(&self) -> bool {
-        self.settings.gateway.as_ref().is_some_and(|gateway| gateway.wire != Wire::WEB_SOCKET)
+        self.settings
+            .gateway
+            .as_ref()
+            .is_some_and(|gateway| gateway.wire != WireSetting::WEB_SOCKET)
     }
 
     fn fingerprints(&mut self) {
@@ -297,10 +306,10 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     fn status(&mut self) {
         let Self { console, settings, .. } = self;
         match &settings.gateway {
-            Some(Gateway { wire: Wire::WEB_SOCKET, host, port }) => {
+            Some(GatewaySetting { wire: WireSetting::WEB_SOCKET, host, port }) => {
                 console.say(format_args!("gateway {host} {port}"));
             }
-            Some(Gateway { wire: Wire::TCP, host, port }) => {
+            Some(GatewaySetting { wire: WireSetting::TCP, host, port }) => {
                 console.say(format_args!("gateway tcp {host} {port}"));
             }
             Some(_) => console.say(format_args!("gateway uart")),
@@ -309,17 +318,19 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
         console.say(format_args!("name {}\r\nroom {}", settings.name(), settings.room()));
         console.say(format_args!("heartbeat every {} ms", settings.heartbeat_every().as_millis()));
         match self.standing {
-            Standing::Silent => console.say(format_args!("not paired")),
-            Standing::Connecting => console.say(format_args!("connecting")),
-            Standing::WaitsForPin => {
+            DeskStanding::Silent => console.say(format_args!("not paired")),
+            DeskStanding::Connecting => console.say(format_args!("connecting")),
+            DeskStanding::WaitsForPin => {
                 console.say(format_args!("waiting for the PIN that the gateway shows"));
             }
-            Standing::WaitsForApproval(Some(node_id)) => {
+            DeskStanding::WaitsForApproval(Some(node_id)) => {
                 console.say(format_args!("waiting for approval as {node_id}"));
             }
-            Standing::WaitsForApproval(None) => console.say(format_args!("waiting for approval")),
-            Standing::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
-            Standing::Apart => console.say(format_args!("not connected; tries again")),
+            DeskStanding::WaitsForApproval(None) => {
+                console.say(format_args!("waiting for approval"))
+            }
+            DeskStanding::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
+            DeskStanding::Apart => console.say(format_args!("not connected; tries again")),
         }
     }
 }
@@ -329,7 +340,7 @@ const NO_GATEWAY: &str =
     "no gateway yet: `gateway tcp HOST PORT`, `gateway uart` or `gateway HOST PORT`";
 
 /// The action that a line requests; the line itself is already wiped.
-enum Order {
+enum LineAction {
     Nothing,
     Say(&'static str),
     Status,
@@ -340,7 +351,7 @@ enum Order {
     TokenFollows,
     PinFollows,
     Pair,
-    PairBy(Way),
+    PairBy(PairCommand),
     Pin(Code),
     Code(TypedCode),
     Retry,
@@ -352,48 +363,48 @@ enum Order {
 }
 
 /// Applies a command's settings and returns the remaining action.
-fn order(typed: Typed<'_>, settings: &mut Settings, readings: &Cell<Readings>) -> Order {
+fn order(typed: Typed<'_>, settings: &mut BoardSettings, readings: &Cell<Readings>) -> LineAction {
     match typed {
-        Typed::Nothing => Order::Nothing,
-        Typed::Help => Order::Say(HELP),
-        Typed::Status => Order::Status,
+        Typed::Nothing => LineAction::Nothing,
+        Typed::Help => LineAction::Say(HELP),
+        Typed::Status => LineAction::Status,
         Typed::Gateway { wire, host, port } => {
             settings.set_gateway(wire, host, port);
-            Order::Changed
+            LineAction::Changed
         }
         Typed::Name(name) => {
             set(&mut settings.name, name.as_str());
-            Order::Changed
+            LineAction::Changed
         }
         Typed::Room(room) => {
             set(&mut settings.room, room.as_str());
-            Order::Changed
+            LineAction::Changed
         }
         Typed::Heartbeat(values) => {
             let mut now = readings.take();
             now.update(&values);
             readings.set(now);
             match values.every {
-                None => Order::Say("told with the next heartbeat"),
+                None => LineAction::Say("told with the next heartbeat"),
                 Some(every) => {
                     settings.heartbeat_every = Some(every);
-                    Order::Changed
+                    LineAction::Changed
                 }
             }
         }
-        Typed::Pair => Order::Pair,
-        Typed::PairBy(way) => Order::PairBy(way),
-        Typed::PinFollows => Order::PinFollows,
-        Typed::Pin(code) => Order::Pin(code),
-        Typed::Code(code) => Order::Code(code),
-        Typed::Fingerprint => Order::Fingerprint,
-        Typed::Retry => Order::Retry,
-        Typed::Again => Order::Again,
-        Typed::Forget => Order::ForgetIfYes,
-        Typed::TokenFollows => Order::TokenFollows,
-        Typed::Token(token) => Order::Token(token),
-        Typed::Exit(code) => Order::Exit(code),
-        Typed::Overflow => Order::Overflow,
+        Typed::Pair => LineAction::Pair,
+        Typed::PairBy(way) => LineAction::PairBy(way),
+        Typed::PinFollows => LineAction::PinFollows,
+        Typed::Pin(code) => LineAction::Pin(code),
+        Typed::Code(code) => LineAction::Code(code),
+        Typed::Fingerprint => LineAction::Fingerprint,
+        Typed::Retry => LineAction::Retry,
+        Typed::Again => LineAction::Again,
+        Typed::Forget => LineAction::ForgetIfYes,
+        Typed::TokenFollows => LineAction::TokenFollows,
+        Typed::Token(token) => LineAction::Token(token),
+        Typed::Exit(code) => LineAction::Exit(code),
+        Typed::Overflow => LineAction::Overflow,
     }
 }
 

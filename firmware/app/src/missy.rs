@@ -16,10 +16,10 @@ use handfast_edge::websocket::{Client, WebSocketTarget};
 use rand_core::CryptoRng;
 
 use crate::Network;
-use crate::desk::{Desk, Standing, Wanted};
-use crate::node::{Door, NO_FLASH, in_place};
+use crate::desk::{Desk, DeskStanding, Wanted};
+use crate::node::{NO_FLASH, NetworkConnector, in_place};
 use crate::readings::{FromConsole, Readings};
-use crate::settings::{Gateway, MAX_HOST, Settings};
+use crate::settings::{BoardSettings, GatewaySetting, MAX_HOST};
 use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
 
 /// Maximum length of a message from the gateway in bytes.
@@ -36,7 +36,7 @@ const MAX_TARGET: usize = MAX_HOST + 6;
 pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash, C: Clock>(
     desk: &mut Desk<'_, I, O>,
     (network, entropy, flash, clock): (&mut N, &mut E, &mut F, C),
-    (settings, gateway): (&Settings, &Gateway),
+    (settings, gateway): (&BoardSettings, &GatewaySetting),
     readings: &Cell<Readings>,
     buffers: &mut RegistrationBuffers<FRAME>,
 ) -> core::result::Result<(), i32> {
@@ -55,11 +55,11 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     // The settings hold only valid hosts.
     let Some(target) = WebSocketTarget::new(&authority, "/") else { return Err(NO_FLASH) };
     let ports = RegistrationPorts {
-        gateway: Client::new(Door { network, gateway }, target),
+        gateway: Client::new(NetworkConnector { network, gateway }, target),
         clock,
         keep,
         rng: entropy,
-        owner: Seat(desk),
+        owner: MissyDeskOwner(desk),
         sensors: FromConsole::new(readings),
         identity: PairRequest {
             name: settings.name(),
@@ -80,17 +80,17 @@ fn starts<I: Read, O: Write>(
     desk: &mut Desk<'_, I, O>,
     memory: &core::result::Result<RegistrationMemory, KeepError>,
 ) {
-    desk.standing = Standing::Connecting;
+    desk.standing = DeskStanding::Connecting;
     if desk.has_orders() {
         return;
     }
     match memory {
         Ok(RegistrationMemory::Blank) => desk.say("asks to be paired"),
         Ok(RegistrationMemory::Asked { node_id }) => {
-            desk.standing = Standing::WaitsForApproval(Some(*node_id));
+            desk.standing = DeskStanding::WaitsForApproval(Some(*node_id));
             desk.show(format_args!(
                 "{}",
-                Words(Report::News(RegistrationNodeEvent::WaitsForApproval(*node_id)))
+                MissyReportText(Report::News(RegistrationNodeEvent::WaitsForApproval(*node_id)))
             ));
         }
         Ok(RegistrationMemory::Paired { node_id, .. }) => {
@@ -102,9 +102,9 @@ fn starts<I: Read, O: Write>(
 }
 
 /// An [`Owner`] that borrows the desk.
-struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+struct MissyDeskOwner<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
 
-impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
+impl<I: Read, O: Write> Owner for MissyDeskOwner<'_, '_, I, O> {
     async fn command(&mut self) -> Command {
         loop {
             return match self.0.command().await {
@@ -121,15 +121,17 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
     async fn tell(&mut self, report: Report<'_>) {
         match report {
             Report::News(RegistrationNodeEvent::WaitsForApproval(node_id)) => {
-                self.0.standing = Standing::WaitsForApproval(Some(node_id));
+                self.0.standing = DeskStanding::WaitsForApproval(Some(node_id));
             }
             Report::News(RegistrationNodeEvent::Linked { node_id, .. }) => {
-                self.0.standing = Standing::Linked(node_id);
+                self.0.standing = DeskStanding::Linked(node_id);
             }
             Report::News(RegistrationNodeEvent::TokenKept) => {
-                self.0.standing = Standing::Connecting
+                self.0.standing = DeskStanding::Connecting
             }
-            Report::News(RegistrationNodeEvent::RetryIn(_)) => self.0.standing = Standing::Apart,
+            Report::News(RegistrationNodeEvent::RetryIn(_)) => {
+                self.0.standing = DeskStanding::Apart
+            }
             Report::News(RegistrationNodeEvent::Forgotten) => self.0.forgot(),
             Report::News(
                 RegistrationNodeEvent::Refused(_)
@@ -140,14 +142,14 @@ impl<I: Read, O: Write> Owner for Seat<'_, '_, I, O> {
             | Report::NotKept(_)
             | Report::NoConnection(_) => {}
         }
-        self.0.told(format_args!("{}", Words(report))).await;
+        self.0.told(format_args!("{}", MissyReportText(report))).await;
     }
 }
 
 /// Formats a report for the terminal.
-struct Words<'b>(Report<'b>);
+struct MissyReportText<'b>(Report<'b>);
 
-impl Display for Words<'_> {
+impl Display for MissyReportText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
             Report::News(news) => news_in_words(news, f),

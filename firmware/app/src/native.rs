@@ -20,10 +20,10 @@ use handfast_edge::native::{
 use handfast_edge::ports::{Clock, Connector};
 use rand_core::CryptoRng;
 
-use crate::desk::{Desk, Standing, Wanted};
+use crate::desk::{Desk, DeskStanding, Wanted};
 use crate::node::{NO_FLASH, in_place};
 use crate::readings::{FromConsole, Readings};
-use crate::settings::Settings;
+use crate::settings::BoardSettings;
 use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
 
 /// Loads the node's keys, or generates them at first boot, and gives the desk their fingerprint.
@@ -54,16 +54,16 @@ pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
 pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFlash, C: Clock>(
     desk: &mut Desk<'_, I, O>,
     (gateway, entropy, flash, start, clock): (G, &mut E, &mut F, u32, C),
-    (settings, keys): (&Settings, &OwnKeys),
+    (settings, keys): (&BoardSettings, &OwnKeys),
     readings: &Cell<Readings>,
     buffers: &mut NativeBuffers,
 ) -> core::result::Result<(), i32> {
     let Some(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     desk.standing = if matches!(memory, Ok(NativeMemory::Blank)) {
-        Standing::Silent
+        DeskStanding::Silent
     } else {
-        Standing::Connecting
+        DeskStanding::Connecting
     };
     match memory {
         Ok(NativeMemory::Blank) if !desk.has_orders() => {
@@ -85,7 +85,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
         clock,
         keep,
         rng: entropy,
-        owner: Seat(desk),
+        owner: NativeDeskOwner(desk),
         sensors: FromConsole::new(readings),
         own: NodeIdentity { keys, about, setup: None },
     };
@@ -96,14 +96,14 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
 }
 
 /// A [`NativeOwnerPort`] that borrows the desk.
-struct Seat<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+struct NativeDeskOwner<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
 
-impl<I: Read, O: Write> NativeOwnerPort for Seat<'_, '_, I, O> {
+impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
     async fn command(&mut self) -> NativeCommand {
         loop {
             return match self.0.command().await {
                 Wanted::Pair(wish) => {
-                    self.0.standing = Standing::Connecting;
+                    self.0.standing = DeskStanding::Connecting;
                     NativeCommand::Pair(wish, None)
                 }
                 Wanted::Code(code) => NativeCommand::EnterCode(code),
@@ -122,18 +122,20 @@ impl<I: Read, O: Write> NativeOwnerPort for Seat<'_, '_, I, O> {
             match news {
                 NativeNodeEvent::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
                 NativeNodeEvent::TypeThePin { .. } | NativeNodeEvent::WrongCode { .. } => {
-                    self.0.standing = Standing::WaitsForPin;
+                    self.0.standing = DeskStanding::WaitsForPin;
                 }
                 NativeNodeEvent::WaitsForApproval { .. } => {
-                    self.0.standing = Standing::WaitsForApproval(None)
+                    self.0.standing = DeskStanding::WaitsForApproval(None)
                 }
                 NativeNodeEvent::Granted { .. } | NativeNodeEvent::CodeConfirmed => {
-                    self.0.standing = Standing::Connecting;
+                    self.0.standing = DeskStanding::Connecting;
                 }
-                NativeNodeEvent::Linked(node_id) => self.0.standing = Standing::Linked(*node_id),
-                NativeNodeEvent::RetryIn(_) => self.0.standing = Standing::Apart,
+                NativeNodeEvent::Linked(node_id) => {
+                    self.0.standing = DeskStanding::Linked(*node_id)
+                }
+                NativeNodeEvent::RetryIn(_) => self.0.standing = DeskStanding::Apart,
                 NativeNodeEvent::GatewayUnproven | NativeNodeEvent::PairingRefused(_) => {
-                    self.0.standing = Standing::Silent;
+                    self.0.standing = DeskStanding::Silent;
                 }
                 NativeNodeEvent::Forgotten | NativeNodeEvent::Unpaired => {
                     self.0.peer = None;
@@ -152,14 +154,14 @@ impl<I: Read, O: Write> NativeOwnerPort for Seat<'_, '_, I, O> {
                 | NativeNodeEvent::NotRenewed => {}
             }
         }
-        self.0.told(format_args!("{}", Words(&report))).await;
+        self.0.told(format_args!("{}", NativeReportText(&report))).await;
     }
 }
 
 /// Formats a report for the terminal.
-struct Words<'w, 'b>(&'w NativeReport<'b>);
+struct NativeReportText<'w, 'b>(&'w NativeReport<'b>);
 
-impl Display for Words<'_, '_> {
+impl Display for NativeReportText<'_, '_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self.0 {
             NativeReport::News(news) => news_in_words(news, f),

@@ -11,7 +11,7 @@ use rand_core::CryptoRng;
 use crate::console::{Console, Sheet};
 use crate::desk::Desk;
 use crate::readings::Readings;
-use crate::settings::{Gateway, Kept, Settings, Wire};
+use crate::settings::{BoardSettings, GatewaySetting, SettingsStorage, WireSetting};
 use crate::{Board, Network};
 
 /// Exit code when the board has no flash that the node can use.
@@ -27,9 +27,9 @@ pub struct Space {
     keys: Option<handfast_core::crypto::keys::OwnKeys>,
     sheet: Sheet,
     /// The owner's current settings.
-    settings: Settings,
+    settings: BoardSettings,
     /// The settings that the driver was started with.
-    current: Settings,
+    current: BoardSettings,
 }
 
 impl Space {
@@ -45,8 +45,8 @@ impl Space {
             #[cfg(feature = "native")]
             keys: None,
             sheet: Sheet::new(),
-            settings: Settings::new(),
-            current: Settings::new(),
+            settings: BoardSettings::new(),
+            current: BoardSettings::new(),
         }
     }
 }
@@ -67,7 +67,8 @@ where
         board;
     let Space { sheet, settings, current, .. } = space;
     let readings = Cell::new(Readings::default());
-    let Ok(mut kept) = pin!(in_place(|| Kept::load(&mut flash, two_pages::<F>(1), settings))).await
+    let Ok(mut kept) =
+        pin!(in_place(|| SettingsStorage::load(&mut flash, two_pages::<F>(1), settings))).await
     else {
         return NO_FLASH;
     };
@@ -100,7 +101,7 @@ where
         let settings = &*current;
         let ended: Result<(), i32> = match &settings.gateway {
             #[cfg(feature = "missy")]
-            Some(gateway @ Gateway { wire: Wire::WEB_SOCKET, .. }) => {
+            Some(gateway @ GatewaySetting { wire: WireSetting::WEB_SOCKET, .. }) => {
                 let parts = (&mut network, &mut entropy, &mut flash, clock);
                 let what = (settings, gateway);
                 pin!(in_place(|| crate::missy::run(
@@ -113,10 +114,10 @@ where
                 .await
             }
             #[cfg(feature = "native")]
-            Some(gateway @ Gateway { wire: Wire::TCP, .. }) => {
+            Some(gateway @ GatewaySetting { wire: WireSetting::TCP, .. }) => {
                 let Some(keys) = &space.keys else { return NO_FLASH };
                 let parts = (
-                    Door { network: &mut network, gateway },
+                    NetworkConnector { network: &mut network, gateway },
                     &mut entropy,
                     &mut flash,
                     two_pages::<F>(2),
@@ -133,9 +134,15 @@ where
                 .await
             }
             #[cfg(feature = "native")]
-            Some(Gateway { wire: Wire::UART, .. }) => {
+            Some(GatewaySetting { wire: WireSetting::UART, .. }) => {
                 let Some(keys) = &space.keys else { return NO_FLASH };
-                let parts = (Line(&mut line), &mut entropy, &mut flash, two_pages::<F>(2), clock);
+                let parts = (
+                    SerialConnector(&mut line),
+                    &mut entropy,
+                    &mut flash,
+                    two_pages::<F>(2),
+                    clock,
+                );
                 let what = (settings, keys);
                 pin!(in_place(|| crate::native::run(
                     &mut desk,
@@ -176,12 +183,12 @@ pub(crate) fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
 }
 
 /// A [`Connector`] to the gateway over the board's network.
-pub(crate) struct Door<'n, N> {
+pub(crate) struct NetworkConnector<'n, N> {
     pub(crate) network: &'n mut N,
-    pub(crate) gateway: &'n Gateway,
+    pub(crate) gateway: &'n GatewaySetting,
 }
 
-impl<N: Network> Connector for Door<'_, N> {
+impl<N: Network> Connector for NetworkConnector<'_, N> {
     type Stream<'c>
         = N::Stream<'c>
     where
@@ -194,10 +201,10 @@ impl<N: Network> Connector for Door<'_, N> {
 
 /// The board's serial line, which is always open.
 #[cfg(feature = "native")]
-struct Line<'l, L>(&'l mut L);
+struct SerialConnector<'l, L>(&'l mut L);
 
 #[cfg(feature = "native")]
-impl<L: Stream> Connector for Line<'_, L> {
+impl<L: Stream> Connector for SerialConnector<'_, L> {
     type Stream<'c>
         = &'c mut L
     where

@@ -30,8 +30,8 @@ const _: () = assert!(
 
 /// The owner's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Settings {
-    pub(crate) gateway: Option<Gateway>,
+pub(crate) struct BoardSettings {
+    pub(crate) gateway: Option<GatewaySetting>,
     /// Text of a label; empty until it is set.
     pub(crate) name: heapless::String<LABEL_BYTES>,
     /// Text of a label; empty until it is set.
@@ -45,9 +45,9 @@ pub(crate) struct Settings {
 /// The wire to the gateway. An enum's spare values would make settings without a gateway differ
 /// from all zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wire(u8);
+pub(crate) struct WireSetting(u8);
 
-impl Wire {
+impl WireSetting {
     /// The `missy` dialect over a WebSocket.
     pub(crate) const WEB_SOCKET: Self = Self(0);
     /// The native wire over TCP.
@@ -62,14 +62,14 @@ impl Wire {
 
 /// Address of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gateway {
-    pub(crate) wire: Wire,
+pub(crate) struct GatewaySetting {
+    pub(crate) wire: WireSetting,
     /// Empty for a serial line, whose port is 0.
     pub(crate) host: heapless::String<MAX_HOST>,
     pub(crate) port: u16,
 }
 
-impl Settings {
+impl BoardSettings {
     /// Creates blank settings. They are all zeros, so a static of this type takes no flash.
     pub(crate) const fn new() -> Self {
         Self {
@@ -83,12 +83,11 @@ impl Settings {
 
     /// Sets the gateway. An empty host clears it, except for a serial line; so does a host that is
     /// too long, which no caller passes.
-    pub(crate) fn set_gateway(&mut self, wire: Wire, host: &str, port: u16) {
-        let named = host
-            .try_into()
-            .ok()
-            .filter(|host: &heapless::String<MAX_HOST>| !host.is_empty() || wire == Wire::UART);
-        self.gateway = named.map(|host| Gateway { wire, host, port });
+    pub(crate) fn set_gateway(&mut self, wire: WireSetting, host: &str, port: u16) {
+        let named = host.try_into().ok().filter(|host: &heapless::String<MAX_HOST>| {
+            !host.is_empty() || wire == WireSetting::UART
+        });
+        self.gateway = named.map(|host| GatewaySetting { wire, host, port });
     }
 
     pub(crate) fn name(&self) -> Label<'_> {
@@ -115,20 +114,20 @@ impl Settings {
 pub(crate) struct FlashFailed;
 
 /// Storage of the settings in two flash pages.
-pub(crate) struct Kept {
+pub(crate) struct SettingsStorage {
     sequence: u32,
     /// Address of the page for the next record.
     next: u32,
     other: u32,
 }
 
-impl Kept {
+impl SettingsStorage {
     /// Reads the settings from the two pages at `start`. Unreadable settings count as blank,
     /// because they hold no secret.
     pub(crate) async fn load<F: NorFlash>(
         flash: &mut F,
         start: u32,
-        settings: &mut Settings,
+        settings: &mut BoardSettings,
     ) -> Result<Self, FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let second = start.saturating_add(page);
@@ -151,7 +150,7 @@ impl Kept {
     pub(crate) async fn keep<F: NorFlash>(
         &mut self,
         flash: &mut F,
-        settings: &mut Settings,
+        settings: &mut BoardSettings,
     ) -> Result<(), FlashFailed> {
         let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
         let sequence = self.sequence.saturating_add(1);
@@ -168,16 +167,16 @@ impl Kept {
 
 /// The bytes of a record, aligned because some flash controllers read words from RAM.
 #[repr(align(4))]
-struct Record([u8; RECORD]);
+struct SettingsRecord([u8; RECORD]);
 
 /// Reads one page into `settings` and returns its sequence number. `None`, with `settings`
 /// unchanged, if the page holds no whole record.
 async fn read<F: NorFlash>(
     flash: &mut F,
     at: u32,
-    settings: &mut Settings,
+    settings: &mut BoardSettings,
 ) -> Result<Option<u32>, FlashFailed> {
-    let mut record = Record([0; RECORD]);
+    let mut record = SettingsRecord([0; RECORD]);
     flash.read(at, &mut record.0).await.map_err(|_| FlashFailed)?;
     Ok(decode(&record, settings))
 }
@@ -185,18 +184,19 @@ async fn read<F: NorFlash>(
 async fn write<F: NorFlash>(
     flash: &mut F,
     at: u32,
-    settings: &Settings,
+    settings: &BoardSettings,
     sequence: u32,
 ) -> Result<(), FlashFailed> {
-    let mut record = Record([0; RECORD]);
+    let mut record = SettingsRecord([0; RECORD]);
     encode(settings, sequence, &mut record);
     flash.write(at, &record.0).await.map_err(|_| FlashFailed)
 }
 
-fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
+fn encode(settings: &BoardSettings, sequence: u32, record: &mut SettingsRecord) {
     let gateway = settings.gateway.as_ref();
-    let (wire, host, port) = gateway
-        .map_or((Wire::WEB_SOCKET, "", 0), |gateway| (gateway.wire, &*gateway.host, gateway.port));
+    let (wire, host, port) = gateway.map_or((WireSetting::WEB_SOCKET, "", 0), |gateway| {
+        (gateway.wire, &*gateway.host, gateway.port)
+    });
     let every = settings
         .heartbeat_every
         .map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
@@ -222,7 +222,7 @@ fn encode(settings: &Settings, sequence: u32, record: &mut Record) {
 
 /// Decodes a record into `settings` and returns its sequence number. `None`, with `settings`
 /// unchanged, if the record is invalid.
-fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
+fn decode(SettingsRecord(record): &SettingsRecord, settings: &mut BoardSettings) -> Option<u32> {
     let (body, checksum) = record.split_first_chunk::<BODY>()?;
     let ([version, asks], rest) = body.split_first_chunk()?;
     if *checksum != crc32(body).to_le_bytes() || *version != VERSION {
@@ -235,7 +235,7 @@ fn decode(Record(record): &Record, settings: &mut Settings) -> Option<u32> {
     if host.len() > MAX_HOST || name.len() > LABEL_BYTES || room.len() > LABEL_BYTES {
         return None;
     }
-    settings.set_gateway(Wire::from_bits(asks >> 1)?, host, u16::from_le_bytes(*port));
+    settings.set_gateway(WireSetting::from_bits(asks >> 1)?, host, u16::from_le_bytes(*port));
     set(&mut settings.name, name);
     set(&mut settings.room, room);
     settings.asks = asks & 1 != 0;
@@ -271,8 +271,8 @@ fn crc32(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    fn encoded(settings: &Settings, sequence: u32) -> Record {
-        let mut record = Record([0; RECORD]);
+    fn encoded(settings: &BoardSettings, sequence: u32) -> SettingsRecord {
+        let mut record = SettingsRecord([0; RECORD]);
         encode(settings, sequence, &mut record);
         record
     }
@@ -280,9 +280,9 @@ mod tests {
     #[test]
     fn settings_read_back_as_they_were_written() {
         let longest: heapless::String<LABEL_BYTES> = core::iter::repeat_n('𐍈', 64).collect();
-        let settings = Settings {
-            gateway: Some(Gateway {
-                wire: Wire::TCP,
+        let settings = BoardSettings {
+            gateway: Some(GatewaySetting {
+                wire: WireSetting::TCP,
                 host: "gateway.local".try_into().unwrap(),
                 port: 8765,
             }),
@@ -291,20 +291,20 @@ mod tests {
             asks: true,
             heartbeat_every: Some(Span::from_millis(250)),
         };
-        let mut read = Settings::new();
+        let mut read = BoardSettings::new();
         assert_eq!(decode(&encoded(&settings, 7), &mut read), Some(7));
         assert_eq!(read, settings);
-        assert_eq!(decode(&encoded(&Settings::new(), 8), &mut read), Some(8));
-        assert_eq!(read, Settings::new());
+        assert_eq!(decode(&encoded(&BoardSettings::new(), 8), &mut read), Some(8));
+        assert_eq!(read, BoardSettings::new());
     }
 
     #[test]
     fn erased_and_damaged_pages_hold_nothing() {
-        assert_eq!(decode(&Record([0xff; RECORD]), &mut Settings::new()), None);
+        assert_eq!(decode(&SettingsRecord([0xff; RECORD]), &mut BoardSettings::new()), None);
         for at in 0..RECORD {
-            let mut record = encoded(&Settings::new(), 1);
+            let mut record = encoded(&BoardSettings::new(), 1);
             record.0[at] ^= 1;
-            assert_eq!(decode(&record, &mut Settings::new()), None, "{at}");
+            assert_eq!(decode(&record, &mut BoardSettings::new()), None, "{at}");
         }
     }
 }

@@ -9,7 +9,7 @@ use object::{
 };
 
 /// A section that goes to flash: its address and its bytes.
-struct Loaded {
+struct LoadedSection {
     address: u64,
     bytes: Vec<u8>,
 }
@@ -20,7 +20,7 @@ pub struct Elf {
     pub flash: u64,
     /// Bytes of static RAM.
     pub ram: u64,
-    loaded: Vec<Loaded>,
+    loaded: Vec<LoadedSection>,
     /// Name and size of each function, in bytes.
     functions: Vec<(String, u64)>,
 }
@@ -40,8 +40,10 @@ impl Elf {
                 section.kind() != SectionKind::UninitializedData && !section.data()?.is_empty();
             if kept {
                 elf.flash += section.size();
-                elf.loaded
-                    .push(Loaded { address: section.address(), bytes: section.data()?.to_vec() });
+                elf.loaded.push(LoadedSection {
+                    address: section.address(),
+                    bytes: section.data()?.to_vec(),
+                });
             }
             if sh_flags & u64::from(elf::SHF_WRITE) != 0 {
                 elf.ram += section.size();
@@ -73,7 +75,7 @@ impl Elf {
 
     /// Returns every source location that a panic of this image can report: each has a record
     /// (text, line, column) among the constants.
-    pub fn panic_places(&self) -> BTreeSet<Place> {
+    pub fn panic_places(&self) -> BTreeSet<SourceLocation> {
         let mut places = BTreeSet::new();
         for section in &self.loaded {
             for record in section.bytes.windows(16).step_by(4) {
@@ -88,7 +90,7 @@ impl Elf {
                 if let Some(file) =
                     self.text(word(0).into(), word(4) as usize).filter(|file| file.ends_with(".rs"))
                 {
-                    places.insert(Place {
+                    places.insert(SourceLocation {
                         file: file.to_owned(),
                         line: line as usize,
                         column: column as usize,
@@ -126,13 +128,13 @@ pub fn crate_of(name: &str) -> String {
 
 /// A location in the source.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct SourceLocation {
     pub file: String,
     line: usize,
     column: usize,
 }
 
-impl Place {
+impl SourceLocation {
     /// Returns `true` if this is the body of an async function: the compiler makes it panic when it
     /// is polled after its end, which no executor does. Relative paths start at `firmware`.
     pub fn is_async_body(&self, firmware: &Path) -> bool {
@@ -144,7 +146,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let marks = ["/library/", "/registry/src/", "/adapters/"];
         let short = marks

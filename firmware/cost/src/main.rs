@@ -9,16 +9,16 @@ use std::error::Error;
 use std::path::Path;
 
 use elf::Elf;
-use run::{Board, build, measure};
+use run::{EmulatedBoard, build, measure};
 
-const BOARDS: [Board; 2] = [
-    Board {
+const BOARDS: [EmulatedBoard; 2] = [
+    EmulatedBoard {
         folder: "qemu-mps2-an386",
         target: "thumbv7em-none-eabihf",
         image: "handfast-cost-mps2-an386",
         qemu: &["-M", "mps2-an386"],
     },
-    Board {
+    EmulatedBoard {
         folder: "microbit",
         target: "thumbv6m-none-eabi",
         image: "handfast-board-microbit",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A board, its image and its emulator.
-pub struct Board {
+pub struct EmulatedBoard {
     /// Name of the folder under `boards/`.
     pub folder: &'static str,
     pub target: &'static str,
@@ -18,7 +18,7 @@ pub struct Board {
 /// its path.
 pub fn build(
     firmware: &Path,
-    board: &Board,
+    board: &EmulatedBoard,
     image: &str,
     wires: &str,
 ) -> Result<PathBuf, Box<dyn Error>> {
@@ -43,7 +43,7 @@ pub fn build(
 
 /// Runs an image that measures itself and returns its output. With a fixed time for each
 /// instruction, the board's timer counts instructions.
-pub fn measure(board: &Board, image: &Path) -> Result<String, Box<dyn Error>> {
+pub fn measure(board: &EmulatedBoard, image: &Path) -> Result<String, Box<dyn Error>> {
     let output = Command::new("qemu-system-arm")
         .args(board.qemu)
         .args([

@@ -1,17 +1,17 @@
 //! The owner's console on UART0.
 
 use crate::interrupts::{self, Interrupt};
-use crate::uart::{Line, Uart};
+use crate::uart::{Uart, UartStream};
 
 // SAFETY: UART0 of the AN386.
 static UART: Uart = unsafe { Uart::at(0x4000_4000) };
 
 /// Starts the UART and returns its input and output.
-pub(crate) fn start() -> (Line, Line) {
+pub(crate) fn start() -> (UartStream, UartStream) {
     UART.start();
     interrupts::enable(Interrupt::ConsoleRx);
     interrupts::enable(Interrupt::ConsoleTx);
-    (Line(&UART), Line(&UART))
+    (UartStream(&UART), UartStream(&UART))
 }
 
 pub(crate) extern "C" fn on_receive() {

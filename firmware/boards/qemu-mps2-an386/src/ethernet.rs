@@ -133,16 +133,16 @@ fn has_room() -> bool {
 }
 
 impl Driver for Lan9118 {
-    type RxToken<'a> = Received<'a>;
-    type TxToken<'a> = Sending<'a>;
+    type RxToken<'a> = ReceivedFrame<'a>;
+    type TxToken<'a> = TransmitSlot<'a>;
 
-    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(Received<'_>, Sending<'_>)> {
+    fn receive(&mut self, cx: &mut Context<'_>) -> Option<(ReceivedFrame<'_>, TransmitSlot<'_>)> {
         let ready = frame_waits(cx) && room_or_retry(cx);
-        ready.then_some((Received(self.rx), Sending(self.tx)))
+        ready.then_some((ReceivedFrame(self.rx), TransmitSlot(self.tx)))
     }
 
-    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<Sending<'_>> {
-        room_or_retry(cx).then_some(Sending(self.tx))
+    fn transmit(&mut self, cx: &mut Context<'_>) -> Option<TransmitSlot<'_>> {
+        room_or_retry(cx).then_some(TransmitSlot(self.tx))
     }
 
     fn link_state(&mut self, _cx: &mut Context<'_>) -> LinkState {
@@ -172,9 +172,9 @@ fn room_or_retry(cx: &Context<'_>) -> bool {
 }
 
 /// A frame that waits in the controller.
-pub(crate) struct Received<'a>(&'a mut Buffer);
+pub(crate) struct ReceivedFrame<'a>(&'a mut Buffer);
 
-impl RxToken for Received<'_> {
+impl RxToken for ReceivedFrame<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, f: F) -> R {
         let with_check_sum = (RX_STATUS.read() >> 16 & 0x3FFF) as usize;
         let (words, _) = self.0.as_chunks_mut::<4>();
@@ -192,9 +192,9 @@ impl RxToken for Received<'_> {
 }
 
 /// Room for one frame in the controller.
-pub(crate) struct Sending<'a>(&'a mut Buffer);
+pub(crate) struct TransmitSlot<'a>(&'a mut Buffer);
 
-impl TxToken for Sending<'_> {
+impl TxToken for TransmitSlot<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, f: F) -> R {
         let length = length.min(MAX_FRAME);
         let result = f(self.0.get_mut(..length).unwrap_or_default());

@@ -171,19 +171,19 @@ impl Ring {
 
 /// A UART as a stream that is always open, or one direction of it.
 #[derive(Clone, Copy)]
-pub(crate) struct Line(pub(crate) &'static Uart);
+pub(crate) struct UartStream(pub(crate) &'static Uart);
 
-impl ErrorType for Line {
+impl ErrorType for UartStream {
     type Error = Infallible;
 }
 
-impl embedded_io_async::Read for Line {
+impl embedded_io_async::Read for UartStream {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
         Ok(self.0.read(buffer).await)
     }
 }
 
-impl embedded_io_async::Write for Line {
+impl embedded_io_async::Write for UartStream {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
         Ok(self.0.write(bytes).await)
     }
@@ -194,7 +194,7 @@ impl embedded_io_async::Write for Line {
     }
 }
 
-impl Stream for Line {
+impl Stream for UartStream {
     /// A serial line has no end to signal to the peer, so this only flushes.
     async fn close(&mut self) {
         self.0.flush().await;

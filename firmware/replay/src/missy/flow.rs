@@ -16,7 +16,7 @@ use handfast_edge::registration::driver::{
 use handfast_edge::registration::memory::RegistrationFlash;
 use handfast_edge::websocket::{Client, WebSocketTarget};
 
-use super::gateway::{CHANCE, Script, Stage};
+use super::gateway::{CHANCE, MissyPlayback, MissyScript};
 use super::script;
 use crate::props::{Always, PAGE, RamFlash, Still};
 use crate::{Measured, Notes, in_place};
@@ -30,14 +30,14 @@ pub fn flow(
     buffers: &mut RegistrationBuffers<FRAME>,
     instructions: fn() -> u32,
 ) -> Option<Measured> {
-    let stage = Stage::default();
+    let stage = MissyPlayback::default();
     let notes = RefCell::new(Notes::new(instructions));
     let ports = RegistrationPorts {
-        gateway: Client::new(Script(&stage), WebSocketTarget::new("10.0.2.2:8765", "/")?),
+        gateway: Client::new(MissyScript(&stage), WebSocketTarget::new("10.0.2.2:8765", "/")?),
         clock: Still,
         keep: RegistrationFlash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0)?,
         rng: Always(CHANCE),
-        owner: Typist { stage: &stage, notes: &notes, waits: false, linked: false },
+        owner: MissyTypist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,
         identity: PairRequest {
             name: Label::parse("Lamp")?,
@@ -57,14 +57,14 @@ pub fn flow(
 }
 
 /// An owner that enters the token when it is awaited, and ends the driver after the heartbeat.
-struct Typist<'s> {
-    stage: &'s Stage,
+struct MissyTypist<'s> {
+    stage: &'s MissyPlayback,
     notes: &'s RefCell<Notes>,
     waits: bool,
     linked: bool,
 }
 
-impl Typist<'_> {
+impl MissyTypist<'_> {
     fn note(&self, name: &'static str) {
         if let Ok(mut notes) = self.notes.try_borrow_mut() {
             notes.note(name);
@@ -72,7 +72,7 @@ impl Typist<'_> {
     }
 }
 
-impl Owner for Typist<'_> {
+impl Owner for MissyTypist<'_> {
     async fn command(&mut self) -> Command {
         if core::mem::take(&mut self.waits)
             && let Some(token) = Token::parse(script::TOKEN)

@@ -31,7 +31,7 @@ const fn text(payload: &str) -> [u8; 2] {
 /// State shared by the gateway and the owner. It is all here, so that the driver's future holds
 /// nothing of the script.
 #[derive(Default)]
-pub(crate) struct Stage {
+pub(crate) struct MissyPlayback {
     connections: Cell<u32>,
     /// Number of messages from the node on this connection.
     heard: Cell<u32>,
@@ -42,29 +42,29 @@ pub(crate) struct Stage {
 }
 
 /// A gateway that answers each message of a node with the next line of its script.
-pub(crate) struct Script<'s>(pub(crate) &'s Stage);
+pub(crate) struct MissyScript<'s>(pub(crate) &'s MissyPlayback);
 
-impl<'s> Connector for Script<'s> {
+impl<'s> Connector for MissyScript<'s> {
     type Stream<'c>
-        = Scripted<'s>
+        = MissyScripted<'s>
     where
         Self: 'c;
 
-    async fn connect(&mut self) -> Result<Scripted<'s>, ErrorKind> {
+    async fn connect(&mut self) -> Result<MissyScripted<'s>, ErrorKind> {
         let stage = self.0;
         stage.connections.set(stage.connections.get().saturating_add(1));
         stage.heard.set(0);
-        Ok(Scripted(stage))
+        Ok(MissyScripted(stage))
     }
 }
 
-pub(crate) struct Scripted<'s>(&'s Stage);
+pub(crate) struct MissyScripted<'s>(&'s MissyPlayback);
 
-impl ErrorType for Scripted<'_> {
+impl ErrorType for MissyScripted<'_> {
     type Error = ErrorKind;
 }
 
-impl Read for Scripted<'_> {
+impl Read for MissyScripted<'_> {
     async fn read(&mut self, room: &mut [u8]) -> Result<usize, ErrorKind> {
         let stage = self.0;
         let mut unsaid = stage.unsaid.get();
@@ -84,7 +84,7 @@ impl Read for Scripted<'_> {
     }
 }
 
-impl Write for Scripted<'_> {
+impl Write for MissyScripted<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         Ok(bytes.len())
     }
@@ -105,6 +105,6 @@ impl Write for Scripted<'_> {
     }
 }
 
-impl Stream for Scripted<'_> {
+impl Stream for MissyScripted<'_> {
     async fn close(&mut self) {}
 }

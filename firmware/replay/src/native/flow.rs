@@ -16,7 +16,7 @@ use handfast_edge::native::{
 };
 use handfast_edge::ports::NoSensors;
 
-use super::gateway::{SAID_BYTES, Script, Stage};
+use super::gateway::{NativePlayback, NativeScript, SAID_BYTES};
 use super::{CHANCE, NAME, PIN, ROOM};
 use crate::props::{Always, PAGE, RamFlash, Still};
 use crate::{Measured, Notes, in_place};
@@ -31,17 +31,17 @@ pub fn flow(
     own: &mut Keys,
     instructions: fn() -> u32,
 ) -> Option<Measured> {
-    let stage = Stage::default();
+    let stage = NativePlayback::default();
     let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
     let notes = RefCell::new(Notes::new(instructions));
     make_keys(&mut flash, own)?;
     notes.borrow_mut().note("first boot: make the keys and keep them");
     let ports = NativePorts {
-        gateway: Script { stage: &stage, notes: &notes },
+        gateway: NativeScript { stage: &stage, notes: &notes },
         clock: Still,
         keep: NativeFlash::new(&mut flash, 0)?,
         rng: Always(CHANCE),
-        owner: Typist {
+        owner: NativeTypist {
             stage: &stage,
             notes: &notes,
             next: Some(NativeCommand::Pair(PairMethod::Pin, None)),
@@ -75,14 +75,14 @@ fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
 }
 
 /// An owner that enters the PIN when it is awaited, and ends the driver after the heartbeat.
-struct Typist<'s> {
-    stage: &'s Stage,
+struct NativeTypist<'s> {
+    stage: &'s NativePlayback,
     notes: &'s RefCell<Notes>,
     next: Option<NativeCommand>,
     linked: bool,
 }
 
-impl Typist<'_> {
+impl NativeTypist<'_> {
     fn note(&self, name: &'static str) {
         if let Ok(mut notes) = self.notes.try_borrow_mut() {
             notes.note(name);
@@ -90,7 +90,7 @@ impl Typist<'_> {
     }
 }
 
-impl NativeOwnerPort for Typist<'_> {
+impl NativeOwnerPort for NativeTypist<'_> {
     async fn command(&mut self) -> NativeCommand {
         if let Some(command) = self.next.take() {
             return command;

@@ -13,7 +13,7 @@ include!(concat!(env!("OUT_DIR"), "/said.rs"));
 /// Progress of the playback. It is all here, so that the driver's future holds nothing of the
 /// script.
 #[derive(Default)]
-pub(crate) struct Stage {
+pub(crate) struct NativePlayback {
     connection: Cell<u32>,
     /// Number of messages from the node on this connection.
     heard: Cell<u32>,
@@ -23,7 +23,7 @@ pub(crate) struct Stage {
     within: Cell<usize>,
 }
 
-impl Stage {
+impl NativePlayback {
     /// Returns `true` once the first heartbeat of the link has arrived.
     pub(crate) fn heartbeat(&self) -> bool {
         self.connection.get() == 2 && self.heard.get() == 4
@@ -31,18 +31,18 @@ impl Stage {
 }
 
 /// A [`Connector`] to the playback.
-pub(crate) struct Script<'s> {
-    pub(crate) stage: &'s Stage,
+pub(crate) struct NativeScript<'s> {
+    pub(crate) stage: &'s NativePlayback,
     pub(crate) notes: &'s RefCell<Notes>,
 }
 
-impl<'s> Connector for Script<'s> {
+impl<'s> Connector for NativeScript<'s> {
     type Stream<'c>
-        = Scripted<'s>
+        = NativeScripted<'s>
     where
         Self: 'c;
 
-    async fn connect(&mut self) -> Result<Scripted<'s>, ErrorKind> {
+    async fn connect(&mut self) -> Result<NativeScripted<'s>, ErrorKind> {
         let stage = self.stage;
         if stage.connection.get() == 1
             && let Ok(mut notes) = self.notes.try_borrow_mut()
@@ -51,17 +51,17 @@ impl<'s> Connector for Script<'s> {
         }
         stage.connection.set(stage.connection.get().saturating_add(1));
         stage.heard.set(0);
-        Ok(Scripted(stage))
+        Ok(NativeScripted(stage))
     }
 }
 
-pub(crate) struct Scripted<'s>(&'s Stage);
+pub(crate) struct NativeScripted<'s>(&'s NativePlayback);
 
-impl ErrorType for Scripted<'_> {
+impl ErrorType for NativeScripted<'_> {
     type Error = ErrorKind;
 }
 
-impl Read for Scripted<'_> {
+impl Read for NativeScripted<'_> {
     async fn read(&mut self, room: &mut [u8]) -> Result<usize, ErrorKind> {
         let stage = self.0;
         let line = SAID.get(stage.said.get());
@@ -83,7 +83,7 @@ impl Read for Scripted<'_> {
     }
 }
 
-impl Write for Scripted<'_> {
+impl Write for NativeScripted<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<usize, ErrorKind> {
         Ok(bytes.len())
     }
@@ -95,6 +95,6 @@ impl Write for Scripted<'_> {
     }
 }
 
-impl Stream for Scripted<'_> {
+impl Stream for NativeScripted<'_> {
     async fn close(&mut self) {}
 }
