@@ -284,7 +284,7 @@ pub fn node_machine(data: &[u8]) {
                     assert!(message.is_ok_and(|m| m != NodeMessage::Other), "{text}");
                 }
                 node::Effect::Keep(RegistrationMemory::Blank) => {
-                    assert!(may_forget, "forgets on its own")
+                    assert!(may_forget, "forgets on its own");
                 }
                 node::Effect::Keep(_)
                 | node::Effect::Connect

@@ -314,11 +314,11 @@ impl RegistrationExecutor {
                 );
             }
             RegistrationEvent::TokenKept if self.from_file => {
-                tracing::debug!("another token is used")
+                tracing::debug!("another token is used");
             }
             RegistrationEvent::TokenKept => tracing::info!("the token is kept"),
             RegistrationEvent::Linked { node_id, room } => {
-                tracing::info!(%node_id, %room, "linked")
+                tracing::info!(%node_id, %room, "linked");
             }
             RegistrationEvent::Refused(Refusal::Muted) => {
                 tracing::warn!("muted: the operator has to unmute this node; trying on meanwhile");
@@ -338,7 +338,7 @@ impl RegistrationExecutor {
             }
             RegistrationEvent::Lost(why) => tracing::warn!("{why}"),
             RegistrationEvent::RetryIn(wait) => {
-                tracing::info!("trying again in {:.1} s", wait.as_secs_f32())
+                tracing::info!("trying again in {:.1} s", wait.as_secs_f32());
             }
             RegistrationEvent::NothingAsked => {
                 tracing::warn!("a token came, but this node has not asked to be paired yet");

@@ -343,7 +343,7 @@ impl RegistrationTask {
             }
             RegistrationAction::Detach => self.detach(),
             RegistrationAction::Observe(node_id, observation) => {
-                inner.readings.tell(node_id, observation, now)
+                inner.readings.tell(node_id, observation, now);
             }
             // A slow application delays its own frames, but neither a decision nor the shutdown.
             RegistrationAction::ApplicationText(node_id, frame) => tokio::select! {

@@ -153,7 +153,7 @@ impl CompanionContext {
                 telemetry.bootstrap_token_verified(Verification::Expired);
             }
             CompanionFailure::Session(Word::UnknownSession) => {
-                telemetry.sessions(SessionEvent::Refused, 1)
+                telemetry.sessions(SessionEvent::Refused, 1);
             }
             CompanionFailure::Code(_)
             | CompanionFailure::Redeem(_)
