@@ -202,7 +202,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             LineAction::Fingerprint => self.fingerprints(),
             LineAction::Token(token) => self.next = Some(Wanted::Token(token)),
             LineAction::TokenFollows => {
-                self.ask_for("the token, which is not shown:", Expects::Token)
+                self.ask_for("the token, which is not shown:", Expects::Token);
             }
             LineAction::PinFollows => self.ask_for("the PIN, which is not shown:", Expects::Pin),
             LineAction::ForgetIfYes => {
@@ -327,7 +327,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
                 console.say(format_args!("waiting for approval as {node_id}"));
             }
             DeskStanding::WaitsForApproval(None) => {
-                console.say(format_args!("waiting for approval"))
+                console.say(format_args!("waiting for approval"));
             }
             DeskStanding::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
             DeskStanding::Apart => console.say(format_args!("not connected; tries again")),

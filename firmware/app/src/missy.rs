@@ -127,10 +127,10 @@ impl<I: Read, O: Write> Owner for MissyDeskOwner<'_, '_, I, O> {
                 self.0.standing = DeskStanding::Linked(node_id);
             }
             Report::News(RegistrationNodeEvent::TokenKept) => {
-                self.0.standing = DeskStanding::Connecting
+                self.0.standing = DeskStanding::Connecting;
             }
             Report::News(RegistrationNodeEvent::RetryIn(_)) => {
-                self.0.standing = DeskStanding::Apart
+                self.0.standing = DeskStanding::Apart;
             }
             Report::News(RegistrationNodeEvent::Forgotten) => self.0.forgot(),
             Report::News(

@@ -125,13 +125,13 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                     self.0.standing = DeskStanding::WaitsForPin;
                 }
                 NativeNodeEvent::WaitsForApproval { .. } => {
-                    self.0.standing = DeskStanding::WaitsForApproval(None)
+                    self.0.standing = DeskStanding::WaitsForApproval(None);
                 }
                 NativeNodeEvent::Granted { .. } | NativeNodeEvent::CodeConfirmed => {
                     self.0.standing = DeskStanding::Connecting;
                 }
                 NativeNodeEvent::Linked(node_id) => {
-                    self.0.standing = DeskStanding::Linked(*node_id)
+                    self.0.standing = DeskStanding::Linked(*node_id);
                 }
                 NativeNodeEvent::RetryIn(_) => self.0.standing = DeskStanding::Apart,
                 NativeNodeEvent::GatewayUnproven | NativeNodeEvent::PairingRefused(_) => {

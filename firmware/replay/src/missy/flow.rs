@@ -93,7 +93,7 @@ impl Owner for MissyTypist<'_> {
                 self.waits = true;
             }
             Report::News(RegistrationNodeEvent::TokenKept) => {
-                self.note("take the token and keep it")
+                self.note("take the token and keep it");
             }
             Report::News(RegistrationNodeEvent::Linked { .. }) => {
                 self.note("connect, authenticate");

@@ -109,7 +109,7 @@ impl NativeOwnerPort for NativeTypist<'_> {
                 self.next = Code::parse(PIN).ok().map(NativeCommand::EnterCode);
             }
             NativeReport::News(NativeNodeEvent::CodeConfirmed) => {
-                self.note("pair by PIN: prove it both ways")
+                self.note("pair by PIN: prove it both ways");
             }
             NativeReport::News(NativeNodeEvent::Granted { .. }) => {
                 self.note("pair by PIN: remember the gateway, take the grant");
