@@ -104,7 +104,7 @@ impl World {
         let now = self.unix().as_secs();
         let sources: BTreeSet<Source> = self.store.rows.values().map(|row| row.source).collect();
         for source in sources {
-            let (total, of_source) = self.model.waiting(source, now);
+            let (total, of_source) = self.model.waiting_for_the_first_time(source, now);
             let within = total <= self.limits.pending_total as usize
                 && of_source <= self.limits.pending_per_source as usize;
             self.expect(within, || format!("{total} wait, {of_source} of them from {source:?}"));

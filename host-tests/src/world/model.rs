@@ -109,6 +109,16 @@ impl Model {
         (waiting().count(), waiting().filter(|known| known.source == source).count())
     }
 
+    /// Counts the same without requests that had been approved. Such a request waits again when its
+    /// token was not delivered, although others may have filled the places meanwhile: the excess is
+    /// no more than what the operator approved.
+    #[must_use]
+    pub fn waiting_for_the_first_time(&self, source: Source, now: u64) -> (usize, usize) {
+        let waiting =
+            || self.nodes.values().filter(|known| known.waits(now) && known.hashes.is_empty());
+        (waiting().count(), waiting().filter(|known| known.source == source).count())
+    }
+
     pub(super) fn unacknowledged(&mut self, node_id: NodeId) {
         if let Some(known) = self.nodes.get_mut(&node_id) {
             known.unacknowledged += 1;
