@@ -80,3 +80,12 @@ fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() 
         assert!(missed.is_empty() && wrong > 0 && yielded > 0, "nothing leads to {missed:?}");
     }
 }
+
+#[test]
+fn a_code_that_is_replaced_while_its_guess_is_counted_was_typed_all_the_same() {
+    let script = [
+        0x01, 0x02, 0x14, 0x0e, 0x00, 0x00, 0xc2, 0xc2, 0xdf, 0xc2, 0xc2, 0xc2, 0xc2, 0x14, 0x18,
+        0x03, 0x00, 0x14, 0x18, 0x00, 0x08, 0x00, 0x09, 0x00,
+    ];
+    handfast_host_tests::native::machines::script(&script);
+}

@@ -114,12 +114,7 @@ impl World {
         let wire = self.wires.get(&conn).and_then(|wire| wire.node);
         match asked {
             Asked::Settle(Some(id)) | Asked::Spend(id) => {
-                let secret = self
-                    .audit
-                    .secrets
-                    .get(id)
-                    .cloned()
-                    .or_else(|| self.store.codes.get(id)?.secret.clone());
+                let secret = self.store.secrets.get(id).cloned();
                 let holder = key.map(|key| *key.as_bytes()).unwrap_or_default();
                 let typed = secret
                     .clone()

@@ -99,6 +99,9 @@ pub struct Registry {
     pub codes: BTreeMap<CodeId, Kept>,
     /// Number of minted codes.
     pub minted: usize,
+    /// Every secret that was ever minted, for the audit: a code that is replaced while a guess is
+    /// being counted is no longer among the codes.
+    pub secrets: BTreeMap<CodeId, String>,
     /// The pairing window.
     pub window: Window,
     /// Number of wrong PINs of each source in this window.
@@ -190,6 +193,7 @@ impl Registry {
             minted,
         };
         self.codes.insert(id, kept);
+        self.secrets.insert(id, secret.to_owned());
     }
 
     /// Finds the code with this selector.
