@@ -1,11 +1,21 @@
 #!/usr/bin/env bash
 # Every check of the project, in the order in which they fail fastest. It installs by package name what is missing, and where a piece cannot be
 # had it says so and fails: nothing is left out silently. One release-like profile serves tests, demo and shipped binaries.
+#
+# With --long it also does what takes long: two minutes for each fuzz target, every package built from its own archive, and the shipped binaries
+# with their sizes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUSTFLAGS="${RUSTFLAGS--D warnings}" RUSTDOCFLAGS="-D warnings"
 unset CARGO_TARGET_DIR
 
+long=
+case "$#:${1-}" in
+  0:) ;;
+  1:--long) long=yes ;;
+  *) printf 'usage: host-tests/all.sh [--long]\n' >&2; exit 2 ;;
+esac
+FUZZ_SECONDS=${FUZZ_SECONDS:-${long:+120}}
 FUZZ_SECONDS=${FUZZ_SECONDS:-8}
 BARE_TARGETS="thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf wasm32-unknown-unknown"
 FIRMWARE_BOARDS="qemu-mps2-an386 microbit"
@@ -91,6 +101,10 @@ for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do
   cargo deny --manifest-path "$manifest" --config .deny.toml check --hide-inclusion-graph bans licenses sources
 done
 
+step "packages are complete"
+# What is published is what its archive holds; the files are listed without building them, since the tests build the same sources.
+cargo package --quiet --workspace --exclude handfast-host-tests --no-verify --allow-dirty
+
 step "tests"
 for board in $FIRMWARE_BOARDS; do
   (cd "firmware/boards/$board" && cargo build --quiet --release)
@@ -134,5 +148,14 @@ while [ "${#pids[@]}" -gt 0 ]; do reap; done
 
 step "demo"
 cargo run --quiet --release -- demo --boards
+
+if [ -n "$long" ]; then
+  step "packages are built from their archives"
+  cargo package --quiet --workspace --exclude handfast-host-tests --allow-dirty
+
+  step "shipped binaries"
+  cargo build --quiet --profile dist -p handfast-cli -p handfast-node
+  stat --format '%n: %s bytes' target/dist/handfast target/dist/handfast-node
+fi
 
 step "done"

@@ -370,3 +370,26 @@ fn the_stores_files_are_opened_and_written_by_the_crate_for_private_files_alone(
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn every_crate_that_is_published_is_described_and_carries_its_licences() {
+    let adapters = fs::read_dir(root().join("adapters")).expect("the adapters read");
+    let folders = adapters.map(|entry| entry.expect("an entry reads").path());
+    let mut missing = Vec::new();
+    for folder in folders.chain([root().join("core")]) {
+        let manifest = fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest reads");
+        let package = section(&manifest, "package");
+        for key in ["description", "readme", "keywords", "categories", "license.workspace"] {
+            if !package.contains_key(key) {
+                missing.push(format!("{}: {key}", folder.display()));
+            }
+        }
+        for file in ["README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+            // A link into a folder that is not there would leave the package without its licence.
+            if fs::read_to_string(folder.join(file)).is_err() {
+                missing.push(format!("{}: {file}", folder.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "a package lacks: {missing:#?}");
+}
