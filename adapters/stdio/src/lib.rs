@@ -7,10 +7,15 @@
 //!
 //! A reader that closes its end of a pipe needs no more output; [`Unwritten::is_closed_pipe`] tells
 //! this case apart from every other failure.
+//!
+//! [`Hint`] is the one way in which a program writes the next command that it advises.
 
 mod closed;
+mod hint;
 
 use std::io::{self, IsTerminal, Write};
+
+pub use hint::Hint;
 
 /// The reason for which standard output did not accept a text.
 #[derive(Debug, thiserror::Error)]
