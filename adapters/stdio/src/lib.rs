@@ -8,14 +8,17 @@
 //! A reader that closes its end of a pipe needs no more output; [`Unwritten::is_closed_pipe`] tells
 //! this case apart from every other failure.
 //!
-//! [`Hint`] is the one way in which a program writes the next command that it advises.
+//! [`Hint`] is the one way in which a program writes the next command that it advises, and
+//! [`Waiting`] the one way in which it shows that it waits.
 
 mod closed;
 mod hint;
+mod waiting;
 
 use std::io::{self, IsTerminal, Write};
 
 pub use hint::Hint;
+pub use waiting::Waiting;
 
 /// The reason for which standard output did not accept a text.
 #[derive(Debug, thiserror::Error)]
