@@ -21,7 +21,7 @@ use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::pairing_state::{PairingServices, StartError};
-use crate::gateway::requests::SeenRequests;
+use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
 use crate::gateway::{Gateway, Inner, SetupServices};
 use crate::gateway::{readings, timekeeping, unstored};
@@ -190,6 +190,7 @@ impl GatewayBuilder {
             proven: Proven::new(),
             readings: Arc::default(),
             shown: SeenRequests::default(),
+            request_ids: RequestIds::default(),
             pool: HashPool::start(&limits)?,
             application,
             observer,

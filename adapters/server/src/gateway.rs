@@ -45,7 +45,7 @@ use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::operator_types::{Device, OperatorError, Summary};
 use crate::gateway::pairing_state::PairingServices;
 use crate::gateway::readings::PendingReadings;
-use crate::gateway::requests::SeenRequests;
+use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
 use crate::inbound::Gate;
 use crate::keys::setup::SetupKeys;
@@ -74,6 +74,8 @@ pub(crate) struct Inner {
     pub(crate) proven: Proven,
     pub(crate) readings: Arc<PendingReadings>,
     pub(crate) shown: SeenRequests,
+    /// Ids of the latest requests.
+    pub(crate) request_ids: RequestIds,
     pub(crate) pool: HashPool,
     pub(crate) application: Arc<dyn Application>,
     pub(crate) observer: Arc<dyn Observer>,

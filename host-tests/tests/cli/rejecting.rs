@@ -103,3 +103,22 @@ async fn what_is_final_never_means_another_node() {
     assert_eq!(gateway.json(&["show", &id])["standing"], "revoked");
     assert_eq!(gateway.json(&["show", &other])["standing"], "pending");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_goes_on_waiting_keeps_its_id_when_its_entry_is_made_anew() {
+    let gateway = Gateway::start_with(&["--pending-for", "1s"]);
+    let id = gateway.ask("Kitchen Pi").await;
+    assert_eq!(gateway.json(&["show", &id])["standing"], "pending");
+    super::nodes::until("the entry is over", || {
+        match gateway.json(&["list", "--pending"])["devices"].as_array().unwrap().len() {
+            0 => Ok(()),
+            waiting => Err(format!("{waiting} wait")),
+        }
+    });
+    assert_eq!(gateway.ask("Kitchen Pi").await, id, "it is the same request");
+    let (code, out, err) = gateway.devices(&["pair", &id]);
+    assert_eq!(code, 0, "what was shown of it holds: {err}");
+    let token = out.lines().next().unwrap().to_owned();
+    assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
+    assert_ne!(gateway.ask("Kitchen Pi").await, id, "a paired node's id is no other request's");
+}

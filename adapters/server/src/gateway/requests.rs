@@ -1,13 +1,14 @@
-//! Decisions about waiting requests: rejecting one or many, and approving an entry only as it was
-//! shown.
+//! Waiting requests: their ids, rejecting one or many, and approving an entry only as it was shown.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use handfast_core::error::Refusal;
 use handfast_core::id::NodeId;
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Standing;
-use handfast_store::{Entry, Filter, Version};
+use handfast_store::{Entry, Filter, StoreError, Stored, Version};
 
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
@@ -41,6 +42,26 @@ impl RequestSelection {
     }
 }
 
+/// Ids of the latest requests. A request that waits longer than an entry lives is entered anew, and
+/// keeps its id: the operator may be about to type it.
+#[derive(Debug, Default)]
+pub(crate) struct RequestIds(Mutex<HashMap<RequestKey, NodeId>>);
+
+impl RequestIds {
+    fn get(&self, key: &RequestKey) -> Option<NodeId> {
+        self.0.lock().expect("no thread panics while it holds the ids").get(key).copied()
+    }
+
+    fn remember(&self, key: RequestKey, node_id: NodeId) {
+        let mut ids = self.0.lock().expect("no thread panics while it holds the ids");
+        if ids.len() >= MOST_SHOWN && !ids.contains_key(&key) {
+            let any = ids.keys().next().copied();
+            any.and_then(|any| ids.remove(&any));
+        }
+        ids.insert(key, node_id);
+    }
+}
+
 /// The state in which an operator last saw each waiting entry. A device without keys is known only
 /// by its name and address, so the operator approves the entry as it was shown.
 #[derive(Debug, Default)]
@@ -60,6 +81,16 @@ impl SeenRequests {
             any.and_then(|any| shown.remove(&any));
         }
         shown.insert(node_id, (entry.version, entry.profile.clone()));
+    }
+
+    /// Notes that an entry was entered anew with this description. If it is the one that was shown,
+    /// it still counts as shown.
+    fn entered_anew(&self, node_id: NodeId, version: Version, profile: &str) {
+        let mut shown = self.0.lock().expect("no thread panics while it holds what was shown");
+        match shown.get_mut(&node_id) {
+            Some((before, said)) if said == profile => *before = version,
+            Some(_) | None => {}
+        }
     }
 
     /// Checks that the entry is unchanged since it was shown, if it was.
@@ -83,6 +114,39 @@ impl SeenRequests {
 }
 
 impl Gateway {
+    /// Enters a request, or finds its entry. A request whose entry is over keeps the id that it had,
+    /// unless a decision was made about it.
+    pub(crate) async fn admit(
+        &self,
+        mut asking: PendingRequest,
+        profile: String,
+    ) -> Result<Result<NodeId, Refusal>, StoreError> {
+        let inner = &self.inner;
+        let (key, now) = (asking.key, inner.clock.unix());
+        let before = match inner.request_ids.get(&key) {
+            Some(before) => match inner.store.load(before).await? {
+                None => Some(before),
+                Some(Stored { record, .. }) => {
+                    let over =
+                        matches!(record.standing, Standing::Pending { expires } if expires <= now);
+                    over.then_some(before)
+                }
+            },
+            None => None,
+        };
+        asking.record.node_id = before.unwrap_or(asking.record.node_id);
+        let admitted = inner.store.admit(asking, profile.clone(), inner.limits, now).await?;
+        if let Ok(node_id) = admitted {
+            inner.request_ids.remember(key, node_id);
+            if before == Some(node_id)
+                && let Some(entered) = inner.store.load(node_id).await?
+            {
+                inner.shown.entered_anew(node_id, entered.version, &profile);
+            }
+        }
+        Ok(admitted)
+    }
+
     /// Rejects a pending request. Its node may ask again after a while, or with `for_good` never:
     /// that bars its key, or this request in a dialect without keys. A node of the native wire that
     /// still waits is told the reason: at most 160 bytes, on one line.

@@ -356,19 +356,18 @@ impl Gateway {
             PendingRequest::new(&asked, request.address, now, &inner.limits, &entropy::draw())
                 .with_keys(Holder { channel: request.key, signing: request.signing })
                 .made_by(request.number);
-        let node_id =
-            match inner.store.admit(asking, request.profile.clone(), inner.limits, now).await? {
-                Ok(node_id) => node_id,
-                Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
-                Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
-                    self.event(Event::AskRefused { address: request.address, refusal });
-                    return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
-                }
-                Err(refusal) => {
-                    self.event(Event::AskRefused { address: request.address, refusal });
-                    return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
-                }
-            };
+        let node_id = match self.admit(asking, request.profile.clone()).await? {
+            Ok(node_id) => node_id,
+            Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
+            Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
+                self.event(Event::AskRefused { address: request.address, refusal });
+                return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
+            }
+            Err(refusal) => {
+                self.event(Event::AskRefused { address: request.address, refusal });
+                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+            }
+        };
         let entered = inner.store.load(node_id).await?;
         let Some(Standing::Pending { expires }) = entered.map(|stored| stored.record.standing)
         else {

@@ -291,9 +291,7 @@ impl RegistrationTask {
         let now = inner.clock.now();
         match action {
             RegistrationAction::Admit(asking, profile) => {
-                return Some(RegistrationAnswer::Admitted(
-                    self.admit(*asking, profile, inner).await,
-                ));
+                return Some(RegistrationAnswer::Admitted(self.admit(*asking, profile).await));
             }
             RegistrationAction::Load(node_id) => {
                 return Some(RegistrationAnswer::Loaded(
@@ -361,19 +359,13 @@ impl RegistrationTask {
         None
     }
 
-    async fn admit(
-        &mut self,
-        asking: PendingRequest,
-        profile: String,
-        inner: &Inner,
-    ) -> Result<NodeId, Refusal> {
+    async fn admit(&mut self, asking: PendingRequest, profile: String) -> Result<NodeId, Refusal> {
         let address = asking.record.address;
         let (name, room) = (asking.record.name.to_string(), asking.record.room.to_string());
-        let admitted =
-            match inner.store.admit(asking, profile, inner.limits, inner.clock.unix()).await {
-                Ok(admitted) => admitted,
-                Err(error) => Err(failed(error)),
-            };
+        let admitted = match self.gateway.admit(asking, profile).await {
+            Ok(admitted) => admitted,
+            Err(error) => Err(failed(error)),
+        };
         self.gateway.event(match &admitted {
             Ok(node_id) => Event::Asked { node_id: *node_id, name, room, address },
             Err(refusal) => Event::AskRefused { address, refusal: *refusal },
