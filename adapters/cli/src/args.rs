@@ -5,28 +5,35 @@ use std::path::PathBuf;
 use clap::{Args as Arguments, Parser, Subcommand};
 
 mod clock;
+mod codes;
+mod common;
 mod companion;
-mod devices;
+mod companions;
 mod import;
-mod inbound;
 mod nodes;
-mod pairing;
-mod setup;
+mod older;
+mod pending;
+mod senders;
 
 pub(crate) use clock::{ClockArgs, ClockVerb};
+pub(crate) use codes::{CodesArgs, CodesVerb, CreateCode, Minting, PairingArgs, PairingVerb};
+pub(crate) use common::{Common, DataDir, Permissions, length_of_time};
 pub(crate) use companion::{CompanionArgs, CompanionVerb};
-pub(crate) use devices::{DeviceVerb, Devices, IdArgs, Reject};
+pub(crate) use companions::{CompanionsArgs, CompanionsVerb, Invite};
 pub(crate) use import::Import;
-pub(crate) use inbound::{InboundArgs, InboundVerb, SenderArgs};
 pub(crate) use nodes::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
-pub(crate) use pairing::{
-    Minting, PairedArgs, PairedVerb, PairingArgs, PairingVerb, Permissions, Qr, length_of_time,
-};
-pub(crate) use setup::{SetupArgs, SetupVerb, Start};
+pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
+pub(crate) use pending::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
+pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
 
-/// Pairs devices: nodes ask, an operator approves, tokens authenticate.
+/// The gateway that devices pair with, and the tools of the person who decides about them
 #[derive(Debug, Parser)]
-#[command(name = "handfast", version)]
+#[command(
+    name = "handfast",
+    version,
+    max_term_width = 80,
+    after_help = "Exit codes: 0 done; 1 refused, failed or not found; 2 wrong usage."
+)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -34,35 +41,37 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Run the gateway that nodes pair with
+    /// Run the gateway that devices pair with
     Serve(Serve),
-    /// See and decide about nodes; talks to the running gateway
-    Devices(Devices),
-    /// Open pairing by PIN, and mint codes to be scanned or typed; talks to the running gateway
-    Pairing(PairingArgs),
-    /// See and end what nodes were given when they paired; talks to the running gateway
-    Paired(PairedArgs),
-    /// Decide what paired nodes may do; talks to the running gateway
+    /// Show on one screen how the gateway stands
+    Status(StatusArgs),
+    /// List what waits: nodes for approval, nodes for their PIN, and senders
+    Pending(PendingArgs),
+    /// Approve a node that waits
+    Approve(Box<ApproveArgs>),
+    /// Turn down a node that waits
+    Reject(RejectArgs),
+    /// See and decide about nodes
     Nodes(NodesArgs),
-    /// The same as nodes permissions
-    #[command(hide = true)]
-    Permissions(PermissionsVerb),
-    /// Make setup codes for companions, and see and end their sessions; talks to the running
-    /// gateway
-    Setup(SetupArgs),
-    /// See and decide who may write over channels; talks to the running gateway
-    Inbound(InboundArgs),
+    /// Make, list and withdraw codes that nodes pair with
+    Codes(CodesArgs),
+    /// Open and close pairing by PIN
+    Pairing(PairingArgs),
+    /// Invite companions by setup codes, and list and end their sessions
+    #[command(alias = "setup")]
+    Companions(CompanionsArgs),
+    /// See and decide who may write over channels
+    #[command(alias = "inbound")]
+    Senders(SendersArgs),
     /// Be a companion: show a setup code to its gateway, and use the session that comes of it
     Companion(CompanionArgs),
-    /// Show what people compare to know the gateway; talks to the running gateway
+    /// Show what people compare to know the gateway
     Gateway(GatewayArgs),
-    /// See how the gateway's clock stands, and say that it is right; talks to the running gateway
+    /// Show how the gateway's clock stands, and say that it is right
     Clock(ClockArgs),
-    /// Follow what happens, with requests and their PINs, until interrupted; talks to the running
-    /// gateway
+    /// Follow what happens, with requests and their PINs, until interrupted
     Watch(Watch),
-    /// Bring in what another system kept: nodes, senders, companions' sessions; works on the
-    /// registry itself
+    /// Bring in what another system kept: nodes, senders, companions' sessions
     Import(Import),
     /// Copy the registry into one file, while the gateway runs or not
     Backup(BackupArgs),
@@ -72,15 +81,19 @@ pub(crate) enum Verb {
     Token(TokenArgs),
     /// Show the whole flow on this machine: a gateway, nodes, an operator
     Demo(Demo),
+    #[command(hide = true)]
+    Devices(DevicesArgs),
+    #[command(hide = true)]
+    Paired(PairedArgs),
+    /// The same as nodes permissions
+    #[command(hide = true)]
+    Permissions(PermissionsVerb),
 }
 
-/// Where the gateway keeps its data and its operator's socket.
-#[derive(Debug, Clone, Arguments)]
-pub(crate) struct DataDir {
-    /// Data directory of the gateway
-    /// [default: $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]
-    #[arg(long, value_name = "DIR", global = true)]
-    pub(crate) data: Option<PathBuf>,
+#[derive(Debug, Arguments)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Debug, Arguments)]
@@ -120,10 +133,7 @@ pub(crate) struct Restore {
 #[derive(Debug, Arguments)]
 pub(crate) struct GatewayArgs {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) verb: GatewayVerb,
 }
@@ -158,6 +168,9 @@ pub(crate) enum TokenVerb {
         /// Id of the node the token belongs to
         #[arg(long, value_name = "ID")]
         node_id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{BackupArgs, Restore};
-use crate::data::{self, DATABASE};
+use crate::data::{self, DATABASE, DataPlace};
+use crate::hints::Next;
 use crate::print::{put, safe};
 
 pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
@@ -31,7 +32,7 @@ pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
 }
 
 pub(crate) fn restore(args: Restore) -> Result<(), End> {
-    let directory = args.data.path()?;
+    let directory = args.data.place()?;
     data::prepare(&directory)?;
     let restored =
         handfast_store::restore(&args.file, &directory.join(DATABASE)).map_err(End::refused)?;
@@ -51,7 +52,7 @@ pub(crate) fn restore(args: Restore) -> Result<(), End> {
     put(&text(&restored, &args.file, &directory))
 }
 
-fn text(restored: &Restored, file: &Path, directory: &Path) -> String {
+fn text(restored: &Restored, file: &Path, directory: &DataPlace) -> String {
     let shown = |path: &Path| safe(&path.display().to_string());
     let mut text = format!("{}: {} nodes from {}\n", shown(directory), restored.nodes, shown(file));
     match &restored.lost {
@@ -82,7 +83,7 @@ fn text(restored: &Restored, file: &Path, directory: &Path) -> String {
             shown(directory)
         );
     }
-    text + &format!("Start the gateway with: handfast serve --data {}\n", shown(directory))
+    text + &format!("Start the gateway with: {}\n", Next::Serve.on(directory))
 }
 
 fn in_words(lost: &LostDecisions) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use handfast_server::admin::{ErrorView, socket_path};
+use handfast_stdio::Waiting;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
@@ -13,7 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::End;
-use crate::data::DATABASE;
+use crate::data::{DATABASE, DataPlace};
+use crate::hints::Next;
 
 /// Sends a request to the gateway that runs on a data directory, and returns its answer as JSON
 /// text.
@@ -27,7 +29,7 @@ pub(crate) async fn ask(
     body: Option<serde_json::Value>,
 ) -> Result<String, End> {
     try_ask(data, method, path, body).await.map_err(|unanswered| match unanswered {
-        Unanswered::Broken(end) | Unanswered::Refused(end) => end,
+        Unanswered::Broken(end) | Unanswered::Missing(end) | Unanswered::Refused(end) => end,
     })
 }
 
@@ -35,6 +37,8 @@ pub(crate) async fn ask(
 pub(crate) enum Unanswered {
     /// No gateway runs, or it ended before it answered.
     Broken(End),
+    /// The gateway does not know what the request is about.
+    Missing(End),
     /// The gateway refused the request.
     Refused(End),
 }
@@ -60,7 +64,11 @@ pub(crate) async fn try_ask(
     // The connection is needed until the whole answer has arrived.
     drop(driver);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    if status.is_success() { Ok(text) } else { Err(Unanswered::Refused(failed(status, &text))) }
+    match status {
+        _ if status.is_success() => Ok(text),
+        StatusCode::NOT_FOUND => Err(Unanswered::Missing(failed(status, &text))),
+        _ => Err(Unanswered::Refused(failed(status, &text))),
+    }
 }
 
 /// A stream of lines from the gateway.
@@ -118,6 +126,7 @@ const SOCKET_WITHIN: Duration = Duration::from_secs(3);
 /// waits for the gateway to create it again.
 async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
     let until = Instant::now() + SOCKET_WITHIN;
+    let _waiting = Waiting::at_most("waiting for the gateway's socket", SOCKET_WITHIN);
     loop {
         let error = match UnixStream::connect(socket).await {
             Ok(stream) => return Ok(stream),
@@ -130,17 +139,18 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
             )));
         }
         let shown = data.display();
+        let serve = Next::Serve.on(&DataPlace::named(data));
         // The registry's lock tells a gateway that is just starting from none at all.
         match handfast_store::holder(&data.join(DATABASE)) {
             None => {
                 return Err(End::Refused(format!(
-                    "no gateway runs on {shown}; start one with: handfast serve --data {shown}"
+                    "no gateway runs on {shown}; start one with: {serve}"
                 )));
             }
             Some(holder) if Instant::now() >= until => {
                 return Err(End::Refused(format!(
                     "{holder} has the registry in {shown} open, and {} does not answer: it is just starting, it is no gateway (an import, for instance), or it \
-                     hangs; wait for it, or end it and start a gateway with: handfast serve --data {shown}",
+                     hangs; wait for it, or end it and start a gateway with: {serve}",
                     socket.display()
                 )));
             }
@@ -188,19 +198,6 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, End> {
     serde_json::from_str(answer).map_err(|error| {
         End::Refused(format!("the gateway's answer is not understood ({error}); is it of another version than this command?"))
     })
-}
-
-/// Checks that an id or its beginning can be a path segment. No other text can name a node, so it
-/// is refused before anything is sent.
-pub(crate) fn segment(id: &str) -> Result<&str, End> {
-    let plausible =
-        !id.is_empty() && id.len() <= 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    match plausible {
-        true => Ok(id),
-        false => Err(End::Refused(format!(
-            "no node has an id that begins with {id:?}: ids are made of 0-9, a-f and dashes"
-        ))),
-    }
 }
 
 /// Percent-encodes any text as one path segment.

@@ -13,16 +13,16 @@ use crate::print::show;
 const CLOCK: &str = "/api/v1/clock";
 
 pub(crate) async fn run(args: ClockArgs) -> Result<(), End> {
-    let data = args.data.path()?;
+    let (data, json) = (args.common.data.place()?, args.common.json);
     match args.verb.unwrap_or(ClockVerb::Show) {
         ClockVerb::Show => {
             let answer = ask(&data, Method::GET, CLOCK, None).await?;
-            show(args.json, &answer, |view: ClockView| stands(&view))
+            show(json, &answer, |view: ClockView| stands(&view))
         }
         ClockVerb::Accept { at } => {
             let body = json!({ "at": at.map(UnixTime::as_secs) });
             let answer = ask(&data, Method::POST, CLOCK, Some(body)).await?;
-            show(args.json, &answer, |view: AcceptedView| accepted(&view))
+            show(json, &answer, |view: AcceptedView| accepted(&view))
         }
     }
 }

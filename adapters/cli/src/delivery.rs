@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use handfast_stdio::Waiting;
 use hyper::Method;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -43,6 +44,7 @@ impl SecretDelivery<'_> {
 
     async fn confirm(&self, id: &str) -> Result<(), End> {
         let begun = Instant::now();
+        let _waiting = Waiting::at_most("telling the gateway that it was shown", CONFIRM_FOR);
         let why = loop {
             match try_ask(
                 self.data,
@@ -54,7 +56,7 @@ impl SecretDelivery<'_> {
             {
                 Ok(_) => return Ok(()),
                 // The gateway has answered, so another attempt would get the same answer.
-                Err(Unanswered::Refused(end)) => break end,
+                Err(Unanswered::Refused(end) | Unanswered::Missing(end)) => break end,
                 Err(Unanswered::Broken(end)) if begun.elapsed() > CONFIRM_FOR => break end,
                 Err(Unanswered::Broken(_)) => sleep(TRY_AGAIN).await,
             }

@@ -1,13 +1,13 @@
 //! Events of a gateway as text, for the running gateway's output and `handfast watch`.
 
-use std::path::{Path, PathBuf};
-
 use handfast_server::admin::{DeviceView, PairedList, PairingView};
 use hyper::Method;
 use serde::Deserialize;
 
 use crate::End;
 use crate::client::{ask, encoded, read};
+use crate::data::DataPlace;
+use crate::hints::Next;
 use crate::nodes::{in_force_text, offered_text};
 use crate::print::{in_words, left, quoted, safe};
 
@@ -49,22 +49,21 @@ impl Happened {
 
 /// Formats events as text, and asks the gateway for missing details.
 pub(crate) struct Narrator {
-    data: PathBuf,
+    data: DataPlace,
     /// `true` to include opened and closed links.
     links: bool,
 }
 
 impl Narrator {
-    pub(crate) fn new(data: &Path, links: bool) -> Self {
-        Self { data: data.to_owned(), links }
+    pub(crate) fn new(data: &DataPlace, links: bool) -> Self {
+        Self { data: data.clone(), links }
     }
 
     /// Formats an event as whole lines; `None` for one that is not shown.
     pub(crate) async fn tell(&self, happened: &Happened) -> Option<String> {
-        let data = safe(&self.data.display().to_string());
         let text = match happened.event.as_str() {
             "paired" => self.paired(&happened.node_id).await,
-            "asked" => self.asked(happened, &data).await,
+            "asked" => self.asked(happened).await,
             "decided" => {
                 format!("{}: {}", self.name(&happened.node_id).await, done(&happened.decision))
             }
@@ -75,8 +74,8 @@ impl Narrator {
             "unlinked" if self.links => {
                 format!("{} is not linked any more", self.name(&happened.node_id).await)
             }
-            "window_closed" => self.closed(&data).await,
-            _ => alone(happened, &data, self.links)?,
+            "window_closed" => self.closed().await,
+            _ => alone(happened, &self.data, self.links)?,
         };
         Some(text + "\n")
     }
@@ -125,7 +124,7 @@ impl Narrator {
         }
     }
 
-    async fn asked(&self, happened: &Happened, data: &str) -> String {
+    async fn asked(&self, happened: &Happened) -> String {
         let Happened { node_id, friendly_name, room, ip_address, .. } = happened;
         let (name, node_id) = (quoted(friendly_name), safe(node_id));
         let mut text = format!(
@@ -136,15 +135,15 @@ impl Narrator {
         if let Ok(DeviceView { fingerprint: Some(fingerprint), .. }) = self.device(&node_id).await {
             text += &format!("\nFingerprint: {}", safe(&fingerprint));
         }
-        text + &format!("\nApprove it with: handfast devices pair {node_id} --data {data}")
+        text + &format!("\nApprove it with: {}", Next::Approve(&node_id).on(&self.data))
     }
 
     /// Formats the closing of the window. Too many wrong PINs also close it, and then only the
     /// operator can open it again.
-    async fn closed(&self, data: &str) -> String {
+    async fn closed(&self) -> String {
         let status = ask(&self.data, Method::GET, "/api/v1/pairing", None).await;
         match status.and_then(|status| read::<PairingView>(&status)) {
-            Ok(PairingView { locked: true, .. }) => locked(data),
+            Ok(PairingView { locked: true, .. }) => locked(&self.data),
             Ok(_) | Err(_) => "Pairing is closed".to_owned(),
         }
     }
@@ -167,13 +166,13 @@ fn attempts(left: u8) -> String {
 }
 
 /// Formats an event that needs no further details.
-fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
+fn alone(happened: &Happened, data: &DataPlace, links: bool) -> Option<String> {
     Some(match happened.event.as_str() {
         "pairing_request" => {
             let name = quoted(&happened.friendly_name);
             let pin = match &happened.pin {
                 Some(pin) => format!("PIN: {}", safe(pin)),
-                None => format!("PIN: not shown here, because others may read it; see it with: handfast watch --data {data}"),
+                None => format!("PIN: not shown here, because others may read it; see it with: {}", Next::Watch.on(data)),
             };
             format!("Pairing request from {name}\n{pin}\nExpires in {}", in_words(happened.expires_in))
         }
@@ -192,9 +191,10 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
         "window_locked" => locked(data),
         "session_opened" => {
             format!(
-                "A companion has a session now: {} as {}\nSee and end it with: handfast setup list --data {data}",
+                "A companion has a session now: {} as {}\nSee it with: {}",
                 short(&happened.session),
-                safe(&happened.profile)
+                safe(&happened.profile),
+                Next::Companions.on(data)
             )
         }
         "session_revoked" => format!("The session {} was ended", short(&happened.session)),
@@ -202,10 +202,11 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
         "companion_unlinked" if links => format!("The companion of session {} is not linked any more", short(&happened.session)),
         // The sender's code is not shown here, because others may read this output.
         "sender_asked" => format!(
-            "{} writes over {} to {} and waits to be let in\nSee who waits, with the codes, with: handfast inbound list --data {data}",
+            "{} writes over {} to {} and waits to be let in\nSee who waits, with the codes, with: {}",
             quoted(&happened.sender),
             safe(&happened.channel),
-            account(happened)
+            account(happened),
+            Next::Senders.on(data)
         ),
         "sender_allowed" => {
             format!("{} may write over {} to {}", quoted(&happened.sender), safe(&happened.channel), account(happened))
@@ -216,8 +217,9 @@ fn alone(happened: &Happened, data: &str, links: bool) -> Option<String> {
             format!("{sender} over {channel} to {}: {decision}", account(happened))
         }
         "left_out" => format!(
-            "More comes from {} than is shown here; see all that waits with: handfast devices list --pending --data {data}",
-            safe(&happened.ip_address)
+            "More comes from {} than is shown here; see all that waits with: {}",
+            safe(&happened.ip_address),
+            Next::Pending.on(data)
         ),
         "missed" => format!("{} events were missed here", happened.count),
         "ask_refused" if links => {
@@ -259,15 +261,17 @@ fn sender_decision(decision: &str) -> String {
 }
 
 /// Returns advice for the case that somebody guesses PINs.
-pub(crate) fn beforehand(data: &str) -> String {
+pub(crate) fn beforehand(data: &DataPlace) -> String {
     format!(
-        "A code made beforehand needs no open pairing, and nobody can use it up without knowing it: handfast pairing code --data {data}"
+        "A code made beforehand needs no open pairing, and nobody can use it up without knowing it: {}",
+        Next::CreateCode.on(data)
     )
 }
 
-fn locked(data: &str) -> String {
+fn locked(data: &DataPlace) -> String {
     format!(
-        "Pairing is locked: too many wrong PINs; open it again with: handfast pairing open --data {data}\n{}",
+        "Pairing is locked: too many wrong PINs; open it again with: {}\n{}",
+        Next::OpenPairing.on(data),
         beforehand(data)
     )
 }
@@ -276,8 +280,12 @@ fn locked(data: &str) -> String {
 mod tests {
     use super::*;
 
+    fn place() -> DataPlace {
+        DataPlace::named(std::path::Path::new("/d"))
+    }
+
     fn words(line: &str) -> Option<String> {
-        alone(&Happened::read(line).unwrap(), "/d", false)
+        alone(&Happened::read(line).unwrap(), &place(), false)
     }
 
     #[test]
@@ -304,7 +312,7 @@ mod tests {
             Happened::read(r#"{"event":"pairing_request","friendly_name":"x","pin":"847291"}"#)
                 .unwrap();
         happened.hide_pin();
-        let shown = alone(&happened, "/d", false).unwrap();
+        let shown = alone(&happened, &place(), false).unwrap();
         assert!(!shown.contains("847291") && shown.contains("handfast watch"), "{shown}");
     }
 
@@ -318,7 +326,7 @@ mod tests {
         assert_eq!(wrong("code_wrong"), "Wrong code from 192.0.2.7 (1 attempt left)");
         let locked = words(r#"{"event":"pins_locked_for","ip_address":"192.0.2.7"}"#).unwrap();
         assert!(
-            locked.contains("192.0.2.7") && locked.contains("handfast pairing code --data /d"),
+            locked.contains("192.0.2.7") && locked.contains("handfast codes create --data /d"),
             "{locked}"
         );
         assert!(
@@ -336,7 +344,7 @@ mod tests {
                 .unwrap();
         assert!(
             opened.starts_with("A companion has a session now: 01234567 as p\n")
-                && opened.contains("handfast setup list --data /d"),
+                && opened.contains("handfast companions list --data /d"),
             "{opened}"
         );
         let asked = words(
@@ -345,16 +353,16 @@ mod tests {
         .unwrap();
         assert!(
             asked.starts_with("\"x\\\"\\u{a}y\" writes over telegram to a and waits")
-                && asked.contains("handfast inbound list --data /d"),
+                && asked.contains("handfast senders list --data /d"),
             "{asked}"
         );
         let decided = r#"{"event":"sender_decided","channel":"telegram","account":null,"sender":"x","decision":"block"}"#;
         assert_eq!(words(decided).unwrap(), "\"x\" over telegram to all accounts: blocked");
         let linked =
             Happened::read(r#"{"event":"companion_linked","session":"0123456789abcdef"}"#).unwrap();
-        assert_eq!(alone(&linked, "/d", false), None, "links are told to whoever watches");
+        assert_eq!(alone(&linked, &place(), false), None, "links are told to whoever watches");
         assert_eq!(
-            alone(&linked, "/d", true).unwrap(),
+            alone(&linked, &place(), true).unwrap(),
             "The companion of session 01234567 is linked"
         );
     }

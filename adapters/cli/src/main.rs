@@ -6,27 +6,30 @@ mod args;
 mod backup;
 mod client;
 mod clock;
+mod codes;
 mod companion;
+mod companions;
 mod confirm;
 mod data;
 mod delivery;
 mod demo;
-mod devices;
 mod events;
+mod hints;
 mod import;
-mod inbound;
 mod nodes;
-mod paired;
-mod pairing;
+mod pending;
 mod print;
+mod senders;
 mod serve;
-mod setup;
+mod status;
+mod table;
 mod token;
 mod watch;
 
 use std::process::ExitCode;
 
-use args::{Args, Verb};
+use args::{Args, PairingArgs, PairingVerb, Verb};
+use codes::Window;
 use handfast_stdio::{Unwritten, note_line};
 
 fn main() -> ExitCode {
@@ -41,27 +44,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let outcome = runtime.block_on(async {
-        match args.verb {
-            Verb::Serve(serve) => serve::run(serve).await,
-            Verb::Devices(devices) => devices::run(devices).await,
-            Verb::Pairing(pairing) => pairing::run(pairing).await,
-            Verb::Paired(paired) => paired::run(paired).await,
-            Verb::Nodes(nodes) => nodes::run(nodes).await,
-            Verb::Permissions(permissions) => nodes::only_permissions(permissions).await,
-            Verb::Setup(setup) => setup::run(setup).await,
-            Verb::Inbound(inbound) => inbound::run(inbound).await,
-            Verb::Companion(companion) => companion::run(companion).await,
-            Verb::Gateway(gateway) => watch::gateway(gateway).await,
-            Verb::Clock(clock) => clock::run(clock).await,
-            Verb::Watch(watch) => watch::run(watch).await,
-            Verb::Import(import) => import::run(import).await,
-            Verb::Backup(backup) => backup::run(backup),
-            Verb::Restore(restore) => backup::restore(restore),
-            Verb::Token(token) => token::run(token).await,
-            Verb::Demo(demo) => demo::run(demo).await,
-        }
-    });
+    let outcome = runtime.block_on(run(args.verb));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(End::Refused(message)) => {
@@ -80,6 +63,37 @@ fn main() -> ExitCode {
             ));
             ExitCode::from(1)
         }
+    }
+}
+
+async fn run(verb: Verb) -> Result<(), End> {
+    match verb {
+        Verb::Serve(serve) => serve::run(serve).await,
+        Verb::Status(status) => status::run(status).await,
+        Verb::Pending(pending) => pending::run(pending).await,
+        Verb::Approve(approve) => pending::approve(*approve).await,
+        Verb::Reject(reject) => pending::reject(reject).await,
+        Verb::Nodes(nodes) => nodes::run(nodes).await,
+        Verb::Codes(codes) => codes::run(codes).await,
+        Verb::Pairing(PairingArgs { common, verb }) => match verb {
+            PairingVerb::Open { open_for } => codes::window(&common, Window::Open(open_for)).await,
+            PairingVerb::Close => codes::window(&common, Window::Close).await,
+            PairingVerb::Older(older) => Box::pin(run(older.current(common))).await,
+        },
+        Verb::Companions(companions) => companions::run(companions).await,
+        Verb::Senders(senders) => senders::run(senders).await,
+        Verb::Companion(companion) => companion::run(companion).await,
+        Verb::Gateway(gateway) => watch::gateway(gateway).await,
+        Verb::Clock(clock) => clock::run(clock).await,
+        Verb::Watch(watch) => watch::run(watch).await,
+        Verb::Import(import) => import::run(import).await,
+        Verb::Backup(backup) => backup::run(backup),
+        Verb::Restore(restore) => backup::restore(restore),
+        Verb::Token(token) => token::run(token).await,
+        Verb::Demo(demo) => demo::run(demo).await,
+        Verb::Devices(devices) => Box::pin(run(devices.current())).await,
+        Verb::Paired(paired) => Box::pin(run(paired.current())).await,
+        Verb::Permissions(permissions) => Box::pin(run(permissions.current())).await,
     }
 }
 

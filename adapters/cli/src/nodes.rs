@@ -1,35 +1,141 @@
-//! `handfast nodes …`: permissions of paired nodes.
+//! `handfast nodes …`: the nodes of the registry, and decisions about them.
 
-use std::path::Path;
-
-use handfast_server::admin::{InForceView, OfferedView, PairedView, PermissionsView};
+use handfast_server::admin::{
+    DamagedView, DeviceList, DeviceView, InForceView, OfferedView, PairedList, PairedView,
+    PermissionsView, RevokedAllView, RevokedView,
+};
 use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
-use crate::client::{ask, encoded};
-use crate::print::{left, permissions, quoted, show};
+use crate::args::{NodesArgs, NodesVerb, PermitArgs, UntilArg};
+use crate::client::{Unanswered, ask, read, try_ask};
+use crate::confirm::Sure;
+use crate::data::DataPlace;
+use crate::hints::{Next, NextElsewhere};
+use crate::pending::named;
+use crate::print::{ago, left, permissions, put, quoted, safe, show};
+use crate::table::{short_ids, table};
 
 pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
-    let data = args.data.path()?;
+    let (data, json) = (args.common.data.place()?, args.common.json);
     match args.verb {
-        NodesVerb::Permissions(permit) => decide(&data, args.json, permit).await,
+        NodesVerb::List { permissions: true, .. } => {
+            let answer = ask(&data, Method::GET, "/api/v1/paired", None).await?;
+            show(json, &answer, |list: PairedList| with_permissions(&list, &data))
+        }
+        NodesVerb::List { all, permissions: false } => {
+            let filter = if all { "all" } else { "current" };
+            let path = format!("/api/v1/devices?filter={filter}");
+            let answer = ask(&data, Method::GET, &path, None).await?;
+            show(json, &answer, |list: DeviceList| damaged(&list.damaged) + &listing(&list.devices))
+        }
+        NodesVerb::Describe(node) => {
+            let path = format!("/api/v1/devices/{}", named(&node.node, &data)?);
+            let answer = ask(&data, Method::GET, &path, None).await?;
+            show(json, &answer, |device: DeviceView| details(&device))
+        }
+        NodesVerb::Permissions(permit) => permit_node(&data, json, permit).await,
+        NodesVerb::Policy { node, mode } => {
+            let body = json!({ "mode": mode.as_str() });
+            let done = format!("policy {}", mode.as_str());
+            decide(&data, json, &node.node, "policy", Some(body), &done).await
+        }
+        NodesVerb::Mute(node) => decide(&data, json, &node.node, "mute", None, "muted").await,
+        NodesVerb::Unmute(node) => decide(&data, json, &node.node, "unmute", None, "unmuted").await,
+        NodesVerb::Revoke { which, sure } => revoke(&data, json, &which, sure).await,
+        NodesVerb::RevokeAll { sure } => revoke_all(&data, json, sure).await,
     }
 }
 
-pub(crate) async fn only_permissions(args: PermissionsVerb) -> Result<(), End> {
-    let data = args.data.path()?;
-    decide(&data, args.json, args.permit).await
+async fn decide(
+    data: &DataPlace,
+    json: bool,
+    node: &str,
+    verb: &str,
+    body: Option<serde_json::Value>,
+    done: &str,
+) -> Result<(), End> {
+    let path = format!("/api/v1/devices/{}/{verb}", named(node, data)?);
+    let answer = ask(data, Method::POST, &path, body).await?;
+    show(json, &answer, |device: DeviceView| decided(&device, done))
 }
 
-pub(crate) async fn decide(data: &Path, json: bool, permit: PermitArgs) -> Result<(), End> {
-    if permit.node.is_empty() {
-        return Err(End::Usage(
-            "an empty name names nobody; `paired list` shows who is paired".to_owned(),
-        ));
+pub(crate) fn decided(device: &DeviceView, done: &str) -> String {
+    format!("{}: {} {done}\n", device.node_id, safe(&device.friendly_name))
+}
+
+/// Revokes a node of any flow, or a capability token.
+async fn revoke(data: &DataPlace, json: bool, which: &str, sure: Sure) -> Result<(), End> {
+    let segment = named(which, data)?;
+    sure.check(&format!("Put {} out for good, with all that it passed on?", quoted(which)))?;
+    // It finds nodes with keys and capability tokens; what it does not find is a node with a token.
+    let keyed = format!("/api/v1/paired/{segment}/revoke");
+    match try_ask(data, Method::POST, &keyed, None).await {
+        Ok(answer) => return show(json, &answer, |view: RevokedView| revoked(&view)),
+        Err(Unanswered::Missing(_)) => {}
+        Err(Unanswered::Broken(end) | Unanswered::Refused(end)) => return Err(end),
     }
-    let path = format!("/api/v1/paired/{}/permissions", encoded(&permit.node));
+    let path = format!("/api/v1/devices/{segment}/unpair");
+    let device: DeviceView = read(&ask(data, Method::POST, &path, None).await?)?;
+    let view = RevokedView {
+        revoked: "node".to_owned(),
+        node_id: Some(device.node_id),
+        friendly_name: Some(device.friendly_name),
+        capability: None,
+    };
+    let answer = serde_json::to_string(&view).map_err(End::refused)?;
+    show(json, &answer, |view: RevokedView| revoked(&view))
+}
+
+fn revoked(view: &RevokedView) -> String {
+    match (&view.node_id, &view.friendly_name, &view.capability) {
+        (Some(node_id), Some(name), _) => {
+            format!(
+                "{node_id}: {} revoked for good, and so is all that it passed on\n",
+                quoted(name)
+            )
+        }
+        (Some(node_id), None, Some(capability)) => {
+            format!("{capability} of node {node_id} revoked, and all that was passed on from it\n")
+        }
+        (_, _, Some(capability)) => {
+            format!("{capability} revoked, and all that was passed on from it\n")
+        }
+        (_, _, None) => "revoked\n".to_owned(),
+    }
+}
+
+async fn revoke_all(data: &DataPlace, json: bool, sure: Sure) -> Result<(), End> {
+    if !sure.yes {
+        let list: PairedList = read(&ask(data, Method::GET, "/api/v1/paired", None).await?)?;
+        let who = count(list.paired.len());
+        sure.check(&format!(
+            "End the pairing of {who} for good? Each has to be reset before it can pair again."
+        ))?;
+    }
+    let answer = ask(data, Method::POST, "/api/v1/paired/revoke-all", None).await?;
+    let view: RevokedAllView = read(&answer)?;
+    let printed = put(&if json {
+        format!("{answer}\n")
+    } else {
+        format!("{} revoked\n", count(view.revoked))
+    });
+    let failed: Vec<String> =
+        view.failed.iter().map(|one| format!("{}: {}", one.node_id, safe(&one.problem))).collect();
+    if failed.is_empty() {
+        printed
+    } else {
+        Err(End::Refused(format!("not revoked: {}", failed.join("; "))))
+    }
+}
+
+fn count(nodes: usize) -> String {
+    if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") }
+}
+
+async fn permit_node(data: &DataPlace, json: bool, permit: PermitArgs) -> Result<(), End> {
+    let path = format!("/api/v1/paired/{}/permissions", named(&permit.node, data)?);
     let named = match permit.none {
         true => json!(PermissionsView::default()),
         false => permit.permissions.view()?,
@@ -42,13 +148,8 @@ pub(crate) async fn decide(data: &Path, json: bool, permit: PermitArgs) -> Resul
     let answer = match (named.is_null(), expires.is_null()) {
         (true, true) => ask(data, Method::GET, &path, None).await?,
         _ => {
-            ask(
-                data,
-                Method::POST,
-                &path,
-                Some(json!({ "permissions": named, "expires": expires })),
-            )
-            .await?
+            let body = json!({ "permissions": named, "expires": expires });
+            ask(data, Method::POST, &path, Some(body)).await?
         }
     };
     show(json, &answer, |view: PairedView| {
@@ -60,6 +161,134 @@ pub(crate) async fn decide(data: &Path, json: bool, permit: PermitArgs) -> Resul
             both(in_force.as_ref(), offered.as_ref())
         )
     })
+}
+
+/// Formats the nodes whose stored record cannot be read.
+pub(crate) fn damaged(damaged: &[DamagedView]) -> String {
+    let line = |one: &DamagedView| {
+        format!(
+            "damaged: what is stored of node {} cannot be read: {}\n",
+            one.node_id,
+            safe(&one.problem)
+        )
+    };
+    damaged.iter().map(line).collect()
+}
+
+fn listing(devices: &[DeviceView]) -> String {
+    if devices.is_empty() {
+        let asks = NextElsewhere::Ask.hint();
+        return format!("no nodes; one that asks shows up here: {asks}\n");
+    }
+    let ids: Vec<&str> = devices.iter().map(|device| device.node_id.as_str()).collect();
+    let row = |(d, id): (&DeviceView, String)| {
+        let mut standing = match d.policy_mode.as_deref() {
+            Some(mode) if mode != "muted" && mode != "full" => {
+                format!("{} ({mode})", d.standing)
+            }
+            _ => d.standing.clone(),
+        };
+        if d.undelivered_until.is_some() {
+            standing += ", token on its way";
+        }
+        vec![
+            id,
+            safe(&d.friendly_name),
+            safe(&d.room),
+            d.flow.clone(),
+            standing,
+            d.status.clone(),
+            seen(d.last_seen),
+            d.ip_address.clone(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = devices.iter().zip(short_ids(&ids)).map(row).collect();
+    table(&["ID", "NAME", "ROOM", "FLOW", "STANDING", "STATUS", "SEEN", "ADDRESS"], &rows)
+}
+
+fn seen(at: Option<u64>) -> String {
+    at.map_or_else(|| "never".to_owned(), ago)
+}
+
+fn with_permissions(list: &PairedList, data: &DataPlace) -> String {
+    let out = damaged(&list.damaged);
+    if list.paired.is_empty() {
+        let open = Next::OpenPairing.on(data);
+        return out + &format!("no node is paired by its keys; open pairing with: {open}\n");
+    }
+    let ids: Vec<&str> = list.paired.iter().map(|view| view.device.node_id.as_str()).collect();
+    let rows: Vec<Vec<String>> =
+        list.paired.iter().zip(short_ids(&ids)).flat_map(|(view, id)| lines(view, id)).collect();
+    out + &table(&["ID", "NAME", "FLOW", "MAY", "EXPIRES", "SEEN", "STATUS"], &rows)
+}
+
+/// Formats a node with its permissions in force, and below it its fingerprint, its offer, and the
+/// holders that linked with tokens it delegated.
+fn lines(view: &PairedView, id: String) -> Vec<Vec<String>> {
+    let device = &view.device;
+    let ends =
+        |at: Option<u64>| at.map_or_else(|| "never".to_owned(), |at| format!("in {}", left(at)));
+    let (may, expires) = match (&view.in_force, &view.offered) {
+        (Some(in_force), _) => (may(in_force), ends(in_force.expires_at)),
+        (None, Some(_)) => ("nothing yet".to_owned(), String::new()),
+        (None, None) => ("nothing".to_owned(), String::new()),
+    };
+    let status =
+        if device.standing == "muted" { "muted".to_owned() } else { device.status.clone() };
+    let name = safe(&device.friendly_name);
+    let flow = device.flow.clone();
+    let mut rows = vec![vec![id, name, flow, may, expires, seen(device.last_seen), status]];
+    rows.extend(device.fingerprint.iter().map(|own| vec![format!("fingerprint {own}")]));
+    rows.extend(view.offered.iter().map(|offered| {
+        let (may, ends) = (permissions(&offered.permissions), ends(offered.expires_at));
+        let empty = String::new;
+        vec![empty(), "offered".to_owned(), empty(), may, ends, empty(), "not confirmed".to_owned()]
+    }));
+    rows.extend(view.delegates.iter().map(|delegate| {
+        let (fingerprint, status) = (safe(&delegate.fingerprint), &delegate.status);
+        vec![format!("delegate {fingerprint}, {status}, seen {}", ago(delegate.last_seen))]
+    }));
+    rows
+}
+
+fn may(view: &InForceView) -> String {
+    let within =
+        view.within.as_ref().map(|within| format!(", and no more than: {}", permissions(within)));
+    permissions(&view.permissions) + &within.unwrap_or_default()
+}
+
+fn details(d: &DeviceView) -> String {
+    let mut rows = vec![
+        ("id", d.node_id.clone()),
+        ("name", safe(&d.friendly_name)),
+        ("room", safe(&d.room)),
+        ("flow", d.flow.clone()),
+        ("standing", d.standing.clone()),
+        ("status", d.status.clone()),
+        ("address", d.ip_address.clone()),
+        ("asked", ago(d.asked_at)),
+        ("seen", seen(d.last_seen)),
+    ];
+    rows.extend(
+        d.asked_times
+            .map(|times| ("asked", format!("{times} times, each over a connection of its own"))),
+    );
+    rows.extend(d.may_ask_at.map(|at| ("may ask again", format!("in {}", left(at)))));
+    let optional = [
+        ("fingerprint", &d.fingerprint),
+        ("mode", &d.policy_mode),
+        ("unmuting restores", &d.restores),
+        ("cause", &d.cause),
+    ];
+    rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
+    rows.extend(
+        d.undelivered_until.map(|until| ("token on its way", format!("for {}", left(until)))),
+    );
+    let told = |value: Option<String>| value.unwrap_or_else(|| "not told".to_owned());
+    rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));
+    rows.push(("noise level", told(d.sensor_data.noise_level.map(|n| n.to_string()))));
+    rows.push(("profile", safe(d.hardware_profile.get())));
+    rows.into_iter().map(|(label, value)| format!("{label:<18}{value}\n")).collect()
 }
 
 /// Formats the permissions in force and the offered ones.
@@ -77,12 +306,7 @@ pub(crate) fn both(in_force: Option<&InForceView>, offered: Option<&OfferedView>
 
 /// Formats a node's permissions in force on one line.
 pub(crate) fn in_force_text(view: &InForceView) -> String {
-    let within = view
-        .within
-        .as_ref()
-        .map(|within| format!(", and no more than: {}", permissions(within)))
-        .unwrap_or_default();
-    format!("{}{within}, {}", permissions(&view.permissions), lasts(view.expires_at))
+    format!("{}, {}", may(view), lasts(view.expires_at))
 }
 
 /// Formats the permissions that a node has once it confirms its offer.

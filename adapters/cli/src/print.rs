@@ -23,25 +23,6 @@ pub(crate) fn safe(text: &str) -> String {
     out
 }
 
-/// Formats rows under a heading; each column is as wide as its widest cell.
-pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain(heading.get(column).map(|h| h.len())).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-    let line = |cells: Vec<&str>| {
-        let padded: Vec<String> =
-            cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("{}\n", padded.join("  ").trim_end())
-    };
-    let mut out = line(heading.to_vec());
-    for row in rows {
-        out.push_str(&line(row.iter().map(String::as_str).collect()));
-    }
-    out
-}
-
 /// Formats the approximate time since a Unix time.
 pub(crate) fn ago(unix: u64) -> String {
     let then = UNIX_EPOCH + Duration::from_secs(unix);
@@ -158,13 +139,6 @@ mod tests {
     fn nothing_reaches_the_terminal_that_moves_its_cursor() {
         assert_eq!(safe("a\u{1b}[2Jb\u{202e}c\nd"), "a\\u{1b}[2Jb\\u{202e}c\\u{a}d");
         assert_eq!(safe("Küche 😀"), "Küche 😀");
-    }
-
-    #[test]
-    fn columns_line_up() {
-        let rows =
-            [vec!["1".to_owned(), "Küche".to_owned()], vec!["22".to_owned(), "x".to_owned()]];
-        assert_eq!(table(&["ID", "ROOM"], &rows), "ID  ROOM\n1   Küche\n22  x\n");
     }
 
     #[test]

@@ -12,10 +12,10 @@ use crate::print::put;
 const MOST_INPUT: u64 = 256;
 
 pub(crate) async fn run(args: args::TokenArgs) -> Result<(), End> {
-    let args::TokenVerb::Hash { node_id } = args.verb;
+    let args::TokenVerb::Hash { node_id, json } = args.verb;
     let node_id = NodeId::parse(&node_id).ok_or_else(|| {
         End::Usage(format!(
-            "{node_id:?} is no node id: it is a UUID in lower case, as `devices list` shows it"
+            "{node_id:?} is no node id: it is a UUID in lower case, as `nodes list --json` shows it"
         ))
     })?;
     let mut text = String::new();
@@ -29,5 +29,8 @@ pub(crate) async fn run(args: args::TokenArgs) -> Result<(), End> {
     })?;
     let hash = HashJob { node_id, token }.run().hash;
     let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    put(&format!("{hex}\n"))
+    put(&match json {
+        true => format!("{}\n", serde_json::json!({ "hash": hex })),
+        false => format!("{hex}\n"),
+    })
 }

@@ -10,7 +10,7 @@ use crate::events::{Happened, Narrator};
 use crate::print::{put, show};
 
 pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
-    let data = args.data.path()?;
+    let data = args.data.place()?;
     let mut lines = LineStream::follow(&data, "/api/v1/events").await?;
     let narrator = Narrator::new(&data, true);
     while let Some(line) = lines.next().await? {
@@ -27,8 +27,9 @@ pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
 
 pub(crate) async fn gateway(args: args::GatewayArgs) -> Result<(), End> {
     let args::GatewayVerb::Fingerprint = args.verb;
-    let answer = ask(&args.data.path()?, Method::GET, "/api/v1/pairing", None).await?;
+    let data = args.common.data.place()?;
+    let answer = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let fingerprint = read::<PairingView>(&answer)?.fingerprint;
     let json = serde_json::json!({ "fingerprint": fingerprint }).to_string();
-    show(args.json, &json, |_: serde_json::Value| format!("{fingerprint}\n"))
+    show(args.common.json, &json, |_: serde_json::Value| format!("{fingerprint}\n"))
 }

@@ -74,7 +74,7 @@ fn a_code_opens_one_session_which_its_owner_alone_can_read_and_which_ends_when_t
         code == 1
             && out.is_empty()
             && err.contains("\"already used\"")
-            && err.contains("handfast setup list"),
+            && err.contains("handfast companions list"),
         "{err}"
     );
 

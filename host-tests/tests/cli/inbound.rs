@@ -36,7 +36,7 @@ fn a_stranger_is_listed_approved_and_revoked() {
     let gateway = Gateway::start();
     let code = asks(&gateway, "@Ana");
     gateway.shows(
-        "\"@ana\" writes over telegram to bot and waits to be let in\nSee who waits, with the codes, with: handfast inbound list",
+        "\"@ana\" writes over telegram to bot and waits to be let in\nSee who waits, with the codes, with: handfast senders list",
     );
     let (exit, out, _) = gateway.verb(&["inbound", "list"]);
     assert!(
@@ -54,7 +54,7 @@ fn a_stranger_is_listed_approved_and_revoked() {
     gateway.shows("\"@ana\" may write over telegram to bot\n");
     assert_eq!(admit(&gateway, "@ANA")["decision"], "admit");
     let (exit, _, err) = gateway.verb(&["inbound", "approve", &code]);
-    assert!(exit == 1 && err.contains("inbound list"), "{err}");
+    assert!(exit == 1 && err.contains("senders list"), "{err}");
 
     assert_eq!(gateway.answer(&["inbound", "list"])["senders"], json!([]));
     let allowed = gateway.answer(&["inbound", "list", "--all"])["senders"][0].clone();

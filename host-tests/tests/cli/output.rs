@@ -58,7 +58,7 @@ pub(super) fn ran(mut command: Command) -> (i32, String) {
 }
 
 /// Returns all verbs of a program without further verbs below them, from its help.
-fn verbs(name: &str) -> Vec<Vec<String>> {
+pub(super) fn verbs(name: &str) -> Vec<Vec<String>> {
     let (mut open, mut found) = (vec![Vec::<String>::new()], Vec::new());
     while let Some(path) = open.pop() {
         let mut args: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -119,33 +119,32 @@ type Row = (&'static str, &'static [&'static str]);
 /// Verbs that print with these arguments.
 const PRINT: &[Row] = &[
     ("serve", &["--print-config"]),
-    ("devices list", &[]),
-    ("devices reject", &["{waiting}"]),
-    ("devices unpair", &["{paired}", "--yes"]),
-    ("devices policy", &["{paired}", "--mode", "safe-chat"]),
-    ("devices mute", &["{paired}"]),
-    ("devices unmute", &["{muted}"]),
-    ("devices show", &["{waiting}"]),
-    ("devices status", &[]),
+    ("status", &[]),
+    ("pending", &[]),
+    ("reject", &["{waiting}"]),
+    ("nodes list", &[]),
+    ("nodes describe", &["{waiting}"]),
+    ("nodes permissions", &["{keyed}", "--read", "/only/**"]),
+    ("nodes policy", &["{paired}", "--mode", "safe-chat"]),
+    ("nodes mute", &["{paired}"]),
+    ("nodes unmute", &["{muted}"]),
+    ("nodes revoke", &["{keyed}", "--yes"]),
+    ("nodes revoke-all", &["--yes"]),
+    ("codes list", &[]),
+    ("codes withdraw", &["{code}"]),
     ("pairing open", &[]),
     ("pairing close", &[]),
-    ("pairing list", &[]),
-    ("pairing withdraw", &["{code}"]),
-    ("paired list", &[]),
-    ("paired revoke", &["{keyed}", "--yes"]),
-    ("paired revoke-all", &["--yes"]),
-    ("nodes permissions", &["{keyed}", "--read", "/only/**"]),
-    ("setup list", &[]),
-    ("setup refresh", &["{companion}"]),
-    ("setup revoke", &["--all", "--yes"]),
-    ("setup rotate-key", &[]),
-    ("inbound list", &[]),
-    ("inbound approve", &["{asking code}"]),
-    ("inbound reject", &["{asking}"]),
-    ("inbound block", &["telegram:@ana"]),
-    ("inbound unblock", &["{blocked}"]),
-    ("inbound revoke", &["{let in}"]),
-    ("inbound seed", &["telegram", "bot", "@eve"]),
+    ("companions list", &[]),
+    ("companions refresh", &["{companion}"]),
+    ("companions revoke", &["--all", "--yes"]),
+    ("companions rotate-key", &[]),
+    ("senders list", &[]),
+    ("senders approve", &["{asking code}"]),
+    ("senders reject", &["{asking}"]),
+    ("senders block", &["telegram:@ana"]),
+    ("senders unblock", &["{blocked}"]),
+    ("senders revoke", &["{let in}"]),
+    ("senders seed", &["telegram", "bot", "@eve"]),
     ("companion status", &["{session}"]),
     ("companion refresh", &["{session}"]),
     ("companion end", &["{session}"]),
@@ -159,10 +158,9 @@ const PRINT: &[Row] = &[
 
 /// Verbs that show a secret, for which a closed pipe is a failure: `delivery` has their tests.
 const SECRETS: &[Row] = &[
-    ("devices pair", &["{waiting}"]),
-    ("pairing code", &[]),
-    ("pairing qr", &["--text"]),
-    ("setup start", &["--no-qr", "--public-url", "wss://gateway.example"]),
+    ("approve", &["{waiting}"]),
+    ("codes create", &["--text"]),
+    ("companions invite", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
 /// Verbs that need no gateway, or bring their own: `output_alone` has their tests.

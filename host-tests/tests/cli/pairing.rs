@@ -31,7 +31,7 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
         said.split("This node").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
     let paired = &gateway.answer(&["paired", "list"])["paired"][0];
     assert_eq!(
-        (paired["device"]["fingerprint"].as_str(), paired["device"]["door"].as_str()),
+        (paired["device"]["fingerprint"].as_str(), paired["device"]["flow"].as_str()),
         (Some(own), Some("native"))
     );
     let (_, out, _) = gateway.verb(&["paired", "list"]);
@@ -48,7 +48,7 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
     let (code, out, _) = gateway.verb(&["paired", "revoke", "My Phone", "--yes"]);
     assert!(code == 0 && out.contains("revoked"), "{out}");
     let (code, _, err) = gateway.verb(&["paired", "revoke", "My Phone", "--yes"]);
-    assert!(code == 1 && err.contains("My Phone") && err.contains("paired list"), "{err}");
+    assert!(code == 1 && err.contains("My Phone") && err.contains("whole name"), "{err}");
     assert_eq!(gateway.answer(&["paired", "list"])["paired"], json!([]));
 }
 
@@ -86,7 +86,7 @@ fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_unt
     }
     let shown = gateway.shows("Too many wrong PINs from 127.0.0.1");
     assert_eq!(shown.matches("Wrong PIN from 127.0.0.1").count(), 8, "{shown}");
-    assert!(shown.contains("handfast pairing code --data"), "what to do instead: {shown}");
+    assert!(shown.contains("handfast codes create --data"), "what to do instead: {shown}");
     let gateway = gateway.crash_and_restart_with(&["--pairing"]);
     let window = &gateway.answer(&["pairing", "list"])["pairing"];
     assert_eq!(
@@ -100,7 +100,7 @@ fn pins_that_one_address_guessed_too_often_stay_locked_for_it_over_a_restart_unt
     let (_, out, _) = gateway.verb(&["pairing", "list"]);
     assert!(
         out.contains("8 wrong from 127.0.0.1; PINs are locked for it")
-            && out.contains("handfast pairing code"),
+            && out.contains("handfast codes create"),
         "{out}"
     );
     let (code, said) = gateway.node("Late", &["--pin"]).ends();
@@ -194,7 +194,7 @@ fn an_operator_approves_by_fingerprint_and_no_token_is_carried() {
         gateway.answer(&["gateway", "fingerprint"])["fingerprint"].as_str().unwrap().to_owned();
     assert!(gateway.shown().contains(&format!("fingerprint: {own}\n")));
     let desk = gateway.node("Desk", &["--approval", "--gateway-key", &own]);
-    let shown = gateway.shows("Approve it with: handfast devices pair");
+    let shown = gateway.shows("Approve it with: handfast approve");
     assert!(
         shown.contains("Pairing request from \"Desk\"\n") && shown.contains("Fingerprint: "),
         "{shown}"

@@ -120,7 +120,7 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     assert!(code == 0 && out.contains("\"One\" (companion-v1) ended"), "{out}");
     assert_eq!((one.says(&["status"]).0, two.says(&["status"]).0), (1, 0));
     let (code, _, err) = gateway.verb(&["setup", "refresh", of("One")]);
-    assert!(code == 1 && err.contains("setup list"), "{err}");
+    assert!(code == 1 && err.contains("companions list"), "{err}");
     assert_eq!(gateway.answer(&["setup", "revoke", "--all", "--yes"])["revoked"], 1);
     assert_eq!(two.says(&["status"]).0, 1);
     assert_eq!(gateway.answer(&["setup", "list"])["sessions"].as_array().unwrap().len(), 0);
@@ -142,7 +142,9 @@ fn codes_of_an_old_key_stay_good_unless_it_was_stolen() {
     assert_eq!(gateway.verb(&["setup", "rotate-key", "--at-once"]).0, 0);
     let (code, _, err) = Companion::unpaired().pairs(&[&stolen]);
     assert!(
-        code == 1 && err.contains("\"invalid signature\"") && err.contains("handfast setup start"),
+        code == 1
+            && err.contains("\"invalid signature\"")
+            && err.contains("handfast companions invite"),
         "{err}"
     );
     let (code, _, err) = Companion::unpaired().pairs(&[&payload(&gateway)]);
@@ -180,7 +182,7 @@ fn what_cannot_be_meant_is_a_usage_error_and_what_is_not_there_is_refused() {
     for (args, word) in [
         (&["setup", "start"][..], "--public-url"),
         (&["setup", "start", "--public-url", "ws://gateway.example"], "not encrypted"),
-        (&["setup", "revoke", "abcdef", "--yes"], "setup list"),
+        (&["setup", "revoke", "abcdef", "--yes"], "companions list"),
     ] {
         let (code, out, err) = gateway.verb(args);
         assert!(code == 1 && out.is_empty() && err.contains(word), "{args:?}: {err}");
@@ -197,7 +199,7 @@ fn a_gateway_says_at_the_start_where_companions_reach_it() {
     );
     let far = Gateway::start_with(&["--public-url", "wss://gateway.example"]);
     let said = format!(
-        "companions: wss://gateway.example (public); bring one with: handfast setup start --data {}",
+        "companions: wss://gateway.example (public); bring one with: handfast companions invite --data {}",
         far.data()
     );
     assert!(far.shown().contains(&said), "{}", far.shown());

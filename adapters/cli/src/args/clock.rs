@@ -3,15 +3,12 @@
 use clap::{Args as Arguments, Subcommand};
 use handfast_core::time::{UnixTime, rfc3339};
 
-use super::DataDir;
+use super::Common;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct ClockArgs {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) verb: Option<ClockVerb>,
 }

@@ -13,8 +13,9 @@ const FILE: &str = "The session's file is JSON that only its owner can read: {\"
 #[derive(Debug, Arguments)]
 #[command(after_help = FILE)]
 pub(crate) struct CompanionArgs {
-    /// The setup code: the payload that `handfast setup start` shows, or with --url its bootstrap
-    /// token alone; - reads it from standard input, where nobody else sees it
+    /// The setup code: the line that `handfast companions invite` shows, or with --url its bootstrap
+    /// token alone; - reads it from standard input, where
+    /// nobody else sees it
     #[arg(long, value_name = "PAYLOAD|-")]
     pub(crate) code: Option<String>,
     /// Where the gateway is, in place of where the payload says; needed with a bare bootstrap token

@@ -7,8 +7,9 @@ use clap::Args as Arguments;
 use super::DataDir;
 
 /// A registry of nodes (`devices.json`), or a SQLite database with pairing tables; each file is
-/// recognised by what it holds. Without --apply it says what would come of it and writes nothing.
-/// What is in the registry already is never overwritten.
+/// recognised by what it holds. Without --apply it says what would come of it and changes no
+/// registry. What is in the registry already is never overwritten. A file that is missing or not
+/// recognised is reported, the others are imported all the same, and the exit code is 1.
 #[derive(Debug, Arguments)]
 pub(crate) struct Import {
     /// What to import

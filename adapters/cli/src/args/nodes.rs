@@ -2,36 +2,78 @@
 
 use std::time::Duration;
 
-use clap::{Args as Arguments, Subcommand};
+use clap::{Args as Arguments, Subcommand, ValueEnum};
 
-use super::{DataDir, Permissions, length_of_time};
+use super::{Common, Permissions, length_of_time};
+use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct NodesArgs {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) verb: NodesVerb,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodesVerb {
-    /// Decide anew what a paired node may do: less is in force at once, whether or not the node
-    /// takes notice, more once it has confirmed it. Without any option, show it
+    /// List nodes
+    List {
+        /// Revoked and rejected ones, too
+        #[arg(long, conflicts_with = "permissions")]
+        all: bool,
+        /// Those that are paired by their keys, with what is in force for them and until when, what
+        /// they are offered, and who linked with a token that they delegated
+        #[arg(long)]
+        permissions: bool,
+    },
+    /// Show one node: who it is, how it stands, and what it reports
+    #[command(alias = "show")]
+    Describe(NodeArg),
+    /// Decide anew what a node that is paired by its keys may do: less is in force at once, whether
+    /// or not the node takes notice, more once it has confirmed it. Without any option, show it
     Permissions(PermitArgs),
+    /// Set the mode of a paired node
+    Policy {
+        #[command(flatten)]
+        node: NodeArg,
+        /// What it may do; the gateway's application decides what safe-chat means
+        #[arg(long)]
+        mode: PolicyMode,
+    },
+    /// Silence a paired node until it is unmuted: the link of one with a token ends at once, and it
+    /// cannot link; one with keys stays linked and is told, and nothing that it sends is passed on
+    Mute(NodeArg),
+    /// Let a muted node speak again, in the mode it had
+    Unmute(NodeArg),
+    /// Put a paired node out for good, with all that it passed on; its link ends at once
+    Revoke {
+        /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a capability
+        /// token's
+        #[arg(value_name = "NODE")]
+        which: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Put every node that is paired by its keys out for good; asks first
+    RevokeAll {
+        #[command(flatten)]
+        sure: Sure,
+    },
 }
 
-/// The same verb without the word before it.
+#[derive(Debug, Arguments)]
+pub(crate) struct NodeArg {
+    /// Whole name of the node, or its id or the beginning of it
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+}
+
+/// The verb `permissions` without the word before it.
 #[derive(Debug, Arguments)]
 pub(crate) struct PermissionsVerb {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(flatten)]
     pub(crate) permit: PermitArgs,
 }
@@ -39,7 +81,7 @@ pub(crate) struct PermissionsVerb {
 /// What a node may do from now on; what is not named stays as it is.
 #[derive(Debug, Arguments)]
 pub(crate) struct PermitArgs {
-    /// Name of the node, or its id or the beginning of it
+    /// Whole name of the node, or its id or the beginning of it
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
     #[command(flatten)]
@@ -61,4 +103,21 @@ pub(crate) enum UntilArg {
 
 fn until(text: &str) -> Result<UntilArg, String> {
     if text == "never" { Ok(UntilArg::Never) } else { length_of_time(text).map(UntilArg::After) }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum PolicyMode {
+    Full,
+    SafeChat,
+    Muted,
+}
+
+impl PolicyMode {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::SafeChat => "safe-chat",
+            Self::Muted => "muted",
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use handfast_core::limits::FRAME_BYTES;
+use handfast_stdio::{Hint, Waiting};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST, HeaderValue};
@@ -59,10 +60,12 @@ pub(super) async fn open(way: &Endpoint) -> Result<Socket, End> {
     }
 }
 
-/// Sends a request about the session, and returns the answer as JSON text.
+/// Sends a request about the session, and returns the answer as JSON text. `anew` is the command
+/// that begins another session.
 pub(super) async fn ask(
     way: &Endpoint,
     kept: &StoredSession,
+    anew: &Hint,
     method: Method,
     path: &str,
 ) -> Result<String, End> {
@@ -100,11 +103,11 @@ pub(super) async fn ask(
     });
     let (status, body) = asked.await.map_err(|_| silent(way))??;
     let text = String::from_utf8_lossy(&body).into_owned();
-    if status.is_success() { Ok(text) } else { Err(refused(way, status, &text)) }
+    if status.is_success() { Ok(text) } else { Err(refused(way, status, &text, anew)) }
 }
 
 /// Returns the error for a refusal: the gateway's words, with advice.
-fn refused(way: &Endpoint, status: StatusCode, text: &str) -> End {
+fn refused(way: &Endpoint, status: StatusCode, text: &str, anew: &Hint) -> End {
     #[derive(serde::Deserialize)]
     struct RefusalAnswer {
         error: RefusalMessage,
@@ -117,7 +120,7 @@ fn refused(way: &Endpoint, status: StatusCode, text: &str) -> End {
         .map_or_else(|_| format!("HTTP {}", status.as_u16()), |view| safe(&view.error.message));
     End::Refused(match status {
         StatusCode::UNAUTHORIZED => format!(
-            "the gateway does not know this session, or it has ended ({said}); begin another one with: handfast companion --code PAYLOAD --force"
+            "the gateway does not know this session, or it has ended ({said}); begin another one with: {anew}"
         ),
         StatusCode::TOO_MANY_REQUESTS => {
             format!(
@@ -136,6 +139,7 @@ fn refused(way: &Endpoint, status: StatusCode, text: &str) -> End {
 
 /// Tries the host's addresses one after the other; each gets an equal share of the time.
 async fn connect(way: &Endpoint) -> Result<Box<dyn CompanionStream>, End> {
+    let _waiting = Waiting::at_most(&format!("connecting to {}", way.url), WITHIN);
     let (host, port) = (way.host(), way.url.port());
     let unknown = |why: &dyn std::fmt::Display| {
         End::Refused(format!("the host {host} of the gateway cannot be found: {why}"))

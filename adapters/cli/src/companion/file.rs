@@ -8,12 +8,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use handfast_core::grant::session::Token;
+use handfast_stdio::Hint;
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::End;
+use crate::args::CompanionArgs;
+use crate::hints::NextCompanion;
 
 /// Maximum size of a session file in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
@@ -23,6 +26,15 @@ pub(super) struct SessionFile {
     path: PathBuf,
     /// `true` for the default path, whose directory is created if it is missing.
     usual: bool,
+    /// Commands that begin a session here, replace it, and end it.
+    hints: SessionHints,
+}
+
+/// The commands that errors about a session file advise.
+struct SessionHints {
+    pair: Hint,
+    pair_anew: Hint,
+    end: Hint,
 }
 
 /// A session as it is stored.
@@ -62,16 +74,21 @@ pub(super) struct NewSessionFile<'p> {
 }
 
 impl SessionFile {
-    /// Returns the named path, or the default one.
-    pub(super) fn named(path: Option<PathBuf>) -> Result<Self, End> {
-        if let Some(path) = path {
-            return Ok(Self { path, usual: false });
+    /// Returns the path that is named by the arguments, or the default one.
+    pub(super) fn of(args: &CompanionArgs) -> Result<Self, End> {
+        let hints = SessionHints {
+            pair: NextCompanion::Pair.with(args),
+            pair_anew: NextCompanion::PairAnew.with(args),
+            end: NextCompanion::End.with(args),
+        };
+        if let Some(path) = args.session.clone() {
+            return Ok(Self { path, usual: false, hints });
         }
         let set =
             |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         set("XDG_STATE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".local/state")))
-            .map(|base| Self { path: base.join("handfast/companion.json"), usual: true })
+            .map(|base| Self { path: base.join("handfast/companion.json"), usual: true, hints })
             .ok_or_else(|| {
                 End::Usage("there is no home directory to keep a session in: name a file with --session FILE".to_owned())
             })
@@ -99,9 +116,10 @@ impl SessionFile {
                 ));
             }
             Ok(_) if !force => {
-                return Err(self.problem(
-                    "there is a session already; end it with `handfast companion end`, name another file with --session, or replace it with --force",
-                ));
+                return Err(self.problem(format_args!(
+                    "there is a session already; end it with: {}; or name another file with --session, or replace it with --force",
+                    self.hints.end
+                )));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -147,9 +165,10 @@ impl SessionFile {
         let flags = i32::try_from(flags.bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(
             |error| match error.raw_os_error() {
-                _ if error.kind() == io::ErrorKind::NotFound => self.problem(
-                    "there is no session; begin one with: handfast companion --code PAYLOAD",
-                ),
+                _ if error.kind() == io::ErrorKind::NotFound => self.problem(format_args!(
+                    "there is no session; begin one with: {}",
+                    self.hints.pair
+                )),
                 Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
                     self.problem("this is a symbolic link; name the file itself with --session")
                 }
@@ -190,9 +209,10 @@ impl SessionFile {
             })
         });
         kept.ok_or_else(|| {
-            self.problem(
-                "this holds no session; begin one with: handfast companion --code PAYLOAD --force",
-            )
+            self.problem(format_args!(
+                "this holds no session; begin one with: {}",
+                self.hints.pair_anew
+            ))
         })
     }
 
@@ -280,8 +300,17 @@ mod tests {
         }
     }
 
+    fn hints() -> SessionHints {
+        let hint = |verb| Hint::new("handfast", verb);
+        SessionHints {
+            pair: hint("companion --code -"),
+            pair_anew: hint("companion --code - --force"),
+            end: hint("companion end"),
+        }
+    }
+
     fn place(folder: &tempfile::TempDir) -> SessionFile {
-        SessionFile { path: folder.path().join("companion.json"), usual: false }
+        SessionFile { path: folder.path().join("companion.json"), usual: false, hints: hints() }
     }
 
     fn said<T>(result: Result<T, End>) -> String {
@@ -335,7 +364,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&place.path).unwrap(), "another's");
         let beside = names(&folder).into_iter().find(|name| name != "companion.json").unwrap();
         assert!(told.contains(&beside) && !told.contains(TOKEN), "{told}");
-        let beside = SessionFile { path: folder.path().join(beside), usual: false };
+        let beside = SessionFile { path: folder.path().join(beside), usual: false, hints: hints() };
         assert_eq!(beside.read().unwrap().token.expose(), TOKEN);
     }
 
@@ -371,7 +400,7 @@ mod tests {
     fn where_no_session_can_be_kept_that_is_said_before_the_code_is_spent() {
         let folder = tempfile::tempdir().unwrap();
         let place =
-            SessionFile { path: folder.path().join("missing/companion.json"), usual: false };
+            SessionFile { path: folder.path().join("missing/companion.json"), ..place(&folder) };
         assert!(said(place.make_room(false)).contains("the code is still good"));
         let usual = SessionFile { usual: true, ..place };
         drop(usual.make_room(false).unwrap());

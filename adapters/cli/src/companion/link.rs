@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::base64url;
 use handfast_core::limits::{FRAME_BYTES, Limits};
-use handfast_stdio::note_line;
+use handfast_stdio::{Hint, note_line};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -30,6 +30,7 @@ struct Welcome {
 pub(super) async fn send(
     way: &Endpoint,
     kept: &StoredSession,
+    anew: &Hint,
     text: &str,
     json: bool,
 ) -> Result<(), End> {
@@ -40,7 +41,7 @@ pub(super) async fn send(
             text.len()
         )));
     }
-    let (mut socket, _) = linked(way, kept).await?;
+    let (mut socket, _) = linked(way, kept, anew).await?;
     let bytes = text.len();
     let sent = timeout(WITHIN, async {
         socket.send(Message::text(text)).await?;
@@ -66,8 +67,13 @@ pub(super) async fn send(
     })
 }
 
-pub(super) async fn listen(way: &Endpoint, kept: &StoredSession, as_json: bool) -> Result<(), End> {
-    let (mut socket, welcome) = linked(way, kept).await?;
+pub(super) async fn listen(
+    way: &Endpoint,
+    kept: &StoredSession,
+    anew: &Hint,
+    as_json: bool,
+) -> Result<(), End> {
+    let (mut socket, welcome) = linked(way, kept, anew).await?;
     note_line(&format!(
         "linked to {} as {}",
         way.url,
@@ -125,8 +131,9 @@ pub(super) async fn listen(way: &Endpoint, kept: &StoredSession, as_json: bool) 
     }
 }
 
-/// Opens the socket and shows the session. Returns the socket and the gateway's answer.
-async fn linked(way: &Endpoint, kept: &StoredSession) -> Result<(Socket, Value), End> {
+/// Opens the socket and shows the session. Returns the socket and the gateway's answer. `anew` is
+/// the command that begins another session.
+async fn linked(way: &Endpoint, kept: &StoredSession, anew: &Hint) -> Result<(Socket, Value), End> {
     let mut socket = open(way).await?;
     let shown = timeout(WITHIN, async {
         let first = Zeroizing::new(format!(r#"{{"session_token":"{}"}}"#, kept.token.expose()));
@@ -154,7 +161,7 @@ async fn linked(way: &Endpoint, kept: &StoredSession) -> Result<(Socket, Value),
     });
     let text = shown.await.map_err(|_| silent(way))??;
     match serde_json::from_str::<Welcome>(&text) {
-        Ok(Welcome { error: Some(word), .. }) => Err(End::Refused(refusal(&word))),
+        Ok(Welcome { error: Some(word), .. }) => Err(End::Refused(refusal(&word, anew))),
         Ok(Welcome { session_id: Some(_), .. }) => {
             Ok((socket, serde_json::from_str(&text).map_err(End::refused)?))
         }

@@ -12,6 +12,7 @@ use handfast_core::step::{Machine, Step};
 use handfast_core::time::Instant;
 use handfast_core::wire::companion::Word;
 use handfast_core::wire::setup::Payload;
+use handfast_stdio::Hint;
 use serde_json::json;
 use tokio::time::{sleep_until, timeout};
 use tokio_tungstenite::tungstenite::Message;
@@ -22,6 +23,7 @@ use super::file::{SessionFile, StoredSession};
 use super::place::{Endpoint, full};
 use crate::End;
 use crate::args;
+use crate::hints::{NextCompanion, NextElsewhere};
 use crate::print::{put, quoted, safe};
 
 /// The content of a setup code.
@@ -44,7 +46,7 @@ pub(super) async fn run(
     // Reserved before the code is shown, so that a failure leaves the code valid.
     let room = place.make_room(args.force)?;
     let socket = open(&way).await?;
-    let token = show(&way, socket, &code.token).await?;
+    let token = show(&way, socket, &code.token, args).await?;
     let kept = StoredSession {
         url: way.url.as_str().to_owned(),
         token,
@@ -63,19 +65,22 @@ pub(super) async fn run(
     } else {
         let token = token.map(|token| format!("{token}\n\n")).unwrap_or_default();
         put(&format!(
-            "{token}This is a companion of {} now; its session is in {}.\nSee how it stands with: handfast companion status\n",
+            "{token}This is a companion of {} now; its session is in {}.\nSee how it stands with: {}\n",
             safe(&kept.url),
-            safe(&file)
+            safe(&file),
+            NextCompanion::Status.with(args)
         ))
     }
 }
 
 /// Reads a pasted code: lines until it is complete, because mail programs wrap long lines. An empty
-/// line also ends it.
+/// line also ends it. A terminal does not show it.
 fn typed() -> Result<Zeroizing<String>, End> {
     use std::io::{IsTerminal, Read};
-    if std::io::stdin().is_terminal() {
-        handfast_stdio::note("Setup code: ");
+    let terminal = std::io::stdin().is_terminal();
+    let _hidden = terminal.then(Hidden::begin).flatten();
+    if terminal {
+        handfast_stdio::note("Setup code (it is not shown): ");
     }
     // Twice the size of a payload, because wrapped lines contain white space.
     let most = 2 * SETUP_PAYLOAD_CHARS;
@@ -90,6 +95,31 @@ fn typed() -> Result<Zeroizing<String>, End> {
         if ends || is_whole(&lines) {
             return Ok(lines);
         }
+    }
+}
+
+/// The terminal's settings before it stopped showing what is typed; dropping it restores them.
+struct Hidden(rustix::termios::Termios);
+
+impl Hidden {
+    /// Stops the terminal from showing what is typed; `None` if it cannot.
+    fn begin() -> Option<Self> {
+        use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+        let input = std::io::stdin();
+        let before = tcgetattr(&input).ok()?;
+        let mut hiding = before.clone();
+        hiding.local_modes.remove(LocalModes::ECHO);
+        // The end of a line still shows, so that what follows begins on its own line.
+        hiding.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(&input, OptionalActions::Flush, &hiding).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        use rustix::termios::{OptionalActions, tcsetattr};
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
     }
 }
 
@@ -120,9 +150,10 @@ impl CompanionCode {
         let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
         let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
             // The error repeats none of the text, which may be most of a code.
-            End::Usage(
-                "this is no setup code: it is the whole line that `handfast setup start` shows below the QR code, or with --url its bootstrap token".to_owned(),
-            )
+            End::Usage(format!(
+                "this is no setup code: it is the whole line that `{}` shows, or with --url its bootstrap token",
+                NextElsewhere::Invite.hint()
+            ))
         })?;
         Ok(Self {
             url: Some(payload.url.to_owned()),
@@ -132,7 +163,12 @@ impl CompanionCode {
 }
 
 /// Shows the token and waits for the session.
-async fn show(way: &Endpoint, mut socket: Socket, bootstrap: &str) -> Result<Token, End> {
+async fn show(
+    way: &Endpoint,
+    mut socket: Socket,
+    bootstrap: &str,
+    args: &args::CompanionArgs,
+) -> Result<Token, End> {
     let begun = tokio::time::Instant::now();
     let now =
         || Instant::from_millis(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
@@ -177,45 +213,54 @@ async fn show(way: &Endpoint, mut socket: Socket, bootstrap: &str) -> Result<Tok
                 let _ = timeout(WITHIN, socket.close(None)).await;
                 Ok(token)
             }
-            Effect::Refused(word) => Err(End::Refused(refusal(word))),
+            Effect::Refused(word) => {
+                Err(End::Refused(refusal(word, &NextCompanion::PairAnew.with(args))))
+            }
             Effect::NotUnderstood => Err(End::Refused(format!(
                 "{} answered something that is not understood; is it a gateway for companions?",
                 way.url
             ))),
             Effect::NoAnswer => Err(End::Refused(format!(
                 "{} did not answer, so whether the code is spent is not known: show it once more, and if it is \"already used\" then, let the operator end the \
-                     session that came of it (`handfast setup list`) and make another code",
-                way.url
+                     session that came of it (`{}`) and make another code",
+                way.url,
+                NextElsewhere::Companions.hint()
             ))),
         };
     }
 }
 
-/// Returns the gateway's words of a refusal, with advice.
-pub(super) fn refusal(said: &str) -> String {
+/// Returns the gateway's words of a refusal, with advice; `anew` is the command that begins another
+/// session.
+pub(super) fn refusal(said: &str, anew: &Hint) -> String {
+    let invite = NextElsewhere::Invite.hint();
     let mends = match Word::ALL.iter().find(|word| word.as_str() == said) {
-        Some(Word::UnknownCode) => {
-            "copy the whole code, or let the operator make another one with `handfast setup start`"
-        }
-        Some(Word::Expired) => "let the operator make another code with `handfast setup start`",
-        Some(Word::InvalidSignature) => {
-            "it is another gateway's code, or its key was replaced; check the address, and let the operator make another code with `handfast setup start`"
-        }
-        Some(Word::AlreadyUsed) => {
-            "each code is good for one companion. If that was not you, let the operator end the session that came of it (`handfast setup list`), and make another code"
-        }
+        Some(Word::UnknownCode) => format!(
+            "copy the whole code, or let the operator make another one with `{invite}`; a code that was made with --bound is for a device: `{}`",
+            NextElsewhere::PasteBoundSetupCode.hint()
+        ),
+        Some(Word::Expired) => format!("let the operator make another code with `{invite}`"),
+        Some(Word::InvalidSignature) => format!(
+            "it is another gateway's code, or its key was replaced; check the address, and let the operator make another code with `{invite}`"
+        ),
+        Some(Word::AlreadyUsed) => format!(
+            "each code is good for one companion. If that was not you, let the operator end the session that came of it (`{}`), and make another code",
+            NextElsewhere::Companions.hint()
+        ),
         Some(Word::RateLimited) => {
-            "too many attempts come from this address; wait a minute and try again"
+            "too many attempts come from this address; wait a minute and try again".to_owned()
         }
         Some(Word::UnknownSession) => {
-            "the session was ended; begin another one with: handfast companion --code PAYLOAD --force"
+            format!("the session was ended; begin another one with: {anew}")
         }
-        Some(Word::ClockInDoubt) => {
-            "the gateway's clock may be wrong, and by what it says this is over; let the operator look at `handfast clock`, and try again"
-        }
-        Some(Word::Internal) => "the gateway failed; its log says why. Try again",
+        Some(Word::ClockInDoubt) => format!(
+            "the gateway's clock may be wrong, and by what it says this is over; let the operator look at `{}`, and try again",
+            NextElsewhere::Clock.hint()
+        ),
+        Some(Word::Internal) => "the gateway failed; its log says why. Try again".to_owned(),
         Some(Word::ExpectedText | Word::OriginNotAllowed) | None => {
             "this command and the gateway do not understand each other; are they of one version?"
+                .to_owned()
         }
     };
     format!("the gateway says {}: {mends}", quoted(said))
@@ -227,11 +272,12 @@ mod tests {
 
     #[test]
     fn each_word_of_the_gateway_is_shown_with_what_mends_it_and_no_other_moves_the_cursor() {
+        let anew = Hint::new("handfast", "companion");
         for word in Word::ALL {
-            let told = refusal(word.as_str());
+            let told = refusal(word.as_str(), &anew);
             assert!(told.contains(&format!("\"{}\": ", word.as_str())), "{told}");
         }
-        assert!(!refusal("\u{1b}[2J\u{202e}").contains(['\u{1b}', '\u{202e}']));
+        assert!(!refusal("\u{1b}[2J\u{202e}", &anew).contains(['\u{1b}', '\u{202e}']));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Status, refresh and end of a companion's session.
 
 use handfast_server::admin::PermissionsView;
+use handfast_stdio::Hint;
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,23 +26,34 @@ struct View {
     permissions: PermissionsView,
 }
 
-pub(super) async fn status(way: &Endpoint, kept: &StoredSession, json: bool) -> Result<(), End> {
-    let answer = ask(way, kept, Method::GET, SESSION).await?;
+pub(super) async fn status(
+    way: &Endpoint,
+    kept: &StoredSession,
+    anew: &Hint,
+    json: bool,
+) -> Result<(), End> {
+    let answer = ask(way, kept, anew, Method::GET, SESSION).await?;
     show(json, &answer, |view: View| told(kept, &view))
 }
 
-pub(super) async fn refresh(way: &Endpoint, kept: &StoredSession, json: bool) -> Result<(), End> {
-    let answer = ask(way, kept, Method::POST, &format!("{SESSION}/refresh")).await?;
+pub(super) async fn refresh(
+    way: &Endpoint,
+    kept: &StoredSession,
+    anew: &Hint,
+    json: bool,
+) -> Result<(), End> {
+    let answer = ask(way, kept, anew, Method::POST, &format!("{SESSION}/refresh")).await?;
     show(json, &answer, |view: View| format!("the session ends in {}\n", left(view.expires_at)))
 }
 
 pub(super) async fn end(
     way: &Endpoint,
     kept: &StoredSession,
+    anew: &Hint,
     place: &SessionFile,
     json: bool,
 ) -> Result<(), End> {
-    let answer = ask(way, kept, Method::DELETE, SESSION).await?;
+    let answer = ask(way, kept, anew, Method::DELETE, SESSION).await?;
     place.remove()?;
     show(json, &answer, |_: Value| {
         format!(

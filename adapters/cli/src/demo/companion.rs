@@ -44,7 +44,7 @@ pub(super) async fn play(
     stage.step(
         "operator",
         format!(
-            "handfast setup start: a code for {}, from {}, good until {}",
+            "handfast companions invite: a code for {}, from {}, good until {}",
             started.url, started.url_source, started.expires_at
         ),
     );

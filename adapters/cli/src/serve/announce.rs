@@ -1,21 +1,24 @@
 //! Start-up messages of a gateway.
 
-use std::path::Path;
-
 use handfast_cli::config::ServeSettings;
 use handfast_server::operator::PairingStatus;
 use handfast_server::public_url::NotResolved;
 
 use super::Running;
+use crate::data::DataPlace;
+use crate::hints::Next;
 use crate::print::{left, safe};
 
 /// Returns the addresses, the warnings about plain listeners, the fingerprint, and the state of
 /// pairing.
-pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Path) -> String {
-    let (address, data) = (running.address, safe(&data.display().to_string()));
+pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &DataPlace) -> String {
+    let address = running.address;
     let tls = settings.tls_cert.is_some();
     let scheme = if tls { "wss" } else { "ws" };
-    let mut text = format!("handfast gateway: {scheme}://{address} (data in {data})\n");
+    let mut text = format!(
+        "handfast gateway: {scheme}://{address} (data in {})\n",
+        safe(&data.display().to_string())
+    );
     for stream in &running.tcp {
         text += &format!("native wire: tcp://{stream}\n");
     }
@@ -41,32 +44,40 @@ pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Pat
         );
     }
     text += &format!("fingerprint: {}\n", running.gateway.fingerprint());
-    text += &companions(running, &data);
+    text += &companions(running, data);
     match running.gateway.pairing_status().await {
-        Ok(status) => text += &pairing(&status, &data),
+        Ok(status) => text += &pairing(&status, data),
         Err(error) => text += &format!("warning: how pairing stands is not known: {error}\n"),
     }
-    text + &format!("approve nodes with: handfast devices pair --data {data}\n")
+    text + &format!("approve nodes with: {}\n", Next::ApproveOnly.on(data))
 }
 
 /// Returns the address that setup codes give to companions.
-fn companions(running: &Running, data: &str) -> String {
+fn companions(running: &Running, data: &DataPlace) -> String {
     match &running.companions {
         Ok((url, source)) => {
-            format!("companions: {} ({source}); bring one with: handfast setup start --data {data}\n", safe(url))
+            format!(
+                "companions: {} ({source}); bring one with: {}\n",
+                safe(url),
+                Next::Invite.on(data)
+            )
         }
-        Err(NotResolved::OnlyLoopback) => {
-            "companions: none reach this gateway from other machines; name where with --public-url, or listen with --listen 0.0.0.0:8765\n".to_owned()
+        Err(NotResolved::OnlyLoopback) => format!(
+            "companions: none reach this gateway from other machines; name where with --public-url, or listen on the network with --listen 0.0.0.0:{}\n",
+            running.address.port()
+        ),
+        Err(why) => {
+            format!("warning: companions do not reach this gateway: {}\n", safe(&why.to_string()))
         }
-        Err(why) => format!("warning: companions do not reach this gateway: {}\n", safe(&why.to_string())),
     }
 }
 
-fn pairing(status: &PairingStatus, data: &str) -> String {
+fn pairing(status: &PairingStatus, data: &DataPlace) -> String {
+    let open = || Next::OpenPairing.on(data);
     match (status.locked, status.open, status.closes) {
         (true, _, _) => format!(
-            "warning: pairing is locked: too many wrong PINs were tried, and starting anew does not change that; open it again with: \
-             handfast pairing open --data {data}\n"
+            "warning: pairing is locked: too many wrong PINs were tried, and starting anew does not change that; open it again with: {}\n",
+            open()
         ),
         (false, true, Some(closes)) => {
             format!("pairing is open for {}; nodes that ask are shown here with their PINs\n", left(closes.as_secs()))
@@ -74,6 +85,6 @@ fn pairing(status: &PairingStatus, data: &str) -> String {
         (false, true, None) => {
             "pairing is open as long as the gateway runs; nodes that ask are shown here with their PINs\n".to_owned()
         }
-        (false, false, _) => format!("pairing by PIN is closed; open it with: handfast pairing open --data {data}\n"),
+        (false, false, _) => format!("pairing by PIN is closed; open it with: {}\n", open()),
     }
 }

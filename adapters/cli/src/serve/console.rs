@@ -1,12 +1,12 @@
 //! The running gateway's standard output: pairing requests, with their PINs.
 
 use std::io::Write;
-use std::path::Path;
 
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 
 use crate::End;
 use crate::client::LineStream;
+use crate::data::DataPlace;
 use crate::events::{Happened, Narrator};
 
 /// Standard output behind a bounded queue, so that a slow or stopped reader cannot block the
@@ -36,11 +36,11 @@ impl StdoutQueue {
     }
 
     /// Subscribes at the operator's socket, as `handfast watch` does.
-    pub(super) async fn follow(&self, data: &Path) -> Result<Followed, End> {
+    pub(super) async fn follow(&self, data: &DataPlace) -> Result<Followed, End> {
         let mut lines = LineStream::follow(data, "/api/v1/events").await?;
         // The first line confirms that no later event is missed.
         lines.next().await?;
-        Ok(Followed { lines, narrator: Narrator::new(data, false) })
+        Ok(Followed { lines, narrator: Narrator::new(data, logs_beside_output()) })
     }
 
     /// Shows events until the gateway ends.
@@ -55,6 +55,13 @@ impl StdoutQueue {
             }
         }
     }
+}
+
+/// Returns `true` if standard output and standard error are one terminal, pipe or file, where an
+/// event that both the console and the log tell would stand twice.
+pub(super) fn logs_beside_output() -> bool {
+    let (out, err) = (rustix::fs::fstat(std::io::stdout()), rustix::fs::fstat(std::io::stderr()));
+    matches!((out, err), (Ok(out), Ok(err)) if (out.st_dev, out.st_ino) == (err.st_dev, err.st_ino))
 }
 
 /// Returns `true` if standard output is the system's journal, which many may read. systemd names

@@ -25,7 +25,8 @@ use tokio::task::JoinHandle;
 
 use crate::End;
 use crate::args::{DataDir, Serve};
-use crate::data::{self, DATABASE};
+use crate::data::{self, DATABASE, DataPlace};
+use crate::hints::Next;
 use crate::print::put;
 use console::StdoutQueue;
 
@@ -34,21 +35,21 @@ const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
-    let path = DataDir { data: settings.data.take() }.path()?;
+    let path = DataDir { data: settings.data.take() }.place()?;
     // Set so that `--print-config` shows the directory in use.
-    settings.data = Some(path.clone());
+    settings.data = Some(path.to_path_buf());
     if args.options.print_config {
         return put(&settings.to_toml());
     }
     let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual_filter());
     // Log lines go through a bounded queue and are dropped if it is full, so that a slow or stopped
     // reader cannot block the gateway.
     let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(std::io::stderr().is_terminal() && !no_colour())
         // A failed log line must not be reported on the stream that failed.
         .log_internal_errors(false)
         .init();
@@ -72,6 +73,19 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     // The console ends when the gateway that it follows does.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), showing).await;
     Ok(())
+}
+
+/// Returns what is logged if `RUST_LOG` does not say. Where the log goes to the same place as the
+/// console, it leaves out the events that the console tells.
+fn usual_filter() -> tracing_subscriber::EnvFilter {
+    match console::logs_beside_output() {
+        true => "info,handfast_server::telemetry::log_observer=off".into(),
+        false => "info".into(),
+    }
+}
+
+fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
 }
 
 /// A gateway that serves its listeners and its operator's socket.
@@ -190,13 +204,20 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
     admin::socket_path(path).map_err(End::refused)?;
     data::prepare(path)?;
     let database = path.join(DATABASE);
+    if let Some(holder) = handfast_store::holder(&database) {
+        return Err(End::Refused(format!(
+            "{holder} has this registry open, in {}: a gateway runs there already, or an import; see how it stands with: {}",
+            path.display(),
+            Next::Status.on(&DataPlace::named(path))
+        )));
+    }
     if !accept_older {
         let store = SqliteStore::open(&database).map_err(End::refused)?;
-        tell_migrated(&database, &store);
+        tell_migrated(&DataPlace::named(path), &database, &store);
         return Ok(store);
     }
     let (store, older) = SqliteStore::open_accepting_older(&database).map_err(End::refused)?;
-    tell_migrated(&database, &store);
+    tell_migrated(&DataPlace::named(path), &database, &store);
     match older {
         Some(older) => tracing::warn!(
             "{}: this registry is older than what it acknowledged and was accepted: {older}; nodes, sessions and senders that were put out since \
@@ -208,13 +229,14 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
     Ok(store)
 }
 
-fn tell_migrated(database: &Path, store: &SqliteStore) {
+fn tell_migrated(data: &DataPlace, database: &Path, store: &SqliteStore) {
     if let Some(Migrated { from, to, backup }) = store.migrated() {
         tracing::warn!(
             "{}: this registry was brought from schema {from} to {to}; an older version of Handfast reads it no more. As it was before it is in {}: \
-             `handfast restore` takes it back, and once all is well it can be removed",
+             {} takes it back, and once all is well it can be removed",
             database.display(),
-            backup.display()
+            backup.display(),
+            Next::Restore(backup).on(data)
         );
     }
 }

@@ -63,8 +63,8 @@ impl IssuedCredential {
 /// The reason why an operator's request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// No node's id starts with this prefix.
-    #[error("no node has an id that begins with {0:?}")]
+    /// No node has this name or an id with this prefix.
+    #[error("no node has the name {0:?} or an id that begins so")]
     NotFound(String),
     /// More than one node id starts with this prefix.
     #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
@@ -88,7 +88,7 @@ pub enum OperatorError {
     )]
     NotNamed(String),
     /// Several nodes have this name, or one has the name and another an id with this prefix.
-    #[error("{which:?} is not enough for what is decided for good: it could be {}; give more of the id", .matches.join(" or "))]
+    #[error("{which:?} is not enough: it could be {}; give more of the id", .matches.join(" or "))]
     SeveralNamed {
         /// What was given.
         which: String,
@@ -115,7 +115,7 @@ pub enum OperatorError {
     NoKeys(NodeId),
     /// No paired node and no capability token has this name or prefix.
     #[error(
-        "no paired node has the name {0:?} or an id that begins so, and no capability has; `paired list` shows them"
+        "no paired node has the name {0:?} or an id that begins so, and no capability has; `nodes list --permissions` shows them"
     )]
     NotPaired(String),
     /// Several paired nodes or capability tokens have this name or prefix.
@@ -137,7 +137,7 @@ pub enum OperatorError {
     SetupKey(String),
     /// No session's id starts with this prefix.
     #[error(
-        "no session has an id that begins with {0:?}, or it has ended; `setup list` shows them"
+        "no session has an id that begins with {0:?}, or it has ended; `companions list` shows them"
     )]
     NoSuchSession(String),
     /// More than one session id starts with this prefix.
@@ -214,12 +214,12 @@ const fn undelivered(why: NotSettled) -> &'static str {
 fn explain(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::AlreadyPaired => {
-            "it is paired already; `devices unpair` puts it out, `devices pair --reissue` gives it a new token"
+            "it is paired already; `nodes revoke` puts it out, `approve --reissue` gives it a new token"
         }
         Refusal::Revoked => {
             "that was decided already: it was revoked or turned down; let it ask again and approve its new id"
         }
-        Refusal::NotPaired => "it is not paired yet; approve it first with `devices pair`",
+        Refusal::NotPaired => "it is not paired yet; approve it first with `approve`",
         Refusal::Expired => "its request has expired; let it ask again",
         Refusal::ClockInDoubt => {
             "the gateway's clock is in doubt, and by what it says the request has expired; `clock` says what mends that, or let it ask again"

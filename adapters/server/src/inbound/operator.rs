@@ -51,7 +51,7 @@ pub enum InboundError {
     BadCode,
     /// No sender waits with this code.
     #[error(
-        "nobody waits with this code: it was approved or rejected already, or is mistyped; `inbound list` shows who waits"
+        "nobody waits with this code: it was approved or rejected already, or is mistyped; `senders list` shows who waits"
     )]
     NoSuchCode,
     /// The code has expired according to the clock, but the clock is in doubt.

@@ -1,5 +1,5 @@
-//! Lookup of the node of a final decision. It takes the node's whole name, or enough of its id that
-//! a typing mistake names no other.
+//! Lookup of the node of a decision by its name or id. A final decision takes the node's whole name,
+//! or enough of its id that a typing mistake names no other.
 
 use handfast_core::id::NodeId;
 use handfast_store::{Listed, StoreError};
@@ -20,9 +20,22 @@ impl Gateway {
     /// [`OperatorError::NotNamed`] if none matches, [`OperatorError::SeveralNamed`] with the
     /// matches, even if one matches by name and another by id, or [`OperatorError::Store`].
     pub async fn device_for_good(&self, which: &str) -> Result<Device, OperatorError> {
+        self.device_by(which, FEWEST_FOR_GOOD).await
+    }
+
+    /// Finds the one node with this name, or with an id that begins with it.
+    ///
+    /// # Errors
+    /// [`OperatorError::NotFound`] if none matches, and the others of
+    /// [`Gateway::device_for_good`].
+    pub async fn device_named(&self, which: &str) -> Result<Device, OperatorError> {
+        self.device_by(which, 1).await
+    }
+
+    async fn device_by(&self, which: &str, fewest: usize) -> Result<Device, OperatorError> {
         let store = &self.inner.store;
         let lower = which.to_ascii_lowercase();
-        let begins = which.len() >= FEWEST_FOR_GOOD
+        let begins = which.len() >= fewest
             && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
         let mut found = store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
         if begins {
@@ -38,6 +51,7 @@ impl Gateway {
             new
         });
         match found.len() {
+            0 if fewest < FEWEST_FOR_GOOD => Err(OperatorError::NotFound(which.to_owned())),
             0 => Err(OperatorError::NotNamed(which.to_owned())),
             1 => Ok(self.device(found.remove(0).map_err(StoreError::from)?)),
             _ => Err(OperatorError::SeveralNamed {

@@ -315,24 +315,12 @@ impl Gateway {
         }
     }
 
-    /// Checks that the beginning of a node's id is not also the name of another node, of any
-    /// dialect.
+    /// Checks that what names a node names no other, of any dialect.
     async fn check_name(&self, which: &str, found: &Revocation) -> Result<(), OperatorError> {
-        let Revocation::Node { node_id, name } = found else { return Ok(()) };
-        // The node was named by its whole name, so no id is in question.
-        if name == which {
-            return Ok(());
+        match found {
+            Revocation::Node { .. } => self.device_for_good(which).await.map(|_| ()),
+            Revocation::Capability { .. } => Ok(()),
         }
-        let named = self.inner.store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
-        let mut matches: Vec<String> = named
-            .iter()
-            .map(|listed| format!("{which:?} ({})", handfast_store::node_id(listed)))
-            .collect();
-        if matches.is_empty() {
-            return Ok(());
-        }
-        matches.push(format!("{name:?} ({node_id})"));
-        Err(OperatorError::SeveralPaired { which: which.to_owned(), matches })
     }
 
     /// Revokes all nodes that are paired by their keys, and returns the outcome of each.

@@ -59,6 +59,15 @@ impl std::fmt::Debug for StartedSetup {
 }
 
 impl Gateway {
+    /// Returns the address that setup codes name if the operator names none; `None` if companions
+    /// on other machines cannot reach this gateway.
+    #[must_use]
+    pub fn companion_url(&self) -> Option<String> {
+        let setup = &self.inner.setup.settings;
+        let (url, _) = resolve(&setup.addresses, &setup.plain_hosts).ok()?;
+        Some(url.to_string())
+    }
+
     /// Makes a setup code. Nothing is stored until it is spent.
     ///
     /// # Errors
@@ -183,7 +192,7 @@ impl Gateway {
         let until = rfc3339::write(mark);
         Err(OperatorError::SetupKey(format!(
             "the clock was ahead once, and codes that end before {until} are taken for spent: begin anew with \
-             `handfast setup rotate-key --at-once`"
+             `handfast companions rotate-key --at-once`"
         )))
     }
 

@@ -53,7 +53,7 @@ pub enum NotResolved {
     #[error(
         "the gateway is reached from this machine alone: name where companions reach it with --public-url or setup.public_url \
          (a tunnel with --tunnel-url or setup.tunnel_url, a remote gateway with --gateway-url or setup.gateway_url), as in \
-         wss://gateway.example, or start it with --listen 0.0.0.0:8765"
+         wss://gateway.example, or let it listen on this machine's address in the network with --listen"
     )]
     OnlyLoopback,
 }
@@ -249,7 +249,7 @@ mod tests {
                 "setup.public_url",
                 "setup.tunnel_url",
                 "setup.gateway_url",
-                "--listen 0.0.0.0:8765",
+                "--listen",
             ] {
                 assert!(told.contains(part), "{told}");
             }

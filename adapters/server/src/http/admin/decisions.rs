@@ -120,7 +120,7 @@ pub(super) async fn pair(
         expires: body.expires.map(Duration::from_secs),
         message: body.message,
     };
-    let entry = gateway.device_by_prefix(&prefix).await?.entry;
+    let entry = gateway.device_named(&prefix).await?.entry;
     match body.version {
         // The error shows the record as it is now, so that counts as shown.
         Some(version) if version != entry.version.0 => {
@@ -185,7 +185,7 @@ pub(super) async fn reject(
     let body: RejectBody = parse(&body)?;
     let device = match body.for_good {
         true => gateway.device_for_good(&prefix).await?,
-        false => gateway.device_by_prefix(&prefix).await?,
+        false => gateway.device_named(&prefix).await?,
     };
     let node_id = device.entry.record.node_id;
     gateway.turn_down(node_id, body.reason, body.for_good).await?;
@@ -242,7 +242,7 @@ async fn apply(
     prefix: &str,
     decision: Decision,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let device = gateway.device_by_prefix(prefix).await?;
+    let device = gateway.device_named(prefix).await?;
     let node_id = device.entry.record.node_id;
     gateway.decide(node_id, &decision).await?;
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))

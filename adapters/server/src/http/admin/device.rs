@@ -21,7 +21,7 @@ pub struct DeviceView {
     pub ip_address: String,
     /// The flow that paired the node: `native` if it has keys, else `missy`.
     #[serde(default)]
-    pub door: String,
+    pub flow: String,
     /// Fingerprint of the static key, for comparison; only for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
@@ -105,7 +105,7 @@ impl From<&Device> for DeviceView {
             friendly_name: record.name.to_string(),
             room: record.room.to_string(),
             ip_address: record.address.to_string(),
-            door: if record.keys.is_some() { "native" } else { "missy" }.to_owned(),
+            flow: if record.keys.is_some() { "native" } else { "missy" }.to_owned(),
             fingerprint: record
                 .keys
                 .as_ref()

@@ -2,7 +2,7 @@
 //!
 //! State:
 //! - `GET /api/v1/status` counts nodes, and reports on the store and the clock:
-//!   `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting",
+//!   `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","companion_url",
 //!   "store":{"failing","failures","unstored":[{"what","since"}]},"clock"}`
 //! - `GET /api/v1/clock` reports on the clock:
 //!   `{"state":"good"|"behind"|"doubtful","now","system","mark","synchronised",
@@ -45,7 +45,7 @@
 //! - `POST /api/v1/pairing/codes` with
 //!   `{"kind":"qr"|"typed","permissions","expires","uses","grant_expires","label","addresses"}`,
 //!   all optional, mints a code:
-//!   `{"id","selector","code","expires_at","fingerprint","invitation","delivery"}`
+//!   `{"id","selector","code","expires_at","fingerprint","invitation","addresses","delivery"}`
 //! - `DELETE /api/v1/pairing/codes/{id}` withdraws a PIN or code: the list
 //! - `GET /api/v1/paired` lists the nodes that are paired by their keys:
 //!   `{"paired":[{"device","in_force","offered","grants","delegates"}]}`
@@ -97,8 +97,8 @@
 //! (`limits.deliver_within`) and nobody uses the secret, the decision behind it is undone: a
 //! request waits again, a node's old token remains valid, a code is withdrawn.
 //!
-//! A `prefix` is the beginning of an id. A `which` belongs to permanent decisions: a whole name, or
-//! six or more characters of an id.
+//! A `prefix` is a whole name or the beginning of an id; for a session, the beginning of an id. A
+//! `which` belongs to permanent decisions: a whole name, or six or more characters of an id.
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times
 //! are in seconds.
@@ -227,6 +227,9 @@ pub struct StatusView {
     pub linked: usize,
     /// Number of connections that have not authenticated yet.
     pub waiting: usize,
+    /// Address that setup codes name; absent if companions elsewhere cannot reach the gateway.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub companion_url: Option<String>,
     /// State of the clock.
     pub clock: ClockView,
     /// State of the store.
@@ -319,6 +322,7 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Admi
         nodes,
         linked: summary.linked,
         waiting: summary.waiting,
+        companion_url: gateway.companion_url(),
         clock: gateway.clock().into(),
         store,
     }))
@@ -376,7 +380,7 @@ async fn show(
 ) -> Result<Json<DeviceView>, AdminFailure> {
     let Query(query) =
         query.map_err(|_| AdminFailure::Usage("glance must be true or false".to_owned()))?;
-    let device = gateway.device_by_prefix(&prefix).await?;
+    let device = gateway.device_named(&prefix).await?;
     if !query.glance {
         gateway.inner.shown.see(&device.entry);
     }

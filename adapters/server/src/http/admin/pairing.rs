@@ -109,6 +109,9 @@ pub struct MintedView {
     /// gateway is known.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub invitation: Option<String>,
+    /// Addresses at which nodes reach this gateway, as far as it knows them.
+    #[serde(default)]
+    pub addresses: Vec<String>,
     /// Id of the delivery, to be confirmed once the code was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
@@ -198,8 +201,9 @@ pub(super) async fn mint(
     let (id, selector, text, expires) =
         // Read here, because the invitation takes the code.
         (minted.id, minted.code.selector, minted.text(), minted.expires);
+    let addresses = gateway.addresses(&body.addresses);
     // A typed code needs no invitation, and without an address there can be none.
-    let invites = kind == CodeKind::Qr && !gateway.addresses(&body.addresses).is_empty();
+    let invites = kind == CodeKind::Qr && !addresses.is_empty();
     let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose()
     {
         Ok(invitation) => invitation,
@@ -216,6 +220,7 @@ pub(super) async fn mint(
         expires_at: expires.as_secs(),
         fingerprint: gateway.fingerprint().to_string(),
         invitation,
+        addresses: addresses.to_vec(),
         delivery,
     }))
 }

@@ -1,4 +1,4 @@
-//! `handfast setup …` on the command line.
+//! `handfast companions …` on the command line.
 
 use std::path::PathBuf;
 
@@ -6,25 +6,23 @@ use clap::{Args as Arguments, Subcommand};
 use handfast_core::limits::{SETUP_TTL_MAX, SETUP_TTL_MIN};
 use handfast_server::public_url::{GatewayUrl, UrlRefused};
 
-use super::DataDir;
+use super::Common;
 use crate::confirm::Sure;
 
 #[derive(Debug, Arguments)]
-pub(crate) struct SetupArgs {
+pub(crate) struct CompanionsArgs {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(subcommand)]
-    pub(crate) verb: SetupVerb,
+    pub(crate) verb: CompanionsVerb,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SetupVerb {
+pub(crate) enum CompanionsVerb {
     /// Make a setup code, and show it as a QR code and as text, this once; whoever shows it to the
     /// gateway first gets a session
-    Start(Box<Start>),
+    #[command(alias = "start")]
+    Invite(Box<Invite>),
     /// List the sessions of companions
     List {
         /// Those that have ended, too
@@ -44,7 +42,7 @@ pub(crate) enum SetupVerb {
     },
     /// Let a session live on, as long as the gateway's configuration says; its token stays the same
     Refresh {
-        /// Id of the session or its beginning
+        /// The session's id or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
     },
@@ -59,7 +57,7 @@ pub(crate) enum SetupVerb {
 
 /// What a setup code is to be.
 #[derive(Debug, Arguments)]
-pub(crate) struct Start {
+pub(crate) struct Invite {
     /// What to call the companion's device in lists, in at most 64 characters
     #[arg(long, value_name = "NAME")]
     pub(crate) for_device: Option<String>,

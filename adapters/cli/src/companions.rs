@@ -1,47 +1,61 @@
-//! `handfast setup …`: setup codes for companions, and the sessions that they opened.
+//! `handfast companions …`: setup codes for companions, and the sessions that they opened.
 
-use std::io::IsTerminal;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use handfast_cli::qr::{self, NoQrCode};
 use handfast_core::time::rfc3339;
-use handfast_server::admin::{RevokedSessionsView, SessionList, SessionView, StartedView};
+use handfast_server::admin::{
+    RevokedSessionsView, SessionList, SessionView, StartedView, StatusView,
+};
 use handfast_server::public_url::GatewayUrl;
-use handfast_stdio::note_line;
+use handfast_stdio::{Hint, note_line};
 use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::End;
-use crate::args::{SetupArgs, SetupVerb, Start};
+use crate::args::{CompanionsArgs, CompanionsVerb, Invite};
 use crate::client::{ask, encoded, read};
+use crate::codes::with_images;
+use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
-use crate::print::{ago, left, put_secret, quoted, safe, show, table};
+use crate::hints::{Next, NextElsewhere};
+use crate::print::{ago, left, put_secret, quoted, safe, show};
+use crate::table::{short_ids, table, terminal_columns};
 
 const SESSIONS: &str = "/api/v1/sessions";
 /// Number of digits of an id that distinguish it in lists.
 const SHORT: usize = 8;
 
-pub(crate) async fn run(args: SetupArgs) -> Result<(), End> {
-    let data = args.data.path()?;
-    let json = args.json;
+pub(crate) async fn run(args: CompanionsArgs) -> Result<(), End> {
+    let (data, json) = (args.common.data.place()?, args.common.json);
     match args.verb {
-        SetupVerb::Start(args) => start(&data, json, &args).await,
-        SetupVerb::List { all } => {
+        CompanionsVerb::Invite(args) => invite(&data, json, &args).await,
+        CompanionsVerb::List { all } => {
             let filter = if all { "all" } else { "live" };
             let answer =
                 ask(&data, Method::GET, &format!("{SESSIONS}?filter={filter}"), None).await?;
-            show(json, &answer, |list: SessionList| listing(&list, all))
+            // Without an address of its own, the gateway makes no code unless one is named.
+            let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
+            let invite = match read::<StatusView>(&status)?.companion_url {
+                Some(_) => Next::Invite,
+                None => Next::InviteAt("URL"),
+            };
+            show(json, &answer, |list: SessionList| listing(&list, all, &invite.on(&data)))
         }
-        SetupVerb::Revoke { id: Some(id), sure, .. } => {
+        CompanionsVerb::Revoke { id: Some(id), sure, .. } => {
             sure.check(&format!("End the session {} for good?", quoted(&id)))?;
-            let answer =
-                ask(&data, Method::POST, &format!("{SESSIONS}/{}/revoke", named(&id)?), None)
-                    .await?;
+            let answer = ask(
+                &data,
+                Method::POST,
+                &format!("{SESSIONS}/{}/revoke", named(&id, &data)?),
+                None,
+            )
+            .await?;
             show(json, &answer, |view: SessionView| {
                 format!("{} {} ended for good\n", view.id, whose(&view))
             })
         }
-        SetupVerb::Revoke { id: None, sure, .. } => {
+        CompanionsVerb::Revoke { id: None, sure, .. } => {
             sure.check("End every session of companions for good?")?;
             let answer = ask(&data, Method::POST, &format!("{SESSIONS}/revoke-all"), None).await?;
             show(json, &answer, |view: RevokedSessionsView| match view.revoked {
@@ -49,15 +63,19 @@ pub(crate) async fn run(args: SetupArgs) -> Result<(), End> {
                 n => format!("{n} sessions ended\n"),
             })
         }
-        SetupVerb::Refresh { id } => {
-            let answer =
-                ask(&data, Method::POST, &format!("{SESSIONS}/{}/refresh", named(&id)?), None)
-                    .await?;
+        CompanionsVerb::Refresh { id } => {
+            let answer = ask(
+                &data,
+                Method::POST,
+                &format!("{SESSIONS}/{}/refresh", named(&id, &data)?),
+                None,
+            )
+            .await?;
             show(json, &answer, |view: SessionView| {
                 format!("{} {} ends in {}\n", view.id, whose(&view), left(view.expires_at))
             })
         }
-        SetupVerb::RotateKey { at_once } => {
+        CompanionsVerb::RotateKey { at_once } => {
             let answer = ask(
                 &data,
                 Method::POST,
@@ -75,7 +93,7 @@ pub(crate) async fn run(args: SetupArgs) -> Result<(), End> {
     }
 }
 
-async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
+async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> {
     let body = json!({
         "for_device": args.for_device,
         "profile": args.profile,
@@ -88,26 +106,32 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
     let id = std::mem::take(&mut view.delivery);
     if GatewayUrl::parse(&view.url, &[]).is_ok_and(|url| url.is_loopback()) {
         note_line(&format!(
-            "warning: this code leads to this machine alone ({}); for companions elsewhere name where they reach the gateway with --public-url, or start it \
-             with --listen 0.0.0.0:8765",
+            "warning: this code leads to this machine alone ({}); for companions elsewhere name where they reach the gateway with --public-url, or let it \
+             listen on this machine's address in the network (`serve --listen`)",
             safe(&view.url)
         ));
     }
     let mut out = String::new();
+    let images: Vec<&Path> =
+        [&args.qr_png, &args.qr_svg].into_iter().flatten().map(PathBuf::as_path).collect();
+    let mut pictured = !images.is_empty();
     if !json && !args.no_qr {
-        let columns = columns();
+        let columns = terminal_columns().unwrap_or(qr::COLUMNS);
         match qr::render_within(&view.payload, args.invert, columns) {
-            Ok(picture) => out += &format!("{picture}\n"),
+            Ok(picture) => {
+                out += &format!("{picture}\n");
+                pictured = true;
+            }
             Err(NoQrCode::TooWide) => note_line(&format!(
-                "note: the QR code of this text does not fit into {columns} columns; widen the terminal, or write an image with --qr-png FILE. The line below \
-                 says the same"
+                "note: the QR code does not fit into {columns} columns, so it is left out; widen the terminal, or write an image with --qr-png FILE. The line \
+                 below says the same"
             )),
-            Err(why) => note_line(&format!("note: {why}")),
+            Err(why) => note_line(&format!("note: no QR code is shown: {why}")),
         }
     }
     out += &match json {
         true => format!("{}\n", delivery::printed(&view)?),
-        false => started(&view, args),
+        false => started(&view, args.bound, pictured),
     };
     let delivery = SecretDelivery {
         data,
@@ -115,42 +139,13 @@ async fn start(data: &Path, json: bool, args: &Start) -> Result<(), End> {
         what: "the setup code",
         undone: "nobody can use it; start another one",
     };
-    delivery.show(|| written(&view, args, &out)).await
+    let images: Vec<(&Path, &str)> =
+        images.into_iter().map(|path| (path, view.payload.as_str())).collect();
+    delivery.show(|| with_images(&images, || put_secret(&out))).await
 }
 
-/// Writes the image files, and then the printed text. If the code could not be shown everywhere, no
-/// file is left.
-fn written(view: &StartedView, args: &Start, out: &str) -> Result<(), End> {
-    let mut files = Vec::new();
-    let mut all = || {
-        for path in [&args.qr_png, &args.qr_svg].into_iter().flatten() {
-            qr::write_file(path, &view.payload).map_err(End::refused)?;
-            files.push(path);
-        }
-        put_secret(out)
-    };
-    let outcome = all();
-    if outcome.is_err() {
-        for file in files {
-            if let Err(error) = std::fs::remove_file(file) {
-                note_line(&format!(
-                    "warning: {}: the image of a code that is worth nothing cannot be removed: {error}",
-                    file.display()
-                ));
-            }
-        }
-    }
-    outcome
-}
-
-/// Returns the width of the terminal, if it is known.
-fn columns() -> usize {
-    let out = std::io::stdout();
-    let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
-    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(qr::COLUMNS)
-}
-
-fn started(view: &StartedView, args: &Start) -> String {
+/// Formats a setup code with its way, its end, and where it is put in.
+fn started(view: &StartedView, bound: bool, pictured: bool) -> String {
     let source = match view.url_source.as_str() {
         "public" => "the public URL",
         "tunnel" => "the tunnel's URL",
@@ -162,14 +157,14 @@ fn started(view: &StartedView, args: &Start) -> String {
         Some(at) => format!("{} (in {})", safe(&view.expires_at), left(at.as_secs())),
         None => safe(&view.expires_at),
     };
-    let bound = match args.bound {
-        true => {
-            "A device that binds it to a key of its own takes the line with: handfast-node pair --setup -\n"
-        }
-        false => "",
+    // A companion refuses a code that only a device may use.
+    let (who, paste) = match bound {
+        true => ("a device binds it to its own key", NextElsewhere::PasteBoundSetupCode.hint()),
+        false => ("a companion takes it", NextElsewhere::PasteSetupCode.hint()),
     };
+    let scan = if pictured { "Scan it, or paste" } else { "Paste" };
     format!(
-        "{}\n\nLeads to {} ({source}).\nGood until {until}, once, and shown this once.\nScan it, or paste the line into: handfast companion --code -\n{bound}",
+        "{}\n\nLeads to {} ({source}).\nGood until {until}, once, and shown this once.\n{scan} the line where {who}: {paste}\n",
         safe(&view.payload),
         safe(&view.url),
         source = safe(source),
@@ -177,9 +172,12 @@ fn started(view: &StartedView, args: &Start) -> String {
 }
 
 /// Returns an id or its beginning as a path segment.
-fn named(id: &str) -> Result<String, End> {
+fn named(id: &str, data: &DataPlace) -> Result<String, End> {
     match id.is_empty() {
-        true => Err(End::Usage("an empty id names no session; `setup list` shows them".to_owned())),
+        true => Err(End::Usage(format!(
+            "an empty id names no session; see them with: {}",
+            Next::Companions.on(data)
+        ))),
         false => Ok(encoded(id)),
     }
 }
@@ -200,25 +198,21 @@ pub(crate) fn maker(made_by: &str) -> String {
     ))
 }
 
-fn listing(list: &SessionList, all: bool) -> String {
+fn listing(list: &SessionList, all: bool, invite: &Hint) -> String {
     if list.sessions.is_empty() {
-        return match all {
-            true => {
-                "no companion ever had a session; make a code for one with: handfast setup start\n"
-                    .to_owned()
-            }
-            false => "no companion has a session; make a code for one with: handfast setup start\n"
-                .to_owned(),
+        let none = match all {
+            true => "no companion ever had a session",
+            false => "no companion has a session",
         };
+        return format!("{none}; make a code for one with: {invite}\n");
     }
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let now = now();
+    let ids: Vec<&str> = list.sessions.iter().map(|view| view.id.as_str()).collect();
     let rows: Vec<Vec<String>> = list
         .sessions
         .iter()
-        .map(|view| {
+        .zip(short_ids(&ids))
+        .map(|(view, id)| {
             let (ends, status) = match view.revoked_at {
                 Some(at) => (format!("ended {}", ago(at)), "ended"),
                 None if view.expires_at <= now => (ago(view.expires_at), "expired"),
@@ -228,7 +222,7 @@ fn listing(list: &SessionList, all: bool) -> String {
                 ),
             };
             vec![
-                view.id.chars().take(SHORT).collect(),
+                id,
                 safe(&view.profile),
                 view.device_label.as_deref().map_or_else(|| "-".to_owned(), safe),
                 ago(view.issued_at),
@@ -241,12 +235,18 @@ fn listing(list: &SessionList, all: bool) -> String {
     table(&["ID", "PROFILE", "DEVICE", "OPENED", "ENDS", "MADE BY", "STATUS"], &rows)
 }
 
+fn now() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn session(id: &str, more: Value) -> SessionView {
-        let mut view = json!({ "id": id, "profile": "p", "issued_at": 1, "expires_at": u32::MAX, "linked": false });
+        let now = now();
+        let mut view = json!({ "id": id, "profile": "p", "issued_at": now, "expires_at": now + 60, "linked": false });
         view.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(view).unwrap()
     }
@@ -256,18 +256,18 @@ mod tests {
         let sessions = vec![
             session(
                 "0123456789abcdef",
-                json!({ "linked": true, "device_label": "Ana's \u{1b}[2J phone" }),
+                json!({ "linked": true, "device_label": "Ana's \u{1b}[2J" }),
             ),
-            session("1", json!({ "revoked_at": 2 })),
-            session("2", json!({ "expires_at": 2 })),
+            session("1123456789abcdef", json!({ "revoked_at": now() })),
+            session("2123456789abcdef", json!({ "expires_at": now() - 9 })),
         ];
-        let shown = listing(&SessionList { sessions }, true);
+        let invite = Next::Invite.on(&DataPlace::named(Path::new("/d")));
+        let shown = listing(&SessionList { sessions }, true, &invite);
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[1].starts_with("01234567  p") && lines[1].ends_with("linked"), "{shown}");
-        assert!(lines[1].contains("Ana's \\u{1b}[2J phone"), "{shown}");
+        assert!(lines[1].contains("Ana's \\u{1b}[2J"), "{shown}");
         assert!(lines[2].ends_with("ended") && lines[3].ends_with("expired"), "{shown}");
-        assert!(
-            listing(&SessionList { sessions: Vec::new() }, false).contains("handfast setup start")
-        );
+        let none = listing(&SessionList { sessions: Vec::new() }, false, &invite);
+        assert!(none.ends_with("handfast companions invite --data /d\n"), "{none}");
     }
 }

@@ -1,25 +1,22 @@
-//! `handfast inbound …` on the command line.
+//! `handfast senders …` on the command line.
 
 use std::time::Duration;
 
 use clap::{Args as Arguments, Subcommand};
 use handfast_core::registry::inbound::ChallengeCode;
 
-use super::{DataDir, length_of_time};
+use super::{Common, length_of_time};
 
 #[derive(Debug, Arguments)]
-pub(crate) struct InboundArgs {
+pub(crate) struct SendersArgs {
     #[command(flatten)]
-    pub(crate) data: DataDir,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(crate) json: bool,
+    pub(crate) common: Common,
     #[command(subcommand)]
-    pub(crate) verb: InboundVerb,
+    pub(crate) verb: SendersVerb,
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum InboundVerb {
+pub(crate) enum SendersVerb {
     /// List who waits to be let in, with the codes
     List {
         /// Only those on this channel

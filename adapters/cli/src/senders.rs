@@ -1,7 +1,6 @@
-//! `handfast inbound …`: senders on messaging channels. Their names are chosen by strangers, so
+//! `handfast senders …`: senders on messaging channels. Their names are chosen by strangers, so
 //! they are escaped before they are printed.
 
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use handfast_server::admin::{ApprovedView, ChangedView, SeededView, SenderList, SenderView};
@@ -9,17 +8,19 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::End;
-use crate::args::{InboundArgs, InboundVerb, SenderArgs};
+use crate::args::{SenderArgs, SendersArgs, SendersVerb};
 use crate::client::{ask, encoded, read};
-use crate::print::{ago, left, put, quoted, safe, show, table};
+use crate::data::DataPlace;
+use crate::hints::Next;
+use crate::print::{ago, left, put, quoted, safe, show};
+use crate::table::table;
 
 const SENDERS: &str = "/api/v1/inbound";
 
-pub(crate) async fn run(args: InboundArgs) -> Result<(), End> {
-    let data = args.data.path()?;
-    let json = args.json;
+pub(crate) async fn run(args: SendersArgs) -> Result<(), End> {
+    let (data, json) = (args.common.data.place()?, args.common.json);
     match args.verb {
-        InboundVerb::List { channel, all, include_revoked } => {
+        SendersVerb::List { channel, all, include_revoked } => {
             let channel = channel
                 .map(|channel| format!("&channel={}", encoded(&channel)))
                 .unwrap_or_default();
@@ -27,7 +28,7 @@ pub(crate) async fn run(args: InboundArgs) -> Result<(), End> {
             let answer = ask(&data, Method::GET, &path, None).await?;
             show(json, &answer, |list: SenderList| listing(&list))
         }
-        InboundVerb::Approve { code, lasts } => {
+        SendersVerb::Approve { code, lasts } => {
             let until = lasts.map(|lasts| now().saturating_add(lasts.as_secs()));
             let body = json!({ "code": code, "until": until });
             let answer =
@@ -43,11 +44,11 @@ pub(crate) async fn run(args: InboundArgs) -> Result<(), End> {
                 format!("{who}\n")
             })
         }
-        InboundVerb::Reject(sender) => decide(&data, json, "reject", &sender).await,
-        InboundVerb::Block(sender) => decide(&data, json, "block", &sender).await,
-        InboundVerb::Unblock(sender) => decide(&data, json, "unblock", &sender).await,
-        InboundVerb::Revoke(sender) => decide(&data, json, "revoke", &sender).await,
-        InboundVerb::Seed { channel, account, senders } => {
+        SendersVerb::Reject(sender) => decide(&data, json, "reject", &sender).await,
+        SendersVerb::Block(sender) => decide(&data, json, "block", &sender).await,
+        SendersVerb::Unblock(sender) => decide(&data, json, "unblock", &sender).await,
+        SendersVerb::Revoke(sender) => decide(&data, json, "revoke", &sender).await,
+        SendersVerb::Seed { channel, account, senders } => {
             let body = json!({ "channel": channel, "account": account, "senders": senders });
             let answer = ask(&data, Method::POST, &format!("{SENDERS}/seed"), Some(body)).await?;
             show(json, &answer, |view: SeededView| {
@@ -63,7 +64,7 @@ pub(crate) async fn run(args: InboundArgs) -> Result<(), End> {
 }
 
 /// Applies a decision about a sender. No change is an error, except for a repeated block.
-async fn decide(data: &Path, json: bool, verb: &str, sender: &SenderArgs) -> Result<(), End> {
+async fn decide(data: &DataPlace, json: bool, verb: &str, sender: &SenderArgs) -> Result<(), End> {
     let SenderArgs { who, account } = sender;
     let body = json!({ "channel": who.channel, "sender": who.sender, "account": account });
     let answer = ask(data, Method::POST, &format!("{SENDERS}/{verb}"), Some(body)).await?;
@@ -85,7 +86,8 @@ async fn decide(data: &Path, json: bool, verb: &str, sender: &SenderArgs) -> Res
     };
     if let Some(missing) = missing {
         return Err(End::Refused(format!(
-            "{name} {missing} {place}; `inbound list --include-revoked` shows whom the gateway knows"
+            "{name} {missing} {place}; see whom the gateway knows with: {}",
+            Next::KnownSenders.on(data)
         )));
     }
     if !json {
@@ -149,10 +151,10 @@ mod tests {
     #[test]
     fn what_strangers_say_moves_no_cursor() {
         let stranger = json!({
-            "channel": "telegram", "account": "a", "sender": "x\u{202e}y", "state": "pending", "since": 1, "code": "ABCD2345",
-            "meta": { "name": "\u{1b}[2J\nevil" },
+            "channel": "telegram", "account": "a", "sender": "x\u{202e}y", "state": "pending", "since": now(), "code": "ABCD2345",
+            "meta": { "n": "\u{1b}\ne" },
         });
-        let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": 1 });
+        let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": now() });
         let list = serde_json::from_value(json!({ "senders": [stranger, blocked] })).unwrap();
         let shown = listing(&list);
         assert_eq!(shown.lines().count(), 3, "{shown}");

@@ -1,0 +1,221 @@
+//! Every command that this program advises, made from a verb and the options that were given.
+
+use std::path::Path;
+
+use handfast_stdio::Hint;
+
+use crate::args::CompanionArgs;
+use crate::data::DataPlace;
+
+const PROGRAM: &str = "handfast";
+const NODE_PROGRAM: &str = "handfast-node";
+
+/// A next step of the operator, for the gateway of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next<'a> {
+    Serve,
+    Status,
+    Pending,
+    /// Approve this node.
+    Approve(&'a str),
+    /// Approve the only node that waits.
+    ApproveOnly,
+    Nodes,
+    OpenPairing,
+    CreateCode,
+    Codes,
+    /// Withdraw the code with this selector.
+    Withdraw(&'a str),
+    Invite,
+    /// Make a setup code that leads to this address.
+    InviteAt(&'a str),
+    Companions,
+    Senders,
+    /// List every sender that the gateway knows.
+    KnownSenders,
+    Watch,
+    /// Restore this backup.
+    Restore(&'a Path),
+}
+
+impl Next<'_> {
+    /// Returns the command, with `--data` unless the command finds the directory by itself.
+    pub(crate) fn on(self, data: &DataPlace) -> Hint {
+        let verb = |verb| Hint::new(PROGRAM, verb);
+        let hint = match self {
+            Self::Serve => verb("serve"),
+            Self::Status => verb("status"),
+            Self::Pending => verb("pending"),
+            Self::Approve(node) => verb("approve").arg(node),
+            Self::ApproveOnly => verb("approve"),
+            Self::Nodes => verb("nodes list"),
+            Self::OpenPairing => verb("pairing open"),
+            Self::CreateCode => verb("codes create"),
+            Self::Codes => verb("codes list"),
+            Self::Withdraw(selector) => verb("codes withdraw").arg(selector),
+            Self::Invite => verb("companions invite"),
+            Self::InviteAt(url) => verb("companions invite --public-url").arg(url),
+            Self::Companions => verb("companions list"),
+            Self::Senders => verb("senders list"),
+            Self::KnownSenders => verb("senders list --include-revoked"),
+            Self::Watch => verb("watch"),
+            Self::Restore(backup) => verb("restore").arg(backup),
+        };
+        hint.option("--data", data.option())
+    }
+}
+
+/// A next step of a companion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextCompanion {
+    /// Begin a session with a code that is pasted.
+    Pair,
+    /// Begin a session in the place of the one that is there.
+    PairAnew,
+    Status,
+    End,
+}
+
+impl NextCompanion {
+    /// Returns the command with the options of `args` that say where the session is and how its
+    /// gateway is reached.
+    pub(crate) fn with(self, args: &CompanionArgs) -> Hint {
+        let verb = |verb| Hint::new(PROGRAM, verb);
+        let pairs = |hint: Hint| hint.option("--url", args.url.as_deref());
+        let hint = match self {
+            Self::Pair => pairs(verb("companion --code -")),
+            Self::PairAnew => pairs(verb("companion --code - --force")),
+            Self::Status => verb("companion status"),
+            Self::End => verb("companion end"),
+        };
+        hint.option("--session", args.session.as_deref())
+            .option("--ca", args.ca.as_deref())
+            .options("--allow-plain", &args.allow_plain)
+    }
+}
+
+/// A next step on another machine, whose options are not known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NextElsewhere<'a> {
+    /// Ask to be paired.
+    Ask,
+    /// Type a code at a node, which reaches the gateway at this address.
+    TypeCode(&'a str),
+    /// Paste a scanned invitation at a node.
+    PasteInvitation,
+    /// Paste a setup code at a companion.
+    PasteSetupCode,
+    /// Paste a bound setup code at a node.
+    PasteBoundSetupCode,
+    /// Make a setup code, at the gateway.
+    Invite,
+    /// List the sessions of companions, at the gateway.
+    Companions,
+    /// See how the clock stands, at the gateway.
+    Clock,
+}
+
+impl NextElsewhere<'_> {
+    pub(crate) fn hint(self) -> Hint {
+        let node = |verb| Hint::new(NODE_PROGRAM, verb);
+        match self {
+            Self::Ask => node("pair --gateway URL --name NAME --room ROOM"),
+            Self::TypeCode(gateway) => node("pair --code --gateway").arg(gateway),
+            Self::PasteInvitation => node("pair --qr -"),
+            Self::PasteSetupCode => Hint::new(PROGRAM, "companion --code -"),
+            Self::PasteBoundSetupCode => node("pair --setup -"),
+            Self::Invite => Hint::new(PROGRAM, "companions invite"),
+            Self::Companions => Hint::new(PROGRAM, "companions list"),
+            Self::Clock => Hint::new(PROGRAM, "clock"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::args::{Args, Verb};
+
+    /// One of each; the match makes a new one fail to compile until it is in the list.
+    fn every() -> Vec<Next<'static>> {
+        use Next::{
+            Approve, ApproveOnly, Codes, Companions, CreateCode, Invite, InviteAt, KnownSenders,
+            Nodes, OpenPairing, Pending, Restore, Senders, Serve, Status, Watch, Withdraw,
+        };
+        let all = vec![
+            Serve,
+            Status,
+            Pending,
+            Approve("0123456789ab"),
+            ApproveOnly,
+            Nodes,
+            OpenPairing,
+            CreateCode,
+            Codes,
+            Withdraw("K7QF"),
+            Invite,
+            InviteAt("wss://gateway.example"),
+            Companions,
+            Senders,
+            KnownSenders,
+            Watch,
+            Restore(Path::new("/b/my backup.db")),
+        ];
+        for one in &all {
+            match one {
+                Serve | Status | Pending | Approve(_) | ApproveOnly | Nodes | OpenPairing
+                | CreateCode | Codes | Withdraw(_) | Invite | InviteAt(_) | Companions
+                | Senders | KnownSenders | Watch | Restore(_) => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_hint_of_the_operator_is_a_command_that_this_program_takes() {
+        let data = DataPlace::named(Path::new("/d/with room"));
+        for next in every() {
+            let hint = next.on(&data);
+            assert!(hint.to_string().ends_with(" --data '/d/with room'"), "{hint}");
+            let taken = Args::try_parse_from(hint.words());
+            assert!(taken.is_ok(), "{hint}: {}", taken.unwrap_err());
+        }
+    }
+
+    #[test]
+    fn a_companions_hint_repeats_where_its_session_is_and_how_its_gateway_is_reached() {
+        let line = "handfast companion --code x --url wss://g.example --session /s --ca /ca.pem \
+                    --allow-plain a.example --allow-plain b.example";
+        let Verb::Companion(given) = Args::try_parse_from(line.split_whitespace()).unwrap().verb
+        else {
+            panic!("a companion")
+        };
+        let all = [
+            NextCompanion::Pair,
+            NextCompanion::PairAnew,
+            NextCompanion::Status,
+            NextCompanion::End,
+        ];
+        for next in all {
+            let hint = next.with(&given);
+            let Ok(Args { verb: Verb::Companion(read) }) = Args::try_parse_from(hint.words())
+            else {
+                panic!("{hint}")
+            };
+            assert_eq!(
+                (read.session, read.ca, read.allow_plain),
+                (given.session.clone(), given.ca.clone(), given.allow_plain.clone()),
+                "{hint}"
+            );
+            let pairs = matches!(next, NextCompanion::Pair | NextCompanion::PairAnew);
+            assert_eq!(read.url.is_some(), pairs, "{hint}");
+        }
+        use NextElsewhere::{Clock, Companions, Invite, PasteSetupCode};
+        for elsewhere in [PasteSetupCode, Invite, Companions, Clock] {
+            let hint = elsewhere.hint();
+            assert!(Args::try_parse_from(hint.words()).is_ok(), "{hint}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `handfast status`: how the gateway stands, on one screen.
+
+use handfast_server::admin::{PairingView, SenderList, SessionList, StatusView};
+use hyper::Method;
+use serde_json::Value;
+
+use crate::End;
+use crate::args::StatusArgs;
+use crate::client::{ask, read};
+use crate::codes::stands;
+use crate::data::DataPlace;
+use crate::hints::Next;
+use crate::print::{ago, harmless, put, safe};
+
+/// The answers that a status is made of.
+struct Answers {
+    status: StatusView,
+    pairing: PairingView,
+    sessions: SessionList,
+    senders: SenderList,
+}
+
+pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
+    let data = args.common.data.place()?;
+    let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
+    let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
+    let sessions = ask(&data, Method::GET, "/api/v1/sessions?filter=live", None).await?;
+    let senders = ask(&data, Method::GET, "/api/v1/inbound", None).await?;
+    if args.common.json {
+        let (mut all, pairing): (Value, Value) = (read(&status)?, read(&pairing)?);
+        all["fingerprint"] = pairing["fingerprint"].clone();
+        all["pairing"] = pairing;
+        all["companions"] = read::<SessionList>(&sessions)?.sessions.len().into();
+        all["senders_waiting"] = read::<SenderList>(&senders)?.senders.len().into();
+        return put(&format!("{}\n", harmless(&all.to_string())));
+    }
+    let answers = Answers {
+        status: read(&status)?,
+        pairing: read(&pairing)?,
+        sessions: read(&sessions)?,
+        senders: read(&senders)?,
+    };
+    put(&text(&answers, &data))
+}
+
+fn text(answers: &Answers, data: &DataPlace) -> String {
+    let Answers { status, pairing, sessions, senders } = answers;
+    let StatusView { nodes, linked, waiting, companion_url, store, clock } = status;
+    let mend = clock.mend.as_ref().map_or_else(String::new, |mend| format!(": {mend}"));
+    let linked_companions = sessions.sessions.iter().filter(|session| session.linked).count();
+    let mut text = format!(
+        "gateway:     {}\n\
+         data:        {}\n\
+         nodes:       {} pending, {} paired, {} muted, {} revoked\n\
+         connections: {linked} linked, {waiting} not yet authenticated\n\
+         pairing:     {}\n\
+         companions:  {} with a session, {linked_companions} linked; {}\n\
+         senders:     {} waiting\n\
+         clock:       {}{mend}\n",
+        pairing.fingerprint,
+        safe(&data.display().to_string()),
+        nodes.pending,
+        nodes.paired,
+        nodes.muted,
+        nodes.revoked,
+        stands(pairing, data),
+        sessions.sessions.len(),
+        companion_url.as_deref().map_or_else(
+            || "not reached from other machines without --public-url".to_owned(),
+            |url| format!("reached at {}", safe(url))
+        ),
+        senders.senders.len(),
+        clock.state,
+    );
+    if store.failing {
+        text += "store:       the registry cannot be written; free disk space\n";
+    }
+    for one in &store.unstored {
+        text += &format!(
+            "not stored yet: {}, since {}, until this gateway restarts\n",
+            safe(&one.what),
+            ago(one.since)
+        );
+    }
+    if nodes.pending > 0 || !senders.senders.is_empty() {
+        text += &format!("see what waits with: {}\n", Next::Pending.on(data));
+    }
+    text
+}
