@@ -1,19 +1,5 @@
 //! Errors by blame. They are small and hold no text; a peer learns only a coarse code.
 
-/// The cause of a failed step or call, by the party to blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Error {
-    /// The bytes do not form a message.
-    Malformed(Malformed),
-    /// The message is well formed, but not allowed here.
-    PeerMisbehaved(Misbehaviour),
-    /// A well-formed and allowed request was declined.
-    Refused(Refusal),
-    /// The embedder broke the contract of a call; a peer cannot cause this.
-    ApiMisuse(Misuse),
-}
-
 /// A defect of a frame in a JSON dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -76,18 +62,6 @@ pub enum Undecodable {
     Key,
 }
 
-/// A protocol violation by a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Misbehaviour {
-    /// The first frame was binary.
-    BinaryFirst,
-    /// The first message was neither a pairing request nor an authentication.
-    WrongFirstMessage,
-    /// No message arrived in time.
-    Silent,
-}
-
 /// The reason for declining a decision or a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -126,14 +100,4 @@ pub enum Refusal {
     ClockInDoubt,
     /// The store failed to make the decision durable.
     StoreFailed,
-}
-
-/// A breach of the contract by an embedder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Misuse {
-    /// The scratch buffer is smaller than [`crate::limits::SCRATCH`].
-    ScratchTooSmall,
-    /// The input answers no request of the machine.
-    UnexpectedInput,
 }
