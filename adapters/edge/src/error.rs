@@ -5,6 +5,7 @@ use handfast_core::wire::close::Close;
 /// The reason for which a memory could not be loaded or stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum KeepError {
     /// The flash driver reported an error.
     Flash,
@@ -20,6 +21,7 @@ pub enum KeepError {
 /// The reason for which the upgrade failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
 pub enum UpgradeError {
     /// The answer is not HTTP/1.1.
     NotHttp,

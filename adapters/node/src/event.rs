@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc};
 
 /// An event of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RegistrationEvent {
     /// The node tries to reach the gateway.
     Connecting,

@@ -19,6 +19,7 @@ pub struct GatewayUrl {
 
 /// The reason for which a text is not a gateway's address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UrlError {
     /// The text is not a URL.
     #[error(

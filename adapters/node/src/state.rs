@@ -40,6 +40,7 @@ const LOCK_WITHIN: Duration = Duration::from_millis(500);
 
 /// The reason for which the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StateError {
     /// A read or a write failed.
     #[error(

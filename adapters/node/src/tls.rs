@@ -9,6 +9,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 /// The reason for which TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NodeTlsError {
     /// The file of the extra CA cannot be used.
     #[error(

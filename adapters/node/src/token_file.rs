@@ -18,6 +18,7 @@ const MOST_BYTES: u64 = 1024;
 
 /// The reason for which no token could be read. Never contains any of the read text.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The file does not exist.
     #[error(

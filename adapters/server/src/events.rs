@@ -44,6 +44,7 @@ pub trait Observer: Send + Sync + 'static {
 
 /// An event of the gateway. No event contains a token; one contains a PIN, hidden from logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// A node asked to be paired, for the first time or again.
     Asked {

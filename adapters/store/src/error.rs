@@ -18,6 +18,7 @@ pub enum SaveError {
 
 /// A failure of the store.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// The file or its directory cannot be used.
     #[error("{path}: {problem}")]

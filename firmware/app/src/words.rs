@@ -26,6 +26,7 @@ pub(crate) const fn flash(error: KeepError) -> &'static str {
         KeepError::Worn => "it is worn out",
         KeepError::Corrupted => "what it holds is damaged",
         KeepError::Unreadable => "a newer firmware wrote it",
+        _ => "it failed",
     }
 }
 

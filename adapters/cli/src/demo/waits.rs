@@ -70,6 +70,7 @@ pub(super) async fn delivered(
                 DelegateEvent::Ended(_) => {
                     return Err(End::Refused("the delegate's link ended too early".to_owned()));
                 }
+                _ => {}
             }
         }
     };

@@ -277,6 +277,7 @@ async fn with_key(
         | StartError::Store(_)
         | StartError::NoStoreKey
         | StartError::SetupKey(_) => End::refused(error),
+        _ => End::refused(error),
     })
 }
 

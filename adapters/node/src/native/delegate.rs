@@ -43,6 +43,7 @@ const SILENCE: Duration = Duration::from_secs(90);
 
 /// The reason for which a delegated link was not opened, or has ended.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DelegateError {
     /// The connection could not be opened, or was lost.
     #[error("{0}")]
@@ -92,6 +93,7 @@ impl From<Lost> for DelegateError {
 
 /// An event of a delegated link.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DelegateEvent {
     /// A message of the application.
     App(AppMessage),

@@ -16,6 +16,7 @@ use crate::event::Lost;
 
 /// An event of a node of the native wire.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum NativeEvent {
     /// The node tries to reach the gateway.
     Connecting,

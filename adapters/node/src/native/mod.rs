@@ -74,6 +74,7 @@ impl NativeConfig {
 
 /// The reason for which a node of the native wire cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NativeError {
     /// The state or the token store cannot be read or written.
     #[error(transparent)]

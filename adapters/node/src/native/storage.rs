@@ -23,6 +23,7 @@ use crate::tokens::{KeySource, TokenEntry, TokenStore, TokensError};
 
 /// The reason for which state cannot be stored or read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NativeStorageError {
     /// The state directory failed.
     #[error(transparent)]

@@ -35,6 +35,7 @@ const WAITING: &str = "Waiting";
 
 /// The reason for which a node cannot start or cannot continue.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum NodeError {
     /// The state cannot be read or written.
     #[error(transparent)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// The reason for which the token store failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokensError {
     /// A read or write failed.
     #[error(

@@ -106,6 +106,7 @@ impl Default for Timeouts {
 
 /// An invalid configuration of extensions.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// A setting of one extension is invalid.
     #[error("extension {extension:?}: {field} {value:?} {problem}")]

@@ -62,6 +62,7 @@ impl IssuedCredential {
 
 /// The reason why an operator's request failed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OperatorError {
     /// No node has this name or an id with this prefix.
     #[error("no node has the name {0:?} or an id that begins so")]

@@ -32,6 +32,7 @@ const FEED: usize = 256;
 
 /// The reason why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// A thread for hashing cannot be started.
     #[error("no thread for hashing can be started: {0}")]

@@ -101,6 +101,7 @@ pub struct SenderChallenge {
 /// The gate could not decide about a message. The message was not admitted: drop it, or deliver it
 /// again later.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GateError {
     /// No channel of this name is registered.
     #[error("there is no channel {0:?} at this gateway: register its adapter first")]

@@ -27,6 +27,7 @@ const PAGE: usize = 500;
 /// The reason for which an operator's request failed. Nothing was changed, except for
 /// [`CutNotStored`](Self::CutNotStored).
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InboundError {
     /// The channel or account is not a valid name.
     #[error(

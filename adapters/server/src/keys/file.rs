@@ -46,6 +46,7 @@ impl Use {
 
 /// Errors of a key file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum KeyFileError {
     /// The file cannot be read or created, is accessible to others, or is not a regular file.
     #[error("the {key} in {source}")]

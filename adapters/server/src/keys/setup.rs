@@ -27,6 +27,7 @@ const KEY: &str = "setup-key";
 
 /// The reason for which the key was not replaced.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SetupKeyError {
     /// The key has no file.
     #[error(

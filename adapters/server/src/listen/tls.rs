@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// Errors of setting up TLS.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or has no certificate or key.
     #[error("{path}: {problem}")]

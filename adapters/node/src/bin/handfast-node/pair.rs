@@ -101,6 +101,8 @@ async fn first_answer(mut events: Events) -> Result<NodeId, Failure> {
             | RegistrationEvent::Linked { .. }
             | RegistrationEvent::NothingAsked
             | RegistrationEvent::Forgotten => {}
+            // An event of a newer library is no answer.
+            _ => {}
         }
     }
     // The gateway's complaint tells more than the way it closed the connection.

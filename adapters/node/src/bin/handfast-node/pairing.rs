@@ -193,6 +193,8 @@ impl PairingDialogue {
             | NativeEvent::Bearer(_)
             | NativeEvent::App(_)
             | NativeEvent::Forgotten => {}
+            // An event of a newer library does not end the pairing.
+            _ => {}
         }
         Ok(false)
     }

@@ -135,7 +135,14 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
         }
         NativeEvent::Forgotten => json!({ "event": "forgotten" }),
         NativeEvent::Resting => json!({ "event": "resting" }),
+        // An event of a newer library: the name of its variant tells what happened.
+        other => json!({ "event": variant(&format!("{other:?}")) }),
     }
+}
+
+/// Returns the name of a variant from its debug text.
+fn variant(debug: &str) -> &str {
+    debug.split([' ', '(', '{']).next().unwrap_or(debug)
 }
 
 /// Returns a message as a JSON object: its payload as `text` if it is UTF-8, else as `bytes`.

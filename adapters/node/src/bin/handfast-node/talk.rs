@@ -177,6 +177,8 @@ impl LinkedNode {
                 | NativeEvent::Bearer(_)
                 | NativeEvent::App(_)
                 | NativeEvent::Forgotten => {}
+                // An event of a newer library is no answer to this wait.
+                _ => {}
             }
         }
         Err(Failure::Failed(format!("not linked: {why}")))

@@ -142,6 +142,7 @@ async fn send(
                     return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));
                 }
                 DelegateEvent::App(_) => {}
+                _ => {}
             }
         }
     };
@@ -159,6 +160,7 @@ async fn listen(link: &mut DelegateLink, pattern: &str, json: bool) -> Result<()
                 return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));
             }
             DelegateEvent::App(message) => print_message(&message, json)?,
+            _ => {}
         }
     }
 }

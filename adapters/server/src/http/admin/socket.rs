@@ -18,6 +18,7 @@ const MOST_PATH: usize = 107;
 
 /// The reason for which the operator's socket could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SocketError {
     /// The path does not fit a socket address.
     #[error(
