@@ -3,10 +3,9 @@
 
 use handfast_core::grant::scope::{Action, ScopesBuf};
 use handfast_core::id::NodeId;
-use handfast_core::registry::ceiling::{
-    Ceiling, Entitled, Renewal, entitled, is_owed, paired_anew, renewal,
-};
+use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled, paired_anew};
 use handfast_core::registry::grants::{Grant, GrantId, State, current};
+use handfast_core::registry::renewal::{Fresh, Renewal, is_owed, renewal};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::path::Address;
@@ -117,7 +116,7 @@ impl Node {
                 );
                 None
             }
-            Renewal::Fresh { newest, scopes, lives, ends_by, maker: _ } => {
+            Renewal::Fresh(Fresh { newest, scopes, lives, ends_by, maker: _ }) => {
                 assert!(!is_over, "nothing is made from a ceiling that is over");
                 assert!(
                     newest.state != State::Ended,

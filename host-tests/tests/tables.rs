@@ -7,6 +7,7 @@ mod decisions;
 mod inbound;
 mod native;
 mod node;
+mod settle;
 
 use std::fmt::Write;
 

@@ -106,6 +106,12 @@ pub fn current(grants: &[Grant], now: UnixTime) -> Option<&Grant> {
     counting.find(|grant| grant.state == State::Active).or(newest)
 }
 
+/// Returns `true` if only a jump of a clock in doubt would end the grant that a link rests on.
+#[must_use]
+pub fn is_in_doubt(grants: &[Grant], moment: &Moment) -> bool {
+    current(grants, moment.now).is_some_and(|current| current.is_doubted(moment))
+}
+
 /// Returns the grant for a node that asks once more: the newest valid one, so that an offer whose
 /// answer was lost is found again.
 #[must_use]

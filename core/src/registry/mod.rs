@@ -10,5 +10,6 @@ pub mod inbound;
 pub mod lifecycle;
 pub mod record;
 pub mod rejection;
+pub mod renewal;
 pub mod sessions;
 pub mod trusted_time;

@@ -14,6 +14,7 @@ use handfast_core::flow::native::gateway::{
     Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer,
     PairVerdict, Prepared, Proof,
 };
+use handfast_core::flow::native::settle::Denial;
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
@@ -210,6 +211,17 @@ fn lend((record, grants, ceiling): &Loaded) -> KnownPeer<'_> {
     KnownPeer { record, grants, ceiling: ceiling.as_ref() }
 }
 
+/// Returns a refusal as it is sent; the simulated operator gives no reasons.
+const fn refusal(denial: Denial) -> PairRefusal<'static> {
+    match denial {
+        Denial::Rejected(_) | Denial::ByPolicy => PairRefusal::Denied { reason: None },
+        Denial::Revoked => PairRefusal::Revoked,
+        Denial::Expired => PairRefusal::Expired,
+        Denial::Spent => PairRefusal::Spent,
+        Denial::Later => PairRefusal::Busy { retry_in: 5 },
+    }
+}
+
 /// Returns a node's scopes in force, as core computes them.
 fn in_force(
     grants: &[Grant],
@@ -385,17 +397,8 @@ impl World {
                 Answer::Settled(Settled::Waits) => {
                     Input::Settled(PairVerdict::Waits { expires_in: 600 })
                 }
-                Answer::Settled(Settled::Expired) => {
-                    Input::Settled(PairVerdict::Refused(PairRefusal::Expired))
-                }
-                Answer::Settled(Settled::Denied) => {
-                    Input::Settled(PairVerdict::Refused(PairRefusal::Denied { reason: None }))
-                }
-                Answer::Settled(Settled::Revoked) => {
-                    Input::Settled(PairVerdict::Refused(PairRefusal::Revoked))
-                }
-                Answer::Settled(Settled::Spent) => {
-                    Input::Settled(PairVerdict::Refused(PairRefusal::Spent))
+                Answer::Settled(Settled::Refused(denial)) => {
+                    Input::Settled(PairVerdict::Refused(refusal(denial)))
                 }
                 Answer::Busy if before == "Preparing" => {
                     Input::Prepared(Prepared::Refused(PairRefusal::Busy { retry_in: 5 }))
@@ -446,9 +449,10 @@ impl World {
                 Effect::Detach => todo.push(Do::Detach),
                 Effect::Ask(key, asked) => {
                     let holder = Holder { channel: key, signing: *asked.key() };
-                    seat.request =
-                        Some(Request { holder, name: asked.request().name.as_str().to_owned() });
-                    todo.push(Do::Ask(Asked::Prepare(asked.request().method)));
+                    let (name, method) =
+                        (asked.request().name.as_str().to_owned(), asked.request().method);
+                    seat.request = Some(Request { holder, name, method });
+                    todo.push(Do::Ask(Asked::Prepare(method)));
                 }
                 Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
                 Effect::Spend(id) => todo.push(Do::Ask(Asked::Spend(id))),

@@ -1,5 +1,9 @@
 //! Setup codes that pair a node with keys: the grant is bound to the key that presented the code.
 
+use handfast_core::flow::native::settle::{
+    Policy, Proven, Request, Settlement, not_redeemed, settle,
+};
+use handfast_core::registry::record::Mode;
 use handfast_core::registry::sessions::NotRedeemed;
 use handfast_store::{SaveError, StoreError, Yield};
 
@@ -9,7 +13,6 @@ use crate::policy::request::{OwnedRefusal, OwnedRequest, OwnedVerdict};
 use crate::policy::rules::ApprovalTerms;
 use crate::telemetry::Verification;
 use crate::telemetry::log_lines::{CausedBy, limited};
-use handfast_core::registry::record::{Cause, Mode, Standing};
 
 /// A verified setup code that a node has presented on its sealed channel.
 pub(crate) type OwnedSetup = Redeemable;
@@ -43,36 +46,33 @@ impl Gateway {
         let inner = &self.inner;
         for _ in 0..MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
-            match stored.as_ref().map(|stored| &stored.record.standing) {
-                Some(Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }) => {
-                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
-                }
-                // A rejected node may pair: the code is an approval.
-                Some(
-                    Standing::Pending { .. }
-                    | Standing::Unapproved { .. }
-                    | Standing::Paired { .. }
-                    | Standing::Muted { .. }
-                    | Standing::Revoked { cause: Cause::Rejected },
-                )
-                | None => {}
-            }
+            let authority = self.authority_of(code.maker).await?;
+            let asked = Request {
+                standing: stored.as_ref().map(|stored| &stored.record.standing),
+                rejection: None,
+                method: request.method,
+                proof: match authority {
+                    Some(_) => Proven::Setup,
+                    // The code has ended with the session that made it.
+                    None => Proven::Void,
+                },
+            };
+            let settled = settle(&asked, Policy::NotAsked, inner.clock.unix());
+            let (Settlement::Pair, Some(authority)) = (settled, authority) else {
+                return self.settled_without(request, settled).await;
+            };
             let permissions = inner.setup.settings.permissions_of(code.profile.as_str()).clone();
             // The grant lasts no longer than a session could, however often it was refreshed.
             let longest =
                 inner.setup.settings.session_longest.min(inner.pairing.settings.token_expiry);
             let terms =
                 ApprovalTerms { permissions: Some(permissions), ..ApprovalTerms::default() };
-            let Some(authority) = self.authority_of(code.maker).await? else {
-                // The code has ended with the session that made it.
-                return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
-            };
             let made = match self.to_be_paired(
                 &authority,
                 request,
                 stored.as_ref(),
                 &terms,
-                Some(longest),
+                longest,
                 Mode::Full,
             ) {
                 Ok(Some(made)) => made,
@@ -95,15 +95,8 @@ impl Gateway {
             };
             let (outcome, verdict) = match redeemed {
                 Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
-                Ok(Err(NotRedeemed::AlreadyUsed)) => {
-                    (Verification::AlreadyUsed, self.shown_again(request).await)
-                }
-                Ok(Err(NotRedeemed::Expired)) => {
-                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::Expired)))
-                }
-                // The dialect has no refusal for a doubted clock, so the node is told to retry.
-                Ok(Err(NotRedeemed::ClockInDoubt)) => {
-                    (Verification::Expired, Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY)))
+                Ok(Err(reason)) => {
+                    (Verification::of(reason), self.not_redeemed(request, reason).await)
                 }
                 // The record has changed since it was read, so the decision is made again.
                 Err(SaveError::Conflict | SaveError::Missing) => continue,
@@ -115,15 +108,33 @@ impl Gateway {
         Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
     }
 
-    /// Answers for a spent code: it was spent by this key, or by another one.
-    async fn shown_again(&self, request: &OwnedRequest) -> Result<OwnedVerdict, StoreError> {
+    /// Answers a node whose code could not be redeemed.
+    async fn not_redeemed(
+        &self,
+        request: &OwnedRequest,
+        reason: NotRedeemed,
+    ) -> Result<OwnedVerdict, StoreError> {
         let stored = self.inner.store.by_key(&request.key).await?;
-        let is_paired = stored.as_ref().is_some_and(|stored| {
-            matches!(stored.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
-        });
-        match is_paired {
-            true => self.once_more(stored.as_ref()).await,
-            false => Ok(OwnedVerdict::Refused(OwnedRefusal::Spent)),
+        let settled = not_redeemed(stored.as_ref().map(|stored| &stored.record.standing), reason);
+        self.settled_without(request, settled).await
+    }
+
+    /// Answers a node that is not paired by its code.
+    async fn settled_without(
+        &self,
+        request: &OwnedRequest,
+        settled: Settlement,
+    ) -> Result<OwnedVerdict, StoreError> {
+        match settled {
+            Settlement::Refuse(denial) => Ok(OwnedVerdict::Refused(OwnedRefusal::of(denial, None))),
+            Settlement::OfferAgain => {
+                let stored = self.inner.store.by_key(&request.key).await?;
+                self.once_more(stored.as_ref()).await
+            }
+            // Making the code was the approval, so nobody is asked.
+            Settlement::AskPolicy | Settlement::AskOperator | Settlement::Pair => {
+                Ok(OwnedVerdict::Refused(OwnedRefusal::Expired))
+            }
         }
     }
 }

@@ -140,8 +140,7 @@ impl Gateway {
         });
         inner.telemetry.bootstrap_token_verified(match &redeemed {
             Ok(Ok(())) => Verification::Ok,
-            Ok(Err(NotRedeemed::AlreadyUsed)) => Verification::AlreadyUsed,
-            Ok(Err(NotRedeemed::Expired | NotRedeemed::ClockInDoubt)) => Verification::Expired,
+            Ok(Err(reason)) => Verification::of(*reason),
             Err(_) => Verification::Error,
         });
         Ok(redeemed?.map(|()| {

@@ -1,21 +1,21 @@
 //! The operator's decision about a node with keys: approval and its terms, or rejection with a
 //! reason.
 
-use std::time::Duration;
-
 use handfast_core::error::Refusal;
+use handfast_core::flow::native::settle::{Approval, Terms, approve, regrant};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
 use handfast_core::id::NodeId;
-use handfast_core::registry::authority::{Authority, Until};
+use handfast_core::registry::authority::Authority;
 use handfast_core::registry::ceiling::{self, Ceiling, Effect};
 use handfast_core::registry::grants::{Grant, current};
-use handfast_core::registry::lifecycle::{self, Decision, Notice};
-use handfast_core::registry::record::{Credential, Record, Standing};
+use handfast_core::registry::lifecycle::{self, Change, Decision};
+use handfast_core::registry::record::{Credential, Record};
 use handfast_core::time::Span;
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
+use super::session::grant_life;
 use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
@@ -50,60 +50,31 @@ impl Gateway {
         let inner = &self.inner;
         let (node_id, now) = (entry.record.node_id, inner.clock.unix());
         let refused = |refusal| OperatorError::Refused { node_id, refusal };
-        let (standing, notice, before) = match purpose {
+        let standing = &entry.record.standing;
+        let (change, before) = match purpose {
             Purpose::Approve => {
-                let change = lifecycle::decide(
-                    &entry.record.standing,
-                    Decision::Approve(Credential::Keys),
-                    now,
-                );
-                let change = change.map_err(refused)?;
-                (change.standing, change.notice, None)
+                (lifecycle::decide(standing, Decision::Approve(Credential::Keys), now), None)
             }
-            Purpose::Reissue => match &entry.record.standing {
-                standing @ (Standing::Paired { .. } | Standing::Muted { .. }) => {
-                    (standing.clone(), Some(Notice::Permissions), entry.ceiling.as_deref())
-                }
-                Standing::Pending { .. } | Standing::Unapproved { .. } => {
-                    return Err(refused(Refusal::NotPaired));
-                }
-                Standing::Revoked { .. } => return Err(refused(Refusal::Revoked)),
-            },
+            Purpose::Reissue => (regrant(standing), entry.ceiling.as_deref()),
         };
-        let proposed = inner.pairing.noted(node_id).proposed;
-        let scopes = terms
-            .permissions
-            .clone()
-            .or(before.map(|ceiling| ceiling.scopes.clone()))
-            .or(proposed.permissions);
-        let scopes = scopes.unwrap_or_else(|| inner.pairing.settings.default_permissions.clone());
-        let lives = |lives: Duration| now.after(Span::from_secs(lives.as_secs().max(1)));
-        // An earlier end stays if it lies ahead and is not lifted.
-        let kept = before
-            .filter(|ceiling| !endless && !ceiling.is_over(now))
-            .and_then(|ceiling| ceiling.expires);
-        let usual = lives(inner.pairing.settings.token_expiry);
-        let (until, end) = match (terms.expires, proposed.expires.filter(|_| before.is_none())) {
-            (Some(said), _) => (Until::Exactly(lives(said)), Some(lives(said))),
-            (None, Some(proposed)) => (Until::AtMost(lives(proposed)), Some(lives(proposed))),
-            (None, None) => (Until::AtMost(kept.map_or(usual, |kept| kept.min(usual))), kept),
+        let Change { standing, notice } = change.map_err(refused)?;
+        let (proposed, settings) = (inner.pairing.noted(node_id).proposed, &inner.pairing.settings);
+        let approval = Approval {
+            said: terms.as_named(),
+            proposed: proposed.as_named(),
+            before,
+            endless,
+            // An approval without named permissions is not about this node in particular.
+            named: matches!(purpose, Purpose::Reissue),
+            usual_scopes: &settings.default_permissions,
+            usual: grant_life(settings.token_expiry),
         };
-        let ends = authority.mint(&scopes.scopes(), until)?;
+        let (ceiling, ends) = approve(&approval, authority, now)?;
+        let maker = ceiling.maker;
         if let Some(said) = terms.expires {
             let said = Span::from_secs(said.as_secs());
-            inner
-                .pairing
-                .settings
-                .bounds
-                .check_grant(said)
-                .map_err(|which| self.exceeded(which))?;
+            settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
         }
-        let maker = authority.maker()?;
-        // What a delegated authority grants must end with it, so it always has an end.
-        let expires = if authority.is_delegated() { Some(ends) } else { end };
-        // An approval without named permissions is not about this node in particular.
-        let named = terms.permissions.is_some() || matches!(purpose, Purpose::Reissue);
-        let ceiling = Ceiling { scopes, expires, named, maker };
         let grant = self.fresh_grant(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now);
         let grant = grant.map_err(|error| match error {
             CannotIssue::NeverInForce | CannotIssue::TooLong => {
@@ -216,5 +187,12 @@ impl Gateway {
         let mut entry = found.ok_or(OperatorError::NotFound(text))?.map_err(StoreError::from)?;
         entry.observed = self.inner.readings.over(node_id, entry.observed);
         Ok(entry)
+    }
+}
+
+impl ApprovalTerms {
+    /// Returns the terms as core decides by them.
+    fn as_named(&self) -> Terms<'_> {
+        Terms { scopes: self.permissions.as_ref(), lives: self.expires.map(grant_life) }
     }
 }

@@ -7,13 +7,14 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::Held;
 use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{Authority, Delegated, Right, Until};
-use handfast_core::registry::ceiling::{Renewal, renewal};
-use handfast_core::registry::grants::{GrantId, State, current};
+use handfast_core::registry::grants::{GrantId, current};
 use handfast_core::registry::record::Standing;
+use handfast_core::registry::renewal::{Renewal, Renewed, renewal};
 use handfast_core::text::{Name, UNKNOWN};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::SaveError;
 
+use super::session::grant_life;
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::bearers::LIFETIME;
@@ -62,48 +63,30 @@ impl Gateway {
             if self.doubts(&grants) {
                 return Ok(None);
             }
-            let (newest, scopes, lives, ends_by, maker) = match renewal(
-                &grants,
-                entry.ceiling.as_deref(),
-                self.inner.limits.renew_after_expiry,
-                now,
-            ) {
+            let within = self.inner.limits.renew_after_expiry;
+            let fresh = match renewal(&grants, entry.ceiling.as_deref(), within, now) {
                 Renewal::Again(waits) => return Ok(self.offer_of(&entry.record, waits, None)),
-                Renewal::Fresh { newest, scopes, lives, ends_by, maker } => {
-                    (newest, scopes, lives, ends_by, maker)
-                }
+                Renewal::Fresh(fresh) => fresh,
                 Renewal::TooOften => {
                     limited!(warn, by, { %node_id, } "a node renews its grant over and over; it gets no other one today");
                     return Ok(None);
                 }
                 Renewal::Nothing => return Ok(None),
             };
-            let Some(authority) = self.authority_of(maker).await? else { return Ok(None) };
-            let lives = lives.map_or(self.inner.pairing.settings.token_expiry, |span| {
-                Duration::from_secs(span.as_secs())
-            });
-            let until = now.after(Span::from_secs(lives.as_secs().max(1)));
-            // The ceiling's end bounds the grant as well.
-            let until = Until::AtMost(ends_by.map_or(until, |ends_by| ends_by.min(until)));
-            let ends = match authority.mint(&scopes.scopes(), until) {
-                // The grant ends with its maker, and cannot last longer.
-                Ok(ends)
-                    if authority.is_delegated()
-                        && newest.scopes == *scopes
-                        && newest.counts(now)
-                        && newest.expires.is_some_and(|expires| ends <= expires) =>
-                {
-                    let waits = matches!(newest.state, State::Offered { .. });
-                    return Ok(Some(newest)
-                        .filter(|_| waits)
-                        .and_then(|newest| self.offer_of(&entry.record, newest, None)));
+            let Some(authority) = self.authority_of(fresh.maker).await? else { return Ok(None) };
+            let usual = grant_life(self.inner.pairing.settings.token_expiry);
+            let ends = match fresh.under(&authority, usual, now) {
+                Ok(Renewed::Make(ends)) => ends,
+                Ok(Renewed::Again(newest)) => {
+                    return Ok(self.offer_of(&entry.record, newest, None));
                 }
-                Ok(ends) => ends,
+                Ok(Renewed::Nothing) => return Ok(None),
                 Err(wider) => {
                     limited!(warn, by, { %node_id, %wider, } "the session that made a node's grant may do less by now; the grant is not renewed");
                     return Ok(None);
                 }
             };
+            let (scopes, maker) = (fresh.scopes, fresh.maker);
             let Ok(grant) = self.fresh_grant(node_id, &holder, scopes.clone(), (ends, maker), now)
             else {
                 return Ok(None);

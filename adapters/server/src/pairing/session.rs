@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{Plan, plan};
+use handfast_core::flow::native::settle::{
+    Denial, Paired, Plan, Policy, ProofTerms, Proven, Request, Settlement, not_entered,
+    offered_again, pair, plan, settle,
+};
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::REASON_BYTES;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
-use handfast_core::registry::authority::{Authority, Maker, Until, Wider};
-use handfast_core::registry::ceiling::{Ceiling, paired_anew};
+use handfast_core::registry::authority::{Authority, Maker, Wider};
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind};
-use handfast_core::registry::grants::{Grant, offer_again};
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::grants::Grant;
+use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::time::{Span, UnixTime};
-use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_store::{SaveError, StoreError, Stored};
 
@@ -49,7 +51,7 @@ impl Gateway {
             Ok::<_, StoreError>(
                 match plan(stored.as_ref().map(|stored| &stored.record.standing), request.method) {
                     Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
-                    Plan::OfferAgain | Plan::Settle => OwnedPrepared::Settle,
+                    Plan::Settle => OwnedPrepared::Settle,
                     Plan::ShowPin => self.show_pin(request).await?,
                     Plan::FindCode(selector) => self.find_code(selector).await?,
                     Plan::AwaitSetup => OwnedPrepared::Setup,
@@ -96,99 +98,105 @@ impl Gateway {
             None => (None, Maker::Operator),
         };
         let mut decided = None;
-        for _ in 0..MOST_CONFLICTS {
+        let mut conflicts = 0;
+        while conflicts < MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
-            match stored.as_ref().map(|stored| (&stored.record.standing, &shown)) {
-                Some((Standing::Revoked { cause: Cause::Unpaired | Cause::Barred }, _)) => {
-                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Revoked));
-                }
-                // A rejected node may ask again later; a code that was just proven is an approval.
-                Some((Standing::Revoked { cause: Cause::Rejected }, None)) => {
-                    let node_id = stored.as_ref().map(|stored| stored.record.node_id);
-                    let rejection = inner.store.rejection(RequestKey::of_key(&request.key)).await?;
-                    if let Some(Err(refusal)) =
-                        rejection.map(|rejection| rejection.admits(inner.clock.unix()))
-                    {
-                        let word = node_id.and_then(|node_id| inner.pairing.noted(node_id).word);
-                        return Ok(OwnedVerdict::Refused(turned_down(word, refusal)));
-                    }
-                    if has_code(request) {
-                        return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
-                    }
-                }
-                Some((Standing::Paired { .. } | Standing::Muted { .. }, None)) => {
-                    return self.once_more(stored.as_ref()).await;
-                }
-                // The node has shown its code before and waits, or its waiting entry is gone.
-                Some((Standing::Pending { .. } | Standing::Unapproved { .. }, None))
-                    if has_code(request) =>
-                {
-                    decided = Some(PairingDecision::Ask);
-                }
-                None if shown.is_none() && has_code(request) => {
-                    return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
-                }
-                Some(_) | None => {}
-            }
-            let decision = match &decided {
-                Some(decision) => decision.clone(),
-                None => decided
-                    .insert(handler::ask(&inner.pairing.handler, request, shown.as_ref()).await)
-                    .clone(),
+            let standing = stored.as_ref().map(|stored| &stored.record.standing);
+            let authority = self.authority_of(maker).await?;
+            let asked = Request {
+                standing,
+                rejection: self.rejection_of(request, standing).await?,
+                method: request.method,
+                proof: match (&shown, &authority) {
+                    (None, _) => Proven::Key,
+                    (Some(_), Some(_)) => Proven::Code,
+                    // The code has ended with the session that made it.
+                    (Some(_), None) => Proven::Void,
+                },
             };
-            let Some(authority) = self.authority_of(maker).await? else {
-                // The code has ended with the session that made it.
-                return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
-            };
-            let settled = match decision {
-                PairingDecision::Approve { permissions, expires_in, mode, message } => {
-                    let terms = ApprovalTerms {
-                        permissions: Some(permissions),
-                        expires: expires_in,
-                        message,
-                    };
-                    match self
-                        .approve_request(&authority, request, stored.as_ref(), &terms, mode)
-                        .await?
-                    {
+            let policy = decided.as_ref().map_or(Policy::NotAsked, PairingDecision::policy);
+            let settled = match (settle(&asked, policy, inner.clock.unix()), &authority) {
+                (Settlement::AskPolicy, _) => {
+                    let handler = &inner.pairing.handler;
+                    decided = Some(handler::ask(handler, request, shown.as_ref()).await);
+                    continue;
+                }
+                (Settlement::Refuse(denial), _) => {
+                    let word = self.word_with(denial, request, stored.as_ref(), decided.as_ref());
+                    return Ok(OwnedVerdict::Refused(OwnedRefusal::of(denial, word)));
+                }
+                (Settlement::OfferAgain, _) => return self.once_more(stored.as_ref()).await,
+                (Settlement::AskOperator, _) => {
+                    let (terms, _) = terms_of(decided.as_ref());
+                    self.ask_operator(request, terms, shown.as_ref()).await?
+                }
+                (Settlement::Pair, Some(authority)) => {
+                    let (terms, mode) = terms_of(decided.as_ref());
+                    let stored = stored.as_ref();
+                    match self.approve_request(authority, request, stored, &terms, mode).await? {
                         Ok(verdict) => verdict,
                         // If the code's maker may not grant so much, the operator decides.
                         Err(wider) => {
                             let (from, name) =
                                 (CausedBy::Source(Source::of(request.address)), &request.name);
                             limited!(warn, from, { ?name, %wider, } "a code brings more than its maker may give by now; the operator is asked");
-                            self.ask_operator(request, stored.as_ref(), terms, shown.as_ref())
-                                .await?
+                            decided = Some(PairingDecision::Propose(terms));
+                            continue;
                         }
                     }
                 }
-                PairingDecision::Reject { reason } => {
-                    let (from, name, address) = (
-                        CausedBy::Source(Source::of(request.address)),
-                        &request.name,
-                        request.address,
-                    );
-                    limited!(info, from, { ?name, %address, } "the pairing handler turned a request down");
-                    Some(OwnedVerdict::Refused(OwnedRefusal::Denied { reason }))
-                }
-                PairingDecision::Ask => {
-                    self.ask_operator(
-                        request,
-                        stored.as_ref(),
-                        ApprovalTerms::default(),
-                        shown.as_ref(),
-                    )
-                    .await?
-                }
-                PairingDecision::Propose(terms) => {
-                    self.ask_operator(request, stored.as_ref(), terms, shown.as_ref()).await?
-                }
+                (Settlement::Pair, None) => Some(OwnedVerdict::Refused(OwnedRefusal::Expired)),
             };
-            if let Some(verdict) = settled {
-                return Ok(verdict);
+            match settled {
+                Some(verdict) => return Ok(verdict),
+                None => conflicts += 1,
             }
         }
         Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
+    }
+
+    /// Returns the last rejection of a key whose request was rejected.
+    async fn rejection_of(
+        &self,
+        request: &OwnedRequest,
+        standing: Option<&Standing>,
+    ) -> Result<Option<Rejection>, StoreError> {
+        match standing {
+            Some(Standing::Revoked { cause: Cause::Rejected }) => {
+                self.inner.store.rejection(RequestKey::of_key(&request.key)).await
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// Returns the message that goes with a refusal: the operator's or the policy's.
+    fn word_with(
+        &self,
+        denial: Denial,
+        request: &OwnedRequest,
+        stored: Option<&Stored>,
+        decided: Option<&PairingDecision>,
+    ) -> Option<String> {
+        match denial {
+            Denial::Rejected(_) => {
+                stored.and_then(|stored| self.inner.pairing.noted(stored.record.node_id).word)
+            }
+            Denial::ByPolicy => {
+                let (from, name, address) =
+                    (CausedBy::Source(Source::of(request.address)), &request.name, request.address);
+                limited!(info, from, { ?name, %address, } "the pairing handler turned a request down");
+                match decided {
+                    Some(PairingDecision::Reject { reason }) => reason.clone(),
+                    Some(
+                        PairingDecision::Approve { .. }
+                        | PairingDecision::Ask
+                        | PairingDecision::Propose(_),
+                    )
+                    | None => None,
+                }
+            }
+            Denial::Revoked | Denial::Expired | Denial::Spent | Denial::Later => None,
+        }
     }
 
     /// Returns what a handler may know of a proven code, and the code's maker.
@@ -212,13 +220,12 @@ impl Gateway {
             return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
         };
         let grants = self.inner.store.grants(record.node_id).await?;
-        if self.doubts(&grants) {
-            return Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY));
-        }
+        let grant = match offered_again(&grants, &self.inner.clock.moment()) {
+            Ok(grant) => grant,
+            Err(denial) => return Ok(OwnedVerdict::Refused(OwnedRefusal::of(denial, None))),
+        };
         let word = self.inner.pairing.noted(record.node_id).word;
-        let offer = offer_again(&grants, self.inner.clock.unix())
-            .and_then(|grant| self.offer_of(record, grant, word));
-        Ok(match offer {
+        Ok(match self.offer_of(record, grant, word) {
             Some(offer) => OwnedVerdict::Offered(offer),
             None => OwnedVerdict::Refused(OwnedRefusal::Expired),
         })
@@ -235,7 +242,8 @@ impl Gateway {
         terms: &ApprovalTerms,
         mode: Mode,
     ) -> Result<Result<Option<OwnedVerdict>, Box<Wider>>, StoreError> {
-        let made = match self.to_be_paired(authority, request, stored, terms, None, mode) {
+        let usual = self.inner.pairing.settings.token_expiry;
+        let made = match self.to_be_paired(authority, request, stored, terms, usual, mode) {
             Ok(Some(made)) => made,
             Ok(None) => return Ok(Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)))),
             Err(wider) => return Ok(Err(wider)),
@@ -250,8 +258,8 @@ impl Gateway {
         }
     }
 
-    /// Prepares the writes that pair a node. If the terms have no end, the grants have the default
-    /// life and are renewed. Returns `None` if no capability token can be issued with the terms.
+    /// Prepares the writes that pair a node. A grant without a named life lives for `usual` and is
+    /// renewed. Returns `None` if no capability token can be issued with the terms.
     ///
     /// # Errors
     /// [`Wider`] if the terms exceed the rights.
@@ -261,27 +269,33 @@ impl Gateway {
         request: &OwnedRequest,
         stored: Option<&Stored>,
         terms: &ApprovalTerms,
-        lives: Option<Duration>,
+        usual: Duration,
         mode: Mode,
     ) -> Result<Option<ToBePaired>, Box<Wider>> {
-        let now = self.inner.clock.unix();
-        let keys = Holder { channel: request.key, signing: request.signing };
-        let credential = Credential::Keys;
-        let standing = match stored.map(|stored| &stored.record.standing) {
-            // The operator's decisions about the node stay: pairing again ends neither muting nor a
-            // mode.
-            Some(Standing::Muted { restore, .. }) => {
-                Standing::Muted { credential, restore: *restore }
-            }
-            Some(Standing::Paired { mode, .. }) => Standing::Paired { credential, mode: *mode },
-            Some(
-                Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. },
-            )
-            | None => Standing::Paired { credential, mode },
+        let (now, bounds) = (self.inner.clock.unix(), &self.inner.pairing.settings.bounds);
+        let node_id =
+            stored.map_or_else(|| NodeId::new(&entropy::draw()), |stored| stored.record.node_id);
+        let scopes = terms.permissions.clone().unwrap_or_default();
+        let brings = ProofTerms {
+            scopes: &scopes,
+            lives: terms.expires.map(grant_life),
+            usual: grant_life(usual),
+            longest: bounds.grant_for,
+            mode,
         };
+        if let Err(exceeded) = bounds.check_grant(brings.lives.unwrap_or(brings.usual)) {
+            tracing::warn!(%node_id, ?exceeded, "a grant is to live longer than any may; it lives as long as it may");
+        }
+        let Paired { standing, ceiling, maker, ends } = pair(
+            stored.map(|stored| &stored.record.standing),
+            stored.and_then(|stored| stored.ceiling.as_deref()),
+            &brings,
+            authority,
+            now,
+        )?;
+        let keys = Holder { channel: request.key, signing: request.signing };
         let record = Record {
-            node_id: stored
-                .map_or_else(|| NodeId::new(&entropy::draw()), |stored| stored.record.node_id),
+            node_id,
             name: request.name.clone(),
             room: request.room.clone(),
             address: request.address.to_canonical(),
@@ -289,25 +303,6 @@ impl Gateway {
             asked_at: stored.map_or(now, |stored| stored.record.asked_at),
             standing,
         };
-        let node_id = record.node_id;
-        let settings = &self.inner.pairing.settings;
-        let lives = terms.expires.or(lives).unwrap_or(settings.token_expiry);
-        let lives = Span::from_secs(lives.as_secs().max(1));
-        if let Err(exceeded) = settings.bounds.check_grant(lives) {
-            tracing::warn!(%node_id, ?exceeded, "a grant is to live longer than any may; it lives as long as it may");
-        }
-        let until = now.after(lives.min(settings.bounds.grant_for));
-        let maker = authority.maker()?;
-        let (scopes, said) =
-            (terms.permissions.clone().unwrap_or_default(), terms.expires.is_some());
-        let brings = Ceiling { scopes, expires: said.then_some(until), named: false, maker };
-        let mut ceiling =
-            paired_anew(stored.and_then(|stored| stored.ceiling.as_deref()), brings, now);
-        let until = ceiling.expires.map_or(until, |ends_by| ends_by.min(until));
-        let ends = authority.mint(&ceiling.scopes.scopes(), Until::AtMost(until))?;
-        if authority.is_delegated() && !ceiling.named {
-            ceiling.expires = Some(ends);
-        }
         Ok(match self.fresh_grant(node_id, &keys, ceiling.scopes.clone(), (ends, maker), now) {
             Ok(grant) => Some(ToBePaired { record, grant, ceiling }),
             Err(error) => {
@@ -333,18 +328,10 @@ impl Gateway {
     async fn ask_operator(
         &self,
         request: &OwnedRequest,
-        stored: Option<&Stored>,
         terms: ApprovalTerms,
         shown: Option<&VerifiedCode>,
     ) -> Result<Option<OwnedVerdict>, StoreError> {
         let inner = &self.inner;
-        if matches!(
-            stored.map(|s| &s.record.standing),
-            Some(Standing::Paired { .. } | Standing::Muted { .. })
-        ) {
-            // The operator has approved this key before, and can renew a grant that has expired.
-            return self.once_more(stored).await.map(Some);
-        }
         let now = inner.clock.unix();
         // The profile was parsed as JSON before it came here.
         let asked = PairRequest {
@@ -358,14 +345,11 @@ impl Gateway {
                 .made_by(request.number);
         let node_id = match self.admit(asking, request.profile.clone()).await? {
             Ok(node_id) => node_id,
-            Err(Refusal::AlreadyPaired | Refusal::Revoked) => return Ok(None),
-            Err(refusal @ (Refusal::Rejected { .. } | Refusal::Barred)) => {
-                self.event(Event::AskRefused { address: request.address, refusal });
-                return Ok(Some(OwnedVerdict::Refused(turned_down(None, refusal))));
-            }
             Err(refusal) => {
-                self.event(Event::AskRefused { address: request.address, refusal });
-                return Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)));
+                return Ok(not_entered(refusal).map(|denial| {
+                    self.event(Event::AskRefused { address: request.address, refusal });
+                    OwnedVerdict::Refused(OwnedRefusal::of(denial, None))
+                }));
             }
         };
         let entered = inner.store.load(node_id).await?;
@@ -391,29 +375,50 @@ impl Gateway {
     }
 }
 
-/// Returns the refusal of a rejected node: the operator's message, and the time until it may ask
-/// again.
-fn turned_down(word: Option<String>, refusal: Refusal) -> OwnedRefusal {
-    match refusal {
-        Refusal::Rejected { wait } => {
-            let when = format!("ask again in {} s", wait.as_millis().div_ceil(1000));
-            // A message that leaves no room for the time is sent alone.
-            let both = word
-                .as_ref()
-                .map(|word| format!("{word}; {when}"))
-                .filter(|both| both.len() <= REASON_BYTES);
-            OwnedRefusal::Denied { reason: both.or(word).or(Some(when)) }
+/// Returns the terms and the mode of a decision that does not reject.
+fn terms_of(decided: Option<&PairingDecision>) -> (ApprovalTerms, Mode) {
+    match decided {
+        Some(PairingDecision::Approve { permissions, expires_in, mode, message }) => {
+            let terms = ApprovalTerms {
+                permissions: Some(permissions.clone()),
+                expires: *expires_in,
+                message: message.clone(),
+            };
+            (terms, *mode)
         }
-        _ => OwnedRefusal::Revoked,
+        Some(PairingDecision::Propose(terms)) => (terms.clone(), Mode::Full),
+        Some(PairingDecision::Ask | PairingDecision::Reject { .. }) | None => {
+            (ApprovalTerms::default(), Mode::Full)
+        }
     }
 }
 
-const fn has_code(request: &OwnedRequest) -> bool {
-    match request.method {
-        pair::Method::Pin | pair::Method::Code { .. } => true,
-        // A setup code is spent in the step that pairs, so it is never pending.
-        pair::Method::Approval | pair::Method::Setup => false,
+impl OwnedRefusal {
+    /// Creates the refusal of a request, with the message that goes with it. A rejected node is
+    /// also told when it may ask again.
+    pub(crate) fn of(denial: Denial, word: Option<String>) -> Self {
+        match denial {
+            Denial::Rejected(wait) => {
+                let when = format!("ask again in {} s", wait.as_millis().div_ceil(1000));
+                // A message that leaves no room for the time is sent alone.
+                let both = word
+                    .as_ref()
+                    .map(|word| format!("{word}; {when}"))
+                    .filter(|both| both.len() <= REASON_BYTES);
+                Self::Denied { reason: both.or(word).or(Some(when)) }
+            }
+            Denial::ByPolicy => Self::Denied { reason: word },
+            Denial::Revoked => Self::Revoked,
+            Denial::Expired => Self::Expired,
+            Denial::Spent => Self::Spent,
+            Denial::Later => Self::BUSY,
+        }
     }
+}
+
+/// Returns the life of a grant: whole seconds, and at least one.
+pub(super) fn grant_life(lives: Duration) -> Span {
+    Span::from_secs(lives.as_secs().max(1))
 }
 
 /// Returns the seconds until a time, as messages carry them.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::settle::Policy;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::record::Mode;
 use handfast_core::wire::native::pair;
@@ -114,6 +115,17 @@ pub enum PairingDecision {
     /// The operator decides, on these terms by default. The terms are kept until the gateway stops;
     /// after that the settings' terms apply.
     Propose(ApprovalTerms),
+}
+
+impl PairingDecision {
+    /// Returns the decision without its terms.
+    pub(crate) const fn policy(&self) -> Policy {
+        match self {
+            Self::Approve { .. } => Policy::Approves,
+            Self::Reject { .. } => Policy::Rejects,
+            Self::Ask | Self::Propose(_) => Policy::Asks,
+        }
+    }
 }
 
 /// The part of a proven code that a handler sees.

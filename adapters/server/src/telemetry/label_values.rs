@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use handfast_core::registry::sessions::NotRedeemed;
+
 /// A label value from the closed set of one enum.
 pub(super) trait LabelValue: Copy + Debug + 'static {
     /// All values, in the order of [`LabelValue::index`].
@@ -108,6 +110,16 @@ words! {
         AlreadyUsed = "already_used",
         /// The store failed.
         Error = "error",
+    }
+}
+
+impl Verification {
+    /// Returns the outcome for a token that could not be redeemed.
+    pub(crate) const fn of(reason: NotRedeemed) -> Self {
+        match reason {
+            NotRedeemed::AlreadyUsed => Self::AlreadyUsed,
+            NotRedeemed::Expired | NotRedeemed::ClockInDoubt => Self::Expired,
+        }
     }
 }
 

@@ -4,12 +4,13 @@ use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::gateway::{NativeConnection, Peer, Plan, plan};
+use handfast_core::flow::native::gateway::{NativeConnection, Peer};
+use handfast_core::flow::native::settle::{Plan, Proven, plan};
 use handfast_core::grant::capability::{self, Chain, Check, verify};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::{GrantId, current};
+use handfast_core::registry::grants::{GrantId, is_in_doubt};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::{Method, PairRefusal};
@@ -68,8 +69,7 @@ impl World {
                 let found = look(store, &key);
                 // A grant that a jump of the clock would end is not admitted while the clock is in
                 // doubt.
-                let current = found.as_ref().and_then(|(_, all, _)| current(all, unix));
-                let doubted = current.is_some_and(|grant| grant.is_doubted(&moment));
+                let doubted = found.as_ref().is_some_and(|(_, all, _)| is_in_doubt(all, &moment));
                 Answer::Found(if fails || doubted { Err(()) } else { Ok(found) })
             }
             Asked::Attach(_) if fails => Answer::Attached(Err(())),
@@ -98,7 +98,7 @@ impl World {
             }
             Asked::SettleSetup(code) => {
                 let Some(request) = seat.request.clone() else { return };
-                let settled = store.settle_setup(&request, code, ids, own, unix);
+                let settled = store.settle_setup(&request, code, ids, own, &moment);
                 self.yielded(code, &request, &settled);
                 Answer::Settled(settled)
             }
@@ -106,8 +106,8 @@ impl World {
                 let Some(request) = seat.request.clone() else { return };
                 let proven = seat.proven;
                 assert!(proof.is_none() || proven, "a proof without a spent code");
-                let settled = store.settle(&request, proof.is_some(), ids, own, unix);
-                Answer::Settled(settled)
+                let proof = if proof.is_some() { Proven::Code } else { Proven::Key };
+                Answer::Settled(store.settle(&request, proof, ids, own, &moment))
             }
             Asked::Activate(_) if fails => Answer::Activated(Err(())),
             Asked::Activate(grant) => {
@@ -216,7 +216,7 @@ impl World {
             self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
         let answer = match plan(standing.as_ref(), method) {
             Plan::RefuseRevoked => Answer::Refused(PairRefusal::Revoked),
-            Plan::OfferAgain | Plan::Settle => Answer::Settle,
+            Plan::Settle => Answer::Settle,
             Plan::AwaitSetup => Answer::Setup,
             Plan::ShowPin => match self
                 .store

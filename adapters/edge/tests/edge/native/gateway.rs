@@ -10,8 +10,9 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
     Confirmation, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer, PairVerdict,
-    Plan, Prepared, Proof, plan,
+    Prepared, Proof,
 };
+use handfast_core::flow::native::settle::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::id::NodeId;
@@ -388,7 +389,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         let mut registry = self.gateway.registry();
         match plan {
             Plan::RefuseRevoked => Prepared::Refused(PairRefusal::Denied { reason: None }),
-            Plan::OfferAgain | Plan::Settle => Prepared::Settle,
+            Plan::Settle => Prepared::Settle,
             Plan::ShowPin => {
                 let id = CodeId::from_bytes(registry.draw());
                 let pin = format!("{:06}", 847_291 + registry.drawn);

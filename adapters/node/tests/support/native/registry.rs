@@ -9,7 +9,8 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::ed25519;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Confirmation, Plan, plan};
+use handfast_core::flow::native::gateway::Confirmation;
+use handfast_core::flow::native::settle::{Plan, plan};
 use handfast_core::grant::capability::{BlockTerms, Chain, Check, Holder, issue, verify};
 use handfast_core::grant::scope::{Scopes, ScopesBuf};
 use handfast_core::id::NodeId;
@@ -124,7 +125,7 @@ impl Registry {
         let id = CodeId::from_bytes([1; 16]);
         match plan(standing, asking.method) {
             Plan::RefuseRevoked => Prepared::Refused(PairRefusal::Revoked),
-            Plan::OfferAgain | Plan::Settle => Prepared::Settle,
+            Plan::Settle => Prepared::Settle,
             Plan::ShowPin if !self.pairing_open => Prepared::Refused(PairRefusal::Closed),
             Plan::ShowPin => Prepared::Pin(id, self.pin.clone(), self.guesses_left),
             Plan::FindCode(selector) => match &self.code {

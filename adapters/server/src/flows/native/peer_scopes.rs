@@ -4,7 +4,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Chain, Check, Held};
 use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled};
-use handfast_core::registry::grants::{Grant, State, current};
+use handfast_core::registry::grants::{Grant, State, is_in_doubt};
 use handfast_core::registry::record::Standing;
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::{Activation, Over, StoreError, Stored};
@@ -114,8 +114,7 @@ impl Gateway {
     /// Returns `true` if the grant on which a link would rest is expired only by a doubtful jump of
     /// the clock.
     pub(crate) fn doubts(&self, all: &[Grant]) -> bool {
-        let moment = self.inner.clock.moment();
-        current(all, moment.now).is_some_and(|current| current.is_doubted(&moment))
+        is_in_doubt(all, &self.inner.clock.moment())
     }
 
     /// Records that expired grants have ended. Nothing is recorded while the node may still renew.

@@ -29,7 +29,7 @@ use crate::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use crate::registry::codes::{CodeId, NoGuess};
 use crate::registry::grants::{Grant, GrantId};
 use crate::registry::lifecycle::Notice;
-use crate::registry::record::{Cause, Credential, Record, Standing};
+use crate::registry::record::{Credential, Record, Standing};
 use crate::step::{Machine, Step};
 use crate::text::Label;
 use crate::time::{Instant, Reason, UnixTime};
@@ -318,7 +318,7 @@ pub enum Effect<'b> {
     Attach(NodeId),
     /// Take the connection out of the table of live ones, if it is still the node's there.
     Detach,
-    /// The holder of this static key asks to pair, and [`plan`] gives the next stage. Keep the
+    /// The holder of this static key asks to pair, and [`plan`](super::settle::plan) gives the next stage. Keep the
     /// request until it is settled.
     Ask(PublicKey, VerifiedAsk<'b>),
     /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
@@ -343,51 +343,6 @@ pub enum Effect<'b> {
     Subscribe(Pattern<'b>),
     /// Make a new grant.
     Renew(Renew<'b>),
-}
-
-/// The next stage of a request to pair, by what is known of its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// Refuse it: this key was revoked, which is final.
-    RefuseRevoked,
-    /// Offer the earlier grant again; if none is in force any more, refuse the request as expired.
-    OfferAgain,
-    /// Mint a PIN for this key and show it, if pairing is open.
-    ShowPin,
-    /// Find the code with this selector.
-    FindCode(pair::Selector),
-    /// Wait for a setup code.
-    AwaitSetup,
-    /// Settle the request; no proof is needed.
-    Settle,
-}
-
-/// Decides the next stage of a request. A paired node that asks without a code gets its earlier
-/// grant again, because the answer or the node's copy was lost.
-#[must_use]
-pub const fn plan(standing: Option<&Standing>, method: pair::Method) -> Plan {
-    match (standing, method) {
-        (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => {
-            Plan::RefuseRevoked
-        }
-        (Some(Standing::Paired { .. } | Standing::Muted { .. }), pair::Method::Approval) => {
-            Plan::OfferAgain
-        }
-        // A paired node that comes with a code is paired anew.
-        (_, pair::Method::Pin) => Plan::ShowPin,
-        (_, pair::Method::Setup) => Plan::AwaitSetup,
-        (_, pair::Method::Code { selector }) => Plan::FindCode(selector),
-        // A rejected node may ask again; settling decides when.
-        (
-            Some(
-                Standing::Pending { .. }
-                | Standing::Unapproved { .. }
-                | Standing::Revoked { cause: Cause::Rejected },
-            )
-            | None,
-            pair::Method::Approval,
-        ) => Plan::Settle,
-    }
 }
 
 /// The authenticated peer of a link.
