@@ -1,11 +1,13 @@
 //! Readers and printers for the tables `setup` and `inbound`.
 
 use handfast_core::grant::scope::{Scope, ScopesBuf};
+use handfast_core::limits::LABEL_BYTES;
 use handfast_core::registry::inbound::Ident;
 use handfast_core::wire::setup::ProfileName;
 use handfast_server::public_url::{ExtraHost, ExtraHostRefused, GatewayUrl, UrlRefused, UrlSource};
 use url::{Origin, Url};
 
+use super::key::Kind;
 use super::print::quoted;
 use super::settings::{SetupOptions, scopes};
 use super::tables::{permissions, show_permissions};
@@ -58,15 +60,28 @@ pub(super) fn channels(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigPro
     value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
+pub(super) fn profile_name(value: &ConfigValue<'_>) -> Result<String, ConfigProblem> {
+    value.message(LABEL_BYTES)?;
+    let read = |text| ProfileName::parse(text).map(|name| name.as_str().to_owned());
+    value.parsed("it must be 1 to 64 visible characters", read)
+}
+
 /// Permissions by profile, and the names of the profiles that may approve nodes with tokens.
 type Profiles = (Vec<(String, ScopesBuf)>, Vec<String>);
 
 /// The key, and the word of an option, for that approval.
 const MAY_APPROVE: &str = "may_approve";
 
-/// Reads `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option, and sorts the
-/// profiles by name.
-pub(super) fn profiles(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
+/// Permissions by profile: `[setup.profiles.NAME]` tables, or the words `NAME=SCOPE` of an option.
+pub(super) fn profiles() -> Kind<SetupOptions> {
+    let store = |value: &ConfigValue<'_>, setup: &mut SetupOptions| {
+        sorted_profiles(value).map(|given| (setup.profiles, setup.approvers) = given)
+    };
+    Kind::changing("NAME=SCOPE", store, show_profiles).repeated()
+}
+
+/// Reads profiles, and sorts them by name.
+fn sorted_profiles(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
     let (mut found, mut approvers) =
         if value.as_words().is_some() { from_words(value)? } else { from_tables(value)? };
     if found.len() > MOST_PROFILES {
@@ -141,15 +156,12 @@ fn from_words(value: &ConfigValue<'_>) -> Result<Profiles, ConfigProblem> {
 
 /// Prints profiles as TOML. `None` for no profiles: an empty table would conflict with one that is
 /// added to a printed file.
-pub(super) fn show_profiles(
-    profiles: &[(String, ScopesBuf)],
-    approvers: &[String],
-) -> Option<String> {
-    let shown = profiles.iter().map(|(name, scopes)| {
-        let more = if approvers.contains(name) { ", may_approve = true" } else { "" };
+fn show_profiles(setup: &SetupOptions) -> Option<String> {
+    let shown = setup.profiles.iter().map(|(name, scopes)| {
+        let more = if setup.approvers.contains(name) { ", may_approve = true" } else { "" };
         format!("{} = {{ permissions = {}{more} }}", quoted(name), show_permissions(scopes))
     });
-    (!profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
+    (!setup.profiles.is_empty()).then(|| format!("{{ {} }}", shown.collect::<Vec<_>>().join(", ")))
 }
 
 /// Checks settings against each other, and returns one line per problem.

@@ -8,10 +8,12 @@ use handfast_server::extension::{ExtensionConfig, Timeouts, Transport, validate}
 use super::duration::{lasting, show_lasting};
 use super::keys::{DAY, MILLISECOND};
 use super::print::{list, quoted};
+use super::tables::from_word;
 use super::value::{ConfigProblem, ConfigValue, unknown};
 
 /// Name of an extension's table in errors.
 const TABLE: &str = "[[extension]]";
+const EXAMPLE: &str = "name = \"mail\", prefix = \"mail\", command = [\"./mail.py\"]";
 const TIMEOUTS: &str = "[extension.timeouts]";
 const KEYS: [&str; 10] = [
     "name", "prefix", "command", "url", "channels", "admin", "mounts", "metrics", "poll",
@@ -21,21 +23,24 @@ const TIMEOUT_KEYS: [&str; 3] = ["call", "scrape", "poll"];
 /// Maximum value of a timeout.
 const LONGEST: Span = Span::from_secs(600);
 
-/// Reads an array of tables, and checks the extensions together.
+/// Reads an array of tables, or the words of an option, and checks the extensions together.
 pub(super) fn extensions(value: &ConfigValue<'_>) -> Result<Vec<ExtensionConfig>, ConfigProblem> {
-    if !value.is_list() {
+    if value.as_words().is_none() && !value.is_list() {
         return Err(value.lacks(format!("extensions stand in tables that are each headed {TABLE}")));
     }
-    let items = value.items();
-    let found: Vec<ExtensionConfig> = items.iter().map(extension).collect::<Result<_, _>>()?;
+    let read = |item: &ConfigValue<'_>| match item.as_words() {
+        Some(_) => from_word(item, "the extension", EXAMPLE, extension),
+        None => extension(item, TABLE),
+    };
+    let found: Vec<ExtensionConfig> = value.items().iter().map(read).collect::<Result<_, _>>()?;
     validate(&found).map_err(|error| value.lacks(error.to_string()))?;
     Ok(found)
 }
 
-fn extension(value: &ConfigValue<'_>) -> Result<ExtensionConfig, ConfigProblem> {
+fn extension(value: &ConfigValue<'_>, table: &str) -> Result<ExtensionConfig, ConfigProblem> {
     let (mut name, mut prefix, mut command, mut url) = (None, None, None, None);
     let mut config = ExtensionConfig::http("", "", "");
-    for field in value.fields(TABLE)? {
+    for field in value.fields(table)? {
         let value = &field.value;
         match field.name {
             "name" => name = Some(value.text()?),
@@ -48,7 +53,7 @@ fn extension(value: &ConfigValue<'_>) -> Result<ExtensionConfig, ConfigProblem> 
             "metrics" => config.metrics = value.flag()?,
             "poll" => config.poll = Some(lasting(value.duration(MILLISECOND..=DAY)?)),
             "timeouts" => config.timeouts = timeouts(value)?,
-            other => return Err(unknown(other, TABLE, field.offset, &KEYS)),
+            other => return Err(unknown(other, table, field.offset, &KEYS)),
         }
     }
     let missing = |key: &str| value.lacks(format!("`{key}` is missing"));
@@ -98,13 +103,8 @@ fn timeouts(value: &ConfigValue<'_>) -> Result<Timeouts, ConfigProblem> {
     Ok(timeouts)
 }
 
-/// Prints extensions as TOML. `None` for no extensions: an empty list would conflict with tables
-/// that are added to a printed file.
-pub(super) fn show_extensions(extensions: &[ExtensionConfig]) -> Option<String> {
-    (!extensions.is_empty()).then(|| list(extensions.iter().map(show)))
-}
-
-fn show(config: &ExtensionConfig) -> String {
+/// Prints an extension as TOML.
+pub(super) fn show_extension(config: &ExtensionConfig) -> String {
     let texts = |texts: &[String]| (!texts.is_empty()).then(|| list(texts.iter().map(quoted)));
     let (command, url) = match &config.transport {
         Transport::Stdio { command } => (Some(list(shown(command).iter().map(quoted))), None),

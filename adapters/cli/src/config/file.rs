@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::ConfigError;
-use super::keys::{ConfigKey, KEYS, SECTIONS};
+use super::key::ConfigKey;
+use super::keys::{KEYS, SECTIONS};
 use super::settings::ServeSettings;
 use super::value::{ConfigProblem, ConfigValue, TableFields, place, shown, unknown};
 
@@ -84,7 +85,7 @@ pub(super) fn apply_text(
     values.sort_by_key(|(number, _)| *number);
     for (number, value) in values {
         if let Some(key) = KEYS.get(number) {
-            problems.extend((key.read)(settings, &value).err());
+            problems.extend(key.read(settings, &value).err());
         }
     }
     problems.sort_by_key(|problem| problem.offset);
@@ -183,10 +184,7 @@ fn stranger(section: &str, name: &str, offset: usize, heading: &str) -> ConfigPr
         ConfigProblem::new(format!("unknown key {}", place(name, heading)), offset, need)
     };
     let as_option = name.replace('_', "-");
-    if let Some(key) = KEYS
-        .iter()
-        .find(|key| key.name == name || (key.option == as_option && !as_option.is_empty()))
-    {
+    if let Some(key) = KEYS.iter().find(|key| key.name == name || key.option == as_option) {
         return elsewhere(match key.section {
             same if same == section => format!("did you mean `{}`?", key.name),
             "" => format!("did you mean `{}` at the top of the file, before any table?", key.name),

@@ -1,14 +1,19 @@
-//! Settings of `serve` from a configuration file and from options, with one schema for both. An
-//! option overrides the file, and the file overrides the default.
+//! Settings of `serve` from a configuration file, the environment and options, with one schema for
+//! all. An option overrides a variable of the environment, which overrides the file, which
+//! overrides the default.
 //!
-//! `keys` is the single table of all keys: place in the file, name of the option, help, reader and
-//! printer. The default of a key is its value in [`ServeSettings::default`].
+//! `keys` is the single table of all keys. Each is declared once, and from the declaration follow
+//! its option, its variable, its entry in the file, its help and its line in a printed file. The
+//! default of a key is its value in [`ServeSettings::default`].
 
 mod companions;
 mod duration;
+mod environment;
 mod extensions;
 mod file;
+mod key;
 mod keys;
+mod kinds;
 mod options;
 mod print;
 mod settings;

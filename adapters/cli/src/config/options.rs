@@ -6,10 +6,15 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
-use super::keys::{ConfigKey, Form, KEYS, SECTIONS};
+use super::environment::{CONFIG, Environment};
+use super::key::{ConfigKey, Form};
+use super::keys::{KEYS, SECTIONS};
 use super::settings::ServeSettings;
 use super::value::ConfigValue;
 use super::{ConfigError, companions, file};
+
+const FILE: &str = "TOML file with settings; every option but this one and --print-config may \
+                    stand in it. A variable of the environment beats it, and an option beats both";
 
 /// The command line of `serve`, for a field with `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
@@ -23,19 +28,28 @@ pub struct Options {
 }
 
 impl Options {
-    /// Returns the settings: the defaults, overridden by the file, overridden by the options.
+    /// Returns the settings: the defaults, overridden by the file, overridden by the environment,
+    /// overridden by the options.
     ///
     /// # Errors
-    /// [`ConfigError`] with all problems of the file, or else of the options.
+    /// [`ConfigError`] with all problems of the file, or else of the environment and the options.
     pub fn settings(&self) -> Result<ServeSettings, ConfigError> {
+        self.settings_in(&Environment::of_this_process())
+    }
+
+    pub(super) fn settings_in(
+        &self,
+        environment: &Environment,
+    ) -> Result<ServeSettings, ConfigError> {
         let mut settings = ServeSettings::default();
-        if let Some(path) = &self.config {
+        let named = environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+        if let Some(path) = self.config.as_ref().or(named.as_ref()) {
             file::apply(path, &mut settings)?;
         }
-        let mut problems = Vec::new();
+        let mut problems = environment.apply(&mut settings);
         for (number, words) in &self.given {
             if let Some(key) = KEYS.get(*number)
-                && let Err(problem) = (key.read)(&mut settings, &ConfigValue::words(words))
+                && let Err(problem) = key.read(&mut settings, &ConfigValue::words(words))
             {
                 problems.push(format!("--{}: {}", key.option, problem.in_option()));
             }
@@ -53,7 +67,8 @@ impl Options {
             || settings.listen_tcp.iter().any(|listener| listener.proxy_protocol);
         if headed && settings.proxies.trusted.is_empty() {
             problems.push(
-                "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name the proxies with --trusted-proxy or trusted_proxies"
+                "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name \
+                 the proxies with --trusted-proxy or trusted_proxies"
                     .to_owned(),
             );
         }
@@ -64,16 +79,16 @@ impl Options {
 
 impl Args for Options {
     fn augment_args(command: Command) -> Command {
-        let config = Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf)).help(
-            "TOML file with settings; every option but this one and --print-config may stand in it, and an option beats it",
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help(format!("{FILE} [env: {CONFIG}]"));
+        let print = Arg::new("print-config").long("print-config").action(ArgAction::SetTrue).help(
+            "Print the settings that file, environment and options give, as such a file, and end",
         );
-        let print = Arg::new("print-config")
-            .long("print-config")
-            .action(ArgAction::SetTrue)
-            .help("Print the settings that file and options give, as such a file, and end");
         let defaults = ServeSettings::default();
-        let keys = KEYS.iter().filter(|key| key.form != Form::FileOnly);
-        keys.fold(command.arg(config).arg(print), |command, key| {
+        KEYS.iter().fold(command.arg(config).arg(print), |command, key| {
             command.arg(option(key, &defaults))
         })
     }
@@ -84,21 +99,24 @@ impl Args for Options {
 }
 
 fn option(key: &'static ConfigKey, defaults: &ServeSettings) -> Arg {
-    let default = (key.show)(defaults).filter(|shown| key.form == Form::One && !shown.is_empty());
+    let default = key.show(defaults).filter(|shown| key.form == Form::One && !shown.is_empty());
+    let variable = key.variable();
     let help = match default {
-        Some(shown) => format!("{} [default: {}]", key.help, shown.trim_matches('"')),
-        None => key.help.to_owned(),
+        Some(shown) => {
+            format!("{} [default: {}] [env: {variable}]", key.doc, shown.trim_matches('"'))
+        }
+        None => format!("{} [env: {variable}]", key.doc),
     };
     let heading =
         SECTIONS.iter().find(|(section, _)| *section == key.section).map(|(_, heading)| *heading);
-    let arg = Arg::new(key.option)
-        .long(key.option)
-        .value_name(key.placeholder)
+    let arg = Arg::new(key.option.as_str())
+        .long(key.option.as_str())
+        .value_name(key.placeholder.as_str())
         .value_parser(checked(key))
         .help(help)
         .help_heading(heading);
     match key.form {
-        Form::One | Form::FileOnly => arg,
+        Form::One => arg,
         Form::Many => arg.action(ArgAction::Append),
         Form::Flag => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
     }
@@ -108,7 +126,7 @@ fn option(key: &'static ConfigKey, defaults: &ServeSettings) -> Arg {
 fn checked(key: &'static ConfigKey) -> ValueParser {
     ValueParser::new(move |word: &str| {
         let words = [word.to_owned()];
-        match (key.read)(&mut ServeSettings::default(), &ConfigValue::words(&words)) {
+        match key.read(&mut ServeSettings::default(), &ConfigValue::words(&words)) {
             Ok(()) => Ok(word.to_owned()),
             Err(problem) => Err(problem.in_option()),
         }
@@ -125,12 +143,10 @@ impl FromArgMatches for Options {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         self.config = matches.get_one::<PathBuf>("config").cloned();
         self.print_config = matches.get_flag("print-config");
-        let given = |key: &ConfigKey| {
-            key.form != Form::FileOnly
-                && matches.value_source(key.option) == Some(ValueSource::CommandLine)
-        };
+        let given =
+            |key: &ConfigKey| matches.value_source(&key.option) == Some(ValueSource::CommandLine);
         let words = |key: &ConfigKey| {
-            matches.get_many::<String>(key.option).into_iter().flatten().cloned().collect()
+            matches.get_many::<String>(&key.option).into_iter().flatten().cloned().collect()
         };
         self.given = KEYS
             .iter()

@@ -3,15 +3,19 @@
 use std::fmt::Display;
 use std::path::Path;
 
-use super::keys::{ConfigKey, KEYS};
+use super::key::ConfigKey;
+use super::keys::KEYS;
 use super::settings::{Serial, ServeSettings};
+
+const HEAD: &str = "# Settings of this gateway. A variable of the environment beats what stands \
+                    here, and an\n# option of `handfast serve` beats both.\n\n";
 
 impl ServeSettings {
     /// Returns all settings as TOML, each with its help. Read as a file, the text gives these
     /// settings again; paths are absolute, so the file may be anywhere.
     #[must_use]
     pub fn to_toml(&self) -> String {
-        let mut text = "# What this gateway runs with. An option of `handfast serve` beats what stands here.\n\n".to_owned();
+        let mut text = HEAD.to_owned();
         let mut section = "";
         for key in KEYS.iter() {
             if key.section != section {
@@ -25,11 +29,11 @@ impl ServeSettings {
 }
 
 fn entry(key: &ConfigKey, settings: &ServeSettings) -> String {
-    let (help, name) = (key.help, key.name);
-    let option = if key.option.is_empty() { String::new() } else { format!(" (--{})", key.option) };
-    match (key.show)(settings) {
-        Some(value) => format!("# {help}{option}\n{name} = {value}\n"),
-        None => format!("# {help}{option}\n# {name} =\n"),
+    let ConfigKey { doc, name, option, .. } = key;
+    let faces = format!("--{option}, {}", key.variable());
+    match key.show(settings) {
+        Some(value) => format!("# {doc} ({faces})\n{name} = {value}\n"),
+        None => format!("# {doc} ({faces})\n# {name} =\n"),
     }
 }
 

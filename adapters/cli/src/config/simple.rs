@@ -5,21 +5,15 @@ use std::time::Duration;
 
 use handfast_core::limits::INVITE_ADDRESSES;
 use handfast_core::time::Span;
-use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_server::public_url::{Net, NotANet};
 
 use super::duration::{lasting, show};
-use super::keys::{ADDRESS, DAY, EXPIRIES, SECOND};
+use super::keys::{DAY, EXPIRIES, SECOND};
+use super::kinds::ADDRESS;
 use super::print::quoted;
 use super::settings::{Listener, Serial};
 use super::value::{ConfigProblem, ConfigValue, unknown};
-
-/// Names of the proxy headers.
-pub(super) const HEADERS: [(&str, ForwardedHeader); 2] = [
-    ("x-forwarded-for", ForwardedHeader::XForwardedFor),
-    ("forwarded", ForwardedHeader::Forwarded),
-];
 
 /// Reads listeners of the native wire: an address each, or a table; as a word of an option, an
 /// address that `,proxy_protocol` may follow.
@@ -83,10 +77,15 @@ pub(super) fn invited_to(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigP
     items.iter().map(|item| item.parsed(need, read)).collect()
 }
 
+pub(super) fn serials(value: &ConfigValue<'_>) -> Result<Vec<Serial>, ConfigProblem> {
+    value.items().iter().map(serial).collect()
+}
+
 /// Reads a device and its speed. The speed follows the last colon if only digits do: paths below
 /// `/dev/serial/by-path` contain colons themselves.
-pub(super) fn serial(value: &ConfigValue<'_>) -> Result<Serial, ConfigProblem> {
-    let need = "it must be a path, or a path and a speed from 50 to 20000000 as in \"/dev/ttyACM0:115200\"";
+fn serial(value: &ConfigValue<'_>) -> Result<Serial, ConfigProblem> {
+    let need = "it must be a path, or a path and a speed from 50 to 20000000 as in \
+                \"/dev/ttyACM0:115200\"";
     let text =
         value.parsed(need, |text| (!text.is_empty() && !text.contains('\0')).then_some(text))?;
     let is_speed = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -112,11 +111,6 @@ pub(super) fn window(value: &ConfigValue<'_>) -> Result<Option<Duration>, Config
     }
 }
 
-/// Returns the name of a choice as a TOML string.
-pub(super) fn name_of<T: Copy + PartialEq>(choices: &[(&str, T)], chosen: T) -> Option<String> {
-    choices.iter().find(|(_, choice)| *choice == chosen).map(|(name, _)| quoted(name))
-}
-
 /// Reads the time after its end in which a grant is renewed: a duration, or `never`.
 pub(super) fn renewal(value: &ConfigValue<'_>) -> Result<Span, ConfigProblem> {
     match value.choice(&[("never", ())]) {
@@ -125,6 +119,6 @@ pub(super) fn renewal(value: &ConfigValue<'_>) -> Result<Span, ConfigProblem> {
     }
 }
 
-pub(super) fn show_renewal(within: Span) -> String {
-    if within == Span::from_secs(0) { "never".to_owned() } else { show(within) }
+pub(super) fn show_renewal(within: &Span) -> String {
+    if *within == Span::from_secs(0) { "never".to_owned() } else { show(*within) }
 }

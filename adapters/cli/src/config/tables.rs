@@ -1,5 +1,7 @@
 //! Readers and printers of permissions and rules.
 
+use std::path::Path;
+
 use handfast_core::grant::scope::{Action, Pattern, Scope, ScopeError, ScopesBuf};
 use handfast_core::limits::{LABEL_BYTES, REASON_BYTES};
 use handfast_server::policy::{ApprovalTerms, Glob, ProofMethod, Rule, RuleVerdict, When};
@@ -8,6 +10,7 @@ use toml::de::DeValue;
 
 use super::duration::{lasting, show_lasting};
 use super::keys::EXPIRIES;
+use super::kinds::name_of;
 use super::print::{list, quoted};
 use super::settings::scopes;
 use super::value::{ConfigProblem, ConfigValue, unknown};
@@ -21,6 +24,7 @@ const RULE_KEYS: [&str; 8] =
 
 /// Name of a rule's table in errors.
 const RULE: &str = "[[pairing.rule]]";
+const RULE_EXAMPLE: &str = "name = \"lamp*\", decision = \"approve\"";
 
 #[derive(Clone, Copy)]
 enum RuleDecision {
@@ -70,25 +74,30 @@ pub(super) fn rules(value: &ConfigValue<'_>) -> Result<Vec<Rule>, ConfigProblem>
     if value.as_words().is_none() && !value.is_list() {
         return Err(value.lacks(format!("rules stand in tables that are each headed {RULE}")));
     }
-    value
-        .items()
-        .iter()
-        .map(|item| if item.as_words().is_some() { from_word(item) } else { rule(item, RULE) })
-        .collect()
+    let read = |item: &ConfigValue<'_>| match item.as_words() {
+        Some(_) => from_word(item, "the rule", RULE_EXAMPLE, rule),
+        None => rule(item, RULE),
+    };
+    value.items().iter().map(read).collect()
 }
 
-fn from_word(item: &ConfigValue<'_>) -> Result<Rule, ConfigProblem> {
+/// Reads a word of an option as a table, with or without its braces. Errors call the table `table`,
+/// and show an example.
+pub(super) fn from_word<T>(
+    item: &ConfigValue<'_>,
+    table: &str,
+    example: &str,
+    read: fn(&ConfigValue<'_>, &str) -> Result<T, ConfigProblem>,
+) -> Result<T, ConfigProblem> {
     let text = item.text()?.trim();
     let braced = if text.starts_with('{') { text.to_owned() } else { format!("{{ {text} }}") };
     match DeValue::parse(&braced) {
-        Ok(value) => rule(
-            &ConfigValue::in_file("the rule".to_owned(), std::path::Path::new(""), &braced, &value),
-            "the rule",
-        ),
-        Err(error) => Err(item.wrong(format!(
-            "it must read like 'name = \"lamp*\", decision = \"approve\"': {}",
-            error.message()
-        ))),
+        Ok(value) => {
+            read(&ConfigValue::in_file(table.to_owned(), Path::new(""), &braced, &value), table)
+        }
+        Err(error) => {
+            Err(item.wrong(format!("it must read like '{example}': {}", error.message())))
+        }
     }
 }
 
@@ -149,15 +158,10 @@ pub(super) fn show_permissions(scopes: &ScopesBuf) -> String {
     format!("{{ {}, {}, {} }}", of(Action::Read), of(Action::Write), of(Action::Admin))
 }
 
-/// Prints rules as TOML. `None` for no rules: an empty list would conflict with tables that are
-/// added to a printed file.
-pub(super) fn show_rules(rules: &[Rule]) -> Option<String> {
-    (!rules.is_empty()).then(|| list(rules.iter().map(show_rule)))
-}
-
-fn show_rule(rule: &Rule) -> String {
+/// Prints a rule as TOML.
+pub(super) fn show_rule(rule: &Rule) -> String {
     let Rule { when: When { name, method, address }, verdict } = rule;
-    let method = method.and_then(|method| super::simple::name_of(&METHODS, method));
+    let method = method.and_then(|method| name_of(&METHODS, method));
     let (decision, terms, reason) = match verdict {
         RuleVerdict::Approve(terms) => ("approve", Some(terms), None),
         RuleVerdict::Ask(terms) => ("ask", Some(terms), None),

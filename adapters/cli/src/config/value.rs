@@ -44,6 +44,15 @@ impl ConfigProblem {
         if self.place.is_empty() { self.need.clone() } else { self.said(&self.place) }
     }
 
+    /// Formats the problem as a line about a variable of the environment.
+    pub(super) fn in_variable(&self, name: &str) -> String {
+        if self.place.is_empty() {
+            self.said(name)
+        } else {
+            format!("{name}: {}", self.said(&self.place))
+        }
+    }
+
     fn said(&self, place: &str) -> String {
         let is = self.shown.as_ref().map(|shown| format!(" is {shown}")).unwrap_or_default();
         format!("{place}{is}; {}", self.need)
@@ -346,7 +355,7 @@ pub(super) fn unknown(name: &str, table: &str, offset: usize, known: &[&str]) ->
 }
 
 /// Returns the known name that was probably meant, by edit distance.
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     // No known name is as long, and the distance of a huge text would take long to compute.
     if name.len() > 40 {
         return None;

@@ -1,5 +1,6 @@
 //! Tests of the file and the options together.
 
+mod declarations;
 mod mistakes;
 mod precedence;
 mod printing;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
 
+use super::environment::Environment;
 use super::{Options, ServeSettings};
 
 /// Parses the options of `serve`.
@@ -19,7 +21,7 @@ fn options(words: &[&str]) -> Result<Options, clap::Error> {
 
 /// Returns the settings of options without a file.
 fn told(words: &[&str]) -> ServeSettings {
-    options(words).unwrap().settings().unwrap()
+    options(words).unwrap().settings_in(&Environment::default()).unwrap()
 }
 
 /// Returns the settings of the file `gateway.toml` with this text and these options.
@@ -33,7 +35,15 @@ fn both(text: &str, words: &[&str]) -> Result<ServeSettings, String> {
 fn read(path: &Path, words: &[&str]) -> Result<ServeSettings, String> {
     let mut all = vec!["--config", path.to_str().unwrap()];
     all.extend(words);
-    options(&all).unwrap().settings().map_err(|error| error.to_string())
+    let settings = options(&all).unwrap().settings_in(&Environment::default());
+    settings.map_err(|error| error.to_string())
+}
+
+/// Returns the settings of these variables of the environment and these options.
+fn environment(variables: &[(&str, &str)], words: &[&str]) -> Result<ServeSettings, String> {
+    let variables = variables.iter().map(|(name, value)| (name.into(), value.into()));
+    let settings = options(words).unwrap().settings_in(&Environment::of(variables));
+    settings.map_err(|error| error.to_string())
 }
 
 fn file(text: &str) -> ServeSettings {

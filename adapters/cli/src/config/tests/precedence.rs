@@ -13,9 +13,10 @@ use handfast_server::policy::{
 };
 use handfast_server::public_url::Candidates;
 
-use super::super::keys::{Form, KEYS};
+use super::super::key::Form;
+use super::super::keys::KEYS;
 use super::super::{Serial, ServeSettings, SetupOptions};
-use super::{both, file, options, read, told};
+use super::{both, environment, file, options, read, told};
 
 /// A value other than the default for each key, in the notation of the option and of the file.
 const OTHER: &[(&str, &str, &str)] = &[
@@ -31,6 +32,11 @@ const OTHER: &[(&str, &str, &str)] = &[
     ("proxy_header", "forwarded", r#""forwarded""#),
     ("proxy_protocol", "true", "true"),
     ("serial", "/dev/ttyS1:9600", r#""/dev/ttyS1:9600""#),
+    (
+        "extension",
+        r#"name = "a", prefix = "a", url = "http://a/""#,
+        r#"[{ name = "a", prefix = "a", url = "http://a/" }]"#,
+    ),
     ("enabled", "true", "true"),
     ("pin_length", "8", "8"),
     ("pin_alphabet", "unambiguous", r#""unambiguous""#),
@@ -84,11 +90,11 @@ const OTHER: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn every_key_says_the_same_in_the_file_and_as_an_option() {
-    let both_ways = || KEYS.iter().filter(|key| key.form != Form::FileOnly);
-    assert_eq!(both_ways().count(), OTHER.len(), "each key has a value here");
-    let (mut words, mut text, mut section) = (Vec::new(), String::new(), "");
-    for (key, (name, word, toml)) in both_ways().zip(OTHER) {
+fn every_key_says_the_same_in_the_file_as_an_option_and_as_a_variable() {
+    assert_eq!(KEYS.len(), OTHER.len(), "each key has a value here");
+    let (mut words, mut variables) = (Vec::new(), Vec::new());
+    let (mut text, mut section) = (String::new(), "");
+    for (key, (name, word, toml)) in KEYS.iter().zip(OTHER) {
         assert_eq!(key.name, *name);
         if key.section != section {
             section = key.section;
@@ -96,14 +102,18 @@ fn every_key_says_the_same_in_the_file_and_as_an_option() {
         }
         text += &format!("{name} = {toml}\n");
         words.push(format!("--{}={word}", key.option));
+        variables.push((key.variable(), *word));
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let settings = told(&words);
     assert_eq!(file(&text), settings);
-    for key in both_ways().filter(|key| key.name != "port") {
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, word)| (name.as_str(), *word)).collect();
+    assert_eq!(environment(&variables, &[]).unwrap(), settings);
+    for key in KEYS.iter().filter(|key| key.name != "port") {
         assert_ne!(
-            (key.show)(&settings),
-            (key.show)(&ServeSettings::default()),
+            key.show(&settings),
+            key.show(&ServeSettings::default()),
             "{} took effect",
             key.name
         );

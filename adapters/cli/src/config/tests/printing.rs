@@ -1,7 +1,7 @@
 //! Printing of the settings as a file.
 
 use super::super::ServeSettings;
-use super::super::keys::{Form, KEYS};
+use super::super::keys::KEYS;
 use super::{file, told};
 
 #[test]
@@ -73,12 +73,11 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 }
 
 #[test]
-fn every_key_is_printed_with_its_help_and_its_option() {
+fn every_key_is_printed_with_its_help_its_option_and_its_variable() {
     let text = ServeSettings::default().to_toml();
     for key in KEYS.iter() {
-        let option =
-            if key.form == Form::FileOnly { String::new() } else { format!(" (--{})", key.option) };
-        assert!(text.contains(&format!("# {}{option}\n", key.help)), "{}", key.name);
+        let faces = format!("(--{}, {})", key.option, key.variable());
+        assert!(text.contains(&format!("# {} {faces}\n", key.doc)), "{}", key.name);
         assert!(
             text.contains(&format!("\n{} =", key.name))
                 || text.contains(&format!("\n# {} =", key.name)),
