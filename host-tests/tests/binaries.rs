@@ -35,6 +35,7 @@ fn built() -> &'static Path {
 pub(crate) fn program(name: &str) -> Command {
     let mut command = Command::new(built().join(name));
     command
+        .env_remove("HANDFAST_DATA")
         .env_remove("STATE_DIRECTORY")
         .env_remove("XDG_DATA_HOME")
         .env_remove("RUST_LOG")

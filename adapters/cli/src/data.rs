@@ -52,6 +52,9 @@ impl DataDir {
         }
         let set =
             |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(given) = set("HANDFAST_DATA") {
+            return Ok(DataPlace::named(&given));
+        }
         if let Some(given) = set("STATE_DIRECTORY") {
             // systemd separates several directories by colons; the first is the gateway's. The
             // operator's shell does not have this variable, so the directory is named there.

@@ -13,7 +13,8 @@ use crate::End;
 #[derive(Debug, Clone, Arguments)]
 pub(crate) struct DataDir {
     /// Data directory of the gateway
-    /// [default: $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]
+    /// [default: $HANDFAST_DATA, else $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else
+    /// ~/.local/share/handfast]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,
 }
