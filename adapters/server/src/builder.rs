@@ -2,8 +2,7 @@
 
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
-use handfast_store::{HeldStore, Inbound, MemoryStore, Store};
-use std::any::TypeId;
+use handfast_store::{HeldStore, Inbound, Store};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
@@ -52,9 +51,6 @@ pub struct GatewayBuilder {
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
-    /// `true` if nothing of the registry outlives the process, so that its secrets need no lasting
-    /// key.
-    forgets: bool,
 }
 
 impl GatewayBuilder {
@@ -121,7 +117,8 @@ impl GatewayBuilder {
     }
 
     /// Sets the key that seals the registry's secrets: the gateway's keys, PINs and codes. A
-    /// registry is opened with the key that it was made with; only a [`MemoryStore`] needs none.
+    /// registry is opened with the key that it was made with; only one that
+    /// [forgets](Store::forgets) needs none.
     /// [`crate::keys::file`] keeps one in a file.
     #[must_use]
     pub fn store_key(self, key: Secret<32>) -> Self {
@@ -147,11 +144,11 @@ impl GatewayBuilder {
             handler,
             clock,
             store_key,
-            forgets,
         } = self;
         let store_key = match store_key {
             Some(key) => key,
-            None if forgets => entropy::key(),
+            // Nothing of the registry outlives the process, so its secrets need no lasting key.
+            None if store.forgets() => entropy::key(),
             None => return Err(StartError::NoStoreKey),
         };
         let held = HeldStore::new(store);
@@ -223,9 +220,8 @@ const MOST_LINGERING: usize = 256;
 impl Gateway {
     /// Starts building a gateway over a store.
     #[must_use]
-    pub fn builder<S: Store>(store: S) -> GatewayBuilder {
+    pub fn builder(store: impl Store) -> GatewayBuilder {
         GatewayBuilder {
-            forgets: TypeId::of::<S>() == TypeId::of::<MemoryStore>(),
             pairing: PairingSettings::default(),
             setup: SetupSettings::default(),
             inbound: InboundSettings::default(),

@@ -5,12 +5,14 @@
 //! not grow with the number of nodes. [`MemoryStore`] loses its content when it is dropped;
 //! [`SqliteStore`] is a file. [`conformance`] is the test suite that every store passes.
 
+#[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod deliveries;
 mod error;
 pub mod held;
 mod inbound;
 mod makers;
+#[cfg(any(test, feature = "conformance"))]
 mod memory;
 mod node;
 mod pairing;
@@ -44,6 +46,7 @@ pub use inbound::{
     SenderStanding,
 };
 pub use makers::{EndedWith, via_session};
+#[cfg(any(test, feature = "conformance"))]
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, NotMinted, PINS, Revoked, StoredCode};
@@ -424,4 +427,10 @@ pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
     async fn probe(&self) -> Result<(), StoreError>;
+
+    /// Returns `true` if nothing of the registry outlives this process. Its secrets then need no
+    /// key that does.
+    fn forgets(&self) -> bool {
+        false
+    }
 }

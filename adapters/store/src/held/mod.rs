@@ -561,6 +561,10 @@ impl Store for HeldStore {
         self.held.works();
         Ok(())
     }
+
+    fn forgets(&self) -> bool {
+        self.store.forgets()
+    }
 }
 
 #[cfg(test)]

@@ -408,4 +408,8 @@ impl Store for MemoryStore {
     async fn probe(&self) -> Result<(), StoreError> {
         Ok(())
     }
+
+    fn forgets(&self) -> bool {
+        true
+    }
 }
