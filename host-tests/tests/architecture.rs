@@ -105,6 +105,7 @@ const ORDER: [(&str, &[&str]); 5] = [
             "deliveries",
             "sessions",
             "inbound",
+            "ops",
             "conformance",
             "held",
             "memory",

@@ -2,10 +2,10 @@
 //!
 //! ```no_run
 //! use handfast_server::Gateway;
-//! use handfast_store::MemoryStore;
+//! use handfast_store::SqliteStore;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let gateway = Gateway::builder(MemoryStore::default()).start().await?;
+//! let gateway = Gateway::builder(SqliteStore::in_memory()?).start().await?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8765").await?;
 //! handfast_server::serve(gateway.clone(), listener, None, std::future::pending()).await;
 //! # Ok(()) }

@@ -15,6 +15,7 @@ mod makers;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
 mod node;
+mod ops;
 mod pairing;
 mod prefix;
 mod rules;

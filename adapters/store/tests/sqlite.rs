@@ -1,4 +1,4 @@
-//! The conformance suite for the store in a file.
+//! The conformance suite for the store in a file, and for the one in memory.
 
 use handfast_store::SqliteStore;
 
@@ -8,3 +8,9 @@ fn fresh() -> (SqliteStore, tempfile::TempDir) {
 }
 
 handfast_store::conformance_tests!(fresh());
+
+mod in_memory {
+    use handfast_store::SqliteStore;
+
+    handfast_store::conformance_tests!((SqliteStore::in_memory().unwrap(), ()));
+}

@@ -10,7 +10,7 @@
 //! ```
 //! use handfast_server::inbound::channels::{NoOutbox, ReadyMade};
 //! use handfast_server::inbound::{Admitted, Gate, Incoming, InboundSettings};
-//! use handfast_store::MemoryStore;
+//! use handfast_store::SqliteStore;
 //! use std::sync::Arc;
 //!
 //! fn handle(message: &str, from: Admitted) {
@@ -19,7 +19,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let gate = Gate::standalone(MemoryStore::default(), InboundSettings::default());
+//! let gate = Gate::standalone(SqliteStore::in_memory()?, InboundSettings::default());
 //! gate.channels().register(Arc::new(ReadyMade::whatsapp(NoOutbox)));
 //! gate.seed("whatsapp", "shop", vec!["+57300".to_owned()], "seed").await?;
 //!

@@ -267,6 +267,12 @@ pub(super) fn settle(
     Ok(generation)
 }
 
+/// Writes the first number of a new registry.
+pub(super) fn begin_anew(connection: &Connection) -> rusqlite::Result<Generation> {
+    let database = connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
+    begin(connection, Generation { number: 0, database: DatabaseId(database) })
+}
+
 /// Writes the next number.
 fn begin(connection: &Connection, from: Generation) -> rusqlite::Result<Generation> {
     let number = from.number + 1;

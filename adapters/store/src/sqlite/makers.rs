@@ -1,108 +1,106 @@
-//! Consequences of a session's end for the things that it made: changes and queries.
-
-use std::sync::atomic::AtomicBool;
+//! The rows of all concerns by the session that made them.
 
 use handfast_core::grant::capability;
 use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
-use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::registry::sessions::SessionId;
 use handfast_core::time::UnixTime;
-use rusqlite::{Connection, Params, Row, params};
+use rusqlite::params;
 
 use super::rows::{integer, seconds};
-use super::{codes, grants, sessions};
-use crate::makers::Ending;
-use crate::{EndedWith, SenderName, StoreError, via_session};
+use super::tx::SqliteTx;
+use crate::ops::{MakerRows, Outlasting, RowResult};
+use crate::{SenderName, via_session};
 
-/// Returns the latest end of a thing that this maker makes now. The outer `None` means that the
-/// maker has ended. A change that writes something for its maker calls this inside its transaction.
-pub(super) fn end_of(
-    connection: &Connection,
-    maker: Maker,
-    now: UnixTime,
-) -> Result<Option<Option<UnixTime>>, StoreError> {
-    let Maker::Session(id) = maker else { return Ok(Some(None)) };
-    let session = sessions::by_id(connection, id)?.filter(|session| session.admits(now).is_ok());
-    Ok(session.map(|session| Some(session.expires_at)))
+/// Converts the time that things must outlast to a column's value.
+fn after(outlasting: Outlasting) -> i64 {
+    outlasting.map_or(i64::MIN, integer)
 }
 
-/// Ends all that these sessions have made, and all that was made by that.
-pub(super) fn end_made_by(
-    connection: &Connection,
-    first: Vec<Ending>,
-    now: UnixTime,
-    erased: &AtomicBool,
-) -> Result<EndedWith, StoreError> {
-    let mut with = EndedWith::default();
-    let mut work = first;
-    // Made things may be makers themselves, so the search continues until nothing new ends.
-    while let Some(ending) = work.pop() {
-        let Ending { session, outlasting } = ending;
-        let (id, at) = (session.as_bytes(), integer(now));
-        let after = outlasting.map_or(i64::MIN, integer);
+impl MakerRows for SqliteTx<'_> {
+    fn end_sessions_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<SessionId>> {
         let sql = "UPDATE session INDEXED BY session_by_maker SET revoked_at = ?2
                    WHERE maker = ?1 AND revoked_at IS NULL AND expires_at > ?3 RETURNING session_id";
-        for ended in all(connection, sql, params![id, at, after], |row| {
-            row.get(0).map(SessionId::from_bytes)
-        })? {
-            with.sessions.push(ended);
-            work.push(Ending::whole(ended));
-        }
+        let such = params![maker.as_bytes(), integer(now), after(outlasting)];
+        Ok(self.all(sql, such, |row| row.get(0).map(SessionId::from_bytes))?)
+    }
+
+    fn shorten_prolonged_by(
+        &mut self,
+        by: SessionId,
+        outlasting: Outlasting,
+    ) -> RowResult<Vec<(SessionId, UnixTime)>> {
         let sql = "UPDATE session INDEXED BY session_by_prolonger
                    SET expires_at = min(expires_at, own_end), prolonged_by = NULL, own_end = NULL
                    WHERE prolonged_by = ?1 AND expires_at > ?2 RETURNING session_id, expires_at";
-        let shortened =
-            |row: &Row<'_>| Ok((SessionId::from_bytes(row.get(0)?), seconds(row.get(1)?)));
-        for (shorter, end) in all(connection, sql, params![id, after], shortened)? {
-            with.shortened.push((shorter, end));
-            work.push(Ending { session: shorter, outlasting: Some(end) });
-        }
-        with.codes += codes::end_made_by(connection, session, after, now, erased)?;
+        Ok(self.all(sql, params![by.as_bytes(), after(outlasting)], |row| {
+            Ok((SessionId::from_bytes(row.get(0)?), seconds(row.get(1)?)))
+        })?)
+    }
+
+    fn kill_codes_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<u64> {
+        let sql = "UPDATE code INDEXED BY code_by_maker SET expires = min(expires, ?2), dead_since = min(dead_since, ?2),
+                      uses_left = 0, sealed = NULL WHERE maker = ?1 AND uses_left > 0 AND dead_since > ?3";
+        Ok(self.erase(sql, params![maker.as_bytes(), integer(now), after(outlasting)])? as u64)
+    }
+
+    fn close_window_of(&mut self, maker: SessionId, outlasting: Outlasting) -> RowResult<bool> {
         let sql = "UPDATE pairing_window SET opened_at = NULL, closes = NULL, opened_by = NULL
                    WHERE opened_by = ?1 AND (closes IS NULL OR closes > ?2)";
-        with.window |= connection.prepare_cached(sql)?.execute(params![id, after])? > 0;
+        Ok(self.execute(sql, params![maker.as_bytes(), after(outlasting)])? > 0)
+    }
+
+    fn end_grants_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<(NodeId, GrantId, Option<capability::Id>)>> {
         let sql = "UPDATE granted INDEXED BY granted_by_maker SET state = 'ended', until = NULL, ended_at = ?2
                    WHERE maker = ?1 AND state <> 'ended' AND (expires IS NULL OR expires > ?3)
                    RETURNING node_id, grant_id, capability";
-        let granted = |row: &Row<'_>| {
+        let such = params![maker.as_bytes(), integer(now), after(outlasting)];
+        Ok(self.all(sql, such, |row| {
             let (node, grant) = (NodeId::from_bytes(row.get(0)?), GrantId::from_bytes(row.get(1)?));
-            Ok((node, grant, row.get::<_, Option<[u8; 32]>>(2)?.map(capability::Id::from_bytes)))
-        };
-        for (node_id, grant, capability) in all(connection, sql, params![id, at, after], granted)? {
-            with.grants.push((node_id, grant));
-            if let Some(capability) =
-                capability.filter(|capability| !with.capabilities.contains(capability))
-                && grants::has_ended(connection, &capability)?
-            {
-                with.capabilities.push(capability);
-            }
-        }
-        // An approval ends only with its session, not when that is shortened.
-        if outlasting.is_none() {
-            let sql = "UPDATE node INDEXED BY node_by_approver
-                       SET standing = 'unapproved', mode = NULL, approved_by = NULL, version = version + 1, changed_at = ?2
-                       WHERE approved_by = ?1 AND standing IN ('paired', 'muted') AND token_hash IS NOT NULL RETURNING node_id";
-            with.unapproved.extend(all(connection, sql, params![id, at], |row| {
-                row.get(0).map(NodeId::from_bytes)
-            })?);
-        }
+            Ok((node, grant, row.get::<_, Option<_>>(2)?.map(capability::Id::from_bytes)))
+        })?)
+    }
+
+    fn unapprove_of(&mut self, maker: SessionId, now: UnixTime) -> RowResult<Vec<NodeId>> {
+        let sql = "UPDATE node INDEXED BY node_by_approver
+                   SET standing = 'unapproved', mode = NULL, approved_by = NULL, delivery_id = NULL, delivery_until = NULL, fallback = NULL,
+                       fallback_expires = NULL, fallback_token = NULL, fallback_request = NULL, version = version + 1, changed_at = ?2
+                   WHERE approved_by = ?1 AND standing IN ('paired', 'muted') AND token_hash IS NOT NULL RETURNING node_id";
+        let such = params![maker.as_bytes(), integer(now)];
+        Ok(self.all(sql, such, |row| row.get(0).map(NodeId::from_bytes))?)
+    }
+
+    fn revoke_senders_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<SenderName>> {
         let sql = "UPDATE sender_allowed INDEXED BY sender_allowed_by_via SET revoked_at = ?2
                    WHERE via = ?1 AND revoked_at IS NULL AND (until IS NULL OR until > ?3) RETURNING channel, account, sender";
-        let name = |row: &Row<'_>| {
+        let such = params![via_session(maker), integer(now), after(outlasting)];
+        Ok(self.all(sql, such, |row| {
             Ok(SenderName { channel: row.get(0)?, account: row.get(1)?, sender: row.get(2)? })
-        };
-        with.senders.extend(all(connection, sql, params![via_session(session), at, after], name)?);
+        })?)
     }
-    Ok(with)
-}
 
-/// Ends what was made by sessions that have ended.
-pub(super) fn end_orphans(
-    connection: &Connection,
-    now: UnixTime,
-    erased: &AtomicBool,
-) -> Result<EndedWith, StoreError> {
-    let sql = "SELECT maker FROM session INDEXED BY session_by_maker
+    fn makers(&mut self, now: UnixTime) -> RowResult<Vec<SessionId>> {
+        let sql = "SELECT maker FROM session INDEXED BY session_by_maker
                    WHERE maker IS NOT NULL AND revoked_at IS NULL AND expires_at > ?1
                UNION SELECT prolonged_by FROM session INDEXED BY session_by_prolonger WHERE prolonged_by IS NOT NULL
                UNION SELECT maker FROM code INDEXED BY code_by_maker WHERE maker IS NOT NULL AND dead_since > ?1 AND uses_left > 0
@@ -110,25 +108,6 @@ pub(super) fn end_orphans(
                UNION SELECT maker FROM granted INDEXED BY granted_by_maker WHERE maker IS NOT NULL AND state <> 'ended'
                UNION SELECT approved_by FROM node INDEXED BY node_by_approver
                    WHERE approved_by IS NOT NULL AND standing IN ('paired', 'muted')";
-    let mut ended = Vec::new();
-    for session in
-        all(connection, sql, params![integer(now)], |row| row.get(0).map(SessionId::from_bytes))?
-    {
-        if end_of(connection, Maker::Session(session), now)?.is_none() {
-            ended.push(Ending::whole(session));
-        }
+        Ok(self.all(sql, [integer(now)], |row| row.get(0).map(SessionId::from_bytes))?)
     }
-    match ended.is_empty() {
-        true => Ok(EndedWith::default()),
-        false => end_made_by(connection, ended, now, erased),
-    }
-}
-
-fn all<T>(
-    connection: &Connection,
-    sql: &str,
-    parameters: impl Params,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    connection.prepare_cached(sql)?.query_map(parameters, read)?.collect()
 }

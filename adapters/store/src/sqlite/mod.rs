@@ -16,71 +16,50 @@
 //! | `copy` | backups, and their restoration |
 //! | `writer` | the thread that commits groups of changes |
 //! | `keeper` | the thread that marks commits, and has the log emptied while nothing is written |
-//! | `changes` | the changes of nodes |
-//! | `requests` | admission, count and rejection of requests |
-//! | `reader` | the reading connections and the queries for nodes |
-//! | `grants` | grants and revocations: changes and queries |
-//! | `codes` | PINs, codes and the pairing window: changes and queries |
-//! | `makers` | consequences of a session's end |
-//! | `sessions` | companions' sessions and spent setup codes: changes and queries |
-//! | `inbound` | senders on messaging channels: changes and queries |
-//! | `time` | the mark, the run and steps of the clock |
-//! | `deliveries` | secrets that are shown once: changes and queries |
+//! | `reader` | the reading connections |
+//! | `tx` | the transaction that an operation runs in |
+//! | `nodes`, `requests`, `grants`, `codes`, `sessions`, `makers`, `senders`, `deliveries`, `time` | the SQL of each concern: the rows that [`ops`](crate::ops) asks for |
 //! | `rows` | conversion between rows and records |
 
-mod changes;
 mod codes;
 mod copy;
 mod deliveries;
 mod file;
 mod generation;
 mod grants;
-mod inbound;
 mod keeper;
 mod makers;
 mod migrations;
+mod nodes;
 mod reader;
 mod requests;
 mod rows;
 mod schema;
+mod senders;
 mod sessions;
 mod time;
+mod tx;
 mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use async_trait::async_trait;
-use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
-use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::{NodeId, Source};
-use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{PendingRequest, RequestKey};
-use handfast_core::registry::ceiling::Ceiling;
-use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
-use handfast_core::registry::grants::{Grant, GrantId};
-use handfast_core::registry::record::{Record, Standing};
-use handfast_core::registry::rejection::Rejection;
-use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
-use handfast_core::wire::native::pair::Selector;
-use rusqlite::ErrorCode;
+use rusqlite::{Connection, ErrorCode};
 
-use crate::{
-    Activation, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
-    StoreError, Stored, StoredCode, Version, prefix,
-};
+use crate::StoreError;
+use crate::ops::{Database, Tx};
 use keeper::Keeper;
 use reader::Readers;
+use tx::SqliteTx;
 use writer::WriterHandle;
 
 pub use copy::{Backup, LostDecisions, Restored, backup, restore};
 pub use file::{RegistryHolder, holder};
 pub use migrations::Migrated;
 
-/// A [`Store`] in one file, for one process at a time.
+/// A [`Store`](crate::Store) in one file, for one process at a time, or
+/// [in memory](SqliteStore::in_memory).
 ///
 /// Beside the file at `path` there are `-wal` and `-shm`, which belong to it (copy it with
 /// [`backup`](crate::backup()), not with `cp`), `.lock`, and the mark (`handfast.generation` for
@@ -95,7 +74,8 @@ pub use migrations::Migrated;
 pub struct SqliteStore {
     // Fields are dropped in this order: the last connection to close removes the log, and only the
     // writer may do that.
-    readers: Arc<Readers>,
+    /// `None` in memory, where the writer's connection is the only one.
+    readers: Option<Arc<Readers>>,
     writer: WriterHandle,
     inbound_epoch: Arc<AtomicU64>,
     migrated: Option<Migrated>,
@@ -123,6 +103,18 @@ impl SqliteStore {
         Self::open_either(path, true)
     }
 
+    /// Creates an empty registry in memory, for a gateway that is embedded in another program and
+    /// need not remember anything. It is private to this value and gone when that is dropped; a
+    /// gateway over it needs no key. It does all that a registry in a file does, except that
+    /// nothing is durable. Reads wait for the changes before them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] if there is no memory, or no thread to write with.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let writer = WriterHandle::start(schema::in_memory()?, None)?;
+        Ok(Self { readers: None, writer, inbound_epoch: Arc::default(), migrated: None })
+    }
+
     /// Returns the migration that took place when the registry was opened, after a copy was made of
     /// it; `None` if none was needed.
     #[must_use]
@@ -138,20 +130,11 @@ impl SqliteStore {
             schema::open(path, accept_older)?;
         let readers = Readers::open(path)?;
         file::mark(path, &lock)?;
-        let writer = WriterHandle::start(connection, lock, Keeper::new(path, generation))?;
-        let store =
-            Self { readers: Arc::new(readers), writer, inbound_epoch: Arc::default(), migrated };
+        let kept = (lock, Keeper::new(path, generation));
+        let writer = WriterHandle::start(connection, Some(kept))?;
+        let readers = Some(Arc::new(readers));
+        let store = Self { readers, writer, inbound_epoch: Arc::default(), migrated };
         Ok((store, accepted.map(|older| older.to_string())))
-    }
-
-    /// Runs a read that may take long on a thread that may block.
-    async fn page<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let readers = Arc::clone(&self.readers);
-        let read = tokio::task::spawn_blocking(move || readers.page(read)).await;
-        Ok(read.map_err(|problem| StoreError::Database(problem.to_string()))??)
     }
 }
 
@@ -164,263 +147,74 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-impl From<rusqlite::Error> for SaveError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error.into())
+impl Database for SqliteStore {
+    async fn change<T, E>(
+        &self,
+        operation: impl FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
+        let make = move |connection: &Connection| {
+            let mut tx = SqliteTx::new(connection, &erased);
+            let made = operation(&mut tx)?;
+            Ok((made, tx.facts_changed))
+        };
+        // On the writing thread: a gate reads the epoch, then the facts, and caches these under
+        // that number. Facts cached under the new number were therefore read when the change was
+        // visible; facts that were read earlier are cached under the old number, which is stale.
+        let before_answer = move |(_, facts_changed): &(T, bool)| {
+            if *facts_changed {
+                epoch.fetch_add(1, Ordering::Release);
+            }
+        };
+        self.writer.change_then(make, before_answer).await.map(|(made, _)| made)
+    }
+
+    async fn point<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        match &self.readers {
+            Some(readers) => readers.point(|connection| reading(connection, read)),
+            None => self.change(read).await,
+        }
+    }
+
+    async fn page<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let Some(readers) = &self.readers else { return self.change(read).await };
+        let readers = Arc::clone(readers);
+        let page = move || {
+            readers.page(|connection| {
+                // One snapshot of the registry for all the queries.
+                let snapshot = connection.unchecked_transaction()?;
+                reading(&snapshot, read)
+            })
+        };
+        let read = tokio::task::spawn_blocking(page).await;
+        read.map_err(|problem| StoreError::Database(problem.to_string()))?
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inbound_epoch.load(Ordering::Acquire)
+    }
+
+    fn forgets(&self) -> bool {
+        self.readers.is_none()
     }
 }
 
-#[async_trait]
-impl Store for SqliteStore {
-    async fn admit(
-        &self,
-        asking: PendingRequest,
-        profile: String,
-        limits: Limits,
-        now: UnixTime,
-    ) -> Result<Result<NodeId, Refusal>, StoreError> {
-        self.writer
-            .change(move |connection| requests::admit(connection, &asking, &profile, &limits, now))
-            .await
-    }
-
-    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
-        Ok(self.readers.point(|connection| requests::rejection(connection, &key))?)
-    }
-
-    async fn named(
-        &self,
-        name: &str,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<Listed>, StoreError> {
-        let name = name.to_owned();
-        self.page(move |connection| reader::named(connection, &name, limit, now)).await
-    }
-
-    async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
-        self.readers.point(|connection| reader::load(connection, node_id))
-    }
-
-    async fn save(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        standing: Standing,
-        now: UnixTime,
-    ) -> Result<Version, SaveError> {
-        self.writer
-            .change(move |connection| changes::save(connection, node_id, read_at, &standing, now))
-            .await
-    }
-
-    async fn save_by(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        standing: Standing,
-        maker: Maker,
-        now: UnixTime,
-    ) -> Result<Version, SaveError> {
-        self.writer
-            .change(move |connection| {
-                changes::save_by(connection, node_id, read_at, &standing, maker, now)
-            })
-            .await
-    }
-
-    async fn insert(
-        &self,
-        record: Record,
-        profile: String,
-        now: UnixTime,
-    ) -> Result<(), SaveError> {
-        self.writer
-            .change(move |connection| changes::insert(connection, &record, &profile, now))
-            .await
-    }
-
-    async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
-        self.writer
-            .change(move |connection| changes::observe(connection, node_id, observation))
-            .await
-    }
-
-    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
-        let Some(ids) = prefix::range(prefix) else { return Ok(Vec::new()) };
-        self.page(move |connection| reader::find(connection, &ids, limit)).await
-    }
-
-    async fn list(
-        &self,
-        filter: Filter,
-        after: Option<NodeId>,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<Listed>, StoreError> {
-        self.page(move |connection| reader::list(connection, filter, after, limit, now)).await
-    }
-
-    async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError> {
-        self.page(move |connection| reader::counts(connection, now)).await
-    }
-
-    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
-        self.readers.point(|connection| reader::by_key(connection, key))
-    }
-
-    async fn offer(
-        &self,
-        record: Record,
-        profile: String,
-        read_at: Option<Version>,
-        grant: Grant,
-        ceiling: Option<Ceiling>,
-        now: UnixTime,
-    ) -> Result<Version, SaveError> {
-        let offer = move |connection: &rusqlite::Connection| {
-            grants::offer(connection, &record, &profile, read_at, &grant, ceiling.as_ref(), now)
-        };
-        self.writer.change(offer).await
-    }
-
-    async fn set_ceiling(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        ceiling: Ceiling,
-        now: UnixTime,
-    ) -> Result<Version, SaveError> {
-        self.writer
-            .change(move |connection| {
-                grants::set_ceiling(connection, node_id, read_at, &ceiling, now)
-            })
-            .await
-    }
-
-    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
-        self.readers.point(|connection| grants::of(connection, node_id))
-    }
-
-    async fn activate(
-        &self,
-        node_id: NodeId,
-        grant: GrantId,
-        now: UnixTime,
-    ) -> Result<Activation, StoreError> {
-        self.writer
-            .change(move |connection| grants::activate(connection, node_id, grant, now))
-            .await
-    }
-
-    async fn end_grants(
-        &self,
-        node_id: NodeId,
-        which: Option<GrantId>,
-        now: UnixTime,
-    ) -> Result<Vec<capability::Id>, StoreError> {
-        self.writer.change(move |connection| grants::end(connection, node_id, which, now)).await
-    }
-
-    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
-        self.readers.point(|connection| grants::with(connection, capability))
-    }
-
-    async fn list_granted(
-        &self,
-        after: Option<NodeId>,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
-        self.page(move |connection| reader::list_granted(connection, after, limit, now)).await
-    }
-
-    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
-        self.writer.change(move |connection| grants::revoke(connection, &what, now)).await
-    }
-
-    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
-        self.readers.point(|connection| grants::is_revoked(connection, &held))
-    }
-
-    async fn window(&self) -> Result<Window, StoreError> {
-        self.readers.point(codes::window)
-    }
-
-    async fn set_window(&self, window: Window) -> Result<(), StoreError> {
-        self.writer.change(move |connection| codes::begin_window(connection, &window)).await
-    }
-
-    async fn mint(
-        &self,
-        code: StoredCode,
-        now: UnixTime,
-    ) -> Result<Result<(), NotMinted>, StoreError> {
-        let erased = self.writer.erased();
-        self.writer.change(move |connection| codes::mint(connection, &code, now, &erased)).await
-    }
-
-    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
-        self.readers.point(|connection| codes::code(connection, id))
-    }
-
-    async fn code_by_selector(
-        &self,
-        selector: Selector,
-        now: UnixTime,
-    ) -> Result<Option<StoredCode>, StoreError> {
-        self.readers.point(|connection| codes::by_selector(connection, selector, now))
-    }
-
-    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError> {
-        self.page(move |connection| codes::live(connection, now)).await?
-    }
-
-    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError> {
-        self.page(codes::guessers).await?
-    }
-
-    async fn reserve(
-        &self,
-        code: Option<CodeId>,
-        source: Source,
-        now: UnixTime,
-    ) -> Result<Result<u8, NoGuess>, StoreError> {
-        self.writer.change(move |connection| codes::reserve(connection, code, source, now)).await
-    }
-
-    async fn spend(
-        &self,
-        code: CodeId,
-        source: Source,
-        reserved_at: UnixTime,
-        now: UnixTime,
-    ) -> Result<bool, StoreError> {
-        let erased = self.writer.erased();
-        self.writer
-            .change(move |connection| {
-                codes::spend(connection, code, source, reserved_at, now, &erased)
-            })
-            .await
-    }
-
-    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
-        let erased = self.writer.erased();
-        self.writer.change(move |connection| codes::withdraw(connection, code, now, &erased)).await
-    }
-
-    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        let name = name.to_owned();
-        self.writer.change(move |connection| changes::vault(connection, &name, &fresh)).await
-    }
-
-    async fn probe(&self) -> Result<(), StoreError> {
-        self.writer
-            .change(|connection| {
-                Ok(connection.execute("UPDATE generation SET base = base", []).map(drop)?)
-            })
-            .await
-    }
+/// Runs a read on a reading connection, where nothing can be erased.
+fn reading<T>(
+    connection: &Connection,
+    read: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    read(&mut SqliteTx::new(connection, &AtomicBool::new(false)))
 }
 
 #[cfg(test)]

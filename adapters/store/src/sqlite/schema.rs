@@ -86,6 +86,19 @@ pub(super) fn open(path: &Path, accept_older: bool) -> Result<OpenedDatabase, St
     Ok(OpenedDatabase { connection, generation, accepted: older, migrated })
 }
 
+/// Opens the only connection to a new registry in memory.
+pub(super) fn in_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    connection.execute_batch(
+        "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;",
+    )?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(128);
+    migrate(&mut connection, 0, MIGRATIONS)?;
+    generation::begin_anew(&connection)?;
+    Ok(connection)
+}
+
 /// Tells a new file or a registry from everything else, without changing anything. Returns the
 /// version of its schema, or the reason for which it is refused.
 pub(super) fn recognise(

@@ -1,8 +1,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
+use handfast_core::id::NodeId;
+use handfast_core::limits::Limits;
+
 use super::*;
 use crate::conformance::{START, asking};
+use crate::{Filter, Store};
 
 fn fresh() -> (Arc<SqliteStore>, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();

@@ -1,48 +1,14 @@
-//! The mark, the run, steps of the clock, and entries seen to be over.
+//! The mark, the run, and the rows of all concerns by the run that made them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
-use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::time::UnixTime;
-use rusqlite::{Connection, params};
+use rusqlite::params;
 
-use super::SqliteStore;
 use super::rows::{integer, seconds};
-use crate::{Over, Run, SenderName, StoreError, TakenOver, Timekeeping, rules};
-
-fn begin(connection: &Connection) -> Result<Run, StoreError> {
-    let begun = connection
-        .prepare_cached("UPDATE time_kept SET run = run + 1 RETURNING run, mark")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?)))?;
-    let (number, mark) = begun;
-    let mark = match mark.map(seconds) {
-        Some(mark) => Some(rules::begins_after(mark, made_last(connection, number - 1, mark)?)),
-        None => None,
-    };
-    Ok(Run { number: u64::try_from(number).unwrap_or(0), mark })
-}
-
-/// Returns the latest time at which the last run made an entry of each kind.
-fn made_last(connection: &Connection, run: i64, mark: UnixTime) -> rusqlite::Result<Vec<UnixTime>> {
-    let mut made = Vec::new();
-    for Moved { table, of, made: column, .. } in MOVED {
-        let Some(column) = column else { continue };
-        let sql = format!("SELECT max({column}) FROM {table} WHERE {of} AND {column} <= ?2");
-        let last: Option<i64> =
-            connection.query_row(&sql, params![run, integer(rules::latest_made(mark))], |row| {
-                row.get(0)
-            })?;
-        made.extend(last.map(seconds));
-    }
-    Ok(made)
-}
-
-fn raise(connection: &Connection, mark: UnixTime) -> Result<(), StoreError> {
-    let sql = "UPDATE time_kept SET mark = ?1 WHERE mark IS NULL OR mark < ?1";
-    Ok(connection.prepare_cached(sql)?.execute([integer(mark)]).map(drop)?)
-}
+use super::tx::SqliteTx;
+use crate::ops::{RowResult, TimeRows};
+use crate::{Over, SenderName};
 
 /// Times that belong to a run.
 struct Moved {
@@ -113,17 +79,43 @@ const ENDED: [&str; 12] = [
     "UPDATE rejection SET until = ?1, rejected_at = ?1 WHERE run <> ?2 AND rejected_at > ?1 AND until > ?1",
 ];
 
-fn take_over(
-    connection: &Connection,
-    step: ClockStep,
-    erased: &AtomicBool,
-) -> Result<TakenOver, StoreError> {
-    let run: i64 =
-        connection.prepare_cached("SELECT run FROM time_kept")?.query_row([], |row| row.get(0))?;
-    // No stored time is so late that this could overflow.
-    let by = step.by().clamp(-(1 << 60), 1 << 60);
-    let mut taken = TakenOver::default();
-    if by != 0 {
+impl TimeRows for SqliteTx<'_> {
+    fn begin_run(&mut self) -> RowResult<(u64, Option<UnixTime>)> {
+        let sql = "UPDATE time_kept SET run = run + 1 RETURNING run, mark";
+        Ok(self.one(sql, [], |row| {
+            let number = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
+            Ok((number, row.get::<_, Option<_>>(1)?.map(seconds)))
+        })?)
+    }
+
+    fn made_last(&mut self, run: u64, latest: UnixTime) -> RowResult<Vec<UnixTime>> {
+        let (run, latest) = (i64::try_from(run).unwrap_or(i64::MAX), integer(latest));
+        let mut made = Vec::new();
+        for Moved { table, of, made: column, .. } in MOVED {
+            let Some(column) = column else { continue };
+            let sql = format!("SELECT max({column}) FROM {table} WHERE {of} AND {column} <= ?2");
+            let last: Option<i64> =
+                self.connection.query_row(&sql, params![run, latest], |row| row.get(0))?;
+            made.extend(last.map(seconds));
+        }
+        Ok(made)
+    }
+
+    fn mark(&mut self) -> RowResult<Option<UnixTime>> {
+        let sql = "SELECT mark FROM time_kept";
+        Ok(self.one(sql, [], |row| row.get::<_, Option<_>>(0))?.map(seconds))
+    }
+
+    fn set_mark(&mut self, mark: UnixTime) -> RowResult<()> {
+        self.execute("UPDATE time_kept SET mark = ?1", [integer(mark)])?;
+        Ok(())
+    }
+
+    fn move_times(&mut self, by: i64) -> RowResult<u64> {
+        let run: i64 = self.one("SELECT run FROM time_kept", [], |row| row.get(0))?;
+        // No stored time is so late that this could overflow.
+        let by = by.clamp(-(1 << 60), 1 << 60);
+        let mut rows = 0;
         for Moved { table, of, times, .. } in MOVED {
             // A time that means "no end" does not move.
             let moved = |column: &&str| {
@@ -134,92 +126,56 @@ fn take_over(
             let mut sets: Vec<String> = times.iter().map(moved).collect();
             sets.extend((table == "granted").then(|| "moved = moved + ?2".to_owned()));
             let sql = format!("UPDATE {table} SET {} WHERE {of}", sets.join(", "));
-            taken.moved += connection.execute(&sql, params![run, by])? as u64;
+            rows += self.connection.execute(&sql, params![run, by])? as u64;
         }
+        Ok(rows)
     }
-    if step.sets_back() {
+
+    fn end_made_after(&mut self, latest: UnixTime) -> RowResult<u64> {
+        let run: i64 = self.one("SELECT run FROM time_kept", [], |row| row.get(0))?;
+        let mut rows = 0;
         for sql in ENDED {
-            taken.ended += connection
-                .execute(sql, params![integer(rules::latest_made(step.mark())), run])?
-                as u64;
+            rows += self.connection.execute(sql, params![integer(latest), run])? as u64;
         }
         // The ended entries may include codes, whose secrets are erased.
-        erased.store(true, Ordering::Relaxed);
-    }
-    connection.prepare_cached("UPDATE time_kept SET mark = ?1")?.execute([integer(step.mark())])?;
-    Ok(taken)
-}
-
-fn write_over(
-    connection: &Connection,
-    what: &Over,
-    now: UnixTime,
-    erased: &AtomicBool,
-) -> Result<bool, StoreError> {
-    let now = integer(now);
-    let rows = match what {
-        Over::Session(id) => connection
-            .prepare_cached("UPDATE session SET over = 1 WHERE session_id = ?1 AND over = 0 AND expires_at <= ?2")?
-            .execute(params![id.as_bytes(), now])?,
-        Over::Grant(node_id, id) => connection
-            .prepare_cached(
-                "UPDATE granted SET state = 'ended', ended_at = expires, until = NULL
-                 WHERE node_id = ?1 AND grant_id = ?2 AND state <> 'ended' AND expires <= ?3",
-            )?
-            .execute(params![node_id.as_bytes(), id.as_bytes(), now])?,
-        Over::Request(node_id) => connection
-            .prepare_cached("DELETE FROM node WHERE node_id = ?1 AND standing = 'pending' AND expires <= ?2")?
-            .execute(params![node_id.as_bytes(), now])?,
-        Over::Code(id) => {
-            let killed = connection
-                .prepare_cached(
-                    "UPDATE code SET uses_left = 0, sealed = NULL WHERE code_id = ?1 AND uses_left > 0 AND expires <= ?2",
-                )?
-                .execute(params![id.as_bytes(), now])?;
-            erased.fetch_or(killed > 0, Ordering::Relaxed);
-            killed
-        }
-        Over::Window => connection
-            .prepare_cached(
-                "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE opened_at IS NOT NULL AND closes <= ?1",
-            )?
-            .execute([now])?,
-        Over::SetupCode(end) => connection
-            .prepare_cached("UPDATE setup_mark SET mark = ?1 WHERE mark < ?1 AND ?1 <= ?2")?
-            .execute(params![integer(*end), now])?,
-        Over::Sender(SenderName { channel, account, sender }) => connection
-            .prepare_cached(
-                "UPDATE sender_allowed SET revoked_at = until
-                 WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL AND until <= ?4",
-            )?
-            .execute(params![channel, account, sender, now])?,
-    };
-    Ok(rows > 0)
-}
-
-#[async_trait]
-impl Timekeeping for SqliteStore {
-    async fn begin_run(&self) -> Result<Run, StoreError> {
-        self.writer.change(begin).await
+        self.erased.store(true, Ordering::Relaxed);
+        Ok(rows)
     }
 
-    async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError> {
-        self.writer.change(move |connection| raise(connection, mark)).await
-    }
-
-    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
-        let (erased, epoch) = (self.writer.erased(), Arc::clone(&self.inbound_epoch));
-        // Cached facts about senders contain ends that have moved.
-        let before_answer = move |_: &TakenOver| {
-            epoch.fetch_add(1, Ordering::Release);
-        };
-        self.writer
-            .change_then(move |connection| take_over(connection, step, &erased), before_answer)
-            .await
-    }
-
-    async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
-        let erased = self.writer.erased();
-        self.writer.change(move |connection| write_over(connection, &what, now, &erased)).await
+    fn end_over(&mut self, what: &Over, now: UnixTime) -> RowResult<bool> {
+        let now = integer(now);
+        let rows = match what {
+            Over::Session(id) => {
+                let sql = "UPDATE session SET over = 1 WHERE session_id = ?1 AND over = 0 AND expires_at <= ?2";
+                self.execute(sql, params![id.as_bytes(), now])
+            }
+            Over::Grant(node_id, id) => {
+                let sql = "UPDATE granted SET state = 'ended', ended_at = expires, until = NULL
+                           WHERE node_id = ?1 AND grant_id = ?2 AND state <> 'ended' AND expires <= ?3";
+                self.execute(sql, params![node_id.as_bytes(), id.as_bytes(), now])
+            }
+            Over::Request(node_id) => {
+                let sql = "DELETE FROM node WHERE node_id = ?1 AND standing = 'pending' AND expires <= ?2";
+                self.execute(sql, params![node_id.as_bytes(), now])
+            }
+            Over::Code(id) => {
+                let sql = "UPDATE code SET uses_left = 0, sealed = NULL WHERE code_id = ?1 AND uses_left > 0 AND expires <= ?2";
+                self.erase(sql, params![id.as_bytes(), now])
+            }
+            Over::Window => {
+                let sql = "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE opened_at IS NOT NULL AND closes <= ?1";
+                self.execute(sql, [now])
+            }
+            Over::SetupCode(end) => {
+                let sql = "UPDATE setup_mark SET mark = ?1 WHERE mark < ?1 AND ?1 <= ?2";
+                self.execute(sql, params![integer(*end), now])
+            }
+            Over::Sender(SenderName { channel, account, sender }) => {
+                let sql = "UPDATE sender_allowed SET revoked_at = until
+                           WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL AND until <= ?4";
+                self.execute(sql, params![channel, account, sender, now])
+            }
+        }?;
+        Ok(rows > 0)
     }
 }

@@ -57,26 +57,35 @@ pub(super) struct WriterHandle {
 }
 
 impl WriterHandle {
-    /// Starts the thread. It keeps `lock` until the connection is closed.
+    /// Starts the thread. It keeps the lock until the connection is closed. A registry in memory has
+    /// no file, so nothing to lock and nothing to mark.
     pub(super) fn start(
         connection: Connection,
-        lock: File,
-        keeper: Arc<Keeper>,
+        file: Option<(File, Arc<Keeper>)>,
     ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         // A process that was killed may have erased secrets, so the log is cut soon after the start
         // as well.
         let erased = Erased::new(AtomicBool::new(true));
         let erasures = Arc::clone(&erased);
-        let marking = keeper.start(queue.downgrade())?;
+        let file = match file {
+            Some((lock, keeper)) => {
+                let marking = keeper.start(queue.downgrade())?;
+                Some((lock, keeper, marking))
+            }
+            None => None,
+        };
         let run = move || {
-            serve(&connection, arriving, &erasures, &keeper);
+            let keeper = file.as_ref().map(|(_, keeper, _)| &**keeper);
+            serve(&connection, arriving, &erasures, keeper);
             // The readers are closed by now, so this is the last connection, which removes the log.
             drop(connection);
-            keeper.stop();
-            // The thread has panicked, or has marked the last commit.
-            let _ = marking.join();
-            drop(lock);
+            if let Some((lock, keeper, marking)) = file {
+                keeper.stop();
+                // The thread has panicked, or has marked the last commit.
+                let _ = marking.join();
+                drop(lock);
+            }
         };
         let thread = std::thread::Builder::new().name("handfast-store".to_owned()).spawn(run);
         let thread = thread.map_err(|problem| {
@@ -90,21 +99,22 @@ impl WriterHandle {
         Arc::clone(&self.erased)
     }
 
-    /// Makes a change durable. If `make` fails, its work is undone without touching the other
-    /// changes of its group.
+    /// Makes a change durable.
+    #[cfg(test)]
     pub(super) async fn change<T, E>(
         &self,
         make: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
+        E: From<StoreError> + Send + 'static,
     {
         self.change_then(make, |_| ()).await
     }
 
     /// Makes a change durable, and calls `then` between the commit and the answer, even if the
-    /// caller no longer waits. It is not called if the change was not made, but it is if the commit
+    /// caller no longer waits. If `make` fails, its work is undone without touching the other
+    /// changes of its group. It is not called if the change was not made, but it is if the commit
     /// failed.
     pub(super) async fn change_then<T, E>(
         &self,
@@ -113,7 +123,7 @@ impl WriterHandle {
     ) -> Result<T, E>
     where
         T: Send + 'static,
-        E: From<StoreError> + From<rusqlite::Error> + Send + 'static,
+        E: From<StoreError> + Send + 'static,
     {
         let (tell, answer) = oneshot::channel();
         let change: Change = Box::new(move |connection| {
@@ -160,7 +170,7 @@ fn serve(
     connection: &Connection,
     mut arriving: mpsc::Receiver<Work>,
     erased: &AtomicBool,
-    keeper: &Keeper,
+    keeper: Option<&Keeper>,
 ) {
     let mut arrived = Vec::with_capacity(GROUP);
     let mut group = Vec::with_capacity(GROUP);
@@ -185,7 +195,9 @@ fn serve(
             last = Last { changes: answers.len(), took: begun.elapsed() };
             if let Ok(Some(raised)) = &committed {
                 number = *raised;
-                keeper.committed(number);
+                if let Some(keeper) = keeper {
+                    keeper.committed(number);
+                }
             }
             // Answers go out only now, because nobody may hear of a change that is not durable.
             let committed = committed.map(drop);
@@ -197,7 +209,10 @@ fn serve(
         // round tries again.
         let is_due = match erased.load(Ordering::Relaxed) && arriving.is_empty() {
             true => true,
-            false => tried.elapsed() > CUT_EVERY && keeper.log_bytes() > LOG_BYTES,
+            false => {
+                tried.elapsed() > CUT_EVERY
+                    && keeper.is_some_and(|keeper| keeper.log_bytes() > LOG_BYTES)
+            }
         };
         if is_due {
             tried = Instant::now();
@@ -285,22 +300,23 @@ fn commit(
 
 /// Makes one change of a group so that its failure affects no other. `None` if there is no
 /// transaction to make it in.
-fn alone<T, E: From<rusqlite::Error>>(
+fn alone<T, E: From<StoreError>>(
     connection: &Connection,
     make: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Option<Result<T, E>> {
     if connection.is_autocommit() {
         return None;
     }
+    let run = |sql| run(connection, sql).map_err(StoreError::from);
     let attempt = || {
-        run(connection, "SAVEPOINT change")?;
+        run("SAVEPOINT change")?;
         let made = make(connection);
         // If SQLite gave up the whole transaction, the savepoint is gone too.
         if made.is_err() && !connection.is_autocommit() {
-            run(connection, "ROLLBACK TO change")?;
+            run("ROLLBACK TO change")?;
         }
         if !connection.is_autocommit() {
-            run(connection, "RELEASE change")?;
+            run("RELEASE change")?;
         }
         made
     };

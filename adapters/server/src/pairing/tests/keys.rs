@@ -47,6 +47,7 @@ async fn a_wrong_store_key_starts_no_gateway_and_changes_nothing() {
 #[tokio::test]
 async fn only_a_store_that_forgets_needs_no_key() {
     assert!(Gateway::builder(MemoryStore::default()).start().await.is_ok());
+    assert!(Gateway::builder(SqliteStore::in_memory().unwrap()).start().await.is_ok());
     let directory = tempfile::tempdir().unwrap();
     assert!(matches!(
         Gateway::builder(let_go(&directory).await).start().await.err(),

@@ -1,13 +1,17 @@
 //! Migration of files of older versions.
 
+use std::sync::atomic::AtomicBool;
+
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::Kind;
 use rusqlite::{Connection, params};
 
 use super::*;
 use crate::conformance::{START, asking, at, keyed};
+use crate::ops::{GrantRows as _, Tx as _};
 use crate::sqlite::rows::integer;
 use crate::sqlite::schema::APPLICATION_ID;
+use crate::sqlite::tx::SqliteTx;
 use crate::{Counts, Filter, Listed, SqliteStore, Store, Version, node_id};
 
 /// Writes a registry of the first version: one node of each standing, the third damaged, the fourth
@@ -220,8 +224,10 @@ async fn a_registry_of_the_second_version_keeps_everything() {
             )
             .unwrap();
         let key = crate::Revoked::Key(crate::conformance::keys().channel);
-        crate::sqlite::grants::revoke(&connection, &key, START).unwrap();
-        crate::sqlite::changes::vault(&connection, "key", &[7; 9]).unwrap();
+        let erased = AtomicBool::default();
+        let mut tx = SqliteTx::new(&connection, &erased);
+        tx.revoke(&key, START).unwrap();
+        tx.vault("key", &[7; 9]).unwrap();
     }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let before = contents(&path);

@@ -1,11 +1,12 @@
 //! Queries for the facts about a sender.
 
-use handfast_core::registry::inbound::{Facts, InboundLimits, SenderId};
+use handfast_core::registry::inbound::{Facts, InboundLimits};
 use handfast_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
-use super::{LivePeriod, rows};
-use crate::StoreError;
+use super::{bounds, rows};
+use crate::ops::LivePeriod;
+use crate::{SenderName, StoreError};
 
 /// Reads the facts, and the number of expired entries as far as it was needed.
 ///
@@ -14,25 +15,24 @@ use crate::StoreError;
 /// Each begins at the one row of `sender_total`, so that it always yields a row.
 pub(super) fn of(
     connection: &Connection,
-    sender: SenderId<'_>,
+    SenderName { channel, account, sender }: &SenderName,
     limits: &InboundLimits,
     now: UnixTime,
 ) -> Result<(Facts, u32), StoreError> {
-    let name = [sender.channel, sender.account, sender.sender].map(|text| text.as_str());
     let mut standing = connection.prepare_cached(
         "SELECT EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account = ?2 AND sender = ?3)
              OR EXISTS (SELECT 1 FROM sender_blocked WHERE channel = ?1 AND account = '' AND sender = ?3) AS blocked,
                 approved_at, until, revoked_at
          FROM sender_total LEFT JOIN sender_allowed ON channel = ?1 AND account = ?2 AND sender = ?3 WHERE one = 1",
     )?;
-    let mut standing = standing.query(name)?;
+    let mut standing = standing.query([channel, account, sender])?;
     let row = standing.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     let (blocked, allowed) = (row.get(0)?, rows::allowed(row)?);
     let facts = Facts { blocked, allowed, ..Facts::default() };
     if blocked || allowed.is_some_and(|allowed| allowed.is_active(now)) {
         return Ok((facts, 0));
     }
-    let LivePeriod(after, upto) = LivePeriod::at(now, limits.pending_for);
+    let (after, upto) = bounds(LivePeriod::at(now, limits.pending_for));
     let mut waiting = connection.prepare_cached(
         "SELECT coalesce((SELECT waiting FROM sender_tally WHERE channel = ?1 AND account = ?2), 0),
                 (SELECT count(*) FROM sender_pending INDEXED BY sender_pending_of_account
@@ -45,7 +45,6 @@ pub(super) fn of(
                 code, created_at, told_at
          FROM sender_total LEFT JOIN sender_pending ON channel = ?1 AND account = ?2 AND sender = ?3 WHERE one = 1",
     )?;
-    let [channel, account, sender] = name;
     let mut waiting = waiting.query(params![channel, account, sender, after, upto])?;
     let row = waiting.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
     // A count that cannot be read is treated as full.

@@ -1,9 +1,9 @@
 //! The operator's listing of senders.
 
 use handfast_core::time::UnixTime;
-use rusqlite::{Connection, Row, ToSql, named_params};
+use rusqlite::{Connection, Row, ToSql};
 
-use super::{LivePeriod, rows};
+use super::rows;
 use crate::inbound::EntryKind;
 use crate::sqlite::rows::integer;
 use crate::{ListedSender, SenderFilter, StoreError};
@@ -16,11 +16,9 @@ pub(super) fn page(
     filter: &SenderFilter,
     after: Option<&ListedSender>,
     limit: usize,
-    LivePeriod(live_after, live_upto): LivePeriod,
+    (live_after, live_upto): (i64, i64),
     now: UnixTime,
-) -> rusqlite::Result<Result<Vec<ListedSender>, StoreError>> {
-    // One snapshot of the registry for all the queries.
-    let snapshot = connection.unchecked_transaction()?;
+) -> Result<Vec<ListedSender>, StoreError> {
     let mut page = Vec::new();
     for kind in [EntryKind::Pending, EntryKind::Allowed, EntryKind::Blocked] {
         if kind != EntryKind::Pending && !filter.all {
@@ -70,29 +68,10 @@ pub(super) fn page(
             ),
         };
         let parameters: Vec<_> = place.into_iter().chain(more).collect();
-        let mut statement = snapshot.prepare_cached(sql)?;
+        let mut statement = connection.prepare_cached(sql)?;
         for entry in statement.query_map(&*parameters, read)? {
-            match entry? {
-                Ok(entry) => page.push(entry),
-                Err(spoiled) => return Ok(Err(spoiled)),
-            }
+            page.push(entry??);
         }
     }
-    Ok(Ok(page))
-}
-
-pub(super) fn waiting(
-    connection: &Connection,
-    LivePeriod(after, upto): LivePeriod,
-) -> rusqlite::Result<Vec<(String, u64)>> {
-    let mut statement = connection.prepare_cached(
-        "SELECT channel, sum(waiting) AS live FROM
-            (SELECT channel, waiting FROM sender_tally
-             UNION ALL SELECT channel, -1 FROM sender_pending WHERE created_at <= :after OR created_at > :upto)
-         GROUP BY channel HAVING live > 0 ORDER BY channel",
-    )?;
-    let counts = statement.query_map(named_params! { ":after": after, ":upto": upto }, |row| {
-        Ok((row.get(0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
-    })?;
-    counts.collect()
+    Ok(page)
 }

@@ -1,0 +1,253 @@
+//! The methods of [`Store`] for every [`Database`].
+
+use async_trait::async_trait;
+use handfast_core::crypto::x25519;
+use handfast_core::error::Refusal;
+use handfast_core::grant::capability::{self, Held};
+use handfast_core::id::{NodeId, Source};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::{PendingRequest, RequestKey};
+use handfast_core::registry::ceiling::Ceiling;
+use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
+use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::rejection::Rejection;
+use handfast_core::registry::sessions::Maker;
+use handfast_core::time::UnixTime;
+use handfast_core::wire::native::pair::Selector;
+
+use super::{Database, codes, grants, nodes, requests};
+use crate::{
+    Activation, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
+    StoreError, Stored, StoredCode, Version, prefix,
+};
+
+#[async_trait]
+impl<D: Database> Store for D {
+    async fn admit(
+        &self,
+        asking: PendingRequest,
+        profile: String,
+        limits: Limits,
+        now: UnixTime,
+    ) -> Result<Result<NodeId, Refusal>, StoreError> {
+        self.change(move |tx| requests::admit(tx, &asking, &profile, &limits, now)).await
+    }
+
+    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
+        self.point(move |tx| tx.rejection(&key)).await
+    }
+
+    async fn named(
+        &self,
+        name: &str,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let name = name.to_owned();
+        self.page(move |tx| tx.nodes_named(&name, limit, now)).await
+    }
+
+    async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError> {
+        self.point(move |tx| tx.node(node_id)).await
+    }
+
+    async fn save(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.change(move |tx| nodes::save(tx, node_id, read_at, &standing, now)).await
+    }
+
+    async fn save_by(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        standing: Standing,
+        maker: Maker,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.change(move |tx| nodes::save_by(tx, node_id, read_at, &standing, maker, now)).await
+    }
+
+    async fn insert(
+        &self,
+        record: Record,
+        profile: String,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
+        self.change(move |tx| nodes::insert(tx, &record, &profile, now).map(drop)).await
+    }
+
+    async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
+        self.change(move |tx| tx.observe(node_id, &observation)).await
+    }
+
+    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        let Some(ids) = prefix::range(prefix) else { return Ok(Vec::new()) };
+        self.page(move |tx| tx.nodes_between(&ids, limit)).await
+    }
+
+    async fn list(
+        &self,
+        filter: Filter,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.page(move |tx| tx.nodes_after(filter, after, limit, now)).await
+    }
+
+    async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError> {
+        self.page(move |tx| tx.count_nodes(now)).await
+    }
+
+    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError> {
+        let key = *key;
+        self.point(move |tx| tx.node_by_key(&key)).await
+    }
+
+    async fn offer(
+        &self,
+        record: Record,
+        profile: String,
+        read_at: Option<Version>,
+        grant: Grant,
+        ceiling: Option<Ceiling>,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.change(move |tx| {
+            grants::offer(tx, &record, &profile, read_at, &grant, ceiling.as_ref(), now)
+        })
+        .await
+    }
+
+    async fn set_ceiling(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        ceiling: Ceiling,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.change(move |tx| grants::set_ceiling(tx, node_id, read_at, &ceiling, now)).await
+    }
+
+    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
+        self.point(move |tx| tx.grants(node_id)).await
+    }
+
+    async fn activate(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
+        self.change(move |tx| grants::activate(tx, node_id, grant, now)).await
+    }
+
+    async fn end_grants(
+        &self,
+        node_id: NodeId,
+        which: Option<GrantId>,
+        now: UnixTime,
+    ) -> Result<Vec<capability::Id>, StoreError> {
+        self.change(move |tx| grants::end(tx, node_id, which, now)).await
+    }
+
+    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
+        let capability = *capability;
+        self.point(move |tx| tx.grant_of(&capability)).await
+    }
+
+    async fn list_granted(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+        now: UnixTime,
+    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError> {
+        self.page(move |tx| grants::list_granted(tx, after, limit, now)).await
+    }
+
+    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
+        self.change(move |tx| tx.revoke(&what, now)).await
+    }
+
+    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
+        self.point(move |tx| grants::is_revoked(tx, &held)).await
+    }
+
+    async fn window(&self) -> Result<Window, StoreError> {
+        self.point(|tx| tx.window()).await
+    }
+
+    async fn set_window(&self, window: Window) -> Result<(), StoreError> {
+        self.change(move |tx| codes::set_window(tx, &window)).await
+    }
+
+    async fn mint(
+        &self,
+        code: StoredCode,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
+        self.change(move |tx| codes::mint(tx, &code, now)).await
+    }
+
+    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
+        self.point(move |tx| tx.code(id)).await
+    }
+
+    async fn code_by_selector(
+        &self,
+        selector: Selector,
+        now: UnixTime,
+    ) -> Result<Option<StoredCode>, StoreError> {
+        self.point(move |tx| tx.code_by_selector(selector, now)).await
+    }
+
+    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError> {
+        self.page(move |tx| tx.live_codes(now)).await
+    }
+
+    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError> {
+        self.page(|tx| tx.guessers()).await
+    }
+
+    async fn reserve(
+        &self,
+        code: Option<CodeId>,
+        source: Source,
+        now: UnixTime,
+    ) -> Result<Result<u8, NoGuess>, StoreError> {
+        self.change(move |tx| codes::reserve(tx, code, source, now)).await
+    }
+
+    async fn spend(
+        &self,
+        code: CodeId,
+        source: Source,
+        reserved_at: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.change(move |tx| codes::spend(tx, code, source, reserved_at, now)).await
+    }
+
+    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
+        self.change(move |tx| tx.kill_code(code, now)).await
+    }
+
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let name = name.to_owned();
+        self.change(move |tx| tx.vault(&name, &fresh)).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.change(|tx| tx.probe()).await
+    }
+
+    fn forgets(&self) -> bool {
+        Database::forgets(self)
+    }
+}

@@ -1,0 +1,87 @@
+//! The transaction that an operation runs in.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::{Connection, Params, Row, params};
+
+use crate::ops::{RowResult, Tx};
+
+/// An open transaction of the writing connection, or a reading connection.
+pub(super) struct SqliteTx<'a> {
+    pub(super) connection: &'a Connection,
+    /// Set when a secret is erased that the log still holds.
+    pub(super) erased: &'a AtomicBool,
+    /// Set when facts about a sender change.
+    pub(super) facts_changed: bool,
+}
+
+impl<'a> SqliteTx<'a> {
+    pub(super) const fn new(connection: &'a Connection, erased: &'a AtomicBool) -> Self {
+        Self { connection, erased, facts_changed: false }
+    }
+
+    /// Runs a statement that changes rows. Returns their number.
+    pub(super) fn execute(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<usize> {
+        self.connection.prepare_cached(sql)?.execute(parameters)
+    }
+
+    /// Runs a statement that erases the secrets of its rows. Returns their number.
+    pub(super) fn erase(&self, sql: &str, parameters: impl Params) -> rusqlite::Result<usize> {
+        let rows = self.execute(sql, parameters)?;
+        if rows > 0 {
+            self.erased.store(true, Ordering::Relaxed);
+        }
+        Ok(rows)
+    }
+
+    /// Runs a statement that yields exactly one row.
+    pub(super) fn one<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.connection.prepare_cached(sql)?.query_row(parameters, read)
+    }
+
+    /// Runs a statement that yields at most one row.
+    pub(super) fn find<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Option<T>> {
+        use rusqlite::OptionalExtension as _;
+        self.one(sql, parameters, read).optional()
+    }
+
+    /// Runs a statement that yields any number of rows.
+    pub(super) fn all<T>(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<Vec<T>> {
+        self.connection.prepare_cached(sql)?.query_map(parameters, read)?.collect()
+    }
+}
+
+impl Tx for SqliteTx<'_> {
+    fn vault(&mut self, name: &str, fresh: &[u8]) -> RowResult<Vec<u8>> {
+        self.execute(
+            "INSERT INTO vault VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            params![name, fresh],
+        )?;
+        Ok(self.one("SELECT sealed FROM vault WHERE name = ?1", [name], |row| row.get(0))?)
+    }
+
+    fn probe(&mut self) -> RowResult<()> {
+        self.execute("UPDATE generation SET base = base", [])?;
+        Ok(())
+    }
+}
+
+/// Converts a limit to a parameter.
+pub(super) fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
