@@ -1,10 +1,13 @@
+use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::inbound::{self, Facts};
 use handfast_core::registry::record::{Cause, Credential, Mode};
-use handfast_core::registry::sessions::{Ended, Prolonging, Session};
+use handfast_core::registry::sessions::{Ended, Maker, Prolonging, Session};
+use handfast_core::wire::native::pair::Selector;
 
 use super::*;
 use crate::conformance::{START, at, code, grant, here, keyed, pin, record, session};
-use crate::{Inbound, MemoryStore, SenderChange, Sessions};
+use crate::{Activation, Filter, Inbound, MemoryStore, NotMinted, Revoked, SenderChange, Sessions};
 
 struct Bench {
     raw: Arc<MemoryStore>,
