@@ -1,205 +1,73 @@
-//! Deliveries of secrets that are shown once.
+//! The rows of deliveries.
 
-use std::collections::HashMap;
-
-use async_trait::async_trait;
-use handfast_core::id::NodeId;
-use handfast_core::registry::codes::CodeId;
-use handfast_core::registry::delivery::{
-    self, DeliveryId, NotSettled, Outcome, Settled, Undelivered,
-};
-use handfast_core::registry::lifecycle;
-use handfast_core::registry::record::Standing;
+use handfast_core::registry::delivery::{DeliveryId, Settled};
 use handfast_core::time::UnixTime;
-use handfast_core::wire::setup::Nonce;
 
-use super::time::moved;
-use super::{MemoryState, MemoryStore};
-use crate::{Delivered, Deliveries, Delivery, Settlement, StoreError, rules};
+use super::MemoryTx;
+use crate::ops::{DeliveryRows, RowResult, Subject};
+use crate::{Delivered, Delivery};
 
-#[derive(Clone, Debug, Default)]
-pub(super) struct UnderWay {
-    all: HashMap<DeliveryId, DeliveryRow>,
-    /// Number of the current run.
+/// A delivery, how it ended, and the run that began it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeliveryRow {
+    pub(super) delivery: Delivery,
+    pub(super) settled: Option<Settled>,
     pub(super) run: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct DeliveryRow {
-    delivery: Delivery,
-    settled: Option<Settled>,
-    /// The run that began the delivery.
-    run: u64,
-}
-
-impl UnderWay {
-    fn add(&mut self, delivery: Delivery, now: UnixTime) {
-        let oldest = rules::oldest_death(now);
-        self.all.retain(|_, kept| kept.settled.is_none() || kept.delivery.ticket.until >= oldest);
-        self.all.entry(delivery.ticket.id).or_insert(DeliveryRow {
-            delivery,
-            settled: None,
-            run: self.run,
-        });
-    }
-
-    /// Moves the ends of the deliveries that this run began. The end of a setup code is written in
-    /// the code itself, so it never moves.
-    pub(super) fn move_by(&mut self, by: i64) -> Vec<DeliveryId> {
-        let run = self.run;
-        self.each(|kept| kept.run == run, |until| moved(until, by))
-    }
-
-    /// Sets the end of earlier runs' deliveries to `latest`, where it is later.
-    pub(super) fn end_later(&mut self, latest: UnixTime) -> Vec<DeliveryId> {
-        let run = self.run;
-        let such = |kept: &DeliveryRow| {
-            kept.run != run && kept.settled.is_none() && kept.delivery.ticket.until > latest
-        };
-        self.each(such, |_| latest)
-    }
-
-    fn each(
-        &mut self,
-        such: impl Fn(&DeliveryRow) -> bool,
-        until: impl Fn(UnixTime) -> UnixTime,
-    ) -> Vec<DeliveryId> {
-        let these = self.all.iter_mut().filter(|(_, kept)| such(kept));
-        let changed = these.map(|(id, kept)| {
-            kept.delivery.ticket.until = until(kept.delivery.ticket.until);
-            *id
-        });
-        changed.collect()
-    }
-
-    /// Updates the deliveries after a standing was saved.
-    pub(super) fn follow(&mut self, id: NodeId, standing: &Standing, now: UnixTime) {
-        let under_way = standing.undelivered().map(|Undelivered { ticket, .. }| *ticket);
-        for kept in self
-            .all
-            .values_mut()
-            .filter(|kept| kept.settled.is_none() && kept.delivery.of == Delivered::Token(id))
-        {
-            // Another delivery has replaced it, or its token has been settled.
-            if Some(kept.delivery.ticket) != under_way {
-                kept.settled = Some(Settled::Undone);
-            }
-        }
-        if let Some(ticket) = under_way {
-            self.add(Delivery { ticket, of: Delivered::Token(id) }, now);
-        }
-    }
-
-    fn moot(&mut self, id: DeliveryId) -> NotSettled {
-        if let Some(kept) = self.all.get_mut(&id) {
-            kept.settled = Some(Settled::Undone);
-        }
-        NotSettled::Undone
-    }
-
-    pub(super) fn code_used(&mut self, id: CodeId) {
-        self.used(|of| of == Delivered::Code(id));
-    }
-
-    pub(super) fn setup_used(&mut self, nonce: Nonce) {
-        self.used(|of| matches!(of, Delivered::Setup { nonce: its, .. } if its == nonce));
-    }
-
-    fn used(&mut self, which: impl Fn(Delivered) -> bool) {
-        for kept in
-            self.all.values_mut().filter(|kept| kept.settled.is_none() && which(kept.delivery.of))
-        {
-            kept.settled = Some(Settled::Delivered);
-        }
+fn subject(of: Delivered) -> Subject {
+    match of {
+        Delivered::Token(id) => Subject::Token(id),
+        Delivered::Code(id) => Subject::Code(id),
+        Delivered::Setup { nonce, .. } => Subject::Setup(nonce),
     }
 }
 
-impl MemoryState {
-    fn settle(
+impl DeliveryRows for MemoryTx {
+    fn delivery(&mut self, id: DeliveryId) -> RowResult<Option<(Delivery, Option<Settled>)>> {
+        Ok(self.deliveries.get(&id).map(|row| (row.delivery, row.settled)))
+    }
+
+    fn add_delivery(&mut self, delivery: &Delivery) -> RowResult<()> {
+        let row = DeliveryRow { delivery: *delivery, settled: None, run: self.singles.run };
+        self.deliveries.add(delivery.ticket.id, row);
+        Ok(())
+    }
+
+    fn settle_delivery(&mut self, id: DeliveryId, settled: Settled) -> RowResult<()> {
+        self.deliveries.change(&id, |row| row.settled = Some(settled));
+        Ok(())
+    }
+
+    fn settle_deliveries_of(
         &mut self,
-        id: DeliveryId,
-        outcome: Outcome,
-        now: UnixTime,
-    ) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        let Some(DeliveryRow { delivery: Delivery { ticket, of }, settled, .. }) =
-            self.deliveries.all.get(&id).copied()
-        else {
-            return Ok(Err(NotSettled::Unknown));
-        };
-        if let Some(settled) = settled {
-            return Ok(delivery::settle_again(settled, outcome).map(|()| Settlement {
-                of,
-                settled,
-                notice: None,
-                again: true,
-            }));
-        }
-        let (settled, notice) = match of {
-            Delivered::Token(node_id) => {
-                let Some(node) = self.nodes.all.get(&node_id) else {
-                    return Ok(Err(self.deliveries.moot(id)));
-                };
-                let (standing, version) = (&node.entry.record.standing, node.entry.version);
-                let (settled, change) = match lifecycle::settle(standing, id, outcome, now) {
-                    Ok(settled) => settled,
-                    // The node's standing was changed in another way, so this delivery is moot.
-                    Err(NotSettled::Unknown) => return Ok(Err(self.deliveries.moot(id))),
-                    Err(no) => return Ok(Err(no)),
-                };
-                if self.nodes.save(node_id, version, change.standing, now).is_err() {
-                    return Ok(Err(NotSettled::Unknown));
-                }
-                (settled, change.notice)
-            }
-            Delivered::Code(code) => match delivery::settle(ticket.until, outcome, now) {
-                Ok(Settled::Delivered) => (Settled::Delivered, None),
-                Ok(Settled::Undone) => {
-                    self.codes.withdraw(code, now);
-                    (Settled::Undone, None)
-                }
-                Err(no) => return Ok(Err(no)),
+        of: Subject,
+        except: Option<DeliveryId>,
+        settled: Settled,
+    ) -> RowResult<()> {
+        self.deliveries.change_all(
+            |id, row| {
+                row.settled.is_none() && subject(row.delivery.of) == of && Some(*id) != except
             },
-            Delivered::Setup { nonce, expires_at } => {
-                match delivery::settle(ticket.until, outcome, now) {
-                    Ok(Settled::Delivered) => (Settled::Delivered, None),
-                    Ok(Settled::Undone) => {
-                        self.companions.spoil(nonce, expires_at);
-                        (Settled::Undone, None)
-                    }
-                    Err(no) => return Ok(Err(no)),
-                }
-            }
-        };
-        if let Some(kept) = self.deliveries.all.get_mut(&id) {
-            kept.settled = Some(settled);
-        }
-        Ok(Ok(Settlement { of, settled, notice, again: false }))
+            |row| row.settled = Some(settled),
+        );
+        Ok(())
     }
-}
 
-#[async_trait]
-impl Deliveries for MemoryStore {
-    async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError> {
-        // The delivery of a token begins with the standing that has it.
-        if !matches!(delivery.of, Delivered::Token(_)) {
-            self.state().deliveries.add(delivery, now);
+    fn forget_deliveries(&mut self, before: UnixTime, most: u32) -> RowResult<()> {
+        let order = |_: &DeliveryId, row: &DeliveryRow| {
+            let until = row.delivery.ticket.until;
+            (row.settled.is_some() && until < before).then_some(until)
+        };
+        for id in self.deliveries.first(most, order) {
+            self.deliveries.remove(&id);
         }
         Ok(())
     }
 
-    async fn settle(
-        &self,
-        id: DeliveryId,
-        outcome: Outcome,
-        now: UnixTime,
-    ) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        self.state().settle(id, outcome, now)
-    }
-
-    async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
-        let state = self.state();
-        let under_way = state.deliveries.all.values().filter(|kept| kept.settled.is_none());
-        let mut found: Vec<Delivery> = under_way.map(|kept| kept.delivery).collect();
+    fn deliveries_under_way(&mut self, limit: usize) -> RowResult<Vec<Delivery>> {
+        let under_way = self.deliveries.values().filter(|row| row.settled.is_none());
+        let mut found: Vec<Delivery> = under_way.map(|row| row.delivery).collect();
         found.sort_by_key(|delivery| (delivery.ticket.until, delivery.ticket.id));
         found.truncate(limit);
         Ok(found)

@@ -1,78 +1,165 @@
-//! Consequences of a session's end for the things that it made.
+//! The rows of all concerns by the session that made them.
 
 use std::collections::BTreeSet;
 
+use handfast_core::grant::capability;
+use handfast_core::id::NodeId;
+use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::lifecycle;
+use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::time::UnixTime;
 
-use super::MemoryState;
-use crate::makers::Ending;
-use crate::{EndedWith, via_session};
+use super::MemoryTx;
+use crate::ops::{MakerRows, Outlasting, RowResult};
+use crate::{SenderName, Version, via_session};
 
-impl MemoryState {
-    /// Returns the latest end of a thing that this maker makes now. The outer `None` means that the
-    /// maker has ended, the inner one that there is no limit.
-    pub(super) fn end_of(&self, maker: Maker, now: UnixTime) -> Option<Option<UnixTime>> {
-        let Maker::Session(id) = maker else { return Some(None) };
-        let session = self.companions.session(id).filter(|session| session.admits(now).is_ok());
-        session.map(|session| Some(session.expires_at))
+/// Returns `true` if a thing with this end outlasts that time.
+fn outlasts(end: Option<UnixTime>, outlasting: Outlasting) -> bool {
+    outlasting.is_none_or(|time| end.is_none_or(|end| end > time))
+}
+
+impl MakerRows for MemoryTx {
+    fn end_sessions_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<SessionId>> {
+        Ok(self.sessions.change_all(
+            |_, row| {
+                row.session.maker == Maker::Session(maker)
+                    && row.session.revoked_at.is_none()
+                    && outlasts(Some(row.session.expires_at), outlasting)
+            },
+            |row| row.session.revoked_at = Some(now),
+        ))
     }
 
-    /// Ends a session, and all that it has made. Returns `false` if it had been revoked before.
-    pub(super) fn end_session(&mut self, id: SessionId, now: UnixTime) -> (bool, EndedWith) {
-        let is_open =
-            self.companions.session(id).is_some_and(|session| session.revoked_at.is_none());
-        if is_open {
-            self.companions.change(id, |session| session.revoked_at = Some(now));
+    fn shorten_prolonged_by(
+        &mut self,
+        by: SessionId,
+        outlasting: Outlasting,
+    ) -> RowResult<Vec<(SessionId, UnixTime)>> {
+        let run = self.singles.run;
+        let mut shortened = Vec::new();
+        let longer = self.sessions.change_all(
+            |_, row| {
+                row.session.without(by).is_some()
+                    && outlasts(Some(row.session.expires_at), outlasting)
+            },
+            |row| {
+                if let Some(end) = row.session.without(by) {
+                    row.set_end(end, None, run);
+                    shortened.push(end);
+                }
+            },
+        );
+        Ok(longer.into_iter().zip(shortened).collect())
+    }
+
+    fn kill_codes_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<u64> {
+        let killed = self.codes.change_all(
+            |_, row| {
+                row.code.maker == Maker::Session(maker)
+                    && row.has_uses()
+                    && outlasts(Some(row.dead_since), outlasting)
+            },
+            |row| row.kill(now),
+        );
+        Ok(killed.len() as u64)
+    }
+
+    fn close_window_of(&mut self, maker: SessionId, outlasting: Outlasting) -> RowResult<bool> {
+        let opened = self.singles.window.opened;
+        let closes = opened.is_some_and(|opened| {
+            opened.by == Maker::Session(maker) && outlasts(opened.closes, outlasting)
+        });
+        if closes {
+            self.singles.window.opened = None;
+            self.singles.window_run = self.singles.run;
         }
-        (is_open, self.end_made_by(vec![Ending::whole(id)], now))
+        Ok(closes)
     }
 
-    /// Ends all that these sessions have made, and all that was made by that.
-    pub(super) fn end_made_by(&mut self, first: Vec<Ending>, now: UnixTime) -> EndedWith {
-        let mut with = EndedWith::default();
-        let mut work = first;
-        while let Some(Ending { session, outlasting }) = work.pop() {
-            let outlasts = |end: Option<UnixTime>| {
-                outlasting.is_none_or(|time| end.is_none_or(|end| end > time))
-            };
-            for ended in self.companions.end_made_by(session, outlasts, now) {
-                with.sessions.push(ended);
-                work.push(Ending::whole(ended));
-            }
-            for (shorter, end) in self.companions.shorten_what_was_prolonged_by(session, outlasts) {
-                with.shortened.push((shorter, end));
-                work.push(Ending { session: shorter, outlasting: Some(end) });
-            }
-            with.codes += self.codes.end_made_by(session, outlasts, now);
-            with.window |= self.codes.close_opened_by(session, outlasts);
-            let (grants, capabilities) = self.grants.end_made_by(session, outlasts, now);
-            with.grants.extend(grants);
-            let fresh: Vec<_> =
-                capabilities.into_iter().filter(|id| !with.capabilities.contains(id)).collect();
-            with.capabilities.extend(fresh);
-            if outlasting.is_none() {
-                with.unapproved.extend(self.nodes.end_approved_by(session, now));
-            }
-            with.senders.extend(self.senders.end_let_in(&via_session(session), outlasts, now));
-        }
-        with
+    fn end_grants_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<(NodeId, GrantId, Option<capability::Id>)>> {
+        let ended = self.grants.change_all(
+            |_, row| {
+                row.grant.maker == Maker::Session(maker)
+                    && row.is_open()
+                    && outlasts(row.grant.expires, outlasting)
+            },
+            |row| row.end(now),
+        );
+        let ended = ended.iter().filter_map(|place| self.grants.get(place)).map(|row| &row.grant);
+        Ok(ended.map(|grant| (grant.node_id, grant.id, grant.capability)).collect())
     }
 
-    /// Ends what was made by sessions that have ended.
-    pub(super) fn end_orphans(&mut self, now: UnixTime) -> EndedWith {
-        let opened = self.codes.window.opened.map(|opened| opened.by);
-        let makers: BTreeSet<SessionId> = self
-            .companions
-            .makers(now)
-            .chain(self.codes.makers(now))
-            .chain(opened)
-            .chain(self.grants.makers())
-            .chain(self.nodes.approvers())
+    fn unapprove_of(&mut self, maker: SessionId, now: UnixTime) -> RowResult<Vec<NodeId>> {
+        Ok(self.nodes.change_all(
+            |_, node| {
+                node.entry.maker == Maker::Session(maker)
+                    && lifecycle::unapproved(&node.entry.record.standing).is_some()
+            },
+            |node| {
+                let standing = &mut node.entry.record.standing;
+                *standing = lifecycle::unapproved(standing).unwrap_or_else(|| standing.clone());
+                node.request = None;
+                node.entry.maker = Maker::Operator;
+                node.entry.version = Version(node.entry.version.0 + 1);
+                node.entry.changed_at = now;
+            },
+        ))
+    }
+
+    fn revoke_senders_of(
+        &mut self,
+        maker: SessionId,
+        outlasting: Outlasting,
+        now: UnixTime,
+    ) -> RowResult<Vec<SenderName>> {
+        let via = via_session(maker);
+        Ok(self.allowed.change_all(
+            |_, row| {
+                row.via == via
+                    && row.allowed.revoked_at.is_none()
+                    && outlasts(row.allowed.until, outlasting)
+            },
+            |row| row.allowed.revoked_at = Some(now),
+        ))
+    }
+
+    fn makers(&mut self, now: UnixTime) -> RowResult<Vec<SessionId>> {
+        let sessions = self.sessions.values().map(|row| &row.session);
+        let open = sessions
+            .clone()
+            .filter(|session| session.revoked_at.is_none() && session.expires_at > now)
+            .map(|session| session.maker);
+        let prolongers = sessions.filter_map(|session| session.prolonged).map(|it| it.by);
+        let codes = self.codes.values().filter(|row| row.lives(now)).map(|row| row.code.maker);
+        let window = self.singles.window.opened.map(|opened| opened.by);
+        let grants = self.grants.values().filter(|row| row.is_open()).map(|row| row.grant.maker);
+        let approvers = self.nodes.values().map(|node| &node.entry).filter(|entry| {
+            matches!(entry.record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        });
+        let makers: BTreeSet<SessionId> = open
+            .chain(codes)
+            .chain(window)
+            .chain(grants)
+            .chain(approvers.map(|entry| entry.maker))
             .filter_map(Maker::session)
+            .chain(prolongers)
             .collect();
-        let ended = makers.into_iter().filter(|id| self.end_of(Maker::Session(*id), now).is_none());
-        let ended: Vec<_> = ended.map(Ending::whole).collect();
-        self.end_made_by(ended, now)
+        Ok(makers.into_iter().collect())
     }
 }

@@ -1,93 +1,359 @@
-//! The mark, the run, steps of the clock, and entries seen to be over.
+//! The mark, the run, and the rows of all concerns by the run that made them.
 
-use std::sync::atomic::Ordering;
-
-use async_trait::async_trait;
-use handfast_core::registry::trusted_time::ClockStep;
+use handfast_core::registry::delivery::{Before, Ticket, Undelivered};
+use handfast_core::registry::grants::State;
+use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::time::UnixTime;
 
-use super::MemoryStore;
-use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};
-
-/// The stored state of the clock.
-#[derive(Clone, Debug, Default)]
-pub(super) struct TimeState {
-    run: u64,
-    mark: Option<UnixTime>,
-}
+use super::MemoryTx;
+use super::nodes::NodeRow;
+use super::requests::waits_again;
+use crate::Over;
+use crate::ops::{RowResult, TimeRows};
 
 /// Moves a time. A time that means "no end" stays as it is.
-pub(super) fn moved(time: UnixTime, by: i64) -> UnixTime {
+fn moved(time: UnixTime, by: i64) -> UnixTime {
     if time.as_secs() >= 1 << 60 { time } else { time.moved(by) }
 }
 
-#[async_trait]
-impl Timekeeping for MemoryStore {
-    async fn begin_run(&self) -> Result<Run, StoreError> {
-        let mut state = self.state();
-        let made = [
-            state.nodes.made_last(),
-            state.grants.made_last(),
-            state.codes.made_last(),
-            state.companions.made_last(),
-            state.senders.made_last(),
-        ];
-        let mark =
-            state.time.mark.map(|mark| rules::begins_after(mark, made.into_iter().flatten()));
-        state.time.run += 1;
-        let run = Run { number: state.time.run, mark };
-        state.nodes.run = run.number;
-        state.grants.run = run.number;
-        state.codes.run = run.number;
-        state.companions.run = run.number;
-        state.senders.run = run.number;
-        state.deliveries.run = run.number;
-        Ok(run)
+impl TimeRows for MemoryTx {
+    fn begin_run(&mut self) -> RowResult<(u64, Option<UnixTime>)> {
+        self.singles.run += 1;
+        Ok((self.singles.run, self.singles.mark))
     }
 
-    async fn raise_mark(&self, mark: UnixTime) -> Result<(), StoreError> {
-        let kept = &mut self.state().time;
-        kept.mark = kept.mark.max(Some(mark));
+    fn made_last(&mut self, run: u64, latest: UnixTime) -> RowResult<Vec<UnixTime>> {
+        let mut made = Vec::new();
+        for row in self.nodes.values() {
+            made.extend((row.run == run).then_some(row.entry.record.asked_at));
+            made.extend(row.ceiling_at.filter(|_| row.ceiling_run == run));
+        }
+        made.extend(self.asked.values().filter(|row| row.run == run).map(|row| row.asked.last));
+        made.extend(self.rejections.values().filter(|row| row.run == run).map(|row| row.at));
+        let grants = self.grants.values().filter(|row| row.run == run);
+        made.extend(grants.map(|row| row.grant.not_before));
+        let codes = self.codes.values().filter(|row| row.run == run);
+        made.extend(codes.map(|row| row.code.created_at));
+        let opened = self.singles.window.opened.map(|opened| opened.at);
+        made.extend(opened.filter(|_| self.singles.window_run == run));
+        for row in self.sessions.values() {
+            made.extend((row.run == run).then_some(row.session.issued_at));
+            made.extend(row.renewed.filter(|_| row.end_run == run));
+        }
+        let pending = self.pending.values().filter(|row| row.run == run);
+        made.extend(pending.map(|row| row.pending.created_at));
+        made.extend(self.allowed.values().filter(|row| row.run == run).map(|row| row.at));
+        made.retain(|made| *made <= latest);
+        Ok(made)
+    }
+
+    fn mark(&mut self) -> RowResult<Option<UnixTime>> {
+        Ok(self.singles.mark)
+    }
+
+    fn set_mark(&mut self, mark: UnixTime) -> RowResult<()> {
+        self.singles.mark = Some(mark);
         Ok(())
     }
 
-    async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
-        let mut state = self.state();
-        let mut taken = TakenOver::default();
-        if step.by() != 0 {
-            let deliveries = state.deliveries.move_by(step.by());
-            taken.moved = deliveries.len() as u64
-                + state.nodes.move_by(step.by(), &deliveries)
-                + state.grants.move_by(step.by())
-                + state.codes.move_by(step.by())
-                + state.companions.move_by(step.by())
-                + state.senders.move_by(step.by());
+    fn move_times(&mut self, by: i64) -> RowResult<u64> {
+        let run = self.singles.run;
+        let later = |time: &mut UnixTime| *time = moved(*time, by);
+        let mut rows = 0;
+        let mut add = |number: usize| rows += number as u64;
+        // The end of a setup code under delivery is written in the code itself, so it never moves.
+        let deliveries = self
+            .deliveries
+            .change_all(|_, row| row.run == run, |row| later(&mut row.delivery.ticket.until));
+        add(deliveries.len());
+        let is_ours = |node: &NodeRow| {
+            let under_way = node.entry.record.standing.undelivered();
+            under_way.is_some_and(|it| deliveries.contains(&it.ticket.id))
+        };
+        let tickets = self.nodes.change_all(
+            |_, node| is_ours(node),
+            |node| ticket(node).into_iter().for_each(|ticket| later(&mut ticket.until)),
+        );
+        add(tickets.len());
+        let nodes = self.nodes.change_all(
+            |_, node| node.run == run,
+            |node| {
+                later(&mut node.entry.record.asked_at);
+                request_end(node).into_iter().for_each(later);
+            },
+        );
+        add(nodes.len());
+        let ceilings = self.nodes.change_all(
+            |_, node| node.ceiling_run == run,
+            |node| {
+                node.ceiling_at.iter_mut().for_each(later);
+                let ceiling = node.entry.ceiling.iter_mut();
+                ceiling.filter_map(|ceiling| ceiling.expires.as_mut()).for_each(later);
+            },
+        );
+        add(ceilings.len());
+        let asked =
+            self.asked.change_all(|_, row| row.run == run, |row| later(&mut row.asked.last));
+        add(asked.len());
+        let rejections = self.rejections.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.at);
+                row.rejection.until.iter_mut().for_each(later);
+            },
+        );
+        add(rejections.len());
+        let grants = self.grants.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.grant.not_before);
+                row.grant.expires.iter_mut().for_each(later);
+                row.grant.moved += by;
+                if let State::Offered { until } = &mut row.grant.state {
+                    later(until);
+                }
+            },
+        );
+        add(grants.len());
+        let codes = self.codes.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.code.created_at);
+                later(&mut row.code.counted.expires);
+                later(&mut row.dead_since);
+            },
+        );
+        add(codes.len());
+        if self.singles.window_run == run {
+            if let Some(opened) = &mut self.singles.window.opened {
+                later(&mut opened.at);
+                opened.closes.iter_mut().for_each(later);
+            }
+            add(1);
         }
-        if step.sets_back() {
-            let latest = rules::latest_made(step.mark());
-            let deliveries = state.deliveries.end_later(latest);
-            taken.ended = deliveries.len() as u64
-                + state.nodes.end_later(latest, &deliveries)
-                + state.grants.end_later(latest)
-                + state.codes.end_later(latest)
-                + state.companions.end_later(latest)
-                + state.senders.end_later(latest);
-        }
-        state.time.mark = Some(step.mark());
-        self.inbound_epoch.fetch_add(1, Ordering::Release);
-        Ok(taken)
+        let sessions = self.sessions.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.session.issued_at);
+                row.session.prolonged.iter_mut().for_each(|it| later(&mut it.before));
+            },
+        );
+        add(sessions.len());
+        let ends = self.sessions.change_all(
+            |_, row| row.end_run == run,
+            |row| {
+                later(&mut row.session.expires_at);
+                row.renewed.iter_mut().for_each(later);
+            },
+        );
+        add(ends.len());
+        let spent =
+            self.spent.change_all(|_, row| row.run == run, |row| later(&mut row.expires_at));
+        add(spent.len());
+        let pending = self.pending.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.pending.created_at);
+                later(&mut row.pending.told_at);
+            },
+        );
+        add(pending.len());
+        let allowed = self.allowed.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.at);
+                row.allowed.until.iter_mut().for_each(later);
+            },
+        );
+        add(allowed.len());
+        Ok(rows)
     }
 
-    async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {
-        let mut state = self.state();
-        Ok(match what {
-            Over::Session(id) => state.companions.write_over(id, now),
-            Over::Grant(node_id, id) => state.grants.write_over(node_id, id, now),
-            Over::Request(id) => state.nodes.write_over(id, now),
-            Over::Code(id) => state.codes.write_over(id, now),
-            Over::Window => state.codes.close_over(now),
-            Over::SetupCode(end) => state.companions.mark_over(end, now),
-            Over::Sender(name) => state.senders.write_over(&name, now),
-        })
+    fn end_made_after(&mut self, latest: UnixTime) -> RowResult<u64> {
+        let run = self.singles.run;
+        let later = |time: Option<UnixTime>| time.is_some_and(|time| time > latest);
+        let mut rows = 0;
+        let made_later = |node: &NodeRow| node.run != run && node.entry.record.asked_at > latest;
+        for id in self.nodes.keys_of(|_, node| made_later(node) && node.end().is_some()) {
+            self.nodes.remove(&id);
+            self.asked.remove(&id);
+            rows += 1;
+        }
+        let mut add = |number: usize| rows += number as u64;
+        let fallbacks = self.nodes.change_all(
+            |_, node| made_later(node) && later(waits_again(node)),
+            |node| request_end(node).into_iter().for_each(|end| *end = latest),
+        );
+        add(fallbacks.len());
+        let ceilings = self.nodes.change_all(
+            |_, node| {
+                let end = node.entry.ceiling.as_ref().and_then(|ceiling| ceiling.expires);
+                node.ceiling_run != run && later(node.ceiling_at) && later(end)
+            },
+            |node| {
+                (node.ceiling_at, node.ceiling_run) = (Some(latest), run);
+                node.entry.ceiling.iter_mut().for_each(|ceiling| ceiling.expires = Some(latest));
+            },
+        );
+        add(ceilings.len());
+        let earlier = self.deliveries.keys_of(|_, row| row.run != run);
+        let tickets = self.nodes.change_all(
+            |_, node| {
+                let under_way = node.entry.record.standing.undelivered();
+                under_way
+                    .is_some_and(|it| it.ticket.until > latest && earlier.contains(&it.ticket.id))
+            },
+            |node| ticket(node).into_iter().for_each(|ticket| ticket.until = latest),
+        );
+        add(tickets.len());
+        let deliveries = self.deliveries.change_all(
+            |_, row| row.run != run && row.settled.is_none() && row.delivery.ticket.until > latest,
+            |row| row.delivery.ticket.until = latest,
+        );
+        add(deliveries.len());
+        let rejections = self.rejections.change_all(
+            |_, row| row.run != run && row.at > latest && later(row.rejection.until),
+            |row| (row.rejection.until, row.at) = (Some(latest), latest),
+        );
+        add(rejections.len());
+        let grants = self.grants.change_all(
+            |_, row| row.run != run && row.is_open() && row.grant.not_before > latest,
+            |row| row.end(latest),
+        );
+        add(grants.len());
+        let codes = self.codes.change_all(
+            |_, row| row.run != run && row.has_uses() && row.code.created_at > latest,
+            |row| row.kill(latest),
+        );
+        add(codes.len());
+        let opened = self.singles.window.opened.map(|opened| opened.at);
+        if self.singles.window_run != run && later(opened) {
+            (self.singles.window.opened, self.singles.window_run) = (None, run);
+            add(1);
+        }
+        let sessions = self.sessions.change_all(
+            |_, row| {
+                let made = row.run != run && row.session.issued_at > latest;
+                let renewed = row.end_run != run && later(row.renewed);
+                (made || renewed) && row.session.revoked_at.is_none() && !row.session.over
+            },
+            |row| row.session.over = true,
+        );
+        add(sessions.len());
+        // A permission without an end does not depend on the clock.
+        let allowed = self.allowed.change_all(
+            |_, row| {
+                row.run != run
+                    && row.at > latest
+                    && row.allowed.until.is_some()
+                    && row.allowed.revoked_at.is_none()
+            },
+            |row| row.allowed.revoked_at = Some(latest),
+        );
+        add(allowed.len());
+        let pending =
+            self.pending.remove_all(|_, row| row.run != run && row.pending.created_at > latest);
+        Ok(rows + pending)
+    }
+
+    fn end_over(&mut self, what: &Over, now: UnixTime) -> RowResult<bool> {
+        let is_over = |end: Option<UnixTime>| end.is_some_and(|end| end <= now);
+        let rows = match what {
+            Over::Session(id) => self
+                .sessions
+                .change_all(
+                    |key, row| {
+                        key == id && !row.session.over && is_over(Some(row.session.expires_at))
+                    },
+                    |row| row.session.over = true,
+                )
+                .len(),
+            Over::Grant(node_id, id) => self
+                .grants
+                .change_all(
+                    |_, row| {
+                        (row.grant.node_id, row.grant.id) == (*node_id, *id)
+                            && row.is_open()
+                            && is_over(row.grant.expires)
+                    },
+                    |row| row.end(row.grant.expires.unwrap_or(now)),
+                )
+                .len(),
+            Over::Request(id) => {
+                let is_over = self.nodes.get(id).is_some_and(|node| is_over(node.end()));
+                self.asked.remove_all(|key, _| is_over && key == id);
+                usize::from(is_over && self.nodes.remove(id))
+            }
+            Over::Code(id) => self
+                .codes
+                .change_all(
+                    |_, row| {
+                        row.code.id == *id
+                            && row.has_uses()
+                            && is_over(Some(row.code.counted.expires))
+                    },
+                    |row| row.kill(now),
+                )
+                .len(),
+            Over::Window => {
+                let closes = self.singles.window.opened.and_then(|opened| opened.closes);
+                if is_over(closes) {
+                    (self.singles.window.opened, self.singles.window_run) =
+                        (None, self.singles.run);
+                }
+                usize::from(is_over(closes))
+            }
+            Over::SetupCode(end) => {
+                let rises = self.singles.setup_mark < *end && is_over(Some(*end));
+                if rises {
+                    self.singles.setup_mark = *end;
+                }
+                usize::from(rises)
+            }
+            Over::Sender(name) => self
+                .allowed
+                .change_all(
+                    |key, row| {
+                        key == name
+                            && row.allowed.revoked_at.is_none()
+                            && is_over(row.allowed.until)
+                    },
+                    |row| row.allowed.revoked_at = row.allowed.until,
+                )
+                .len(),
+        };
+        Ok(rows > 0)
+    }
+}
+
+/// Returns the end of the node's request: of one that waits, or would if it waited again.
+fn request_end(node: &mut NodeRow) -> Option<&mut UnixTime> {
+    match &mut node.entry.record.standing {
+        Standing::Pending { expires } => Some(expires),
+        standing @ (Standing::Unapproved { .. }
+        | Standing::Paired { .. }
+        | Standing::Muted { .. }
+        | Standing::Revoked { .. }) => match &mut undelivered(standing)?.before {
+            Before::Pending { expires } => Some(expires),
+            Before::Unapproved { .. } | Before::Token(_) => None,
+        },
+    }
+}
+
+fn ticket(node: &mut NodeRow) -> Option<&mut Ticket> {
+    undelivered(&mut node.entry.record.standing).map(|undelivered| &mut undelivered.ticket)
+}
+
+fn undelivered(standing: &mut Standing) -> Option<&mut Undelivered> {
+    match standing {
+        Standing::Paired { credential: Credential::Undelivered(undelivered), .. }
+        | Standing::Muted { credential: Credential::Undelivered(undelivered), .. } => {
+            Some(undelivered)
+        }
+        Standing::Paired { credential: Credential::Token(_) | Credential::Keys, .. }
+        | Standing::Muted { credential: Credential::Token(_) | Credential::Keys, .. }
+        | Standing::Pending { .. }
+        | Standing::Unapproved { .. }
+        | Standing::Revoked { .. } => None,
     }
 }
