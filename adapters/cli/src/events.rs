@@ -34,6 +34,10 @@ pub(crate) struct Happened {
     channel: String,
     account: Option<String>,
     sender: String,
+    action: Option<String>,
+    address: Option<String>,
+    text: Option<String>,
+    base64url: String,
 }
 
 impl Happened {
@@ -75,6 +79,7 @@ impl Narrator {
                 format!("{} is not linked any more", self.name(&happened.node_id).await)
             }
             "window_closed" => self.closed().await,
+            "message" => self.message(happened).await,
             _ => alone(happened, &self.data, self.links)?,
         };
         Some(text + "\n")
@@ -136,6 +141,23 @@ impl Narrator {
             text += &format!("\nFingerprint: {}", safe(&fingerprint));
         }
         text + &format!("\nApprove it with: {}", Next::Approve(&node_id).on(&self.data))
+    }
+
+    /// Formats a message of a node, on one line.
+    async fn message(&self, happened: &Happened) -> String {
+        let from = match happened.node_id.as_str() {
+            "" => format!("The delegate with the key {}", safe(&happened.fingerprint)),
+            node_id => self.name(node_id).await,
+        };
+        let place = match (&happened.action, &happened.address) {
+            (Some(action), Some(address)) => format!(" {} {}", safe(action), safe(address)),
+            (_, _) => String::new(),
+        };
+        let said = match &happened.text {
+            Some(text) => safe(text),
+            None => format!("base64url {}", safe(&happened.base64url)),
+        };
+        format!("{from}{place}: {said}")
     }
 
     /// Formats the closing of the window. Too many wrong PINs also close it, and then only the

@@ -2,7 +2,7 @@
 
 use handfast_server::admin::{
     DamagedView, DeviceList, DeviceView, InForceView, OfferedView, PairedList, PairedView,
-    PermissionsView, RevokedAllView, RevokedView,
+    PermissionsView, RevokedAllView, RevokedView, SentToNodeView,
 };
 use hyper::Method;
 use serde_json::json;
@@ -43,6 +43,14 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
         }
         NodesVerb::Mute(node) => decide(&data, json, &node.node, "mute", None, "muted").await,
         NodesVerb::Unmute(node) => decide(&data, json, &node.node, "unmute", None, "unmuted").await,
+        NodesVerb::Send { node, address, text, action } => {
+            let path = format!("/api/v1/devices/{}/send", named(&node.node, &data)?);
+            let body = json!({ "action": action, "address": address, "text": text });
+            let answer = ask(&data, Method::POST, &path, Some(body)).await?;
+            show(json, &answer, |view: SentToNodeView| {
+                format!("sent to {}, {} bytes\n", view.node_id, view.sent)
+            })
+        }
         NodesVerb::Revoke { which, sure } => revoke(&data, json, &which, sure).await,
         NodesVerb::RevokeAll { sure } => revoke_all(&data, json, sure).await,
     }

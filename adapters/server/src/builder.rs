@@ -19,6 +19,7 @@ use crate::extension::ExtensionConfig;
 use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
+use crate::gateway::messages::MessageFeed;
 use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
@@ -187,6 +188,7 @@ impl GatewayBuilder {
             proven: Proven::new(),
             readings: Arc::default(),
             shown: SeenRequests::default(),
+            messages: MessageFeed::default(),
             request_ids: RequestIds::default(),
             pool: HashPool::start(&limits)?,
             application,

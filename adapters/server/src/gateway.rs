@@ -10,6 +10,7 @@ pub(crate) mod deliveries;
 pub(crate) mod hash_pool;
 pub(crate) mod in_force;
 pub(crate) mod issued_setups;
+pub(crate) mod messages;
 pub(crate) mod operator_types;
 pub(crate) mod pairing_state;
 pub(crate) mod readings;
@@ -42,6 +43,7 @@ use crate::gateway::bearers::BearerHolder;
 use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
+use crate::gateway::messages::MessageFeed;
 use crate::gateway::operator_types::{Device, OperatorError, Summary};
 use crate::gateway::pairing_state::PairingServices;
 use crate::gateway::readings::PendingReadings;
@@ -74,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) proven: Proven,
     pub(crate) readings: Arc<PendingReadings>,
     pub(crate) shown: SeenRequests,
+    pub(crate) messages: MessageFeed,
     /// Ids of the latest requests.
     pub(crate) request_ids: RequestIds,
     pub(crate) pool: HashPool,

@@ -1,5 +1,6 @@
 //! Permissions of a paired node, changed while it runs, and the node's own output.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::gateway::Gateway;
+use super::output::{OUTS, Out, ran, to};
 use crate::binaries::{Running, program, run, text};
 
 /// Polls until a condition holds, and returns its value.
@@ -50,6 +52,63 @@ pub(super) fn paired(gateway: &Gateway) -> (TempDir, Running) {
         is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("online"))
     });
     (state, running)
+}
+
+/// Reads lines of JSON until one is such an event.
+fn event(lines: &mut impl Iterator<Item = std::io::Result<String>>, kind: &str) -> Value {
+    loop {
+        let line = lines.next().expect("the program still runs").unwrap();
+        let value: Value = serde_json::from_str(&line).unwrap();
+        if value["event"] == kind {
+            return value;
+        }
+    }
+}
+
+#[test]
+fn an_operator_and_a_linked_node_send_each_other_messages_and_a_watcher_sees_them() {
+    let gateway = Gateway::start();
+    let (state, mut running) = paired(&gateway);
+    running.kill();
+    let place = state.path().to_str().unwrap();
+    let (code, _, err) = gateway.verb(&["nodes", "send", "Desk", "/lights/1", "on"]);
+    assert!(code == 1 && err.contains("is not linked"), "{err}");
+
+    let mut listening = program("handfast-node");
+    listening.args(["listen", "/lights/**", "--json", "--state", place]);
+    let mut listening = Running(listening.stdout(Stdio::piped()).spawn().unwrap());
+    let mut heard = BufReader::new(listening.0.stdout.take().unwrap()).lines();
+    until("it is linked, and takes the message", || {
+        match gateway.verb(&["nodes", "send", "Desk", "/lights/1", "on"]) {
+            (0, out, _) if out.contains("2 bytes") => Ok(()),
+            (_, out, err) => Err(out + &err),
+        }
+    });
+    let line = heard.next().unwrap().unwrap();
+    assert!(line.contains("/lights/1") && line.contains("\"on\""), "{line}");
+    for out in OUTS {
+        let args = ["nodes", "send", "Desk", "/lights/1", "on", "--data", gateway.data()];
+        let (code, err) = ran(to(out, "handfast", &args));
+        assert_eq!(code, i32::from(out != Out::Unread), "{out:?}: {err}");
+    }
+    assert_eq!(gateway.verb(&["nodes", "send", "Desk", "lights", "on"]).0, 2);
+    assert_eq!(gateway.verb(&["nodes", "send", "Desk", "/a", "on", "--action", "fly"]).0, 2);
+    drop(listening);
+
+    let mut watching = program("handfast");
+    watching.args(["watch", "--messages", "--json", "--data", gateway.data()]);
+    let mut watching = Running(watching.stdout(Stdio::piped()).spawn().unwrap());
+    let mut seen = BufReader::new(watching.0.stdout.take().unwrap()).lines();
+    event(&mut seen, "listening");
+    event(&mut seen, "listening");
+    let sent = ["send", "write", "/lights/1", "hello", "--state", place];
+    let (code, _, err) = text(&run("handfast-node", &sent));
+    assert_eq!(code, 0, "{err}");
+    let message = event(&mut seen, "message");
+    assert_eq!(
+        (&message["action"], &message["address"], &message["text"]),
+        (&json!("write"), &json!("/lights/1"), &json!("hello"))
+    );
 }
 
 #[test]

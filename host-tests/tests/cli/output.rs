@@ -163,8 +163,9 @@ const SECRETS: &[Row] = &[
     ("companions invite", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
-/// Verbs that need no gateway, or bring their own: `output_alone` has their tests.
-const ELSEWHERE: &[&str] = &["restore", "demo", "token hash"];
+/// Verbs that need no gateway, bring their own, or need a linked node: `output_alone` and `nodes`
+/// have their tests.
+const ELSEWHERE: &[&str] = &["restore", "demo", "token hash", "nodes send"];
 
 /// Returns a name that is new in this process.
 fn fresh(word: &str) -> String {

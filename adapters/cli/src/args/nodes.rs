@@ -46,6 +46,20 @@ pub(crate) enum NodesVerb {
     Mute(NodeArg),
     /// Let a muted node speak again, in the mode it had
     Unmute(NodeArg),
+    /// Send a message to a node that is linked and was paired by its keys
+    Send {
+        #[command(flatten)]
+        node: NodeArg,
+        /// Where the message is for, as /lights/1
+        #[arg(value_name = "ADDRESS")]
+        address: String,
+        /// The message, at most 864 bytes
+        #[arg(value_name = "TEXT", allow_hyphen_values = true)]
+        text: String,
+        /// What the node is to do there: read, write or admin
+        #[arg(long, value_name = "ACTION", default_value = "write")]
+        action: String,
+    },
     /// Put a paired node out for good, with all that it passed on; its link ends at once
     Revoke {
         /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a capability
@@ -69,6 +83,9 @@ pub(crate) struct NodeArg {
     pub(crate) node: String,
 }
 
+const PERMIT: &str = "With --read, --write or --admin these permissions take the place of all \
+                      that the node had; without them and --none, they stay as they are.";
+
 /// The verb `permissions` without the word before it.
 #[derive(Debug, Arguments)]
 pub(crate) struct PermissionsVerb {
@@ -78,8 +95,9 @@ pub(crate) struct PermissionsVerb {
     pub(crate) permit: PermitArgs,
 }
 
-/// What a node may do from now on; what is not named stays as it is.
+/// What a node may do from now on.
 #[derive(Debug, Arguments)]
+#[command(after_help = PERMIT)]
 pub(crate) struct PermitArgs {
     /// Whole name of the node, or its id or the beginning of it
     #[arg(value_name = "NODE")]
@@ -89,7 +107,7 @@ pub(crate) struct PermitArgs {
     /// Allow nothing
     #[arg(long, conflicts_with_all = ["read", "write", "admin"])]
     pub(crate) none: bool,
-    /// When it ends, for instance 30d from now; never lifts an end that was set before
+    /// When it ends, for instance 30d from now; the word never lifts an end that was set before
     #[arg(long, value_name = "TIME|never", value_parser = until)]
     pub(crate) expires: Option<UntilArg>,
 }

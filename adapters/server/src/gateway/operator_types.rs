@@ -114,6 +114,11 @@ pub enum OperatorError {
         "node {0} proves itself with a token, which carries no permissions and no time; leave them out, or pair it over the native wire"
     )]
     NoKeys(NodeId),
+    /// The node is not linked over the native wire, or does not take what was sent before.
+    #[error(
+        "node {0} is not linked over the native wire, or takes nothing more now; try again once it is online"
+    )]
+    NotLinked(NodeId),
     /// No paired node and no capability token has this name or prefix.
     #[error(
         "no paired node has the name {0:?} or an id that begins so, and no capability has; `nodes list --permissions` shows them"

@@ -344,14 +344,20 @@ impl RegistrationTask {
                 inner.readings.tell(node_id, observation, now);
             }
             // A slow application delays its own frames, but neither a decision nor the shutdown.
-            RegistrationAction::ApplicationText(node_id, frame) => tokio::select! {
-                () = inner.application.text(node_id, &frame) => {}
-                () = interrupted(&self.mailbox, inner) => {}
-            },
-            RegistrationAction::ApplicationBinary(node_id, frame) => tokio::select! {
-                () = inner.application.binary(node_id, &frame) => {}
-                () = interrupted(&self.mailbox, inner) => {}
-            },
+            RegistrationAction::ApplicationText(node_id, frame) => {
+                inner.messages.tell(Peer::Node(node_id), None, frame.as_bytes());
+                tokio::select! {
+                    () = inner.application.text(node_id, &frame) => {}
+                    () = interrupted(&self.mailbox, inner) => {}
+                }
+            }
+            RegistrationAction::ApplicationBinary(node_id, frame) => {
+                inner.messages.tell(Peer::Node(node_id), None, &frame);
+                tokio::select! {
+                    () = inner.application.binary(node_id, &frame) => {}
+                    () = interrupted(&self.mailbox, inner) => {}
+                }
+            }
             RegistrationAction::Send(_)
             | RegistrationAction::Close(_)
             | RegistrationAction::FinishClose => {}

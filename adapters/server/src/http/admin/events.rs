@@ -13,6 +13,7 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_core::time::UnixTime;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 use super::Caller;
 use crate::events::Event;
@@ -21,19 +22,27 @@ use crate::hex::hex;
 
 /// Streams events until the gateway ends. A slow reader misses events, and receives their number.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
-    let (events, shutdown) =
-        (gateway.inner.pairing.feed.subscribe(), gateway.inner.shutdown.subscribe());
+    let events = gateway.inner.pairing.feed.subscribe();
+    lines(events, gateway.inner.shutdown.subscribe(), move |event| view(event, caller.authority()))
+}
+
+/// Streams what is sent on a channel, a JSON object a line, until the gateway ends.
+pub(super) fn lines<T: Clone + Send + 'static>(
+    events: broadcast::Receiver<T>,
+    shutdown: watch::Receiver<bool>,
+    view: impl Fn(&T) -> Value + Send + 'static,
+) -> Response {
     // Sent at once, so that the reader knows from when on the stream is complete.
     let first = Some(json!({"event": "listening"}));
     let lines = stream::unfold(
-        (first, events, shutdown, caller),
-        async |(first, mut events, mut shutdown, caller)| {
+        (first, events, shutdown, view),
+        async |(first, mut events, mut shutdown, view)| {
             let value = match first {
                 Some(first) => first,
                 None => tokio::select! {
                     _ = shutdown.wait_for(|down| *down) => return None,
                     happened = events.recv() => match happened {
-                        Ok(event) => view(&event, caller.authority()),
+                        Ok(event) => view(&event),
                         // The reader is told of the gap, and can list the state again.
                         Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
                         Err(RecvError::Closed) => return None,
@@ -41,7 +50,7 @@ pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Re
                 },
             };
             let line = Bytes::from(value.to_string() + "\n");
-            Some((Ok::<_, Infallible>(line), (None, events, shutdown, caller)))
+            Some((Ok::<_, Infallible>(line), (None, events, shutdown, view)))
         },
     );
     ([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()

@@ -91,9 +91,9 @@ impl IntoResponse for AdminFailure {
                         (StatusCode::NOT_FOUND, "not_found")
                     }
                     OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::NoKeys(_) | OperatorError::NoUrl(_) => {
-                        (StatusCode::CONFLICT, "refused")
-                    }
+                    OperatorError::NoKeys(_)
+                    | OperatorError::NotLinked(_)
+                    | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::Clock(_) => (StatusCode::CONFLICT, "refused"),
                     OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),

@@ -13,6 +13,9 @@
 //!   text/plain`
 //! - `GET /api/v1/events` streams events from now on, **PINs included**: one JSON object per line,
 //!   the first `{"event":"listening"}`
+//! - `GET /api/v1/messages` streams the messages of linked nodes in the same way:
+//!   `{"event":"message","node_id"|"fingerprint","action","address","text"|"base64url"}`; frames of
+//!   nodes with tokens have no action and no address
 //!
 //! Nodes:
 //! - `GET /api/v1/devices?filter=current|pending|all` lists nodes: `{"devices":[…]}`
@@ -31,6 +34,8 @@
 //!   and `{"for_good"}`, rejects all matching requests: `{"rejected","failed":[…]}`
 //! - `POST /api/v1/devices/{which}/unpair` revokes a node: a device
 //! - `POST /api/v1/devices/{prefix}/mute`, `/unmute` mutes or unmutes: a device
+//! - `POST /api/v1/devices/{prefix}/send` with `{"action","address","text"}` sends a message to a
+//!   node that is linked over the native wire; without an action it is `write`: `{"node_id","sent"}`
 //! - `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"|"safe-chat"|"muted"}` sets the
 //!   mode: a device
 //!
@@ -126,6 +131,7 @@ mod events;
 mod extensions;
 mod failure;
 mod inbound;
+mod messages;
 mod paired;
 mod pairing;
 mod permissions;
@@ -152,6 +158,7 @@ pub use failure::{ErrorBody, ErrorView};
 pub use inbound::{
     AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
 };
+pub use messages::SentToNodeView;
 pub use paired::{
     DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView,
     RevokedView,
@@ -185,6 +192,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/devices/reject", post(decisions::reject_many))
         .route("/api/v1/devices/{prefix}", get(show))
         .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
+        .route("/api/v1/devices/{prefix}/send", post(messages::send))
         .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
         .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
         .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
@@ -213,6 +221,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/extensions", get(extensions::list))
         .route("/api/v1/extensions/call", post(extensions::call))
         .route("/api/v1/events", get(events::follow))
+        .route("/api/v1/messages", get(messages::follow))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
         .with_state(gateway.clone())

@@ -20,7 +20,7 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 const ADDRESS: &str = authority::GATEWAY;
 /// Parts of the API that reveal secrets or give access: reading them requires the permission to
 /// administer.
-const SECRET: [&str; 4] = ["events", "inbound", "pairing", "setup"];
+const SECRET: [&str; 5] = ["events", "inbound", "messages", "pairing", "setup"];
 
 /// Checks that apply to every request: its peer is known, its body is within the limit, and no
 /// foreign web page changes anything.
@@ -144,6 +144,7 @@ mod tests {
             "/api/v1/pairing",
             "/api/v1/pairing/codes",
             "/api/v1/inbound",
+            "/api/v1/messages",
             "/api/v1/setup/rotate",
             "/api/v1",
         ] {

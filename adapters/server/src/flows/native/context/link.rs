@@ -242,6 +242,7 @@ impl NativeContext {
         let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
         let info = PeerInfo { peer, key: *key, subject, address: self.address };
         let inner = &self.gateway.inner;
+        inner.messages.tell(peer, Some((action, address)), bytes);
         tokio::select! {
             () = inner.application.app(&info, action, address, bytes) => {}
             () = interrupted(&self.mailbox, inner) => {}

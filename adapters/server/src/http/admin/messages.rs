@@ -1,0 +1,85 @@
+//! Messages between the operator and linked nodes.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use handfast_core::crypto::base64url;
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::grant::scope::{Action, Address};
+use handfast_core::limits::PAYLOAD_BYTES;
+use handfast_core::wire::native::Payload;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::events::lines;
+use super::failure::{AdminFailure, parse};
+use crate::gateway::Gateway;
+use crate::gateway::messages::NodeMessage;
+use crate::gateway::operator_types::OperatorError;
+
+/// The answer to a message to a node.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SentToNodeView {
+    /// Id of the node.
+    pub node_id: String,
+    /// Number of bytes that were sent.
+    pub sent: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SendBody {
+    action: Option<String>,
+    address: String,
+    text: String,
+}
+
+/// Streams the messages of linked nodes from now on.
+pub(super) async fn follow(State(gateway): State<Gateway>) -> Response {
+    let messages = gateway.inner.messages.subscribe();
+    lines(messages, gateway.inner.shutdown.subscribe(), view)
+}
+
+/// Sends a message to a node that is linked over the native wire.
+pub(super) async fn send(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+    body: Bytes,
+) -> Result<Json<SentToNodeView>, AdminFailure> {
+    let body: SendBody = parse(&body)?;
+    let usage = |text: String| AdminFailure::from(OperatorError::Usage(text));
+    let action = Action::parse(body.action.as_deref().unwrap_or("write"))
+        .map_err(|_| usage("the action is read, write or admin".to_owned()))?;
+    let address = Address::parse(&body.address)
+        .map_err(|wrong| usage(format!("{}: {}", body.address, wrong.as_str())))?;
+    let payload = Payload::new(body.text.as_bytes())
+        .ok_or_else(|| usage(format!("a message has at most {PAYLOAD_BYTES} bytes")))?;
+    let record = gateway.device_named(&which).await?.entry.record;
+    if !gateway.send_app(Peer::Node(record.node_id), action, &address, &payload) {
+        return Err(OperatorError::NotLinked(record.node_id).into());
+    }
+    Ok(Json(SentToNodeView { node_id: record.node_id.to_string(), sent: body.text.len() }))
+}
+
+/// Returns a message as a JSON object. Bytes that are no text stand in base64url.
+fn view(message: &NodeMessage) -> Value {
+    let mut value = json!({ "event": "message" });
+    match message.peer {
+        Peer::Node(node_id) => value["node_id"] = json!(node_id.to_string()),
+        Peer::Delegate(key) => value["fingerprint"] = json!(Fingerprint::of(&key).to_string()),
+    }
+    if let Some((action, address)) = &message.place {
+        value["action"] = json!(action.as_str());
+        value["address"] = json!(address);
+    }
+    match std::str::from_utf8(&message.bytes) {
+        Ok(text) => value["text"] = json!(text),
+        Err(_) => {
+            let mut out = vec![0; message.bytes.len().div_ceil(3) * 4];
+            value["base64url"] = json!(base64url::encode(&message.bytes, &mut out));
+        }
+    }
+    value
+}
