@@ -145,14 +145,18 @@ pub(crate) enum GatewayVerb {
     Fingerprint,
 }
 
-/// Shows PINs, so run it only where trusted people look.
+/// What is followed.
 #[derive(Debug, Arguments)]
+#[command(after_help = "It shows PINs, so run it only where trusted people look.")]
 pub(crate) struct Watch {
     #[command(flatten)]
     pub(crate) data: DataDir,
     /// Print each event as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what linked nodes send to the gateway's application, too
+    #[arg(long)]
+    pub(crate) messages: bool,
 }
 
 #[derive(Debug, Arguments)]

@@ -113,6 +113,8 @@ pub(crate) enum NextElsewhere<'a> {
     Companions,
     /// See how the clock stands, at the gateway.
     Clock,
+    /// Play the demo with its chapter of microcontrollers.
+    DemoWithBoards,
 }
 
 impl NextElsewhere<'_> {
@@ -127,6 +129,7 @@ impl NextElsewhere<'_> {
             Self::Invite => Hint::new(PROGRAM, "companions invite"),
             Self::Companions => Hint::new(PROGRAM, "companions list"),
             Self::Clock => Hint::new(PROGRAM, "clock"),
+            Self::DemoWithBoards => Hint::new(PROGRAM, "demo --boards"),
         }
     }
 }
@@ -212,8 +215,8 @@ mod tests {
             let pairs = matches!(next, NextCompanion::Pair | NextCompanion::PairAnew);
             assert_eq!(read.url.is_some(), pairs, "{hint}");
         }
-        use NextElsewhere::{Clock, Companions, Invite, PasteSetupCode};
-        for elsewhere in [PasteSetupCode, Invite, Companions, Clock] {
+        use NextElsewhere::{Clock, Companions, DemoWithBoards, Invite, PasteSetupCode};
+        for elsewhere in [PasteSetupCode, Invite, Companions, Clock, DemoWithBoards] {
             let hint = elsewhere.hint();
             assert!(Args::try_parse_from(hint.words()).is_ok(), "{hint}");
         }

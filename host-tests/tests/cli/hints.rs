@@ -1,5 +1,6 @@
 //! Every command that is printed as a next step works as printed.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::gateway::Gateway;
@@ -132,4 +133,33 @@ fn a_companions_advice_names_its_session_again() {
     let [status] = &advised(&paired.1)[..] else { panic!("{}", paired.1) };
     let (code, said) = obeyed(status);
     assert!(code == 0 && said.contains("session"), "{status}: {said}");
+}
+
+/// Returns the sources below a folder.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|ending| ending == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+#[test]
+fn no_advised_command_is_written_by_hand() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/cli/src");
+    let mut files = Vec::new();
+    sources(&folder, &mut files);
+    assert!(files.len() > 50, "{files:?}");
+    for file in files.iter().filter(|file| !file.ends_with("hints.rs")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let shipped = text.split("#[cfg(test)]").next().unwrap();
+        let by_hand = |line: &&str| {
+            let code = !line.trim_start().starts_with("//");
+            code && (line.contains(": handfast ") || line.contains("--data {"))
+        };
+        let found: Vec<&str> = shipped.lines().filter(by_hand).collect();
+        assert!(found.is_empty(), "{}: {found:?}; make it in hints.rs", file.display());
+    }
 }

@@ -34,8 +34,13 @@ pub(crate) struct CodeArg {
     pub(crate) which: String,
 }
 
-/// Without --qr or --qr-file it is typed at the node.
+const CREATE: &str = "The code is typed at the node, or with --qr, --qr-file, --address, --invert or \
+                      --text scanned or pasted there. Without --read, --write and --admin, whoever \
+                      pairs with it may do what the gateway's configuration says.";
+
+/// A code that is typed or scanned.
 #[derive(Debug, Arguments)]
+#[command(after_help = CREATE)]
 pub(crate) struct CreateCode {
     /// To be scanned: show it as a QR code and as a line of text
     #[arg(long)]

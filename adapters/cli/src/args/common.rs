@@ -32,8 +32,7 @@ pub(crate) struct Common {
 /// What may be done.
 #[derive(Debug, Default, Arguments)]
 pub(crate) struct Permissions {
-    /// Allow reading there, for instance /lights/**; may be repeated. Without any permission, as
-    /// its rule or the gateway's configuration says
+    /// Allow reading there, for instance /lights/**; may be repeated
     #[arg(long, value_name = "PATTERN", value_parser = pattern)]
     read: Vec<String>,
     /// Allow writing there, and reading

@@ -6,11 +6,15 @@ use clap::Args as Arguments;
 
 use super::DataDir;
 
-/// A registry of nodes (`devices.json`), or a SQLite database with pairing tables; each file is
-/// recognised by what it holds. Without --apply it says what would come of it and changes no
-/// registry. What is in the registry already is never overwritten. A file that is missing or not
-/// recognised is reported, the others are imported all the same, and the exit code is 1.
+const IMPORT: &str = "A file is a registry of nodes (devices.json), or a SQLite database with pairing \
+                      tables, and is recognised by what it holds. Without --apply it says what would \
+                      come of it and changes nothing. What is in the registry already is never \
+                      overwritten. A file that is missing or not recognised is reported, the others \
+                      are imported all the same, and the exit code is 1.";
+
+/// The files that are imported.
 #[derive(Debug, Arguments)]
+#[command(after_help = IMPORT)]
 pub(crate) struct Import {
     /// What to import
     #[arg(value_name = "FILE", required = true)]

@@ -13,8 +13,16 @@ pub(crate) struct PendingArgs {
     pub(crate) common: Common,
 }
 
-/// One with keys gets its grant by itself, any other a token, which is shown this once.
+const APPROVE: &str = "A node with keys gets its grant by itself, any other a token, which is shown \
+                       this once. Without --read, --write and --admin, a node with keys may do what \
+                       its rule or the gateway's configuration says.";
+
+const REJECT: &str = "The node may ask again after a while, which doubles from a minute to a day; \
+                      with --for-good never.";
+
+/// The node that is approved, and on which terms.
 #[derive(Debug, Arguments)]
+#[command(after_help = APPROVE)]
 pub(crate) struct ApproveArgs {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -47,8 +55,9 @@ pub(crate) struct Approval {
     pub(crate) expires: Option<Duration>,
 }
 
-/// It may ask again after a while, which doubles from a minute to a day.
+/// The requests that are turned down, and for how long.
 #[derive(Debug, Arguments)]
+#[command(after_help = REJECT)]
 pub(crate) struct RejectArgs {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -30,6 +30,7 @@ use tokio::sync::mpsc;
 use crate::End;
 use crate::args;
 use crate::client::{ask, read};
+use crate::hints::NextElsewhere;
 use crate::serve::Running;
 
 use application::Ear;
@@ -155,7 +156,10 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
         let mut scene = Scene::open(home, &data, &gateway).await?;
         boards::play(stage, &image, &mut scene, &gateway).await?;
     } else {
-        stage.note("with: handfast demo --boards (an emulated Cortex-M4F; building its image takes minutes the first time)");
+        stage.note(&format!(
+            "with: {} (an emulated Cortex-M4F; building its image takes minutes the first time)",
+            NextElsewhere::DemoWithBoards.hint()
+        ));
     }
 
     for pi in [kitchen, garden, attic] {
