@@ -1,5 +1,5 @@
-//! The contract of every machine: a pure function from a state and an input to the next state and
-//! all its effects.
+//! The contract of every machine: a transition changes the state in place, by nothing but its
+//! arguments, and returns all its effects.
 
 use crate::time::{Instant, Reason};
 
@@ -12,114 +12,113 @@ pub const MAX_EFFECTS: usize = 4;
 /// results back as inputs, and feeds a tick when the [`deadline`](Machine::deadline) has come.
 /// Everything from outside (time, entropy, stored records) is an argument, so a run replays from
 /// its inputs alone.
-pub trait Machine: Sized {
+pub trait Machine {
     /// An event that the adapter reports; may borrow received bytes.
     type Input<'b>;
     /// A request to the adapter; may borrow from the input or the scratch buffer.
     type Effect<'b>;
 
-    /// Consumes the state and one input, and returns the next state with every effect of the
-    /// transition, in the order in which the adapter carries them out. `scratch` holds decoded and
-    /// encoded text; [`crate::limits::SCRATCH`] is the size it needs.
+    /// Advances the state by one input, in place, and returns every effect of the transition, in
+    /// the order in which the adapter carries them out. `scratch` holds decoded and encoded text;
+    /// [`crate::limits::SCRATCH`] is the size it needs.
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Self::Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Self::Effect<'b>>;
+    ) -> Effects<Self::Effect<'b>>;
 
     /// Returns the time of the next tick and its reason; `None` if the machine waits for inputs
     /// only.
     fn deadline(&self) -> Option<(Instant, Reason)>;
+
+    /// Returns `true` once the machine has ended; every further input is ignored. A node's machine
+    /// never ends.
+    fn is_closed(&self) -> bool;
+
+    /// Returns `true` while an effect's answer is due. Until then the adapter reads no further
+    /// frame, so that no early frame of the peer is lost.
+    fn awaits_answer(&self) -> bool;
+
+    /// Returns the state's name, for traces and tables.
+    fn state_name(&self) -> &'static str;
 }
 
-/// The outcome of one transition.
+/// The effects of one step, in order.
+///
+/// A list is made whole, from an array whose length is checked at compile time, and nothing is
+/// appended to it afterwards: so none can be too long.
 #[derive(Debug)]
-#[must_use = "a step that is dropped loses the state and its effects"]
-pub struct Step<S, E> {
-    /// The state for the next step.
-    pub next: S,
-    /// The effects to carry out now, in order.
-    pub effects: Effects<E>,
-}
-
-impl<S, E> Step<S, E> {
-    /// A step without effects.
-    pub fn quiet(next: S) -> Self {
-        Self { next, effects: Effects::none() }
-    }
-
-    /// A step with effects; more than [`MAX_EFFECTS`] do not compile.
-    pub fn with<const N: usize>(next: S, effects: [E; N]) -> Self {
-        Self { next, effects: Effects::of(effects) }
-    }
-
-    /// Inserts an effect before the others. An effect beyond [`MAX_EFFECTS`] is lost; debug builds
-    /// assert that this does not happen.
-    pub(crate) fn first(mut self, effect: E) -> Self {
-        let fits = self.effects.0.insert(0, effect).is_ok();
-        debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
-        self
-    }
-
-    /// Appends an effect; the bound is the same as for [`first`](Self::first).
-    pub(crate) fn then(mut self, effect: E) -> Self {
-        let fits = self.effects.0.push(effect).is_ok();
-        debug_assert!(fits, "a step has at most MAX_EFFECTS effects");
-        self
-    }
-
-    /// Wraps the state and the effects, for a machine that contains this one.
-    pub fn wrap<T, F>(self, state: impl FnOnce(S) -> T, effect: impl FnMut(E) -> F) -> Step<T, F> {
-        Step {
-            next: state(self.next),
-            // The capacity is the same, so collecting cannot overflow.
-            effects: Effects(self.effects.0.into_iter().map(effect).collect()),
-        }
-    }
-}
-
-/// A list of effects of fixed capacity.
-#[derive(Debug)]
-pub struct Effects<E>(heapless::Vec<E, MAX_EFFECTS>);
+#[must_use = "effects that are dropped are never carried out"]
+pub struct Effects<E>([Option<E>; MAX_EFFECTS]);
 
 impl<E> Effects<E> {
-    /// An empty list of effects.
-    #[must_use]
+    /// Returns an empty list of effects.
     pub const fn none() -> Self {
-        Self(heapless::Vec::new())
+        Self([const { None }; MAX_EFFECTS])
     }
 
-    /// A list of exactly these effects; more than [`MAX_EFFECTS`] do not compile.
-    #[must_use]
+    /// Returns a list of exactly these effects; more than [`MAX_EFFECTS`] do not compile.
     pub fn of<const N: usize>(effects: [E; N]) -> Self {
+        Self::flatten(effects.map(Some))
+    }
+
+    /// Returns a list of those of these effects that are there; room for more than [`MAX_EFFECTS`]
+    /// does not compile.
+    pub fn flatten<const N: usize>(effects: [Option<E>; N]) -> Self {
         const { assert!(N <= MAX_EFFECTS, "a step has at most MAX_EFFECTS effects") };
-        Self(effects.into_iter().collect())
+        let mut list = Self::none();
+        // The assertion makes the list the longer one of the two, so every effect finds a place.
+        for (place, effect) in list.0.iter_mut().zip(effects) {
+            *place = effect;
+        }
+        list
+    }
+
+    /// Converts each effect, for a machine that contains the one that made them.
+    pub fn map<F>(self, effect: impl Fn(E) -> F) -> Effects<F> {
+        Effects(self.0.map(|place| place.map(&effect)))
     }
 
     /// Returns the number of effects.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
     }
 
     /// Returns `true` if there are no effects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.iter().next().is_none()
     }
 
     /// Iterates over the effects without consuming the list.
-    pub fn iter(&self) -> core::slice::Iter<'_, E> {
-        self.0.iter()
+    pub fn iter(&self) -> impl Iterator<Item = &E> {
+        self.0.iter().flatten()
     }
 }
 
 impl<E> IntoIterator for Effects<E> {
     type Item = E;
-    type IntoIter = heapless::vec::IntoIter<E, MAX_EFFECTS, usize>;
+    type IntoIter = core::iter::Flatten<core::array::IntoIter<Option<E>, MAX_EFFECTS>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.0.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_holds_exactly_the_effects_that_it_was_made_of_in_their_order() {
+        let full = Effects::of([1, 2, 3, 4]);
+        assert_eq!(full.len(), MAX_EFFECTS);
+        assert!(full.into_iter().eq([1, 2, 3, 4]));
+        let some = Effects::flatten([None, Some(2), None, Some(4)]);
+        assert_eq!((some.len(), some.is_empty()), (2, false));
+        assert!(some.map(|effect| effect * 10).into_iter().eq([20, 40]));
+        assert!(Effects::<u8>::none().is_empty());
     }
 }

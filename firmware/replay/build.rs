@@ -122,10 +122,8 @@ impl Play {
         let mut gateway = None;
         let mut inputs = vec![In::Pair];
         while let Some(input) = inputs.pop() {
-            let (next, dos) = self.node(node, &input);
-            node = next;
             let mut answers = Vec::new();
-            for effect in dos {
+            for effect in self.node(&mut node, &input) {
                 match effect {
                     Do::Connect => {
                         (self.connection, self.heard) = (self.connection + 1, 0);
@@ -137,10 +135,8 @@ impl Play {
                     Do::PinWanted => answers.push(In::Pin),
                     Do::Send(frame) => {
                         self.heard += 1;
-                        let machine = gateway.take().expect("a connection is open");
-                        let (machine, messages) = self.gateway(machine, &frame);
-                        gateway = Some(machine);
-                        for message in messages {
+                        let machine = gateway.as_mut().expect("a connection is open");
+                        for message in self.gateway(machine, &frame) {
                             let (connection, heard) = (self.connection, self.heard);
                             self.said.push(Said { connection, heard, message: message.clone() });
                             answers.push(In::Frame(message));
@@ -157,7 +153,7 @@ impl Play {
         self.said
     }
 
-    fn node(&self, node: Node, input: &In) -> (Node, Vec<Do>) {
+    fn node(&self, node: &mut Node, input: &In) -> Vec<Do> {
         let about = PairRequest { name: label(NAME), room: label(ROOM), profile: Profile::EMPTY };
         let own = NodeIdentity { keys: &self.keys, about, setup: None };
         let entropy = || Entropy::from_recorded([CHANCE; 32]);
@@ -175,25 +171,20 @@ impl Play {
             }
         };
         let mut scratch = [0; NATIVE_NODE_SCRATCH];
-        let step = node.step(START, input, &mut scratch);
-        let dos = step.effects.into_iter().filter_map(|effect| match effect {
-            node::Effect::Connect => Some(Do::Connect),
-            node::Effect::Send(frame) => Some(Do::Send(frame.to_vec())),
-            node::Effect::Close(_) => Some(Do::Close),
-            node::Effect::Keep(memory) => Some(Do::Keep(memory)),
-            node::Effect::Tell(node::NativeNodeEvent::TypeThePin { .. }) => Some(Do::PinWanted),
-            _ => None,
-        });
-        let dos = dos.collect();
-        (step.next, dos)
+        let dos =
+            node.step(START, input, &mut scratch).into_iter().filter_map(|effect| match effect {
+                node::Effect::Connect => Some(Do::Connect),
+                node::Effect::Send(frame) => Some(Do::Send(frame.to_vec())),
+                node::Effect::Close(_) => Some(Do::Close),
+                node::Effect::Keep(memory) => Some(Do::Keep(memory)),
+                node::Effect::Tell(node::NativeNodeEvent::TypeThePin { .. }) => Some(Do::PinWanted),
+                _ => None,
+            });
+        dos.collect()
     }
 
     /// Feeds a frame to the gateway and answers its effects until none are left.
-    fn gateway(
-        &self,
-        mut machine: NativeConnection,
-        frame: &[u8],
-    ) -> (NativeConnection, Vec<Vec<u8>>) {
+    fn gateway(&self, machine: &mut NativeConnection, frame: &[u8]) -> Vec<Vec<u8>> {
         let known = KnownPeer { record: &self.record, grants: &self.grants, ceiling: None };
         let around = FrameContext {
             keys: &self.gateway_keys,
@@ -209,9 +200,7 @@ impl Play {
         let mut messages = Vec::new();
         while let Some(input) = next.take() {
             let mut scratch = [0; NATIVE_SCRATCH];
-            let step = machine.step(START, input, &mut scratch);
-            machine = step.next;
-            for effect in step.effects {
+            for effect in machine.step(START, input, &mut scratch) {
                 let answer = match effect {
                     gateway::Effect::Send(message) => {
                         messages.push(message.to_vec());
@@ -256,7 +245,7 @@ impl Play {
                 next = Some(answer);
             }
         }
-        (machine, messages)
+        messages
     }
 }
 

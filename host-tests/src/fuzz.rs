@@ -9,7 +9,7 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::{FRAME_BYTES, Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::{MAX_EFFECTS, Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::missy;
@@ -188,8 +188,7 @@ pub fn gateway_machine(data: &[u8]) {
         gone |= matches!(input, gateway::Input::Closed);
         let (was_closed, was_linked) = (machine.is_closed(), machine.linked());
         let mut scratch = [0; SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
-        assert!(effects.len() <= MAX_EFFECTS);
+        let effects = machine.step(now, input, &mut scratch);
         assert!(!was_closed || effects.is_empty(), "something happens after the end");
         for effect in effects.iter() {
             match effect {
@@ -211,13 +210,12 @@ pub fn gateway_machine(data: &[u8]) {
             }
         }
         assert!(
-            next.linked().is_none() || was_linked.is_some() || paired,
+            machine.linked().is_none() || was_linked.is_some() || paired,
             "linked without a paired record"
         );
         assert!(closes + detached <= 2 && closes <= 1 && detached <= 1);
-        assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
-        assert!(!next.is_closed() || next.deadline().is_none());
-        machine = next;
+        assert_eq!(machine.is_closed(), closes == 1 || gone, "it is closed where it was closed");
+        assert!(!machine.is_closed() || machine.deadline().is_none());
     }
 }
 
@@ -274,8 +272,7 @@ pub fn node_machine(data: &[u8]) {
         let overdue = matches!(input, node::Input::Tick(_))
             && machine.deadline().is_some_and(|(at, _)| at <= now);
         let mut scratch = [0; SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
-        assert!(effects.len() <= MAX_EFFECTS);
+        let effects = machine.step(now, input, &mut scratch);
         for effect in effects.iter() {
             match effect {
                 node::Effect::Send(text) => {
@@ -292,8 +289,7 @@ pub fn node_machine(data: &[u8]) {
                 | node::Effect::Tell(_) => {}
             }
         }
-        let moved = next.deadline().is_none_or(|(at, _)| at > now);
+        let moved = machine.deadline().is_none_or(|(at, _)| at > now);
         assert!(!overdue || moved, "a deadline that has come stays where it was");
-        machine = next;
     }
 }

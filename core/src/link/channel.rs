@@ -15,7 +15,7 @@ pub(crate) struct Channel {
     receiving: Receiving,
 }
 
-/// The frame was not the peer's next message. The channel is lost.
+/// The frame was not the peer's next message. The channel is lost: its owner closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChannelBroken;
 
@@ -25,11 +25,10 @@ impl Channel {
         Self { peer, hash, sending, receiving }
     }
 
-    /// Opens the peer's next message in place.
-    pub(crate) fn open(self, frame: &mut [u8]) -> Result<(Self, &[u8]), ChannelBroken> {
-        // The channel is consumed: after a frame that does not open, no other one could.
-        let (receiving, text) = self.receiving.open(frame).map_err(|_| ChannelBroken)?;
-        Ok((Self { receiving, ..self }, text))
+    /// Opens the peer's next message in place. After a frame that does not open, no other one does.
+    #[inline(never)]
+    pub(crate) fn open<'m>(&mut self, frame: &'m mut [u8]) -> Result<&'m [u8], ChannelBroken> {
+        self.receiving.open_in_place(frame).map(|text| &*text).map_err(|_| ChannelBroken)
     }
 
     /// Seals a message into the next free bytes. Returns `None` if they are too few or the nonces

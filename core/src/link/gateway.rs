@@ -6,7 +6,7 @@ use crate::id::NodeId;
 use crate::limits::{self, Limits};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::lifecycle::Notice;
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::time::{Instant, Reason};
 use crate::wire::close::Close;
 use crate::wire::missy;
@@ -80,49 +80,50 @@ impl Machine for Link {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let Self::Open { node_id, keepalive, limits } = self else {
-            return Step::quiet(Self::Ended);
-        };
+    ) -> Effects<Effect<'b>> {
+        let Self::Open { node_id, keepalive, limits } = self else { return Effects::none() };
+        let node_id = *node_id;
         match input {
             Input::Text(frame) => {
-                let open = Self::Open { node_id, keepalive: keepalive.heard(now, &limits), limits };
-                on_text(open, node_id, frame, scratch)
+                *keepalive = keepalive.heard(now, limits);
+                on_text(node_id, frame, scratch)
             }
             Input::Binary(frame) => {
-                let open = Self::Open { node_id, keepalive: keepalive.heard(now, &limits), limits };
-                Step::with(open, [Effect::ApplicationBinary(node_id, frame)])
+                *keepalive = keepalive.heard(now, limits);
+                Effects::of([Effect::ApplicationBinary(node_id, frame)])
             }
-            Input::Pong => Step::quiet(Self::Open {
-                node_id,
-                keepalive: keepalive.heard(now, &limits),
-                limits,
-            }),
+            Input::Pong => {
+                *keepalive = keepalive.heard(now, limits);
+                Effects::none()
+            }
             Input::Push(Notice::Muted) => {
-                leave(node_id, Some(GatewayMessage::Muted), Close::MUTED, scratch)
+                self.leave(node_id, Some(GatewayMessage::Muted), Close::MUTED, scratch)
             }
             Input::Push(Notice::Unpaired) => {
                 let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
-                leave(node_id, Some(fail), Close::AUTHENTICATION_FAILED, scratch)
+                self.leave(node_id, Some(fail), Close::AUTHENTICATION_FAILED, scratch)
             }
-            Input::Push(Notice::Replaced) => leave(node_id, None, Close::REPLACED, scratch),
+            Input::Push(Notice::Replaced) => self.leave(node_id, None, Close::REPLACED, scratch),
             // A muted node has no link in this dialect, and a linked node waits for no decision.
-            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => {
-                Step::quiet(self)
+            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => Effects::none(),
+            Input::Shutdown => self.leave(node_id, None, Close::SHUTTING_DOWN, scratch),
+            Input::Closed => {
+                *self = Self::Ended;
+                Effects::of([Effect::Detach(node_id)])
             }
-            Input::Shutdown => leave(node_id, None, Close::SHUTTING_DOWN, scratch),
-            Input::Closed => Step::with(Self::Ended, [Effect::Detach(node_id)]),
-            Input::Tick => match keepalive.tick(now, &limits) {
-                (keepalive, Due::Nothing) => Step::quiet(Self::Open { node_id, keepalive, limits }),
-                (keepalive, Due::Ping) => {
-                    Step::with(Self::Open { node_id, keepalive, limits }, [Effect::Ping])
+            Input::Tick => {
+                let (next, due) = keepalive.tick(now, limits);
+                *keepalive = next;
+                match due {
+                    Due::Nothing => Effects::none(),
+                    Due::Ping => Effects::of([Effect::Ping]),
+                    Due::Lost => self.leave(node_id, None, Close::PING_TIMEOUT, scratch),
                 }
-                (_, Due::Lost) => leave(node_id, None, Close::PING_TIMEOUT, scratch),
-            },
+            }
         }
     }
 
@@ -132,54 +133,63 @@ impl Machine for Link {
             Self::Ended => None,
         }
     }
+
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Ended)
+    }
+
+    /// Returns `false`: no effect of a link has an answer.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "Open",
+            Self::Ended => "Ended",
+        }
+    }
 }
 
-fn on_text<'b>(
-    open: Link,
-    node_id: NodeId,
-    frame: &'b str,
-    scratch: &'b mut [u8],
-) -> Step<Link, Effect<'b>> {
+fn on_text<'b>(node_id: NodeId, frame: &'b str, scratch: &'b mut [u8]) -> Effects<Effect<'b>> {
     let (decoding, encoding) = limits::split(scratch);
     match missy::decode_from_node(frame, decoding) {
-        Ok(NodeMessage::Heartbeat(heartbeat)) => {
-            Step::with(open, [Effect::Observe(node_id, heartbeat)])
-        }
-        Ok(NodeMessage::Other) => Step::with(open, [Effect::ApplicationText(node_id, frame)]),
+        Ok(NodeMessage::Heartbeat(heartbeat)) => Effects::of([Effect::Observe(node_id, heartbeat)]),
+        Ok(NodeMessage::Other) => Effects::of([Effect::ApplicationText(node_id, frame)]),
         // A repeated pairing request or authentication changes nothing, well formed or not.
-        Ok(NodeMessage::PairRequest(_) | NodeMessage::Auth(_)) => Step::quiet(open),
+        Ok(NodeMessage::PairRequest(_) | NodeMessage::Auth(_)) => Effects::none(),
         Err(Malformed::Field(
             Field::FriendlyName
             | Field::Room
             | Field::HardwareProfile
             | Field::NodeId
             | Field::Token,
-        )) => Step::quiet(open),
+        )) => Effects::none(),
         Err(malformed) => {
             let complaint = GatewayMessage::Error(missy::complaint(malformed));
-            match missy::encode_from_gateway(&complaint, encoding) {
-                Some(text) => Step::with(open, [Effect::Send(text)]),
-                None => Step::quiet(open),
-            }
+            Effects::flatten([missy::encode_from_gateway(&complaint, encoding).map(Effect::Send)])
         }
     }
 }
 
-/// Ends the link from this side: removal from the table, the last message if there is one, and the
-/// close.
-fn leave<'b>(
-    node_id: NodeId,
-    last_word: Option<GatewayMessage<'_>>,
-    close: Close,
-    scratch: &'b mut [u8],
-) -> Step<Link, Effect<'b>> {
-    match last_word.and_then(|message| missy::encode_from_gateway(&message, scratch)) {
+impl Link {
+    /// Ends the link from this side: removal from the table, the last message if there is one, and
+    /// the close.
+    fn leave<'b>(
+        &mut self,
+        node_id: NodeId,
+        last_word: Option<GatewayMessage<'_>>,
+        close: Close,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        *self = Self::Ended;
+        let text = last_word.and_then(|message| missy::encode_from_gateway(&message, scratch));
         // The removal comes first: a close handshake with a slow peer takes time, and the node must
         // not count as online meanwhile.
-        Some(text) => Step::with(
-            Link::Ended,
-            [Effect::Detach(node_id), Effect::Send(text), Effect::Close(close)],
-        ),
-        None => Step::with(Link::Ended, [Effect::Detach(node_id), Effect::Close(close)]),
+        Effects::flatten([
+            Some(Effect::Detach(node_id)),
+            text.map(Effect::Send),
+            Some(Effect::Close(close)),
+        ])
     }
 }

@@ -27,7 +27,7 @@ use handfast_core::registry::grants::Grant;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{App, Renew};
@@ -299,7 +299,7 @@ impl World {
         let entropy = Entropy::from_recorded(bytes);
         let token = self.next_token();
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
-        let Some(machine) = seat.machine.take() else { return };
+        let Some(mut machine) = seat.machine.take() else { return };
         let (before, compares) =
             (machine.state_name(), matches!(input, GateIn::Answer(Answer::Reserved(Ok(_)))));
         let what = match &input {
@@ -430,7 +430,7 @@ impl World {
             },
         };
         let mut scratch = [0; NATIVE_SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let effects = machine.step(now, input, &mut scratch);
         let mut todo = Vec::new();
         for effect in effects {
             match effect {
@@ -489,8 +489,8 @@ impl World {
                 }
             }
         }
-        let (after, closed) = (next.state_name(), next.is_closed());
-        seat.machine = Some(next);
+        let (after, closed) = (machine.state_name(), machine.is_closed());
+        seat.machine = Some(machine);
         self.note(|| format!("conn {conn}: {before} --{what}--> {after}"));
         self.steps += 1;
         self.visited.insert(after);

@@ -28,7 +28,7 @@ use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::step::{MAX_EFFECTS, Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::native::open::{Intent, Open};
@@ -243,8 +243,7 @@ pub fn gateway(data: &[u8]) {
         gone |= matches!(input, gateway::Input::Closed);
         let (was_closed, before) = (machine.is_closed(), machine.state_name());
         let mut scratch = [0; NATIVE_SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
-        assert!(effects.len() <= MAX_EFFECTS);
+        let effects = machine.step(now, input, &mut scratch);
         assert!(!was_closed || effects.is_empty(), "something happens after the end");
         for effect in effects {
             match effect {
@@ -267,12 +266,11 @@ pub fn gateway(data: &[u8]) {
             }
         }
         assert!(
-            !matches!(next.linked(), Some(gateway::Peer::Node(_))) || attached,
+            !matches!(machine.linked(), Some(gateway::Peer::Node(_))) || attached,
             "linked, and unknown"
         );
-        assert_eq!(next.is_closed(), closes == 1 || gone, "it is closed where it was closed");
-        assert!(!next.is_closed() || next.deadline().is_none());
-        machine = next;
+        assert_eq!(machine.is_closed(), closes == 1 || gone, "it is closed where it was closed");
+        assert!(!machine.is_closed() || machine.deadline().is_none());
     }
 }
 
@@ -491,10 +489,9 @@ pub fn node(data: &[u8]) {
         let overdue = matches!(input, node::Input::Tick(_))
             && machine.deadline().is_some_and(|(at, _)| at <= now);
         let mut scratch = [0; NATIVE_SETUP_SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
-        assert!(effects.len() <= MAX_EFFECTS);
+        let effects = machine.step(now, input, &mut scratch);
         assert!(
-            trusted || next.state_name() != "AwaitSettled",
+            trusted || machine.state_name() != "AwaitSettled",
             "a setup code is shown to somebody else"
         );
         for effect in effects {
@@ -517,9 +514,8 @@ pub fn node(data: &[u8]) {
                 _ => {}
             }
         }
-        let moved = next.deadline().is_none_or(|(at, _)| at > now);
+        let moved = machine.deadline().is_none_or(|(at, _)| at > now);
         assert!(!overdue || moved, "a deadline that has come stays where it was");
-        machine = next;
     }
 }
 

@@ -8,7 +8,7 @@ use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
 };
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
@@ -164,7 +164,7 @@ impl World {
         let mut bytes = [0; 34];
         self.prng.fill(&mut bytes);
         let host = &mut self.nodes[at];
-        let Some(machine) = host.machine.take() else { return };
+        let Some(mut machine) = host.machine.take() else { return };
         let entropy = Entropy::from_recorded(*bytes.first_chunk().expect("32 bytes"));
         let chance = Entropy::from_recorded(*bytes.last_chunk().expect("2 bytes"));
         let label = |text| Label::parse(text).expect("a label");
@@ -216,7 +216,7 @@ impl World {
             NodeIn::Forget => Input::Forget,
         };
         let mut scratch = [0; NATIVE_SETUP_SCRATCH];
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let effects = machine.step(now, input, &mut scratch);
         let mut todo = Vec::new();
         for effect in effects {
             match effect {
@@ -242,8 +242,8 @@ impl World {
                 Effect::Tell(news) => host.news.push(format!("{news:?}")),
             }
         }
-        let after = next.state_name();
-        host.machine = Some(next);
+        let after = machine.state_name();
+        host.machine = Some(machine);
         self.note(|| format!("node {at}: {before} --{what}--> {after}"));
         self.steps += 1;
         self.visited.insert(after);

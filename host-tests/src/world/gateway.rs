@@ -17,7 +17,7 @@ use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::{DeliveryId, Outcome};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
 
 use super::network::{ConnId, Frame, Side};
@@ -266,7 +266,7 @@ impl World {
             if matches!(input, ConnInput::Text(_)) { self.store.fresh_id() } else { [0; 16] };
         let fresh = Entropy::from_recorded(fresh);
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
-        let Some(machine) = seat.machine.take() else { return };
+        let Some(mut machine) = seat.machine.take() else { return };
         let (address, limits) = (seat.address, self.limits);
         let mut scratch = [0; SCRATCH];
         let (before, was_linked) = (machine.state_name(), machine.linked());
@@ -298,7 +298,7 @@ impl World {
             ConnInput::Evict => Input::Evict,
             ConnInput::Closed => Input::Closed,
         };
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let effects = machine.step(now, input, &mut scratch);
         let acts: Vec<Act> = effects
             .into_iter()
             .map(|effect| match effect {
@@ -323,9 +323,9 @@ impl World {
                 }
             })
             .collect();
-        let (after, ended) = (next.state_name(), next.is_closed());
-        self.check_redacted(&next);
-        seat_back(&mut self.gateway, conn, next);
+        let (after, ended) = (machine.state_name(), machine.is_closed());
+        self.check_redacted(&machine);
+        seat_back(&mut self.gateway, conn, machine);
         self.note(|| format!("gateway {conn:?}: {before} + {input_text} -> {after}"));
         let closes = acts.iter().filter(|act| matches!(act, Act::Close(_))).count();
         self.expect(!ended || peer_left || closes == 1, || {

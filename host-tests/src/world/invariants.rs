@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SCRATCH;
+use handfast_core::step::Machine;
 use handfast_core::wire::missy;
 use handfast_core::wire::registration::{Auth, GatewayMessage, NodeMessage};
 

@@ -9,7 +9,7 @@ use handfast_core::flow::registration::node::{
 };
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
@@ -202,7 +202,7 @@ impl World {
         let now = self.instant();
         let chance = Entropy::from_recorded(self.prng.bytes());
         let host = &mut self.nodes[node];
-        let Some(machine) = host.machine.take() else { return };
+        let Some(mut machine) = host.machine.take() else { return };
         let mut scratch = [0; SCRATCH];
         let before = machine.state_name();
         let input_text = format!("{input:?}");
@@ -218,11 +218,11 @@ impl World {
             NodeInput::AskAgain => Input::AskAgain,
             NodeInput::Forget => Input::Forget,
         };
-        let Step { next, effects } = machine.step(now, input, &mut scratch);
+        let effects = machine.step(now, input, &mut scratch);
         let acts: Vec<Act> = effects.into_iter().map(Act::of).collect();
-        let after = next.state_name();
-        self.check_redacted(&next);
-        self.nodes[node].machine = Some(next);
+        let after = machine.state_name();
+        self.check_redacted(&machine);
+        self.nodes[node].machine = Some(machine);
         self.note(|| format!("node {node}: {before} + {input_text} -> {after}"));
         let mut closed = false;
         for act in acts {

@@ -10,7 +10,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{DeliveryId, Outcome, Ticket};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::Mode;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 
 use super::node::NodeInput;
 use super::store::{Asked, Waiter};
@@ -79,10 +79,10 @@ impl World {
                 }
                 let life = self.clocks.life(self.now);
                 self.lives.deliveries.insert(ticket.id, life);
-                let Step { next, effects } = begun?;
+                let (machine, effects) = begun?;
                 self.papers.runs += 1;
                 let run = self.papers.runs;
-                let machine = Some(next);
+                let machine = Some(machine);
                 self.gateway.approvals.insert(
                     run,
                     ApprovalRun {
@@ -115,17 +115,17 @@ impl World {
 
     fn feed_approval(&mut self, run: u32, input: Input) {
         let now = self.instant();
-        let Some(machine) =
+        let Some(mut machine) =
             self.gateway.approvals.get_mut(&run).and_then(|approval| approval.machine.take())
         else {
             return;
         };
-        let Step { next, effects } = machine.step(now, input, &mut []);
-        self.check_redacted(&next);
+        let effects = machine.step(now, input, &mut []);
+        self.check_redacted(&machine);
         let acts: Vec<Effect> = effects.into_iter().collect();
-        let done = next.is_done();
+        let done = machine.is_closed();
         if let Some(approval) = self.gateway.approvals.get_mut(&run) {
-            approval.machine = Some(next);
+            approval.machine = Some(machine);
         }
         self.approval_acts(run, acts);
         if done {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::flow::setup_code::companion::{Companion, Effect, Input};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -61,13 +61,12 @@ async fn shows(token: &str, answer: &str) -> String {
     let url = format!("ws://127.0.0.1:{}/pair", port.strip_prefix("listening ").unwrap());
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     let mut room = [0; 2048];
-    let (machine, frame) = Companion::begin(Instant::from_millis(0), token, &mut room).unwrap();
+    let (mut machine, frame) = Companion::begin(Instant::from_millis(0), token, &mut room).unwrap();
     socket.send(Message::text(frame)).await.unwrap();
     let came = socket.next().await.unwrap().unwrap();
     let mut scratch = [0; 2048];
     let text = came.into_text().unwrap();
-    let Step { effects, .. } =
-        machine.step(Instant::from_millis(1), Input::Text(&text), &mut scratch);
+    let effects = machine.step(Instant::from_millis(1), Input::Text(&text), &mut scratch);
     let outcome = match effects.iter().next() {
         Some(Effect::Keep(token)) => format!("keep {}", token.expose()),
         Some(Effect::Refused(word)) => format!("refused {word}"),

@@ -10,7 +10,7 @@ use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_TOKEN_CHARS};
 use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
 use handfast_core::secret::Secret;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::{Label, Name};
 use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::setup::ProfileName;
@@ -137,12 +137,12 @@ const STATES: &[(&str, &[&str], u64)] = &[
 ];
 
 fn feed(
-    connection: CompanionConnection,
+    mut connection: CompanionConnection,
     at: u64,
     input: Input<'_>,
 ) -> (CompanionConnection, Vec<String>) {
     let mut scratch = [0; COMPANION_SCRATCH];
-    let Step { next, effects } = connection.step(Instant::from_millis(at), input, &mut scratch);
+    let effects = connection.step(Instant::from_millis(at), input, &mut scratch);
     let words = |effect: &Effect<'_>| match effect {
         Effect::Redeem(verified) => {
             format!("Redeem a code for {}", verified.claims().profile.as_str())
@@ -150,7 +150,7 @@ fn feed(
         Effect::Resume(_) => "Resume".to_owned(),
         other => format!("{other:?}"),
     };
-    (next, effects.iter().map(words).collect())
+    (connection, effects.iter().map(words).collect())
 }
 
 fn reach(given: &Given, path: &[&str]) -> CompanionConnection {
@@ -217,11 +217,11 @@ fn a_companion_does_in_every_state_what_its_table_says() {
             .map(|(machine, _)| machine)
             .unwrap()
     };
-    let step = |machine: Companion, at: u64, input| {
+    let step = |mut machine: Companion, at: u64, input| {
         let mut scratch = [0; 256];
-        let Step { next, effects } = machine.step(Instant::from_millis(at), input, &mut scratch);
+        let effects = machine.step(Instant::from_millis(at), input, &mut scratch);
         let effects: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
-        (next, effects)
+        (machine, effects)
     };
     let mut table = Table::about("flow::setup_code::companion::Companion");
     for is_done in [false, true] {
@@ -236,7 +236,7 @@ fn a_companion_does_in_every_state_what_its_table_says() {
             if effects.is_empty() && format!("{next:?}") == format!("{:?}", reach()) {
                 table.ignored(name);
             } else {
-                table.row(name, if next.is_done() { "Done" } else { "Waiting" }, &effects);
+                table.row(name, if next.is_closed() { "Done" } else { "Waiting" }, &effects);
             }
         }
     }

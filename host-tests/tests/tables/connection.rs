@@ -11,7 +11,7 @@ use handfast_core::link::keepalive::Keepalive;
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::token::Token;
@@ -178,13 +178,13 @@ const STATES: &[(&str, &[&str], u64)] = &[
 ];
 
 fn feed(
-    connection: RegistrationConnection,
+    mut connection: RegistrationConnection,
     at: Instant,
     input: Input<'_>,
 ) -> (RegistrationConnection, Vec<String>) {
     let mut scratch = [0; SCRATCH];
-    let Step { next, effects } = connection.step(at, input, &mut scratch);
-    (next, effects.iter().map(|effect| format!("{effect:?}")).collect())
+    let effects = connection.step(at, input, &mut scratch);
+    (connection, effects.iter().map(|effect| format!("{effect:?}")).collect())
 }
 
 fn reach(given: &Given, path: &[&str]) -> RegistrationConnection {
@@ -265,8 +265,8 @@ fn a_link_does_in_every_state_what_its_table_says() {
         table.state(&format!("{name}{}", deadline(before.deadline())));
         for (input, make) in inputs {
             let mut scratch = [0; SCRATCH];
-            let Step { next, effects } =
-                before.step(Instant::from_millis(at), make(), &mut scratch);
+            let mut next = before;
+            let effects = next.step(Instant::from_millis(at), make(), &mut scratch);
             let effects: Vec<String> = effects.iter().map(|effect| format!("{effect:?}")).collect();
             let after = if next == Link::Ended { "Ended" } else { "Open" };
             if effects.is_empty() && next == before {

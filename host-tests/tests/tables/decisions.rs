@@ -8,7 +8,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::{Effects, Machine, Step};
+use handfast_core::step::{Effects, Machine};
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::token::Token;
@@ -153,16 +153,15 @@ const STATES: &[(&str, &[&str])] = &[
     ("Done, nothing saved", &["drawn", "hashed", "not saved"]),
 ];
 
-fn feed(approval: Approval, input: Input) -> (Approval, Effects<Effect>) {
-    let Step { next, effects } = approval.step(Instant::from_millis(0), input, &mut []);
-    (next, effects)
+fn feed(mut approval: Approval, input: Input) -> (Approval, Effects<Effect>) {
+    let effects = approval.step(Instant::from_millis(0), input, &mut []);
+    (approval, effects)
 }
 
 fn reach(path: &[&str]) -> Approval {
     let pending = record(Standing::Pending { expires: UnixTime::from_secs(1_001) });
-    let start = Approval::begin(&pending, Purpose::Approve, ticket(2), NOW)
-        .expect("it can be approved")
-        .next;
+    let (start, _) =
+        Approval::begin(&pending, Purpose::Approve, ticket(2), NOW).expect("it can be approved");
     path.iter().fold(start, |approval, wanted| {
         let (_, make) = INPUTS.iter().find(|(name, _)| name == wanted).expect("a known input");
         feed(approval, make()).0
@@ -176,9 +175,9 @@ fn an_approval_reveals_a_token_only_where_its_table_says() {
         table.state(&format!("begin, {name}"));
         for purpose in [Purpose::Approve, Purpose::Reissue] {
             match Approval::begin(&record(standing.clone()), purpose, ticket(2), NOW) {
-                Ok(step) => {
+                Ok((_, effects)) => {
                     let effects: Vec<String> =
-                        step.effects.iter().map(|effect| format!("{effect:?}")).collect();
+                        effects.iter().map(|effect| format!("{effect:?}")).collect();
                     table.row(&format!("{purpose:?}"), "Drawing", &effects);
                 }
                 Err(refusal) => {

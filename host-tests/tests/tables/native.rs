@@ -7,15 +7,15 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::entropy::Entropy;
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
-    self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
+    self, Confirmation, FrameContext, KnownPeer, Offer, PairVerdict, Prepared,
 };
-use handfast_core::flow::native::node::{self, NativeMemory, Node, NodeIdentity, PairMethod};
+use handfast_core::flow::native::node::{self, NativeMemory, NodeIdentity, PairMethod};
 use handfast_core::limits::{NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH};
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::Span;
 use handfast_core::wire::native::Payload;
@@ -354,7 +354,7 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
                 .find(|(_, seat)| seat.state() == *state)
                 .expect("there")
                 .0;
-            let machine = world
+            let mut machine = world
                 .gateway
                 .seats
                 .get_mut(&conn)
@@ -377,12 +377,12 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
             let unchanged = format!("{machine:?}");
             let mut scratch = [0; NATIVE_SCRATCH];
             let now = world.instant();
-            let Step { next, effects } = machine.step(now, make(&world, &mut bytes), &mut scratch);
+            let effects = machine.step(now, make(&world, &mut bytes), &mut scratch);
             let effects: Vec<String> = effects.iter().map(brief).collect();
             row(
                 &mut table,
                 name,
-                (unchanged == format!("{next:?}"), NativeConnection::state_name(&next)),
+                (unchanged == format!("{machine:?}"), machine.state_name()),
                 &effects,
             );
         }
@@ -500,7 +500,7 @@ fn a_node_of_the_native_wire_does_in_every_state_what_its_table_says() {
     for (state, begin) in NODE {
         for (at, (name, make)) in NODE_INPUTS.iter().enumerate() {
             let mut world = reach(*begin, Side::Client, state, node_is);
-            let machine = world.nodes[0].machine.take().expect("there");
+            let mut machine = world.nodes[0].machine.take().expect("there");
             let wire = world.nodes[0].conn.and_then(|conn| world.wires.get(&conn));
             let mut bytes = match wire.and_then(|wire| wire.to[Side::Client as usize].front()) {
                 Some(Item::Frame(frame)) => frame.clone(),
@@ -518,12 +518,12 @@ fn a_node_of_the_native_wire_does_in_every_state_what_its_table_says() {
             let unchanged = format!("{machine:?}");
             let mut scratch = [0; NATIVE_SETUP_SCRATCH];
             let now = world.instant();
-            let Step { next, effects } = machine.step(now, make(&world, &mut bytes), &mut scratch);
+            let effects = machine.step(now, make(&world, &mut bytes), &mut scratch);
             let effects: Vec<String> = effects.iter().map(node_brief).collect();
             row(
                 &mut table,
                 name,
-                (unchanged == format!("{next:?}"), Node::state_name(&next)),
+                (unchanged == format!("{machine:?}"), machine.state_name()),
                 &effects,
             );
         }

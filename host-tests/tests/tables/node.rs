@@ -4,7 +4,7 @@ use handfast_core::flow::registration::node::{
 };
 use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Label;
 use handfast_core::time::Instant;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
@@ -130,10 +130,10 @@ const STATES: &[(&str, &[&str], u64)] = &[
     ),
 ];
 
-fn feed(node: RegistrationNode, at: u64, input: Input<'_>) -> (RegistrationNode, Vec<String>) {
+fn feed(mut node: RegistrationNode, at: u64, input: Input<'_>) -> (RegistrationNode, Vec<String>) {
     let mut scratch = [0; SCRATCH];
-    let Step { next, effects } = node.step(Instant::from_millis(at), input, &mut scratch);
-    (next, effects.iter().map(|effect| format!("{effect:?}")).collect())
+    let effects = node.step(Instant::from_millis(at), input, &mut scratch);
+    (node, effects.iter().map(|effect| format!("{effect:?}")).collect())
 }
 
 fn reach(path: &[&str]) -> RegistrationNode {

@@ -8,7 +8,7 @@ use handfast_core::grant::session::Token;
 use handfast_core::limits::{
     COMPANION_SCRATCH, FRAME_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS,
 };
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::time::Instant;
 use handfast_core::wire::companion::Word;
 use handfast_core::wire::setup::Payload;
@@ -204,8 +204,7 @@ async fn show(
             Some(Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))) => continue,
             Some(Some(Ok(Message::Close(_)) | Err(_)) | None) => Input::Closed,
         };
-        let Step { next, effects } = companion.step(now(), input, &mut scratch);
-        companion = next;
+        let effects = companion.step(now(), input, &mut scratch);
         let Some(effect) = effects.into_iter().next() else { continue };
         return match effect {
             Effect::Keep(token) => {

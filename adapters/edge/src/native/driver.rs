@@ -8,8 +8,8 @@
 //! ```
 //!
 //! As in [`crate::registration::driver`], each phase waits for the owner, the deadline and one more event. The
-//! machine itself probes an open connection. The machine is stored in [`NativeBuffers`], and only a
-//! step holds it on the stack.
+//! machine itself probes an open connection. The machine is stored in [`NativeBuffers`], where its
+//! steps change it in place.
 
 mod effects;
 
@@ -25,7 +25,7 @@ use handfast_core::time::Span;
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
-use self::effects::{MachineSlot, NativeEffectPorts, NativeNextAction};
+use self::effects::{MachineInPlace, NativeEffectPorts, NativeNextAction};
 use super::memory::NativeStorage;
 use super::{Framed, NativeCommand, NativeOwnerPort};
 use crate::ports::{Clock, Connector, Sensors, Stream};
@@ -99,8 +99,8 @@ impl Default for NativeBuffers {
     }
 }
 
-/// Storage for the machine. The empty variant is all zeros, which `Option` does not guarantee, so a
-/// static of this type takes no flash.
+/// Storage for the machine; empty until the first run. The empty variant is all zeros, which
+/// `Option` does not guarantee, so a static of this type takes no flash.
 #[derive(Debug)]
 #[repr(u8)]
 #[allow(clippy::large_enum_variant, reason = "there is one of these")]
@@ -169,7 +169,9 @@ pub async fn run<G, C, K, R, O, S>(
     let mut hands = NativeEffectPorts { clock, keep, owner, settings, held: None, kept: None };
     let Some(memory) = pin!(in_place(|| hands.load())).await else { return };
     *node = Slot::Holds(Node::boot(hands.clock.now(), memory, settings.timing));
-    let mut body = MachineSlot { node, scratch };
+    // From here to its end the run has the machine, and no slot.
+    let Slot::Holds(node) = node else { return };
+    let mut body = MachineInPlace { node, scratch };
     let mut after = NativeNextAction::Wait;
 
     loop {
@@ -212,7 +214,7 @@ async fn open<
     S: Sensors,
 >(
     hands: &mut NativeEffectPorts<'_, C, K, O>,
-    body: &mut MachineSlot<'_>,
+    body: &mut MachineInPlace<'_>,
     senses: &mut Senses<'_, R, S>,
     mut opening: Pin<&mut impl Future<Output = Result<L, ErrorKind>>>,
     frame: &mut [u8; STREAM_BUFFER],

@@ -147,21 +147,27 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
             };
             // A step without a connection has no carrier; the type parameter still needs a value.
             let nothing = &mut None::<G::Carrier<'_>>;
-            (node, after) =
-                pin!(in_place(|| hands.feed(node, input, &mut buffers.scratch, nothing))).await;
+            after = pin!(in_place(|| hands.feed(&mut node, input, &mut buffers.scratch, nothing)))
+                .await;
         }
         // The carrier borrows the generator, so its life ends before the next draw.
         if after == RegistrationNextAction::Open {
             let opening = pin!(in_place(|| gateway.open(&mut rng)));
-            (node, after) =
-                pin!(in_place(|| open(&mut hands, node, opening, &mut sensors, identity, buffers)))
-                    .await;
+            after = pin!(in_place(|| open(
+                &mut hands,
+                &mut node,
+                opening,
+                &mut sensors,
+                identity,
+                buffers
+            )))
+            .await;
         }
         if after != RegistrationNextAction::Stop {
             let gone = Input::Disconnected(Entropy::draw(&mut rng));
             let nothing = &mut None::<G::Carrier<'_>>;
-            (node, after) =
-                pin!(in_place(|| hands.feed(node, gone, &mut buffers.scratch, nothing))).await;
+            after =
+                pin!(in_place(|| hands.feed(&mut node, gone, &mut buffers.scratch, nothing))).await;
         }
     }
 }
@@ -170,12 +176,12 @@ pub async fn run<G, C, K, R, O, S, const FRAME: usize>(
 /// [`RegistrationNextAction::Closed`] or [`RegistrationNextAction::Stop`].
 async fn open<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAME: usize>(
     hands: &mut RegistrationEffectPorts<'_, C, K, O>,
-    mut node: RegistrationNode,
+    node: &mut RegistrationNode,
     mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
     sensors: &mut impl Sensors,
     identity: PairRequest<'_>,
     buffers: &mut RegistrationBuffers<FRAME>,
-) -> (RegistrationNode, RegistrationNextAction) {
+) -> RegistrationNextAction {
     // One limit covers the whole attempt, however many commands interrupt the wait.
     let until = hands.clock.now().after(hands.settings.open_within);
     let mut after = RegistrationNextAction::Wait;
@@ -183,7 +189,7 @@ async fn open<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAM
         match hands.wait(Some(until), opening.as_mut()).await {
             Woken::Event(Ok(carrier)) => {
                 let mut carrier = Some(carrier);
-                (node, after) = pin!(in_place(|| hands.feed(
+                after = pin!(in_place(|| hands.feed(
                     node,
                     Input::Connected(identity),
                     &mut buffers.scratch,
@@ -204,25 +210,24 @@ async fn open<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAM
             Woken::Deadline => after = hands.lost(Broken::Overdue).await,
             Woken::Command(command) => match as_input(command) {
                 Some(input) => {
-                    (node, after) =
-                        hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await;
+                    after = hands.feed(node, input, &mut buffers.scratch, &mut None::<L>).await;
                 }
                 None => after = RegistrationNextAction::Stop,
             },
         }
     }
-    (node, after)
+    after
 }
 
 /// Serves an open connection until it ends.
 async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FRAME: usize>(
     hands: &mut RegistrationEffectPorts<'_, C, K, O>,
-    mut node: RegistrationNode,
+    node: &mut RegistrationNode,
     mut after: RegistrationNextAction,
     carrier: &mut Option<L>,
     sensors: &mut impl Sensors,
     buffers: &mut RegistrationBuffers<FRAME>,
-) -> (RegistrationNode, RegistrationNextAction) {
+) -> RegistrationNextAction {
     let RegistrationBuffers { scratch, frame } = buffers;
     let limits = limits(hands.settings);
     let mut keepalive = Keepalive::start(hands.clock.now(), &limits);
@@ -234,13 +239,12 @@ async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FR
         let outcome = match woken {
             Woken::Command(command) => match as_input(command) {
                 Some(input) => {
-                    (node, after) =
-                        pin!(in_place(|| hands.feed(node, input, scratch, carrier))).await;
+                    after = pin!(in_place(|| hands.feed(node, input, scratch, carrier))).await;
                     Ok(())
                 }
                 None => {
                     hands.say_goodbye(open, Close::GOODBYE).await;
-                    return (node, RegistrationNextAction::Stop);
+                    return RegistrationNextAction::Stop;
                 }
             },
             Woken::Deadline => {
@@ -254,7 +258,7 @@ async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FR
                 // The deadline may have been the ping's or the machine's; a tick too early is
                 // harmless.
                 if alive.is_ok() {
-                    (node, after) = pin!(in_place(|| hands.feed(
+                    after = pin!(in_place(|| hands.feed(
                         node,
                         Input::Tick(sensors.heartbeat()),
                         scratch,
@@ -269,7 +273,7 @@ async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FR
                 keepalive = keepalive.heard(now, &limits);
                 match received {
                     Received::Frame(Frame::Text(text)) => {
-                        (node, after) = pin!(in_place(|| hands.feed(
+                        after = pin!(in_place(|| hands.feed(
                             node,
                             Input::Text(text),
                             scratch,
@@ -296,7 +300,7 @@ async fn attend<L: Carrier, C: Clock, K: RegistrationStorage, O: Owner, const FR
             after = hands.lost(broken).await;
         }
     }
-    (node, after)
+    after
 }
 
 /// Translates the owner's command; `None` for [`Command::Stop`].

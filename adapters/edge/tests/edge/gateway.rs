@@ -136,7 +136,7 @@ impl Gateway {
         let Ok(socket) = accept_async(stream).await else { return };
         let (pushes, pushed) = mpsc::unbounded_channel();
         let machine = RegistrationConnection::accepted(self.now(), Limits::DEFAULT);
-        Served { gateway: self, socket, pushes, machine: Some(machine) }.run(pushed).await;
+        Served { gateway: self, socket, pushes, machine }.run(pushed).await;
     }
 }
 
@@ -144,7 +144,7 @@ struct Served<S> {
     gateway: Gateway,
     socket: WebSocketStream<S>,
     pushes: mpsc::UnboundedSender<Notice>,
-    machine: Option<RegistrationConnection>,
+    machine: RegistrationConnection,
 }
 
 /// The answer that an effect requires.
@@ -158,8 +158,9 @@ enum Answer {
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     async fn run(mut self, mut pushed: mpsc::UnboundedReceiver<Notice>) {
         let freeze = self.gateway.freeze.clone();
-        while let Some(machine) = self.machine.as_ref().filter(|machine| !machine.is_closed()) {
-            let due = machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
+        while !self.machine.is_closed() {
+            let due =
+                self.machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
             let tick =
                 tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
             tokio::select! {
@@ -210,11 +211,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
 
     async fn carry_out(&mut self, input: Input<'_>) -> Vec<Answer> {
         let mut scratch = [0; SCRATCH];
-        let Some(machine) = self.machine.take() else { return Vec::new() };
-        let step = machine.step(self.gateway.now(), input, &mut scratch);
-        self.machine = Some(step.next);
+        let effects = self.machine.step(self.gateway.now(), input, &mut scratch);
         let mut answers = Vec::new();
-        for effect in step.effects {
+        for effect in effects {
             match effect {
                 Effect::Send(text) => drop(self.socket.send(Message::text(text)).await),
                 Effect::Ping => drop(self.socket.send(Message::Ping(Vec::new().into())).await),

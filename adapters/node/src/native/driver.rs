@@ -149,10 +149,8 @@ impl NativeNode {
                     }
                 },
             };
-            let actions;
             let active = node.state_name() != IDLE;
-            (node, actions) = feeder.step(node, clock.now(), fed)?;
-            let actions = durable_first(actions);
+            let actions = durable_first(feeder.step(&mut node, clock.now(), fed)?);
             tracing::trace!(state = node.state_name(), actions = actions.len(), "stepped");
             for action in actions {
                 hands.carry_out(action).await?;

@@ -11,7 +11,7 @@ use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod,
 };
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::Name;
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
@@ -116,10 +116,10 @@ impl NativeStepContext {
     /// [`getrandom::Error`] if the operating system gives no random bytes.
     pub(super) fn step(
         &mut self,
-        node: Node,
+        node: &mut Node,
         now: Instant,
         fed: NativeNodeInput,
-    ) -> Result<(Node, Vec<NativeNodeAction>), getrandom::Error> {
+    ) -> Result<Vec<NativeNodeAction>, getrandom::Error> {
         let Self { keys, name, room, profile, setup, vitals, chain, scratch } = self;
         let profile = Profile::parse(profile).unwrap_or(Profile::EMPTY);
         let setup = setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str()));
@@ -156,24 +156,24 @@ impl NativeStepContext {
                         Input::App(App { action: message.action, address, bytes })
                     }
                     // The owner's handle has checked the message already.
-                    (Err(_), _) | (_, None) => return Ok((node, Vec::new())),
+                    (Err(_), _) | (_, None) => return Ok(Vec::new()),
                 }
             }
             NativeNodeInput::Subscribe(text) => {
                 pattern = text;
                 match Pattern::parse(&pattern) {
                     Ok(pattern) => Input::Subscribe(pattern),
-                    Err(_) => return Ok((node, Vec::new())),
+                    Err(_) => return Ok(Vec::new()),
                 }
             }
             NativeNodeInput::Renew(Renewable::Chain) => Input::Renew(Renew::Chain),
             NativeNodeInput::Renew(Renewable::Bearer) => Input::Renew(Renew::Token),
             NativeNodeInput::Forget => Input::Forget,
         };
-        let Step { next, effects } = node.step(now, input, scratch.as_mut_slice());
+        let effects = node.step(now, input, scratch.as_mut_slice());
         let actions = effects.into_iter().filter_map(|effect| action(effect, chain)).collect();
         scratch.fill(0);
-        Ok((next, actions))
+        Ok(actions)
     }
 }
 

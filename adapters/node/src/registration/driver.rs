@@ -209,8 +209,7 @@ impl LinuxNode {
                     }
                 },
             };
-            let actions;
-            (node, actions) = feeder.step(node, clock.now(), fed)?;
+            let actions = feeder.step(&mut node, clock.now(), fed)?;
             tracing::trace!(state = node.state_name(), actions = actions.len(), "stepped");
             for action in actions {
                 hands.carry_out(action, &feeder.identity).await?;

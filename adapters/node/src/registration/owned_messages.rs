@@ -6,7 +6,7 @@ use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode,
 };
 use handfast_core::limits::{PROFILE_BYTES, SCRATCH};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::{PairRequest, Profile};
@@ -77,10 +77,10 @@ impl RegistrationStepContext {
     /// [`getrandom::Error`] if the operating system gives no random bytes.
     pub(crate) fn step(
         &mut self,
-        node: RegistrationNode,
+        node: &mut RegistrationNode,
         now: Instant,
         fed: RegistrationNodeInput,
-    ) -> Result<(RegistrationNode, Vec<RegistrationNodeAction>), getrandom::Error> {
+    ) -> Result<Vec<RegistrationNodeAction>, getrandom::Error> {
         let noise = self.vitals.noise();
         let frame;
         let input = match fed {
@@ -102,10 +102,10 @@ impl RegistrationStepContext {
             RegistrationNodeInput::AskAgain => Input::AskAgain,
             RegistrationNodeInput::Forget => Input::Forget,
         };
-        let Step { next, effects } = node.step(now, input, self.scratch.as_mut_slice());
+        let effects = node.step(now, input, self.scratch.as_mut_slice());
         let actions = effects.into_iter().map(RegistrationNodeAction::from).collect();
         // The sent message may have held the token.
         self.scratch.fill(0);
-        Ok((next, actions))
+        Ok(actions)
     }
 }

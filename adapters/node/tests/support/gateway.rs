@@ -13,7 +13,7 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::close::Close;
 use tokio::net::{TcpListener, TcpStream};
@@ -211,12 +211,12 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
 }
 
 fn step(
-    node: RegistrationConnection,
+    node: &mut RegistrationConnection,
     now: Instant,
     fed: Fed,
     shared: &Shared,
     from: IpAddr,
-) -> (RegistrationConnection, Vec<Action>) {
+) -> Vec<Action> {
     let record = |id| shared.records.lock().unwrap().get(&id).cloned();
     let mut scratch = [0; SCRATCH];
     let found;
@@ -242,8 +242,8 @@ fn step(
             _ => Input::Hashed(Err(Refusal::StoreFailed)),
         },
     };
-    let Step { next, effects } = node.step(now, input, &mut scratch);
-    (next, effects.into_iter().map(|effect| action(effect, from)).collect())
+    let effects = node.step(now, input, &mut scratch);
+    effects.into_iter().map(|effect| action(effect, from)).collect()
 }
 
 async fn serve(mut socket: WebSocketStream<TcpStream>, from: IpAddr, shared: &Shared) {
@@ -280,8 +280,7 @@ async fn serve(mut socket: WebSocketStream<TcpStream>, from: IpAddr, shared: &Sh
                     node.deadline().map_or(u64::from(u32::MAX), |(at, _)| at.as_millis()))) => Fed::Tick,
             },
         };
-        let actions;
-        (node, actions) = step(node, clock(), fed, shared, from);
+        let actions: Vec<Action> = step(&mut node, clock(), fed, shared, from);
         for action in actions {
             match action {
                 Action::Send(text) => {

@@ -255,9 +255,10 @@ impl Gateway {
         let refused = |refusal| OperatorError::Refused { node_id, refusal };
         let mut notice = None;
         let ticket = self.ticket();
-        let mut step = Approval::begin(&stored.record, purpose, ticket, at).map_err(refused)?;
+        let (mut approval, mut effects) =
+            Approval::begin(&stored.record, purpose, ticket, at).map_err(refused)?;
         loop {
-            let Some(effect) = step.effects.into_iter().next() else {
+            let Some(effect) = effects.into_iter().next() else {
                 return Err(refused(Refusal::StoreFailed));
             };
             let input = match effect {
@@ -290,7 +291,7 @@ impl Gateway {
                 }
                 Effect::Refuse(refusal) => return Err(refused(refusal)),
             };
-            step = step.next.step(inner.clock.now(), input, &mut []);
+            effects = approval.step(inner.clock.now(), input, &mut []);
         }
     }
 }

@@ -57,14 +57,21 @@ impl Receiving {
     /// # Errors
     /// [`Error::Length`], [`Error::Forged`], [`Error::Exhausted`].
     pub fn open(mut self, message: &mut [u8]) -> Result<(Self, &mut [u8]), Error> {
-        if message.len() > SEALED_BYTES {
-            return Err(Error::Length);
+        let text = self.open_in_place(message)?;
+        Ok((self, text))
+    }
+
+    /// Opens a message like [`open`](Self::open), without moving the direction: a move costs a
+    /// device stack. After a failure no further message opens.
+    pub(crate) fn open_in_place<'m>(
+        &mut self,
+        message: &'m mut [u8],
+    ) -> Result<&'m mut [u8], Error> {
+        let opened = self.0.open(message);
+        if opened.is_err() {
+            self.0.counter = Counter::USED_UP;
         }
-        let (body, tag) = message.split_last_chunk_mut::<TAG_BYTES>().ok_or(Error::Length)?;
-        let counter = self.0.counter.take()?;
-        aead::open(&self.0.key, counter, &[], body, tag).map_err(|_| Error::Forged)?;
-        self.0.rekey_when_due()?;
-        Ok((self, body))
+        opened
     }
 }
 
@@ -77,6 +84,17 @@ struct Direction {
 impl Direction {
     const fn new(key: Secret<32>) -> Self {
         Self { key, counter: Counter::ZERO }
+    }
+
+    fn open<'m>(&mut self, message: &'m mut [u8]) -> Result<&'m mut [u8], Error> {
+        if message.len() > SEALED_BYTES {
+            return Err(Error::Length);
+        }
+        let (body, tag) = message.split_last_chunk_mut::<TAG_BYTES>().ok_or(Error::Length)?;
+        let counter = self.counter.take()?;
+        aead::open(&self.key, counter, &[], body, tag).map_err(|_| Error::Forged)?;
+        self.rekey_when_due()?;
+        Ok(body)
     }
 
     /// Performs `Rekey` (section 4.2) after each [`REKEY_EVERY`] messages; the counter continues.
@@ -99,6 +117,8 @@ pub(super) struct Counter(u64);
 
 impl Counter {
     pub(super) const ZERO: Self = Self(0);
+    /// No message follows; section 5.1 reserves this number.
+    const USED_UP: Self = Self(u64::MAX);
 
     pub(super) fn take(&mut self) -> Result<u64, Error> {
         let now = self.0;
@@ -154,6 +174,17 @@ mod tests {
             (receiving, _) = receiving.open(&mut buffer).unwrap();
             assert_eq!(sending.0.counter.0, number + 1);
             assert_eq!(keys.len() as u64, 1 + number / REKEY_EVERY);
+        }
+    }
+
+    #[test]
+    fn a_message_that_does_not_open_in_place_is_the_last_one_even_if_the_next_one_is_genuine() {
+        for bad in [&mut [7; 24][..], &mut [7; TAG_BYTES - 1], &mut [7; SEALED_BYTES + 1]] {
+            let (mut sending, mut receiving) = channel(0);
+            let mut genuine = [0; 20];
+            sending.seal(&mut genuine, 4).unwrap();
+            assert!(receiving.open_in_place(bad).is_err());
+            assert_eq!(receiving.open_in_place(&mut genuine).err(), Some(Error::Exhausted));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::link::gateway::{self as link, Link};
 use crate::registry::delivery::DeliveryId;
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Record, Standing};
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
@@ -179,43 +179,24 @@ impl RegistrationConnection {
     pub const fn linked(&self) -> Option<NodeId> {
         match &self.state {
             State::Linked(Link::Open { node_id, .. }) => Some(*node_id),
-            _ => None,
-        }
-    }
-
-    /// Returns `true` once the connection has ended; every further input is ignored.
-    #[must_use]
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed | State::Linked(Link::Ended))
-    }
-
-    /// Returns `true` while an effect's answer is due. Until then the adapter reads no further
-    /// frame, so that no early frame of the peer is lost.
-    #[must_use]
-    pub const fn awaits_answer(&self) -> bool {
-        match &self.state {
-            State::Asking
+            State::AwaitFirst { .. }
+            | State::Asking
             | State::Loading { .. }
             | State::Hashing { .. }
             | State::Confirming { .. }
-            | State::Attaching { .. } => true,
-            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
+            | State::Attaching { .. }
+            | State::Linked(Link::Ended)
+            | State::Closed => None,
         }
     }
 
-    /// Returns the state's name, for traces and tables.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
-        match &self.state {
-            State::AwaitFirst { .. } => "AwaitFirst",
-            State::Asking => "Asking",
-            State::Loading { .. } => "Loading",
-            State::Hashing { .. } => "Hashing",
-            State::Confirming { .. } => "Confirming",
-            State::Attaching { .. } => "Attaching",
-            State::Linked(Link::Open { .. }) => "Linked",
-            State::Linked(Link::Ended) | State::Closed => "Closed",
-        }
+    fn enter<'b, const N: usize>(
+        &mut self,
+        state: State,
+        effects: [Effect<'b>; N],
+    ) -> Effects<Effect<'b>> {
+        self.state = state;
+        Effects::of(effects)
     }
 }
 
@@ -224,80 +205,100 @@ impl Machine for RegistrationConnection {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let limits = self.limits;
-        let step = match (self.state, input) {
-            (State::Linked(link), input) => match for_link(input) {
-                Some(input) => link.step(now, input, scratch).wrap(State::Linked, Effect::from),
-                None => Step::quiet(State::Linked(link)),
-            },
-            (State::Closed, _) => Step::quiet(State::Closed),
-
+    ) -> Effects<Effect<'b>> {
+        match &mut self.state {
+            State::Linked(link) => {
+                return match for_link(input) {
+                    Some(input) => link.step(now, input, scratch).map(Effect::from),
+                    None => Effects::none(),
+                };
+            }
+            State::Closed => return Effects::none(),
+            State::AwaitFirst { .. }
+            | State::Asking
+            | State::Loading { .. }
+            | State::Hashing { .. }
+            | State::Confirming { .. }
+            | State::Attaching { .. } => {}
+        }
+        // An arm that enters no state has closed the connection.
+        match (core::mem::replace(&mut self.state, State::Closed), input) {
             // Endings are the same in every state before the link.
             (State::Attaching { node_id, .. }, Input::Closed) => {
-                Step::with(State::Closed, [Effect::Detach(node_id)])
+                Effects::of([Effect::Detach(node_id)])
             }
-            (_, Input::Closed) => Step::quiet(State::Closed),
-            (State::Attaching { node_id, .. }, Input::Shutdown) => Step::with(
-                State::Closed,
-                [Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)],
-            ),
-            (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
+            (_, Input::Closed) => Effects::none(),
+            (State::Attaching { node_id, .. }, Input::Shutdown) => {
+                Effects::of([Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)])
+            }
+            (_, Input::Shutdown) => self.close(None, Close::SHUTTING_DOWN),
             // Only a connection that has sent nothing yet is displaced.
-            (State::AwaitFirst { .. }, Input::Evict) => close(Close::AT_CAPACITY),
+            (State::AwaitFirst { .. }, Input::Evict) => self.close(None, Close::AT_CAPACITY),
 
-            (State::AwaitFirst { .. }, Input::Text(frame)) => on_first(frame, scratch),
-            (State::AwaitFirst { .. }, Input::Binary(_)) => close(Close::BINARY_FIRST),
+            (State::AwaitFirst { .. }, Input::Text(frame)) => self.on_first(frame, scratch),
+            (State::AwaitFirst { .. }, Input::Binary(_)) => self.close(None, Close::BINARY_FIRST),
             (State::AwaitFirst { until }, Input::Tick) if until <= now => {
-                close(Close::AUTHENTICATION_TIMEOUT)
+                self.close(None, Close::AUTHENTICATION_TIMEOUT)
             }
 
             (State::Asking, Input::Admitted(Ok(node_id))) => {
-                say(GatewayMessage::PairPending { node_id }, Close::PAIRING_PENDING, scratch)
+                let pending = GatewayMessage::PairPending { node_id };
+                self.say(None, &pending, Close::PAIRING_PENDING, scratch)
             }
             (State::Asking, Input::Admitted(Err(Refusal::Rejected { wait }))) => {
-                turned_down(Some(wait), scratch)
+                self.turned_down(Some(wait), scratch)
             }
-            (State::Asking, Input::Admitted(Err(Refusal::Barred))) => turned_down(None, scratch),
-            (State::Asking, Input::Admitted(Err(refusal))) => close(close_for(refusal)),
+            (State::Asking, Input::Admitted(Err(Refusal::Barred))) => {
+                self.turned_down(None, scratch)
+            }
+            (State::Asking, Input::Admitted(Err(refusal))) => self.close(None, close_for(refusal)),
 
             (State::Loading { node_id, token }, Input::Loaded(lookup)) => {
-                on_loaded(node_id, token, lookup)
+                self.on_loaded(node_id, token, lookup)
             }
             (State::Hashing { node_id, stored }, Input::Hashed(outcome)) => {
-                on_hashed(node_id, stored, outcome, scratch)
+                self.on_hashed(node_id, stored, outcome, scratch)
             }
             (State::Confirming { node_id, verified, tag }, Input::Confirmed(Ok(()))) => {
-                proven(node_id, verified, tag)
+                self.proven(node_id, verified, tag)
             }
             // The delivery was undone meanwhile, so the token is void.
             (State::Confirming { .. }, Input::Confirmed(Err(Refusal::InvalidCredentials))) => {
-                refuse(AuthFailure::InvalidCredentials, scratch)
+                self.refuse(None, AuthFailure::InvalidCredentials, scratch)
             }
-            (State::Confirming { .. }, Input::Confirmed(Err(refusal))) => close(close_for(refusal)),
+            (State::Confirming { .. }, Input::Confirmed(Err(refusal))) => {
+                self.close(None, close_for(refusal))
+            }
             (State::Attaching { node_id, verified }, Input::Attached(outcome)) => {
-                on_attached(node_id, &verified, outcome, now, limits, scratch)
+                self.on_attached(node_id, &verified, outcome, now, scratch)
             }
             // The record on its way may be older than this decision, so the machine does not wait
             // for it.
             (State::Attaching { node_id, .. }, Input::Push(Notice::Muted)) => {
-                detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
+                self.say(Some(node_id), &GatewayMessage::Muted, Close::MUTED, scratch)
             }
             (State::Attaching { node_id, .. }, Input::Push(Notice::Unpaired)) => {
-                detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id)
+                self.refuse(Some(node_id), AuthFailure::InvalidCredentials, scratch)
             }
             (State::Attaching { node_id, .. }, Input::Push(Notice::Replaced)) => {
-                Step::with(State::Closed, [Effect::Detach(node_id), Effect::Close(Close::REPLACED)])
+                self.close(Some(node_id), Close::REPLACED)
             }
 
             // Unexpected answers and pushes change nothing. No frames arrive here while an answer
             // is due.
             (
-                state,
+                state @ (State::AwaitFirst { .. }
+                | State::Asking
+                | State::Loading { .. }
+                | State::Hashing { .. }
+                | State::Confirming { .. }
+                | State::Attaching { .. }
+                | State::Linked(_)
+                | State::Closed),
                 Input::Text(_)
                 | Input::Binary(_)
                 | Input::Pong
@@ -309,9 +310,8 @@ impl Machine for RegistrationConnection {
                 | Input::Push(_)
                 | Input::Tick
                 | Input::Evict,
-            ) => Step::quiet(state),
-        };
-        step.wrap(|state| Self { limits, state }, |effect| effect)
+            ) => self.enter(state, []),
+        }
     }
 
     fn deadline(&self) -> Option<(Instant, Reason)> {
@@ -326,209 +326,268 @@ impl Machine for RegistrationConnection {
             | State::Closed => None,
         }
     }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed | State::Linked(Link::Ended))
+    }
+
+    fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Asking
+            | State::Loading { .. }
+            | State::Hashing { .. }
+            | State::Confirming { .. }
+            | State::Attaching { .. } => true,
+            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::AwaitFirst { .. } => "AwaitFirst",
+            State::Asking => "Asking",
+            State::Loading { .. } => "Loading",
+            State::Hashing { .. } => "Hashing",
+            State::Confirming { .. } => "Confirming",
+            State::Attaching { .. } => "Attaching",
+            State::Linked(Link::Open { .. }) => "Linked",
+            State::Linked(Link::Ended) | State::Closed => "Closed",
+        }
+    }
 }
 
-fn on_first<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    const WRONG_FIRST: GatewayMessage<'static> =
-        GatewayMessage::Error("First message must be auth or pair_request");
-    let (decoding, encoding) = limits::split(scratch);
-    match missy::decode_from_node(frame, decoding) {
-        Ok(NodeMessage::PairRequest(request)) => {
-            Step::with(State::Asking, [Effect::Admit(request)])
-        }
-        Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => {
-            Step::with(State::Loading { node_id, token }, [Effect::Load(node_id)])
-        }
-        Ok(NodeMessage::Auth(Auth::Unusable)) => {
-            // Nothing was hashed, but the attempt counts all the same.
-            let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
-            match missy::encode_from_gateway(&fail, encoding) {
-                Some(text) => Step::with(
-                    State::Closed,
-                    [
-                        Effect::CountFailure,
-                        Effect::Send(text),
-                        Effect::Close(Close::AUTHENTICATION_FAILED),
-                    ],
-                ),
-                None => close(Close::INTERNAL),
+impl RegistrationConnection {
+    fn on_first<'b>(&mut self, frame: &'b str, scratch: &'b mut [u8]) -> Effects<Effect<'b>> {
+        const WRONG_FIRST: GatewayMessage<'static> =
+            GatewayMessage::Error("First message must be auth or pair_request");
+        let (decoding, encoding) = limits::split(scratch);
+        match missy::decode_from_node(frame, decoding) {
+            Ok(NodeMessage::PairRequest(request)) => {
+                self.enter(State::Asking, [Effect::Admit(request)])
             }
-        }
-        Ok(NodeMessage::Heartbeat(_) | NodeMessage::Other) => {
-            say(WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding)
-        }
-        Err(Malformed::Json) => close(Close::MALFORMED_JSON),
-        // A malformed heartbeat is not a valid first message, either.
-        Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => say(
-            GatewayMessage::Error(missy::complaint(malformed)),
-            Close::PROTOCOL_VIOLATION,
-            encoding,
-        ),
-    }
-}
-
-/// Recognises a token that this process has verified before, in microseconds. Any other token costs
-/// one PBKDF2, whether or not the node exists.
-fn on_loaded<'b>(node_id: NodeId, token: Token, lookup: Lookup<'_>) -> Step<State, Effect<'b>> {
-    let record = match lookup.record {
-        Ok(record) => record,
-        Err(refusal) => return close(close_for(refusal)),
-    };
-    let standing = record.map(|record| &record.standing);
-    let tagged = |hash: &TokenHash| (hash.clone(), lookup.key.tag(node_id, hash, &token));
-    let stored = Tagged {
-        newest: standing.and_then(Standing::token).map(tagged),
-        delivery: standing.and_then(Standing::undelivered).map(|undelivered| undelivered.ticket.id),
-        older: standing.and_then(Standing::older_token).map(tagged),
-    };
-    let recognised = |stored: &Option<(TokenHash, ProofTag)>| match (stored, &lookup.kept) {
-        (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
-        (None, _) | (_, None) => None,
-    };
-    // Only confirmed tokens are remembered, so the newest one is recognised only if no delivery is
-    // under way.
-    let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
-    match settled.or_else(|| recognised(&stored.older)) {
-        Some(verified) => {
-            Step::with(State::Attaching { node_id, verified }, [Effect::Attach(node_id)])
-        }
-        None => Step::with(
-            State::Hashing { node_id, stored },
-            [Effect::Hash(HashJob { node_id, token }, Claim::of(record))],
-        ),
-    }
-}
-
-fn on_hashed<'b>(
-    node_id: NodeId,
-    stored: Tagged,
-    outcome: Result<Hashed, Refusal>,
-    scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    let hashed = match outcome {
-        Ok(hashed) => hashed,
-        Err(refusal) => return close(close_for(refusal)),
-    };
-    let Tagged { newest, delivery, older } = stored;
-    let verify = |stored: &Option<(TokenHash, ProofTag)>| {
-        token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash)
-    };
-    match (verify(&newest), newest, verify(&older), older) {
-        // A token that is being delivered is confirmed by its first use.
-        (Some(verified), Some((_, tag)), _, _) => match delivery {
-            Some(delivery) => Step::with(
-                State::Confirming { node_id, verified, tag },
-                [Effect::Confirm(node_id, delivery)],
-            ),
-            None => proven(node_id, verified, tag),
-        },
-        // The older token stays valid until the new one is delivered.
-        (_, _, Some(verified), Some((_, tag))) => proven(node_id, verified, tag),
-        (None, _, None, _) | (_, None, _, None) | (None, _, _, None) | (_, None, None, _) => {
-            refuse(AuthFailure::InvalidCredentials, scratch)
-        }
-    }
-}
-
-/// Continues with a token that was right and is confirmed.
-fn proven<'b>(node_id: NodeId, verified: Verified, tag: ProofTag) -> Step<State, Effect<'b>> {
-    Step::with(
-        State::Attaching { node_id, verified },
-        [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
-    )
-}
-
-/// Checks the record that was read after pushes began to reach this connection. It may have changed
-/// while the token was checked.
-fn on_attached<'b>(
-    node_id: NodeId,
-    verified: &Verified,
-    outcome: Result<Option<&Record>, Refusal>,
-    now: Instant,
-    limits: Limits,
-    scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    let record = match outcome {
-        Ok(record) => record.filter(|r| {
-            // A token that is being delivered is not valid before its confirmation.
-            let settled =
-                if r.standing.undelivered().is_none() { r.standing.token() } else { None };
-            [settled, r.standing.older_token()]
-                .into_iter()
-                .flatten()
-                .any(|hash| verified.holds_for(hash))
-        }),
-        // The hub has the connection already, so it must be removed.
-        Err(refusal) => return detach(close(close_for(refusal)), node_id),
-    };
-    let Some(record) = record else {
-        return detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id);
-    };
-    match &record.standing {
-        Standing::Paired { .. } => {
-            let welcome = GatewayMessage::AuthOk { node_id, room: record.room.label() };
-            match missy::encode_from_gateway(&welcome, scratch) {
-                Some(text) => {
-                    // The node counts as seen from the moment that it is linked.
-                    let seen = Effect::Observe(node_id, Heartbeat::default());
-                    Step::with(
-                        State::Linked(Link::open(node_id, now, limits)),
-                        [Effect::Send(text), seen],
-                    )
+            Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => {
+                self.enter(State::Loading { node_id, token }, [Effect::Load(node_id)])
+            }
+            Ok(NodeMessage::Auth(Auth::Unusable)) => {
+                // Nothing was hashed, but the attempt counts all the same.
+                let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
+                match missy::encode_from_gateway(&fail, encoding) {
+                    Some(text) => self.enter(
+                        State::Closed,
+                        [
+                            Effect::CountFailure,
+                            Effect::Send(text),
+                            Effect::Close(Close::AUTHENTICATION_FAILED),
+                        ],
+                    ),
+                    None => self.close(None, Close::INTERNAL),
                 }
-                None => detach(close(Close::INTERNAL), node_id),
+            }
+            Ok(NodeMessage::Heartbeat(_) | NodeMessage::Other) => {
+                self.say(None, &WRONG_FIRST, Close::PROTOCOL_VIOLATION, encoding)
+            }
+            Err(Malformed::Json) => self.close(None, Close::MALFORMED_JSON),
+            // A malformed heartbeat is not a valid first message, either.
+            Err(malformed @ (Malformed::NotAnObject | Malformed::Field(_))) => {
+                let complaint = GatewayMessage::Error(missy::complaint(malformed));
+                self.say(None, &complaint, Close::PROTOCOL_VIOLATION, encoding)
             }
         }
-        Standing::Muted { .. } => {
-            detach(say(GatewayMessage::Muted, Close::MUTED, scratch), node_id)
+    }
+
+    /// Recognises a token that this process has verified before, in microseconds. Any other token
+    /// costs one PBKDF2, whether or not the node exists.
+    fn on_loaded<'b>(
+        &mut self,
+        node_id: NodeId,
+        token: Token,
+        lookup: Lookup<'_>,
+    ) -> Effects<Effect<'b>> {
+        let record = match lookup.record {
+            Ok(record) => record,
+            Err(refusal) => return self.close(None, close_for(refusal)),
+        };
+        let standing = record.map(|record| &record.standing);
+        let tagged = |hash: &TokenHash| (hash.clone(), lookup.key.tag(node_id, hash, &token));
+        let stored = Tagged {
+            newest: standing.and_then(Standing::token).map(tagged),
+            delivery: standing
+                .and_then(Standing::undelivered)
+                .map(|undelivered| undelivered.ticket.id),
+            older: standing.and_then(Standing::older_token).map(tagged),
+        };
+        let recognised = |stored: &Option<(TokenHash, ProofTag)>| match (stored, &lookup.kept) {
+            (Some((hash, tag)), Some(kept)) => ProofKey::recognise(hash, tag, kept),
+            (None, _) | (_, None) => None,
+        };
+        // Only confirmed tokens are remembered, so the newest one is recognised only if no delivery
+        // is under way.
+        let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
+        match settled.or_else(|| recognised(&stored.older)) {
+            Some(verified) => {
+                self.enter(State::Attaching { node_id, verified }, [Effect::Attach(node_id)])
+            }
+            None => self.enter(
+                State::Hashing { node_id, stored },
+                [Effect::Hash(HashJob { node_id, token }, Claim::of(record))],
+            ),
         }
-        Standing::Unapproved { .. } => detach(refuse(AuthFailure::NotApproved, scratch), node_id),
-        Standing::Pending { .. } | Standing::Revoked { .. } => {
-            detach(refuse(AuthFailure::InvalidCredentials, scratch), node_id)
+    }
+
+    fn on_hashed<'b>(
+        &mut self,
+        node_id: NodeId,
+        stored: Tagged,
+        outcome: Result<Hashed, Refusal>,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        let hashed = match outcome {
+            Ok(hashed) => hashed,
+            Err(refusal) => return self.close(None, close_for(refusal)),
+        };
+        let Tagged { newest, delivery, older } = stored;
+        let verify = |stored: &Option<(TokenHash, ProofTag)>| {
+            token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash)
+        };
+        match (verify(&newest), newest, verify(&older), older) {
+            // A token that is being delivered is confirmed by its first use.
+            (Some(verified), Some((_, tag)), _, _) => match delivery {
+                Some(delivery) => self.enter(
+                    State::Confirming { node_id, verified, tag },
+                    [Effect::Confirm(node_id, delivery)],
+                ),
+                None => self.proven(node_id, verified, tag),
+            },
+            // The older token stays valid until the new one is delivered.
+            (_, _, Some(verified), Some((_, tag))) => self.proven(node_id, verified, tag),
+            (None, _, None, _) | (_, None, _, None) | (None, _, _, None) | (_, None, None, _) => {
+                self.refuse(None, AuthFailure::InvalidCredentials, scratch)
+            }
         }
     }
-}
 
-fn refuse<'b>(failure: AuthFailure, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    say(GatewayMessage::AuthFail(failure), Close::AUTHENTICATION_FAILED, scratch)
-}
-
-/// Sends a last message, then closes.
-fn say<'b>(
-    message: GatewayMessage<'_>,
-    reason: Close,
-    scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    match missy::encode_from_gateway(&message, scratch) {
-        Some(text) => Step::with(State::Closed, [Effect::Send(text), Effect::Close(reason)]),
-        None => close(Close::INTERNAL),
+    /// Continues with a token that was right and is confirmed.
+    fn proven<'b>(
+        &mut self,
+        node_id: NodeId,
+        verified: Verified,
+        tag: ProofTag,
+    ) -> Effects<Effect<'b>> {
+        self.enter(
+            State::Attaching { node_id, verified },
+            [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
+        )
     }
-}
 
-/// Tells the node that the operator rejected its last request, and the wait before the next one.
-fn turned_down<'b>(wait: Option<Span>, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    let mut text = heapless::String::<96>::new();
-    let written = match wait {
-        Some(wait) => write!(
-            text,
-            "The operator turned this request down; ask again in {} s",
-            wait.as_millis().div_ceil(1000)
-        ),
-        None => write!(text, "The operator turned this request down for good"),
-    };
-    match written {
-        Ok(()) => say(GatewayMessage::Error(&text), Close::TURNED_DOWN, scratch),
-        Err(core::fmt::Error) => close(Close::TURNED_DOWN),
+    /// Checks the record that was read after pushes began to reach this connection. It may have
+    /// changed while the token was checked.
+    fn on_attached<'b>(
+        &mut self,
+        node_id: NodeId,
+        verified: &Verified,
+        outcome: Result<Option<&Record>, Refusal>,
+        now: Instant,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        // The hub has the connection already, so every ending removes it.
+        let attached = Some(node_id);
+        let record = match outcome {
+            Ok(record) => record.filter(|r| {
+                // A token that is being delivered is not valid before its confirmation.
+                let settled =
+                    if r.standing.undelivered().is_none() { r.standing.token() } else { None };
+                [settled, r.standing.older_token()]
+                    .into_iter()
+                    .flatten()
+                    .any(|hash| verified.holds_for(hash))
+            }),
+            Err(refusal) => return self.close(attached, close_for(refusal)),
+        };
+        let Some(record) = record else {
+            return self.refuse(attached, AuthFailure::InvalidCredentials, scratch);
+        };
+        match &record.standing {
+            Standing::Paired { .. } => {
+                let welcome = GatewayMessage::AuthOk { node_id, room: record.room.label() };
+                match missy::encode_from_gateway(&welcome, scratch) {
+                    Some(text) => {
+                        // The node counts as seen from the moment that it is linked.
+                        let seen = Effect::Observe(node_id, Heartbeat::default());
+                        let link = Link::open(node_id, now, self.limits);
+                        self.enter(State::Linked(link), [Effect::Send(text), seen])
+                    }
+                    None => self.close(attached, Close::INTERNAL),
+                }
+            }
+            Standing::Muted { .. } => {
+                self.say(attached, &GatewayMessage::Muted, Close::MUTED, scratch)
+            }
+            Standing::Unapproved { .. } => self.refuse(attached, AuthFailure::NotApproved, scratch),
+            Standing::Pending { .. } | Standing::Revoked { .. } => {
+                self.refuse(attached, AuthFailure::InvalidCredentials, scratch)
+            }
+        }
     }
-}
 
-fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
-    Step::with(State::Closed, [Effect::Close(reason)])
-}
+    fn refuse<'b>(
+        &mut self,
+        attached: Option<NodeId>,
+        failure: AuthFailure,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        let fail = GatewayMessage::AuthFail(failure);
+        self.say(attached, &fail, Close::AUTHENTICATION_FAILED, scratch)
+    }
 
-/// Adds the removal from the table of live connections to an ending.
-fn detach(step: Step<State, Effect<'_>>, node_id: NodeId) -> Step<State, Effect<'_>> {
-    step.first(Effect::Detach(node_id))
+    /// Sends a last message, then closes. A connection that may be in the table of live ones as
+    /// `attached` is removed first.
+    fn say<'b>(
+        &mut self,
+        attached: Option<NodeId>,
+        message: &GatewayMessage<'_>,
+        reason: Close,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        match missy::encode_from_gateway(message, scratch) {
+            Some(text) => {
+                self.state = State::Closed;
+                Effects::flatten([
+                    attached.map(Effect::Detach),
+                    Some(Effect::Send(text)),
+                    Some(Effect::Close(reason)),
+                ])
+            }
+            None => self.close(attached, Close::INTERNAL),
+        }
+    }
+
+    /// Tells the node that the operator rejected its last request, and the wait before the next
+    /// one.
+    fn turned_down<'b>(
+        &mut self,
+        wait: Option<Span>,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        let mut text = heapless::String::<96>::new();
+        let written = match wait {
+            Some(wait) => write!(
+                text,
+                "The operator turned this request down; ask again in {} s",
+                wait.as_millis().div_ceil(1000)
+            ),
+            None => write!(text, "The operator turned this request down for good"),
+        };
+        match written {
+            Ok(()) => self.say(None, &GatewayMessage::Error(&text), Close::TURNED_DOWN, scratch),
+            Err(core::fmt::Error) => self.close(None, Close::TURNED_DOWN),
+        }
+    }
+
+    /// Closes without a message; `attached` as for [`say`](Self::say).
+    fn close<'b>(&mut self, attached: Option<NodeId>, reason: Close) -> Effects<Effect<'b>> {
+        self.state = State::Closed;
+        Effects::flatten([attached.map(Effect::Detach), Some(Effect::Close(reason))])
+    }
 }
 
 const fn close_for(refusal: Refusal) -> Close {

@@ -19,7 +19,7 @@ use crate::error::Refusal;
 use crate::id::NodeId;
 use crate::limits;
 use crate::link::node::Heartbeats;
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::text::Label;
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
@@ -187,45 +187,41 @@ impl RegistrationNode {
         }
     }
 
-    /// Returns the state's name, for logs and tables.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
-        match &self.state {
-            State::Waiting { .. } => "Waiting",
-            State::Opening { .. } => "Opening",
-            State::AwaitPending { .. } => "AwaitPending",
-            State::Keeping => "Keeping",
-            State::AwaitToken { .. } => "AwaitToken",
-            State::AwaitAuth { .. } => "AwaitAuth",
-            State::Linked { .. } => "Linked",
-        }
+    fn enter<'b, const N: usize>(
+        &mut self,
+        state: State,
+        effects: [Effect<'b>; N],
+    ) -> Effects<Effect<'b>> {
+        self.state = state;
+        Effects::of(effects)
     }
 
-    fn to(self, state: State) -> Self {
-        Self { state, ..self }
-    }
-
-    fn keep<'b>(self, memory: RegistrationMemory) -> Step<Self, Effect<'b>> {
-        Step::with(self.to(State::Keeping), [Effect::Keep(memory)])
+    fn keep<'b>(&mut self, memory: RegistrationMemory) -> Effects<Effect<'b>> {
+        self.enter(State::Keeping, [Effect::Keep(memory)])
     }
 
     /// Closes the connection, then stores. Called only where a connection may be open.
-    fn close_and_keep<'b>(self, memory: RegistrationMemory) -> Step<Self, Effect<'b>> {
-        Step::with(self.to(State::Keeping), [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
+    fn close_and_keep<'b>(&mut self, memory: RegistrationMemory) -> Effects<Effect<'b>> {
+        self.enter(State::Keeping, [Effect::Close(Close::GOODBYE), Effect::Keep(memory)])
     }
 
-    fn back_off<'b>(
-        self,
-        now: Instant,
-        memory: RegistrationMemory,
-        entropy: &Entropy<2>,
-    ) -> Step<Self, Effect<'b>> {
+    fn back_off<'b>(&mut self, now: Instant, entropy: &Entropy<2>) -> Effects<Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
-        let state = State::Waiting { memory, until: now.after(wait) };
-        Step::with(
-            Self { backoff, state, ..self },
-            [Effect::Tell(RegistrationNodeEvent::RetryIn(wait))],
-        )
+        self.backoff = backoff;
+        let state = State::Waiting { memory: self.take_memory(), until: now.after(wait) };
+        self.enter(state, [Effect::Tell(RegistrationNodeEvent::RetryIn(wait))])
+    }
+
+    /// Takes the durable memory out of the state that is left.
+    fn take_memory(&mut self) -> RegistrationMemory {
+        match core::mem::replace(&mut self.state, State::Keeping) {
+            State::Waiting { memory, .. } | State::Opening { memory } => memory,
+            State::AwaitPending { .. } | State::Keeping => RegistrationMemory::Blank,
+            State::AwaitToken { node_id } => RegistrationMemory::Asked { node_id },
+            State::AwaitAuth { node_id, token, .. } | State::Linked { node_id, token, .. } => {
+                RegistrationMemory::Paired { node_id, token }
+            }
+        }
     }
 }
 
@@ -234,102 +230,111 @@ impl Machine for RegistrationNode {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        mut self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let state = core::mem::replace(&mut self.state, State::Keeping);
-        match (state, input) {
-            (State::Keeping, Input::Kept(memory)) => on_kept(self, now, memory),
+    ) -> Effects<Effect<'b>> {
+        match (&mut self.state, input) {
+            (State::Keeping, Input::Kept(memory)) => self.on_kept(now, memory),
             // The memory that is being stored decides. The next attempt settles whatever else
             // happens meanwhile.
-            (State::Keeping, _) => Step::quiet(self.to(State::Keeping)),
+            (
+                State::Keeping,
+                Input::Tick(_)
+                | Input::Connected(_)
+                | Input::Text(_)
+                | Input::Disconnected(_)
+                | Input::TokenEntered(_)
+                | Input::AskAgain
+                | Input::Forget,
+            ) => Effects::none(),
 
-            (state, Input::TokenEntered(token)) => on_token(self, state, token),
-            (state, Input::AskAgain) => restart(self, state),
-            (state, Input::Forget) => restart(self, state),
+            (_, Input::TokenEntered(token)) => self.on_token(token),
+            (_, Input::AskAgain | Input::Forget) => self.restart(),
 
-            (State::Waiting { memory, until }, Input::Tick(_)) if until <= now => {
-                Step::with(self.to(State::Opening { memory }), [Effect::Connect])
+            (State::Waiting { until, .. }, Input::Tick(_)) if *until <= now => {
+                let memory = self.take_memory();
+                self.enter(State::Opening { memory }, [Effect::Connect])
             }
-            (State::Opening { memory }, Input::Connected(request)) => {
-                on_connected(self, now, memory, request, scratch)
-            }
-            (State::Opening { memory }, Input::Disconnected(entropy)) => {
-                self.back_off(now, memory, &entropy)
+            (State::Opening { .. }, Input::Connected(request)) => {
+                self.on_connected(now, request, scratch)
             }
 
-            (State::AwaitPending { until }, Input::Text(frame)) => {
-                on_pending(self, until, frame, scratch)
-            }
-            (State::AwaitAuth { node_id, token, until }, Input::Text(frame)) => {
-                on_auth_answer(self, now, (node_id, token, until), frame, scratch)
-            }
-            (State::Linked { node_id, token, heartbeats }, Input::Text(frame)) => {
-                // A refusal would repeat itself, so the next attempt waits longest.
-                let (news, backoff) = match heard(frame, scratch) {
-                    Heard::Refused(refusal) => {
-                        (Some(RegistrationNodeEvent::Refused(refusal)), Backoff::longest())
-                    }
-                    Heard::Complaint(words) => {
-                        (Some(RegistrationNodeEvent::Complaint(words)), self.backoff)
-                    }
-                    Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => (None, self.backoff),
-                };
-                let next =
-                    Self { backoff, state: State::Linked { node_id, token, heartbeats }, ..self };
-                match news {
-                    Some(news) => Step::with(next, [Effect::Tell(news)]),
-                    None => Step::quiet(next),
+            (State::AwaitPending { .. }, Input::Text(frame)) => match heard(frame, scratch) {
+                Heard::Pending(node_id) => {
+                    self.close_and_keep(RegistrationMemory::Asked { node_id })
                 }
-            }
+                Heard::Refused(refusal) => {
+                    self.backoff = Backoff::longest();
+                    tell(RegistrationNodeEvent::Refused(refusal))
+                }
+                Heard::Complaint(words) => {
+                    self.backoff = Backoff::longest();
+                    tell(RegistrationNodeEvent::Complaint(words))
+                }
+                Heard::Welcome(..) | Heard::Nothing => Effects::none(),
+            },
+            (State::AwaitAuth { .. }, Input::Text(frame)) => match heard(frame, scratch) {
+                Heard::Welcome(node_id, room) => self.on_welcome(now, node_id, room),
+                Heard::Refused(refusal) => {
+                    self.backoff = Backoff::longest();
+                    tell(RegistrationNodeEvent::Refused(refusal))
+                }
+                Heard::Complaint(words) => tell(RegistrationNodeEvent::Complaint(words)),
+                Heard::Pending(_) | Heard::Nothing => Effects::none(),
+            },
+            (State::Linked { .. }, Input::Text(frame)) => match heard(frame, scratch) {
+                // A refusal would repeat itself, so the next attempt waits longest.
+                Heard::Refused(refusal) => {
+                    self.backoff = Backoff::longest();
+                    tell(RegistrationNodeEvent::Refused(refusal))
+                }
+                Heard::Complaint(words) => tell(RegistrationNodeEvent::Complaint(words)),
+                Heard::Pending(_) | Heard::Welcome(..) | Heard::Nothing => Effects::none(),
+            },
 
             // An answer is overdue: the connection is closed, and its end starts the back-off.
-            (State::AwaitPending { until }, Input::Tick(_)) if until <= now => Step::with(
-                self.to(State::AwaitPending { until: FAR }),
-                [Effect::Close(Close::GOODBYE)],
-            ),
-            (State::AwaitAuth { node_id, token, until }, Input::Tick(_)) if until <= now => {
-                let state = State::AwaitAuth { node_id, token, until: FAR };
-                Step::with(self.to(state), [Effect::Close(Close::GOODBYE)])
+            (State::AwaitPending { until } | State::AwaitAuth { until, .. }, Input::Tick(_))
+                if *until <= now =>
+            {
+                *until = FAR;
+                Effects::of([Effect::Close(Close::GOODBYE)])
             }
-            (State::Linked { node_id, token, heartbeats }, Input::Tick(values)) => {
-                match heartbeats.due(now) {
-                    Some(heartbeats) => {
-                        let next = self.to(State::Linked { node_id, token, heartbeats });
-                        send(next, &NodeMessage::Heartbeat(values), scratch)
-                    }
-                    None => Step::quiet(self.to(State::Linked { node_id, token, heartbeats })),
+            (State::Linked { heartbeats, .. }, Input::Tick(values)) => match heartbeats.due(now) {
+                Some(next) => {
+                    *heartbeats = next;
+                    send(&NodeMessage::Heartbeat(values), scratch)
                 }
-            }
+                None => Effects::none(),
+            },
 
-            (State::AwaitPending { .. }, Input::Disconnected(entropy)) => {
-                self.back_off(now, RegistrationMemory::Blank, &entropy)
-            }
-            (State::AwaitAuth { node_id, token, .. }, Input::Disconnected(entropy)) => {
-                self.back_off(now, RegistrationMemory::Paired { node_id, token }, &entropy)
-            }
-            (State::Linked { node_id, token, heartbeats }, Input::Disconnected(entropy)) => {
+            (State::Linked { heartbeats, .. }, Input::Disconnected(entropy)) => {
                 // A gateway that drops the node right after linking, or another node with the same
                 // token, must not cause an attempt every second.
-                let steady = heartbeats.lasted(now) >= STEADY;
-                let backoff = if steady { Backoff::new() } else { self.backoff };
-                Self { backoff, ..self }.back_off(
-                    now,
-                    RegistrationMemory::Paired { node_id, token },
-                    &entropy,
-                )
+                if heartbeats.lasted(now) >= STEADY {
+                    self.backoff = Backoff::new();
+                }
+                self.back_off(now, &entropy)
             }
+            (
+                State::Opening { .. } | State::AwaitPending { .. } | State::AwaitAuth { .. },
+                Input::Disconnected(entropy),
+            ) => self.back_off(now, &entropy),
 
             (
-                state,
+                State::Waiting { .. }
+                | State::Opening { .. }
+                | State::AwaitPending { .. }
+                | State::AwaitToken { .. }
+                | State::AwaitAuth { .. }
+                | State::Linked { .. },
                 Input::Tick(_)
                 | Input::Connected(_)
                 | Input::Text(_)
                 | Input::Disconnected(_)
                 | Input::Kept(_),
-            ) => Step::quiet(self.to(state)),
+            ) => Effects::none(),
         }
     }
 
@@ -347,6 +352,33 @@ impl Machine for RegistrationNode {
             | State::AwaitAuth { .. } => None,
         }
     }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Opening { .. } | State::Keeping => true,
+            State::Waiting { .. }
+            | State::AwaitPending { .. }
+            | State::AwaitToken { .. }
+            | State::AwaitAuth { .. }
+            | State::Linked { .. } => false,
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Waiting { .. } => "Waiting",
+            State::Opening { .. } => "Opening",
+            State::AwaitPending { .. } => "AwaitPending",
+            State::Keeping => "Keeping",
+            State::AwaitToken { .. } => "AwaitToken",
+            State::AwaitAuth { .. } => "AwaitAuth",
+            State::Linked { .. } => "Linked",
+        }
+    }
 }
 
 /// Duration of a link that proves a healthy gateway: the next wait starts again from the shortest
@@ -355,153 +387,113 @@ const STEADY: Span = Span::from_secs(30);
 /// No deadline: the connection is being closed, and the adapter reports its end.
 const FAR: Instant = Instant::from_millis(u64::MAX);
 
-fn on_kept<'b>(
-    node: RegistrationNode,
-    now: Instant,
-    memory: RegistrationMemory,
-) -> Step<RegistrationNode, Effect<'b>> {
-    let node = RegistrationNode { backoff: Backoff::new(), ..node };
-    match memory {
-        RegistrationMemory::Asked { node_id } => Step::with(
-            node.to(State::AwaitToken { node_id }),
-            [Effect::Tell(RegistrationNodeEvent::WaitsForApproval(node_id))],
-        ),
-        memory @ RegistrationMemory::Paired { .. } => Step::with(
-            node.to(State::Waiting { memory, until: now }),
-            [Effect::Tell(RegistrationNodeEvent::TokenKept)],
-        ),
-        RegistrationMemory::Blank => {
-            let state = State::Waiting { memory: RegistrationMemory::Blank, until: now };
-            Step::with(node.to(state), [Effect::Tell(RegistrationNodeEvent::Forgotten)])
+impl RegistrationNode {
+    fn on_kept<'b>(&mut self, now: Instant, memory: RegistrationMemory) -> Effects<Effect<'b>> {
+        self.backoff = Backoff::new();
+        match memory {
+            RegistrationMemory::Asked { node_id } => self.enter(
+                State::AwaitToken { node_id },
+                [Effect::Tell(RegistrationNodeEvent::WaitsForApproval(node_id))],
+            ),
+            memory @ RegistrationMemory::Paired { .. } => self.enter(
+                State::Waiting { memory, until: now },
+                [Effect::Tell(RegistrationNodeEvent::TokenKept)],
+            ),
+            RegistrationMemory::Blank => self.enter(
+                State::Waiting { memory: RegistrationMemory::Blank, until: now },
+                [Effect::Tell(RegistrationNodeEvent::Forgotten)],
+            ),
         }
     }
-}
 
-fn on_token<'b>(
-    node: RegistrationNode,
-    state: State,
-    token: Token,
-) -> Step<RegistrationNode, Effect<'b>> {
-    match state {
-        State::AwaitToken { node_id }
-        | State::Waiting {
-            memory:
-                RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
-            ..
-        } => node.keep(RegistrationMemory::Paired { node_id, token }),
-        // A connection with the old token may be open, so it is closed first.
-        State::Opening {
-            memory:
-                RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
-        }
-        | State::AwaitAuth { node_id, .. }
-        | State::Linked { node_id, .. } => {
-            node.close_and_keep(RegistrationMemory::Paired { node_id, token })
-        }
-        state @ (State::Waiting { memory: RegistrationMemory::Blank, .. }
-        | State::Opening { memory: RegistrationMemory::Blank }
-        | State::AwaitPending { .. }
-        | State::Keeping) => {
-            Step::with(node.to(state), [Effect::Tell(RegistrationNodeEvent::NothingAsked)])
+    fn on_token<'b>(&mut self, token: Token) -> Effects<Effect<'b>> {
+        match self.state {
+            State::AwaitToken { node_id }
+            | State::Waiting {
+                memory:
+                    RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
+                ..
+            } => self.keep(RegistrationMemory::Paired { node_id, token }),
+            // A connection with the old token may be open, so it is closed first.
+            State::Opening {
+                memory:
+                    RegistrationMemory::Asked { node_id } | RegistrationMemory::Paired { node_id, .. },
+            }
+            | State::AwaitAuth { node_id, .. }
+            | State::Linked { node_id, .. } => {
+                self.close_and_keep(RegistrationMemory::Paired { node_id, token })
+            }
+            State::Waiting { memory: RegistrationMemory::Blank, .. }
+            | State::Opening { memory: RegistrationMemory::Blank }
+            | State::AwaitPending { .. }
+            | State::Keeping => tell(RegistrationNodeEvent::NothingAsked),
         }
     }
-}
 
-/// Forgets everything, durably, and begins again.
-fn restart<'b>(node: RegistrationNode, state: State) -> Step<RegistrationNode, Effect<'b>> {
-    match state {
-        State::Waiting { .. } | State::AwaitToken { .. } => node.keep(RegistrationMemory::Blank),
-        State::Opening { .. }
-        | State::AwaitPending { .. }
-        | State::AwaitAuth { .. }
-        | State::Linked { .. } => node.close_and_keep(RegistrationMemory::Blank),
-        State::Keeping => Step::quiet(node.to(State::Keeping)),
-    }
-}
-
-fn on_connected<'b>(
-    node: RegistrationNode,
-    now: Instant,
-    memory: RegistrationMemory,
-    request: PairRequest<'b>,
-    scratch: &'b mut [u8],
-) -> Step<RegistrationNode, Effect<'b>> {
-    let until = now.after(node.timing.answer_within);
-    match memory {
-        RegistrationMemory::Blank => send(
-            node.to(State::AwaitPending { until }),
-            &NodeMessage::PairRequest(request),
-            scratch,
-        ),
-        // The node has an id but no token yet, so it has nothing to say.
-        RegistrationMemory::Asked { node_id } => {
-            Step::with(node.to(State::AwaitToken { node_id }), [Effect::Close(Close::GOODBYE)])
+    /// Forgets everything, durably, and begins again.
+    fn restart<'b>(&mut self) -> Effects<Effect<'b>> {
+        match &self.state {
+            State::Waiting { .. } | State::AwaitToken { .. } => {
+                self.keep(RegistrationMemory::Blank)
+            }
+            State::Opening { .. }
+            | State::AwaitPending { .. }
+            | State::AwaitAuth { .. }
+            | State::Linked { .. } => self.close_and_keep(RegistrationMemory::Blank),
+            State::Keeping => Effects::none(),
         }
-        RegistrationMemory::Paired { node_id, token } => {
-            let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
-            let text = missy::encode_from_node(&auth, scratch);
-            // The token is taken back out of the message, because it cannot be copied.
-            let NodeMessage::Auth(Auth::Presented { node_id, token }) = auth else {
-                return Step::quiet(node);
-            };
-            let next = node.to(State::AwaitAuth { node_id, token, until });
-            match text {
-                Some(text) => Step::with(next, [Effect::Send(text)]),
-                None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
+    }
+
+    fn on_connected<'b>(
+        &mut self,
+        now: Instant,
+        request: PairRequest<'b>,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        let until = now.after(self.timing.answer_within);
+        match self.take_memory() {
+            RegistrationMemory::Blank => {
+                self.state = State::AwaitPending { until };
+                send(&NodeMessage::PairRequest(request), scratch)
+            }
+            // The node has an id but no token yet, so it has nothing to say.
+            RegistrationMemory::Asked { node_id } => {
+                self.enter(State::AwaitToken { node_id }, [Effect::Close(Close::GOODBYE)])
+            }
+            RegistrationMemory::Paired { node_id, token } => {
+                let auth = NodeMessage::Auth(Auth::Presented { node_id, token });
+                let sent = send(&auth, scratch);
+                // The token is taken back out of the message, because it cannot be copied.
+                if let NodeMessage::Auth(Auth::Presented { node_id, token }) = auth {
+                    self.state = State::AwaitAuth { node_id, token, until };
+                }
+                sent
             }
         }
     }
-}
 
-fn on_pending<'b>(
-    node: RegistrationNode,
-    until: Instant,
-    frame: &'b str,
-    scratch: &'b mut [u8],
-) -> Step<RegistrationNode, Effect<'b>> {
-    let tell = |node: RegistrationNode, news| {
-        Step::with(node.to(State::AwaitPending { until }), [Effect::Tell(news)])
-    };
-    match heard(frame, scratch) {
-        Heard::Pending(node_id) => node.close_and_keep(RegistrationMemory::Asked { node_id }),
-        Heard::Refused(refusal) => tell(
-            RegistrationNode { backoff: Backoff::longest(), ..node },
-            RegistrationNodeEvent::Refused(refusal),
-        ),
-        Heard::Complaint(words) => tell(
-            RegistrationNode { backoff: Backoff::longest(), ..node },
-            RegistrationNodeEvent::Complaint(words),
-        ),
-        Heard::Welcome(..) | Heard::Nothing => Step::quiet(node.to(State::AwaitPending { until })),
+    fn on_welcome<'b>(
+        &mut self,
+        now: Instant,
+        answered: NodeId,
+        room: Label<'b>,
+    ) -> Effects<Effect<'b>> {
+        match core::mem::replace(&mut self.state, State::Keeping) {
+            State::AwaitAuth { node_id, token, .. } if answered == node_id => {
+                let heartbeats = Heartbeats::start(now, self.timing.heartbeat_every);
+                let linked = RegistrationNodeEvent::Linked { node_id, room };
+                self.enter(State::Linked { node_id, token, heartbeats }, [Effect::Tell(linked)])
+            }
+            // An answer for another id is not for this node.
+            state @ (State::Waiting { .. }
+            | State::Opening { .. }
+            | State::AwaitPending { .. }
+            | State::Keeping
+            | State::AwaitToken { .. }
+            | State::AwaitAuth { .. }
+            | State::Linked { .. }) => self.enter(state, []),
+        }
     }
-}
-
-fn on_auth_answer<'b>(
-    node: RegistrationNode,
-    now: Instant,
-    (node_id, token, until): (NodeId, Token, Instant),
-    frame: &'b str,
-    scratch: &'b mut [u8],
-) -> Step<RegistrationNode, Effect<'b>> {
-    let (news, backoff) = match heard(frame, scratch) {
-        // An answer for another id is not for this node.
-        Heard::Welcome(answered, room) if answered == node_id => {
-            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let next = node.to(State::Linked { node_id, token, heartbeats });
-            return Step::with(
-                next,
-                [Effect::Tell(RegistrationNodeEvent::Linked { node_id, room })],
-            );
-        }
-        Heard::Refused(refusal) => (RegistrationNodeEvent::Refused(refusal), Backoff::longest()),
-        Heard::Complaint(words) => (RegistrationNodeEvent::Complaint(words), node.backoff),
-        Heard::Welcome(..) | Heard::Pending(_) | Heard::Nothing => {
-            return Step::quiet(node.to(State::AwaitAuth { node_id, token, until }));
-        }
-    };
-    let next =
-        RegistrationNode { backoff, state: State::AwaitAuth { node_id, token, until }, ..node };
-    Step::with(next, [Effect::Tell(news)])
 }
 
 enum Heard<'b> {
@@ -531,14 +523,14 @@ fn heard<'b>(frame: &'b str, scratch: &'b mut [u8]) -> Heard<'b> {
     }
 }
 
-fn send<'b>(
-    next: RegistrationNode,
-    message: &NodeMessage<'_>,
-    scratch: &'b mut [u8],
-) -> Step<RegistrationNode, Effect<'b>> {
+fn tell<'b>(news: RegistrationNodeEvent<'b>) -> Effects<Effect<'b>> {
+    Effects::of([Effect::Tell(news)])
+}
+
+fn send<'b>(message: &NodeMessage<'_>, scratch: &'b mut [u8]) -> Effects<Effect<'b>> {
     match missy::encode_from_node(message, scratch) {
-        Some(text) => Step::with(next, [Effect::Send(text)]),
-        None => Step::with(next, [Effect::Close(Close::INTERNAL)]),
+        Some(text) => Effects::of([Effect::Send(text)]),
+        None => Effects::of([Effect::Close(Close::INTERNAL)]),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::id::NodeId;
 use crate::registry::delivery::Ticket;
 use crate::registry::lifecycle::{self, Change, Decision, NewToken};
 use crate::registry::record::{Record, Standing};
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::time::{Instant, Reason, UnixTime};
 
 /// The machine of an approval under way.
@@ -73,8 +73,8 @@ pub enum Effect {
 }
 
 impl Approval {
-    /// Begins with the record as read, and the delivery that confirms the token. The first effect
-    /// is [`Effect::Draw`].
+    /// Begins with the record as read, and the delivery that confirms the token. Returns the
+    /// machine and its first effect, [`Effect::Draw`].
     ///
     /// # Errors
     /// [`Refusal`], if this node cannot get a token now; nothing was drawn or hashed.
@@ -83,7 +83,7 @@ impl Approval {
         purpose: Purpose,
         ticket: Ticket,
         at: UnixTime,
-    ) -> Result<Step<Self, Effect>, Refusal> {
+    ) -> Result<(Self, Effects<Effect>), Refusal> {
         // The hash does not influence the decision, so a placeholder suffices for this check.
         let _would_be = lifecycle::decide(
             &record.standing,
@@ -98,17 +98,12 @@ impl Approval {
             at,
             state: State::Drawing,
         };
-        Ok(Step::with(approval, [Effect::Draw]))
+        Ok((approval, Effects::of([Effect::Draw])))
     }
 
-    /// Returns `true` once the approval has ended.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
-    }
-
-    fn to(self, state: State) -> Self {
-        Self { state, ..self }
+    fn enter(&mut self, state: State, effect: Effect) -> Effects<Effect> {
+        self.state = state;
+        Effects::of([effect])
     }
 }
 
@@ -126,37 +121,36 @@ impl Machine for Approval {
     type Input<'b> = Input;
     type Effect<'b> = Effect;
 
-    fn step(mut self, _now: Instant, input: Input, _scratch: &mut [u8]) -> Step<Self, Effect> {
-        let state = core::mem::replace(&mut self.state, State::Done);
-        match (state, input) {
+    fn step(&mut self, _now: Instant, input: Input, _scratch: &mut [u8]) -> Effects<Effect> {
+        match (core::mem::replace(&mut self.state, State::Done), input) {
             (State::Drawing, Input::Drawn(entropy)) => match token::issue(&entropy) {
                 Some(token) => {
                     let job = HashJob { node_id: self.node_id, token };
-                    Step::with(self.to(State::Hashing), [Effect::Hash(job)])
+                    self.enter(State::Hashing, Effect::Hash(job))
                 }
                 // One token in 64 would begin with a dash; it is drawn again.
-                None => Step::with(self.to(State::Drawing), [Effect::Draw]),
+                None => self.enter(State::Drawing, Effect::Draw),
             },
             (State::Hashing, Input::Hashed(Hashed { token, hash })) => {
-                match lifecycle::decide(
-                    &self.standing,
-                    self.purpose.decision(hash, self.ticket),
-                    self.at,
-                ) {
-                    Ok(change) => {
-                        Step::with(self.to(State::Saving { token }), [Effect::Save(change)])
-                    }
-                    Err(refusal) => Step::with(self.to(State::Done), [Effect::Refuse(refusal)]),
+                let decision = self.purpose.decision(hash, self.ticket);
+                match lifecycle::decide(&self.standing, decision, self.at) {
+                    Ok(change) => self.enter(State::Saving { token }, Effect::Save(change)),
+                    Err(refusal) => self.enter(State::Done, Effect::Refuse(refusal)),
                 }
             }
             (State::Saving { token }, Input::Saved(Ok(()))) => {
-                Step::with(self.to(State::Done), [Effect::Reveal(token)])
+                self.enter(State::Done, Effect::Reveal(token))
             }
             (State::Saving { .. }, Input::Saved(Err(refusal))) => {
-                Step::with(self.to(State::Done), [Effect::Refuse(refusal)])
+                self.enter(State::Done, Effect::Refuse(refusal))
             }
-            (state, Input::Drawn(_) | Input::Hashed(_) | Input::Saved(_)) => {
-                Step::quiet(self.to(state))
+            // An answer that is not due changes nothing.
+            (
+                state @ (State::Drawing | State::Hashing | State::Saving { .. } | State::Done),
+                Input::Drawn(_) | Input::Hashed(_) | Input::Saved(_),
+            ) => {
+                self.state = state;
+                Effects::none()
             }
         }
     }
@@ -164,4 +158,26 @@ impl Machine for Approval {
     fn deadline(&self) -> Option<(Instant, Reason)> {
         None
     }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+
+    fn awaits_answer(&self) -> bool {
+        !self.is_closed()
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Drawing => "Drawing",
+            State::Hashing => "Hashing",
+            State::Saving { .. } => "Saving",
+            State::Done => "Done",
+        }
+    }
 }
+
+const _: () = assert!(
+    core::mem::size_of::<Approval>() <= 512,
+    "one of these stands in memory for every approval"
+);

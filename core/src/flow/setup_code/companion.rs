@@ -1,7 +1,7 @@
 //! The companion's end: it shows a setup code and gets a session.
 
 use crate::grant::session::Token;
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::time::{Instant, Reason, Span};
 use crate::wire::companion::Answer;
 use crate::wire::json_write::ObjectWriter;
@@ -56,12 +56,6 @@ impl Companion {
         let frame = ObjectWriter::new(out).text("bootstrap_token", bootstrap_token).finish()?;
         Some((Self(State::Waiting { until: now.after(ANSWER_WITHIN) }), frame))
     }
-
-    /// Returns `true` once the outcome is known.
-    #[must_use]
-    pub const fn is_done(&self) -> bool {
-        matches!(self.0, State::Done)
-    }
 }
 
 impl Machine for Companion {
@@ -69,23 +63,24 @@ impl Machine for Companion {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let effect = match (self.0, input) {
-            (State::Done, _) => return Step::quiet(self),
-            (State::Waiting { until }, Input::Tick) if now < until => return Step::quiet(self),
-            (State::Waiting { .. }, Input::Text(frame)) => match Answer::parse(frame, scratch) {
+    ) -> Effects<Effect<'b>> {
+        let State::Waiting { until } = self.0 else { return Effects::none() };
+        let effect = match input {
+            Input::Tick if now < until => return Effects::none(),
+            Input::Text(frame) => match Answer::parse(frame, scratch) {
                 Answer::Opened(token) => Effect::Keep(token),
                 Answer::Error(word) => Effect::Refused(word),
                 Answer::Other => Effect::NotUnderstood,
             },
-            (State::Waiting { .. }, Input::Binary) => Effect::NotUnderstood,
-            (State::Waiting { .. }, Input::Tick | Input::Closed) => Effect::NoAnswer,
+            Input::Binary => Effect::NotUnderstood,
+            Input::Tick | Input::Closed => Effect::NoAnswer,
         };
-        Step::with(Self(State::Done), [effect])
+        self.0 = State::Done;
+        Effects::of([effect])
     }
 
     fn deadline(&self) -> Option<(Instant, Reason)> {
@@ -94,7 +89,26 @@ impl Machine for Companion {
             State::Done => None,
         }
     }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.0, State::Done)
+    }
+
+    /// Returns `false`: the outcome has no answer.
+    fn awaits_answer(&self) -> bool {
+        false
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self.0 {
+            State::Waiting { .. } => "Waiting",
+            State::Done => "Done",
+        }
+    }
 }
+
+const _: () =
+    assert!(core::mem::size_of::<Companion>() <= 32, "a companion may be a microcontroller");
 
 #[cfg(test)]
 mod tests {
@@ -104,13 +118,12 @@ mod tests {
 
     fn after(input: Input<'_>, millis: u64) -> std::string::String {
         let mut out = [0; 64];
-        let (companion, frame) =
+        let (mut companion, frame) =
             Companion::begin(Instant::from_millis(0), "a.b", &mut out).unwrap();
         assert_eq!(frame, r#"{"bootstrap_token":"a.b"}"#);
         let mut scratch = [0; 64];
-        let Step { next, effects } =
-            companion.step(Instant::from_millis(millis), input, &mut scratch);
-        assert_ne!(next.is_done(), effects.is_empty());
+        let effects = companion.step(Instant::from_millis(millis), input, &mut scratch);
+        assert_ne!(companion.is_closed(), effects.is_empty());
         let mut told = effects.into_iter().map(|effect| match effect {
             Effect::Keep(token) => std::format!("keep {}", token.expose()),
             other => std::format!("{other:?}"),

@@ -19,7 +19,7 @@ use crate::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, VerifiedSetup
 use crate::limits::{Limits, SETUP_CLAIMS_BYTES};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::text::Name;
 use crate::time::{Instant, Reason, Span, UnixTime};
 use crate::wire::close::Close;
@@ -168,39 +168,25 @@ impl CompanionConnection {
         }
     }
 
-    /// Returns `true` once the connection has ended; every further input is ignored.
-    #[must_use]
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
-    }
-
-    /// Returns `true` while an effect's answer is due. Until then the adapter reads no further
-    /// frame.
-    #[must_use]
-    pub const fn awaits_answer(&self) -> bool {
+    /// Returns `true` if the connection may be in the table of live ones.
+    const fn is_attached(&self) -> bool {
         match self.state {
-            State::Redeeming
+            State::Attaching | State::Linked(_) | State::Rechecking(_) => true,
+            State::AwaitFirst { .. }
+            | State::Redeeming
             | State::Resuming
-            | State::Attaching
-            | State::Rechecking(_)
-            | State::Failing(_) => true,
-            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
+            | State::Failing(_)
+            | State::Closed => false,
         }
     }
 
-    /// Returns the state's name, for traces and tables.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
-        match self.state {
-            State::AwaitFirst { .. } => "AwaitFirst",
-            State::Redeeming => "Redeeming",
-            State::Resuming => "Resuming",
-            State::Attaching => "Attaching",
-            State::Linked(_) => "Linked",
-            State::Rechecking(_) => "Rechecking",
-            State::Failing(_) => "Failing",
-            State::Closed => "Closed",
-        }
+    fn enter<'b, const N: usize>(
+        &mut self,
+        state: State,
+        effects: [Effect<'b>; N],
+    ) -> Effects<Effect<'b>> {
+        self.state = state;
+        Effects::of(effects)
     }
 }
 
@@ -211,114 +197,141 @@ impl Machine for CompanionConnection {
     /// Advances the machine; [`COMPANION_SCRATCH`](crate::limits::COMPANION_SCRATCH) suffices as
     /// scratch.
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let limits = self.limits;
-        let step = match (self.state, input) {
-            (State::Closed, _) => Step::quiet(State::Closed),
-            (State::Linked(_) | State::Rechecking(_) | State::Attaching, Input::Closed) => {
-                Step::with(State::Closed, [Effect::Detach])
+    ) -> Effects<Effect<'b>> {
+        if self.is_closed() {
+            return Effects::none();
+        }
+        match (&mut self.state, input) {
+            (_, Input::Closed) => {
+                let detach = self.is_attached().then_some(Effect::Detach);
+                self.state = State::Closed;
+                Effects::flatten([detach])
             }
-            (_, Input::Closed) => Step::quiet(State::Closed),
-            (state, Input::Shutdown) => end(state, Close::SHUTTING_DOWN),
-            (state @ State::AwaitFirst { .. }, Input::Evict) => end(state, Close::AT_CAPACITY),
+            (_, Input::Shutdown) => self.end(Close::SHUTTING_DOWN),
+            (State::AwaitFirst { .. }, Input::Evict) => self.end(Close::AT_CAPACITY),
 
             (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => {
-                on_first(frame, keys, unix, scratch)
+                self.on_first(frame, keys, unix, scratch)
             }
             (State::AwaitFirst { .. }, Input::Binary) => {
-                charge(CompanionFailure::Code(Word::ExpectedText))
+                self.charge(CompanionFailure::Code(Word::ExpectedText))
             }
             (State::AwaitFirst { .. }, Input::WrongOrigin) => {
-                say_no(Word::OriginNotAllowed, scratch)
+                self.say_no(Word::OriginNotAllowed, scratch)
             }
-            (state @ State::AwaitFirst { until }, Input::Tick) if until <= now => {
-                end(state, Close::AUTHENTICATION_TIMEOUT)
+            (State::AwaitFirst { until }, Input::Tick) if *until <= now => {
+                self.end(Close::AUTHENTICATION_TIMEOUT)
             }
 
-            (State::Redeeming, Input::Redeemed(Ok(token))) => match Saying::Opened(&token)
-                .write(scratch)
-            {
-                Some(said) => {
-                    Step::with(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)])
+            (State::Redeeming, Input::Redeemed(Ok(token))) => {
+                match Saying::Opened(&token).write(scratch) {
+                    Some(said) => self
+                        .enter(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)]),
+                    None => self.end(Close::INTERNAL),
                 }
-                None => end(State::Redeeming, Close::INTERNAL),
-            },
+            }
             (State::Redeeming, Input::Redeemed(Err(why))) => match why {
                 SessionNotOpened::No(NotRedeemed::AlreadyUsed) => {
-                    charge(CompanionFailure::Redeem(Word::AlreadyUsed))
+                    self.charge(CompanionFailure::Redeem(Word::AlreadyUsed))
                 }
                 SessionNotOpened::No(NotRedeemed::Expired) => {
-                    charge(CompanionFailure::Redeem(Word::Expired))
+                    self.charge(CompanionFailure::Redeem(Word::Expired))
                 }
                 // A doubtful clock and a failing store are no guesses, so they cost no attempt.
                 SessionNotOpened::No(NotRedeemed::ClockInDoubt) => {
-                    say_no(Word::ClockInDoubt, scratch)
+                    self.say_no(Word::ClockInDoubt, scratch)
                 }
-                SessionNotOpened::Failed => say_no(Word::Internal, scratch),
+                SessionNotOpened::Failed => self.say_no(Word::Internal, scratch),
             },
-            (State::Failing(word), Input::Charged(true)) => say_no(word, scratch),
-            (State::Failing(_), Input::Charged(false)) => say_no(Word::RateLimited, scratch),
+            (State::Failing(word), Input::Charged(true)) => {
+                let word = *word;
+                self.say_no(word, scratch)
+            }
+            (State::Failing(_), Input::Charged(false)) => self.say_no(Word::RateLimited, scratch),
 
             (State::Resuming, Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => Step::with(State::Attaching, [Effect::Attach(session.id)]),
-                Err(word) => no_session(word, scratch),
+                Ok(session) => self.enter(State::Attaching, [Effect::Attach(session.id)]),
+                Err(word) => self.no_session(word, scratch),
             },
             (State::Attaching, Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => welcome(session, now, unix, &limits, scratch),
+                Ok(session) => self.welcome(session, now, unix, scratch),
                 // The session has ended between the two look-ups, or the store failed.
-                Err(word) => no_session(word, scratch).first(Effect::Detach),
+                Err(word) => self.no_session(word, scratch),
             },
             (State::Rechecking(linked), Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => Step::quiet(State::Linked(LinkedState {
-                    ends: end_of(session, now, unix),
-                    ..linked
-                })),
+                Ok(session) => {
+                    let ends = end_of(session, now, unix);
+                    self.state = State::Linked(LinkedState { ends, ..*linked });
+                    Effects::none()
+                }
                 // A failure of the store is reported as such, not as the end of the session.
-                Err(Word::Internal) => end(State::Rechecking(linked), Close::INTERNAL),
-                Err(_) => end(State::Rechecking(linked), Close::SESSION_ENDED),
+                Err(Word::Internal) => self.end(Close::INTERNAL),
+                Err(_) => self.end(Close::SESSION_ENDED),
             },
 
-            (
-                state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching),
-                Input::Revoked,
-            ) => end(state, Close::SESSION_ENDED),
-            (
-                state @ (State::Linked(_) | State::Rechecking(_) | State::Attaching),
-                Input::Replaced,
-            ) => end(state, Close::REPLACED),
+            (State::Linked(_) | State::Rechecking(_) | State::Attaching, Input::Revoked) => {
+                self.end(Close::SESSION_ENDED)
+            }
+            (State::Linked(_) | State::Rechecking(_) | State::Attaching, Input::Replaced) => {
+                self.end(Close::REPLACED)
+            }
             (State::Linked(linked), Input::Text { frame, .. }) => {
-                let keepalive = linked.keepalive.heard(now, &limits);
-                Step::with(State::Linked(LinkedState { keepalive, ..linked }), [Effect::App(frame)])
+                linked.keepalive = linked.keepalive.heard(now, &self.limits);
+                Effects::of([Effect::App(frame)])
             }
             // Companions speak in text frames only.
-            (state @ State::Linked(_), Input::Binary) => end(state, Close::PROTOCOL_VIOLATION),
-            (State::Linked(linked), Input::Pong) => Step::quiet(State::Linked(LinkedState {
-                keepalive: linked.keepalive.heard(now, &limits),
-                ..linked
-            })),
+            (State::Linked(_), Input::Binary) => self.end(Close::PROTOCOL_VIOLATION),
+            (State::Linked(linked), Input::Pong) => {
+                linked.keepalive = linked.keepalive.heard(now, &self.limits);
+                Effects::none()
+            }
             // The session may have been prolonged, so it is looked up before the link ends.
             (State::Linked(linked), Input::Tick) if linked.ends <= now => {
-                Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+                let linked = *linked;
+                self.enter(State::Rechecking(linked), [Effect::Recheck(linked.session)])
             }
             (State::Linked(linked), Input::LookAgain) => {
-                Step::with(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+                let linked = *linked;
+                self.enter(State::Rechecking(linked), [Effect::Recheck(linked.session)])
             }
             (State::Linked(linked), Input::Tick) => {
-                let (keepalive, due) = linked.keepalive.tick(now, &limits);
-                let next = State::Linked(LinkedState { keepalive, ..linked });
+                let (keepalive, due) = linked.keepalive.tick(now, &self.limits);
+                linked.keepalive = keepalive;
                 match due {
-                    Due::Nothing => Step::quiet(next),
-                    Due::Ping => Step::with(next, [Effect::Ping]),
-                    Due::Lost => end(next, Close::PING_TIMEOUT),
+                    Due::Nothing => Effects::none(),
+                    Due::Ping => Effects::of([Effect::Ping]),
+                    Due::Lost => self.end(Close::PING_TIMEOUT),
                 }
             }
-            (state, _) => Step::quiet(state),
-        };
-        step.wrap(|state| Self { limits, state }, |effect| effect)
+
+            // Late answers and early notices change nothing.
+            (
+                State::AwaitFirst { .. }
+                | State::Redeeming
+                | State::Resuming
+                | State::Attaching
+                | State::Linked(_)
+                | State::Rechecking(_)
+                | State::Failing(_)
+                | State::Closed,
+                Input::Text { .. }
+                | Input::Binary
+                | Input::Charged(_)
+                | Input::WrongOrigin
+                | Input::Redeemed(_)
+                | Input::Found(..)
+                | Input::LookAgain
+                | Input::Revoked
+                | Input::Replaced
+                | Input::Pong
+                | Input::Tick
+                | Input::Evict,
+            ) => Effects::none(),
+        }
     }
 
     fn deadline(&self) -> Option<(Instant, Reason)> {
@@ -336,67 +349,158 @@ impl Machine for CompanionConnection {
             | State::Closed => None,
         }
     }
-}
 
-fn on_first<'b>(
-    frame: &'b str,
-    keys: &[SetupKey],
-    now: UnixTime,
-    scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    // The scratch is split by use: the frame's texts, and the claims.
-    let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
-        return end(State::Redeeming, Close::INTERNAL);
-    };
-    let Some((claims, _)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
-        return end(State::Redeeming, Close::INTERNAL);
-    };
-    // A genuine token needs no escapes and therefore no room.
-    match First::parse(frame, room) {
-        First::Bootstrap(token) => match verify(keys, token, now, claims) {
-            // A code that binds to a device's key opens no session.
-            Ok(verified) if verified.claims().bound => {
-                charge(CompanionFailure::Code(Word::UnknownCode))
-            }
-            Ok(verified) => Step::with(State::Redeeming, [Effect::Redeem(verified)]),
-            Err(NotValid::Expired) => charge(CompanionFailure::Code(Word::Expired)),
-            Err(NotValid::Signature) => charge(CompanionFailure::Code(Word::InvalidSignature)),
-            Err(
-                NotValid::Form
-                | NotValid::ClaimsEncoding
-                | NotValid::SignatureEncoding
-                | NotValid::Claims,
-            ) => charge(CompanionFailure::Code(Word::UnknownCode)),
-        },
-        First::Resume(Some(token)) => {
-            Step::with(State::Resuming, [Effect::Resume(SessionHash::of(&token))])
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    fn awaits_answer(&self) -> bool {
+        match self.state {
+            State::Redeeming
+            | State::Resuming
+            | State::Attaching
+            | State::Rechecking(_)
+            | State::Failing(_) => true,
+            State::AwaitFirst { .. } | State::Linked(_) | State::Closed => false,
         }
-        First::Resume(None) => charge(CompanionFailure::Session(Word::UnknownSession)),
-        First::Neither => charge(CompanionFailure::Code(Word::UnknownCode)),
+    }
+
+    fn state_name(&self) -> &'static str {
+        match self.state {
+            State::AwaitFirst { .. } => "AwaitFirst",
+            State::Redeeming => "Redeeming",
+            State::Resuming => "Resuming",
+            State::Attaching => "Attaching",
+            State::Linked(_) => "Linked",
+            State::Rechecking(_) => "Rechecking",
+            State::Failing(_) => "Failing",
+            State::Closed => "Closed",
+        }
     }
 }
 
-fn charge<'b>(failure: CompanionFailure) -> Step<State, Effect<'b>> {
-    let (CompanionFailure::Code(word)
-    | CompanionFailure::Redeem(word)
-    | CompanionFailure::Session(word)) = failure;
-    Step::with(State::Failing(word), [Effect::Charge(failure)])
-}
+impl CompanionConnection {
+    fn on_first<'b>(
+        &mut self,
+        frame: &'b str,
+        keys: &[SetupKey],
+        now: UnixTime,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        // The scratch is split by use: the frame's texts, and the claims.
+        let Some((room, rest)) = scratch.split_at_mut_checked(SETUP_CLAIMS_BYTES) else {
+            return self.end(Close::INTERNAL);
+        };
+        let Some((claims, _)) = rest.split_at_mut_checked(VERIFY_SCRATCH) else {
+            return self.end(Close::INTERNAL);
+        };
+        // A genuine token needs no escapes and therefore no room.
+        match First::parse(frame, room) {
+            First::Bootstrap(token) => match verify(keys, token, now, claims) {
+                // A code that binds to a device's key opens no session.
+                Ok(verified) if verified.claims().bound => {
+                    self.charge(CompanionFailure::Code(Word::UnknownCode))
+                }
+                Ok(verified) => self.enter(State::Redeeming, [Effect::Redeem(verified)]),
+                Err(NotValid::Expired) => self.charge(CompanionFailure::Code(Word::Expired)),
+                Err(NotValid::Signature) => {
+                    self.charge(CompanionFailure::Code(Word::InvalidSignature))
+                }
+                Err(
+                    NotValid::Form
+                    | NotValid::ClaimsEncoding
+                    | NotValid::SignatureEncoding
+                    | NotValid::Claims,
+                ) => self.charge(CompanionFailure::Code(Word::UnknownCode)),
+            },
+            First::Resume(Some(token)) => {
+                self.enter(State::Resuming, [Effect::Resume(SessionHash::of(&token))])
+            }
+            First::Resume(None) => self.charge(CompanionFailure::Session(Word::UnknownSession)),
+            First::Neither => self.charge(CompanionFailure::Code(Word::UnknownCode)),
+        }
+    }
 
-/// Ends an attempt to resume; a fault of the gateway does not count as the companion's failure.
-fn no_session<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    match word {
-        Word::Internal | Word::ClockInDoubt => say_no(word, scratch),
-        Word::UnknownCode
-        | Word::Expired
-        | Word::InvalidSignature
-        | Word::ExpectedText
-        | Word::AlreadyUsed
-        | Word::UnknownSession
-        | Word::RateLimited
-        | Word::OriginNotAllowed => charge(CompanionFailure::Session(word)),
+    fn charge<'b>(&mut self, failure: CompanionFailure) -> Effects<Effect<'b>> {
+        let (CompanionFailure::Code(word)
+        | CompanionFailure::Redeem(word)
+        | CompanionFailure::Session(word)) = failure;
+        let detach = self.is_attached().then_some(Effect::Detach);
+        self.state = State::Failing(word);
+        Effects::flatten([detach, Some(Effect::Charge(failure))])
+    }
+
+    /// Ends an attempt to resume; a fault of the gateway does not count as the companion's failure.
+    fn no_session<'b>(&mut self, word: Word, scratch: &'b mut [u8]) -> Effects<Effect<'b>> {
+        match word {
+            Word::Internal | Word::ClockInDoubt => self.say_no(word, scratch),
+            Word::UnknownCode
+            | Word::Expired
+            | Word::InvalidSignature
+            | Word::ExpectedText
+            | Word::AlreadyUsed
+            | Word::UnknownSession
+            | Word::RateLimited
+            | Word::OriginNotAllowed => self.charge(CompanionFailure::Session(word)),
+        }
+    }
+
+    fn welcome<'b>(
+        &mut self,
+        session: &Session,
+        now: Instant,
+        unix: UnixTime,
+        scratch: &'b mut [u8],
+    ) -> Effects<Effect<'b>> {
+        let linked = LinkedState {
+            session: session.id,
+            ends: end_of(session, now, unix),
+            keepalive: Keepalive::start(now, &self.limits),
+        };
+        let said = Saying::Welcome {
+            id: session.id.as_bytes(),
+            profile: session.profile.label(),
+            device_label: session.device_label.as_ref().map(Name::label),
+            expires_at: session.expires_at,
+        };
+        match said.write(scratch) {
+            Some(said) => self.enter(State::Linked(linked), [Effect::Send(said)]),
+            None => self.end(Close::INTERNAL),
+        }
+    }
+
+    /// Ends the connection with the reason for the companion; a live one leaves the table first.
+    fn say_no<'b>(&mut self, word: Word, scratch: &'b mut [u8]) -> Effects<Effect<'b>> {
+        let reason = match word {
+            Word::Internal => Close::INTERNAL,
+            Word::RateLimited => Close::RATE_LIMITED,
+            Word::UnknownCode
+            | Word::Expired
+            | Word::InvalidSignature
+            | Word::ExpectedText
+            | Word::AlreadyUsed
+            | Word::UnknownSession
+            | Word::ClockInDoubt
+            | Word::OriginNotAllowed => Close::NOT_LET_IN,
+        };
+        let detach = self.is_attached().then_some(Effect::Detach);
+        self.state = State::Closed;
+        let said = Saying::No(word).write(scratch).map(Effect::Send);
+        Effects::flatten([detach, said, Some(Effect::Close(reason))])
+    }
+
+    /// Ends the connection; a live one leaves the table first.
+    fn end<'b>(&mut self, reason: Close) -> Effects<Effect<'b>> {
+        let detach = self.is_attached().then_some(Effect::Detach);
+        self.state = State::Closed;
+        Effects::flatten([detach, Some(Effect::Close(reason))])
     }
 }
+
+const _: () = assert!(
+    core::mem::size_of::<CompanionConnection>() <= 256,
+    "one of these stands in memory for every connection"
+);
 
 fn admitted(found: Result<Option<&Session>, Failed>, now: UnixTime) -> Result<&Session, Word> {
     let session = found.map_err(|failed| match failed {
@@ -415,64 +519,6 @@ fn admitted(found: Result<Option<&Session>, Failed>, now: UnixTime) -> Result<&S
 
 fn end_of(session: &Session, now: Instant, unix: UnixTime) -> Instant {
     now.after(Span::from_secs(session.expires_at.as_secs().saturating_sub(unix.as_secs())))
-}
-
-fn welcome<'b>(
-    session: &Session,
-    now: Instant,
-    unix: UnixTime,
-    limits: &Limits,
-    scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    let linked = LinkedState {
-        session: session.id,
-        ends: end_of(session, now, unix),
-        keepalive: Keepalive::start(now, limits),
-    };
-    let said = Saying::Welcome {
-        id: session.id.as_bytes(),
-        profile: session.profile.label(),
-        device_label: session.device_label.as_ref().map(Name::label),
-        expires_at: session.expires_at,
-    };
-    match said.write(scratch) {
-        Some(said) => Step::with(State::Linked(linked), [Effect::Send(said)]),
-        None => end(State::Linked(linked), Close::INTERNAL),
-    }
-}
-
-fn say_no<'b>(word: Word, scratch: &'b mut [u8]) -> Step<State, Effect<'b>> {
-    let reason = match word {
-        Word::Internal => Close::INTERNAL,
-        Word::RateLimited => Close::RATE_LIMITED,
-        Word::UnknownCode
-        | Word::Expired
-        | Word::InvalidSignature
-        | Word::ExpectedText
-        | Word::AlreadyUsed
-        | Word::UnknownSession
-        | Word::ClockInDoubt
-        | Word::OriginNotAllowed => Close::NOT_LET_IN,
-    };
-    let close = Effect::Close(reason);
-    match Saying::No(word).write(scratch) {
-        Some(said) => Step::with(State::Closed, [Effect::Send(said), close]),
-        None => Step::with(State::Closed, [close]),
-    }
-}
-
-/// Ends the connection; a live one leaves the table first.
-fn end<'b>(state: State, reason: Close) -> Step<State, Effect<'b>> {
-    match state {
-        State::Attaching | State::Linked(_) | State::Rechecking(_) => {
-            Step::with(State::Closed, [Effect::Detach, Effect::Close(reason)])
-        }
-        State::AwaitFirst { .. }
-        | State::Redeeming
-        | State::Resuming
-        | State::Failing(_)
-        | State::Closed => Step::with(State::Closed, [Effect::Close(reason)]),
-    }
 }
 
 #[cfg(test)]

@@ -42,12 +42,11 @@ pub fn steps(scratch: &mut [u8], instructions: fn() -> u32) -> Option<Measured> 
     let mut sent = 0_u32;
     for (name, input) in script {
         let before = instructions();
-        let step = node.step(now, input, scratch);
+        let effects = node.step(now, input, scratch);
         measured.note(name, instructions().wrapping_sub(before));
         sent = sent.saturating_add(
-            step.effects.iter().filter(|effect| matches!(effect, Effect::Send(_))).count() as u32,
+            effects.iter().filter(|effect| matches!(effect, Effect::Send(_))).count() as u32,
         );
-        node = step.next;
     }
     (sent == 3).then_some(measured)
 }

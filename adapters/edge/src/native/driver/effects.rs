@@ -5,12 +5,12 @@ use core::convert::Infallible;
 use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
-use handfast_core::flow::native::node::{Effect, Input, NativeMemory};
+use handfast_core::flow::native::node::{Effect, Input, NativeMemory, Node};
 use handfast_core::limits::NATIVE_NODE_SCRATCH;
-use handfast_core::step::{Effects, Machine, Step};
+use handfast_core::step::{Effects, Machine};
 use handfast_core::time::Instant;
 
-use super::{NativeSettings, Slot};
+use super::NativeSettings;
 use crate::error::KeepError;
 use crate::native::memory::NativeStorage;
 use crate::native::{Framed, NativeCommand, NativeOwnerPort, NativeReport};
@@ -43,32 +43,23 @@ pub(super) struct NativeEffectPorts<'s, C, K, O> {
     pub(super) kept: Option<NativeMemory>,
 }
 
-/// The machine in its slot, and the scratch buffer for its steps.
-pub(super) struct MachineSlot<'s> {
-    pub(super) node: &'s mut Slot,
+/// The machine, which stays where it is stored, and the scratch buffer for its steps.
+pub(super) struct MachineInPlace<'s> {
+    pub(super) node: &'s mut Node,
     pub(super) scratch: &'s mut [u8; NATIVE_NODE_SCRATCH],
 }
 
-impl MachineSlot<'_> {
+impl MachineInPlace<'_> {
     /// Returns the time of the machine's next tick.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        match &*self.node {
-            Slot::Holds(node) => node.deadline().map(|(at, _)| at),
-            Slot::Empty => None,
-        }
+        self.node.deadline().map(|(at, _)| at)
     }
 
-    /// Performs one step. A step needs the machine on the stack more than once, so its frame must
-    /// not become its caller's.
+    /// Performs one step. It is never inlined, so that its stack frame does not become its
+    /// caller's.
     #[inline(never)]
     pub(super) fn step<'b>(&'b mut self, now: Instant, input: Input<'b>) -> Effects<Effect<'b>> {
-        // The slot is empty only within this function.
-        let Slot::Holds(node) = core::mem::replace(self.node, Slot::Empty) else {
-            return Effects::none();
-        };
-        let Step { next, effects } = node.step(now, input, self.scratch);
-        *self.node = Slot::Holds(next);
-        effects
+        self.node.step(now, input, self.scratch)
     }
 }
 

@@ -8,7 +8,7 @@ use core::pin::{Pin, pin};
 use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent,
 };
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use zeroize::Zeroize;
@@ -80,17 +80,15 @@ impl<C: Clock, K: RegistrationStorage, O: Owner> RegistrationEffectPorts<'_, C, 
     /// [`Input::Disconnected`].
     pub(super) async fn feed<L: Carrier>(
         &mut self,
-        mut node: RegistrationNode,
+        node: &mut RegistrationNode,
         input: Input<'_>,
         scratch: &mut [u8],
         carrier: &mut Option<L>,
-    ) -> (RegistrationNode, RegistrationNextAction) {
+    ) -> RegistrationNextAction {
         let mut after = RegistrationNextAction::Wait;
         let mut next = Some(input);
         while let Some(input) = next.take() {
-            let Step { next: stepped, effects } = node.step(self.clock.now(), input, &mut *scratch);
-            node = stepped;
-            for effect in effects {
+            for effect in node.step(self.clock.now(), input, &mut *scratch) {
                 match effect {
                     Effect::Connect => after = RegistrationNextAction::Open,
                     Effect::Tell(news) => self.owner.tell(Report::News(news)).await,
@@ -115,7 +113,7 @@ impl<C: Clock, K: RegistrationStorage, O: Owner> RegistrationEffectPorts<'_, C, 
                             true => next = Some(Input::Kept(memory)),
                             // Without durability the machine must not go on; the next run starts
                             // from the flash.
-                            false => return (node, RegistrationNextAction::Stop),
+                            false => return RegistrationNextAction::Stop,
                         }
                     }
                 }
@@ -123,7 +121,7 @@ impl<C: Clock, K: RegistrationStorage, O: Owner> RegistrationEffectPorts<'_, C, 
             // The sent message may have held the token.
             scratch.zeroize();
         }
-        (node, after)
+        after
     }
 
     /// Loads the memory and retries until that succeeds. `None` if the owner sent

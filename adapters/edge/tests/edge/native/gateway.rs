@@ -230,7 +230,7 @@ impl Gateway {
 
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
         let (pushes, pushed) = mpsc::unbounded_channel();
-        let machine = Some(NativeConnection::accepted(self.now(), Limits::DEFAULT));
+        let machine = NativeConnection::accepted(self.now(), Limits::DEFAULT);
         let decoder = FrameDecoder::new([0; STREAM_BUFFER]);
         let restart = self.restart.clone();
         let served = Served { gateway: self, stream, pushes, machine, asked: None, decoder };
@@ -245,7 +245,7 @@ struct Served<S> {
     gateway: Gateway,
     stream: S,
     pushes: mpsc::UnboundedSender<Notice>,
-    machine: Option<NativeConnection>,
+    machine: NativeConnection,
     asked: Option<Asked>,
     decoder: FrameDecoder<[u8; STREAM_BUFFER]>,
 }
@@ -265,8 +265,9 @@ enum Answer {
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
     async fn run(mut self, mut pushed: mpsc::UnboundedReceiver<Notice>) {
         let mut chunk = [0; 100];
-        while let Some(machine) = self.machine.as_ref().filter(|machine| !machine.is_closed()) {
-            let due = machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
+        while !self.machine.is_closed() {
+            let due =
+                self.machine.deadline().map(|(at, _)| at.since(self.gateway.now()).as_millis());
             let tick =
                 tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
             tokio::select! {
@@ -413,10 +414,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
 
     async fn carry_out(&mut self, input: Input<'_>) -> Option<Answer> {
         let mut scratch = [0; NATIVE_SCRATCH];
-        let step = self.machine.take()?.step(self.gateway.now(), input, &mut scratch);
-        self.machine = Some(step.next);
+        let effects = self.machine.step(self.gateway.now(), input, &mut scratch);
         let mut answer = None;
-        for effect in step.effects {
+        for effect in effects {
             let due = match effect {
                 Effect::Send(message) => {
                     let mut room = [0; STREAM_FRAME];

@@ -17,7 +17,7 @@ use handfast_core::limits::{
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::step::{Machine, Step};
+use handfast_core::step::Machine;
 use handfast_core::text::UNKNOWN;
 use handfast_core::time::Instant;
 use handfast_core::wire::frame::{FrameDecoder, encode};
@@ -208,12 +208,12 @@ fn carry_out(
 }
 
 fn step(
-    machine: NativeConnection,
+    machine: &mut NativeConnection,
     at: Instant,
     fed: Fed,
     around: &mut Around,
     shared: &Shared,
-) -> (NativeConnection, Vec<Fed>) {
+) -> Vec<Fed> {
     let mut scratch = [0; NATIVE_SCRATCH];
     let peer = machine.peer_key().copied();
     let (mut frame, known, made, held, text, bytes);
@@ -348,16 +348,14 @@ fn step(
     };
     drop(registry);
     let before = machine.linked();
-    let Step { next, effects } = machine.step(at, input, &mut scratch);
-    match (before, next.linked()) {
+    let effects = machine.step(at, input, &mut scratch);
+    match (before, machine.linked()) {
         (None, Some(Peer::Node(id))) => shared.saw(Seen::Linked(id)),
         (None, Some(Peer::Delegate(_))) => shared.saw(Seen::Delegate),
         _ => {}
     }
-    let peer = next.peer_key().copied();
-    let answers =
-        effects.into_iter().filter_map(|effect| carry_out(effect, peer, around, shared)).collect();
-    (next, answers)
+    let peer = machine.peer_key().copied();
+    effects.into_iter().filter_map(|effect| carry_out(effect, peer, around, shared)).collect()
 }
 
 pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
@@ -384,8 +382,7 @@ pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
                 () = tokio::time::sleep_until(started + std::time::Duration::from_millis(until.min(u64::from(u32::MAX)))) => Fed::Tick,
             },
         };
-        let answers;
-        (machine, answers) = step(machine, clock(), fed, &mut around, shared);
+        let answers = step(&mut machine, clock(), fed, &mut around, shared);
         for frame in around.out.drain(..) {
             wire.send(&frame).await;
         }

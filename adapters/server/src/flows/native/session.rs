@@ -34,8 +34,7 @@ use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 /// A transport and the state of its connection.
 pub(crate) struct NativeTask<C> {
     carrier: C,
-    /// `None` only while a step is running.
-    connection: Option<NativeConnection>,
+    connection: NativeConnection,
     kept: NativeContext,
     /// A frame that waits for its turn to be read.
     #[allow(
@@ -70,7 +69,7 @@ impl<C: FrameTransport> NativeTask<C> {
         since: Instant,
         place: SlotState,
     ) -> Self {
-        let connection = Some(NativeConnection::accepted(since, gateway.inner.limits));
+        let connection = NativeConnection::accepted(since, gateway.inner.limits);
         let kept = NativeContext::new(gateway, address, place);
         Self {
             carrier,
@@ -86,7 +85,7 @@ impl<C: FrameTransport> NativeTask<C> {
     /// function stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
-        while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+        while !self.connection.is_closed() {
             let happening = self.next(&mut shutdown).await;
             let actions = self.react(happening);
             if !actions.is_empty() {
@@ -100,11 +99,8 @@ impl<C: FrameTransport> NativeTask<C> {
     /// Waits for the next event. No frame is read while an answer is due.
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> NativeWake {
         let Self { carrier, connection, kept, held, delivered, rate } = self;
-        let deadline = connection
-            .as_ref()
-            .and_then(NativeConnection::deadline)
-            .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
-        let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
+        let deadline = connection.deadline().map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let reads = !connection.awaits_answer();
         // Boxed, because hardly any connection ever waits: before it is linked for its turn, and
         // from then on for its rate.
         let waits: Option<BoxFuture<'_, ()>> = match held {
@@ -157,7 +153,7 @@ impl<C: FrameTransport> NativeTask<C> {
             }
             NativeWake::Received(PeerEvent::Frame(frame)) => {
                 self.kept.spoke();
-                if self.connection.as_ref().and_then(NativeConnection::linked).is_some() {
+                if self.connection.linked().is_some() {
                     self.rate.read(self.kept.gateway.inner.clock.now());
                 }
                 self.came(frame)
@@ -196,24 +192,19 @@ impl<C: FrameTransport> NativeTask<C> {
     /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
     /// none.
     fn advance(&mut self, input: Input<'_>) -> Vec<NativeAction> {
-        let Some(connection) = self.connection.take() else { return Vec::new() };
-        let kept = &mut self.kept;
+        let Self { connection, kept, .. } = self;
         let mut scratch = [0; NATIVE_SCRATCH];
         let was = connection.linked();
-        let step = connection.step(kept.gateway.inner.clock.now(), input, &mut scratch);
+        let effects = connection.step(kept.gateway.inner.clock.now(), input, &mut scratch);
         let (inner, address, parts) = (&kept.gateway.inner, kept.address, &mut kept.parts);
-        let actions = step
-            .effects
-            .into_iter()
-            .filter_map(|effect| own(effect, inner, address, parts))
-            .collect();
-        kept.stepped(self.connection.insert(step.next), was);
+        let actions =
+            effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
+        kept.stepped(connection, was);
         actions
     }
 
     fn came(&mut self, frame: Vec<u8>) -> Vec<NativeAction> {
-        let Some(connection) = &self.connection else { return Vec::new() };
-        match self.kept.may_read(connection.cost(&frame)) {
+        match self.kept.may_read(self.connection.cost(&frame)) {
             Read::Now => self.frame(frame),
             Read::Later => {
                 self.held = Some(Box::new(frame));
@@ -291,7 +282,7 @@ impl<C: FrameTransport> NativeTask<C> {
 
     /// Carries out an action that needs no transport.
     async fn answer(&mut self, action: NativeAction) -> Option<NativeAnswer> {
-        let key = self.connection.as_ref().and_then(NativeConnection::peer_key).copied();
+        let key = self.connection.peer_key().copied();
         let kept = &mut self.kept;
         let action = match action {
             NativeAction::Activate(_)

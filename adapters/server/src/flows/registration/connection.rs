@@ -135,61 +135,63 @@ impl RegistrationTask {
             if let (RegistrationWake::Frame(_), Some(_)) = (&happening, connection.linked()) {
                 self.rate.read(inner.clock.now());
             }
-            let (next, actions) = match happening {
+            let actions = match happening {
                 RegistrationWake::Frame(Message::Text(text)) => {
                     self.spoke();
-                    advance(connection, &inner, self.peer, Input::Text(text.as_str()))
+                    advance(&mut connection, &inner, self.peer, Input::Text(text.as_str()))
                 }
                 RegistrationWake::Frame(Message::Binary(bytes)) => {
                     self.spoke();
-                    advance(connection, &inner, self.peer, Input::Binary(&bytes))
+                    advance(&mut connection, &inner, self.peer, Input::Binary(&bytes))
                 }
                 RegistrationWake::Frame(Message::Pong(_)) => {
-                    advance(connection, &inner, self.peer, Input::Pong)
+                    advance(&mut connection, &inner, self.peer, Input::Pong)
                 }
                 // The library answers pings.
                 RegistrationWake::Frame(Message::Ping(_)) => continue,
-                RegistrationWake::Gone => advance(connection, &inner, self.peer, Input::Closed),
+                RegistrationWake::Gone => {
+                    advance(&mut connection, &inner, self.peer, Input::Closed)
+                }
                 RegistrationWake::Frame(Message::Close(_)) => {
-                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    let mut actions = advance(&mut connection, &inner, self.peer, Input::Closed);
                     actions.push(RegistrationAction::FinishClose);
-                    (next, actions)
+                    actions
                 }
                 RegistrationWake::Broken(why) => {
-                    let (next, mut actions) = advance(connection, &inner, self.peer, Input::Closed);
+                    let mut actions = advance(&mut connection, &inner, self.peer, Input::Closed);
                     actions.push(RegistrationAction::Close(why));
-                    (next, actions)
+                    actions
                 }
                 RegistrationWake::Letter(Mail::Notice(notice)) => {
-                    advance(connection, &inner, self.peer, Input::Push(notice))
+                    advance(&mut connection, &inner, self.peer, Input::Push(notice))
                 }
                 RegistrationWake::Letter(Mail::Frame(frame)) => {
-                    let actions = connection
-                        .linked()
-                        .map(|_| RegistrationAction::Send(frame))
-                        .into_iter()
-                        .collect();
-                    (connection, actions)
+                    let linked = connection.linked();
+                    linked.map(|_| RegistrationAction::Send(frame)).into_iter().collect()
                 }
                 // A node whose rights the doubtful clock would end is disconnected. It connects
                 // again, and is told then.
                 RegistrationWake::Letter(Mail::Cut) => {
                     match Box::pin(rests_on_doubt(&connection, &inner)).await {
-                        true => advance(connection, &inner, self.peer, Input::Shutdown),
+                        true => advance(&mut connection, &inner, self.peer, Input::Shutdown),
                         false => continue,
                     }
                 }
                 // A mailbox of this dialect takes neither.
                 RegistrationWake::Letter(Mail::App(_) | Mail::Displaced) => continue,
-                RegistrationWake::Deadline => advance(connection, &inner, self.peer, Input::Tick),
-                RegistrationWake::Shutdown => {
-                    advance(connection, &inner, self.peer, Input::Shutdown)
+                RegistrationWake::Deadline => {
+                    advance(&mut connection, &inner, self.peer, Input::Tick)
                 }
-                RegistrationWake::Evicted => advance(connection, &inner, self.peer, Input::Evict),
+                RegistrationWake::Shutdown => {
+                    advance(&mut connection, &inner, self.peer, Input::Shutdown)
+                }
+                RegistrationWake::Evicted => {
+                    advance(&mut connection, &inner, self.peer, Input::Evict)
+                }
             };
             // Boxed, so that the future of an idle connection does not hold the memory of a busy
             // one.
-            connection = Box::pin(self.carry_out(next, actions, &inner)).await;
+            Box::pin(self.carry_out(&mut connection, actions, &inner)).await;
         }
     }
 
@@ -236,13 +238,13 @@ impl RegistrationTask {
     /// Carries out the actions in order, and feeds back each answer at once, until none is left.
     async fn carry_out(
         &mut self,
-        mut connection: RegistrationConnection,
+        connection: &mut RegistrationConnection,
         actions: Vec<RegistrationAction>,
         inner: &Inner,
-    ) -> RegistrationConnection {
+    ) {
         let mut queue = std::collections::VecDeque::from(actions);
         while let Some(action) = queue.pop_front() {
-            let (next, actions) = match action {
+            let actions = match action {
                 RegistrationAction::Send(message) => {
                     if self.send(message).await.is_ok() {
                         continue;
@@ -264,21 +266,19 @@ impl RegistrationTask {
                         if matches!(answer, RegistrationAnswer::Gone) {
                             queue.push_back(RegistrationAction::FinishClose);
                         }
-                        let next = feed(connection, inner, self.peer, answer);
-                        if next.0.linked().is_some() {
+                        let actions = feed(connection, inner, self.peer, answer);
+                        if connection.linked().is_some() {
                             // Linked nodes have limits of their own, so the slot becomes free for
                             // others.
                             self.seat = None;
                         }
-                        next
+                        actions
                     }
                     None => continue,
                 },
             };
-            connection = next;
             queue.extend(actions);
         }
-        connection
     }
 
     /// Carries out an action that needs no socket.
@@ -455,29 +455,28 @@ async fn gone(socket: &mut WebSocket, heard: &mut Option<Box<Message>>) {
 
 /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has none.
 fn advance(
-    connection: RegistrationConnection,
+    connection: &mut RegistrationConnection,
     inner: &Inner,
     peer: PeerAddress,
     input: Input<'_>,
-) -> (RegistrationConnection, Vec<RegistrationAction>) {
+) -> Vec<RegistrationAction> {
     let mut scratch = [0; SCRATCH];
     let was_linked = connection.linked();
-    let step = connection.step(inner.clock.now(), input, &mut scratch);
+    let effects = connection.step(inner.clock.now(), input, &mut scratch);
     if was_linked.is_none()
-        && let Some(node_id) = step.next.linked()
+        && let Some(node_id) = connection.linked()
     {
         inner.event(&Event::Linked(node_id));
     }
-    let actions = step.effects.into_iter().map(|effect| own(effect, inner, peer)).collect();
-    (step.next, actions)
+    effects.into_iter().map(|effect| own(effect, inner, peer)).collect()
 }
 
 fn feed(
-    connection: RegistrationConnection,
+    connection: &mut RegistrationConnection,
     inner: &Inner,
     peer: PeerAddress,
     answer: RegistrationAnswer,
-) -> (RegistrationConnection, Vec<RegistrationAction>) {
+) -> Vec<RegistrationAction> {
     match answer {
         RegistrationAnswer::Admitted(outcome) => {
             advance(connection, inner, peer, Input::Admitted(outcome))

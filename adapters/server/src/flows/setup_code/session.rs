@@ -28,8 +28,7 @@ use crate::proxies::PeerAddress;
 /// A WebSocket on `/pair` and its state.
 pub(crate) struct CompanionTask {
     socket: WebSocket,
-    /// `None` only while a step is running.
-    connection: Option<CompanionConnection>,
+    connection: CompanionConnection,
     kept: CompanionContext,
     /// The time of accept, from which the deadline of the first message counts.
     since: Instant,
@@ -61,7 +60,7 @@ impl CompanionTask {
         seat: Option<SeatGuard>,
         origin_allowed: bool,
     ) -> Self {
-        let connection = Some(CompanionConnection::accepted(since, gateway.inner.limits));
+        let connection = CompanionConnection::accepted(since, gateway.inner.limits);
         let kept = CompanionContext::new(gateway, peer, seat, origin_allowed);
         Self { socket, connection, kept, since, is_new: true, rate: MessageRate::default() }
     }
@@ -71,7 +70,7 @@ impl CompanionTask {
     /// stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {
         let mut shutdown = self.kept.gateway.inner.shutdown.subscribe();
-        while self.connection.as_ref().is_some_and(|connection| !connection.is_closed()) {
+        while !self.connection.is_closed() {
             let happening = self.next(&mut shutdown).await;
             if self.is_new
                 && let CompanionWake::Frame(frame @ (Message::Text(_) | Message::Binary(_))) =
@@ -86,9 +85,7 @@ impl CompanionTask {
                 Box::pin(self.carry_out(actions)).await;
                 continue;
             }
-            if let (CompanionWake::Frame(_), Some(_)) =
-                (&happening, self.connection.as_ref().and_then(CompanionConnection::linked))
-            {
+            if let (CompanionWake::Frame(_), Some(_)) = (&happening, self.connection.linked()) {
                 self.rate.read(self.kept.gateway.inner.clock.now());
             }
             let actions = self.react(happening);
@@ -104,13 +101,9 @@ impl CompanionTask {
     async fn next(&mut self, shutdown: &mut watch::Receiver<bool>) -> CompanionWake {
         let Self { socket, connection, kept, rate, .. } = self;
         let pause = rate.pause(&kept.gateway.inner.clock);
-        let deadline = connection
-            .as_ref()
-            .and_then(CompanionConnection::deadline)
-            .map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
-        let reads = connection.as_ref().is_some_and(|connection| !connection.awaits_answer());
-        let needs_seat =
-            connection.as_ref().is_some_and(|connection| connection.linked().is_none());
+        let deadline = connection.deadline().map(|(at, _)| kept.gateway.inner.clock.wake_at(at));
+        let reads = !connection.awaits_answer();
+        let needs_seat = connection.linked().is_none();
         let seat = kept.seat.as_ref();
         tokio::select! {
             biased;
@@ -208,7 +201,7 @@ impl CompanionTask {
             CompanionWake::Letter(Mail::Notice(Notice::Replaced)) => self.advance(Input::Replaced),
             CompanionWake::Letter(Mail::Cut) => self.advance(Input::LookAgain),
             CompanionWake::Letter(Mail::Frame(frame)) => {
-                let linked = self.connection.as_ref().and_then(CompanionConnection::linked);
+                let linked = self.connection.linked();
                 linked.map(|_| CompanionAction::Send(frame)).into_iter().collect()
             }
             // These are for nodes, and no task puts them into this mailbox.
@@ -228,14 +221,13 @@ impl CompanionTask {
     /// Runs one step of core. The scratch buffer is on this stack only, so an idle connection has
     /// none.
     fn advance(&mut self, input: Input<'_>) -> Vec<CompanionAction> {
-        let Some(connection) = self.connection.take() else { return Vec::new() };
+        let Self { connection, kept, .. } = self;
         let mut scratch = [0; COMPANION_SCRATCH];
         let was = connection.linked();
-        let step = connection.step(self.kept.gateway.inner.clock.now(), input, &mut scratch);
-        let actions: Vec<_> = step.effects.into_iter().map(own).collect();
-        let next = self.connection.insert(step.next);
-        if let (None, Some(session)) = (was, next.linked()) {
-            self.kept.linked(session);
+        let effects = connection.step(kept.gateway.inner.clock.now(), input, &mut scratch);
+        let actions = effects.into_iter().map(own).collect();
+        if let (None, Some(session)) = (was, connection.linked()) {
+            kept.linked(session);
         }
         actions
     }

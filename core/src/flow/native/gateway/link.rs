@@ -12,22 +12,22 @@ mod ends;
 mod frame;
 mod reply;
 
-use super::{Confirmation, Effect, Input, Peer, State, close};
+use super::{Confirmation, Effect, Input, Peer, State, Turn, close, end, stay};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
-use crate::step::Step;
+use crate::step::Effects;
 use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
-use crate::wire::native::link::{Admission, Bye, FromGateway, Policy};
+use crate::wire::native::link::{Admission, Bye, FromGateway, Policy, Renew};
 use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
 use ends::LinkEnds;
 use frame::on_frame;
-use reply::{leave, offer_it, offering, say};
+use reply::{leave, offer_it, say, say_and_offer};
 
 #[derive(Debug)]
 pub(super) struct NativeLink {
@@ -70,6 +70,24 @@ struct OpenLink {
 impl OpenLink {
     fn in_force(&self, unix: UnixTime) -> bool {
         !self.muted && !self.renews && self.ends.is_none_or(|ends| !ends.is_over(unix))
+    }
+
+    /// Takes the request for the grant that a node is owed, once no other answer is due.
+    fn take_owed<'b>(&mut self) -> Option<Effect<'b>> {
+        match (self.due, self.peer) {
+            (AwaitedAnswer::None, Peer::Node(_)) if self.owed => {
+                (self.owed, self.due) = (false, AwaitedAnswer::Owed);
+                Some(Effect::Renew(Renew::Chain))
+            }
+            (
+                AwaitedAnswer::None
+                | AwaitedAnswer::Chain
+                | AwaitedAnswer::Confirmation(_)
+                | AwaitedAnswer::Grant
+                | AwaitedAnswer::Owed,
+                Peer::Node(_) | Peer::Delegate(_),
+            ) => None,
+        }
     }
 }
 
@@ -163,138 +181,131 @@ impl NativeLink {
             }
         }
     }
+}
 
-    fn at(self, stage: LinkStage) -> State {
-        State::Link(Self { stage, ..self })
+impl LinkStage {
+    /// Returns `true` if the connection may be in the table of live ones.
+    const fn is_attached(&self) -> bool {
+        match self {
+            Self::Attaching(_) | Self::Open(_) => true,
+            Self::Proving { .. } | Self::AwaitChain { .. } | Self::Presenting => false,
+        }
     }
 }
 
 pub(super) fn step<'b>(
-    mut link: NativeLink,
+    link: &mut NativeLink,
     now: Instant,
     limits: &Limits,
     input: Input<'b>,
     scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
-    let out = OutgoingBuffer::new(scratch);
-    // `Presenting` is only a placeholder: every arm below sets the next stage.
-    let stage = core::mem::replace(&mut link.stage, LinkStage::Presenting);
-    match (stage, input) {
-        (LinkStage::Attaching(_) | LinkStage::Open(_), Input::Closed) => {
-            Step::with(State::Closed, [Effect::Detach])
+) -> Turn<'b> {
+    let mut out = OutgoingBuffer::new(scratch);
+    let attached = link.stage.is_attached();
+    let NativeLink { channel, stage } = link;
+    match (&mut *stage, input) {
+        (_, Input::Closed) => {
+            let detach = attached.then_some(Effect::Detach);
+            Turn::Break((State::Closed, Effects::flatten([detach])))
         }
-        (_, Input::Closed) => Step::quiet(State::Closed),
-        (stage, Input::Shutdown) => {
-            leave(link, &stage, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out)
+        (_, Input::Shutdown) => {
+            leave(channel, attached, None, Bye::ShuttingDown, Close::SHUTTING_DOWN, out)
         }
-        (stage, Input::StoreFailed) => {
-            leave(link, &stage, None, Bye::Internal, Close::INTERNAL, out)
+        (_, Input::StoreFailed) => {
+            leave(channel, attached, None, Bye::Internal, Close::INTERNAL, out)
         }
         // A delegate gives its slot up to a node that needs one.
         (
-            stage @ (LinkStage::Proving { .. }
+            LinkStage::Proving { .. }
             | LinkStage::AwaitChain { .. }
             | LinkStage::Presenting
-            | LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. })),
+            | LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }),
             Input::Evict,
-        ) => leave(link, &stage, None, Bye::Busy, Close::AT_CAPACITY, out),
+        ) => leave(channel, attached, None, Bye::Busy, Close::AT_CAPACITY, out),
         (LinkStage::Proving { until, .. } | LinkStage::AwaitChain { until }, Input::Tick(_))
-            if until <= now =>
+            if *until <= now =>
         {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
 
-        (
-            stage @ (LinkStage::Proving { .. } | LinkStage::AwaitChain { .. }),
-            Input::Frame { bytes, .. },
-        ) => {
-            let NativeLink { channel, .. } = link;
-            let (channel, text) = match channel.open(bytes) {
-                Ok(opened) => opened,
-                Err(ChannelBroken) => return close(Close::PROTOCOL_VIOLATION),
-            };
-            on_first(NativeLink { channel, stage: LinkStage::Presenting }, stage, text, out)
-        }
-        (LinkStage::Open(open), Input::Frame { bytes, around, .. }) => {
-            let NativeLink { channel, .. } = link;
+        (LinkStage::Proving { .. } | LinkStage::AwaitChain { .. }, Input::Frame { bytes, .. }) => {
             match channel.open(bytes) {
-                Ok((channel, text)) => {
-                    // This is noted before `heard` below clears the open ping.
-                    let answers = matches!(open.keepalive, Keepalive::Asked { .. });
-                    let open = OpenLink { keepalive: open.keepalive.heard(now, limits), ..open };
-                    on_frame(
-                        NativeLink { channel, stage: LinkStage::Presenting },
-                        open,
-                        text,
-                        &around,
-                        answers,
-                        out,
-                    )
-                }
-                Err(ChannelBroken) => Step::with(
-                    State::Closed,
-                    [Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)],
-                ),
+                Ok(text) => on_first(channel, stage, text, out),
+                Err(ChannelBroken) => close(Close::PROTOCOL_VIOLATION),
             }
         }
+        (LinkStage::Open(open), Input::Frame { bytes, around, .. }) => match channel.open(bytes) {
+            Ok(text) => {
+                // This is noted before `heard` below clears the open ping.
+                let answers = matches!(open.keepalive, Keepalive::Asked { .. });
+                open.keepalive = open.keepalive.heard(now, limits);
+                on_frame(channel, open, text, &around, answers, out)
+            }
+            Err(ChannelBroken) => end([Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)]),
+        },
 
         (LinkStage::Attaching(attaching), Input::Attached(known, unix)) => {
+            let attaching = *attaching;
             on_attached(link, now, limits, attaching, known, unix, out)
         }
-        (LinkStage::Presenting, Input::Presented(until, unix)) => {
-            let open = OpenLink {
-                peer: Peer::Delegate(link.channel.peer),
+        (LinkStage::Presenting, Input::Presented(Some(until), unix)) => {
+            *stage = LinkStage::Open(OpenLink {
+                peer: Peer::Delegate(channel.peer),
                 muted: false,
-                ends: until.map(|until| LinkEnds::new(until, now, unix)),
+                ends: Some(LinkEnds::new(until, now, unix)),
                 renews: false,
                 owed: false,
                 keepalive: Keepalive::start(now, limits),
                 due: AwaitedAnswer::None,
-            };
-            match until {
-                Some(_) => say(link, open, &FromGateway::Admission(Admission::Welcome), out)
-                    // The chain is the delegate's proof, so only now its permit is given back.
-                    .first(Effect::Refund),
-                None => leave(
-                    link,
-                    &LinkStage::Presenting,
-                    Some(FromGateway::Admission(Admission::NotPaired)),
-                    Bye::Done,
-                    Close::AUTHENTICATION_FAILED,
-                    out,
-                ),
+            });
+            // The chain is the delegate's proof, so only now its permit is given back.
+            match channel.seal(&FromGateway::Admission(Admission::Welcome), &mut out) {
+                Some(frame) => stay([Effect::Refund, Effect::Send(frame)]),
+                None => end([Effect::Refund, Effect::Detach, Effect::Close(Close::INTERNAL)]),
             }
+        }
+        (LinkStage::Presenting, Input::Presented(None, _)) => {
+            let word = Some(FromGateway::Admission(Admission::NotPaired));
+            leave(channel, attached, word, Bye::Done, Close::AUTHENTICATION_FAILED, out)
         }
 
         // The link opens only after the look-up, so notices that come before are kept for it.
         (LinkStage::Attaching(attaching), Input::Push(Notice::Muted)) => {
-            Step::quiet(link.at(LinkStage::Attaching(Attaching { muted: true, ..attaching })))
+            attaching.muted = true;
+            stay([])
         }
         (LinkStage::Attaching(attaching), Input::Push(Notice::Unmuted)) => {
-            Step::quiet(link.at(LinkStage::Attaching(Attaching { muted: false, ..attaching })))
+            attaching.muted = false;
+            stay([])
         }
         (LinkStage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
-            Step::quiet(link.at(LinkStage::Attaching(Attaching { owed: true, ..attaching })))
+            attaching.owed = true;
+            stay([])
         }
-        (stage @ (LinkStage::Attaching(_) | LinkStage::Open(_)), Input::Push(notice)) => {
-            on_push(link, stage, notice, out)
+        (LinkStage::Attaching(_) | LinkStage::Open(_), Input::Push(notice)) => {
+            on_push(channel, stage, notice, out)
         }
         (LinkStage::Open(open), Input::Bounded { until, renews, unix }) => {
-            let ends = until.map(|until| LinkEnds::new(until, now, unix));
-            Step::quiet(link.at(LinkStage::Open(OpenLink { ends, renews, ..open })))
+            open.ends = until.map(|until| LinkEnds::new(until, now, unix));
+            open.renews = renews;
+            stay([])
         }
-        (LinkStage::Open(open), Input::Unsubscribed(pattern)) => {
-            say(link, open, &FromGateway::NotAllowed { action: Action::Read, pattern }, out)
+        (LinkStage::Open(_), Input::Unsubscribed(pattern)) => {
+            let word = FromGateway::NotAllowed { action: Action::Read, pattern };
+            say(channel, &word, out)
         }
 
-        (LinkStage::Open(open), Input::Tick(unix)) => on_tick(link, open, now, unix, limits, out),
+        (LinkStage::Open(open), Input::Tick(unix)) => {
+            on_tick(channel, open, now, unix, limits, out)
+        }
         (LinkStage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
-            say(link, open, &FromGateway::App(app), out)
+            say(channel, &FromGateway::App(app), out)
         }
         (
             LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Chain, .. }),
             Input::Presented(until, unix),
         ) => {
+            open.due = AwaitedAnswer::None;
             let ends = |until| Some(LinkEnds::new(until, now, unix));
             let (admission, ends) = match (until, open.peer) {
                 // A node's link also ends with its grant.
@@ -306,122 +317,145 @@ pub(super) fn step<'b>(
                 // A chain that is not valid leaves the link's end as it was.
                 (None, _) => (Admission::NotPaired, open.ends),
             };
-            offering(say(
-                link,
-                OpenLink { ends, due: AwaitedAnswer::None, ..open },
-                &FromGateway::Admission(admission),
-                out,
-            ))
+            open.ends = ends;
+            say_and_offer(channel, open, &FromGateway::Admission(admission), out)
         }
-        (
-            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Confirmation(grant), .. }),
-            Input::Activated(outcome, unix),
-        ) => {
-            let open = OpenLink { due: AwaitedAnswer::None, ..open };
-            match outcome {
-                Ok(Confirmation::Active(until)) => {
-                    let ends = until.map(|until| LinkEnds::new(until, now, unix));
-                    let open = OpenLink { ends, renews: false, ..open };
-                    offering(say(link, open, &FromGateway::Active(grant), out))
-                }
-                // The node holds a grant that is over, though another may be in force. Telling it
-                // so makes it renew.
-                Ok(Confirmation::NotThere) => {
-                    offering(say(link, open, &FromGateway::NotRenewed, out))
-                }
-                Err(_) => {
-                    leave(link, &LinkStage::Open(open), None, Bye::Internal, Close::INTERNAL, out)
+        (LinkStage::Open(open), Input::Activated(outcome, unix)) => match open.due {
+            AwaitedAnswer::Confirmation(grant) => {
+                open.due = AwaitedAnswer::None;
+                match outcome {
+                    Ok(Confirmation::Active(until)) => {
+                        open.ends = until.map(|until| LinkEnds::new(until, now, unix));
+                        open.renews = false;
+                        say_and_offer(channel, open, &FromGateway::Active(grant), out)
+                    }
+                    // The node holds a grant that is over, though another may be in force. Telling
+                    // it so makes it renew.
+                    Ok(Confirmation::NotThere) => {
+                        say_and_offer(channel, open, &FromGateway::NotRenewed, out)
+                    }
+                    Err(_) => leave(channel, attached, None, Bye::Internal, Close::INTERNAL, out),
                 }
             }
-        }
-        (
-            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Grant, .. }),
-            Input::Renewed(offer),
-        ) => {
-            let open = OpenLink { due: AwaitedAnswer::None, ..open };
-            match offer {
-                Some(offer) => offer_it(link, OpenLink { owed: false, ..open }, offer, out),
-                None => offering(say(link, open, &FromGateway::NotRenewed, out)),
+            AwaitedAnswer::None
+            | AwaitedAnswer::Chain
+            | AwaitedAnswer::Grant
+            | AwaitedAnswer::Owed => stay([]),
+        },
+        (LinkStage::Open(open), Input::Renewed(offer)) => match (open.due, offer) {
+            (AwaitedAnswer::Grant, Some(offer)) => {
+                (open.due, open.owed) = (AwaitedAnswer::None, false);
+                offer_it(channel, offer, out)
             }
-        }
-        (
-            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Owed, .. }),
-            Input::Renewed(offer),
-        ) => {
-            let open = OpenLink { due: AwaitedAnswer::None, ..open };
-            match offer {
-                Some(offer) => offer_it(link, open, offer, out),
-                // The node asked for nothing, and its rights in force do not change.
-                None => Step::quiet(link.at(LinkStage::Open(open))),
+            (AwaitedAnswer::Grant, None) => {
+                open.due = AwaitedAnswer::None;
+                say_and_offer(channel, open, &FromGateway::NotRenewed, out)
             }
-        }
+            (AwaitedAnswer::Owed, Some(offer)) => {
+                open.due = AwaitedAnswer::None;
+                offer_it(channel, offer, out)
+            }
+            // The node asked for nothing, and its rights in force do not change.
+            (AwaitedAnswer::Owed, None) => {
+                open.due = AwaitedAnswer::None;
+                stay([])
+            }
+            (
+                AwaitedAnswer::None | AwaitedAnswer::Chain | AwaitedAnswer::Confirmation(_),
+                Some(_) | None,
+            ) => stay([]),
+        },
 
-        (stage, _) => Step::quiet(link.at(stage)),
+        // Late answers and notices that do not concern a link change nothing.
+        (
+            LinkStage::Proving { .. }
+            | LinkStage::Attaching(_)
+            | LinkStage::AwaitChain { .. }
+            | LinkStage::Presenting
+            | LinkStage::Open(_),
+            Input::Frame { .. }
+            | Input::Repeated
+            | Input::Found(..)
+            | Input::Entered(_)
+            | Input::Attached(..)
+            | Input::Prepared(_)
+            | Input::Reserved(_)
+            | Input::Spent(_)
+            | Input::Settled(_)
+            | Input::Activated(..)
+            | Input::Presented(..)
+            | Input::Renewed(_)
+            | Input::Bounded { .. }
+            | Input::Unsubscribed(_)
+            | Input::Deliver(..)
+            | Input::Push(_)
+            | Input::Tick(_)
+            | Input::Evict,
+        ) => stay([]),
     }
 }
 
 fn on_push<'b>(
-    link: NativeLink,
-    stage: LinkStage,
+    channel: &mut Channel,
+    stage: &mut LinkStage,
     notice: Notice,
     out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     // A delegate has no entry in the registry, so it cannot be unpaired.
-    let delegate = matches!(&stage, LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }));
+    let delegate = matches!(stage, LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }));
+    let attached = stage.is_attached();
     match (notice, stage) {
-        (Notice::Unpaired, stage) => {
+        (Notice::Unpaired, _) => {
             let word = match delegate {
                 true => FromGateway::Admission(Admission::NotPaired),
                 false => FromGateway::Policy(Policy::Unpair),
             };
-            leave(link, &stage, Some(word), Bye::Done, Close::AUTHENTICATION_FAILED, out)
+            leave(channel, attached, Some(word), Bye::Done, Close::AUTHENTICATION_FAILED, out)
         }
-        (Notice::Replaced, stage) => leave(link, &stage, None, Bye::Replaced, Close::REPLACED, out),
+        (Notice::Replaced, _) => {
+            leave(channel, attached, None, Bye::Replaced, Close::REPLACED, out)
+        }
         (Notice::Muted, LinkStage::Open(open)) => {
-            say(link, OpenLink { muted: true, ..open }, &FromGateway::Policy(Policy::Mute), out)
+            open.muted = true;
+            say(channel, &FromGateway::Policy(Policy::Mute), out)
         }
         (Notice::Unmuted, LinkStage::Open(open)) => {
-            say(link, OpenLink { muted: false, ..open }, &FromGateway::Policy(Policy::Unmute), out)
+            open.muted = false;
+            say(channel, &FromGateway::Policy(Policy::Unmute), out)
         }
         (Notice::Permissions, LinkStage::Open(open)) => {
-            offering(Step::quiet(link.at(LinkStage::Open(OpenLink { owed: true, ..open }))))
+            open.owed = true;
+            Turn::Continue(Effects::flatten([open.take_owed()]))
         }
-        (Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions, stage) => {
-            Step::quiet(link.at(stage))
-        }
+        (
+            Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
+            LinkStage::Proving { .. }
+            | LinkStage::Attaching(_)
+            | LinkStage::AwaitChain { .. }
+            | LinkStage::Presenting
+            | LinkStage::Open(_),
+        ) => stay([]),
     }
 }
 
 fn on_tick<'b>(
-    link: NativeLink,
-    open: OpenLink,
+    channel: &mut Channel,
+    open: &mut OpenLink,
     now: Instant,
     unix: UnixTime,
     limits: &Limits,
     out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     if open.ends.is_some_and(|ends| ends.is_over(unix)) {
-        return leave(
-            link,
-            &LinkStage::Open(open),
-            None,
-            Bye::Done,
-            Close::AUTHENTICATION_FAILED,
-            out,
-        );
+        return leave(channel, true, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
     }
     // The wall clock may have been set since, so the wake-up for the end is computed anew.
-    let open = OpenLink { ends: open.ends.map(|ends| ends.seen(now, unix)), ..open };
-    match open.keepalive.tick(now, limits) {
-        (_, Due::Nothing) => Step::quiet(link.at(LinkStage::Open(open))),
-        (keepalive, Due::Ping) => say(
-            link,
-            OpenLink { keepalive, ..open },
-            &FromGateway::Heartbeat { time: Some(unix) },
-            out,
-        ),
-        (_, Due::Lost) => {
-            leave(link, &LinkStage::Open(open), None, Bye::Done, Close::PING_TIMEOUT, out)
-        }
+    open.ends = open.ends.map(|ends| ends.seen(now, unix));
+    let (keepalive, due) = open.keepalive.tick(now, limits);
+    open.keepalive = keepalive;
+    match due {
+        Due::Nothing => stay([]),
+        Due::Ping => say(channel, &FromGateway::Heartbeat { time: Some(unix) }, out),
+        Due::Lost => leave(channel, true, None, Bye::Done, Close::PING_TIMEOUT, out),
     }
 }

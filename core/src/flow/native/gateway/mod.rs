@@ -15,6 +15,8 @@ mod link;
 mod opening;
 mod pairing;
 
+use core::ops::ControlFlow;
+
 use crate::budget::NoPlace;
 use crate::crypto::code::Code;
 use crate::crypto::cpace::Confirmed;
@@ -30,7 +32,7 @@ use crate::registry::codes::{CodeId, NoGuess};
 use crate::registry::grants::{Grant, GrantId};
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Credential, Record, Standing};
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::text::Label;
 use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
@@ -415,34 +417,6 @@ impl NativeConnection {
             State::Opening(_) | State::Closed => None,
         }
     }
-
-    /// Returns `true` if the connection has ended.
-    #[must_use]
-    pub const fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
-    }
-
-    /// Returns `true` if an effect's answer is due. The adapter reads no further frame before that.
-    #[must_use]
-    pub const fn awaits_answer(&self) -> bool {
-        match &self.state {
-            State::Opening(opening) => opening.awaits_answer(),
-            State::Pairing(pairing) => pairing.awaits_answer(),
-            State::Link(link) => link.awaits_answer(),
-            State::Closed => false,
-        }
-    }
-
-    /// Returns the state's name, for traces and tables.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
-        match &self.state {
-            State::Opening(opening) => opening.name(),
-            State::Pairing(pairing) => pairing.name(),
-            State::Link(link) => link.name(),
-            State::Closed => "Closed",
-        }
-    }
 }
 
 impl Machine for NativeConnection {
@@ -450,19 +424,25 @@ impl Machine for NativeConnection {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        let limits = self.limits;
-        let step = match self.state {
-            State::Opening(opening) => opening::step(opening, now, &limits, input, scratch),
-            State::Pairing(pairing) => pairing::step(pairing, now, &limits, input, scratch),
-            State::Link(link) => link::step(link, now, &limits, input, scratch),
-            State::Closed => Step::quiet(State::Closed),
+    ) -> Effects<Effect<'b>> {
+        let limits = &self.limits;
+        let turn = match &mut self.state {
+            State::Opening(opening) => opening::step(opening, now, limits, input, scratch),
+            State::Pairing(pairing) => pairing::step(pairing, now, limits, input, scratch),
+            State::Link(link) => link::step(link, now, limits, input, scratch),
+            State::Closed => return Effects::none(),
         };
-        step.wrap(|state| Self { limits, state }, |effect| effect)
+        match turn {
+            Turn::Continue(effects) => effects,
+            Turn::Break((state, effects)) => {
+                self.state = state;
+                effects
+            }
+        }
     }
 
     fn deadline(&self) -> Option<(Instant, Reason)> {
@@ -473,10 +453,46 @@ impl Machine for NativeConnection {
             State::Closed => None,
         }
     }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Opening(opening) => opening.awaits_answer(),
+            State::Pairing(pairing) => pairing.awaits_answer(),
+            State::Link(link) => link.awaits_answer(),
+            State::Closed => false,
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Opening(opening) => opening.name(),
+            State::Pairing(pairing) => pairing.name(),
+            State::Link(link) => link.name(),
+            State::Closed => "Closed",
+        }
+    }
 }
 
-fn close<'b>(reason: Close) -> Step<State, Effect<'b>> {
-    Step::with(State::Closed, [Effect::Close(reason)])
+/// The outcome of a step of one part of the machine: the part goes on, changed in place, or it is
+/// over, and the connection enters another state.
+type Turn<'b> = ControlFlow<(State, Effects<Effect<'b>>), Effects<Effect<'b>>>;
+
+/// Goes on in the same part.
+fn stay<'b, const N: usize>(effects: [Effect<'b>; N]) -> Turn<'b> {
+    Turn::Continue(Effects::of(effects))
+}
+
+/// Ends the connection with these effects.
+fn end<'b, const N: usize>(effects: [Effect<'b>; N]) -> Turn<'b> {
+    Turn::Break((State::Closed, Effects::of(effects)))
+}
+
+fn close<'b>(reason: Close) -> Turn<'b> {
+    end([Effect::Close(reason)])
 }
 
 const _: () = assert!(

@@ -2,13 +2,13 @@
 
 use super::link::NativeLink;
 use super::pairing::Pairing;
-use super::{Cost, Effect, FrameContext, Input, LinkPermission, State, close};
+use super::{Cost, Effect, FrameContext, Input, LinkPermission, State, Turn, close, end, stay};
 use crate::budget::NoPlace;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
 use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, OutgoingBuffer};
-use crate::step::Step;
+use crate::step::Effects;
 use crate::time::{Instant, Reason};
 use crate::wire::close::Close;
 use crate::wire::native::link::Admission;
@@ -95,30 +95,34 @@ impl Opening {
     pub(super) const fn deadline(&self) -> Option<(Instant, Reason)> {
         if self.awaits_answer() { None } else { Some((self.until(), Reason::FirstMessage)) }
     }
+
+    fn enter<'b, const N: usize>(&mut self, next: Self, effects: [Effect<'b>; N]) -> Turn<'b> {
+        *self = next;
+        stay(effects)
+    }
 }
 
 pub(super) fn step<'b>(
-    opening: Opening,
+    opening: &mut Opening,
     now: Instant,
     limits: &Limits,
     input: Input<'b>,
     scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     let until = opening.until();
     let out = OutgoingBuffer::new(scratch);
-    match (opening, input) {
-        (_, Input::Closed) => Step::quiet(State::Closed),
+    // Each stage is left by the first input that means anything in it.
+    match (core::mem::replace(opening, Opening::AwaitOpen { until }), input) {
+        (_, Input::Closed) => end([]),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
         (_, Input::StoreFailed) => close(Close::INTERNAL),
-        (opening, Input::Evict) if !opening.awaits_answer() => close(Close::AT_CAPACITY),
-        (opening, Input::Tick(_)) if !opening.awaits_answer() && until <= now => {
+        (stage, Input::Evict) if !stage.awaits_answer() => close(Close::AT_CAPACITY),
+        (stage, Input::Tick(_)) if !stage.awaits_answer() && until <= now => {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
 
         (Opening::AwaitOpen { .. }, Input::Frame { bytes, .. }) => match Open::parse(bytes) {
-            Ok(open) => {
-                Step::quiet(State::Opening(Opening::AwaitFirst { intent: open.intent(), until }))
-            }
+            Ok(open) => opening.enter(Opening::AwaitFirst { intent: open.intent(), until }, []),
             Err(NotOpened::Version(_)) => {
                 say(&ClearRefusal::Unsupported { versions: Versions::OURS }, out)
             }
@@ -137,16 +141,13 @@ pub(super) fn step<'b>(
                 // The payload of a replay proves nothing, so it is ignored.
                 Ok((responder, _)) => {
                     let peer = *responder.peer();
-                    Step::with(
-                        State::Opening(Opening::Finding { responder, until }),
-                        [Effect::Find(peer)],
-                    )
+                    opening.enter(Opening::Finding { responder, until }, [Effect::Find(peer)])
                 }
                 Err(_) => say(&ClearRefusal::Refused, out),
             }
         }
         (Opening::AwaitFirst { intent, .. }, Input::Frame { bytes, entropy, around }) => {
-            answer_xx(intent, bytes, &entropy, &around, until, out)
+            answer_xx(opening, intent, bytes, &entropy, &around, out)
         }
         (Opening::AwaitThird { delegate, answered, .. }, Input::Frame { bytes, .. }) => {
             match answered.read_third(bytes) {
@@ -155,10 +156,11 @@ pub(super) fn step<'b>(
                     // The peer has proven that it holds its static key, and gets a fresh deadline
                     // for its first message.
                     let until = now.after(limits.first_message);
-                    Step::quiet(match delegate {
+                    let next = match delegate {
                         false => State::Pairing(Pairing::opened(channel, until)),
                         true => State::Link(NativeLink::delegates(channel, until)),
-                    })
+                    };
+                    Turn::Break((next, Effects::none()))
                 }
                 Err(_) => close(Close::PROTOCOL_VIOLATION),
             }
@@ -173,10 +175,8 @@ pub(super) fn step<'b>(
             match node {
                 Some(admitted) => {
                     let enter = Effect::Enter(*responder.peer(), *responder.ephemeral().as_bytes());
-                    Step::with(
-                        State::Opening(Opening::Entering { responder, admitted, entropy, until }),
-                        [enter],
-                    )
+                    let entering = Opening::Entering { responder, admitted, entropy, until };
+                    opening.enter(entering, [enter])
                 }
                 // An unknown key gets the same handshake answer, so that a stranger cannot probe
                 // for keys.
@@ -189,18 +189,43 @@ pub(super) fn step<'b>(
         (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => {
             say(&ClearRefusal::Refused, out)
         }
-        (opening, _) => Step::quiet(State::Opening(opening)),
+        // Late answers and notices that do not concern an opening change nothing.
+        (
+            stage @ (Opening::AwaitOpen { .. }
+            | Opening::AwaitFirst { .. }
+            | Opening::AwaitThird { .. }
+            | Opening::Finding { .. }
+            | Opening::Entering { .. }),
+            Input::Frame { .. }
+            | Input::Repeated
+            | Input::Found(..)
+            | Input::Entered(_)
+            | Input::Attached(..)
+            | Input::Prepared(_)
+            | Input::Reserved(_)
+            | Input::Spent(_)
+            | Input::Settled(_)
+            | Input::Activated(..)
+            | Input::Presented(..)
+            | Input::Renewed(_)
+            | Input::Bounded { .. }
+            | Input::Unsubscribed(_)
+            | Input::Deliver(..)
+            | Input::Push(_)
+            | Input::Tick(_)
+            | Input::Evict,
+        ) => opening.enter(stage, []),
     }
 }
 
 fn answer_xx<'b>(
+    opening: &mut Opening,
     intent: Intent,
     bytes: &mut [u8],
     entropy: &Entropy<32>,
     around: &FrameContext<'_>,
-    until: Instant,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     let answer = xx::Responder::read_first(Open::new(intent).prologue(), bytes).ok().and_then(
         |(responder, _)| {
             out.put(|place| {
@@ -213,10 +238,9 @@ fn answer_xx<'b>(
     match answer {
         Some((answered, message)) => {
             let delegate = intent == Intent::Delegate;
-            Step::with(
-                State::Opening(Opening::AwaitThird { delegate, answered, until }),
-                [Effect::Send(message)],
-            )
+            let until = opening.until();
+            let third = Opening::AwaitThird { delegate, answered, until };
+            opening.enter(third, [Effect::Send(message)])
         }
         None => say(&ClearRefusal::Refused, out),
     }
@@ -230,7 +254,7 @@ fn answer_ik<'b>(
     entropy: &Entropy<32>,
     until: Instant,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     let admission = match node {
         Some(LinkPermission { renews: false, .. }) => Admission::Welcome,
         Some(LinkPermission { renews: true, .. }) => Admission::Expired,
@@ -245,24 +269,22 @@ fn answer_ik<'b>(
     match (answer, node) {
         (Some((established, message)), Some(LinkPermission { node_id, renews, .. })) => {
             let link = NativeLink::proving(Channel::new(established), node_id, renews, until);
-            Step::with(State::Link(link), [Effect::Send(message)])
+            Turn::Break((State::Link(link), Effects::of([Effect::Send(message)])))
         }
-        (Some((_, message)), None) => Step::with(
-            State::Closed,
-            [Effect::Send(message), Effect::Close(Close::AUTHENTICATION_FAILED)],
-        ),
+        (Some((_, message)), None) => {
+            end([Effect::Send(message), Effect::Close(Close::AUTHENTICATION_FAILED)])
+        }
         (None, _) => close(Close::PROTOCOL_VIOLATION),
     }
 }
 
 /// Refuses in clear, before anything is authenticated.
-fn say<'b>(refusal: &ClearRefusal<'_>, mut out: OutgoingBuffer<'b>) -> Step<State, Effect<'b>> {
+fn say<'b>(refusal: &ClearRefusal<'_>, mut out: OutgoingBuffer<'b>) -> Turn<'b> {
     let said = out.put(|place| refusal.write(place).ok().map(|message| ((), message.len())));
     match said {
-        Some(((), message)) => Step::with(
-            State::Closed,
-            [Effect::Send(message), Effect::Close(Close::PROTOCOL_VIOLATION)],
-        ),
+        Some(((), message)) => {
+            end([Effect::Send(message), Effect::Close(Close::PROTOCOL_VIOLATION)])
+        }
         None => close(Close::INTERNAL),
     }
 }

@@ -12,7 +12,9 @@
 //! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
 //! before `Tb` has been sent.
 
-use super::{Confirmation, Effect, Input, Offer, PairVerdict, Prepared, Proof, State, close};
+use super::{
+    Confirmation, Effect, Input, Offer, PairVerdict, Prepared, Proof, Turn, close, end, stay,
+};
 use crate::crypto::code::Code;
 use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
 use crate::entropy::Entropy;
@@ -22,7 +24,7 @@ use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::registry::codes::{CodeId, NoGuess};
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
-use crate::step::Step;
+use crate::step::{Effects, MAX_EFFECTS};
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::native::pair::{
@@ -148,23 +150,28 @@ impl Pairing {
         if self.awaits_answer() { None } else { Some((self.until, Reason::Answer)) }
     }
 
-    fn at(self, stage: PairingStage) -> State {
-        State::Pairing(Self { stage, ..self })
+    fn enter<'b, const N: usize>(
+        &mut self,
+        stage: PairingStage,
+        effects: [Effect<'b>; N],
+    ) -> Turn<'b> {
+        self.stage = stage;
+        stay(effects)
     }
 }
 
 pub(super) fn step<'b>(
-    mut pairing: Pairing,
+    pairing: &mut Pairing,
     now: Instant,
     limits: &Limits,
     input: Input<'b>,
     scratch: &'b mut [u8],
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     let mut out = OutgoingBuffer::new(scratch);
-    // `SETTLING` is only a placeholder: every arm below sets the next stage.
+    // `SETTLING` is only a placeholder: every arm below enters a stage or ends the connection.
     let stage = core::mem::replace(&mut pairing.stage, SETTLING);
     match (stage, input) {
-        (_, Input::Closed) => Step::quiet(State::Closed),
+        (_, Input::Closed) => end([]),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
         (_, Input::StoreFailed) => refuse(pairing, &ours(crate::error::Refusal::StoreFailed), out),
         (
@@ -210,10 +217,7 @@ pub(super) fn step<'b>(
                 Ok(true) => match pairing.channel.seal(&PairFromGateway::Tb(answer), &mut out) {
                     Some(frame) => {
                         let settle = Effect::Settle(Proof::Code(id, confirmed));
-                        Step::with(
-                            pairing.at(SETTLING),
-                            [Effect::Refund, Effect::Send(frame), settle],
-                        )
+                        pairing.enter(SETTLING, [Effect::Refund, Effect::Send(frame), settle])
                     }
                     None => close(Close::INTERNAL),
                 },
@@ -224,11 +228,11 @@ pub(super) fn step<'b>(
         }
         // The settling that is in progress may have read the registry before this decision.
         (PairingStage::Settling { .. }, Input::Push(Notice::Decided)) => {
-            Step::quiet(pairing.at(PairingStage::Settling { decided: true }))
+            pairing.enter(PairingStage::Settling { decided: true }, [])
         }
         (PairingStage::Settling { decided: true }, Input::Settled(PairVerdict::Waits { .. }))
         | (PairingStage::Waiting, Input::Push(Notice::Decided)) => {
-            Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
+            pairing.enter(SETTLING, [Effect::Settle(Proof::Nothing)])
         }
         (PairingStage::Settling { .. }, Input::Settled(verdict)) => {
             on_settled(pairing, now, limits, verdict, out)
@@ -245,7 +249,37 @@ pub(super) fn step<'b>(
         }
 
         // Late answers and notices that do not concern a pairing change nothing.
-        (stage, _) => Step::quiet(pairing.at(stage)),
+        (
+            stage @ (PairingStage::AwaitAsk
+            | PairingStage::Preparing { .. }
+            | PairingStage::AwaitSetup
+            | PairingStage::AwaitYa { .. }
+            | PairingStage::AwaitTa { .. }
+            | PairingStage::Reserving { .. }
+            | PairingStage::Spending { .. }
+            | PairingStage::Settling { .. }
+            | PairingStage::Waiting
+            | PairingStage::AwaitStored { .. }
+            | PairingStage::Activating { .. }),
+            Input::Frame { .. }
+            | Input::Repeated
+            | Input::Found(..)
+            | Input::Entered(_)
+            | Input::Attached(..)
+            | Input::Prepared(_)
+            | Input::Reserved(_)
+            | Input::Spent(_)
+            | Input::Settled(_)
+            | Input::Activated(..)
+            | Input::Presented(..)
+            | Input::Renewed(_)
+            | Input::Bounded { .. }
+            | Input::Unsubscribed(_)
+            | Input::Deliver(..)
+            | Input::Push(_)
+            | Input::Tick(_)
+            | Input::Evict,
+        ) => pairing.enter(stage, []),
     }
 }
 
@@ -276,29 +310,24 @@ const TYPING: Span = Span::from_secs(300);
 const RETRY: u32 = 5;
 
 fn on_frame<'b>(
-    pairing: Pairing,
+    pairing: &mut Pairing,
     stage: PairingStage,
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
     around: &super::FrameContext<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
-    let Pairing { channel, until, .. } = pairing;
-    let (channel, text) = match channel.open(bytes) {
-        Ok(opened) => opened,
+) -> Turn<'b> {
+    let text = match pairing.channel.open(bytes) {
+        Ok(text) => text,
         Err(ChannelBroken) => return close(Close::PROTOCOL_VIOLATION),
     };
-    let mut pairing = Pairing { channel, until, stage: SETTLING };
     match (stage, PairFromNode::parse(text)) {
         (PairingStage::AwaitAsk, Ok(PairFromNode::Ask(ask))) => {
             match ask.verify(&pairing.channel.hash) {
                 Ok(asked) => {
                     let method = asked.request().method;
                     let key = pairing.channel.peer;
-                    Step::with(
-                        pairing.at(PairingStage::Preparing { method }),
-                        [Effect::Ask(key, asked)],
-                    )
+                    pairing.enter(PairingStage::Preparing { method }, [Effect::Ask(key, asked)])
                 }
                 Err(_) => refuse(pairing, &PairRefusal::Protocol, out),
             }
@@ -307,10 +336,8 @@ fn on_frame<'b>(
             // The claims need room of their own, because they are lent to the effect.
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
             match verify(around.setup, token.expose(), around.now, claims) {
-                Ok(verified) if verified.claims().bound => Step::with(
-                    pairing.at(SETTLING),
-                    [Effect::Refund, Effect::Settle(Proof::Setup(verified))],
-                ),
+                Ok(verified) if verified.claims().bound => pairing
+                    .enter(SETTLING, [Effect::Refund, Effect::Settle(Proof::Setup(verified))]),
                 // A setup code that opens a session does not pair a node.
                 Ok(_) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
                 Err(NotValid::Expired) => refuse(pairing, &PairRefusal::Expired, out),
@@ -330,21 +357,20 @@ fn on_frame<'b>(
                 },
             );
             match answered {
-                Some((cpace, frame)) => Step::with(
-                    pairing.at(PairingStage::AwaitTa { held, cpace }),
-                    [Effect::Send(frame)],
-                ),
+                Some((cpace, frame)) => {
+                    pairing.enter(PairingStage::AwaitTa { held, cpace }, [Effect::Send(frame)])
+                }
                 None => refuse(pairing, &PairRefusal::Protocol, out),
             }
         }
         (PairingStage::AwaitTa { held, cpace }, Ok(PairFromNode::Ta(tag))) => {
             let reserve = Effect::Reserve(held.id);
-            Step::with(pairing.at(PairingStage::Reserving { held, cpace, tag }), [reserve])
+            pairing.enter(PairingStage::Reserving { held, cpace, tag }, [reserve])
         }
         (PairingStage::AwaitStored { grant }, Ok(PairFromNode::Stored(stored)))
             if stored == grant =>
         {
-            Step::with(pairing.at(PairingStage::Activating { grant }), [Effect::Activate(grant)])
+            pairing.enter(PairingStage::Activating { grant }, [Effect::Activate(grant)])
         }
         (
             PairingStage::AwaitAsk
@@ -376,18 +402,18 @@ fn answer(
 }
 
 fn on_prepared<'b>(
-    mut pairing: Pairing,
+    pairing: &mut Pairing,
     now: Instant,
     limits: &Limits,
     method: pair::Method,
     prepared: Prepared<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     match (prepared, method) {
         (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
         (Prepared::Setup, pair::Method::Setup) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(PairingStage::AwaitSetup))
+            pairing.enter(PairingStage::AwaitSetup, [])
         }
         (Prepared::Pin { id, code, expires_in, attempts }, pair::Method::Pin) => {
             match pairing
@@ -398,19 +424,22 @@ fn on_prepared<'b>(
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
                     let held =
                         HeldCode { id: Some(id), code, method: cpace::CodeOrigin::Pin, wrong: 0 };
-                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
+                    pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
         }
         (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
             pairing.until = now.after(limits.first_message);
-            Step::quiet(pairing.at(PairingStage::AwaitYa {
-                held: HeldCode { id, code, method: cpace::CodeOrigin::Code, wrong: 0 },
-            }))
+            pairing.enter(
+                PairingStage::AwaitYa {
+                    held: HeldCode { id, code, method: cpace::CodeOrigin::Code, wrong: 0 },
+                },
+                [],
+            )
         }
         (Prepared::Settle, pair::Method::Approval) => {
-            Step::with(pairing.at(SETTLING), [Effect::Settle(Proof::Nothing)])
+            pairing.enter(SETTLING, [Effect::Settle(Proof::Nothing)])
         }
         // The adapter's answer does not fit the method. A request that named a code must never be
         // settled without it.
@@ -421,14 +450,14 @@ fn on_prepared<'b>(
 }
 
 fn on_reserved<'b>(
-    mut pairing: Pairing,
+    pairing: &mut Pairing,
     now: Instant,
     mut held: HeldCode,
     cpace: AwaitingTa,
     tag: &Tag,
     reserved: Result<u8, NoGuess>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     let left = match reserved {
         Ok(left) => left,
         Err(NoGuess::Expired) => return refuse(pairing, &PairRefusal::Expired, out),
@@ -440,10 +469,9 @@ fn on_reserved<'b>(
     // For nobody's code the store counts nothing, so this connection's own count ends it.
     let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
     match (cpace.verify(tag), held.id) {
-        (Ok((confirmed, answer)), Some(id)) => Step::with(
-            pairing.at(PairingStage::Spending { id, confirmed, answer }),
-            [Effect::Spend(id)],
-        ),
+        (Ok((confirmed, answer)), Some(id)) => {
+            pairing.enter(PairingStage::Spending { id, confirmed, answer }, [Effect::Spend(id)])
+        }
         // Nobody's code fails even if the guess matches.
         (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &PairRefusal::Locked, out),
         (Ok(_) | Err(_), _) => {
@@ -455,11 +483,9 @@ fn on_reserved<'b>(
                 // keeps its deadline.
                 Some(frame) if held.method == cpace::CodeOrigin::Code => {
                     pairing.until = now.after(TYPING);
-                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
+                    pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)])
                 }
-                Some(frame) => {
-                    Step::with(pairing.at(PairingStage::AwaitYa { held }), [Effect::Send(frame)])
-                }
+                Some(frame) => pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)]),
                 None => close(Close::INTERNAL),
             }
         }
@@ -467,19 +493,19 @@ fn on_reserved<'b>(
 }
 
 fn on_settled<'b>(
-    mut pairing: Pairing,
+    pairing: &mut Pairing,
     now: Instant,
     limits: &Limits,
     verdict: PairVerdict<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     match verdict {
         PairVerdict::Refused(refusal) => refuse(pairing, &refusal, out),
         PairVerdict::Waits { expires_in } => {
             match pairing.channel.seal(&PairFromGateway::Waiting { expires_in }, &mut out) {
                 Some(frame) => {
                     pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    Step::with(pairing.at(PairingStage::Waiting), [Effect::Send(frame)])
+                    pairing.enter(PairingStage::Waiting, [Effect::Send(frame)])
                 }
                 None => close(Close::INTERNAL),
             }
@@ -487,10 +513,10 @@ fn on_settled<'b>(
         PairVerdict::Offered(offer) => {
             let grant = offer.id;
             pairing.until = now.after(limits.first_message);
-            let sent = seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out);
-            match sent {
-                Some(step) => {
-                    step.wrap(|()| pairing.at(PairingStage::AwaitStored { grant }), |effect| effect)
+            match seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out) {
+                Some(frames) => {
+                    pairing.stage = PairingStage::AwaitStored { grant };
+                    Turn::Continue(frames)
                 }
                 None => close(Close::INTERNAL),
             }
@@ -505,15 +531,17 @@ pub(super) enum Talk {
     Link,
 }
 
-/// Seals the frames of a grant: its chain in parts if it is too long, then the grant.
+/// Seals the frames of a grant: its chain in parts if it is too long, then the grant. Returns `None`
+/// if they do not fit the scratch or one step.
 pub(super) fn seal_offer<'b>(
     channel: &mut Channel,
     offer: Offer<'_>,
     talk: Talk,
     out: &mut OutgoingBuffer<'b>,
-) -> Option<Step<(), Effect<'b>>> {
+) -> Option<Effects<Effect<'b>>> {
     let Offer { id, node_id, room, token, chain, message } = offer;
-    let mut step = Step::quiet(());
+    let mut frames = [const { None }; MAX_EFFECTS];
+    let mut free = frames.iter_mut();
     let chain = match chain.map(|bytes| (bytes, Bounded::new(bytes))) {
         None => None,
         Some((_, Some(inline))) => Some(ChainBytes::Here(inline)),
@@ -525,7 +553,7 @@ pub(super) fn seal_offer<'b>(
                     Talk::Pair => channel.seal(&PairFromGateway::Part(part), out),
                     Talk::Link => channel.seal(&link::FromGateway::Part(part), out),
                 };
-                step = step.then(Effect::Send(frame?));
+                *free.next()? = Some(Effect::Send(frame?));
             }
             Some(ChainBytes::InParts)
         }
@@ -535,25 +563,26 @@ pub(super) fn seal_offer<'b>(
         Talk::Pair => channel.seal(&PairFromGateway::Grant(grant), out),
         Talk::Link => channel.seal(&link::FromGateway::Grant(grant), out),
     };
-    Some(step.then(Effect::Send(frame?)))
+    *free.next()? = Some(Effect::Send(frame?));
+    Some(Effects::flatten(frames))
 }
 
 fn refuse<'b>(
-    pairing: Pairing,
+    pairing: &mut Pairing,
     refusal: &PairRefusal<'_>,
     out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     last_words(pairing, &PairFromGateway::Refused(*refusal), Close::AUTHENTICATION_FAILED, out)
 }
 
 fn last_words<'b>(
-    mut pairing: Pairing,
+    pairing: &mut Pairing,
     message: &PairFromGateway<'_>,
     reason: Close,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
+) -> Turn<'b> {
     match pairing.channel.seal(message, &mut out) {
-        Some(frame) => Step::with(State::Closed, [Effect::Send(frame), Effect::Close(reason)]),
+        Some(frame) => end([Effect::Send(frame), Effect::Close(reason)]),
         None => close(Close::INTERNAL),
     }
 }

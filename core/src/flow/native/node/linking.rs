@@ -1,6 +1,6 @@
 //! The link of a node, from its call to the gateway on.
 
-use super::pairing::{broken, turned_away};
+use super::pairing::{broken, leave, turned_away};
 use super::{
     AfterClose, AfterStore, Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
     Paired, State,
@@ -11,8 +11,9 @@ use crate::entropy::Entropy;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
-use crate::step::Step;
-use crate::time::{Instant, Span};
+use crate::step::Effects;
+use crate::time::{Instant, Reason, Span};
+use crate::wire::close::Close;
 use crate::wire::native::link::{
     Admission, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Policy, Renew,
 };
@@ -28,8 +29,9 @@ pub(super) const SILENCE: Span = Span::from_secs(90);
 /// one.
 const STEADY: Span = Span::from_secs(30);
 
-/// The parts of an open link.
-pub(super) struct LinkParts {
+/// An open link.
+#[derive(Debug)]
+pub(super) struct NodeLink {
     pub(super) paired: Paired,
     pub(super) channel: Channel,
     pub(super) heartbeats: Heartbeats,
@@ -38,22 +40,33 @@ pub(super) struct LinkParts {
     pub(super) renews: bool,
 }
 
-impl LinkParts {
-    fn back(self, node: Node) -> Node {
-        let Self { paired, channel, heartbeats, heard, renews } = self;
-        node.to(State::Linked { paired, channel, heartbeats, heard, renews })
+impl NodeLink {
+    pub(super) fn deadline(&self) -> (Instant, Reason) {
+        let silent = (self.heard.after(SILENCE), Reason::Pong);
+        let beat = self.heartbeats.deadline();
+        if beat.0 <= silent.0 { beat } else { silent }
+    }
+
+    /// Sends a message; one that does not fit is left out.
+    #[inline(never)]
+    fn say<'b>(
+        &mut self,
+        message: &impl Message,
+        mut out: OutgoingBuffer<'b>,
+    ) -> Effects<Effect<'b>> {
+        Effects::flatten([self.channel.seal(message, &mut out).map(Effect::Send)])
     }
 }
 
-/// Sends `LinkParts` and the first message of IK.
+/// Sends `Open` and the first message of IK.
 #[inline(never)]
 pub(super) fn call<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
     // Only a paired node knows the key of a gateway to link with.
     let NativeMemory::Paired(paired) = node.memory else {
         return node.close(None, AfterClose::Idle);
@@ -75,7 +88,7 @@ pub(super) fn call<'b>(
         Some((initiator, message)) => {
             let until = now.after(node.timing.answer_within);
             let state = State::Calling { paired, initiator, until };
-            Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
+            node.enter(state, [Effect::Send(open.as_bytes()), Effect::Send(message)])
         }
         None => node.close(None, AfterClose::Retry),
     }
@@ -84,14 +97,16 @@ pub(super) fn call<'b>(
 /// Reads the gateway's answer. Only its sealed content counts.
 #[inline(never)]
 pub(super) fn on_second<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    paired: Paired,
-    initiator: ik::Initiator,
     bytes: &'b mut [u8],
     own: &NodeIdentity<'_>,
     out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
+    let State::Calling { paired, initiator, .. } = core::mem::replace(&mut node.state, State::Idle)
+    else {
+        return Effects::none();
+    };
     match FirstAnswer::parse(bytes) {
         Ok(FirstAnswer::Handshake(_)) => {}
         Ok(FirstAnswer::Clear(refusal)) => return turned_away(node, None, &refusal),
@@ -100,228 +115,228 @@ pub(super) fn on_second<'b>(
     let Ok((established, payload)) = initiator.read_second(&own.keys.channel, bytes) else {
         return broken(node, None);
     };
+    let link = |renews| NodeLink {
+        paired,
+        channel: Channel::new(established),
+        heartbeats: Heartbeats::start(now, node.timing.heartbeat_every),
+        heard: now,
+        renews,
+    };
     match Admission::parse(payload) {
+        // `Stored` names the grant that the node holds, so that the gateway may drop older ones. It
+        // also proves the node: it is the first transport message.
         Ok(Admission::Welcome) => {
-            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = LinkParts {
-                paired,
-                channel: Channel::new(established),
-                heartbeats,
-                heard: now,
-                renews: false,
-            };
-            // `Stored` names the grant that the node holds, so that the gateway may drop older
-            // ones. It also proves the node: it is the first transport message.
-            let grant = paired.grant;
-            go_on(node, open, Some(grant), out)
-                .then(Effect::Tell(NativeNodeEvent::Linked(paired.node_id)))
+            let link = link(false);
+            welcomed(node, link, out)
         }
         // The grant has expired, so there is nothing to confirm. Any message proves the node; then
         // it asks for renewal.
         Ok(Admission::Expired) => {
-            let heartbeats = Heartbeats::start(now, node.timing.heartbeat_every);
-            let open = LinkParts {
-                paired,
-                channel: Channel::new(established),
-                heartbeats,
-                heard: now,
-                renews: true,
-            };
-            ask_anew(node, open, out)
+            let link = link(true);
+            ask_anew(node, link, out)
         }
         // The node keeps its pairing: the operator may have restored an older registry, and may
         // pair the node again.
-        Ok(Admission::NotPaired) => {
-            let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(None, AfterClose::Retry).first(Effect::Tell(NativeNodeEvent::PairAgain))
-        }
+        Ok(Admission::NotPaired) => pair_again(node),
         Err(_) => broken(node, None),
+    }
+}
+
+#[inline(never)]
+fn welcomed<'b>(
+    node: &mut Node,
+    mut link: NodeLink,
+    mut out: OutgoingBuffer<'b>,
+) -> Effects<Effect<'b>> {
+    let Paired { node_id, grant, .. } = link.paired;
+    match link.channel.seal(&FromNode::Stored(grant), &mut out) {
+        Some(frame) => {
+            let linked = Effect::Tell(NativeNodeEvent::Linked(node_id));
+            node.enter(State::Linked(link), [Effect::Send(frame), linked])
+        }
+        None => node.close(None, AfterClose::Retry),
     }
 }
 
 /// Proves the node, and asks for a new grant.
 #[inline(never)]
 fn ask_anew<'b>(
-    node: Node,
-    mut open: LinkParts,
+    node: &mut Node,
+    mut link: NodeLink,
     mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    let first = open.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
-    let second = open.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
+) -> Effects<Effect<'b>> {
+    let first = link.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
+    let second = link.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
     match (first, second) {
-        (Some(first), Some(second)) => Step::with(
-            open.back(node),
+        (Some(first), Some(second)) => node.enter(
+            State::Linked(link),
             [Effect::Send(first), Effect::Send(second), Effect::Tell(NativeNodeEvent::Expired)],
         ),
         (Some(_) | None, Some(_) | None) => node.close(None, AfterClose::Retry),
     }
 }
 
-/// Continues the link; first names the stored grant to the gateway, if there is one.
-pub(super) fn go_on<'b>(
-    node: Node,
-    mut open: LinkParts,
+/// Tells the owner that only a new pairing helps. A quick retry is useless.
+fn pair_again<'b>(node: &mut Node) -> Effects<Effect<'b>> {
+    node.backoff = Backoff::longest();
+    leave(node, None, AfterClose::Retry, NativeNodeEvent::PairAgain)
+}
+
+/// Continues a link whose memory is durable; first names the stored grant to the gateway, if there
+/// is one.
+#[inline(never)]
+pub(super) fn on_kept<'b>(
+    node: &mut Node,
+    mut link: NodeLink,
     stored: Option<GrantId>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    let Some(grant) = stored else { return Step::quiet(open.back(node)) };
-    match open.channel.seal(&FromNode::Stored(grant), &mut out) {
-        Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
+) -> Effects<Effect<'b>> {
+    let NativeMemory::Paired(paired) = node.memory else {
+        return node.close(None, AfterClose::AtOnce);
+    };
+    link.paired = paired;
+    let Some(grant) = stored else { return node.enter(State::Linked(link), []) };
+    match link.channel.seal(&FromNode::Stored(grant), &mut out) {
+        Some(frame) => {
+            // A new grant ends the renewal.
+            let had_none = core::mem::take(&mut link.renews);
+            node.state = State::Linked(link);
+            let linked = Effect::Tell(NativeNodeEvent::Linked(paired.node_id));
+            Effects::flatten([
+                Some(Effect::Send(frame)),
+                Some(Effect::Tell(NativeNodeEvent::Renewed)),
+                had_none.then_some(linked),
+            ])
+        }
         None => node.close(None, AfterClose::Retry),
     }
 }
 
 #[inline(never)]
 pub(super) fn step<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    open: LinkParts,
     input: Input<'b>,
     out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
+    let State::Linked(link) = &mut node.state else { return Effects::none() };
     // A gateway that drops the node right after linking, or another node with the same key, must
     // not cause an attempt every second.
-    let steady = open.heartbeats.lasted(now) >= STEADY;
-    let backoff = if steady { Backoff::new() } else { node.backoff };
-    let node = Node { backoff, ..node };
+    if link.heartbeats.lasted(now) >= STEADY {
+        node.backoff = Backoff::new();
+    }
     match input {
-        Input::Frame { bytes, .. } => on_frame(node, now, open, bytes, out),
+        Input::Frame { bytes, .. } => on_frame(node, now, bytes, out),
         Input::Tick(values) => {
             // The gateway pings more often than that, so the connection is dead.
-            if open.heard.after(SILENCE) <= now {
+            if link.heard.after(SILENCE) <= now {
                 return node.close(None, AfterClose::Retry);
             }
-            match open.heartbeats.due(now) {
-                Some(heartbeats) => {
-                    say(node, LinkParts { heartbeats, ..open }, &FromNode::Heartbeat(values), out)
+            match link.heartbeats.due(now) {
+                Some(next) => {
+                    link.heartbeats = next;
+                    link.say(&FromNode::Heartbeat(values), out)
                 }
-                None => quiet(node, open),
+                None => Effects::none(),
             }
         }
         Input::Disconnected(entropy) => node.back_off(now, None, &entropy),
-        Input::App(app) => say(node, open, &FromNode::App(app), out),
-        Input::Subscribe(pattern) => say(node, open, &FromNode::Subscribe { pattern }, out),
-        Input::Renew(renew) => say(node, open, &FromNode::Renew(renew), out),
+        Input::App(app) => link.say(&FromNode::App(app), out),
+        Input::Subscribe(pattern) => link.say(&FromNode::Subscribe { pattern }, out),
+        Input::Renew(renew) => link.say(&FromNode::Renew(renew), out),
         // These inputs belong to other states, or to this one no longer.
         Input::Connected(..)
         | Input::Kept(_)
         | Input::Pair(..)
         | Input::CodeEntered(..)
-        | Input::Forget => quiet(node, open),
+        | Input::Forget => Effects::none(),
     }
 }
 
 #[inline(never)]
 fn on_frame<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    open: LinkParts,
     bytes: &'b mut [u8],
     out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    let LinkParts { paired, channel, heartbeats, renews, .. } = open;
-    let (channel, text) = match channel.open(bytes) {
-        Ok(opened) => opened,
+) -> Effects<Effect<'b>> {
+    let State::Linked(link) = &mut node.state else { return Effects::none() };
+    let text = match link.channel.open(bytes) {
+        Ok(text) => text,
         Err(ChannelBroken) => return broken(node, None),
     };
-    let open = LinkParts { paired, channel, heartbeats, heard: now, renews };
-    match FromGateway::parse(text) {
+    link.heard = now;
+    let effect = match FromGateway::parse(text) {
         // The gateway's heartbeat asks for an answer.
         Ok(FromGateway::Heartbeat { .. }) => {
-            say(node, open, &FromNode::Heartbeat(Heartbeat::default()), out)
+            return link.say(&FromNode::Heartbeat(Heartbeat::default()), out);
         }
-        Ok(FromGateway::App(app)) => back(node, open, Effect::App(app)),
+        Ok(FromGateway::App(app)) => Effect::App(app),
         Ok(FromGateway::NotAllowed { action, pattern }) => {
-            tell(node, open, NativeNodeEvent::NotAllowed { action, pattern })
+            Effect::Tell(NativeNodeEvent::NotAllowed { action, pattern })
         }
-        Ok(FromGateway::Policy(Policy::Mute)) => tell(node, open, NativeNodeEvent::Muted),
-        Ok(FromGateway::Policy(Policy::Unmute)) => tell(node, open, NativeNodeEvent::Unmuted),
+        Ok(FromGateway::Policy(Policy::Mute)) => Effect::Tell(NativeNodeEvent::Muted),
+        Ok(FromGateway::Policy(Policy::Unmute)) => Effect::Tell(NativeNodeEvent::Unmuted),
         Ok(FromGateway::Policy(Policy::Unpair)) => {
-            let next = node.to(State::Keeping(AfterStore::Start));
-            let close = Effect::Close(crate::wire::close::Close::GOODBYE);
-            Step::with(
-                next,
-                [Effect::Tell(NativeNodeEvent::Unpaired), close, Effect::Keep(NativeMemory::Blank)],
-            )
+            return node.enter(
+                State::Keeping(AfterStore::Start),
+                [
+                    Effect::Tell(NativeNodeEvent::Unpaired),
+                    Effect::Close(Close::GOODBYE),
+                    Effect::Keep(NativeMemory::Blank),
+                ],
+            );
         }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
-            keep(node, Paired { gateway, ..paired }, open, None)
+            let paired = Paired { gateway, ..link.paired };
+            return keep(node, paired, None, None);
         }
-        Ok(FromGateway::Part(part)) => back(node, open, Effect::Part(part)),
+        Ok(FromGateway::Part(part)) => Effect::Part(part),
         Ok(FromGateway::Grant(PairGrant { token: Some(token), chain: None, .. })) => {
-            back(node, open, Effect::Bearer(token))
+            Effect::Bearer(token)
         }
         Ok(FromGateway::Grant(PairGrant { id, chain, .. })) => {
-            let step = keep(node, Paired { grant: id, ..paired }, open, Some(id));
-            match chain {
-                Some(ChainBytes::Here(bytes)) => step.first(Effect::Chain(Some(bytes.as_bytes()))),
-                Some(ChainBytes::InParts) => step.first(Effect::Chain(None)),
-                None => step,
-            }
+            let chain = match chain {
+                Some(ChainBytes::Here(bytes)) => Some(Effect::Chain(Some(bytes.as_bytes()))),
+                Some(ChainBytes::InParts) => Some(Effect::Chain(None)),
+                None => None,
+            };
+            let paired = Paired { grant: id, ..link.paired };
+            return keep(node, paired, chain, Some(id));
         }
-        // The grant will not be renewed, so a quick retry is useless.
-        Ok(FromGateway::NotRenewed) if open.renews => {
-            let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(None, AfterClose::Retry).first(Effect::Tell(NativeNodeEvent::PairAgain))
-        }
-        Ok(FromGateway::NotRenewed) => tell(node, open, NativeNodeEvent::NotRenewed),
-        Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => quiet(node, open),
+        // The grant will not be renewed.
+        Ok(FromGateway::NotRenewed) if link.renews => return pair_again(node),
+        Ok(FromGateway::NotRenewed) => Effect::Tell(NativeNodeEvent::NotRenewed),
+        Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => return Effects::none(),
         Ok(FromGateway::Dispatch(dispatch)) => {
             // The node has announced no capability, so there is nothing to run.
             let outcome = ReasonText::parse("no such capability")
                 .map_or(DispatchOutcome::TimedOut, DispatchOutcome::Rejected);
-            say(
-                node,
-                open,
-                &FromNode::DispatchResult(DispatchResult { id: dispatch.id, outcome }),
-                out,
-            )
+            let result = DispatchResult { id: dispatch.id, outcome };
+            return link.say(&FromNode::DispatchResult(result), out);
         }
         Ok(FromGateway::Bye(bye)) => {
-            let backoff = if bye == Bye::Busy { Backoff::longest() } else { node.backoff };
-            Node { backoff, ..node }.close(None, AfterClose::Retry)
+            if bye == Bye::Busy {
+                node.backoff = Backoff::longest();
+            }
+            return node.close(None, AfterClose::Retry);
         }
-        Err(_) => broken(node, None),
-    }
+        Err(_) => return broken(node, None),
+    };
+    Effects::of([effect])
 }
 
-/// Makes a change durable, then continues the link.
+/// Makes a change durable, with the chain that comes with it, then continues the link.
 #[inline(never)]
 fn keep<'b>(
-    node: Node,
+    node: &mut Node,
     paired: Paired,
-    open: LinkParts,
+    chain: Option<Effect<'b>>,
     stored: Option<GrantId>,
-) -> Step<Node, Effect<'b>> {
-    let LinkParts { channel, heartbeats, heard, renews, .. } = open;
-    let then = AfterStore::Linked { channel, heartbeats, heard, renews, stored };
-    Step::with(node.to(State::Keeping(then)), [Effect::Keep(NativeMemory::Paired(paired))])
-}
-
-#[inline(never)]
-fn tell<'b>(node: Node, open: LinkParts, news: NativeNodeEvent<'b>) -> Step<Node, Effect<'b>> {
-    back(node, open, Effect::Tell(news))
-}
-
-#[inline(never)]
-fn back<'b>(node: Node, open: LinkParts, effect: Effect<'b>) -> Step<Node, Effect<'b>> {
-    Step::with(open.back(node), [effect])
-}
-
-#[inline(never)]
-fn quiet<'b>(node: Node, open: LinkParts) -> Step<Node, Effect<'b>> {
-    Step::quiet(open.back(node))
-}
-
-#[inline(never)]
-fn say<'b>(
-    node: Node,
-    mut open: LinkParts,
-    message: &impl Message,
-    mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    match open.channel.seal(message, &mut out) {
-        Some(frame) => Step::with(open.back(node), [Effect::Send(frame)]),
-        None => Step::quiet(open.back(node)),
-    }
+) -> Effects<Effect<'b>> {
+    let State::Linked(link) = core::mem::replace(&mut node.state, State::Idle) else {
+        return Effects::none();
+    };
+    node.state = State::Keeping(AfterStore::Linked { link, stored });
+    Effects::flatten([chain, Some(Effect::Keep(NativeMemory::Paired(paired)))])
 }

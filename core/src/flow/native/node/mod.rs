@@ -12,7 +12,9 @@
 //! the owner types it again.
 //!
 //! The bodies of the transitions are functions that are never inlined: each one's stack use is then
-//! in a frame of its own, and a microcontroller's stack need not hold the sum of them.
+//! in a frame of its own, and a microcontroller's stack need not hold the sum of them. They change
+//! the state where it lies, and take apart only a state that is left. Each is called in one state;
+//! in another one it would do nothing.
 
 mod linking;
 mod pairing;
@@ -23,16 +25,16 @@ use crate::crypto::fingerprint::Fingerprint;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
 use crate::link::channel::{Channel, OutgoingBuffer};
-use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
-use crate::step::{Machine, Step};
+use crate::step::{Effects, Machine};
 use crate::time::{Instant, Reason};
 use crate::wire::close::Close;
 use crate::wire::native::open::{Intent, Open};
 use crate::wire::native::pair;
 
 pub use crate::flow::registration::node::Timing;
-use pairing::NodePairingStage;
+use linking::NodeLink;
+use pairing::{NodePairing, NodePairingStage};
 pub use talk::{
     Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Paired, Trust,
 };
@@ -68,23 +70,13 @@ enum State {
         initiator: xx::Initiator,
         until: Instant,
     },
-    Pairing {
-        channel: Channel,
-        stage: NodePairingStage,
-        until: Instant,
-    },
+    Pairing(NodePairing),
     Calling {
         paired: Paired,
         initiator: ik::Initiator,
         until: Instant,
     },
-    Linked {
-        paired: Paired,
-        channel: Channel,
-        heartbeats: Heartbeats,
-        heard: Instant,
-        renews: bool,
-    },
+    Linked(NodeLink),
     Keeping(AfterStore),
     /// The connection is being closed; the adapter reports its end.
     Closing {
@@ -104,13 +96,7 @@ enum AfterStore {
     /// Tell the gateway that the grant is stored.
     Confirm { channel: Channel, grant: GrantId },
     /// Continue the link, and tell the gateway of a stored grant.
-    Linked {
-        channel: Channel,
-        heartbeats: Heartbeats,
-        heard: Instant,
-        renews: bool,
-        stored: Option<GrantId>,
-    },
+    Linked { link: NodeLink, stored: Option<GrantId> },
 }
 
 /// The continuation once a connection is closed.
@@ -148,97 +134,124 @@ impl Node {
     #[must_use]
     pub const fn is_linked(&self) -> bool {
         matches!(
-            self.state,
-            State::Linked { renews: false, .. }
-                | State::Keeping(AfterStore::Linked { renews: false, .. })
+            &self.state,
+            State::Linked(NodeLink { renews: false, .. })
+                | State::Keeping(AfterStore::Linked { link: NodeLink { renews: false, .. }, .. })
         )
     }
 
-    /// Returns the state's name, for logs and tables.
-    #[must_use]
-    pub const fn state_name(&self) -> &'static str {
+    fn enter<'b, const N: usize>(
+        &mut self,
+        state: State,
+        effects: [Effect<'b>; N],
+    ) -> Effects<Effect<'b>> {
+        self.state = state;
+        Effects::of(effects)
+    }
+
+    /// Follows the owner's choice of a method.
+    #[inline(never)]
+    fn pair<'b>(
+        &mut self,
+        now: Instant,
+        wish: PairMethod,
+        expect: Option<Fingerprint>,
+    ) -> Effects<Effect<'b>> {
+        (self.expect, self.backoff) = (expect, Backoff::new());
         match &self.state {
-            State::Idle => "Idle",
-            State::Waiting { .. } => "Waiting",
-            State::Opening { .. } => "Opening",
-            State::Introducing { .. } => "Introducing",
-            State::Pairing { stage, .. } => stage.name(),
-            State::Calling { .. } => "Calling",
-            State::Linked { renews: false, .. } => "Linked",
-            State::Linked { renews: true, .. } => "Renewing",
-            State::Keeping(_) => "Keeping",
-            State::Closing { .. } => "Closing",
+            State::Idle | State::Waiting { .. } => {
+                self.enter(State::Waiting { wish: Some(wish), until: now }, [])
+            }
+            State::Closing { .. } => {
+                let closing = State::Closing { wish: Some(wish), rest: AfterClose::AtOnce };
+                self.enter(closing, [])
+            }
+            // An open connection serves the earlier purpose, so it is closed first.
+            State::Opening { .. }
+            | State::Introducing { .. }
+            | State::Pairing(_)
+            | State::Calling { .. }
+            | State::Linked(_)
+            | State::Keeping(_) => self.close(Some(wish), AfterClose::AtOnce),
         }
     }
 
-    /// Moves to a state without an effect.
     #[inline(never)]
-    fn rest<'b>(self, state: State) -> Step<Self, Effect<'b>> {
-        Step::quiet(self.to(state))
-    }
-
-    #[inline(never)]
-    fn forget<'b>(self, connected: bool) -> Step<Self, Effect<'b>> {
-        let step = Step::with(
-            self.to(State::Keeping(AfterStore::Start)),
-            [Effect::Keep(NativeMemory::Blank)],
-        );
-        if connected { step.first(Effect::Close(Close::GOODBYE)) } else { step }
-    }
-
-    #[inline(never)]
-    fn connect<'b>(self, wish: Option<PairMethod>) -> Step<Self, Effect<'b>> {
-        Step::with(self.to(State::Opening { wish }), [Effect::Connect])
-    }
-
-    fn to(self, state: State) -> Self {
-        Self { state, ..self }
+    fn forget<'b>(&mut self) -> Effects<Effect<'b>> {
+        let close = match &self.state {
+            // These states have no connection to close.
+            State::Idle | State::Waiting { .. } | State::Closing { .. } => None,
+            State::Opening { .. }
+            | State::Introducing { .. }
+            | State::Pairing(_)
+            | State::Calling { .. }
+            | State::Linked(_)
+            | State::Keeping(_) => Some(Effect::Close(Close::GOODBYE)),
+        };
+        self.state = State::Keeping(AfterStore::Start);
+        Effects::flatten([close, Some(Effect::Keep(NativeMemory::Blank))])
     }
 
     /// Closes the connection; `rest` follows once it is closed.
     #[inline(never)]
-    fn close<'b>(self, wish: Option<PairMethod>, rest: AfterClose) -> Step<Self, Effect<'b>> {
-        Step::with(self.to(State::Closing { wish, rest }), [Effect::Close(Close::GOODBYE)])
+    fn close<'b>(&mut self, wish: Option<PairMethod>, rest: AfterClose) -> Effects<Effect<'b>> {
+        self.enter(State::Closing { wish, rest }, [Effect::Close(Close::GOODBYE)])
     }
 
     /// Waits, longer each time, before the next attempt.
     #[inline(never)]
     fn back_off<'b>(
-        self,
+        &mut self,
         now: Instant,
         wish: Option<PairMethod>,
         entropy: &Entropy<2>,
-    ) -> Step<Self, Effect<'b>> {
+    ) -> Effects<Effect<'b>> {
         let (wait, backoff) = self.backoff.wait(entropy);
+        self.backoff = backoff;
         let state = State::Waiting { wish, until: now.after(wait) };
-        Step::with(Self { backoff, state, ..self }, [Effect::Tell(NativeNodeEvent::RetryIn(wait))])
+        self.enter(state, [Effect::Tell(NativeNodeEvent::RetryIn(wait))])
     }
 
     /// Starts what the node does unasked: it links if it is paired, and repeats its request if it
     /// has asked.
-    fn start(self, now: Instant) -> Self {
-        let state = match self.memory {
+    fn start(&mut self, now: Instant) {
+        self.state = match self.memory {
             NativeMemory::Blank => State::Idle,
             NativeMemory::Asked { .. } => {
                 State::Waiting { wish: Some(PairMethod::Approval), until: now }
             }
             NativeMemory::Paired(_) => State::Waiting { wish: None, until: now },
         };
-        self.to(state)
+    }
+
+    /// Takes the method out of an introduction that is left.
+    #[inline(never)]
+    fn take_wish(&mut self) -> Option<PairMethod> {
+        match core::mem::replace(&mut self.state, State::Idle) {
+            State::Introducing { wish, .. } => Some(wish),
+            State::Waiting { wish, .. } | State::Opening { wish } | State::Closing { wish, .. } => {
+                wish
+            }
+            State::Idle
+            | State::Pairing(_)
+            | State::Calling { .. }
+            | State::Linked(_)
+            | State::Keeping(_) => None,
+        }
     }
 
     /// Continues after a connection that ended by itself.
     #[inline(never)]
     fn lost<'b>(
-        self,
+        &mut self,
         now: Instant,
         wish: Option<PairMethod>,
         entropy: &Entropy<2>,
-    ) -> Step<Self, Effect<'b>> {
+    ) -> Effects<Effect<'b>> {
         match (&wish, &self.memory) {
             // A PIN or code under way is gone; only the gateway that the node is paired to can be
             // tried again.
-            (None, NativeMemory::Blank) => Step::quiet(self.to(State::Idle)),
+            (None, NativeMemory::Blank) => self.enter(State::Idle, []),
             (None, NativeMemory::Asked { .. }) => {
                 self.back_off(now, Some(PairMethod::Approval), entropy)
             }
@@ -246,7 +259,42 @@ impl Node {
             (None | Some(PairMethod::Approval), NativeMemory::Paired(_)) => {
                 self.back_off(now, None, entropy)
             }
-            (Some(_), _) => self.back_off(now, wish, entropy),
+            (Some(PairMethod::Approval), NativeMemory::Blank | NativeMemory::Asked { .. })
+            | (
+                Some(PairMethod::Pin | PairMethod::Code { .. } | PairMethod::Setup),
+                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
+            ) => self.back_off(now, wish, entropy),
+        }
+    }
+
+    /// Continues after a connection that the node has closed.
+    #[inline(never)]
+    fn closed<'b>(
+        &mut self,
+        now: Instant,
+        wish: Option<PairMethod>,
+        rest: AfterClose,
+        entropy: &Entropy<2>,
+    ) -> Effects<Effect<'b>> {
+        match (rest, &self.memory) {
+            (
+                AfterClose::Retry,
+                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
+            ) => self.lost(now, wish, entropy),
+            (
+                AfterClose::AtOnce,
+                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
+            ) => {
+                match wish {
+                    Some(_) => self.state = State::Waiting { wish, until: now },
+                    None => self.start(now),
+                }
+                Effects::none()
+            }
+            (AfterClose::Idle, NativeMemory::Paired(_)) => self.back_off(now, None, entropy),
+            (AfterClose::Idle, NativeMemory::Blank | NativeMemory::Asked { .. }) => {
+                self.enter(State::Idle, [])
+            }
         }
     }
 }
@@ -256,115 +304,129 @@ impl Machine for Node {
     type Effect<'b> = Effect<'b>;
 
     fn step<'b>(
-        mut self,
+        &mut self,
         now: Instant,
         input: Input<'b>,
         scratch: &'b mut [u8],
-    ) -> Step<Self, Effect<'b>> {
-        // `Idle` is only a placeholder: every arm below sets the next state.
-        let state = core::mem::replace(&mut self.state, State::Idle);
+    ) -> Effects<Effect<'b>> {
         let out = OutgoingBuffer::new(scratch);
-        match (state, input) {
-            (State::Keeping(then), Input::Kept(memory)) => {
-                on_kept(Self { memory, ..self }, now, then, out)
+        match (&mut self.state, input) {
+            (State::Keeping(_), Input::Kept(memory)) => {
+                self.memory = memory;
+                on_kept(self, now, out)
             }
             // The memory that is being stored decides. The next attempt settles whatever else
             // happens meanwhile.
-            (State::Keeping(then), _) => self.rest(State::Keeping(then)),
+            (
+                State::Keeping(_),
+                Input::Tick(_)
+                | Input::Connected(..)
+                | Input::Frame { .. }
+                | Input::Disconnected(_)
+                | Input::Pair(..)
+                | Input::CodeEntered(..)
+                | Input::App(_)
+                | Input::Subscribe(_)
+                | Input::Renew(_)
+                | Input::Forget,
+            ) => Effects::none(),
 
-            (state, Input::Pair(wish, expect)) => {
-                let node = Self { expect, backoff: Backoff::new(), ..self };
-                match state {
-                    State::Idle | State::Waiting { .. } => {
-                        node.rest(State::Waiting { wish: Some(wish), until: now })
-                    }
-                    State::Closing { .. } => {
-                        node.rest(State::Closing { wish: Some(wish), rest: AfterClose::AtOnce })
-                    }
-                    // An open connection serves the earlier purpose, so it is closed first.
-                    _ => node.close(Some(wish), AfterClose::AtOnce),
-                }
-            }
-            (state, Input::Forget) => {
-                // These states have no connection to close.
-                let connected =
-                    !matches!(state, State::Idle | State::Waiting { .. } | State::Closing { .. });
-                self.forget(connected)
-            }
+            (_, Input::Pair(wish, expect)) => self.pair(now, wish, expect),
+            (_, Input::Forget) => self.forget(),
 
-            (State::Waiting { wish, until }, Input::Tick(_)) if until <= now => self.connect(wish),
-            (State::Opening { wish: Some(wish) }, Input::Connected(entropy, _)) => {
-                introduce(self, now, wish, &entropy, out)
+            (State::Waiting { wish, until }, Input::Tick(_)) if *until <= now => {
+                let wish = wish.take();
+                self.enter(State::Opening { wish }, [Effect::Connect])
             }
-            (State::Opening { wish: None }, Input::Connected(entropy, own)) => {
-                linking::call(self, now, &entropy, &own, out)
-            }
+            (State::Opening { wish }, Input::Connected(entropy, own)) => match wish.take() {
+                Some(wish) => introduce(self, now, wish, &entropy, out),
+                None => linking::call(self, now, &entropy, &own, out),
+            },
             (State::Opening { wish }, Input::Disconnected(entropy)) => {
+                let wish = wish.take();
                 self.lost(now, wish, &entropy)
             }
 
-            (State::Introducing { wish, initiator, .. }, Input::Frame { bytes, entropy, own }) => {
-                pairing::on_second(self, now, wish, initiator, bytes, &entropy, &own, out)
+            (State::Introducing { .. }, Input::Frame { bytes, entropy, own }) => {
+                pairing::on_second(self, now, bytes, &entropy, &own, out)
             }
-            (State::Introducing { wish, .. }, Input::Disconnected(entropy)) => {
-                self.lost(now, Some(wish), &entropy)
+            (State::Introducing { .. }, Input::Disconnected(entropy)) => {
+                let wish = self.take_wish();
+                self.lost(now, wish, &entropy)
             }
-            (State::Introducing { wish, until, .. }, Input::Tick(_)) if until <= now => {
-                self.close(Some(wish), AfterClose::Retry)
+            (State::Introducing { until, .. }, Input::Tick(_)) if *until <= now => {
+                let wish = self.take_wish();
+                self.close(wish, AfterClose::Retry)
             }
 
-            (State::Pairing { channel, stage, .. }, Input::Frame { bytes, .. }) => {
-                pairing::on_frame(self, now, channel, stage, bytes, out)
+            (State::Pairing(_), Input::Frame { bytes, .. }) => {
+                pairing::on_frame(self, now, bytes, out)
             }
-            (State::Pairing { channel, stage, until }, Input::CodeEntered(code, entropy, own)) => {
-                pairing::on_code(self, now, (channel, stage, until), &code, &entropy, &own, out)
+            (State::Pairing(pairing), Input::CodeEntered(code, entropy, own)) => {
+                let soon = now.after(self.timing.answer_within);
+                match pairing.on_code(soon, &code, &entropy, &own, out) {
+                    Some(effects) => effects,
+                    None => self.close(None, AfterClose::Idle),
+                }
             }
-            (State::Pairing { stage, .. }, Input::Disconnected(entropy)) => match stage {
+            (State::Pairing(pairing), Input::Disconnected(entropy)) => match pairing.stage {
                 // The grant is stored, so the node links; the link confirms the grant, too.
-                NodePairingStage::AwaitActive => Step::quiet(self.start(now)),
-                stage => {
-                    let wish = stage.wish_left();
+                NodePairingStage::AwaitActive => {
+                    self.start(now);
+                    Effects::none()
+                }
+                NodePairingStage::AwaitAnswer { .. }
+                | NodePairingStage::AwaitSettled
+                | NodePairingStage::AwaitCode { .. }
+                | NodePairingStage::AwaitYb { .. }
+                | NodePairingStage::AwaitTb { .. }
+                | NodePairingStage::AwaitGrant => {
+                    let wish = pairing.stage.wish_left();
                     self.lost(now, wish, &entropy)
                 }
             },
-            (State::Pairing { stage, until, .. }, Input::Tick(_)) if until <= now => {
-                let wish = stage.wish_left();
+            (State::Pairing(pairing), Input::Tick(_)) if pairing.until <= now => {
+                let wish = pairing.stage.wish_left();
                 // Without a wish the owner has to start anew, as after a code that was used.
                 let rest = if wish.is_some() { AfterClose::Retry } else { AfterClose::Idle };
                 self.close(wish, rest)
             }
 
-            (State::Calling { paired, initiator, .. }, Input::Frame { bytes, own, .. }) => {
-                linking::on_second(self, now, paired, initiator, bytes, &own, out)
+            (State::Calling { .. }, Input::Frame { bytes, own, .. }) => {
+                linking::on_second(self, now, bytes, &own, out)
             }
             (State::Calling { .. }, Input::Disconnected(entropy)) => {
                 self.back_off(now, None, &entropy)
             }
-            (State::Calling { until, .. }, Input::Tick(_)) if until <= now => {
+            (State::Calling { until, .. }, Input::Tick(_)) if *until <= now => {
                 self.close(None, AfterClose::Retry)
             }
 
-            (State::Linked { paired, channel, heartbeats, heard, renews }, input) => linking::step(
-                self,
-                now,
-                linking::LinkParts { paired, channel, heartbeats, heard, renews },
-                input,
-                out,
-            ),
+            (State::Linked(_), input) => linking::step(self, now, input, out),
 
-            (State::Closing { wish, rest }, Input::Disconnected(entropy)) => match rest {
-                AfterClose::Retry => self.lost(now, wish, &entropy),
-                AfterClose::AtOnce => match wish {
-                    Some(_) => self.rest(State::Waiting { wish, until: now }),
-                    None => Step::quiet(self.start(now)),
-                },
-                AfterClose::Idle => match self.memory {
-                    NativeMemory::Paired(_) => self.back_off(now, None, &entropy),
-                    NativeMemory::Blank | NativeMemory::Asked { .. } => self.rest(State::Idle),
-                },
-            },
+            (State::Closing { wish, rest }, Input::Disconnected(entropy)) => {
+                let (wish, rest) = (wish.take(), *rest);
+                self.closed(now, wish, rest, &entropy)
+            }
 
-            (state, _) => self.rest(state),
+            (
+                State::Idle
+                | State::Waiting { .. }
+                | State::Opening { .. }
+                | State::Introducing { .. }
+                | State::Pairing(_)
+                | State::Calling { .. }
+                | State::Closing { .. },
+                Input::Tick(_)
+                | Input::Connected(..)
+                | Input::Frame { .. }
+                | Input::Disconnected(_)
+                | Input::Kept(_)
+                | Input::CodeEntered(..)
+                | Input::App(_)
+                | Input::Subscribe(_)
+                | Input::Renew(_),
+            ) => Effects::none(),
         }
     }
 
@@ -372,14 +434,42 @@ impl Machine for Node {
         match &self.state {
             State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
             State::Introducing { until, .. }
-            | State::Pairing { until, .. }
+            | State::Pairing(NodePairing { until, .. })
             | State::Calling { until, .. } => Some((*until, Reason::Answer)),
-            State::Linked { heartbeats, heard, .. } => {
-                let silent = (heard.after(linking::SILENCE), Reason::Pong);
-                let beat = heartbeats.deadline();
-                Some(if beat.0 <= silent.0 { beat } else { silent })
-            }
+            State::Linked(link) => Some(link.deadline()),
             State::Idle | State::Opening { .. } | State::Keeping(_) | State::Closing { .. } => None,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+
+    fn awaits_answer(&self) -> bool {
+        match &self.state {
+            State::Opening { .. } | State::Keeping(_) => true,
+            State::Idle
+            | State::Waiting { .. }
+            | State::Introducing { .. }
+            | State::Pairing(_)
+            | State::Calling { .. }
+            | State::Linked(_)
+            | State::Closing { .. } => false,
+        }
+    }
+
+    fn state_name(&self) -> &'static str {
+        match &self.state {
+            State::Idle => "Idle",
+            State::Waiting { .. } => "Waiting",
+            State::Opening { .. } => "Opening",
+            State::Introducing { .. } => "Introducing",
+            State::Pairing(pairing) => pairing.stage.name(),
+            State::Calling { .. } => "Calling",
+            State::Linked(NodeLink { renews: false, .. }) => "Linked",
+            State::Linked(NodeLink { renews: true, .. }) => "Renewing",
+            State::Keeping(_) => "Keeping",
+            State::Closing { .. } => "Closing",
         }
     }
 }
@@ -387,12 +477,12 @@ impl Machine for Node {
 /// Sends `Open` and the first message of XX.
 #[inline(never)]
 fn introduce<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
     wish: PairMethod,
     entropy: &Entropy<32>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
     let open = Open::new(Intent::Pair);
     let first = out.put(|place| {
         let (initiator, message) =
@@ -403,64 +493,41 @@ fn introduce<'b>(
         Some((initiator, message)) => {
             let until = now.after(node.timing.answer_within);
             let state = State::Introducing { wish, initiator, until };
-            Step::with(node.to(state), [Effect::Send(open.as_bytes()), Effect::Send(message)])
+            node.enter(state, [Effect::Send(open.as_bytes()), Effect::Send(message)])
         }
         None => node.close(Some(wish), AfterClose::Retry),
     }
 }
 
 #[inline(never)]
-fn on_kept<'b>(
-    node: Node,
-    now: Instant,
-    then: AfterStore,
-    mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+fn on_kept<'b>(node: &mut Node, now: Instant, mut out: OutgoingBuffer<'b>) -> Effects<Effect<'b>> {
+    let State::Keeping(then) = core::mem::replace(&mut node.state, State::Idle) else {
+        return Effects::none();
+    };
     // Progress was made durable, so the next wait starts from the shortest one.
-    let node = Node { backoff: Backoff::new(), ..node };
+    node.backoff = Backoff::new();
     match then {
         AfterStore::Start => {
+            node.start(now);
             let blank = node.memory == NativeMemory::Blank;
-            let step = Step::quiet(node.start(now));
-            if blank { step.then(Effect::Tell(NativeNodeEvent::Forgotten)) } else { step }
+            Effects::flatten([blank.then_some(Effect::Tell(NativeNodeEvent::Forgotten))])
         }
-        AfterStore::Wait { channel, until } => Step::quiet(node.to(State::Pairing {
-            channel,
-            stage: NodePairingStage::AwaitGrant,
-            until,
-        })),
+        AfterStore::Wait { channel, until } => {
+            let stage = NodePairingStage::AwaitGrant;
+            node.enter(State::Pairing(NodePairing { channel, stage, until }), [])
+        }
         AfterStore::Confirm { mut channel, grant } => {
             match channel.seal(&pair::PairFromNode::Stored(grant), &mut out) {
                 Some(frame) => {
+                    let stage = NodePairingStage::AwaitActive;
                     let until = now.after(node.timing.answer_within);
-                    Step::with(
-                        node.to(State::Pairing {
-                            channel,
-                            stage: NodePairingStage::AwaitActive,
-                            until,
-                        }),
-                        [Effect::Send(frame)],
-                    )
+                    let pairing = State::Pairing(NodePairing { channel, stage, until });
+                    node.enter(pairing, [Effect::Send(frame)])
                 }
                 None => node.close(None, AfterClose::AtOnce),
             }
         }
-        AfterStore::Linked { channel, heartbeats, heard, renews, stored } => {
-            let NativeMemory::Paired(paired) = node.memory else {
-                return node.close(None, AfterClose::AtOnce);
-            };
-            // A new grant ends the renewal.
-            let (had_none, renews) = (renews, renews && stored.is_none());
-            let open = linking::LinkParts { paired, channel, heartbeats, heard, renews };
-            let step = linking::go_on(node, open, stored, out);
-            match stored {
-                Some(_) if had_none => step
-                    .then(Effect::Tell(NativeNodeEvent::Renewed))
-                    .then(Effect::Tell(NativeNodeEvent::Linked(paired.node_id))),
-                Some(_) => step.then(Effect::Tell(NativeNodeEvent::Renewed)),
-                None => step,
-            }
-        }
+        AfterStore::Linked { link, stored } => linking::on_kept(node, link, stored, out),
     }
 }
 

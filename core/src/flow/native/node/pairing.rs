@@ -12,13 +12,21 @@ use crate::crypto::noise::xx;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
-use crate::step::Step;
+use crate::step::Effects;
 use crate::time::{Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::open::{ClearRefusal, FirstAnswer};
 use crate::wire::native::pair::{
     Ask, ChainBytes, NativeProfile, PairFromGateway, PairFromNode, PairGrant, PairRefusal, Request,
 };
+
+/// A pairing under way, on a sealed channel.
+#[derive(Debug)]
+pub(super) struct NodePairing {
+    pub(super) channel: Channel,
+    pub(super) stage: NodePairingStage,
+    pub(super) until: Instant,
+}
 
 /// The progress of pairing.
 #[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
@@ -79,18 +87,20 @@ impl NodePairingStage {
 
 /// Reads the gateway's answer to the first message of XX: its identity. The node then sends its
 /// `Ask`, and `Ya` if it has the code.
-#[allow(clippy::too_many_arguments, reason = "they are what the answer has to be looked at with")]
 #[inline(never)]
 pub(super) fn on_second<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    wish: PairMethod,
-    initiator: xx::Initiator,
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
     out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
+    let State::Introducing { wish, initiator, .. } =
+        core::mem::replace(&mut node.state, State::Idle)
+    else {
+        return Effects::none();
+    };
     match FirstAnswer::parse(bytes) {
         Ok(FirstAnswer::Handshake(_)) => {}
         Ok(FirstAnswer::Clear(refusal)) => return turned_away(node, Some(wish), &refusal),
@@ -98,7 +108,7 @@ pub(super) fn on_second<'b>(
     }
     let Ok((introduced, _)) = initiator.read_second(bytes) else { return broken(node, Some(wish)) };
     let peer = *introduced.peer();
-    let trust = match trust(&node, &wish, &peer) {
+    let trust = match trust(node, &wish, &peer) {
         Some(trust) => trust,
         None => return other_gateway(node, wish, &peer),
     };
@@ -111,10 +121,11 @@ pub(super) fn on_second<'b>(
 }
 
 #[inline(never)]
-fn other_gateway<'b>(node: Node, wish: PairMethod, peer: &PublicKey) -> Step<Node, Effect<'b>> {
+fn other_gateway<'b>(node: &mut Node, wish: PairMethod, peer: &PublicKey) -> Effects<Effect<'b>> {
     let other = NativeNodeEvent::OtherGateway(Fingerprint::of(peer));
     // The right gateway may come back, so the node tries again, but seldom.
-    leave(Node { backoff: Backoff::longest(), ..node }, Some(wish), AfterClose::Retry, other)
+    node.backoff = Backoff::longest();
+    leave(node, Some(wish), AfterClose::Retry, other)
 }
 
 /// The messages that were sent after the gateway's first answer. The step is made from them once
@@ -128,20 +139,19 @@ struct SentMessages<'b> {
 
 #[inline(never)]
 fn asked<'b>(
-    node: Node,
+    node: &mut Node,
     sent: SentMessages<'b>,
     until: Instant,
     news: NativeNodeEvent<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
     let SentMessages { channel, stage, frames: [third, ask], element } = sent;
-    let step = Step::with(
-        node.to(State::Pairing { channel, stage, until }),
-        [Effect::Tell(news), Effect::Send(third), Effect::Send(ask)],
-    );
-    match element {
-        Some(frame) => step.then(Effect::Send(frame)),
-        None => step,
-    }
+    node.state = State::Pairing(NodePairing { channel, stage, until });
+    Effects::flatten([
+        Some(Effect::Tell(news)),
+        Some(Effect::Send(third)),
+        Some(Effect::Send(ask)),
+        element.map(Effect::Send),
+    ])
 }
 
 /// Returns the grounds on which this gateway is acceptable; `None` if it is not.
@@ -223,49 +233,55 @@ fn begin<'b>(
     Some((NodePairingStage::AwaitYb { initiator, method }, frame))
 }
 
-/// Takes a code that the owner typed; it is dropped at any other stage.
-#[inline(never)]
-pub(super) fn on_code<'b>(
-    node: Node,
-    now: Instant,
-    (mut channel, stage, until): (Channel, NodePairingStage, Instant),
-    code: &Code,
-    entropy: &Entropy<32>,
-    own: &NodeIdentity<'_>,
-    mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    // A code that nobody asked for is ignored.
-    let NodePairingStage::AwaitCode { method } = stage else {
-        return Step::quiet(node.to(State::Pairing { channel, stage, until }));
-    };
-    match begin(&mut channel, code, method, entropy, own, &mut out) {
-        Some((stage, frame)) => {
-            let until = now.after(node.timing.answer_within);
-            Step::with(node.to(State::Pairing { channel, stage, until }), [Effect::Send(frame)])
-        }
-        None => node.close(None, AfterClose::Idle),
+impl NodePairing {
+    /// Takes a code that the owner typed; one that nobody asked for is dropped. Returns `None` if
+    /// the code cannot be used, and the pairing with it.
+    #[inline(never)]
+    pub(super) fn on_code<'b>(
+        &mut self,
+        soon: Instant,
+        code: &Code,
+        entropy: &Entropy<32>,
+        own: &NodeIdentity<'_>,
+        mut out: OutgoingBuffer<'b>,
+    ) -> Option<Effects<Effect<'b>>> {
+        let NodePairingStage::AwaitCode { method } = self.stage else {
+            return Some(Effects::none());
+        };
+        let (stage, frame) = begin(&mut self.channel, code, method, entropy, own, &mut out)?;
+        Some(self.go_on(stage, soon, Effect::Send(frame)))
+    }
+
+    fn go_on<'b>(
+        &mut self,
+        stage: NodePairingStage,
+        until: Instant,
+        effect: Effect<'b>,
+    ) -> Effects<Effect<'b>> {
+        (self.stage, self.until) = (stage, until);
+        Effects::of([effect])
     }
 }
 
 #[inline(never)]
 pub(super) fn on_frame<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    channel: Channel,
-    stage: NodePairingStage,
     bytes: &'b mut [u8],
     mut out: OutgoingBuffer<'b>,
-) -> Step<Node, Effect<'b>> {
-    let wish = stage.wish_left();
-    let (mut channel, text) = match channel.open(bytes) {
-        Ok(opened) => opened,
+) -> Effects<Effect<'b>> {
+    let soon = now.after(node.timing.answer_within);
+    let State::Pairing(pairing) = &mut node.state else { return Effects::none() };
+    let wish = pairing.stage.wish_left();
+    let text = match pairing.channel.open(bytes) {
+        Ok(text) => text,
         Err(ChannelBroken) => return broken(node, wish),
     };
-    let soon = now.after(node.timing.answer_within);
+    // The stage that takes the place of the one that is answered trusts nothing more; an arm that
+    // stays sets the next one.
+    let stage = core::mem::replace(&mut pairing.stage, NodePairingStage::AwaitActive);
     match (stage, PairFromGateway::parse(text)) {
-        (stage, Ok(PairFromGateway::Refused(refusal))) => {
-            on_refused(node, now, channel, &stage, refusal)
-        }
+        (stage, Ok(PairFromGateway::Refused(refusal))) => on_refused(node, now, &stage, refusal),
 
         (
             NodePairingStage::AwaitAnswer { pin: true },
@@ -273,32 +289,24 @@ pub(super) fn on_frame<'b>(
         ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
             let stage = NodePairingStage::AwaitCode { method: cpace::CodeOrigin::Pin };
-            go_on(
-                node,
-                channel,
-                stage,
-                until,
-                Effect::Tell(NativeNodeEvent::TypeThePin { expires_in, attempts }),
-            )
+            let shown = NativeNodeEvent::TypeThePin { expires_in, attempts };
+            pairing.go_on(stage, until, Effect::Tell(shown))
         }
         (NodePairingStage::AwaitYb { initiator, method }, Ok(PairFromGateway::Yb(element))) => {
             let answered = initiator.confirm(&element).ok().and_then(|(awaiting, tag)| {
-                Some((awaiting, channel.seal(&PairFromNode::Ta(tag), &mut out)?))
+                Some((awaiting, pairing.channel.seal(&PairFromNode::Ta(tag), &mut out)?))
             });
             match answered {
-                Some((awaiting, frame)) => go_on(
-                    node,
-                    channel,
-                    NodePairingStage::AwaitTb { awaiting, method },
-                    soon,
-                    Effect::Send(frame),
-                ),
+                Some((awaiting, frame)) => {
+                    let stage = NodePairingStage::AwaitTb { awaiting, method };
+                    pairing.go_on(stage, soon, Effect::Send(frame))
+                }
                 None => broken(node, None),
             }
         }
         (NodePairingStage::AwaitTb { awaiting, .. }, Ok(PairFromGateway::Tb(tag))) => {
             match awaiting.verify(&tag) {
-                Ok(_confirmed) => trusted(node, channel, soon, NativeNodeEvent::CodeConfirmed),
+                Ok(_confirmed) => trusted(node, soon, NativeNodeEvent::CodeConfirmed),
                 // The peer has spent a guess and learnt only that it was wrong. Nothing it sent is
                 // used.
                 Err(_) => leave(node, None, AfterClose::Idle, NativeNodeEvent::GatewayUnproven),
@@ -310,30 +318,28 @@ pub(super) fn on_frame<'b>(
             Ok(PairFromGateway::Waiting { expires_in }),
         ) => {
             let until = now.after(Span::from_secs(u64::from(expires_in)));
-            trusted(node, channel, until, NativeNodeEvent::WaitsForApproval { expires_in })
+            trusted(node, until, NativeNodeEvent::WaitsForApproval { expires_in })
         }
         (
             stage @ (NodePairingStage::AwaitAnswer { pin: false }
             | NodePairingStage::AwaitSettled
             | NodePairingStage::AwaitGrant),
             Ok(PairFromGateway::Part(part)),
-        ) => go_on(node, channel, stage, soon, Effect::Part(part)),
+        ) => pairing.go_on(stage, soon, Effect::Part(part)),
         (
             NodePairingStage::AwaitAnswer { pin: false }
             | NodePairingStage::AwaitSettled
             | NodePairingStage::AwaitGrant,
             Ok(PairFromGateway::Grant(grant)),
-        ) => on_grant(node, channel, grant),
+        ) => on_grant(node, grant),
         (NodePairingStage::AwaitActive, Ok(PairFromGateway::Active(_))) => {
             node.close(None, AfterClose::AtOnce)
         }
         // The offer expired before the node had stored it.
-        (NodePairingStage::AwaitActive, Ok(PairFromGateway::NotPaired)) => leave(
-            Node { backoff: Backoff::longest(), ..node },
-            None,
-            AfterClose::Retry,
-            NativeNodeEvent::PairAgain,
-        ),
+        (NodePairingStage::AwaitActive, Ok(PairFromGateway::NotPaired)) => {
+            node.backoff = Backoff::longest();
+            leave(node, None, AfterClose::Retry, NativeNodeEvent::PairAgain)
+        }
 
         (
             NodePairingStage::AwaitAnswer { .. }
@@ -351,46 +357,52 @@ pub(super) fn on_frame<'b>(
 /// Remembers the gateway before its grant arrives, so that a grant that is lost on the way is found
 /// again.
 #[inline(never)]
-fn trusted<'b>(
-    node: Node,
-    channel: Channel,
-    until: Instant,
-    news: NativeNodeEvent<'b>,
-) -> Step<Node, Effect<'b>> {
-    let asked = NativeMemory::Asked { gateway: channel.peer };
+fn trusted<'b>(node: &mut Node, until: Instant, news: NativeNodeEvent<'b>) -> Effects<Effect<'b>> {
+    let State::Pairing(pairing) = &mut node.state else { return Effects::none() };
+    let asked = NativeMemory::Asked { gateway: pairing.channel.peer };
     if node.memory == asked || matches!(node.memory, NativeMemory::Paired(_)) {
         // An existing pairing stays until a new grant replaces it.
-        return go_on(node, channel, NodePairingStage::AwaitGrant, until, Effect::Tell(news));
+        return pairing.go_on(NodePairingStage::AwaitGrant, until, Effect::Tell(news));
     }
-    Step::with(
-        node.to(State::Keeping(AfterStore::Wait { channel, until })),
-        [Effect::Tell(news), Effect::Keep(asked)],
-    )
+    let State::Pairing(NodePairing { channel, .. }) =
+        core::mem::replace(&mut node.state, State::Idle)
+    else {
+        return Effects::none();
+    };
+    let then = AfterStore::Wait { channel, until };
+    node.enter(State::Keeping(then), [Effect::Tell(news), Effect::Keep(asked)])
 }
 
 #[inline(never)]
-fn on_grant<'b>(node: Node, channel: Channel, grant: PairGrant<'b>) -> Step<Node, Effect<'b>> {
+fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
     let PairGrant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
-    let memory = NativeMemory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
-    let news = Effect::Tell(NativeNodeEvent::Granted { node_id, room, message });
-    let step =
-        Step::quiet(node.to(State::Keeping(AfterStore::Confirm { channel, grant: id }))).then(news);
-    let step = match chain {
-        Some(ChainBytes::Here(bytes)) => step.then(Effect::Chain(Some(bytes.as_bytes()))),
-        Some(ChainBytes::InParts) => step.then(Effect::Chain(None)),
-        None => step,
+    let State::Pairing(NodePairing { channel, .. }) =
+        core::mem::replace(&mut node.state, State::Idle)
+    else {
+        return Effects::none();
     };
-    step.then(Effect::Keep(memory))
+    let memory = NativeMemory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
+    node.state = State::Keeping(AfterStore::Confirm { channel, grant: id });
+    let chain = match chain {
+        Some(ChainBytes::Here(bytes)) => Some(Effect::Chain(Some(bytes.as_bytes()))),
+        Some(ChainBytes::InParts) => Some(Effect::Chain(None)),
+        None => None,
+    };
+    Effects::flatten([
+        Some(Effect::Tell(NativeNodeEvent::Granted { node_id, room, message })),
+        chain,
+        Some(Effect::Keep(memory)),
+    ])
 }
 
 #[inline(never)]
 fn on_refused<'b>(
-    node: Node,
+    node: &mut Node,
     now: Instant,
-    channel: Channel,
     stage: &NodePairingStage,
     refusal: PairRefusal<'b>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
+    let State::Pairing(pairing) = &mut node.state else { return Effects::none() };
     let method = match stage {
         NodePairingStage::AwaitTb { method, .. }
         | NodePairingStage::AwaitYb { method, .. }
@@ -400,26 +412,30 @@ fn on_refused<'b>(
         | NodePairingStage::AwaitGrant
         | NodePairingStage::AwaitActive => None,
     };
+    let told = NativeNodeEvent::PairingRefused(refusal);
     match (refusal, method) {
         (PairRefusal::WrongCode { attempts_left }, Some(method)) if attempts_left > 0 => {
             // The channel stays open: the owner may type another code, which is another guess.
-            let until = now.after(TYPING);
-            let next = node.to(State::Pairing {
-                channel,
-                stage: NodePairingStage::AwaitCode { method },
-                until,
-            });
-            Step::with(next, [Effect::Tell(NativeNodeEvent::WrongCode { attempts_left })])
+            let wrong = NativeNodeEvent::WrongCode { attempts_left };
+            let stage = NodePairingStage::AwaitCode { method };
+            pairing.go_on(stage, now.after(TYPING), Effect::Tell(wrong))
         }
         (PairRefusal::Busy { .. } | PairRefusal::CannotStore { .. }, _) => {
-            let node = Node { backoff: Backoff::longest(), ..node };
-            node.close(stage.wish_left(), AfterClose::Retry)
-                .first(Effect::Tell(NativeNodeEvent::PairingRefused(refusal)))
+            node.backoff = Backoff::longest();
+            leave(node, stage.wish_left(), AfterClose::Retry, told)
         }
         // The node does not retry by itself, because the answer would be the same.
-        (_, _) => node
-            .close(None, AfterClose::Idle)
-            .first(Effect::Tell(NativeNodeEvent::PairingRefused(refusal))),
+        (
+            PairRefusal::WrongCode { .. }
+            | PairRefusal::Expired
+            | PairRefusal::Locked
+            | PairRefusal::Closed
+            | PairRefusal::Denied { .. }
+            | PairRefusal::Revoked
+            | PairRefusal::Protocol
+            | PairRefusal::Spent,
+            Some(_) | None,
+        ) => leave(node, None, AfterClose::Idle, told),
     }
 }
 
@@ -429,43 +445,31 @@ const TYPING: Span = Span::from_secs(300);
 /// Handles a refusal in clear. Anyone may have sent it, so the node waits and changes nothing.
 #[inline(never)]
 pub(super) fn turned_away<'b>(
-    node: Node,
+    node: &mut Node,
     wish: Option<PairMethod>,
     refusal: &ClearRefusal<'_>,
-) -> Step<Node, Effect<'b>> {
+) -> Effects<Effect<'b>> {
     let news = match refusal {
         ClearRefusal::Refused => NativeNodeEvent::TurnedAway,
         ClearRefusal::Unsupported { .. } => NativeNodeEvent::OtherVersion,
     };
-    leave(Node { backoff: Backoff::longest(), ..node }, wish, AfterClose::Retry, news)
+    node.backoff = Backoff::longest();
+    leave(node, wish, AfterClose::Retry, news)
 }
 
 #[inline(never)]
-pub(super) fn broken<'b>(node: Node, wish: Option<PairMethod>) -> Step<Node, Effect<'b>> {
+pub(super) fn broken<'b>(node: &mut Node, wish: Option<PairMethod>) -> Effects<Effect<'b>> {
     leave(node, wish, AfterClose::Retry, NativeNodeEvent::Broken)
 }
 
 /// Tells the owner, and closes.
 #[inline(never)]
 pub(super) fn leave<'b>(
-    node: Node,
+    node: &mut Node,
     wish: Option<PairMethod>,
     rest: AfterClose,
     news: NativeNodeEvent<'b>,
-) -> Step<Node, Effect<'b>> {
-    Step::with(
-        node.to(State::Closing { wish, rest }),
-        [Effect::Tell(news), Effect::Close(Close::GOODBYE)],
-    )
-}
-
-#[inline(never)]
-fn go_on<'b>(
-    node: Node,
-    channel: Channel,
-    stage: NodePairingStage,
-    until: Instant,
-    effect: Effect<'b>,
-) -> Step<Node, Effect<'b>> {
-    Step::with(node.to(State::Pairing { channel, stage, until }), [effect])
+) -> Effects<Effect<'b>> {
+    let state = State::Closing { wish, rest };
+    node.enter(state, [Effect::Tell(news), Effect::Close(Close::GOODBYE)])
 }

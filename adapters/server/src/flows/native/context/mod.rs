@@ -12,6 +12,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Cost, NativeConnection, Peer};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
+use handfast_core::step::Machine;
 use handfast_core::time::UnixTime;
 use handfast_store::Stored;
 

@@ -1,75 +1,70 @@
 //! The gateway's messages over a link.
 
-use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
+use super::OpenLink;
 use crate::flow::native::gateway::pairing::{Talk, seal_offer};
-use crate::flow::native::gateway::{Effect, Offer, Peer, State};
-use crate::link::channel::OutgoingBuffer;
-use crate::step::Step;
+use crate::flow::native::gateway::{Effect, Offer, State, Turn, end, stay};
+use crate::link::channel::{Channel, OutgoingBuffer};
+use crate::step::Effects;
 use crate::wire::close::Close;
-use crate::wire::native::link::{Bye, FromGateway, Renew};
-
-/// Asks for the grant that a node is owed, once no other answer is due.
-pub(super) fn offering(mut step: Step<State, Effect<'_>>) -> Step<State, Effect<'_>> {
-    if let State::Link(NativeLink {
-        stage:
-            LinkStage::Open(
-                open @ OpenLink {
-                    owed: true, due: AwaitedAnswer::None, peer: Peer::Node(_), ..
-                },
-            ),
-        ..
-    }) = &mut step.next
-    {
-        (open.owed, open.due) = (false, AwaitedAnswer::Owed);
-        return step.then(Effect::Renew(Renew::Chain));
-    }
-    step
-}
+use crate::wire::native::link::{Bye, FromGateway};
 
 /// Sends the node its new grant.
 pub(super) fn offer_it<'b>(
-    mut link: NativeLink,
-    open: OpenLink,
+    channel: &mut Channel,
     offer: Offer<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
-    match seal_offer(&mut link.channel, offer, Talk::Link, &mut out) {
-        Some(step) => step.wrap(|()| link.at(LinkStage::Open(open)), |effect| effect),
-        None => leave(link, &LinkStage::Open(open), None, Bye::Internal, Close::INTERNAL, out),
+) -> Turn<'b> {
+    match seal_offer(channel, offer, Talk::Link, &mut out) {
+        Some(frames) => Turn::Continue(frames),
+        None => leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
     }
 }
 
-/// Sends one message and stays open.
+/// Sends one message over an open link.
 pub(super) fn say<'b>(
-    mut link: NativeLink,
-    open: OpenLink,
+    channel: &mut Channel,
     message: &FromGateway<'_>,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
-    match link.channel.seal(message, &mut out) {
-        Some(frame) => Step::with(link.at(LinkStage::Open(open)), [Effect::Send(frame)]),
-        None => Step::with(State::Closed, [Effect::Detach, Effect::Close(Close::INTERNAL)]),
+) -> Turn<'b> {
+    match channel.seal(message, &mut out) {
+        Some(frame) => stay([Effect::Send(frame)]),
+        None => end([Effect::Detach, Effect::Close(Close::INTERNAL)]),
     }
 }
 
-/// Ends the link from the gateway's side: leaves the table, sends a last message if there is one,
-/// then `Bye`, and closes.
+/// Sends one message over an open link, and asks for the grant that the node is owed, if there is
+/// one.
+pub(super) fn say_and_offer<'b>(
+    channel: &mut Channel,
+    open: &mut OpenLink,
+    message: &FromGateway<'_>,
+    mut out: OutgoingBuffer<'b>,
+) -> Turn<'b> {
+    match channel.seal(message, &mut out) {
+        Some(frame) => {
+            Turn::Continue(Effects::flatten([Some(Effect::Send(frame)), open.take_owed()]))
+        }
+        None => end([Effect::Detach, Effect::Close(Close::INTERNAL)]),
+    }
+}
+
+/// Ends the link from the gateway's side: leaves the table if it is `attached`, sends a last message
+/// if there is one, then `Bye`, and closes.
 pub(super) fn leave<'b>(
-    mut link: NativeLink,
-    stage: &LinkStage,
+    channel: &mut Channel,
+    attached: bool,
     word: Option<FromGateway<'_>>,
     bye: Bye,
     reason: Close,
     mut out: OutgoingBuffer<'b>,
-) -> Step<State, Effect<'b>> {
-    let mut step = Step::quiet(State::Closed);
-    if matches!(stage, LinkStage::Attaching(_) | LinkStage::Open(_)) {
-        step = step.then(Effect::Detach);
-    }
-    for message in word.into_iter().chain([FromGateway::Bye(bye)]) {
-        if let Some(frame) = link.channel.seal(&message, &mut out) {
-            step = step.then(Effect::Send(frame));
-        }
-    }
-    step.then(Effect::Close(reason))
+) -> Turn<'b> {
+    let word = word.and_then(|word| channel.seal(&word, &mut out));
+    let bye = channel.seal(&FromGateway::Bye(bye), &mut out);
+    let effects = Effects::flatten([
+        attached.then_some(Effect::Detach),
+        word.map(Effect::Send),
+        bye.map(Effect::Send),
+        Some(Effect::Close(reason)),
+    ]);
+    Turn::Break((State::Closed, effects))
 }
