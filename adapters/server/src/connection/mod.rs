@@ -3,6 +3,7 @@
 //! The flows, the listeners and the gateway's shared state use these modules. A connection's task
 //! belongs to its flow, and the decisions of an operator reach it through its mailbox in the `hub`.
 
+pub(crate) mod action;
 pub(crate) mod companion_table;
 pub(crate) mod flow_budgets;
 pub(crate) mod framed;

@@ -1,9 +1,17 @@
 //! The trait of transports that carry whole frames, and its implementation for WebSockets.
 
 use std::future::Future;
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use handfast_core::wire::close::Close;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// The time that one send to a slow peer may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// The time that a close may take before the transport is dropped.
+pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// A transport of whole frames.
 pub(crate) trait FrameTransport: Send {
@@ -37,6 +45,18 @@ pub(crate) enum PeerEvent {
 /// Error of a connection that is closed or lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone;
+
+/// Sends a close frame, or with `None` the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for
+/// the peer to end, so that the last message is read before the transport closes. A closing
+/// connection has no slot any more; the permits of `lingering` bound how many wait.
+pub(crate) async fn close_within(
+    transport: &mut impl FrameTransport,
+    close: Option<Close>,
+    lingering: &Semaphore,
+) {
+    let lingers = lingering.try_acquire();
+    let _ = timeout(CLOSE_WITHIN, transport.close(close, lingers.is_ok())).await;
+}
 
 /// One frame is one binary message. The WebSocket is configured with the maximum length and
 /// enforces it.
@@ -73,6 +93,7 @@ impl FrameTransport for WebSocket {
 
 /// Returns the close code for a peer that broke the rules of WebSocket; `None` if the connection
 /// itself is gone.
+#[allow(clippy::wildcard_enum_match_arm, reason = "every other kind of the library's means that")]
 pub(crate) fn rules_broken(error: &axum::Error) -> Option<Close> {
     use std::error::Error as _;
     use tokio_tungstenite::tungstenite::Error;

@@ -1,7 +1,5 @@
 //! Helpers that the connections of several flows share.
 
-use std::time::Duration;
-
 use handfast_core::error::Refusal;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_store::{Observation, StoreError};
@@ -9,11 +7,6 @@ use handfast_store::{Observation, StoreError};
 use crate::connection::hub::Mailbox;
 use crate::gateway::Inner;
 use crate::telemetry::log_lines::{CausedBy, limited};
-
-/// The time that one send to a slow peer may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// The time that a close may take before the socket is dropped.
-pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 pub(crate) fn failed(error: StoreError) -> Refusal {
     limited!(error, CausedBy::Any, { %error, } "the registry could not be read or written");

@@ -13,10 +13,11 @@ use serial2_tokio::SerialPort;
 use tokio::time::{sleep, timeout};
 
 use crate::connection::framed::FramedTransport;
+use crate::connection::transport::CLOSE_WITHIN;
 use crate::connection::transport::{FrameTransport, Gone, PeerEvent};
 use crate::flows::native::session::{NativeTask, SlotState};
 use crate::gateway::Gateway;
-use crate::gateway::common::{CLOSE_WITHIN, shut_down};
+use crate::gateway::common::shut_down;
 
 /// Address of a peer that has none.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -18,19 +18,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::reassembly::Parts;
+use crate::connection::action::Action;
 use crate::gateway::Inner;
 use crate::gateway::common::observation;
 use crate::operator::bound_setup::OwnedSetup;
 use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
 
 /// An effect in owned form.
-pub(super) enum NativeAction {
-    Send(Vec<u8>),
-    Close(Close),
-    /// The peer has sent a close frame: send the reply.
-    FinishClose,
-    /// The peer has broken the protocol: close with this code.
-    Break(Close),
+pub(super) type NativeAction = Action<Vec<u8>, NativeRequest>;
+
+/// A request that needs no transport.
+pub(super) enum NativeRequest {
     Refund,
     Find(PublicKey),
     Enter(PublicKey, [u8; 32]),
@@ -76,7 +74,7 @@ pub(super) fn lend(lookup: &Lookup) -> Result<Option<KnownPeer<'_>>, Refusal> {
     }
 }
 
-/// An answer to an action, which becomes the next input.
+/// An answer to a request, which becomes the next input.
 pub(super) enum NativeAnswer {
     Found(Lookup),
     Entered(Result<(), NoPlace>),
@@ -112,42 +110,45 @@ pub(super) fn own(
     address: IpAddr,
     parts: &mut Parts,
 ) -> Option<NativeAction> {
-    Some(match effect {
-        Effect::Send(frame) => NativeAction::Send(frame.to_vec()),
-        Effect::Close(close) => NativeAction::Close(close),
-        Effect::Refund => NativeAction::Refund,
-        Effect::Find(key) => NativeAction::Find(key),
-        Effect::Enter(key, ephemeral) => NativeAction::Enter(key, ephemeral),
-        Effect::Attach(node_id) => NativeAction::Attach(node_id),
-        Effect::Detach => NativeAction::Detach,
-        Effect::Ask(key, asked) => NativeAction::Ask(Box::new(request(key, &asked, address))),
-        Effect::Reserve(code) => NativeAction::Reserve(code),
-        Effect::Spend(code) => NativeAction::Spend(code),
-        Effect::Settle(Proof::Nothing) => NativeAction::Settle(None),
-        Effect::Settle(Proof::Code(code, _)) => NativeAction::Settle(Some(code)),
+    let request = match effect {
+        Effect::Send(frame) => return Some(NativeAction::Send(frame.to_vec())),
+        Effect::Close(close) => return Some(NativeAction::Close(close)),
+        Effect::Refund => NativeRequest::Refund,
+        Effect::Find(key) => NativeRequest::Find(key),
+        Effect::Enter(key, ephemeral) => NativeRequest::Enter(key, ephemeral),
+        Effect::Attach(node_id) => NativeRequest::Attach(node_id),
+        Effect::Detach => NativeRequest::Detach,
+        Effect::Ask(key, asked) => NativeRequest::Ask(Box::new(request(key, &asked, address))),
+        Effect::Reserve(code) => NativeRequest::Reserve(code),
+        Effect::Spend(code) => NativeRequest::Spend(code),
+        Effect::Settle(Proof::Nothing) => NativeRequest::Settle(None),
+        Effect::Settle(Proof::Code(code, _)) => NativeRequest::Settle(Some(code)),
         Effect::Settle(Proof::Setup(verified)) => {
-            NativeAction::SettleSetup(Box::new(verified.claims().into()))
+            NativeRequest::SettleSetup(Box::new(verified.claims().into()))
         }
-        Effect::Activate(grant) => NativeAction::Activate(grant),
-        Effect::Observe(heartbeat) => NativeAction::Observe(observation(heartbeat, inner)),
+        Effect::Activate(grant) => NativeRequest::Activate(grant),
+        Effect::Observe(heartbeat) => NativeRequest::Observe(observation(heartbeat, inner)),
         Effect::Part(part) => match parts.take(&part) {
             Ok(()) => return None,
-            Err(_) => NativeAction::Break(Close::PROTOCOL_VIOLATION),
+            Err(_) => return Some(NativeAction::Break(Close::PROTOCOL_VIOLATION)),
         },
         Effect::Present(chain) => {
-            NativeAction::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
+            NativeRequest::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
         }
-        Effect::App(app) => NativeAction::App(
+        Effect::App(app) => NativeRequest::App(
             app.action,
             app.address.as_str().to_owned(),
             app.bytes.as_bytes().to_vec(),
         ),
-        Effect::Subscribe(pattern) => NativeAction::Subscribe(pattern.as_str().into()),
-        Effect::Renew(Renew::Token) => NativeAction::Renew(RenewKind::Token),
-        Effect::Renew(Renew::Chain) => NativeAction::Renew(RenewKind::Chain),
+        Effect::Subscribe(pattern) => NativeRequest::Subscribe(pattern.as_str().into()),
+        Effect::Renew(Renew::Token) => NativeRequest::Renew(RenewKind::Token),
+        Effect::Renew(Renew::Chain) => NativeRequest::Renew(RenewKind::Chain),
         // Core never emits this effect; nothing issues certificates over this wire yet.
-        Effect::Renew(Renew::Certificate { .. }) => NativeAction::Break(Close::INTERNAL),
-    })
+        Effect::Renew(Renew::Certificate { .. }) => {
+            return Some(NativeAction::Break(Close::INTERNAL));
+        }
+    };
+    Some(NativeAction::Request(request))
 }
 
 fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedRequest {

@@ -21,13 +21,12 @@ use tokio::time::{sleep_until, timeout};
 
 pub(crate) use super::context::SlotState;
 use super::context::{NativeContext, Read};
-use super::effects::{NativeAction, NativeAnswer, lend, own};
+use super::effects::{NativeAction, NativeAnswer, NativeRequest, lend, own};
 use crate::connection::hub::{AppDelivery, Mail};
 use crate::connection::message_rate::MessageRate;
-use crate::connection::transport::{FrameTransport, PeerEvent};
+use crate::connection::transport::{FrameTransport, PATIENCE, PeerEvent, close_within};
 use crate::entropy;
 use crate::gateway::Gateway;
-use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
 use crate::gateway::in_force::OwnedInForce;
 use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 
@@ -174,9 +173,12 @@ impl<C: FrameTransport> NativeTask<C> {
             }
             NativeWake::Letter(Mail::Notice(notice)) => self.advance(Input::Push(notice)),
             NativeWake::Letter(Mail::Displaced) => self.advance(Input::Evict),
-            NativeWake::Letter(Mail::Cut) => {
-                self.kept.attached.map(NativeAction::LookAgain).into_iter().collect()
-            }
+            NativeWake::Letter(Mail::Cut) => self
+                .kept
+                .attached
+                .map(|peer| NativeAction::Request(NativeRequest::LookAgain(peer)))
+                .into_iter()
+                .collect(),
             NativeWake::Letter(Mail::App(delivery)) => {
                 self.delivered = true;
                 self.deliver(&delivery)
@@ -263,8 +265,8 @@ impl<C: FrameTransport> NativeTask<C> {
                     queue.extend(self.advance(Input::Closed));
                     queue.push_back(NativeAction::Close(close));
                 }
-                other => {
-                    let answer = self.answer(other).await;
+                NativeAction::Request(request) => {
+                    let answer = self.answer(request).await;
                     // The peer learns which subscriptions ended before it gets the answer that
                     // ended them.
                     for pattern in self.kept.ended_subscriptions() {
@@ -280,51 +282,44 @@ impl<C: FrameTransport> NativeTask<C> {
         }
     }
 
-    /// Carries out an action that needs no transport.
-    async fn answer(&mut self, action: NativeAction) -> Option<NativeAnswer> {
+    /// Carries out a request.
+    async fn answer(&mut self, request: NativeRequest) -> Option<NativeAnswer> {
         let key = self.connection.peer_key().copied();
         let kept = &mut self.kept;
-        let action = match action {
-            NativeAction::Activate(_)
-            | NativeAction::Present(_)
-            | NativeAction::Renew(_)
-            | NativeAction::Observe(_)
-                if !kept.may_bother(key.as_ref()) =>
-            {
-                tracing::debug!("a peer asks for more than it needs; it is not served");
-                return without(&action);
+        if let Some(unserved) = without(&request)
+            && !kept.may_bother(key.as_ref())
+        {
+            tracing::debug!("a peer asks for more than it needs; it is not served");
+            return unserved;
+        }
+        match request {
+            NativeRequest::Find(key) => return Some(kept.find(&key).await),
+            NativeRequest::Enter(key, ephemeral) => return Some(kept.enter(&key, &ephemeral)),
+            NativeRequest::Attach(node_id) => {
+                return Some(kept.attach(node_id, key.as_ref()).await);
             }
-            action => action,
-        };
-        match action {
-            NativeAction::Find(key) => return Some(kept.find(&key).await),
-            NativeAction::Enter(key, ephemeral) => return Some(kept.enter(&key, &ephemeral)),
-            NativeAction::Attach(node_id) => return Some(kept.attach(node_id, key.as_ref()).await),
-            NativeAction::Ask(request) => return Some(kept.ask(request).await),
-            NativeAction::Reserve(code) => return Some(kept.reserve(code).await),
-            NativeAction::Spend(code) => return Some(kept.spend(code).await),
-            NativeAction::Settle(code) => return Some(kept.settle(code).await),
-            NativeAction::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
-            NativeAction::Activate(grant) => return Some(kept.activate(grant, key.as_ref()).await),
-            NativeAction::Present(chain) => {
+            NativeRequest::Ask(request) => return Some(kept.ask(request).await),
+            NativeRequest::Reserve(code) => return Some(kept.reserve(code).await),
+            NativeRequest::Spend(code) => return Some(kept.spend(code).await),
+            NativeRequest::Settle(code) => return Some(kept.settle(code).await),
+            NativeRequest::SettleSetup(code) => return Some(kept.settle_setup(*code).await),
+            NativeRequest::Activate(grant) => {
+                return Some(kept.activate(grant, key.as_ref()).await);
+            }
+            NativeRequest::Present(chain) => {
                 return Some(kept.present(chain.as_deref(), key.as_ref()).await);
             }
-            NativeAction::Renew(what) => return Some(kept.renew(what).await),
-            NativeAction::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
+            NativeRequest::Renew(what) => return Some(kept.renew(what).await),
+            NativeRequest::LookAgain(peer) => return kept.look_again(peer, key.as_ref()).await,
 
-            NativeAction::Refund => kept.refund(),
-            NativeAction::Detach => kept.detach(),
-            NativeAction::Wrong(left) => kept.wrong(left).await,
-            NativeAction::Observe(observation) => kept.observe(observation),
-            NativeAction::App(action, address, bytes) => {
+            NativeRequest::Refund => kept.refund(),
+            NativeRequest::Detach => kept.detach(),
+            NativeRequest::Wrong(left) => kept.wrong(left).await,
+            NativeRequest::Observe(observation) => kept.observe(observation),
+            NativeRequest::App(action, address, bytes) => {
                 kept.app(key.as_ref(), action, &address, &bytes).await;
             }
-            NativeAction::Subscribe(pattern) => kept.subscribe(pattern),
-            // The caller carries out these, because they need the transport.
-            NativeAction::Send(_)
-            | NativeAction::Close(_)
-            | NativeAction::FinishClose
-            | NativeAction::Break(_) => {}
+            NativeRequest::Subscribe(pattern) => kept.subscribe(pattern),
         }
         None
     }
@@ -354,9 +349,11 @@ impl<C: FrameTransport> NativeTask<C> {
                 let mut actions = self.advance(Input::Reserved(reserved));
                 // Core compares the tag; that it asks to spend the code tells that the guess was
                 // right.
-                let right = actions.iter().any(|action| matches!(action, NativeAction::Spend(_)));
+                let right = actions
+                    .iter()
+                    .any(|action| matches!(action, NativeAction::Request(NativeRequest::Spend(_))));
                 if let (Ok(left), false) = (reserved, right) {
-                    actions.push(NativeAction::Wrong(left));
+                    actions.push(NativeAction::Request(NativeRequest::Wrong(left)));
                 }
                 actions
             }
@@ -390,24 +387,36 @@ impl<C: FrameTransport> NativeTask<C> {
         }
     }
 
-    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
-    /// peer to end, so that the last message is read before the transport closes. A closing
-    /// connection has no slot, and the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.place = SlotState::Free;
-        let gateway = self.kept.gateway.clone();
-        let lingers = gateway.inner.lingering.try_acquire();
-        let _ = timeout(CLOSE_WITHIN, self.carrier.close(close, lingers.is_ok())).await;
+        close_within(&mut self.carrier, close, &self.kept.gateway.inner.lingering).await;
     }
 }
 
-/// Returns the answer to a peer that exceeds its budget of efforts.
-const fn without(action: &NativeAction) -> Option<NativeAnswer> {
-    match action {
-        NativeAction::Activate(_) => Some(NativeAnswer::Activated(Ok(Confirmation::NotThere))),
-        NativeAction::Present(_) => Some(NativeAnswer::Presented(None)),
-        NativeAction::Renew(_) => Some(NativeAnswer::Renewed(None)),
-        _ => None,
+/// Returns what a peer is answered that exceeds its budget of efforts; `None` for a request that the
+/// budget does not bound.
+const fn without(request: &NativeRequest) -> Option<Option<NativeAnswer>> {
+    match request {
+        NativeRequest::Activate(_) => {
+            Some(Some(NativeAnswer::Activated(Ok(Confirmation::NotThere))))
+        }
+        NativeRequest::Present(_) => Some(Some(NativeAnswer::Presented(None))),
+        NativeRequest::Renew(_) => Some(Some(NativeAnswer::Renewed(None))),
+        NativeRequest::Observe(_) => Some(None),
+        NativeRequest::Refund
+        | NativeRequest::Find(_)
+        | NativeRequest::Enter(..)
+        | NativeRequest::Attach(_)
+        | NativeRequest::Detach
+        | NativeRequest::Ask(_)
+        | NativeRequest::Reserve(_)
+        | NativeRequest::Wrong(_)
+        | NativeRequest::Spend(_)
+        | NativeRequest::Settle(_)
+        | NativeRequest::SettleSetup(_)
+        | NativeRequest::LookAgain(_)
+        | NativeRequest::App(..)
+        | NativeRequest::Subscribe(_) => None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{
@@ -20,13 +20,14 @@ use handfast_core::wire::close::Close;
 use handfast_store::{Observation, Stored};
 use tokio::time::{sleep_until, timeout};
 
+use crate::connection::action::Action;
 use crate::connection::hub::{Dialect, Mail, Mailbox};
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
-use crate::connection::transport::rules_broken;
+use crate::connection::transport::{PATIENCE, close_within, rules_broken};
 use crate::entropy;
 use crate::events::Event;
-use crate::gateway::common::{CLOSE_WITHIN, PATIENCE, failed, interrupted, observation};
+use crate::gateway::common::{failed, interrupted, observation};
 use crate::gateway::hash_pool::AuthAttempt;
 use crate::gateway::{Gateway, Inner};
 use crate::proxies::PeerAddress;
@@ -51,12 +52,11 @@ pub(crate) struct RegistrationTask {
     attempt: Option<Box<AuthAttempt>>,
 }
 
-/// An effect in owned form, so that it can be carried out across awaits.
-enum RegistrationAction {
-    Send(Message),
-    Close(Close),
-    /// The peer has sent a close frame: let the reply, which the library has ready, go out.
-    FinishClose,
+/// An effect in owned form.
+type RegistrationAction = Action<Message, RegistrationRequest>;
+
+/// A request that is carried out apart from the effects on the socket.
+enum RegistrationRequest {
     Admit(Box<PendingRequest>, String),
     Load(NodeId),
     Hash(HashJob, Claim),
@@ -71,7 +71,7 @@ enum RegistrationAction {
     ApplicationBinary(NodeId, Vec<u8>),
 }
 
-/// An answer to an action, which becomes the next input.
+/// An answer to a request, which becomes the next input.
 enum RegistrationAnswer {
     Admitted(Result<NodeId, Refusal>),
     Loaded(Result<Option<Stored>, Refusal>, NodeId),
@@ -260,7 +260,11 @@ impl RegistrationTask {
                     self.close(None, inner).await;
                     continue;
                 }
-                other => match self.answer(other, inner).await {
+                RegistrationAction::Break(close) => {
+                    queue.push_back(RegistrationAction::Close(close));
+                    advance(connection, inner, self.peer, Input::Closed)
+                }
+                RegistrationAction::Request(request) => match self.answer(request, inner).await {
                     Some(answer) => {
                         // The peer's close frame, if it sent one, still wants its reply.
                         if matches!(answer, RegistrationAnswer::Gone) {
@@ -281,25 +285,25 @@ impl RegistrationTask {
         }
     }
 
-    /// Carries out an action that needs no socket.
+    /// Carries out a request.
     async fn answer(
         &mut self,
-        action: RegistrationAction,
+        request: RegistrationRequest,
         inner: &Inner,
     ) -> Option<RegistrationAnswer> {
         let source = self.peer.source();
         let now = inner.clock.now();
-        match action {
-            RegistrationAction::Admit(asking, profile) => {
+        match request {
+            RegistrationRequest::Admit(asking, profile) => {
                 return Some(RegistrationAnswer::Admitted(self.admit(*asking, profile).await));
             }
-            RegistrationAction::Load(node_id) => {
+            RegistrationRequest::Load(node_id) => {
                 return Some(RegistrationAnswer::Loaded(
                     inner.store.load(node_id).await.map_err(failed),
                     node_id,
                 ));
             }
-            RegistrationAction::Hash(job, claim) => {
+            RegistrationRequest::Hash(job, claim) => {
                 let hashed = tokio::select! {
                     hashed = inner.pool.hash(job, claim, source, now) => hashed,
                     () = gone(&mut self.socket, &mut self.heard) =>
@@ -312,19 +316,19 @@ impl RegistrationTask {
                     },
                 )));
             }
-            RegistrationAction::CountFailure => inner.pool.charge(source, now),
-            RegistrationAction::Refund => {
+            RegistrationRequest::CountFailure => inner.pool.charge(source, now),
+            RegistrationRequest::Refund => {
                 if let Some(attempt) = self.attempt.take() {
                     attempt.give_back(now);
                 }
             }
-            RegistrationAction::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
-            RegistrationAction::Confirm(node_id, delivery) => {
+            RegistrationRequest::Remember(node_id, tag) => inner.proven.remember(node_id, tag),
+            RegistrationRequest::Confirm(node_id, delivery) => {
                 return Some(RegistrationAnswer::Confirmed(
                     self.gateway.token_used(node_id, delivery).await,
                 ));
             }
-            RegistrationAction::Attach(node_id) => {
+            RegistrationRequest::Attach(node_id) => {
                 let refused = inner.hub.attach(node_id, &self.mailbox).err();
                 self.attached = refused.is_none().then_some(node_id);
                 let record = match inner.rests_on_doubt(node_id).await {
@@ -339,28 +343,25 @@ impl RegistrationTask {
                     (_, record) => record,
                 }));
             }
-            RegistrationAction::Detach => self.detach(),
-            RegistrationAction::Observe(node_id, observation) => {
+            RegistrationRequest::Detach => self.detach(),
+            RegistrationRequest::Observe(node_id, observation) => {
                 inner.readings.tell(node_id, observation, now);
             }
             // A slow application delays its own frames, but neither a decision nor the shutdown.
-            RegistrationAction::ApplicationText(node_id, frame) => {
+            RegistrationRequest::ApplicationText(node_id, frame) => {
                 inner.messages.tell(Peer::Node(node_id), None, frame.as_bytes());
                 tokio::select! {
                     () = inner.application.text(node_id, &frame) => {}
                     () = interrupted(&self.mailbox, inner) => {}
                 }
             }
-            RegistrationAction::ApplicationBinary(node_id, frame) => {
+            RegistrationRequest::ApplicationBinary(node_id, frame) => {
                 inner.messages.tell(Peer::Node(node_id), None, &frame);
                 tokio::select! {
                     () = inner.application.binary(node_id, &frame) => {}
                     () = interrupted(&self.mailbox, inner) => {}
                 }
             }
-            RegistrationAction::Send(_)
-            | RegistrationAction::Close(_)
-            | RegistrationAction::FinishClose => {}
         }
         None
     }
@@ -401,24 +402,9 @@ impl RegistrationTask {
         }
     }
 
-    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
-    /// peer to end, so that the last message is read before the socket closes. A closing connection
-    /// has no slot; the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>, inner: &Inner) {
         self.seat = None;
-        let place = inner.lingering.try_acquire();
-        let goodbye = async {
-            if let Some(close) = close {
-                let frame =
-                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
-                self.socket.send(Message::Close(Some(frame))).await.ok()?;
-            }
-            while place.is_ok() {
-                self.socket.recv().await?.ok()?;
-            }
-            Some(())
-        };
-        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+        close_within(&mut self.socket, close, &inner.lingering).await;
     }
 }
 
@@ -508,10 +494,10 @@ fn feed(
 
 /// Turns a borrowing effect into an owned action before the first await.
 fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> RegistrationAction {
-    match effect {
-        Effect::Send(text) => RegistrationAction::Send(Message::Text(text.into())),
-        Effect::Ping => RegistrationAction::Send(Message::Ping(axum::body::Bytes::new())),
-        Effect::Close(close) => RegistrationAction::Close(close),
+    let request = match effect {
+        Effect::Send(text) => return RegistrationAction::Send(Message::Text(text.into())),
+        Effect::Ping => return RegistrationAction::Send(Message::Ping(axum::body::Bytes::new())),
+        Effect::Close(close) => return RegistrationAction::Close(close),
         Effect::Admit(request) => {
             let number = entropy::number();
             let asking = PendingRequest::new(
@@ -522,26 +508,27 @@ fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> RegistrationActi
                 &entropy::draw(),
             )
             .made_by(number);
-            RegistrationAction::Admit(Box::new(asking), request.profile.as_str().to_owned())
+            RegistrationRequest::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
-        Effect::Load(node_id) => RegistrationAction::Load(node_id),
-        Effect::Hash(job, claim) => RegistrationAction::Hash(job, claim),
-        Effect::CountFailure => RegistrationAction::CountFailure,
-        Effect::Refund => RegistrationAction::Refund,
-        Effect::Remember(node_id, tag) => RegistrationAction::Remember(node_id, tag),
-        Effect::Confirm(node_id, delivery) => RegistrationAction::Confirm(node_id, delivery),
-        Effect::Attach(node_id) => RegistrationAction::Attach(node_id),
-        Effect::Detach(_) => RegistrationAction::Detach,
+        Effect::Load(node_id) => RegistrationRequest::Load(node_id),
+        Effect::Hash(job, claim) => RegistrationRequest::Hash(job, claim),
+        Effect::CountFailure => RegistrationRequest::CountFailure,
+        Effect::Refund => RegistrationRequest::Refund,
+        Effect::Remember(node_id, tag) => RegistrationRequest::Remember(node_id, tag),
+        Effect::Confirm(node_id, delivery) => RegistrationRequest::Confirm(node_id, delivery),
+        Effect::Attach(node_id) => RegistrationRequest::Attach(node_id),
+        Effect::Detach(_) => RegistrationRequest::Detach,
         Effect::Observe(node_id, heartbeat) => {
-            RegistrationAction::Observe(node_id, observation(heartbeat, inner))
+            RegistrationRequest::Observe(node_id, observation(heartbeat, inner))
         }
         Effect::ApplicationText(node_id, frame) => {
-            RegistrationAction::ApplicationText(node_id, frame.to_owned())
+            RegistrationRequest::ApplicationText(node_id, frame.to_owned())
         }
         Effect::ApplicationBinary(node_id, frame) => {
-            RegistrationAction::ApplicationBinary(node_id, frame.to_vec())
+            RegistrationRequest::ApplicationBinary(node_id, frame.to_vec())
         }
-    }
+    };
+    RegistrationAction::Request(request)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use handfast_core::time::UnixTime;
 use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 
-use super::effects::{CompanionAction, CompanionAnswer};
+use super::effects::{CompanionAnswer, CompanionRequest};
 use crate::application::CompanionInfo;
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::slots::SeatGuard;
@@ -63,11 +63,11 @@ impl CompanionContext {
         }
     }
 
-    /// Carries out an action that needs no socket.
-    pub(super) async fn answer(&mut self, action: CompanionAction) -> Option<CompanionAnswer> {
+    /// Carries out a request.
+    pub(super) async fn answer(&mut self, request: CompanionRequest) -> Option<CompanionAnswer> {
         let inner = &self.gateway.inner;
-        match action {
-            CompanionAction::Redeem(code) => {
+        match request {
+            CompanionRequest::Redeem(code) => {
                 let redeemed = self.gateway.redeem(*code).await;
                 return Some(CompanionAnswer::Redeemed(match redeemed {
                     Ok(redeemed) => redeemed.map_err(SessionNotOpened::No),
@@ -77,10 +77,10 @@ impl CompanionContext {
                     }
                 }));
             }
-            CompanionAction::Resume(hash) => {
+            CompanionRequest::Resume(hash) => {
                 return Some(self.found(inner.store.session_by_hash(&hash).await).await);
             }
-            CompanionAction::Attach(session) => {
+            CompanionRequest::Attach(session) => {
                 if !self.attach(session) {
                     return Some(CompanionAnswer::Full);
                 }
@@ -90,7 +90,7 @@ impl CompanionContext {
                 }
                 return Some(answer);
             }
-            CompanionAction::Recheck(session) => {
+            CompanionRequest::Recheck(session) => {
                 let answer = self.found(inner.store.session(session).await).await;
                 let now = inner.clock.unix();
                 if let CompanionAnswer::Found(Ok(Some(session))) = &answer
@@ -100,12 +100,12 @@ impl CompanionContext {
                 }
                 return Some(answer);
             }
-            CompanionAction::Detach => self.detach(),
-            CompanionAction::Charge(failure) => {
+            CompanionRequest::Detach => self.detach(),
+            CompanionRequest::Charge(failure) => {
                 return Some(CompanionAnswer::Charged(self.charge(failure)));
             }
             // A slow application delays its own frames, but neither a revocation nor the shutdown.
-            CompanionAction::App(frame) => {
+            CompanionRequest::App(frame) => {
                 if let Some(info) = &self.info {
                     tokio::select! {
                         () = inner.application.companion(info, &frame) => {}
@@ -113,11 +113,6 @@ impl CompanionContext {
                     }
                 }
             }
-            // The caller carries out these, because they need the socket.
-            CompanionAction::Send(_)
-            | CompanionAction::Close(_)
-            | CompanionAction::FinishClose
-            | CompanionAction::Break(_) => {}
         }
         None
     }

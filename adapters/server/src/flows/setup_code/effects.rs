@@ -6,18 +6,15 @@ use handfast_core::flow::setup_code::gateway::{
 };
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::registry::sessions::{Session, SessionId};
-use handfast_core::wire::close::Close;
 
+use crate::connection::action::Action;
 use crate::operator::bound_setup::OwnedSetup;
 
 /// An effect in owned form.
-pub(super) enum CompanionAction {
-    Send(Message),
-    Close(Close),
-    /// The peer has sent a close frame: let the reply, which the library has ready, go out.
-    FinishClose,
-    /// The peer has broken the protocol: the connection ends here, with this close frame.
-    Break(Close),
+pub(super) type CompanionAction = Action<Message, CompanionRequest>;
+
+/// A request that needs no socket.
+pub(super) enum CompanionRequest {
     Redeem(Box<OwnedSetup>),
     Resume(SessionHash),
     Attach(SessionId),
@@ -27,7 +24,7 @@ pub(super) enum CompanionAction {
     App(String),
 }
 
-/// An answer to an action, which becomes the next input.
+/// An answer to a request, which becomes the next input.
 pub(super) enum CompanionAnswer {
     Redeemed(Result<Token, SessionNotOpened>),
     Found(Result<Option<Box<Session>>, Failed>),
@@ -38,16 +35,17 @@ pub(super) enum CompanionAnswer {
 
 /// Turns a borrowing effect into an owned action before the first await.
 pub(super) fn own(effect: Effect<'_>) -> CompanionAction {
-    match effect {
-        Effect::Send(text) => CompanionAction::Send(Message::Text(text.into())),
-        Effect::Ping => CompanionAction::Send(Message::Ping(axum::body::Bytes::new())),
-        Effect::Close(close) => CompanionAction::Close(close),
-        Effect::Redeem(verified) => CompanionAction::Redeem(Box::new(verified.claims().into())),
-        Effect::Resume(hash) => CompanionAction::Resume(hash),
-        Effect::Attach(session) => CompanionAction::Attach(session),
-        Effect::Detach => CompanionAction::Detach,
-        Effect::Recheck(session) => CompanionAction::Recheck(session),
-        Effect::Charge(failure) => CompanionAction::Charge(failure),
-        Effect::App(frame) => CompanionAction::App(frame.to_owned()),
-    }
+    let request = match effect {
+        Effect::Send(text) => return CompanionAction::Send(Message::Text(text.into())),
+        Effect::Ping => return CompanionAction::Send(Message::Ping(axum::body::Bytes::new())),
+        Effect::Close(close) => return CompanionAction::Close(close),
+        Effect::Redeem(verified) => CompanionRequest::Redeem(Box::new(verified.claims().into())),
+        Effect::Resume(hash) => CompanionRequest::Resume(hash),
+        Effect::Attach(session) => CompanionRequest::Attach(session),
+        Effect::Detach => CompanionRequest::Detach,
+        Effect::Recheck(session) => CompanionRequest::Recheck(session),
+        Effect::Charge(failure) => CompanionRequest::Charge(failure),
+        Effect::App(frame) => CompanionRequest::App(frame.to_owned()),
+    };
+    CompanionAction::Request(request)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use axum::extract::ws::{Message, WebSocket};
 use handfast_core::flow::setup_code::gateway::{CompanionConnection, Input};
 use handfast_core::limits::{COMPANION_FIRST_BYTES, COMPANION_SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
@@ -15,14 +15,13 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use super::context::CompanionContext;
-use super::effects::{CompanionAction, CompanionAnswer, own};
+use super::effects::{CompanionAction, CompanionAnswer, CompanionRequest, own};
 use crate::connection::hub::Mail;
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
-use crate::connection::transport::rules_broken;
+use crate::connection::transport::{PATIENCE, close_within, rules_broken};
 use crate::flows::registration::connection;
 use crate::gateway::Gateway;
-use crate::gateway::common::{CLOSE_WITHIN, PATIENCE};
 use crate::proxies::PeerAddress;
 
 /// A WebSocket on `/pair` and its state.
@@ -154,13 +153,8 @@ impl CompanionTask {
         }
         // A longer frame cannot be a setup code or a session token, so it counts as an unknown
         // code.
-        let text = match frame {
-            Message::Text(text) if text.len() <= COMPANION_FIRST_BYTES => text.as_str(),
-            _ => "",
-        };
-        if !matches!(frame, Message::Text(_)) {
-            return self.advance(Input::Binary);
-        }
+        let Message::Text(text) = frame else { return self.advance(Input::Binary) };
+        let text = if text.len() <= COMPANION_FIRST_BYTES { text.as_str() } else { "" };
         let begun = std::time::Instant::now();
         let gateway = self.kept.gateway.clone();
         let now = self.kept.setup_moment(text);
@@ -170,7 +164,10 @@ impl CompanionTask {
             now,
         });
         // Resuming verifies no code, so it does not count in this histogram.
-        if !actions.iter().any(|action| matches!(action, CompanionAction::Resume(_))) {
+        if !actions
+            .iter()
+            .any(|action| matches!(action, CompanionAction::Request(CompanionRequest::Resume(_))))
+        {
             gateway.inner.telemetry.verify_took(begun.elapsed());
         }
         actions
@@ -249,8 +246,8 @@ impl CompanionTask {
                     queue.extend(self.advance(Input::Closed));
                     queue.push_back(CompanionAction::Close(close));
                 }
-                other => {
-                    if let Some(answer) = self.kept.answer(other).await {
+                CompanionAction::Request(request) => {
+                    if let Some(answer) = self.kept.answer(request).await {
                         queue.extend(self.feed(answer));
                     }
                 }
@@ -271,24 +268,9 @@ impl CompanionTask {
         }
     }
 
-    /// Sends a close frame, or the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for the
-    /// peer to end, so that the last message is read before the socket closes. A closing connection
-    /// has no slot, and the gateway's semaphore `lingering` bounds how many wait.
     async fn close(&mut self, close: Option<Close>) {
         self.kept.seat = None;
-        let place = self.kept.gateway.inner.lingering.try_acquire();
-        let goodbye = async {
-            if let Some(close) = close {
-                let frame =
-                    CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
-                self.socket.send(Message::Close(Some(frame))).await.ok()?;
-            }
-            while place.is_ok() {
-                self.socket.recv().await?.ok()?;
-            }
-            Some(())
-        };
-        let _ = timeout(CLOSE_WITHIN, goodbye).await;
+        close_within(&mut self.socket, close, &self.kept.gateway.inner.lingering).await;
     }
 }
 
