@@ -7,9 +7,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::string_slice
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::string_slice, clippy::wildcard_enum_match_arm)
+)]
 
 #[cfg(test)]
 extern crate std;

@@ -28,9 +28,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unreachable,
-    clippy::string_slice
+    clippy::string_slice,
+    clippy::wildcard_enum_match_arm
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::string_slice))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::string_slice, clippy::wildcard_enum_match_arm)
+)]
 // One thread polls everything on the targets of this crate, so no future needs a Send bound.
 #![allow(async_fn_in_trait)]
 

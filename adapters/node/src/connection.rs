@@ -293,6 +293,7 @@ async fn encrypt(
     })
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "the library's other errors are told alike")]
 fn not_a_gateway(gateway: &GatewayUrl, error: &Error) -> String {
     match error {
         Error::Http(answer) => format!(

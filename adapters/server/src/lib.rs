@@ -14,6 +14,7 @@
 //! Embedders nest [`Gateway::router`] in an axum server of their own, take application frames with
 //! [`Application`], and hear what happens with [`Observer`]. What an operator does goes through the
 //! methods of [`Gateway`], or through [`admin`] over a Unix socket.
+#![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 mod application;
 mod builder;

@@ -257,9 +257,8 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if authority.is_empty() {
         return Err(UrlRefused::NoHost);
     }
-    let url = Url::parse(given).map_err(|why| match why {
-        ParseError::EmptyHost => UrlRefused::NoHost,
-        why => UrlRefused::Unparseable(why),
+    let url = Url::parse(given).map_err(|why| {
+        if why == ParseError::EmptyHost { UrlRefused::NoHost } else { UrlRefused::Unparseable(why) }
     })?;
     if url.fragment().is_some() {
         return Err(UrlRefused::Fragment);

@@ -201,7 +201,25 @@ const fn standing_after(event: &NativeEvent) -> Option<NodeStanding> {
         NativeEvent::Expired => Some(NodeStanding::Expired),
         NativeEvent::PairAgain => Some(NodeStanding::Refused),
         NativeEvent::Unpaired => Some(NodeStanding::Unpaired),
-        _ => None,
+        NativeEvent::Gateway { .. }
+        | NativeEvent::OtherGateway(_)
+        | NativeEvent::TypeThePin { .. }
+        | NativeEvent::WrongCode { .. }
+        | NativeEvent::CodeConfirmed
+        | NativeEvent::GatewayUnproven
+        | NativeEvent::PairingRefused(_)
+        | NativeEvent::TurnedAway
+        | NativeEvent::OtherVersion
+        | NativeEvent::Broken
+        | NativeEvent::NotAllowed { .. }
+        | NativeEvent::Renewed
+        | NativeEvent::NotRenewed
+        | NativeEvent::Bearer(_)
+        | NativeEvent::App(_)
+        | NativeEvent::Lost(_)
+        | NativeEvent::RetryIn(_)
+        | NativeEvent::Forgotten
+        | NativeEvent::Resting => None,
     }
 }
 

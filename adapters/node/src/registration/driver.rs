@@ -233,7 +233,24 @@ const fn standing_after(event: &RegistrationEvent) -> Option<NodeStanding> {
         RegistrationEvent::Refused(
             Refusal::InvalidCredentials | Refusal::Revoked | Refusal::NotPaired,
         ) => Some(NodeStanding::Refused),
-        _ => None,
+        // A gateway may refuse for now, or because of its own faults.
+        RegistrationEvent::Refused(
+            Refusal::AlreadyPaired
+            | Refusal::NoToken
+            | Refusal::Expired
+            | Refusal::Rejected { .. }
+            | Refusal::Barred
+            | Refusal::TooManyPending
+            | Refusal::RateLimited
+            | Refusal::StoreFailed
+            | Refusal::ClockInDoubt
+            | Refusal::AtCapacity,
+        )
+        | RegistrationEvent::Complaint(_)
+        | RegistrationEvent::Lost(_)
+        | RegistrationEvent::RetryIn(_)
+        | RegistrationEvent::NothingAsked
+        | RegistrationEvent::Forgotten => None,
     }
 }
 

@@ -90,7 +90,7 @@ impl TokenStore {
         let keys = known.unwrap_or_else(|| match KeySource::beside(&plain.path) {
             // An existing key file may have sealed tokens of this store, so it stays in use.
             KeySource::File(key) if !key.exists() && keyring::is_usable() => KeySource::Keyring,
-            in_a_file => in_a_file,
+            kept @ (KeySource::Keyring | KeySource::File(_) | KeySource::Plain) => kept,
         });
         Self::open(plain.path, keys)
     }

@@ -126,7 +126,9 @@ impl ChannelAdapter for ExtensionChannel {
                 "a sender with characters that cannot be seen".to_owned()
             }
             Value::String(text) => return Ok(Normalised::Sender(text)),
-            _ => "a sender that is neither text nor null".to_owned(),
+            Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                "a sender that is neither text nor null".to_owned()
+            }
         };
         Err(self.failed(Problem::Malformed(problem)))
     }

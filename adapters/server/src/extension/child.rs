@@ -56,11 +56,12 @@ impl Program {
             .process_group(0)
             .kill_on_drop(true)
             .spawn();
-        let mut child = spawned.map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
+        let mut child = spawned.map_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
                 format!("there is no program {program:?}; name one that is there, by its full path if need be")
+            } else {
+                format!("{program:?} cannot be started: {error}")
             }
-            _ => format!("{program:?} cannot be started: {error}"),
         })?;
         let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());

@@ -62,7 +62,32 @@ impl Delegates {
                     (delegate.online, delegate.seen) = (false, now);
                 }
             }
-            _ => {}
+            Event::Asked { .. }
+            | Event::AskRefused { .. }
+            | Event::Paired(..)
+            | Event::Decided { .. }
+            | Event::Linked(..)
+            | Event::Unlinked(..)
+            | Event::Pushed(..)
+            | Event::LeftOut { .. }
+            | Event::PairingRequest { .. }
+            | Event::CodeWrong { .. }
+            | Event::CodeLocked
+            | Event::PinsLockedFor { .. }
+            | Event::WindowOpened { .. }
+            | Event::SessionOpened { .. }
+            | Event::SessionRevoked { .. }
+            | Event::CompanionLinked { .. }
+            | Event::CompanionUnlinked { .. }
+            | Event::SenderAsked { .. }
+            | Event::SenderAllowed { .. }
+            | Event::SenderDecided { .. }
+            | Event::SendersSeeded { .. }
+            | Event::WindowClosed
+            | Event::WindowLocked
+            | Event::GrantOffered { .. }
+            | Event::GrantActivated { .. }
+            | Event::GrantRevoked { .. } => {}
         }
     }
 

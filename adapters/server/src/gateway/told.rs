@@ -72,7 +72,31 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         Event::Asked { address, .. }
         | Event::AskRefused { address, .. }
         | Event::CodeWrong { address, .. } => Some(*address),
-        _ => None,
+        Event::Paired(..)
+        | Event::Decided { .. }
+        | Event::Linked(..)
+        | Event::Unlinked(..)
+        | Event::Pushed(..)
+        | Event::LeftOut { .. }
+        | Event::PairingRequest { .. }
+        | Event::CodeLocked
+        | Event::PinsLockedFor { .. }
+        | Event::WindowOpened { .. }
+        | Event::SessionOpened { .. }
+        | Event::SessionRevoked { .. }
+        | Event::CompanionLinked { .. }
+        | Event::CompanionUnlinked { .. }
+        | Event::SenderAsked { .. }
+        | Event::SenderAllowed { .. }
+        | Event::SenderDecided { .. }
+        | Event::SendersSeeded { .. }
+        | Event::WindowClosed
+        | Event::WindowLocked
+        | Event::GrantOffered { .. }
+        | Event::GrantActivated { .. }
+        | Event::GrantRevoked { .. }
+        | Event::DelegateLinked { .. }
+        | Event::DelegateUnlinked { .. } => None,
     }
 }
 

@@ -14,6 +14,7 @@ use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
+use crate::keys::setup::SetupKeyError;
 use crate::public_url::{Candidates, UrlSource, resolve};
 
 /// Options of a new setup code.
@@ -211,8 +212,10 @@ impl Gateway {
                 .await;
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
         rotated.map_err(|error| match error {
-            crate::keys::setup::SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
-            other => OperatorError::SetupKey(other.to_string()),
+            SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
+            error @ (SetupKeyError::File(_) | SetupKeyError::Io { .. }) => {
+                OperatorError::SetupKey(error.to_string())
+            }
         })?;
         if at_once {
             // All earlier codes are invalid now, so none has to be remembered; a mark that a clock

@@ -51,7 +51,9 @@ impl FromStr for ExtraHost {
             Host::Domain(name) if !is_name(&name) => Err(refused()),
             Host::Domain(name) if below => Ok(Self(HostPattern::Below(format!(".{name}")))),
             _ if below => Err(refused()),
-            host => Ok(Self(HostPattern::One(host))),
+            host @ (Host::Domain(_) | Host::Ipv4(_) | Host::Ipv6(_)) => {
+                Ok(Self(HostPattern::One(host)))
+            }
         }
     }
 }

@@ -70,7 +70,25 @@ fn failed(error: OperatorError) -> Response {
         error @ OperatorError::CutNotStored { .. } => {
             refuse(StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored", &error.to_string())
         }
-        error => {
+        error @ (OperatorError::NotFound(_)
+        | OperatorError::Ambiguous { .. }
+        | OperatorError::Refused { .. }
+        | OperatorError::NotNamed(_)
+        | OperatorError::SeveralNamed { .. }
+        | OperatorError::Changed { .. }
+        | OperatorError::NoKeys(_)
+        | OperatorError::NotLinked(_)
+        | OperatorError::NotPaired(_)
+        | OperatorError::SeveralPaired { .. }
+        | OperatorError::NoSuchCode(_)
+        | OperatorError::NoUrl(_)
+        | OperatorError::SetupKey(_)
+        | OperatorError::SeveralSessions { .. }
+        | OperatorError::Clock(_)
+        | OperatorError::Wider(_)
+        | OperatorError::Delivery { .. }
+        | OperatorError::Usage(_)
+        | OperatorError::Store(_)) => {
             limited!(error, CausedBy::Any, { %error, } "a companion's session could not be changed");
             refuse(
                 StatusCode::SERVICE_UNAVAILABLE,
