@@ -356,6 +356,26 @@ fn the_crates_below_use_only_those_that_are_named_for_them() {
     }
 }
 
+/// A gateway never runs the suite of the stores, nor the reference that it compares them with.
+#[test]
+fn only_tests_have_the_conformance_suite_of_the_stores() {
+    for folder in ["store", "server", "node", "cli"] {
+        let manifest = root().join("adapters").join(folder).join("Cargo.toml");
+        let manifest = fs::read_to_string(manifest).expect("a manifest reads");
+        let used = section(&manifest, "dependencies");
+        let wants = used.values().any(|value| value.contains("conformance"));
+        let features = section(&manifest, "features");
+        let by_default = features.get("default").is_some_and(|list| list.contains("conformance"));
+        assert!(!wants && !by_default, "{folder} has it in a release");
+    }
+    let store = root().join("adapters/store");
+    let entry = fs::read_to_string(store.join("src/lib.rs")).expect("lib.rs reads");
+    for module in ["pub mod conformance;", "mod memory;"] {
+        let behind = format!("#[cfg(any(test, feature = \"conformance\"))]\n{module}");
+        assert!(entry.contains(&behind), "{module} is behind the feature");
+    }
+}
+
 #[test]
 fn the_stores_files_are_opened_and_written_by_the_crate_for_private_files_alone() {
     let mut wrong = Vec::new();

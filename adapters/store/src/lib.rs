@@ -2,8 +2,11 @@
 //!
 //! [`Store`] is the database interface of a gateway, in the words of the registry: one atomic,
 //! durable write per decision, an optimistic version per record, and work per operation that does
-//! not grow with the number of nodes. [`MemoryStore`] loses its content when it is dropped;
-//! [`SqliteStore`] is a file. [`conformance`] is the test suite that every store passes.
+//! not grow with the number of nodes. [`SqliteStore`] is a file, or lies in memory. Each decision is
+//! made once for all backends, in `ops`.
+//!
+//! The feature `conformance` is for tests: it has the suite that every store passes, and
+//! `MemoryStore`, the reference that the suite compares a store with.
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;

@@ -11,6 +11,7 @@ use handfast_core::registry::delivery::{
 };
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Standing};
+use handfast_core::registry::sessions::Maker;
 use tokio::task::JoinSet;
 
 use super::{START, asking, at, fresh, load, paired, record, selected, session, setup_code};
@@ -167,6 +168,27 @@ pub async fn a_delivery_ends_once_and_tells_it_again(store: Arc<dyn Store>) {
             Err(NotSettled::Unknown)
         );
     }
+}
+
+pub async fn a_delivery_ends_with_the_session_that_approved_it(store: Arc<dyn Store>) {
+    let approver = session();
+    store.insert_session(approver.clone()).await.unwrap();
+    let id = asks(&*store).await;
+    let (record, version) = load(&*store, id).await.unwrap();
+    let Standing::Pending { expires } = record.standing else { panic!("{:?}", record.standing) };
+    let ticket = ticket();
+    let standing = on_its_way(ticket, Before::Pending { expires });
+    let by = Maker::Session(approver.id);
+    store.save_by(id, version, standing, by, START).await.unwrap();
+    assert_eq!(store.end_session(approver.id, START).await.unwrap().1.unapproved, [id]);
+    let standing = load(&*store, id).await.unwrap().0.standing;
+    assert!(matches!(standing, Standing::Unapproved { .. }), "{standing:?}");
+    assert_eq!(store.undelivered(9).await.unwrap(), []);
+    assert_eq!(
+        store.settle(ticket.id, Outcome::Confirmed, at(1)).await.unwrap(),
+        Err(NotSettled::Undone)
+    );
+    assert_eq!(load(&*store, id).await.unwrap().0.standing, standing, "it waits as before");
 }
 
 pub async fn a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing(

@@ -131,6 +131,7 @@ macro_rules! conformance_tests {
                 an_approval_that_is_undone_is_a_request_that_is_found_again
                 a_token_that_is_delivered_takes_the_place_of_the_older_and_says_so_to_its_link
                 a_delivery_ends_once_and_tells_it_again
+                a_delivery_ends_with_the_session_that_approved_it
                 a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing
                 a_code_that_nobody_was_shown_is_withdrawn_unless_it_was_used
                 a_setup_code_that_nobody_was_shown_opens_nothing

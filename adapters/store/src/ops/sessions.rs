@@ -180,7 +180,7 @@ impl<D: Database> Sessions for D {
     }
 
     async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
-        let hash = hash.clone();
+        let hash = *hash;
         self.point(move |tx| tx.session_by_hash(&hash)).await
     }
 

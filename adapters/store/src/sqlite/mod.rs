@@ -18,7 +18,15 @@
 //! | `keeper` | the thread that marks commits, and has the log emptied while nothing is written |
 //! | `reader` | the reading connections |
 //! | `tx` | the transaction that an operation runs in |
-//! | `nodes`, `requests`, `grants`, `codes`, `sessions`, `makers`, `senders`, `deliveries`, `time` | the SQL of each concern: the rows that [`ops`](crate::ops) asks for |
+//! | `nodes` | statements for nodes |
+//! | `requests` | statements for requests that wait, and rejections |
+//! | `grants` | statements for grants and revocations |
+//! | `codes` | statements for PINs, codes and the pairing window |
+//! | `makers` | statements for all that a session made |
+//! | `sessions` | statements for companions' sessions and spent setup codes |
+//! | `senders` | statements for senders on messaging channels |
+//! | `time` | statements for the mark, the run and steps of the clock |
+//! | `deliveries` | statements for secrets that are shown once |
 //! | `rows` | conversion between rows and records |
 
 mod codes;
