@@ -34,7 +34,6 @@ mod http;
 mod lines;
 mod path;
 mod poll;
-mod prometheus;
 mod proxy;
 mod readers;
 mod rules;

@@ -8,21 +8,19 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::handle::Extension;
-use super::prometheus;
+use crate::telemetry::ForeignMetrics;
 
 #[derive(Deserialize)]
 struct Scraped {
     text: String,
 }
 
-/// Returns the metrics of all extensions that have any, in the order of the configuration, as
-/// complete lines. An extension that does not answer within this time, or within its own scrape
+/// Returns the metrics of all extensions that have any, in the order of the configuration. An extension that does not answer within this time, or within its own scrape
 /// timeout, contributes nothing.
 ///
 /// Only well-formed lines pass whose metric begins with the extension's own prefix and `_`, each
-/// series once, at most 256 KiB per extension: the text is always valid within a Prometheus or
-/// OpenMetrics exposition, before its `# EOF`.
-pub async fn scrape(extensions: &[Extension], within: Duration) -> String {
+/// series once, at most 256 KiB per extension.
+pub async fn scrape(extensions: &[Extension], within: Duration) -> ForeignMetrics {
     let until = Instant::now() + within;
     let all = extensions.iter().filter(|extension| extension.config().metrics).map(
         |extension| async move {
@@ -38,22 +36,21 @@ pub async fn scrape(extensions: &[Extension], within: Duration) -> String {
                 Ok(scraped) => scraped,
                 Err(error) => {
                     tracing::debug!(%error, "an extension says no metrics");
-                    return String::new();
+                    return ForeignMetrics::default();
                 }
             };
-            let cleaned =
-                prometheus::clean(&scraped.text, &format!("{}_", extension.config().prefix));
-            if cleaned.dropped > 0 {
-                extension.dropped_metrics(cleaned.dropped);
+            let prefix = format!("{}_", extension.config().prefix);
+            let (metrics, dropped) = ForeignMetrics::parse(&scraped.text, &prefix);
+            if dropped > 0 {
+                extension.dropped_metrics(dropped);
                 let name = &extension.config().name;
-                tracing::debug!(
-                    extension = name,
-                    dropped = cleaned.dropped,
-                    "lines of metrics were dropped"
-                );
+                tracing::debug!(extension = name, dropped, "lines of metrics were dropped");
             }
-            cleaned.text
+            metrics
         },
     );
-    join_all(all).await.concat()
+    join_all(all).await.into_iter().fold(ForeignMetrics::default(), |mut all, metrics| {
+        all.append(metrics);
+        all
+    })
 }

@@ -18,6 +18,7 @@ use super::proxy::Proxy;
 use super::rules::ExtensionTimes;
 use super::scrape::scrape;
 use crate::inbound::adapter::ChannelAdapter;
+use crate::telemetry::ForeignMetrics;
 
 /// The gateway's implementations of the host traits.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ pub struct Extensions {
 }
 
 /// Metrics of all extensions, with the time of their collection.
-type Collected = (Instant, Arc<str>);
+type Collected = (Instant, Arc<ForeignMetrics>);
 
 /// Time for which collected metrics are reused for other scrapes.
 const FRESH: Duration = Duration::from_secs(1);
@@ -136,14 +137,14 @@ impl Extensions {
     /// Returns the metrics of all extensions; see [`scrape`](super::scrape()). It takes at most
     /// `within`, for instance 5 s. A call during a collection, or within a second after it, gets
     /// the result of that collection, and waits no longer than the first caller.
-    pub async fn scrape(&self, within: Duration) -> String {
+    pub async fn scrape(&self, within: Duration) -> Arc<ForeignMetrics> {
         let mut collected = self.collected(within);
         // An error means that the collection failed; the next call starts another.
-        let text = match collected.wait_for(Option::is_some).await {
-            Ok(collected) => collected.as_ref().map(|(_, text)| Arc::clone(text)),
+        let metrics = match collected.wait_for(Option::is_some).await {
+            Ok(collected) => collected.as_ref().map(|(_, metrics)| Arc::clone(metrics)),
             Err(_) => None,
         };
-        text.as_deref().unwrap_or_default().to_owned()
+        metrics.unwrap_or_default()
     }
 
     /// Starts a collection, or joins the running one: repeated scrapes must not use up the calls of
@@ -161,8 +162,8 @@ impl Extensions {
         let extensions = self.extensions.clone();
         // Spawned, because the first caller may go away while others still wait.
         tokio::spawn(async move {
-            let text = scrape(&extensions, within).await;
-            sender.send_replace(Some((Instant::now(), text.into())));
+            let metrics = scrape(&extensions, within).await;
+            sender.send_replace(Some((Instant::now(), Arc::new(metrics))));
         });
         *last = Some(receiver.clone());
         receiver

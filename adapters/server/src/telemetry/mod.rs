@@ -23,6 +23,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
 
+pub use self::foreign::ForeignMetrics;
 pub use self::gauges::Live;
 pub use self::label_values::{
     AdmitPath, ApprovalResult, ChallengeResult, DropReason, ExtensionResult, SessionEvent,
@@ -186,15 +187,14 @@ impl Telemetry {
     /// All of it as OpenMetrics text that ends with `# EOF`; its type is [`CONTENT_TYPE`].
     #[must_use]
     pub fn encode(&self, live: &Live) -> String {
-        self.encode_with(live, "")
+        self.encode_with(live, &ForeignMetrics::default())
     }
 
-    /// As [`Telemetry::encode`], with the metrics of others before the end. Of these, only lines
-    /// are taken that are well formed and whose name is none of the gateway's, 4 MiB at most:
-    /// nobody else's fault costs the scrape. Exemplars are cut off. That two of them do not expose
-    /// the same series is up to the caller.
+    /// As [`Telemetry::encode`], with the metrics of others before the end, 4 MiB of them at most.
+    /// Those with the name of a family of the gateway are left out: nobody else's fault costs the
+    /// scrape. That two of them do not expose the same series is up to the caller.
     #[must_use]
-    pub fn encode_with(&self, live: &Live, extra: &str) -> String {
+    pub fn encode_with(&self, live: &Live, extra: &ForeignMetrics) -> String {
         // A channel without anybody who waits is exposed at zero, not left out.
         let mut pending: BTreeMap<Arc<str>, u64> =
             self.channels.all().iter().map(|channel| (channel.name().into(), 0)).collect();
@@ -206,7 +206,7 @@ impl Telemetry {
         let mut text = String::new();
         encode_registry(&mut text, &self.registry).expect("a String takes whatever is written");
         self::gauges::encode(live, pending, &mut text).expect("a String takes whatever is written");
-        self::foreign::append(&mut text, extra);
+        extra.write(&mut text);
         encode_eof(&mut text).expect("a String takes whatever is written");
         text
     }

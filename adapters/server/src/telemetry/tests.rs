@@ -369,7 +369,9 @@ fn two_gateways_in_one_process_do_not_mix() {
 fn the_metrics_of_others_stand_before_the_end_and_cannot_forge_it() {
     let telemetry = busy();
     let extra = "# HELP bot Seen.\n# TYPE bot counter\nbot_total 1\n# EOF\npairing_codes_expired_total 99\nnonsense\nbot_total{a=\"b\"} 2";
-    let text = telemetry.encode_with(&Live::default(), extra);
+    let (extra, dropped) = ForeignMetrics::parse(extra, "");
+    assert_eq!(dropped, 2, "the end, and a line that is none");
+    let text = telemetry.encode_with(&Live::default(), &extra);
     assert_eq!(text.matches("# EOF").count(), 1);
     let scrape = Scrape::read(&text);
     assert_eq!(scrape.value("bot_total"), 1.0);

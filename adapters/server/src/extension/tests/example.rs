@@ -101,7 +101,7 @@ async fn does_all_it_should(config: ExtensionConfig, folder: &Folder) -> Extensi
     assert_eq!(to_bytes(response.into_body(), 1000).await.unwrap(), "POST /echo/a%20b?q=1 5\n");
 
     let metrics = "# HELP echo_messages What was sent.\n# TYPE echo_messages counter\necho_messages_total 2\n";
-    assert_eq!(extensions.scrape(LONG).await, metrics);
+    assert_eq!(extensions.scrape(LONG).await.text(), metrics);
     assert_eq!(extensions.status()[0].metrics_dropped, 0);
 
     until(|| gateway.cursor.lock().unwrap().as_deref() == Some("3")).await;

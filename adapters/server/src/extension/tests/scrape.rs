@@ -38,7 +38,7 @@ async fn all_are_asked_at_once_and_a_silent_or_lying_one_takes_nothing_from_the_
     configs[0].timeouts.scrape = Duration::from_millis(300);
     configs.push(unasked);
     let extensions = Extensions::new(configs, Services::default()).unwrap();
-    let text = extensions.scrape(LONG).await;
+    let text = extensions.scrape(LONG).await.text();
     assert_eq!(text, "liar_x 1\n# TYPE good_things gauge\ngood_things 3\n");
     let dropped: Vec<u64> =
         extensions.status().iter().map(|status| status.metrics_dropped).collect();
@@ -57,12 +57,12 @@ async fn whoever_asks_at_the_same_time_or_right_after_has_the_same_metrics() {
     let extensions =
         Extensions::new(vec![with_metrics(config.await)], Services::default()).unwrap();
     let all = join_all((0..20).map(|_| extensions.scrape(LONG))).await;
-    assert!(all.iter().all(|text| text == "good_x 0\n"), "{all:?}");
+    assert!(all.iter().all(|metrics| metrics.text() == "good_x 0\n"), "{all:?}");
     // The first caller is gone, but the others get the result all the same.
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(1)).await;
     tokio::time::resume();
     assert!(extensions.scrape(LONG).now_or_never().is_none());
-    assert_eq!(extensions.scrape(LONG).await, "good_x 1\n");
+    assert_eq!(extensions.scrape(LONG).await.text(), "good_x 1\n");
     assert_eq!(asked.load(Ordering::SeqCst), 2);
 }
