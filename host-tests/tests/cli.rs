@@ -15,6 +15,7 @@ mod output_nodes;
 mod pairing;
 mod readme;
 mod rejecting;
+mod reload;
 mod serving;
 mod setup;
 mod store;

@@ -34,7 +34,7 @@ use crate::pairing::rights;
 use crate::policy::handler::PairingHandler;
 use crate::policy::settings::PairingSettings;
 use crate::policy::setup_settings::SetupSettings;
-use crate::proxies::ProxySettings;
+use crate::proxies::{LiveProxies, ProxySettings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_observer::LogObserver;
 
@@ -182,7 +182,7 @@ impl GatewayBuilder {
             clock: clock.clone(),
             hub: Hub::new(limits),
             seats: Seats::new(limits, clock.clone()),
-            proxies,
+            proxies: LiveProxies::new(proxies),
             budgets: FlowBudgets::new(&limits),
             native: Budgets::new(&limits, clock),
             proven: Proven::new(),

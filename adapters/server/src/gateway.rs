@@ -10,6 +10,7 @@ pub(crate) mod deliveries;
 pub(crate) mod hash_pool;
 pub(crate) mod in_force;
 pub(crate) mod issued_setups;
+pub(crate) mod live_settings;
 pub(crate) mod messages;
 pub(crate) mod operator_types;
 pub(crate) mod pairing_state;
@@ -52,7 +53,7 @@ use crate::gateway::token_cache::Proven;
 use crate::inbound::Gate;
 use crate::keys::setup::SetupKeys;
 use crate::policy::setup_settings::SetupSettings;
-use crate::proxies::ProxySettings;
+use crate::proxies::LiveProxies;
 use crate::telemetry::Telemetry;
 
 /// A running gateway. A clone is another handle to the same gateway.
@@ -69,7 +70,7 @@ pub(crate) struct Inner {
     pub(crate) clock: GatewayClock,
     pub(crate) hub: Hub,
     pub(crate) seats: Seats,
-    pub(crate) proxies: ProxySettings,
+    pub(crate) proxies: LiveProxies,
     pub(crate) budgets: FlowBudgets,
     /// The budgets of the native wire.
     pub(crate) native: Budgets,

@@ -37,13 +37,14 @@ pub mod proxies;
 pub mod public_url;
 pub mod telemetry;
 
+pub use crate::gateway::live_settings::LiveSettings;
 pub use crate::gateway::requests::RequestSelection;
 pub use crate::gateway::timekeeping::ClockStatus;
 pub use crate::gateway::unstored::StoreStatus;
 pub use crate::http::{admin, bearer};
 pub use crate::listen::accept::Listening;
 pub use crate::listen::serve::serve;
-pub use crate::listen::tls::{TlsError, acceptor};
+pub use crate::listen::tls::{TlsError, TlsFiles, TlsPair};
 pub use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 pub use crate::telemetry::log_observer::LogObserver;
 pub use application::{Application, CompanionInfo, NoApplication, PeerInfo};

@@ -1,10 +1,11 @@
 //! The dialect over TLS with certificate files.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_server::{Gateway, TlsAcceptor, acceptor};
+use handfast_server::{Gateway, TlsAcceptor, TlsFiles};
 use handfast_store::MemoryStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -15,14 +16,17 @@ use tokio_rustls::TlsConnector;
 fn certificate(dir: &Path) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
-    std::fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let key = dir.join("key.pem");
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Returns both sides of TLS with a certificate for `localhost`.
 pub(super) fn both_sides() -> (TlsAcceptor, TlsConnector, ServerName<'static>) {
     let dir = tempfile::tempdir().unwrap();
     certificate(dir.path());
-    let tls = acceptor(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
+    let files = TlsFiles::open(&dir.path().join("cert.pem"), &dir.path().join("key.pem")).unwrap();
+    let tls = files.acceptor().unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.path().join("cert.pem")).unwrap()).unwrap();
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(
@@ -60,9 +64,10 @@ fn a_certificate_that_cannot_be_used_is_named() {
     certificate(dir.path());
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     let missing = dir.path().join("missing.pem");
-    let problem = |cert: &Path, key: &Path| acceptor(cert, key).err().unwrap().to_string();
+    let problem = |cert: &Path, key: &Path| TlsFiles::open(cert, key).err().unwrap().to_string();
     assert!(problem(&missing, &key).contains("missing.pem"));
     assert!(problem(&cert, &missing).contains("missing.pem"));
     assert!(problem(&key, &key).contains("holds no PEM certificate"));
+    std::fs::set_permissions(&cert, std::fs::Permissions::from_mode(0o600)).unwrap();
     assert!(problem(&cert, &cert).contains("no PEM private key"));
 }

@@ -44,6 +44,8 @@ pub(super) struct ConfigKey {
     pub(super) placeholder: String,
     pub(super) form: Form,
     pub(super) doc: &'static str,
+    /// `true` if a running gateway takes a new value over when it reads its file again.
+    pub(super) live: bool,
     store: Store<ServeSettings>,
     /// Takes the settings by unique reference only because a field is found in this way.
     show: Box<dyn Fn(&mut ServeSettings) -> Option<String> + Send + Sync>,
@@ -64,6 +66,7 @@ pub(super) fn key<T: 'static>(
         placeholder,
         form,
         doc: "",
+        live: false,
         store: Box::new(move |value, settings| store(value, field(settings))),
         show: Box::new(move |settings| show(field(settings))),
     }
@@ -79,6 +82,12 @@ impl ConfigKey {
     /// Renames the option, where the key's name alone would be unclear or taken.
     pub(super) fn option(self, option: &str) -> Self {
         Self { option: option.to_owned(), ..self }
+    }
+
+    /// Marks a key that a running gateway takes over when it reads its file again.
+    pub(super) const fn live(mut self) -> Self {
+        self.live = true;
+        self
     }
 
     /// Puts the key into a table.

@@ -14,8 +14,8 @@ use super::duration::show_lasting;
 use super::extensions::{extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
-    choice, flag, listed, location, number, port, scopes, socket, span, tables, text, texts, time,
-    time_or, url,
+    choice, flag, listed, location, log, number, port, scopes, socket, span, tables, text, texts,
+    time, time_or, url,
 };
 use super::print::line;
 use super::simple::{
@@ -76,6 +76,10 @@ fn gateway() -> Vec<ConfigKey> {
             "Data directory of the gateway [default: $STATE_DIRECTORY, else \
              $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]",
         ),
+        key("log", log(), |settings| &mut settings.log).live().doc(
+            "What is logged, as info, debug or warn,handfast_server=debug [default: $RUST_LOG, \
+             else info]",
+        ),
         key("clock_synchronised_file", location("FILE"), |settings| {
             &mut settings.clock_synchronised_file
         })
@@ -105,11 +109,13 @@ fn gateway() -> Vec<ConfigKey> {
         ),
         key("trusted_proxies", texts("NET", nets), |settings| &mut settings.proxies.trusted)
             .option("trusted-proxy")
+            .live()
             .doc(
                 "Address or network of reverse proxies, as 10.0.0.5/32, that are believed when \
                  they say for whom they ask; may be repeated",
             ),
         key("proxy_header", choice(&HEADERS), |settings| &mut settings.proxies.header)
+            .live()
             .doc("Header in which trusted proxies name their client; the other one is ignored"),
         key("proxy_protocol", flag(), |settings| &mut settings.proxy_protocol).doc(
             "Connections to `listen` begin with a PROXY v2 header; only trusted proxies may \
@@ -184,6 +190,7 @@ fn pairing() -> Vec<ConfigKey> {
         ),
         key("rule", tables("RULE", rules, show_rule), |settings| &mut settings.pairing.rules)
             .option("pairing-rule")
+            .live()
             .doc(
                 "Rule that decides about a request, as 'name = \"lamp*\", decision = \
                  \"approve\"'; may be repeated, and the first that fits counts",
@@ -319,12 +326,15 @@ fn limits() -> Vec<ConfigKey> {
         })
         .doc("Most requests of one source (IPv4 address or IPv6 /64) that wait"),
         key("waiting_total", number(1..=MOST), |settings| &mut settings.limits.waiting_total)
+            .live()
             .doc("Most connections that have not authenticated"),
         key("waiting_per_source", number(1..=MOST), |settings| {
             &mut settings.limits.waiting_per_source
         })
+        .live()
         .doc("Most connections of one source that have not authenticated"),
         key("linked_total", number(1..=MOST), |settings| &mut settings.limits.linked_total)
+            .live()
             .doc("Most authenticated connections"),
         key("failures_per_minute", number(1..=MOST), |settings| {
             &mut settings.limits.failures_per_minute

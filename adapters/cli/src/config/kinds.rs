@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::time::Span;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::companions::address;
 use super::duration::{lasting, show, show_lasting};
@@ -127,6 +129,23 @@ pub(super) fn text(
     read: fn(&ConfigValue<'_>) -> Result<String, ConfigProblem>,
 ) -> Kind<String> {
     Kind::new(placeholder, read, |text| Some(quoted(text)))
+}
+
+/// Directives for the log, in the notation of `RUST_LOG`.
+pub(super) fn log() -> Kind<Option<String>> {
+    let read = |value: &ConfigValue<'_>| {
+        let need = "it must be levels (error, warn, info, debug, trace, off), of all or of a part \
+                    as in handfast_server=debug, with commas between them";
+        let level = |part: &str| {
+            let level = part.rsplit('=').next().unwrap_or_default();
+            !level.is_empty() && level.parse::<LevelFilter>().is_ok()
+        };
+        value.parsed(need, |text| {
+            let valid = text.split(',').all(level) && EnvFilter::try_new(text).is_ok();
+            valid.then(|| Some(text.to_owned()))
+        })
+    };
+    Kind::new("LEVELS", read, |log| log.as_ref().map(quoted))
 }
 
 /// The URL of a gateway for companions.

@@ -14,6 +14,7 @@ mod file;
 mod key;
 mod keys;
 mod kinds;
+mod live;
 mod options;
 mod print;
 mod settings;
@@ -25,6 +26,7 @@ mod value;
 mod tests;
 
 pub use duration::{parse as length_of_time, show as time_in_words};
+pub use live::Changes;
 pub use options::Options;
 pub use settings::{Listener, Serial, ServeSettings, SetupOptions};
 

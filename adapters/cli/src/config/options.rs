@@ -14,7 +14,9 @@ use super::value::ConfigValue;
 use super::{ConfigError, companions, file};
 
 const FILE: &str = "TOML file with settings; every option but this one and --print-config may \
-                    stand in it. A variable of the environment beats it, and an option beats both";
+                    stand in it. A variable of the environment beats it, and an option beats both. \
+                    At SIGHUP the keys marked [live] and the certificate are read again; a \
+                    mistake changes nothing and is logged";
 
 /// The command line of `serve`, for a field with `#[command(flatten)]`.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +30,17 @@ pub struct Options {
 }
 
 impl Options {
+    /// Returns the path of the configuration file that an option or the environment names.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        self.file_in(&Environment::of_this_process())
+    }
+
+    fn file_in(&self, environment: &Environment) -> Option<PathBuf> {
+        let named = environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.config.clone().or(named)
+    }
+
     /// Returns the settings: the defaults, overridden by the file, overridden by the environment,
     /// overridden by the options.
     ///
@@ -42,9 +55,8 @@ impl Options {
         environment: &Environment,
     ) -> Result<ServeSettings, ConfigError> {
         let mut settings = ServeSettings::default();
-        let named = environment.get(CONFIG).filter(|path| !path.is_empty()).map(PathBuf::from);
-        if let Some(path) = self.config.as_ref().or(named.as_ref()) {
-            file::apply(path, &mut settings)?;
+        if let Some(path) = self.file_in(environment) {
+            file::apply(&path, &mut settings)?;
         }
         let mut problems = environment.apply(&mut settings);
         for (number, words) in &self.given {
@@ -100,7 +112,7 @@ impl Args for Options {
 
 fn option(key: &'static ConfigKey, defaults: &ServeSettings) -> Arg {
     let default = key.show(defaults).filter(|shown| key.form == Form::One && !shown.is_empty());
-    let variable = key.variable();
+    let variable = key.variable() + if key.live { "] [live" } else { "" };
     let help = match default {
         Some(shown) => {
             format!("{} [default: {}] [env: {variable}]", key.doc, shown.trim_matches('"'))

@@ -30,7 +30,8 @@ impl ServeSettings {
 
 fn entry(key: &ConfigKey, settings: &ServeSettings) -> String {
     let ConfigKey { doc, name, option, .. } = key;
-    let faces = format!("--{option}, {}", key.variable());
+    let live = if key.live { ", live" } else { "" };
+    let faces = format!("--{option}, {}{live}", key.variable());
     match key.show(settings) {
         Some(value) => format!("# {doc} ({faces})\n{name} = {value}\n"),
         None => format!("# {doc} ({faces})\n# {name} =\n"),

@@ -21,6 +21,8 @@ pub struct ServeSettings {
     pub listen: SocketAddr,
     /// The data directory; `None` for the default one.
     pub data: Option<PathBuf>,
+    /// What is logged, in the notation of `RUST_LOG`; `None` for the variable's, or else `info`.
+    pub log: Option<String>,
     /// A file that exists once the system's clock is synchronised; `None` for systemd's file.
     pub clock_synchronised_file: Option<PathBuf>,
     /// Certificate chain of the listener; `Some` if and only if there is a [key](Self::tls_key).
@@ -174,6 +176,7 @@ impl Default for ServeSettings {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             data: None,
+            log: None,
             clock_synchronised_file: None,
             tls_cert: None,
             tls_key: None,

@@ -4,8 +4,10 @@ mod addresses;
 mod announce;
 mod console;
 mod descriptors;
+mod log;
+mod reload;
+mod signals;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -15,11 +17,10 @@ use handfast_server::keys::file as key_file;
 use handfast_server::policy::PairingSettings;
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
-    Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, acceptor, admin,
+    Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, TlsFiles, admin,
 };
 use handfast_store::{Migrated, SqliteStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -29,6 +30,9 @@ use crate::data::{self, DATABASE, DataPlace};
 use crate::hints::Next;
 use crate::print::put;
 use console::StdoutQueue;
+use log::Log;
+use reload::Reloader;
+use signals::{Asked, Signals};
 
 /// Limit at shutdown for storing decisions that are not stored yet.
 const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -41,26 +45,16 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     if args.options.print_config {
         return put(&settings.to_toml());
     }
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| usual_filter());
-    // Log lines go through a bounded queue and are dropped if it is full, so that a slow or stopped
-    // reader cannot block the gateway.
-    let (writer, _flush_at_exit) = tracing_appender::non_blocking(std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(std::io::stderr().is_terminal() && !no_colour())
-        // A failed log line must not be reported on the stream that failed.
-        .log_internal_errors(false)
-        .init();
-
-    let tls = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => Some(acceptor(cert, key).map_err(End::refused)?),
+    let log = Log::start(settings.log.as_deref());
+    let files = match (&settings.tls_cert, &settings.tls_key) {
+        (Some(cert), Some(key)) => Some(TlsFiles::open(cert, key).map_err(End::refused)?),
         (_, _) => None,
     };
+    let tls = files.as_ref().map(TlsFiles::acceptor).transpose().map_err(End::refused)?;
+    let mut reloader = Reloader::new(args.options, settings.clone(), files, log);
     settings.limits = descriptors::within_descriptors(settings.limits);
     // Caught before the store is opened, so that an early signal also ends the gateway in order.
-    let signals = Signals::catch()?;
+    let mut signals = Signals::catch()?;
     let store = store(&path, args.accept_older_store)?;
     let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
     let mut console = StdoutQueue::open();
@@ -68,24 +62,16 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let followed = console.follow(&path).await?;
     console.print(&announce::text(&running, &settings, &path).await);
     let showing = tokio::spawn(console.show(followed));
-    signals.wait().await;
+    loop {
+        match signals.next().await {
+            Asked::Reload if reloader.has_files() => reloader.reload(&running.gateway),
+            Asked::Reload | Asked::End => break,
+        }
+    }
     running.stop().await;
     // The console ends when the gateway that it follows does.
     let _ = tokio::time::timeout(std::time::Duration::from_secs(1), showing).await;
     Ok(())
-}
-
-/// Returns what is logged if `RUST_LOG` does not say. Where the log goes to the same place as the
-/// console, it leaves out the events that the console tells.
-fn usual_filter() -> tracing_subscriber::EnvFilter {
-    match console::logs_beside_output() {
-        true => "info,handfast_server::telemetry::log_observer=off".into(),
-        false => "info".into(),
-    }
-}
-
-fn no_colour() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty())
 }
 
 /// A gateway that serves its listeners and its operator's socket.
@@ -279,32 +265,4 @@ async fn with_key(
         | StartError::SetupKey(_) => End::refused(error),
         _ => End::refused(error),
     })
-}
-
-/// The signals that end the gateway, caught from the creation of this value.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    /// Caught so that a file which may not grow any more is an error, like a full disk, instead of
-    /// the end of the process.
-    _file_too_large: Signal,
-}
-
-impl Signals {
-    fn catch() -> Result<Self, End> {
-        let caught = |kind| signal(kind).map_err(End::refused);
-        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-        Ok(Self {
-            terminate: caught(SignalKind::terminate())?,
-            interrupt: caught(SignalKind::interrupt())?,
-            _file_too_large: caught(file_too_large)?,
-        })
-    }
-
-    async fn wait(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
 }

@@ -1,7 +1,7 @@
 //! The live connections: decisions are pushed to them, the newest connection of a peer replaces the
 //! older one, and an application's messages reach their subscribers.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::extract::ws::Message;
 use handfast_core::crypto::x25519::PublicKey;
@@ -20,7 +20,7 @@ use crate::connection::subscriptions::{SubscriptionIndex, Subscriptions};
 /// The table of live connections, and indices by what connections depend on.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    limits: Limits,
+    limits: RwLock<Limits>,
     live: Mutex<LiveLinks>,
     /// Connections that wait for a decision, by the node's entry in the registry.
     waiting: SubscriptionIndex<NodeId>,
@@ -34,7 +34,7 @@ pub(crate) struct Hub {
 impl Hub {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
-            limits,
+            limits: RwLock::new(limits),
             live: Mutex::default(),
             waiting: SubscriptionIndex::default(),
             blocks: SubscriptionIndex::default(),
@@ -43,10 +43,20 @@ impl Hub {
         }
     }
 
+    fn limits(&self) -> Limits {
+        *self.limits.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces the limits, for peers that link from now on. Nobody loses a link.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
     /// Makes this the node's connection; an older one gets a notice that it was replaced. If there
     /// is no room, a delegate is displaced.
     pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
-        self.live().attach(node_id, mailbox, &self.limits)
+        let limits = self.limits();
+        self.live().attach(node_id, mailbox, &limits)
     }
 
     /// Makes this the delegate's connection, under the subject of its chain. Delegates only take
@@ -57,7 +67,8 @@ impl Hub {
         subject: PublicKey,
         mailbox: &Arc<Mailbox>,
     ) -> Result<(), Refusal> {
-        self.live().attach_delegate(key, subject, mailbox, &self.limits)
+        let limits = self.limits();
+        self.live().attach_delegate(key, subject, mailbox, &limits)
     }
 
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no

@@ -24,15 +24,15 @@ use crate::connection::preauth_bytes::Meter;
 /// All slots of a gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Seats {
-    limits: Limits,
     clock: GatewayClock,
     table: Arc<Mutex<SlotTable>>,
     /// Bytes that all these connections have sent, in total.
     sent: Arc<AtomicUsize>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct SlotTable {
+    limits: Limits,
     next: u64,
     taken: HashMap<u64, Taken>,
     silent: BTreeSet<Turn>,
@@ -61,7 +61,6 @@ type Turn = ((Idle, Instant), u64);
 #[derive(Debug)]
 pub(crate) struct SeatGuard {
     id: u64,
-    limits: Limits,
     clock: GatewayClock,
     evicted: Arc<Notify>,
     table: Arc<Mutex<SlotTable>>,
@@ -70,7 +69,19 @@ pub(crate) struct SeatGuard {
 
 impl Seats {
     pub(crate) fn new(limits: Limits, clock: GatewayClock) -> Self {
-        Self { limits, clock, table: Arc::default(), sent: Arc::default() }
+        let table = SlotTable {
+            limits,
+            next: 0,
+            taken: HashMap::new(),
+            silent: BTreeSet::new(),
+            sources: HashMap::new(),
+        };
+        Self { clock, table: Arc::new(Mutex::new(table)), sent: Arc::default() }
+    }
+
+    /// Replaces the limits, for connections that need a slot from now on. Nobody loses a slot.
+    pub(crate) fn set_limits(&self, limits: Limits) {
+        self.table.lock().expect("no thread panics while it holds the seats").limits = limits;
     }
 
     /// Takes a slot for a connection of this source, if need be by displacing another. `None` if
@@ -80,7 +91,7 @@ impl Seats {
         let mut table = self.table.lock().expect("no thread panics while it holds the seats");
         let total = u32::try_from(table.taken.len()).unwrap_or(u32::MAX);
         let waiting = Waiting { total, of_source: table.of_source(source) };
-        table.make_room(waiting, source, &self.limits, now)?;
+        table.make_room(waiting, source, now)?;
         let id = table.next;
         table.next += 1;
         let evicted = Arc::new(Notify::new());
@@ -91,7 +102,6 @@ impl Seats {
         let meter = Meter::new(&self.sent);
         Some(SeatGuard {
             id,
-            limits: self.limits,
             clock: self.clock.clone(),
             evicted,
             table: Arc::clone(&self.table),
@@ -163,14 +173,8 @@ impl SlotTable {
 
     /// Displaces a connection if one more slot of a source needs it. `None` if none may be
     /// displaced.
-    fn make_room(
-        &mut self,
-        waiting: Waiting,
-        source: Option<Source>,
-        limits: &Limits,
-        now: Instant,
-    ) -> Option<()> {
-        let displaced = match waiting.seat(limits) {
+    fn make_room(&mut self, waiting: Waiting, source: Option<Source>, now: Instant) -> Option<()> {
+        let displaced = match waiting.seat(&self.limits) {
             Seat::Free => return Some(()),
             Seat::EvictFromSource => first(&self.sources.get(&source)?.silent, now)?,
             Seat::EvictFromAll => first(self.crowd(), now).or_else(|| first(&self.silent, now))?,
@@ -240,7 +244,7 @@ impl SeatGuard {
         }
         // The slot counts in the total already.
         let waiting = Waiting { total: 0, of_source: table.of_source(source) };
-        let room = table.make_room(waiting, source, &self.limits, now).is_some();
+        let room = table.make_room(waiting, source, now).is_some();
         if room {
             table.counts_for(self.id, source);
         }

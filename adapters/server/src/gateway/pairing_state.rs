@@ -20,7 +20,7 @@ use crate::gateway::bearers::{BearerHolder, Bearers};
 use crate::keys::seal::{SealKind, StoreKey};
 use crate::keys::setup::NotOpened;
 use crate::policy::handler::PairingHandler;
-use crate::policy::rules::{ApprovalTerms, Rules};
+use crate::policy::rules::{ApprovalTerms, LiveRules};
 use crate::policy::settings::PairingSettings;
 
 /// The name under which the store keeps the gateway's keys.
@@ -79,6 +79,8 @@ pub(crate) struct PairingServices {
     pub(crate) seal: StoreKey,
     pub(crate) settings: PairingSettings,
     pub(crate) handler: Arc<dyn PairingHandler>,
+    /// The rules of the settings, which decide unless the handler is an embedder's.
+    pub(crate) rules: Arc<LiveRules>,
     pub(crate) bearers: Bearers,
     /// Held while a PIN is looked for and minted, so that two simultaneous connections of one node
     /// get the same PIN. Also held while the window is read and set, so that its own closing never
@@ -125,10 +127,12 @@ impl PairingServices {
         let keys = seal
             .open(SealKind::GatewayKeys, KEYS.as_bytes(), &kept)
             .map_err(|_| StartError::WrongStoreKey)?;
+        let rules = Arc::new(LiveRules::new(&settings));
         Ok(Self {
             keys: OwnKeys::from_stored(&keys),
             seal,
-            handler: handler.unwrap_or_else(|| Arc::new(Rules::new(&settings))),
+            handler: handler.unwrap_or_else(|| Arc::clone(&rules) as Arc<dyn PairingHandler>),
+            rules,
             settings,
             bearers: Bearers::default(),
             minting: tokio::sync::Mutex::default(),

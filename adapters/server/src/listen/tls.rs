@@ -1,15 +1,24 @@
-//! TLS from certificate files.
+//! TLS from certificate files, which may be read again while a listener runs.
 
+use std::fs::File;
+use std::io::BufReader;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use tokio_rustls::TlsAcceptor;
+
+/// Permissions that nobody may have on a private key: the group may read it, as where a group of
+/// the system is for keys, and others may do nothing.
+const FORBIDDEN: u32 = 0o027;
 
 /// Errors of setting up TLS.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read, or has no certificate or key.
     #[error("{path}: {problem}")]
@@ -31,11 +40,72 @@ pub enum TlsError {
     },
 }
 
-/// Reads a PEM certificate chain and its PEM private key.
-///
-/// # Errors
-/// [`TlsError`], which names the file.
-pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
+/// A PEM certificate chain and its PEM private key, in files. Clones share the pair in use.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    cert: PathBuf,
+    key: PathBuf,
+    current: Arc<CurrentPair>,
+}
+
+/// A certificate chain and its key, as read from their files.
+#[derive(Debug)]
+pub struct TlsPair(Arc<CertifiedKey>);
+
+/// The pair for new connections.
+#[derive(Debug)]
+struct CurrentPair(RwLock<Arc<CertifiedKey>>);
+
+impl ResolvesServerCert for CurrentPair {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl TlsFiles {
+    /// Reads a certificate chain and its key.
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the file.
+    pub fn open(cert: &Path, key: &Path) -> Result<Self, TlsError> {
+        let TlsPair(pair) = read(cert, key)?;
+        let current = Arc::new(CurrentPair(RwLock::new(pair)));
+        Ok(Self { cert: cert.to_owned(), key: key.to_owned(), current })
+    }
+
+    /// Reads the files again, without an effect on connections.
+    ///
+    /// # Errors
+    /// [`TlsError`], which names the file.
+    pub fn read(&self) -> Result<TlsPair, TlsError> {
+        read(&self.cert, &self.key)
+    }
+
+    /// Uses this pair for connections from now on.
+    pub fn replace(&self, pair: TlsPair) {
+        *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = pair.0;
+    }
+
+    /// Returns an acceptor for [`serve`](crate::serve); its connections use the current pair.
+    ///
+    /// # Errors
+    /// [`TlsError::Pair`] if TLS cannot be set up.
+    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        // Named explicitly: with several providers compiled in, rustls has no default.
+        let config = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|source| pair_error(&self.cert, &self.key, source))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&self.current) as Arc<dyn ResolvesServerCert>);
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn pair_error(cert: &Path, key: &Path, source: rustls::Error) -> TlsError {
+    TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), source }
+}
+
+fn read(cert: &Path, key: &Path) -> Result<TlsPair, TlsError> {
     let file = |path: &Path, problem: String| TlsError::File { path: path.to_owned(), problem };
     let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect)
@@ -43,13 +113,24 @@ pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
     if chain.is_empty() {
         return Err(file(cert, "it holds no PEM certificate".to_owned()));
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| file(key, format!("no PEM private key can be read from it: {error}")))?;
-    // Named explicitly: with several providers compiled in, rustls has no default.
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, private))
-        .map_err(|source| TlsError::Pair { cert: cert.to_owned(), key: key.to_owned(), source })?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    let private = private_key(key).map_err(|problem| file(key, problem))?;
+    CertifiedKey::from_der(chain, private, &default_provider())
+        .map(|pair| TlsPair(Arc::new(pair)))
+        .map_err(|source| pair_error(cert, key, source))
+}
+
+/// Reads a private key that others may not read. A link is followed, because tools that renew
+/// certificates replace one.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| format!("no PEM private key can be read from it: {error}");
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let found = file.metadata().map_err(|error| unreadable(&error))?;
+    if found.is_file() && found.permissions().mode() & FORBIDDEN != 0 {
+        return Err(format!(
+            "others may read or write this private key; mend it with: chmod 600 {}",
+            path.display()
+        ));
+    }
+    PrivateKeyDer::from_pem_reader(BufReader::new(file)).map_err(|error| unreadable(&error))
 }

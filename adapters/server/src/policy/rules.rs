@@ -1,6 +1,7 @@
 //! The pairing handler by configuration: a list of rules, of which the first that matches decides.
 
 use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -168,6 +169,34 @@ impl PairingHandler for Rules {
                 | (ProofMethod::Approval | ProofMethod::Setup, _) => PairingDecision::Ask,
             },
         }
+    }
+}
+
+/// The default handler with rules that may be replaced while the gateway runs.
+#[derive(Debug)]
+pub(crate) struct LiveRules(RwLock<Arc<Rules>>);
+
+impl LiveRules {
+    pub(crate) fn new(settings: &PairingSettings) -> Self {
+        Self(RwLock::new(Arc::new(Rules::new(settings))))
+    }
+
+    /// Replaces the rules, for requests from now on.
+    pub(crate) fn replace(&self, rules: Vec<Rule>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let Rules { approve, ref permissions, .. } = **current;
+        *current = Arc::new(Rules { rules, approve, permissions: permissions.clone() });
+    }
+
+    fn current(&self) -> Arc<Rules> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl PairingHandler for LiveRules {
+    async fn decide(&self, request: &PairingRequest<'_>) -> PairingDecision {
+        self.current().decide(request).await
     }
 }
 

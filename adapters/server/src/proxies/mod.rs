@@ -7,6 +7,7 @@
 //! Listing a proxy gives it no other rights: the gateway's own web origins follow from the
 //! configured addresses, whatever scheme and host a proxy reports.
 
+mod live;
 mod protocol;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ pub use handfast_core::wire::forwarded::ForwardedHeader;
 
 use crate::public_url::cidr::Net;
 
+pub(crate) use live::LiveProxies;
 pub(crate) use protocol::read_header;
 
 /// Settings of trusted proxies.

@@ -6,6 +6,7 @@ use clap::{Args, Command};
 
 use super::super::keys::KEYS;
 use super::super::{Options, ServeSettings};
+use super::precedence::OTHER;
 use super::{environment, file, told};
 
 /// Maximum number of lines of a declaration.
@@ -42,7 +43,8 @@ fn every_key_is_an_option_a_variable_an_entry_of_the_file_a_line_of_help_and_a_p
             .expect(key.name);
         let help = option.get_help().expect(key.name).to_string();
         assert!(help.starts_with(key.doc) && !key.doc.is_empty(), "{}", key.name);
-        assert!(help.ends_with(&format!("[env: {}]", key.variable())), "{}", key.name);
+        let live = if key.live { " [live]" } else { "" };
+        assert!(help.ends_with(&format!("[env: {}]{live}", key.variable())), "{}", key.name);
         let heading = option.get_help_heading().is_some();
         assert_eq!(heading, !key.section.is_empty(), "{}", key.name);
         assert!(printed.contains(&format!("{} =", key.name)), "{}", key.name);
@@ -104,4 +106,30 @@ fn an_extension_of_an_option_is_written_as_in_the_file() {
     let words = "name = \"a\", prefix = \"a\", command = [\"/bin/a\"], metrics = true";
     let settings = told(&["--with-extension", words]);
     assert_eq!(settings, file(&format!("[[extension]]\n{}", words.replace(", ", "\n"))));
+}
+
+#[test]
+fn the_keys_that_are_marked_live_are_those_that_a_running_gateway_takes_over() {
+    let words = OTHER.iter().zip(KEYS.iter());
+    let words: Vec<String> =
+        words.map(|((_, word, _), key)| format!("--{}={word}", key.option)).collect();
+    let newer = told(&words.iter().map(String::as_str).collect::<Vec<_>>());
+    let before = ServeSettings::default();
+    let mut settings = before.clone();
+    settings.take_over(&newer);
+    for key in KEYS.iter().filter(|key| key.name != "port") {
+        let expected = if key.live { &newer } else { &before };
+        assert_eq!(key.show(&settings), key.show(expected), "{}", key.name);
+    }
+    let changes = before.changes(&newer);
+    assert!(changes.live.contains(&"rule in [pairing]".to_owned()), "{changes:?}");
+    assert!(changes.at_start.contains(&"listen".to_owned()), "{changes:?}");
+    assert_eq!(settings.changes(&newer).live, Vec::<String>::new());
+}
+
+#[test]
+fn a_log_without_levels_is_refused() {
+    for wrong in ["", "loud", "handfast_server", "info,handfast_server=loud"] {
+        assert!(super::options(&["--log", wrong]).is_err(), "{wrong:?}");
+    }
 }

@@ -19,10 +19,11 @@ use super::super::{Serial, ServeSettings, SetupOptions};
 use super::{both, environment, file, options, read, told};
 
 /// A value other than the default for each key, in the notation of the option and of the file.
-const OTHER: &[(&str, &str, &str)] = &[
+pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("listen", "0.0.0.0:1", r#""0.0.0.0:1""#),
     ("port", "9", "9"),
     ("data", "/d", r#""/d""#),
+    ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
     ("clock_synchronised_file", "/y", r#""/y""#),
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),

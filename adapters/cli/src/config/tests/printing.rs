@@ -76,7 +76,8 @@ fn what_is_printed_reads_back_to_the_same_settings() {
 fn every_key_is_printed_with_its_help_its_option_and_its_variable() {
     let text = ServeSettings::default().to_toml();
     for key in KEYS.iter() {
-        let faces = format!("(--{}, {})", key.option, key.variable());
+        let live = if key.live { ", live" } else { "" };
+        let faces = format!("(--{}, {}{live})", key.option, key.variable());
         assert!(text.contains(&format!("# {} {faces}\n", key.doc)), "{}", key.name);
         assert!(
             text.contains(&format!("\n{} =", key.name))
