@@ -3,6 +3,7 @@
 mod companion;
 pub(crate) mod delegated;
 mod delivery;
+mod extensions;
 mod full_disk;
 pub(crate) mod gateway;
 mod hints;

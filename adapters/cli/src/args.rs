@@ -9,6 +9,7 @@ mod codes;
 mod common;
 mod companion;
 mod companions;
+mod extensions;
 mod import;
 mod nodes;
 mod older;
@@ -20,6 +21,7 @@ pub(crate) use codes::{CodesArgs, CodesVerb, CreateCode, Minting, PairingArgs, P
 pub(crate) use common::{Common, DataDir, Permissions, length_of_time};
 pub(crate) use companion::{CompanionArgs, CompanionVerb};
 pub(crate) use companions::{CompanionsArgs, CompanionsVerb, Invite};
+pub(crate) use extensions::{ExtensionsArgs, ExtensionsVerb, RunExtension};
 pub(crate) use import::Import;
 pub(crate) use nodes::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
@@ -63,6 +65,8 @@ pub(crate) enum Verb {
     /// See and decide who may write over channels
     #[command(alias = "inbound")]
     Senders(SendersArgs),
+    /// List the extensions, and call their methods
+    Extensions(ExtensionsArgs),
     /// Be a companion: show a setup code to its gateway, and use the session that comes of it
     Companion(CompanionArgs),
     /// Show what people compare to know the gateway
@@ -81,6 +85,8 @@ pub(crate) enum Verb {
     Token(TokenArgs),
     /// Show the whole flow on this machine: a gateway, nodes, an operator
     Demo(Demo),
+    #[command(hide = true)]
+    RunExtension(RunExtension),
     #[command(hide = true)]
     Devices(DevicesArgs),
     #[command(hide = true)]

@@ -14,6 +14,7 @@ mod data;
 mod delivery;
 mod demo;
 mod events;
+mod extensions;
 mod hints;
 mod import;
 mod nodes;
@@ -82,6 +83,8 @@ async fn run(verb: Verb) -> Result<(), End> {
         },
         Verb::Companions(companions) => companions::run(companions).await,
         Verb::Senders(senders) => senders::run(senders).await,
+        Verb::Extensions(extensions) => extensions::run(extensions).await,
+        Verb::RunExtension(run) => extensions::start(&run),
         Verb::Companion(companion) => companion::run(companion).await,
         Verb::Gateway(gateway) => watch::gateway(gateway).await,
         Verb::Clock(clock) => clock::run(clock).await,

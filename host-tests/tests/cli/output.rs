@@ -145,6 +145,7 @@ const PRINT: &[Row] = &[
     ("senders unblock", &["{blocked}"]),
     ("senders revoke", &["{let in}"]),
     ("senders seed", &["telegram", "bot", "@eve"]),
+    ("extensions list", &[]),
     ("companion status", &["{session}"]),
     ("companion refresh", &["{session}"]),
     ("companion end", &["{session}"]),
@@ -163,9 +164,9 @@ const SECRETS: &[Row] = &[
     ("companions invite", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
-/// Verbs that need no gateway, bring their own, or need a linked node: `output_alone` and `nodes`
-/// have their tests.
-const ELSEWHERE: &[&str] = &["restore", "demo", "token hash", "nodes send"];
+/// Verbs that need no gateway, bring their own, or need a linked node or an extension:
+/// `output_alone`, `nodes` and `extensions` have their tests.
+const ELSEWHERE: &[&str] = &["restore", "demo", "token hash", "nodes send", "extensions call"];
 
 /// Returns a name that is new in this process.
 fn fresh(word: &str) -> String {

@@ -27,6 +27,7 @@ use tokio::task::JoinHandle;
 use crate::End;
 use crate::args::{DataDir, Serve};
 use crate::data::{self, DATABASE, DataPlace};
+use crate::extensions::tied;
 use crate::hints::Next;
 use crate::print::put;
 use console::StdoutQueue;
@@ -128,7 +129,7 @@ impl Running {
             .setup(setup)
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
-            .extensions(settings.extensions.clone());
+            .extensions(tied(&settings.extensions));
         let builder = match &settings.clock_synchronised_file {
             Some(file) => builder.clock(LocalClock::with_file(file)),
             None => builder,

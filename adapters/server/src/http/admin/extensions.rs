@@ -12,7 +12,7 @@ use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 use crate::gateway::Gateway;
 
 /// The answer to `GET /api/v1/extensions`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ExtensionList {
     /// The extensions in the order of the configuration.
     pub extensions: Vec<ExtensionStatus>,
