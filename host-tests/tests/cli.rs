@@ -19,6 +19,7 @@ mod rejecting;
 mod reload;
 mod serving;
 mod setup;
+mod spans;
 mod store;
 mod time;
 

@@ -16,6 +16,7 @@ use handfast_core::registry::lifecycle::Notice;
 use crate::connection::live_links::{LinkOwner, LiveLinks};
 pub(crate) use crate::connection::mailbox::{AppDelivery, Dialect, MOST_QUEUED, Mail, Mailbox};
 use crate::connection::subscriptions::{SubscriptionIndex, Subscriptions};
+use crate::telemetry::spans;
 
 /// The table of live connections, and indices by what connections depend on.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl Hub {
     /// Makes this the node's connection; an older one gets a notice that it was replaced. If there
     /// is no room, a delegate is displaced.
     pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+        spans::node(node_id);
         let limits = self.limits();
         self.live().attach(node_id, mailbox, &limits)
     }

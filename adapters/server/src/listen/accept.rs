@@ -12,10 +12,12 @@ use handfast_core::limits::PROXY_HEADER_WITHIN;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::connection::slots::{SeatGuard, Seats};
 use crate::gateway::Gateway;
 use crate::proxies::read_header;
+use crate::telemetry::spans;
 
 /// Time for connections to end at shutdown.
 const GRACE: Duration = Duration::from_secs(5);
@@ -140,7 +142,8 @@ where
         tune(&stream);
         let each = Arc::clone(&each);
         let arrived = Arrived { stream, peer, seat };
-        connections.spawn(async move {
+        let span = spans::connection(arrived.peer.ip());
+        let serving = async move {
             match proxy_protocol {
                 false => each(arrived).await,
                 true => {
@@ -152,7 +155,8 @@ where
             // The permit bounds how many connections without a slot are refused with a message at
             // once.
             drop(refusal);
-        });
+        };
+        connections.spawn(serving.instrument(span));
     }
     connections
 }

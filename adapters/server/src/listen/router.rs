@@ -14,6 +14,7 @@ use axum::routing::get;
 use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
 use handfast_core::time::Instant;
 use tower::ServiceExt;
+use tracing::{Instrument, Span};
 
 use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
@@ -26,6 +27,7 @@ use crate::http::session_api;
 use crate::policy::origin;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
+use crate::telemetry::spans;
 
 /// The size of a read in bytes. It is small, because every connection has such a buffer.
 const READ_BUFFER: usize = 512;
@@ -194,30 +196,29 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         .max_frame_size(most);
     // Each runs in a task of its own, as small as its session; this task still holds the memory of
     // the handshake.
+    let span = Span::current();
     Ok(if native {
+        spans::flow("native");
         upgrade.on_upgrade(async move |socket| {
             let place = seat.map_or(SlotState::Refused, SlotState::Seat);
-            tokio::spawn(
-                Box::new(session::NativeTask::new(gateway, socket, address.ip(), since, place))
-                    .run(),
-            );
+            let task = session::NativeTask::new(gateway, socket, address.ip(), since, place);
+            tokio::spawn(Box::new(task).run().instrument(span));
         })
     } else if parts.uri.path() == setup_code::PATH {
+        spans::flow("setup_code");
         let may_be =
             origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(
-                Box::new(setup_code::session::CompanionTask::new(
-                    gateway, socket, address, since, seat, may_be,
-                ))
-                .run(),
+            let task = setup_code::session::CompanionTask::new(
+                gateway, socket, address, since, seat, may_be,
             );
+            tokio::spawn(Box::new(task).run().instrument(span));
         })
     } else {
+        spans::flow("registration");
         upgrade.on_upgrade(async move |socket| {
-            tokio::spawn(
-                Box::new(RegistrationTask::new(gateway, socket, address, since, seat)).run(),
-            );
+            let task = RegistrationTask::new(gateway, socket, address, since, seat);
+            tokio::spawn(Box::new(task).run().instrument(span));
         })
     })
 }

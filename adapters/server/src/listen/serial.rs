@@ -11,6 +11,7 @@ use handfast_core::wire::close::Close;
 use handfast_core::wire::native::open::{NotOpened, Open};
 use serial2_tokio::SerialPort;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument;
 
 use crate::connection::framed::FramedTransport;
 use crate::connection::transport::CLOSE_WITHIN;
@@ -18,6 +19,7 @@ use crate::connection::transport::{FrameTransport, Gone, PeerEvent};
 use crate::flows::native::session::{NativeTask, SlotState};
 use crate::gateway::Gateway;
 use crate::gateway::common::shut_down;
+use crate::telemetry::spans;
 
 /// Address of a peer that has none.
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -97,15 +99,18 @@ impl OpenLine {
             self.open = open;
             let since = gateway.inner.clock.now();
             // A line serves one node at a time anyway, so its connection needs no slot.
-            Box::new(NativeTask::new(
+            let task = NativeTask::new(
                 gateway.clone(),
                 OneNode { line: self },
                 NOWHERE,
                 since,
                 SlotState::Free,
-            ))
-            .run()
-            .await;
+            );
+            let serving = async {
+                spans::flow("native");
+                Box::new(task).run().await;
+            };
+            serving.instrument(spans::connection(NOWHERE)).await;
         }
     }
 

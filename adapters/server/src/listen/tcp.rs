@@ -10,6 +10,7 @@ use crate::flows::native::session::{NativeTask, SlotState};
 use crate::gateway::Gateway;
 use crate::listen::accept::{Arrived, Listening, accept};
 use crate::proxies::PeerAddress;
+use crate::telemetry::spans;
 
 /// Serves the native wire on a listener until `until` completes, then closes every connection and
 /// waits a moment for them to end. Slots, budgets and the behaviour without free descriptors are as
@@ -21,6 +22,7 @@ pub async fn serve_tcp(
 ) {
     let served = gateway.clone();
     let each = move |Arrived { stream, peer, seat }: Arrived| {
+        spans::flow("native");
         let (gateway, since) = (served.clone(), served.inner.clock.now());
         let address = PeerAddress::new(peer.ip());
         // The slot of a proxy's connection has no source until now.

@@ -10,6 +10,7 @@ pub(crate) mod label_values;
 mod labels;
 pub(crate) mod log_lines;
 pub(crate) mod log_observer;
+pub(crate) mod spans;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
