@@ -2,5 +2,6 @@
 
 #![no_std]
 
+pub mod measure;
 pub mod register;
 pub mod stack;

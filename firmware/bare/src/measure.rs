@@ -1,0 +1,80 @@
+//! Measurements of a node from its boot to its link: the real core and driver against a script, in
+//! memory. A board contributes its count of instructions; `firmware/cost` reads what is printed.
+
+use semihosting::{println, process};
+
+use crate::stack;
+
+/// Exit code if a measurement could not be made.
+const FAILED: i32 = 4;
+
+/// Prints the measurements of every wire that the image has, and ends the emulation.
+/// `instructions` returns the number of instructions since the start.
+pub fn run(instructions: fn() -> u32) -> ! {
+    println!("{}\tinstructions until here", instructions());
+    println!("{}\tbytes of stack until here", stack::peak());
+    #[cfg(feature = "missy")]
+    if missy(instructions).is_none() {
+        process::exit(FAILED);
+    }
+    #[cfg(feature = "native")]
+    if native(instructions).is_none() {
+        process::exit(FAILED);
+    }
+    #[cfg(feature = "setup")]
+    if setup(instructions).is_none() {
+        process::exit(FAILED);
+    }
+    process::exit(0)
+}
+
+/// Prints the measurements of the `missy` dialect.
+#[cfg(feature = "missy")]
+#[inline(never)]
+fn missy(instructions: fn() -> u32) -> Option<()> {
+    use handfast_edge::registration::driver::RegistrationBuffers;
+    use handfast_replay::missy::{FRAME, flow, steps};
+    let buffers =
+        cortex_m::singleton!(: RegistrationBuffers<FRAME> = RegistrationBuffers::new())?;
+    let flow = flow(buffers, instructions)?;
+    // The peak is taken here, so it covers the driver only.
+    let peak = stack::peak();
+    let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
+    let steps = steps(scratch, instructions)?;
+    for (name, number) in flow.iter().chain(steps.iter()) {
+        println!("{number}\t{name}");
+    }
+    println!("{peak}\tbytes of stack at most");
+    Some(())
+}
+
+/// Prints the measurements of setup codes, valid and invalid.
+#[cfg(feature = "setup")]
+#[inline(never)]
+fn setup(instructions: fn() -> u32) -> Option<()> {
+    let before = stack::peak();
+    let codes = handfast_replay::setup::codes(instructions)?;
+    let peak = stack::peak();
+    for (name, number) in codes.iter() {
+        println!("{number}\t{name}");
+    }
+    println!("{}\tbytes of stack more than until here", peak.saturating_sub(before));
+    Some(())
+}
+
+/// Prints the measurements of the native wire.
+#[cfg(feature = "native")]
+#[inline(never)]
+fn native(instructions: fn() -> u32) -> Option<()> {
+    use handfast_edge::native::NativeBuffers;
+    use handfast_replay::native::{Keys, flow};
+    let buffers = cortex_m::singleton!(: NativeBuffers = NativeBuffers::new())?;
+    let keys = cortex_m::singleton!(: Keys = None)?;
+    let flow = flow(buffers, keys, instructions)?;
+    let peak = stack::peak();
+    for (name, number) in flow.iter() {
+        println!("{number}\t{name}");
+    }
+    println!("{peak}\tbytes of stack at most");
+    Some(())
+}
