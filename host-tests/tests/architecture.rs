@@ -193,6 +193,7 @@ const ORDER: [(&str, &[&str]); 5] = [
             "events",
             "paired",
             "pairing",
+            "extensions",
             "serve",
             "watch",
             "demo",
