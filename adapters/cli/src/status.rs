@@ -45,11 +45,11 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
 
 fn text(answers: &Answers, data: &DataPlace) -> String {
     let Answers { status, pairing, sessions, senders } = answers;
-    let StatusView { nodes, linked, waiting, companion_url, store, clock } = status;
+    let StatusView { name, nodes, linked, waiting, companion_url, store, clock } = status;
     let mend = clock.mend.as_ref().map_or_else(String::new, |mend| format!(": {mend}"));
     let linked_companions = sessions.sessions.iter().filter(|session| session.linked).count();
     let mut text = format!(
-        "gateway:     {}\n\
+        "gateway:     {}{}\n\
          data:        {}\n\
          nodes:       {} pending, {} paired, {} muted, {} revoked\n\
          connections: {linked} linked, {waiting} not yet authenticated\n\
@@ -57,6 +57,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
          companions:  {} with a session, {linked_companions} linked; {}\n\
          senders:     {} waiting\n\
          clock:       {}{mend}\n",
+        name.as_ref().map_or_else(String::new, |name| format!("{}, ", safe(name))),
         pairing.fingerprint,
         safe(&data.display().to_string()),
         nodes.pending,

@@ -2,6 +2,7 @@
 
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
+use handfast_core::text::Label;
 use handfast_store::{HeldStore, Inbound, Store};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
@@ -38,8 +39,17 @@ use crate::proxies::{LiveProxies, ProxySettings};
 use crate::telemetry::Telemetry;
 use crate::telemetry::log_observer::LogObserver;
 
+const NOT_A_NAME: &str = "the gateway's name is 1 to 64 characters, not blank and without \
+                          control characters";
+
+/// Returns `true` if a gateway can have this name.
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && Label::parse(name).is_some()
+}
+
 /// The settings and parts of a gateway that is to be started.
 pub struct GatewayBuilder {
+    name: Option<String>,
     store: Arc<dyn Store>,
     limits: Limits,
     application: Arc<dyn Application>,
@@ -59,6 +69,12 @@ impl GatewayBuilder {
     #[must_use]
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// Sets the gateway's name for people. The default is none.
+    #[must_use]
+    pub fn name(self, name: Option<String>) -> Self {
+        Self { name, ..self }
     }
 
     /// Sets the receiver of application frames of paired nodes.
@@ -133,6 +149,7 @@ impl GatewayBuilder {
     /// [`StartError`] with the cause.
     pub async fn start(self) -> Result<Gateway, StartError> {
         let Self {
+            name,
             store,
             limits,
             application,
@@ -160,6 +177,9 @@ impl GatewayBuilder {
         store.raise_mark(clock.unix()).await?;
         let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
         window::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        if name.as_deref().is_some_and(|name| !is_name(name)) {
+            return Err(StartError::Settings(NOT_A_NAME.to_owned()));
+        }
         setup.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
@@ -176,6 +196,7 @@ impl GatewayBuilder {
             holding,
         );
         let inner = Arc::new(Inner {
+            name,
             store,
             held,
             limits,
@@ -224,6 +245,7 @@ impl Gateway {
     #[must_use]
     pub fn builder(store: impl Store) -> GatewayBuilder {
         GatewayBuilder {
+            name: None,
             pairing: PairingSettings::default(),
             setup: SetupSettings::default(),
             inbound: InboundSettings::default(),

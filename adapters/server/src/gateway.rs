@@ -30,6 +30,7 @@ use handfast_core::registry::lifecycle::{self, Notice};
 use handfast_core::registry::record::Record;
 use handfast_store::{Entry, HeldStore, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument;
 
 use crate::application::Application;
 use crate::clock::GatewayClock;
@@ -63,6 +64,8 @@ pub struct Gateway {
 }
 
 pub(crate) struct Inner {
+    /// The gateway's name for people.
+    pub(crate) name: Option<String>,
     pub(crate) store: Arc<dyn Store>,
     /// The same store, with the decisions that are in force and not stored yet.
     pub(crate) held: HeldStore,
@@ -125,6 +128,12 @@ impl Inner {
 pub(crate) const MOST_CONFLICTS: usize = 16;
 
 impl Gateway {
+    /// Returns the gateway's name for people, if it has one.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.inner.name.as_deref()
+    }
+
     /// Returns the inbound gate, for messages of strangers over channels.
     #[must_use]
     pub fn gate(&self) -> &Gate {
@@ -224,7 +233,7 @@ impl Gateway {
 pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, OperatorError>> + Send + 'static,
 ) -> Result<T, OperatorError> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(work.in_current_span()).await {
         Ok(outcome) => outcome,
         Err(_) => Err(StoreError::Database("the decision was broken off".to_owned()).into()),
     }

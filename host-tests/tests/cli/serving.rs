@@ -160,3 +160,17 @@ fn where_standard_output_is_the_systems_journal_no_pin_is_printed() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_gateways_name_is_shown_in_its_status() {
+    let gateway = Gateway::start_with(&["--name", "K\u{fc}che"]);
+    let (code, out, _) = gateway.verb(&["status"]);
+    assert!(code == 0 && out.starts_with("gateway:     K\u{fc}che, "), "{out}");
+    assert_eq!(gateway.answer(&["status"])["name"], "K\u{fc}che");
+    assert_eq!(Gateway::start().answer(&["status"]).get("name"), None);
+    let folder = private_dir();
+    for wrong in [" ", "a\u{1b}b", &"n".repeat(65)] {
+        let (code, _, err) = serve(folder.path(), &["--name", wrong]);
+        assert!(code == 2 && err.contains("1 to 64 characters"), "{err}");
+    }
+}

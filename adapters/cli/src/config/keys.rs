@@ -14,8 +14,8 @@ use super::duration::show_lasting;
 use super::extensions::{extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
-    choice, flag, listed, location, log, number, port, scopes, socket, span, tables, text, texts,
-    time, time_or, url,
+    choice, flag, label, listed, location, log, number, port, scopes, socket, span, tables, text,
+    texts, time, time_or, url,
 };
 use super::print::line;
 use super::simple::{
@@ -72,6 +72,8 @@ fn gateway() -> Vec<ConfigKey> {
         key("listen", socket(), |settings| &mut settings.listen).doc("Address to listen on"),
         key("port", port(), |settings| &mut settings.listen)
             .doc("Port to listen on, in place of that in `listen`"),
+        key("name", label(), |settings| &mut settings.name)
+            .doc("Name of the gateway for people, which its status shows"),
         key("data", location("DIR"), |settings| &mut settings.data).doc(
             "Data directory of the gateway [default: $STATE_DIRECTORY, else \
              $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]",

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::text::Label;
 use handfast_core::time::Span;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -129,6 +130,18 @@ pub(super) fn text(
     read: fn(&ConfigValue<'_>) -> Result<String, ConfigProblem>,
 ) -> Kind<String> {
     Kind::new(placeholder, read, |text| Some(quoted(text)))
+}
+
+/// A name for people.
+pub(super) fn label() -> Kind<Option<String>> {
+    let need = "it must be 1 to 64 characters, not blank and without control characters";
+    let read = move |value: &ConfigValue<'_>| {
+        value.parsed(need, |text| {
+            let label = Label::parse(text).filter(|_| !text.trim().is_empty());
+            label.map(|label| Some(label.as_str().to_owned()))
+        })
+    };
+    Kind::new("NAME", read, |name| name.as_ref().map(quoted))
 }
 
 /// Directives for the log, in the notation of `RUST_LOG`.

@@ -19,6 +19,8 @@ use handfast_server::public_url::{Candidates, ExtraHost};
 pub struct ServeSettings {
     /// Address of the main listener.
     pub listen: SocketAddr,
+    /// Name of the gateway for people.
+    pub name: Option<String>,
     /// The data directory; `None` for the default one.
     pub data: Option<PathBuf>,
     /// What is logged, in the notation of `RUST_LOG`; `None` for the variable's, or else `info`.
@@ -175,6 +177,7 @@ impl Default for ServeSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
+            name: None,
             data: None,
             log: None,
             clock_synchronised_file: None,

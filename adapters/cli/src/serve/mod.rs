@@ -125,6 +125,7 @@ impl Running {
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));
         let builder = Gateway::builder(store)
+            .name(settings.name.clone())
             .limits(settings.limits)
             .setup(setup)
             .inbound(settings.inbound.clone())

@@ -22,6 +22,7 @@ use super::{both, environment, file, options, read, told};
 pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("listen", "0.0.0.0:1", r#""0.0.0.0:1""#),
     ("port", "9", "9"),
+    ("name", "Küche 2", r#""Küche 2""#),
     ("data", "/d", r#""/d""#),
     ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
     ("clock_synchronised_file", "/y", r#""/y""#),

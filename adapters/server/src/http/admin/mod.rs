@@ -171,6 +171,7 @@ pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 use crate::gateway::Gateway;
 use crate::gateway::unstored::StoreStatus;
 use crate::http::session_api;
+use crate::telemetry::spans;
 use failure::AdminFailure;
 
 /// Number of nodes that a listing reads from the store at once.
@@ -224,12 +225,16 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/messages", get(messages::follow))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_route)
+        .layer(axum::middleware::from_fn(spans::operator))
         .with_state(gateway.clone())
 }
 
 /// The answer to `GET /api/v1/status`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StatusView {
+    /// Name of the gateway; absent if it has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
     /// Number of nodes by standing.
     pub nodes: NodeCounts,
     /// Number of open links.
@@ -328,6 +333,7 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Admi
         .collect();
     let store = StoreView { failing, failures, unstored };
     Ok(Json(StatusView {
+        name: gateway.name().map(str::to_owned),
         nodes,
         linked: summary.linked,
         waiting: summary.waiting,
