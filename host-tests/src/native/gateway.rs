@@ -300,8 +300,7 @@ impl World {
         let token = self.next_token();
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let Some(mut machine) = seat.machine.take() else { return };
-        let (before, compares) =
-            (machine.state_name(), matches!(input, GateIn::Answer(Answer::Reserved(Ok(_)))));
+        let before = machine.state_name();
         let what = match &input {
             GateIn::Frame(frame) => format!("Frame of {}", frame.len()),
             other => format!("{other:?}").chars().take(90).collect(),
@@ -431,7 +430,7 @@ impl World {
         };
         let mut scratch = [0; NATIVE_SCRATCH];
         let effects = machine.step(now, input, &mut scratch);
-        let mut todo = Vec::new();
+        let (mut todo, mut compared) = (Vec::new(), None);
         for effect in effects {
             match effect {
                 Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
@@ -455,7 +454,11 @@ impl World {
                     todo.push(Do::Ask(Asked::Prepare(method)));
                 }
                 Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
-                Effect::Spend(id) => todo.push(Do::Ask(Asked::Spend(id))),
+                Effect::GuessWrong { .. } => compared = Some(false),
+                Effect::Spend(id) => {
+                    compared = Some(true);
+                    todo.push(Do::Ask(Asked::Spend(id)));
+                }
                 Effect::Settle(Proof::Nothing) => todo.push(Do::Ask(Asked::Settle(None))),
                 Effect::Settle(Proof::Code(id, _)) => todo.push(Do::Ask(Asked::Settle(Some(id)))),
                 Effect::Settle(Proof::Setup(verified)) => {
@@ -494,8 +497,8 @@ impl World {
         self.note(|| format!("conn {conn}: {before} --{what}--> {after}"));
         self.steps += 1;
         self.visited.insert(after);
-        if compares {
-            self.compared(conn, after == "Spending");
+        if let Some(right) = compared {
+            self.compared(conn, right);
         }
         for effect in todo {
             if !self.gateway_may() {

@@ -324,6 +324,7 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::Reserve(id) => {
             format!("Reserve, {}", if id.is_some() { "a code" } else { "nobody's" })
         }
+        Effect::GuessWrong { left } => format!("GuessWrong, {left} left"),
         Effect::Spend(_) => "Spend".to_owned(),
         Effect::Settle(Proof::Nothing) => "Settle, nothing shown".to_owned(),
         Effect::Settle(Proof::Setup(_)) => "Settle, a setup code verified".to_owned(),

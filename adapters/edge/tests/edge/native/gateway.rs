@@ -459,6 +459,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 }
                 Effect::Close(_)
                 | Effect::Refund
+                | Effect::GuessWrong { .. }
                 | Effect::Part(_)
                 | Effect::Present(_)
                 | Effect::App(_)

@@ -36,8 +36,9 @@ pub(super) enum NativeRequest {
     Detach,
     Ask(Box<OwnedRequest>),
     Reserve(Option<CodeId>),
-    /// The guess that was reserved last was wrong; this many are left.
-    Wrong(u8),
+    GuessWrong {
+        left: u8,
+    },
     Spend(CodeId),
     Settle(Option<CodeId>),
     SettleSetup(Box<OwnedSetup>),
@@ -120,6 +121,7 @@ pub(super) fn own(
         Effect::Detach => NativeRequest::Detach,
         Effect::Ask(key, asked) => NativeRequest::Ask(Box::new(request(key, &asked, address))),
         Effect::Reserve(code) => NativeRequest::Reserve(code),
+        Effect::GuessWrong { left } => NativeRequest::GuessWrong { left },
         Effect::Spend(code) => NativeRequest::Spend(code),
         Effect::Settle(Proof::Nothing) => NativeRequest::Settle(None),
         Effect::Settle(Proof::Code(code, _)) => NativeRequest::Settle(Some(code)),

@@ -314,7 +314,7 @@ impl<C: FrameTransport> NativeTask<C> {
 
             NativeRequest::Refund => kept.refund(),
             NativeRequest::Detach => kept.detach(),
-            NativeRequest::Wrong(left) => kept.wrong(left).await,
+            NativeRequest::GuessWrong { left } => kept.guessed_wrong(left).await,
             NativeRequest::Observe(observation) => kept.observe(observation),
             NativeRequest::App(action, address, bytes) => {
                 kept.app(key.as_ref(), action, &address, &bytes).await;
@@ -345,18 +345,7 @@ impl<C: FrameTransport> NativeTask<C> {
                 OwnedPrepared::Setup => self.advance(Input::Prepared(Prepared::Setup)),
                 OwnedPrepared::Settle => self.advance(Input::Prepared(Prepared::Settle)),
             },
-            NativeAnswer::Reserved(reserved) => {
-                let mut actions = self.advance(Input::Reserved(reserved));
-                // Core compares the tag; that it asks to spend the code tells that the guess was
-                // right.
-                let right = actions
-                    .iter()
-                    .any(|action| matches!(action, NativeAction::Request(NativeRequest::Spend(_))));
-                if let (Ok(left), false) = (reserved, right) {
-                    actions.push(NativeAction::Request(NativeRequest::Wrong(left)));
-                }
-                actions
-            }
+            NativeAnswer::Reserved(reserved) => self.advance(Input::Reserved(reserved)),
             NativeAnswer::Spent(outcome) => self.advance(Input::Spent(outcome)),
             NativeAnswer::Settled(verdict) => match verdict {
                 OwnedVerdict::Offered(mut offer) => {
@@ -410,7 +399,7 @@ const fn without(request: &NativeRequest) -> Option<Option<NativeAnswer>> {
         | NativeRequest::Detach
         | NativeRequest::Ask(_)
         | NativeRequest::Reserve(_)
-        | NativeRequest::Wrong(_)
+        | NativeRequest::GuessWrong { .. }
         | NativeRequest::Spend(_)
         | NativeRequest::Settle(_)
         | NativeRequest::SettleSetup(_)

@@ -2,6 +2,7 @@
 //! socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handfast_core::flow::setup_code::gateway::{CompanionFailure, Failed, SessionNotOpened};
 use handfast_core::limits::SETUP_CLAIMS_BYTES;
@@ -29,6 +30,8 @@ pub(super) struct CompanionContext {
     pub(super) mailbox: Arc<Mailbox>,
     /// `true` if the connection was opened by a program, or by a page that may be a companion.
     pub(super) origin_allowed: bool,
+    /// The time that reading the first frame took, until it is known whether it held a code.
+    pub(super) judged: Option<Duration>,
     /// The session whose live connection this is.
     attached: Option<SessionId>,
     /// The companion's session and device, once it is linked.
@@ -49,6 +52,7 @@ impl CompanionContext {
             seat,
             mailbox: Mailbox::new(Dialect::Missy),
             origin_allowed,
+            judged: None,
             attached: None,
             info: None,
         }
@@ -68,6 +72,7 @@ impl CompanionContext {
         let inner = &self.gateway.inner;
         match request {
             CompanionRequest::Redeem(code) => {
+                self.code_was_judged();
                 let redeemed = self.gateway.redeem(*code).await;
                 return Some(CompanionAnswer::Redeemed(match redeemed {
                     Ok(redeemed) => redeemed.map_err(SessionNotOpened::No),
@@ -118,14 +123,25 @@ impl CompanionContext {
     }
 
     /// Counts a failure. Returns `false` if its source has no attempt of this kind left.
-    fn charge(&self, failure: CompanionFailure) -> bool {
-        let inner = &self.gateway.inner;
+    fn charge(&mut self, failure: CompanionFailure) -> bool {
         self.count(failure);
+        match failure {
+            CompanionFailure::Code(_) => self.code_was_judged(),
+            CompanionFailure::Redeem(_) | CompanionFailure::Session(_) => {}
+        }
+        let inner = &self.gateway.inner;
         let budget = match failure {
             CompanionFailure::Code(_) | CompanionFailure::Redeem(_) => &inner.budgets.codes,
             CompanionFailure::Session(_) => &inner.budgets.sessions,
         };
         budget.permit(self.peer.source(), inner.clock.now()).is_some()
+    }
+
+    /// Counts the time that the first frame took, which held a code. Resuming verifies none.
+    fn code_was_judged(&mut self) {
+        if let Some(took) = self.judged.take() {
+            self.gateway.inner.telemetry.verify_took(took);
+        }
     }
 
     /// Frees the slot of the connection, which has authenticated, and reports the link.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
 use super::context::CompanionContext;
-use super::effects::{CompanionAction, CompanionAnswer, CompanionRequest, own};
+use super::effects::{CompanionAction, CompanionAnswer, own};
 use crate::connection::hub::Mail;
 use crate::connection::message_rate::MessageRate;
 use crate::connection::slots::SeatGuard;
@@ -158,18 +158,9 @@ impl CompanionTask {
         let begun = std::time::Instant::now();
         let gateway = self.kept.gateway.clone();
         let now = self.kept.setup_moment(text);
-        let actions = self.advance(Input::Text {
-            frame: text,
-            keys: &gateway.inner.setup.keys.now(now),
-            now,
-        });
-        // Resuming verifies no code, so it does not count in this histogram.
-        if !actions
-            .iter()
-            .any(|action| matches!(action, CompanionAction::Request(CompanionRequest::Resume(_))))
-        {
-            gateway.inner.telemetry.verify_took(begun.elapsed());
-        }
+        let keys = gateway.inner.setup.keys.now(now);
+        let actions = self.advance(Input::Text { frame: text, keys: &keys, now });
+        self.kept.judged = Some(begun.elapsed());
         actions
     }
 

@@ -326,6 +326,11 @@ pub enum Effect<'b> {
     /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
     /// cost the same.
     Reserve(Option<CodeId>),
+    /// The guess that was reserved last was wrong; this many are left.
+    GuessWrong {
+        /// The number of guesses left.
+        left: u8,
+    },
     /// The guess was right: give it back, and spend the code durably.
     Spend(CodeId),
     /// Decide about the request that was asked, or pass it to the operator.

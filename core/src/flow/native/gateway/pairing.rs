@@ -456,7 +456,7 @@ fn on_reserved<'b>(
     cpace: AwaitingTa,
     tag: &Tag,
     reserved: Result<u8, NoGuess>,
-    mut out: OutgoingBuffer<'b>,
+    out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
     let left = match reserved {
         Ok(left) => left,
@@ -473,22 +473,37 @@ fn on_reserved<'b>(
             pairing.enter(PairingStage::Spending { id, confirmed, answer }, [Effect::Spend(id)])
         }
         // Nobody's code fails even if the guess matches.
-        (Ok(_) | Err(_), _) if left == 0 => refuse(pairing, &PairRefusal::Locked, out),
-        (Ok(_) | Err(_), _) => {
-            match pairing.channel.seal(
-                &PairFromGateway::Refused(PairRefusal::WrongCode { attempts_left: left }),
-                &mut out,
-            ) {
-                // A further run on this channel is a further guess, counted like this one. A PIN
-                // keeps its deadline.
-                Some(frame) if held.method == cpace::CodeOrigin::Code => {
-                    pairing.until = now.after(TYPING);
-                    pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)])
-                }
-                Some(frame) => pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)]),
-                None => close(Close::INTERNAL),
-            }
+        (Ok(_) | Err(_), _) => on_wrong_guess(pairing, now, held, left, out),
+    }
+}
+
+/// Answers a wrong guess. Another one may follow on this channel while any is left.
+fn on_wrong_guess<'b>(
+    pairing: &mut Pairing,
+    now: Instant,
+    held: HeldCode,
+    left: u8,
+    mut out: OutgoingBuffer<'b>,
+) -> Turn<'b> {
+    let refusal = match left {
+        0 => PairRefusal::Locked,
+        attempts_left => PairRefusal::WrongCode { attempts_left },
+    };
+    let wrong = Effect::GuessWrong { left };
+    match (pairing.channel.seal(&PairFromGateway::Refused(refusal), &mut out), left) {
+        (Some(frame), 0) => {
+            end([wrong, Effect::Send(frame), Effect::Close(Close::AUTHENTICATION_FAILED)])
         }
+        (Some(frame), _) => {
+            // A further run on this channel is a further guess, counted like this one. A PIN keeps
+            // its deadline.
+            match held.method {
+                cpace::CodeOrigin::Code => pairing.until = now.after(TYPING),
+                cpace::CodeOrigin::Pin => {}
+            }
+            pairing.enter(PairingStage::AwaitYa { held }, [wrong, Effect::Send(frame)])
+        }
+        (None, _) => end([wrong, Effect::Close(Close::INTERNAL)]),
     }
 }
 

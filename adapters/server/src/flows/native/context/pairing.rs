@@ -47,7 +47,7 @@ impl NativeContext {
     }
 
     /// Emits the event of a wrong guess, and that of the code or window that it locked.
-    pub(in crate::flows::native) async fn wrong(&self, left: u8) {
+    pub(in crate::flows::native) async fn guessed_wrong(&self, left: u8) {
         let pin =
             self.request.as_ref().is_some_and(|request| matches!(request.method, Method::Pin));
         let address = self.address;
