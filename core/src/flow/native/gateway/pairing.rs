@@ -12,26 +12,24 @@
 //! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
 //! before `Tb` has been sent.
 
-use super::{
-    Confirmation, Effect, Input, Offer, PairVerdict, Prepared, Proof, Turn, close, end, stay,
-};
+mod guess;
+
+use super::offer::{Talk, seal_offer};
+use super::{Confirmation, Effect, Input, PairVerdict, Prepared, Proof, Turn, close, end, stay};
 use crate::crypto::code::Code;
 use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
 use crate::entropy::Entropy;
 use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
-use crate::limits::{GUESSES_PER_CODE, Limits};
+use crate::limits::Limits;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
-use crate::registry::codes::{CodeId, NoGuess};
+use crate::registry::codes::CodeId;
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
-use crate::step::{Effects, MAX_EFFECTS};
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
-use crate::wire::native::pair::{
-    ChainBytes, PairFromGateway, PairFromNode, PairGrant, PairRefusal,
-};
-use crate::wire::native::part::{Object, Part};
-use crate::wire::native::{Bounded, link, pair};
+use crate::wire::native::pair;
+use crate::wire::native::pair::{PairFromGateway, PairFromNode, PairRefusal};
+use guess::on_reserved;
 
 #[derive(Debug)]
 pub(super) struct Pairing {
@@ -449,64 +447,6 @@ fn on_prepared<'b>(
     }
 }
 
-fn on_reserved<'b>(
-    pairing: &mut Pairing,
-    now: Instant,
-    mut held: HeldCode,
-    cpace: AwaitingTa,
-    tag: &Tag,
-    reserved: Result<u8, NoGuess>,
-    out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    let left = match reserved {
-        Ok(left) => left,
-        Err(NoGuess::Expired) => return refuse(pairing, &PairRefusal::Expired, out),
-        Err(NoGuess::Locked) => return refuse(pairing, &PairRefusal::Locked, out),
-        Err(NoGuess::Closed) => return refuse(pairing, &PairRefusal::Closed, out),
-    };
-    // The guess is counted before the comparison, as the store has counted it.
-    held.wrong = held.wrong.saturating_add(1);
-    // For nobody's code the store counts nothing, so this connection's own count ends it.
-    let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
-    match (cpace.verify(tag), held.id) {
-        (Ok((confirmed, answer)), Some(id)) => {
-            pairing.enter(PairingStage::Spending { id, confirmed, answer }, [Effect::Spend(id)])
-        }
-        // Nobody's code fails even if the guess matches.
-        (Ok(_) | Err(_), _) => on_wrong_guess(pairing, now, held, left, out),
-    }
-}
-
-/// Answers a wrong guess. Another one may follow on this channel while any is left.
-fn on_wrong_guess<'b>(
-    pairing: &mut Pairing,
-    now: Instant,
-    held: HeldCode,
-    left: u8,
-    mut out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    let refusal = match left {
-        0 => PairRefusal::Locked,
-        attempts_left => PairRefusal::WrongCode { attempts_left },
-    };
-    let wrong = Effect::GuessWrong { left };
-    match (pairing.channel.seal(&PairFromGateway::Refused(refusal), &mut out), left) {
-        (Some(frame), 0) => {
-            end([wrong, Effect::Send(frame), Effect::Close(Close::AUTHENTICATION_FAILED)])
-        }
-        (Some(frame), _) => {
-            // A further run on this channel is a further guess, counted like this one. A PIN keeps
-            // its deadline.
-            match held.method {
-                cpace::CodeOrigin::Code => pairing.until = now.after(TYPING),
-                cpace::CodeOrigin::Pin => {}
-            }
-            pairing.enter(PairingStage::AwaitYa { held }, [wrong, Effect::Send(frame)])
-        }
-        (None, _) => end([wrong, Effect::Close(Close::INTERNAL)]),
-    }
-}
-
 fn on_settled<'b>(
     pairing: &mut Pairing,
     now: Instant,
@@ -537,49 +477,6 @@ fn on_settled<'b>(
             }
         }
     }
-}
-
-/// The message type of a channel: pairing and links have separate messages for a grant.
-#[derive(Clone, Copy)]
-pub(super) enum Talk {
-    Pair,
-    Link,
-}
-
-/// Seals the frames of a grant: its chain in parts if it is too long, then the grant. Returns `None`
-/// if they do not fit the scratch or one step.
-pub(super) fn seal_offer<'b>(
-    channel: &mut Channel,
-    offer: Offer<'_>,
-    talk: Talk,
-    out: &mut OutgoingBuffer<'b>,
-) -> Option<Effects<Effect<'b>>> {
-    let Offer { id, node_id, room, token, chain, message } = offer;
-    let mut frames = [const { None }; MAX_EFFECTS];
-    let mut free = frames.iter_mut();
-    let chain = match chain.map(|bytes| (bytes, Bounded::new(bytes))) {
-        None => None,
-        Some((_, Some(inline))) => Some(ChainBytes::Here(inline)),
-        Some((bytes, None)) => {
-            // The parts go before the grant that names them, so the node has the whole chain by
-            // then.
-            for part in Part::cut(Object::Chain, bytes)? {
-                let frame = match talk {
-                    Talk::Pair => channel.seal(&PairFromGateway::Part(part), out),
-                    Talk::Link => channel.seal(&link::FromGateway::Part(part), out),
-                };
-                *free.next()? = Some(Effect::Send(frame?));
-            }
-            Some(ChainBytes::InParts)
-        }
-    };
-    let grant = PairGrant { id, node_id, room, token, chain, certificates: false, message };
-    let frame = match talk {
-        Talk::Pair => channel.seal(&PairFromGateway::Grant(grant), out),
-        Talk::Link => channel.seal(&link::FromGateway::Grant(grant), out),
-    };
-    *free.next()? = Some(Effect::Send(frame?));
-    Some(Effects::flatten(frames))
 }
 
 fn refuse<'b>(

@@ -1,3 +1,4 @@
+use crate::grant::session::Token;
 use std::string::{String, ToString};
 use std::vec::Vec;
 

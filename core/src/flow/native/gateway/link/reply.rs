@@ -1,7 +1,7 @@
 //! The gateway's messages over a link.
 
 use super::OpenLink;
-use crate::flow::native::gateway::pairing::{Talk, seal_offer};
+use crate::flow::native::gateway::offer::{Talk, seal_offer};
 use crate::flow::native::gateway::{Effect, Offer, State, Turn, end, stay};
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Effects;
