@@ -47,6 +47,12 @@ fn by_typed_pin(world: &mut World) {
     world.type_pin(0, &pin);
 }
 
+fn by_wrong_pin(world: &mut World) {
+    by_pin(world);
+    world.run();
+    world.type_wrong_pin(0);
+}
+
 fn by_approval(world: &mut World) {
     world.pair_by_approval(0);
 }
@@ -149,6 +155,7 @@ const CONNECTION: &[(&str, Begin)] = &[
     ("AwaitYa", by_typed_pin),
     ("AwaitTa", by_typed_pin),
     ("Reserving", by_typed_pin),
+    ("Reserving, a wrong PIN", by_wrong_pin),
     ("Spending", by_typed_pin),
     ("Settling", by_typed_pin),
     ("Waiting", by_approval),
@@ -256,6 +263,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("prepared: setup", |_, _| gateway::Input::Prepared(Prepared::Setup)),
     ("prepared: settle", |_, _| gateway::Input::Prepared(Prepared::Settle)),
     ("reserved", |_, _| gateway::Input::Reserved(Ok(4))),
+    ("reserved, the last", |_, _| gateway::Input::Reserved(Ok(0))),
     ("not reserved, locked", |_, _| gateway::Input::Reserved(Err(NoGuess::Locked))),
     ("spent", |_, _| gateway::Input::Spent(Ok(true))),
     ("spent by another", |_, _| gateway::Input::Spent(Ok(false))),

@@ -1,9 +1,9 @@
-use crate::grant::session::Token;
 use std::string::{String, ToString};
 use std::vec::Vec;
 
 use super::*;
 use crate::entropy::Entropy;
+use crate::grant::session::Token;
 use crate::grant::setup_code::{Terms, issue};
 use crate::limits::{COMPANION_SCRATCH, SETUP_TOKEN_CHARS};
 use crate::registry::sessions::Maker;
