@@ -18,7 +18,7 @@ use crate::args::{CodesArgs, CodesVerb, Common, CreateCode, Minting};
 use crate::client::{ask, read};
 use crate::companions;
 use crate::data::DataPlace;
-use crate::delivery::{self, SecretDelivery};
+use crate::delivery::{self, SecretDelivery, with_images};
 use crate::hints::{Next, NextElsewhere};
 use crate::print::{left, permissions, put, put_secret, safe, show, shown};
 use crate::table::{short_ids, table, terminal_columns};
@@ -255,34 +255,6 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
     let images: Vec<(&Path, &str)> =
         shown.qr_file.iter().map(|file| (file.as_path(), dense.unwrap_or(text))).collect();
     of_code(data, &id).show(|| with_images(&images, || put_secret(&out))).await
-}
-
-/// Writes image files, and then shows a secret. If the secret could not be shown everywhere, no
-/// file is left.
-pub(crate) fn with_images(
-    images: &[(&Path, &str)],
-    show: impl FnOnce() -> Result<(), End>,
-) -> Result<(), End> {
-    let mut files = Vec::new();
-    let all = || {
-        for (path, text) in images {
-            qr::write_file(path, text).map_err(End::refused)?;
-            files.push(path);
-        }
-        show()
-    };
-    let outcome = all();
-    if outcome.is_err() {
-        for file in files {
-            if let Err(error) = std::fs::remove_file(file) {
-                note_line(&format!(
-                    "warning: {}: the image of a code that is worth nothing cannot be removed: {error}",
-                    file.display()
-                ));
-            }
-        }
-    }
-    outcome
 }
 
 /// Minimum number of characters of an id that name a code, because its end is final.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use handfast_stdio::Waiting;
+use handfast_cli::qr;
+use handfast_stdio::{Waiting, note_line};
 use hyper::Method;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -19,6 +20,34 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// ended.
 pub(crate) fn printed(view: &impl Serialize) -> Result<String, End> {
     serde_json::to_string(view).map_err(End::refused)
+}
+
+/// Writes image files, and then shows a secret. If the secret could not be shown everywhere, no
+/// file is left.
+pub(crate) fn with_images(
+    images: &[(&Path, &str)],
+    show: impl FnOnce() -> Result<(), End>,
+) -> Result<(), End> {
+    let mut files = Vec::new();
+    let all = || {
+        for (path, text) in images {
+            qr::write_file(path, text).map_err(End::refused)?;
+            files.push(path);
+        }
+        show()
+    };
+    let outcome = all();
+    if outcome.is_err() {
+        for file in files {
+            if let Err(error) = std::fs::remove_file(file) {
+                note_line(&format!(
+                    "warning: {}: the image of a code that is worth nothing cannot be removed: {error}",
+                    file.display()
+                ));
+            }
+        }
+    }
+    outcome
 }
 
 /// A secret in the gateway's answer.

@@ -9,11 +9,10 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{NodesArgs, NodesVerb, PermitArgs, UntilArg};
-use crate::client::{Unanswered, ask, read, try_ask};
+use crate::client::{Unanswered, ask, encoded, read, try_ask};
 use crate::confirm::Sure;
 use crate::data::DataPlace;
 use crate::hints::{Next, NextElsewhere};
-use crate::pending::named;
 use crate::print::{ago, left, permissions, put, quoted, safe, show};
 use crate::table::{short_ids, table};
 
@@ -54,6 +53,17 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
         NodesVerb::Revoke { which, sure } => revoke(&data, json, &which, sure).await,
         NodesVerb::RevokeAll { sure } => revoke_all(&data, json, sure).await,
     }
+}
+
+/// Returns a node's name, or its id or the beginning of it, as a path segment.
+pub(crate) fn named(which: &str, data: &DataPlace) -> Result<String, End> {
+    if which.is_empty() {
+        return Err(End::Usage(format!(
+            "an empty name names nobody; see the nodes with: {}",
+            Next::Nodes.on(data)
+        )));
+    }
+    Ok(encoded(which))
 }
 
 async fn decide(

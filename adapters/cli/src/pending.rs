@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::End;
 use crate::args::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
-use crate::client::{ask, encoded, read};
+use crate::client::{ask, read};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
 use crate::hints::{Next, NextElsewhere};
-use crate::nodes::{damaged, decided};
+use crate::nodes::{damaged, decided, named};
 use crate::print::{ago, harmless, left, put, put_secret, quoted, safe, show, shown};
 use crate::table::{short_ids, table};
 
@@ -178,17 +178,6 @@ pub(crate) async fn reject(args: RejectArgs) -> Result<(), End> {
     } else {
         Err(End::Refused(format!("not rejected: {}", failed.join("; "))))
     }
-}
-
-/// Returns a node's name, or its id or the beginning of it, as a path segment.
-pub(crate) fn named(which: &str, data: &DataPlace) -> Result<String, End> {
-    if which.is_empty() {
-        return Err(End::Usage(format!(
-            "an empty name names nobody; see the nodes with: {}",
-            Next::Nodes.on(data)
-        )));
-    }
-    Ok(encoded(which))
 }
 
 /// Returns the whole id of a node, if its key has the fingerprint that the operator was told.
