@@ -14,12 +14,11 @@
 //!
 //! [`token_entered`]: crate::Owner::token_entered
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use handfast_private_file::{self as private_file, Kind, Options, Others};
 use zeroize::Zeroizing;
 
 /// File of a node without keys.
@@ -37,41 +36,17 @@ const MOST_BYTES: u64 = 64 * 1024;
 /// Maximum wait for the lock. `status` holds it for an instant; a node that starts at that moment
 /// tries again.
 const LOCK_WITHIN: Duration = Duration::from_millis(500);
+/// The lock of the directory makes its holder the only writer. Root may pair for a service that
+/// runs as another user.
+const OPTIONS: Options = Options::PRIVATE.for_directory_owner().as_only_writer();
 
 /// The reason for which the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// A read or a write failed.
-    #[error(
-        "{what} {path}: {why}; name another directory with --state, or run as the owner of this one"
-    )]
-    Io {
-        /// The failed operation, as a verb phrase.
-        what: &'static str,
-        /// Path of the file or directory.
-        path: PathBuf,
-        /// The error of the system.
-        why: io::Error,
-    },
-    /// Other users have access.
-    #[error(
-        "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
-    )]
-    TooOpen {
-        /// Path of the file or directory.
-        path: PathBuf,
-        /// Its current permissions.
-        mode: u32,
-        /// The permissions that it should have.
-        mend: u32,
-    },
-    /// The path does not lead to a directory.
-    #[error("the state directory {path} is no directory; name one with --state")]
-    NoDirectory {
-        /// The path as it was given.
-        path: PathBuf,
-    },
+    /// A file or the directory cannot be used, or others can use it.
+    #[error(transparent)]
+    File(#[from] private_file::Error),
     /// A file's content is invalid. It is left unchanged.
     #[error(
         "{path} is damaged: {why}. It was left as it is: restore it from a backup, or forget this node with\n  \
@@ -144,33 +119,19 @@ impl StateDir {
             return Ok(None);
         }
         let path = self.path.join(name);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(why) => return Err(StateError::Io { what: "cannot open", path, why }),
-        };
-        let unreadable = |why| StateError::Io { what: "cannot read", path: path.clone(), why };
-        let mode = file.metadata().map_err(unreadable)?.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(StateError::TooOpen { path, mode, mend: 0o600 });
+        match OPTIONS.read(&path, MOST_BYTES) {
+            Ok(found) => Ok(found.map(Zeroizing::new)),
+            Err(error) if error.kind() == Kind::Content => {
+                Err(StateError::Damaged { path, why: error.problem().to_owned() })
+            }
+            Err(error) => Err(error.into()),
         }
-        let mut bytes = Zeroizing::new(Vec::new());
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(StateError::Damaged {
-                path,
-                why: format!("it is larger than {MOST_BYTES} bytes"),
-            });
-        }
-        Ok(Some(bytes))
     }
 
     /// Returns `true` if a process holds the directory.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        // A shared lock is released at once, so it disturbs only a node that starts at that moment.
-        File::open(self.path.join(LOCK))
-            .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        private_file::is_locked(&self.path.join(LOCK)).unwrap_or(false)
     }
 
     /// Locks the directory for this process, and creates it if needed.
@@ -179,82 +140,18 @@ impl StateDir {
     /// [`StateError`] if another process holds it, or it cannot be created or written to.
     pub fn hold(self) -> Result<HeldState, StateError> {
         if !self.check()? {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.path);
-            made.map_err(|why| StateError::Io {
-                what: "cannot make the state directory",
-                path: self.path.clone(),
-                why,
-            })?;
-            // The new directory's own name has to survive a power cut as well.
-            if let Some(parent) = self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
-                sync_directory(parent)?;
-            }
+            private_file::create_directory(&self.path)?;
         }
-        let path = self.path.join(LOCK);
-        let failed = |why| StateError::Io { what: "cannot open", path: path.clone(), why };
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        self.give_to_owner(&lock);
-        let started = Instant::now();
-        loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(HeldState { dir: self, _lock: lock }),
-                Err(TryLockError::Error(why)) => return Err(failed(why)),
-                Err(TryLockError::WouldBlock) if started.elapsed() > LOCK_WITHIN => {
-                    return Err(StateError::Busy { path: self.path });
-                }
-                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
-            }
+        match OPTIONS.lock(&self.path.join(LOCK), LOCK_WITHIN)? {
+            Some(lock) => Ok(HeldState { dir: self, _lock: lock }),
+            None => Err(StateError::Busy { path: self.path }),
         }
     }
 
     /// Returns `true` if the directory exists. An error if it exists but is not private.
     fn check(&self) -> Result<bool, StateError> {
-        let about = match fs::metadata(&self.path) {
-            Ok(about) => about,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(why) => {
-                return Err(StateError::Io {
-                    what: "cannot look at",
-                    path: self.path.clone(),
-                    why,
-                });
-            }
-        };
-        let mode = about.mode() & 0o777;
-        match about.is_dir() {
-            false => Err(StateError::NoDirectory { path: self.path.clone() }),
-            true if mode & 0o077 != 0 => {
-                Err(StateError::TooOpen { path: self.path.clone(), mode, mend: 0o700 })
-            }
-            true => Ok(true),
-        }
+        Ok(private_file::check_directory(&self.path, Others::Nothing)?)
     }
-
-    /// Gives a file to the directory's owner, because root may pair for a service that runs as
-    /// another user. A process without that right already writes as the owner.
-    fn give_to_owner(&self, file: &File) {
-        if let (Ok(dir), Ok(about)) = (fs::metadata(&self.path), file.metadata())
-            && (dir.uid(), dir.gid()) != (about.uid(), about.gid())
-        {
-            let _ = fchown(file, Some(dir.uid()), Some(dir.gid()));
-        }
-    }
-}
-
-/// The steps of a write, in order; the power may fail before any of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WriteStep {
-    Open,
-    Fill,
-    Flush,
-    Rename,
-    FlushDirectory,
 }
 
 impl HeldState {
@@ -266,50 +163,7 @@ impl HeldState {
 
     /// Replaces a file of the directory durably.
     pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
-        self.write(name, bytes, |_| false)
-    }
-
-    /// Writes a file. `cut` returns `true` if the power fails before a step; then nothing more
-    /// happens.
-    fn write(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        cut: impl Fn(WriteStep) -> bool,
-    ) -> Result<(), StateError> {
-        let (beside, path) = (self.dir.path.join(half_written(name)), self.dir.path.join(name));
-        let failed = |why| StateError::Io { what: "cannot write", path: beside.clone(), why };
-        if cut(WriteStep::Open) {
-            return Ok(());
-        }
-        // A file that a power cut left behind may be incomplete.
-        match fs::remove_file(&beside) {
-            Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(failed(why)),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&beside)
-            .map_err(failed)?;
-        self.dir.give_to_owner(&file);
-        if cut(WriteStep::Fill) {
-            return Ok(());
-        }
-        file.write_all(bytes).map_err(failed)?;
-        if cut(WriteStep::Flush) {
-            return Ok(());
-        }
-        file.sync_all().map_err(failed)?;
-        if cut(WriteStep::Rename) {
-            return Ok(());
-        }
-        fs::rename(&beside, &path).map_err(failed)?;
-        if cut(WriteStep::FlushDirectory) {
-            return Ok(());
-        }
-        sync_directory(&self.dir.path)
+        Ok(OPTIONS.replace(&self.dir.path.join(name), bytes)?)
     }
 
     /// Erases everything. Returns `true` if there was anything.
@@ -319,31 +173,11 @@ impl HeldState {
     pub fn erase(&self) -> Result<bool, StateError> {
         let mut found = false;
         for name in FILES {
-            found |= self.remove(name)?;
-            self.remove(&half_written(name))?;
+            found |= private_file::remove(&self.dir.path.join(name))?;
+            private_file::remove(&self.dir.path.join(format!("{name}.tmp")))?;
         }
-        sync_directory(&self.dir.path)?;
         Ok(found)
     }
-
-    fn remove(&self, name: &str) -> Result<bool, StateError> {
-        let path = self.dir.path.join(name);
-        match fs::remove_file(&path) {
-            Ok(()) => Ok(true),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(why) => Err(StateError::Io { what: "cannot remove", path, why }),
-        }
-    }
-}
-
-/// Returns the name under which a file is written before it is renamed.
-fn half_written(name: &str) -> String {
-    format!("{name}.tmp")
-}
-
-fn sync_directory(path: &Path) -> Result<(), StateError> {
-    let synced = File::open(path).and_then(|dir| dir.sync_all());
-    synced.map_err(|why| StateError::Io { what: "cannot flush", path: path.to_owned(), why })
 }
 
 /// Describes an error by its place only: the parser's message may quote the token.

@@ -1,13 +1,11 @@
 //! Reading of the token: from a file that only its owner can read, or from standard input. Never
 //! from the command line or the environment, which other users of the machine can see.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use handfast_core::wire::token::{TOKEN_CHARS, Token};
-use rustix::fs::OFlags;
+use handfast_private_file::{self as private_file, Kind, Options};
 use zeroize::Zeroizing;
 
 /// Default path of the token file.
@@ -15,6 +13,7 @@ pub const DEFAULT_PATH: &str = "/etc/handfast/token";
 
 /// Maximum size in bytes: a token and any white space around it. A longer file is not a token file.
 const MOST_BYTES: u64 = 1024;
+const TOO_LONG: &str = "it is longer than any token";
 
 /// The reason for which no token could be read. Never contains any of the read text.
 #[derive(Debug, thiserror::Error)]
@@ -29,38 +28,9 @@ pub enum TokenError {
         /// Path of the file.
         path: PathBuf,
     },
-    /// The file is readable by others than its owner.
-    #[error(
-        "the token file {path} can be read by others (mode {mode:03o}); make it the owner's alone with\n  chmod 600 {path}"
-    )]
-    TooOpen {
-        /// Path of the file.
-        path: PathBuf,
-        /// Its current permissions.
-        mode: u32,
-    },
-    /// The path is a symbolic link, whose owner would decide which file is read.
-    #[error("the token file {path} is a symbolic link; name the file itself with --token-file")]
-    Link {
-        /// Path of the link.
-        path: PathBuf,
-    },
-    /// The path is a directory, pipe, socket or device.
-    #[error(
-        "the token file {path} is no regular file; name one that holds the token, or use --token-file - for standard input"
-    )]
-    Irregular {
-        /// Path of the file.
-        path: PathBuf,
-    },
-    /// The file could not be read.
-    #[error("the token file {path} cannot be read: {why}; run the node as the owner of that file")]
-    Unreadable {
-        /// Path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        why: io::Error,
-    },
+    /// The file cannot be read, is no regular file, or can be read by others.
+    #[error("the token file {0}")]
+    File(private_file::Error),
     /// The text is not a token.
     #[error(
         "{place} holds no token: {found}, where a token is exactly {TOKEN_CHARS} of the characters A-Z a-z 0-9 - _"
@@ -83,43 +53,26 @@ pub fn read(path: &Path) -> Result<Token, TokenError> {
 }
 
 fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenError> {
-    let here = || path.to_owned();
-    // The checks use the opened file, so it cannot be exchanged between a check and the reading.
-    // Opening does not follow a link, and does not wait for the other end of a pipe.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(i32::try_from(flags.bits()).unwrap_or_default())
-        .open(path)
-        .map_err(|why| match (why.kind(), why.raw_os_error()) {
-            (io::ErrorKind::NotFound, _) => TokenError::Missing { path: here() },
-            (_, Some(code)) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-                TokenError::Link { path: here() }
-            }
-            (_, Some(code)) if code == rustix::io::Errno::NXIO.raw_os_error() => {
-                TokenError::Irregular { path: here() }
-            }
-            _ => TokenError::Unreadable { path: here(), why },
-        })?;
-    let about = file.metadata().map_err(|why| TokenError::Unreadable { path: here(), why })?;
-    if !about.is_file() {
-        return Err(TokenError::Irregular { path: here() });
+    let options = if is_in(path, credentials) {
+        Options::PRIVATE.readable_by_group()
+    } else {
+        Options::PRIVATE
+    };
+    match options.read(path, MOST_BYTES) {
+        Ok(Some(text)) => parse(&Zeroizing::new(text)),
+        Ok(None) => return Err(TokenError::Missing { path: path.to_owned() }),
+        Err(error) if error.kind() == Kind::Content => Err(TOO_LONG.to_owned()),
+        Err(error) => return Err(TokenError::File(error)),
     }
-    let mode = about.mode() & 0o777;
-    if mode & others(path, credentials) != 0 {
-        return Err(TokenError::TooOpen { path: here(), mode });
-    }
-    parse(&file, path.display().to_string())
-        .map_err(|e| e.unwrap_or_else(|why| TokenError::Unreadable { path: here(), why }))
+    .map_err(|found| TokenError::NoToken { place: path.display().to_string(), found })
 }
 
-/// Returns the permission bits that give others access. In systemd's credentials directory, which
-/// only the service can enter, the group's read bit stands for an access list of the service's
-/// user, so it is allowed there.
-fn others(path: &Path, credentials: Option<&Path>) -> u32 {
+/// Returns `true` if the file is in systemd's credentials directory, which only the service can
+/// enter. There the group's read bit stands for an access list of the service's user.
+fn is_in(path: &Path, credentials: Option<&Path>) -> bool {
     let parent = path.parent().and_then(|p| p.canonicalize().ok());
     let credentials = credentials.and_then(|p| p.canonicalize().ok());
-    if parent.is_some() && parent == credentials { 0o037 } else { 0o077 }
+    parent.is_some() && parent == credentials
 }
 
 /// Reads the token from standard input, up to its end.
@@ -127,39 +80,39 @@ fn others(path: &Path, credentials: Option<&Path>) -> u32 {
 /// # Errors
 /// [`TokenError`] if the input is not a token.
 pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
-    let place = || "standard input".to_owned();
-    parse(input, place()).map_err(|e| {
-        e.unwrap_or_else(|why| TokenError::NoToken {
-            place: place(),
-            found: format!("reading failed ({why})"),
-        })
-    })
-}
-
-/// Parses the input. The outer error is an invalid text; the inner one is a failed read.
-fn parse(input: impl Read, place: String) -> Result<Token, Result<TokenError, io::Error>> {
     let mut text = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize + 1));
-    input.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(Err)?;
-    let found = match std::str::from_utf8(&text).map(str::trim) {
-        _ if text.len() as u64 > MOST_BYTES => "it is longer than any token".to_owned(),
-        Err(_) => "it is not text".to_owned(),
-        Ok("") => "it is empty".to_owned(),
-        Ok(trimmed) => match Token::parse(trimmed) {
-            Some(token) => return Ok(token),
-            None if trimmed.chars().count() == TOKEN_CHARS => {
-                "a character in it belongs to no token".to_owned()
-            }
-            None => format!("it is {} characters long", trimmed.chars().count()),
+    let found = match input.take(MOST_BYTES + 1).read_to_end(&mut text) {
+        Ok(_) if text.len() as u64 > MOST_BYTES => TOO_LONG.to_owned(),
+        Ok(_) => match parse(&text) {
+            Ok(token) => return Ok(token),
+            Err(found) => found,
         },
+        Err(why) => format!("reading failed ({why})"),
     };
-    Err(Ok(TokenError::NoToken { place, found }))
+    Err(TokenError::NoToken { place: "standard input".to_owned(), found })
 }
 
 /// Returns `true` if anything exists at the path, for messages to the owner. It may still be
 /// unusable as a token file.
 #[must_use]
 pub fn is_there(path: &Path) -> bool {
-    File::open(path).is_ok() || path.symlink_metadata().is_ok()
+    path.symlink_metadata().is_ok()
+}
+
+/// Parses the text. The error describes it without any character of it.
+fn parse(text: &[u8]) -> Result<Token, String> {
+    match std::str::from_utf8(text).map(str::trim) {
+        Err(_) => Err("it is not text".to_owned()),
+        Ok("") => Err("it is empty".to_owned()),
+        Ok(trimmed) => Token::parse(trimmed).ok_or_else(|| {
+            let length = trimmed.chars().count();
+            if length == TOKEN_CHARS {
+                "a character in it belongs to no token".to_owned()
+            } else {
+                format!("it is {length} characters long")
+            }
+        }),
+    }
 }
 
 #[cfg(test)]
@@ -203,10 +156,14 @@ mod tests {
     #[test]
     fn a_systemd_credential_may_show_its_access_list_as_the_groups_read_bit() {
         let (dir, path) = file(TOKEN.as_bytes(), 0o440);
-        assert!(matches!(read_with(&path, None), Err(TokenError::TooOpen { .. })));
+        assert!(
+            matches!(read_with(&path, None), Err(TokenError::File(e)) if e.kind() == Kind::TooOpen)
+        );
         assert!(read_with(&path, Some(dir.path())).is_ok());
         fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
-        assert!(matches!(read_with(&path, Some(dir.path())), Err(TokenError::TooOpen { .. })));
+        assert!(
+            matches!(read_with(&path, Some(dir.path())), Err(TokenError::File(e)) if e.kind() == Kind::TooOpen)
+        );
     }
 
     #[test]
@@ -221,14 +178,20 @@ mod tests {
         let (dir, path) = file(TOKEN.as_bytes(), 0o600);
         let link = dir.path().join("link");
         symlink(&path, &link).unwrap();
-        assert!(matches!(read_with(&link, None), Err(TokenError::Link { .. })));
-        assert!(matches!(read_with(dir.path(), None), Err(TokenError::Irregular { .. })));
+        assert!(
+            matches!(read_with(&link, None), Err(TokenError::File(e)) if e.kind() == Kind::Link)
+        );
+        assert!(
+            matches!(read_with(dir.path(), None), Err(TokenError::File(e)) if e.kind() == Kind::Irregular)
+        );
         let socket = dir.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert!(matches!(read_with(&socket, None), Err(TokenError::Irregular { .. })));
+        assert!(
+            matches!(read_with(&socket, None), Err(TokenError::File(e)) if e.kind() == Kind::Irregular)
+        );
         assert!(matches!(
             read_with(Path::new("/dev/null"), None),
-            Err(TokenError::Irregular { .. })
+            Err(TokenError::File(e)) if e.kind() == Kind::Irregular
         ));
     }
 

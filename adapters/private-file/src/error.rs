@@ -42,21 +42,42 @@ impl Error {
         let target = std::fs::read_link(path)
             .map_or_else(|_| "another".to_owned(), |target| target.display().to_string());
         let problem = format!(
-            "this is a link to {target}, and no link is followed here; put the file itself in its place"
+            "this is a symbolic link to {target}, and no link is followed here; name the file \
+             itself, or put it in its place"
         );
         Self::new(path.to_owned(), Kind::Link, problem)
     }
 
-    pub(crate) fn io(path: &Path, what: &str, source: &io::Error) -> Self {
-        let kind = match source.kind() {
-            io::ErrorKind::NotFound => Kind::NotFound,
-            io::ErrorKind::AlreadyExists => Kind::Exists,
+    pub(crate) fn irregular(path: &Path) -> Self {
+        let problem = "this is no regular file; name one, or move it away".to_owned();
+        Self::new(path.to_owned(), Kind::Irregular, problem)
+    }
+
+    pub(crate) fn too_open(path: &Path, mode: u32, mend: u32) -> Self {
+        let problem = format!(
+            "group or others may use this (mode {mode:03o}); make it the owner's alone with: \
+             chmod {mend:03o} {}",
+            path.display()
+        );
+        Self::new(path.to_owned(), Kind::TooOpen, problem)
+    }
+
+    /// Describes a failure of the system with advice. `what` is the failed operation as a
+    /// predicate of the path, as in "cannot be read".
+    #[must_use]
+    pub fn io(path: &Path, what: &str, source: &io::Error) -> Self {
+        let (kind, mend) = match source.kind() {
+            io::ErrorKind::NotFound => (Kind::NotFound, ""),
+            io::ErrorKind::AlreadyExists => (Kind::Exists, ""),
             io::ErrorKind::StorageFull
             | io::ErrorKind::FileTooLarge
-            | io::ErrorKind::QuotaExceeded => Kind::Full,
-            _ => Kind::System,
+            | io::ErrorKind::QuotaExceeded => (Kind::Full, "; free disk space and try again"),
+            io::ErrorKind::PermissionDenied => {
+                (Kind::System, "; run this as the owner, or name another path")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => (Kind::System, "; name another path"),
+            _ => (Kind::System, ""),
         };
-        let mend = if kind == Kind::Full { "; free disk space and try again" } else { "" };
         Self::new(path.to_owned(), kind, format!("{what}: {source}{mend}"))
     }
 

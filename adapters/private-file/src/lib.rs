@@ -2,27 +2,24 @@
 //!
 //! Every file is a regular file with mode 0600. A link in its place is refused, never followed. A
 //! file is written under a temporary name, flushed, and renamed, and the directory is flushed:
-//! after a crash it has its old content or its new one.
+//! after a crash it has its old content or its new one. [`Options`] name the exceptions.
 
 mod beside;
+mod directory;
 mod error;
+mod file;
+mod options;
 
-use std::fs::{File, Permissions, TryLockError};
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 
 pub use beside::Beside;
+pub use directory::{Others, check_directory, create_directory, directory, sync_dir};
 pub use error::{Error, Kind};
-
-/// Permissions of a private file.
-const PRIVATE: u32 = 0o600;
-/// Spare capacity after the content, so that reading to its end does not grow the buffer.
-const ROOM: usize = 64;
-/// The permission bits of the group and of others.
-const OTHERS: u32 = 0o077;
+pub use options::Options;
 
 /// Reads a file of at most `most` bytes; `None` if it does not exist.
 ///
@@ -30,39 +27,7 @@ const OTHERS: u32 = 0o077;
 /// [`Error`] if it is not a regular file, if others may read or write it, if it is longer, or if
 /// the system refuses.
 pub fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
-    let file = match open(path, OFlags::RDONLY) {
-        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
-        other => other?,
-    };
-    // The capacity suffices from the start, so that growth leaves no copies of a secret behind.
-    let length =
-        file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?.len();
-    let mut bytes = Vec::with_capacity(
-        usize::try_from(length.min(most)).unwrap_or_default().saturating_add(ROOM),
-    );
-    file.take(most.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|source| Error::io(path, "cannot be read", &source))?;
-    if bytes.len() as u64 > most {
-        return Err(Error::new(
-            path.to_owned(),
-            Kind::Content,
-            format!("the file has more than {most} bytes"),
-        ));
-    }
-    Ok(Some(bytes))
-}
-
-fn open(path: &Path, flags: OFlags) -> Result<File, Error> {
-    // Opening a pipe would block the caller, and a terminal would become its controlling one.
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(path, flags, Mode::from_raw_mode(PRIVATE)) {
-        Ok(descriptor) => File::from(descriptor),
-        Err(rustix::io::Errno::LOOP) => return Err(Error::link(path)),
-        Err(source) => return Err(Error::io(path, "cannot be opened", &source.into())),
-    };
-    check(path, &file)?;
-    Ok(file)
+    Options::PRIVATE.read(path, most)
 }
 
 /// Checks that the path is a private regular file, without opening it; `false` if it does not
@@ -71,35 +36,7 @@ fn open(path: &Path, flags: OFlags) -> Result<File, Error> {
 /// # Errors
 /// As for [`read`].
 pub fn inspect(path: &Path) -> Result<bool, Error> {
-    match std::fs::symlink_metadata(path) {
-        Ok(found) => check_metadata(path, &found).map(|()| true),
-        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(Error::io(path, "cannot be read", &source)),
-    }
-}
-
-fn check(path: &Path, file: &File) -> Result<(), Error> {
-    check_metadata(
-        path,
-        &file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?,
-    )
-}
-
-fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
-    if found.is_symlink() {
-        return Err(Error::link(path));
-    }
-    if !found.is_file() {
-        return Err(Error::new(path.to_owned(), Kind::Irregular, "not a file".to_owned()));
-    }
-    if found.permissions().mode() & OTHERS != 0 {
-        let problem = format!(
-            "group or others may read or write this file; mend it with: chmod 600 {}",
-            path.display()
-        );
-        return Err(Error::new(path.to_owned(), Kind::TooOpen, problem));
-    }
-    Ok(())
+    Options::PRIVATE.inspect(path)
 }
 
 /// Creates a file with this content. It must not exist yet.
@@ -108,9 +45,7 @@ fn check_metadata(path: &Path, found: &std::fs::Metadata) -> Result<(), Error> {
 /// [`Kind::Exists`] if the name is taken; that file is left unchanged. [`Error`] if the system
 /// refuses.
 pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut beside = Beside::new(path)?;
-    beside.write(bytes)?;
-    beside.create()
+    Options::PRIVATE.create_new(path, bytes)
 }
 
 /// Writes a file with this content, and replaces an existing one.
@@ -119,9 +54,7 @@ pub fn create_new(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// [`Error`] if the system refuses, or if the name belongs to something else than a private file,
 /// which is left unchanged.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let mut beside = Beside::new(path)?;
-    beside.write(bytes)?;
-    beside.replace()
+    Options::PRIVATE.replace(path, bytes)
 }
 
 /// Takes the lock at `path` and creates the file if needed; `None` if another process holds it. The
@@ -131,12 +64,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// # Errors
 /// As for [`read`].
 pub fn lock(path: &Path) -> Result<Option<File>, Error> {
-    let file = open_or_create(path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(Error::io(path, "cannot be locked", &source)),
-    }
+    Options::PRIVATE.lock(path, Duration::ZERO)
 }
 
 /// Returns `true` if a process holds the lock at `path`.
@@ -144,7 +72,7 @@ pub fn lock(path: &Path) -> Result<Option<File>, Error> {
 /// # Errors
 /// As for [`read`].
 pub fn is_locked(path: &Path) -> Result<bool, Error> {
-    let file = match open(path, OFlags::RDONLY) {
+    let file = match file::open(path, OFlags::RDONLY, &Options::PRIVATE) {
         Err(error) if error.kind() == Kind::NotFound => return Ok(false),
         other => other?,
     };
@@ -157,33 +85,35 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Opens a file for reading and writing. A new one is private from the start, whatever the umask.
-fn open_or_create(path: &Path) -> Result<File, Error> {
-    match open(path, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL) {
-        Ok(file) => {
-            make_private(path, &file)?;
-            Ok(file)
-        }
-        Err(error) if error.kind() == Kind::Exists => open(path, OFlags::RDWR),
-        Err(error) => Err(error),
-    }
-}
-
-/// Restores permissions that an unusual umask removed. The umask can add none.
-fn make_private(path: &Path, file: &File) -> Result<(), Error> {
-    let set = file.set_permissions(Permissions::from_mode(PRIVATE));
-    set.map_err(|source| Error::io(path, "cannot be made private", &source))
-}
-
-/// Makes the names in the path's directory durable.
+/// Removes a file durably. Returns `false` if it did not exist. A link is removed, not its target.
 ///
 /// # Errors
 /// [`Error`] if the system refuses.
-pub fn sync_dir(path: &Path) -> Result<(), Error> {
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|source| Error::io(directory, "cannot be flushed", &source))
+pub fn remove(path: &Path) -> Result<bool, Error> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_dir(path).map(|()| true),
+        Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(Error::io(path, "cannot be removed", &source)),
+    }
+}
+
+/// Renames a private file within its directory durably, replaces a private file of that name, and
+/// sets the modification time. Returns `false` if there is no such file.
+///
+/// # Errors
+/// [`Error`] if one of the two is no private file, or if the system refuses.
+pub fn rename(from: &Path, to: &Path, modified: SystemTime) -> Result<bool, Error> {
+    let file = match file::open(from, OFlags::WRONLY, &Options::PRIVATE) {
+        Err(error) if error.kind() == Kind::NotFound => return Ok(false),
+        other => other?,
+    };
+    inspect(to)?;
+    // The time is set on the open file before the rename, so no crash leaves the old one.
+    file.set_modified(modified)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| std::fs::rename(from, to))
+        .map_err(|source| Error::io(from, "cannot be renamed", &source))?;
+    sync_dir(to).map(|()| true)
 }
 
 #[cfg(test)]

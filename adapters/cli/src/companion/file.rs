@@ -1,17 +1,13 @@
 //! The file of a session. Its content is enough to act as the companion, so only its owner may read
 //! it, and links are refused.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
 use std::mem::take;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use handfast_core::grant::session::Token;
+use handfast_private_file::{self as private_file, Beside, Kind, Options};
 use handfast_stdio::Hint;
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::End;
@@ -20,6 +16,10 @@ use crate::hints::NextCompanion;
 
 /// Maximum size of a session file in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
+/// Space that is reserved for a session before the code is spent, in bytes.
+const RESERVED_BYTES: usize = 4096;
+/// A file that others could read is no session, so a private one may take its place.
+const OPTIONS: Options = Options::PRIVATE.replacing_open_files();
 
 /// Path of a session file, existing or not.
 pub(super) struct SessionFile {
@@ -69,7 +69,7 @@ impl Drop for SessionDocument {
 /// failure leaves the code valid.
 pub(super) struct NewSessionFile<'p> {
     place: &'p SessionFile,
-    beside: NamedTempFile,
+    beside: Beside,
     replaces: bool,
 }
 
@@ -104,55 +104,32 @@ impl SessionFile {
 
     /// Reserves a place for a session. Changes no existing file.
     pub(super) fn make_room(&self, force: bool) -> Result<NewSessionFile<'_>, End> {
-        match self.path.symlink_metadata() {
-            Ok(there) if there.file_type().is_symlink() => {
-                return Err(
-                    self.problem("this is a symbolic link, and a session is a secret: name the file itself with --session")
-                );
-            }
-            Ok(there) if !there.is_file() => {
-                return Err(self.problem(
-                    "this is there already and is no regular file: name another one with --session",
-                ));
-            }
-            Ok(_) if !force => {
+        match private_file::inspect(&self.path) {
+            Ok(false) => {}
+            Err(error) if error.kind() != Kind::TooOpen => return Err(End::refused(error)),
+            Ok(true) | Err(_) if force => {}
+            Ok(true) | Err(_) => {
                 return Err(self.problem(format_args!(
-                    "there is a session already; end it with: {}; or name another file with --session, or replace it with --force",
+                    "there is a session already; end it with: {}; or name another file with \
+                     --session, or replace it with --force",
                     self.hints.end
                 )));
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(self.problem(format_args!("this cannot be looked at: {error}")));
-            }
-        }
-        let directory = self
-            .path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        // A named file's directory is the user's choice, so it is not created silently.
-        if self.usual {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-            made.map_err(|error| {
-                self.problem(format_args!("its directory cannot be made: {error}"))
-            })?;
         }
         let room = || {
-            // The file is created exclusively with mode 0600, and removed if it is not used.
-            let mut beside = tempfile::Builder::new()
-                .prefix(".handfast-")
-                .suffix(".new")
-                .tempfile_in(directory)?;
+            // A named file's directory is the user's choice, so it is not created silently.
+            if self.usual {
+                private_file::create_directory(private_file::directory(&self.path))?;
+            }
+            let mut beside = Beside::with(&self.path, &OPTIONS)?;
             // As large as a session, so that a full disk is noticed now.
-            beside.write_all(&[b' '; 4096])?;
-            beside.as_file().sync_all()?;
+            beside.reserve(RESERVED_BYTES)?;
             Ok(beside)
         };
-        let beside = room().map_err(|error: io::Error| {
-            self.problem(format_args!(
-                "a session cannot be kept there: {error}; nothing was shown to the gateway, so the code is still good"
+        let beside = room().map_err(|error: private_file::Error| {
+            End::Refused(format!(
+                "no session can be kept: {error}; nothing was shown to the gateway, so the code \
+                 is still good"
             ))
         })?;
         Ok(NewSessionFile { place: self, beside, replaces: force })
@@ -160,45 +137,27 @@ impl SessionFile {
 
     /// Reads the session.
     pub(super) fn read(&self) -> Result<StoredSession, End> {
-        // Opening does not follow a link, and does not wait for the other end of a pipe.
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = i32::try_from(flags.bits()).unwrap_or_default();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(&self.path).map_err(
-            |error| match error.raw_os_error() {
-                _ if error.kind() == io::ErrorKind::NotFound => self.problem(format_args!(
+        let text = match private_file::read(&self.path, MOST_BYTES) {
+            Ok(Some(text)) => Zeroizing::new(text),
+            Ok(None) => {
+                return Err(self.problem(format_args!(
                     "there is no session; begin one with: {}",
                     self.hints.pair
-                )),
-                Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-                    self.problem("this is a symbolic link; name the file itself with --session")
-                }
-                _ => self.problem(format_args!("the session cannot be read: {error}")),
-            },
-        )?;
-        let about = file.metadata().map_err(|error| self.problem(error))?;
-        if !about.is_file() {
-            return Err(self.problem("this is no regular file, so it holds no session"));
-        }
-        // A session that others could read may have been copied, so it is not used.
-        if about.mode() & 0o077 != 0 {
-            return Err(self.problem(format_args!(
-                "others can read this session (mode {:03o}): end it with the gateway's operator, or make it yours alone with: chmod 600 {}",
-                about.mode() & 0o777,
-                self.path.display()
-            )));
-        }
-        self.parse(&file)
-    }
-
-    fn parse(&self, file: &File) -> Result<StoredSession, End> {
-        let mut text = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize + 1));
-        file.take(MOST_BYTES + 1)
-            .read_to_end(&mut text)
-            .map_err(|error| self.problem(format_args!("the session cannot be read: {error}")))?;
+                )));
+            }
+            // The form below fails in the same words.
+            Err(error) if error.kind() == Kind::Content => Zeroizing::default(),
+            // A session that others could read may have been copied, so it is not used.
+            Err(error) if error.kind() == Kind::TooOpen => {
+                return Err(End::Refused(format!(
+                    "{error}\nOthers may have copied this session; it is safer to end it with \
+                     the gateway's operator"
+                )));
+            }
+            Err(error) => return Err(End::refused(error)),
+        };
         // The error repeats none of the content, which is secret.
-        let form = (text.len() as u64 <= MOST_BYTES)
-            .then(|| serde_json::from_slice::<SessionDocument>(&text).ok())
-            .flatten();
+        let form = serde_json::from_slice::<SessionDocument>(&text).ok();
         let kept = form.and_then(|mut form| {
             let token = Token::parse(&form.session_token)?;
             Some(StoredSession {
@@ -218,10 +177,8 @@ impl SessionFile {
 
     /// Removes the file, because its session has ended.
     pub(super) fn remove(&self) -> Result<(), End> {
-        std::fs::remove_file(&self.path).map_err(|error| {
-            self.problem(format_args!(
-                "the session has ended, but its file cannot be removed: {error}"
-            ))
+        private_file::remove(&self.path).map(drop).map_err(|error| {
+            End::Refused(format!("the session has ended, but its file is still here: {error}"))
         })
     }
 }
@@ -237,57 +194,31 @@ impl NewSessionFile<'_> {
             ca: kept.ca.clone(),
             plain_hosts: kept.plain_hosts.clone(),
         };
-        let write = |file: &mut File| {
-            let text = Zeroizing::new(serde_json::to_string(&form)? + "\n");
-            file.rewind()?;
-            file.write_all(text.as_bytes())?;
-            file.set_len(text.len() as u64)?;
-            file.sync_all()
-        };
-        write(beside.as_file_mut()).map_err(|error| {
-            place.problem(format_args!(
+        let lost = |error: private_file::Error| {
+            End::Refused(format!(
                 "the session cannot be kept: {error}; the code is spent, so ask for another one"
             ))
-        })?;
-        let persisted = if replaces {
-            beside.persist(place.path())
-        } else {
-            beside.persist_noclobber(place.path())
         };
-        // If the rename failed, the token is still valid, so its file is not deleted.
-        let Err(lost) = persisted else { return sync_directory(place) };
-        let why = lost.error;
-        match lost.file.keep() {
-            Ok((_, path)) => Err(place.problem(format_args!(
-                "the session is not here ({why}), but in {}; use it with --session, or move it",
+        let text = Zeroizing::new(serde_json::to_string(&form).map_err(End::refused)? + "\n");
+        beside.write(text.as_bytes()).map_err(lost)?;
+        let named = if replaces { beside.replace() } else { beside.create() };
+        // The token is valid, so it is not lost with the name.
+        named.map_err(|why| match beside.keep() {
+            Ok(path) => place.problem(format_args!(
+                "the session is not here ({}), but in {}; use it with --session, or move it",
+                why.problem(),
                 path.display()
-            ))),
-            Err(_) => Err(place.problem(format_args!(
-                "the session cannot be kept: {why}; the code is spent, so ask for another one"
-            ))),
-        }
+            )),
+            Err(error) => lost(error),
+        })
     }
-}
-
-/// Flushes the directory, so that the file's name survives a power cut.
-fn sync_directory(place: &SessionFile) -> Result<(), End> {
-    let directory = place
-        .path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let synced = File::open(directory).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| {
-        place
-            .problem(format_args!("whether the session outlives a power cut is not known: {error}"))
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
 
@@ -382,12 +313,12 @@ mod tests {
             assert!(said(place.read()).contains("symbolic link"));
             fs::remove_file(&place.path).unwrap();
         }
-        // A link that is created between the check and the write gains nothing.
+        // A link that is created between the check and the write gains nothing, and the session
+        // is kept beside it.
         let room = place.make_room(true).unwrap();
         symlink(&target, &place.path).unwrap();
-        room.keep(&kept()).unwrap();
+        assert!(said(room.keep(&kept())).contains("use it with --session"));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
-        assert!(place.path.symlink_metadata().unwrap().is_file());
         fs::remove_file(&place.path).unwrap();
         fs::create_dir(&place.path).unwrap();
         assert!(

@@ -1,8 +1,8 @@
 //! QR codes as image files. The code is a secret, so only the file's owner may read it.
 
-use std::fs::FileType;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use handfast_private_file::{self as private_file, Options};
 
 use super::{NoQrCode, SCALE, image};
 
@@ -20,30 +20,9 @@ pub enum ImageNotWritten {
     /// The text does not fit a QR code.
     #[error(transparent)]
     NoQrCode(#[from] NoQrCode),
-    /// The path is a symbolic link, whose owner would decide where the secret is written.
-    #[error(
-        "{path} is a symbolic link, and the code is a secret: name the file itself, or another one"
-    )]
-    Link {
-        /// Path of the file.
-        path: PathBuf,
-    },
-    /// The path is a directory, pipe, socket or device.
-    #[error("{path} is there already and is no regular file: name another one")]
-    Irregular {
-        /// Path of the file.
-        path: PathBuf,
-    },
-    /// A write failed.
-    #[error(
-        "{path}: the image of the code cannot be written: {source}; name a file in a directory that is yours, with room on its disk"
-    )]
-    Io {
-        /// Path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    /// The file cannot be written.
+    #[error("{0}")]
+    File(#[from] private_file::Error),
 }
 
 /// Writes a text as a PNG or SVG image with mode 0600. The extension selects the format, in upper
@@ -59,38 +38,16 @@ pub fn write_file(path: &Path, text: &str) -> Result<(), ImageNotWritten> {
         Some("svg") => image::svg(text)?.into_bytes(),
         _ => return Err(ImageNotWritten::Extension { path: path.to_owned() }),
     };
-    let io = |source| ImageNotWritten::Io { path: path.to_owned(), source };
-    match path.symlink_metadata().map(|there| there.file_type()) {
-        Ok(there) if there.is_symlink() => {
-            return Err(ImageNotWritten::Link { path: path.to_owned() });
-        }
-        Ok(there) if !FileType::is_file(&there) => {
-            return Err(ImageNotWritten::Irregular { path: path.to_owned() });
-        }
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(io(error)),
-    }
-    replace(path, &image).map_err(io)
-}
-
-/// Writes a temporary file beside `path`, and renames it once it is complete. The rename replaces
-/// any file of that name, and follows no link.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let directory =
-        path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The temporary file is created exclusively with mode 0600, and removed if it is not renamed.
-    let mut beside =
-        tempfile::Builder::new().prefix(".handfast-").suffix(".new").tempfile_in(directory)?;
-    beside.write_all(content)?;
-    beside.as_file().sync_all()?;
-    beside.persist(path).map(drop).map_err(|error| error.error)
+    // An image that others may read is no secret any more, so a private one takes its place.
+    Ok(Options::PRIVATE.replacing_open_files().replace(path, &image)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use handfast_private_file::Kind;
     use std::fs::{self, Permissions};
+    use std::io;
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -161,16 +118,14 @@ mod tests {
         for name in ["link.png", "dangling.svg"] {
             let error = write_file(&at(name), TEXT).unwrap_err();
             assert!(
-                matches!(error, ImageNotWritten::Link { .. }) && error.to_string().contains(name),
+                matches!(&error, ImageNotWritten::File(e) if e.kind() == Kind::Link)
+                    && error.to_string().contains(name),
                 "{error}"
             );
-            // A link that is created between the check and the write gains nothing.
-            replace(&at(name), b"new").unwrap();
-            assert!(at(name).symlink_metadata().unwrap().is_file());
         }
         assert!(matches!(
             write_file(&at("directory.png"), TEXT),
-            Err(ImageNotWritten::Irregular { .. })
+            Err(ImageNotWritten::File(e)) if e.kind() == Kind::Irregular
         ));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(names(home.path()), ["dangling.svg", "directory.png", "link.png", "target"]);
@@ -187,13 +142,9 @@ mod tests {
             (fs::read_to_string(&path).unwrap().as_str(), names(home.path())),
             ("old", vec!["code.png".to_owned()])
         );
-        // A file cannot replace a directory, so this fails only after everything is written.
-        fs::create_dir(home.path().join("directory")).unwrap();
-        replace(&home.path().join("directory"), b"new").unwrap_err();
-        assert_eq!(names(home.path()), ["code.png", "directory"]);
         let error = write_file(&home.path().join("missing/code.png"), TEXT).unwrap_err();
         assert!(
-            matches!(error, ImageNotWritten::Io { .. })
+            matches!(error, ImageNotWritten::File(_))
                 && error.to_string().contains("missing/code.png"),
             "{error}"
         );

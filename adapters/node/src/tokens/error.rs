@@ -1,51 +1,29 @@
 //! Errors of the token store. No error contains a token, a key, or a part of a file.
 
-use std::io;
 use std::path::PathBuf;
+
+use handfast_private_file as private_file;
 
 /// The reason for which the token store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokensError {
-    /// A read or write failed.
-    #[error(
-        "{what} {path}: {why}; use another path for the token store, or run as the owner of this one"
-    )]
-    Io {
-        /// The attempted operation.
-        what: &'static str,
-        /// The file or directory.
+    /// A file or its directory cannot be used, or others can use it.
+    #[error(transparent)]
+    File(#[from] private_file::Error),
+    /// The store would be too large to be read back.
+    #[error("the token store {path} would be larger than {most} bytes; remove entries first")]
+    Full {
+        /// Path of the store.
         path: PathBuf,
-        /// The error of the system.
-        why: io::Error,
+        /// Maximum size of a store in bytes.
+        most: usize,
     },
     /// The environment names no home directory.
     #[error(
         "there is no place for the token store: neither a home directory nor a configuration directory is set; name a path for it"
     )]
     NoPlace,
-    /// Other users can access a file or directory.
-    #[error(
-        "{path} can be used by others (mode {mode:03o}); make it the owner's alone with\n  chmod {mend:03o} {path}"
-    )]
-    TooOpen {
-        /// The file or directory.
-        path: PathBuf,
-        /// The permission bits that it has.
-        mode: u32,
-        /// The permission bits that it should have.
-        mend: u32,
-    },
-    /// The path is a link, directory, pipe, socket or device.
-    #[error(
-        "{path} is {found}, where a regular file belongs; name the file itself, or move what is there away"
-    )]
-    Irregular {
-        /// The given path.
-        path: PathBuf,
-        /// The kind of file found there.
-        found: &'static str,
-    },
     /// The store cannot be parsed. It is left unchanged.
     #[error(
         "the token store {path} is damaged: {why}. It was left as it is: restore it from a backup, or move it away and pair again\n  \

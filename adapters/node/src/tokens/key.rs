@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use handfast_core::secret::Secret;
+use handfast_private_file as private_file;
 
 use super::error::TokensError;
 use super::{file, keyring, seal};
 
 /// Length of a key in bytes.
 pub(super) const KEY_BYTES: usize = 32;
+/// Maximum number of bytes that are read; a longer file is no key.
+const MOST_BYTES: u64 = 1024;
 
 /// The protection of tokens against readers of the store's file or a copy of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,19 +96,18 @@ impl KeySource {
 }
 
 fn read(path: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
-    let Some(bytes) = file::read(path, KEY_BYTES as u64)? else { return Ok(None) };
-    let key = <[u8; KEY_BYTES]>::try_from(&**bytes).map_err(|_| {
-        // A longer file was read only as far as needed to notice its length.
-        let length = std::fs::metadata(path).map_or(bytes.len() as u64, |about| about.len());
-        TokensError::NotAKey { place: path.display().to_string(), found: length }
+    let Some(bytes) = file::read(path, MOST_BYTES)? else { return Ok(None) };
+    let key = <[u8; KEY_BYTES]>::try_from(&**bytes).map_err(|_| TokensError::NotAKey {
+        place: path.display().to_string(),
+        found: bytes.len() as u64,
     })?;
     Ok(Some(Secret::new(key)))
 }
 
 /// Returns the name of a store in the keyring: its absolute path.
 fn id_of(store: &Path) -> Result<String, TokensError> {
-    let io = |why| TokensError::Io { what: "cannot look at", path: store.to_owned(), why };
-    let directory = file::directory(store);
+    let io = |why| private_file::Error::io(store, "cannot be looked at", &why);
+    let directory = private_file::directory(store);
     let directory =
         directory.canonicalize().or_else(|_| std::path::absolute(directory)).map_err(io)?;
     Ok(directory.join(store.file_name().unwrap_or_default()).display().to_string())

@@ -14,7 +14,7 @@
 //! | `tokens.json` | the entries; tokens as `enc1:…` (sealed for their address) or plain |
 //! | `tokens.key` | the key, where it is not in a keyring |
 //! | `tokens.json.lock` | nothing; a writer locks it against other writers |
-//! | `tokens.json.tmp`, `tokens.key.….tmp` | an interrupted write; never read |
+//! | `tokens.json.tmp`, `tokens.key.….new` | an interrupted write; never read |
 //!
 //! All of them have mode 0600; a directory that is created for them has 0700. The calls block for
 //! as long as small files or a keyring take, a writer for up to ten seconds while others write.
@@ -30,6 +30,7 @@ mod seal;
 
 use std::path::{Path, PathBuf};
 
+use handfast_private_file::Kind;
 use zeroize::Zeroizing;
 
 pub use entry::{Listed, SecretText, TokenEntry};
@@ -67,9 +68,6 @@ impl TokenStore {
     /// others, is of another kind, or is damaged.
     pub fn open(path: impl Into<PathBuf>, keys: KeySource) -> Result<Self, TokensError> {
         let store = Self { path: path.into(), keys };
-        if store.path.file_name().is_none() {
-            return Err(TokensError::Irregular { path: store.path, found: "a directory" });
-        }
         store.load()?;
         // A keyring is queried only when its key is needed.
         if let KeySource::File(_) = store.keys {
@@ -139,7 +137,7 @@ impl TokenStore {
         if let Some(why) = unfit(token) {
             return Err(TokensError::NoToken { router: router.to_owned(), why });
         }
-        file::make_directory(file::directory(&self.path))?;
+        file::make_directory(&self.path)?;
         let _lock = file::lock(&self.path)?;
         // Read under the lock, so that entries of other programs are not lost.
         let mut document = self.load()?;
@@ -209,32 +207,24 @@ impl TokenStore {
     }
 
     fn load(&self) -> Result<Document, TokensError> {
-        let Some(bytes) = file::read(&self.path, MOST_BYTES as u64)? else {
-            return Ok(Document::default());
-        };
         let damaged = |why| TokensError::Damaged { path: self.path.clone(), why };
-        if bytes.len() > MOST_BYTES {
-            return Err(damaged(format!("it is larger than {MOST_BYTES} bytes")));
+        match file::read(&self.path, MOST_BYTES as u64) {
+            Ok(Some(bytes)) => Document::read(&bytes).map_err(damaged),
+            Ok(None) => Ok(Document::default()),
+            Err(TokensError::File(error)) if error.kind() == Kind::Content => {
+                Err(damaged(error.problem().to_owned()))
+            }
+            Err(error) => Err(error),
         }
-        Document::read(&bytes).map_err(damaged)
     }
 
     fn save(&self, document: &Document) -> Result<(), TokensError> {
         let bytes = document.write(MOST_BYTES);
         if bytes.len() > MOST_BYTES {
-            let why = io_full();
-            return Err(TokensError::Io { what: "cannot write", path: self.path.clone(), why });
+            return Err(TokensError::Full { path: self.path.clone(), most: MOST_BYTES });
         }
         file::replace(&self.path, &bytes)
     }
-}
-
-/// The error for a document that would be too large to be read back.
-fn io_full() -> std::io::Error {
-    std::io::Error::new(
-        std::io::ErrorKind::FileTooLarge,
-        format!("it would be larger than {MOST_BYTES} bytes; remove entries first"),
-    )
 }
 
 /// Returns the token as it is stored. The error never contains it.

@@ -1,7 +1,6 @@
 //! The keys that sign setup codes: the current one, and after a rotation the previous one, for as
 //! long as one of its codes may be valid.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
@@ -10,6 +9,7 @@ use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::SETUP_TTL_MAX;
 use handfast_core::secret::Secret;
 use handfast_core::time::UnixTime;
+use handfast_private_file as private_file;
 use handfast_store::{Store, StoreError};
 use zeroize::Zeroizing;
 
@@ -38,13 +38,8 @@ pub enum SetupKeyError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// The file could not be replaced; the old key is still valid.
-    #[error("{path}: the setup key could not be replaced: {source}")]
-    Io {
-        /// Path of the file.
-        path: PathBuf,
-        /// The error of the system.
-        source: io::Error,
-    },
+    #[error("the setup key could not be replaced: {0}")]
+    NotReplaced(#[from] private_file::Error),
 }
 
 /// Causes for which the keys cannot be opened.
@@ -130,30 +125,16 @@ impl SetupKeys {
         let path = self.file.as_deref().ok_or(SetupKeyError::NoFile)?;
         let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
         let previous = beside(path);
-        let io = |source| SetupKeyError::Io { path: path.to_owned(), source };
         // The old key is renamed or removed before the new one exists: after a crash in between,
         // the next start finds a key or generates one, and never finds two current ones.
-        match at_once {
-            true => {
-                remove(&previous).map_err(io)?;
-                remove(path).map_err(io)?;
-            }
-            false => match std::fs::rename(path, &previous) {
-                Ok(()) => {
-                    // The modification time starts the previous key's day.
-                    let touched =
-                        std::fs::File::options().write(true).open(&previous).and_then(|file| {
-                            file.set_modified(
-                                SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs()),
-                            )?;
-                            file.sync_all()
-                        });
-                    touched.map_err(io)?;
-                }
-                // The key file was removed by somebody, so there is no previous key.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io(error)),
-            },
+        if at_once {
+            private_file::remove(&previous)?;
+            private_file::remove(path)?;
+        } else {
+            // The modification time starts the previous key's day. Without a key file, which
+            // somebody may have removed, there is no previous key.
+            let rotated = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
+            private_file::rename(path, &previous, rotated)?;
         }
         file::load_or_create(path, Use::Setup)?;
         *kept = load(path, now)?;
@@ -165,13 +146,6 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".previous");
     path.with_file_name(name)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
@@ -196,7 +170,7 @@ fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
         }
         None => {
             // The previous key has expired, so its secret is removed from the disk.
-            let _ = remove(&previous);
+            let _ = private_file::remove(&previous);
             Ok(SetupKeyring { keys: Arc::new([current]), previous_until: None })
         }
     }

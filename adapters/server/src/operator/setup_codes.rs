@@ -213,7 +213,7 @@ impl Gateway {
         let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
         rotated.map_err(|error| match error {
             SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
-            error @ (SetupKeyError::File(_) | SetupKeyError::Io { .. }) => {
+            error @ (SetupKeyError::File(_) | SetupKeyError::NotReplaced(_)) => {
                 OperatorError::SetupKey(error.to_string())
             }
         })?;

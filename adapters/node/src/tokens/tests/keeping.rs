@@ -207,7 +207,7 @@ fn a_write_that_was_cut_off_leaves_the_old_file_and_hinders_no_later_one() {
 #[test]
 fn a_key_that_was_cut_off_while_it_was_made_is_none() {
     let place = Place::new();
-    write(&place.store.with_file_name("tokens.key.0123456789abcdef.tmp"), &[7; 12], 0o600);
+    write(&place.store.with_file_name("tokens.key.1-0.new"), &[7; 12], 0o600);
     place.sealed().put(ROUTER, entry(TOKEN)).unwrap();
     assert_eq!(token(&place.sealed(), ROUTER).as_deref(), Some(TOKEN));
 }
