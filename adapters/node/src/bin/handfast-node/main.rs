@@ -5,13 +5,9 @@
 mod args;
 mod ask;
 mod logging;
-mod pair;
-mod pair_native;
-mod pairing;
-mod run;
-mod run_native;
-mod status;
-mod status_native;
+mod native;
+mod registration;
+mod stop;
 mod talk;
 mod token;
 
@@ -72,10 +68,10 @@ async fn main() -> ExitCode {
         | Verb::Present(_) => "off",
     });
     let outcome = match verb {
-        Verb::Pair(args) => pair::pair(*args).await,
-        Verb::Run(args) => run::run(args).await,
-        Verb::Status(args) => status::status(&args),
-        Verb::Reset(args) => status::reset(&args),
+        Verb::Pair(args) => registration::pair::pair(*args).await,
+        Verb::Run(args) => registration::run::run(args).await,
+        Verb::Status(args) => registration::status::status(&args),
+        Verb::Reset(args) => registration::status::reset(&args),
         Verb::Send(args) => talk::send(args).await,
         Verb::Listen(args) => talk::listen(args).await,
         Verb::Identity(args) => token::identity(&args),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::args::native::{Listen, Send};
-use crate::run_native::{app_as_json, node};
+use crate::native::run::{app_as_json, node};
 use crate::{Failure, put};
 
 /// Limit for an objection. A gateway refuses a message at once and does not confirm an allowed one.
@@ -41,7 +41,7 @@ pub(crate) async fn send(args: Send) -> Result<(), Failure> {
 
 pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
     let Listen { pattern, json, state, ca } = args;
-    let stop = crate::run::Stop::new()?;
+    let stop = crate::stop::Stop::new()?;
     let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
     let mut linked = LinkedNode::open(node).await?;
     linked.owner.subscribe(&pattern).await.map_err(not_sent)?;

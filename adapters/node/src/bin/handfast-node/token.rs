@@ -61,7 +61,7 @@ pub(crate) fn delegate(args: &args::DelegateArgs) -> Result<(), Failure> {
     };
     let (identity, _) = dir.load_native()?.ok_or_else(none)?;
     let keys = dir.load_keys()?.ok_or_else(none)?;
-    let entry = crate::status_native::entry(&identity, dir.path())?.ok_or_else(none)?;
+    let entry = crate::native::status::entry(&identity, dir.path())?.ok_or_else(none)?;
     let to = Holder { channel: args.to_channel_key, signing: args.to_signing_key };
     let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts).map_err(
         |why| match why {
@@ -73,7 +73,7 @@ pub(crate) fn delegate(args: &args::DelegateArgs) -> Result<(), Failure> {
     put_secret(&format!("{}\n", made.expose()))?;
     note_line(&format!(
         "It counts only for the holder of those keys, at {}. The gateway's fingerprint, for --gateway-key there: {}",
-        crate::run_native::gateway_of(&identity),
+        crate::native::run::gateway_of(&identity),
         entry.fingerprint.map(|it| it.to_string()).unwrap_or_default()
     ));
     Ok(())
@@ -85,7 +85,7 @@ pub(crate) async fn present(args: args::PresentArgs) -> Result<(), Failure> {
     let (gateways, expect) = whom(&dir, args.gateway, args.gateway_key)?;
     let ca = args.ca.checked_for(&gateways)?;
     let keys = keys(dir)?;
-    let stop = crate::run::Stop::new()?;
+    let stop = crate::stop::Stop::new()?;
     let mut link = DelegateLink::open(gateways, &keys, &token, expect, ca, Waits::DEFAULT).await?;
     if expect.is_none() {
         note_line(&format!(

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::Failure;
 use crate::ask::Question;
-use crate::pair_native::{LINK_WITHIN, pin};
+use crate::native::pair::{LINK_WITHIN, pin};
 
 /// The secret that the owner may be asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

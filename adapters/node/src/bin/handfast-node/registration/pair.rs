@@ -16,7 +16,7 @@ use crate::{Failure, put};
 pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     let way = args.door.check()?;
     if way != Chosen::Token {
-        return crate::pair_native::pair(args, way).await;
+        return crate::native::pair::pair(args, way).await;
     }
     let args::Pair { door, name, room, profile, gateway, tokens, state, ca } = args;
     let needed = |what: &str| {

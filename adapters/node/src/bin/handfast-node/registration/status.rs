@@ -14,9 +14,9 @@ use crate::{Failure, put};
 pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     if let Some((identity, memory)) = dir.load_native()?
-        && (memory != Native::Blank || crate::status_native::was_put_out(&dir))
+        && (memory != Native::Blank || crate::native::status::was_put_out(&dir))
     {
-        return crate::status_native::status(&dir, &identity, &memory, args.json);
+        return crate::native::status::status(&dir, &identity, &memory, args.json);
     }
     let place = dir.path().display();
     let Some((identity, memory)) = dir.load()? else {
@@ -64,7 +64,7 @@ pub(crate) fn status(args: &args::Status) -> Result<(), Failure> {
         }
     };
     let standing = stands.as_ref().filter(|stands| running || stands.standing.is_out());
-    let stands = crate::status_native::in_words(standing, running);
+    let stands = crate::native::status::in_words(standing, running);
     if args.json {
         let shown = json!({
             "state": place.to_string(),
@@ -107,7 +107,7 @@ pub(crate) fn reset(args: &args::Reset) -> Result<(), Failure> {
     let held = dir.hold()?;
     // An unreadable store must not prevent the reset of everything else.
     if let Ok(Some((identity, _))) = held.dir().load_native()
-        && let Err(why) = crate::status_native::forget_token(&identity, held.dir().path())
+        && let Err(why) = crate::native::status::forget_token(&identity, held.dir().path())
     {
         note_line(&format!("handfast-node: warning: the token stays in its store: {why}"));
     }

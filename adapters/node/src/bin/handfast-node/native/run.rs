@@ -10,7 +10,7 @@ use handfast_node::{StateDir, Waits};
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::run::Stop;
+use crate::stop::Stop;
 use crate::{Failure, put};
 
 /// Returns `true` if the directory holds a native node that is paired or has asked to be.

@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::args::{self, native::Chosen};
 use crate::ask::Question;
-use crate::pairing::{PairingDialogue, PairingTexts};
+use crate::native::dialogue::{PairingDialogue, PairingTexts};
 
 pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
-    let profile = crate::pair::read_profile(&profile)?;
+    let profile = crate::registration::pair::read_profile(&profile)?;
     let dir = place.dir()?;
     let personal = place.is_personal();
     let kept = kept(&dir)?;
@@ -109,11 +109,11 @@ struct PairingPlan {
     gateways: Option<Vec<GatewayAt>>,
     /// Bootstrap token of a setup code.
     setup: Option<Zeroizing<String>>,
-    asks: crate::pairing::Asks,
+    asks: crate::native::dialogue::Asks,
 }
 
 async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan, Failure> {
-    use crate::pairing::Asks;
+    use crate::native::dialogue::Asks;
     let plain = |wish, asks| PairingPlan { wish, expect, gateways: None, setup: None, asks };
     match way {
         Chosen::Pin => Ok(plain(PairMethod::Pin, Asks::Pin)),
@@ -205,7 +205,7 @@ fn setup(text: &str) -> Result<PairingPlan, Failure> {
         expect: Some(gateway),
         gateways: Some(vec![at]),
         setup: Some(token),
-        asks: crate::pairing::Asks::Nothing,
+        asks: crate::native::dialogue::Asks::Nothing,
     })
 }
 

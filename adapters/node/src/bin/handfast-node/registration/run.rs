@@ -5,16 +5,16 @@ use std::path::Path;
 use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_node::native::GatewayAt;
 use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Failure;
 use crate::args;
+use crate::stop::Stop;
 
 pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     let waits = args.waits();
     let dir = args.state.dir()?;
-    if crate::run_native::is_kept(&dir)? {
-        return crate::run_native::run(args).await;
+    if crate::native::run::is_kept(&dir)? {
+        return crate::native::run::run(args).await;
     }
     if args.json {
         return Err(Failure::Usage(
@@ -96,27 +96,5 @@ fn default_file(state: &HeldState, memory: &RegistrationMemory) -> Option<&'stat
             None
         }
         RegistrationMemory::Blank | RegistrationMemory::Asked { .. } => Some(path),
-    }
-}
-
-/// The signals that end a node.
-pub(crate) struct Stop {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Stop {
-    pub(crate) fn new() -> Result<Self, Failure> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    pub(crate) async fn requested(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }

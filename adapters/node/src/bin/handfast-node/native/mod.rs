@@ -1,0 +1,6 @@
+//! Nodes of the native wire: paired with a PIN, a code, an invitation, a setup code or an approval.
+
+pub(crate) mod dialogue;
+pub(crate) mod pair;
+pub(crate) mod run;
+pub(crate) mod status;
