@@ -49,8 +49,8 @@ pub enum StateError {
     File(#[from] private_file::Error),
     /// A file's content is invalid. It is left unchanged.
     #[error(
-        "{path} is damaged: {why}. It was left as it is: restore it from a backup, or forget this node with\n  \
-         handfast-node reset --yes\nand pair again"
+        "{path} is damaged: {why}. It was left as it is: restore it from a backup, or forget this \
+         node and pair it again"
     )]
     Damaged {
         /// Path of the file.

@@ -233,8 +233,8 @@ impl fmt::Display for PairingRefusal {
                 write!(f, "the request was turned down: {reason}. Talk to the operator before asking again")
             }
             Self::Revoked => f.write_str(
-                "the key of this node was revoked at the gateway, which is final. To pair with a new key:\n  handfast-node reset --yes\n\
-                 and pair again",
+                "the key of this node was revoked at the gateway, which is final; only a node with \
+                 new keys can pair",
             ),
             Self::Busy { retry_in } => write!(f, "the gateway has too much to do; try again in {} s", retry_in.as_secs()),
             Self::CannotStore { retry_in } => write!(

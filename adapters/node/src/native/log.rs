@@ -21,8 +21,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             );
         }
         NativeEvent::OtherGateway(fingerprint) => tracing::error!(
-            "another gateway answers: {fingerprint}. Nothing was told to it. Check the address; if the gateway was set up anew, pair again \
-             with its new fingerprint"
+            "another gateway answers: {fingerprint}. Nothing was told to it; check the address"
         ),
         NativeEvent::TypeThePin { expires_in, attempts } => {
             tracing::info!(
@@ -44,7 +43,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
         NativeEvent::PairAgain => tracing::error!(
-            "the gateway does not know this node any more, or has revoked it; pair again: handfast-node pair --pin --gateway {gateway}"
+            "the gateway does not know this node any more, or has revoked it"
         ),
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => {
@@ -65,7 +64,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         }
         NativeEvent::Unmuted => tracing::info!("unmuted"),
         NativeEvent::Unpaired => tracing::error!(
-            "unpaired by the operator. To pair this node again: handfast-node reset --yes, then handfast-node pair --pin --gateway {gateway}"
+            "unpaired by the operator; only a node with new keys can pair again"
         ),
         NativeEvent::NotAllowed { action, pattern } => {
             tracing::warn!("not allowed: no scope of this node's token covers {action}:{pattern}");
@@ -73,7 +72,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Renewed => tracing::info!("the token was renewed"),
         NativeEvent::NotRenewed => {
             tracing::warn!(
-                "the gateway does not renew the token; pair again before it runs out: handfast-node pair --pin --gateway {gateway}"
+                "the gateway does not renew the token; the node has to be paired again"
             );
         }
         NativeEvent::Bearer(_) => tracing::debug!("a bearer token came"),

@@ -347,7 +347,7 @@ impl RegistrationExecutor {
             }
             RegistrationEvent::Refused(_) => tracing::error!(
                 "refused: the gateway does not know this node with this token. Check that the token is the one last issued for \
-                 this node id; if the node was unpaired, pair it again (handfast-node pair) and replace the token. Trying on \
+                 this node id; if the node was unpaired, pair it again and replace the token. Trying on \
                  meanwhile, about once a minute"
             ),
             RegistrationEvent::Complaint(words) => {

@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -9,6 +9,7 @@ use handfast_node::native::GatewayAt;
 use handfast_node::{GatewayUrl, StateDir, Waits};
 
 use crate::Failure;
+use crate::hint::Hints;
 
 pub(crate) mod native;
 
@@ -148,12 +149,9 @@ impl StateArgs {
         self.path.is_none() && !service && !rustix::process::geteuid().is_root()
     }
 
-    /// Returns the command that runs the node with this state.
-    pub(crate) fn run(&self) -> String {
-        match &self.path {
-            Some(path) => format!("handfast-node run --state {}", path.display()),
-            None => "handfast-node run".to_owned(),
-        }
+    /// Returns the directory if one was given.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     pub(crate) fn dir(&self) -> Result<StateDir, Failure> {
@@ -174,6 +172,11 @@ pub(crate) struct Ca {
 }
 
 impl Ca {
+    /// Returns the file if one was given.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// Returns the file. An error if none of these addresses uses TLS.
     pub(crate) fn checked_for(self, gateways: &[GatewayAt]) -> Result<Option<PathBuf>, Failure> {
         match self.path {
@@ -192,6 +195,23 @@ impl Ca {
                 "--ca has no effect on {gateway}, which is not encrypted; use a wss:// address"
             ))),
             path => Ok(path),
+        }
+    }
+}
+
+impl Verb {
+    /// Returns the hints for the next commands, with the options that were given.
+    pub(crate) fn hints(&self) -> Hints {
+        match self {
+            Self::Pair(args) => Hints::new(&args.state, Some(&args.ca)),
+            Self::Run(args) => Hints::new(&args.state, Some(&args.ca)),
+            Self::Send(args) => Hints::new(&args.state, Some(&args.ca)),
+            Self::Listen(args) => Hints::new(&args.state, Some(&args.ca)),
+            Self::Present(args) => Hints::new(&args.state, Some(&args.ca)),
+            Self::Status(args) => Hints::new(&args.state, None),
+            Self::Reset(args) => Hints::new(&args.state, None),
+            Self::Identity(args) => Hints::new(&args.state, None),
+            Self::Delegate(args) => Hints::new(&args.state, None),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Prompts for secrets: on the terminal without echo, or from standard input.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::time::Duration;
 
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Maximum input in bytes: more than any PIN, code, invitation or setup code, wrapped into lines or
@@ -12,8 +14,9 @@ const MOST_BYTES: u64 = 8192;
 
 /// A pending question. Dropping it restores the terminal's echo.
 pub(crate) struct Question {
+    prompt: String,
     answer: oneshot::Receiver<Option<Zeroizing<String>>>,
-    _quiet: Option<Quiet>,
+    quiet: Option<Quiet>,
 }
 
 impl Question {
@@ -32,12 +35,30 @@ impl Question {
         let (answer_in, answer) = oneshot::channel();
         // A detached thread: a blocking read cannot be cancelled when the question becomes moot.
         std::thread::spawn(move || answer_in.send(read_lines(is_whole)));
-        Self { answer, _quiet: quiet }
+        Self { prompt: prompt.to_owned(), answer, quiet }
     }
 
-    /// Waits for the answer; `None` at the end of input.
-    pub(crate) async fn answer(&mut self) -> Option<Zeroizing<String>> {
-        (&mut self.answer).await.ok().flatten()
+    /// Waits for the answer; `None` at the end of input. Until then a terminal shows the time that
+    /// is left, if there is an end. Dropping the future loses nothing.
+    pub(crate) async fn answer(&mut self, until: Option<Instant>) -> Option<Zeroizing<String>> {
+        let Some(until) = until.filter(|_| self.shows_countdown()) else {
+            return (&mut self.answer).await.ok().flatten();
+        };
+        loop {
+            let left = until.saturating_duration_since(Instant::now()).as_secs();
+            // Nothing that is typed is shown, so the line holds the prompt only.
+            let (prompt, minutes, seconds) = (&self.prompt, left / 60, left % 60);
+            handfast_stdio::note(&format!("\r{prompt} ({minutes}:{seconds:02} left): \x1b[K"));
+            tokio::select! {
+                answer = &mut self.answer => return answer.ok().flatten(),
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    fn shows_countdown(&self) -> bool {
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        self.quiet.is_some() && io::stderr().is_terminal() && !is_dumb
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::args::native::{Listen, Send};
+use crate::hint::Hints;
 use crate::native::run::{app_as_json, node};
 use crate::{Failure, put};
 
@@ -20,15 +21,15 @@ const OBJECTS_WITHIN: Duration = Duration::from_secs(1);
 /// Limit for opening the link.
 const LINK_WITHIN: Duration = Duration::from_secs(30);
 
-pub(crate) async fn send(args: Send) -> Result<(), Failure> {
+pub(crate) async fn send(args: Send, hints: &Hints) -> Result<(), Failure> {
     let Send { action, address, text, state, ca } = args;
-    let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
-    let mut linked = LinkedNode::open(node).await?;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT, hints)?;
+    let mut linked = LinkedNode::open(node, hints).await?;
     let outcome = async {
         linked.owner.send_app(action, &address, text.into_bytes()).await.map_err(not_sent)?;
         let objection = tokio::time::timeout(OBJECTS_WITHIN, async {
             while let Some(event) = linked.events.next().await {
-                objection(&event)?;
+                objection(&event, hints)?;
             }
             Err(Failure::Failed("the link ended".into()))
         });
@@ -39,18 +40,18 @@ pub(crate) async fn send(args: Send) -> Result<(), Failure> {
     outcome
 }
 
-pub(crate) async fn listen(args: Listen) -> Result<(), Failure> {
+pub(crate) async fn listen(args: Listen, hints: &Hints) -> Result<(), Failure> {
     let Listen { pattern, json, state, ca } = args;
     let stop = crate::stop::Stop::new()?;
-    let node = node(state.dir()?, None, ca, Waits::DEFAULT)?;
-    let mut linked = LinkedNode::open(node).await?;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT, hints)?;
+    let mut linked = LinkedNode::open(node, hints).await?;
     linked.owner.subscribe(&pattern).await.map_err(not_sent)?;
     if !json {
         note_line(&format!("Listens at {pattern} until Ctrl-C."));
     }
     let heard = async {
         while let Some(event) = linked.events.next().await {
-            objection(&event)?;
+            objection(&event, hints)?;
             if let NativeEvent::App(message) = event {
                 print_message(&message, json)?;
             }
@@ -74,9 +75,11 @@ pub(crate) fn not_sent(why: NotSent) -> Failure {
     }
 }
 
-pub(crate) fn not_allowed(action: Action, pattern: &str) -> Failure {
+pub(crate) fn not_allowed(action: Action, pattern: &str, hints: &Hints) -> Failure {
     Failure::Failed(format!(
-        "not allowed: no scope of this node's token covers {action}:{pattern}, or the node is muted; handfast-node status shows the scopes"
+        "not allowed: no scope of this node's token covers {action}:{pattern}, or the node is \
+         muted; the scopes are shown by:\n  {}",
+        hints.status()
     ))
 }
 
@@ -93,12 +96,13 @@ pub(crate) fn print_message(message: &AppMessage, json: bool) -> Result<(), Fail
     }
 }
 
-fn objection(event: &NativeEvent) -> Result<(), Failure> {
+fn objection(event: &NativeEvent, hints: &Hints) -> Result<(), Failure> {
     if let NativeEvent::NotAllowed { action, pattern } = event {
-        return Err(not_allowed(*action, pattern));
+        return Err(not_allowed(*action, pattern, hints));
     }
     if let NativeEvent::Unpaired = event {
-        return Err(Failure::Failed("the operator unpaired this node".into()));
+        let anew = hints.pair_anew(&[]);
+        return Err(Failure::Failed(format!("the operator unpaired this node; {anew}")));
     }
     Ok(())
 }
@@ -112,7 +116,7 @@ struct LinkedNode {
 }
 
 impl LinkedNode {
-    async fn open(node: NativeNode) -> Result<Self, Failure> {
+    async fn open(node: NativeNode, hints: &Hints) -> Result<Self, Failure> {
         let (owner, events) = (node.owner(), node.events());
         let (stop, stopped) = oneshot::channel::<()>();
         let running = tokio::spawn(async move {
@@ -124,7 +128,7 @@ impl LinkedNode {
             }
         });
         let mut linked = Self { owner, events, stop, running };
-        let opened = tokio::time::timeout(LINK_WITHIN, linked.until_linked()).await;
+        let opened = tokio::time::timeout(LINK_WITHIN, linked.until_linked(hints)).await;
         match opened.unwrap_or_else(|_| {
             Err(Failure::Failed("not linked: the gateway does not answer".into()))
         }) {
@@ -136,7 +140,7 @@ impl LinkedNode {
         }
     }
 
-    async fn until_linked(&mut self) -> Result<(), Failure> {
+    async fn until_linked(&mut self, hints: &Hints) -> Result<(), Failure> {
         let mut why = "the gateway does not answer".to_owned();
         while let Some(event) = self.events.next().await {
             match event {
@@ -152,7 +156,10 @@ impl LinkedNode {
                     why = "what came was not what this node's gateway would send".to_owned();
                 }
                 NativeEvent::PairAgain => {
-                    why = "the gateway does not know this node any more; pair again".to_owned();
+                    why = format!(
+                        "the gateway does not know this node any more, or has revoked it; {}",
+                        hints.pair_anew(&[])
+                    );
                 }
                 NativeEvent::RetryIn(_) | NativeEvent::Resting => {
                     return Err(Failure::Failed(format!("not linked: {why}")));

@@ -16,6 +16,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::args::native as args;
+use crate::hint::Hints;
 use crate::talk::{not_allowed, not_sent, print_message};
 use crate::{Failure, put};
 
@@ -51,12 +52,13 @@ fn keys(dir: StateDir) -> Result<OwnKeys, Failure> {
     }
 }
 
-pub(crate) fn delegate(args: &args::DelegateArgs) -> Result<(), Failure> {
+pub(crate) fn delegate(args: &args::DelegateArgs, hints: &Hints) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     let none = || {
         Failure::Failed(format!(
-            "no token is kept in {}; pair first: handfast-node pair --pin --gateway URL",
-            dir.path().display()
+            "no token is kept in {}; {}",
+            dir.path().display(),
+            hints.pair_first(&[])
         ))
     };
     let (identity, _) = dir.load_native()?.ok_or_else(none)?;
@@ -79,7 +81,7 @@ pub(crate) fn delegate(args: &args::DelegateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(crate) async fn present(args: args::PresentArgs) -> Result<(), Failure> {
+pub(crate) async fn present(args: args::PresentArgs, hints: &Hints) -> Result<(), Failure> {
     let dir = args.state.dir()?;
     let token = read_token(&args.token)?;
     let (gateways, expect) = whom(&dir, args.gateway, args.gateway_key)?;
@@ -94,9 +96,9 @@ pub(crate) async fn present(args: args::PresentArgs) -> Result<(), Failure> {
         ));
     }
     let outcome = match (args.send.as_deref(), args.listen) {
-        (Some([action, address, text]), _) => send(&mut link, action, address, text).await,
+        (Some([action, address, text]), _) => send(&mut link, action, address, text, hints).await,
         (_, Some(pattern)) => tokio::select! {
-            outcome = listen(&mut link, &pattern, args.json) => outcome,
+            outcome = listen(&mut link, &pattern, args.json, hints) => outcome,
             () = stop.requested() => Ok(()),
         },
         (_, None) => put("The gateway accepts the token.\n"),
@@ -129,6 +131,7 @@ async fn send(
     action: &str,
     address: &str,
     text: &str,
+    hints: &Hints,
 ) -> Result<(), Failure> {
     let action = args::action(action).map_err(Failure::Usage)?;
     link.send_app(action, address, text.as_bytes()).await.map_err(not_sent)?;
@@ -136,7 +139,7 @@ async fn send(
         loop {
             match link.next().await? {
                 DelegateEvent::NotAllowed { action, pattern } => {
-                    return Err(not_allowed(action, &pattern));
+                    return Err(not_allowed(action, &pattern, hints));
                 }
                 DelegateEvent::Ended(bye) => {
                     return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));
@@ -149,12 +152,17 @@ async fn send(
     tokio::time::timeout(OBJECTS_WITHIN, objection).await.unwrap_or(Ok(()))
 }
 
-async fn listen(link: &mut DelegateLink, pattern: &str, json: bool) -> Result<(), Failure> {
+async fn listen(
+    link: &mut DelegateLink,
+    pattern: &str,
+    json: bool,
+    hints: &Hints,
+) -> Result<(), Failure> {
     link.subscribe(pattern).await.map_err(not_sent)?;
     loop {
         match link.next().await? {
             DelegateEvent::NotAllowed { action, pattern } => {
-                return Err(not_allowed(action, &pattern));
+                return Err(not_allowed(action, &pattern, hints));
             }
             DelegateEvent::Ended(bye) => {
                 return Err(Failure::Failed(format!("the gateway ended the link ({bye:?})")));

@@ -47,10 +47,9 @@ pub(crate) struct FlowArgs {
     pub(crate) gateway_key: Option<Fingerprint>,
 }
 
-/// The pairing method from the command line.
+/// The pairing method of the native wire from the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Chosen {
-    Token,
     Pin,
     Code,
     Qr(String),
@@ -71,8 +70,9 @@ impl FromStr for Hidden {
 }
 
 impl FlowArgs {
-    /// Returns the pairing method, or an error if a secret was given on the command line.
-    pub(crate) fn check(&self) -> Result<Chosen, Failure> {
+    /// Returns the pairing method, `None` for pairing by token. An error if a secret was given on
+    /// the command line.
+    pub(crate) fn check(&self) -> Result<Option<Chosen>, Failure> {
         let MethodArgs { pin, code, qr, setup, approval } = &self.way;
         let given = |option: &str, what: &str| {
             Failure::Usage(format!(
@@ -83,12 +83,12 @@ impl FlowArgs {
         match (pin, code, qr, setup, approval) {
             (Some(Some(Hidden)), ..) => Err(given("--pin", "PIN")),
             (_, Some(Some(Hidden)), ..) => Err(given("--code", "code")),
-            (Some(None), ..) => Ok(Chosen::Pin),
-            (_, Some(None), ..) => Ok(Chosen::Code),
-            (_, _, Some(text), ..) => Ok(Chosen::Qr(text.clone())),
-            (_, _, _, Some(text), _) => Ok(Chosen::Setup(text.clone())),
-            (_, _, _, _, true) => Ok(Chosen::Approval),
-            (None, None, None, None, false) => Ok(Chosen::Token),
+            (Some(None), ..) => Ok(Some(Chosen::Pin)),
+            (_, Some(None), ..) => Ok(Some(Chosen::Code)),
+            (_, _, Some(text), ..) => Ok(Some(Chosen::Qr(text.clone()))),
+            (_, _, _, Some(text), _) => Ok(Some(Chosen::Setup(text.clone()))),
+            (_, _, _, _, true) => Ok(Some(Chosen::Approval)),
+            (None, None, None, None, false) => Ok(None),
         }
     }
 }

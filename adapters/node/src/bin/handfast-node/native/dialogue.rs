@@ -8,11 +8,14 @@ use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::native::pair::Selector;
 use handfast_node::native::{GatewayAt, NativeEvent, NativeEvents, NativeOwner, PairingRefusal};
 use handfast_stdio::{Unwritten, note_line};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::Failure;
 use crate::ask::Question;
+use crate::hint::Hints;
 use crate::native::pair::{LINK_WITHIN, pin};
+use crate::native::run::list;
 
 /// The secret that the owner may be asked for again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,15 +29,16 @@ pub(crate) enum Asks {
 /// Data for the messages to the owner.
 pub(crate) struct PairingTexts {
     pub(crate) own: Fingerprint,
-    pub(crate) gateway: Vec<GatewayAt>,
-    /// The command that runs the node after the pairing.
-    pub(crate) run: String,
+    pub(crate) gateways: Vec<GatewayAt>,
+    pub(crate) hints: Hints,
 }
 
 pub(crate) struct PairingDialogue {
     shown: PairingTexts,
     asks: Asks,
     question: Option<Question>,
+    /// The instant at which the gateway's PIN expires.
+    pin_until: Option<Instant>,
     /// The gateway has accepted the code or the request, so a lost connection is retried.
     known: bool,
     granted: Option<String>,
@@ -53,6 +57,7 @@ impl PairingDialogue {
             shown,
             asks,
             question: None,
+            pin_until: None,
             known: false,
             granted: None,
             why: None,
@@ -77,6 +82,12 @@ impl PairingDialogue {
                     None => std::future::pending().await,
                 }
             };
+            let expired = async {
+                match self.pin_until.filter(|_| self.question.is_some()) {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 event = events.next() => match event {
                     Some(event) => if self.hear(event)? { return self.told() },
@@ -87,8 +98,15 @@ impl PairingDialogue {
                     let typed = typed.ok_or_else(|| Failure::Failed("not paired: nothing more was typed".into()))?;
                     self.entered(&owner, typed).await?;
                 }
+                () = expired => {
+                    self.question = None;
+                    return Err(self.failed("the PIN ran out before it was typed; pair again for another one"));
+                }
                 () = tokio::time::sleep(patience) => {
-                    self.tell(&format!("Not linked yet; {} goes on with that.\n", self.shown.run));
+                    self.tell(&format!(
+                        "Not linked yet. Go on with that:\n\n  {}\n",
+                        self.shown.hints.run()
+                    ));
                     return self.told();
                 }
             }
@@ -121,12 +139,14 @@ impl PairingDialogue {
             )),
             NativeEvent::OtherGateway(fingerprint) => {
                 return Err(Failure::Failed(format!(
-                    "another gateway answers: {fingerprint}. Nothing was told to it. Check the address and the fingerprint; if this node \
-                     asked another gateway before, forget that first: handfast-node reset --yes"
+                    "another gateway answers: {fingerprint}. Nothing was told to it. Check the \
+                     address and the fingerprint; if this node asked another gateway before, {}",
+                    self.shown.hints.forget_first()
                 )));
             }
             NativeEvent::TypeThePin { expires_in, attempts } => {
                 note_line(&format!("The gateway shows a PIN for {} s; it may be tried {attempts} times.", expires_in.as_secs()));
+                self.pin_until = Instant::now().checked_add(expires_in);
                 self.question = Some(Question::ask("PIN"));
             }
             NativeEvent::WrongCode { attempts_left } => self.wrong(attempts_left)?,
@@ -144,13 +164,14 @@ impl PairingDialogue {
             NativeEvent::WaitsForApproval { expires_in } => {
                 self.known = true;
                 self.tell(&format!(
-                    "Waits for the operator ({} s), who compares\n\n  {}\n\nand approves it. Ctrl-C ends the waiting here; handfast-node run goes \
-                     on with it.\n",
+                    "Waits for the operator ({} s), who compares\n\n  {}\n\nand approves it. \
+                     Ctrl-C ends the waiting here; this goes on with it:\n\n  {}\n",
                     expires_in.as_secs(),
-                    self.shown.own
+                    self.shown.own,
+                    self.shown.hints.run()
                 ));
             }
-            NativeEvent::PairingRefused(refusal) => return Err(refused(&refusal)),
+            NativeEvent::PairingRefused(refusal) => return Err(self.refused(&refusal)),
             NativeEvent::Granted { node_id, room, message } => {
                 self.tell(&format!("Paired     {node_id} (room {room})\n"));
                 if let Some(message) = message {
@@ -159,7 +180,7 @@ impl PairingDialogue {
                 self.granted = Some(node_id.to_string());
             }
             NativeEvent::Linked(_) if self.granted.is_some() => {
-                self.tell(&format!("Linked. Stay so with\n\n  {}\n", self.shown.run));
+                self.tell(&format!("Linked. Stay so with\n\n  {}\n", self.shown.hints.run()));
                 return Ok(true);
             }
             NativeEvent::Lost(lost) => self.why = Some(lost.to_string()),
@@ -238,7 +259,10 @@ impl PairingDialogue {
                 Ok(typed) if typed.selector == selector => owner.enter_code(typed.code).await,
                 Ok(_) => {
                     return Err(Failure::Failed(
-                        "that is another code than the first one; begin anew: handfast-node pair --code".into(),
+                        format!(
+                            "that is another code than the first one; begin anew:\n  {}",
+                            self.shown.hints.pair("--code", &self.shown.gateways)
+                        ),
                     ));
                 }
                 Err(_) => {
@@ -252,9 +276,16 @@ impl PairingDialogue {
     }
 
     fn failed(&mut self, otherwise: &str) -> Failure {
-        let gateways: Vec<_> = self.shown.gateway.iter().map(ToString::to_string).collect();
         let why = self.why.take().unwrap_or_else(|| otherwise.to_owned());
-        Failure::Failed(format!("not paired with {}: {why}", gateways.join(", ")))
+        Failure::Failed(format!("not paired with {}: {why}", list(&self.shown.gateways)))
+    }
+
+    fn refused(&self, refusal: &PairingRefusal) -> Failure {
+        let mut text = format!("not paired: {refusal}");
+        if *refusal == PairingRefusal::Revoked {
+            text += &format!("; {}", self.shown.hints.pair_anew(&self.shown.gateways));
+        }
+        Failure::Failed(text)
     }
 }
 
@@ -262,6 +293,3 @@ fn prompt_in_words(prompt: &str) -> &str {
     if prompt == "Code" { "code" } else { prompt }
 }
 
-fn refused(refusal: &PairingRefusal) -> Failure {
-    Failure::Failed(format!("not paired: {refusal}"))
-}

@@ -18,14 +18,19 @@ use zeroize::Zeroizing;
 use crate::Failure;
 use crate::args::{self, native::Chosen};
 use crate::ask::Question;
+use crate::hint::Hints;
 use crate::native::dialogue::{PairingDialogue, PairingTexts};
 
-pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
+pub(crate) async fn pair(
+    args: args::Pair,
+    way: Chosen,
+    hints: &Hints,
+) -> Result<(), Failure> {
     let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
     let profile = crate::registration::pair::read_profile(&profile)?;
     let dir = place.dir()?;
     let personal = place.is_personal();
-    let kept = kept(&dir)?;
+    let kept = kept(&dir, hints)?;
     let wanted = wanted(way, door.gateway_key).await?;
     let kept = kept.map(|(identity, _)| identity);
     let gateways = match (wanted.gateways, gateway) {
@@ -54,7 +59,8 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
     };
     let state = dir.hold()?;
     let own = Fingerprint::of(state.keys()?.channel.public());
-    let shown = PairingTexts { own, gateway: identity.gateways.clone(), run: place.run() };
+    let shown =
+        PairingTexts { own, gateways: identity.gateways.clone(), hints: hints.clone() };
     let mut pairing = PairingDialogue::new(shown, wanted.asks);
     let node = NativeNode::new(NativeConfig {
         identity,
@@ -91,12 +97,15 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen) -> Result<(), Failure> {
 
 /// Loads the stored native pairing. An error if the node was paired by token, because that pairing
 /// must not be overwritten.
-fn kept(dir: &StateDir) -> Result<Option<(NativeIdentity, NativeMemory)>, Failure> {
+fn kept(
+    dir: &StateDir,
+    hints: &Hints,
+) -> Result<Option<(NativeIdentity, NativeMemory)>, Failure> {
     if dir.load()?.is_some_and(|(_, memory)| memory.node_id().is_some()) {
         return Err(Failure::Failed(format!(
-            "{} keeps a node that was paired by token; to pair it in this way, forget that first:\n  handfast-node reset --yes\nor name \
-             another directory with --state",
-            dir.path().display()
+            "{} keeps a node that was paired by token; to pair it in this way, {}",
+            dir.path().display(),
+            hints.forget_first()
         )));
     }
     Ok(dir.load_native()?)
@@ -134,9 +143,10 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan,
         Chosen::Qr(text) => {
             let text = match text == "-" {
                 true => {
-                    asked(Question::until("Invitation", |text| {
-                        Invite::parse(&unwrapped(text)).is_ok()
-                    }))
+                    asked(Question::until(
+                        "Invitation (handfast:1?…; an empty line ends it)",
+                        is_invitation_or_none,
+                    ))
                     .await?
                 }
                 false => Zeroizing::new(text),
@@ -164,15 +174,25 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan,
                     .is_some()
             };
             let text = match text == "-" {
-                true => asked(Question::until("Setup code", is_whole)).await?,
+                true => {
+                    asked(Question::until("Setup code (an empty line ends it)", is_whole)).await?
+                }
                 false => Zeroizing::new(text),
             };
             setup(&text)
         }
-        Chosen::Token => Err(Failure::Usage(
-            "choose a way with --pin, --code, --qr, --setup or --approval".into(),
-        )),
     }
+}
+
+/// Returns `true` for a whole invitation, and for a text that can never become one.
+fn is_invitation_or_none(text: &str) -> bool {
+    const BEGINNING: &str = "handfast:1?";
+    let text = unwrapped(text);
+    let length = text.len().min(BEGINNING.len());
+    let begins = text.get(..length).is_some_and(|start| {
+        BEGINNING.get(..length).is_some_and(|part| part.eq_ignore_ascii_case(start))
+    });
+    !begins || Invite::parse(&text).is_ok()
 }
 
 /// Reads a setup code. One that does not name its gateway's fingerprint is refused, because any

@@ -10,13 +10,10 @@ use handfast_node::{StateDir, Waits};
 use serde_json::{Value, json};
 
 use crate::args;
+use crate::hint::Hints;
+use crate::kept::Kept;
 use crate::stop::Stop;
 use crate::{Failure, put};
-
-/// Returns `true` if the directory holds a native node that is paired or has asked to be.
-pub(crate) fn is_kept(dir: &StateDir) -> Result<bool, Failure> {
-    Ok(dir.load_native()?.is_some_and(|(_, memory)| memory != NativeMemory::Blank))
-}
 
 /// Creates the node that is stored in the directory.
 pub(crate) fn node(
@@ -24,44 +21,66 @@ pub(crate) fn node(
     via: Option<GatewayAt>,
     ca: args::Ca,
     waits: Waits,
+    hints: &Hints,
 ) -> Result<NativeNode, Failure> {
-    let place = dir.path().display().to_string();
-    let not_paired = || {
-        Failure::Failed(format!(
-            "no pairing is kept in {place}; pair first:\n  handfast-node pair --pin --gateway URL\nor name the directory that keeps it with \
-             --state"
-        ))
-    };
-    if !is_kept(&dir)? {
-        return Err(not_paired());
-    }
+    load(&dir, hints)?;
     let state = dir.hold()?;
     // The state may have changed before the lock was taken.
-    let (identity, _) = state.dir().load_native()?.ok_or_else(not_paired)?;
+    let identity = load(state.dir(), hints)?;
     let via = via.map(|gateway| vec![gateway]);
     let ca: Option<PathBuf> = ca.checked_for(via.as_deref().unwrap_or(&identity.gateways))?;
     let profile = "{}".to_owned();
     Ok(NativeNode::new(NativeConfig { identity, profile, state, via, ca, waits })?)
 }
 
-pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
+/// Loads the identity of a node that is paired or has asked to be.
+fn load(dir: &StateDir, hints: &Hints) -> Result<NativeIdentity, Failure> {
+    let place = dir.path().display();
+    match Kept::load(dir)? {
+        Kept::Native(identity, NativeMemory::Blank) => Err(Failure::Failed(format!(
+            "the operator revoked the node that {place} keeps; {}",
+            hints.pair_anew(&identity.gateways)
+        ))),
+        Kept::Native(identity, NativeMemory::Asked { .. } | NativeMemory::Paired(_)) => {
+            Ok(identity)
+        }
+        Kept::Nothing | Kept::Registration(..) => Err(Failure::Failed(format!(
+            "no pairing with a sealed channel is kept in {place}; {}",
+            hints.pair_first(&[])
+        ))),
+    }
+}
+
+pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failure> {
     if args.token_file.is_some() {
         return Err(Failure::Usage(
             "this node was paired with --pin or the like and keeps its own token; leave --token-file out, or name another --state".into(),
         ));
     }
     let waits = args.waits();
-    let node = node(args.state.dir()?, args.gateway, args.ca, waits)?;
+    let dir = args.state.dir()?;
+    let advice = Advice { gateways: load(&dir, hints)?.gateways, via: args.gateway.clone(), hints };
+    let node = node(dir, args.gateway, args.ca, waits, hints)?;
     let stop = Stop::new()?;
-    if !args.json {
-        return Ok(node.run(stop.requested()).await?);
-    }
     let mut events = node.events();
+    if !args.json {
+        let advise = async {
+            while let Some(event) = events.next().await {
+                advice.log(&event);
+            }
+            std::future::pending().await
+        };
+        return tokio::select! {
+            ended = node.run(stop.requested()) => Ok(ended?),
+            () = advise => Ok(()),
+        };
+    }
     let (reading, unread) = tokio::sync::oneshot::channel::<()>();
     // A program reads the events; once it closes the pipe, the node ends in order.
     let print = async move {
         let _reading = reading;
         while let Some(event) = events.next().await {
+            advice.log(&event);
             put(&format!("{}\n", as_json(&event)))?;
         }
         Ok(())
@@ -75,6 +94,44 @@ pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     let (ended, printed) = tokio::join!(node.run(stop), print);
     ended?;
     printed
+}
+
+/// The next commands for events that the node cannot mend by itself.
+struct Advice<'h> {
+    /// The gateway that the node is paired with.
+    gateways: Vec<GatewayAt>,
+    /// The address that was given in its place.
+    via: Option<GatewayAt>,
+    hints: &'h Hints,
+}
+
+impl Advice<'_> {
+    fn log(&self, event: &NativeEvent) {
+        let hints = self.hints;
+        if matches!(event, NativeEvent::PairAgain | NativeEvent::Unpaired) {
+            tracing::error!("{}", hints.pair_anew(&self.gateways));
+        } else if matches!(event, NativeEvent::NotRenewed) {
+            let again = hints.pair("--pin", &self.gateways);
+            tracing::warn!("pair again before the token runs out: {again}");
+        } else if matches!(event, NativeEvent::OtherGateway(_)) {
+            let paired = list(&self.gateways);
+            match &self.via {
+                Some(via) if !self.gateways.contains(via) => tracing::error!(
+                    "this node is paired with the gateway at {paired}, and a state directory keeps \
+                     one pairing; for the gateway at {via}, pair with another --state"
+                ),
+                Some(_) | None => tracing::error!(
+                    "if the gateway at {paired} was set up anew, {}",
+                    hints.pair_anew(&self.gateways)
+                ),
+            }
+        }
+    }
+}
+
+/// Lists addresses for a message.
+pub(crate) fn list(gateways: &[GatewayAt]) -> String {
+    gateways.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the first gateway of an identity, for messages.

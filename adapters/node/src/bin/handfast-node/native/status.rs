@@ -10,6 +10,7 @@ use handfast_node::tokens::{TokenEntry, TokensError};
 use handfast_node::{NodeStanding, Stands, StateDir};
 use serde_json::json;
 
+use crate::hint::Hints;
 use crate::{Failure, put};
 
 pub(crate) fn status(
@@ -17,6 +18,7 @@ pub(crate) fn status(
     identity: &NativeIdentity,
     memory: &NativeMemory,
     as_json: bool,
+    hints: &Hints,
 ) -> Result<(), Failure> {
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
     let stands = dir.stands();
@@ -76,9 +78,13 @@ pub(crate) fn status(
         return put(&format!("{shown}\n"));
     }
     let none = || "none yet".to_owned();
+    let anew = match out {
+        Some(_) => format!("; {}", hints.pair_anew(&identity.gateways)),
+        None => String::new(),
+    };
     let rows = [
         ("door", format!("native ({door})")),
-        ("standing", in_words(stands.as_ref(), running)),
+        ("standing", in_words(stands.as_ref(), running) + &anew),
         ("node id", node_id.unwrap_or_else(none)),
         ("fingerprint", own.unwrap_or_else(none)),
         ("gateway", gateways.join(", ")),
@@ -101,11 +107,6 @@ pub(crate) fn status(
     put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
 }
 
-/// Returns `true` if a native node was paired here and its operator revoked it.
-pub(crate) fn was_put_out(dir: &StateDir) -> bool {
-    dir.stands().is_some_and(|stands| stands.standing == NodeStanding::Unpaired)
-}
-
 /// Describes a standing for people.
 pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
     let Some(stands) = stands else {
@@ -113,11 +114,9 @@ pub(crate) fn in_words(stands: Option<&Stands>, running: bool) -> String {
     };
     let words = match stands.standing {
         NodeStanding::Refused => {
-            "refused: the gateway does not know this node any more, or has revoked it; pair again"
+            "refused: the gateway does not know this node any more, or has revoked it"
         }
-        NodeStanding::Unpaired => {
-            "unpaired by the operator; forget it with handfast-node reset --yes, and pair again"
-        }
+        NodeStanding::Unpaired => "unpaired by the operator",
         NodeStanding::Linked => "linked",
         NodeStanding::Muted => "muted by the operator",
         NodeStanding::Waiting => "waits for the operator",

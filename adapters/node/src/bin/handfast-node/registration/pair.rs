@@ -1,4 +1,4 @@
-//! `handfast-node pair`
+//! `handfast-node pair` with a gateway that knows only tokens.
 
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::id::NodeId;
@@ -10,14 +10,11 @@ use handfast_node::{
 };
 use handfast_stdio::note_line;
 
-use crate::args::{self, native::Chosen};
+use crate::args;
+use crate::hint::Hints;
 use crate::{Failure, put};
 
-pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
-    let way = args.door.check()?;
-    if way != Chosen::Token {
-        return crate::native::pair::pair(args, way).await;
-    }
+pub(crate) async fn pair(args: args::Pair, hints: &Hints) -> Result<(), Failure> {
     let args::Pair { door, name, room, profile, gateway, tokens, state, ca } = args;
     let needed = |what: &str| {
         Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"))
@@ -46,9 +43,9 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     let state: HeldState = state.dir()?.hold()?;
     if state.dir().load_native()?.is_some_and(|(_, memory)| memory != NativeMemory::Blank) {
         return Err(Failure::Failed(format!(
-            "{} keeps a node that was paired with --pin or the like; to pair it by token, forget that first:\n  handfast-node reset --yes\nor \
-             name another directory with --state",
-            state.dir().path().display()
+            "{} keeps a node that was paired with --pin or the like; to pair it by token, {}",
+            state.dir().path().display(),
+            hints.forget_first()
         )));
     }
     // Read before it is replaced, to tell the owner which id is forgotten.
@@ -74,7 +71,9 @@ pub(crate) async fn pair(args: args::Pair) -> Result<(), Failure> {
     let mut out = format!(
         "This node waits for approval. Its node id is\n\n  {node_id}\n\n\
          On the gateway, the operator types\n\n  handfast devices pair --node-id {node_id}\n\n\
-         and is shown a token once. Here, keep it and start the node:\n\n  install -D -m 600 /dev/stdin {}\n  handfast-node run\n",
+         and is shown a token once. Here, start the node, which asks for the token and keeps \
+         it:\n\n  {}\n\n(A service reads it from {} or another --token-file.)\n",
+        hints.run_asking_token(),
         token_file::DEFAULT_PATH
     );
     if let Some(before) = before.filter(|before| *before != node_id) {

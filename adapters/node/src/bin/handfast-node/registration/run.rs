@@ -1,21 +1,26 @@
-//! `handfast-node run`
+//! `handfast-node run` for a node that was registered for a token.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
+use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::RegistrationMemory;
+use handfast_core::wire::token::Token;
 use handfast_node::native::GatewayAt;
-use handfast_node::{HeldState, Identity, LinuxNode, NodeConfig, StateDir, token_file};
+use handfast_node::{
+    Events, HeldState, Identity, LinuxNode, NodeConfig, RegistrationEvent, StateDir, token_file,
+};
+use handfast_stdio::Hint;
 
 use crate::Failure;
 use crate::args;
+use crate::ask::Question;
+use crate::hint::Hints;
 use crate::stop::Stop;
 
-pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failure> {
     let waits = args.waits();
     let dir = args.state.dir()?;
-    if crate::native::run::is_kept(&dir)? {
-        return crate::native::run::run(args).await;
-    }
     if args.json {
         return Err(Failure::Usage(
             "--json goes with a node that was paired with --pin, --code, --qr or --approval".into(),
@@ -23,9 +28,9 @@ pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     }
     if kept(&dir)?.is_none() {
         return Err(Failure::Failed(format!(
-            "no node id is kept in {}; ask to be paired first:\n  handfast-node pair --pin --gateway URL\nor name \
-             the directory that keeps it with --state",
-            dir.path().display()
+            "no node id is kept in {}; {}",
+            dir.path().display(),
+            hints.pair_first(&[])
         )));
     }
     let state = dir.hold()?;
@@ -45,14 +50,13 @@ pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     let ca = args.ca.checked(&identity.gateway)?;
 
     let (file, entered) = match args.token_file.as_deref() {
-        Some(path) if path == Path::new("-") => {
-            (None, Some(token_file::read_stdin(std::io::stdin().lock())?))
-        }
+        Some(path) if path == Path::new("-") => (None, Some(entered().await?)),
         Some(path) => (Some(path), None),
-        None => (default_file(&state, &memory), None),
+        None => (default_file(&state, &memory, hints), None),
     };
     let from_file = file.map(token_file::read).transpose()?;
     let stop = Stop::new()?;
+    let again = (identity.name.clone(), identity.room.clone(), identity.gateway.clone());
     let profile = "{}".to_owned();
     let node = LinuxNode::new(NodeConfig {
         identity,
@@ -71,8 +75,36 @@ pub(crate) async fn run(args: args::RunArgs) -> Result<(), Failure> {
     if let Some(token) = entered {
         node.owner().token_entered(token).await;
     }
-    node.run(stop.requested()).await?;
-    Ok(())
+    let events = node.events();
+    let again = hints.pair_by_token(again.0.as_str(), again.1.as_str(), &again.2);
+    tokio::select! {
+        ended = node.run(stop.requested()) => Ok(ended?),
+        () = advise(events, again) => Ok(()),
+    }
+}
+
+/// Logs the next command after a refusal that the node cannot mend. Never ends.
+async fn advise(mut events: Events, again: Hint) {
+    while let Some(event) = events.next().await {
+        if let RegistrationEvent::Refused(Refusal::InvalidCredentials) = event {
+            tracing::error!("if the node was unpaired, ask to be paired again: {again}");
+        }
+    }
+    std::future::pending().await
+}
+
+/// Reads the token: asked for on a terminal, else from standard input up to its end.
+async fn entered() -> Result<Token, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(token_file::read_stdin(std::io::stdin().lock())?);
+    }
+    let mut question = Question::ask("Token");
+    let typed = tokio::select! {
+        typed = question.answer() => typed,
+        _ = tokio::signal::ctrl_c() => None,
+    };
+    let typed = typed.ok_or_else(|| Failure::Failed("nothing was typed".into()))?;
+    Ok(token_file::read_stdin(typed.as_bytes())?)
 }
 
 /// Loads the stored identity if a node id belongs to it.
@@ -81,16 +113,20 @@ fn kept(dir: &StateDir) -> Result<Option<(Identity, RegistrationMemory)>, Failur
 }
 
 /// Returns the default token file, unless a token from standard input is stored.
-fn default_file(state: &HeldState, memory: &RegistrationMemory) -> Option<&'static Path> {
+fn default_file(
+    state: &HeldState,
+    memory: &RegistrationMemory,
+    hints: &Hints,
+) -> Option<&'static Path> {
     let path = Path::new(token_file::DEFAULT_PATH);
     match memory {
         RegistrationMemory::Paired { .. } => {
             if token_file::is_there(path) {
                 tracing::warn!(
-                    "uses the token kept in {} and not the one in {}; to use that, give --token-file {}",
+                    "uses the token kept in {} and not the one in {}; to use that: {}",
                     state.dir().path().display(),
                     path.display(),
-                    path.display()
+                    hints.run().option("--token-file", Some(path))
                 );
             }
             None
