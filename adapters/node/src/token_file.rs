@@ -52,12 +52,26 @@ pub fn read(path: &Path) -> Result<Token, TokenError> {
     read_with(path, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).as_deref())
 }
 
+/// Reads the token from a mounted secret: a file that others may read, or a link to one. Others
+/// still may not write it.
+///
+/// # Errors
+/// [`TokenError`] if the file is missing, is not a regular file, can be written by others, or holds
+/// no token.
+pub fn read_mounted(path: &Path) -> Result<Token, TokenError> {
+    read_as(path, Options::PRIVATE.mounted())
+}
+
 fn read_with(path: &Path, credentials: Option<&Path>) -> Result<Token, TokenError> {
     let options = if is_in(path, credentials) {
         Options::PRIVATE.readable_by_group()
     } else {
         Options::PRIVATE
     };
+    read_as(path, options)
+}
+
+fn read_as(path: &Path, options: Options) -> Result<Token, TokenError> {
     match options.read(path, MOST_BYTES) {
         Ok(Some(text)) => parse(&Zeroizing::new(text)),
         Ok(None) => return Err(TokenError::Missing { path: path.to_owned() }),
@@ -164,6 +178,19 @@ mod tests {
         assert!(
             matches!(read_with(&path, Some(dir.path())), Err(TokenError::File(e)) if e.kind() == Kind::TooOpen)
         );
+    }
+
+    #[test]
+    fn a_mounted_secret_may_be_readable_and_a_link_but_not_writable() {
+        let (dir, path) = file(TOKEN.as_bytes(), 0o644);
+        let link = dir.path().join("link");
+        symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            assert!(read_with(path, None).is_err());
+            assert_eq!(read_mounted(path).unwrap().expose(), TOKEN);
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o646)).unwrap();
+        assert!(read_mounted(&path).is_err());
     }
 
     #[test]

@@ -144,7 +144,8 @@ async fn a_token_that_the_gateway_does_not_know_keeps_the_node_trying_and_says_w
     approved(&home, &mut gateway).await;
     let file = home.token(TOKEN, 0o600);
     let mut node = run(&home, &file);
-    node.says("pair it again (handfast-node pair)").await;
+    let hint = node.says("ask to be paired again: handfast-node pair --state").await;
+    assert!(hint.contains(&home.state()) && hint.contains("--name 'Kitchen Pi'"), "{hint}");
     let wait = seconds(&node.says("trying again").await);
     assert!((48.0..=72.0).contains(&wait), "{wait}");
     node.signal(Signal::TERM);
@@ -164,6 +165,15 @@ async fn a_token_file_that_is_unfit_is_refused_before_anything_is_sent() {
         assert!(ended.said.contains(&format!("chmod 600 {file}")), "{}", ended.said);
         assert!(!ended.said.contains(&token));
     }
+    // A mounted secret may be readable, if its owner says so, and is warned of.
+    home.token(&token, 0o644);
+    let mounted = "--token-file-readable-by-others";
+    let mut node =
+        Program::start(&["run", "--state", &home.state(), "--token-file", &file, mounted]);
+    node.says("others may read the token file").await;
+    node.says("linked").await;
+    drop(node);
+
     home.token(&token[..42], 0o600);
     let ended = run(&home, &file).end().await;
     assert_eq!(ended.code, Some(1));

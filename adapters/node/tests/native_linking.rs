@@ -100,7 +100,7 @@ async fn the_operator_mutes_unmutes_and_unpairs_a_linked_node() {
     node.end().await;
     let ended = outcome(&["run", "--state", &home.state()]).await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.said.contains("handfast-node pair --pin"), "{}", ended.said);
+    assert!(ended.said.contains("handfast-node pair --state"), "{}", ended.said);
 }
 
 #[tokio::test]
@@ -109,7 +109,8 @@ async fn a_node_that_the_gateway_does_not_know_any_more_keeps_its_pairing_and_sa
     let (home, id) = paired(&mut gateway).await;
     gateway.registry(|registry| registry.revoke(id));
     let mut node = run(&home);
-    node.says("pair again: handfast-node pair --pin --gateway ws://").await;
+    node.says(&format!("handfast-node reset --state {} --yes", home.state())).await;
+    node.says(&format!("handfast-node pair --state {} --pin --gateway ws://", home.state())).await;
     node.signal(Signal::TERM);
     node.end().await;
     assert!(

@@ -117,7 +117,7 @@ async fn every_refusal_has_a_text_of_its_own_and_ends_with_one() {
     for (refusal, text) in [
         (PairRefusal::Denied { reason: None }, "turned the request down"),
         (PairRefusal::Expired, "ran out"),
-        (PairRefusal::Revoked, "handfast-node reset --yes"),
+        (PairRefusal::Revoked, "handfast-node reset --state"),
         (PairRefusal::Busy { retry_in: 7 }, "try again in 7 s"),
         (PairRefusal::CannotStore { retry_in: 7 }, "cannot store anything at the moment"),
     ] {
@@ -351,7 +351,7 @@ async fn one_state_directory_keeps_one_kind_of_pairing_until_it_is_reset() {
         outcome(&["pair", "--name", "a", "--room", "b", "--gateway", &url, "--state", &state])
             .await;
     assert_eq!(ended.code, Some(1));
-    assert!(ended.said.contains("handfast-node reset --yes"), "{}", ended.said);
+    assert!(ended.said.contains("handfast-node reset --state"), "{}", ended.said);
 
     assert_eq!(outcome(&["reset", "--yes", "--state", &state]).await.code, Some(0));
     assert_eq!(outcome(&["status", "--state", &state]).await.code, Some(1));

@@ -22,10 +22,11 @@ use crate::registration::owned_messages::{
     RegistrationNodeAction, RegistrationNodeInput, RegistrationStepContext,
 };
 use crate::registration::record::Identity;
-use crate::registration::token_source::{LOOK_EVERY, TokenSource};
+use crate::registration::token_source::{LOOK_EVERY, TokenReader, TokenSource};
 use crate::standing::{NodeStanding, Teller};
 use crate::state::{HeldState, StateError};
 use crate::tls::{self, NodeTlsError};
+use crate::token_file;
 
 /// Number of events that wait for a slow receiver before it loses the oldest.
 const EVENTS: usize = 256;
@@ -109,12 +110,23 @@ impl LinuxNode {
     /// Names the file that the token came from. While the node is not linked it checks the file
     /// each second, and uses another token that it finds there.
     #[must_use]
-    pub fn with_token_file(mut self, path: PathBuf) -> Self {
+    pub fn with_token_file(self, path: PathBuf) -> Self {
+        self.with_source(path, token_file::read)
+    }
+
+    /// As [`with_token_file`](Self::with_token_file), for a
+    /// [mounted secret](token_file::read_mounted).
+    #[must_use]
+    pub fn with_mounted_token_file(self, path: PathBuf) -> Self {
+        self.with_source(path, token_file::read_mounted)
+    }
+
+    fn with_source(mut self, path: PathBuf, read: TokenReader) -> Self {
         self.teller.token_from = Some(path.display().to_string());
         if let RegistrationMemory::Paired { token, .. } = &self.memory
             && let Some(token) = Token::parse(token.expose())
         {
-            self.source = Some(TokenSource::new(path, token));
+            self.source = Some(TokenSource::new(path, read, token));
         }
         self
     }

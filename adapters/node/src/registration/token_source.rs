@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use handfast_core::wire::token::Token;
 
-use crate::token_file;
+use crate::token_file::TokenError;
 
 /// Interval at which a node that is not linked checks the file.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads a token file with the checks that its owner chose.
+pub(crate) type TokenReader = fn(&Path) -> Result<Token, TokenError>;
 
 /// The file, and its content at the last reading.
 #[derive(Debug)]
 pub(crate) struct TokenSource {
     path: PathBuf,
+    read: TokenReader,
     seen: Option<FileVersion>,
     token: Token,
 }
@@ -30,8 +34,8 @@ struct FileVersion {
 
 impl FileVersion {
     fn of(path: &Path) -> Option<Self> {
-        // Not followed, because the token is not read through a link either.
-        let about = path.symlink_metadata().ok()?;
+        // A link that is mounted changes with its target.
+        let about = path.metadata().ok()?;
         Some(Self {
             inode: about.ino(),
             length: about.len(),
@@ -43,8 +47,8 @@ impl FileVersion {
 
 impl TokenSource {
     /// Creates a source from the file that this token was just read from.
-    pub(crate) fn new(path: PathBuf, token: Token) -> Self {
-        Self { seen: FileVersion::of(&path), path, token }
+    pub(crate) fn new(path: PathBuf, read: TokenReader, token: Token) -> Self {
+        Self { seen: FileVersion::of(&path), path, read, token }
     }
 
     /// Returns the token if the file was changed and holds another one. An error in the file is
@@ -56,7 +60,7 @@ impl TokenSource {
         }
         // Recorded before the file is read, so that an invalid one is reported once.
         self.seen = seen;
-        match token_file::read(&self.path) {
+        match (self.read)(&self.path) {
             Ok(token) if token == self.token => None,
             Ok(token) => {
                 tracing::info!(

@@ -106,6 +106,10 @@ pub(crate) struct RunArgs {
     /// the token that was kept from standard input is used, or else /etc/handfast/token.
     #[arg(long, value_name = "PATH|-")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Accept a token file that others may read, or that is a link, as the mounted secrets of
+    /// containers are; warns at each start
+    #[arg(long, requires = "token_file")]
+    pub(crate) token_file_readable_by_others: bool,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]

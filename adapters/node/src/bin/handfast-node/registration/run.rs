@@ -54,7 +54,15 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
         Some(path) => (Some(path), None),
         None => (default_file(&state, &memory, hints), None),
     };
-    let from_file = file.map(token_file::read).transpose()?;
+    let mounted = args.token_file_readable_by_others;
+    let read = if mounted { token_file::read_mounted } else { token_file::read };
+    let from_file = file.map(read).transpose()?;
+    if let Some(path) = file.filter(|_| mounted) {
+        tracing::warn!(
+            "others may read the token file {}; whoever does can act as this node",
+            path.display()
+        );
+    }
     let stop = Stop::new()?;
     let again = (identity.name.clone(), identity.room.clone(), identity.gateway.clone());
     let profile = "{}".to_owned();
@@ -68,6 +76,7 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
         waits,
     })?;
     let node = match file {
+        Some(path) if mounted => node.with_mounted_token_file(std::path::absolute(path)?),
         Some(path) => node.with_token_file(std::path::absolute(path)?),
         None => node,
     };
