@@ -20,6 +20,7 @@ pub(crate) struct Happened {
     friendly_name: String,
     room: String,
     ip_address: String,
+    older_ip_address: String,
     pin: Option<String>,
     expires_in: u64,
     guesses_left: u8,
@@ -77,6 +78,16 @@ impl Narrator {
             "linked" if self.links => format!("{} is linked", self.name(&happened.node_id).await),
             "unlinked" if self.links => {
                 format!("{} is not linked any more", self.name(&happened.node_id).await)
+            }
+            // A node that comes back from its own address after a lost connection is no news.
+            "replaced" if self.links || happened.ip_address != happened.older_ip_address => {
+                format!(
+                    "{} linked from {}, which ended its link from {}. If this repeats, two \
+                     machines share one key: was the node's state copied?",
+                    self.name(&happened.node_id).await,
+                    safe(&happened.ip_address),
+                    safe(&happened.older_ip_address)
+                )
             }
             "window_closed" => self.closed().await,
             "message" => self.message(happened).await,

@@ -99,7 +99,10 @@ fn a_damaged_file_is_an_error_that_neither_shows_nor_changes_it() {
     for content in damaged {
         fs::write(&path, &content).unwrap();
         let error = state.dir().load().unwrap_err().to_string();
-        assert!(error.contains("node.json is damaged") && error.contains("forget this node"), "{error}");
+        assert!(
+            error.contains("node.json is damaged") && error.contains("forget this node"),
+            "{error}"
+        );
         assert!(!error.contains(&TOKEN[1..]), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), content);
     }

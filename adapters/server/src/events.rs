@@ -77,6 +77,16 @@ pub enum Event {
     Linked(NodeId),
     /// A node's link ended.
     Unlinked(NodeId),
+    /// A node's new connection took the place of its link. Two addresses that take turns are two
+    /// machines with a copy of one key.
+    Replaced {
+        /// The node concerned.
+        node_id: NodeId,
+        /// The address of the link that ends.
+        older: IpAddr,
+        /// The address of the new connection.
+        newer: IpAddr,
+    },
     /// A notice was pushed to a live link.
     Pushed(NodeId, Notice),
     /// An address causes more requests and wrong codes than the operator's displays show. The

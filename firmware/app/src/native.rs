@@ -148,6 +148,7 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                 | NativeNodeEvent::OtherVersion
                 | NativeNodeEvent::Broken
                 | NativeNodeEvent::Muted
+                | NativeNodeEvent::Replaced
                 | NativeNodeEvent::Unmuted
                 | NativeNodeEvent::NotAllowed { .. }
                 | NativeNodeEvent::Renewed
@@ -224,6 +225,9 @@ fn news_in_words(news: &NativeNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
         }
         NativeNodeEvent::Broken => f.write_str("what came was not the gateway's; given up"),
         NativeNodeEvent::Muted => f.write_str("muted by the operator"),
+        NativeNodeEvent::Replaced => {
+            f.write_str("another board links with this one's key: was its flash copied?")
+        }
         NativeNodeEvent::Unmuted => f.write_str("unmuted by the operator"),
         NativeNodeEvent::Unpaired => f.write_str("unpaired by the operator"),
         NativeNodeEvent::NotAllowed { pattern, .. } => {

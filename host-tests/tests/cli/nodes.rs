@@ -325,3 +325,39 @@ fn only_pins_and_codes_that_can_be_used_are_listed() {
     assert_eq!(gateway.verb(&["pairing", "close"]).0, 0);
     assert_eq!(listed(), 0, "it cannot be guessed any more");
 }
+
+#[test]
+fn a_copy_of_a_nodes_state_that_links_is_noticed_at_the_gateway_and_by_the_node() {
+    let gateway = Gateway::start();
+    let (state, mut running) = paired(&gateway);
+    running.kill();
+    let copy = super::gateway::private_dir();
+    for file in std::fs::read_dir(state.path()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    let log = copy.path().join("first.log");
+    let mut first = program("handfast-node");
+    first.arg("run").arg("--state").arg(state.path()).stdout(Stdio::null());
+    first.stderr(std::fs::File::create(&log).unwrap());
+    let _first = Running(first.spawn().unwrap());
+    let says = |words: &str| {
+        until(words, || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            if said.contains(words) { Ok(()) } else { Err(said) }
+        });
+    };
+    says("linked");
+    let _second = running_node(copy.path());
+    says("is its state directory in use on another machine, too?");
+    // Two machines that take turns do so at the longest interval.
+    says("trying again in");
+    let said = std::fs::read_to_string(&log).unwrap();
+    let (_, wait) = said.rsplit_once("trying again in ").unwrap();
+    let seconds: f32 = wait.split(' ').next().unwrap().parse().unwrap();
+    assert!(seconds > 40.0, "{said}");
+    until("the gateway's log names it", || {
+        let said = gateway.log();
+        if said.contains("its older link is ended") { Ok(()) } else { Err(said) }
+    });
+}

@@ -211,6 +211,7 @@ const fn standing_after(event: &NativeEvent) -> Option<NodeStanding> {
         | NativeEvent::TurnedAway
         | NativeEvent::OtherVersion
         | NativeEvent::Broken
+        | NativeEvent::Replaced
         | NativeEvent::NotAllowed { .. }
         | NativeEvent::Renewed
         | NativeEvent::NotRenewed

@@ -75,6 +75,8 @@ pub enum NativeEvent {
     OtherVersion,
     /// A message was not one that the gateway would send.
     Broken,
+    /// Another connection with this node's key took the place of its link.
+    Replaced,
     /// The operator muted the node.
     Muted,
     /// The operator unmuted the node.
@@ -145,6 +147,7 @@ impl NativeEvent {
             NativeNodeEvent::OtherVersion => Self::OtherVersion,
             NativeNodeEvent::Broken => Self::Broken,
             NativeNodeEvent::Muted => Self::Muted,
+            NativeNodeEvent::Replaced => Self::Replaced,
             NativeNodeEvent::Unmuted => Self::Unmuted,
             NativeNodeEvent::Unpaired => Self::Unpaired,
             NativeNodeEvent::NotAllowed { action, pattern } => {

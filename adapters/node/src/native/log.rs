@@ -42,9 +42,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::PairingRefused(refusal) => tracing::error!("not paired: {refusal}"),
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
-        NativeEvent::PairAgain => tracing::error!(
-            "the gateway does not know this node any more, or has revoked it"
-        ),
+        NativeEvent::PairAgain => {
+            tracing::error!("the gateway does not know this node any more, or has revoked it")
+        }
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => {
             tracing::warn!("turned away, unsigned; a gateway that has too much to do says so");
@@ -62,18 +62,20 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
                 "muted: the operator has to unmute this node; it stays linked meanwhile"
             );
         }
-        NativeEvent::Unmuted => tracing::info!("unmuted"),
-        NativeEvent::Unpaired => tracing::error!(
-            "unpaired by the operator; only a node with new keys can pair again"
+        NativeEvent::Replaced => tracing::error!(
+            "another connection with this node's key took the place of this one: is its state \
+             directory in use on another machine, too? Each node needs a pairing of its own"
         ),
+        NativeEvent::Unmuted => tracing::info!("unmuted"),
+        NativeEvent::Unpaired => {
+            tracing::error!("unpaired by the operator; only a node with new keys can pair again")
+        }
         NativeEvent::NotAllowed { action, pattern } => {
             tracing::warn!("not allowed: no scope of this node's token covers {action}:{pattern}");
         }
         NativeEvent::Renewed => tracing::info!("the token was renewed"),
         NativeEvent::NotRenewed => {
-            tracing::warn!(
-                "the gateway does not renew the token; the node has to be paired again"
-            );
+            tracing::warn!("the gateway does not renew the token; the node has to be paired again");
         }
         NativeEvent::Bearer(_) => tracing::debug!("a bearer token came"),
         NativeEvent::App(message) => {

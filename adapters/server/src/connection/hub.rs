@@ -1,6 +1,7 @@
 //! The live connections: decisions are pushed to them, the newest connection of a peer replaces the
 //! older one, and an application's messages reach their subscribers.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::extract::ws::Message;
@@ -53,9 +54,13 @@ impl Hub {
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// Makes this the node's connection; an older one gets a notice that it was replaced. If there
-    /// is no room, a delegate is displaced.
-    pub(crate) fn attach(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) -> Result<(), Refusal> {
+    /// Makes this the node's connection; an older one gets a notice that it was replaced, and its
+    /// address is returned. If there is no room, a delegate is displaced.
+    pub(crate) fn attach(
+        &self,
+        node_id: NodeId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Option<IpAddr>, Refusal> {
         spans::node(node_id);
         let limits = self.limits();
         self.live().attach(node_id, mailbox, &limits)
@@ -211,6 +216,8 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     #[tokio::test]
@@ -219,9 +226,9 @@ mod tests {
         let hub = Hub::new(Limits { linked_total: 2, ..Limits::DEFAULT });
         let node_id = NodeId::from_bytes([1; 16]);
         let (one, other, bystander) = (
-            Mailbox::new(Dialect::Native),
-            Mailbox::new(Dialect::Native),
-            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
         );
         for mailbox in [&one, &other] {
             hub.wait(node_id, mailbox);

@@ -2,6 +2,7 @@
 //! free.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use handfast_core::budget::{Linked, Room};
@@ -55,14 +56,13 @@ impl LiveLinks {
         node_id: NodeId,
         mailbox: &Arc<Mailbox>,
         limits: &Limits,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<IpAddr>, Refusal> {
         let who = LinkOwner::Node(node_id);
         // A node that comes back takes its own place, so it needs no other.
         if !self.all.contains_key(&who) {
             self.make_room(self.linked().for_node(limits))?;
         }
-        self.enter(who, mailbox);
-        Ok(())
+        Ok(self.enter(who, mailbox))
     }
 
     pub(crate) fn attach_delegate(
@@ -138,10 +138,11 @@ impl LiveLinks {
         }
     }
 
-    fn enter(&mut self, who: LinkOwner, mailbox: &Arc<Mailbox>) {
-        if let Some(older) = self.all.insert(who, Arc::clone(mailbox)) {
-            older.notice(Notice::Replaced);
-        }
+    /// Enters a connection. Returns the address of the one that it replaces.
+    fn enter(&mut self, who: LinkOwner, mailbox: &Arc<Mailbox>) -> Option<IpAddr> {
+        let older = self.all.insert(who, Arc::clone(mailbox))?;
+        older.notice(Notice::Replaced);
+        Some(older.address())
     }
 
     fn remove(&mut self, who: LinkOwner) -> Option<Arc<Mailbox>> {
@@ -199,6 +200,8 @@ impl Subjects {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::super::mailbox::{Dialect, Mail};
     use super::*;
 
@@ -213,7 +216,7 @@ mod tests {
     }
 
     fn mailbox() -> Arc<Mailbox> {
-        Mailbox::new(Dialect::Native)
+        Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into())
     }
 
     #[tokio::test]

@@ -1,6 +1,7 @@
 //! The messages that wait for one connection until its task reads them.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
@@ -19,6 +20,7 @@ const LETTER: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     dialect: Dialect,
+    address: IpAddr,
     letters: Mutex<Letters>,
     arrived: Notify,
 }
@@ -112,8 +114,13 @@ impl Letters {
 }
 
 impl Mailbox {
-    pub(crate) fn new(dialect: Dialect) -> Arc<Self> {
-        Arc::new(Self { dialect, letters: Mutex::default(), arrived: Notify::new() })
+    pub(crate) fn new(dialect: Dialect, address: IpAddr) -> Arc<Self> {
+        Arc::new(Self { dialect, address, letters: Mutex::default(), arrived: Notify::new() })
+    }
+
+    /// Returns the address of the peer; 0.0.0.0 for a serial line.
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.address
     }
 
     /// Waits for the next letter.
@@ -208,6 +215,8 @@ fn size(letter: &Mail) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     fn delivery(bytes: usize) -> Mail {
@@ -221,7 +230,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_ends_the_link_overtakes_everything_and_of_muting_only_the_last_word_counts() {
-        let mailbox = Mailbox::new(Dialect::Native);
+        let mailbox = Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into());
         assert!(mailbox.queue(delivery(1)));
         for notice in
             [Notice::Muted, Notice::Decided, Notice::Unmuted, Notice::Replaced, Notice::Unpaired]
@@ -236,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_mailbox_takes_only_what_its_connection_can_say_and_only_so_much() {
-        let mailbox = Mailbox::new(Dialect::Native);
+        let mailbox = Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into());
         assert!(!mailbox.queue(Mail::Frame(Message::Text("{}".into()))));
-        assert!(!Mailbox::new(Dialect::Missy).queue(delivery(1)));
+        assert!(!Mailbox::new(Dialect::Missy, Ipv4Addr::UNSPECIFIED.into()).queue(delivery(1)));
         let most = (0..).take_while(|_| mailbox.queue(delivery(1000 - LETTER - 2))).count();
         assert_eq!(most, MOST_QUEUED / 1000);
     }

@@ -116,15 +116,17 @@ fn bucket_of(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::super::mailbox::Dialect;
     use super::*;
 
     #[test]
     fn a_publication_reaches_each_subscriber_once_and_nobody_else() {
         let (lights, all, sound) = (
-            Mailbox::new(Dialect::Native),
-            Mailbox::new(Dialect::Native),
-            Mailbox::new(Dialect::Native),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
+            Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into()),
         );
         let subscriptions = Subscriptions::default();
         let made: Vec<(Arc<str>, &Arc<Mailbox>)> = vec![

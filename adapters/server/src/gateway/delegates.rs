@@ -68,6 +68,7 @@ impl Delegates {
             | Event::Decided { .. }
             | Event::Linked(..)
             | Event::Unlinked(..)
+            | Event::Replaced { .. }
             | Event::Pushed(..)
             | Event::LeftOut { .. }
             | Event::PairingRequest { .. }

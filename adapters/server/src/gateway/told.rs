@@ -76,6 +76,7 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         | Event::Decided { .. }
         | Event::Linked(..)
         | Event::Unlinked(..)
+        | Event::Replaced { .. }
         | Event::Pushed(..)
         | Event::LeftOut { .. }
         | Event::PairingRequest { .. }

@@ -32,6 +32,7 @@ kinds! {
     Decided = "decided",
     Linked = "linked",
     Unlinked = "unlinked",
+    Replaced = "replaced",
     Pushed = "pushed",
     PairingRequest = "pairing_request",
     CodeWrong = "code_wrong",

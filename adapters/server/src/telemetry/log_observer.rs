@@ -33,6 +33,7 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         Event::CodeLocked => ("a PIN or code is dead", CausedBy::Any),
         Event::Linked(node_id) => ("linked", CausedBy::Node(*node_id)),
         Event::Unlinked(node_id) => ("unlinked", CausedBy::Node(*node_id)),
+        Event::Replaced { node_id, .. } => ("a link was replaced", CausedBy::Node(*node_id)),
         Event::GrantOffered { node_id, .. } => ("a grant is offered", CausedBy::Node(*node_id)),
         Event::GrantActivated { node_id, .. } => ("a grant is active", CausedBy::Node(*node_id)),
         Event::DelegateLinked { subject, .. } => {
@@ -79,6 +80,14 @@ impl Observer for LogObserver {
             Event::Decided { node_id, decision } => tracing::info!(%node_id, decision, "decided"),
             Event::Linked(node_id) => tracing::info!(%node_id, "linked"),
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
+            Event::Replaced { node_id, older, newer } if older == newer => {
+                tracing::info!(%node_id, %newer, "linked again; its older link is ended");
+            }
+            Event::Replaced { node_id, older, newer } => tracing::warn!(
+                %node_id, %older, %newer,
+                "linked from another address; its older link is ended. If this repeats, two \
+                 machines share one key: was the node's state copied?"
+            ),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
             // The PIN is left out: a log is no trusted display.
             Event::PairingRequest {

@@ -176,6 +176,7 @@ impl LinkedNode {
                 | NativeEvent::PairingRefused(_)
                 | NativeEvent::Granted { .. }
                 | NativeEvent::Muted
+                | NativeEvent::Replaced
                 | NativeEvent::Unmuted
                 | NativeEvent::Unpaired
                 | NativeEvent::NotAllowed { .. }

@@ -103,7 +103,7 @@ impl RegistrationTask {
         seat: Option<SeatGuard>,
     ) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
-        let mailbox = Mailbox::new(Dialect::Missy);
+        let mailbox = Mailbox::new(Dialect::Missy, peer.ip());
         Self {
             gateway,
             socket,
@@ -329,7 +329,12 @@ impl RegistrationTask {
                 ));
             }
             RegistrationRequest::Attach(node_id) => {
-                let refused = inner.hub.attach(node_id, &self.mailbox).err();
+                let attached = inner.hub.attach(node_id, &self.mailbox);
+                if let Ok(Some(older)) = attached {
+                    let newer = self.peer.ip();
+                    inner.event(&Event::Replaced { node_id, older, newer });
+                }
+                let refused = attached.err();
                 self.attached = refused.is_none().then_some(node_id);
                 let record = match inner.rests_on_doubt(node_id).await {
                     Ok(true) => Err(Refusal::ClockInDoubt),

@@ -50,7 +50,7 @@ impl CompanionContext {
             gateway,
             peer,
             seat,
-            mailbox: Mailbox::new(Dialect::Missy),
+            mailbox: Mailbox::new(Dialect::Missy, peer.ip()),
             origin_allowed,
             judged: None,
             attached: None,

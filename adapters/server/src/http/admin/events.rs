@@ -82,6 +82,10 @@ fn view(event: &Event, authority: &Authority) -> Value {
         }
         Event::Linked(node_id) => json!({"event": "linked", "node_id": node_id.to_string()}),
         Event::Unlinked(node_id) => json!({"event": "unlinked", "node_id": node_id.to_string()}),
+        Event::Replaced { node_id, older, newer } => json!({
+            "event": "replaced", "node_id": node_id.to_string(),
+            "older_ip_address": older.to_string(), "ip_address": newer.to_string(),
+        }),
         Event::Pushed(node_id, notice) => {
             json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
         }

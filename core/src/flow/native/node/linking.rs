@@ -316,8 +316,12 @@ fn on_frame<'b>(
             return link.say(&FromNode::DispatchResult(result), out);
         }
         Ok(FromGateway::Bye(bye)) => {
-            if bye == Bye::Busy {
+            let replaced = bye == Bye::Replaced;
+            if replaced || bye == Bye::Busy {
                 node.backoff = Backoff::longest();
+            }
+            if replaced {
+                return leave(node, None, AfterClose::Retry, NativeNodeEvent::Replaced);
             }
             return node.close(None, AfterClose::Retry);
         }

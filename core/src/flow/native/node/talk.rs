@@ -211,6 +211,9 @@ pub enum NativeNodeEvent<'b> {
     Muted,
     /// The operator unmuted the node.
     Unmuted,
+    /// Another connection with this node's key took the place of its link. The next attempt waits
+    /// the longest time, so that two machines with one key do not displace each other all the time.
+    Replaced,
     /// The operator revoked the node, and the node forgets the pairing.
     Unpaired,
     /// No scope allows a message or subscription.

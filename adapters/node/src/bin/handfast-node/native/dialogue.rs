@@ -206,6 +206,7 @@ impl PairingDialogue {
             | NativeEvent::Expired
             | NativeEvent::RetryIn(_)
             | NativeEvent::Muted
+            | NativeEvent::Replaced
             | NativeEvent::Unmuted
             | NativeEvent::Unpaired
             | NativeEvent::NotAllowed { .. }
@@ -258,12 +259,10 @@ impl PairingDialogue {
             Asks::Code(selector) => match TypedCode::parse(&typed) {
                 Ok(typed) if typed.selector == selector => owner.enter_code(typed.code).await,
                 Ok(_) => {
-                    return Err(Failure::Failed(
-                        format!(
-                            "that is another code than the first one; begin anew:\n  {}",
-                            self.shown.hints.pair("--code", &self.shown.gateways)
-                        ),
-                    ));
+                    return Err(Failure::Failed(format!(
+                        "that is another code than the first one; begin anew:\n  {}",
+                        self.shown.hints.pair("--code", &self.shown.gateways)
+                    )));
                 }
                 Err(_) => {
                     note_line("that is no code: it reads like K7QF-847291");
@@ -292,4 +291,3 @@ impl PairingDialogue {
 fn prompt_in_words(prompt: &str) -> &str {
     if prompt == "Code" { "code" } else { prompt }
 }
-

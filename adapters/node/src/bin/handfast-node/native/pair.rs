@@ -21,11 +21,7 @@ use crate::ask::Question;
 use crate::hint::Hints;
 use crate::native::dialogue::{PairingDialogue, PairingTexts};
 
-pub(crate) async fn pair(
-    args: args::Pair,
-    way: Chosen,
-    hints: &Hints,
-) -> Result<(), Failure> {
+pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result<(), Failure> {
     let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
     let profile = crate::registration::pair::read_profile(&profile)?;
     let dir = place.dir()?;
@@ -59,8 +55,7 @@ pub(crate) async fn pair(
     };
     let state = dir.hold()?;
     let own = Fingerprint::of(state.keys()?.channel.public());
-    let shown =
-        PairingTexts { own, gateways: identity.gateways.clone(), hints: hints.clone() };
+    let shown = PairingTexts { own, gateways: identity.gateways.clone(), hints: hints.clone() };
     let mut pairing = PairingDialogue::new(shown, wanted.asks);
     let node = NativeNode::new(NativeConfig {
         identity,
@@ -97,10 +92,7 @@ pub(crate) async fn pair(
 
 /// Loads the stored native pairing. An error if the node was paired by token, because that pairing
 /// must not be overwritten.
-fn kept(
-    dir: &StateDir,
-    hints: &Hints,
-) -> Result<Option<(NativeIdentity, NativeMemory)>, Failure> {
+fn kept(dir: &StateDir, hints: &Hints) -> Result<Option<(NativeIdentity, NativeMemory)>, Failure> {
     if dir.load()?.is_some_and(|(_, memory)| memory.node_id().is_some()) {
         return Err(Failure::Failed(format!(
             "{} keeps a node that was paired by token; to pair it in this way, {}",

@@ -177,6 +177,7 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
         NativeEvent::OtherVersion => json!({ "event": "other version" }),
         NativeEvent::Broken => json!({ "event": "broken" }),
         NativeEvent::Muted => json!({ "event": "muted" }),
+        NativeEvent::Replaced => json!({ "event": "replaced" }),
         NativeEvent::Unmuted => json!({ "event": "unmuted" }),
         NativeEvent::Unpaired => json!({ "event": "unpaired" }),
         NativeEvent::NotAllowed { action, pattern } => {

@@ -27,7 +27,11 @@ impl NativeContext {
         node_id: NodeId,
         key: Option<&PublicKey>,
     ) -> NativeAnswer {
-        let refused = self.gateway.inner.hub.attach(node_id, &self.mailbox).err();
+        let attached = self.gateway.inner.hub.attach(node_id, &self.mailbox);
+        if let Ok(Some(older)) = attached {
+            self.gateway.event(Event::Replaced { node_id, older, newer: self.address });
+        }
+        let refused = attached.err();
         self.attached = refused.is_none().then_some(Peer::Node(node_id));
         let lookup = match self.gateway.inner.store.load(node_id).await {
             Ok(stored) => self.with_grants(stored).await,

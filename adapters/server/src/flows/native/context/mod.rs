@@ -90,7 +90,7 @@ impl NativeContext {
         Self {
             address,
             place,
-            mailbox: Mailbox::new(Dialect::Native),
+            mailbox: Mailbox::new(Dialect::Native, address),
             parts: Parts::default(),
             permit: None,
             proving: None,
