@@ -319,6 +319,7 @@ impl<'d> Scene<'d> {
             &Holder::of(&keys),
             &["read:/**".to_owned()],
             Duration::from_secs(600),
+            None,
         );
         hold(wider.is_err(), "nothing wider can be passed on")?;
         let token = delegate(
@@ -327,6 +328,7 @@ impl<'d> Scene<'d> {
             &Holder::of(&keys),
             &scopes,
             Duration::from_secs(600),
+            None,
         )
         .map_err(End::refused)?;
         let at = vec![self.tcp.parse().map_err(End::refused)?];

@@ -8,6 +8,7 @@ use handfast_core::grant::capability::{
 };
 use handfast_core::grant::scope::{ScopeError, Scopes};
 use handfast_core::limits::CAPABILITY_BYTES;
+use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
 use zeroize::Zeroizing;
 
@@ -99,6 +100,9 @@ pub enum NotDelegated {
         "it would outlast this node's own token; handfast-node status shows when that ends: choose a shorter --for"
     )]
     Longer,
+    /// The node's own token counts at another audience only.
+    #[error("this node's own token counts at another audience only; leave --audience out")]
+    OtherAudience,
     /// The node's own token belongs to another holder.
     #[error(
         "the token belongs to another key than this node's, so this node cannot delegate from it"
@@ -113,7 +117,8 @@ pub enum NotDelegated {
 }
 
 /// Makes an attenuated capability token for another holder, offline. It becomes valid when the
-/// node's own token does, so the clocks need not agree.
+/// node's own token does, so the clocks need not agree. With an audience it counts at that verifier
+/// alone; a gateway's audience is its fingerprint.
 ///
 /// # Errors
 /// [`NotDelegated`] with the cause.
@@ -123,6 +128,7 @@ pub fn delegate(
     to: &Holder,
     scopes: &[String],
     lasts: Duration,
+    audience: Option<Label<'_>>,
 ) -> Result<SecretText, NotDelegated> {
     let scopes = Scopes::parse(scopes.iter().map(String::as_str)).map_err(NotDelegated::Scope)?;
     let mut bytes = Zeroizing::new([0; CAPABILITY_BYTES]);
@@ -136,12 +142,14 @@ pub fn delegate(
         return Err(NotDelegated::Expired);
     }
     let expires = UnixTime::from_secs(now.as_secs().saturating_add(lasts.as_secs()));
-    let terms = BlockTerms { scopes, not_before: own.not_before, expires, audience: own.audience };
+    let audience = audience.or(own.audience);
+    let terms = BlockTerms { scopes, not_before: own.not_before, expires, audience };
     let mut out = Zeroizing::new([0; CAPABILITY_BYTES]);
     let made = chain.attenuate(&keys.signing, to, &terms, &mut out).map_err(|why| match why {
         CannotIssue::NotTheHolder => NotDelegated::NotTheHolder,
         CannotIssue::Wider(Widening::Scopes) => NotDelegated::WiderScopes,
-        CannotIssue::Wider(Widening::Life | Widening::Audience) => NotDelegated::Longer,
+        CannotIssue::Wider(Widening::Life) => NotDelegated::Longer,
+        CannotIssue::Wider(Widening::Audience) => NotDelegated::OtherAudience,
         CannotIssue::NeverInForce => NotDelegated::NoTime,
         CannotIssue::TooDeep => NotDelegated::TooDeep,
         CannotIssue::TooLong => NotDelegated::TooLong,
@@ -189,11 +197,11 @@ mod tests {
         let to = Holder::of(&keys(3));
         let scope = |text: &str| [text.to_owned()];
         let hour = Duration::from_secs(60);
-        let made = delegate(&keys(2), &own, &to, &scope("read:/lights/1"), hour).unwrap();
+        let made = delegate(&keys(2), &own, &to, &scope("read:/lights/1"), hour, None).unwrap();
         let facts = ChainFacts::read(made.expose()).unwrap();
         assert_eq!((facts.scopes, facts.holder), (vec!["read:/lights/1".to_owned()], to));
         let not = |keys: &OwnKeys, scopes: &str, lasts| {
-            delegate(keys, &own, &to, &scope(scopes), lasts).unwrap_err()
+            delegate(keys, &own, &to, &scope(scopes), lasts, None).unwrap_err()
         };
         assert_eq!(not(&keys(2), "write:/lights/1", hour), NotDelegated::WiderScopes);
         assert_eq!(not(&keys(2), "read:/lights/1", hour * 600), NotDelegated::Longer);

@@ -8,6 +8,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::capability::Holder;
+use handfast_core::text::Name;
 use handfast_node::native::{self, DelegateEvent, DelegateLink, GatewayAt, NotDelegated};
 use handfast_node::tokens::SecretText;
 use handfast_node::{StateDir, Waits};
@@ -65,12 +66,19 @@ pub(crate) fn delegate(args: &args::DelegateArgs, hints: &Hints) -> Result<(), F
     let keys = dir.load_keys()?.ok_or_else(none)?;
     let entry = crate::native::status::entry(&identity, dir.path())?.ok_or_else(none)?;
     let to = Holder { channel: args.to_channel_key, signing: args.to_signing_key };
-    let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts).map_err(
-        |why| match why {
-            NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
-            _ => Failure::Failed(why.to_string()),
-        },
-    )?;
+    let audience = args.audience.as_ref().map(Name::label);
+    let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts, audience);
+    let made = made.map_err(|why| match why {
+        NotDelegated::Scope(_) | NotDelegated::NoTime => Failure::Usage(why.to_string()),
+        NotDelegated::Malformed(_)
+        | NotDelegated::Expired
+        | NotDelegated::WiderScopes
+        | NotDelegated::Longer
+        | NotDelegated::OtherAudience
+        | NotDelegated::NotTheHolder
+        | NotDelegated::TooDeep
+        | NotDelegated::TooLong => Failure::Failed(why.to_string()),
+    })?;
     // A token that nobody was given is no success, also where the reader of a pipe has gone.
     put_secret(&format!("{}\n", made.expose()))?;
     note_line(&format!(

@@ -1,11 +1,13 @@
 //! Permissions of a peer: by its node's grant, or by a chain that it presents.
 
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability::{self, Chain, Check, Held};
 use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled};
 use handfast_core::registry::grants::{Grant, State, is_in_doubt};
 use handfast_core::registry::record::Standing;
+use handfast_core::text::Label;
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::{Activation, Over, StoreError, Stored};
 
@@ -138,8 +140,11 @@ impl Gateway {
     /// [`Gateway::ceilings_over`] checks.
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
         let gateway = self.keys().signing.public();
+        // A chain may be meant for one verifier alone; this one is called by its fingerprint.
+        let name = Fingerprint::of(self.keys().channel.public()).to_string();
+        let audience = Label::parse(&name);
         let check =
-            Check { gateway: &gateway, channel: key, audience: None, now: self.inner.clock.unix() };
+            Check { gateway: &gateway, channel: key, audience, now: self.inner.clock.unix() };
         let chain = Chain::from_bytes(chain)
             .inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
         let authorised = capability::verify(&chain.ok()?, &check, |_| false)

@@ -7,6 +7,7 @@ use std::time::Duration;
 use handfast_core::crypto::ed25519;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
+use handfast_core::text::Name;
 use handfast_core::wire::path::Action;
 use handfast_node::native::{GatewayAt, read_public};
 
@@ -29,7 +30,7 @@ pub(crate) struct MethodArgs {
     /// nobody else sees it
     #[arg(long, value_name = "TEXT|-")]
     qr: Option<String>,
-    /// Pair with a setup code (handfast setup start --bound), or - to read it from standard input,
+    /// Pair with a setup code (handfast companions invite --bound), or - to read it from standard input,
     /// where nobody else sees it
     #[arg(long, value_name = "TEXT|-")]
     setup: Option<String>,
@@ -155,6 +156,10 @@ pub(crate) struct DelegateArgs {
     /// Lifetime of the new token, like 30m, 1h or 7d
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) lasts: Duration,
+    /// The only place at which the new token counts: a gateway's fingerprint, or the name of
+    /// another service that verifies tokens
+    #[arg(long, value_name = "AUDIENCE", value_parser = super::name)]
+    pub(crate) audience: Option<Name>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
 }

@@ -260,3 +260,24 @@ async fn a_delegate_whose_delegator_renewed_goes_on_by_presenting_what_is_newer(
     door.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
     assert!(ended(&mut client).await);
 }
+
+#[tokio::test]
+async fn a_chain_for_an_audience_counts_at_the_gateway_of_that_fingerprint_alone() {
+    let door = Door::open().await;
+    let lamp = door.paired("lamp").await;
+    let own = door.gateway.fingerprint().to_string();
+    for (audience, counts) in [(own.as_str(), true), ("another service", false)] {
+        let (delegate, mut room) = (keys(), [0; CAPABILITY_BYTES]);
+        let chain = capability::Chain::from_bytes(&lamp.chain).unwrap();
+        let terms = BlockTerms {
+            scopes: Scopes::parse(["write:/a"]).unwrap(),
+            not_before: chain.leaf().terms().not_before,
+            expires: in_seconds(600),
+            audience: handfast_core::text::Label::parse(audience),
+        };
+        let to = Holder::of(&delegate);
+        let chain = chain.attenuate(&lamp.keys.signing, &to, &terms, &mut room).unwrap();
+        let mut client = door.stranger(Intent::Delegate, &delegate).await;
+        assert_eq!(presents(&mut client, chain.as_bytes()).await, counts, "{audience}");
+    }
+}
