@@ -109,7 +109,9 @@ impl Machine for Link {
             }
             Input::Push(Notice::Replaced) => self.leave(node_id, None, Close::REPLACED, scratch),
             // A muted node has no link in this dialect, and a linked node waits for no decision.
-            Input::Push(Notice::Unmuted | Notice::Decided | Notice::Permissions) => Effects::none(),
+            Input::Push(
+                Notice::Unmuted | Notice::Decided | Notice::Permissions | Notice::PinEnded(_),
+            ) => Effects::none(),
             Input::Shutdown => self.leave(node_id, None, Close::SHUTTING_DOWN, scratch),
             Input::Closed => {
                 *self = Self::Ended;

@@ -16,6 +16,7 @@
 
 use crate::error::Refusal;
 use crate::grant::token::TokenHash;
+use crate::registry::codes::NoGuess;
 use crate::registry::delivery::{self, Before, NotSettled, Outcome, Settled, Ticket, Undelivered};
 use crate::registry::record::{Cause, Credential, Mode, Standing};
 use crate::time::UnixTime;
@@ -86,6 +87,8 @@ pub enum Notice {
     /// The node's permissions were decided anew, and a grant waits for it. The change is in force
     /// already.
     Permissions,
+    /// The PIN that this connection waits for can no longer be guessed.
+    PinEnded(NoGuess),
 }
 
 /// The outcome of a decision: one durable write, and then a notice.
@@ -128,7 +131,8 @@ impl Change {
                     | Notice::Unpaired
                     | Notice::Replaced
                     | Notice::Decided
-                    | Notice::Permissions,
+                    | Notice::Permissions
+                    | Notice::PinEnded(_),
                 )
                 | None,
             ) => false,

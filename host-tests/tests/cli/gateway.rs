@@ -256,6 +256,14 @@ impl Node {
         (code, said)
     }
 
+    /// Waits for the end of a node that ends although its owner types nothing.
+    pub(crate) fn ends_by_itself(mut self) -> (i32, String) {
+        // An open pipe is a person who has not typed yet; its end is one who never will.
+        let _typing = self.child.stdin.take();
+        let (code, out, err) = text(&self.child.wait_with_output().unwrap());
+        (code, out + &err)
+    }
+
     /// Waits for the end, and also returns the state directory.
     pub(crate) fn ends_with_its_state(self) -> (i32, String, TempDir) {
         let (code, said, state) = self.ends_and_keeps();

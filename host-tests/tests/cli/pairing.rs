@@ -53,6 +53,32 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
 }
 
 #[test]
+fn a_node_stops_asking_when_its_pin_can_no_longer_be_typed() {
+    let gateway = Gateway::start();
+    for (number, open, ends, told) in [
+        (1, &["pairing", "open"][..], Some(&["pairing", "close"][..]), "pairing is closed"),
+        (2, &["pairing", "open", "--for", "2s"], None, "not paired"),
+    ] {
+        gateway.answer(open);
+        let node = gateway.node("Desk", &["--pin"]);
+        gateway.pin(number);
+        if let Some(verb) = ends {
+            gateway.answer(verb);
+        }
+        let (code, said) = node.ends_by_itself();
+        assert!(code == 1 && said.contains(told), "{said}");
+    }
+    gateway.answer(&["pairing", "open"]);
+    let node = gateway.node("Desk", &["--pin"]);
+    gateway.pin(3);
+    let codes = gateway.answer(&["codes", "list"]);
+    let id = codes["codes"][0]["id"].as_str().unwrap_or_else(|| panic!("{codes}")).to_owned();
+    assert_eq!(gateway.verb(&["codes", "withdraw", &id]).0, 0);
+    let (code, said) = node.ends_by_itself();
+    assert!(code == 1 && said.contains("withdrawn"), "{said}");
+}
+
+#[test]
 fn pairing_is_closed_until_it_is_opened_and_closes_by_itself() {
     let gateway = Gateway::start();
     assert!(

@@ -169,7 +169,7 @@ impl NativeEvent {
 pub enum PairingRefusal {
     /// The PIN or code was wrong, and no other may be tried on this connection.
     WrongCode,
-    /// The PIN, the code or the request expired.
+    /// The PIN, the code or the request expired, or the operator withdrew it.
     Expired,
     /// Too many wrong codes were entered.
     Locked,
@@ -225,7 +225,7 @@ impl fmt::Display for PairingRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WrongCode => f.write_str("the PIN or code was wrong; ask for a new one and pair again"),
-            Self::Expired => f.write_str("the PIN, the code or the request ran out; pair again, and with a code have a new one made"),
+            Self::Expired => f.write_str("the PIN, the code or the request ran out or was withdrawn; pair again, and with a code have a new one made"),
             Self::Locked => f.write_str(
                 "too many wrong attempts; a code is dead then: have a new one made. If pairing as a whole is locked, the operator opens it \
                  again: handfast pairing open",
@@ -246,8 +246,8 @@ impl fmt::Display for PairingRefusal {
                 retry_in.as_secs()
             ),
             Self::Spent => f.write_str(
-                "this setup code was used already, and not by this node; have a new one made, and find out who used it: handfast setup list, \
-                 handfast paired list",
+                "this setup code was used already, and not by this node; have a new one made, and find out who used it: handfast companions \
+                 list, handfast nodes list",
             ),
             Self::Protocol => f.write_str(
                 "the gateway found a message of this node out of place; check that both are of the same version (handfast-node --version)",

@@ -338,9 +338,7 @@ impl RegistrationExecutor {
         match event {
             RegistrationEvent::Connecting => tracing::info!(%gateway, "connecting"),
             RegistrationEvent::WaitsForApproval(id) => {
-                tracing::info!(
-                    "waits for approval; on the gateway: handfast devices pair --node-id {id}"
-                );
+                tracing::info!("waits for approval; on the gateway: handfast approve {id}");
             }
             RegistrationEvent::TokenKept if self.from_file => {
                 tracing::debug!("another token is used");

@@ -12,6 +12,7 @@ use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::scope::Address;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
+use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::lifecycle::Notice;
 
 use crate::connection::live_links::{LinkOwner, LiveLinks};
@@ -31,6 +32,8 @@ pub(crate) struct Hub {
     /// The same connections, by the keys of the blocks' holders.
     holders: SubscriptionIndex<[u8; 32]>,
     subscriptions: Subscriptions,
+    /// Connections that wait for a PIN, by the PIN's entry in the registry.
+    pins: SubscriptionIndex<CodeId>,
 }
 
 impl Hub {
@@ -42,6 +45,7 @@ impl Hub {
             blocks: SubscriptionIndex::default(),
             holders: SubscriptionIndex::default(),
             subscriptions: Subscriptions::default(),
+            pins: SubscriptionIndex::default(),
         }
     }
 
@@ -102,7 +106,8 @@ impl Hub {
             | Notice::Unmuted
             | Notice::Unpaired
             | Notice::Replaced
-            | Notice::Permissions => {
+            | Notice::Permissions
+            | Notice::PinEnded(_) => {
                 self.mailbox(Peer::Node(node_id)).map(|mailbox| mailbox.notice(notice)).is_some()
             }
         }
@@ -144,6 +149,25 @@ impl Hub {
 
     pub(crate) fn wait_no_more(&self, node_id: NodeId, mailbox: &Arc<Mailbox>) {
         self.waiting.remove(node_id, mailbox);
+    }
+
+    /// Registers the connection as waiting for a PIN.
+    pub(crate) fn wait_for_pin(&self, pin: CodeId, mailbox: &Arc<Mailbox>) {
+        self.pins.add(pin, mailbox);
+    }
+
+    pub(crate) fn wait_for_pin_no_more(&self, pin: CodeId, mailbox: &Arc<Mailbox>) {
+        self.pins.remove(pin, mailbox);
+    }
+
+    /// Tells the connections that wait for this PIN that it can no longer be guessed.
+    pub(crate) fn pin_ended(&self, pin: CodeId, why: NoGuess) {
+        self.pins.of(pin).iter().for_each(|mailbox| mailbox.notice(Notice::PinEnded(why)));
+    }
+
+    /// Tells every connection that waits for a PIN that it can no longer be guessed.
+    pub(crate) fn all_pins_ended(&self, why: NoGuess) {
+        self.pins.all().iter().for_each(|mailbox| mailbox.notice(Notice::PinEnded(why)));
     }
 
     /// Registers the connection as dependent on these blocks and their holders.
@@ -207,6 +231,7 @@ impl Hub {
             && self.blocks.is_empty()
             && self.holders.is_empty()
             && self.subscriptions.is_empty()
+            && self.pins.is_empty()
     }
 
     fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {

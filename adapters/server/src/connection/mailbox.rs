@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use axum::extract::ws::Message;
 use handfast_core::grant::scope::Action;
+use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::lifecycle::Notice;
 use tokio::sync::Notify;
 
@@ -46,6 +47,8 @@ struct Letters {
     mute: Option<Notice>,
     decided: bool,
     permissions: bool,
+    /// The reason for which the PIN that the connection waits for has ended.
+    pin_ended: Option<NoGuess>,
     queue: VecDeque<Mail>,
     bytes: usize,
 }
@@ -78,7 +81,8 @@ pub(crate) struct AppDelivery {
 
 impl Letters {
     fn has_notice(&self) -> bool {
-        let told = self.mute.is_some() || self.decided || self.permissions;
+        let told =
+            self.mute.is_some() || self.decided || self.permissions || self.pin_ended.is_some();
         self.end.is_some() || self.displaced || self.cut || told
     }
 
@@ -102,6 +106,9 @@ impl Letters {
         // The notice of new permissions follows the cut that removes old ones.
         if std::mem::take(&mut self.permissions) {
             return Some(Mail::Notice(Notice::Permissions));
+        }
+        if let Some(no) = self.pin_ended.take() {
+            return Some(Mail::Notice(Notice::PinEnded(no)));
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
@@ -156,6 +163,7 @@ impl Mailbox {
             Notice::Muted | Notice::Unmuted => letters.mute = Some(notice),
             Notice::Decided => letters.decided = true,
             Notice::Permissions => letters.permissions = true,
+            Notice::PinEnded(no) => letters.pin_ended = Some(no),
         });
     }
 

@@ -42,6 +42,12 @@ impl<K: Ord + Copy> SubscriptionIndex<K> {
             .collect()
     }
 
+    /// Returns all live connections, once for each of their keys.
+    pub(crate) fn all(&self) -> Vec<Arc<Mailbox>> {
+        let table = self.0.lock().expect("no thread panics while it holds a table");
+        table.values().filter_map(Weak::upgrade).collect()
+    }
+
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.lock().expect("no thread panics while it holds a table").is_empty()

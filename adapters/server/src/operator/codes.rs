@@ -7,7 +7,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_BYTES;
 use handfast_core::registry::authority::{Authority, Maker, Until};
-use handfast_core::registry::codes::{CodeId, Counted, Kind, is_live};
+use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, is_live};
 use handfast_core::registry::delivery::{Outcome, Ticket};
 use handfast_core::text::is_forbidden;
 use handfast_core::time::{Span, UnixTime};
@@ -315,7 +315,12 @@ impl Gateway {
     pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
         let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
         match self
-            .cut(Cut::Code(id), format!("code {}", hex(id.as_bytes())), |_| (), stored)
+            .cut(
+                Cut::Code(id),
+                format!("code {}", hex(id.as_bytes())),
+                |gateway| gateway.inner.hub.pin_ended(id, NoGuess::Expired),
+                stored,
+            )
             .await?
         {
             true => Ok(()),

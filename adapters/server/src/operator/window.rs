@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::authority::{Authority, Maker, Until};
-use handfast_core::registry::codes::{Guesser, Opened, Window};
+use handfast_core::registry::codes::{Guesser, NoGuess, Opened, Window};
 use handfast_core::time::{Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{Over, Store, StoreError};
@@ -121,6 +121,7 @@ impl Gateway {
         let end = |gateway: &Self| {
             if before.opened.is_some() {
                 gateway.event(Event::WindowClosed);
+                gateway.inner.hub.all_pins_ended(NoGuess::Closed);
             }
             gateway.inner.pairing.window_changed.notify_one();
         };
@@ -202,7 +203,10 @@ async fn watcher(gateway: Weak<Inner>) {
                         Some(written) => written.await,
                         None => Ok(false),
                     } {
-                        Ok(true) => inner.event(&Event::WindowClosed),
+                        Ok(true) => {
+                            inner.event(&Event::WindowClosed);
+                            inner.hub.all_pins_ended(NoGuess::Closed);
+                        }
                         Ok(false) => {}
                         Err(error) => {
                             tracing::error!(%error, "that pairing has closed could not be written down; it is closed all the same");

@@ -80,7 +80,7 @@ impl Gateway {
                 NotMinted::TooMany | NotMinted::Taken => OwnedRefusal::BUSY,
             }));
         }
-        let expires_in = seconds_until(expires, now);
+        let expires_in = guessable_for(expires, &window, now);
         let seen = copy(&code)?;
         self.event(Event::PairingRequest {
             name: request.name.to_string(),
@@ -117,7 +117,7 @@ impl Gateway {
             return Ok(None);
         };
         let (expires_in, attempts) = (
-            seconds_until(found.counted.expires, now),
+            guessable_for(found.counted.expires, window, now),
             attempts(found.counted.guesses, window, of_source),
         );
         Ok(Some(OwnedPrepared::Pin { id: found.id, code, expires_in, attempts }))
@@ -153,6 +153,12 @@ fn copy(code: &Code) -> Result<Code, StoreError> {
     let text = std::str::from_utf8(code.expose()).ok();
     text.and_then(|text| Code::parse(text).ok())
         .ok_or_else(|| StoreError::Database("a PIN was minted that reads as none".to_owned()))
+}
+
+/// Returns the seconds for which a PIN can be guessed: until it expires, or pairing closes.
+fn guessable_for(expires: UnixTime, window: &Window, now: UnixTime) -> u32 {
+    let closes = window.opened.and_then(|opened| opened.closes);
+    seconds_until(closes.map_or(expires, |closes| expires.min(closes)), now)
 }
 
 /// Returns the number of guesses left for a PIN.

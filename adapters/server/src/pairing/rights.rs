@@ -8,6 +8,7 @@ use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{
     Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within,
 };
+use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::grants::current;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::Session;
@@ -112,6 +113,7 @@ impl Gateway {
         }
         if window {
             self.event(Event::WindowClosed);
+            self.inner.hub.all_pins_ended(NoGuess::Closed);
             inner.pairing.window_changed.notify_one();
         }
         if codes > 0 || !senders.is_empty() {

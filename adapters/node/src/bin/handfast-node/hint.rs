@@ -43,11 +43,6 @@ impl Hints {
         self.verb("status")
     }
 
-    /// Returns the command that shows this node's keys.
-    pub(crate) fn identity(&self) -> Hint {
-        self.verb("identity")
-    }
-
     /// Returns the command that forgets the pairing.
     pub(crate) fn reset(&self) -> Hint {
         self.verb("reset").arg("--yes")

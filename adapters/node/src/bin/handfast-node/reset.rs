@@ -30,6 +30,6 @@ pub(crate) fn reset(args: &args::Reset, hints: &Hints) -> Result<(), Failure> {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }
     put(
-        "Forgotten. The gateway still lists the node; the operator can remove it with handfast devices unpair.\n",
+        "Forgotten. The gateway still lists the node; the operator can remove it with handfast nodes revoke.\n",
     )
 }

@@ -195,7 +195,11 @@ impl CompanionTask {
             // These are for nodes, and no task puts them into this mailbox.
             CompanionWake::Letter(
                 Mail::Notice(
-                    Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
+                    Notice::Muted
+                    | Notice::Unmuted
+                    | Notice::Decided
+                    | Notice::Permissions
+                    | Notice::PinEnded(_),
                 )
                 | Mail::App(_)
                 | Mail::Displaced,

@@ -151,6 +151,7 @@ const fn word(notice: Notice) -> &'static str {
         Notice::Replaced => "replaced",
         Notice::Decided => "decided",
         Notice::Permissions => "permissions",
+        Notice::PinEnded(_) => "pin_ended",
     }
 }
 

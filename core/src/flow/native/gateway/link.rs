@@ -428,7 +428,11 @@ fn on_push<'b>(
             Turn::Continue(Effects::flatten([open.take_owed()]))
         }
         (
-            Notice::Muted | Notice::Unmuted | Notice::Decided | Notice::Permissions,
+            Notice::Muted
+            | Notice::Unmuted
+            | Notice::Decided
+            | Notice::Permissions
+            | Notice::PinEnded(_),
             LinkStage::Proving { .. }
             | LinkStage::Attaching(_)
             | LinkStage::AwaitChain { .. }

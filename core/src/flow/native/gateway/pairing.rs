@@ -11,6 +11,15 @@
 //! ```
 //! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
 //! before `Tb` has been sent.
+//!
+//! A refusal must not tell strangers which codes exist:
+//!
+//! | the peer | is told |
+//! |---|---|
+//! | has a PIN of its own shown | wrong, with the guesses left; expired or withdrawn; locked; closed |
+//! | names a selector of a live code | wrong, with the guesses left; locked |
+//! | names any other selector: unknown, spent, expired, withdrawn | the same, over nobody's code |
+//! | proved a code that ended while it was proven | expired |
 
 mod guess;
 
@@ -29,7 +38,7 @@ use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::native::pair;
 use crate::wire::native::pair::{PairFromGateway, PairFromNode, PairRefusal};
-use guess::on_reserved;
+use guess::{no_guess, on_reserved};
 
 #[derive(Debug)]
 pub(super) struct Pairing {
@@ -224,6 +233,12 @@ pub(super) fn step<'b>(
                 Err(refusal) => refuse(pairing, &ours(refusal), out),
             }
         }
+        // Only a node whose own PIN is shown is told that it has ended. A code is not named before
+        // it is proven, so that unknown selectors and those of ended codes look alike.
+        (
+            PairingStage::AwaitYa { held } | PairingStage::AwaitTa { held, .. },
+            Input::Push(Notice::PinEnded(no)),
+        ) if held.method == cpace::CodeOrigin::Pin => refuse(pairing, &no_guess(no), out),
         // The settling that is in progress may have read the registry before this decision.
         (PairingStage::Settling { .. }, Input::Push(Notice::Decided)) => {
             pairing.enter(PairingStage::Settling { decided: true }, [])

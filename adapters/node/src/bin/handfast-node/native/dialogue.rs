@@ -76,14 +76,15 @@ impl PairingDialogue {
         loop {
             // A paired node need not wait for its first link: `run` opens it later.
             let patience = if self.granted.is_some() { LINK_WITHIN } else { Duration::MAX };
+            let until = self.pin_until.filter(|_| self.question.is_some());
             let asking = async {
                 match &mut self.question {
-                    Some(question) => question.answer().await,
+                    Some(question) => question.answer(until).await,
                     None => std::future::pending().await,
                 }
             };
-            let expired = async {
-                match self.pin_until.filter(|_| self.question.is_some()) {
+            let expired = async move {
+                match until {
                     Some(until) => tokio::time::sleep_until(until).await,
                     None => std::future::pending().await,
                 }
@@ -233,8 +234,14 @@ impl PairingDialogue {
             }
         };
         let attempts = if attempts_left == 1 { "attempt" } else { "attempts" };
+        // A gateway does not tell a stranger which codes there are, so a code that was spent or
+        // withdrawn looks like a wrong one. Of the node's own PIN it tells more.
+        let may_be = match self.asks {
+            Asks::Code(_) => " (mistyped, or it was used, withdrawn or ran out)",
+            Asks::Pin | Asks::Nothing => "",
+        };
         note_line(&format!(
-            "wrong {prompt}, {attempts_left} {attempts} left",
+            "wrong {prompt}, {attempts_left} {attempts} left{may_be}",
             prompt = prompt_in_words(prompt)
         ));
         self.question = Some(Question::ask(prompt));

@@ -197,7 +197,7 @@ fn setup(text: &str) -> Result<PairingPlan, Failure> {
     let Some(gateway) = payload.fingerprint else {
         return Err(Failure::Usage(
             "this setup code does not name its gateway's fingerprint, so whoever answers at that address would be given it; have one made \
-             with: handfast setup start --bound"
+             with: handfast companions invite --bound"
                 .into(),
         ));
     };
@@ -234,7 +234,7 @@ fn unwrapped(text: &str) -> Zeroizing<String> {
 
 async fn asked(mut question: Question) -> Result<Zeroizing<String>, Failure> {
     let answer = tokio::select! {
-        answer = question.answer() => answer,
+        answer = question.answer(None) => answer,
         _ = tokio::signal::ctrl_c() => None,
     };
     answer.ok_or_else(|| Failure::Failed("nothing was typed".into()))

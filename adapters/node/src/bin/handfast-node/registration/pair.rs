@@ -70,7 +70,7 @@ pub(crate) async fn pair(args: args::Pair, hints: &Hints) -> Result<(), Failure>
     };
     let mut out = format!(
         "This node waits for approval. Its node id is\n\n  {node_id}\n\n\
-         On the gateway, the operator types\n\n  handfast devices pair --node-id {node_id}\n\n\
+         On the gateway, the operator types\n\n  handfast approve {node_id}\n\n\
          and is shown a token once. Here, start the node, which asks for the token and keeps \
          it:\n\n  {}\n\n(A service reads it from {} or another --token-file.)\n",
         hints.run_asking_token(),

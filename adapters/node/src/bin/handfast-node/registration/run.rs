@@ -109,7 +109,7 @@ async fn entered() -> Result<Token, Failure> {
     }
     let mut question = Question::ask("Token");
     let typed = tokio::select! {
-        typed = question.answer() => typed,
+        typed = question.answer(None) => typed,
         _ = tokio::signal::ctrl_c() => None,
     };
     let typed = typed.ok_or_else(|| Failure::Failed("nothing was typed".into()))?;

@@ -12,6 +12,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Cost, NativeConnection, Peer};
 use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
+use handfast_core::registry::codes::CodeId;
 use handfast_core::step::Machine;
 use handfast_core::time::UnixTime;
 use handfast_store::Stored;
@@ -67,6 +68,8 @@ pub(in crate::flows::native) struct NativeContext {
     request: Option<Box<OwnedRequest>>,
     /// The entry whose decision the connection waits for.
     waiting: Option<NodeId>,
+    /// The PIN that the connection waits for.
+    pin: Option<CodeId>,
     /// The time at which the last guess was reserved.
     reserved_at: UnixTime,
     /// The node that was offered a grant on this connection.
@@ -97,6 +100,7 @@ impl NativeContext {
             links: false,
             request: None,
             waiting: None,
+            pin: None,
             reserved_at: UnixTime::from_secs(0),
             offered: None,
             attached: None,
@@ -281,6 +285,9 @@ impl NativeContext {
         }
         if let Some(node_id) = self.waiting.take() {
             hub.wait_no_more(node_id, &self.mailbox);
+        }
+        if let Some(pin) = self.pin.take() {
+            hub.wait_for_pin_no_more(pin, &self.mailbox);
         }
         if let Some(peer) = self.attached.take()
             && hub.detach(peer, &self.mailbox)

@@ -22,6 +22,16 @@ impl NativeContext {
         if !matches!(prepared, OwnedPrepared::Refused(_)) {
             self.request = Some(request);
         }
+        if let OwnedPrepared::Pin { id, .. } = &prepared {
+            self.pin = Some(*id);
+            self.gateway.inner.hub.wait_for_pin(*id, &self.mailbox);
+            // Pairing may have been closed before the mailbox was registered.
+            let window = self.gateway.inner.store.window().await;
+            let now = self.now();
+            if window.is_ok_and(|window| window.admits_source(0, now) == Err(NoGuess::Closed)) {
+                return NativeAnswer::Prepared(OwnedPrepared::Refused(OwnedRefusal::Closed));
+            }
+        }
         NativeAnswer::Prepared(prepared)
     }
 
@@ -60,7 +70,10 @@ impl NativeContext {
                 .iter()
                 .any(|guesser| guesser.source == self.source() && guesser.is_locked());
             self.gateway.event(match store.window().await {
-                Ok(window) if pin && window.is_locked() => Event::WindowLocked,
+                Ok(window) if pin && window.is_locked() => {
+                    self.gateway.inner.hub.all_pins_ended(NoGuess::Locked);
+                    Event::WindowLocked
+                }
                 Ok(_) if too_often => Event::PinsLockedFor { address },
                 Ok(_) | Err(_) => Event::CodeLocked,
             });

@@ -22,9 +22,7 @@ pub(super) fn on_reserved<'b>(
 ) -> Turn<'b> {
     let left = match reserved {
         Ok(left) => left,
-        Err(NoGuess::Expired) => return refuse(pairing, &PairRefusal::Expired, out),
-        Err(NoGuess::Locked) => return refuse(pairing, &PairRefusal::Locked, out),
-        Err(NoGuess::Closed) => return refuse(pairing, &PairRefusal::Closed, out),
+        Err(no) => return refuse(pairing, &no_guess(no), out),
     };
     // The guess is counted before the comparison, as the store has counted it.
     held.wrong = held.wrong.saturating_add(1);
@@ -66,5 +64,14 @@ fn on_wrong_guess<'b>(
             pairing.enter(PairingStage::AwaitYa { held }, [wrong, Effect::Send(frame)])
         }
         (None, _) => end([wrong, Effect::Close(Close::INTERNAL)]),
+    }
+}
+
+/// Returns the refusal that says why a guess is not counted.
+pub(super) const fn no_guess(no: NoGuess) -> PairRefusal<'static> {
+    match no {
+        NoGuess::Expired => PairRefusal::Expired,
+        NoGuess::Locked => PairRefusal::Locked,
+        NoGuess::Closed => PairRefusal::Closed,
     }
 }
