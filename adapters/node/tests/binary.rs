@@ -53,7 +53,7 @@ async fn a_node_asks_is_approved_links_sends_heartbeats_and_says_goodbye() {
     let done = pair(&home, &gateway.url()).await;
     assert_eq!(done.code, Some(0), "{}", done.said);
     let id = gateway.asked().await;
-    assert!(done.said.contains(&format!("handfast devices pair --node-id {id}")), "{}", done.said);
+    assert!(done.said.contains(&format!("handfast approve {id}")), "{}", done.said);
 
     let token = gateway.approve(id).await;
     let file = home.token(&format!("{token}\n"), 0o600);

@@ -56,9 +56,31 @@ impl Program {
         self.stdin.as_mut().unwrap().write_all(format!("{line}\n").as_bytes()).await.unwrap();
     }
 
+    /// Ends the standard input.
+    pub(crate) fn types_no_more(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Starts a command line in a shell, with a standard input that can be typed to.
+    pub(crate) fn start_line(line: &str) -> Self {
+        let binary = Path::new(env!("CARGO_BIN_EXE_handfast-node"));
+        let mut shell = Command::new("/bin/bash");
+        // With `exec` a signal reaches the program and not the shell.
+        shell.args(["-c", &format!("exec {line}")]);
+        shell.env("PATH", binary.parent().unwrap());
+        let mut program = Self::of(shell, Stdio::piped());
+        program.stdin = program.child.stdin.take();
+        program
+    }
+
     fn spawn(arguments: &[&str], stdin: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_handfast-node"))
-            .args(arguments)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_handfast-node"));
+        command.args(arguments);
+        Self::of(command, stdin)
+    }
+
+    fn of(mut command: Command, stdin: Stdio) -> Self {
+        let mut child = command
             .env("RUST_LOG", "trace")
             .env_remove("STATE_DIRECTORY")
             .stdin(stdin)
