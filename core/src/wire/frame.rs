@@ -5,7 +5,11 @@
 //! CRC-32 is that of IEEE 802.3 (reflected, 0xEDB88320), little endian. COBS is the form without an
 //! empty group after a last group of 254.
 
-use crate::limits::{CHECKSUM_BYTES, MESSAGE_BYTES, STREAM_BUFFER};
+mod encoder;
+
+pub use encoder::{EncodeError, encode, frame};
+
+use crate::limits::{CHECKSUM_BYTES, STREAM_BUFFER};
 
 /// A defect of an incoming frame. The decoder continues with the next frame after each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,85 +17,14 @@ use crate::limits::{CHECKSUM_BYTES, MESSAGE_BYTES, STREAM_BUFFER};
 pub enum FrameError {
     /// The frame ended within a group of COBS, or is too short for a message and its checksum.
     Truncated,
-    /// The message is longer than [`MESSAGE_BYTES`] or than the buffer. It is reported at the first
+    /// The message is longer than [`MESSAGE_BYTES`](crate::limits::MESSAGE_BYTES) or than the
+    /// buffer. It is reported at the first
     /// excess byte, and the rest of the frame is skipped.
     TooLong,
     /// The checksum does not match the message.
     Checksum,
     /// The COBS encoding is not the one that [`encode`] writes.
     NotCanonical,
-}
-
-/// The reason for not encoding a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum EncodeError {
-    /// The message is empty. Its frame would hold only the checksum, which is zero and which a
-    /// damaged frame could equal.
-    MessageEmpty,
-    /// The message is longer than [`MESSAGE_BYTES`].
-    MessageTooLong,
-    /// The frame does not fit into the buffer; [`crate::limits::STREAM_FRAME`] always suffices.
-    BufferTooSmall,
-}
-
-/// Writes a message as a frame to the beginning of `out`, and returns the frame.
-///
-/// # Errors
-/// [`EncodeError`], if the message is empty or too long, or the buffer too small.
-pub fn encode<'o>(message: &[u8], out: &'o mut [u8]) -> Result<&'o [u8], EncodeError> {
-    if message.is_empty() {
-        return Err(EncodeError::MessageEmpty);
-    }
-    if message.len() > MESSAGE_BYTES {
-        return Err(EncodeError::MessageTooLong);
-    }
-    let checksum = crc32(message).to_le_bytes();
-    let mut writer = FrameWriter { out, at: 0 };
-    // The zero in front ends whatever noise came before, so that a reader finds this frame.
-    let written = writer
-        .put(0)
-        .and_then(|_| writer.stuff(message.iter().chain(&checksum)))
-        .and_then(|()| writer.put(0));
-    let FrameWriter { out, at } = writer;
-    written.and_then(|_| out.get(..at)).ok_or(EncodeError::BufferTooSmall)
-}
-
-struct FrameWriter<'o> {
-    out: &'o mut [u8],
-    at: usize,
-}
-
-impl FrameWriter<'_> {
-    /// Writes a byte and returns its position.
-    fn put(&mut self, byte: u8) -> Option<usize> {
-        let place = self.at;
-        *self.out.get_mut(place)? = byte;
-        self.at = place.wrapping_add(1);
-        Some(place)
-    }
-
-    /// Stuffs bytes by COBS into groups of a code and up to 254 bytes. The code is one more than
-    /// the number of bytes; it stands for a zero after them, unless it is 255 or the last.
-    fn stuff<'m>(&mut self, bytes: impl Iterator<Item = &'m u8>) -> Option<()> {
-        // Position and value of the open group's code; the next byte belongs to that group.
-        let mut group: Option<(usize, u8)> = None;
-        for &byte in bytes {
-            let (place, code) = match group {
-                Some(open) => open,
-                None => (self.put(1)?, 1),
-            };
-            group = if byte == 0 {
-                Some((self.put(1)?, 1))
-            } else {
-                self.put(byte)?;
-                let code = code.saturating_add(1);
-                *self.out.get_mut(place)? = code;
-                (code < FULL).then_some((place, code))
-            };
-        }
-        Some(())
-    }
 }
 
 /// The code of a group of 254 bytes, which no zero follows.
@@ -279,36 +212,10 @@ const CRC_OF_HALF_BYTE: [u32; 16] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::vec;
-    use std::vec::Vec;
 
     #[test]
     fn the_checksum_has_its_published_check_value() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32(b""), 0);
-    }
-
-    fn stuffed(bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![0; bytes.len() + bytes.len() / 254 + 2];
-        let mut writer = FrameWriter { out: &mut out, at: 0 };
-        writer.stuff(bytes.iter()).unwrap();
-        let end = writer.at;
-        out.truncate(end);
-        out
-    }
-
-    #[test]
-    fn stuffing_gives_the_well_known_examples() {
-        let counting = |from: u8, to: u8| (from..=to).collect::<Vec<u8>>();
-        assert_eq!(stuffed(&[0]), [1, 1]);
-        assert_eq!(stuffed(&[0, 0]), [1, 1, 1]);
-        assert_eq!(stuffed(&[0, 0x11, 0]), [1, 2, 0x11, 1]);
-        assert_eq!(stuffed(&[0x11, 0x22, 0, 0x33]), [3, 0x11, 0x22, 2, 0x33]);
-        assert_eq!(stuffed(&[0x11, 0, 0, 0]), [2, 0x11, 1, 1, 1]);
-        assert_eq!(stuffed(&counting(1, 254)), [&[255][..], &counting(1, 254)].concat());
-        assert_eq!(stuffed(&counting(0, 254)), [&[1, 255][..], &counting(1, 254)].concat());
-        assert_eq!(stuffed(&counting(1, 255)), [&[255][..], &counting(1, 254), &[2, 255]].concat());
-        let zero_at_255 = [&counting(2, 255)[..], &[0]].concat();
-        assert_eq!(stuffed(&zero_at_255), [&[255][..], &counting(2, 255), &[1, 1]].concat());
     }
 }

@@ -9,7 +9,6 @@
 //! [`crate::blocking::Line`] makes a connector of the latter. It stores neither capability tokens
 //! nor bearer tokens: a device authenticates with its keys.
 
-mod cobs;
 mod driver;
 pub mod memory;
 mod stream;

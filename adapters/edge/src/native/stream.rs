@@ -2,9 +2,8 @@
 
 use embedded_io_async::Error as _;
 use handfast_core::limits::STREAM_BUFFER;
-use handfast_core::wire::frame::Cutter;
+use handfast_core::wire::frame::{Cutter, frame};
 
-use super::cobs;
 use crate::ports::Stream;
 use crate::transport::Broken;
 use crate::write_buffer::WriteBuffer;
@@ -59,7 +58,7 @@ impl<S: Stream> Framed<S> {
     /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn send(&mut self, message: &[u8]) -> Result<(), Broken> {
         let mut outbox = WriteBuffer::new(&mut self.stream);
-        outbox.push(cobs::frame(message)).await?;
+        outbox.push(frame(message)).await?;
         outbox.send().await
     }
 
