@@ -49,17 +49,23 @@ pub enum Undecodable {
     Trailing,
     /// The message is longer than [`crate::limits::PLAINTEXT_BYTES`].
     TooLong,
-    /// A number is not in its shortest form, or is too large for its field.
+    /// A number is too large for its field.
     Number,
-    /// A message, choice, option or truth value is not known to this version.
-    Unknown,
-    /// A field has too few or too many bytes.
-    Length,
-    /// A text is not UTF-8, or its field (a label, path, name, reason or profile) does not allow
-    /// it.
-    Text,
-    /// A public key is invalid or not in its canonical form.
-    Key,
+    /// A value is not allowed in its field: a message or choice that this version does not know, a
+    /// text that is not UTF-8 or breaks the rules of its kind, too few or too many bytes, a public
+    /// key that is none.
+    Value,
+}
+
+impl From<postcard::Error> for Undecodable {
+    fn from(error: postcard::Error) -> Self {
+        match error {
+            postcard::Error::DeserializeUnexpectedEnd => Self::Truncated,
+            postcard::Error::DeserializeBadVarint => Self::Number,
+            // Postcard's list of errors grows; our own types report only values.
+            _ => Self::Value,
+        }
+    }
 }
 
 /// The reason for declining a decision or a request.

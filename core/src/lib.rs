@@ -24,6 +24,7 @@ pub mod error;
 pub mod id;
 pub mod limits;
 pub mod secret;
+pub mod serial;
 pub mod step;
 pub mod text;
 pub mod time;

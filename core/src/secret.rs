@@ -3,8 +3,9 @@
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// `N` secret bytes. The type has no `Clone`, `Copy` or serialisation; the only access is
-/// [`expose`](Secret::expose), which is easy to search for.
+/// `N` secret bytes. The type has no `Clone`, `Copy` or `Serialize`; the only access is
+/// [`expose`](Secret::expose) and, for a field of a format, [`exposed`]: both are easy to search
+/// for.
 pub struct Secret<const N: usize>([u8; N]);
 
 impl<const N: usize> Secret<N> {
@@ -53,6 +54,109 @@ impl<const N: usize> core::fmt::Debug for Secret<N> {
 impl<const N: usize> defmt::Format for Secret<N> {
     fn format(&self, f: defmt::Formatter<'_>) {
         defmt::write!(f, "Secret(redacted)");
+    }
+}
+
+/// Serialises a secret field, which names this module: `#[serde(with = "secret::exposed")]`.
+/// [`Secret`] itself has no serialisation, so each field that leaves memory is found by this name.
+/// The caller writes only into a buffer that it wipes or seals.
+pub mod exposed {
+    use core::marker::PhantomData;
+
+    use serde::de::{Deserializer, Visitor};
+    use serde::ser::{Serialize, Serializer};
+
+    use super::Secret;
+    use crate::serial::byte_array;
+
+    /// A secret that a format may hold.
+    pub trait Expose {
+        /// Writes the secret.
+        ///
+        /// # Errors
+        /// Those of the serialiser.
+        fn expose_to<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+    }
+
+    /// A secret that can be read from a format.
+    pub trait Conceal<'de>: Sized {
+        /// Reads the secret.
+        ///
+        /// # Errors
+        /// Those of the deserialiser, or the value is not allowed.
+        fn conceal_from<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error>;
+    }
+
+    /// Writes the secret.
+    ///
+    /// # Errors
+    /// Those of the serialiser.
+    pub fn serialize<T: Expose, S: Serializer>(secret: &T, to: S) -> Result<S::Ok, S::Error> {
+        secret.expose_to(to)
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// Those of the deserialiser, or the value is not allowed.
+    pub fn deserialize<'de, T: Conceal<'de>, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+        T::conceal_from(from)
+    }
+
+    impl<const N: usize> Expose for Secret<N> {
+        fn expose_to<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            byte_array::serialize(self.expose(), to)
+        }
+    }
+
+    impl<'de, const N: usize> Conceal<'de> for Secret<N> {
+        fn conceal_from<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            // Read in place, so that no copy stays behind, not even of a part.
+            let mut secret = Self::new([0; N]);
+            byte_array::fill(from, &mut secret.0)?;
+            Ok(secret)
+        }
+    }
+
+    struct Exposed<'a, T>(&'a T);
+
+    impl<T: Expose> Serialize for Exposed<'_, T> {
+        fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            self.0.expose_to(to)
+        }
+    }
+
+    impl<T: Expose> Expose for Option<T> {
+        fn expose_to<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            match self {
+                None => to.serialize_none(),
+                Some(secret) => to.serialize_some(&Exposed(secret)),
+            }
+        }
+    }
+
+    impl<'de, T: Conceal<'de>> Conceal<'de> for Option<T> {
+        fn conceal_from<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+            from.deserialize_option(Optional(PhantomData))
+        }
+    }
+
+    struct Optional<T>(PhantomData<T>);
+
+    impl<'de, T: Conceal<'de>> Visitor<'de> for Optional<T> {
+        type Value = Option<T>;
+
+        fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            f.write_str("a secret or none")
+        }
+
+        fn visit_none<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+            T::conceal_from(from).map(Some)
+        }
     }
 }
 

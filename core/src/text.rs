@@ -2,6 +2,7 @@
 //! reorder a line.
 
 use crate::limits::{LABEL_BYTES, LABEL_CHARS};
+use crate::serial::serial_text;
 
 /// A name or a room: 1 to 64 characters, none of them a control character or one that changes the
 /// direction or the line of text.
@@ -47,6 +48,9 @@ impl<'b> Label<'b> {
         self.0
     }
 }
+
+// `Label::parse` turns blank text into `unknown`; a format holds it only as written out.
+serial_text!(Label, |text| Label::parse(text).filter(|label| label.as_str() == text), as_str);
 
 impl core::fmt::Display for Label<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

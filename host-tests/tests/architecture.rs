@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 /// ends in a link.
 const LAYERS: [&[&str]; 5] = [&["crypto"], &["wire"], &["grant"], &["registry"], &["flow", "link"]];
 /// Base modules: all layers may use them, and they use only each other.
-const BASE: [&str; 8] = ["step", "time", "entropy", "secret", "id", "error", "limits", "text"];
+const BASE: [&str; 9] =
+    ["step", "time", "entropy", "secret", "serial", "id", "error", "limits", "text"];
 /// A base module that may also use the limits on which its values depend.
 const BASE_TOO: &str = "budget";
 

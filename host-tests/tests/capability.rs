@@ -7,7 +7,7 @@ use handfast_core::grant::capability::{
     Authorised, BlockTerms, CannotIssue, Chain, Check, Denied, Held, MalformedToken, Widening,
     issue, verify,
 };
-use handfast_core::grant::scope::{Action, Address, Pattern, ScopeError, Scopes};
+use handfast_core::grant::scope::{Action, Address, Pattern, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH, SCOPES};
 use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
@@ -381,11 +381,11 @@ fn an_audience_is_kept_by_children_and_counts_only_there() {
     assert_eq!(at(None), Some(Denied::OtherAudience));
     assert_eq!(
         Chain::from_bytes(&with_child(|child| child.audience = Some("  ".to_owned()))).err(),
-        Some(MalformedToken::Text)
+        Some(MalformedToken::Value)
     );
     assert_eq!(
         Chain::from_bytes(&with_child(|child| child.audience = Some("a\nb".to_owned()))).err(),
-        Some(MalformedToken::Text)
+        Some(MalformedToken::Value)
     );
 }
 

@@ -5,6 +5,7 @@ use ed25519_dalek::ed25519::signature::{MultipartSigner, MultipartVerifier};
 
 use crate::entropy::Entropy;
 use crate::secret::Secret;
+use crate::serial::{byte_array, serial_bytes};
 
 /// The public key is not canonical, not a point of the curve, or of small order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +115,8 @@ impl PublicKey {
     }
 }
 
+serial_bytes!(PublicKey, |bytes| Self::parse(bytes).ok(), as_bytes);
+
 impl core::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_tuple("PublicKey").field(self.as_bytes()).finish()
@@ -128,9 +131,9 @@ impl defmt::Format for PublicKey {
 }
 
 /// 64 bytes that claim to be a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Signature([u8; 64]);
+pub struct Signature(#[serde(with = "byte_array")] [u8; 64]);
 
 impl Signature {
     /// Wraps received bytes; only verification tells whether they are a signature.

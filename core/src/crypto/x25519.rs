@@ -5,6 +5,7 @@ use x25519_dalek::StaticSecret;
 
 use crate::entropy::Entropy;
 use crate::secret::Secret;
+use crate::serial::serial_bytes;
 
 /// The public key is not canonical, or no secret can be shared with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,8 @@ impl PublicKey {
         &self.0
     }
 }
+
+serial_bytes!(PublicKey, |bytes| Self::parse(bytes).ok(), as_bytes);
 
 /// A private key and its public key. The type is not `Clone`; a handshake borrows the static one.
 pub struct KeyPair {

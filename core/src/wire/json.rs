@@ -6,6 +6,7 @@
 
 use crate::error::Malformed;
 use crate::limits::{JSON_DEPTH, NUMBER_CHARS};
+use crate::serial::serial_text;
 
 /// One JSON value. Strings, arrays and objects stay text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ impl<'b> Number<'b> {
         self.0
     }
 }
+
+serial_text!(Number, Number::parse, as_str);
 
 /// A string as written, without its quotes and with its escapes unresolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //! written. Rights are the business of [`crate::grant::scope`].
 
 use crate::limits::{PATH_BYTES, PATH_SEGMENTS};
+use crate::serial::serial_text;
 use crate::text::is_forbidden;
 
 /// The wildcard for exactly one segment.
@@ -75,7 +76,9 @@ impl core::fmt::Display for ScopeError {
 impl core::error::Error for ScopeError {}
 
 /// An action on an address. Each one includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Action {
     /// Reading and subscribing.
@@ -149,6 +152,8 @@ impl<'b> Address<'b> {
         self.0
     }
 }
+
+serial_text!(Address, |text| Address::parse(text).ok(), as_str);
 
 impl core::fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -225,6 +230,8 @@ impl<'b> From<Address<'b>> for Pattern<'b> {
         Self(address.0)
     }
 }
+
+serial_text!(Pattern, |text| Pattern::parse(text).ok(), as_str);
 
 impl core::fmt::Display for Pattern<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -1,6 +1,8 @@
 //! The messages of the registration flow and of its link, as plain types. A dialect
 //! ([`super::missy`]) turns them into bytes.
 
+use serde::{Deserialize, Serialize};
+
 use super::json::Number;
 use super::token::Token;
 use crate::id::NodeId;
@@ -67,11 +69,12 @@ pub enum Auth {
 }
 
 /// The values that a linked node reports from time to time. `None` leaves the last value unchanged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Heartbeat<'b> {
     /// `true` if somebody is in the room.
     pub occupancy: Option<bool>,
     /// The noise level, in the node's own unit.
+    #[serde(borrow)]
     pub noise_level: Option<Number<'b>>,
     /// `true` if the wake word fired by mistake.
     pub wake_word_fp: Option<bool>,

@@ -2,6 +2,7 @@
 
 use crate::crypto::base64url;
 use crate::secret::Secret;
+use crate::secret::exposed::{Conceal, Expose};
 
 /// Length of a token, in ASCII characters.
 pub const TOKEN_CHARS: usize = 43;
@@ -29,6 +30,19 @@ impl Token {
     pub fn expose(&self) -> &str {
         // Only alphabet characters are ever held; the fallback is never taken.
         core::str::from_utf8(self.0.expose()).unwrap_or("")
+    }
+}
+
+impl Expose for Token {
+    fn expose_to<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.expose())
+    }
+}
+
+impl<'de> Conceal<'de> for Token {
+    fn conceal_from<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <&str as serde::Deserialize>::deserialize(from)?;
+        Self::parse(text).ok_or_else(|| serde::de::Error::custom("no token"))
     }
 }
 

@@ -1,18 +1,20 @@
 //! One block of a capability token: its holder, scopes, lifetime, audience and signature.
 
-use super::codec::{BlockReader, BlockWriter, Full};
+use serde::{Deserialize, Serialize};
+
 use super::{MalformedToken, Widening};
 use crate::crypto::keys::OwnKeys;
 use crate::crypto::{ed25519, labels, sha256, x25519};
-use crate::grant::scope::{Action, Pattern, Scope, ScopeError, Scopes};
+use crate::grant::scope::Scopes;
+use crate::serial::{byte_array, is_form_of};
 use crate::text::Label;
 use crate::time::UnixTime;
 
 /// The id of a block: SHA-256 over a label and the whole signed block. The next block names it as
 /// its parent.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Id([u8; 32]);
+pub struct Id(#[serde(with = "byte_array")] [u8; 32]);
 
 impl Id {
     /// Restores an id from the bytes in a store.
@@ -68,15 +70,17 @@ impl Holder {
 }
 
 /// The rights that a block grants, and their bounds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockTerms<'b> {
     /// The allowed actions and addresses.
+    #[serde(borrow)]
     pub scopes: Scopes<'b>,
     /// Start of validity, inclusive.
     pub not_before: UnixTime,
     /// End of validity, exclusive; later than `not_before`.
     pub expires: UnixTime,
     /// The only audience at which the block counts; `None` if it counts everywhere.
+    #[serde(borrow)]
     pub audience: Option<Label<'b>>,
 }
 
@@ -143,92 +147,69 @@ impl<'b> Block<'b> {
             .is_ok()
     }
 
-    pub(super) fn read(reader: &mut BlockReader<'b>) -> Result<Self, MalformedToken> {
-        // The reader is `Copy`; this one marks where the signed bytes begin.
-        let start = *reader;
-        let parent = Id(*reader.fixed()?);
-        let channel = x25519::PublicKey::parse(reader.fixed()?).map_err(|_| MalformedToken::Key)?;
-        let signing = reader.fixed()?;
-        let scopes = read_scopes(reader)?;
-        let not_before = UnixTime::from_secs(reader.number()?);
-        let expires = UnixTime::from_secs(reader.number()?);
-        if expires <= not_before {
+    /// Reads the block at the front of the bytes, and returns it with the bytes behind it.
+    pub(super) fn read(bytes: &'b [u8]) -> Result<(Self, &'b [u8]), MalformedToken> {
+        let (fields, rest) = postcard::take_from_bytes::<SignedFields<'b>>(bytes)?;
+        let length = bytes.len().saturating_sub(rest.len());
+        let (body, _) = bytes.split_at_checked(length).ok_or(MalformedToken::Truncated)?;
+        let (signature, rest) = rest.split_first_chunk().ok_or(MalformedToken::Truncated)?;
+        let signed = bytes.get(..length.saturating_add(signature.len()));
+        // Postcard accepts a number that is longer than it needs to be. A block has one form,
+        // because its hash is its id.
+        if !is_form_of(&fields, body) {
+            return Err(MalformedToken::Number);
+        }
+        let SignedFields { parent, channel, signing: RawKey(signing), terms } = fields;
+        if terms.expires <= terms.not_before {
             return Err(MalformedToken::Life);
         }
-        let audience = match *reader.fixed()? {
-            [0] => None,
-            [1] => Some(read_audience(reader)?),
-            _ => return Err(MalformedToken::Option),
-        };
-        let body = reader.since(start);
-        let signature = reader.fixed()?;
         // The point decompression of the key is costly, so it comes after every check that may
         // fail.
-        let signing = ed25519::PublicKey::parse(signing).map_err(|_| MalformedToken::Key)?;
-        let terms = BlockTerms { scopes, not_before, expires, audience };
-        Ok(Self {
-            id: Id::of_signed(reader.since(start)),
+        let signing = ed25519::PublicKey::parse(&signing).map_err(|_| MalformedToken::Value)?;
+        let block = Self {
+            id: Id::of_signed(signed.unwrap_or_default()),
             parent,
             holder: Holder { channel, signing },
             terms,
             body,
             signature,
-        })
+        };
+        Ok((block, rest))
     }
 }
 
-/// Writes a block and its signature over the written bytes.
+/// The fields that a block's signature covers, in their order.
+#[derive(Serialize, Deserialize)]
+struct SignedFields<'b> {
+    parent: Id,
+    channel: x25519::PublicKey,
+    signing: RawKey,
+    #[serde(borrow)]
+    terms: BlockTerms<'b>,
+}
+
+/// The encoding of a key that is still to be checked.
+#[derive(Serialize, Deserialize)]
+struct RawKey(#[serde(with = "byte_array")] [u8; 32]);
+
+/// Writes a block and its signature over the written bytes to the front of `out`, and returns their
+/// number. Returns `None` if `out` is too small.
 pub(super) fn write(
-    writer: &mut BlockWriter<'_>,
+    out: &mut [u8],
     parent: &Id,
     holder: &Holder,
     terms: &BlockTerms<'_>,
     signer: &ed25519::KeyPair,
-) -> Result<(), Full> {
-    let start = writer.written();
-    writer.bytes(parent.as_bytes())?;
-    writer.bytes(holder.channel.as_bytes())?;
-    writer.bytes(holder.signing.as_bytes())?;
-    writer.number(u64::try_from(terms.scopes.as_slice().len()).map_err(|_| Full)?)?;
-    for scope in terms.scopes.as_slice() {
-        writer.number(match scope.action {
-            Action::Read => 0,
-            Action::Write => 1,
-            Action::Admin => 2,
-        })?;
-        writer.text(scope.pattern.as_str())?;
-    }
-    writer.number(terms.not_before.as_secs())?;
-    writer.number(terms.expires.as_secs())?;
-    match &terms.audience {
-        None => writer.bytes(&[0])?,
-        Some(audience) => {
-            writer.bytes(&[1])?;
-            writer.text(audience.as_str())?;
-        }
-    }
-    let signature = signer.sign(labels::CAPABILITY, [writer.since(start), &[]]);
-    writer.bytes(signature.as_bytes())
-}
-
-fn read_scopes<'b>(reader: &mut BlockReader<'b>) -> Result<Scopes<'b>, MalformedToken> {
-    let mut scopes = Scopes::new();
-    // Stops at the first scope that the set rejects, whatever number the block announces.
-    for _ in 0..reader.number()? {
-        let action = match reader.number()? {
-            0 => Action::Read,
-            1 => Action::Write,
-            2 => Action::Admin,
-            _ => return Err(MalformedToken::Scope(ScopeError::UnknownAction)),
-        };
-        let pattern = Pattern::parse(reader.text()?).map_err(MalformedToken::Scope)?;
-        scopes.push(Scope { action, pattern }).map_err(MalformedToken::Scope)?;
-    }
-    Ok(scopes)
-}
-
-fn read_audience<'b>(reader: &mut BlockReader<'b>) -> Result<Label<'b>, MalformedToken> {
-    let text = reader.text()?;
-    // A label replaces blank text with another one; such an audience would not be the signed one.
-    Label::parse(text).filter(|label| label.as_str() == text).ok_or(MalformedToken::Text)
+) -> Option<usize> {
+    let fields = SignedFields {
+        parent: *parent,
+        channel: holder.channel,
+        signing: RawKey(*holder.signing.as_bytes()),
+        terms: terms.clone(),
+    };
+    let body = postcard::to_slice(&fields, out).ok()?;
+    let (length, signature) = (body.len(), signer.sign(labels::CAPABILITY, [body, &[]]));
+    let place = out.get_mut(length..)?.first_chunk_mut()?;
+    *place = *signature.as_bytes();
+    length.checked_add(place.len())
 }

@@ -1,7 +1,6 @@
 //! Chains of blocks: issuing, attenuating, reading and writing.
 
 use super::block::{self, Block, BlockTerms, Holder, Id};
-use super::codec::{BlockReader, BlockWriter, Full};
 use super::{CannotIssue, MalformedToken};
 use crate::crypto::{base64url, ed25519};
 use crate::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH};
@@ -43,18 +42,21 @@ impl<'b> Chain<'b> {
         if bytes.len() > CAPABILITY_BYTES {
             return Err(MalformedToken::TooLong);
         }
-        let mut reader = BlockReader(bytes);
-        let below = reader.number()?.checked_sub(1).ok_or(MalformedToken::Depth)?;
+        // The number of blocks is at most four, so it is one byte.
+        let (&blocks, rest) = bytes.split_first().ok_or(MalformedToken::Truncated)?;
+        let below = blocks.checked_sub(1).ok_or(MalformedToken::Depth)?;
         // Blocks that are announced beyond the bound are not read.
-        if below >= CAPABILITY_DEPTH as u64 {
+        if usize::from(below) >= CAPABILITY_DEPTH {
             return Err(MalformedToken::Depth);
         }
-        let root = Block::read(&mut reader)?;
+        let (root, mut rest) = Block::read(rest)?;
         let mut delegated = heapless::Vec::new();
         for _ in 0..below {
-            delegated.push(Block::read(&mut reader)?).map_err(|_| MalformedToken::Depth)?;
+            let (block, behind) = Block::read(rest)?;
+            delegated.push(block).map_err(|_| MalformedToken::Depth)?;
+            rest = behind;
         }
-        if reader.0.is_empty() {
+        if rest.is_empty() {
             Ok(Self { bytes, root, delegated })
         } else {
             Err(MalformedToken::Trailing)
@@ -105,9 +107,10 @@ impl<'b> Chain<'b> {
             return Err(CannotIssue::TooDeep);
         }
         terms.within(leaf.terms()).map_err(CannotIssue::Wider)?;
-        // The count of blocks is at most four, so it is one byte.
+        // Behind the byte that counts the blocks.
         let kept = self.bytes.get(1..).unwrap_or(&[]);
-        append(kept, self.blocks().count(), leaf.id(), (holder, terms), key, out)
+        let blocks = self.blocks().count().to_le_bytes()[0];
+        append(kept, blocks, leaf.id(), (holder, terms), key, out)
     }
 }
 
@@ -126,7 +129,7 @@ pub fn issue<'o>(
 
 fn append<'o>(
     kept: &[u8],
-    blocks: usize,
+    blocks: u8,
     parent: &Id,
     (holder, terms): (&Holder, &BlockTerms<'_>),
     signer: &ed25519::KeyPair,
@@ -135,15 +138,16 @@ fn append<'o>(
     if terms.expires <= terms.not_before {
         return Err(CannotIssue::NeverInForce);
     }
-    let mut writer = BlockWriter::new(out);
-    let write = |writer: &mut BlockWriter<'_>| {
-        writer.number(u64::try_from(blocks).map_err(|_| Full)?.saturating_add(1))?;
-        writer.bytes(kept)?;
-        block::write(writer, parent, holder, terms, signer)
+    let write = |out: &mut [u8]| {
+        let (count, behind) = out.split_first_mut()?;
+        *count = blocks.checked_add(1)?;
+        let (before, place) = behind.split_at_mut_checked(kept.len())?;
+        before.copy_from_slice(kept);
+        block::write(place, parent, holder, terms, signer)?.checked_add(kept.len())?.checked_add(1)
     };
-    write(&mut writer).map_err(|Full| CannotIssue::TooLong)?;
+    let length = write(out).ok_or(CannotIssue::TooLong)?;
     // Terms that are legal values are read back as written, so only the length can be wrong.
-    Chain::from_bytes(writer.finish()).map_err(|_| CannotIssue::TooLong)
+    Chain::from_bytes(out.get(..length).unwrap_or_default()).map_err(|_| CannotIssue::TooLong)
 }
 
 impl core::fmt::Display for Chain<'_> {

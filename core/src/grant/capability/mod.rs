@@ -2,17 +2,20 @@
 //! issues the first block; a holder delegates further offline, and only within its own rights. A
 //! stolen capability token is useless: it counts only on a channel whose static key is the leaf
 //! holder's.
+//!
+//! A block is written by postcard, and its signature covers the written bytes. Postcard accepts some
+//! other bytes for the same values, so a block that is read is written again and compared before
+//! its signature is checked: each block has one form, and one id.
 
 mod block;
 mod chain;
-mod codec;
 mod verify;
 
 pub use block::{Block, BlockTerms, Holder, Id};
 pub use chain::{Chain, PREFIX, issue};
 pub use verify::{Authorised, Check, Held, verify};
 
-use super::scope::ScopeError;
+use crate::error::Undecodable;
 
 /// A defect of a capability token's bytes or text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +36,23 @@ pub enum MalformedToken {
     Trailing,
     /// A number is not in its shortest form, or is too large.
     Number,
-    /// An option's tag is neither 0 nor 1.
-    Option,
-    /// A public key is invalid.
-    Key,
-    /// A text is not UTF-8, or is not a valid audience.
-    Text,
-    /// A scope is invalid, or there are too many.
-    Scope(ScopeError),
+    /// A field holds a value that it does not allow: a public key, a scope or an audience that is
+    /// none, or too many scopes.
+    Value,
     /// A block ends before it begins.
     Life,
+}
+
+impl From<postcard::Error> for MalformedToken {
+    fn from(error: postcard::Error) -> Self {
+        match Undecodable::from(error) {
+            Undecodable::Truncated => Self::Truncated,
+            Undecodable::Trailing => Self::Trailing,
+            Undecodable::TooLong => Self::TooLong,
+            Undecodable::Number => Self::Number,
+            Undecodable::Value => Self::Value,
+        }
+    }
 }
 
 /// A right of a block that its parent does not have.

@@ -7,11 +7,12 @@ pub use crate::wire::path::{Action, Address, Pattern, PatternBuf, ScopeError};
 pub use set::{Scopes, ScopesBuf};
 
 /// An action and the addresses at which it is allowed; as text `read:/lights/**`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scope<'b> {
     /// The allowed action, with all actions that it includes.
     pub action: Action,
     /// The addresses at which it is allowed.
+    #[serde(borrow)]
     pub pattern: Pattern<'b>,
 }
 

@@ -1,5 +1,8 @@
 //! The scopes of one grant.
 
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::ser::{Serialize, Serializer};
+
 use super::{Action, Address, Pattern, Scope, ScopeError};
 use crate::limits::{SCOPES, SCOPES_BYTES};
 
@@ -75,6 +78,37 @@ impl<'b> Scopes<'b> {
 
     fn covers_scope(&self, child: &Scope<'_>) -> bool {
         self.0.iter().any(|scope| scope.covers(child))
+    }
+}
+
+impl Serialize for Scopes<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(&self.0)
+    }
+}
+
+impl<'de: 'b, 'b> Deserialize<'de> for Scopes<'b> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_seq(ReadScopes(Scopes::new()))
+    }
+}
+
+struct ReadScopes<'b>(Scopes<'b>);
+
+impl<'de: 'b, 'b> Visitor<'de> for ReadScopes<'b> {
+    type Value = Scopes<'b>;
+
+    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("scopes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<Self::Value, A::Error> {
+        let Self(mut scopes) = self;
+        // Stops at the first scope that the set rejects, whatever number the bytes announce.
+        while let Some(scope) = listed.next_element()? {
+            scopes.push(scope).map_err(A::Error::custom)?;
+        }
+        Ok(scopes)
     }
 }
 

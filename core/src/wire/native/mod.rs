@@ -10,12 +10,13 @@
 //! link::FromNode, link::FromGateway      after Intent::Link (IK; Noise 2 carries a
 //!                                        link::Admission) and Intent::Delegate
 //! ```
-//! **Form.** Each message is bit for bit the output of postcard 1 for the same type, read and
-//! written by an explicit codec that allocates nothing: numbers as varints (single bytes as they
-//! are), bytes and text behind their length, enums behind their variant's number, keys, tags and
-//! ids bare. Exactly one form of each value is accepted: no overlong number, no bytes behind the
-//! end, no empty label where one is due, no part that is smaller than it could be. A message that
-//! was read and is written again has the same bytes.
+//! **Form.** Postcard 1 reads and writes each message, into slices and without an allocator:
+//! numbers as varints (single bytes as they are), bytes and text behind their length, enums behind
+//! their variant's number, keys, tags and ids bare. Refused are bytes behind the end, an empty
+//! label where one is due, a part that is smaller than it could be, and whatever the type of a
+//! field does not allow. A number may be longer than it needs to be: only the peer itself can have
+//! written it, because the channel is sealed. What a signature covers has one form, see
+//! [`crate::grant::capability`].
 //!
 //! **Bounds.** A message is at most [`PLAINTEXT_BYTES`](crate::limits::PLAINTEXT_BYTES) long. The
 //! bounds of the fields guarantee that each message fits (asserted beside the types), except an
@@ -42,6 +43,7 @@ pub(crate) trait Message {
 }
 
 use crate::limits::{CAPABILITY_NAME_CHARS, PAYLOAD_BYTES, REASON_BYTES};
+use crate::serial::serial_text;
 use crate::text::is_forbidden;
 
 /// The opaque payload of an application's message, a dispatch or its result.
@@ -69,6 +71,8 @@ impl<'b> ReasonText<'b> {
     }
 }
 
+serial_text!(ReasonText, ReasonText::parse, as_str);
+
 /// The name of a node's capability, for instance `system.health`: 1 to [`CAPABILITY_NAME_CHARS`] of
 /// `a`–`z`, `0`–`9`, `.`, `-` and `_`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,3 +93,5 @@ impl<'b> CapabilityName<'b> {
         self.0
     }
 }
+
+serial_text!(CapabilityName, CapabilityName::parse, as_str);

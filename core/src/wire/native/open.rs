@@ -2,7 +2,9 @@
 //! authenticated. A node that receives a refusal backs off; it erases nothing and asks for no older
 //! version because of it.
 
-use super::codec::{self, Reader, Sink, Wire, message, variants};
+use serde::{Deserialize, Serialize};
+
+use super::codec::{self, message};
 use crate::crypto::noise::Prologue;
 use crate::error::Undecodable;
 use crate::limits::{CLEAR_BYTES, VERSIONS};
@@ -11,7 +13,7 @@ use crate::limits::{CLEAR_BYTES, VERSIONS};
 pub const VERSION: u8 = 1;
 
 /// The purpose of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Intent {
     /// Pairing: XX, then the messages of [`super::pair`].
@@ -22,8 +24,6 @@ pub enum Intent {
     /// [`super::link`].
     Delegate,
 }
-
-variants!('b Intent { 0 Pair; 1 Link; 2 Delegate; });
 
 /// The first message of a connection, in version 1, with its bytes as sent. Both sides bind the
 /// handshake to these bytes.
@@ -52,10 +52,15 @@ impl<'b> Open<'b> {
     pub fn parse(bytes: &'b [u8]) -> Result<Self, NotOpened> {
         match bytes.split_first() {
             None => Err(NotOpened::Malformed(Undecodable::Truncated)),
-            Some((&VERSION, rest)) => match codec::parse(rest) {
-                Ok(intent) => Ok(Self { intent, bytes }),
-                Err(malformed) => Err(NotOpened::Malformed(malformed)),
-            },
+            Some((&VERSION, rest)) => {
+                let intent = codec::parse(rest).map_err(NotOpened::Malformed)?;
+                // This message is in clear, so anyone could write its number in a longer form.
+                if Open::new(intent).bytes == bytes {
+                    Ok(Self { intent, bytes })
+                } else {
+                    Err(NotOpened::Malformed(Undecodable::Number))
+                }
+            }
             Some((&other, _)) => Err(NotOpened::Version(other)),
         }
     }
@@ -113,30 +118,32 @@ impl<'b> Versions<'b> {
     }
 }
 
-impl<'b> Wire<'b> for Versions<'b> {
-    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        let versions = codec::Bounded::<'b, 1, VERSIONS>::read(from)?;
-        Self::new(versions.as_bytes()).ok_or(Undecodable::Number)
+impl Serialize for Versions<'_> {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
     }
+}
 
-    fn write(&self, to: &mut impl Sink) {
-        to.bytes(self.0);
+impl<'de: 'b, 'b> Deserialize<'de> for Versions<'b> {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let versions = <&'b [u8]>::deserialize(from)?;
+        Self::new(versions).ok_or_else(|| serde::de::Error::custom("no list of versions"))
     }
 }
 
 /// A refusal in clear, in place of a handshake. Anyone on the network path can forge one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClearRefusal<'b> {
     /// The gateway is overloaded, or the first messages were malformed.
     Refused,
     /// The gateway does not support the version.
     Unsupported {
         /// The versions that it supports.
+        #[serde(borrow)]
         versions: Versions<'b>,
     },
 }
 
-variants!('b ClearRefusal<'b> { 0 Refused; 1 Unsupported { versions }; });
 message!('b ClearRefusal<'b>);
 
 /// The first frame that a node receives.

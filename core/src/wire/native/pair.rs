@@ -16,10 +16,12 @@
 //!     ◀────────── Active
 //! ```
 
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ReasonText;
-use super::codec::{Bounded, Reader, Sink, Wire, fields, message, variants};
+use super::codec::{Bounded, message};
 use super::part::Part;
 use crate::crypto::code::unambiguous;
 use crate::crypto::cpace::{self, Element, Tag};
@@ -27,12 +29,14 @@ use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
 use crate::crypto::labels;
 use crate::crypto::noise::HandshakeHash;
 use crate::entropy::Entropy;
-use crate::error::Undecodable;
 use crate::id::{NodeId, opaque_id};
 use crate::limits::{
     CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES,
     REASON_BYTES, SETUP_TOKEN_CHARS,
 };
+use crate::secret;
+use crate::secret::exposed::{Conceal, Expose};
+use crate::serial::{byte_array, serial_bytes, serial_text};
 use crate::text::Label;
 use crate::wire::registration::Profile;
 use crate::wire::token::{TOKEN_CHARS, Token};
@@ -45,25 +49,24 @@ pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
     clippy::large_enum_variant,
     reason = "there is no allocator to box an Ask with; it comes once"
 )]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairFromNode<'b> {
     /// The signed request.
-    Ask(Ask<'b>),
+    Ask(#[serde(borrow)] Ask<'b>),
     /// CPace: the node's element, not yet checked.
-    Ya(Element),
+    Ya(#[serde(with = "byte_array")] Element),
     /// CPace: the node's tag. Every value is well formed, so a wrong tag counts as a guess.
-    Ta(Tag),
+    Ta(#[serde(with = "byte_array")] Tag),
     /// The grant with this id is stored durably.
     Stored(GrantId),
     /// The token of a setup code.
-    SetupCode(BootstrapToken<'b>),
+    SetupCode(#[serde(borrow, with = "secret::exposed")] BootstrapToken<'b>),
 }
 
-variants!('b PairFromNode<'b> { 0 Ask(ask); 1 Ya(element); 2 Ta(tag); 3 Stored(grant); 4 SetupCode(token); });
 message!('b PairFromNode<'b>);
 
 /// A message from a gateway to a node that wants to be paired.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairFromGateway<'b> {
     /// The request waits for the operator.
     Waiting {
@@ -78,32 +81,21 @@ pub enum PairFromGateway<'b> {
         attempts: u8,
     },
     /// CPace: the gateway's element.
-    Yb(Element),
+    Yb(#[serde(with = "byte_array")] Element),
     /// CPace: the gateway's tag.
-    Tb(Tag),
+    Tb(#[serde(with = "byte_array")] Tag),
     /// The refusal and its reason.
-    Refused(PairRefusal<'b>),
+    Refused(#[serde(borrow)] PairRefusal<'b>),
     /// A part of an object to which the grant refers.
-    Part(Part<'b>),
+    Part(#[serde(borrow)] Part<'b>),
     /// The result of pairing.
-    Grant(PairGrant<'b>),
+    Grant(#[serde(borrow)] PairGrant<'b>),
     /// The grant with this id is active; the node may drop an older one.
     Active(GrantId),
     /// The offer does not exist, or no longer.
     NotPaired,
 }
 
-variants!('b PairFromGateway<'b> {
-    0 Waiting { expires_in };
-    1 PinShown { expires_in, attempts };
-    2 Yb(element);
-    3 Tb(tag);
-    4 Refused(refusal);
-    5 Part(part);
-    6 Grant(grant);
-    7 Active(grant);
-    8 NotPaired;
-});
 message!('b PairFromGateway<'b>);
 
 /// The token of a setup code as it is sent: 1 to [`SETUP_TOKEN_CHARS`] bytes of text that only its
@@ -131,44 +123,48 @@ impl core::fmt::Debug for BootstrapToken<'_> {
     }
 }
 
-impl<'b> Wire<'b> for BootstrapToken<'b> {
-    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        from.text(Self::new)
+impl Expose for BootstrapToken<'_> {
+    fn expose_to<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0)
     }
+}
 
-    fn write(&self, to: &mut impl Sink) {
-        to.bytes(self.0.as_bytes());
+impl<'de: 'b, 'b> Conceal<'de> for BootstrapToken<'b> {
+    fn conceal_from<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = <&'b str>::deserialize(from)?;
+        Self::new(text).ok_or_else(|| serde::de::Error::custom("no token is so long"))
     }
 }
 
 const _: () = assert!(1 + 2 + SETUP_TOKEN_CHARS <= PLAINTEXT_BYTES);
 
 /// A node's request to be paired, signed with its Ed25519 key for this channel alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask<'b> {
+    #[serde(borrow)]
     request: Request<'b>,
     key: PublicKey,
     signature: Signature,
 }
 
-fields!('b Ask<'b> { request, key, signature });
-
 /// The unsigned content of an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'b> {
     /// The node's name for people.
+    #[serde(borrow)]
     pub name: Label<'b>,
     /// The room in which the node stands.
+    #[serde(borrow)]
     pub room: Label<'b>,
     /// The node's hardware.
+    #[serde(borrow)]
     pub profile: NativeProfile<'b>,
     /// The proof that the node will give.
     pub method: Method,
     /// The certificate request, if the node wants a certificate.
+    #[serde(borrow)]
     pub csr: Option<Csr<'b>>,
 }
-
-fields!('b Request<'b> { name, room, profile, method, csr });
 
 /// Whatever the names, an `Ask` without a certificate request fits: number of message, three texts
 /// behind two bytes of length each, method with selector, no request, key, signature.
@@ -190,16 +186,35 @@ pub struct Covered {
 impl Covered {
     fn new(request: &Request<'_>, key: &PublicKey, hash: &HandshakeHash) -> Self {
         // The hash covers the wire form, so both sides hash exactly the bytes that were sent.
-        let mut digest = Sha256::new();
-        request.write(&mut digest);
-        key.write(&mut digest);
-        Self { hash: *hash.as_bytes(), digest: digest.finalize().into() }
+        let digest = postcard::serialize_with_flavor(&(request, key), Hashed(Sha256::new()));
+        // A hash takes any number of bytes, so the placeholder is never used.
+        Self { hash: *hash.as_bytes(), digest: digest.unwrap_or_default() }
     }
 
     /// Returns the parts in the order in which they are signed.
     #[must_use]
     pub const fn parts(&self) -> [&[u8]; 2] {
         [&self.hash, &self.digest]
+    }
+}
+
+/// A target of postcard that hashes what it is given.
+struct Hashed(Sha256);
+
+impl Flavor for Hashed {
+    type Output = [u8; 32];
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.update(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<[u8; 32]> {
+        Ok(self.0.finalize().into())
     }
 }
 
@@ -263,6 +278,10 @@ impl<'b> NativeProfile<'b> {
         if profile.as_str().len() <= NATIVE_PROFILE_BYTES { Some(Self(profile)) } else { None }
     }
 
+    const fn as_str(&self) -> &'b str {
+        self.0.as_str()
+    }
+
     /// Returns the profile in the form that all flows share.
     #[must_use]
     pub const fn profile(&self) -> Profile<'b> {
@@ -270,21 +289,17 @@ impl<'b> NativeProfile<'b> {
     }
 }
 
-impl<'b> Wire<'b> for NativeProfile<'b> {
-    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        // The length comes first, because it bounds the work of reading JSON.
-        from.text(|text| {
-            if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None }
-        })
-    }
-
-    fn write(&self, to: &mut impl Sink) {
-        to.bytes(self.0.as_str().as_bytes());
-    }
-}
+// The length is checked first, because it bounds the work of reading JSON.
+serial_text!(
+    NativeProfile,
+    |text| {
+        if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None }
+    },
+    as_str
+);
 
 /// The proof with which a node is paired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Method {
     /// The node's fingerprint, which the operator compares.
@@ -300,8 +315,6 @@ pub enum Method {
     /// came with it.
     Setup,
 }
-
-variants!('b Method { 0 Approval; 1 Pin; 2 Code { selector }; 3 Setup; });
 
 impl Method {
     /// Returns the method as CPace binds it; `None` for methods without CPace.
@@ -342,6 +355,10 @@ impl Selector {
             .then_some(Self(characters))
     }
 
+    const fn as_bytes(&self) -> &[u8; 4] {
+        &self.0
+    }
+
     /// Returns the four characters.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -350,18 +367,10 @@ impl Selector {
     }
 }
 
-impl<'b> Wire<'b> for Selector {
-    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        Self::new(Wire::read(from)?).ok_or(Undecodable::Text)
-    }
-
-    fn write(&self, to: &mut impl Sink) {
-        to.put(&self.0);
-    }
-}
+serial_bytes!(Selector, |characters: &[u8; 4]| Self::new(*characters), as_bytes);
 
 /// The reason for not pairing a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairRefusal<'b> {
     /// The code is wrong.
     WrongCode {
@@ -377,6 +386,7 @@ pub enum PairRefusal<'b> {
     /// The operator, or an extension that decides for them, rejected the request.
     Denied {
         /// The operator's reason, if one was given.
+        #[serde(borrow)]
         reason: Option<ReasonText<'b>>,
     },
     /// The key was revoked, which is final.
@@ -397,19 +407,6 @@ pub enum PairRefusal<'b> {
     },
 }
 
-variants!('b PairRefusal<'b> {
-    0 WrongCode { attempts_left };
-    1 Expired;
-    2 Locked;
-    3 Closed;
-    4 Denied { reason };
-    5 Revoked;
-    6 Busy { retry_in };
-    7 Protocol;
-    8 Spent;
-    9 CannotStore { retry_in };
-});
-
 opaque_id! {
     /// The id of an offer of a grant. A grant that is minted anew has another id, so storing the
     /// old one activates nothing.
@@ -418,36 +415,36 @@ opaque_id! {
 
 /// The result of pairing or renewing. The right to link with the static key is implied and has no
 /// field.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PairGrant<'b> {
     /// The id of the offer, which the node names once it has stored the grant.
     pub id: GrantId,
     /// The id of the node itself.
     pub node_id: NodeId,
     /// The node's room in the registry.
+    #[serde(borrow)]
     pub room: Label<'b>,
     /// A bearer token for dialects without a sealed channel.
+    #[serde(with = "secret::exposed")]
     pub token: Option<Token>,
     /// A capability token.
+    #[serde(borrow)]
     pub chain: Option<ChainBytes<'b>>,
     /// `true` if the certificates in the preceding parts belong to the grant.
     pub certificates: bool,
     /// A message of the operator, or of an extension that decides for them.
+    #[serde(borrow)]
     pub message: Option<ReasonText<'b>>,
 }
 
-fields!('b PairGrant<'b> { id, node_id, room, token, chain, certificates, message });
-
 /// A token chain, as opaque bytes; [`crate::grant`] interprets it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChainBytes<'b> {
     /// The chain itself.
-    Here(Bounded<'b, 1, INLINE_CHAIN_BYTES>),
+    Here(#[serde(borrow)] Bounded<'b, 1, INLINE_CHAIN_BYTES>),
     /// The chain was sent in the preceding parts.
     InParts,
 }
-
-variants!('b ChainBytes<'b> { 0 Here(bytes); 1 InParts; });
 
 /// The longest `PairGrant` fits: number of message, ids, room, token, chain, certificates, message.
 const _: () = assert!(

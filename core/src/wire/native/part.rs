@@ -1,14 +1,15 @@
 //! Objects that are too large for a message: cut into parts, and reassembled in the caller's
 //! buffer.
 
-use super::codec::{Bounded, Reader, Sink, Wire, fields, variants};
-use crate::error::Undecodable;
+use serde::{Deserialize, Serialize};
+
+use super::codec::Bounded;
 use crate::limits::{
     CERTIFICATES_BYTES, CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES, PLAINTEXT_BYTES,
 };
 
 /// The kind of an object that is sent in parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Object {
     /// A certificate with those above it.
@@ -18,8 +19,6 @@ pub enum Object {
     /// A hardware profile.
     Profile,
 }
-
-variants!('b Object { 0 Certificates; 1 Chain; 2 Profile; });
 
 impl Object {
     /// Returns the maximum length of the object, in bytes.
@@ -35,18 +34,18 @@ impl Object {
 
 /// A part of an object. Each part but the last has exactly [`PART_BYTES`], so an object is cut in
 /// one way only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part<'b>(Fields<'b>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Fields<'b>")]
+pub struct Part<'b>(#[serde(borrow)] Fields<'b>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Fields<'b> {
     object: Object,
     index: u8,
     last: bool,
+    #[serde(borrow)]
     bytes: Bounded<'b, 1, PART_BYTES>,
 }
-
-fields!('b Fields<'b> { object, index, last, bytes });
 
 /// A part's overhead (numbers of message and object, index, last, length) and its bytes fit into a
 /// message.
@@ -96,15 +95,12 @@ impl<'b> Part<'b> {
     }
 }
 
-impl<'b> Wire<'b> for Part<'b> {
-    fn read(from: &mut Reader<'b>) -> Result<Self, Undecodable> {
-        let fields = Fields::read(from)?;
-        let full = fields.bytes.as_bytes().len() == PART_BYTES;
-        if fields.last || full { Ok(Self(fields)) } else { Err(Undecodable::Length) }
-    }
+impl<'b> TryFrom<Fields<'b>> for Part<'b> {
+    type Error = &'static str;
 
-    fn write(&self, to: &mut impl Sink) {
-        self.0.write(to);
+    fn try_from(fields: Fields<'b>) -> Result<Self, Self::Error> {
+        let full = fields.bytes.as_bytes().len() == PART_BYTES;
+        if fields.last || full { Ok(Self(fields)) } else { Err("a part but the last is full") }
     }
 }
 
