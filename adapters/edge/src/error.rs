@@ -14,7 +14,10 @@ pub enum KeepError {
     /// Neither page is erased and neither holds a record: the flash was never formatted by this
     /// firmware, or it lost its content.
     Corrupted,
-    /// The record has an unknown version or kind, such as a newer firmware's.
+    /// The record has this version of the format, which this firmware does not read. It is left
+    /// alone: the firmware that wrote it reads it, or the owner erases it.
+    OtherVersion(u8),
+    /// The record is of another kind, or its value is not allowed.
     Unreadable,
 }
 

@@ -9,26 +9,44 @@
 //! something a handful of times in its life.
 //!
 //! ```text
-//!  version 1 | kind 1 | sequence 4 LE | payload 86, padded with zeros | CRC-32 4 LE
+//!  version 1 | kind 1 | sequence 4 LE | value 86 | CRC-32 4 LE
 //!  96 bytes, whole words of any flash
 //! ```
+//!
+//! Version 2. The value is written by postcard and padded with zeros. A record of another version
+//! is never read and never taken for none: version 1 was in no released firmware, so nothing
+//! migrates it, and a later version is for the firmware that wrote it.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::wire::frame::crc32;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 use crate::error::KeepError;
 
 /// Format version of a record.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Length of the header in bytes.
 const HEAD: usize = 6;
-/// Length of the payload in bytes.
-pub(crate) const PAYLOAD: usize = 86;
+/// Maximum length of a value in bytes.
+const VALUE: usize = 86;
 /// Number of bytes before the checksum.
-const BODY: usize = HEAD + PAYLOAD;
+const BODY: usize = HEAD + VALUE;
 /// Length of a record in bytes: whole words of any flash whose words have at most 32 bytes.
 const RECORD: usize = BODY + 4;
+
+/// The kind of a record. None reads another's: they may lie in the same pages after a change of the
+/// firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum RecordKind {
+    /// The memory of a node of the `missy` dialect.
+    Registration = 1,
+    /// The memory of a node of the native wire.
+    Native = 2,
+    /// The keys of a node of the native wire.
+    Keys = 3,
+}
 
 /// The bytes of a record. Aligned, because some flash controllers read words from RAM; wiped on
 /// drop, because they may include a secret.
@@ -43,25 +61,36 @@ impl Drop for RecordBytes {
 }
 
 impl RecordBytes {
-    fn new(kind: u8, sequence: u32, payload: impl Iterator<Item = u8>) -> Self {
-        let fields = [VERSION, kind].into_iter().chain(sequence.to_le_bytes()).chain(payload);
+    /// Writes a record. Returns `None` if the value is too long.
+    fn new(kind: RecordKind, sequence: u32, value: &impl Serialize) -> Option<Self> {
         let mut record = Self([0; RECORD]);
-        if let Some((body, checksum)) = record.0.split_first_chunk_mut::<BODY>() {
-            for (place, byte) in body.iter_mut().zip(fields) {
-                *place = byte;
-            }
-            for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
-                *place = byte;
-            }
-        }
-        record
+        let (body, checksum) = record.0.split_first_chunk_mut::<BODY>()?;
+        let (head, place) = body.split_first_chunk_mut::<HEAD>()?;
+        let [a, b, c, d] = sequence.to_le_bytes();
+        *head = [VERSION, kind as u8, a, b, c, d];
+        postcard::to_slice(value, place).ok()?;
+        checksum.copy_from_slice(&crc32(body).to_le_bytes());
+        Some(record)
     }
 
-    /// Returns the kind and the payload. `None` if another version wrote the record.
-    pub(crate) fn read(&self) -> Option<(u8, &[u8; PAYLOAD])> {
-        let (body, _) = self.0.split_first_chunk::<BODY>()?;
-        let ([version, kind, ..], payload) = body.split_first_chunk::<HEAD>()?;
-        (*version == VERSION).then_some((*kind, payload.first_chunk()?))
+    /// Reads the value.
+    ///
+    /// # Errors
+    /// [`KeepError::OtherVersion`], or [`KeepError::Unreadable`] for another kind or a value that
+    /// does not fill the record.
+    pub(crate) fn read<'r, T: Deserialize<'r>>(&'r self, kind: RecordKind) -> Result<T, KeepError> {
+        let (body, _) = self.0.split_first_chunk::<BODY>().ok_or(KeepError::Unreadable)?;
+        let ([version, found, ..], value) =
+            body.split_first_chunk::<HEAD>().ok_or(KeepError::Unreadable)?;
+        if *version != VERSION {
+            return Err(KeepError::OtherVersion(*version));
+        }
+        if *found != kind as u8 {
+            return Err(KeepError::Unreadable);
+        }
+        let (value, rest) = postcard::take_from_bytes(value).map_err(|_| KeepError::Unreadable)?;
+        // Only padding may follow.
+        if rest.iter().all(|byte| *byte == 0) { Ok(value) } else { Err(KeepError::Unreadable) }
     }
 
     fn page(&self) -> Page {
@@ -166,8 +195,8 @@ impl Pages {
     pub(crate) async fn replace<F: NorFlash>(
         self,
         flash: &mut F,
-        kind: u8,
-        payload: impl Iterator<Item = u8>,
+        kind: RecordKind,
+        value: &impl Serialize,
         forget: bool,
     ) -> Result<(), KeepError> {
         let first = self.read(flash, Side::First).await?.page();
@@ -181,7 +210,8 @@ impl Pages {
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
-        let record = RecordBytes::new(kind, sequence.saturating_add(1), payload);
+        let record = RecordBytes::new(kind, sequence.saturating_add(1), value)
+            .ok_or(KeepError::Unreadable)?;
         // The newest record stays until the new one is complete, so a power cut loses neither.
         self.erase(flash, older).await?;
         flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
@@ -205,18 +235,34 @@ mod tests {
 
     #[test]
     fn a_record_of_another_version_is_neither_torn_nor_read() {
-        let mut record = RecordBytes::new(0, 7, core::iter::empty());
-        record.0[0] = VERSION + 1;
-        let sum = crc32(&record.0[..BODY]).to_le_bytes();
-        record.0[BODY..].copy_from_slice(&sum);
-        assert_eq!(record.page(), Page::Holds(7));
-        assert_eq!(record.read(), None);
+        for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
+            let mut record = RecordBytes::new(RecordKind::Native, 7, &()).unwrap();
+            record.0[0] = version;
+            let sum = crc32(&record.0[..BODY]).to_le_bytes();
+            record.0[BODY..].copy_from_slice(&sum);
+            assert_eq!(record.page(), Page::Holds(7));
+            let read = record.read::<()>(RecordKind::Native);
+            assert_eq!(read, Err(KeepError::OtherVersion(version)));
+        }
+    }
+
+    #[test]
+    fn a_record_of_another_kind_or_with_bytes_behind_its_value_is_not_read() {
+        let record = RecordBytes::new(RecordKind::Native, 1, &(7u8, 8u8)).unwrap();
+        assert_eq!(record.read(RecordKind::Native), Ok((7u8, 8u8)));
+        assert_eq!(record.read::<(u8, u8)>(RecordKind::Keys), Err(KeepError::Unreadable));
+        assert_eq!(record.read::<u8>(RecordKind::Native), Err(KeepError::Unreadable));
+    }
+
+    #[test]
+    fn a_value_that_is_longer_than_its_place_is_not_written() {
+        assert!(RecordBytes::new(RecordKind::Native, 1, &[[0u8; 29]; 3]).is_none());
     }
 
     #[test]
     fn every_flipped_bit_is_noticed() {
         for bit in 0..RECORD * 8 {
-            let mut record = RecordBytes::new(1, 1, [9; 16].into_iter());
+            let mut record = RecordBytes::new(RecordKind::Keys, 1, &[9u8; 16]).unwrap();
             record.0[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(record.page(), Page::Torn, "{bit}");
         }

@@ -74,6 +74,13 @@ where
     };
     let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
+    if let Some(version) = kept.other_version {
+        desk.told(format_args!(
+            "the settings in flash are of format {version}, which this firmware does not read; \
+             they stay until you make new ones"
+        ))
+        .await;
+    }
     #[cfg(feature = "native")]
     {
         let parts = (&mut entropy, &mut flash, two_pages::<F>(2));

@@ -5,26 +5,32 @@
 //! settings or the new ones.
 //!
 //! ```text
-//!  version 1 | asks and 2 × wire 1 | sequence 4 LE | every 4 LE | port 2 LE |
-//!  3 texts of length 2 LE and bytes: host, name, room | zeros | CRC-32 4 LE
+//!  version 1 | 0 | sequence 4 LE | the settings 630, by postcard, then zeros | CRC-32 4 LE
 //! ```
+//!
+//! Version 2. Version 1 was in no released firmware, so nothing migrates it; the board reports
+//! settings of another version, and they stay until the owner makes new ones.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::flow::registration::node::Timing;
 use handfast_core::limits::LABEL_BYTES;
 use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::time::Span;
+use handfast_core::wire::frame::crc32;
+use serde::{Deserialize, Serialize};
 
 /// Maximum length of a host name or address in bytes.
 pub(crate) const MAX_HOST: usize = 64;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Length of the header in bytes; the sequence number has its place in every version.
+const HEAD: usize = 6;
 const BODY: usize = 636;
 /// Length of a record in bytes: whole words of any flash whose words have at most 32 bytes.
 const RECORD: usize = BODY + 4;
 
 const _: () = assert!(
-    12 + 3 * 2 + MAX_HOST + 2 * LABEL_BYTES <= BODY,
+    HEAD + 1 + 1 + (1 + MAX_HOST) + 3 + 2 * (2 + LABEL_BYTES) + 1 + 6 <= BODY,
     "everything has its place in a record"
 );
 
@@ -113,17 +119,37 @@ impl BoardSettings {
 #[derive(Debug)]
 pub(crate) struct FlashFailed;
 
+/// The settings as their record holds them.
+#[derive(Serialize, Deserialize)]
+struct StoredSettings<'s> {
+    #[serde(borrow)]
+    gateway: Option<StoredGateway<'s>>,
+    name: &'s str,
+    room: &'s str,
+    asks: bool,
+    heartbeat_millis: Option<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGateway<'s> {
+    wire: u8,
+    host: &'s str,
+    port: u16,
+}
+
 /// Storage of the settings in two flash pages.
 pub(crate) struct SettingsStorage {
     sequence: u32,
     /// Address of the page for the next record.
     next: u32,
     other: u32,
+    /// The version of the newest record, if this firmware does not read it.
+    pub(crate) other_version: Option<u8>,
 }
 
 impl SettingsStorage {
-    /// Reads the settings from the two pages at `start`. Unreadable settings count as blank,
-    /// because they hold no secret.
+    /// Reads the settings from the two pages at `start`. Settings of another version leave
+    /// `settings` blank and are reported as [`other_version`](Self::other_version).
     pub(crate) async fn load<F: NorFlash>(
         flash: &mut F,
         start: u32,
@@ -134,15 +160,18 @@ impl SettingsStorage {
         if F::ERASE_SIZE < RECORD || flash.capacity() < second.saturating_add(page) as usize {
             return Err(FlashFailed);
         }
-        let first_sequence = read(flash, start, settings).await?;
-        let second_sequence = read(flash, second, settings).await?;
+        let heads = [read(flash, start, None).await?, read(flash, second, None).await?];
+        let sequence_of = |head: Option<Head>| head.map(|head| head.sequence);
         // `None` orders before `Some`, so a page without a record never wins.
-        if first_sequence <= second_sequence {
-            return Ok(Self { sequence: second_sequence.unwrap_or(0), next: start, other: second });
+        let (newest, at, next) = match heads {
+            [first, last] if sequence_of(first) <= sequence_of(last) => (last, second, start),
+            [first, _] => (first, start, second),
+        };
+        let other_version = newest.map(|head| head.version).filter(|version| *version != VERSION);
+        if newest.is_some() && other_version.is_none() {
+            read(flash, at, Some(settings)).await?;
         }
-        // The second page may have overwritten `settings`, so the first is read again.
-        let sequence = read(flash, start, settings).await?.unwrap_or(0);
-        Ok(Self { sequence, next: second, other: start })
+        Ok(Self { sequence: sequence_of(newest).unwrap_or(0), next, other: at, other_version })
     }
 
     /// Makes the settings durable. They are read back into `settings`, so the caller sees what the
@@ -157,10 +186,11 @@ impl SettingsStorage {
         flash.erase(self.next, self.next.saturating_add(page)).await.map_err(|_| FlashFailed)?;
         write(flash, self.next, settings, sequence).await?;
         // A record that is whole equals the one written, by its checksum.
-        if read(flash, self.next, settings).await? != Some(sequence) {
+        let written = Head { version: VERSION, sequence };
+        if read(flash, self.next, Some(settings)).await? != Some(written) {
             return Err(FlashFailed);
         }
-        *self = Self { sequence, next: self.other, other: self.next };
+        *self = Self { sequence, next: self.other, other: self.next, other_version: None };
         Ok(())
     }
 }
@@ -169,16 +199,26 @@ impl SettingsStorage {
 #[repr(align(4))]
 struct SettingsRecord([u8; RECORD]);
 
-/// Reads one page into `settings` and returns its sequence number. `None`, with `settings`
-/// unchanged, if the page holds no whole record.
+/// The header of a whole record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    version: u8,
+    sequence: u32,
+}
+
+/// Reads one page, and into `settings` if they are wanted. `None`, with `settings` unchanged, if
+/// the page holds no whole record.
 async fn read<F: NorFlash>(
     flash: &mut F,
     at: u32,
-    settings: &mut BoardSettings,
-) -> Result<Option<u32>, FlashFailed> {
+    settings: Option<&mut BoardSettings>,
+) -> Result<Option<Head>, FlashFailed> {
     let mut record = SettingsRecord([0; RECORD]);
     flash.read(at, &mut record.0).await.map_err(|_| FlashFailed)?;
-    Ok(decode(&record, settings))
+    Ok(match settings {
+        Some(settings) => decode(&record, settings),
+        None => head(&record).map(|(head, _)| head),
+    })
 }
 
 async fn write<F: NorFlash>(
@@ -188,61 +228,74 @@ async fn write<F: NorFlash>(
     sequence: u32,
 ) -> Result<(), FlashFailed> {
     let mut record = SettingsRecord([0; RECORD]);
-    encode(settings, sequence, &mut record);
+    encode(settings, sequence, &mut record).ok_or(FlashFailed)?;
     flash.write(at, &record.0).await.map_err(|_| FlashFailed)
 }
 
-fn encode(settings: &BoardSettings, sequence: u32, record: &mut SettingsRecord) {
+/// Writes a record. Returns `None` if the settings are too long, which the assertion above excludes.
+fn encode(settings: &BoardSettings, sequence: u32, record: &mut SettingsRecord) -> Option<()> {
     let gateway = settings.gateway.as_ref();
-    let (wire, host, port) = gateway.map_or((WireSetting::WEB_SOCKET, "", 0), |gateway| {
-        (gateway.wire, &*gateway.host, gateway.port)
-    });
-    let every = settings
-        .heartbeat_every
-        .map_or(0, |every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX));
-    let texts = [host, &*settings.name, &*settings.room];
-    let fields =
-        [VERSION, u8::from(settings.asks) | wire.0 << 1]
-            .into_iter()
-            .chain(sequence.to_le_bytes())
-            .chain(every.to_le_bytes())
-            .chain(port.to_le_bytes())
-            .chain(texts.into_iter().flat_map(|text| {
-                (text.len() as u16).to_le_bytes().into_iter().chain(text.bytes())
-            }));
-    if let Some((body, checksum)) = record.0.split_first_chunk_mut::<BODY>() {
-        for (place, byte) in body.iter_mut().zip(fields) {
-            *place = byte;
-        }
-        for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
-            *place = byte;
-        }
-    }
+    let stored = StoredSettings {
+        gateway: gateway.map(|gateway| StoredGateway {
+            wire: gateway.wire.0,
+            host: &gateway.host,
+            port: gateway.port,
+        }),
+        name: &settings.name,
+        room: &settings.room,
+        asks: settings.asks,
+        heartbeat_millis: settings
+            .heartbeat_every
+            .map(|every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX)),
+    };
+    let (body, checksum) = record.0.split_first_chunk_mut::<BODY>()?;
+    let (head, place) = body.split_first_chunk_mut::<HEAD>()?;
+    let [a, b, c, d] = sequence.to_le_bytes();
+    *head = [VERSION, 0, a, b, c, d];
+    postcard::to_slice(&stored, place).ok()?;
+    checksum.copy_from_slice(&crc32(body).to_le_bytes());
+    Some(())
 }
 
-/// Decodes a record into `settings` and returns its sequence number. `None`, with `settings`
-/// unchanged, if the record is invalid.
-fn decode(SettingsRecord(record): &SettingsRecord, settings: &mut BoardSettings) -> Option<u32> {
+/// Returns the header of a whole record, whatever its version, and the bytes behind the header.
+fn head(SettingsRecord(record): &SettingsRecord) -> Option<(Head, &[u8])> {
     let (body, checksum) = record.split_first_chunk::<BODY>()?;
-    let ([version, asks], rest) = body.split_first_chunk()?;
-    if *checksum != crc32(body).to_le_bytes() || *version != VERSION {
+    if *checksum != crc32(body).to_le_bytes() {
         return None;
     }
-    let (sequence, rest) = rest.split_first_chunk()?;
-    let (every, rest) = rest.split_first_chunk()?;
-    let (port, mut rest) = rest.split_first_chunk()?;
-    let (host, name, room) = (text(&mut rest)?, text(&mut rest)?, text(&mut rest)?);
-    if host.len() > MAX_HOST || name.len() > LABEL_BYTES || room.len() > LABEL_BYTES {
+    let ([version, _, a, b, c, d], value) = body.split_first_chunk::<HEAD>()?;
+    let sequence = u32::from_le_bytes([*a, *b, *c, *d]);
+    Some((Head { version: *version, sequence }, value))
+}
+
+/// Decodes a record into `settings` and returns its header. `None`, with `settings` unchanged, if
+/// the record is invalid or of another version.
+fn decode(record: &SettingsRecord, settings: &mut BoardSettings) -> Option<Head> {
+    let (head, value) = head(record)?;
+    if head.version != VERSION {
         return None;
     }
-    settings.set_gateway(WireSetting::from_bits(asks >> 1)?, host, u16::from_le_bytes(*port));
+    let (stored, padding): (StoredSettings<'_>, _) = postcard::take_from_bytes(value).ok()?;
+    let StoredSettings { gateway, name, room, asks, heartbeat_millis } = stored;
+    let host = gateway.as_ref().map_or("", |gateway| gateway.host);
+    if host.len() > MAX_HOST
+        || name.len() > LABEL_BYTES
+        || room.len() > LABEL_BYTES
+        || padding.iter().any(|byte| *byte != 0)
+    {
+        return None;
+    }
+    match gateway {
+        Some(StoredGateway { wire, host, port }) => {
+            settings.set_gateway(WireSetting::from_bits(wire)?, host, port);
+        }
+        None => settings.gateway = None,
+    }
     set(&mut settings.name, name);
     set(&mut settings.room, room);
-    settings.asks = asks & 1 != 0;
-    settings.heartbeat_every = Some(u32::from_le_bytes(*every))
-        .filter(|&every| every != 0)
-        .map(|every| Span::from_millis(every.into()));
-    Some(u32::from_le_bytes(*sequence))
+    settings.asks = asks;
+    settings.heartbeat_every = heartbeat_millis.map(|millis| Span::from_millis(millis.into()));
+    Some(head)
 }
 
 /// Replaces the string's content with `text`, which must fit.
@@ -251,29 +304,13 @@ pub(crate) fn set<const N: usize>(place: &mut heapless::String<N>, text: &str) {
     let _ = place.push_str(text);
 }
 
-fn text<'r>(rest: &mut &'r [u8]) -> Option<&'r str> {
-    let (length, after) = rest.split_first_chunk()?;
-    let (text, after) = after.split_at_checked(u16::from_le_bytes(*length).into())?;
-    *rest = after;
-    core::str::from_utf8(text).ok()
-}
-
-/// CRC-32 as in Ethernet and zip.
-fn crc32(bytes: &[u8]) -> u32 {
-    !bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| {
-            crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn encoded(settings: &BoardSettings, sequence: u32) -> SettingsRecord {
         let mut record = SettingsRecord([0; RECORD]);
-        encode(settings, sequence, &mut record);
+        encode(settings, sequence, &mut record).unwrap();
         record
     }
 
@@ -292,9 +329,10 @@ mod tests {
             heartbeat_every: Some(Span::from_millis(250)),
         };
         let mut read = BoardSettings::new();
-        assert_eq!(decode(&encoded(&settings, 7), &mut read), Some(7));
+        let whole = |sequence| Some(Head { version: VERSION, sequence });
+        assert_eq!(decode(&encoded(&settings, 7), &mut read), whole(7));
         assert_eq!(read, settings);
-        assert_eq!(decode(&encoded(&BoardSettings::new(), 8), &mut read), Some(8));
+        assert_eq!(decode(&encoded(&BoardSettings::new(), 8), &mut read), whole(8));
         assert_eq!(read, BoardSettings::new());
     }
 
@@ -305,6 +343,18 @@ mod tests {
             let mut record = encoded(&BoardSettings::new(), 1);
             record.0[at] ^= 1;
             assert_eq!(decode(&record, &mut BoardSettings::new()), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn settings_of_another_version_are_seen_but_not_read() {
+        for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
+            let mut record = encoded(&BoardSettings::new(), 7);
+            record.0[0] = version;
+            let sum = crc32(&record.0[..BODY]).to_le_bytes();
+            record.0[BODY..].copy_from_slice(&sum);
+            assert_eq!(head(&record).map(|(head, _)| head), Some(Head { version, sequence: 7 }));
+            assert_eq!(decode(&record, &mut BoardSettings::new()), None);
         }
     }
 }

@@ -25,8 +25,11 @@ pub(crate) const fn flash(error: KeepError) -> &'static str {
         KeepError::Flash => "it failed",
         KeepError::Worn => "it is worn out",
         KeepError::Corrupted => "what it holds is damaged",
-        KeepError::Unreadable => "a newer firmware wrote it",
-        _ => "it failed",
+        KeepError::OtherVersion(_) => {
+            "another firmware wrote it: flash that one again, or erase these pages"
+        }
+        KeepError::Unreadable => "what it holds is none of this firmware's",
+        _ => \"it failed\",
     }
 }
 

@@ -7,16 +7,14 @@
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
-use handfast_core::flow::native::node::{NativeMemory, Paired};
-use handfast_core::id::NodeId;
-use handfast_core::registry::grants::GrantId;
-use handfast_core::secret::Secret;
+use handfast_core::flow::native::node::NativeMemory;
+use handfast_core::secret::{self, Secret};
 use rand_core::CryptoRng;
+use serde::{Deserialize, Serialize};
 
 use crate::error::KeepError;
-use crate::pages::{self, Newest, PAYLOAD, Pages, RecordBytes};
+use crate::pages::{self, Newest, Pages, RecordKind};
 
 /// Storage that makes a node's keys and memory durable.
 pub trait NativeStorage {
@@ -36,8 +34,8 @@ pub trait NativeStorage {
     /// Returns the memory stored last; [`NativeMemory::Blank`] if none ever was.
     ///
     /// # Errors
-    /// [`KeepError::Flash`]: the memory cannot be read now. [`KeepError::Corrupted`] or
-    /// [`KeepError::Unreadable`]: it will never be readable.
+    /// [`KeepError::Flash`]: the memory cannot be read now. [`KeepError::Corrupted`],
+    /// [`KeepError::OtherVersion`] or [`KeepError::Unreadable`]: this firmware will never read it.
     async fn load(&mut self) -> Result<NativeMemory, KeepError>;
 
     /// Makes `memory` durable. After `Ok` it survives any power cut; until then either the old
@@ -87,16 +85,9 @@ pub async fn keys(
     Ok(keys)
 }
 
-/// Kinds of records. They differ from those of the `missy` dialect, except for the blank one.
-const BLANK: u8 = 0;
-const ASKED: u8 = 0x11;
-const PAIRED: u8 = 0x12;
-const KEYS: u8 = 0x20;
-
-const _: () = assert!(
-    64 <= PAYLOAD,
-    "keys have their place in a record, and a gateway's key, a node's id and a grant's have theirs"
-);
+/// The private halves of a node's keys, as its record holds them.
+#[derive(Serialize, Deserialize)]
+struct StoredKeys(#[serde(with = "secret::exposed")] Secret<64>);
 
 /// Four pages of NOR flash as a [`NativeStorage`]. Nothing else may use the pages.
 pub struct NativeFlash<F> {
@@ -132,18 +123,19 @@ impl<F: NorFlash> NativeStorage for NativeFlash<F> {
         match self.keys.newest(&mut self.flash).await? {
             // No valid copy is left, so the node needs new keys.
             Newest::Nothing | Newest::Damaged => Ok(None),
-            Newest::Record(record) => match record.read() {
-                Some((KEYS, payload)) => Ok(payload.first_chunk().map(|keys| Secret::new(*keys))),
-                // A newer firmware may have written it, so it must not be overwritten.
-                Some(_) | None => Err(KeepError::Unreadable),
-            },
+            // Another firmware may have written the record, so it is not overwritten.
+            Newest::Record(record) => {
+                let StoredKeys(keys) = record.read(RecordKind::Keys)?;
+                Ok(Some(keys))
+            }
         }
     }
 
     async fn keep_keys(&mut self, keys: &Secret<64>) -> Result<(), KeepError> {
+        let keys = StoredKeys(Secret::new(*keys.expose()));
         // One write per page, so that both pages hold a copy.
         for _ in 0..2 {
-            self.keys.replace(&mut self.flash, KEYS, keys.expose().iter().copied(), false).await?;
+            self.keys.replace(&mut self.flash, RecordKind::Keys, &keys, false).await?;
         }
         Ok(())
     }
@@ -152,37 +144,12 @@ impl<F: NorFlash> NativeStorage for NativeFlash<F> {
         match self.memory.newest(&mut self.flash).await? {
             Newest::Nothing => Ok(NativeMemory::Blank),
             Newest::Damaged => Err(KeepError::Corrupted),
-            Newest::Record(record) => parse(&record).ok_or(KeepError::Unreadable),
+            Newest::Record(record) => record.read(RecordKind::Native),
         }
     }
 
     async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
-        let (kind, parts): (u8, [&[u8]; 3]) = match memory {
-            NativeMemory::Blank => (BLANK, [&[]; 3]),
-            NativeMemory::Asked { gateway } => (ASKED, [gateway.as_bytes(), &[], &[]]),
-            NativeMemory::Paired(Paired { gateway, node_id, grant }) => {
-                (PAIRED, [gateway.as_bytes(), node_id.as_bytes(), grant.as_bytes()])
-            }
-        };
-        let payload = parts.into_iter().flatten().copied();
-        self.memory.replace(&mut self.flash, kind, payload, kind == BLANK).await
-    }
-}
-
-/// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &RecordBytes) -> Option<NativeMemory> {
-    let (kind, payload) = record.read()?;
-    let (gateway, rest) = payload.split_first_chunk()?;
-    let (node_id, rest) = rest.split_first_chunk()?;
-    let grant = GrantId::from_bytes(*rest.first_chunk()?);
-    match kind {
-        BLANK => Some(NativeMemory::Blank),
-        ASKED => Some(NativeMemory::Asked { gateway: PublicKey::parse(gateway).ok()? }),
-        PAIRED => {
-            let (gateway, node_id) =
-                (PublicKey::parse(gateway).ok()?, NodeId::from_bytes(*node_id));
-            Some(NativeMemory::Paired(Paired { gateway, node_id, grant }))
-        }
-        _ => None,
+        let forget = *memory == NativeMemory::Blank;
+        self.memory.replace(&mut self.flash, RecordKind::Native, memory, forget).await
     }
 }

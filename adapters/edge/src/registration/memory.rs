@@ -1,15 +1,11 @@
 //! Persistent state of the node of the `missy` dialect, in two pages of NOR flash (`pages.rs` has
 //! their layout).
-//!
-//! The payload of a record is the node's id in 16 bytes and its token in 43.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::flow::registration::node::RegistrationMemory;
-use handfast_core::id::NodeId;
-use handfast_core::wire::token::{TOKEN_CHARS, Token};
 
 pub use crate::error::KeepError;
-use crate::pages::{self, Newest, PAYLOAD, Pages, RecordBytes};
+use crate::pages::{self, Newest, Pages, RecordKind};
 
 /// Storage that makes a node's memory durable.
 pub trait RegistrationStorage {
@@ -36,14 +32,6 @@ impl<K: RegistrationStorage + ?Sized> RegistrationStorage for &mut K {
         K::keep(self, memory).await
     }
 }
-
-/// Kinds of records. The native wire uses other values, so neither wire accepts the other's
-/// records.
-const BLANK: u8 = 0;
-const ASKED: u8 = 1;
-const PAIRED: u8 = 2;
-
-const _: () = assert!(16 + TOKEN_CHARS <= PAYLOAD, "everything has its place in a record");
 
 /// Two pages of NOR flash as a [`RegistrationStorage`]. Nothing else may use the pages.
 pub struct RegistrationFlash<F> {
@@ -76,35 +64,13 @@ impl<F: NorFlash> RegistrationStorage for RegistrationFlash<F> {
         match self.pages.newest(&mut self.flash).await? {
             Newest::Nothing => Ok(RegistrationMemory::Blank),
             Newest::Damaged => Err(KeepError::Corrupted),
-            Newest::Record(record) => parse(&record).ok_or(KeepError::Unreadable),
+            Newest::Record(record) => record.read(RecordKind::Registration),
         }
     }
 
     async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
-        let (kind, node_id, token) = match memory {
-            RegistrationMemory::Blank => (BLANK, None, None),
-            RegistrationMemory::Asked { node_id } => (ASKED, Some(node_id), None),
-            RegistrationMemory::Paired { node_id, token } => (PAIRED, Some(node_id), Some(token)),
-        };
-        let id = node_id.into_iter().flat_map(|id| id.as_bytes().iter().copied());
-        let chars = token.into_iter().flat_map(|token| token.expose().bytes());
         // A blank memory also erases the old record, which may hold a token.
-        self.pages.replace(&mut self.flash, kind, id.chain(chars), kind == BLANK).await
-    }
-}
-
-/// Decodes a record. `None` if another version or another wire wrote it.
-fn parse(record: &RecordBytes) -> Option<RegistrationMemory> {
-    let (kind, payload) = record.read()?;
-    let (id, rest) = payload.split_first_chunk()?;
-    let node_id = NodeId::from_bytes(*id);
-    match kind {
-        BLANK => Some(RegistrationMemory::Blank),
-        ASKED => Some(RegistrationMemory::Asked { node_id }),
-        PAIRED => {
-            let token = Token::parse(core::str::from_utf8(rest.get(..TOKEN_CHARS)?).ok()?)?;
-            Some(RegistrationMemory::Paired { node_id, token })
-        }
-        _ => None,
+        let forget = *memory == RegistrationMemory::Blank;
+        self.pages.replace(&mut self.flash, RecordKind::Registration, memory, forget).await
     }
 }

@@ -150,7 +150,8 @@ impl<C: Clock, K: NativeStorage, O: NativeOwnerPort> NativeEffectPorts<'_, C, K,
                     // The keys are stored apart from the memory, so the node can pair again.
                     return Some(NativeMemory::Blank);
                 }
-                KeepError::Flash | KeepError::Worn => {
+                // A memory that another firmware reads is not given up.
+                KeepError::Flash | KeepError::Worn | KeepError::OtherVersion(_) => {
                     self.owner.tell(NativeReport::NotLoaded(error)).await;
                 }
             }

@@ -19,7 +19,7 @@ use crate::wire::registration::{Heartbeat, PairRequest};
 use crate::wire::token::Token;
 
 /// The memory of a node across power cuts, besides its keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NativeMemory {
     /// The node has neither asked nor been paired.
@@ -34,7 +34,7 @@ pub enum NativeMemory {
 }
 
 /// The memory of a paired node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Paired {
     /// The gateway's static key.

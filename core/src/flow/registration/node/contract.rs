@@ -10,7 +10,7 @@ use crate::wire::registration::{Heartbeat, PairRequest};
 use crate::wire::token::Token;
 
 /// The memory of a node across power cuts.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RegistrationMemory {
     /// The node has not asked yet.
@@ -25,6 +25,7 @@ pub enum RegistrationMemory {
         /// The id that the gateway assigned.
         node_id: NodeId,
         /// The token that proves the id.
+        #[serde(with = "crate::secret::exposed")]
         token: Token,
     },
 }
