@@ -89,14 +89,13 @@ fn label(text: &str) -> Label<'_> {
 impl Play {
     fn new() -> Self {
         let keys = OwnKeys::generate(&Entropy::from_recorded([CHANCE; 64]));
-        let (channel, signing) = (*keys.channel.public(), keys.signing.public());
         let (node_id, id) = (NodeId::from_bytes([0xaa; 16]), GrantId::from_bytes([0xbb; 16]));
         let record = Record {
             node_id,
             name: label(NAME).into(),
             room: label(ROOM).into(),
             address: [127, 0, 0, 1].into(),
-            keys: Some(Holder { channel, signing }),
+            keys: Some(Holder::of(&keys)),
             asked_at: TODAY,
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };

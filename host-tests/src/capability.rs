@@ -37,7 +37,7 @@ impl Keys {
     /// Returns the public keys.
     #[must_use]
     pub fn holder(&self) -> Holder {
-        Holder { channel: *self.channel.public(), signing: self.signing.public() }
+        Holder { channel: *self.channel.public(), signing: Some(self.signing.public()) }
     }
 }
 
@@ -49,7 +49,7 @@ pub struct Draft {
     /// The holder's X25519 key.
     pub channel: [u8; 32],
     /// The holder's Ed25519 key.
-    pub signing: [u8; 32],
+    pub signing: Option<[u8; 32]>,
     /// Numbers of the actions, and patterns.
     pub scopes: Vec<(u64, String)>,
     /// Start of validity in Unix seconds.
@@ -64,7 +64,14 @@ impl Draft {
     /// Encodes the bytes that are signed.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let mut body = [self.parent, self.channel, self.signing].concat();
+        let mut body = [self.parent, self.channel].concat();
+        match self.signing {
+            None => body.push(0),
+            Some(key) => {
+                body.push(1);
+                body.extend(key);
+            }
+        }
         body.extend(number(self.scopes.len() as u64));
         for (action, pattern) in &self.scopes {
             body.extend(number(*action));
@@ -156,7 +163,7 @@ pub fn reads_as_it_is_written(bytes: &[u8]) {
             // The library exposes neither field, but these bytes are their only form.
             parent: *bytes[written.len()..].first_chunk().expect("a parent"),
             channel: *block.holder().channel.as_bytes(),
-            signing: *block.holder().signing.as_bytes(),
+            signing: block.holder().signing.map(|key| *key.as_bytes()),
             scopes: scopes
                 .map(|scope| (scope.action as u64, scope.pattern.as_str().to_owned()))
                 .collect(),
@@ -189,7 +196,7 @@ pub fn any_change(data: &[u8]) {
     let draft = |parent, holder: &Keys| Draft {
         parent,
         channel: *holder.channel.public().as_bytes(),
-        signing: *holder.signing.public().as_bytes(),
+        signing: Some(*holder.signing.public().as_bytes()),
         scopes: vec![(1, "/a/**".to_owned()), (0, "/b".to_owned())],
         not_before: 100,
         expires: 1000,
@@ -263,7 +270,7 @@ pub fn any_chain(data: &[u8]) -> Option<usize> {
         let draft = Draft {
             parent: blocks.last().map_or_else(|| issuer(gateway), |block| id(block)),
             channel: *holder.channel.public().as_bytes(),
-            signing: *holder.signing.public().as_bytes(),
+            signing: Some(*holder.signing.public().as_bytes()),
             scopes,
             not_before: above.map_or(10, |above| above.not_before) + u64::from(next(4)) % 3,
             expires: above.map_or(20, |above| above.expires).saturating_sub(u64::from(next(4)) % 3),

@@ -418,3 +418,31 @@ fn every_crate_that_is_published_is_described_and_carries_its_licences() {
     }
     assert!(missing.is_empty(), "a package lacks: {missing:#?}");
 }
+
+/// Fields of formats that hold a secret: the file, and the line behind the attribute.
+const SECRET_FIELDS: [(&str, &str); 4] = [
+    ("adapters/edge/src/native/memory.rs", "Secret<64>"),
+    ("core/src/flow/registration/node.rs", "token: Token"),
+    ("core/src/wire/native/pair.rs", "BootstrapToken<'b>"),
+    ("core/src/wire/native/pair.rs", "pub token: Option<Token>"),
+];
+
+#[test]
+fn every_secret_field_of_a_format_is_listed_and_names_the_module_that_exposes_it() {
+    let mut found = Vec::new();
+    let folders = ["core/src", "adapters/edge/src", "firmware/app/src"];
+    for path in folders.iter().flat_map(|folder| sources(&root().join(folder))) {
+        let file = path.strip_prefix(root()).expect("within").display().to_string();
+        let lines = code(&path);
+        for (number, line) in lines.iter().enumerate() {
+            let Some((_, behind)) = line.split_once("secret::exposed\")]") else { continue };
+            let next = lines.get(number + 1).map_or("", |next| next.trim());
+            let field = if behind.trim().is_empty() { next } else { behind.trim() };
+            let field = field.trim_end_matches([',', ';', ')']);
+            found.push((file.clone(), field.to_owned()));
+        }
+    }
+    found.sort();
+    let listed = SECRET_FIELDS.map(|(file, field)| (file.to_owned(), field.to_owned()));
+    assert_eq!(found, listed, "write a secret only into a buffer that is wiped or sealed");
+}

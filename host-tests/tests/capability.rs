@@ -4,8 +4,8 @@
 mod encoding;
 
 use handfast_core::grant::capability::{
-    Authorised, BlockTerms, CannotIssue, Chain, Check, Denied, Held, MalformedToken, Widening,
-    issue, verify,
+    Authorised, BlockTerms, CannotIssue, Chain, Check, Denied, Held, Holder, MalformedToken,
+    Widening, issue, verify,
 };
 use handfast_core::grant::scope::{Action, Address, Pattern, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH, SCOPES};
@@ -80,7 +80,7 @@ fn draft(parent: [u8; 32], holder: &Keys) -> Draft {
     Draft {
         parent,
         channel: *holder.channel.public().as_bytes(),
-        signing: *holder.signing.public().as_bytes(),
+        signing: Some(*holder.signing.public().as_bytes()),
         scopes: vec![(1, "/lights/**".to_owned())],
         not_before: 100,
         expires: 1000,
@@ -407,6 +407,25 @@ fn revoking_any_block_or_any_holder_ends_the_chain() {
         let by_node = |held: &Held| held.by == ended.by;
         assert_eq!(verify(&chain, &check, by_id).err(), Some(Denied::Revoked));
         assert_eq!(verify(&chain, &check, by_node).err(), Some(Denied::Revoked));
+    }
+}
+
+#[test]
+fn a_holder_without_a_signing_key_has_rights_and_delegates_none() {
+    let keyless = Holder { signing: None, ..node(0).holder() };
+    let mut out = EMPTY;
+    let chain = issue(&gateway().signing, &keyless, &terms(&["read:/a"]), &mut out).unwrap();
+    assert!(check(chain.as_bytes(), node(0)).is_ok());
+    let mut below = EMPTY;
+    let made =
+        chain.attenuate(&node(0).signing, &node(1).holder(), &terms(&["read:/a"]), &mut below);
+    assert_eq!(made.err(), Some(CannotIssue::NotTheHolder));
+    // Whoever signs below it, with its former key or with the gateway's, delegates nothing either.
+    for signer in [node(0), gateway()] {
+        let draft = Draft { scopes: vec![], ..draft(*chain.leaf().id().as_bytes(), node(1)) };
+        let child = draft.signed(&signer.signing);
+        let bytes = token(&[chain.as_bytes()[1..].to_vec(), child]);
+        assert_eq!(check(&bytes, node(1)).err(), Some(Denied::Signature));
     }
 }
 

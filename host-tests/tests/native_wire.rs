@@ -11,9 +11,13 @@ use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::wire::native::open::{
     ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions,
 };
-use handfast_core::wire::native::pair::{self, Ask, Method, NativeProfile, Request, Selector};
+use handfast_core::wire::native::pair::{
+    self, Ask, AskDefect, Method, NativeProfile, Request, Selector,
+};
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
-use handfast_core::wire::native::{Bounded, CapabilityName, NotWritten, ReasonText, link};
+use handfast_core::wire::native::{
+    Bounded, CapabilityName, Features, NotWritten, ReasonText, link,
+};
 use handfast_core::wire::registration::Profile;
 use handfast_host_tests::native_wire::{KINDS, Kind, any_bytes, cut};
 use handfast_host_tests::prng::Prng;
@@ -70,7 +74,7 @@ fn what_this_version_does_not_know_is_refused() {
     }
     // In order: refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
     for (kind, bytes) in [
-        (Kind::PairFromGateway, &[4, 10][..]),
+        (Kind::PairFromGateway, &[4, 11][..]),
         (Kind::PairFromGateway, &[5, 3]),
         (Kind::LinkFromNode, &[7, 0, 0, 2]),
         (Kind::LinkFromGateway, &[1, 4]),
@@ -199,7 +203,8 @@ fn bytes_that_are_too_few_or_too_many_for_their_field_are_refused() {
 fn public_keys_that_are_none_are_refused() {
     let ask = mirrored_ask(&Ask::sign(request(), &keys(), &HASH));
     for ed25519 in [[0; 32], [0xff; 32]] {
-        let theirs = mirror::PairFromNode::Ask(mirror::Ask { ed25519, ..ask.clone() });
+        let signer = ask.signer.clone().map(|signer| mirror::Signer { ed25519, ..signer });
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { signer, ..ask.clone() });
         assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Value));
     }
     let theirs = mirror::LinkFromGateway::Policy(mirror::Policy::GatewayKey([0xff; 32]));
@@ -213,12 +218,12 @@ fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
     let written = pair::PairFromNode::Ask(ask).write(&mut out).unwrap();
     let rest = &written[1..written.len() - 64];
     assert_eq!(
-        ask.covered(&HASH).parts(),
+        ask.covered(&HASH).unwrap().parts(),
         [&HASH.as_bytes()[..], &sha2::Sha256::digest(rest)[..]],
         "all but number and signature"
     );
     let asked = ask.verify(&HASH).unwrap();
-    assert_eq!((*asked.request(), *asked.key()), (request(), keys().public()));
+    assert_eq!((*asked.request(), asked.key().copied()), (request(), Some(keys().public())));
     assert!(ask.verify(&HandshakeHash::from_recorded([8; 32])).is_err(), "another channel");
     for at in 1..written.len() {
         let mut changed = written.to_vec();
@@ -230,13 +235,38 @@ fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
 }
 
 #[test]
+fn an_ask_without_a_signer_names_no_signing_key_and_gets_no_certificate() {
+    let plain = Request { csr: None, ..request() };
+    let asked = Ask::unsigned(plain).verify(&HASH).unwrap();
+    assert_eq!((*asked.request(), asked.key()), (plain, None));
+    assert_eq!(Ask::unsigned(plain).covered(&HASH), None);
+    assert_eq!(Ask::unsigned(request()).verify(&HASH), Err(AskDefect::Unsigned));
+}
+
+#[test]
+fn bits_of_features_that_nobody_knows_are_read_and_change_nothing() {
+    let features = Features::from_bits(u64::MAX << 5).with(Features::PING);
+    assert!(features.contains(Features::PING) && !features.contains(Features::APP));
+    let message = pair::PairFromNode::Ask(Ask::unsigned(Request { features, ..request() }));
+    let mut out = [0; 1008];
+    let written = message.write(&mut out).unwrap();
+    assert_eq!(pair::PairFromNode::parse(written), Ok(message));
+}
+
+#[test]
 fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_much() {
     let widest = "𐍈".repeat(64);
     let object = format!("{{\"a\":\"{}\"}}", "x".repeat(248));
     let profile = NativeProfile::new(Profile::parse(&object).unwrap()).unwrap();
     let method = Method::Code { selector: Selector::parse("AAAA").unwrap() };
-    let request =
-        Request { name: label(&widest), room: label(&widest), profile, method, csr: None };
+    let request = Request {
+        features: Features::from_bits(u64::MAX),
+        name: label(&widest),
+        room: label(&widest),
+        profile,
+        method,
+        csr: None,
+    };
     let message = pair::PairFromNode::Ask(Ask::sign(request, &keys(), &HASH));
     let mut out = [0; 1008];
     let length = message.write(&mut out).unwrap().len();

@@ -1,8 +1,11 @@
-//! The two key pairs of a node or a gateway, made once from entropy and stored.
+//! The key pairs of a node or a gateway, made once from entropy and stored: one for its channels,
+//! and one that signs, which a device without the feature `identity` only stores.
 
 use zeroize::Zeroize;
 
-use super::{ed25519, x25519};
+#[cfg(feature = "identity")]
+use super::ed25519;
+use super::x25519;
 use crate::entropy::Entropy;
 use crate::secret::Secret;
 
@@ -11,8 +14,13 @@ use crate::secret::Secret;
 pub struct OwnKeys {
     /// The static key pair of its channels, by which others know it.
     pub channel: x25519::KeyPair,
-    /// The key pair that signs.
+    /// The key pair that signs, with the feature `identity`.
+    #[cfg(feature = "identity")]
     pub signing: ed25519::KeyPair,
+    /// The seed of the key pair that signs. It is kept, so that a later firmware with the feature
+    /// `identity` has the key that the same entropy made.
+    #[cfg(not(feature = "identity"))]
+    seed: Secret<32>,
 }
 
 impl OwnKeys {
@@ -32,7 +40,11 @@ impl OwnKeys {
     #[must_use]
     pub fn to_stored(&self) -> Secret<64> {
         let mut both = [0; 64];
-        let halves = [self.channel.to_stored(), self.signing.to_stored()];
+        #[cfg(feature = "identity")]
+        let seed = self.signing.to_stored();
+        #[cfg(not(feature = "identity"))]
+        let seed = Secret::new(*self.seed.expose());
+        let halves = [self.channel.to_stored(), seed];
         for (place, byte) in both.iter_mut().zip(halves.iter().flat_map(Secret::expose)) {
             *place = *byte;
         }
@@ -43,10 +55,13 @@ impl OwnKeys {
 
     fn from_halves(both: &[u8; 64]) -> Self {
         let (channel, signing) = both.split_first_chunk().unwrap_or((&[0; 32], &[]));
-        let signing = signing.first_chunk().unwrap_or(&[0; 32]);
+        let seed = Secret::new(*signing.first_chunk().unwrap_or(&[0; 32]));
         Self {
             channel: x25519::KeyPair::from_stored(&Secret::new(*channel)),
-            signing: ed25519::KeyPair::from_stored(&Secret::new(*signing)),
+            #[cfg(feature = "identity")]
+            signing: ed25519::KeyPair::from_stored(&seed),
+            #[cfg(not(feature = "identity"))]
+            seed,
         }
     }
 }
@@ -60,7 +75,8 @@ mod tests {
         let keys = OwnKeys::generate(&Entropy::from_recorded(core::array::from_fn(|at| at as u8)));
         let again = OwnKeys::from_stored(&keys.to_stored());
         assert_eq!(again.channel.public(), keys.channel.public());
+        assert_eq!(again.to_stored(), keys.to_stored());
+        #[cfg(feature = "identity")]
         assert_eq!(again.signing.public(), keys.signing.public());
-        assert_ne!(keys.channel.to_stored(), keys.signing.to_stored());
     }
 }

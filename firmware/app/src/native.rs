@@ -259,5 +259,6 @@ fn refused(refusal: &PairRefusal<'_>, f: &mut Formatter<'_>) -> Result {
         }
         PairRefusal::Protocol => f.write_str("refused: a message was out of place"),
         PairRefusal::Spent => f.write_str("refused: the setup code was used already"),
+        PairRefusal::Unsigned => f.write_str("refused: a certificate takes a signing key"),
     }
 }

@@ -447,7 +447,7 @@ impl World {
                 Effect::Attach(node_id) => todo.push(Do::Ask(Asked::Attach(node_id))),
                 Effect::Detach => todo.push(Do::Detach),
                 Effect::Ask(key, asked) => {
-                    let holder = Holder { channel: key, signing: *asked.key() };
+                    let holder = Holder { channel: key, signing: asked.key().copied() };
                     let (name, method) =
                         (asked.request().name.as_str().to_owned(), asked.request().method);
                     seat.request = Some(Request { holder, name, method });

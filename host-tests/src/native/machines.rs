@@ -357,7 +357,14 @@ fn said(
     let id = GrantId::from_bytes([1; 16]);
     let ask = |method| {
         let profile = pair::NativeProfile::new(Profile::EMPTY).expect("short");
-        let request = pair::Request { name: UNKNOWN, room: UNKNOWN, profile, method, csr: None };
+        let request = pair::Request {
+            features: handfast_core::wire::native::Features::NONE,
+            name: UNKNOWN,
+            room: UNKNOWN,
+            profile,
+            method,
+            csr: None,
+        };
         pair::PairFromNode::Ask(pair::Ask::sign(request, &own.signing, hash)).bytes()
     };
     let code = |token: &str| {

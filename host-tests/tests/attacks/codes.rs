@@ -22,6 +22,7 @@ pub(super) fn asks(world: &mut World, keys: &OwnKeys, method: Method) -> Raw {
     let mut raw = Raw::introduces_itself(world, Intent::Pair, keys).expect("a channel");
     let label = |text| Label::parse(text).unwrap();
     let request = Request {
+        features: handfast_core::wire::native::Features::NONE,
         name: label("x"),
         room: label("y"),
         profile: NativeProfile::EMPTY,
@@ -140,6 +141,7 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
                 ));
             }
             let again = Request {
+                features: handfast_core::wire::native::Features::NONE,
                 name: Label::parse("x").unwrap(),
                 room: Label::parse("y").unwrap(),
                 profile: NativeProfile::EMPTY,
@@ -281,6 +283,7 @@ fn a_request_that_another_signed_for_another_channel_is_refused() {
     let mut raw = Raw::introduces_itself(&mut world, Intent::Pair, &mine).unwrap();
     let label = |text| Label::parse(text).unwrap();
     let request = Request {
+        features: handfast_core::wire::native::Features::NONE,
         name: label("x"),
         room: label("y"),
         profile: NativeProfile::EMPTY,

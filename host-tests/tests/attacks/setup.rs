@@ -183,8 +183,14 @@ fn shows(world: &mut World, seed: u8, token: &str) -> Option<PairRefusal<'static
     let mut raw = Raw::introduces_itself(world, Intent::Pair, &own)?;
     let label = Label::parse("lamp").unwrap();
     let profile = NativeProfile::new(Profile::EMPTY).unwrap();
-    let request =
-        Request { name: label, room: label, profile, method: pair::Method::Setup, csr: None };
+    let request = Request {
+        features: handfast_core::wire::native::Features::NONE,
+        name: label,
+        room: label,
+        profile,
+        method: pair::Method::Setup,
+        csr: None,
+    };
     let ask = pair::Ask::sign(request, &own.signing, &raw.channel.hash.clone());
     raw.says(world, &PairFromNode::Ask(ask));
     raw.says(world, &PairFromNode::SetupCode(BootstrapToken::new(token).unwrap()));

@@ -28,11 +28,17 @@ pub(crate) enum Clear<'b> {
 
 #[derive(Clone, Serialize)]
 pub(crate) struct Ask<'b> {
+    pub(crate) features: u64,
     pub(crate) name: &'b str,
     pub(crate) room: &'b str,
     pub(crate) profile: &'b str,
     pub(crate) method: Method,
     pub(crate) csr: Option<&'b [u8]>,
+    pub(crate) signer: Option<Signer>,
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) struct Signer {
     pub(crate) ed25519: Key,
     pub(crate) signature: Long,
 }
@@ -79,6 +85,7 @@ pub(crate) enum Refusal<'b> {
     Protocol,
     Spent,
     CannotStore { retry_in: u32 },
+    Unsigned,
 }
 
 #[derive(Serialize)]

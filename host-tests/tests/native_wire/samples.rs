@@ -18,7 +18,7 @@ use handfast_core::wire::native::pair::{
     Request, Selector,
 };
 use handfast_core::wire::native::part::{Object, Part};
-use handfast_core::wire::native::{Bounded, CapabilityName, Payload, ReasonText};
+use handfast_core::wire::native::{Bounded, CapabilityName, Features, Payload, ReasonText};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, Profile};
 use handfast_core::wire::token::Token;
@@ -39,6 +39,7 @@ pub(crate) fn label(text: &str) -> Label<'_> {
 
 pub(crate) fn request<'b>() -> Request<'b> {
     Request {
+        features: Features::APP.with(Features::PING),
         name: label("Küche"),
         room: UNKNOWN,
         profile: NativeProfile::new(Profile::parse(r#"{"board":"qemu"}"#).expect("an object"))
@@ -55,13 +56,16 @@ pub(crate) fn mirrored_ask<'b>(ask: &Ask<'b>) -> mirror::Ask<'b> {
     let (_, signature) = written.split_last_chunk::<64>().expect("a signature");
     let half = |from: usize| core::array::from_fn(|at| signature[from + at]);
     mirror::Ask {
+        features: 17,
         name: "Küche",
         room: "unknown",
         profile: r#"{"board":"qemu"}"#,
         method: mirror::Method::Code { selector: *b"K7QF" },
         csr: Some(&[0x30; 200]),
-        ed25519: *keys().public().as_bytes(),
-        signature: (half(0), half(32)),
+        signer: Some(mirror::Signer {
+            ed25519: *keys().public().as_bytes(),
+            signature: (half(0), half(32)),
+        }),
     }
 }
 
@@ -160,6 +164,11 @@ fn pairing(all: &mut Vec<Sample>) {
             Theirs::Ask(mirror::Ask { method: theirs, csr: None, ..mirrored_ask(&ask) })
         );
     }
+    let plain = Request { csr: None, ..request() };
+    node!(
+        PairFromNode::Ask(Ask::unsigned(plain)),
+        Theirs::Ask(mirror::Ask { csr: None, signer: None, ..mirrored_ask(&ask) })
+    );
     node!(PairFromNode::Ya([3; 32]), Theirs::Ya([3; 32]));
     node!(PairFromNode::Ta([4; 64]), Theirs::Ta(([4; 32], [4; 32])));
     node!(PairFromNode::Stored(GrantId::from_bytes([1; 16])), Theirs::Stored([1; 16]));
@@ -196,6 +205,7 @@ fn pairing(all: &mut Vec<Sample>) {
     refused!(PairRefusal::Protocol, TheirRefusal::Protocol);
     refused!(PairRefusal::Spent, TheirRefusal::Spent);
     refused!(PairRefusal::CannotStore { retry_in: 5 }, TheirRefusal::CannotStore { retry_in: 5 });
+    refused!(PairRefusal::Unsigned, TheirRefusal::Unsigned);
     let certificates = [8; 2001];
     let theirs = |index, last, bytes| mirror::Part {
         object: mirror::Object::Certificates,

@@ -164,6 +164,7 @@ impl Peer {
     /// Sends a pairing request.
     pub(super) async fn asks(&mut self, own: &OwnKeys, name: &str, method: Method) {
         let request = Request {
+            features: handfast_core::wire::native::Features::NONE,
             name: Label::parse(name).unwrap(),
             room: Label::parse("hall").unwrap(),
             profile: NativeProfile::EMPTY,

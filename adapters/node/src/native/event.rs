@@ -196,6 +196,8 @@ pub enum PairingRefusal {
     },
     /// The gateway received a message out of place.
     Protocol,
+    /// The request asks for a certificate without a signing key.
+    Unsigned,
 }
 
 impl From<PairRefusal<'_>> for PairingRefusal {
@@ -217,6 +219,7 @@ impl From<PairRefusal<'_>> for PairingRefusal {
                 Self::CannotStore { retry_in: Duration::from_secs(u64::from(retry_in)) }
             }
             PairRefusal::Protocol => Self::Protocol,
+            PairRefusal::Unsigned => Self::Unsigned,
         }
     }
 }
@@ -248,6 +251,9 @@ impl fmt::Display for PairingRefusal {
             Self::Spent => f.write_str(
                 "this setup code was used already, and not by this node; have a new one made, and find out who used it: handfast companions \
                  list, handfast nodes list",
+            ),
+            Self::Unsigned => f.write_str(
+                "the request asks for a certificate, and this node has no signing key; pair without one",
             ),
             Self::Protocol => f.write_str(
                 "the gateway found a message of this node out of place; check that both are of the same version (handfast-node --version)",

@@ -115,7 +115,7 @@ fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
     let label = |text| Name::from(Label::parse(text).unwrap());
     OwnedRequest {
         key: *node.channel.public(),
-        signing: node.signing.public(),
+        signing: Some(node.signing.public()),
         name: label(name),
         room: label("kitchen"),
         profile: r#"{"mcu":"rp2040"}"#.to_owned(),

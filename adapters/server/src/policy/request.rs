@@ -19,8 +19,8 @@ use handfast_core::wire::token::Token;
 pub(crate) struct OwnedRequest {
     /// The static key that the node proved on its channel.
     pub key: x25519::PublicKey,
-    /// The key that made the signature.
-    pub signing: ed25519::PublicKey,
+    /// The key that made the signature; `None` if the node has none.
+    pub signing: Option<ed25519::PublicKey>,
     /// The node's own name.
     pub name: Name,
     /// The room in which the node claims to stand.

@@ -314,7 +314,7 @@ pub fn keys() -> Holder {
     let entropy = || Entropy::from_recorded(seed);
     Holder {
         channel: *x25519::KeyPair::generate(&entropy()).public(),
-        signing: ed25519::KeyPair::generate(&entropy()).public(),
+        signing: Some(ed25519::KeyPair::generate(&entropy()).public()),
     }
 }
 

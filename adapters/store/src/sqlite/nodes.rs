@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use handfast_core::crypto::x25519;
+use handfast_core::grant::capability::Holder;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::delivery::{Before, Undelivered};
@@ -11,7 +12,7 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::time::UnixTime;
 use rusqlite::{named_params, params};
 
-use super::rows::{Columns, integer, listed, session, stored};
+use super::rows::{Columns, NO_SIGNING_KEY, integer, listed, session, stored};
 use super::tx::{SqliteTx, most};
 use crate::ops::{NewNode, NewStanding, NodeHead, NodeRows, RowResult};
 use crate::{Counts, Filter, Listed, Observation, Stored, Version};
@@ -118,7 +119,7 @@ impl NodeRows for SqliteTx<'_> {
             ":mode": columns.mode, ":cause": columns.cause, ":now": integer(now), ":source": source.as_bytes(),
             ":request_key": request, ":profile": profile,
             ":static_key": keys.as_ref().map(|keys| keys.channel.as_bytes()),
-            ":signing_key": keys.as_ref().map(|keys| keys.signing.as_bytes()),
+            ":signing_key": keys.as_ref().map(signing_key),
             ":delivery_id": delivery.id, ":delivery_until": delivery.until, ":fallback": delivery.fallback,
             ":fallback_expires": delivery.fallback_expires, ":fallback_token": delivery.fallback_token,
         })?;
@@ -158,7 +159,7 @@ impl NodeRows for SqliteTx<'_> {
             ":name": name.as_str(), ":room": room.as_str(), ":address": address.to_string(), ":profile": profile,
             ":source": Source::of(*address).as_bytes(),
             ":static_key": keys.as_ref().map(|keys| keys.channel.as_bytes()),
-            ":signing_key": keys.as_ref().map(|keys| keys.signing.as_bytes()),
+            ":signing_key": keys.as_ref().map(signing_key),
             ":standing": standing, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
             ":now": integer(now), ":node_id": node_id.as_bytes(),
         })?;
@@ -279,4 +280,10 @@ impl NodeRows for SqliteTx<'_> {
         counts.pending = counts.pending.saturating_sub(expired);
         Ok(counts)
     }
+}
+
+/// Returns the column for a node's signing key. The schema asks for one beside each static key, so
+/// 32 zero bytes, which are no key, stand for a node without one.
+fn signing_key(keys: &Holder) -> [u8; 32] {
+    keys.signing.map_or(NO_SIGNING_KEY, |key| *key.as_bytes())
 }

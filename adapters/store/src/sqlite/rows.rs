@@ -201,14 +201,20 @@ fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
     })))
 }
 
-/// Reads a node's keys: both, or none.
+/// The column of a node without a signing key: no key has this form.
+pub(super) const NO_SIGNING_KEY: [u8; 32] = [0; 32];
+
+/// Reads a node's keys: both columns, or none.
 fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
     let (channel, signing) = (get(row, "static_key")?, get(row, "signing_key")?);
     match (channel, signing) {
         (None, None) => Ok(None),
         (Some(channel), Some(signing)) => Ok(Some(Holder {
             channel: x25519::PublicKey::parse(&channel).map_err(|_| "static_key is no key")?,
-            signing: ed25519::PublicKey::parse(&signing).map_err(|_| "signing_key is no key")?,
+            signing: match signing {
+                NO_SIGNING_KEY => None,
+                key => Some(ed25519::PublicKey::parse(&key).map_err(|_| "signing_key is no key")?),
+            },
         })),
         (None, Some(_)) => Err("static_key is missing".to_owned()),
         (Some(_), None) => Err("signing_key is missing".to_owned()),

@@ -51,21 +51,25 @@ impl core::fmt::Debug for Id {
     }
 }
 
-/// The holder of a block: both public keys of a node.
+/// The holder of a block: the public keys of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Holder {
     /// The static key of the channels on which the block counts.
     pub channel: x25519::PublicKey,
-    /// The key that signs further delegations.
-    pub signing: ed25519::PublicKey,
+    /// The key that signs further delegations; `None` for a node that delegates nothing.
+    pub signing: Option<ed25519::PublicKey>,
 }
 
 impl Holder {
     /// Returns the holder with the public parts of these keys.
     #[must_use]
     pub fn of(keys: &OwnKeys) -> Self {
-        Self { channel: *keys.channel.public(), signing: keys.signing.public() }
+        #[cfg(feature = "identity")]
+        let signing = Some(keys.signing.public());
+        #[cfg(not(feature = "identity"))]
+        let signing = None;
+        Self { channel: *keys.channel.public(), signing }
     }
 }
 
@@ -159,13 +163,18 @@ impl<'b> Block<'b> {
         if !is_form_of(&fields, body) {
             return Err(MalformedToken::Number);
         }
-        let SignedFields { parent, channel, signing: RawKey(signing), terms } = fields;
+        let SignedFields { parent, channel, signing, terms } = fields;
         if terms.expires <= terms.not_before {
             return Err(MalformedToken::Life);
         }
         // The point decompression of the key is costly, so it comes after every check that may
         // fail.
-        let signing = ed25519::PublicKey::parse(&signing).map_err(|_| MalformedToken::Value)?;
+        let signing = match signing {
+            Some(RawKey(key)) => {
+                Some(ed25519::PublicKey::parse(&key).map_err(|_| MalformedToken::Value)?)
+            }
+            None => None,
+        };
         let block = Self {
             id: Id::of_signed(signed.unwrap_or_default()),
             parent,
@@ -183,7 +192,7 @@ impl<'b> Block<'b> {
 struct SignedFields<'b> {
     parent: Id,
     channel: x25519::PublicKey,
-    signing: RawKey,
+    signing: Option<RawKey>,
     #[serde(borrow)]
     terms: BlockTerms<'b>,
 }
@@ -204,7 +213,7 @@ pub(super) fn write(
     let fields = SignedFields {
         parent: *parent,
         channel: holder.channel,
-        signing: RawKey(*holder.signing.as_bytes()),
+        signing: holder.signing.as_ref().map(|key| RawKey(*key.as_bytes())),
         terms: terms.clone(),
     };
     let body = postcard::to_slice(&fields, out).ok()?;

@@ -42,9 +42,60 @@ pub(crate) trait Message {
     fn length_written(&self, out: &mut [u8]) -> Option<usize>;
 }
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::{CAPABILITY_NAME_CHARS, PAYLOAD_BYTES, REASON_BYTES};
 use crate::serial::serial_text;
 use crate::text::is_forbidden;
+
+/// The messages that a side takes beyond those of pairing and of a grant: a bit for each kind.
+/// Nobody sends a message whose bit the other side has not set. Bits that this version does not
+/// know are ignored, so a later version adds messages without a new version of the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Features(u64);
+
+impl Features {
+    /// No message beyond those that every side takes.
+    pub const NONE: Self = Self(0);
+    /// [`App`](link::App).
+    pub const APP: Self = Self(1);
+    /// [`FromNode::Subscribe`](link::FromNode::Subscribe).
+    pub const SUBSCRIBE: Self = Self(2);
+    /// [`Dispatch`](link::Dispatch) and its result.
+    pub const DISPATCH: Self = Self(4);
+    /// The clone counter of [`Hello`](link::Hello).
+    pub const CLONE_COUNTER: Self = Self(8);
+    /// [`FromGateway::Ping`](link::FromGateway::Ping) and its answer.
+    pub const PING: Self = Self(16);
+
+    /// The messages that the node of this crate takes.
+    pub const NODE: Self = Self::APP;
+
+    /// Makes a set from its bits, known or not.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Returns the bits.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Returns a set with the bits of both.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns `true` if each bit of `other` is set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
 
 /// The opaque payload of an application's message, a dispatch or its result.
 pub type Payload<'b> = Bounded<'b, 0, PAYLOAD_BYTES>;

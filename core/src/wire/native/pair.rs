@@ -20,9 +20,9 @@ use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::ReasonText;
 use super::codec::{Bounded, message};
 use super::part::Part;
+use super::{Features, ReasonText};
 use crate::crypto::code::unambiguous;
 use crate::crypto::cpace::{self, Element, Tag};
 use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
@@ -51,7 +51,7 @@ pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PairFromNode<'b> {
-    /// The signed request.
+    /// The request.
     Ask(#[serde(borrow)] Ask<'b>),
     /// CPace: the node's element, not yet checked.
     Ya(#[serde(with = "byte_array")] Element),
@@ -138,11 +138,19 @@ impl<'de: 'b, 'b> Conceal<'de> for BootstrapToken<'b> {
 
 const _: () = assert!(1 + 2 + SETUP_TOKEN_CHARS <= PLAINTEXT_BYTES);
 
-/// A node's request to be paired, signed with its Ed25519 key for this channel alone.
+/// A node's request to be paired. The channel proves the node's static key; a node with a signing
+/// key signs the request for this channel alone, which proves that key, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask<'b> {
     #[serde(borrow)]
     request: Request<'b>,
+    // Last, so that one contiguous run of bytes is signed.
+    signer: Option<Signer>,
+}
+
+/// A node's signing key, and its signature of an [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Signer {
     key: PublicKey,
     signature: Signature,
 }
@@ -150,6 +158,8 @@ pub struct Ask<'b> {
 /// The unsigned content of an [`Ask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<'b> {
+    /// The messages that the node takes.
+    pub features: Features,
     /// The node's name for people.
     #[serde(borrow)]
     pub name: Label<'b>,
@@ -166,17 +176,20 @@ pub struct Request<'b> {
     pub csr: Option<Csr<'b>>,
 }
 
-/// Whatever the names, an `Ask` without a certificate request fits: number of message, three texts
-/// behind two bytes of length each, method with selector, no request, key, signature.
+/// Whatever the names, an `Ask` without a certificate request fits: number of message, features,
+/// three texts behind two bytes of length each, method with selector, no request, signer with key
+/// and signature.
 const _: () = assert!(
-    1 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 32 + 64 <= PLAINTEXT_BYTES
+    1 + 10 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 1 + 32 + 64
+        <= PLAINTEXT_BYTES
 );
 /// An `Ask` with the longest certificate request fits if each name has 64 bytes and the profile
 /// 192.
-const _: () = assert!(1 + 2 * (2 + 64) + 2 + 192 + 5 + 3 + CSR_BYTES + 32 + 64 <= PLAINTEXT_BYTES);
+const _: () =
+    assert!(1 + 10 + 2 * (2 + 64) + 2 + 192 + 5 + 3 + CSR_BYTES + 1 + 32 + 64 <= PLAINTEXT_BYTES);
 
 /// The bytes that the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash,
-/// and SHA-256 over the `Ask` on the wire without its signature.
+/// and SHA-256 over all bytes of the `Ask` but its last 64, the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Covered {
     hash: [u8; 32],
@@ -186,7 +199,10 @@ pub struct Covered {
 impl Covered {
     fn new(request: &Request<'_>, key: &PublicKey, hash: &HandshakeHash) -> Self {
         // The hash covers the wire form, so both sides hash exactly the bytes that were sent.
-        let digest = postcard::serialize_with_flavor(&(request, key), Hashed(Sha256::new()));
+        // The fields of an `Ask` in their order, up to the signature. It is hashed as this side
+        // writes it, so a signature counts for no other form of it.
+        let signed = (request, Some(key));
+        let digest = postcard::serialize_with_flavor(&signed, Hashed(Sha256::new()));
         // A hash takes any number of bytes, so the placeholder is never used.
         Self { hash: *hash.as_bytes(), digest: digest.unwrap_or_default() }
     }
@@ -219,35 +235,61 @@ impl Flavor for Hashed {
 }
 
 impl<'b> Ask<'b> {
+    /// Makes a request of a node that has no signing key.
+    #[must_use]
+    pub const fn unsigned(request: Request<'b>) -> Self {
+        Self { request, signer: None }
+    }
+
     /// Signs a request for the channel with this hash.
     #[must_use]
     pub fn sign(request: Request<'b>, keys: &KeyPair, hash: &HandshakeHash) -> Self {
         let key = keys.public();
-        let signature = keys.sign(labels::ASK, Covered::new(&request, &key, hash).parts());
-        Self { request, key, signature }
+        let covered = Covered::new(&request, &key, hash);
+        let signature = keys.sign(labels::ASK, covered.parts());
+        Self { request, signer: Some(Signer { key, signature }) }
     }
 
-    /// Returns what the signature covers on the channel with this hash.
+    /// Returns what the signature covers on the channel with this hash; `None` without one.
     #[must_use]
-    pub fn covered(&self, hash: &HandshakeHash) -> Covered {
-        Covered::new(&self.request, &self.key, hash)
+    pub fn covered(&self, hash: &HandshakeHash) -> Option<Covered> {
+        let signer = self.signer.as_ref()?;
+        Some(Covered::new(&self.request, &signer.key, hash))
     }
 
-    /// Verifies the signature for the channel with this hash, and only then returns the request.
+    /// Verifies the signature for the channel with this hash, if there is one, and only then
+    /// returns the request.
     ///
     /// # Errors
-    /// [`BadSignature`], if it does not match the key, the request or the channel.
-    pub fn verify(self, hash: &HandshakeHash) -> Result<VerifiedAsk<'b>, BadSignature> {
-        self.key.verify(labels::ASK, self.covered(hash).parts(), &self.signature)?;
-        Ok(VerifiedAsk { request: self.request, key: self.key })
+    /// [`AskDefect`].
+    pub fn verify(self, hash: &HandshakeHash) -> Result<VerifiedAsk<'b>, AskDefect> {
+        let Self { request, signer } = self;
+        if let Some(Signer { key, signature }) = &signer {
+            let covered = Covered::new(&request, key, hash);
+            key.verify(labels::ASK, covered.parts(), signature)
+                .map_err(|BadSignature| AskDefect::Signature)?;
+        } else if request.csr.is_some() {
+            return Err(AskDefect::Unsigned);
+        }
+        Ok(VerifiedAsk { request, key: signer.map(|signer| signer.key) })
     }
 }
 
-/// An [`Ask`] whose signature was verified. Only [`Ask::verify`] makes one.
+/// The reason for not accepting an [`Ask`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AskDefect {
+    /// The signature does not match the key, the request or the channel.
+    Signature,
+    /// The node asks for a certificate and has no signing key.
+    Unsigned,
+}
+
+/// An [`Ask`] whose signature was verified, if it has one. Only [`Ask::verify`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedAsk<'b> {
     request: Request<'b>,
-    key: PublicKey,
+    key: Option<PublicKey>,
 }
 
 impl<'b> VerifiedAsk<'b> {
@@ -257,10 +299,10 @@ impl<'b> VerifiedAsk<'b> {
         &self.request
     }
 
-    /// Returns the node's Ed25519 key, which the node has proven to hold.
+    /// Returns the node's Ed25519 key, which the node has proven to hold; `None` if it has none.
     #[must_use]
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
+    pub const fn key(&self) -> Option<&PublicKey> {
+        self.key.as_ref()
     }
 }
 
@@ -405,6 +447,8 @@ pub enum PairRefusal<'b> {
         /// Time before the next attempt, in seconds.
         retry_in: u32,
     },
+    /// The request asks for a certificate, which only a node with a signing key gets.
+    Unsigned,
 }
 
 opaque_id! {

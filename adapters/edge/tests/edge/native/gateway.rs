@@ -442,7 +442,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 Effect::Ask(key, asked) => {
                     let name = asked.request().name.as_str().to_owned();
                     self.asked = Some(Asked {
-                        holder: Holder { channel: key, signing: *asked.key() },
+                        holder: Holder { channel: key, signing: asked.key().copied() },
                         name,
                     });
                     let registry = self.gateway.registry();

@@ -65,7 +65,7 @@ pub(crate) fn delegate(args: &args::DelegateArgs, hints: &Hints) -> Result<(), F
     let (identity, _) = dir.load_native()?.ok_or_else(none)?;
     let keys = dir.load_keys()?.ok_or_else(none)?;
     let entry = crate::native::status::entry(&identity, dir.path())?.ok_or_else(none)?;
-    let to = Holder { channel: args.to_channel_key, signing: args.to_signing_key };
+    let to = Holder { channel: args.to_channel_key, signing: Some(args.to_signing_key) };
     let audience = args.audience.as_ref().map(Name::label);
     let made = native::delegate(&keys, &entry.token, &to, &args.scope, args.lasts, audience);
     let made = made.map_err(|why| match why {

@@ -86,7 +86,7 @@ pub(crate) fn now() -> UnixTime {
 #[derive(Clone, Debug)]
 pub(crate) struct Asking {
     pub(crate) key: PublicKey,
-    pub(crate) signing: ed25519::PublicKey,
+    pub(crate) signing: Option<ed25519::PublicKey>,
     pub(crate) name: String,
     pub(crate) method: Method,
 }

@@ -145,7 +145,7 @@ fn carry_out(
             return Some(Fed::Attached);
         }
         Effect::Ask(key, asked) => {
-            let (request, signing) = (asked.request(), *asked.key());
+            let (request, signing) = (asked.request(), asked.key().copied());
             let asking = Asking {
                 key,
                 signing,

@@ -157,7 +157,7 @@ fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedReq
     let request = asked.request();
     OwnedRequest {
         key,
-        signing: *asked.key(),
+        signing: asked.key().copied(),
         name: request.name.into(),
         room: request.room.into(),
         profile: request.profile.profile().as_str().to_owned(),

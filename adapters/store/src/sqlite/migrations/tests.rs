@@ -138,7 +138,7 @@ fn paired_of_an_older_version(
                 integer(START),
                 handfast_core::id::Source::of(node.address).as_bytes(),
                 keys.channel.as_bytes(),
-                keys.signing.as_bytes()
+                keys.signing.unwrap().as_bytes()
             ],
         )
         .unwrap();

@@ -37,7 +37,7 @@ use crate::registry::lifecycle::Notice;
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::native::pair;
-use crate::wire::native::pair::{PairFromGateway, PairFromNode, PairRefusal};
+use crate::wire::native::pair::{AskDefect, PairFromGateway, PairFromNode, PairRefusal};
 use guess::{no_guess, on_reserved};
 
 #[derive(Debug)]
@@ -342,7 +342,8 @@ fn on_frame<'b>(
                     let key = pairing.channel.peer;
                     pairing.enter(PairingStage::Preparing { method }, [Effect::Ask(key, asked)])
                 }
-                Err(_) => refuse(pairing, &PairRefusal::Protocol, out),
+                Err(AskDefect::Signature) => refuse(pairing, &PairRefusal::Protocol, out),
+                Err(AskDefect::Unsigned) => refuse(pairing, &PairRefusal::Unsigned, out),
             }
         }
         (PairingStage::AwaitSetup, Ok(PairFromNode::SetupCode(token))) => {

@@ -15,6 +15,7 @@ use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::step::Effects;
 use crate::time::{Instant, Span};
 use crate::wire::close::Close;
+use crate::wire::native::Features;
 use crate::wire::native::open::{ClearRefusal, FirstAnswer};
 use crate::wire::native::pair::{
     Ask, ChainBytes, NativeProfile, PairFromGateway, PairFromNode, PairGrant, PairRefusal, Request,
@@ -191,13 +192,17 @@ fn ask<'b>(
     // A profile over the bound is left out; it must not prevent the request.
     let profile = NativeProfile::new(own.about.profile).unwrap_or(NativeProfile::EMPTY);
     let request = Request {
+        features: Features::NODE,
         name: own.about.name,
         room: own.about.room,
         profile,
         method: wish.method(),
         csr: None,
     };
+    #[cfg(feature = "identity")]
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
+    #[cfg(not(feature = "identity"))]
+    let ask = Ask::unsigned(request);
     let asked = channel.seal(&PairFromNode::Ask(ask), &mut out)?;
     let (stage, element) = match wish {
         PairMethod::Approval => (NodePairingStage::AwaitAnswer { pin: false }, None),

@@ -160,6 +160,7 @@ impl Client {
 
     pub(super) async fn ask_by(&mut self, own: &OwnKeys, name: &str, method: pair::Method) {
         let request = pair::Request {
+            features: handfast_core::wire::native::Features::NONE,
             name: Label::parse(name).unwrap(),
             room: Label::parse("hall").unwrap(),
             profile: pair::NativeProfile::EMPTY,

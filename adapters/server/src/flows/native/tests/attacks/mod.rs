@@ -174,7 +174,7 @@ fn asks(keys: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
     let label = |text| Name::from(Label::parse(text).unwrap());
     OwnedRequest {
         key: *keys.channel.public(),
-        signing: keys.signing.public(),
+        signing: Some(keys.signing.public()),
         name: label(name),
         room: label("hall"),
         profile: "{}".to_owned(),
