@@ -31,7 +31,7 @@ pub fn any_bytes(data: &[u8]) {
 }
 
 /// The kinds of messages, for tests that treat all of them alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// [`pair::PairFromNode`]
     PairFromNode,
@@ -41,8 +41,8 @@ pub enum Kind {
     LinkFromNode,
     /// [`link::FromGateway`]
     LinkFromGateway,
-    /// [`link::Admission`]
-    Admission,
+    /// [`link::Admitted`]
+    Admitted,
     /// [`ClearRefusal`]
     Clear,
 }
@@ -53,7 +53,7 @@ pub const KINDS: [Kind; 6] = [
     Kind::PairFromGateway,
     Kind::LinkFromNode,
     Kind::LinkFromGateway,
-    Kind::Admission,
+    Kind::Admitted,
     Kind::Clear,
 ];
 
@@ -70,7 +70,7 @@ impl Kind {
             Self::PairFromGateway => pair::PairFromGateway::parse(bytes)?.write(&mut out),
             Self::LinkFromNode => link::FromNode::parse(bytes)?.write(&mut out),
             Self::LinkFromGateway => link::FromGateway::parse(bytes)?.write(&mut out),
-            Self::Admission => link::Admission::parse(bytes)?.write(&mut out),
+            Self::Admitted => link::Admitted::parse(bytes)?.write(&mut out),
             Self::Clear => ClearRefusal::parse(bytes)?.write(&mut out),
         };
         Ok(written.map(<[u8]>::to_vec))

@@ -422,7 +422,7 @@ fn every_crate_that_is_published_is_described_and_carries_its_licences() {
 /// Fields of formats that hold a secret: the file, and the line behind the attribute.
 const SECRET_FIELDS: [(&str, &str); 4] = [
     ("adapters/edge/src/native/memory.rs", "Secret<64>"),
-    ("core/src/flow/registration/node.rs", "token: Token"),
+    ("core/src/flow/registration/node/contract.rs", "token: Token"),
     ("core/src/wire/native/pair.rs", "BootstrapToken<'b>"),
     ("core/src/wire/native/pair.rs", "pub token: Option<Token>"),
 ];

@@ -8,7 +8,7 @@ use crate::End;
 use crate::client::{ask, encoded, read};
 use crate::data::DataPlace;
 use crate::hints::Next;
-use crate::nodes::{in_force_text, offered_text};
+use crate::nodes::{in_force_text, millis, offered_text};
 use crate::print::{in_words, left, quoted, safe};
 
 /// An event as the gateway sends it. The fields that it has depend on its kind.
@@ -39,6 +39,7 @@ pub(crate) struct Happened {
     address: Option<String>,
     text: Option<String>,
     base64url: String,
+    micros: u64,
 }
 
 impl Happened {
@@ -74,6 +75,10 @@ impl Narrator {
             }
             "grant_revoked" => {
                 format!("{}: its grant was ended", self.name(&happened.node_id).await)
+            }
+            "pinged" if self.links => {
+                let name = self.name(&happened.node_id).await;
+                format!("{name} answered a ping in {}", millis(happened.micros))
             }
             "linked" if self.links => format!("{} is linked", self.name(&happened.node_id).await),
             "unlinked" if self.links => {

@@ -2,7 +2,7 @@
 
 use handfast_server::admin::{
     DamagedView, DeviceList, DeviceView, InForceView, OfferedView, PairedList, PairedView,
-    PermissionsView, RevokedAllView, RevokedView, SentToNodeView,
+    PermissionsView, PingView, RevokedAllView, RevokedView, SentToNodeView,
 };
 use hyper::Method;
 use serde_json::json;
@@ -35,6 +35,14 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
             show(json, &answer, |device: DeviceView| details(&device))
         }
         NodesVerb::Permissions(permit) => permit_node(&data, json, permit).await,
+        NodesVerb::Ping(node) => {
+            let path = format!("/api/v1/paired/{}/ping", named(&node.node, &data)?);
+            let answer = ask(&data, Method::POST, &path, None).await?;
+            show(json, &answer, |view: PingView| {
+                let name = quoted(&view.friendly_name);
+                format!("{name} answered in {}\n", millis(view.micros))
+            })
+        }
         NodesVerb::Policy { node, mode } => {
             let body = json!({ "mode": mode.as_str() });
             let done = format!("policy {}", mode.as_str());
@@ -64,6 +72,11 @@ pub(crate) fn named(which: &str, data: &DataPlace) -> Result<String, End> {
         )));
     }
     Ok(encoded(which))
+}
+
+/// Formats microseconds as milliseconds with one decimal.
+pub(crate) fn millis(micros: u64) -> String {
+    format!("{}.{} ms", micros / 1000, micros / 100 % 10)
 }
 
 async fn decide(

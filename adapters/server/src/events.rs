@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -86,6 +87,13 @@ pub enum Event {
         older: IpAddr,
         /// The address of the new connection.
         newer: IpAddr,
+    },
+    /// A node answered a ping.
+    Pinged {
+        /// The node that answered.
+        node_id: NodeId,
+        /// The time until its answer.
+        time: Duration,
     },
     /// A notice was pushed to a live link.
     Pushed(NodeId, Notice),

@@ -57,6 +57,6 @@ pub use gateway::pairing_state::StartError;
 pub use listen::metrics::serve_metrics;
 pub use listen::serial::serve_serial;
 pub use listen::tcp::serve_tcp;
-pub use operator::{Device, Issued, IssuedCredential, OperatorError, Summary};
+pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, Summary};
 pub use proxies::{PeerAddress, ProxySettings};
 pub use tokio_rustls::TlsAcceptor;

@@ -10,6 +10,7 @@ pub(crate) mod devices;
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
 pub(crate) mod paired;
+pub(crate) mod ping;
 pub(crate) mod sessions;
 pub(crate) mod setup_codes;
 #[cfg(test)]
@@ -21,5 +22,6 @@ pub use crate::gateway::operator_types::{
 };
 pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
 pub use paired::{Offered, PairedNode, PermissionEnd, Revocation};
+pub use ping::PingError;
 pub use setup_codes::{NewSetup, StartedSetup};
 pub use window::PairingStatus;

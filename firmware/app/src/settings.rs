@@ -253,7 +253,10 @@ fn encode(settings: &BoardSettings, sequence: u32, record: &mut SettingsRecord) 
     let [a, b, c, d] = sequence.to_le_bytes();
     *head = [VERSION, 0, a, b, c, d];
     postcard::to_slice(&stored, place).ok()?;
-    checksum.copy_from_slice(&crc32(body).to_le_bytes());
+    // Unlike `copy_from_slice`, this has no path that panics.
+    for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
+        *place = byte;
+    }
     Some(())
 }
 

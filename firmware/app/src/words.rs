@@ -29,7 +29,7 @@ pub(crate) const fn flash(error: KeepError) -> &'static str {
             "another firmware wrote it: flash that one again, or erase these pages"
         }
         KeepError::Unreadable => "what it holds is none of this firmware's",
-        _ => \"it failed\",
+        _ => "it failed",
     }
 }
 

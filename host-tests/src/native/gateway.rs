@@ -12,7 +12,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
     Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer,
-    PairVerdict, Prepared, Proof,
+    PairVerdict, PingAnswer, Prepared, Proof,
 };
 use handfast_core::flow::native::settle::Denial;
 use handfast_core::grant::capability::Holder;
@@ -90,6 +90,8 @@ pub struct Seat {
     pub subscribed: Vec<String>,
     /// Messages of the peer's application.
     pub apps: Vec<(String, Vec<u8>)>,
+    /// Outcomes of pings, by their numbers.
+    pub ponged: Vec<(u32, PingAnswer)>,
     /// Number of heartbeats that were stored.
     pub observed: u32,
     guesses: u8,
@@ -114,6 +116,8 @@ pub enum GateIn {
     Bounded(Option<UnixTime>, bool),
     /// The end of a subscription.
     Unsubscribed(String),
+    /// A ping of the operator.
+    Ping(u32),
     /// A message of the application.
     Deliver(Action, String, Vec<u8>),
     /// The deadline has passed.
@@ -181,6 +185,7 @@ impl Seat {
             scopes: None,
             subscribed: Vec::new(),
             apps: Vec::new(),
+            ponged: Vec::new(),
             observed: 0,
             guesses: 0,
             attempt: None,
@@ -347,6 +352,7 @@ impl World {
                 pattern = text;
                 Input::Unsubscribed(Pattern::parse(&pattern).expect("a pattern"))
             }
+            GateIn::Ping(number) => Input::Ping(number),
             GateIn::Tick => Input::Tick(unix),
             GateIn::Shutdown => Input::Shutdown,
             GateIn::Evict => Input::Evict,
@@ -487,6 +493,7 @@ impl World {
                         .push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
                 }
                 Effect::Subscribe(pattern) => seat.subscribed.push(pattern.as_str().to_owned()),
+                Effect::Ponged(number, answer) => seat.ponged.push((number, answer)),
                 Effect::Renew(renew) => {
                     todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain))));
                 }

@@ -370,7 +370,7 @@ fn said(
     let code = |token: &str| {
         pair::PairFromNode::SetupCode(pair::BootstrapToken::new(token).expect("a token")).bytes()
     };
-    let said = match argument % 12 {
+    let said = match argument % 13 {
         6 => ask(pair::Method::Setup),
         7 => ask(pair::Method::Approval),
         8 => return (code(setup_code()), true),
@@ -386,6 +386,8 @@ fn said(
         2 => pair::PairFromNode::Stored(id).bytes(),
         3 => link::FromNode::Stored(id).bytes(),
         4 => link::FromNode::Heartbeat(Heartbeat::default()).bytes(),
+        11 => super::raw::hello().bytes(),
+        12 => link::FromNode::Pong { number: 7 }.bytes(),
         _ => bytes.some().to_vec(),
     };
     (said, false)

@@ -7,7 +7,8 @@ use handfast_core::crypto::noise::{Established, HandshakeHash, ik, xx};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::entropy::Entropy;
 use handfast_core::limits::MESSAGE_BYTES;
-use handfast_core::wire::native::link::{self, Admission};
+use handfast_core::wire::native::Features;
+use handfast_core::wire::native::link::{self, Admission, Admitted, FromNode, Hello};
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair;
 
@@ -89,6 +90,12 @@ pub fn keys(seed: u8) -> OwnKeys {
     OwnKeys::generate(&Entropy::from_recorded([seed; 64]))
 }
 
+/// Returns the first message of a node that holds no grant.
+#[must_use]
+pub const fn hello<'b>() -> FromNode<'b> {
+    FromNode::Hello(Hello { features: Features::NODE, counter: None, holds: None })
+}
+
 impl Raw {
     /// Connects with an XX handshake; `None` if the gateway ends it.
     pub fn introduces_itself(world: &mut World, intent: Intent, keys: &OwnKeys) -> Option<Self> {
@@ -130,7 +137,7 @@ impl Raw {
         world.run();
         let mut second = world.heard_over(conn)?;
         let (established, admission) = initiator.read_second(&keys.channel, &mut second).ok()?;
-        let admission = Admission::parse(admission).ok()?;
+        let Admitted { admission, .. } = Admitted::parse(admission).ok()?;
         Some((Self { conn, channel: Channel::new(established) }, admission))
     }
 

@@ -1,13 +1,15 @@
+use handfast_core::flow::native::gateway::PingAnswer;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::time::Span;
-use handfast_core::wire::native::Payload;
-use handfast_core::wire::native::link::{Admission, App, FromGateway, FromNode, Policy};
+use handfast_core::wire::native::Features;
+use handfast_core::wire::native::link::{Admission, FromGateway, FromNode, Hello, Policy};
 use handfast_core::wire::native::open::{ClearRefusal, Intent, Open, Versions};
 use handfast_core::wire::native::pair::GrantId;
-use handfast_core::wire::path::{Action, Address};
+use handfast_core::wire::path::Action;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_host_tests::native::World;
-use handfast_host_tests::native::raw::{Raw, Says, keys};
+use handfast_host_tests::native::gateway::GateIn;
+use handfast_host_tests::native::raw::{Raw, Says, hello, keys};
 use handfast_host_tests::native::stranger::clear;
 use handfast_host_tests::native::wires::Side;
 
@@ -58,7 +60,7 @@ fn of_two_links_of_a_node_the_newer_wins_once_it_is_proven_and_not_before() {
     world.pass(Span::from_secs(2));
     assert!(world.is_linked(0), "only a handshake");
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
-    raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+    raw.says(&mut world, &hello());
     assert_eq!(world.gateway.live.values().next(), Some(&raw.conn));
     assert!(!world.gateway.seats.contains_key(&LINK));
 }
@@ -112,7 +114,7 @@ fn the_key_of_a_revoked_node_is_refused_like_that_of_a_stranger() {
     for keys in [own, keys(99)] {
         let (mut raw, admission) = Raw::links(&mut world, &keys).unwrap();
         assert_eq!(admission, Admission::NotPaired);
-        raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+        raw.says(&mut world, &hello());
         assert!(
             raw.hears(&mut world).is_none()
                 && world.gateway.live.is_empty()
@@ -141,24 +143,16 @@ fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
 }
 
 #[test]
-fn messages_that_are_not_in_their_one_form_end_a_link() {
-    // In order: a confirmation with an overlong number, one with trailing bytes, a truncated
-    // heartbeat, an unknown message, and an empty one.
-    let stored = FromNode::Stored(GrantId::from_bytes([1; 16])).bytes();
-    let overlong = [&[0x88, 0x00][..], &stored[1..]].concat();
-    let trailing = [&stored[..], &[0]].concat();
-    let address = Address::parse("/lights/1").unwrap();
-    let mut app =
-        FromNode::App(App { action: Action::Write, address, bytes: Payload::new(&[1]).unwrap() })
-            .bytes();
-    let length = app.iter().position(|byte| *byte == 9).unwrap();
-    app.splice(length..=length, [0x89, 0x00]);
-    for said in [overlong, trailing, vec![0], vec![99], Vec::new(), app] {
+fn messages_that_break_off_go_on_or_are_unknown_and_a_second_hello_end_a_link() {
+    let trailing = [&FromNode::Stored(GrantId::from_bytes([1; 16])).bytes()[..], &[0]].concat();
+    // In order: bytes behind a message, a truncated heartbeat, an unknown message, an empty one,
+    // and a link's beginning again.
+    for said in [trailing, vec![0], vec![99], Vec::new(), hello().bytes()] {
         let mut world = linked();
         let own = own_keys(&world);
         let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
         world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
-        raw.says(&mut world, &FromNode::Heartbeat(Heartbeat::default()));
+        raw.says(&mut world, &hello());
         raw.says(&mut world, &said);
         assert!(
             !world.gateway.seats.contains_key(&raw.conn) && world.gateway.live.is_empty(),
@@ -176,4 +170,56 @@ fn a_flood_of_handshakes_is_refused_in_clear_and_nobody_loses_what_he_has() {
     assert!(world.nodes[0].heard("TurnedAway") && is_paired(&world));
     world.pass(Span::from_secs(80));
     assert!(world.is_linked(0));
+}
+
+#[test]
+fn a_ping_is_answered_with_its_number_and_sent_to_nobody_who_takes_none() {
+    let mut world = linked();
+    world.feed_gateway(LINK, GateIn::Ping(7));
+    world.run();
+    assert_eq!(world.gateway.seats[&LINK].ponged, [(7, PingAnswer::Came)]);
+    let own = own_keys(&world);
+    let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
+    world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
+    let features = Features::from_bits(!Features::PING.bits());
+    raw.says(&mut world, &FromNode::Hello(Hello { features, counter: None, holds: None }));
+    let before = frames(&world, raw.conn, Side::Client).len();
+    world.feed_gateway(raw.conn, GateIn::Ping(8));
+    world.run();
+    assert_eq!(world.gateway.seats[&raw.conn].ponged, [(8, PingAnswer::NotTaken)]);
+    assert_eq!(frames(&world, raw.conn, Side::Client).len(), before, "nothing was sent");
+}
+
+#[test]
+fn a_message_of_the_application_is_not_sent_to_a_node_that_takes_none() {
+    for (features, more) in [(Features::NONE, 0), (Features::APP, 1)] {
+        let mut world = linked();
+        let own = own_keys(&world);
+        let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
+        world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
+        raw.says(&mut world, &FromNode::Hello(Hello { features, counter: None, holds: None }));
+        let before = frames(&world, raw.conn, Side::Client).len();
+        let app = GateIn::Deliver(Action::Write, "/lights/1".to_owned(), vec![1]);
+        world.feed_gateway(raw.conn, app);
+        world.run();
+        assert_eq!(frames(&world, raw.conn, Side::Client).len(), before + more, "{features:?}");
+    }
+}
+
+#[test]
+fn a_first_message_of_a_link_other_than_hello_proves_nothing_and_ends_it() {
+    let first = [
+        FromNode::Stored(GrantId::from_bytes([1; 16])),
+        FromNode::Heartbeat(Heartbeat::default()),
+        FromNode::Pong { number: 1 },
+    ];
+    for first in first {
+        let mut world = linked();
+        let own = own_keys(&world);
+        let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
+        world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
+        raw.says(&mut world, &first);
+        assert!(!world.gateway.seats.contains_key(&raw.conn), "{first:?}");
+        assert!(world.is_linked(0), "the older link stays");
+    }
 }

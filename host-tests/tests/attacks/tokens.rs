@@ -164,7 +164,7 @@ fn a_nodes_link_ends_with_its_grant_whatever_chain_it_presents_beside() {
     let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
     let beat = FromNode::Heartbeat(handfast_core::wire::registration::Heartbeat::default());
-    raw.says(&mut world, &beat);
+    raw.says(&mut world, &handfast_host_tests::native::raw::hello());
     raw.says(
         &mut world,
         &FromNode::Present { chain: Carried::Here(Bounded::new(&chain).unwrap()) },

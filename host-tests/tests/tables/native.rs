@@ -308,6 +308,7 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
         renews: true,
         unix: world.unix(),
     }),
+    ("ping", |_, _| gateway::Input::Ping(7)),
     ("unsubscribed", |_, _| {
         gateway::Input::Unsubscribed(Pattern::parse("/lights/*").expect("a pattern"))
     }),
@@ -346,6 +347,7 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::App(_) => "App".to_owned(),
         Effect::Subscribe(_) => "Subscribe".to_owned(),
         Effect::Renew(renew) => format!("Renew({renew:?})"),
+        Effect::Ponged(_, answer) => format!("Ponged({answer:?})"),
     }
 }
 

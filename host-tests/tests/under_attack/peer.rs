@@ -16,15 +16,14 @@ use handfast_core::text::Label;
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Bounded;
 use handfast_core::wire::native::link::{
-    Admission, FromGateway as LinkSays, FromNode as LinkTells,
+    Admission, Admitted, FromGateway as LinkSays, FromNode as LinkTells,
 };
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair::{
     Ask, ChainBytes, Method, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
     Selector,
 };
-use handfast_core::wire::registration::Heartbeat;
-use handfast_host_tests::native::raw::{Channel, Says};
+use handfast_host_tests::native::raw::{Channel, Says, hello};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;
 use tokio_tungstenite::MaybeTlsStream;
@@ -137,9 +136,9 @@ impl Peer {
         let mut second = next(&mut client).await?;
         let (established, admission) =
             initiator.read_second(&node.keys.channel, &mut second).ok()?;
-        let welcome = Admission::parse(admission) == Ok(Admission::Welcome);
+        let welcome = Admitted::parse(admission).ok()?.admission == Admission::Welcome;
         let mut peer = Self { client, channel: Channel::new(established) };
-        peer.says(&LinkTells::Heartbeat(Heartbeat::default())).await;
+        peer.says(&hello()).await;
         welcome.then_some(peer)
     }
 

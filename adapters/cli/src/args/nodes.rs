@@ -33,6 +33,8 @@ pub(crate) enum NodesVerb {
     /// Decide anew what a node that is paired by its keys may do: less is in force at once, whether
     /// or not the node takes notice, more once it has confirmed it. Without any option, show it
     Permissions(PermitArgs),
+    /// Ask a linked node for an answer, and say how long it took
+    Ping(NodeArg),
     /// Set the mode of a paired node
     Policy {
         #[command(flatten)]

@@ -201,7 +201,8 @@ impl DelegateLink {
                 | FromGateway::Part(_)
                 | FromGateway::Grant(_)
                 | FromGateway::NotRenewed
-                | FromGateway::Active(_) => {}
+                | FromGateway::Active(_)
+                | FromGateway::Ping { .. } => {}
             }
         }
     }
@@ -267,7 +268,8 @@ impl DelegateLink {
             | FromGateway::Part(_)
             | FromGateway::Grant(_)
             | FromGateway::NotRenewed
-            | FromGateway::Active(_) => Err(DelegateError::Broken),
+            | FromGateway::Active(_)
+            | FromGateway::Ping { .. } => Err(DelegateError::Broken),
         }
     }
 

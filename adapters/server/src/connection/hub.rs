@@ -16,7 +16,9 @@ use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::lifecycle::Notice;
 
 use crate::connection::live_links::{LinkOwner, LiveLinks};
-pub(crate) use crate::connection::mailbox::{AppDelivery, Dialect, MOST_QUEUED, Mail, Mailbox};
+pub(crate) use crate::connection::mailbox::{
+    AppDelivery, Dialect, MOST_QUEUED, Mail, Mailbox, PingRequest,
+};
 use crate::connection::subscriptions::{SubscriptionIndex, Subscriptions};
 use crate::telemetry::spans;
 
@@ -123,6 +125,12 @@ impl Hub {
     /// no such link or its queue is full.
     pub(crate) fn deliver(&self, peer: Peer, delivery: AppDelivery) -> bool {
         self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Mail::App(delivery)))
+    }
+
+    /// Queues a ping for a peer of the native wire. Returns `false` if the peer has no such link or
+    /// its queue is full.
+    pub(crate) fn ping(&self, peer: Peer, request: PingRequest) -> bool {
+        self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Mail::Ping(request)))
     }
 
     /// Queues an application message for all subscribers of its address, and returns their number.

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::ws::Message;
 use handfast_core::grant::scope::Action;
 use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::lifecycle::Notice;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 /// The maximum number of bytes that wait for one slow peer.
 pub(crate) const MOST_QUEUED: usize = 64 * 1024;
@@ -66,6 +67,16 @@ pub(crate) enum Mail {
     Frame(Message),
     /// An application message, over the native wire.
     App(AppDelivery),
+    /// A ping, over the native wire.
+    Ping(PingRequest),
+}
+
+/// A ping that an operator waits for.
+#[derive(Debug)]
+pub(crate) struct PingRequest {
+    pub(crate) sent: std::time::Instant,
+    /// Takes the time until the answer; `None` if the node takes no pings.
+    pub(crate) answer: oneshot::Sender<Option<Duration>>,
 }
 
 /// An application message. Many connections may share it.
@@ -185,7 +196,7 @@ impl Mailbox {
     pub(crate) fn queue(&self, letter: Mail) -> bool {
         let fits = match letter {
             Mail::Frame(_) => self.dialect == Dialect::Missy,
-            Mail::App(_) => self.dialect == Dialect::Native,
+            Mail::App(_) | Mail::Ping(_) => self.dialect == Dialect::Native,
             // These have no content and are never queued: a flag stands for each.
             Mail::Notice(_) | Mail::Displaced | Mail::Cut => false,
         };
@@ -210,7 +221,7 @@ impl Mailbox {
 
 fn size(letter: &Mail) -> usize {
     let payload = match letter {
-        Mail::Notice(_) | Mail::Displaced | Mail::Cut => 0,
+        Mail::Notice(_) | Mail::Displaced | Mail::Cut | Mail::Ping(_) => 0,
         Mail::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
         Mail::Frame(Message::Text(text)) => text.len(),
         Mail::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => {

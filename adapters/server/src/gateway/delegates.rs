@@ -70,6 +70,7 @@ impl Delegates {
             | Event::Unlinked(..)
             | Event::Replaced { .. }
             | Event::Pushed(..)
+            | Event::Pinged { .. }
             | Event::LeftOut { .. }
             | Event::PairingRequest { .. }
             | Event::CodeWrong { .. }

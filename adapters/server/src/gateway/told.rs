@@ -78,6 +78,7 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         | Event::Unlinked(..)
         | Event::Replaced { .. }
         | Event::Pushed(..)
+        | Event::Pinged { .. }
         | Event::LeftOut { .. }
         | Event::PairingRequest { .. }
         | Event::CodeLocked

@@ -34,6 +34,7 @@ kinds! {
     Unlinked = "unlinked",
     Replaced = "replaced",
     Pushed = "pushed",
+    Pinged = "pinged",
     PairingRequest = "pairing_request",
     CodeWrong = "code_wrong",
     CodeLocked = "code_locked",

@@ -49,6 +49,7 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         Event::Paired(_)
         | Event::Decided { .. }
         | Event::Pushed(..)
+        | Event::Pinged { .. }
         | Event::WindowOpened { .. }
         | Event::WindowClosed
         | Event::WindowLocked
@@ -89,6 +90,7 @@ impl Observer for LogObserver {
                  machines share one key: was the node's state copied?"
             ),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
+            Event::Pinged { node_id, time } => tracing::info!(%node_id, ?time, "answered a ping"),
             // The PIN is left out: a log is no trusted display.
             Event::PairingRequest {
                 name,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use handfast_core::grant::capability::{self, Held};
+use handfast_core::grant::capability::{self, Held, Holder};
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::ceiling::Ceiling;
@@ -72,6 +72,11 @@ pub async fn an_offer_to_a_new_node_makes_it_paired(store: Arc<dyn Store>) {
     assert_eq!(store.grants(node.node_id).await.unwrap(), [endless]);
     assert_eq!(store.counts(START).await.unwrap().paired, 1);
     assert!(store.grants(keyed().node_id).await.unwrap().is_empty());
+    // A node may have no signing key.
+    let plain = Record { keys: Some(Holder { signing: None, ..keys() }), ..keyed() };
+    let offered = grant(plain.node_id);
+    store.offer(plain.clone(), "{}".to_owned(), None, offered, None, at(3)).await.unwrap();
+    assert_eq!(load(&*store, plain.node_id).await.map(|(record, _)| record), Some(plain));
 }
 
 pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn Store>) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::codec::message;
 use super::pair::{ChainBytes, Csr, GrantId, PairGrant};
 use super::part::Part;
-use super::{CapabilityName, Payload, ReasonText};
+use super::{CapabilityName, Features, Payload, ReasonText};
 use crate::crypto::x25519;
 use crate::id::opaque_id;
 use crate::limits::{CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
@@ -16,8 +16,8 @@ use crate::time::UnixTime;
 use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
 
-/// The gateway's verdict on a node: the payload of the second message of IK, and the answer to
-/// [`FromNode::Present`]. It is one byte in each case and gives no reason.
+/// The gateway's verdict on a node, in the second message of IK, or its answer to
+/// [`FromNode::Present`]. It gives no reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Admission {
@@ -30,7 +30,35 @@ pub enum Admission {
     Expired,
 }
 
-message!('b Admission);
+/// The payload of IK's second message: the verdict on the node, and the messages that the gateway
+/// takes. It has the same length for every verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Admitted {
+    /// The verdict.
+    pub admission: Admission,
+    /// The messages that the gateway takes.
+    pub features: Features,
+}
+
+message!('b Admitted);
+
+/// Maximum length of [`Admitted`] in bytes.
+pub const ADMITTED_BYTES: usize = 1 + 10;
+
+/// The first message of a node's link, which proves the node. A holder of a token chain presents
+/// the chain instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Hello {
+    /// The messages that the node takes.
+    pub features: Features,
+    /// The number of links that the node has opened, from a node that counts them
+    /// ([`Features::CLONE_COUNTER`]).
+    pub counter: Option<u64>,
+    /// The grant that the node has stored; `None` while it has to renew an expired one.
+    pub holds: Option<GrantId>,
+}
 
 /// A message from a node or a holder of a token chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +92,13 @@ pub enum FromNode<'b> {
     Stored(GrantId),
     /// The node ends the link.
     Bye(Bye),
+    /// The node proves itself, first of all.
+    Hello(Hello),
+    /// The answer to the [`FromGateway::Ping`] with this number, at once.
+    Pong {
+        /// The number of the ping.
+        number: u32,
+    },
 }
 
 message!('b FromNode<'b>);
@@ -102,6 +137,11 @@ pub enum FromGateway<'b> {
     Active(GrantId),
     /// The gateway ends the link.
     Bye(Bye),
+    /// The node answers at once ([`Features::PING`]).
+    Ping {
+        /// A number that the answer repeats.
+        number: u32,
+    },
 }
 
 message!('b FromGateway<'b>);

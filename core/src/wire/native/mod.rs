@@ -8,7 +8,7 @@
 //! Noise 3 ──────────▶                    to pair and to delegate only (XX)
 //! pair::FromNode, pair::FromGateway      after Intent::Pair
 //! link::FromNode, link::FromGateway      after Intent::Link (IK; Noise 2 carries a
-//!                                        link::Admission) and Intent::Delegate
+//!                                        link::Admitted) and Intent::Delegate
 //! ```
 //! **Form.** Postcard 1 reads and writes each message, into slices and without an allocator:
 //! numbers as varints (single bytes as they are), bytes and text behind their length, enums behind
@@ -70,7 +70,11 @@ impl Features {
     pub const PING: Self = Self(16);
 
     /// The messages that the node of this crate takes.
-    pub const NODE: Self = Self::APP;
+    pub const NODE: Self = Self::APP.with(Self::PING);
+    /// The messages that every holder of a token chain takes; it sends no [`Hello`](link::Hello).
+    pub const DELEGATE: Self = Self::APP.with(Self::SUBSCRIBE);
+    /// The messages that the gateway of this crate takes.
+    pub const GATEWAY: Self = Self::APP.with(Self::SUBSCRIBE);
 
     /// Makes a set from its bits, known or not.
     #[must_use]

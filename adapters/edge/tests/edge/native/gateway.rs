@@ -464,6 +464,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 | Effect::Present(_)
                 | Effect::App(_)
                 | Effect::Subscribe(_)
+                | Effect::Ponged(..)
                 | Effect::Renew(_) => continue,
             };
             answer = Some(due);

@@ -202,7 +202,11 @@ fn carry_out(
             shared.saw(Seen::Subscribed(pattern.as_str().to_owned()));
         }
         Effect::Renew(renew) => return Some(Fed::Renew(renew == Renew::Token)),
-        Effect::Refund | Effect::GuessWrong { .. } | Effect::Detach | Effect::Observe(_) => {}
+        Effect::Refund
+        | Effect::GuessWrong { .. }
+        | Effect::Detach
+        | Effect::Observe(_)
+        | Effect::Ponged(..) => {}
     }
     None
 }

@@ -2,7 +2,9 @@
 
 use handfast_core::budget::NoPlace;
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::gateway::{Confirmation, Effect, KnownPeer, Peer, Proof};
+use handfast_core::flow::native::gateway::{
+    Confirmation, Effect, KnownPeer, Peer, PingAnswer, Proof,
+};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
@@ -51,6 +53,8 @@ pub(super) enum NativeRequest {
     App(scope::Action, String, Vec<u8>),
     Subscribe(Arc<str>),
     Renew(RenewKind),
+    /// The node has answered this ping, or takes none.
+    Ponged(u32, PingAnswer),
 }
 
 /// A node and its grants from the store.
@@ -145,6 +149,7 @@ pub(super) fn own(
         Effect::Subscribe(pattern) => NativeRequest::Subscribe(pattern.as_str().into()),
         Effect::Renew(Renew::Token) => NativeRequest::Renew(RenewKind::Token),
         Effect::Renew(Renew::Chain) => NativeRequest::Renew(RenewKind::Chain),
+        Effect::Ponged(number, answer) => NativeRequest::Ponged(number, answer),
         // Core never emits this effect; nothing issues certificates over this wire yet.
         Effect::Renew(Renew::Certificate { .. }) => {
             return Some(NativeAction::Break(Close::INTERNAL));

@@ -183,6 +183,10 @@ impl<C: FrameTransport> NativeTask<C> {
                 self.delivered = true;
                 self.deliver(&delivery)
             }
+            NativeWake::Letter(Mail::Ping(request)) => {
+                let number = self.kept.pinged(request);
+                self.advance(Input::Ping(number))
+            }
             // A mailbox of this dialect takes no frame of the other one.
             NativeWake::Letter(Mail::Frame(_)) => Vec::new(),
             NativeWake::Deadline => self.advance(Input::Tick(self.kept.gateway.inner.clock.unix())),
@@ -320,6 +324,7 @@ impl<C: FrameTransport> NativeTask<C> {
                 kept.app(key.as_ref(), action, &address, &bytes).await;
             }
             NativeRequest::Subscribe(pattern) => kept.subscribe(pattern),
+            NativeRequest::Ponged(number, answer) => kept.ponged(number, answer),
         }
         None
     }
@@ -405,7 +410,8 @@ const fn without(request: &NativeRequest) -> Option<Option<NativeAnswer>> {
         | NativeRequest::SettleSetup(_)
         | NativeRequest::LookAgain(_)
         | NativeRequest::App(..)
-        | NativeRequest::Subscribe(_) => None,
+        | NativeRequest::Subscribe(_)
+        | NativeRequest::Ponged(..) => None,
     }
 }
 

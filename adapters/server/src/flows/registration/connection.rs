@@ -177,8 +177,10 @@ impl RegistrationTask {
                         false => continue,
                     }
                 }
-                // A mailbox of this dialect takes neither.
-                RegistrationWake::Letter(Mail::App(_) | Mail::Displaced) => continue,
+                // A mailbox of this dialect takes none of these.
+                RegistrationWake::Letter(Mail::App(_) | Mail::Ping(_) | Mail::Displaced) => {
+                    continue;
+                }
                 RegistrationWake::Deadline => {
                     advance(&mut connection, &inner, self.peer, Input::Tick)
                 }

@@ -202,6 +202,7 @@ impl CompanionTask {
                     | Notice::PinEnded(_),
                 )
                 | Mail::App(_)
+                | Mail::Ping(_)
                 | Mail::Displaced,
             ) => Vec::new(),
             CompanionWake::Deadline => self.advance(Input::Tick),

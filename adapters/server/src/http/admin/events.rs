@@ -89,6 +89,9 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::Pushed(node_id, notice) => {
             json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
         }
+        Event::Pinged { node_id, time } => json!({
+            "event": "pinged", "node_id": node_id.to_string(), "micros": micros(*time),
+        }),
         Event::CodeWrong { pin, left, address } => json!({
             "event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left, "ip_address": address.to_string(),
         }),
@@ -141,6 +144,11 @@ fn view(event: &Event, authority: &Authority) -> Value {
             json!({"event": "delegate_unlinked", "fingerprint": fingerprint.to_string()})
         }
     }
+}
+
+/// Returns a time in whole microseconds.
+pub(super) fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 const fn word(notice: Notice) -> &'static str {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{GateError, InboundError};
+use crate::operator::PingError;
 
 /// The body of an error answer.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,11 +37,18 @@ pub(crate) enum AdminFailure {
     Operator(OperatorError),
     Inbound(InboundError),
     Gate(GateError),
+    Ping(PingError),
 }
 
 impl From<OperatorError> for AdminFailure {
     fn from(error: OperatorError) -> Self {
         Self::Operator(error)
+    }
+}
+
+impl From<PingError> for AdminFailure {
+    fn from(error: PingError) -> Self {
+        Self::Ping(error)
     }
 }
 
@@ -107,6 +115,13 @@ impl IntoResponse for AdminFailure {
             Self::Inbound(error) => {
                 let (status, code) = of_inbound(&error);
                 (status, code, error.to_string())
+            }
+            Self::Ping(error) => {
+                let status = match error {
+                    PingError::NotLinked(_) | PingError::NotSupported(_) => StatusCode::CONFLICT,
+                    PingError::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
+                };
+                (status, "refused", error.to_string())
             }
             Self::Gate(error) => {
                 let (status, code) = of_gate(&error);

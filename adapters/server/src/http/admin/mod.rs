@@ -160,8 +160,8 @@ pub use inbound::{
 };
 pub use messages::SentToNodeView;
 pub use paired::{
-    DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, RevokedAllView,
-    RevokedView,
+    DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, PingView,
+    RevokedAllView, RevokedView,
 };
 pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 pub use permissions::PermissionsView;
@@ -205,6 +205,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/paired", get(paired::list))
         .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
         .route("/api/v1/paired/{which}/permissions", get(paired::show).post(paired::permit))
+        .route("/api/v1/paired/{which}/ping", post(paired::ping))
         .route("/api/v1/paired/{which}/revoke", post(paired::revoke))
         .route("/api/v1/setup", post(setup::start))
         .route("/api/v1/setup/rotate", post(setup::rotate))

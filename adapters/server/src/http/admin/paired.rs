@@ -189,6 +189,30 @@ pub(super) async fn permit(
     Ok(Json(view(&gateway.paired_node(node_id).await?, gateway.now())))
 }
 
+/// The answer to `POST /api/v1/paired/{which}/ping`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PingView {
+    /// Id of the node.
+    pub node_id: String,
+    /// The node's own name.
+    pub friendly_name: String,
+    /// Time until the node's answer, in microseconds.
+    pub micros: u64,
+}
+
+pub(super) async fn ping(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<PingView>, AdminFailure> {
+    let record = gateway.paired_named(&which).await?.device.entry.record;
+    let time = gateway.ping(record.node_id).await?;
+    Ok(Json(PingView {
+        node_id: record.node_id.to_string(),
+        friendly_name: record.name.as_str().to_owned(),
+        micros: super::events::micros(time),
+    }))
+}
+
 pub(super) async fn revoke(
     State(gateway): State<Gateway>,
     Path(which): Path<String>,

@@ -91,6 +91,8 @@ pub enum Input<'b> {
     Unsubscribed(Pattern<'b>),
     /// The application sends a message to the peer of a link, at this time of day.
     Deliver(App<'b>, UnixTime),
+    /// The operator pings the node of a link. The answer is [`Effect::Ponged`] with this number.
+    Ping(u32),
     /// The operator decided something, or the peer came back on another connection.
     Push(Notice),
     /// The deadline has come, at this time of day.
@@ -310,6 +312,17 @@ pub enum Effect<'b> {
     Subscribe(Pattern<'b>),
     /// Make a new grant.
     Renew(Renew<'b>),
+    /// The node has answered the ping with this number, or takes none.
+    Ponged(u32, PingAnswer),
+}
+
+/// The outcome of a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingAnswer {
+    /// The node's answer came.
+    Came,
+    /// The peer takes no pings, so none was sent.
+    NotTaken,
 }
 
 /// The authenticated peer of a link.

@@ -1,7 +1,7 @@
 //! An authenticated link.
 //!
 //! ```text
-//! node:      Proving ─first sealed message─▶ Attaching ─still paired─▶ Open
+//! node:      Proving ─Hello, sealed─▶ Attaching ─────still paired─────▶ Open
 //! delegate:  AwaitChain ─Present─▶ Presenting ─────verified──────────▶ Open
 //! ```
 //! A node whose ceiling the operator has changed is offered a grant of it over its link: at the
@@ -12,7 +12,7 @@ mod ends;
 mod frame;
 mod reply;
 
-use super::{Confirmation, Effect, Input, Peer, State, Turn, close, end, stay};
+use super::{Confirmation, Effect, Input, Peer, PingAnswer, State, Turn, close, end, stay};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
@@ -22,6 +22,7 @@ use crate::registry::lifecycle::Notice;
 use crate::step::Effects;
 use crate::time::{Instant, Reason, UnixTime};
 use crate::wire::close::Close;
+use crate::wire::native::Features;
 use crate::wire::native::link::{Admission, Bye, FromGateway, Policy, Renew};
 use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
@@ -55,6 +56,8 @@ enum LinkStage {
 #[derive(Debug)]
 struct OpenLink {
     peer: Peer,
+    /// The messages that the peer takes.
+    features: Features,
     muted: bool,
     /// The end of the peer's rights, and of the link with them. A node whose grant has expired
     /// connects again, and learns then if it may renew.
@@ -251,6 +254,7 @@ pub(super) fn step<'b>(
         (LinkStage::Presenting, Input::Presented(Some(until), unix)) => {
             *stage = LinkStage::Open(OpenLink {
                 peer: Peer::Delegate(channel.peer),
+                features: Features::DELEGATE,
                 muted: false,
                 ends: Some(LinkEnds::new(until, now, unix)),
                 renews: false,
@@ -298,8 +302,17 @@ pub(super) fn step<'b>(
         (LinkStage::Open(open), Input::Tick(unix)) => {
             on_tick(channel, open, now, unix, limits, out)
         }
-        (LinkStage::Open(open), Input::Deliver(app, unix)) if open.in_force(unix) => {
+        (LinkStage::Open(open), Input::Deliver(app, unix))
+            if open.in_force(unix) && open.features.contains(Features::APP) =>
+        {
             say(channel, &FromGateway::App(app), out)
+        }
+        (LinkStage::Open(open), Input::Ping(number)) => {
+            if open.features.contains(Features::PING) {
+                say(channel, &FromGateway::Ping { number }, out)
+            } else {
+                stay([Effect::Ponged(number, PingAnswer::NotTaken)])
+            }
         }
         (
             LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Chain, .. }),
@@ -388,6 +401,7 @@ pub(super) fn step<'b>(
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
+            | Input::Ping(_)
             | Input::Push(_)
             | Input::Tick(_)
             | Input::Evict,

@@ -31,8 +31,8 @@ use opening::Opening;
 use pairing::Pairing;
 
 pub use contract::{
-    Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, Offer, PairVerdict, Peer, Prepared,
-    Proof,
+    Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, Offer, PairVerdict, Peer,
+    PingAnswer, Prepared, Proof,
 };
 
 /// The gateway's state machine for one connection of the native wire.

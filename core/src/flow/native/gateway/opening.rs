@@ -11,7 +11,8 @@ use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Effects;
 use crate::time::{Instant, Reason};
 use crate::wire::close::Close;
-use crate::wire::native::link::Admission;
+use crate::wire::native::Features;
+use crate::wire::native::link::{ADMITTED_BYTES, Admission, Admitted};
 use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions};
 
 #[derive(Debug)]
@@ -211,6 +212,7 @@ pub(super) fn step<'b>(
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
+            | Input::Ping(_)
             | Input::Push(_)
             | Input::Tick(_)
             | Input::Evict,
@@ -261,8 +263,9 @@ fn answer_ik<'b>(
         None => Admission::NotPaired,
     };
     let answer = out.put(|place| {
-        let mut payload = [0; 1];
-        let payload = admission.write(&mut payload).ok()?;
+        let mut room = [0; ADMITTED_BYTES];
+        let payload = Admitted { admission, features: Features::GATEWAY };
+        let payload = payload.write(&mut room).ok()?;
         let (established, message) = responder.write_second(entropy, payload, place).ok()?;
         Some((established, message.len()))
     });

@@ -289,6 +289,7 @@ pub(super) fn step<'b>(
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
+            | Input::Ping(_)
             | Input::Push(_)
             | Input::Tick(_)
             | Input::Evict,

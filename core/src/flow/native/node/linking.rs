@@ -15,11 +15,13 @@ use crate::step::Effects;
 use crate::time::{Instant, Reason, Span};
 use crate::wire::close::Close;
 use crate::wire::native::link::{
-    Admission, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Policy, Renew,
+    Admission, Admitted, App, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Hello,
+    Policy, Renew,
 };
 use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
 use crate::wire::native::pair::{ChainBytes, PairGrant};
-use crate::wire::native::{Message, ReasonText};
+use crate::wire::native::{Features, Message, ReasonText};
+use crate::wire::path::Action;
 use crate::wire::registration::Heartbeat;
 
 /// Silence after which the gateway counts as lost: it sends something every
@@ -38,6 +40,8 @@ pub(super) struct NodeLink {
     pub(super) heard: Instant,
     /// `true` if the grant has expired: until it is renewed, nothing else is allowed.
     pub(super) renews: bool,
+    /// The messages that the gateway takes.
+    pub(super) features: Features,
 }
 
 impl NodeLink {
@@ -115,64 +119,49 @@ pub(super) fn on_second<'b>(
     let Ok((established, payload)) = initiator.read_second(&own.keys.channel, bytes) else {
         return broken(node, None);
     };
-    let link = |renews| NodeLink {
+    let Ok(Admitted { admission, features }) = Admitted::parse(payload) else {
+        return broken(node, None);
+    };
+    let link = NodeLink {
         paired,
         channel: Channel::new(established),
         heartbeats: Heartbeats::start(now, node.timing.heartbeat_every),
         heard: now,
-        renews,
+        renews: admission == Admission::Expired,
+        features,
     };
-    match Admission::parse(payload) {
-        // `Stored` names the grant that the node holds, so that the gateway may drop older ones. It
-        // also proves the node: it is the first transport message.
-        Ok(Admission::Welcome) => {
-            let link = link(false);
-            welcomed(node, link, out)
-        }
-        // The grant has expired, so there is nothing to confirm. Any message proves the node; then
-        // it asks for renewal.
-        Ok(Admission::Expired) => {
-            let link = link(true);
-            ask_anew(node, link, out)
-        }
+    match admission {
+        Admission::Welcome | Admission::Expired => greet(node, link, out),
         // The node keeps its pairing: the operator may have restored an older registry, and may
         // pair the node again.
-        Ok(Admission::NotPaired) => pair_again(node),
-        Err(_) => broken(node, None),
+        Admission::NotPaired => pair_again(node),
     }
 }
 
+/// Proves the node by the first transport message, which names the grant that it holds, so that the
+/// gateway may drop older ones. A node whose grant has expired holds none, and asks for a new one.
 #[inline(never)]
-fn welcomed<'b>(
+fn greet<'b>(
     node: &mut Node,
     mut link: NodeLink,
     mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
     let Paired { node_id, grant, .. } = link.paired;
-    match link.channel.seal(&FromNode::Stored(grant), &mut out) {
-        Some(frame) => {
-            let linked = Effect::Tell(NativeNodeEvent::Linked(node_id));
-            node.enter(State::Linked(link), [Effect::Send(frame), linked])
-        }
-        None => node.close(None, AfterClose::Retry),
+    let holds = if link.renews { None } else { Some(grant) };
+    let hello = Hello { features: Features::NODE, counter: None, holds };
+    let Some(hello) = link.channel.seal(&FromNode::Hello(hello), &mut out) else {
+        return node.close(None, AfterClose::Retry);
+    };
+    if !link.renews {
+        let linked = Effect::Tell(NativeNodeEvent::Linked(node_id));
+        return node.enter(State::Linked(link), [Effect::Send(hello), linked]);
     }
-}
-
-/// Proves the node, and asks for a new grant.
-#[inline(never)]
-fn ask_anew<'b>(
-    node: &mut Node,
-    mut link: NodeLink,
-    mut out: OutgoingBuffer<'b>,
-) -> Effects<Effect<'b>> {
-    let first = link.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
-    let second = link.channel.seal(&FromNode::Renew(Renew::Chain), &mut out);
-    match (first, second) {
-        (Some(first), Some(second)) => node.enter(
+    match link.channel.seal(&FromNode::Renew(Renew::Chain), &mut out) {
+        Some(renew) => node.enter(
             State::Linked(link),
-            [Effect::Send(first), Effect::Send(second), Effect::Tell(NativeNodeEvent::Expired)],
+            [Effect::Send(hello), Effect::Send(renew), Effect::Tell(NativeNodeEvent::Expired)],
         ),
-        (Some(_) | None, Some(_) | None) => node.close(None, AfterClose::Retry),
+        None => node.close(None, AfterClose::Retry),
     }
 }
 
@@ -241,7 +230,16 @@ pub(super) fn step<'b>(
             }
         }
         Input::Disconnected(entropy) => node.back_off(now, None, &entropy),
+        // What the gateway does not take, it would not allow either.
+        Input::App(App { action, address, .. }) if !link.features.contains(Features::APP) => {
+            let pattern = address.into();
+            Effects::of([Effect::Tell(NativeNodeEvent::NotAllowed { action, pattern })])
+        }
         Input::App(app) => link.say(&FromNode::App(app), out),
+        Input::Subscribe(pattern) if !link.features.contains(Features::SUBSCRIBE) => {
+            let action = Action::Read;
+            Effects::of([Effect::Tell(NativeNodeEvent::NotAllowed { action, pattern })])
+        }
         Input::Subscribe(pattern) => link.say(&FromNode::Subscribe { pattern }, out),
         Input::Renew(renew) => link.say(&FromNode::Renew(renew), out),
         // These inputs belong to other states, or to this one no longer.
@@ -271,6 +269,7 @@ fn on_frame<'b>(
         Ok(FromGateway::Heartbeat { .. }) => {
             return link.say(&FromNode::Heartbeat(Heartbeat::default()), out);
         }
+        Ok(FromGateway::Ping { number }) => return link.say(&FromNode::Pong { number }, out),
         Ok(FromGateway::App(app)) => Effect::App(app),
         Ok(FromGateway::NotAllowed { action, pattern }) => {
             Effect::Tell(NativeNodeEvent::NotAllowed { action, pattern })

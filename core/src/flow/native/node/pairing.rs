@@ -438,7 +438,8 @@ fn on_refused<'b>(
             | PairRefusal::Denied { .. }
             | PairRefusal::Revoked
             | PairRefusal::Protocol
-            | PairRefusal::Spent,
+            | PairRefusal::Spent
+            | PairRefusal::Unsigned,
             Some(_) | None,
         ) => leave(node, None, AfterClose::Idle, told),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Confirmation, Peer};
+use handfast_core::flow::native::gateway::{Confirmation, Peer, PingAnswer};
 use handfast_core::grant::scope;
 use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
@@ -13,6 +13,7 @@ use handfast_store::{Activation, Observation};
 
 use super::NativeContext;
 use crate::application::PeerInfo;
+use crate::connection::hub::PingRequest;
 use crate::events::Event;
 use crate::flows::native::effects::{LoadedNode, NativeAnswer};
 use crate::flows::native::peer_scopes::Rights;
@@ -20,6 +21,26 @@ use crate::gateway::common::{failed, interrupted};
 use crate::policy::request::RenewKind;
 
 impl NativeContext {
+    /// Keeps a ping until the node answers it, and returns its number. An older one ends without an
+    /// answer.
+    pub(in crate::flows::native) fn pinged(&mut self, request: PingRequest) -> u32 {
+        let number = self.ping.as_ref().map_or(0, |ping| ping.0.wrapping_add(1));
+        self.ping = Some(Box::new((number, request)));
+        number
+    }
+
+    /// Hands on the node's answer to its ping.
+    pub(in crate::flows::native) fn ponged(&mut self, number: u32, answer: PingAnswer) {
+        let Some(ping) = self.ping.take_if(|ping| ping.0 == number) else { return };
+        let PingRequest { sent, answer: waits } = ping.1;
+        let time = match answer {
+            PingAnswer::Came => Some(sent.elapsed()),
+            PingAnswer::NotTaken => None,
+        };
+        // The operator may have given up.
+        let _ = waits.send(time);
+    }
+
     /// Registers the connection in the hub, then reads the node, so that every later decision is
     /// either read or delivered.
     pub(in crate::flows::native) async fn attach(

@@ -21,7 +21,7 @@ use super::effects::{LoadedNode, Lookup, NativeAnswer};
 use super::peer_scopes::Rights;
 use super::reassembly::Parts;
 use crate::connection::handshake_budgets::{ProvingPlace, RateQueue};
-use crate::connection::hub::{Dialect, Mailbox};
+use crate::connection::hub::{Dialect, Mailbox, PingRequest};
 use crate::connection::rate_limit::Permit;
 use crate::connection::slots::SeatGuard;
 use crate::events::Event;
@@ -78,6 +78,8 @@ pub(in crate::flows::native) struct NativeContext {
     pub(in crate::flows::native) attached: Option<Peer>,
     rights: Option<Box<Rights>>,
     subscriptions: Vec<Arc<str>>,
+    /// The newest ping that waits for the node's answer, and its number.
+    ping: Option<Box<(u32, PingRequest)>>,
     /// Subscriptions that have ended because the rights in force no longer cover them, until the
     /// peer is told.
     ended: Vec<Arc<str>>,
@@ -106,6 +108,7 @@ impl NativeContext {
             attached: None,
             rights: None,
             subscriptions: Vec::new(),
+            ping: None,
             ended: Vec::new(),
             gateway,
         }

@@ -7,12 +7,12 @@ use handfast_core::crypto::noise::{HandshakeHash, ik, xx};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::scope::{Action, Address, Pattern};
 use handfast_core::limits::MESSAGE_BYTES;
+use handfast_core::registry::grants::GrantId;
 use handfast_core::text::Label;
-use handfast_core::wire::native::Payload;
-use handfast_core::wire::native::link::{Admission, App, FromGateway, FromNode};
+use handfast_core::wire::native::link::{Admission, Admitted, App, FromGateway, FromNode, Hello};
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair;
-use handfast_core::wire::registration::Heartbeat;
+use handfast_core::wire::native::{Features, Payload};
 use tokio::io::Join;
 use tokio::net::TcpStream;
 use tokio::net::unix::pipe;
@@ -117,7 +117,7 @@ impl Client {
         let mut second = wire.recv().await?;
         let (established, admission) =
             initiator.read_second(&own.channel, &mut second).map_err(|_| 0_u16)?;
-        let admission = Admission::parse(admission).unwrap();
+        let Admitted { admission, .. } = Admitted::parse(admission).unwrap();
         let client = Self {
             wire,
             sending: established.sending,
@@ -160,7 +160,7 @@ impl Client {
 
     pub(super) async fn ask_by(&mut self, own: &OwnKeys, name: &str, method: pair::Method) {
         let request = pair::Request {
-            features: handfast_core::wire::native::Features::NONE,
+            features: Features::NONE,
             name: Label::parse(name).unwrap(),
             room: Label::parse("hall").unwrap(),
             profile: pair::NativeProfile::EMPTY,
@@ -193,8 +193,10 @@ impl Client {
         self.wire.send(&frame).await;
     }
 
-    pub(super) async fn heartbeat(&mut self) {
-        self.say(&FromNode::Heartbeat(Heartbeat::default())).await;
+    /// Proves the node by the first message of its link.
+    pub(super) async fn greet(&mut self, holds: Option<GrantId>) {
+        let features = Features::APP.with(Features::PING);
+        self.say(&FromNode::Hello(Hello { features, counter: None, holds })).await;
     }
 
     pub(super) async fn app(&mut self, address: &str, bytes: &[u8]) {

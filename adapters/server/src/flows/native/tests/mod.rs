@@ -138,7 +138,7 @@ impl World {
 
     async fn linked(&self, wire: Wire) -> Client {
         let mut client = Client::link(wire, &self.keys, &self.key()).await.unwrap();
-        client.heartbeat().await;
+        client.greet(None).await;
         client
     }
 

@@ -14,13 +14,15 @@ use crate::registry::renewal::is_owed;
 use crate::step::Effects;
 use crate::time::{Instant, UnixTime};
 use crate::wire::close::Close;
-use crate::wire::native::link::{Bye, FromGateway, FromNode, Policy};
+use crate::wire::native::Features;
+use crate::wire::native::link::{Bye, FromGateway, FromNode, Hello, Policy};
 use crate::wire::native::pair::ChainBytes;
 use crate::wire::registration::Heartbeat;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attaching {
     pub(super) node_id: NodeId,
+    pub(super) features: Features,
     pub(super) holds: Option<GrantId>,
     pub(super) muted: bool,
     pub(super) renews: bool,
@@ -38,12 +40,13 @@ pub(super) fn on_first<'b>(
     match (&mut *stage, FromNode::parse(text)) {
         (
             LinkStage::Proving { node_id, renews, .. },
-            Ok(message @ (FromNode::Stored(_) | FromNode::Heartbeat(_))),
+            // Nothing compares the counters of nodes yet.
+            Ok(FromNode::Hello(Hello { features, holds, counter: _ })),
         ) => {
-            let holds = if let FromNode::Stored(grant) = message { Some(grant) } else { None };
             let (node_id, renews) = (*node_id, *renews);
             *stage = LinkStage::Attaching(Attaching {
                 node_id,
+                features,
                 holds,
                 muted: false,
                 renews,
@@ -88,7 +91,7 @@ pub(super) fn on_attached<'b>(
     unix: UnixTime,
     mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
-    let Attaching { node_id, holds, muted, renews: told, owed } = attaching;
+    let Attaching { node_id, features, holds, muted, renews: told, owed } = attaching;
     let NativeLink { channel, stage } = link;
     let (known, LinkPermission { until, renews, .. }) = match known {
         Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
@@ -119,6 +122,7 @@ pub(super) fn on_attached<'b>(
     };
     let mut open = OpenLink {
         peer: Peer::Node(node_id),
+        features,
         muted,
         ends: until.map(|until| LinkEnds::new(until, now, unix)),
         renews,

@@ -3,7 +3,7 @@
 use super::attach::inline;
 use super::reply::{leave, say};
 use super::{AwaitedAnswer, OpenLink};
-use crate::flow::native::gateway::{Effect, FrameContext, Peer, Turn, end, stay};
+use crate::flow::native::gateway::{Effect, FrameContext, Peer, PingAnswer, Turn, end, stay};
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::wire::close::Close;
 use crate::wire::native::link::{Admission, Bye, FromGateway, FromNode, Renew};
@@ -80,7 +80,11 @@ pub(super) fn on_frame<'b>(
         }
         // The gateway accepts announcements, but dispatches nothing yet.
         Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => stay([]),
+        Ok(FromNode::Pong { number }) => stay([Effect::Ponged(number, PingAnswer::Came)]),
         Ok(FromNode::Bye(_)) => end([Effect::Detach, Effect::Close(Close::GOODBYE)]),
-        Err(_) => leave(channel, true, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out),
+        // A link has one beginning.
+        Ok(FromNode::Hello(_)) | Err(_) => {
+            leave(channel, true, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
+        }
     }
 }

@@ -89,7 +89,7 @@ async fn a_node_that_ignores_a_narrower_grant_is_narrow_from_the_decision_on_ove
         while !link.hear(refused).await.unwrap() {}
         // Says that it holds what it had, and never takes what it is offered.
         link = door.called(&lamp).await.unwrap();
-        link.say(&FromNode::Stored(lamp.grant)).await;
+        link.greet(Some(lamp.grant)).await;
         offered(&mut link).await;
     }
     let store = &door.gateway.inner.store;
@@ -229,7 +229,7 @@ async fn an_offer_that_was_never_confirmed_and_lapsed_leaves_the_node_narrow_als
     });
     let mut door = Door::of(gateway(lets_in("read:/**\nwrite:/**\n"))).await;
     let mut link = door.called(&lamp).await.unwrap();
-    link.say(&FromNode::Stored(lamp.grant)).await;
+    link.greet(Some(lamp.grant)).await;
     let grant = offered(&mut link).await;
     assert!(!door.lets_through(&mut link, "/lights").await);
     assert!(door.lets_through(&mut link, "/only/a").await);
@@ -402,7 +402,7 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
     let own = *door.gateway.keys().channel.public();
     let (mut link, admission) = Client::call(door.wire().await, &lamp.keys, &own).await.unwrap();
     assert_eq!(admission, Admission::Expired);
-    link.heartbeat().await;
+    link.greet(None).await;
     door.is_live(lamp.node_id).await;
     assert!(!door.lets_through(&mut link, "/only/a").await);
     assert!(bearer(&mut link).await.is_none());

@@ -226,7 +226,7 @@ async fn pairs_and_links(
     let _ = hears(&mut client).await;
     let mut link =
         Client::link(door.wire().await, own, gateway.keys().channel.public()).await.ok()?;
-    link.say(&FromNode::Stored(grant)).await;
+    link.greet(Some(grant)).await;
     door.lets_through(&mut link, "/a").await.then_some(())
 }
 

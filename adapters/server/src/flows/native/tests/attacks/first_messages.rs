@@ -74,7 +74,7 @@ async fn links_meanwhile(
         let mut link = Client::link(wire, &node.keys, door.gateway.keys().channel.public())
             .await
             .expect("it is let in");
-        link.heartbeat().await;
+        link.greet(None).await;
         assert!(!door.lets_through(&mut link, "/not/its/own").await);
         links += 1;
     }
@@ -208,7 +208,7 @@ async fn handshakes_of_one_key_displace_each_other_after_a_second_and_nobody_els
     };
     let mut late =
         tokio::time::timeout(Duration::from_secs(10), late).await.expect("it gets a place");
-    late.heartbeat().await;
+    late.greet(None).await;
     door.is_live(lamp.node_id).await;
     let displaced = proving.remove(0).hear(|message| matches!(message, FromGateway::Bye(_))).await;
     assert_eq!(displaced, Ok(true));

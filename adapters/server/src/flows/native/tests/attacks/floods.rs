@@ -126,7 +126,7 @@ async fn leaving_at_any_moment_leaves_nothing_behind() {
         }
         let mut link = door.called(&lamp).await.unwrap();
         if step >= 5 {
-            link.heartbeat().await;
+            link.greet(None).await;
             link.subscribe("/a/**").await;
         }
         if step >= 6 {

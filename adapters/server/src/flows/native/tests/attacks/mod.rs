@@ -9,6 +9,7 @@ pub(crate) mod failing;
 mod first_messages;
 mod floods;
 mod messages;
+mod pings;
 mod rights;
 
 use std::net::SocketAddr;
@@ -24,7 +25,7 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::text::{Label, Name};
 use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Bounded;
-use handfast_core::wire::native::link::{Admission, FromGateway, FromNode};
+use handfast_core::wire::native::link::{Admission, Admitted, FromGateway, FromNode};
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{ChainBytes, Method};
 use handfast_core::wire::native::part::{Object, Part};
@@ -117,7 +118,7 @@ impl Door {
 
     async fn link(&self, node: &Paired) -> Client {
         let mut client = self.called(node).await.unwrap();
-        client.heartbeat().await;
+        client.greet(None).await;
         self.is_live(node.node_id).await;
         client
     }
