@@ -3,7 +3,7 @@
 
 use handfast_core::error::Refusal;
 use handfast_core::flow::native::settle::{
-    Policy, Proven, Request, Settlement, not_entered, not_redeemed, plan, settle,
+    PolicyVerdict, Proven, SettleRequest, Settlement, not_entered, not_redeemed, plan, settle,
 };
 use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -62,12 +62,17 @@ fn the_next_stage_of_a_request_is_the_one_of_the_table() {
 #[test]
 fn a_request_is_settled_as_the_table_says() {
     let mut table = Table::about("flow::native::settle::settle");
-    let policies = [Policy::NotAsked, Policy::Approves, Policy::Rejects, Policy::Asks];
+    let policies = [
+        PolicyVerdict::NotAsked,
+        PolicyVerdict::Approves,
+        PolicyVerdict::Rejects,
+        PolicyVerdict::Asks,
+    ];
     for (name, standing, rejection) in known() {
         for proof in [Proven::Key, Proven::Code, Proven::Setup, Proven::Void] {
             table.state(&format!("{name}, proven: {proof:?}"));
             for (method_name, method) in methods() {
-                let asked = Request { standing: standing.as_ref(), rejection, method, proof };
+                let asked = SettleRequest { standing: standing.as_ref(), rejection, method, proof };
                 let each = policies.map(|policy| settle(&asked, policy, NOW));
                 let [first, ..] = each;
                 if each.iter().all(|settled| *settled == first) {
@@ -115,11 +120,20 @@ fn nobody_revoked_is_paired_and_nobody_is_paired_without_a_word_for_it() {
     for (name, standing, rejection) in known() {
         for proof in [Proven::Key, Proven::Code, Proven::Setup, Proven::Void] {
             for (_, method) in methods() {
-                for policy in [Policy::NotAsked, Policy::Approves, Policy::Rejects, Policy::Asks] {
-                    let asked = Request { standing: standing.as_ref(), rejection, method, proof };
+                for policy in [
+                    PolicyVerdict::NotAsked,
+                    PolicyVerdict::Approves,
+                    PolicyVerdict::Rejects,
+                    PolicyVerdict::Asks,
+                ] {
+                    let asked =
+                        SettleRequest { standing: standing.as_ref(), rejection, method, proof };
                     if settle(&asked, policy, NOW) == Settlement::Pair {
                         assert!(standing.as_ref().is_none_or(|it| !it.bars()), "{name}");
-                        assert!(policy == Policy::Approves || proof == Proven::Setup, "{name}");
+                        assert!(
+                            policy == PolicyVerdict::Approves || proof == Proven::Setup,
+                            "{name}"
+                        );
                         assert!(proof != Proven::Void, "{name}");
                     }
                 }

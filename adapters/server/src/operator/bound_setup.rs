@@ -1,7 +1,7 @@
 //! Setup codes that pair a node with keys: the grant is bound to the key that presented the code.
 
 use handfast_core::flow::native::settle::{
-    Policy, Proven, Request, Settlement, not_redeemed, settle,
+    PolicyVerdict, Proven, SettleRequest, Settlement, not_redeemed, settle,
 };
 use handfast_core::registry::record::Mode;
 use handfast_core::registry::sessions::NotRedeemed;
@@ -47,7 +47,7 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let stored = inner.store.by_key(&request.key).await?;
             let authority = self.authority_of(code.maker).await?;
-            let asked = Request {
+            let asked = SettleRequest {
                 standing: stored.as_ref().map(|stored| &stored.record.standing),
                 rejection: None,
                 method: request.method,
@@ -57,7 +57,7 @@ impl Gateway {
                     None => Proven::Void,
                 },
             };
-            let settled = settle(&asked, Policy::NotAsked, inner.clock.unix());
+            let settled = settle(&asked, PolicyVerdict::NotAsked, inner.clock.unix());
             let (Settlement::Pair, Some(authority)) = (settled, authority) else {
                 return self.settled_without(request, settled).await;
             };

@@ -2,7 +2,7 @@
 //! reason.
 
 use handfast_core::error::Refusal;
-use handfast_core::flow::native::settle::{Approval, Terms, approve, regrant};
+use handfast_core::flow::native::settle::{NamedTerms, OperatorApproval, approve, regrant};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
 use handfast_core::id::NodeId;
@@ -59,7 +59,7 @@ impl Gateway {
         };
         let Change { standing, notice } = change.map_err(refused)?;
         let (proposed, settings) = (inner.pairing.noted(node_id).proposed, &inner.pairing.settings);
-        let approval = Approval {
+        let approval = OperatorApproval {
             said: terms.as_named(),
             proposed: proposed.as_named(),
             before,
@@ -192,7 +192,7 @@ impl Gateway {
 
 impl ApprovalTerms {
     /// Returns the terms as core decides by them.
-    fn as_named(&self) -> Terms<'_> {
-        Terms { scopes: self.permissions.as_ref(), lives: self.expires.map(grant_life) }
+    fn as_named(&self) -> NamedTerms<'_> {
+        NamedTerms { scopes: self.permissions.as_ref(), lives: self.expires.map(grant_life) }
     }
 }

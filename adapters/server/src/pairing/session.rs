@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::settle::{
-    Denial, Paired, Plan, Policy, ProofTerms, Proven, Request, Settlement, not_entered,
-    offered_again, pair, plan, settle,
+    Denial, PairedState, Plan, PolicyVerdict, ProofTerms, Proven, SettleRequest, Settlement,
+    not_entered, offered_again, pair, plan, settle,
 };
 use handfast_core::grant::capability::Holder;
 use handfast_core::id::{NodeId, Source};
@@ -103,7 +103,7 @@ impl Gateway {
             let stored = inner.store.by_key(&request.key).await?;
             let standing = stored.as_ref().map(|stored| &stored.record.standing);
             let authority = self.authority_of(maker).await?;
-            let asked = Request {
+            let asked = SettleRequest {
                 standing,
                 rejection: self.rejection_of(request, standing).await?,
                 method: request.method,
@@ -114,7 +114,7 @@ impl Gateway {
                     (Some(_), None) => Proven::Void,
                 },
             };
-            let policy = decided.as_ref().map_or(Policy::NotAsked, PairingDecision::policy);
+            let policy = decided.as_ref().map_or(PolicyVerdict::NotAsked, PairingDecision::policy);
             let settled = match (settle(&asked, policy, inner.clock.unix()), &authority) {
                 (Settlement::AskPolicy, _) => {
                     let handler = &inner.pairing.handler;
@@ -286,7 +286,7 @@ impl Gateway {
         if let Err(exceeded) = bounds.check_grant(brings.lives.unwrap_or(brings.usual)) {
             tracing::warn!(%node_id, ?exceeded, "a grant is to live longer than any may; it lives as long as it may");
         }
-        let Paired { standing, ceiling, maker, ends } = pair(
+        let PairedState { standing, ceiling, maker, ends } = pair(
             stored.map(|stored| &stored.record.standing),
             stored.and_then(|stored| stored.ceiling.as_deref()),
             &brings,

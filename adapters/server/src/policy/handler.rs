@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::flow::native::settle::Policy;
+use handfast_core::flow::native::settle::PolicyVerdict;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::record::Mode;
 use handfast_core::wire::native::pair;
@@ -119,11 +119,11 @@ pub enum PairingDecision {
 
 impl PairingDecision {
     /// Returns the decision without its terms.
-    pub(crate) const fn policy(&self) -> Policy {
+    pub(crate) const fn policy(&self) -> PolicyVerdict {
         match self {
-            Self::Approve { .. } => Policy::Approves,
-            Self::Reject { .. } => Policy::Rejects,
-            Self::Ask | Self::Propose(_) => Policy::Asks,
+            Self::Approve { .. } => PolicyVerdict::Approves,
+            Self::Reject { .. } => PolicyVerdict::Rejects,
+            Self::Ask | Self::Propose(_) => PolicyVerdict::Asks,
         }
     }
 }

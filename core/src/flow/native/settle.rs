@@ -13,7 +13,7 @@
 
 mod terms;
 
-pub use terms::{Approval, Paired, ProofTerms, Terms, approve, pair, regrant};
+pub use terms::{NamedTerms, OperatorApproval, PairedState, ProofTerms, approve, pair, regrant};
 
 use crate::error::Refusal;
 use crate::registry::grants::{Grant, is_in_doubt, offer_again};
@@ -81,7 +81,7 @@ pub enum Proven {
 
 /// A request that is to be settled, with what the registry knows of its key.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'r> {
+pub struct SettleRequest<'r> {
     /// The standing of the key's node; `None` if no node has the key.
     pub standing: Option<&'r Standing>,
     /// The last rejection of the key. It counts only while the standing is a rejection.
@@ -94,7 +94,7 @@ pub struct Request<'r> {
 
 /// The decision of the policy about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
+pub enum PolicyVerdict {
     /// The policy was not asked yet.
     NotAsked,
     /// The node is to be paired.
@@ -140,8 +140,8 @@ pub enum Denial {
 
 /// Decides the outcome of a request.
 #[must_use]
-pub fn settle(request: &Request<'_>, policy: Policy, now: UnixTime) -> Settlement {
-    let Request { standing, rejection, method, proof } = *request;
+pub fn settle(request: &SettleRequest<'_>, policy: PolicyVerdict, now: UnixTime) -> Settlement {
+    let SettleRequest { standing, rejection, method, proof } = *request;
     match (standing, proof) {
         (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => {
             Settlement::Refuse(Denial::Revoked)
@@ -207,12 +207,12 @@ pub fn settle(request: &Request<'_>, policy: Policy, now: UnixTime) -> Settlemen
     }
 }
 
-const fn by_policy(policy: Policy, asks: Settlement) -> Settlement {
+const fn by_policy(policy: PolicyVerdict, asks: Settlement) -> Settlement {
     match policy {
-        Policy::NotAsked => Settlement::AskPolicy,
-        Policy::Approves => Settlement::Pair,
-        Policy::Rejects => Settlement::Refuse(Denial::ByPolicy),
-        Policy::Asks => asks,
+        PolicyVerdict::NotAsked => Settlement::AskPolicy,
+        PolicyVerdict::Approves => Settlement::Pair,
+        PolicyVerdict::Rejects => Settlement::Refuse(Denial::ByPolicy),
+        PolicyVerdict::Asks => asks,
     }
 }
 

@@ -2,8 +2,8 @@
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::settle::{
-    self, Approval, Denial, Paired, Policy, ProofTerms, Proven, Settlement, Terms, approve,
-    not_redeemed, offered_again, pair,
+    self, Denial, NamedTerms, OperatorApproval, PairedState, PolicyVerdict, ProofTerms, Proven,
+    Settlement, approve, not_redeemed, offered_again, pair,
 };
 use handfast_core::grant::capability::{self, BlockTerms};
 use handfast_core::grant::scope::ScopesBuf;
@@ -37,11 +37,11 @@ impl Registry {
         own: &OwnKeys,
         moment: &Moment,
     ) -> Settled {
-        let settled = match self.settlement(request, proof, Policy::NotAsked, moment.now) {
+        let settled = match self.settlement(request, proof, PolicyVerdict::NotAsked, moment.now) {
             Settlement::AskPolicy => {
                 let policy = match proof {
-                    Proven::Code => Policy::Approves,
-                    Proven::Key | Proven::Setup | Proven::Void => Policy::Asks,
+                    Proven::Code => PolicyVerdict::Approves,
+                    Proven::Key | Proven::Setup | Proven::Void => PolicyVerdict::Asks,
                 };
                 self.settlement(request, proof, policy, moment.now)
             }
@@ -67,7 +67,7 @@ impl Registry {
         moment: &Moment,
     ) -> Settled {
         let now = moment.now;
-        let settled = match self.settlement(request, Proven::Setup, Policy::NotAsked, now) {
+        let settled = match self.settlement(request, Proven::Setup, PolicyVerdict::NotAsked, now) {
             Settlement::Pair => {
                 let spent = self.setup_spent.contains_key(&code.nonce);
                 match redeem(code.expires_at, self.setup_mark, spent, now) {
@@ -99,10 +99,10 @@ impl Registry {
         &self,
         request: &Request,
         proof: Proven,
-        policy: Policy,
+        policy: PolicyVerdict,
         now: UnixTime,
     ) -> Settlement {
-        let asked = settle::Request {
+        let asked = settle::SettleRequest {
             standing: self.standing(request),
             rejection: self.rejections.get(request.holder.channel.as_bytes()).copied(),
             method: request.method,
@@ -132,7 +132,7 @@ impl Registry {
         };
         let before = self.ceilings.get(&node_id);
         let paired = pair(self.standing(request), before, &terms, &Authority::OWNER, now);
-        let Ok(Paired { standing, ceiling, .. }) = paired else {
+        let Ok(PairedState { standing, ceiling, .. }) = paired else {
             return Settled::Refused(Denial::Later);
         };
         let new = record(node_id, request, standing.clone(), now);
@@ -310,9 +310,9 @@ impl Registry {
                 .for_each(|grant| grant.state = State::Ended);
         }
         if approves {
-            let approval = Approval {
-                said: Terms::default(),
-                proposed: Terms::default(),
+            let approval = OperatorApproval {
+                said: NamedTerms::default(),
+                proposed: NamedTerms::default(),
                 before: None,
                 endless: false,
                 named: false,

@@ -25,7 +25,7 @@ pub struct ProofTerms<'t> {
 
 /// The registry's state of a node that a proof has paired.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paired {
+pub struct PairedState {
     /// The node's new standing.
     pub standing: Standing,
     /// The node's new ceiling, from which its grant is made.
@@ -48,7 +48,7 @@ pub fn pair(
     terms: &ProofTerms<'_>,
     authority: &Authority,
     now: UnixTime,
-) -> Result<Paired, Wider> {
+) -> Result<PairedState, Wider> {
     let credential = Credential::Keys;
     let standing = match standing {
         // The operator's decisions about the node stay: pairing again ends neither muting nor a
@@ -69,12 +69,12 @@ pub fn pair(
     if authority.is_delegated() && !ceiling.named {
         ceiling.expires = Some(ends);
     }
-    Ok(Paired { standing, ceiling, maker, ends })
+    Ok(PairedState { standing, ceiling, maker, ends })
 }
 
 /// The terms of a decision about a node; `None` where they leave a choice to others.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Terms<'t> {
+pub struct NamedTerms<'t> {
     /// The scopes.
     pub scopes: Option<&'t ScopesBuf>,
     /// The life.
@@ -83,11 +83,11 @@ pub struct Terms<'t> {
 
 /// An operator's decision to pair a node with keys, or to change the rights of a paired one.
 #[derive(Clone, Copy, Debug)]
-pub struct Approval<'t> {
+pub struct OperatorApproval<'t> {
     /// The operator's own terms.
-    pub said: Terms<'t>,
+    pub said: NamedTerms<'t>,
     /// The terms that the policy or the code proposed when the node asked.
-    pub proposed: Terms<'t>,
+    pub proposed: NamedTerms<'t>,
     /// The ceiling that the decision replaces; `None` for a node that is paired by it.
     pub before: Option<&'t Ceiling>,
     /// `true` if an earlier end is lifted.
@@ -107,11 +107,12 @@ pub struct Approval<'t> {
 /// [`Wider`] if the operator may not grant as much.
 #[expect(clippy::result_large_err, reason = "there is no allocator to box the reason with")]
 pub fn approve(
-    approval: &Approval<'_>,
+    approval: &OperatorApproval<'_>,
     authority: &Authority,
     now: UnixTime,
 ) -> Result<(Ceiling, UnixTime), Wider> {
-    let Approval { said, proposed, before, endless, named, usual_scopes, usual } = *approval;
+    let OperatorApproval { said, proposed, before, endless, named, usual_scopes, usual } =
+        *approval;
     let scopes = said
         .scopes
         .or(before.map(|ceiling| &ceiling.scopes))
