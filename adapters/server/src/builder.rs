@@ -9,7 +9,6 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::application::{Application, NoApplication};
 use crate::clock::{GatewayClock, LocalClock, SystemClock};
-use crate::connection::companion_table::Companions;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
 use crate::connection::hub::Hub;
@@ -219,7 +218,6 @@ impl GatewayBuilder {
             lingering: Semaphore::new(MOST_LINGERING),
             pairing,
             setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
-            companions: Companions::default(),
             gate,
             telemetry,
             extensions,

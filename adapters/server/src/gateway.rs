@@ -34,7 +34,6 @@ use tracing::Instrument;
 
 use crate::application::Application;
 use crate::clock::GatewayClock;
-use crate::connection::companion_table::Companions;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
 use crate::connection::hub::Hub;
@@ -93,7 +92,6 @@ pub(crate) struct Inner {
     pub(crate) lingering: Semaphore,
     pub(crate) pairing: PairingServices,
     pub(crate) setup: SetupServices,
-    pub(crate) companions: Companions,
     pub(crate) gate: Gate,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) extensions: Extensions,

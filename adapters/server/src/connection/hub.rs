@@ -14,6 +14,7 @@ use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::sessions::SessionId;
 
 use crate::connection::live_links::{LinkOwner, LiveLinks};
 pub(crate) use crate::connection::mailbox::{
@@ -84,10 +85,21 @@ impl Hub {
         self.live().attach_delegate(key, subject, mailbox, &limits)
     }
 
+    /// Makes this the connection of a companion's session. Companions only take places that nodes
+    /// and delegates leave free.
+    pub(crate) fn attach_companion(
+        &self,
+        session: SessionId,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<(), Refusal> {
+        let limits = self.limits();
+        self.live().attach_companion(session, mailbox, &limits)
+    }
+
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
     /// link any more.
-    pub(crate) fn detach(&self, peer: Peer, mailbox: &Arc<Mailbox>) -> bool {
-        self.live().detach(LinkOwner::from(peer), mailbox)
+    pub(crate) fn detach(&self, peer: impl Into<LinkOwner>, mailbox: &Arc<Mailbox>) -> bool {
+        self.live().detach(peer.into(), mailbox)
     }
 
     fn live(&self) -> MutexGuard<'_, LiveLinks> {
@@ -115,10 +127,17 @@ impl Hub {
         }
     }
 
-    /// Queues a frame of the `missy` dialect for a node. Returns `false` if the node has no such
-    /// link or its queue is full.
-    pub(crate) fn send(&self, node_id: NodeId, frame: Message) -> bool {
-        self.mailbox(Peer::Node(node_id)).is_some_and(|mailbox| mailbox.queue(Mail::Frame(frame)))
+    /// Tells a session's connection, if there is one, that the session was revoked.
+    pub(crate) fn end_session(&self, session: SessionId) {
+        if let Some(mailbox) = self.mailbox(session) {
+            mailbox.notice(Notice::Unpaired);
+        }
+    }
+
+    /// Queues a frame of the `missy` dialect for a node, or of a companion's for its session.
+    /// Returns `false` if the peer has no such link or its queue is full.
+    pub(crate) fn send(&self, peer: impl Into<LinkOwner>, frame: Message) -> bool {
+        self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Mail::Frame(frame)))
     }
 
     /// Queues an application message for a peer of the native wire. Returns `false` if the peer has
@@ -225,12 +244,18 @@ impl Hub {
         self.holders.of(*holder.as_bytes()).iter().for_each(|mailbox| mailbox.cut());
     }
 
-    pub(crate) fn is_live(&self, node_id: NodeId) -> bool {
-        self.live().of(LinkOwner::Node(node_id)).is_some()
+    pub(crate) fn is_live(&self, peer: impl Into<LinkOwner>) -> bool {
+        self.live().of(peer.into()).is_some()
     }
 
+    /// Returns the number of linked nodes and delegates.
     pub(crate) fn count(&self) -> usize {
         self.live().count()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn companions(&self) -> usize {
+        self.live().companions()
     }
 
     #[cfg(test)]
@@ -242,8 +267,8 @@ impl Hub {
             && self.pins.is_empty()
     }
 
-    fn mailbox(&self, peer: Peer) -> Option<Arc<Mailbox>> {
-        self.live().of(LinkOwner::from(peer)).cloned()
+    fn mailbox(&self, peer: impl Into<LinkOwner>) -> Option<Arc<Mailbox>> {
+        self.live().of(peer.into()).cloned()
     }
 }
 

@@ -1,5 +1,5 @@
-//! The connection of each linked peer, and the share of delegates in the places that nodes leave
-//! free.
+//! The connection of each linked peer, and the share of delegates and companions in the places that
+//! nodes leave free.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::sessions::SessionId;
 
 use super::mailbox::Mailbox;
 
@@ -20,6 +21,19 @@ use super::mailbox::Mailbox;
 pub(crate) enum LinkOwner {
     Node(NodeId),
     Delegate(PublicKey),
+    Companion(SessionId),
+}
+
+impl From<NodeId> for LinkOwner {
+    fn from(node_id: NodeId) -> Self {
+        Self::Node(node_id)
+    }
+}
+
+impl From<SessionId> for LinkOwner {
+    fn from(session: SessionId) -> Self {
+        Self::Companion(session)
+    }
 }
 
 impl From<Peer> for LinkOwner {
@@ -36,6 +50,8 @@ impl From<Peer> for LinkOwner {
 pub(crate) struct LiveLinks {
     all: HashMap<LinkOwner, Arc<Mailbox>>,
     subjects: Subjects,
+    /// The number of companions in the table.
+    companions: usize,
 }
 
 /// The delegates among the live connections, grouped by their subjects.
@@ -91,6 +107,26 @@ impl LiveLinks {
         Ok(())
     }
 
+    /// Makes this the session's connection. Companions only take places that nodes and delegates
+    /// leave free, and do not count for these, so they never keep a node out.
+    pub(crate) fn attach_companion(
+        &mut self,
+        session: SessionId,
+        mailbox: &Arc<Mailbox>,
+        limits: &Limits,
+    ) -> Result<(), Refusal> {
+        let who = LinkOwner::Companion(session);
+        if !self.all.contains_key(&who) {
+            let all = usize::try_from(limits.linked_total).unwrap_or(usize::MAX);
+            if self.companions >= all.saturating_sub(self.count()) {
+                return Err(Refusal::AtCapacity);
+            }
+            self.companions += 1;
+        }
+        self.enter(who, mailbox);
+        Ok(())
+    }
+
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
     /// link any more. A displaced connection is removed already, and its peer has no link unless it
     /// has come back.
@@ -113,13 +149,19 @@ impl LiveLinks {
         self.all.values().cloned().collect()
     }
 
+    /// Returns the number of linked nodes and delegates.
     pub(crate) fn count(&self) -> usize {
-        self.all.len()
+        self.all.len() - self.companions
+    }
+
+    #[cfg(test)]
+    pub(crate) fn companions(&self) -> usize {
+        self.companions
     }
 
     fn linked(&self) -> Linked {
         let most_of_one = self.subjects.counts.last().map_or(0, |(count, _)| *count);
-        Linked { total: u32::try_from(self.all.len()).unwrap_or(u32::MAX), most_of_one }
+        Linked { total: u32::try_from(self.count()).unwrap_or(u32::MAX), most_of_one }
     }
 
     fn make_room(&mut self, room: Room) -> Result<(), Refusal> {
@@ -147,8 +189,10 @@ impl LiveLinks {
 
     fn remove(&mut self, who: LinkOwner) -> Option<Arc<Mailbox>> {
         let removed = self.all.remove(&who);
-        if let LinkOwner::Delegate(key) = who {
-            self.subjects.remove(&key);
+        match who {
+            LinkOwner::Node(_) => {}
+            LinkOwner::Delegate(key) => drop(self.subjects.remove(&key)),
+            LinkOwner::Companion(_) => self.companions -= usize::from(removed.is_some()),
         }
         // A table that was large once gives its memory back.
         if self.all.capacity() > 1024 && self.all.len() < self.all.capacity() / 8 {
@@ -254,6 +298,29 @@ mod tests {
                 && live.subjects.counts.is_empty()
                 && live.subjects.delegates.is_empty()
         );
+    }
+
+    #[tokio::test]
+    async fn companions_take_what_nodes_leave_and_never_keep_a_node_out() {
+        let session = |byte| SessionId::from_bytes([byte; 16]);
+        let (mut live, first) = (LiveLinks::default(), mailbox());
+        for byte in 1..=8 {
+            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+        }
+        live.attach_companion(session(1), &first, &LIMITS).unwrap();
+        live.attach_companion(session(2), &mailbox(), &LIMITS).unwrap();
+        let third = live.attach_companion(session(3), &mailbox(), &LIMITS);
+        assert_eq!((third, live.count(), live.companions()), (Err(Refusal::AtCapacity), 8, 2));
+        for byte in 9..=10 {
+            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+        }
+        // Who comes back has its place, and the older connection hears so.
+        let again = mailbox();
+        live.attach_companion(session(1), &again, &LIMITS).unwrap();
+        assert!(matches!(first.next().await, Mail::Notice(Notice::Replaced)));
+        assert!(!live.detach(LinkOwner::Companion(session(1)), &first));
+        assert!(live.detach(LinkOwner::Companion(session(1)), &again));
+        assert_eq!((live.count(), live.companions()), (10, 1));
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! belongs to its flow, and the decisions of an operator reach it through its mailbox in the `hub`.
 
 pub(crate) mod action;
-pub(crate) mod companion_table;
 pub(crate) mod flow_budgets;
 pub(crate) mod framed;
 pub(crate) mod handshake_budgets;

@@ -127,7 +127,6 @@ async fn take(inner: &Inner, step: ClockStep) -> Result<TakenOver, StoreError> {
     // The times of earlier runs did not move, so the ends of their open links are nearer or farther
     // now.
     inner.hub.all_look_again();
-    inner.companions.all_look_again();
     tracing::warn!(
         seconds = step.by(),
         moved = taken.moved,

@@ -303,7 +303,7 @@ impl Gateway {
         let ticket =
             self.hold(Cut::Session { id: session, with: Box::new(known.clone()) }, &what)?;
         // A connection that might still be open gets the notice, even if the session ended before.
-        inner.companions.end(session);
+        inner.hub.end_session(session);
         let (revoked, ended) = match inner.store.end_session(session, now).await {
             Ok(ended) => ended,
             Err(error) => {

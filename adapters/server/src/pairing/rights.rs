@@ -84,13 +84,13 @@ impl Gateway {
         } = ended;
         let (now, inner) = (self.inner.clock.unix(), &self.inner);
         for session in sessions {
-            inner.companions.end(session);
+            inner.hub.end_session(session);
             inner.telemetry.sessions(SessionEvent::Revoked, 1);
             self.event(Event::SessionRevoked { session });
         }
         // Their connections end too, so that the companions connect again and learn the new end.
         for (session, _) in shortened {
-            inner.companions.end(session);
+            inner.hub.end_session(session);
         }
         for (node_id, grant) in &grants {
             self.event(Event::GrantRevoked { node_id: *node_id, grant: Some(*grant) });

@@ -172,13 +172,9 @@ impl CompanionContext {
         }
     }
 
-    /// Makes this the session's live connection. Companions only take places that nodes leave free,
-    /// and the count of nodes leaves companions out, so they never keep a node out.
+    /// Makes this the session's live connection. Returns `false` if there is no room.
     fn attach(&mut self, session: SessionId) -> bool {
-        let inner = &self.gateway.inner;
-        let all = usize::try_from(inner.limits.linked_total).unwrap_or(usize::MAX);
-        let attached =
-            inner.companions.attach(session, &self.mailbox, all.saturating_sub(inner.hub.count()));
+        let attached = self.gateway.inner.hub.attach_companion(session, &self.mailbox).is_ok();
         self.attached = attached.then_some(session);
         attached
     }
@@ -203,7 +199,7 @@ impl CompanionContext {
 
     fn detach(&mut self) {
         if let Some(session) = self.attached.take()
-            && self.gateway.inner.companions.detach(session, &self.mailbox)
+            && self.gateway.inner.hub.detach(session, &self.mailbox)
         {
             self.gateway.event(Event::CompanionUnlinked { session });
         }

@@ -17,7 +17,6 @@ pub(crate) mod tests;
 use axum::extract::ws::Message;
 use handfast_core::registry::sessions::SessionId;
 
-use crate::connection::hub::Mail;
 use crate::gateway::Gateway;
 
 /// Path on which companions and nodes of the `missy` dialect connect.
@@ -28,7 +27,6 @@ impl Gateway {
     /// has 64 KiB waiting already.
     #[must_use]
     pub fn send_companion(&self, session: SessionId, text: String) -> bool {
-        let mailbox = self.inner.companions.mailbox(session);
-        mailbox.is_some_and(|mailbox| mailbox.queue(Mail::Frame(Message::Text(text.into()))))
+        self.inner.hub.send(session, Message::Text(text.into()))
     }
 }

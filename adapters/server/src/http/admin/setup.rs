@@ -200,6 +200,6 @@ pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {
         expires_at: session.expires_at.as_secs(),
         made_by: made_by(session.maker),
         revoked_at: session.revoked_at.map(handfast_core::time::UnixTime::as_secs),
-        linked: gateway.inner.companions.is_linked(session.id),
+        linked: gateway.inner.hub.is_live(session.id),
     }
 }

@@ -100,7 +100,7 @@ async fn a_companion_that_floods_is_read_at_its_rate_and_neither_another_nor_the
     );
     // What is decided does not wait behind the flood.
     world.gateway.revoke_companion(loud_id).await.unwrap();
-    while world.gateway.inner.companions.is_linked(loud_id) {
+    while world.gateway.inner.hub.is_live(loud_id) {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     flood.abort();

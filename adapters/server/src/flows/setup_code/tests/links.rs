@@ -109,7 +109,7 @@ async fn a_newer_connection_of_a_session_replaces_the_older() {
     );
     say(&mut newer, "mine now").await;
     assert_eq!(world.heard.recv().await.unwrap().1, "mine now");
-    assert!(world.gateway.inner.companions.is_linked(id));
+    assert!(world.gateway.inner.hub.is_live(id));
     newer.close(None).await.unwrap();
     world.is_at_rest().await;
 }
@@ -143,7 +143,7 @@ async fn companions_take_the_places_that_are_left_and_a_newer_connection_needs_n
     let _first = world.links(&one).await;
     let _again = world.links(&one).await;
     assert_eq!(world.resumes(&other).await.1, Heard::Close(1013, "Server at capacity".to_owned()));
-    assert!(world.gateway.inner.companions.is_linked(world.id_of(&one).await));
+    assert!(world.gateway.inner.hub.is_live(world.id_of(&one).await));
 }
 
 #[tokio::test]

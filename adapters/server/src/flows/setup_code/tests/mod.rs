@@ -220,7 +220,7 @@ impl World {
     async fn is_at_rest(&self) {
         let mut open = self.gateway.inner.sessions.subscribe();
         open.wait_for(|open| *open == 0).await.unwrap();
-        assert_eq!(self.gateway.inner.companions.live.lock().unwrap().len(), 0);
+        assert_eq!(self.gateway.inner.hub.companions(), 0);
     }
 }
 

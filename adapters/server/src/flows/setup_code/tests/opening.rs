@@ -35,7 +35,7 @@ async fn a_setup_code_becomes_a_session_and_the_session_lets_its_companion_in() 
     assert_eq!((&welcome["session_id"], &welcome["profile"]), (&json!(id), &json!("companion-v1")));
     assert_eq!(welcome["device_label"], "Ada's \"phone\"");
     assert!(welcome["expires_at"].as_str().unwrap().ends_with('Z'));
-    assert!(world.gateway.inner.companions.is_linked(world.id_of(&token).await));
+    assert!(world.gateway.inner.hub.is_live(world.id_of(&token).await));
     assert_eq!(
         world.gateway.inner.seats.taken(),
         0,
@@ -102,7 +102,7 @@ async fn whoever_is_not_let_in_hears_why() {
         assert_eq!(heard, Heard::Text(json!({"error": expected}).to_string()), "{token}");
         assert_eq!(hear(&mut socket).await, Heard::Close(1008, "Not let in".to_owned()));
     }
-    assert!(!world.gateway.inner.companions.is_linked(gone.id));
+    assert!(!world.gateway.inner.hub.is_live(gone.id));
     for (frame, expected) in [
         ("", "unknown code"),
         ("{", "unknown code"),
