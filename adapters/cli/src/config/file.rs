@@ -161,7 +161,7 @@ impl<'a> Found<'a> {
         heading: &str,
     ) {
         let known = |key: &ConfigKey| key.section == section && key.name == name;
-        let Some(number) = KEYS.iter().position(|key| known(key)) else {
+        let Some(number) = KEYS.iter().position(known) else {
             self.problems.push(stranger(section, name, offset, heading));
             return;
         };

@@ -25,6 +25,9 @@ pub(super) type Store<T> = Box<dyn Fn(&ConfigValue<'_>, &mut T) -> Stored + Send
 /// Returns the value of a field as TOML that reads back; `None` if it is not set.
 pub(super) type Show<T> = Box<dyn Fn(&T) -> Option<String> + Send + Sync>;
 
+/// As [`Show`], of the settings: by unique reference, because a field is found in this way.
+type ShowKey = Box<dyn Fn(&mut ServeSettings) -> Option<String> + Send + Sync>;
+
 /// The kind of a key's value: how it is read and printed, and what the help calls it.
 pub(super) struct Kind<T> {
     pub(super) placeholder: String,
@@ -47,8 +50,7 @@ pub(super) struct ConfigKey {
     /// `true` if a running gateway takes a new value over when it reads its file again.
     pub(super) live: bool,
     store: Store<ServeSettings>,
-    /// Takes the settings by unique reference only because a field is found in this way.
-    show: Box<dyn Fn(&mut ServeSettings) -> Option<String> + Send + Sync>,
+    show: ShowKey,
 }
 
 /// Declares a key: its name in the file, the kind of its value, and the field that holds it. The
