@@ -18,7 +18,8 @@ const MOST_BYTES: u64 = 1024;
 pub enum KeySource {
     /// A random key in the keyring of the user's session (the Secret Service of the session's
     /// D-Bus), generated when the first token is stored. It belongs to the path of the store: a
-    /// store that is moved has lost its key.
+    /// store that is moved has lost its key. Needs the feature `keyring`; without it, a store whose
+    /// key is there is refused.
     Keyring,
     /// A random key in this file: 32 bytes, mode 0600, generated when the first token is stored.
     File(PathBuf),

@@ -24,6 +24,10 @@ mod entry;
 mod error;
 mod file;
 mod key;
+#[cfg(feature = "keyring")]
+mod keyring;
+#[cfg(not(feature = "keyring"))]
+#[path = "no_keyring.rs"]
 mod keyring;
 mod path;
 mod seal;
