@@ -19,15 +19,22 @@
 extern crate std;
 
 pub mod budget;
-pub mod entropy;
-pub mod error;
-pub mod id;
+mod entropy;
+mod error;
+mod id;
 pub mod limits;
 pub mod secret;
 pub mod serial;
-pub mod step;
-pub mod text;
-pub mod time;
+mod step;
+mod text;
+mod time;
+
+pub use entropy::Entropy;
+pub use error::{Field, Malformed, Refusal, Undecodable};
+pub use id::{NODE_ID_TEXT, NodeId, NodeIdText, Source};
+pub use step::{Effects, MAX_EFFECTS, Machine};
+pub use text::{Label, Name};
+pub use time::{DeadlineReason, Instant, Span, UnixTime, rfc3339};
 
 pub mod crypto;
 pub mod wire;

@@ -1,7 +1,7 @@
 //! The contract of every machine: a transition changes the state in place, by nothing but its
 //! arguments, and returns all its effects.
 
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 
 /// Maximum number of effects of one step.
 pub const MAX_EFFECTS: usize = 4;
@@ -30,7 +30,7 @@ pub trait Machine {
 
     /// Returns the time of the next tick and its reason; `None` if the machine waits for inputs
     /// only.
-    fn deadline(&self) -> Option<(Instant, Reason)>;
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)>;
 
     /// Returns `true` once the machine has ended; every further input is ignored. A node's machine
     /// never ends.

@@ -9,16 +9,28 @@ use crate::serial::serial_text;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Label<'b>(&'b str);
 
-/// The label of an empty or missing name or room.
-pub const UNKNOWN: Label<'static> = Label("unknown");
-
 impl<'b> Label<'b> {
-    /// Checks a text. Empty or blank text becomes [`UNKNOWN`]; the result is `None` if the text is
-    /// too long or holds a forbidden character.
+    /// The label of a device that has none: `unknown`.
+    pub const UNKNOWN: Label<'static> = Label("unknown");
+
+    /// Returns `true` for control characters, line and paragraph separators, bidirectional controls
+    /// and invisible characters, which can make one text look like another. The joiners U+200C and
+    /// U+200D are allowed, because scripts and emoji need them.
+    #[must_use]
+    pub fn forbids(c: char) -> bool {
+        c.is_control()
+            || matches!(c,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+                | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    }
+
+    /// Checks a text. Empty or blank text becomes [`UNKNOWN`](Self::UNKNOWN); the result is `None`
+    /// if the text is too long or holds a [forbidden](Self::forbids) character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
-        if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden) {
-            return Some(UNKNOWN);
+        if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(Label::forbids)
+        {
+            return Some(Label::UNKNOWN);
         }
         // Most names are ASCII, where a byte is a character, so no walk over characters is needed.
         if text.is_ascii() {
@@ -26,7 +38,7 @@ impl<'b> Label<'b> {
                 text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
             return fine.then_some(Self(text));
         }
-        let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !is_forbidden(c));
+        let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !Label::forbids(c));
         // Byte length first: it bounds the walk over the characters.
         (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS)
             .then_some(Self(text))
@@ -36,7 +48,7 @@ impl<'b> Label<'b> {
     /// 65th character or the first forbidden one; `None` if nothing but white space is left.
     #[must_use]
     pub fn beginning(text: &'b str) -> Option<Self> {
-        let shown = text.char_indices().take(LABEL_CHARS).take_while(|(_, c)| !is_forbidden(*c));
+        let shown = text.char_indices().take(LABEL_CHARS).take_while(|(_, c)| !Label::forbids(*c));
         let end = shown.last().map_or(0, |(at, c)| at.saturating_add(c.len_utf8()));
         let beginning = text.get(..end)?;
         (!beginning.trim().is_empty()).then_some(Self(beginning))
@@ -95,17 +107,6 @@ impl core::fmt::Debug for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:?}", self.as_str())
     }
-}
-
-/// Returns `true` for control characters, line and paragraph separators, bidirectional controls and
-/// invisible characters, which can make one text look like another. The joiners U+200C and U+200D
-/// are allowed, because scripts and emoji need them.
-#[must_use]
-pub fn is_forbidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

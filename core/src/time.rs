@@ -119,7 +119,7 @@ impl UnixTime {
 /// The reason for a machine's deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Reason {
+pub enum DeadlineReason {
     /// The peer's first message is overdue at the deadline.
     FirstMessage,
     /// The peer's answer is overdue at the deadline.

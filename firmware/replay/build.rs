@@ -16,7 +16,6 @@ use std::{env, fs};
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
     self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
     Proof,
@@ -26,17 +25,14 @@ use handfast_core::flow::native::node::{
 };
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, STREAM_FRAME};
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::frame::encode;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, UnixTime};
 
 include!("src/native/known.rs");
 

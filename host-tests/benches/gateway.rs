@@ -11,14 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::token::{HashJob, issue};
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::secret::Secret;
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Entropy, Label, NodeId, Span, UnixTime};
 use handfast_server::{Gateway, NoApplication, Observer};
 use handfast_store::{SqliteStore, Store};
 use serde_json::json;

@@ -2,16 +2,12 @@
 //! `cargo bench -p handfast-host-tests --bench machine`
 
 use divan::{Bencher, black_box};
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{HashJob, ProofKey, ProofTag, Token};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::missy;
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, UnixTime};
 
 fn main() {
     divan::main();

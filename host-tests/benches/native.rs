@@ -11,12 +11,11 @@ use handfast_core::crypto::cpace::{self, Inputs};
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{HandshakeHash, ik};
 use handfast_core::crypto::x25519::KeyPair;
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::capability::{BlockTerms, Chain, Check, Holder, issue, verify};
 use handfast_core::grant::scope::{Action, Address, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, MESSAGE_BYTES};
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::open::{Intent, Open};
+use handfast_core::{Entropy, Span, UnixTime};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::keys;
 

@@ -6,15 +6,14 @@
 use std::hint::black_box;
 
 use divan::Bencher;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::{ChannelPolicy, Seen, Verdict, decide};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify};
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
 use handfast_core::secret::Secret;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Payload, ProfileName};
+use handfast_core::{Entropy, Span, UnixTime};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 

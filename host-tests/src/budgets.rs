@@ -5,7 +5,7 @@ use handfast_core::budget::{
 };
 use handfast_core::limits::{Limits, PROVE_WITHIN, PROVING_AT_LEAST, PROVING_PER_KEY};
 use handfast_core::secret::Secret;
-use handfast_core::time::{Instant, Span};
+use handfast_core::{Instant, Span};
 
 /// Checks the budgets of the native wire under any sequence of calls. Nothing is given back that
 /// was not taken. A key has its slots and no more. A handshake that is displaced has had its

@@ -4,14 +4,12 @@
 use std::sync::OnceLock;
 
 use handfast_core::crypto::{ed25519, labels, sha256, x25519};
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::capability::{
     Authorised, Chain, Check, Denied, Held, Holder, PREFIX, verify,
 };
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_DEPTH};
-use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
+use handfast_core::{Entropy, Label, UnixTime};
 
 use crate::scopes::{STRANGER, address_outside, lists, matches, path, segments};
 

@@ -2,13 +2,12 @@
 //! node's confirmations, renewals and time, in any order.
 
 use handfast_core::grant::scope::{Action, ScopesBuf};
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled, paired_anew};
 use handfast_core::registry::grants::{Grant, GrantId, State, current};
 use handfast_core::registry::renewal::{Fresh, Renewal, is_owed, renewal};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::path::Address;
+use handfast_core::{NodeId, Span, UnixTime};
 
 const BEGIN: UnixTime = UnixTime::from_secs(1_800_000_000);
 const HOUR: u64 = 3600;

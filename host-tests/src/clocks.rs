@@ -3,7 +3,7 @@
 
 use handfast_core::limits::MARK_EVERY;
 use handfast_core::registry::trusted_time::{ClockState, ClockStep, Moment, Reading, TrustedTime};
-use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::{Instant, Span, UnixTime};
 
 const DAY: i64 = 86_400;
 /// Sizes of a step of the wall clock in seconds.

@@ -1,6 +1,5 @@
 //! Both ends of a companion's connection under arbitrary inputs.
 
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
 use handfast_core::flow::setup_code::gateway::{
     self, CompanionConnection, Failed, SessionNotOpened,
@@ -10,11 +9,9 @@ use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS};
 use handfast_core::registry::sessions::{Maker, NotRedeemed, Session, SessionId};
 use handfast_core::secret::Secret;
-use handfast_core::step::Machine;
-use handfast_core::text::{Label, Name};
-use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::companion::{Word, is_companions};
 use handfast_core::wire::setup::ProfileName;
+use handfast_core::{Entropy, Instant, Label, Machine, Name, Span, UnixTime};
 
 use crate::json_against_serde::members;
 use crate::setup::read_token;

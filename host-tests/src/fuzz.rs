@@ -1,20 +1,15 @@
 //! Properties that the fuzz targets check, each a function of arbitrary bytes.
 
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::gateway::{self, Lookup, RegistrationConnection};
 use handfast_core::flow::registration::node::{self, RegistrationMemory, RegistrationNode, Timing};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{FRAME_BYTES, Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::Machine;
-use handfast_core::text::{Label, UNKNOWN};
-use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::missy;
 use handfast_core::wire::registration::{Heartbeat, NodeMessage, PairRequest, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Refusal, Span, UnixTime};
 
 use crate::script::Script;
 use crate::world::World;
@@ -105,8 +100,8 @@ fn record(byte: u8, label: &str) -> Record {
     let token = TokenHash::from_bytes([byte & 1; 32]);
     Record {
         node_id: NodeId::from_bytes([0; 16]),
-        name: UNKNOWN.into(),
-        room: Label::parse(label).unwrap_or(UNKNOWN).into(),
+        name: Label::UNKNOWN.into(),
+        room: Label::parse(label).unwrap_or(Label::UNKNOWN).into(),
         address: core::net::IpAddr::from([127, 0, 0, 1]),
         keys: None,
         asked_at: UnixTime::from_secs(0),
@@ -247,8 +242,12 @@ pub fn node_machine(data: &[u8]) {
                 })
             }
             2 => {
-                let name = Label::parse(bytes.text()).unwrap_or(UNKNOWN);
-                node::Input::Connected(PairRequest { name, room: UNKNOWN, profile: Profile::EMPTY })
+                let name = Label::parse(bytes.text()).unwrap_or(Label::UNKNOWN);
+                node::Input::Connected(PairRequest {
+                    name,
+                    room: Label::UNKNOWN,
+                    profile: Profile::EMPTY,
+                })
             }
             3 => node::Input::Text(bytes.text()),
             4 => node::Input::Text(

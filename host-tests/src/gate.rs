@@ -3,7 +3,7 @@
 
 use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 use handfast_edge::blocking::block_on;
 use handfast_store::{
     Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter, SenderStanding,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use handfast_core::error::Malformed;
+use handfast_core::Malformed;
 use handfast_core::limits::JSON_DEPTH;
 use handfast_core::wire::json::{self, Text, Value};
 use serde::Deserializer as _;

@@ -1,7 +1,7 @@
 //! Properties of the native wire: every message is written in one form, and parts are put together
 //! in one way.
 
-use handfast_core::error::Undecodable;
+use handfast_core::Undecodable;
 use handfast_core::limits::{CERTIFICATES_BYTES, PART_BYTES, PLAINTEXT_BYTES};
 use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Open};
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};

@@ -92,7 +92,7 @@ pub fn address_outside(child: &[&str], parent: &[&str]) -> Option<String> {
 fn is_path(text: &str, wildcards: bool) -> bool {
     if !text.starts_with('/')
         || text.len() > PATH_BYTES
-        || text.chars().any(handfast_core::text::is_forbidden)
+        || text.chars().any(handfast_core::Label::forbids)
     {
         return false;
     }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::setup_code::{
     NotIssued, NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify,
 };
@@ -15,9 +14,8 @@ use handfast_core::limits::{
     SETUP_URL_BYTES,
 };
 use handfast_core::secret::Secret;
-use handfast_core::text::{Label, is_forbidden};
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Payload, ProfileName};
+use handfast_core::{Entropy, Label, Span, UnixTime};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -103,7 +101,7 @@ fn read_claims(text: &str) -> Option<Said> {
         None => None,
         Some(value) if value == "null" => None,
         Some(_) => beginning(
-            &string(&members, "device_label").filter(|text| !text.chars().any(is_forbidden))?,
+            &string(&members, "device_label").filter(|text| !text.chars().any(Label::forbids))?,
         ),
     };
     // The id of the session that made the token has 16 bytes, or is absent.
@@ -154,7 +152,8 @@ fn string(members: &BTreeMap<Vec<u8>, String>, key: &str) -> Option<String> {
 
 /// Returns the visible beginning of a label that somebody else wrote; `None` if it is blank.
 fn beginning(text: &str) -> Option<String> {
-    let shown: String = text.chars().take(LABEL_CHARS).take_while(|c| !is_forbidden(*c)).collect();
+    let shown: String =
+        text.chars().take(LABEL_CHARS).take_while(|c| !Label::forbids(*c)).collect();
     (!shown.trim().is_empty()).then_some(shown)
 }
 
@@ -162,9 +161,9 @@ fn beginning(text: &str) -> Option<String> {
 fn label(text: String) -> Option<String> {
     let fine = text.len() <= LABEL_BYTES
         && text.chars().count() <= LABEL_CHARS
-        && !text.chars().any(is_forbidden);
+        && !text.chars().any(Label::forbids);
     let blank_is_fine =
-        text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(is_forbidden);
+        text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(Label::forbids);
     match blank_is_fine {
         true => Some("unknown".to_owned()),
         false => fine.then_some(text),

@@ -3,7 +3,7 @@
 
 use handfast_core::limits::MARK_EVERY;
 use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
-use handfast_core::time::{Instant, UnixTime};
+use handfast_core::{Instant, UnixTime};
 
 const BEGIN: i64 = 1_800_000_000;
 const DAY: i64 = 86_400;

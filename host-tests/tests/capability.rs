@@ -9,8 +9,7 @@ use handfast_core::grant::capability::{
 };
 use handfast_core::grant::scope::{Action, Address, Pattern, Scopes};
 use handfast_core::limits::{CAPABILITY_BYTES, CAPABILITY_CHARS, CAPABILITY_DEPTH, SCOPES};
-use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
+use handfast_core::{Label, UnixTime};
 use handfast_host_tests::capability::{
     Draft, Keys, any_chain, any_change, id, issuer, number, reads_as_it_is_written, sign, text,
     token,

@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::limits::Limits;
-use handfast_core::time::Span;
 use handfast_server::Gateway;
 use handfast_server::operator::{NewSetup, StartedSetup};
 use handfast_server::policy::SetupSettings;

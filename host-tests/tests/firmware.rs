@@ -8,8 +8,8 @@ mod setup;
 use std::path::PathBuf;
 
 use handfast_cli::qemu::{FLASH_FILE, Image, RunningBoard};
+use handfast_core::NodeId;
 use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::secret::Secret;
 use handfast_server::{Gateway, GatewayBuilder};

@@ -4,8 +4,8 @@
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
+use handfast_core::NodeId;
 use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Decision;
 
 use crate::conformance::Served;

@@ -1,8 +1,8 @@
 //! Invitations, and codes as people type them.
 
+use handfast_core::Entropy;
 use handfast_core::crypto::code::{Alphabet, CODE_CHARS, Code, MINTED_CHARS, TYPED_BYTES};
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::entropy::Entropy;
 use handfast_core::limits::INVITE_BYTES;
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{INVITE_SECRET_CHARS_MIN, Invite, NotAnInvite, TypedCode};

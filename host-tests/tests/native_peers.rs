@@ -1,11 +1,11 @@
 //! A node and a gateway of the native wire, both real, with no attacker in between.
 
+use handfast_core::Span;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::grants::State;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::time::Span;
 use handfast_core::wire::path::Action;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::gateway::GateIn;

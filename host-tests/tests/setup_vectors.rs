@@ -1,13 +1,11 @@
 //! Setup codes from Python against core's reader and writer: see `interop/setup_codes.py`.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::setup_code::{NotValid, SetupKey, Terms, issue};
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
 use handfast_core::secret::Secret;
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Payload, ProfileName};
+use handfast_core::{Entropy, Label, Span, UnixTime};
 use handfast_host_tests::setup::{Said, read_payload, read_token, verdict};
 use serde_json::Value;
 

@@ -57,6 +57,6 @@ impl Table {
 }
 
 /// Describes a deadline in words.
-fn deadline(of: Option<(handfast_core::time::Instant, handfast_core::time::Reason)>) -> String {
+fn deadline(of: Option<(handfast_core::Instant, handfast_core::DeadlineReason)>) -> String {
     of.map_or_else(String::new, |(at, why)| format!(" ({why:?} at {})", at.as_millis()))
 }

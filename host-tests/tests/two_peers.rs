@@ -1,8 +1,7 @@
 //! Stories of a node and its gateway in virtual time. Every invariant of the world is checked after
 //! every event.
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
+use handfast_core::{NodeId, Refusal};
 use handfast_host_tests::script::{Forged, Op, Setup, Typed, Verdict};
 use handfast_host_tests::world::World;
 use handfast_host_tests::world::model::Life;

@@ -1,6 +1,6 @@
 //! `handfast clock`: the gateway's time, and its trust in the system's clock.
 
-use handfast_core::time::{UnixTime, rfc3339};
+use handfast_core::{UnixTime, rfc3339};
 use handfast_server::admin::{AcceptedView, ClockView};
 use hyper::Method;
 use serde_json::json;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use handfast_cli::qr::{self, NoQrCode};
-use handfast_core::time::rfc3339;
+use handfast_core::rfc3339;
 use handfast_server::admin::{
     RevokedSessionsView, SessionList, SessionView, StartedView, StatusView,
 };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use handfast_core::text::is_forbidden;
+use handfast_core::Label;
 use handfast_server::admin::PermissionsView;
 use serde::de::DeserializeOwned;
 
@@ -14,7 +14,7 @@ use crate::client::read;
 pub(crate) fn safe(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_forbidden(c) {
+        if Label::forbids(c) {
             out.extend(c.escape_unicode());
         } else {
             out.push(c);
@@ -99,7 +99,7 @@ pub(crate) fn shown<T: DeserializeOwned>(
 pub(crate) fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        if c > '\u{7e}' && is_forbidden(c) {
+        if c > '\u{7e}' && Label::forbids(c) {
             let mut units = [0; 2];
             c.encode_utf16(&mut units)
                 .iter()
@@ -129,7 +129,7 @@ mod tests {
     fn json_means_the_same_and_moves_no_cursor() {
         let answer = "{\"name\":\"a\u{9b}31m\u{202e}\u{e0041}b\u{7f} Küche\"}";
         let shown = harmless(answer);
-        assert!(!shown.chars().any(|c| c > '\u{7e}' && is_forbidden(c)), "{shown}");
+        assert!(!shown.chars().any(|c| c > '\u{7e}' && Label::forbids(c)), "{shown}");
         let value = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
         assert_eq!(value(&shown), value(answer));
         assert!(shown.contains("Küche"));

@@ -1,7 +1,7 @@
 //! `handfast token …`: operations on tokens.
 
+use handfast_core::NodeId;
 use handfast_core::grant::token::{HashJob, Token};
-use handfast_core::id::NodeId;
 use tokio::io::AsyncReadExt;
 
 use crate::End;

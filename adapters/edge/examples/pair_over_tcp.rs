@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use board::{BoardClock, Forgets, Gateway};
 use getrandom::SysRng;
+use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::flow::native::node::{NativeNodeEvent, NodeIdentity, PairMethod};
-use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::native::memory::keys;
 use handfast_edge::native::{
@@ -55,7 +55,7 @@ async fn main() {
     let gateway = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8766".to_owned());
     let own = keys(&mut Forgets, &mut UnwrapErr(SysRng)).await.expect("nothing is stored");
     let profile = Profile::parse("{}").expect("an object");
-    let name = Label::parse("Board").unwrap_or(UNKNOWN);
+    let name = Label::parse("Board").unwrap_or(Label::UNKNOWN);
     let pair = NativeCommand::Pair(PairMethod::Pin, None);
     let ports = NativePorts {
         gateway: Gateway(gateway),
@@ -66,7 +66,7 @@ async fn main() {
         sensors: NoSensors,
         own: NodeIdentity {
             keys: &own,
-            about: PairRequest { name, room: UNKNOWN, profile },
+            about: PairRequest { name, room: Label::UNKNOWN, profile },
             setup: None,
         },
     };

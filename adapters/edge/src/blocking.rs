@@ -5,7 +5,7 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
 use embedded_io::{ErrorKind, ErrorType, ReadReady};
-use handfast_core::time::Instant;
+use handfast_core::Instant;
 
 use crate::ports::{Clock, Connector, Stream};
 

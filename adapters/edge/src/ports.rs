@@ -1,8 +1,8 @@
 //! The traits that a board implements for the driver.
 
 use embedded_io_async::{ErrorKind, Read, Write};
+use handfast_core::Instant;
 use handfast_core::flow::registration::node::RegistrationNodeEvent;
-use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
 

@@ -4,7 +4,7 @@ use core::future::{Future, pending, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::Poll;
 
-use handfast_core::time::{Instant, Span};
+use handfast_core::{Instant, Span};
 
 use crate::ports::Clock;
 

@@ -8,9 +8,9 @@ use std::error::Error;
 use std::io::stdin;
 use std::path::PathBuf;
 
+use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::flow::native::node::{NativeMemory, PairMethod};
-use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::path::Action;
 use handfast_node::native::{NativeConfig, NativeEvent, NativeIdentity, NativeNode};
 
@@ -22,8 +22,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let identity = NativeIdentity {
         gateways: vec![gateway.parse()?],
-        name: Label::parse("Lamp").unwrap_or(UNKNOWN).into(),
-        room: UNKNOWN.into(),
+        name: Label::parse("Lamp").unwrap_or(Label::UNKNOWN).into(),
+        room: Label::UNKNOWN.into(),
         tokens: PathBuf::from(&state).join("tokens.json"),
         plain_tokens: false,
     };

@@ -2,8 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use handfast_core::time::Instant;
-use handfast_core::time::UnixTime;
+use handfast_core::{Instant, UnixTime};
 use tokio::time::Instant as Tokio;
 
 /// Milliseconds since this clock was started.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use handfast_core::Instant;
 use handfast_core::limits::{FRAME_BYTES, Limits};
 use handfast_core::link::keepalive::{Due, Keepalive};
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;

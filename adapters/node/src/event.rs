@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::RegistrationNodeEvent;
-use handfast_core::id::NodeId;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
+use handfast_core::{NodeId, Refusal};
 use tokio::sync::{broadcast, mpsc};
 
 /// An event of a node.

@@ -1,7 +1,7 @@
 //! The last known standing of a node with its gateway: written by the running node, read by other
 //! processes.
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_now;

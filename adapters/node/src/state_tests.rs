@@ -2,9 +2,8 @@ use handfast_core::flow::registration::node::RegistrationMemory;
 
 use super::*;
 use crate::registration::record::{self, Identity};
-use handfast_core::id::NodeId;
-use handfast_core::text::{Label, Name};
 use handfast_core::wire::token::Token;
+use handfast_core::{Label, Name, NodeId};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::flow::registration::node::Timing;
-use handfast_core::time::Span;
 
 /// Time limits and intervals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 mod support;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use rustix::process::Signal;
 use support::gateway::{Gateway, Seen};
 use support::program::{Ended, Home, Program, outcome};

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::error::Refusal;
-use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::token::Token;
+use handfast_core::{Label, Refusal};
 use handfast_node::{
     Events, Identity, LinuxNode, Lost, NodeConfig, NodeError, Owner, RegistrationEvent, Vitals,
     Waits,
@@ -61,7 +60,7 @@ fn start(url: &str, change: impl FnOnce(&mut NodeConfig)) -> Running {
     let home = Home::new();
     let name = Label::parse("Kitchen Pi").unwrap();
     let identity =
-        Identity { gateway: url.parse().unwrap(), name: name.into(), room: UNKNOWN.into() };
+        Identity { gateway: url.parse().unwrap(), name: name.into(), room: Label::UNKNOWN.into() };
     let mut config = NodeConfig::new(identity, home.state()).unwrap();
     change(&mut config);
     let node = LinuxNode::new(config).unwrap();

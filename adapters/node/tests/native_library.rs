@@ -2,10 +2,10 @@
 
 mod support;
 
+use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::flow::native::node::{NativeMemory, PairMethod};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::text::{Label, UNKNOWN};
 use handfast_core::wire::path::Action;
 use handfast_node::StateDir;
 use handfast_node::native::{
@@ -30,7 +30,7 @@ impl Running {
         let identity = NativeIdentity {
             gateways: vec![gateway.url().parse().unwrap()],
             name: Label::parse("Kitchen Pi").unwrap().into(),
-            room: UNKNOWN.into(),
+            room: Label::UNKNOWN.into(),
             tokens: home.path("state/tokens.json").into(),
             plain_tokens: true,
         };

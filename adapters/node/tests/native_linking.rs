@@ -3,7 +3,7 @@
 
 mod support;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::registry::lifecycle::Notice;
 use rustix::process::Signal;
 use support::native::{NativeGateway, Seen};

@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::scope::Action;
-use handfast_core::id::NodeId;
 use handfast_core::registry::sessions::{Session, SessionId};
-use handfast_core::text::Name;
+use handfast_core::{Name, NodeId};
 use std::net::IpAddr;
 
 use crate::inbound::Admitted;

@@ -1,8 +1,8 @@
 //! Puts a gateway together: opens its keys, and starts its tasks.
 
+use handfast_core::Label;
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
-use handfast_core::text::Label;
 use handfast_store::{HeldStore, Inbound, Store};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};

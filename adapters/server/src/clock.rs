@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use handfast_core::registry::trusted_time::{Moment, RELEASED, Reading, TrustedTime};
-use handfast_core::time::{Instant, UnixTime};
+use handfast_core::{Instant, UnixTime};
 use rustix::time::{ClockId, clock_gettime};
 
 /// The file that systemd creates once the clock has been synchronised since the system's start.

@@ -1,6 +1,6 @@
 //! Entropy for core, drawn from the operating system.
 
-use handfast_core::entropy::Entropy;
+use handfast_core::Entropy;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
 

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::{Maker, SessionId};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Refusal, UnixTime};
 
 /// A PIN, for a display that only trusted people see. Only [`Pin::expose`] reveals it.
 #[derive(Clone, PartialEq, Eq)]

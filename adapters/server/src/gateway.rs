@@ -24,7 +24,7 @@ pub(crate) mod unstored;
 use std::sync::Arc;
 
 use axum::extract::ws::Message;
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{self, Notice};
 use handfast_core::registry::record::Record;
@@ -209,7 +209,7 @@ impl Gateway {
     }
 
     /// Returns the time of day by the gateway's clock.
-    pub(crate) fn now(&self) -> handfast_core::time::UnixTime {
+    pub(crate) fn now(&self) -> handfast_core::UnixTime {
         self.inner.clock.unix()
     }
 

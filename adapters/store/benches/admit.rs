@@ -98,7 +98,7 @@ async fn measure(stored: usize, per_size: Duration) {
     );
 }
 
-async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id::NodeId> {
+async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::NodeId> {
     let mut tasks = JoinSet::new();
     for task in 0..500 {
         let store = Arc::clone(store);
@@ -118,7 +118,7 @@ async fn fill(store: &Arc<SqliteStore>, stored: usize) -> Vec<handfast_core::id:
     tasks.join_all().await.concat()
 }
 
-async fn load(store: &SqliteStore, ids: &[handfast_core::id::NodeId], times: u32) -> Duration {
+async fn load(store: &SqliteStore, ids: &[handfast_core::NodeId], times: u32) -> Duration {
     let begun = Instant::now();
     // A prime stride visits all of them in an order that is not the file's.
     let mut at = 0;

@@ -1,12 +1,11 @@
 //! Deliveries of secrets that are shown once: those under way, and how earlier ones ended.
 
 use async_trait::async_trait;
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::StoreError;
 

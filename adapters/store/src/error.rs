@@ -1,6 +1,6 @@
 //! Errors of stores.
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 
 /// The reason for which a change was not saved.
 #[derive(Clone, Debug, thiserror::Error)]

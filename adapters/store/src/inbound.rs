@@ -1,9 +1,9 @@
 //! The stored state of senders: people who write over messaging channels.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::flow::inbound::Verdict;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
-use handfast_core::time::UnixTime;
 
 use crate::{SaveError, StoreError, Timekeeping};
 

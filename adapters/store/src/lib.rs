@@ -28,9 +28,7 @@ mod time;
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -39,8 +37,8 @@ use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{NodeId, Refusal, Source, UnixTime};
 
 pub use deliveries::{Delivered, Deliveries, Delivery, Settlement};
 pub use error::{BadRecord, SaveError, StoreError};

@@ -1,12 +1,11 @@
 //! Nodes as a store returns them.
 
-use handfast_core::id::NodeId;
 use handfast_core::registry::admission::Asked;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::BadRecord;
 

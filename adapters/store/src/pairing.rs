@@ -3,10 +3,9 @@
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::Source;
 use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
+use handfast_core::{Source, UnixTime};
 
 /// Maximum number of live PINs. Each is shown to a person, so more are never needed; the limit
 /// bounds the memory that strangers can fill by asking for PINs.

@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use handfast_core::id::{NODE_ID_TEXT, NodeId};
+use handfast_core::{NODE_ID_TEXT, NodeId};
 
 /// Returns the ids whose text begins with `prefix`, as one range; `None` if no id does.
 pub(crate) fn range(prefix: &str) -> Option<RangeInclusive<NodeId>> {

@@ -1,14 +1,12 @@
 //! Rules that both stores follow and that core does not decide.
 
-use handfast_core::error::Refusal;
 use handfast_core::limits::{CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::Ident;
 use handfast_core::registry::record::{Cause, Credential, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::text::is_forbidden;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::registration::Profile;
+use handfast_core::{Label, Refusal, Span, UnixTime};
 
 use crate::{ListedSender, SenderName, SenderStanding, StoreError};
 
@@ -144,7 +142,7 @@ pub(crate) fn named(channel: &str, account: Option<&str>, sender: &str) -> Resul
 
 /// Checks the text of a sender's `via`.
 pub(crate) fn readable(via: &str) -> Result<(), StoreError> {
-    match via.len() <= VIA_BYTES && !via.chars().any(is_forbidden) {
+    match via.len() <= VIA_BYTES && !via.chars().any(Label::forbids) {
         true => Ok(()),
         false => Err(StoreError::Database(format!(
             "by which way a sender was let in must have at most {VIA_BYTES} bytes and no invisible characters"

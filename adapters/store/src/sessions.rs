@@ -8,8 +8,8 @@ use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::{
     Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{Span, UnixTime};
 
 use crate::{EndedWith, SaveError, StoreError, Version};
 

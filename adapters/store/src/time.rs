@@ -1,12 +1,11 @@
 //! The stored state of the clock: the mark, the number of the run, and entries seen to be over.
 
 use async_trait::async_trait;
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::registry::trusted_time::ClockStep;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::{SenderName, StoreError};
 

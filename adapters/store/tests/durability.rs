@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess, Window};
 use handfast_core::registry::sessions::{Session, SessionId};

@@ -7,7 +7,7 @@ use crate::limits::{self, Limits};
 use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::lifecycle::Notice;
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
 use crate::wire::missy;
 use crate::wire::registration::{AuthFailure, GatewayMessage, Heartbeat, NodeMessage};
@@ -129,7 +129,7 @@ impl Machine for Link {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match self {
             Self::Open { keepalive, .. } => Some(keepalive.deadline()),
             Self::Ended => None,

@@ -1,7 +1,7 @@
 //! Pings that detect a lost peer.
 
 use crate::limits::Limits;
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 
 /// The state of pings: the next ping or the answer to the last one is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +62,10 @@ impl Keepalive {
 
     /// Returns the time of the next tick and its reason.
     #[must_use]
-    pub const fn deadline(&self) -> (Instant, Reason) {
+    pub const fn deadline(&self) -> (Instant, DeadlineReason) {
         match *self {
-            Self::Quiet { ping_at } => (ping_at, Reason::Ping),
-            Self::Asked { answer_by } => (answer_by, Reason::Pong),
+            Self::Quiet { ping_at } => (ping_at, DeadlineReason::Ping),
+            Self::Asked { answer_by } => (answer_by, DeadlineReason::Pong),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The node's end of a link: the schedule of its heartbeats.
 
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 
 /// The schedule of a node's heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Heartbeats {
 
     /// Returns the time of the next heartbeat and its reason.
     #[must_use]
-    pub const fn deadline(&self) -> (Instant, Reason) {
-        (self.next, Reason::Heartbeat)
+    pub const fn deadline(&self) -> (Instant, DeadlineReason) {
+        (self.next, DeadlineReason::Heartbeat)
     }
 }

@@ -11,12 +11,12 @@
 use crate::crypto::code::unambiguous;
 use crate::entropy::Entropy;
 use crate::limits::{CHALLENGE_CHARS, SENDER_BYTES};
-use crate::text::is_forbidden;
+use crate::text::Label;
 use crate::time::{Span, UnixTime};
 
 /// The name of a channel or an account, or a sender in its canonical spelling: 1 to
 /// [`SENDER_BYTES`], without white space at its ends, characters that make one text look like
-/// another ([`is_forbidden`]), or invisible characters. Letters of different scripts may still look
+/// another ([`Label::forbids`]), or invisible characters. Letters of different scripts may still look
 /// alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident<'b>(&'b str);
@@ -26,7 +26,7 @@ impl<'b> Ident<'b> {
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
         let fine = (1..=SENDER_BYTES).contains(&text.len()) && text.trim().len() == text.len();
-        let fine = fine && !text.chars().any(|c| is_forbidden(c) || is_unseen(c));
+        let fine = fine && !text.chars().any(|c| Label::forbids(c) || is_unseen(c));
         fine.then_some(Self(text))
     }
 

@@ -9,7 +9,7 @@ use super::registration::{
 use super::token::Token;
 use crate::error::{Field, Malformed};
 use crate::id::NodeId;
-use crate::text::{Label, UNKNOWN};
+use crate::text::Label;
 
 /// Reads a frame from a node. `scratch` takes texts with escapes.
 ///
@@ -94,8 +94,9 @@ pub fn decode_from_gateway<'b>(
     } else if kind.is("auth_ok") {
         // The room is only shown to people, so one that exceeds this system's bounds must not keep
         // the node from linking.
-        let shown =
-            |room: &mut &'b mut [u8]| label(fields.room, Field::Room, room).unwrap_or(UNKNOWN);
+        let shown = |room: &mut &'b mut [u8]| {
+            label(fields.room, Field::Room, room).unwrap_or(Label::UNKNOWN)
+        };
         GatewayMessage::AuthOk { node_id: node_id()?, room: shown(&mut room) }
     } else if kind.is("auth_fail") {
         let reason = text(fields.reason, Field::Reason)?;
@@ -273,7 +274,7 @@ fn label<'b>(
     room: &mut &'b mut [u8],
 ) -> Result<Label<'b>, Malformed> {
     match text(value, field)? {
-        None => Ok(UNKNOWN),
+        None => Ok(Label::UNKNOWN),
         Some(text) => text.decode(room).and_then(Label::parse).ok_or(Malformed::Field(field)),
     }
 }
@@ -374,7 +375,8 @@ mod tests {
         let message =
             decode_from_node(r#"{"type":"pair_request","node_id":"x","more":[1]}"#, &mut scratch)
                 .unwrap();
-        let expected = PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY };
+        let expected =
+            PairRequest { name: Label::UNKNOWN, room: Label::UNKNOWN, profile: Profile::EMPTY };
         assert_eq!(message, NodeMessage::PairRequest(expected));
     }
 

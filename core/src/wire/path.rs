@@ -3,7 +3,7 @@
 
 use crate::limits::{PATH_BYTES, PATH_SEGMENTS};
 use crate::serial::serial_text;
-use crate::text::is_forbidden;
+use crate::text::Label;
 
 /// The wildcard for exactly one segment.
 const ONE: &[u8] = b"*";
@@ -326,7 +326,7 @@ fn check(
         [b'/', inside @ ..] => inside,
         _ => return Err(ScopeError::NotAbsolute),
     };
-    if text.chars().any(is_forbidden) {
+    if text.chars().any(Label::forbids) {
         return Err(ScopeError::Character);
     }
     for (before, segment) in inside.split(|&byte| byte == b'/').enumerate() {

@@ -18,7 +18,7 @@ use crate::crypto::base64url;
 use crate::crypto::fingerprint::Fingerprint;
 use crate::id::opaque_id;
 use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_URL_BYTES};
-use crate::text::{Label, is_forbidden};
+use crate::text::Label;
 use crate::time::{UnixTime, rfc3339};
 use crate::wire::json::{self, Text, Value};
 use crate::wire::json_write::ObjectWriter;
@@ -149,7 +149,7 @@ impl<'b> Claims<'b> {
                 // The label is only shown to people, so a longer one, as the original issues them,
                 // must not invalidate the code. A deceptive one does.
                 Some(value) => match as_text(value)?.decode(&mut room)? {
-                    text if text.chars().any(is_forbidden) => return None,
+                    text if text.chars().any(Label::forbids) => return None,
                     text => Label::beginning(text),
                 },
             },

@@ -1,11 +1,10 @@
 //! Parser for command lines of the console.
 
 use handfast_core::crypto::code::Code;
-use handfast_core::text::Label;
-use handfast_core::time::Span;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::token::Token;
+use handfast_core::{Label, Span};
 
 use crate::settings::{MAX_HOST, WireSetting};
 

@@ -4,10 +4,10 @@ use core::cell::Cell;
 use core::fmt::Arguments;
 
 use embedded_io_async::{Read, Write};
+use handfast_core::NodeId;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::PairMethod;
-use handfast_core::id::NodeId;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::token::Token;
 

@@ -22,6 +22,6 @@ mod words;
 
 pub use board::{Board, Network};
 pub use embedded_io_async::ErrorKind;
-pub use handfast_core::time::Instant;
+pub use handfast_core::Instant;
 pub use handfast_edge::ports::{Clock, Stream};
 pub use node::{Space, run};

@@ -6,7 +6,7 @@ use core::pin::pin;
 
 use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
-use handfast_core::error::Refusal;
+use handfast_core::Refusal;
 use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent, Timing};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::ports::{Clock, Command, Owner, Report};

@@ -14,9 +14,8 @@
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::flow::registration::node::Timing;
 use handfast_core::limits::LABEL_BYTES;
-use handfast_core::text::{Label, UNKNOWN};
-use handfast_core::time::Span;
 use handfast_core::wire::frame::crc32;
+use handfast_core::{Label, Span};
 use serde::{Deserialize, Serialize};
 
 /// Maximum length of a host name or address in bytes.
@@ -97,11 +96,11 @@ impl BoardSettings {
     }
 
     pub(crate) fn name(&self) -> Label<'_> {
-        Label::parse(&self.name).unwrap_or(UNKNOWN)
+        Label::parse(&self.name).unwrap_or(Label::UNKNOWN)
     }
 
     pub(crate) fn room(&self) -> Label<'_> {
-        Label::parse(&self.room).unwrap_or(UNKNOWN)
+        Label::parse(&self.room).unwrap_or(Label::UNKNOWN)
     }
 
     pub(crate) fn heartbeat_every(&self) -> Span {

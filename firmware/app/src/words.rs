@@ -2,7 +2,7 @@
 
 use core::fmt::{Display, Formatter, Result, Write as _};
 
-use handfast_core::time::Span;
+use handfast_core::Span;
 use handfast_edge::registration::memory::KeepError;
 use handfast_edge::transport::Broken;
 

@@ -34,8 +34,7 @@ pub fn run(instructions: fn() -> u32) -> ! {
 fn missy(instructions: fn() -> u32) -> Option<()> {
     use handfast_edge::registration::driver::RegistrationBuffers;
     use handfast_replay::missy::{FRAME, flow, steps};
-    let buffers =
-        cortex_m::singleton!(: RegistrationBuffers<FRAME> = RegistrationBuffers::new())?;
+    let buffers = cortex_m::singleton!(: RegistrationBuffers<FRAME> = RegistrationBuffers::new())?;
     let flow = flow(buffers, instructions)?;
     // The peak is taken here, so it covers the driver only.
     let peak = stack::peak();

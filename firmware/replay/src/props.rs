@@ -4,7 +4,7 @@ use core::convert::Infallible;
 use core::future::{pending, ready};
 
 use embedded_storage_async::nor_flash::{self, NorFlash, NorFlashErrorKind, ReadNorFlash};
-use handfast_core::time::Instant;
+use handfast_core::Instant;
 use handfast_edge::ports::Clock;
 use rand_core::{TryCryptoRng, TryRng};
 

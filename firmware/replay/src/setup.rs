@@ -1,9 +1,9 @@
 //! Verification of setup codes as on a device: codes that Python made
 //! (`host-tests/interop/setup_codes.py`), valid and invalid, and the cost of each verdict.
 
+use handfast_core::UnixTime;
 use handfast_core::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, verify};
 use handfast_core::secret::Secret;
-use handfast_core::time::UnixTime;
 
 use crate::{Measured, Notes};
 

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Kind, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::record::Standing;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, Source};
 
 use super::World;
 use super::gateway::Asked;

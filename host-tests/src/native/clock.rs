@@ -8,7 +8,7 @@ use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::redeem;
 use handfast_core::registry::trusted_time::{ClockStep, Moment};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 
 use super::gateway::GateIn;
 use super::registry::Registry;

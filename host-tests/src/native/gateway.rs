@@ -9,7 +9,6 @@ use handfast_core::budget::{Attempt, Bucket, NoPlace, Proving, Replays};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
     Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer,
     PairVerdict, PingAnswer, Prepared, Proof,
@@ -19,7 +18,6 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
 use handfast_core::registry::codes::{CodeId, NoGuess};
@@ -27,14 +25,12 @@ use handfast_core::registry::grants::Grant;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, ReasonText};
 use handfast_core::wire::path::{Action, Address, Pattern};
+use handfast_core::{Entropy, Label, Machine, NodeId, Span, UnixTime};
 
 pub use transactions::Asked;
 
@@ -330,7 +326,7 @@ impl World {
             chain: None,
             message,
         };
-        let failed = handfast_core::error::Refusal::StoreFailed;
+        let failed = handfast_core::Refusal::StoreFailed;
         let input = match input {
             GateIn::Frame(bytes) => {
                 frame = bytes;

@@ -8,8 +8,6 @@ use handfast_core::crypto::cpace::{self, Inputs};
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{HandshakeHash, Prologue, ik, xx};
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
     self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
 };
@@ -18,7 +16,6 @@ use handfast_core::flow::native::node::{
 };
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{
     Limits, MESSAGE_BYTES, NATIVE_SCRATCH, NATIVE_SETUP_SCRATCH, SETUP_TOKEN_CHARS,
 };
@@ -28,13 +25,11 @@ use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::step::Machine;
-use handfast_core::text::UNKNOWN;
-use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::setup::ProfileName;
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Refusal, Span, UnixTime};
 
 use super::raw::{Channel, Says, keys};
 use super::wires::Side;
@@ -162,7 +157,7 @@ pub fn gateway(data: &[u8]) {
         let offer = || Offer {
             id: GrantId::from_bytes([1; 16]),
             node_id: known.record.node_id,
-            room: UNKNOWN,
+            room: Label::UNKNOWN,
             token: None,
             chain: [None, Some(&[1; 1533][..]), Some(&[1; 448][..])][usize::from(argument) % 3],
             message: None,
@@ -359,8 +354,8 @@ fn said(
         let profile = pair::NativeProfile::new(Profile::EMPTY).expect("short");
         let request = pair::Request {
             features: handfast_core::wire::native::Features::NONE,
-            name: UNKNOWN,
-            room: UNKNOWN,
+            name: Label::UNKNOWN,
+            room: Label::UNKNOWN,
             profile,
             method,
             csr: None,
@@ -444,7 +439,7 @@ pub fn node(data: &[u8]) {
     };
     let own = NodeIdentity {
         keys: &own_keys,
-        about: PairRequest { name: UNKNOWN, room: UNKNOWN, profile: Profile::EMPTY },
+        about: PairRequest { name: Label::UNKNOWN, room: Label::UNKNOWN, profile: Profile::EMPTY },
         setup: pair::BootstrapToken::new(setup_code()),
     };
     let mut bytes = Bytes(data);
@@ -577,7 +572,7 @@ impl RogueEnd {
         let grant = || pair::PairGrant {
             id,
             node_id: NodeId::from_bytes([2; 16]),
-            room: UNKNOWN,
+            room: Label::UNKNOWN,
             token: None,
             chain: None,
             certificates: false,

@@ -18,15 +18,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use handfast_core::budget::Bucket;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::NativeConnection;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
-use handfast_core::step::Machine;
-use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::{Entropy, Instant, Machine, Span, UnixTime};
 
 use crate::clocks::Clocks;
 use crate::prng::Prng;

@@ -3,19 +3,17 @@
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
 };
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::pair::BootstrapToken;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::{Entropy, Label, Machine};
 
 use super::World;
 use super::wires::{ConnId, Side};

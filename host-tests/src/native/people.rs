@@ -2,11 +2,9 @@
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::PairMethod;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
-use handfast_core::id::NodeId;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind, Window};
@@ -14,9 +12,9 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::{Cause, Credential, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::Span;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::setup::ProfileName;
+use handfast_core::{Entropy, NodeId, Span};
 
 use super::World;
 use super::gateway::GateIn;

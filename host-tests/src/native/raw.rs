@@ -1,11 +1,11 @@
 //! Manual peers, message by message: the means of an attacker with keys of their own against a
 //! gateway and a node.
 
+use handfast_core::Entropy;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::transport::{Receiving, Sending};
 use handfast_core::crypto::noise::{Established, HandshakeHash, ik, xx};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::entropy::Entropy;
 use handfast_core::limits::MESSAGE_BYTES;
 use handfast_core::wire::native::Features;
 use handfast_core::wire::native::link::{self, Admission, Admitted, FromNode, Hello};

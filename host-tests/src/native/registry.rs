@@ -9,15 +9,14 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::settle::Denial;
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, PinRoom, Window};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::Record;
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::{Method, Selector};
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, Source, Span, UnixTime};
 
 /// A code as it is stored.
 #[derive(Clone, Debug)]

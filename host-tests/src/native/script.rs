@@ -1,12 +1,12 @@
 //! Scripts of a world of the native wire: lists of operations, to which any bytes decode. Seeds and
 //! the fuzzer use the same form.
 
+use handfast_core::Span;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::registry::codes::Kind;
 use handfast_core::registry::grants::{self, State};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Credential, Standing};
-use handfast_core::time::Span;
 use handfast_core::wire::path::Action;
 
 use super::World;

@@ -1,11 +1,10 @@
 //! Steps, errors and corrections of the gateway's clock: the entries that move with it, and those
 //! that must not.
 
-use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{Before, DeliveryId, Undelivered};
 use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::registry::trusted_time::{ClockStep, Moment};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use super::{Event, World};
 use crate::clocks::{ClockOp, Life};

@@ -5,20 +5,17 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 
 use handfast_core::budget::{Attempt, Bucket, Seat, Waiting};
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::gateway::{
     Claim, Effect, Input, Lookup, RegistrationConnection,
 };
 use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::{DeliveryId, Outcome};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
-use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
+use handfast_core::{Entropy, Machine, NodeId, Refusal, Source};
 
 use super::network::{ConnId, Frame, Side};
 use super::operator::ApprovalRun;

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use handfast_core::NodeId;
 use handfast_core::grant::token::{HashJob, Hashed, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 
 type Hashes = HashMap<(NodeId, String), [u8; 32]>;

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SCRATCH;
-use handfast_core::step::Machine;
 use handfast_core::wire::missy;
 use handfast_core::wire::registration::{Auth, GatewayMessage, NodeMessage};
+use handfast_core::{Machine, NodeId, Source};
 
 use super::model::Life;
 use super::network::{Client, ConnId};

@@ -21,12 +21,10 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::gateway::RegistrationConnection;
 use handfast_core::grant::token::Hashed;
 use handfast_core::limits::Limits;
-use handfast_core::step::Machine;
-use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::{Instant, Machine, Refusal, Span, UnixTime};
 
 use crate::clocks::Clocks;
 use crate::prng::Prng;

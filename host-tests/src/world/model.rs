@@ -3,12 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use handfast_core::error::Refusal;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::Settled;
 use handfast_core::registry::record::{Cause, Mode, Standing};
-use handfast_core::time::Span;
+use handfast_core::{NodeId, Refusal, Source, Span};
 
 use super::World;
 use crate::script::Verdict;

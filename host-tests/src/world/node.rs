@@ -3,17 +3,14 @@
 
 use std::net::IpAddr;
 
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent, Timing,
 };
-use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Label, Machine, NodeId};
 
 use super::network::{Client, ConnId, Frame, Side};
 use super::{Event, World};

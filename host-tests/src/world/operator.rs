@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
 use handfast_core::grant::token::Hashed;
-use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{DeliveryId, Outcome, Ticket};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::Mode;
-use handfast_core::step::Machine;
+use handfast_core::{Entropy, Machine, NodeId, Refusal};
 
 use super::node::NodeInput;
 use super::store::{Asked, Waiter};

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use handfast_core::id::Source;
 use handfast_core::registry::admission::RequestKey;
 use handfast_core::registry::record::Standing;
-use handfast_core::step::Machine;
+use handfast_core::{Machine, Source};
 
 use super::World;
 use super::model::Life;

@@ -4,9 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_core::budget::Pending;
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
     self, PendingRequest, RequestAdmission, RequestKey, Share, Stalest,
@@ -18,7 +15,7 @@ use handfast_core::registry::lifecycle;
 use handfast_core::registry::lifecycle::Change;
 use handfast_core::registry::record::{Cause, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Entropy, NodeId, Refusal, Source, Span, UnixTime};
 
 use super::clock::{request_end, undelivered};
 use super::gateway::ConnInput;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::missy;
 use handfast_core::wire::registration::NodeMessage;

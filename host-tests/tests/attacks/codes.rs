@@ -1,15 +1,13 @@
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{self, CodeOrigin as With, Element, Inputs};
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::text::Label;
-use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
     Ask, GrantId, Method, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
     Selector,
 };
+use handfast_core::{Entropy, Label, Span};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, keys};
 

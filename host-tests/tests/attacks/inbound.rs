@@ -3,12 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::normalise::{telegram, verbatim, whatsapp};
 use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::limits::SENDER_BYTES;
 use handfast_core::registry::inbound::{ChallengeCode, Ident, InboundLimits, SenderId};
-use handfast_core::time::UnixTime;
+use handfast_core::{Entropy, UnixTime};
 use handfast_edge::blocking::block_on;
 use handfast_host_tests::prng::Prng;
 use handfast_store::{Approved, Challenged, Inbound, MemoryStore, SenderChange, SenderFilter};

@@ -1,6 +1,6 @@
+use handfast_core::Span;
 use handfast_core::flow::native::gateway::PingAnswer;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::time::Span;
 use handfast_core::wire::native::Features;
 use handfast_core::wire::native::link::{Admission, FromGateway, FromNode, Hello, Policy};
 use handfast_core::wire::native::open::{ClearRefusal, Intent, Open, Versions};

@@ -1,11 +1,9 @@
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::id::NodeId;
-use handfast_core::text::Label;
-use handfast_core::time::Span;
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
     Ask, GrantId, Method, PairFromGateway, PairFromNode, PairGrant, PairRefusal,
 };
+use handfast_core::{Label, NodeId, Span};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, Rogue, keys};
 use handfast_host_tests::native::wires::Side;

@@ -3,10 +3,10 @@
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;
+use handfast_core::Entropy;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{self, CodeOrigin, Element, Inputs, Tag};
 use handfast_core::crypto::noise::HandshakeHash;
-use handfast_core::entropy::Entropy;
 use handfast_host_tests::native::raw::keys;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha512};

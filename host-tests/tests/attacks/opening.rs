@@ -1,4 +1,4 @@
-use handfast_core::time::Span;
+use handfast_core::Span;
 use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Intent, Open};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::raw::{Raw, keys};
@@ -69,7 +69,7 @@ fn an_intent_that_was_changed_on_the_way_fails_the_handshake() {
         world.on_the_way = None;
         let conn = world.connect(None);
         let mut room = [0; 1024];
-        let entropy = handfast_core::entropy::Entropy::from_recorded([5; 32]);
+        let entropy = handfast_core::Entropy::from_recorded([5; 32]);
         let open = Open::new(meant);
         let (initiator, first) = handfast_core::crypto::noise::xx::Initiator::start(
             open.prologue(),

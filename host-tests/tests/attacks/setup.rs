@@ -7,14 +7,13 @@ use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::NotValid;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
-use handfast_core::text::{Label, Name};
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::open::Intent;
 use handfast_core::wire::native::pair::{
     self, BootstrapToken, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
 };
 use handfast_core::wire::registration::Profile;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{Label, Name, Span, UnixTime};
 use handfast_edge::blocking::block_on;
 use handfast_host_tests::native::raw::{Raw, Rogue, keys};
 use handfast_host_tests::native::{World, setup_key};

@@ -1,4 +1,4 @@
-use handfast_core::time::Span;
+use handfast_core::Span;
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::wires::{ConnId, Side};
 

@@ -171,7 +171,7 @@ async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_
     }
     // They do not revive when the owner sets the time right either.
     let now = gateway.clock()["system"].as_u64().unwrap();
-    let text = handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(now));
+    let text = handfast_core::rfc3339::write(handfast_core::UnixTime::from_secs(now));
     assert_eq!(gateway.gateway.verb(&["clock", "accept", "--at", text.as_str()]).0, 0);
     assert_eq!(gateway.clock()["state"], "good");
     for token in [&one, &two, &three] {
@@ -322,8 +322,7 @@ async fn what_was_made_at_1970_lives_its_life_when_the_clock_is_put_right() {
     // whenever the test runs.
     let released = handfast_core::registry::trusted_time::RELEASED.as_secs();
     let day = |secs: u64| {
-        let text =
-            handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(secs));
+        let text = handfast_core::rfc3339::write(handfast_core::UnixTime::from_secs(secs));
         format!("@{}", text.as_str().trim_end_matches('Z').replace('T', " "))
     };
     let gateway = Clocked::start("@1970-01-02 00:00:00");
@@ -378,7 +377,7 @@ async fn after_a_code_was_spent_800_days_ahead_new_ones_work_when_the_owner_sets
     assert_eq!(gateway.clock()["state"], "behind");
     assert!(gateway.redeem(&gateway.setup()).await["session_token"].is_string());
     let now = gateway.clock()["system"].as_u64().unwrap();
-    let text = handfast_core::time::rfc3339::write(handfast_core::time::UnixTime::from_secs(now));
+    let text = handfast_core::rfc3339::write(handfast_core::UnixTime::from_secs(now));
     let (code, out, err) = gateway.gateway.verb(&["clock", "accept", "--at", text.as_str()]);
     assert!(
         code == 0 && out.contains("clock: good") && out.contains("made under a false time: "),

@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::flow::setup_code::companion::{Companion, Effect, Input};
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
+use handfast_core::{Instant, Machine};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{sessions, started};

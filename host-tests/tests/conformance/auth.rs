@@ -2,11 +2,9 @@
 
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::token::{HashJob, Token};
-use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Record, Standing};
-use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
+use handfast_core::{Label, NodeId, UnixTime};
 use handfast_server::Gateway;
 use handfast_store::{MemoryStore, Store};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! The first message, which decides the kind of a connection.
 
+use handfast_core::Span;
 use handfast_core::limits::Limits;
-use handfast_core::time::Span;
 use handfast_store::Filter;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
 use handfast_server::Gateway;

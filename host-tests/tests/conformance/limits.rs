@@ -1,8 +1,8 @@
 //! Budgets: no client locks others out, and nothing grows without bound.
 
+use handfast_core::Span;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::time::Span;
 use handfast_store::Filter;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::time::Span;
+use handfast_core::{NodeId, Span};
 use handfast_server::{Application, Gateway};
 use handfast_store::MemoryStore;
 use serde_json::json;

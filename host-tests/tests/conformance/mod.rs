@@ -16,8 +16,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use handfast_core::NodeId;
 use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_server::Gateway;
 use handfast_store::MemoryStore;

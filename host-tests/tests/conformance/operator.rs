@@ -1,6 +1,6 @@
 //! Answers of the operator's interface, in the library's types.
 
-use handfast_core::error::Refusal;
+use handfast_core::Refusal;
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Mode, Standing};

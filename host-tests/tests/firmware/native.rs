@@ -1,7 +1,7 @@
 //! The firmware image on the native wire: paired by PIN over Ethernet and over its serial line.
 
 use handfast_cli::qemu::RunningBoard;
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_server::{Event, Gateway, Observer};
 use tempfile::TempDir;
 use tokio::net::TcpListener;

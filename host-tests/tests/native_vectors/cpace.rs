@@ -1,11 +1,11 @@
 //! CPace against the vectors of its draft, and the attacks that it has to withstand.
 
+use handfast_core::Entropy;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::cpace::{
     AwaitingTa, AwaitingTb, CodeOrigin, Element, Error, Initiator, Inputs, Responder, Tag,
 };
 use handfast_core::crypto::noise::HandshakeHash;
-use handfast_core::entropy::Entropy;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha512};
 

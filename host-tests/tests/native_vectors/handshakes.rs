@@ -1,9 +1,9 @@
 //! Handshakes between two of core's peers over a network that changes messages.
 
+use handfast_core::Entropy;
 use handfast_core::crypto::noise::transport::{Receiving, TEXT_BYTES};
 use handfast_core::crypto::noise::{Error, Established, Prologue, SEALED_BYTES, ik, xx};
 use handfast_core::crypto::x25519::{KeyPair, PublicKey};
-use handfast_core::entropy::Entropy;
 
 const OPEN: &[u8] = b"Open, version 1";
 

@@ -2,10 +2,10 @@
 //! primitives: both protocols, both roles, payloads of every size, and messages beyond the first
 //! rekeying.
 
+use handfast_core::Entropy;
 use handfast_core::crypto::noise::transport::{REKEY_EVERY, TEXT_BYTES};
 use handfast_core::crypto::noise::{Established, Prologue, SEALED_BYTES, ik, xx};
 use handfast_core::crypto::x25519::KeyPair;
-use handfast_core::entropy::Entropy;
 use handfast_core::secret::Secret;
 use handfast_host_tests::prng::Prng;
 use snow::{Builder, HandshakeState, TransportState};

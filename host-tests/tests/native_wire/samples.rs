@@ -4,11 +4,7 @@
 use handfast_core::crypto::ed25519::KeyPair;
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::crypto::x25519;
-use handfast_core::entropy::Entropy;
-use handfast_core::id::NodeId;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
-use handfast_core::text::{Label, UNKNOWN};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::native::link::{
     self, Admission, Admitted, Bye, DispatchId, DispatchOutcome, Hello, Policy, Renew,
@@ -23,6 +19,7 @@ use handfast_core::wire::native::{Bounded, CapabilityName, Features, Payload, Re
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Label, NodeId, UnixTime};
 use handfast_host_tests::native_wire::Kind;
 
 pub(crate) const TOKEN: &str = "HTrGwLwHno_hwtsvczbQgcFJdi-WS068rgQyr4fD2ZQ";
@@ -40,7 +37,7 @@ pub(crate) fn request<'b>() -> Request<'b> {
     Request {
         features: Features::APP.with(Features::PING),
         name: label("Küche"),
-        room: UNKNOWN,
+        room: Label::UNKNOWN,
         profile: NativeProfile::new(Profile::parse(r#"{"board":"qemu"}"#).expect("an object"))
             .expect("short"),
         method: Method::Code { selector: Selector::parse("k7Qf").expect("a selector") },

@@ -1,6 +1,5 @@
 //! Tables of both ends of a companion's connection on `/pair`.
 
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::setup_code::companion::{self, Companion};
 use handfast_core::flow::setup_code::gateway::{
     CompanionConnection, Effect, Failed, Input, SessionNotOpened,
@@ -10,10 +9,8 @@ use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_SCRATCH, Limits, SETUP_TOKEN_CHARS};
 use handfast_core::registry::sessions::{NotRedeemed, Session, SessionId};
 use handfast_core::secret::Secret;
-use handfast_core::step::Machine;
-use handfast_core::text::{Label, Name};
-use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::setup::ProfileName;
+use handfast_core::{Entropy, Instant, Label, Machine, Name, Span, UnixTime};
 
 use super::{Table, deadline};
 

@@ -1,20 +1,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::gateway::{Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::gateway::{self as link, Link};
 use handfast_core::link::keepalive::Keepalive;
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Refusal, UnixTime};
 
 use super::{Table, deadline};
 

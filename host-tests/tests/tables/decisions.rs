@@ -1,17 +1,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpose};
 use handfast_core::grant::token::{Hashed, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::step::{Effects, Machine};
-use handfast_core::text::UNKNOWN;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::token::Token;
+use handfast_core::{Effects, Entropy, Instant, Label, Machine, NodeId, Refusal, UnixTime};
 
 use super::Table;
 
@@ -123,8 +118,8 @@ fn the_operators_decisions_lead_where_the_table_says() {
 fn record(standing: Standing) -> Record {
     Record {
         node_id: NodeId::from_bytes([7; 16]),
-        name: UNKNOWN.into(),
-        room: UNKNOWN.into(),
+        name: Label::UNKNOWN.into(),
+        room: Label::UNKNOWN.into(),
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         keys: None,
         asked_at: UnixTime::from_secs(0),

@@ -1,8 +1,8 @@
 //! Table of decisions about a message, for every combination of facts about its sender.
 
+use handfast_core::UnixTime;
 use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits, Pending};
-use handfast_core::time::UnixTime;
 
 use super::Table;
 

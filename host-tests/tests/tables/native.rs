@@ -4,8 +4,6 @@
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
     self, Confirmation, FrameContext, KnownPeer, Offer, PairVerdict, Prepared,
 };
@@ -15,15 +13,13 @@ use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
-use handfast_core::step::Machine;
-use handfast_core::text::{Label, UNKNOWN};
-use handfast_core::time::Span;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::open::{ClearRefusal, Intent};
 use handfast_core::wire::native::pair;
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::{Entropy, Label, Machine, Refusal, Span};
 use handfast_host_tests::native::gateway::GateIn;
 use handfast_host_tests::native::node::NodeIn;
 use handfast_host_tests::native::raw::{Raw, keys};
@@ -196,12 +192,12 @@ fn known(world: &World) -> Result<Option<KnownPeer<'_>>, Refusal> {
 }
 
 fn offer(world: &World) -> Offer<'_> {
-    let node_id = handfast_core::id::NodeId::from_bytes([2; 16]);
+    let node_id = handfast_core::NodeId::from_bytes([2; 16]);
     let chain = world.nodes[0].chain.as_deref().or(Some(&[1; 600]));
     Offer {
         id: GrantId::from_bytes([1; 16]),
         node_id,
-        room: UNKNOWN,
+        room: Label::UNKNOWN,
         token: None,
         chain,
         message: None,

@@ -1,14 +1,10 @@
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::node::{
     Input, RegistrationMemory, RegistrationNode, Timing,
 };
-use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::Instant;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId};
 
 use super::{Table, deadline};
 

@@ -1,15 +1,14 @@
 //! Tables of the decisions about requests to pair on the native wire, for every combination of
 //! standing, proof, method and policy.
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::settle::{
     PolicyVerdict, Proven, SettleRequest, Settlement, not_entered, not_redeemed, plan, settle,
 };
 use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::NotRedeemed;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::{Method, Selector};
+use handfast_core::{Refusal, Span, UnixTime};
 
 use super::Table;
 

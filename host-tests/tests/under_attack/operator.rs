@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use serde_json::{Value, json};
 
 use crate::cli::gateway::Gateway;

@@ -8,12 +8,9 @@ use handfast_core::crypto::cpace;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::{ik, xx};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::capability::{self, BlockTerms, Holder};
 use handfast_core::grant::scope::Scopes;
 use handfast_core::limits::{CAPABILITY_BYTES, MESSAGE_BYTES};
-use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::Bounded;
 use handfast_core::wire::native::link::{
     Admission, Admitted, FromGateway as LinkSays, FromNode as LinkTells,
@@ -23,6 +20,7 @@ use handfast_core::wire::native::pair::{
     Ask, ChainBytes, Method, NativeProfile, PairFromGateway, PairFromNode, PairRefusal, Request,
     Selector,
 };
+use handfast_core::{Entropy, Label, UnixTime};
 use handfast_host_tests::native::raw::{Channel, Says, hello};
 use tokio::net::TcpSocket;
 use tokio::time::timeout;

@@ -1,7 +1,7 @@
 //! `handfast clock`.
 
 use clap::{Args as Arguments, Subcommand};
-use handfast_core::time::{UnixTime, rfc3339};
+use handfast_core::{UnixTime, rfc3339};
 
 use super::Common;
 

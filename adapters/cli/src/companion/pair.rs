@@ -8,10 +8,9 @@ use handfast_core::grant::session::Token;
 use handfast_core::limits::{
     COMPANION_SCRATCH, FRAME_BYTES, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS,
 };
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::companion::Word;
 use handfast_core::wire::setup::Payload;
+use handfast_core::{Instant, Machine};
 use handfast_stdio::Hint;
 use serde_json::json;
 use tokio::time::{sleep_until, timeout};
@@ -284,7 +283,7 @@ mod tests {
         let payload = Payload {
             url: "ws://127.0.0.1:8765",
             bootstrap_token: "e30.AAAA",
-            expires_at: handfast_core::time::UnixTime::from_secs(1),
+            expires_at: handfast_core::UnixTime::from_secs(1),
             fingerprint: None,
         };
         let (mut scratch, mut out) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);

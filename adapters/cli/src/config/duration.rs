@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handfast_core::time::Span;
+use handfast_core::Span;
 
 /// Units with their milliseconds, longest first.
 const UNITS: [(&str, u64); 6] = [

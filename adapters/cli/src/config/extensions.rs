@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use handfast_core::time::Span;
+use handfast_core::Span;
 use handfast_server::extension::{ExtensionConfig, Timeouts, Transport, validate};
 
 use super::duration::{lasting, show_lasting};

@@ -3,9 +3,9 @@
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
+use handfast_core::Span;
 use handfast_core::crypto::code::Alphabet;
 use handfast_core::limits::{SETUP_TTL_MAX, SETUP_TTL_MIN};
-use handfast_core::time::Span;
 use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_server::policy::Approve;
 

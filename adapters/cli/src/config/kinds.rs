@@ -7,8 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::text::Label;
-use handfast_core::time::Span;
+use handfast_core::{Label, Span};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::limits::INVITE_ADDRESSES;
-use handfast_core::time::Span;
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_server::public_url::{Net, NotANet};
 

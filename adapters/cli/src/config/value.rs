@@ -4,8 +4,7 @@
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use handfast_core::text::is_forbidden;
-use handfast_core::time::Span;
+use handfast_core::{Label, Span};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -67,7 +66,7 @@ pub(super) fn shown(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     let mut out = String::new();
     for c in line.chars().take(MOST_SHOWN) {
-        if is_forbidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if Label::forbids(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
     }
     if out.is_empty() || line.len() < text.len() || line.chars().count() > MOST_SHOWN {
         out + "…"
@@ -158,7 +157,7 @@ impl<'a> ConfigValue<'a> {
     /// cursor.
     pub(super) fn message(&self, most: usize) -> Result<String, ConfigProblem> {
         let fine = |text: &&str| {
-            !text.trim().is_empty() && text.len() <= most && !text.chars().any(is_forbidden)
+            !text.trim().is_empty() && text.len() <= most && !text.chars().any(Label::forbids)
         };
         let need = format!("it must be a text of 1 to {most} bytes without control characters");
         self.as_text().filter(fine).map(str::to_owned).ok_or_else(|| self.wrong(need))

@@ -1,8 +1,8 @@
 //! The demo's application: it records what nodes with keys and companions do.
 
 use async_trait::async_trait;
+use handfast_core::NodeId;
 use handfast_core::grant::scope::Action;
-use handfast_core::id::NodeId;
 use handfast_server::{Application, CompanionInfo, PeerInfo};
 use tokio::sync::mpsc;
 

@@ -100,7 +100,7 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
 
     stage.chapter("Decisions reach a live link at once");
     decide(&data, &kitchen, "mute").await?;
-    kitchen.refused(handfast_core::error::Refusal::Muted).await?;
+    kitchen.refused(handfast_core::Refusal::Muted).await?;
     stage.step("operator", "mutes Kitchen Pi: it is told, and its link is closed".to_owned());
     decide(&data, &kitchen, "unmute").await?;
     kitchen.restart().await?;
@@ -110,9 +110,9 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
         "Kitchen Pi is unmuted, restarts, and is back with what it had kept".to_owned(),
     );
     decide(&data, &attic, "unpair").await?;
-    attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
+    attic.refused(handfast_core::Refusal::InvalidCredentials).await?;
     attic.restart().await?;
-    attic.refused(handfast_core::error::Refusal::InvalidCredentials).await?;
+    attic.refused(handfast_core::Refusal::InvalidCredentials).await?;
     stage.step(
         "operator",
         "unpairs Attic Pi: its link is closed, and its token opens nothing any more".to_owned(),

@@ -4,10 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
-use handfast_core::text::Label;
 use handfast_core::wire::token::Token;
+use handfast_core::{Label, NodeId, Refusal};
 use handfast_node::{Events, Identity, LinuxNode, NodeConfig, NodeError, Owner, RegistrationEvent};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

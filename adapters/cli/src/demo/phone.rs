@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::PairMethod;
-use handfast_core::text::Label;
 use handfast_node::native::{
     GatewayAt, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode,
     NativeOwner, open_tokens,

@@ -1,7 +1,7 @@
 //! Checked access to the values of a foreign database: SQLite does not enforce column types, so
 //! each value is checked, and long ones are never loaded.
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 

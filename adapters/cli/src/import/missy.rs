@@ -8,13 +8,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{Limits, PROFILE_BYTES};
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
-use handfast_core::text::{Label, Name};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::{Label, Name, NodeId, Source, UnixTime};
 use handfast_store::Observation;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde_json::value::RawValue;

@@ -25,7 +25,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 
 use crate::End;
 use crate::args::Import;

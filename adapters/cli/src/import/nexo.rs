@@ -9,9 +9,8 @@ use handfast_core::flow::inbound::normalise;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::limits::SENDER_META_BYTES;
 use handfast_core::registry::inbound::{ChallengeCode, Ident, InboundLimits};
-use handfast_core::text::{Label, Name, is_forbidden};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::registration::Profile;
+use handfast_core::{Label, Name, UnixTime};
 use handfast_store::{ListedSender, SenderName, SenderStanding};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -230,7 +229,7 @@ impl Batch<'_> {
             }
         };
         let via = match row.text(4) {
-            Ok(via) if via.len() <= 64 && !via.chars().any(is_forbidden) => via.to_owned(),
+            Ok(via) if via.len() <= 64 && !via.chars().any(Label::forbids) => via.to_owned(),
             _ => {
                 about.change("approved_via is no readable text of at most 64 bytes; \"import\" stands in for it");
                 "import".to_owned()

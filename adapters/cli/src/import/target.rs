@@ -7,15 +7,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::inbound::{Facts, InboundLimits as Waiting, SenderId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
-use handfast_core::text::Name;
-use handfast_core::time::UnixTime;
+use handfast_core::{Entropy, Name, UnixTime};
 use handfast_store::{
     Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store,
     StoreError,

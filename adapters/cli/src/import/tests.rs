@@ -4,8 +4,8 @@ mod databases;
 
 use std::path::{Path, PathBuf};
 
+use handfast_core::NodeId;
 use handfast_core::grant::session::{SessionHash, Token};
-use handfast_core::id::NodeId;
 use handfast_core::registry::inbound::{Facts, InboundLimits, SenderId};
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_store::{Filter, Inbound, Sessions, SqliteStore, Store};

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant as Started};
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
+use handfast_core::Instant;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::secret::Secret;
-use handfast_core::time::Instant;
 use handfast_edge::native::memory::NativeStorage;
 use handfast_edge::ports::{Clock, Connector, Stream};
 use handfast_edge::registration::memory::KeepError;

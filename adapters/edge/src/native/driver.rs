@@ -18,10 +18,9 @@ use core::future::{Future, pending};
 use core::pin::{Pin, pin};
 
 use embedded_io_async::ErrorKind;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{Input, Node, NodeIdentity, Timing};
 use handfast_core::limits::{NATIVE_NODE_SCRATCH, STREAM_BUFFER};
-use handfast_core::time::Span;
+use handfast_core::{Entropy, Span};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 

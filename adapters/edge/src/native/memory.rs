@@ -6,8 +6,8 @@
 //! touches the keys, by which every gateway knows the node.
 
 use embedded_storage_async::nor_flash::NorFlash;
+use handfast_core::Entropy;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::secret::{self, Secret};
 use rand_core::CryptoRng;

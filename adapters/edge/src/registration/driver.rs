@@ -17,14 +17,12 @@ use core::convert::Infallible;
 use core::future::pending;
 use core::pin::{Pin, pin};
 
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::node::{Input, RegistrationNode, Timing};
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::keepalive::{Due, Keepalive};
-use handfast_core::step::Machine;
-use handfast_core::time::Span;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::PairRequest;
+use handfast_core::{Entropy, Machine, Span};
 use rand_core::CryptoRng;
 
 use self::effects::{RegistrationEffectPorts, RegistrationNextAction};

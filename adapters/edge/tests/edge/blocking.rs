@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::task::{Context, Poll, Waker};
 
 use embedded_io_async::{ErrorType, Read, Write};
-use handfast_core::time::Instant;
+use handfast_core::Instant;
 use handfast_edge::blocking::{Line, Polled, PolledClock, block_on, block_on_with};
 use handfast_edge::ports::{Clock, Connector, Stream};
 

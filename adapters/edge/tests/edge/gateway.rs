@@ -5,17 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
-use handfast_core::step::Machine;
-use handfast_core::text::Name;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Instant, Machine, Name, NodeId, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 use tokio_tungstenite::tungstenite::Message;

@@ -1,8 +1,8 @@
 //! Stored memory survives a power cut at every write and every erase.
 
 use crate::flash::{Tear, TornFlash};
+use handfast_core::NodeId;
 use handfast_core::flow::registration::node::RegistrationMemory;
-use handfast_core::id::NodeId;
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
 use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage};

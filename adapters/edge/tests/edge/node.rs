@@ -6,13 +6,10 @@ use std::rc::Rc;
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent};
-use handfast_core::id::NodeId;
-use handfast_core::text::Label;
-use handfast_core::time::{Instant, Span};
 use handfast_core::wire::json::Number;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::{Instant, Label, NodeId, Refusal, Span};
 use handfast_edge::ports::{Clock, Command, Connector, Owner, Report, Sensors, Stream};
 use handfast_edge::registration::driver::{
     RegistrationBuffers, RegistrationPorts, RegistrationSettings, run,

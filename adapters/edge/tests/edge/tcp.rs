@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType};
+use handfast_core::Instant;
 use handfast_core::flow::registration::node::RegistrationNodeEvent;
-use handfast_core::time::Instant;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_edge::blocking::{Polled, PolledClock, block_on_with};
 use handfast_edge::ports::{Command, Connector, NoSensors, Owner, Report, Sensors};

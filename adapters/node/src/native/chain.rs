@@ -8,8 +8,7 @@ use handfast_core::grant::capability::{
 };
 use handfast_core::grant::scope::{ScopeError, Scopes};
 use handfast_core::limits::CAPABILITY_BYTES;
-use handfast_core::text::Label;
-use handfast_core::time::UnixTime;
+use handfast_core::{Label, UnixTime};
 use zeroize::Zeroizing;
 
 use crate::clock::unix_now;
@@ -160,7 +159,7 @@ pub fn delegate(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handfast_core::entropy::Entropy;
+    use handfast_core::Entropy;
     use handfast_core::grant::capability::issue;
 
     fn keys(byte: u8) -> OwnKeys {

@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use getrandom::SysRng;
+use handfast_core::Entropy;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::transport::{Receiving, Sending};
 use handfast_core::crypto::noise::xx;
-use handfast_core::entropy::Entropy;
 use handfast_core::limits::MESSAGE_BYTES;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::{Admission, App, Bye, FromGateway, FromNode};

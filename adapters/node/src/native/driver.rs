@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 
+use handfast_core::Machine;
 use handfast_core::flow::native::node::{NativeMemory, Node, PairMethod};
 use handfast_core::grant::capability::Holder;
 use handfast_core::limits::{NATIVE_PROFILE_BYTES, SUBSCRIPTIONS};
-use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Profile;
 use tokio::sync::{broadcast, mpsc};

@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast_core::NodeId;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeNodeEvent, Trust};
-use handfast_core::id::NodeId;
 use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::path::Action;
 use handfast_core::wire::token::Token;

@@ -6,14 +6,10 @@ use getrandom::SysRng;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod,
 };
 use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
-use handfast_core::step::Machine;
-use handfast_core::text::Name;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::{App, Renew};
@@ -21,6 +17,7 @@ use handfast_core::wire::native::pair::BootstrapToken;
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
 use handfast_core::wire::path::{Address, Pattern};
 use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::{Entropy, Instant, Machine, Name};
 use zeroize::Zeroizing;
 
 use super::event::{AppMessage, NativeEvent};

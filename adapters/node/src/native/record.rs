@@ -6,10 +6,9 @@ use handfast_core::crypto::base64url;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
-use handfast_core::text::{Label, Name};
+use handfast_core::{Label, Name, NodeId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -189,7 +188,7 @@ fn written(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use handfast_core::entropy::Entropy;
+    use handfast_core::Entropy;
 
     fn identity() -> NativeIdentity {
         NativeIdentity {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 
 use super::chain::ChainFacts;
 use crate::clock::unix_now;

@@ -7,9 +7,9 @@
 use std::path::Path;
 
 use getrandom::SysRng;
+use handfast_core::Entropy;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;

@@ -5,13 +5,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNode};
 use handfast_core::limits::PROFILE_BYTES;
-use handfast_core::step::Machine;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::Profile;
 use handfast_core::wire::token::Token;
+use handfast_core::{Machine, Refusal};
 use tokio::sync::{broadcast, mpsc};
 
 use crate::clock::ProcessClock;

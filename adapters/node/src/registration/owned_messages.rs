@@ -1,16 +1,14 @@
 //! Conversion between owned values and core's borrowed inputs and effects.
 
 use getrandom::SysRng;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode,
 };
 use handfast_core::limits::{PROFILE_BYTES, SCRATCH};
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Entropy, Instant, Machine};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use zeroize::Zeroizing;
 

@@ -1,9 +1,8 @@
 //! Format of `node.json`.
 
 use handfast_core::flow::registration::node::RegistrationMemory;
-use handfast_core::id::NodeId;
-use handfast_core::text::{Label, Name};
 use handfast_core::wire::token::Token;
+use handfast_core::{Label, Name, NodeId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 

@@ -5,8 +5,7 @@ use std::fmt;
 use handfast_core::crypto::base64url;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::id::NodeId;
-use handfast_core::time::{UnixTime, rfc3339};
+use handfast_core::{NodeId, UnixTime, rfc3339};
 use zeroize::Zeroizing;
 
 use super::document::DocumentFields;

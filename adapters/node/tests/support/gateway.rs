@@ -5,17 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::entropy::Entropy;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey};
-use handfast_core::id::NodeId;
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Record, Standing};
-use handfast_core::step::Machine;
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::close::Close;
+use handfast_core::{Entropy, Instant, Machine, NodeId, Refusal, UnixTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{broadcast, mpsc};
 use tokio_tungstenite::WebSocketStream;

@@ -10,9 +10,8 @@ use std::sync::atomic::Ordering;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::entropy::Entropy;
-use handfast_core::id::NodeId;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::{Entropy, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};

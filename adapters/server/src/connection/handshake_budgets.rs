@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use handfast_core::budget::{NoPlace, Proving, ReadRate, Replays, Turn};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::id::Source;
 use handfast_core::limits::{Limits, REPLAYS};
-use handfast_core::time::Instant;
+use handfast_core::{Instant, Source};
 use tokio::sync::Notify;
 
 use crate::clock::GatewayClock;

@@ -6,15 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::extract::ws::Message;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::scope::Address;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::SessionId;
+use handfast_core::{NodeId, Refusal};
 
 use crate::connection::live_links::{LinkOwner, LiveLinks};
 pub(crate) use crate::connection::mailbox::{

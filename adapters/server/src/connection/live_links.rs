@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use handfast_core::budget::{Linked, Room};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::SessionId;
+use handfast_core::{NodeId, Refusal};
 
 use super::mailbox::Mailbox;
 

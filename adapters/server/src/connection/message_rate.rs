@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
+use handfast_core::Instant;
 use handfast_core::budget::Messages;
-use handfast_core::time::Instant;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::clock::GatewayClock;

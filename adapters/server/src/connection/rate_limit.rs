@@ -5,8 +5,7 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
 use handfast_core::budget::{Attempt, Bucket};
-use handfast_core::id::Source;
-use handfast_core::time::Instant;
+use handfast_core::{Instant, Source};
 
 /// Maximum number of remembered keys; an unknown key counts as a full bucket.
 const MOST_KEYS: usize = 65_536;

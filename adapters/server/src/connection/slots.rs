@@ -13,9 +13,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 use handfast_core::budget::{Idle, Seat, Waiting};
-use handfast_core::id::Source;
 use handfast_core::limits::Limits;
-use handfast_core::time::Instant;
+use handfast_core::{Instant, Source};
 use tokio::sync::Notify;
 
 use crate::clock::GatewayClock;

@@ -1,7 +1,7 @@
 //! Routing of operators' methods to extensions, by prefix.
 
+use handfast_core::UnixTime;
 use handfast_core::registry::authority::{Authority, Delegated, Right};
-use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -1,6 +1,6 @@
 //! Helpers that the connections of several flows share.
 
-use handfast_core::error::Refusal;
+use handfast_core::Refusal;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_store::{Observation, StoreError};
 

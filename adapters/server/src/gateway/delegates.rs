@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::time::UnixTime;
 
 use crate::events::Event;
 

@@ -11,9 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use handfast_core::flow::registration::gateway::Claim;
 use handfast_core::grant::token::{HashJob, Hashed};
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, Limits};
-use handfast_core::time::Instant;
+use handfast_core::{Instant, NodeId, Source};
 use tokio::sync::oneshot;
 
 use crate::connection::rate_limit;

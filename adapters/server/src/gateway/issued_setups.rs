@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use handfast_core::grant::setup_code::{SetupKey, VERIFY_SCRATCH, verify};
-use handfast_core::time::{Instant, Span, UnixTime};
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{Instant, Span, UnixTime};
 
 /// Maximum number of remembered codes; older ones are judged by the wall clock.
 const MOST: usize = 1024;

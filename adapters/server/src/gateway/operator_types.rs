@@ -1,12 +1,11 @@
 //! Views and errors of the operator's calls.
 
-use handfast_core::error::Refusal;
 use handfast_core::grant::token::Token;
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::Wider;
 use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
 use handfast_core::wire::native::ReasonText;
+use handfast_core::{NodeId, Refusal};
 use handfast_store::{Counts, Entry, StoreError};
 
 /// A node as an operator sees it.

@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::id::NodeId;
 use handfast_core::limits::PINS_A_MINUTE;
 use handfast_core::secret::Secret;
-use handfast_core::time::{Instant, UnixTime};
+use handfast_core::{Instant, NodeId, UnixTime};
 use handfast_store::{Store, StoreError};
 use tokio::sync::{Notify, broadcast};
 

@@ -8,9 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use handfast_core::id::NodeId;
 use handfast_core::limits::{READINGS_EVERY, READINGS_LAST};
-use handfast_core::time::Instant;
+use handfast_core::{Instant, NodeId};
 use handfast_store::{Observation, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -194,7 +193,7 @@ async fn writer(readings: Arc<PendingReadings>, gateway: Weak<Inner>) {
 
 #[cfg(test)]
 mod tests {
-    use handfast_core::time::UnixTime;
+    use handfast_core::UnixTime;
 
     use super::*;
 

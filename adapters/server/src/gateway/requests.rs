@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Standing;
+use handfast_core::{NodeId, Refusal};
 use handfast_store::{Entry, Filter, StoreError, Stored, Version};
 
 use crate::gateway::Gateway;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::registry::trusted_time::{ClockState, ClockStep, NotAccepted};
-use handfast_core::time::{UnixTime, rfc3339};
+use handfast_core::{UnixTime, rfc3339};
 use handfast_store::{Over, StoreError, TakenOver};
 
 use crate::gateway::operator_types::OperatorError;

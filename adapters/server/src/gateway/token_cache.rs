@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use handfast_core::NodeId;
 use handfast_core::grant::token::{ProofKey, ProofTag};
-use handfast_core::id::NodeId;
 
 use crate::entropy;
 

@@ -3,9 +3,8 @@
 
 use std::net::IpAddr;
 
-use handfast_core::id::Source;
 use handfast_core::limits::{TOLD_A_MINUTE, TOLD_A_MINUTE_OF_ALL};
-use handfast_core::time::Instant;
+use handfast_core::{Instant, Source};
 
 use crate::connection::rate_limit::Failures;
 use crate::events::Event;
@@ -104,7 +103,7 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use handfast_core::error::Refusal;
+    use handfast_core::Refusal;
 
     use super::*;
 

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_store::held::{Cut, HeldTicket, HeldView, Written};
 use handfast_store::{Store, StoreError};

@@ -8,8 +8,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use handfast_core::UnixTime;
 use handfast_core::flow::inbound::remembered::Remembered;
-use handfast_core::time::UnixTime;
 
 use super::admission::Who;
 

@@ -4,12 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use handfast_core::budget::Bucket;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::inbound::remembered::Remembered;
 use handfast_core::flow::inbound::{self as core, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
-use handfast_core::time::UnixTime;
+use handfast_core::{Entropy, UnixTime};
 use handfast_store::held::HeldDecisions;
 use handfast_store::{
     Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError,

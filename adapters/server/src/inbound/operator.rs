@@ -6,9 +6,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use handfast_core::UnixTime;
 use handfast_core::budget::Attempt;
 use handfast_core::registry::inbound::{ChallengeCode, Ident};
-use handfast_core::time::UnixTime;
 use handfast_store::held::Cut;
 use handfast_store::{Approved, ListedSender, SenderChange, SenderFilter, SenderName, StoreError};
 
@@ -382,7 +382,7 @@ impl Gate {
 
     fn wrong_codes<T>(
         &self,
-        at: impl FnOnce(&mut handfast_core::budget::Bucket, handfast_core::time::Instant) -> T,
+        at: impl FnOnce(&mut handfast_core::budget::Bucket, handfast_core::Instant) -> T,
     ) -> T {
         let now = self.inner.clock.now();
         at(

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, SystemTime};
 
+use handfast_core::UnixTime;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::SETUP_TTL_MAX;
 use handfast_core::secret::Secret;
-use handfast_core::time::UnixTime;
 use handfast_private_file as private_file;
 use handfast_store::{Store, StoreError};
 use zeroize::Zeroizing;

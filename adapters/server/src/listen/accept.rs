@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_core::id::Source;
+use handfast_core::Source;
 use handfast_core::limits::PROXY_HEADER_WITHIN;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;

@@ -11,8 +11,8 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use handfast_core::Instant;
 use handfast_core::limits::{FRAME_BYTES, MESSAGE_BYTES};
-use handfast_core::time::Instant;
 use tower::ServiceExt;
 use tracing::{Instrument, Span};
 

@@ -9,11 +9,10 @@ use handfast_core::limits::INVITE_BYTES;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, is_live};
 use handfast_core::registry::delivery::{Outcome, Ticket};
-use handfast_core::text::is_forbidden;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Label, Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{Delivered, NotMinted};
 
@@ -145,7 +144,7 @@ impl Gateway {
         if uses == 0 {
             return usage("a code is for one node at least");
         }
-        if label.chars().count() > LABEL_CHARS || label.chars().any(is_forbidden) {
+        if label.chars().count() > LABEL_CHARS || label.chars().any(Label::forbids) {
             return usage("what a code is called has at most 64 characters, on one line");
         }
         let pairing = &self.inner.pairing;

@@ -4,10 +4,8 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Refusal, UnixTime};
 use handfast_store::{Delivered, Delivery, Settlement, StoreError};
 
 use crate::entropy;

@@ -1,13 +1,11 @@
 //! Nodes of the registry: listed, approved, and decided about.
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::{self, Approval, Purpose};
 use handfast_core::grant::token::Token;
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{Authority, Maker};
 use handfast_core::registry::delivery::Ticket;
 use handfast_core::registry::lifecycle::{self, Decision, Effect, Notice};
-use handfast_core::step::Machine;
+use handfast_core::{Machine, NodeId, Refusal};
 use handfast_store::held::Cut;
 use handfast_store::{BadRecord, Filter, Over, SaveError, StoreError, Stored};
 

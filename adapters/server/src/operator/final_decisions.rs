@@ -1,7 +1,7 @@
 //! Lookup of the node of a decision by its name or id. A final decision takes the node's whole name,
 //! or enough of its id that a typing mistake names no other.
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_store::{Listed, StoreError};
 
 use crate::gateway::Gateway;

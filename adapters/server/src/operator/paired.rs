@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::Authority;
 use handfast_core::registry::ceiling::{Entitled, InForce, entitled};
 use handfast_core::registry::grants::{Grant, State, current};
 use handfast_core::registry::lifecycle::{Decision, Notice};
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::renewal::is_owed;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{NodeId, Refusal, Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{BadRecord, Entry, Revoked, node_id};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use handfast_core::NodeId;
 use handfast_core::flow::native::gateway::Peer;
-use handfast_core::id::NodeId;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 

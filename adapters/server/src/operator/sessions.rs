@@ -9,9 +9,8 @@ use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::registry::sessions::{
     Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
-use handfast_core::text::Name;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::setup::{Claims, Nonce};
+use handfast_core::{Name, Span, UnixTime};
 use handfast_store::held::{Cut, HeldTicket};
 use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
 

@@ -7,9 +7,8 @@ use handfast_core::limits::{
     SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
 };
 use handfast_core::registry::authority::{Authority, Until};
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime, rfc3339};
 use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
+use handfast_core::{Label, Span, UnixTime, rfc3339};
 
 use crate::entropy;
 use crate::gateway::Gateway;

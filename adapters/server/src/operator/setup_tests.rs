@@ -6,8 +6,8 @@ mod sessions;
 
 use std::time::Duration;
 
+use handfast_core::UnixTime;
 use handfast_core::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
-use handfast_core::time::UnixTime;
 use handfast_store::{MemoryStore, Store};
 
 use super::sessions::Redeemable;

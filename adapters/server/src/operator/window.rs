@@ -7,7 +7,7 @@ use std::time::Duration;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{Guesser, NoGuess, Opened, Window};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{Over, Store, StoreError};
 

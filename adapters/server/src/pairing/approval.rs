@@ -1,17 +1,15 @@
 //! The operator's decision about a node with keys: approval and its terms, or rejection with a
 //! reason.
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::settle::{NamedTerms, OperatorApproval, approve, regrant};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::capability::{CannotIssue, Holder};
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::Authority;
 use handfast_core::registry::ceiling::{self, Ceiling, Effect};
 use handfast_core::registry::grants::{Grant, current};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::{Credential, Record};
-use handfast_core::time::Span;
+use handfast_core::{NodeId, Refusal, Span};
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 

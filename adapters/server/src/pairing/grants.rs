@@ -2,13 +2,12 @@
 
 use handfast_core::grant::capability::{self, BlockTerms, CannotIssue, Holder};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
 use handfast_core::registry::authority::Maker;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::ReasonText;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::entropy;
 use crate::gateway::Gateway;

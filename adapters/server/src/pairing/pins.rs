@@ -4,11 +4,10 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::Source;
 use handfast_core::limits::{GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Window};
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Source, Span, UnixTime};
 use handfast_store::{NotMinted, StoreError};
 
 use super::session::seconds_until;

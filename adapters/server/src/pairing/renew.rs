@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::grant::capability::Held;
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{Authority, Delegated, Right, Until};
 use handfast_core::registry::grants::{GrantId, current};
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::renewal::{Renewal, Renewed, renewal};
-use handfast_core::text::{Name, UNKNOWN};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Label, Name, NodeId, Refusal, Span, UnixTime};
 use handfast_store::SaveError;
 
 use super::session::grant_life;
@@ -175,7 +172,7 @@ impl Gateway {
             return Ok(Some((
                 GrantId::new(&entropy::draw()),
                 NodeId::from_bytes([0; 16]),
-                Name::from(UNKNOWN),
+                Name::from(Label::UNKNOWN),
             )));
         };
         let Some(stored) = store.load(node_id).await? else { return Ok(None) };

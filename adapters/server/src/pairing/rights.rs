@@ -4,7 +4,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use handfast_core::grant::scope::Scopes;
-use handfast_core::id::NodeId;
 use handfast_core::registry::authority::{
     Authority, Delegated, Exceeded, Maker, Right, SESSION_DEPTH, Until, Wider, within,
 };
@@ -12,7 +11,7 @@ use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::grants::current;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::Session;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 use handfast_store::{EndedWith, Entry, Filter, StoreError, node_id};
 
 use crate::events::Event;

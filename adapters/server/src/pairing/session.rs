@@ -8,7 +8,6 @@ use handfast_core::flow::native::settle::{
     not_entered, offered_again, pair, plan, settle,
 };
 use handfast_core::grant::capability::Holder;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::REASON_BYTES;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::authority::{Authority, Maker, Wider};
@@ -17,8 +16,8 @@ use handfast_core::registry::codes::{CodeId, Kind};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::{Cause, Mode, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::{NodeId, Source, Span, UnixTime};
 use handfast_store::{SaveError, StoreError, Stored};
 
 use crate::entropy;

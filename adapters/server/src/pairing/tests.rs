@@ -14,12 +14,11 @@ use async_trait::async_trait;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::grant::capability::{self, Chain, Check};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::Mode;
 use handfast_core::secret::Secret;
-use handfast_core::text::{Label, Name};
 use handfast_core::wire::native::pair::Method;
+use handfast_core::{Label, Name, Source};
 use handfast_store::{MemoryStore, SqliteStore, Store};
 
 use crate::builder::GatewayBuilder;

@@ -6,13 +6,12 @@ use std::net::IpAddr;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::flow::native::gateway::Offer;
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
-use handfast_core::text::Name;
 use handfast_core::wire::native::ReasonText;
 use handfast_core::wire::native::pair::{self, Method};
 use handfast_core::wire::token::Token;
+use handfast_core::{Name, NodeId};
 
 /// A request to pair with a verified signature.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::{Extensions, HeaderMap};
-use handfast_core::id::Source;
+use handfast_core::Source;
 use handfast_core::wire::forwarded;
 pub use handfast_core::wire::forwarded::ForwardedHeader;
 

@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use handfast_core::text::is_forbidden;
+use handfast_core::Label;
 use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -137,7 +137,7 @@ fn tidy(raw: &str) -> Cow<'_, str> {
     let end = raw.char_indices().nth(MOST_CHARACTERS).map_or(raw.len(), |(end, _)| end);
     match &raw[..end] {
         "" => Cow::Borrowed(UNKNOWN),
-        short if short.contains(is_forbidden) => Cow::Owned(short.replace(is_forbidden, "_")),
+        short if short.contains(Label::forbids) => Cow::Owned(short.replace(Label::forbids, "_")),
         short => Cow::Borrowed(short),
     }
 }

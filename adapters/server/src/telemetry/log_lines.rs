@@ -9,10 +9,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use handfast_core::budget::Lines;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::{LOG_LINES, LOG_LINES_OF_STRANGERS};
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::time::Instant;
+use handfast_core::{Instant, NodeId, Source};
 
 /// The cause of a line, whose budget it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

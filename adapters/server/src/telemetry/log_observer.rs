@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use handfast_core::id::Source;
-use handfast_core::time::UnixTime;
+use handfast_core::{Source, UnixTime};
 
 use crate::events::{Event, Observer};
 use crate::telemetry::log_lines::{CausedBy, LogLines};

@@ -4,13 +4,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::record::{Cause, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{NodeId, Refusal, Span, UnixTime};
 use tokio::task::JoinSet;
 
 use super::{START, all, asking, asking_at, at, entry, load, paired, record};

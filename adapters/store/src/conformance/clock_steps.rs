@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -16,7 +15,7 @@ use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing}
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
-use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::{Instant, NodeId, Span, UnixTime};
 
 use super::{START, asking_at, at, entry, fresh, grant, keyed, load, scopes, selected, setup_code};
 use crate::{Delivered, Delivery, Store, Version};

@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use handfast_core::UnixTime;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Opened, Window};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
 use tokio::task::JoinSet;
 

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::delivery::{
     Before, DeliveryId, NotSettled, Outcome, Settled, Ticket, Undelivered,
@@ -12,6 +11,7 @@ use handfast_core::registry::delivery::{
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_core::registry::sessions::Maker;
+use handfast_core::{NodeId, Source};
 use tokio::task::JoinSet;
 
 use super::{START, asking, at, fresh, load, paired, record, selected, session, setup_code};

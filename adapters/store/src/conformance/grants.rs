@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use handfast_core::NodeId;
 use handfast_core::grant::capability::{self, Held, Holder};
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};

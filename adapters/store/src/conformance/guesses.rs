@@ -7,8 +7,8 @@ use handfast_core::limits::{
     GUESSES_PER_CODE, GUESSES_PER_SOURCE, GUESSES_PER_WINDOW, PINS_PER_SOURCE,
 };
 use handfast_core::registry::codes::{CodeId, Counted, Guesser, Kind, NoGuess, Window};
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Span, UnixTime};
 use tokio::task::JoinSet;
 
 use super::reading::Chance;

@@ -8,7 +8,7 @@ use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{
     Allowed, ChallengeCode, Facts, InboundLimits, Pending, SenderId,
 };
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 use tokio::task::JoinSet;
 
 use super::{START, at};

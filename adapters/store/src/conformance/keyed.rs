@@ -4,12 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use handfast_core::error::Refusal;
 use handfast_core::grant::capability::Holder;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{NodeId, Refusal, Span, UnixTime};
 use tokio::task::JoinSet;
 
 use super::{START, all, asking_at, at, entry, grant, keyed, keys, load, paired, record, revoked};

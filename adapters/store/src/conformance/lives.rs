@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, Pending};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 
 use super::START;
 use super::inbound::{LIMITS, code, facts, id, name};

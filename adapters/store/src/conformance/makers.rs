@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use handfast_core::Span;
 use handfast_core::registry::codes::{Kind, Opened, Window};
 use handfast_core::registry::grants::{Grant, State};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{
     Ended, Maker, NotRedeemed, Prolonged, Prolonging, Session, SessionId,
 };
-use handfast_core::time::Span;
 use handfast_core::wire::native::pair::Selector;
 
 use super::{

@@ -22,23 +22,20 @@ pub mod timekeeping;
 use std::net::IpAddr;
 
 use handfast_core::crypto::{ed25519, x25519};
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::capability::{self, Holder};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::codes::{CodeId, Counted, Kind};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{Entropy, Label, NodeId, Source, Span, UnixTime};
 
 use crate::{Entry, Filter, Listed, SetupCode, Store, StoredCode, Version};
 

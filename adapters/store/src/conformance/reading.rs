@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::delivery::{DeliveryId, Ticket};
 use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
 use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{NodeId, Span, UnixTime};
 
 use super::{START, all, asking, asking_at, at, ids, load, paired, record, revoked};
 use crate::{Counts, Filter, MemoryStore, Store, Version};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{NotRedeemed, Session, redeem};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 use tokio::task::JoinSet;
 
 use super::reading::Chance;

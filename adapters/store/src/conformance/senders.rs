@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use handfast_core::flow::inbound::{Challenge, Dropped, Verdict};
 use handfast_core::registry::inbound::{Allowed, Facts};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 
 use super::inbound::{
     LIMITS, allow, approve, challenge, change, code, facts, knock, name, waiting,

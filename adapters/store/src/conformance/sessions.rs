@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 
 use super::{START, at, label, session};
 use crate::{SaveError, SessionFilter, Store};

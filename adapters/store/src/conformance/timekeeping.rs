@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{NoGuess, Opened, Window};
 use handfast_core::registry::grants::State;
@@ -11,7 +10,7 @@ use handfast_core::registry::inbound::{ChallengeCode, InboundLimits as SenderLim
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::{Ended, Maker, NotRedeemed, Session};
 use handfast_core::registry::trusted_time::{ClockStep, Reading, TrustedTime};
-use handfast_core::time::{Instant, Span, UnixTime};
+use handfast_core::{Instant, Source, Span, UnixTime};
 
 use super::{START, asking, at, code, grant, keyed, pin, session, setup_code};
 use crate::{
@@ -35,8 +34,8 @@ fn to(time: UnixTime) -> ClockStep {
 
 /// One entry of each kind that has an end, made at [`START`] for an hour.
 struct Made {
-    request: handfast_core::id::NodeId,
-    node: handfast_core::id::NodeId,
+    request: handfast_core::NodeId,
+    node: handfast_core::NodeId,
     code: StoredCode,
     session: Session,
     sender: SenderName,

@@ -1,8 +1,8 @@
 //! Held decisions: in force before they are stored.
 
+use handfast_core::NodeId;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;

@@ -2,8 +2,8 @@
 //! and a delivery gives nothing that a held decision could withhold.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
-use handfast_core::time::UnixTime;
 
 use super::HeldStore;
 use crate::{Deliveries, Delivery, Settlement, StoreError};

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use handfast_core::id::NodeId;
 use handfast_core::registry::sessions::{Maker, SessionId};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::{EndedWith, SenderName};
 

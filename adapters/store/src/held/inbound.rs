@@ -1,8 +1,8 @@
 //! Senders, with the held decisions applied.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
-use handfast_core::time::UnixTime;
 
 use super::{Cut, HeldStore};
 use crate::{

@@ -19,13 +19,12 @@ mod time;
 
 use std::sync::Arc;
 
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::grants::{Grant, State};
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Record, Standing};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::{EndedWith, Listed, SaveError, Store, StoreError, Stored, StoredCode, Version};
 

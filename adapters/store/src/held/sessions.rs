@@ -1,9 +1,9 @@
 //! Companions' sessions, with the held decisions applied.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{Ended, NotRedeemed, Prolonging, Session, SessionId};
-use handfast_core::time::UnixTime;
 
 use super::HeldStore;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield};

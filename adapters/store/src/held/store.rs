@@ -2,9 +2,7 @@
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{self, Held as Block};
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -14,8 +12,8 @@ use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{NodeId, Refusal, Source, UnixTime};
 
 use super::{Cut, HeldStore};
 use crate::{

@@ -5,12 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use handfast_core::grant::capability::{self, Held as Block};
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use super::cut::{Cut, Subject};
 use super::ends::Ends;

@@ -212,7 +212,7 @@ async fn grants_chains_codes_sessions_and_the_window_are_out_before_that_is_stor
     {
         assert_eq!(found.unwrap().unwrap().admits(START), Err(Ended::Revoked));
     }
-    let longer = handfast_core::time::Span::from_secs(9);
+    let longer = handfast_core::Span::from_secs(9);
     assert_eq!(
         bench.store.refresh_session(session.id, longer, longer, START).await.unwrap(),
         Some(Err(Ended::Revoked))
@@ -254,7 +254,7 @@ async fn with_a_session_everything_is_out_that_it_made_down_to_the_last_before_t
     // time.
     let longer = Session { expires_at: at(60), ..session() };
     bench.store.insert_session(longer.clone()).await.unwrap();
-    let hour = handfast_core::time::Span::from_secs(3600);
+    let hour = handfast_core::Span::from_secs(3600);
     let how = Prolonging { ttl: hour, longest: hour, ends: None, by: Some(second.id) };
     bench.store.prolong_session(longer.id, how, START).await.unwrap().unwrap().unwrap();
     let selected = |selector: &str, maker| {

@@ -2,8 +2,8 @@
 //! written.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockStep;
-use handfast_core::time::UnixTime;
 
 use super::HeldStore;
 use crate::{Over, Run, StoreError, TakenOver, Timekeeping};

@@ -1,7 +1,7 @@
 //! The rows of deliveries.
 
+use handfast_core::UnixTime;
 use handfast_core::registry::delivery::{DeliveryId, Settled};
-use handfast_core::time::UnixTime;
 
 use super::MemoryTx;
 use crate::ops::{DeliveryRows, RowResult, Subject};

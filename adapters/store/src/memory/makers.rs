@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 
 use handfast_core::grant::capability;
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle;
 use handfast_core::registry::record::Standing;
 use handfast_core::registry::sessions::{Maker, SessionId};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use super::MemoryTx;
 use crate::ops::{MakerRows, Outlasting, RowResult};

@@ -18,12 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use handfast_core::grant::capability;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, Source, UnixTime};
 
 use crate::ops::{Database, RowResult, Tx};
 use crate::{SenderName, StoreError};

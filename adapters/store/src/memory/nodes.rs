@@ -3,10 +3,9 @@
 use std::ops::{Bound, RangeInclusive};
 
 use handfast_core::crypto::x25519;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Source, UnixTime};
 
 use super::MemoryTx;
 use crate::ops::{NewNode, NewStanding, NodeHead, NodeRows, RowResult};

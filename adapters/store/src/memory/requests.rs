@@ -1,12 +1,11 @@
 //! The rows of requests that wait, and of rejections.
 
 use handfast_core::budget::Pending;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::admission::{Asked, RequestKey};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Source, UnixTime};
 
 use super::MemoryTx;
 use super::nodes::NodeRow;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits, Pending};
-use handfast_core::time::UnixTime;
 
 use super::MemoryTx;
 use crate::inbound::EntryKind;

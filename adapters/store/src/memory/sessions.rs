@@ -2,9 +2,9 @@
 
 use std::ops::Bound;
 
+use handfast_core::UnixTime;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{Prolonged, Session, SessionId};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
 use super::MemoryTx;

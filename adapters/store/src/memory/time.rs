@@ -1,9 +1,9 @@
 //! The mark, the run, and the rows of all concerns by the run that made them.
 
+use handfast_core::UnixTime;
 use handfast_core::registry::delivery::{Before, Ticket, Undelivered};
 use handfast_core::registry::grants::State;
 use handfast_core::registry::record::{Credential, Standing};
-use handfast_core::time::UnixTime;
 
 use super::MemoryTx;
 use super::nodes::NodeRow;

@@ -1,13 +1,12 @@
 //! PINs, codes and the pairing window.
 
-use handfast_core::id::Source;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{
     self, CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window,
 };
 use handfast_core::registry::delivery::Settled;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Source, UnixTime};
 
 use super::{RowResult, Subject, Tx, makers};
 use crate::{CODES, NotMinted, PINS, StoreError, StoredCode, rules};

@@ -1,14 +1,13 @@
 //! Deliveries of secrets that are shown once.
 
 use async_trait::async_trait;
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::delivery::{
     self, DeliveryId, NotSettled, Outcome, Settled, Undelivered,
 };
 use handfast_core::registry::lifecycle;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, UnixTime};
 
 use super::{Database, RowResult, Tx, nodes};
 use crate::{Delivered, Deliveries, Delivery, SaveError, Settlement, StoreError, Stored, rules};

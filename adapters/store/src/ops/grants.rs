@@ -1,11 +1,10 @@
 //! Grants, ceilings and revocations.
 
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use super::{RowResult, Tx, makers, nodes};
 use crate::{Activation, BadRecord, Listed, Revoked, SaveError, StoreError, Version, rules};

@@ -1,10 +1,9 @@
 //! Consequences of a session's end for the things that it made.
 
 use handfast_core::grant::capability;
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::{Maker, SessionId};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 
 use super::{RowResult, Tx, deliveries};
 use crate::makers::Ending;

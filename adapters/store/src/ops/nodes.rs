@@ -3,11 +3,10 @@
 use std::ops::RangeInclusive;
 
 use handfast_core::crypto::x25519;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Source, UnixTime};
 
 use super::{RowResult, Tx, deliveries, grants, makers, requests};
 use crate::{Counts, Filter, Listed, Observation, SaveError, Stored, Version, rules};

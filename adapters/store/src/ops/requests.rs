@@ -2,15 +2,13 @@
 
 use handfast_core::budget::Pending;
 use handfast_core::crypto::x25519;
-use handfast_core::error::Refusal;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
     Asked, PendingRequest, RequestAdmission, RequestKey, Share, Stalest, decide, gives_way,
 };
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Refusal, Source, UnixTime};
 
 use super::{NewNode, RowResult, Tx};
 use crate::rules::{self, Again};

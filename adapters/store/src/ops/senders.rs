@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits, SenderId};
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Span, UnixTime};
 
 use super::{Database, RowResult, Tx};
 use crate::{

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::delivery::Settled;
 use handfast_core::registry::sessions::{
     self, Ended, Maker, NotRedeemed, Prolonged, Prolonging, Session, SessionId,
 };
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
 
 use super::{Database, RowResult, Subject, Tx, grants, makers};

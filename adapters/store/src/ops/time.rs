@@ -1,8 +1,8 @@
 //! The mark, the run, steps of the clock, and entries seen to be over.
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockStep;
-use handfast_core::time::UnixTime;
 
 use super::{Database, RowResult, Tx};
 use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};

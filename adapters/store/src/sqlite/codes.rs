@@ -1,9 +1,8 @@
 //! The rows of PINs and codes, of the window, and of the guesses of each source.
 
-use handfast_core::id::Source;
 use handfast_core::registry::codes::{CodeId, Counted, Guesser, Kind, Window};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Source, UnixTime};
 use rusqlite::params;
 
 use super::rows::{self, integer};

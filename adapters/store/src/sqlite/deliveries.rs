@@ -1,10 +1,9 @@
 //! The rows of deliveries.
 
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::delivery::{DeliveryId, Settled, Ticket};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{NodeId, UnixTime};
 use rusqlite::{Row, params};
 
 use super::rows::{get, integer, seconds, time};

@@ -1,10 +1,9 @@
 //! The rows of grants and of revocations.
 
 use handfast_core::grant::capability::{self, Held};
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 use rusqlite::params;
 
 use super::rows::{grant, integer, seconds, session};

@@ -1,10 +1,9 @@
 //! The rows of all concerns by the session that made them.
 
 use handfast_core::grant::capability;
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, UnixTime};
 use rusqlite::params;
 
 use super::rows::{integer, seconds};

@@ -5,11 +5,10 @@ use std::ops::RangeInclusive;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::token::TokenHash;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::time::UnixTime;
+use handfast_core::{NodeId, Source, UnixTime};
 use rusqlite::{named_params, params};
 
 use super::rows::{Columns, NO_SIGNING_KEY, integer, listed, session, stored};

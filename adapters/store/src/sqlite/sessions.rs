@@ -2,9 +2,8 @@
 
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{Prolonged, Session, SessionId};
-use handfast_core::text::Name;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::setup::Nonce;
+use handfast_core::{Name, UnixTime};
 use rusqlite::params;
 
 use super::rows::{self, integer, seconds};

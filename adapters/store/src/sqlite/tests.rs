@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 
 use super::*;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 use rusqlite::params;
 
 use super::rows::{integer, seconds};

@@ -27,7 +27,7 @@ use crate::registry::delivery::DeliveryId;
 use crate::registry::lifecycle::Notice;
 use crate::registry::record::{Record, Standing};
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
 use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage};
@@ -211,9 +211,9 @@ impl Machine for RegistrationConnection {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match &self.state {
-            State::AwaitFirst { until } => Some((*until, Reason::FirstMessage)),
+            State::AwaitFirst { until } => Some((*until, DeadlineReason::FirstMessage)),
             State::Linked(link) => link.deadline(),
             State::Asking
             | State::Loading { .. }

@@ -23,7 +23,7 @@ use crate::limits;
 use crate::link::node::Heartbeats;
 use crate::step::{Effects, Machine};
 use crate::text::Label;
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
 use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, NodeMessage, PairRequest};
@@ -228,11 +228,11 @@ impl Machine for RegistrationNode {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match &self.state {
-            State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
+            State::Waiting { until, .. } => Some((*until, DeadlineReason::Reconnect)),
             State::AwaitPending { until } | State::AwaitAuth { until, .. } if *until < FAR => {
-                Some((*until, Reason::Answer))
+                Some((*until, DeadlineReason::Answer))
             }
             State::Linked { heartbeats, .. } => Some(heartbeats.deadline()),
             State::Opening { .. }

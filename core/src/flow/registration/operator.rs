@@ -16,7 +16,7 @@ use crate::registry::delivery::Ticket;
 use crate::registry::lifecycle::{self, Change, Decision, NewToken};
 use crate::registry::record::{Record, Standing};
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason, UnixTime};
+use crate::time::{DeadlineReason, Instant, UnixTime};
 
 /// The machine of an approval under way.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Machine for Approval {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         None
     }
 

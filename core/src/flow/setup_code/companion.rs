@@ -2,7 +2,7 @@
 
 use crate::grant::session::Token;
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::companion::Answer;
 use crate::wire::json_write::ObjectWriter;
 
@@ -83,9 +83,9 @@ impl Machine for Companion {
         Effects::of([effect])
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match self.0 {
-            State::Waiting { until } => Some((until, Reason::Answer)),
+            State::Waiting { until } => Some((until, DeadlineReason::Answer)),
             State::Done => None,
         }
     }

@@ -23,7 +23,7 @@ use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::sessions::{Ended, NotRedeemed, Session, SessionId};
 use crate::step::{Effects, Machine};
 use crate::text::Name;
-use crate::time::{Instant, Reason, Span, UnixTime};
+use crate::time::{DeadlineReason, Instant, Span, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::companion::{First, Saying, Word};
 
@@ -242,12 +242,16 @@ impl Machine for CompanionConnection {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match self.state {
-            State::AwaitFirst { until } => Some((until, Reason::FirstMessage)),
+            State::AwaitFirst { until } => Some((until, DeadlineReason::FirstMessage)),
             State::Linked(linked) => {
                 let (at, reason) = linked.keepalive.deadline();
-                Some(if linked.ends <= at { (linked.ends, Reason::Ends) } else { (at, reason) })
+                Some(if linked.ends <= at {
+                    (linked.ends, DeadlineReason::Ends)
+                } else {
+                    (at, reason)
+                })
             }
             State::Redeeming
             | State::Resuming

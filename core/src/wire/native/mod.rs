@@ -46,7 +46,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::{CAPABILITY_NAME_CHARS, PAYLOAD_BYTES, REASON_BYTES};
 use crate::serial::serial_text;
-use crate::text::is_forbidden;
+use crate::text::Label;
 
 /// The messages that a side takes beyond those of pairing and of a grant: a bit for each kind.
 /// Nobody sends a message whose bit the other side has not set. Bits that this version does not
@@ -115,7 +115,7 @@ impl<'b> ReasonText<'b> {
     pub fn parse(text: &'b str) -> Option<Self> {
         let fine = text.len() <= REASON_BYTES
             && !text.trim().is_empty()
-            && !text.chars().any(is_forbidden);
+            && !text.chars().any(Label::forbids);
         fine.then_some(Self(text))
     }
 

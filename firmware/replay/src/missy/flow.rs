@@ -4,8 +4,8 @@ use core::cell::RefCell;
 use core::future::pending;
 use core::pin::pin;
 
+use handfast_core::Label;
 use handfast_core::flow::registration::node::RegistrationNodeEvent;
-use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;

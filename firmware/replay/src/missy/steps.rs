@@ -3,12 +3,9 @@
 use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode, Timing,
 };
-use handfast_core::id::NodeId;
-use handfast_core::step::Machine;
-use handfast_core::text::Label;
-use handfast_core::time::Instant;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::wire::token::Token;
+use handfast_core::{Instant, Label, Machine, NodeId};
 
 use super::script;
 use crate::Measured;

@@ -4,10 +4,10 @@ use core::cell::RefCell;
 use core::future::pending;
 use core::pin::pin;
 
+use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{NativeNodeEvent, NodeIdentity, PairMethod};
-use handfast_core::text::Label;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::blocking::block_on;
 use handfast_edge::native::memory::{NativeFlash, keys};

@@ -3,17 +3,15 @@
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{NativeConnection, Peer};
 use handfast_core::flow::native::settle::{Plan, Proven, plan};
 use handfast_core::grant::capability::{self, Chain, Check, verify};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::{NodeId, Source};
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{GrantId, is_in_doubt};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::{Method, PairRefusal};
+use handfast_core::{Entropy, NodeId, Source, UnixTime};
 
 use super::{Answer, GateIn, in_force, loaded};
 use crate::native::registry::{Offered, Registry, Shown};

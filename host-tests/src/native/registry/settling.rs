@@ -7,7 +7,6 @@ use handfast_core::flow::native::settle::{
 };
 use handfast_core::grant::capability::{self, BlockTerms};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
 use handfast_core::registry::authority::{Authority, Maker};
 use handfast_core::registry::ceiling::Ceiling;
@@ -18,8 +17,7 @@ use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::renewal::{Renewal, renewal};
 use handfast_core::registry::sessions::redeem;
 use handfast_core::registry::trusted_time::Moment;
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Label, NodeId, Span, UnixTime};
 
 use super::{Offered, Registry, Request, Settled, Shown};
 
@@ -327,7 +325,7 @@ impl Registry {
 }
 
 fn record(node_id: NodeId, request: &Request, standing: Standing, now: UnixTime) -> Record {
-    let label = |text| Label::parse(text).unwrap_or(handfast_core::text::UNKNOWN);
+    let label = |text| Label::parse(text).unwrap_or(handfast_core::Label::UNKNOWN);
     Record {
         node_id,
         name: label(&request.name).into(),

@@ -7,8 +7,7 @@ use core::pin::{Pin, pin};
 
 use handfast_core::flow::native::node::{Effect, Input, NativeMemory, Node};
 use handfast_core::limits::NATIVE_NODE_SCRATCH;
-use handfast_core::step::{Effects, Machine};
-use handfast_core::time::Instant;
+use handfast_core::{Effects, Instant, Machine};
 
 use super::NativeSettings;
 use crate::error::KeepError;

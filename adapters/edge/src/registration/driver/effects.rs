@@ -8,9 +8,8 @@ use core::pin::{Pin, pin};
 use handfast_core::flow::registration::node::{
     Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent,
 };
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
+use handfast_core::{Instant, Machine};
 use zeroize::Zeroize;
 
 use super::RegistrationSettings;

@@ -11,9 +11,8 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{
     NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Trust,
 };
-use handfast_core::id::NodeId;
 use handfast_core::secret::Secret;
-use handfast_core::time::Span;
+use handfast_core::{NodeId, Span};
 use handfast_edge::native::memory::{NativeFlash, NativeStorage, keys};
 use handfast_edge::native::{
     NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, run,

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::entropy::Entropy;
 use handfast_core::flow::native::gateway::{
     Confirmation, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer, PairVerdict,
     Prepared, Proof,
@@ -15,7 +14,6 @@ use handfast_core::flow::native::gateway::{
 use handfast_core::flow::native::settle::{Plan, plan};
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{
     GUESSES_PER_CODE, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME,
 };
@@ -24,11 +22,9 @@ use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::step::Machine;
-use handfast_core::text::{Label, Name};
-use handfast_core::time::{Instant, UnixTime};
 use handfast_core::wire::frame::{FrameDecoder, encode};
 use handfast_core::wire::native::pair::{PairRefusal, Selector};
+use handfast_core::{Entropy, Instant, Label, Machine, Name, NodeId, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::time::Span;
 use handfast_edge::native::NativeCommand;
 use handfast_edge::transport::Broken;
 

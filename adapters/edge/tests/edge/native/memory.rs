@@ -1,9 +1,9 @@
 //! Stored data survives a power cut at every write and every erase, and damage to one part never
 //! affects the other.
 
+use handfast_core::NodeId;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
-use handfast_core::id::NodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
 use handfast_edge::blocking::block_on;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use handfast_core::text::{Label, Name};
+use handfast_core::{Label, Name};
 use handfast_node::native::GatewayAt;
 use handfast_node::{GatewayUrl, StateDir, Waits};
 

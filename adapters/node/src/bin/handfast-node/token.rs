@@ -4,11 +4,11 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use handfast_core::Name;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::capability::Holder;
-use handfast_core::text::Name;
 use handfast_node::native::{self, DelegateEvent, DelegateLink, GatewayAt, NotDelegated};
 use handfast_node::tokens::SecretText;
 use handfast_node::{StateDir, Waits};

@@ -1,8 +1,8 @@
 //! Storing of tokens, by one program and by several.
 
+use handfast_core::NodeId;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::id::NodeId;
 
 use super::*;
 

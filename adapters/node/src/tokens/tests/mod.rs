@@ -1,7 +1,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 
 use super::*;
 

@@ -13,15 +13,13 @@ use handfast_core::flow::native::gateway::Confirmation;
 use handfast_core::flow::native::settle::{Plan, plan};
 use handfast_core::grant::capability::{BlockTerms, Chain, Check, Holder, issue, verify};
 use handfast_core::grant::scope::{Scopes, ScopesBuf};
-use handfast_core::id::NodeId;
 use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::text::UNKNOWN;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::native::pair::{Method, PairRefusal, Selector};
+use handfast_core::{Label, NodeId, UnixTime};
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Push, Seen, random};
@@ -164,8 +162,8 @@ impl Registry {
     fn grant(&mut self, keys: &OwnKeys, asking: &Asking, scopes: &str) -> Made {
         let record = self.records.entry(*asking.key.as_bytes()).or_insert_with(|| Record {
             node_id: NodeId::new(&random()),
-            name: handfast_core::text::Label::parse(&asking.name).unwrap_or(UNKNOWN).into(),
-            room: UNKNOWN.into(),
+            name: handfast_core::Label::parse(&asking.name).unwrap_or(Label::UNKNOWN).into(),
+            room: Label::UNKNOWN.into(),
             address: [127, 0, 0, 1].into(),
             keys: Some(Holder { channel: asking.key, signing: asking.signing }),
             asked_at: now(),

@@ -10,21 +10,18 @@ use handfast_core::flow::native::gateway::{
 };
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{
     CHAIN_BYTES, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME, SUBSCRIPTIONS,
 };
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::step::Machine;
-use handfast_core::text::UNKNOWN;
-use handfast_core::time::Instant;
 use handfast_core::wire::frame::{FrameDecoder, encode};
 use handfast_core::wire::native::link::{App, Renew};
 use handfast_core::wire::native::pair::Method;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::path::{Action as Does, Address, Pattern};
+use handfast_core::{Instant, Label, Machine, NodeId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -292,7 +289,7 @@ fn step(
                     core::PairVerdict::Offered(Offer {
                         id,
                         node_id,
-                        room: UNKNOWN,
+                        room: Label::UNKNOWN,
                         token: None,
                         chain,
                         message: None,
@@ -326,7 +323,7 @@ fn step(
             Input::Renewed(made.as_ref().map(|made| Offer {
                 id: made.id,
                 node_id: made.node_id,
-                room: UNKNOWN,
+                room: Label::UNKNOWN,
                 // A few random bytes form no valid token.
                 token: if bearer {
                     std::iter::repeat_with(|| token::issue(&random())).flatten().next()

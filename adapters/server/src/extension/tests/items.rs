@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_store::MemoryStore;
 use serde_json::{Value, json};
 

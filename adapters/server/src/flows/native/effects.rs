@@ -1,19 +1,17 @@
 //! Core's effects in owned form, so that they outlive an await, and the answers to them.
 
 use handfast_core::budget::NoPlace;
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::{
     Confirmation, Effect, KnownPeer, Peer, PingAnswer, Proof,
 };
 use handfast_core::grant::scope;
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::Record;
-use handfast_core::time::UnixTime;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::Renew;
+use handfast_core::{NodeId, Refusal, UnixTime};
 use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::VerifiedAsk};
 use handfast_store::Observation;
 use std::net::IpAddr;

@@ -7,8 +7,7 @@ use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled};
 use handfast_core::registry::grants::{Grant, State, is_in_doubt};
 use handfast_core::registry::record::Standing;
-use handfast_core::text::Label;
-use handfast_core::time::{Span, UnixTime};
+use handfast_core::{Label, Span, UnixTime};
 use handfast_store::{Activation, Over, StoreError, Stored};
 
 use crate::events::Event;

@@ -11,11 +11,10 @@ use handfast_core::flow::native::gateway::{
 use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::native::Payload;
 use handfast_core::wire::native::link::App;
+use handfast_core::{Instant, Machine};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 

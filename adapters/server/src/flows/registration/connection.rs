@@ -3,20 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::ws::{Message, WebSocket};
-use handfast_core::error::Refusal;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::flow::registration::gateway::{
     Claim, Effect, Input, Lookup, RegistrationConnection,
 };
 use handfast_core::grant::token::{HashJob, ProofTag};
-use handfast_core::id::NodeId;
 use handfast_core::limits::SCRATCH;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::record::Standing;
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
+use handfast_core::{Instant, Machine, NodeId, Refusal};
 use handfast_store::{Observation, Stored};
 use tokio::time::{sleep_until, timeout};
 

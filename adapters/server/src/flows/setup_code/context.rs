@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use handfast_core::UnixTime;
 use handfast_core::flow::setup_code::gateway::{CompanionFailure, Failed, SessionNotOpened};
 use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::time::UnixTime;
 use handfast_core::wire::companion::{First, Word};
 use handfast_store::StoreError;
 

@@ -7,10 +7,9 @@ use axum::extract::ws::{Message, WebSocket};
 use handfast_core::flow::setup_code::gateway::{CompanionConnection, Input};
 use handfast_core::limits::{COMPANION_FIRST_BYTES, COMPANION_SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::step::Machine;
-use handfast_core::time::Instant;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::companion::is_companions;
+use handfast_core::{Instant, Machine};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 

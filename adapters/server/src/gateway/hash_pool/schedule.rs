@@ -13,7 +13,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
-use handfast_core::id::{NodeId, Source};
+use handfast_core::{NodeId, Source};
 
 /// Number of jobs of the first queue that are served before one of the second, while both hold
 /// work.

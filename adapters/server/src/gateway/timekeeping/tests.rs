@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::{self, TokenHash};
-use handfast_core::id::NodeId;
 use handfast_core::registry::codes::{Counted, Kind};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Ticket};
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_core::registry::sessions::{Maker, Session};
 use handfast_core::registry::trusted_time::Reading;
 use handfast_core::secret::Secret;
-use handfast_core::time::Instant;
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::{Instant, NodeId};
 use handfast_store::conformance::{self, START, at};
 use handfast_store::{
     Delivered, Deliveries, Delivery, HeldStore, MemoryStore, Sessions, Store, StoredCode,

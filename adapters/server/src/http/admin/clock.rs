@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
+use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockState;
-use handfast_core::time::UnixTime;
 use handfast_store::TakenOver;
 use serde::{Deserialize, Serialize};
 

@@ -122,7 +122,7 @@ impl From<&Device> for DeviceView {
             may_ask_at: entry
                 .rejection
                 .and_then(|rejection| rejection.until)
-                .map(handfast_core::time::UnixTime::as_secs),
+                .map(handfast_core::UnixTime::as_secs),
             asked_times: entry.asked.map(|asked| asked.times),
             version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),

@@ -7,8 +7,8 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use handfast_core::UnixTime;
 use handfast_core::registry::authority::Maker;
-use handfast_core::time::UnixTime;
 use handfast_store::{
     ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session,
 };

@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use handfast_core::UnixTime;
 use handfast_core::registry::grants::State as GrantState;
-use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;

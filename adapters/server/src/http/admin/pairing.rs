@@ -5,10 +5,10 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{CodeId, Guesser, Kind};
-use handfast_core::time::UnixTime;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;

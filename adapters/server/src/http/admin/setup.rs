@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use handfast_core::registry::sessions::Session;
-use handfast_core::time::rfc3339;
+use handfast_core::rfc3339;
 use handfast_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -199,7 +199,7 @@ pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {
         issued_at: session.issued_at.as_secs(),
         expires_at: session.expires_at.as_secs(),
         made_by: made_by(session.maker),
-        revoked_at: session.revoked_at.map(handfast_core::time::UnixTime::as_secs),
+        revoked_at: session.revoked_at.map(handfast_core::UnixTime::as_secs),
         linked: gateway.inner.hub.is_live(session.id),
     }
 }

@@ -2,11 +2,11 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
+use handfast_core::UnixTime;
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
 use handfast_core::grant::session::Token;
 use handfast_core::registry::authority::{Authority, Delegated};
 use handfast_core::registry::sessions::Ended;
-use handfast_core::time::UnixTime;
 
 use super::permit::{BearerRefused, bearer, peer};
 use crate::application::CompanionInfo;

@@ -3,13 +3,13 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use axum::http::{Request, StatusCode};
 use axum::routing::get;
+use handfast_core::NodeId;
 use handfast_core::grant::scope::{Action, Address, ScopesBuf};
-use handfast_core::id::NodeId;
 use handfast_store::MemoryStore;
 use tower::ServiceExt;
 
+use handfast_core::Instant;
 use handfast_core::grant::capability::Held;
-use handfast_core::time::Instant;
 
 use super::*;
 use crate::gateway::Gateway;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use handfast_core::Span;
 use handfast_core::registry::inbound::InboundLimits;
-use handfast_core::time::Span;
 use handfast_store::SenderChange;
 
 use super::world::{Does, Odd, World, memory, stores};

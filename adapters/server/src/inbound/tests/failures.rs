@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use handfast_core::Span;
 use handfast_core::registry::inbound::InboundLimits;
-use handfast_core::time::Span;
 use handfast_store::Inbound;
 
 use super::world::{Does, Moody, Odd, World, memory};

@@ -1,6 +1,6 @@
 //! The operator's decisions about senders.
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 use handfast_store::{SenderChange, SenderFilter, SenderStanding};
 
 use super::world::{World, stores};

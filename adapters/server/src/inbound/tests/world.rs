@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::registry::trusted_time::ClockStep;
-use handfast_core::time::UnixTime;
 use handfast_store::{
     Approved, Challenged, Inbound, ListedSender, MemoryStore, Over, Run, SaveError, SenderChange,
     SenderFilter, SqliteStore, StoreError, TakenOver, Timekeeping,

@@ -2,8 +2,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::record::{Credential, Mode, Record};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::text::{Label, Name};
-use handfast_core::time::UnixTime;
+use handfast_core::{Label, Name, UnixTime};
 use handfast_store::Version;
 
 use super::*;

@@ -1,5 +1,5 @@
+use handfast_core::Span;
 use handfast_core::registry::sessions::{Ended, NotRedeemed};
-use handfast_core::time::Span;
 use handfast_store::SessionFilter;
 
 use super::*;

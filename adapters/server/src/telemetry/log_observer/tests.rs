@@ -4,9 +4,8 @@ use std::fmt::{Debug, Write as _};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
-use handfast_core::error::Refusal;
-use handfast_core::id::NodeId;
 use handfast_core::limits::{LOG_LINES, LOG_LINES_OF_STRANGERS, Limits};
+use handfast_core::{NodeId, Refusal};
 use handfast_store::MemoryStore;
 use serde_json::json;
 use tracing::field::{Field, Visit};

@@ -136,7 +136,7 @@ fn paired_of_an_older_version(
                 node.room.as_str(),
                 node.address.to_string(),
                 integer(START),
-                handfast_core::id::Source::of(node.address).as_bytes(),
+                handfast_core::Source::of(node.address).as_bytes(),
                 keys.channel.as_bytes(),
                 keys.signing.unwrap().as_bytes()
             ],

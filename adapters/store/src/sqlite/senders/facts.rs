@@ -1,7 +1,7 @@
 //! Queries for the facts about a sender.
 
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Facts, InboundLimits};
-use handfast_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
 use super::{bounds, rows};

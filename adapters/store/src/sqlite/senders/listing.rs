@@ -1,6 +1,6 @@
 //! The operator's listing of senders.
 
-use handfast_core::time::UnixTime;
+use handfast_core::UnixTime;
 use rusqlite::{Connection, Row, ToSql};
 
 use super::rows;

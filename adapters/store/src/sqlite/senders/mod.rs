@@ -4,8 +4,8 @@ mod facts;
 mod listing;
 mod rows;
 
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
-use handfast_core::time::UnixTime;
 use rusqlite::params;
 
 use super::rows::{integer, seconds};

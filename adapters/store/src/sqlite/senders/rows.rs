@@ -1,7 +1,7 @@
 //! Conversion between rows and the facts about senders.
 
+use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Ident, Pending};
-use handfast_core::time::UnixTime;
 use rusqlite::Row;
 
 use crate::sqlite::rows::{get, perhaps, time};

@@ -20,7 +20,7 @@ use crate::link::keepalive::{Due, Keepalive};
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::step::Effects;
-use crate::time::{Instant, Reason, UnixTime};
+use crate::time::{DeadlineReason, Instant, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::native::Features;
 use crate::wire::native::link::{Admission, Bye, FromGateway, Policy, Renew};
@@ -169,14 +169,14 @@ impl NativeLink {
         }
     }
 
-    pub(super) fn deadline(&self) -> (Instant, Reason) {
+    pub(super) fn deadline(&self) -> (Instant, DeadlineReason) {
         match &self.stage {
             LinkStage::Proving { until, .. } | LinkStage::AwaitChain { until } => {
-                (*until, Reason::FirstMessage)
+                (*until, DeadlineReason::FirstMessage)
             }
             LinkStage::Attaching(_) | LinkStage::Presenting => {
                 // Only the adapter's answer is due, and that has no deadline.
-                (Instant::from_millis(u64::MAX), Reason::Answer)
+                (Instant::from_millis(u64::MAX), DeadlineReason::Answer)
             }
             LinkStage::Open(open) => {
                 let keepalive = open.keepalive.deadline();

@@ -23,7 +23,7 @@ use core::ops::ControlFlow;
 use crate::crypto::x25519::PublicKey;
 use crate::limits::Limits;
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
 use contract::LinkPermission;
 use link::NativeLink;
@@ -143,7 +143,7 @@ impl Machine for NativeConnection {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match &self.state {
             State::Opening(opening) => opening.deadline(),
             State::Pairing(pairing) => pairing.deadline(),

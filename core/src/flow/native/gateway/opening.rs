@@ -9,7 +9,7 @@ use crate::entropy::Entropy;
 use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Effects;
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
 use crate::wire::native::Features;
 use crate::wire::native::link::{ADMITTED_BYTES, Admission, Admitted};
@@ -93,8 +93,8 @@ impl Opening {
         }
     }
 
-    pub(super) const fn deadline(&self) -> Option<(Instant, Reason)> {
-        if self.awaits_answer() { None } else { Some((self.until(), Reason::FirstMessage)) }
+    pub(super) const fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
+        if self.awaits_answer() { None } else { Some((self.until(), DeadlineReason::FirstMessage)) }
     }
 
     fn enter<'b, const N: usize>(&mut self, next: Self, effects: [Effect<'b>; N]) -> Turn<'b> {

@@ -34,7 +34,7 @@ use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::registry::codes::CodeId;
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::pair;
 use crate::wire::native::pair::{AskDefect, PairFromGateway, PairFromNode, PairRefusal};
@@ -153,8 +153,8 @@ impl Pairing {
         }
     }
 
-    pub(super) const fn deadline(&self) -> Option<(Instant, Reason)> {
-        if self.awaits_answer() { None } else { Some((self.until, Reason::Answer)) }
+    pub(super) const fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
+        if self.awaits_answer() { None } else { Some((self.until, DeadlineReason::Answer)) }
     }
 
     fn enter<'b, const N: usize>(

@@ -12,7 +12,7 @@ use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::node::Heartbeats;
 use crate::registry::grants::GrantId;
 use crate::step::Effects;
-use crate::time::{Instant, Reason, Span};
+use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::link::{
     Admission, Admitted, App, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Hello,
@@ -45,8 +45,8 @@ pub(super) struct NodeLink {
 }
 
 impl NodeLink {
-    pub(super) fn deadline(&self) -> (Instant, Reason) {
-        let silent = (self.heard.after(SILENCE), Reason::Pong);
+    pub(super) fn deadline(&self) -> (Instant, DeadlineReason) {
+        let silent = (self.heard.after(SILENCE), DeadlineReason::Pong);
         let beat = self.heartbeats.deadline();
         if beat.0 <= silent.0 { beat } else { silent }
     }

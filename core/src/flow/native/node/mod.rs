@@ -27,7 +27,7 @@ use crate::entropy::Entropy;
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::registry::grants::GrantId;
 use crate::step::{Effects, Machine};
-use crate::time::{Instant, Reason};
+use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
 use crate::wire::native::open::{Intent, Open};
 use crate::wire::native::pair;
@@ -430,12 +430,12 @@ impl Machine for Node {
         }
     }
 
-    fn deadline(&self) -> Option<(Instant, Reason)> {
+    fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         match &self.state {
-            State::Waiting { until, .. } => Some((*until, Reason::Reconnect)),
+            State::Waiting { until, .. } => Some((*until, DeadlineReason::Reconnect)),
             State::Introducing { until, .. }
             | State::Pairing(NodePairing { until, .. })
-            | State::Calling { until, .. } => Some((*until, Reason::Answer)),
+            | State::Calling { until, .. } => Some((*until, DeadlineReason::Answer)),
             State::Linked(link) => Some(link.deadline()),
             State::Idle | State::Opening { .. } | State::Keeping(_) | State::Closing { .. } => None,
         }

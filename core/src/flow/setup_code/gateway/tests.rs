@@ -180,7 +180,7 @@ fn who_fails_too_often_hears_only_that_and_each_kind_has_a_budget_of_its_own() {
 
 #[test]
 fn silence_ends_after_ten_seconds() {
-    assert_eq!(fresh().deadline(), Some((at(10_000), Reason::FirstMessage)));
+    assert_eq!(fresh().deadline(), Some((at(10_000), DeadlineReason::FirstMessage)));
     assert_eq!(step(fresh(), 9_999, Input::Tick).1, Vec::<String>::new());
     assert_eq!(step(fresh(), 10_000, Input::Tick).1, ["1008 Authentication timeout"]);
 }
@@ -234,12 +234,12 @@ fn at_its_end_a_session_is_looked_up_once_more_because_it_may_have_been_prolonge
     // The keepalive is due earlier; each time it is answered.
     let mut connection = linked();
     let mut now = 3;
-    while let Some((when, Reason::Ping)) = connection.deadline() {
+    while let Some((when, DeadlineReason::Ping)) = connection.deadline() {
         now = when.as_millis();
         connection = step(connection, now, Input::Tick).0;
         connection = step(connection, now, Input::Pong).0;
     }
-    assert_eq!(connection.deadline(), Some((at(ends), Reason::Ends)), "{now}");
+    assert_eq!(connection.deadline(), Some((at(ends), DeadlineReason::Ends)), "{now}");
     let (rechecking, said) = step(connection, ends, Input::Tick);
     assert!(said[0].starts_with("Recheck("));
     let later = UNIX.after(Span::from_secs(100));

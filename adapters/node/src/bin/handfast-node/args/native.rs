@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use handfast_core::Name;
 use handfast_core::crypto::ed25519;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519;
-use handfast_core::text::Name;
 use handfast_core::wire::path::Action;
 use handfast_node::native::{GatewayAt, read_public};
 

@@ -7,9 +7,9 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeMemory, PairMethod};
 use handfast_core::limits::SETUP_PAYLOAD_CHARS;
-use handfast_core::text::{Label, Name, UNKNOWN};
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::setup::Payload;
+use handfast_core::{Label, Name};
 use handfast_node::native::{GatewayAt, NativeConfig, NativeIdentity, NativeNode};
 use handfast_node::{StateDir, Waits, tokens};
 use handfast_stdio::note_line;
@@ -48,7 +48,7 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
     };
     let identity = NativeIdentity {
         name: named(name, kept.as_ref().map(|it| &it.name), host_name()),
-        room: named(room, kept.as_ref().map(|it| &it.room), UNKNOWN.into()),
+        room: named(room, kept.as_ref().map(|it| &it.room), Label::UNKNOWN.into()),
         tokens: tokens_path(tokens.path, kept.as_ref(), dir.path(), personal)?,
         plain_tokens: tokens.plain_tokens || kept.as_ref().is_some_and(|it| it.plain_tokens),
         gateways,
@@ -254,7 +254,7 @@ fn host_name() -> Name {
         .ok()
         .and_then(Label::parse)
         .filter(|name| !name.as_str().is_empty());
-    name.unwrap_or(UNKNOWN).into()
+    name.unwrap_or(Label::UNKNOWN).into()
 }
 
 /// Returns the path of the token store: one file for all programs of a person; a file in the state

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::time::UnixTime;
 use handfast_node::native::{self, NativeIdentity, open_tokens, unix_now};
 use handfast_node::tokens::{TokenEntry, TokensError};
 use handfast_node::{NodeStanding, Stands, StateDir};

@@ -1,7 +1,7 @@
 //! `handfast-node pair` with a gateway that knows only tokens.
 
+use handfast_core::NodeId;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_core::id::NodeId;
 use handfast_core::limits::PROFILE_BYTES;
 use handfast_core::wire::registration::Profile;
 use handfast_node::native::GatewayAt;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
-use handfast_core::error::Refusal;
+use handfast_core::Refusal;
 use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::wire::token::Token;
 use handfast_node::native::GatewayAt;

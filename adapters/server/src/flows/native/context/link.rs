@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use handfast_core::NodeId;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Confirmation, Peer, PingAnswer};
 use handfast_core::grant::scope;
-use handfast_core::id::NodeId;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Standing;

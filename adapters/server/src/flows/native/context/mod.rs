@@ -10,11 +10,9 @@ use std::sync::Arc;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{Cost, NativeConnection, Peer};
-use handfast_core::id::{NodeId, Source};
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::registry::codes::CodeId;
-use handfast_core::step::Machine;
-use handfast_core::time::UnixTime;
+use handfast_core::{Machine, NodeId, Source, UnixTime};
 use handfast_store::Stored;
 
 use super::effects::{LoadedNode, Lookup, NativeAnswer};
@@ -271,7 +269,7 @@ impl NativeContext {
         if self.gateway.doubts(&grants) {
             let node_id = record.node_id;
             limited!(warn, CausedBy::Node(node_id), { %node_id, } "the clock is in doubt, and by it a grant has expired: its node gets no link");
-            return Err(handfast_core::error::Refusal::ClockInDoubt);
+            return Err(handfast_core::Refusal::ClockInDoubt);
         }
         self.gateway.note_grants(&grants, ceiling.as_deref()).await;
         Ok(Some(Box::new(LoadedNode { record, grants, ceiling })))

@@ -1,6 +1,6 @@
 //! Effects of a node that pairs.
 
-use handfast_core::id::NodeId;
+use handfast_core::NodeId;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::record::Standing;
 use handfast_core::wire::native::pair::Method;

@@ -1,6 +1,7 @@
 //! A node made of core's pieces, over whichever carrier.
 
 use futures_util::{SinkExt, StreamExt};
+use handfast_core::Label;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::noise::transport::{Receiving, Sending};
 use handfast_core::crypto::noise::{HandshakeHash, ik, xx};
@@ -8,7 +9,6 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::scope::{Action, Address, Pattern};
 use handfast_core::limits::MESSAGE_BYTES;
 use handfast_core::registry::grants::GrantId;
-use handfast_core::text::Label;
 use handfast_core::wire::native::link::{Admission, Admitted, App, FromGateway, FromNode, Hello};
 use handfast_core::wire::native::open::{Intent, Open};
 use handfast_core::wire::native::pair;

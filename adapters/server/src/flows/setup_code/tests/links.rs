@@ -1,5 +1,5 @@
+use handfast_core::Span;
 use handfast_core::limits::Limits;
-use handfast_core::time::Span;
 
 use super::*;
 use crate::events::Event;

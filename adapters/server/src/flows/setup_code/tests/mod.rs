@@ -8,13 +8,10 @@ mod opening;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::entropy::Entropy;
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
-use handfast_core::id::NodeId;
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
-use handfast_core::text::{Label, Name};
-use handfast_core::time::UnixTime;
+use handfast_core::{Entropy, Label, Name, NodeId, UnixTime};
 use handfast_store::{MemoryStore, Store};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
 use handfast_core::limits::{COMPANION_FIRST_BYTES, Limits, SETUP_TOKEN_CHARS};
 use handfast_core::secret::Secret;
-use handfast_core::time::Span;
 use handfast_core::wire::setup::ProfileName;
 use handfast_store::SessionFilter;
 

@@ -1,7 +1,7 @@
 use axum::Router;
 use axum::routing::get as on_get;
+use handfast_core::NodeId;
 use handfast_core::grant::scope::Action;
-use handfast_core::id::NodeId;
 use tokio::net::TcpListener;
 
 use super::*;

@@ -1,6 +1,6 @@
 //! The end of the rights of a link's peer.
 
-use crate::time::{Instant, Reason, Span, UnixTime};
+use crate::time::{DeadlineReason, Instant, Span, UnixTime};
 
 /// The end of a peer's rights: the time of day, and the instant at which the connection wakes for
 /// it.
@@ -30,8 +30,8 @@ impl LinkEnds {
     }
 
     /// Returns the earlier of this end and another deadline.
-    pub(super) fn or_before(self, other: (Instant, Reason)) -> (Instant, Reason) {
-        if self.wakes <= other.0 { (self.wakes, Reason::Ends) } else { other }
+    pub(super) fn or_before(self, other: (Instant, DeadlineReason)) -> (Instant, DeadlineReason) {
+        if self.wakes <= other.0 { (self.wakes, DeadlineReason::Ends) } else { other }
     }
 }
 
@@ -50,15 +50,15 @@ mod tests {
     #[test]
     fn an_end_wakes_the_connection_when_its_second_has_begun_and_only_if_nothing_is_due_earlier() {
         let ends = LinkEnds::new(unix(105), at(7), unix(100));
-        assert_eq!(ends.or_before((at(20), Reason::Ping)), (at(12), Reason::Ends));
-        assert_eq!(ends.or_before((at(11), Reason::Ping)), (at(11), Reason::Ping));
+        assert_eq!(ends.or_before((at(20), DeadlineReason::Ping)), (at(12), DeadlineReason::Ends));
+        assert_eq!(ends.or_before((at(11), DeadlineReason::Ping)), (at(11), DeadlineReason::Ping));
         assert!(!ends.is_over(unix(104)) && ends.is_over(unix(105)));
     }
 
     #[test]
     fn an_end_that_has_passed_wakes_the_connection_at_once_and_a_step_of_the_time_of_day_moves_it()
     {
-        let later = (at(1_000), Reason::Ping);
+        let later = (at(1_000), DeadlineReason::Ping);
         assert_eq!(LinkEnds::new(unix(99), at(7), unix(100)).or_before(later).0, at(7));
         let ends = LinkEnds::new(unix(160), at(0), unix(100));
         assert_eq!(

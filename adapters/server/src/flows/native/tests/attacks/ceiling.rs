@@ -393,7 +393,7 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
     let lamp = door.paired("lamp").await;
     door.permit(&lamp, "write:/only/**\n").await;
     let ran_out = |grant: &mut Grant| {
-        let at = |ago: u64| handfast_core::time::UnixTime::from_secs(unix().as_secs() - ago);
+        let at = |ago: u64| handfast_core::UnixTime::from_secs(unix().as_secs() - ago);
         (grant.not_before, grant.expires, grant.state) =
             (at(90 * 86_400), Some(at(30 * 86_400)), State::Active);
     };
@@ -415,7 +415,7 @@ async fn a_node_whose_grant_ran_out_links_for_nothing_but_renewing_and_gets_what
 
     // Whom the operator gives less time, or none, is told to pair again.
     let limits =
-        Limits { renew_after_expiry: handfast_core::time::Span::from_secs(0), ..Limits::DEFAULT };
+        Limits { renew_after_expiry: handfast_core::Span::from_secs(0), ..Limits::DEFAULT };
     let builder =
         Gateway::builder(MemoryStore::default()).limits(limits).pairing(lets_in("write:/**\n"));
     let door = Door::of(builder).await;

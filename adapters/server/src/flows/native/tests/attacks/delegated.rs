@@ -319,7 +319,7 @@ async fn a_grant_ends_at_a_start_whose_configuration_gives_its_maker_less() {
 async fn what_a_session_minted_ends_when_its_time_is_over() {
     let key = handfast_core::secret::Secret::new([7; 32]);
     let limits = handfast_core::limits::Limits {
-        ping_every: handfast_core::time::Span::from_millis(500),
+        ping_every: handfast_core::Span::from_millis(500),
         ..Default::default()
     };
     let builder =

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use handfast_core::crypto::{cpace, x25519};
-use handfast_core::error::Refusal;
 use handfast_core::grant::capability::{Held, Id};
 use handfast_core::grant::session::SessionHash;
-use handfast_core::id::Source;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -24,6 +22,7 @@ use handfast_core::registry::sessions::{
 use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
+use handfast_core::{Refusal, Source};
 use handfast_store::{
     Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
     Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError, SenderChange,

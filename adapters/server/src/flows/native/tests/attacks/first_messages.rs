@@ -143,7 +143,7 @@ async fn whoever_only_begins_handshakes_and_leaves_is_charged_for_nothing() {
             .inner
             .native
             .links
-            .goes_first(handfast_core::id::Source::of([127, 0, 0, 1].into()))
+            .goes_first(handfast_core::Source::of([127, 0, 0, 1].into()))
     );
     links_meanwhile(&mut door, http, &lamp, || true).await;
     for honest in 0..10 {

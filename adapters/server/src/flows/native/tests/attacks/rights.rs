@@ -273,7 +273,7 @@ async fn a_chain_for_an_audience_counts_at_the_gateway_of_that_fingerprint_alone
             scopes: Scopes::parse(["write:/a"]).unwrap(),
             not_before: chain.leaf().terms().not_before,
             expires: in_seconds(600),
-            audience: handfast_core::text::Label::parse(audience),
+            audience: handfast_core::Label::parse(audience),
         };
         let to = Holder::of(&delegate);
         let chain = chain.attenuate(&lamp.keys.signing, &to, &terms, &mut room).unwrap();
