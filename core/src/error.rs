@@ -58,11 +58,14 @@ pub enum Undecodable {
 }
 
 impl From<postcard::Error> for Undecodable {
+    #[allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "postcard's list of errors grows; our own types report only values"
+    )]
     fn from(error: postcard::Error) -> Self {
         match error {
             postcard::Error::DeserializeUnexpectedEnd => Self::Truncated,
             postcard::Error::DeserializeBadVarint => Self::Number,
-            // Postcard's list of errors grows; our own types report only values.
             _ => Self::Value,
         }
     }

@@ -43,7 +43,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
         NativeEvent::PairAgain => {
-            tracing::error!("the gateway does not know this node any more, or has revoked it")
+            tracing::error!("the gateway does not know this node any more, or has revoked it");
         }
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => {
@@ -68,7 +68,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         ),
         NativeEvent::Unmuted => tracing::info!("unmuted"),
         NativeEvent::Unpaired => {
-            tracing::error!("unpaired by the operator; only a node with new keys can pair again")
+            tracing::error!("unpaired by the operator; only a node with new keys can pair again");
         }
         NativeEvent::NotAllowed { action, pattern } => {
             tracing::warn!("not allowed: no scope of this node's token covers {action}:{pattern}");

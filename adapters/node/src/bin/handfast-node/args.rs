@@ -34,6 +34,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "one is parsed, once")]
 pub(crate) enum Verb {
     /// Pair this node with a gateway
     ///

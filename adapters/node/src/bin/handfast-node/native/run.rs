@@ -68,7 +68,7 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
             while let Some(event) = events.next().await {
                 advice.log(&event);
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         return tokio::select! {
             ended = node.run(stop.requested()) => Ok(ended?),

@@ -99,7 +99,7 @@ async fn advise(mut events: Events, again: Hint) {
             tracing::error!("if the node was unpaired, ask to be paired again: {again}");
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Reads the token: asked for on a terminal, else from standard input up to its end.
