@@ -17,7 +17,7 @@ fn built() -> &'static Path {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // The same selection as that of the tests: another one would build the dependencies once
         // more, with other features.
-        cargo.args(["build", "--quiet", "--workspace", "--bins", "--test", "main"]);
+        cargo.args(["build", "--quiet", "--workspace", "--bins", "--examples", "--test", "main"]);
         cargo
             .arg("--manifest-path")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"));

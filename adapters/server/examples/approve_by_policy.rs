@@ -14,7 +14,7 @@ use handfast_core::registry::record::Mode;
 use handfast_server::Gateway;
 use handfast_server::operator::{CodeKind, NewCode};
 use handfast_server::policy::{PairingDecision, PairingHandler, PairingRequest, ProofMethod};
-use handfast_store::MemoryStore;
+use handfast_store::SqliteStore;
 
 /// Pairs lamps of the local network for a day, and leaves everything else to the operator.
 struct Lamps {
@@ -53,7 +53,8 @@ fn is_local(address: IpAddr) -> bool {
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8765".to_owned());
     let lamps = Lamps { permissions: ScopesBuf::parse("write:/lights/**")? };
-    let gateway = Gateway::builder(MemoryStore::default()).pairing_handler(lamps).start().await?;
+    let gateway =
+        Gateway::builder(SqliteStore::in_memory()?).pairing_handler(lamps).start().await?;
     // An operator hands out the code, for instance on a label of the device.
     let new = NewCode { kind: CodeKind::Typed, ..NewCode::default() };
     println!("Code: {}", gateway.mint_code(new).await?.text());

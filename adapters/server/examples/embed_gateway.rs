@@ -7,7 +7,7 @@
 use std::error::Error;
 
 use handfast_server::{Event, Gateway, Observer};
-use handfast_store::MemoryStore;
+use handfast_store::SqliteStore;
 
 /// Shows the PINs. A real gateway shows them only where trusted people see them.
 struct Screen;
@@ -26,8 +26,8 @@ impl Observer for Screen {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8765".to_owned());
-    // A memory store forgets its nodes; a gateway that keeps them has a file and a store key.
-    let gateway = Gateway::builder(MemoryStore::default()).observer(Screen).start().await?;
+    // A registry in memory forgets its nodes; a gateway that keeps them has a file and a store key.
+    let gateway = Gateway::builder(SqliteStore::in_memory()?).observer(Screen).start().await?;
     gateway.open_pairing(None).await?;
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("Listening on ws://{}", listener.local_addr()?);

@@ -13,7 +13,7 @@ use axum::routing::get;
 use handfast_core::grant::scope::Action;
 use handfast_server::Gateway;
 use handfast_server::bearer::Bearer;
-use handfast_store::MemoryStore;
+use handfast_store::SqliteStore;
 
 async fn sensor(bearer: Bearer, Path(name): Path<String>) -> String {
     format!("{name}: 21.5 °C, for {:?}\n", bearer.holder())
@@ -22,7 +22,7 @@ async fn sensor(bearer: Bearer, Path(name): Path<String>) -> String {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8765".to_owned());
-    let gateway = Gateway::builder(MemoryStore::default()).start().await?;
+    let gateway = Gateway::builder(SqliteStore::in_memory()?).start().await?;
     gateway.open_pairing(None).await?;
     let routes = Router::new()
         // GET /sensors/kitchen needs a bearer with `read:/sensors/kitchen` or a wider scope.

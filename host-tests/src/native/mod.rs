@@ -30,7 +30,7 @@ use crate::clocks::Clocks;
 use crate::prng::Prng;
 use audit::Audit;
 use gateway::{Answer, Asked, GateIn, GatewayHost};
-use node::{NodeHost, NodeIn};
+use node::{NodeHost, NodeIn, RecordedStep};
 use registry::Registry;
 use wires::{ConnId, Item, OnTheWay, Passing, Side, Wire};
 
@@ -65,6 +65,8 @@ pub struct World {
     pub on_the_way: Option<OnTheWay>,
     /// All frames that were ever sent, in order, with connection and receiver.
     pub overheard: Vec<(ConnId, Side, Vec<u8>)>,
+    /// The steps of the first node, in order, if a recording was begun.
+    pub recording: Option<Vec<RecordedStep>>,
     /// Frames that strangers received, by connection.
     pub inbox: BTreeMap<ConnId, VecDeque<Vec<u8>>>,
     /// The history for the invariants.
@@ -164,6 +166,7 @@ impl World {
             wires: BTreeMap::new(),
             on_the_way: None,
             overheard: Vec::new(),
+            recording: None,
             inbox: BTreeMap::new(),
             audit: Audit::default(),
             steps: 0,

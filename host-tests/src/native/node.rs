@@ -81,6 +81,21 @@ pub enum NodeIn {
     Forget,
 }
 
+/// One step of a node: its input as bytes, and the frames that it sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedStep {
+    /// Milliseconds since the node started.
+    pub at: u64,
+    /// The name of the input.
+    pub input: String,
+    /// The entropy that came with the input.
+    pub entropy: [u8; 32],
+    /// The received frame, or the typed code.
+    pub bytes: Vec<u8>,
+    /// The frames that the node sent.
+    pub sends: Vec<Vec<u8>>,
+}
+
 enum Do {
     Connect,
     Send(Vec<u8>),
@@ -178,6 +193,11 @@ impl World {
             NodeIn::Frame(frame) => format!("Frame of {}", frame.len()),
             other => format!("{other:?}"),
         };
+        let received = match &input {
+            NodeIn::Frame(frame) => frame.clone(),
+            NodeIn::Code(code) => code.clone().into_bytes(),
+            _ => Vec::new(),
+        };
         let clear = matches!(&input, NodeIn::Frame(frame) if frame.len() <= 16);
         let forgets = matches!(&input, NodeIn::Forget);
         let (mut frame, code, address, payload, wanted);
@@ -242,6 +262,19 @@ impl World {
         }
         let after = machine.state_name();
         host.machine = Some(machine);
+        if let (0, Some(recording)) = (at, &mut self.recording) {
+            let sends = todo.iter().filter_map(|effect| match effect {
+                Do::Send(frame) => Some(frame.clone()),
+                Do::Connect | Do::Close | Do::Keep(_) => None,
+            });
+            recording.push(RecordedStep {
+                at: self.now,
+                input: what.split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
+                entropy: *bytes.first_chunk().expect("32 bytes"),
+                bytes: received,
+                sends: sends.collect(),
+            });
+        }
         self.note(|| format!("node {at}: {before} --{what}--> {after}"));
         self.steps += 1;
         self.visited.insert(after);

@@ -73,11 +73,12 @@ impl Hints {
         )
     }
 
-    /// Advises on a pairing that the gateway does not accept any more. The keys of a revoked node
-    /// stay refused, so it needs new ones; a node that is merely unknown can have them, too.
+    /// Advises on a pairing that the gateway does not accept any more. The operator knows whether
+    /// the gateway runs an older registry, which may be mended, or revoked the node: the keys of a
+    /// revoked node stay refused, so it needs new ones.
     pub(crate) fn pair_anew(&self, gateways: &[GatewayAt]) -> String {
         format!(
-            "forget it, and pair again with new keys:\n  {}\n  {}",
+            "if the operator confirms it, forget the pairing, and pair again with new keys:\n  {}\n  {}",
             self.reset(),
             self.pair("--pin", gateways)
         )
