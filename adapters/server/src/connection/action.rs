@@ -1,4 +1,4 @@
-//! The work that a step of a machine leaves to the task of its connection.
+//! The work that a step of a machine leaves to the driver of its connection.
 
 use handfast_core::wire::close::Close;
 

@@ -91,8 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FramedTransport<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameTransport for FramedTransport<S> {
-    async fn recv(&mut self) -> PeerEvent {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameTransport<Vec<u8>> for FramedTransport<S> {
+    async fn recv(&mut self) -> PeerEvent<Vec<u8>> {
         match self.frame().await {
             Ok(Some(Ok(frame))) => PeerEvent::Frame(frame),
             Ok(Some(Err(FrameError::TooLong))) => PeerEvent::Broken(Close::TOO_BIG),

@@ -13,16 +13,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// The time that a close may take before the transport is dropped.
 pub(crate) const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// A transport of whole frames.
-pub(crate) trait FrameTransport: Send {
+/// A transport of whole frames, each a message `M`.
+pub(crate) trait FrameTransport<M>: Send {
     /// Receives the next frame or event. Cancel-safe: nothing is lost if the future is dropped.
-    fn recv(&mut self) -> impl Future<Output = PeerEvent> + Send;
+    fn recv(&mut self) -> impl Future<Output = PeerEvent<M>> + Send;
 
     /// Sends a frame.
     ///
     /// # Errors
     /// [`Gone`] if the peer is gone.
-    fn send(&mut self, frame: Vec<u8>) -> impl Future<Output = Result<(), Gone>> + Send;
+    fn send(&mut self, frame: M) -> impl Future<Output = Result<(), Gone>> + Send;
 
     /// Sends a close frame, or with `None` the reply to the peer's. With `linger` it then waits for
     /// the peer to end, so that the last message is read before the transport closes.
@@ -31,9 +31,14 @@ pub(crate) trait FrameTransport: Send {
 
 /// A frame or event from the peer.
 #[derive(Debug)]
-pub(crate) enum PeerEvent {
-    /// A frame of at most [`handfast_core::limits::MESSAGE_BYTES`].
-    Frame(Vec<u8>),
+pub(crate) enum PeerEvent<M> {
+    /// A frame of bounded length: on the native wire of at most
+    /// [`handfast_core::limits::MESSAGE_BYTES`], else of [`handfast_core::limits::FRAME_BYTES`].
+    Frame(M),
+    /// A ping of the transport, which has answered it.
+    Ping,
+    /// The answer to a ping of the transport.
+    Pong,
     /// The peer has sent a close frame.
     Goodbye,
     /// The connection is closed or lost.
@@ -49,8 +54,8 @@ pub(crate) struct Gone;
 /// Sends a close frame, or with `None` the reply to the peer's, and waits up to [`CLOSE_WITHIN`] for
 /// the peer to end, so that the last message is read before the transport closes. A closing
 /// connection has no slot any more; the permits of `lingering` bound how many wait.
-pub(crate) async fn close_within(
-    transport: &mut impl FrameTransport,
+pub(crate) async fn close_within<M>(
+    transport: &mut impl FrameTransport<M>,
     close: Option<Close>,
     lingering: &Semaphore,
 ) {
@@ -58,21 +63,16 @@ pub(crate) async fn close_within(
     let _ = timeout(CLOSE_WITHIN, transport.close(close, lingers.is_ok())).await;
 }
 
-/// One frame is one binary message. The WebSocket is configured with the maximum length and
-/// enforces it.
-impl FrameTransport for WebSocket {
-    async fn recv(&mut self) -> PeerEvent {
-        loop {
-            return match WebSocket::recv(self).await {
-                Some(Ok(Message::Binary(bytes))) => PeerEvent::Frame(bytes.into()),
-                Some(Ok(Message::Text(_))) => PeerEvent::Broken(Close::PROTOCOL_VIOLATION),
-                // The library answers pings, and nothing here waits for pongs.
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) => PeerEvent::Goodbye,
-                Some(Err(error)) => rules_broken(&error).map_or(PeerEvent::Gone, PeerEvent::Broken),
-                None => PeerEvent::Gone,
-            };
-        }
+/// Frames of the native wire: one frame is one binary message. The WebSocket is configured with the
+/// maximum length and enforces it.
+impl FrameTransport<Vec<u8>> for WebSocket {
+    async fn recv(&mut self) -> PeerEvent<Vec<u8>> {
+        event_of(WebSocket::recv(self).await, |message| match message {
+            Message::Binary(bytes) => PeerEvent::Frame(bytes.into()),
+            Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {
+                PeerEvent::Broken(Close::PROTOCOL_VIOLATION)
+            }
+        })
     }
 
     async fn send(&mut self, frame: Vec<u8>) -> Result<(), Gone> {
@@ -80,15 +80,49 @@ impl FrameTransport for WebSocket {
     }
 
     async fn close(&mut self, close: Option<Close>, linger: bool) {
-        if let Some(close) = close {
-            let frame =
-                CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
-            if WebSocket::send(self, Message::Close(Some(frame))).await.is_err() {
-                return;
-            }
-        }
-        while linger && matches!(WebSocket::recv(self).await, Some(Ok(_))) {}
+        say_goodbye(self, close, linger).await;
     }
+}
+
+/// Messages of the `missy` dialect and of companions: a frame is a text or a binary message.
+impl FrameTransport<Message> for WebSocket {
+    async fn recv(&mut self) -> PeerEvent<Message> {
+        event_of(WebSocket::recv(self).await, PeerEvent::Frame)
+    }
+
+    async fn send(&mut self, frame: Message) -> Result<(), Gone> {
+        WebSocket::send(self, frame).await.map_err(|_| Gone)
+    }
+
+    async fn close(&mut self, close: Option<Close>, linger: bool) {
+        say_goodbye(self, close, linger).await;
+    }
+}
+
+/// Returns the event of what a WebSocket has received; `frame` that of a text or a binary message.
+fn event_of<M>(
+    received: Option<Result<Message, axum::Error>>,
+    frame: impl FnOnce(Message) -> PeerEvent<M>,
+) -> PeerEvent<M> {
+    match received {
+        Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => frame(message),
+        // The library answers pings.
+        Some(Ok(Message::Ping(_))) => PeerEvent::Ping,
+        Some(Ok(Message::Pong(_))) => PeerEvent::Pong,
+        Some(Ok(Message::Close(_))) => PeerEvent::Goodbye,
+        Some(Err(error)) => rules_broken(&error).map_or(PeerEvent::Gone, PeerEvent::Broken),
+        None => PeerEvent::Gone,
+    }
+}
+
+async fn say_goodbye(socket: &mut WebSocket, close: Option<Close>, linger: bool) {
+    if let Some(close) = close {
+        let frame = CloseFrame { code: close.code, reason: Utf8Bytes::from_static(close.reason) };
+        if socket.send(Message::Close(Some(frame))).await.is_err() {
+            return;
+        }
+    }
+    while linger && matches!(socket.recv().await, Some(Ok(_))) {}
 }
 
 /// Returns the close code for a peer that broke the rules of WebSocket; `None` if the connection

@@ -4,6 +4,7 @@ use handfast_core::Refusal;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_store::{Observation, StoreError};
 
+use crate::connection::driver::DriverParts;
 use crate::connection::hub::Mailbox;
 use crate::gateway::Inner;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -24,6 +25,13 @@ pub(crate) fn observation(heartbeat: Heartbeat<'_>, inner: &Inner) -> Observatio
             .and_then(|n| n.as_str().parse().ok())
             .filter(|n: &f64| n.is_finite()),
         wake_word_fp: heartbeat.wake_word_fp,
+    }
+}
+
+impl Inner {
+    /// Returns what the driver of a connection uses.
+    pub(crate) const fn driver_parts(&self) -> DriverParts<'_> {
+        DriverParts { clock: &self.clock, shutdown: &self.shutdown, lingering: &self.lingering }
     }
 }
 

@@ -209,10 +209,9 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
         let may_be =
             origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
-            let task = setup_code::session::CompanionTask::new(
-                gateway, socket, address, since, seat, may_be,
-            );
-            tokio::spawn(Box::new(task).run().instrument(span));
+            let driver =
+                setup_code::flow::driver(gateway, socket, address, since, seat.into(), may_be);
+            tokio::spawn(driver.run().instrument(span));
         })
     } else {
         spans::flow("registration");

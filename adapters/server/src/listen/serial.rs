@@ -141,8 +141,8 @@ struct OneNode<'l> {
     line: &'l mut OpenLine,
 }
 
-impl FrameTransport for OneNode<'_> {
-    async fn recv(&mut self) -> PeerEvent {
+impl FrameTransport<Vec<u8>> for OneNode<'_> {
+    async fn recv(&mut self) -> PeerEvent<Vec<u8>> {
         if let Some(open) = self.line.open.take() {
             return PeerEvent::Frame(open);
         }

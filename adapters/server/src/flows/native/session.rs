@@ -18,11 +18,11 @@ use handfast_core::{Instant, Machine};
 use tokio::sync::watch;
 use tokio::time::{sleep_until, timeout};
 
-pub(crate) use super::context::SlotState;
 use super::context::{NativeContext, Read};
 use super::effects::{NativeAction, NativeAnswer, NativeRequest, lend, own};
 use crate::connection::hub::{AppDelivery, Mail};
 use crate::connection::message_rate::MessageRate;
+pub(crate) use crate::connection::slot_state::SlotState;
 use crate::connection::transport::{FrameTransport, PATIENCE, PeerEvent, close_within};
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -50,14 +50,14 @@ pub(crate) struct NativeTask<C> {
 enum NativeWake {
     /// The held frame's turn has come, or the pause between frames is over.
     Turn,
-    Received(PeerEvent),
+    Received(PeerEvent<Vec<u8>>),
     Letter(Mail),
     Deadline,
     Shutdown,
     Evicted,
 }
 
-impl<C: FrameTransport> NativeTask<C> {
+impl<C: FrameTransport<Vec<u8>>> NativeTask<C> {
     /// Creates a connection that was accepted at `since`, from which the deadline of the first
     /// message counts.
     pub(crate) fn new(
@@ -163,6 +163,7 @@ impl<C: FrameTransport> NativeTask<C> {
                 }
                 None => Vec::new(),
             },
+            NativeWake::Received(PeerEvent::Ping | PeerEvent::Pong) => Vec::new(),
             NativeWake::Received(PeerEvent::Gone) => self.advance(Input::Closed),
             NativeWake::Received(PeerEvent::Goodbye) => {
                 then(self.advance(Input::Closed), NativeAction::FinishClose)
@@ -419,7 +420,9 @@ mod tests {
     use super::*;
     use axum::extract::ws::WebSocket;
 
-    fn size<C: FrameTransport, F: Future>(_: impl FnOnce(Box<NativeTask<C>>) -> F) -> usize {
+    fn size<C: FrameTransport<Vec<u8>>, F: Future>(
+        _: impl FnOnce(Box<NativeTask<C>>) -> F,
+    ) -> usize {
         size_of::<F>() + size_of::<NativeTask<C>>()
     }
 

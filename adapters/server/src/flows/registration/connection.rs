@@ -408,7 +408,7 @@ impl RegistrationTask {
 
     async fn close(&mut self, close: Option<Close>, inner: &Inner) {
         self.seat = None;
-        close_within(&mut self.socket, close, &inner.lingering).await;
+        close_within::<Message>(&mut self.socket, close, &inner.lingering).await;
     }
 }
 

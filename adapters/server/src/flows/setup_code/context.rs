@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_core::UnixTime;
 use handfast_core::flow::setup_code::gateway::{CompanionFailure, Failed, SessionNotOpened};
 use handfast_core::limits::SETUP_CLAIMS_BYTES;
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
 use handfast_core::wire::companion::{First, Word};
+use handfast_core::{Instant, UnixTime};
 use handfast_store::StoreError;
 
 use super::effects::{CompanionAnswer, CompanionRequest};
 use crate::application::CompanionInfo;
 use crate::connection::hub::{Dialect, Mailbox};
-use crate::connection::slots::SeatGuard;
+use crate::connection::slot_state::SlotState;
 use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::common::interrupted;
@@ -23,13 +23,17 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{SessionEvent, Verification};
 
 /// The state of one connection, without its socket.
-pub(super) struct CompanionContext {
+pub(crate) struct CompanionContext {
     pub(super) gateway: Gateway,
     pub(super) peer: PeerAddress,
-    pub(super) seat: Option<SeatGuard>,
+    /// The time of accept, from which the deadline of the first message counts.
+    pub(super) since: Instant,
+    pub(super) slot: SlotState,
     pub(super) mailbox: Arc<Mailbox>,
     /// `true` if the connection was opened by a program, or by a page that may be a companion.
     pub(super) origin_allowed: bool,
+    /// `true` until the first frame has come.
+    pub(super) is_new: bool,
     /// The time that reading the first frame took, until it is known whether it held a code.
     pub(super) judged: Option<Duration>,
     /// The session whose live connection this is.
@@ -42,16 +46,19 @@ impl CompanionContext {
     pub(super) fn new(
         gateway: Gateway,
         peer: PeerAddress,
-        seat: Option<SeatGuard>,
+        since: Instant,
+        slot: SlotState,
         origin_allowed: bool,
     ) -> Self {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         Self {
             gateway,
             peer,
-            seat,
+            since,
+            slot,
             mailbox: Mailbox::new(Dialect::Missy, peer.ip()),
             origin_allowed,
+            is_new: true,
             judged: None,
             attached: None,
             info: None,
@@ -146,7 +153,7 @@ impl CompanionContext {
 
     /// Frees the slot of the connection, which has authenticated, and reports the link.
     pub(super) fn linked(&mut self, session: SessionId) {
-        self.seat = None;
+        self.slot = SlotState::Free;
         self.gateway.event(Event::CompanionLinked { session });
     }
 

@@ -14,7 +14,7 @@ use crate::operator::bound_setup::OwnedSetup;
 pub(super) type CompanionAction = Action<Message, CompanionRequest>;
 
 /// A request that needs no socket.
-pub(super) enum CompanionRequest {
+pub(crate) enum CompanionRequest {
     Redeem(Box<OwnedSetup>),
     Resume(SessionHash),
     Attach(SessionId),

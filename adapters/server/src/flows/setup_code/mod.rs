@@ -3,14 +3,13 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `session` | drives one companion connection, or hands it over to registration |
+//! | `flow` | what events mean to a companion's machine, or the hand-over to registration |
 //! | `effects` | core's effects and their answers in owned form |
 //! | `context` | a connection's state outside core's machine, and the effects without I/O |
-//! | `origin` | the check of the header `Origin` |
 
 mod context;
 mod effects;
-pub(crate) mod session;
+pub(crate) mod flow;
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -21,22 +21,13 @@ use super::reassembly::Parts;
 use crate::connection::handshake_budgets::{ProvingPlace, RateQueue};
 use crate::connection::hub::{Dialect, Mailbox, PingRequest};
 use crate::connection::rate_limit::Permit;
-use crate::connection::slots::SeatGuard;
+use crate::connection::slot_state::SlotState;
 use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::gateway::common::failed;
 use crate::gateway::in_force::OwnedInForce;
 use crate::policy::request::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
-
-/// The slot of a connection that has not authenticated.
-pub(crate) enum SlotState {
-    Seat(SeatGuard),
-    /// No slot was free, so the connection is only refused.
-    Refused,
-    /// The connection needs no slot, or no longer.
-    Free,
-}
 
 /// The decision about reading a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -74,7 +74,12 @@ impl Wire {
         };
         match received {
             PeerEvent::Frame(frame) => Ok(frame),
-            PeerEvent::Goodbye | PeerEvent::Gone | PeerEvent::Broken(_) => Err(0),
+            // A byte stream has no pings.
+            PeerEvent::Ping
+            | PeerEvent::Pong
+            | PeerEvent::Goodbye
+            | PeerEvent::Gone
+            | PeerEvent::Broken(_) => Err(0),
         }
     }
 }
