@@ -49,6 +49,15 @@ pub(crate) enum Signal {
     Evicted,
 }
 
+/// The decision about when a frame is read.
+pub(crate) enum FrameTurn<A> {
+    Now,
+    /// The frame is held, and read once its [turn](ConnectionFlow::turn) has come.
+    Later,
+    /// The frame is never read. These actions are carried out instead.
+    Never(A),
+}
+
 /// A flow's side of one connection: the state outside core's machine, and what an event means to
 /// the machine.
 ///
@@ -89,6 +98,15 @@ pub(crate) trait ConnectionFlow: Send + Sized {
     /// Returns `true` for a request that takes long and is given up when the peer leaves.
     fn ends_with_peer(_: &Self::Request) -> bool {
         false
+    }
+
+    /// Decides when a frame that has arrived is read.
+    fn frame_turn(
+        &mut self,
+        _: &mut Self::Machine,
+        _: &Self::Frame,
+    ) -> FrameTurn<FlowActions<Self>> {
+        FrameTurn::Now
     }
 
     /// Completes when the turn of the held frame has come.
@@ -243,7 +261,14 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
             PeerEvent::Frame(frame) => {
                 self.flow.slot().spoke();
                 self.counts();
-                self.flow.read(&mut self.machine, frame)
+                match self.flow.frame_turn(&mut self.machine, &frame) {
+                    FrameTurn::Now => self.flow.read(&mut self.machine, frame),
+                    FrameTurn::Later => {
+                        self.held = Some(Box::new(frame));
+                        Vec::new()
+                    }
+                    FrameTurn::Never(actions) => actions,
+                }
             }
             // The transport has answered it.
             PeerEvent::Ping => {

@@ -18,10 +18,8 @@ use tracing::{Instrument, Span};
 
 use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
-use crate::flows::native::session;
-use crate::flows::native::session::SlotState;
 use crate::flows::registration::connection::RegistrationTask;
-use crate::flows::setup_code;
+use crate::flows::{native, setup_code};
 use crate::gateway::Gateway;
 use crate::http::session_api;
 use crate::policy::origin;
@@ -184,9 +182,9 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     // A connection of an embedder's server took no slot at accept, so it takes one here.
     let seat = taken.or_else(|| gateway.inner.seats.take(Some(address.source())));
     let upgrade = upgrade.protocols([SUBPROTOCOL]);
-    let native = upgrade.selected_protocol().is_some();
+    let is_native = upgrade.selected_protocol().is_some();
     // The library refuses longer messages before they are buffered.
-    let most = if native { MESSAGE_BYTES } else { FRAME_BYTES };
+    let most = if is_native { MESSAGE_BYTES } else { FRAME_BYTES };
     let upgrade = upgrade
         .read_buffer_size(READ_BUFFER)
         // Frames are written at once, so that no connection holds a buffer.
@@ -197,12 +195,11 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     // Each runs in a task of its own, as small as its session; this task still holds the memory of
     // the handshake.
     let span = Span::current();
-    Ok(if native {
+    Ok(if is_native {
         spans::flow("native");
         upgrade.on_upgrade(async move |socket| {
-            let place = seat.map_or(SlotState::Refused, SlotState::Seat);
-            let task = session::NativeTask::new(gateway, socket, address.ip(), since, place);
-            tokio::spawn(Box::new(task).run().instrument(span));
+            let driver = native::flow::driver(gateway, socket, address.ip(), since, seat.into());
+            tokio::spawn(driver.run().instrument(span));
         })
     } else if parts.uri.path() == setup_code::PATH {
         spans::flow("setup_code");

@@ -14,9 +14,10 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::connection::framed::FramedTransport;
+use crate::connection::slot_state::SlotState;
 use crate::connection::transport::CLOSE_WITHIN;
 use crate::connection::transport::{FrameTransport, Gone, PeerEvent};
-use crate::flows::native::session::{NativeTask, SlotState};
+use crate::flows::native::flow;
 use crate::gateway::Gateway;
 use crate::gateway::common::shut_down;
 use crate::telemetry::spans;
@@ -99,7 +100,7 @@ impl OpenLine {
             self.open = open;
             let since = gateway.inner.clock.now();
             // A line serves one node at a time anyway, so its connection needs no slot.
-            let task = NativeTask::new(
+            let driver = flow::driver(
                 gateway.clone(),
                 OneNode { line: self },
                 NOWHERE,
@@ -108,7 +109,7 @@ impl OpenLine {
             );
             let serving = async {
                 spans::flow("native");
-                Box::new(task).run().await;
+                driver.run().await;
             };
             serving.instrument(spans::connection(NOWHERE)).await;
         }

@@ -6,7 +6,7 @@ use std::future::Future;
 use crate::connection::framed::FramedTransport;
 use crate::connection::preauth_bytes::Metered;
 use crate::connection::slots::SeatGuard;
-use crate::flows::native::session::{NativeTask, SlotState};
+use crate::flows::native::flow;
 use crate::gateway::Gateway;
 use crate::listen::accept::{Arrived, Listening, accept};
 use crate::proxies::PeerAddress;
@@ -28,9 +28,7 @@ pub async fn serve_tcp(
         // The slot of a proxy's connection has no source until now.
         let seat = seat.filter(|seat| seat.counts_for(Some(address.source())));
         let stream = Metered { stream, meter: seat.as_ref().map(SeatGuard::meter) };
-        let place = seat.map_or(SlotState::Refused, SlotState::Seat);
-        Box::new(NativeTask::new(gateway, FramedTransport::new(stream), address.ip(), since, place))
-            .run()
+        flow::driver(gateway, FramedTransport::new(stream), address.ip(), since, seat.into()).run()
     };
     accept(&gateway, listener.into(), until, each).await;
 }

@@ -28,7 +28,7 @@ use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdi
 pub(super) type NativeAction = Action<Vec<u8>, NativeRequest>;
 
 /// A request that needs no transport.
-pub(super) enum NativeRequest {
+pub(crate) enum NativeRequest {
     Refund,
     Find(PublicKey),
     Enter(PublicKey, [u8; 32]),

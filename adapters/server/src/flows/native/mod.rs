@@ -2,11 +2,10 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `session` | drives one connection of core's machine over one transport |
+//! | `flow` | what events mean to core's machine, over any transport |
 //! | `effects` | core's effects and their answers in owned form |
 //! | `context` | a connection's state outside core's machine, and the effects without I/O |
 //! | `context::link`, `context::pairing` | the effects of linked peers, and of nodes that pair |
-//! | `budgets` | bounds on what strangers cost, and the order in which they are served |
 //! | `peer_scopes` | the rights of a peer: by its grant, or by a chain that it presents |
 //! | `reassembly` | reassembly of chains that arrive in parts |
 //!
@@ -15,9 +14,9 @@
 
 mod context;
 mod effects;
+pub(crate) mod flow;
 pub(crate) mod peer_scopes;
 mod reassembly;
-pub(crate) mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 

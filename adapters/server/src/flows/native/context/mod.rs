@@ -3,6 +3,7 @@
 
 mod link;
 mod pairing;
+mod requests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -33,14 +34,14 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::flows::native) enum Read {
     Now,
-    /// The frame is read once its turn has come ([`NativeContext::turn`]).
+    /// The frame is read once its turn has come ([`NativeContext::queue`]).
     Later,
     /// The frame is a replay, and is never read.
     Repeated,
 }
 
 /// The state of one connection.
-pub(in crate::flows::native) struct NativeContext {
+pub(crate) struct NativeContext {
     pub(in crate::flows::native) gateway: Gateway,
     pub(in crate::flows::native) address: IpAddr,
     pub(in crate::flows::native) place: SlotState,
@@ -142,12 +143,6 @@ impl NativeContext {
         }
     }
 
-    pub(in crate::flows::native) fn spoke(&self) {
-        if let SlotState::Seat(seat) = &self.place {
-            seat.spoke();
-        }
-    }
-
     pub(in crate::flows::native) fn in_force(&self) -> Option<OwnedInForce> {
         self.rights.as_ref()?.in_force()
     }
@@ -166,7 +161,8 @@ impl NativeContext {
         Source::of(self.address)
     }
 
-    fn queue(&self) -> &RateQueue {
+    /// Returns the queue in which the frame to be read waits for its turn.
+    pub(in crate::flows::native) fn queue(&self) -> &RateQueue {
         let native = &self.gateway.inner.native;
         if self.links { &native.links } else { &native.strangers }
     }
@@ -197,14 +193,9 @@ impl NativeContext {
         Read::Now
     }
 
-    /// Waits for the turn of the held frame.
-    pub(in crate::flows::native) async fn turn(&self) {
-        self.queue().wait().await;
-    }
-
     /// Charges the frame that is read now to its source, until the permit is given back.
     pub(in crate::flows::native) fn reads(&mut self) {
-        self.spoke();
+        self.place.spoke();
         self.permit = self.queue().permit(self.source()).map(Box::new);
     }
 
