@@ -161,6 +161,12 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
         Self { transport, machine, flow, held: None, delivered: false, rate }
     }
 
+    /// Hands the connection a first frame that was received already.
+    pub(crate) fn that_received(mut self: Box<Self>, first: F::Frame) -> Box<Self> {
+        self.held = Some(Box::new(first));
+        self
+    }
+
     /// Runs until the connection has ended or belongs to another flow. The receiver is boxed,
     /// because the future of an async function stores its arguments twice.
     pub(crate) async fn run(mut self: Box<Self>) {

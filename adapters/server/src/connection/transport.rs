@@ -128,7 +128,7 @@ async fn say_goodbye(socket: &mut WebSocket, close: Option<Close>, linger: bool)
 /// Returns the close code for a peer that broke the rules of WebSocket; `None` if the connection
 /// itself is gone.
 #[allow(clippy::wildcard_enum_match_arm, reason = "every other kind of the library's means that")]
-pub(crate) fn rules_broken(error: &axum::Error) -> Option<Close> {
+fn rules_broken(error: &axum::Error) -> Option<Close> {
     use std::error::Error as _;
     use tokio_tungstenite::tungstenite::Error;
     use tokio_tungstenite::tungstenite::error::ProtocolError;

@@ -18,8 +18,7 @@ use tracing::{Instrument, Span};
 
 use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
-use crate::flows::registration::connection::RegistrationTask;
-use crate::flows::{native, setup_code};
+use crate::flows::{native, registration, setup_code};
 use crate::gateway::Gateway;
 use crate::http::session_api;
 use crate::policy::origin;
@@ -213,8 +212,8 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     } else {
         spans::flow("registration");
         upgrade.on_upgrade(async move |socket| {
-            let task = RegistrationTask::new(gateway, socket, address, since, seat);
-            tokio::spawn(Box::new(task).run().instrument(span));
+            let driver = registration::flow::driver(gateway, socket, address, since, seat.into());
+            tokio::spawn(driver.run().instrument(span));
         })
     })
 }

@@ -2,6 +2,10 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `connection` | drives one connection of core's machine, and carries out its effects |
+//! | `flow` | what events mean to a node's machine |
+//! | `effects` | core's effects and their answers in owned form |
+//! | `context` | a connection's state outside core's machine, and the effects without I/O |
 
-pub(crate) mod connection;
+mod context;
+mod effects;
+pub(crate) mod flow;

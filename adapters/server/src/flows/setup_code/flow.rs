@@ -8,13 +8,14 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_core::wire::close::Close;
 use handfast_core::wire::companion::is_companions;
 use handfast_core::{Instant, Machine};
+use tracing::Instrument;
 
 use super::context::CompanionContext;
 use super::effects::{CompanionAction, CompanionAnswer, CompanionRequest, own};
 use crate::connection::driver::{ConnectionDriver, ConnectionFlow, DriverParts, HandOver, Signal};
 use crate::connection::hub::{Mail, Mailbox};
 use crate::connection::slot_state::SlotState;
-use crate::flows::registration::connection::RegistrationTask;
+use crate::flows::registration;
 use crate::gateway::Gateway;
 use crate::proxies::PeerAddress;
 
@@ -143,13 +144,9 @@ impl HandOver<WebSocket> for CompanionContext {
     /// Hands the connection and its slot to registration, in a smaller task of its own.
     fn hand_over(mut self, socket: WebSocket, first: Message) {
         let slot = std::mem::replace(&mut self.slot, SlotState::Free);
-        let (gateway, peer, since) = (self.gateway.clone(), self.peer, self.since);
-        let seat = match slot {
-            SlotState::Seat(seat) => Some(seat),
-            SlotState::Refused | SlotState::Free => None,
-        };
-        let task = RegistrationTask::new(gateway, socket, peer, since, seat).that_heard(first);
-        tokio::spawn(Box::new(task).run());
+        let driver =
+            registration::flow::driver(self.gateway.clone(), socket, self.peer, self.since, slot);
+        tokio::spawn(driver.that_received(first).run().in_current_span());
     }
 }
 
