@@ -1,6 +1,6 @@
 //! Drives a node where there is no operating system: over embedded-io-async, without an allocator.
-//! There are two wires, each with its own driver loop, and an image that runs only one links
-//! nothing of the other:
+//! There are two wires with one driver loop, and an image that runs only one wire links nothing of
+//! the other:
 //!
 //! - [`native`]: the sealed wire over any byte stream, [`handfast_core::flow::native::node::Node`];
 //! - [`registration`]: the `missy` dialect over WebSockets,
@@ -42,6 +42,7 @@
 extern crate std;
 
 pub mod blocking;
+mod driver;
 mod error;
 pub mod native;
 mod pages;

@@ -170,10 +170,11 @@ impl Display for NativeReportText<'_, '_> {
                 write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str())
             }
             NativeReport::NotLoaded(error) => {
-                write!(f, "flash cannot be read: {}; tried again", flash_in_words(*error))
-            }
-            NativeReport::MemoryLost(error) => {
-                write!(f, "what was paired is lost: {}; pair again", flash_in_words(*error))
+                write!(
+                    f,
+                    "flash cannot be read: {}; tried again, `forget` gives up what it held",
+                    flash_in_words(*error)
+                )
             }
             NativeReport::NotKept(error) => {
                 write!(f, "flash cannot be written: {}; tried again", flash_in_words(*error))

@@ -10,6 +10,7 @@
 //! nor bearer tokens: a device authenticates with its keys.
 
 mod driver;
+mod effects;
 pub mod memory;
 mod stream;
 
@@ -54,11 +55,9 @@ pub enum NativeReport<'b> {
     News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.
     App(App<'b>),
-    /// The memory cannot be read; the driver tries again.
+    /// The memory cannot be read; the driver tries again, and overwrites nothing until the owner
+    /// sends [`NativeCommand::Forget`].
     NotLoaded(KeepError),
-    /// The memory will never be readable, so the node starts unpaired; the next pairing overwrites
-    /// it.
-    MemoryLost(KeepError),
     /// The memory is not durable yet; the driver tries again until it is.
     NotKept(KeepError),
     /// The connection could not be opened, or ended unexpectedly.

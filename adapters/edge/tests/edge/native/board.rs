@@ -49,7 +49,6 @@ pub(crate) enum Told {
     /// Any other event, formatted.
     News(String),
     NotLoaded(KeepError),
-    MemoryLost(KeepError),
     NotKept(KeepError),
     NoConnection(Broken),
 }
@@ -155,7 +154,6 @@ impl NativeOwnerPort for Console {
             NativeReport::News(news) => Told::News(format!("{news:?}")),
             NativeReport::App(app) => Told::News(format!("{app:?}")),
             NativeReport::NotLoaded(error) => Told::NotLoaded(error),
-            NativeReport::MemoryLost(error) => Told::MemoryLost(error),
             NativeReport::NotKept(error) => Told::NotKept(error),
             NativeReport::NoConnection(broken) => Told::NoConnection(broken),
         };

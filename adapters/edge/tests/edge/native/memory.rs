@@ -3,10 +3,11 @@
 
 use handfast_core::NodeId;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::node::{NativeMemory, Paired};
+use handfast_core::flow::native::node::{NativeMemory, PairMethod, Paired};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
 use handfast_edge::blocking::block_on;
+use handfast_edge::native::NativeCommand;
 use handfast_edge::native::memory::{NativeFlash, NativeStorage, keys};
 use handfast_edge::registration::memory::{self as missy, KeepError};
 
@@ -102,12 +103,20 @@ fn keys_that_are_lost_take_what_was_paired_with_them_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_damaged_memory_is_reported_and_the_node_starts_blank_with_its_keys() {
+async fn a_damaged_memory_is_not_overwritten_until_the_owner_forgets_and_the_keys_stay() {
     let (gateway, cells) = (Gateway::new(), Cells::erased());
     let id = story(&gateway, &cells, async |mut hand| hand.pairs_by_pin(&gateway).await).await;
     cells.spoil(0..2 * PAGE);
     story(&gateway, &cells, async |mut hand| {
-        assert_eq!(hand.told().await, Told::MemoryLost(KeepError::Corrupted));
+        let damaged = cells.bytes();
+        for _ in 0..3 {
+            assert_eq!(hand.told().await, Told::NotLoaded(KeepError::Corrupted));
+        }
+        hand.pair(PairMethod::Pin);
+        assert_eq!(hand.told().await, Told::NotLoaded(KeepError::Corrupted), "not taken for blank");
+        assert_eq!(cells.bytes(), damaged);
+        hand.say(NativeCommand::Forget);
+        assert_eq!(hand.told().await, Told::Forgotten);
         assert_eq!(hand.pairs_by_pin(&gateway).await, id, "the gateway knows it by its keys");
     })
     .await;

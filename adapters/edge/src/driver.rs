@@ -1,0 +1,237 @@
+//! The driver loop of a node, the same for every flow: carries out the machine's effects and feeds
+//! events back.
+//!
+//! ```text
+//!             deadline: Connect           open
+//!  ┌▶ nothing open ────────▶ opening ─────────────▶ open ──┐
+//!  │                            │ fails, takes too long     │ closed, lost, silent
+//!  └───────── Disconnected ◀────┴───────────────────────────┘
+//! ```
+//!
+//! Each of the three phases waits for the owner, the deadline and one more event: none, the
+//! opening, the next message. Only reads are ever dropped half-way; a write either completes or
+//! ends the link. The machine is stored in a [`Slot`], where its steps change it in place.
+
+mod effects;
+pub(crate) mod role;
+
+use core::convert::Infallible;
+use core::future::{Future, pending};
+use core::pin::{Pin, pin};
+
+use handfast_core::wire::close::Close;
+use handfast_core::{Effects, Instant, Machine, Span};
+
+use self::effects::{EffectPorts, NextAction};
+use self::role::{Dialer, EffectOf, InputOf, Link, Received, Role, Senses};
+use crate::ports::Clock;
+use crate::select::{Woken, in_place};
+use crate::transport::Broken;
+
+/// Time limits of the driver.
+#[derive(Clone, Copy)]
+pub(crate) struct TimeLimits {
+    /// Limit for opening a link.
+    pub(crate) open: Span,
+    /// Limit for handing one message to the stream.
+    pub(crate) write: Span,
+    /// Limit for closing a link.
+    pub(crate) close: Span,
+    /// Delay before the flash is tried again after an error.
+    pub(crate) flash_again: Span,
+}
+
+/// Storage for a machine; empty until the first run. The empty variant is all zeros, which `Option`
+/// does not guarantee, so a static of this type takes no flash.
+#[derive(Debug)]
+#[repr(u8)]
+#[allow(clippy::large_enum_variant, reason = "there is one of these")]
+pub(crate) enum Slot<M> {
+    Empty = 0,
+    Holds(M) = 1,
+}
+
+/// The memory that a run works in; all of it is static storage of the board.
+pub(crate) struct Workspace<'s, M> {
+    pub(crate) slot: &'s mut Slot<M>,
+    pub(crate) scratch: &'s mut [u8],
+    /// Room for the longest message from the gateway.
+    pub(crate) frame: &'s mut [u8],
+}
+
+/// The machine, which stays where it is stored, and the scratch buffer for its steps.
+struct MachineInPlace<'s, M> {
+    machine: &'s mut M,
+    scratch: &'s mut [u8],
+}
+
+impl<M: Machine> MachineInPlace<'_, M> {
+    /// Returns the time of the machine's next tick.
+    fn deadline(&self) -> Option<Instant> {
+        self.machine.deadline().map(|(at, _)| at)
+    }
+
+    /// Performs one step. It is never inlined, so that its stack frame does not become its
+    /// caller's.
+    #[inline(never)]
+    fn step<'b>(&'b mut self, now: Instant, input: InputOf<'b, M>) -> Effects<EffectOf<'b, M>> {
+        self.machine.step(now, input, self.scratch)
+    }
+}
+
+/// Runs a node from boot until the owner ends it. Nothing else does: failures are reported to the
+/// owner and retried.
+pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
+    (role, clock, limits): (R, C, TimeLimits),
+    mut dialer: D,
+    mut senses: impl Senses<R::Machine, R::Command, D>,
+    workspace: Workspace<'_, R::Machine>,
+) -> impl Future<Output = ()> {
+    // An async function's future would hold all of this twice.
+    let mut ports = EffectPorts { role, clock, limits, held: None, kept: None };
+    let Workspace { slot, scratch, frame } = workspace;
+    async move {
+        let Some(memory) = pin!(in_place(|| ports.load())).await else { return };
+        *slot = Slot::Holds(ports.role.boot(ports.clock.now(), memory));
+        // From here to its end the run has the machine, and no slot.
+        let Slot::Holds(machine) = slot else { return };
+        let mut body = MachineInPlace { machine, scratch };
+        let mut after = NextAction::Wait;
+        loop {
+            let (input, otherwise) = match (ports.kept.take(), after) {
+                // A stored memory is fed first: the machine defers everything else until it
+                // arrives.
+                (Some(memory), after) => (R::kept(memory), after),
+                (None, NextAction::Stop) => return,
+                // The link borrows the dialer, so its life ends before the next one is opened.
+                (None, NextAction::Open) => {
+                    let opening = pin!(in_place(|| dialer.open()));
+                    after = pin!(in_place(|| attend(
+                        &mut ports,
+                        &mut body,
+                        &mut senses,
+                        opening,
+                        frame
+                    )))
+                    .await;
+                    continue;
+                }
+                (None, NextAction::Closed) => (senses.disconnected(&mut dialer), NextAction::Wait),
+                (None, NextAction::Wait) => {
+                    match ports.wait(body.deadline(), pin!(pending::<Infallible>())).await {
+                        Woken::Deadline => (senses.tick(), NextAction::Wait),
+                        Woken::Command(command) => match senses.command(command) {
+                            Some(input) => (input, NextAction::Wait),
+                            None => return,
+                        },
+                        Woken::Event(never) => match never {},
+                    }
+                }
+            };
+            let effects = body.step(ports.clock.now(), input);
+            // A step without a link has none to give; the type parameter still needs a value.
+            let nothing = &mut None::<D::Link<'_>>;
+            after = pin!(in_place(|| ports.carry_out(effects, nothing, otherwise))).await;
+            R::wipe(body.scratch, &mut []);
+        }
+    }
+}
+
+/// Drives one link, from the attempt to open it to its end. Returns [`NextAction::Closed`] or
+/// [`NextAction::Stop`].
+async fn attend<R: Role, C: Clock, L: Link, D>(
+    ports: &mut EffectPorts<R, C>,
+    body: &mut MachineInPlace<'_, R::Machine>,
+    senses: &mut impl Senses<R::Machine, R::Command, D>,
+    mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
+    frame: &mut [u8],
+) -> NextAction {
+    // One limit covers the whole attempt, however many commands interrupt the wait.
+    let overdue = ports.clock.now().after(ports.limits.open);
+    let mut link = None;
+    let mut after = NextAction::Wait;
+    while after == NextAction::Wait {
+        // Bytes of `frame` that this round's message takes.
+        let mut length = 0;
+        let input = match (ports.kept.take(), &mut link) {
+            (Some(memory), _) => R::kept(memory),
+            (None, None) => match ports.wait(Some(overdue), opening.as_mut()).await {
+                Woken::Event(Ok(opened)) => {
+                    link = Some(opened);
+                    senses.connected()
+                }
+                Woken::Event(Err(broken)) => return ports.lost(broken).await,
+                Woken::Deadline => return ports.lost(Broken::Overdue).await,
+                Woken::Command(command) => match senses.command(command) {
+                    Some(input) => input,
+                    None => return NextAction::Stop,
+                },
+            },
+            (None, Some(open)) => {
+                let until = earlier(body.deadline(), open.deadline(ports.clock.now()));
+                let woken = ports.wait(until, pin!(open.receive(frame))).await;
+                let now = ports.clock.now();
+                match woken {
+                    Woken::Command(command) => match senses.command(command) {
+                        Some(input) => input,
+                        None => {
+                            ports.say_goodbye(open, Close::GOODBYE).await;
+                            return NextAction::Stop;
+                        }
+                    },
+                    // The deadline may have been the link's or the machine's; a tick too early is
+                    // harmless to either.
+                    Woken::Deadline => {
+                        let alive = match open.tick(now) {
+                            Ok(true) => ports.bounded(pin!(open.settle())).await,
+                            Ok(false) => Ok(()),
+                            Err(broken) => Err(broken),
+                        };
+                        match alive {
+                            Ok(()) => senses.tick(),
+                            Err(broken) => return ports.lost(broken).await,
+                        }
+                    }
+                    Woken::Event(Ok(received)) => {
+                        // Anything that came proves that the gateway is alive.
+                        open.heard(now);
+                        let message = match received {
+                            Received::Message(message) => message,
+                            Received::Nothing => continue,
+                            Received::Due => match ports.bounded(pin!(open.settle())).await {
+                                Ok(()) => continue,
+                                Err(broken) => return ports.lost(broken).await,
+                            },
+                        };
+                        length = message.length();
+                        match senses.message(message) {
+                            Some(input) => input,
+                            None => continue,
+                        }
+                    }
+                    Woken::Event(Err(broken)) => {
+                        // A gateway that violated the protocol is told why before the link is
+                        // dropped.
+                        if let Some(close) = broken.farewell() {
+                            ports.say_goodbye(open, close).await;
+                        }
+                        return ports.lost(broken).await;
+                    }
+                }
+            }
+        };
+        let effects = body.step(ports.clock.now(), input);
+        after = pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait))).await;
+        // Bytes of a partly received message are left alone.
+        R::wipe(body.scratch, frame.get_mut(..length).unwrap_or_default());
+    }
+    after
+}
+
+/// Returns the earlier of two times, where `None` never comes.
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,177 @@
+//! Execution of effects: every write has a time limit; storage is retried until it succeeds,
+//! because nothing else may happen before.
+
+use core::convert::Infallible;
+use core::future::{Future, pending};
+use core::pin::{Pin, pin};
+
+use handfast_core::wire::close::Close;
+use handfast_core::{Effects, Instant};
+
+use super::TimeLimits;
+use super::role::{EffectOf, Failure, Link, Order, Role, Work};
+use crate::error::KeepError;
+use crate::ports::Clock;
+use crate::select::{Woken, in_place, wait, within};
+use crate::transport::Broken;
+
+/// The loop's next action after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NextAction {
+    /// Wait for the next event.
+    Wait,
+    /// Open a link.
+    Open,
+    /// The link, or the attempt to open one, has ended.
+    Closed,
+    /// The owner ended the driver.
+    Stop,
+}
+
+/// The parts of a board that effects use.
+pub(super) struct EffectPorts<R: Role, C> {
+    pub(super) role: R,
+    pub(super) clock: C,
+    pub(super) limits: TimeLimits,
+    /// A command that arrived while the memory was being stored.
+    pub(super) held: Option<R::Command>,
+    /// A durable memory that the machine has not been told of yet.
+    pub(super) kept: Option<R::Memory>,
+}
+
+impl<R: Role, C: Clock> EffectPorts<R, C> {
+    /// Waits for a command, a time or an event; if several are ready, in this order.
+    pub(super) async fn wait<F: Future>(
+        &mut self,
+        until: Option<Instant>,
+        event: Pin<&mut F>,
+    ) -> Woken<R::Command, F::Output> {
+        // A command that was held during a write to flash is older than any new one.
+        if let Some(command) = self.held.take() {
+            return Woken::Command(command);
+        }
+        wait(pin!(self.role.command()), &self.clock, until, event).await
+    }
+
+    /// Performs one write within the time limit, or fails with [`Broken::Overdue`].
+    pub(super) async fn bounded(
+        &self,
+        write: Pin<&mut impl Future<Output = Result<(), Broken>>>,
+    ) -> Result<(), Broken> {
+        within(&self.clock, self.limits.write, write).await.unwrap_or(Err(Broken::Overdue))
+    }
+
+    pub(super) async fn say_goodbye(&self, link: &mut impl Link, close: Close) {
+        // The result does not matter: the link is dropped either way.
+        within(&self.clock, self.limits.close, pin!(link.close(close))).await;
+    }
+
+    pub(super) async fn lost(&mut self, broken: Broken) -> NextAction {
+        self.role.tell(R::failure(Failure::NoConnection(broken))).await;
+        NextAction::Closed
+    }
+
+    /// Carries out a step's effects; a stored memory is then in [`kept`](Self::kept). An effect
+    /// that closes the link, or finds it broken, takes it from `link`. Returns `after` unless an
+    /// effect decides otherwise.
+    pub(super) fn carry_out<'f, L: Link>(
+        &'f mut self,
+        effects: Effects<EffectOf<'f, R::Machine>>,
+        link: &'f mut Option<L>,
+        mut after: NextAction,
+    ) -> impl Future<Output = NextAction> {
+        // An async function's future would hold the effects twice.
+        let mut effects = effects.into_iter();
+        async move {
+            for effect in effects.by_ref() {
+                match R::work(effect) {
+                    Work::Connect => after = NextAction::Open,
+                    Work::Tell(report) => self.role.tell(report).await,
+                    Work::Send(frame) => {
+                        // An earlier effect of this step has found the link broken.
+                        let Some(open) = link else { continue };
+                        let sent = self.bounded(pin!(open.send(frame))).await;
+                        if let Err(broken) = sent {
+                            *link = None;
+                            after = self.lost(broken).await;
+                        }
+                    }
+                    Work::Close(close) => {
+                        after = NextAction::Closed;
+                        if let Some(mut open) = link.take() {
+                            pin!(in_place(|| self.say_goodbye(&mut open, close))).await;
+                        }
+                    }
+                    Work::Keep(memory) => {
+                        let durable = pin!(in_place(|| self.make_durable(&memory))).await;
+                        // Without durability the machine must not go on; the next run starts from
+                        // the flash.
+                        if !durable {
+                            return NextAction::Stop;
+                        }
+                        self.kept = Some(memory);
+                    }
+                    Work::Nothing => {}
+                }
+            }
+            after
+        }
+    }
+
+    /// Loads the memory and retries until that succeeds. `None` if the owner ended the driver.
+    ///
+    /// A memory that cannot be read is never taken for blank: only the owner gives it up.
+    pub(super) async fn load(&mut self) -> Option<R::Memory> {
+        loop {
+            let error = match self.role.load().await {
+                Ok(memory) => return Some(memory),
+                Err(error) => error,
+            };
+            self.role.tell(R::failure(Failure::NotLoaded(error))).await;
+            match self.wait(Some(self.again()), pin!(pending::<Infallible>())).await {
+                Woken::Command(command) => match R::order(&command) {
+                    Order::Stop => return None,
+                    Order::Forget(forgotten) => {
+                        if !self.make_durable(&R::BLANK).await {
+                            return None;
+                        }
+                        self.role.tell(forgotten).await;
+                    }
+                    Order::Other(Some(report)) => self.role.tell(report).await,
+                    Order::Other(None) => {}
+                },
+                Woken::Deadline => {}
+                Woken::Event(never) => match never {},
+            }
+        }
+    }
+
+    /// Stores `memory` and retries until it is durable. `false` if the owner ended the driver.
+    async fn make_durable(&mut self, memory: &R::Memory) -> bool {
+        loop {
+            let error: KeepError = match self.role.keep(memory).await {
+                Ok(()) => return true,
+                Err(error) => error,
+            };
+            self.role.tell(R::failure(Failure::NotKept(error))).await;
+            // One command is held until this is settled; later ones stay with the owner.
+            if self.held.is_some() {
+                self.clock.sleep_until(self.again()).await;
+                continue;
+            }
+            match self.wait(Some(self.again()), pin!(pending::<Infallible>())).await {
+                Woken::Command(command) => match R::order(&command) {
+                    Order::Stop => return false,
+                    Order::Forget(_) | Order::Other(_) => self.held = Some(command),
+                },
+                Woken::Deadline => {}
+                Woken::Event(never) => match never {},
+            }
+        }
+    }
+
+    /// Returns the time of the next attempt at the flash.
+    fn again(&self) -> Instant {
+        self.clock.now().after(self.limits.flash_again)
+    }
+}
