@@ -312,7 +312,7 @@ async fn a_linux_node_pairs_and_links_through_the_commands() {
     assert_eq!(code, 0, "{err}");
     let id =
         gateway.json(&["list", "--pending"])["devices"][0]["node_id"].as_str().unwrap().to_owned();
-    assert!(out.contains(&id) && out.contains("handfast devices pair"), "{out}");
+    assert!(out.contains(&format!("handfast approve {id}")), "{out}");
     let token = gateway.json(&["pair"])["token"].as_str().unwrap().to_owned();
     let file = gateway.data.path().join("token");
     std::fs::write(&file, format!("{token}\n")).unwrap();

@@ -112,6 +112,27 @@ fn an_operator_and_a_linked_node_send_each_other_messages_and_a_watcher_sees_the
 }
 
 #[test]
+fn an_operator_pings_a_linked_node_and_hears_why_another_gives_no_answer() {
+    let gateway = Gateway::start();
+    let (_state, mut running) = paired(&gateway);
+    let (code, out, err) = gateway.verb(&["nodes", "ping", "Desk"]);
+    assert!(code == 0 && out.contains("ms"), "{out}{err}");
+    for out in OUTS {
+        let (code, err) =
+            ran(to(out, "handfast", &["nodes", "ping", "Desk", "--data", gateway.data()]));
+        assert_eq!(code, i32::from(out != Out::Unread), "{out:?}: {err}");
+    }
+    running.kill();
+    until("the gateway notices that the link is gone", || {
+        match gateway.verb(&["nodes", "ping", "Desk"]) {
+            (1, _, err) if err.contains("is not linked") => Ok(()),
+            (code, out, err) => Err(format!("{code} {out}{err}")),
+        }
+    });
+    assert_eq!(gateway.verb(&["nodes", "ping", "Nobody"]).0, 1);
+}
+
+#[test]
 fn permissions_of_a_linked_node_are_in_force_at_once_and_the_node_fetches_them_by_itself() {
     let gateway = Gateway::start();
     let (state, _running) = paired(&gateway);

@@ -166,7 +166,8 @@ const SECRETS: &[Row] = &[
 
 /// Verbs that need no gateway, bring their own, or need a linked node or an extension:
 /// `output_alone`, `nodes` and `extensions` have their tests.
-const ELSEWHERE: &[&str] = &["restore", "demo", "token hash", "nodes send", "extensions call"];
+const ELSEWHERE: &[&str] =
+    &["restore", "demo", "token hash", "nodes send", "nodes ping", "extensions call"];
 
 /// Returns a name that is new in this process.
 fn fresh(word: &str) -> String {

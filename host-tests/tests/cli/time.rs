@@ -37,6 +37,11 @@ fn library() -> PathBuf {
         .expect("libfaketime: apt-get install faketime")
 }
 
+/// Returns what the gateway's status says of its clock.
+fn clock_of(status: &str) -> &str {
+    status.lines().find_map(|line| line.strip_prefix("clock:")).unwrap_or_default().trim_start()
+}
+
 fn set(clock: &Path, to: &str) {
     // Renamed as a whole, so that nobody reads half of a line.
     std::fs::write(clock.join("next"), format!("{to}\n")).unwrap();
@@ -207,7 +212,7 @@ async fn what_has_expired_while_the_clock_was_ahead_stays_over_when_it_is_right_
     let gateway = gateway.restart("+0");
     over(&gateway, "at the true time").await;
     assert!(
-        gateway.gateway.devices(&["status"]).1.contains("clock: behind: "),
+        clock_of(&gateway.gateway.devices(&["status"]).1).starts_with("behind: "),
         "the operator sees why"
     );
     assert!(gateway.redeem(&gateway.setup()).await["session_token"].is_string(), "new codes work");
@@ -280,7 +285,7 @@ async fn a_doubtful_clock_suspends_what_it_would_end_and_ends_it_only_when_it_is
     assert_eq!(gateway.clock()["state"], "doubtful");
     let (_, status, _) = gateway.gateway.devices(&["status"]);
     assert!(
-        status.contains("clock: doubtful: ") && status.contains("handfast clock accept"),
+        clock_of(&status).starts_with("doubtful: ") && status.contains("handfast clock accept"),
         "{status}"
     );
     let answer = gateway.bearer(&session);
