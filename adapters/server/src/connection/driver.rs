@@ -359,3 +359,58 @@ async fn gone<M>(transport: &mut impl FrameTransport<M>, held: &mut Option<Box<M
     }
     pending::<()>().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use handfast_core::flow::native::gateway::NativeConnection;
+    use handfast_core::registry::lifecycle::Notice;
+    use handfast_store::MemoryStore;
+
+    use super::*;
+    use crate::connection::framed::FramedTransport;
+    use crate::flows::native::flow;
+    use crate::gateway::Gateway;
+
+    // Each event is added to those that wait already, and overtakes all of them.
+    #[tokio::test(start_paused = true)]
+    async fn of_all_that_waits_the_most_urgent_comes_first() {
+        let gateway = Gateway::builder(MemoryStore::default()).start().await.unwrap();
+        let (far, near) = tokio::io::duplex(1024);
+        let (mut far, near) = (FramedTransport::new(far), FramedTransport::new(near));
+        let (address, since) = (Ipv4Addr::LOCALHOST.into(), gateway.inner.clock.now());
+        let mut driver = flow::driver(gateway.clone(), near, address, since, SlotState::Free);
+        let mut shutdown = gateway.inner.shutdown.subscribe();
+
+        far.send_frame(b"one").await.unwrap();
+        let woken = driver.next(&mut shutdown).await;
+        assert!(matches!(woken, DriverWake::Received(PeerEvent::Frame(frame)) if frame == b"one"));
+
+        far.send_frame(b"two").await.unwrap();
+        driver.held = Some(Box::new(b"held".to_vec()));
+        assert!(matches!(driver.next(&mut shutdown).await, DriverWake::Turn));
+
+        *driver.flow.slot() = SlotState::Refused;
+        assert!(matches!(driver.next(&mut shutdown).await, DriverWake::Evicted));
+
+        driver.flow.mailbox().notice(Notice::Muted);
+        let woken = driver.next(&mut shutdown).await;
+        assert!(matches!(woken, DriverWake::Mail(Mail::Notice(Notice::Muted))));
+
+        driver.flow.mailbox().notice(Notice::Muted);
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        assert!(matches!(driver.next(&mut shutdown).await, DriverWake::Deadline));
+
+        gateway.inner.shutdown.send_replace(true);
+        assert!(matches!(driver.next(&mut shutdown).await, DriverWake::Shutdown));
+
+        // The deadline costs the notice nothing: it is the next.
+        gateway.inner.shutdown.send_replace(false);
+        driver.machine =
+            NativeConnection::accepted(gateway.inner.clock.now(), gateway.inner.limits);
+        let woken = driver.next(&mut shutdown).await;
+        assert!(matches!(woken, DriverWake::Mail(Mail::Notice(Notice::Muted))));
+    }
+}
