@@ -201,7 +201,6 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
             tokio::spawn(driver.run().instrument(span));
         })
     } else if parts.uri.path() == setup_code::PATH {
-        spans::flow("setup_code");
         let may_be =
             origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {

@@ -18,6 +18,7 @@ use crate::connection::slot_state::SlotState;
 use crate::flows::registration;
 use crate::gateway::Gateway;
 use crate::proxies::PeerAddress;
+use crate::telemetry::spans;
 
 /// The driver of a connection on `/pair`.
 pub(crate) type CompanionDriver = ConnectionDriver<CompanionContext, WebSocket>;
@@ -143,6 +144,7 @@ impl HandOver<WebSocket> for CompanionContext {
 
     /// Hands the connection and its slot to registration, in a smaller task of its own.
     fn hand_over(mut self, socket: WebSocket, first: Message) {
+        spans::flow("registration");
         let slot = std::mem::replace(&mut self.slot, SlotState::Free);
         let driver =
             registration::flow::driver(self.gateway.clone(), socket, self.peer, self.since, slot);
@@ -157,6 +159,7 @@ impl CompanionContext {
         machine: &mut CompanionConnection,
         frame: &Message,
     ) -> Vec<CompanionAction> {
+        spans::flow("setup_code");
         // A page of a foreign origin must not use up the attempts of the person in whose browser it
         // runs.
         if !self.origin_allowed {
