@@ -10,6 +10,7 @@ use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::wire::native::pair::Selector;
+use handfast_core::wire::registration::Heartbeat;
 use handfast_store::{Sessions, Store};
 use serde_json::{Value, json};
 
@@ -114,7 +115,7 @@ async fn node_of(world: &World, own: &OwnKeys) -> NodeId {
 async fn is_out(world: &World, own: &OwnKeys, mut client: Client) {
     let ended = async {
         while client.hear(|_| ()).await.is_ok() {
-            client.greet(None).await;
+            client.say(&FromNode::Heartbeat(Heartbeat::default())).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(10), ended).await.expect("its link ends at once");
