@@ -82,13 +82,13 @@ impl<M: Machine> MachineInPlace<'_, M> {
 /// Runs a node from boot until the owner ends it. Nothing else does: failures are reported to the
 /// owner and retried.
 pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
-    (role, clock, limits): (R, C, TimeLimits),
+    (role, clock): (R, C),
     mut dialer: D,
     mut senses: impl Senses<R::Machine, R::Command, D>,
     workspace: Workspace<'_, R::Machine>,
 ) -> impl Future<Output = ()> {
     // An async function's future would hold all of this twice.
-    let mut ports = EffectPorts { role, clock, limits, held: None, kept: None };
+    let mut ports = EffectPorts { role, clock, held: None, kept: None };
     let Workspace { slot, scratch, frame } = workspace;
     async move {
         let Some(memory) = pin!(in_place(|| ports.load())).await else { return };
@@ -147,10 +147,14 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
     frame: &mut [u8],
 ) -> NextAction {
     // One limit covers the whole attempt, however many commands interrupt the wait.
-    let overdue = ports.clock.now().after(ports.limits.open);
+    let overdue = ports.clock.now().after(ports.role.limits().open);
     let mut link = None;
     let mut after = NextAction::Wait;
-    while after == NextAction::Wait {
+    // What went wrong with the link; nothing if the owner ends it.
+    let broken = loop {
+        if after != NextAction::Wait {
+            return after;
+        }
         // Bytes of `frame` that this round's message takes.
         let mut length = 0;
         let input = match (ports.kept.take(), &mut link) {
@@ -160,11 +164,11 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                     link = Some(opened);
                     senses.connected()
                 }
-                Woken::Event(Err(broken)) => return ports.lost(broken).await,
-                Woken::Deadline => return ports.lost(Broken::Overdue).await,
+                Woken::Event(Err(broken)) => break Some(broken),
+                Woken::Deadline => break Some(Broken::Overdue),
                 Woken::Command(command) => match senses.command(command) {
                     Some(input) => input,
-                    None => return NextAction::Stop,
+                    None => break None,
                 },
             },
             (None, Some(open)) => {
@@ -174,10 +178,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                 match woken {
                     Woken::Command(command) => match senses.command(command) {
                         Some(input) => input,
-                        None => {
-                            ports.say_goodbye(open, Close::GOODBYE).await;
-                            return NextAction::Stop;
-                        }
+                        None => break None,
                     },
                     // The deadline may have been the link's or the machine's; a tick too early is
                     // harmless to either.
@@ -189,7 +190,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                         };
                         match alive {
                             Ok(()) => senses.tick(),
-                            Err(broken) => return ports.lost(broken).await,
+                            Err(broken) => break Some(broken),
                         }
                     }
                     Woken::Event(Ok(received)) => {
@@ -200,7 +201,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                             Received::Nothing => continue,
                             Received::Due => match ports.bounded(pin!(open.settle())).await {
                                 Ok(()) => continue,
-                                Err(broken) => return ports.lost(broken).await,
+                                Err(broken) => break Some(broken),
                             },
                         };
                         length = message.length();
@@ -209,14 +210,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                             None => continue,
                         }
                     }
-                    Woken::Event(Err(broken)) => {
-                        // A gateway that violated the protocol is told why before the link is
-                        // dropped.
-                        if let Some(close) = broken.farewell() {
-                            ports.say_goodbye(open, close).await;
-                        }
-                        return ports.lost(broken).await;
-                    }
+                    Woken::Event(Err(broken)) => break Some(broken),
                 }
             }
         };
@@ -224,8 +218,16 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
         after = pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait))).await;
         // Bytes of a partly received message are left alone.
         R::wipe(body.scratch, frame.get_mut(..length).unwrap_or_default());
+    };
+    // A gateway that violated the protocol is told why before the link is dropped.
+    let goodbye = broken.map_or(Some(Close::GOODBYE), Broken::farewell);
+    if let (Some(close), Some(open)) = (goodbye, &mut link) {
+        ports.say_goodbye(open, close).await;
     }
-    after
+    match broken {
+        Some(broken) => ports.lost(broken).await,
+        None => NextAction::Stop,
+    }
 }
 
 /// Returns the earlier of two times, where `None` never comes.

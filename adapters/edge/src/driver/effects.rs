@@ -8,7 +8,6 @@ use core::pin::{Pin, pin};
 use handfast_core::wire::close::Close;
 use handfast_core::{Effects, Instant};
 
-use super::TimeLimits;
 use super::role::{EffectOf, Failure, Link, Order, Role, Work};
 use crate::error::KeepError;
 use crate::ports::Clock;
@@ -32,7 +31,6 @@ pub(super) enum NextAction {
 pub(super) struct EffectPorts<R: Role, C> {
     pub(super) role: R,
     pub(super) clock: C,
-    pub(super) limits: TimeLimits,
     /// A command that arrived while the memory was being stored.
     pub(super) held: Option<R::Command>,
     /// A durable memory that the machine has not been told of yet.
@@ -58,12 +56,12 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
         &self,
         write: Pin<&mut impl Future<Output = Result<(), Broken>>>,
     ) -> Result<(), Broken> {
-        within(&self.clock, self.limits.write, write).await.unwrap_or(Err(Broken::Overdue))
+        within(&self.clock, self.role.limits().write, write).await.unwrap_or(Err(Broken::Overdue))
     }
 
     pub(super) async fn say_goodbye(&self, link: &mut impl Link, close: Close) {
         // The result does not matter: the link is dropped either way.
-        within(&self.clock, self.limits.close, pin!(link.close(close))).await;
+        within(&self.clock, self.role.limits().close, pin!(link.close(close))).await;
     }
 
     pub(super) async fn lost(&mut self, broken: Broken) -> NextAction {
@@ -172,6 +170,6 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
 
     /// Returns the time of the next attempt at the flash.
     fn again(&self) -> Instant {
-        self.clock.now().after(self.limits.flash_again)
+        self.clock.now().after(self.role.limits().flash_again)
     }
 }

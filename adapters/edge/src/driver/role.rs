@@ -3,6 +3,7 @@
 use handfast_core::wire::close::Close;
 use handfast_core::{Instant, Machine};
 
+use super::TimeLimits;
 use crate::error::KeepError;
 use crate::transport::{Broken, Frame};
 
@@ -51,6 +52,9 @@ pub(crate) trait Role {
 
     /// Puts a failure of the driver into words.
     fn failure(failure: Failure) -> Self::Report<'static>;
+
+    /// Returns the time limits of the board.
+    fn limits(&self) -> TimeLimits;
 
     /// Makes the answer to a request to store: the memory that is durable now.
     fn kept<'b>(memory: Self::Memory) -> InputOf<'b, Self::Machine>;

@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 use super::NativeOwnerPort;
 use super::effects::{NativeDialer, NativeRole, NativeSenses};
 use super::memory::NativeStorage;
-use crate::driver::{self, Slot, TimeLimits, Workspace};
+use crate::driver::{self, Slot, Workspace};
 use crate::ports::{Clock, Connector, Sensors};
 
 /// Everything a node needs from its board.
@@ -100,14 +100,8 @@ where
 {
     let NativePorts { gateway, clock, keep, rng, owner, sensors, own } = ports;
     let NativeBuffers { node, scratch, frame } = buffers;
-    let limits = TimeLimits {
-        open: settings.open_within,
-        write: settings.write_within,
-        close: settings.close_within,
-        flash_again: settings.flash_again_after,
-    };
     driver::run(
-        (NativeRole { keep, owner, timing: settings.timing }, clock, limits),
+        (NativeRole { keep, owner, settings }, clock),
         NativeDialer(gateway),
         NativeSenses { rng, sensors, own },
         Workspace { slot: node, scratch, frame },

@@ -1,31 +1,31 @@
 //! The node of the native wire as the driver sees it: its effects, its inputs, its links.
 
+use core::future::Future;
+
 use handfast_core::flow::native::node::{
-    Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity, Timing,
+    Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
 };
-use handfast_core::limits::STREAM_BUFFER;
-use handfast_core::wire::close::Close;
 use handfast_core::{Entropy, Instant};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
+use super::driver::NativeSettings;
 use super::memory::NativeStorage;
 use super::{Framed, NativeCommand, NativeOwnerPort, NativeReport};
-use crate::driver::role::{
-    Dialer, EffectOf, Failure, Incoming, Link, Order, Received, Role, Senses, Work,
-};
-use crate::error::{KeepError, Violation};
-use crate::ports::{Connector, Sensors, Stream};
+use crate::driver::TimeLimits;
+use crate::driver::role::{Dialer, EffectOf, Failure, Incoming, Order, Role, Senses, Work};
+use crate::error::KeepError;
+use crate::ports::{Connector, Sensors};
 use crate::transport::{Broken, Frame};
 
 /// The storage and the owner of a node.
-pub(super) struct NativeRole<K, O> {
+pub(super) struct NativeRole<'s, K, O> {
     pub(super) keep: K,
     pub(super) owner: O,
-    pub(super) timing: Timing,
+    pub(super) settings: &'s NativeSettings,
 }
 
-impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<K, O> {
+impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<'_, K, O> {
     type Machine = Node;
     type Memory = NativeMemory;
     type Command = NativeCommand;
@@ -34,23 +34,23 @@ impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<K, O> {
     const BLANK: NativeMemory = NativeMemory::Blank;
 
     fn boot(&self, now: Instant, memory: NativeMemory) -> Node {
-        Node::boot(now, memory, self.timing)
+        Node::boot(now, memory, self.settings.timing)
     }
 
-    async fn load(&mut self) -> Result<NativeMemory, KeepError> {
-        self.keep.load().await
+    fn load(&mut self) -> impl Future<Output = Result<NativeMemory, KeepError>> {
+        self.keep.load()
     }
 
-    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
-        self.keep.keep(memory).await
+    fn keep(&mut self, memory: &NativeMemory) -> impl Future<Output = Result<(), KeepError>> {
+        self.keep.keep(memory)
     }
 
-    async fn command(&mut self) -> NativeCommand {
-        self.owner.command().await
+    fn command(&mut self) -> impl Future<Output = NativeCommand> {
+        self.owner.command()
     }
 
-    async fn tell(&mut self, report: Self::Report<'_>) {
-        self.owner.tell(report).await;
+    fn tell(&mut self, report: Self::Report<'_>) -> impl Future<Output = ()> {
+        self.owner.tell(report)
     }
 
     fn order(command: &NativeCommand) -> Order<NativeReport<'static>> {
@@ -68,6 +68,15 @@ impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<K, O> {
             Failure::NotLoaded(error) => NativeReport::NotLoaded(error),
             Failure::NotKept(error) => NativeReport::NotKept(error),
             Failure::NoConnection(broken) => NativeReport::NoConnection(broken),
+        }
+    }
+
+    fn limits(&self) -> TimeLimits {
+        TimeLimits {
+            open: self.settings.open_within,
+            write: self.settings.write_within,
+            close: self.settings.close_within,
+            flash_again: self.settings.flash_again_after,
         }
     }
 
@@ -150,27 +159,5 @@ impl<G: Connector> Dialer for NativeDialer<G> {
 
     async fn open(&mut self) -> Result<Self::Link<'_>, Broken> {
         Ok(Framed::new(self.0.connect().await.map_err(Broken::Io)?))
-    }
-}
-
-impl<S: Stream> Link for Framed<S> {
-    async fn receive<'f>(&mut self, room: &'f mut [u8]) -> Result<Received<'f>, Broken> {
-        let Some(place) = room.first_chunk_mut::<STREAM_BUFFER>() else {
-            return Err(Broken::Violation(Violation::TooBig));
-        };
-        let length = Self::receive(self, place).await?;
-        Ok(Received::Message(Incoming::Bytes(room.get_mut(..length).unwrap_or_default())))
-    }
-
-    async fn send(&mut self, frame: Frame<'_>) -> Result<(), Broken> {
-        match frame {
-            Frame::Binary(bytes) => Self::send(self, bytes).await,
-            Frame::Text(text) => Self::send(self, text.as_bytes()).await,
-        }
-    }
-
-    async fn close(&mut self, _close: Close) {
-        // A byte stream carries no close frame, so the code and the reason are not sent.
-        Self::close(self).await;
     }
 }

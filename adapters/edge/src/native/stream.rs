@@ -1,11 +1,16 @@
 //! Frames over a byte stream.
 
+use core::future::Future;
+
 use embedded_io_async::Error as _;
 use handfast_core::limits::STREAM_BUFFER;
+use handfast_core::wire::close::Close;
 use handfast_core::wire::frame::{Cutter, frame};
 
+use crate::driver::role::{Incoming, Link, Received};
+use crate::error::Violation;
 use crate::ports::Stream;
-use crate::transport::Broken;
+use crate::transport::{Broken, Frame};
 use crate::write_buffer::WriteBuffer;
 
 /// Size of the read buffer in bytes.
@@ -34,12 +39,42 @@ impl<S: Stream> Framed<S> {
     /// # Errors
     /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
     pub async fn receive(&mut self, room: &mut [u8; STREAM_BUFFER]) -> Result<usize, Broken> {
+        match Link::receive(self, room).await? {
+            Received::Message(message) => Ok(message.length()),
+            // A byte stream has nothing else.
+            Received::Due | Received::Nothing => Ok(0),
+        }
+    }
+
+    /// Sends one message. Dropping the future leaves half a frame; the peer resynchronizes at the
+    /// next frame's beginning.
+    ///
+    /// # Errors
+    /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
+    pub fn send(&mut self, message: &[u8]) -> impl Future<Output = Result<(), Broken>> {
+        Link::send(self, Frame::Binary(message))
+    }
+
+    /// Closes the stream. A byte stream cannot carry a reason.
+    pub async fn close(&mut self) {
+        self.stream.close().await;
+    }
+}
+
+impl<S: Stream> Link for Framed<S> {
+    async fn receive<'f>(&mut self, room: &'f mut [u8]) -> Result<Received<'f>, Broken> {
         loop {
+            let Some(place) = room.first_chunk_mut::<STREAM_BUFFER>() else {
+                return Err(Broken::Violation(Violation::TooBig));
+            };
             let mut unread = self.inbox.get(self.unread.clone()).unwrap_or_default();
-            let cut = self.cutter.read(&mut unread, room);
+            let cut = self.cutter.read(&mut unread, place);
             self.unread.start = self.unread.end.saturating_sub(unread.len());
             match cut {
-                Some(Ok(length)) => return Ok(length),
+                Some(Ok(length)) => {
+                    let bytes = room.get_mut(..length).unwrap_or_default();
+                    return Ok(Received::Message(Incoming::Bytes(bytes)));
+                }
                 // Line noise, or a damaged frame. The sealed channel notices a missing message.
                 Some(Err(_)) => {}
                 None => match self.stream.read(&mut self.inbox).await {
@@ -51,20 +86,19 @@ impl<S: Stream> Framed<S> {
         }
     }
 
-    /// Sends one message. Dropping the future leaves half a frame; the peer resynchronizes at the
-    /// next frame's beginning.
-    ///
-    /// # Errors
-    /// [`Broken::Io`] or [`Broken::Eof`] when the stream failed or ended.
-    pub async fn send(&mut self, message: &[u8]) -> Result<(), Broken> {
+    async fn send(&mut self, message: Frame<'_>) -> Result<(), Broken> {
+        let bytes = match message {
+            Frame::Binary(bytes) => bytes,
+            Frame::Text(text) => text.as_bytes(),
+        };
         let mut outbox = WriteBuffer::new(&mut self.stream);
-        outbox.push(frame(message)).await?;
+        outbox.push(frame(bytes)).await?;
         outbox.send().await
     }
 
-    /// Closes the stream. A byte stream cannot carry a reason.
-    pub async fn close(&mut self) {
-        self.stream.close().await;
+    fn close(&mut self, _close: Close) -> impl Future<Output = ()> {
+        // A byte stream carries no close frame, so the code and the reason are not sent.
+        self.stream.close()
     }
 }
 

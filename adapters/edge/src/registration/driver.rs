@@ -10,7 +10,7 @@ use rand_core::CryptoRng;
 
 use super::effects::{RegistrationDialer, RegistrationRole, RegistrationSenses};
 use super::memory::RegistrationStorage;
-use crate::driver::{self, Slot, TimeLimits, Workspace};
+use crate::driver::{self, Slot, Workspace};
 use crate::ports::{Clock, Owner, Sensors};
 use crate::transport::Opener;
 
@@ -109,14 +109,8 @@ where
 {
     let RegistrationPorts { gateway, clock, keep, rng, owner, sensors, identity } = ports;
     let RegistrationBuffers { node, scratch, frame } = buffers;
-    let limits = TimeLimits {
-        open: settings.open_within,
-        write: settings.write_within,
-        close: settings.close_within,
-        flash_again: settings.flash_again_after,
-    };
     driver::run(
-        (RegistrationRole { keep, owner, timing: settings.timing }, clock, limits),
+        (RegistrationRole { keep, owner, settings }, clock),
         RegistrationDialer { gateway, rng, settings },
         RegistrationSenses { sensors, identity },
         Workspace { slot: node, scratch, frame },

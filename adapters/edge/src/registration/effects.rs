@@ -1,7 +1,9 @@
 //! The node of the `missy` dialect as the driver sees it: its effects, its inputs, its links.
 
+use core::future::Future;
+
 use handfast_core::flow::registration::node::{
-    Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent, Timing,
+    Effect, Input, RegistrationMemory, RegistrationNode, RegistrationNodeEvent,
 };
 use handfast_core::limits::Limits;
 use handfast_core::link::keepalive::{Due, Keepalive};
@@ -13,6 +15,7 @@ use zeroize::Zeroize;
 
 use super::driver::RegistrationSettings;
 use super::memory::RegistrationStorage;
+use crate::driver::TimeLimits;
 use crate::driver::role::{
     Dialer, EffectOf, Failure, Incoming, Link, Order, Received as Heard, Role, Senses, Work,
 };
@@ -21,13 +24,13 @@ use crate::ports::{Command, Owner, Report, Sensors};
 use crate::transport::{Broken, Carrier, Frame, Opener, Received};
 
 /// The storage and the owner of a node.
-pub(super) struct RegistrationRole<K, O> {
+pub(super) struct RegistrationRole<'s, K, O> {
     pub(super) keep: K,
     pub(super) owner: O,
-    pub(super) timing: Timing,
+    pub(super) settings: &'s RegistrationSettings,
 }
 
-impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<K, O> {
+impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
     type Machine = RegistrationNode;
     type Memory = RegistrationMemory;
     type Command = Command;
@@ -36,23 +39,23 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<K, O> {
     const BLANK: RegistrationMemory = RegistrationMemory::Blank;
 
     fn boot(&self, now: Instant, memory: RegistrationMemory) -> RegistrationNode {
-        RegistrationNode::boot(now, memory, self.timing)
+        RegistrationNode::boot(now, memory, self.settings.timing)
     }
 
-    async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
-        self.keep.load().await
+    fn load(&mut self) -> impl Future<Output = Result<RegistrationMemory, KeepError>> {
+        self.keep.load()
     }
 
-    async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
-        self.keep.keep(memory).await
+    fn keep(&mut self, memory: &RegistrationMemory) -> impl Future<Output = Result<(), KeepError>> {
+        self.keep.keep(memory)
     }
 
-    async fn command(&mut self) -> Command {
-        self.owner.command().await
+    fn command(&mut self) -> impl Future<Output = Command> {
+        self.owner.command()
     }
 
-    async fn tell(&mut self, report: Self::Report<'_>) {
-        self.owner.tell(report).await;
+    fn tell(&mut self, report: Self::Report<'_>) -> impl Future<Output = ()> {
+        self.owner.tell(report)
     }
 
     fn order(command: &Command) -> Order<Report<'static>> {
@@ -72,6 +75,15 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<K, O> {
             Failure::NotLoaded(error) => Report::NotLoaded(error),
             Failure::NotKept(error) => Report::NotKept(error),
             Failure::NoConnection(broken) => Report::NoConnection(broken),
+        }
+    }
+
+    fn limits(&self) -> TimeLimits {
+        TimeLimits {
+            open: self.settings.open_within,
+            write: self.settings.write_within,
+            close: self.settings.close_within,
+            flash_again: self.settings.flash_again_after,
         }
     }
 
@@ -192,12 +204,12 @@ impl<L: Carrier> Link for PingedLink<'_, L> {
         })
     }
 
-    async fn send(&mut self, frame: Frame<'_>) -> Result<(), Broken> {
-        self.carrier.send(frame).await
+    fn send(&mut self, frame: Frame<'_>) -> impl Future<Output = Result<(), Broken>> {
+        self.carrier.send(frame)
     }
 
-    async fn close(&mut self, close: Close) {
-        self.carrier.close(close).await;
+    fn close(&mut self, close: Close) -> impl Future<Output = ()> {
+        self.carrier.close(close)
     }
 
     fn deadline(&mut self, now: Instant) -> Option<Instant> {
