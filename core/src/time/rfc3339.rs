@@ -76,16 +76,11 @@ pub fn write(time: UnixTime) -> Rfc3339Text {
 #[must_use]
 #[allow(
     clippy::arithmetic_side_effects,
-    reason = "every number has two or four digits, which bounds everything here"
+    reason = "every number has at most four digits, which bounds everything here"
 )]
 pub fn read(text: &str) -> Option<UnixTime> {
     let bytes = text.as_bytes();
-    let number = |at: usize, digits: usize| -> Option<i64> {
-        let part = bytes.get(at..at + digits)?;
-        part.iter().try_fold(0, |value, digit| {
-            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
-        })
-    };
+    let number = |at: usize, digits: usize| digits_of(bytes.get(at..)?.get(..digits)?);
     // The separators stand at fixed positions in every valid text.
     let separated = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')]
         .iter()
@@ -93,20 +88,25 @@ pub fn read(text: &str) -> Option<UnixTime> {
     if !separated || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
         return None;
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 2)?, number(8, 2)?);
-    let (hour, minute, second) = (number(11, 2)?, number(14, 2)?, number(17, 2)?);
-    let mut at = 19;
-    if bytes.get(at) == Some(&b'.') {
-        let digits = bytes.get(at + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
-        if digits == 0 {
-            return None;
+    let (year, month) = (i64::from(number(0, 4)?), i64::from(number(5, 2)?));
+    let (day, hour) = (i64::from(number(8, 2)?), i64::from(number(11, 2)?));
+    let (minute, second) = (i64::from(number(14, 2)?), i64::from(number(17, 2)?));
+    let rest = bytes.get(19..)?;
+    let zone = match rest.strip_prefix(b".") {
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            fraction.get(digits..)?
         }
-        at += 1 + digits;
-    }
-    let offset = match bytes.get(at)? {
-        b'Z' | b'z' if bytes.len() == at + 1 => 0,
-        sign @ (b'+' | b'-') if bytes.len() == at + 6 && bytes.get(at + 3) == Some(&b':') => {
-            let (hours, minutes) = (number(at + 1, 2)?, number(at + 4, 2)?);
+        None => rest,
+    };
+    let offset = match zone {
+        [b'Z' | b'z'] => 0,
+        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
+            let hours = i64::from(digits_of(&[*h0, *h1])?);
+            let minutes = i64::from(digits_of(&[*m0, *m1])?);
             if hours > 23 || minutes > 59 {
                 return None;
             }
@@ -131,6 +131,15 @@ pub fn read(text: &str) -> Option<UnixTime> {
     let days = days + (153 * from_march + 2) / 5 + day - 1 - 719_468;
     let secs = days * 86_400 + hour * 3600 + minute * 60 + second - offset;
     u64::try_from(secs).ok().map(UnixTime::from_secs)
+}
+
+/// Reads a number of at most four digits. Its type is what lets the compiler see that no sum of the
+/// caller overflows.
+fn digits_of(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| u16::from(*digit & 0x0f))?;
+        Some(value.wrapping_mul(10).wrapping_add(digit))
+    })
 }
 
 #[cfg(test)]
