@@ -68,7 +68,7 @@ pub(crate) enum Verb {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pair {
     #[command(flatten)]
-    pub(crate) door: native::FlowArgs,
+    pub(crate) flow: native::FlowArgs,
     /// Name of the node for people: up to 64 characters; with --pin and the like the host's name
     /// unless given
     #[arg(long, value_name = "NAME", value_parser = name)]
@@ -279,7 +279,7 @@ mod tests {
             assert!(
                 !format!("{pair:?}").contains("847291") && !format!("{pair:?}").contains("123456")
             );
-            let Err(Failure::Usage(why)) = pair.door.check() else { panic!("not refused") };
+            let Err(Failure::Usage(why)) = pair.flow.check() else { panic!("not refused") };
             assert!(
                 why.contains("asks for it") && !why.contains("847291") && !why.contains("123456"),
                 "{why}"

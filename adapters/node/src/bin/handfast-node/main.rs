@@ -119,7 +119,7 @@ async fn main() -> ExitCode {
 /// Decides in which flow the node is paired, or will be, and carries out the verb in it.
 async fn perform(verb: Verb, hints: &Hints) -> Result<(), Failure> {
     match verb {
-        Verb::Pair(args) => match args.door.check()? {
+        Verb::Pair(args) => match args.flow.check()? {
             Some(way) => native::pair::pair(*args, way, hints).await,
             None => registration::pair::pair(*args, hints).await,
         },

@@ -16,7 +16,7 @@ use crate::Failure;
 
 /// The pairing method of the native wire. None of these options means pairing by token.
 #[derive(Debug, clap::Args)]
-#[group(multiple = false, id = "door")]
+#[group(multiple = false, id = "flow")]
 pub(crate) struct MethodArgs {
     /// Pair with the PIN that the gateway shows; it is asked for here, never given on the command
     /// line

@@ -22,12 +22,12 @@ use crate::hint::Hints;
 use crate::native::dialogue::{PairingDialogue, PairingTexts};
 
 pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result<(), Failure> {
-    let args::Pair { door, name, room, profile, gateway, tokens, state: place, ca } = args;
+    let args::Pair { flow, name, room, profile, gateway, tokens, state: place, ca } = args;
     let profile = crate::registration::pair::read_profile(&profile)?;
     let dir = place.dir()?;
     let personal = place.is_personal();
     let kept = kept(&dir, hints)?;
-    let wanted = wanted(way, door.gateway_key).await?;
+    let wanted = wanted(way, flow.gateway_key).await?;
     let kept = kept.map(|(identity, _)| identity);
     let gateways = match (wanted.gateways, gateway) {
         (Some(gateways), _) => gateways,

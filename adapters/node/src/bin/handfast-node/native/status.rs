@@ -23,7 +23,7 @@ pub(crate) fn status(
     let own = dir.load_keys()?.map(|keys| Fingerprint::of(keys.channel.public()).to_string());
     let stands = dir.stands();
     let out = stands.as_ref().map(|stands| stands.standing).filter(|standing| standing.is_out());
-    let (door, gateway_key, node_id) = match memory {
+    let (flow, gateway_key, node_id) = match memory {
         NativeMemory::Blank => (out.map_or("none", NodeStanding::as_str), None, None),
         NativeMemory::Asked { gateway } => ("asked", Some(gateway), None),
         NativeMemory::Paired(paired) => (
@@ -57,8 +57,8 @@ pub(crate) fn status(
     let stands = stands.filter(|stands| running || stands.standing.is_out());
     if as_json {
         let shown = json!({
-            "door": "native",
-            "standing": door,
+            "flow": "native",
+            "standing": flow,
             "node_id": node_id,
             "fingerprint": own,
             "gateway": gateways.first(),
@@ -83,7 +83,7 @@ pub(crate) fn status(
         None => String::new(),
     };
     let rows = [
-        ("door", format!("native ({door})")),
+        ("flow", format!("native ({flow})")),
         ("standing", in_words(stands.as_ref(), running) + &anew),
         ("node id", node_id.unwrap_or_else(none)),
         ("fingerprint", own.unwrap_or_else(none)),

@@ -15,11 +15,11 @@ use crate::hint::Hints;
 use crate::{Failure, put};
 
 pub(crate) async fn pair(args: args::Pair, hints: &Hints) -> Result<(), Failure> {
-    let args::Pair { door, name, room, profile, gateway, tokens, state, ca } = args;
+    let args::Pair { flow, name, room, profile, gateway, tokens, state, ca } = args;
     let needed = |what: &str| {
         Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"))
     };
-    if door.gateway_key.is_some() || tokens.path.is_some() || tokens.plain_tokens {
+    if flow.gateway_key.is_some() || tokens.path.is_some() || tokens.plain_tokens {
         return Err(Failure::Usage(
             "--gateway-key, --tokens and --plain-tokens go with --pin, --code, --qr or --approval"
                 .into(),

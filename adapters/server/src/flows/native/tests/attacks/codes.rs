@@ -53,11 +53,11 @@ pub(super) async fn hears(client: &mut Client) -> Result<Said, u16> {
 pub(super) async fn guesses(
     client: &mut Client,
     own: &OwnKeys,
-    door: &Gateway,
+    served: &Gateway,
     code: &str,
     method: cpace::CodeOrigin,
 ) -> Result<Result<(), Said>, u16> {
-    let (code, gateway) = (Code::parse(code).unwrap(), *door.keys().channel.public());
+    let (code, gateway) = (Code::parse(code).unwrap(), *served.keys().channel.public());
     let inputs = cpace::Inputs::new(&code, &client.hash, own.channel.public(), &gateway, method);
     let (initiator, ya) = cpace::Initiator::start(&inputs, &entropy::draw()).unwrap();
     client.say_to_pair(&Tells::Ya(ya)).await;
@@ -101,33 +101,34 @@ fn another(pin: &str) -> String {
 
 #[tokio::test]
 async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
-    let door = Door::of(Gateway::builder(MemoryStore::default())).await;
-    door.gateway.open_pairing(None).await.unwrap();
+    let served = Served::of(Gateway::builder(MemoryStore::default())).await;
+    served.gateway.open_pairing(None).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = listener.local_addr().unwrap();
-    tokio::spawn(crate::serve(door.gateway.clone(), listener, None, std::future::pending()));
-    for wire in [door.wire().await, Wire::websocket(http).await] {
-        let (own, mut feed) = (keys(), door.gateway.inner.pairing.feed.subscribe());
+    tokio::spawn(crate::serve(served.gateway.clone(), listener, None, std::future::pending()));
+    for wire in [served.wire().await, Wire::websocket(http).await] {
+        let (own, mut feed) = (keys(), served.gateway.inner.pairing.feed.subscribe());
         let mut client = Client::stranger(Intent::Pair, wire, &own).await;
         assert_eq!(asks_for_a_pin(&mut client, &own).await, Ok(Said::PinShown(GUESSES_PER_CODE)));
         let pin = shown(&mut feed);
         let wrong =
-            guesses(&mut client, &own, &door.gateway, &another(&pin), cpace::CodeOrigin::Pin).await;
+            guesses(&mut client, &own, &served.gateway, &another(&pin), cpace::CodeOrigin::Pin)
+                .await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
         assert_eq!(
-            guesses(&mut client, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin).await,
+            guesses(&mut client, &own, &served.gateway, &pin, cpace::CodeOrigin::Pin).await,
             Ok(Ok(()))
         );
         takes_the_grant(&mut client).await;
         assert!(client.wire.recv().await.is_err(), "and the connection ends");
         // A PIN is good for once.
-        let mut client = door.stranger(Intent::Pair, &own).await;
+        let mut client = served.stranger(Intent::Pair, &own).await;
         asks_for_a_pin(&mut client, &own).await.unwrap();
-        let again = guesses(&mut client, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin).await;
+        let again = guesses(&mut client, &own, &served.gateway, &pin, cpace::CodeOrigin::Pin).await;
         assert!(matches!(again, Ok(Err(Said::Wrong(_)))), "{again:?}");
     }
     assert_eq!(
-        door.gateway.pairing_status().await.unwrap().wrong,
+        served.gateway.pairing_status().await.unwrap().wrong,
         4,
         "what was right is not counted"
     );
@@ -135,21 +136,21 @@ async fn a_pin_typed_wrong_and_then_right_pairs_the_node_over_every_carrier() {
 
 #[tokio::test]
 async fn a_code_typed_wrong_and_then_right_pairs_the_node_and_nobodys_code_fails_alike() {
-    let door = Door::of(Gateway::builder(MemoryStore::default())).await;
+    let served = Served::of(Gateway::builder(MemoryStore::default())).await;
     let new = NewCode { kind: CodeKind::Typed, ..NewCode::default() };
-    let minted = door.gateway.mint_code(new).await.unwrap();
+    let minted = served.gateway.mint_code(new).await.unwrap();
     let secret = String::from_utf8(minted.code.code.expose().to_vec()).unwrap();
     let nobodys = Selector::parse("0O1I").unwrap();
     for selector in [nobodys, minted.code.selector] {
         let own = keys();
-        let mut client = door.stranger(Intent::Pair, &own).await;
+        let mut client = served.stranger(Intent::Pair, &own).await;
         client.ask_by(&own, "phone", Method::Code { selector }).await;
         let wrong =
-            guesses(&mut client, &own, &door.gateway, &another(&secret), cpace::CodeOrigin::Code)
+            guesses(&mut client, &own, &served.gateway, &another(&secret), cpace::CodeOrigin::Code)
                 .await;
         assert_eq!(wrong, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 1))));
         let right =
-            guesses(&mut client, &own, &door.gateway, &secret, cpace::CodeOrigin::Code).await;
+            guesses(&mut client, &own, &served.gateway, &secret, cpace::CodeOrigin::Code).await;
         if selector == nobodys {
             assert_eq!(right, Ok(Err(Said::Wrong(GUESSES_PER_CODE - 2))));
         } else {
@@ -161,29 +162,29 @@ async fn a_code_typed_wrong_and_then_right_pairs_the_node_and_nobodys_code_fails
 
 #[tokio::test]
 async fn the_right_pin_in_two_sessions_at_once_pairs_in_exactly_one() {
-    let door = Door::of(Gateway::builder(MemoryStore::default())).await;
-    door.gateway.open_pairing(None).await.unwrap();
-    let (own, mut feed) = (keys(), door.gateway.inner.pairing.feed.subscribe());
+    let served = Served::of(Gateway::builder(MemoryStore::default())).await;
+    served.gateway.open_pairing(None).await.unwrap();
+    let (own, mut feed) = (keys(), served.gateway.inner.pairing.feed.subscribe());
     let (mut one, mut other) =
-        (door.stranger(Intent::Pair, &own).await, door.stranger(Intent::Pair, &own).await);
+        (served.stranger(Intent::Pair, &own).await, served.stranger(Intent::Pair, &own).await);
     let (first, second) =
         tokio::join!(asks_for_a_pin(&mut one, &own), asks_for_a_pin(&mut other, &own));
     assert_eq!((first, second), (Ok(Said::PinShown(5)), Ok(Said::PinShown(5))));
     let pin = shown(&mut feed);
     let outcomes = tokio::join!(
-        guesses(&mut one, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin),
-        guesses(&mut other, &own, &door.gateway, &pin, cpace::CodeOrigin::Pin),
+        guesses(&mut one, &own, &served.gateway, &pin, cpace::CodeOrigin::Pin),
+        guesses(&mut other, &own, &served.gateway, &pin, cpace::CodeOrigin::Pin),
     );
     let right =
         [&outcomes.0, &outcomes.1].iter().filter(|outcome| matches!(outcome, Ok(Ok(())))).count();
     assert_eq!(right, 1, "{outcomes:?}");
-    assert_eq!(door.gateway.pairing_status().await.unwrap().wrong, 0);
+    assert_eq!(served.gateway.pairing_status().await.unwrap().wrong, 0);
 }
 
 /// Many sockets ask, those of each node from an address of its own unless it is `one`, and then
 /// guess at once, each as often as it is let: how many guesses were compared.
-async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
-    let mut feed = door.gateway.inner.pairing.feed.subscribe();
+async fn flood(served: &Served, nodes: u8, sockets: usize, one: bool) -> usize {
+    let mut feed = served.gateway.inner.pairing.feed.subscribe();
     let mut tasks = tokio::task::JoinSet::new();
     let all_asked = Arc::new(tokio::sync::Barrier::new(usize::from(nodes) * sockets));
     for number in 0..nodes {
@@ -191,9 +192,9 @@ async fn flood(door: &Door, nodes: u8, sockets: usize, one: bool) -> usize {
         let stored = keys().to_stored();
         for _ in 0..sockets {
             let (gateway, own, wire) = (
-                door.gateway.clone(),
+                served.gateway.clone(),
                 OwnKeys::from_stored(&stored),
-                door.wire_from(address).await,
+                served.wire_from(address).await,
             );
             let all_asked = Arc::clone(&all_asked);
             tasks.spawn(async move {
@@ -238,7 +239,7 @@ async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_eight_of_a_source_and_
             .store_key(Secret::new([7; 32]))
             .limits(limits)
     };
-    let memory = Door::of(Gateway::builder(MemoryStore::default()).limits(limits)).await;
+    let memory = Served::of(Gateway::builder(MemoryStore::default()).limits(limits)).await;
     memory.gateway.open_pairing(None).await.unwrap();
     assert_eq!(flood(&memory, 1, 16, false).await, usize::from(GUESSES_PER_CODE));
     assert_eq!(
@@ -258,7 +259,7 @@ async fn of_guesses_by_many_sockets_at_once_five_of_a_pin_eight_of_a_source_and_
             .sum::<u8>(),
         20
     );
-    let file = Door::of(open()).await;
+    let file = Served::of(open()).await;
     file.gateway.open_pairing(None).await.unwrap();
     assert_eq!(flood(&file, 4, 4, true).await, usize::from(GUESSES_PER_SOURCE));
     assert_eq!(

@@ -10,7 +10,7 @@ use crate::operator::paired::PermissionEnd;
 /// Longer than any end in these tests, and shorter than the time to the first ping.
 const BEFORE_THE_FIRST_PING: Duration = Duration::from_secs(15);
 
-impl Door {
+impl Served {
     /// A node whose only grant ends in so many seconds.
     async fn paired_for(&self, name: &str, seconds: u64) -> Paired {
         let mut node = self.paired(name).await;
@@ -49,51 +49,52 @@ async fn ends(link: &mut Client) {
 
 #[tokio::test]
 async fn a_link_ends_with_its_grant_and_the_node_comes_back_for_a_new_one_and_nothing_else() {
-    let mut door = Door::open().await;
-    let lamp = door.paired_for("lamp", 3).await;
-    let mut link = door.link(&lamp).await;
-    assert!(door.lets_through(&mut link, "/lights").await);
+    let mut served = Served::open().await;
+    let lamp = served.paired_for("lamp", 3).await;
+    let mut link = served.link(&lamp).await;
+    assert!(served.lets_through(&mut link, "/lights").await);
     ends(&mut link).await;
-    until(|| !door.gateway.inner.hub.is_live(lamp.node_id)).await;
-    assert_eq!(door.admits(&lamp).await, Admission::Expired);
+    until(|| !served.gateway.inner.hub.is_live(lamp.node_id)).await;
+    assert_eq!(served.admits(&lamp).await, Admission::Expired);
 }
 
 #[tokio::test]
 async fn a_link_ends_with_what_the_operator_gave_for_a_time() {
-    let mut door = Door::open().await;
-    let lamp = door.paired("lamp").await;
-    let mut link = door.link(&lamp).await;
+    let mut served = Served::open().await;
+    let lamp = served.paired("lamp").await;
+    let mut link = served.link(&lamp).await;
     let for_a_while = Some(PermissionEnd::After(Duration::from_secs(3)));
-    door.gateway
+    served
+        .gateway
         .permit(lamp.node_id, Some(scopes("write:/lights/**\n")), for_a_while)
         .await
         .unwrap();
     // It never takes the grant that it is offered.
     while !link.hear(|message| matches!(message, FromGateway::Grant(_))).await.unwrap() {}
-    assert!(door.lets_through(&mut link, "/lights/a").await);
+    assert!(served.lets_through(&mut link, "/lights/a").await);
     ends(&mut link).await;
-    assert_eq!(door.admits(&lamp).await, Admission::NotPaired);
+    assert_eq!(served.admits(&lamp).await, Admission::NotPaired);
 }
 
 #[tokio::test]
 async fn a_delegates_link_ends_with_its_chain() {
-    let mut door = Door::open().await;
-    let (lamp, holder) = (door.paired("lamp").await, keys());
+    let mut served = Served::open().await;
+    let (lamp, holder) = (served.paired("lamp").await, keys());
     let chain = handed_on(&lamp.chain, &lamp.keys, &holder, &["write:/lights/**"], in_seconds(3));
-    let mut link = door.stranger(Intent::Delegate, &holder).await;
+    let mut link = served.stranger(Intent::Delegate, &holder).await;
     assert!(presents(&mut link, &chain).await);
-    assert!(door.lets_through(&mut link, "/lights/a").await);
+    assert!(served.lets_through(&mut link, "/lights/a").await);
     ends(&mut link).await;
-    let mut again = door.stranger(Intent::Delegate, &holder).await;
+    let mut again = served.stranger(Intent::Delegate, &holder).await;
     assert!(!presents(&mut again, &chain).await);
 }
 
 #[tokio::test]
 async fn a_link_whose_grant_was_renewed_in_time_goes_on_over_the_end_of_the_old_one() {
-    let mut door = Door::open().await;
-    let lamp = door.paired_for("lamp", 6).await;
+    let mut served = Served::open().await;
+    let lamp = served.paired_for("lamp", 6).await;
     let ended = in_seconds(7);
-    let mut link = door.link(&lamp).await;
+    let mut link = served.link(&lamp).await;
     // A renewed grant lives as long as the old one did, from when it was made.
     tokio::time::sleep(Duration::from_secs(4)).await;
     link.say(&FromNode::Renew(Renew::Chain)).await;
@@ -110,6 +111,6 @@ async fn a_link_whose_grant_was_renewed_in_time_goes_on_over_the_end_of_the_old_
     while !link.hear(|message| message == FromGateway::Active(renewed)).await.unwrap() {}
     while unix() <= ended {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(door.lets_through(&mut link, "/lights/a").await);
+        assert!(served.lets_through(&mut link, "/lights/a").await);
     }
 }

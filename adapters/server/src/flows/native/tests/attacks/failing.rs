@@ -211,22 +211,22 @@ fails_or_passes_on! {
 /// Pairs with a code and links: whether the application heard of the node in the end. Whatever
 /// fails, an answer or an end comes soon.
 async fn pairs_and_links(
-    door: &mut Door,
+    served: &mut Served,
     own: &OwnKeys,
     selector: Selector,
     secret: &str,
 ) -> Option<()> {
-    let gateway = door.gateway.clone();
-    let mut client = door.stranger(Intent::Pair, own).await;
+    let gateway = served.gateway.clone();
+    let mut client = served.stranger(Intent::Pair, own).await;
     client.ask_by(own, "lamp", Method::Code { selector }).await;
     guesses(&mut client, own, &gateway, secret, cpace::CodeOrigin::Code).await.ok()?.ok()?;
     let Ok(Said::Grant(grant)) = hears(&mut client).await else { return None };
     client.say_to_pair(&Tells::Stored(grant)).await;
     let _ = hears(&mut client).await;
     let mut link =
-        Client::link(door.wire().await, own, gateway.keys().channel.public()).await.ok()?;
+        Client::link(served.wire().await, own, gateway.keys().channel.public()).await.ok()?;
     link.greet(Some(grant)).await;
-    door.lets_through(&mut link, "/a").await.then_some(())
+    served.lets_through(&mut link, "/a").await.then_some(())
 }
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -240,29 +240,29 @@ async fn whatever_the_store_fails_at_nobody_gets_in_without_the_code_and_the_gat
         let limits = Limits { failures_per_minute: 10_000, ..Limits::DEFAULT };
         let builder =
             Gateway::builder(store.clone()).store_key(Secret::new([7; 32])).limits(limits);
-        let mut door = Door::of(builder).await;
+        let mut served = Served::of(builder).await;
         let mut went_well = 0;
         for calls in 1..=24 {
             let minted =
-                door.gateway.mint_code(NewCode { uses: 3, ..NewCode::default() }).await.unwrap();
+                served.gateway.mint_code(NewCode { uses: 3, ..NewCode::default() }).await.unwrap();
             let secret = String::from_utf8(minted.code.code.expose().to_vec()).unwrap();
             let (selector, guesser, node, next) = (minted.code.selector, keys(), keys(), keys());
             store.left.store(calls, Ordering::SeqCst);
             let wrong =
-                soon(pairs_and_links(&mut door, &guesser, selector, "0000000000000000")).await;
+                soon(pairs_and_links(&mut served, &guesser, selector, "0000000000000000")).await;
             assert!(wrong.is_none());
             store.left.store(calls, Ordering::SeqCst);
             went_well += usize::from(
-                soon(pairs_and_links(&mut door, &node, selector, &secret)).await.is_some(),
+                soon(pairs_and_links(&mut served, &node, selector, &secret)).await.is_some(),
             );
             store.left.store(-1, Ordering::SeqCst);
-            soon(is_at_rest(&door.gateway)).await;
+            soon(is_at_rest(&served.gateway)).await;
             assert!(store.by_key(guesser.channel.public()).await.unwrap().is_none());
             assert!(
-                soon(pairs_and_links(&mut door, &next, selector, &secret)).await.is_some(),
+                soon(pairs_and_links(&mut served, &next, selector, &secret)).await.is_some(),
                 "failing at call {calls}"
             );
-            door.gateway.withdraw_code(minted.id).await.ok();
+            served.gateway.withdraw_code(minted.id).await.ok();
         }
         assert!((1..24).contains(&went_well), "some of it failed, and not all: {went_well}");
     }
@@ -275,24 +275,24 @@ async fn a_chain_that_cannot_be_looked_up_lets_nobody_in() {
     let builder = Gateway::builder(store.clone())
         .store_key(Secret::new([7; 32]))
         .pairing(lets_in("write:/**\n"));
-    let mut door = Door::of(builder).await;
-    let lamp = door.paired("lamp").await;
+    let mut served = Served::of(builder).await;
+    let lamp = served.paired("lamp").await;
     for calls in 1..=3 {
         let delegate = keys();
         let chain = handed_on(&lamp.chain, &lamp.keys, &delegate, &["write:/a"], in_seconds(600));
-        let mut client = door.stranger(Intent::Delegate, &delegate).await;
+        let mut client = served.stranger(Intent::Delegate, &delegate).await;
         store.left.store(calls, Ordering::SeqCst);
         assert!(!presents(&mut client, &chain).await);
-        assert!(door.heard.try_recv().is_err());
+        assert!(served.heard.try_recv().is_err());
         store.left.store(-1, Ordering::SeqCst);
         drop(client);
-        soon(is_at_rest(&door.gateway)).await;
-        let mut client = door.stranger(Intent::Delegate, &delegate).await;
+        soon(is_at_rest(&served.gateway)).await;
+        let mut client = served.stranger(Intent::Delegate, &delegate).await;
         assert!(presents(&mut client, &chain).await);
         // On a live link the same: what cannot be known does not count.
         store.left.store(1, Ordering::SeqCst);
-        door.gateway.inner.hub.cut_key(lamp.keys.channel.public());
-        assert!(!door.lets_through(&mut client, "/a").await);
+        served.gateway.inner.hub.cut_key(lamp.keys.channel.public());
+        assert!(!served.lets_through(&mut client, "/a").await);
         store.left.store(-1, Ordering::SeqCst);
     }
 }

@@ -35,18 +35,18 @@ fn most(begun: Instant) -> u32 {
 
 /// A neighbour of the flood sends a hundred messages a second, each of which is heard before it
 /// sends the next, and an operator asks and decides.
-async fn hurts_nobody(door: &mut Door, loud: Client, ends: impl AsyncFnOnce(&Door)) {
+async fn hurts_nobody(served: &mut Served, loud: Client, ends: impl AsyncFnOnce(&Served)) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let http = listener.local_addr().unwrap();
-    tokio::spawn(crate::serve(door.gateway.clone(), listener, None, std::future::pending()));
-    let neighbour = door.paired("neighbour").await;
-    let mut calm = door.link(&neighbour).await;
+    tokio::spawn(crate::serve(served.gateway.clone(), listener, None, std::future::pending()));
+    let neighbour = served.paired("neighbour").await;
+    let mut calm = served.link(&neighbour).await;
     let (begun, flood) = (Instant::now(), tokio::spawn(floods(loud)));
     let mut loud_heard = 0_u32;
     for number in 0..300_u32 {
         calm.app("/calm", &number.to_be_bytes()).await;
         loop {
-            let (_, address, bytes) = door.heard.recv().await.unwrap();
+            let (_, address, bytes) = served.heard.recv().await.unwrap();
             if address == "/calm" {
                 assert_eq!(bytes, number.to_be_bytes());
                 break;
@@ -66,34 +66,34 @@ async fn hurts_nobody(door: &mut Door, loud: Client, ends: impl AsyncFnOnce(&Doo
         "{loud_heard} were heard, and {most} may be"
     );
     // What is decided does not wait behind the flood.
-    ends(door).await;
+    ends(served).await;
     flood.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_floods_is_read_at_its_rate_and_neither_its_neighbour_nor_the_operator_waits_for_it()
  {
-    let mut door = Door::open().await;
-    let lamp = door.paired("lamp").await;
-    let loud = door.link(&lamp).await;
-    hurts_nobody(&mut door, loud, async |door| {
-        door.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
-        until(|| !door.gateway.inner.hub.is_live(lamp.node_id)).await;
+    let mut served = Served::open().await;
+    let lamp = served.paired("lamp").await;
+    let loud = served.link(&lamp).await;
+    hurts_nobody(&mut served, loud, async |served| {
+        served.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
+        until(|| !served.gateway.inner.hub.is_live(lamp.node_id)).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delegate_that_floods_is_read_at_its_rate_and_ends_with_what_it_rests_on() {
-    let mut door = Door::open().await;
-    let (lamp, holder) = (door.paired("lamp").await, keys());
+    let mut served = Served::open().await;
+    let (lamp, holder) = (served.paired("lamp").await, keys());
     let chain = handed_on(&lamp.chain, &lamp.keys, &holder, &["write:/**"], in_seconds(600));
-    let mut loud = door.stranger(Intent::Delegate, &holder).await;
+    let mut loud = served.stranger(Intent::Delegate, &holder).await;
     assert!(presents(&mut loud, &chain).await);
-    hurts_nobody(&mut door, loud, async |door| {
-        let linked = door.gateway.inner.hub.count();
-        door.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
-        until(|| door.gateway.inner.hub.count() < linked).await;
+    hurts_nobody(&mut served, loud, async |served| {
+        let linked = served.gateway.inner.hub.count();
+        served.gateway.decide(lamp.node_id, &Decision::Unpair).await.unwrap();
+        until(|| served.gateway.inner.hub.count() < linked).await;
     })
     .await;
 }

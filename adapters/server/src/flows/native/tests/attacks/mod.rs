@@ -44,7 +44,7 @@ use crate::policy::settings::PairingSettings;
 type Told = mpsc::UnboundedReceiver<(Peer, String, Vec<u8>)>;
 
 /// A gateway that lets in whoever asks, for what a test says, and where it listens.
-struct Door {
+struct Served {
     gateway: Gateway,
     tcp: SocketAddr,
     heard: Told,
@@ -58,7 +58,7 @@ struct Paired {
     chain: Vec<u8>,
 }
 
-impl Door {
+impl Served {
     async fn open() -> Self {
         Self::of(Gateway::builder(MemoryStore::default()).pairing(lets_in("read:/**\nwrite:/**\n")))
             .await

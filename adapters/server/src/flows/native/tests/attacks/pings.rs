@@ -8,11 +8,11 @@ use crate::operator::PingError;
 
 #[tokio::test]
 async fn a_ping_tells_how_long_a_linked_node_takes_or_why_there_is_no_answer() {
-    let door = Door::open().await;
-    let lamp = door.paired("lamp").await;
-    let (gateway, node_id) = (door.gateway.clone(), lamp.node_id);
+    let served = Served::open().await;
+    let lamp = served.paired("lamp").await;
+    let (gateway, node_id) = (served.gateway.clone(), lamp.node_id);
     assert_eq!(gateway.ping(node_id).await, Err(PingError::NotLinked(node_id)));
-    let mut link = door.link(&lamp).await;
+    let mut link = served.link(&lamp).await;
     let pinged = tokio::spawn({
         let gateway = gateway.clone();
         async move { gateway.ping(node_id).await }
@@ -32,7 +32,7 @@ async fn a_ping_tells_how_long_a_linked_node_takes_or_why_there_is_no_answer() {
     link.say(&FromNode::Pong { number }).await;
     assert!(pinged.await.unwrap().is_ok());
 
-    let mut plain = door.called(&lamp).await.unwrap();
+    let mut plain = served.called(&lamp).await.unwrap();
     let hello = Hello { features: Features::NONE, counter: None, holds: None };
     plain.say(&FromNode::Hello(hello)).await;
     loop {
