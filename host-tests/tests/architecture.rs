@@ -165,6 +165,7 @@ const ORDER: [(&str, &[&str]); 5] = [
             "write_buffer",
             "blocking",
             "select",
+            "driver",
             "websocket",
             "native",
             "registration",

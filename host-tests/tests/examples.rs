@@ -28,7 +28,7 @@ fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
 
     let state = tempfile::tempdir().unwrap();
     let mut command = program("examples/node");
-    command.arg(url).arg(state.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg(url).arg(state.path().join("lamp")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut node = Running(command.spawn().unwrap());
     let mut node_says = BufReader::new(node.0.stdout.take().unwrap());
     after(&mut node_says, "Type the PIN");

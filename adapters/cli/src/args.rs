@@ -83,7 +83,7 @@ pub(crate) enum Verb {
     Restore(Restore),
     /// Work with tokens
     Token(TokenArgs),
-    /// Show the whole flow on this machine: a gateway, nodes, an operator
+    /// Show every flow on this machine: a gateway, nodes, an operator
     Demo(Demo),
     #[command(hide = true)]
     RunExtension(RunExtension),

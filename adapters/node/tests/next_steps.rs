@@ -42,7 +42,7 @@ async fn a_native_node_is_led_from_the_first_command_to_a_new_pairing_after_its_
     let mut node = Program::start_line(&run);
     gateway.sees(Seen::Linked(id)).await;
     gateway.push(id, Notice::Unpaired);
-    node.says("forget the pairing, and pair again").await;
+    node.says("forget the pairing, and pair with new keys").await;
     node.says("handfast-node pair").await;
     node.signal(Signal::TERM);
     let logged = commands(&node.end().await.said);

@@ -13,7 +13,7 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
             tracing::info!("the gateway is {fingerprint}, as expected");
         }
         NativeEvent::Gateway { fingerprint, trust: Trust::Code } => {
-            tracing::info!("the gateway says it is {fingerprint}; the code will tell");
+            tracing::info!("the gateway says it is {fingerprint}; the code will verify it");
         }
         NativeEvent::Gateway { fingerprint, trust: Trust::FirstUse } => {
             tracing::warn!(
@@ -43,7 +43,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
         NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
         NativeEvent::PairAgain => {
-            tracing::error!("the gateway does not know this node any more, or has revoked it");
+            tracing::error!(
+                "the gateway does not know this node any more, or has revoked it; its operator knows which"
+            );
         }
         NativeEvent::Expired => tracing::info!("the grant ran out; asking for it anew"),
         NativeEvent::TurnedAway => {

@@ -73,12 +73,11 @@ impl Hints {
         )
     }
 
-    /// Advises on a pairing that the gateway does not accept any more. The operator knows whether
-    /// the gateway runs an older registry, which may be mended, or revoked the node: the keys of a
-    /// revoked node stay refused, so it needs new ones.
+    /// Advises on a pairing that the gateway does not accept any more. The keys of a revoked node
+    /// stay refused, so it needs new ones; a node that is merely unknown can have them, too.
     pub(crate) fn pair_anew(&self, gateways: &[GatewayAt]) -> String {
         format!(
-            "if the operator confirms it, forget the pairing, and pair again with new keys:\n  {}\n  {}",
+            "to be paired again, forget the pairing, and pair with new keys:\n  {}\n  {}",
             self.reset(),
             self.pair("--pin", gateways)
         )

@@ -133,7 +133,7 @@ impl PairingDialogue {
                 "Gateway    {fingerprint}  {}\n",
                 match trust {
                     Trust::Pinned => "(as expected)",
-                    Trust::Code => "(the code will tell whether it is the one)",
+                    Trust::Code => "(the code will verify it)",
                     Trust::FirstUse =>
                         "(trust on first use: compare it with what the gateway shows, or name it with --gateway-key)",
                 }
