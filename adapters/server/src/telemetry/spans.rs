@@ -38,13 +38,48 @@ pub(crate) async fn operator(request: Request, next: Next) -> Response {
     next.run(request).instrument(span).await
 }
 
+/// Maximum length of a word of a route in a span.
+const WORD_BYTES: usize = 24;
+
 /// Returns the method, and the first and the last word of the route. Ids stand between these, or
-/// have digits.
+/// have digits. The path is the caller's, so anything that is no word of a route is left out.
 fn verb(request: &Request) -> String {
     let path = request.uri().path();
     let mut words = path.trim_start_matches("/api/v1/").split('/');
-    let first = words.next().unwrap_or_default();
-    let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
-    let last = words.next_back().filter(is_word).map(|word| format!(" {word}"));
-    format!("{} {first}{}", request.method(), last.unwrap_or_default())
+    let is_word = |word: &&str| {
+        word.len() <= WORD_BYTES
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    };
+    let (first, last) = (words.next(), words.next_back());
+    let mut verb = request.method().as_str().chars().take(WORD_BYTES).collect::<String>();
+    for word in [first, last].into_iter().flatten().filter(is_word) {
+        verb.push(' ');
+        verb.push_str(word);
+    }
+    verb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verb_of(method: &str, path: &str) -> String {
+        verb(&Request::builder().method(method).uri(path).body(Default::default()).unwrap())
+    }
+
+    #[test]
+    fn a_verb_has_words_of_the_route_and_nothing_else_of_the_callers() {
+        for (path, expected) in [
+            ("/api/v1/devices", "POST devices"),
+            ("/api/v1/devices/748e28ac-d958-46aa-b1b5-f7bd264e0805/pair", "POST devices pair"),
+            ("/api/v1/devices/748e28ac-d958-46aa-b1b5-f7bd264e0805", "POST devices"),
+            ("/api/v1/sessions/revoke-all?token=secret", "POST sessions revoke-all"),
+            ("/api/v1/%1b[31m/x=1", "POST"),
+        ] {
+            assert_eq!(verb_of("POST", path), expected);
+        }
+        let long = "a".repeat(8000);
+        assert_eq!(verb_of("POST", &format!("/api/v1/{long}/{long}")), "POST");
+        assert_eq!(verb_of(&"A".repeat(100), "/api/v1/status").len(), WORD_BYTES + 7);
+    }
 }
