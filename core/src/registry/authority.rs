@@ -195,6 +195,32 @@ impl Authority {
         }
     }
 
+    /// Checks that the right may send nodes a message of the application with this action at this
+    /// address. An operator may, except a viewer; a delegated right only as far as its own scopes go.
+    ///
+    /// # Errors
+    /// [`Wider::Scope`] with the scope that is missing.
+    pub fn sends(&self, action: Action, address: Address<'_>) -> Result<(), Wider> {
+        let wanted = Scope { action, pattern: address.into() };
+        let allowed = match self {
+            Self::Operator(Role::Viewer) => false,
+            Self::Operator(Role::Operator | Role::Owner) => true,
+            Self::Delegated(Delegated { scopes, .. }) => is_covered(&scopes.scopes(), &wanted),
+        };
+        if allowed { Ok(()) } else { Err(Wider::Scope { action, pattern: wanted.pattern.into() }) }
+    }
+
+    /// Returns `true` if the right may watch what nodes send the application at this address. A
+    /// message without an address is for operators alone, because no scope could allow it.
+    #[must_use]
+    pub fn hears(&self, address: Option<Address<'_>>) -> bool {
+        match (self, address) {
+            (_, Some(address)) => self.sends(Action::Read, address).is_ok(),
+            (Self::Operator(role), None) => *role != Role::Viewer,
+            (Self::Delegated(_), None) => false,
+        }
+    }
+
     /// Returns `true` for a delegated right.
     #[must_use]
     pub const fn is_delegated(&self) -> bool {

@@ -22,14 +22,17 @@ use crate::hex::hex;
 /// Streams events until the gateway ends. A slow reader misses events, and receives their number.
 pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
     let events = gateway.inner.pairing.feed.subscribe();
-    lines(events, gateway.inner.shutdown.subscribe(), move |event| view(event, caller.authority()))
+    lines(events, gateway.inner.shutdown.subscribe(), move |event| {
+        Some(view(event, caller.authority()))
+    })
 }
 
-/// Streams what is sent on a channel, a JSON object a line, until the gateway ends.
+/// Streams what is sent on a channel, a JSON object a line, until the gateway ends. What has no view
+/// is left out.
 pub(super) fn lines<T: Clone + Send + 'static>(
     events: broadcast::Receiver<T>,
     shutdown: watch::Receiver<bool>,
-    view: impl Fn(&T) -> Value + Send + 'static,
+    view: impl Fn(&T) -> Option<Value> + Send + 'static,
 ) -> Response {
     // Sent at once, so that the reader knows from when on the stream is complete.
     let first = Some(json!({"event": "listening"}));
@@ -38,14 +41,22 @@ pub(super) fn lines<T: Clone + Send + 'static>(
         async |(first, mut events, mut shutdown, view)| {
             let value = match first {
                 Some(first) => first,
-                None => tokio::select! {
-                    _ = shutdown.wait_for(|down| *down) => return None,
-                    happened = events.recv() => match happened {
+                None => loop {
+                    let happened = tokio::select! {
+                        _ = shutdown.wait_for(|down| *down) => return None,
+                        happened = events.recv() => happened,
+                    };
+                    let seen = match happened {
                         Ok(event) => view(&event),
                         // The reader is told of the gap, and can list the state again.
-                        Err(RecvError::Lagged(missed)) => json!({"event": "missed", "count": missed}),
+                        Err(RecvError::Lagged(missed)) => {
+                            Some(json!({"event": "missed", "count": missed}))
+                        }
                         Err(RecvError::Closed) => return None,
-                    },
+                    };
+                    if let Some(value) = seen {
+                        break value;
+                    }
                 },
             };
             let line = Bytes::from(value.to_string() + "\n");

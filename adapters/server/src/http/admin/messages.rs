@@ -13,6 +13,7 @@ use handfast_core::wire::native::Payload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Caller;
 use super::events::lines;
 use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
@@ -36,15 +37,24 @@ struct SendBody {
     text: String,
 }
 
-/// Streams the messages of linked nodes from now on.
-pub(super) async fn follow(State(gateway): State<Gateway>) -> Response {
+/// Streams the messages of linked nodes from now on that the caller may hear.
+pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
     let messages = gateway.inner.messages.subscribe();
-    lines(messages, gateway.inner.shutdown.subscribe(), view)
+    lines(messages, gateway.inner.shutdown.subscribe(), move |message: &NodeMessage| {
+        let address = message.place.as_ref().map(|(_, address)| Address::parse(address));
+        // An address that does not parse is no reason to tell more.
+        let heard = match address {
+            Some(Ok(address)) => caller.authority().hears(Some(address)),
+            Some(Err(_)) | None => caller.authority().hears(None),
+        };
+        heard.then(|| view(message))
+    })
 }
 
 /// Sends a message to a node that is linked over the native wire.
 pub(super) async fn send(
     State(gateway): State<Gateway>,
+    caller: Caller,
     Path(which): Path<String>,
     body: Bytes,
 ) -> Result<Json<SentToNodeView>, AdminFailure> {
@@ -56,6 +66,7 @@ pub(super) async fn send(
         .map_err(|wrong| usage(format!("{}: {}", body.address, wrong.as_str())))?;
     let payload = Payload::new(body.text.as_bytes())
         .ok_or_else(|| usage(format!("a message has at most {PAYLOAD_BYTES} bytes")))?;
+    caller.authority().sends(action, address).map_err(OperatorError::from)?;
     let record = gateway.device_named(&which).await?.entry.record;
     if !gateway.send_app(Peer::Node(record.node_id), action, &address, &payload) {
         return Err(OperatorError::NotLinked(record.node_id).into());

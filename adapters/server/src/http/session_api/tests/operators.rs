@@ -74,6 +74,16 @@ async fn what_a_session_may_reach_its_permissions_say() {
 }
 
 #[tokio::test]
+async fn a_session_sends_nodes_nothing_that_its_own_scopes_do_not_allow() {
+    let world = world().await;
+    let token = world.session_as("admin").await;
+    let says = Saying { body: r#"{"address": "/lights/1", "text": "on"}"#, ..by(&token) };
+    let answer = ask(&world, HERE, "POST", "/api/v1/devices/lamp/send", says).await;
+    assert_eq!(answer.code(), (403, "wider_than_yours".to_owned()), "{}", answer.body);
+    assert!(answer.body.contains("write:/lights/1"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn a_session_that_was_revoked_reaches_nothing_from_the_next_request_on() {
     let world = world().await;
     let token = world.session_as("admin").await;
