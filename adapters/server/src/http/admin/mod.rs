@@ -36,6 +36,7 @@
 //! - `POST /api/v1/devices/{prefix}/mute`, `/unmute` mutes or unmutes: a device
 //! - `POST /api/v1/devices/{prefix}/send` with `{"action","address","text"}` sends a message to a
 //!   node that is linked over the native wire; without an action it is `write`: `{"node_id","sent"}`
+//!   A session sends and hears (`/api/v1/messages`) only what its own scopes allow at that address.
 //! - `POST /api/v1/devices/{prefix}/policy` with `{"mode":"full"|"safe-chat"|"muted"}` sets the
 //!   mode: a device
 //!
