@@ -75,8 +75,8 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
-    use crate::qr::QUIET;
-    use crate::qr::scan::{self, Level};
+    use crate::QUIET;
+    use crate::scan::{self, Level};
 
     /// Returns a PNG's pixels, and the number of pixels per side.
     fn pixels(png: &[u8]) -> (usize, Vec<u8>) {

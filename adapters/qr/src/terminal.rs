@@ -52,8 +52,8 @@ pub fn render_within(text: &str, invert: bool, columns: usize) -> Result<String,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::qr::QUIET;
-    use crate::qr::scan::{self, Level};
+    use crate::QUIET;
+    use crate::scan::{self, Level};
     use handfast_core::limits::INVITE_BYTES;
     use handfast_core::wire::invite::Invite;
 
