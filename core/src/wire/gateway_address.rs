@@ -106,7 +106,9 @@ impl<'b> GatewayAddress<'b> {
         if text.len() > GATEWAY_ADDRESS_BYTES {
             return None;
         }
-        let (carrier, rest) = text.split_once("://")?;
+        // A search for one character; that for a text would take a device 6 KB of flash.
+        let (carrier, rest) = text.split_once(':')?;
+        let rest = rest.strip_prefix("//")?;
         let (host, port) = rest.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let address =

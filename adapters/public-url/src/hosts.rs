@@ -1,13 +1,14 @@
 //! Recognition of hosts on the local network.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+pub(super) use handfast_core::wire::local_host::is_name;
+use handfast_core::wire::local_host::{is_local_ip, is_local_name};
 use url::Host;
 
-/// Maximum length of a name, and of one of its parts, in characters.
-const NAME: usize = 253;
-const PART: usize = 63;
+/// Maximum length of a host in an option, in characters.
+const LONGEST: usize = 253;
 
 /// A host outside the local network that the operator allows without TLS (a private network of
 /// another kind, the names of a VPN): one host verbatim, or `*.suffix` for every name below a
@@ -39,8 +40,8 @@ impl FromStr for ExtraHost {
     /// Spellings that URLs treat as one host are one host here, too.
     fn from_str(text: &str) -> Result<Self, ExtraHostRefused> {
         let text = text.trim();
-        let refused = || ExtraHostRefused { text: text.chars().take(NAME).collect() };
-        if text.len() > NAME {
+        let refused = || ExtraHostRefused { text: text.chars().take(LONGEST).collect() };
+        if text.len() > LONGEST {
             return Err(refused());
         }
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
@@ -74,12 +75,9 @@ impl ExtraHost {
 /// name must satisfy [`is_name`], except for a dot at its end.
 pub(super) fn is_local(host: &Host<&str>) -> bool {
     match host {
-        Host::Domain(name) => *name == "localhost" || name.ends_with(".local"),
-        Host::Ipv4(ip) => is_local_v4(*ip),
-        Host::Ipv6(ip) => match ip.to_ipv4_mapped() {
-            Some(ip) => is_local_v4(ip),
-            None => ip.is_loopback() || ip.is_unicast_link_local() || ip.is_unique_local(),
-        },
+        Host::Domain(name) => is_local_name(name),
+        Host::Ipv4(ip) => is_local_ip(IpAddr::V4(*ip)),
+        Host::Ipv6(ip) => is_local_ip(IpAddr::V6(*ip)),
     }
 }
 
@@ -90,18 +88,4 @@ pub(super) fn ip(host: &Host<&str>) -> Option<IpAddr> {
         Host::Ipv4(ip) => Some(IpAddr::V4(*ip)),
         Host::Ipv6(ip) => Some(ip.to_canonical()),
     }
-}
-
-/// Returns `true` if a name is a valid DNS name: parts of letters, digits, `-` and `_` with single
-/// dots between them, and no dot at the end.
-pub(super) fn is_name(name: &str) -> bool {
-    let part = |part: &str| {
-        (1..=PART).contains(&part.len())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-    };
-    name.len() <= NAME && name.split('.').all(part)
-}
-
-const fn is_local_v4(ip: Ipv4Addr) -> bool {
-    ip.is_loopback() || ip.is_private() || ip.is_link_local()
 }

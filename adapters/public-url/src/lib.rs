@@ -14,7 +14,7 @@ use url::{Host, ParseError, Url};
 
 #[doc(hidden)]
 pub mod check;
-pub(crate) mod cidr;
+mod cidr;
 mod hosts;
 mod resolve;
 
