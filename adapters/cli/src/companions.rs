@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use handfast_cli::qr::{self, NoQrCode};
 use handfast_core::rfc3339;
+use handfast_qr::{self as qr, NoQrCode};
 use handfast_server::admin::{
     RevokedSessionsView, SessionList, SessionView, StartedView, StatusView,
 };

@@ -1,39 +1,20 @@
 //! The companions' socket with a session: messages from the gateway's application, and to it.
 
-use std::time::Duration;
-
-use futures_util::{SinkExt, StreamExt};
 use handfast_core::crypto::base64url;
-use handfast_core::limits::{FRAME_BYTES, Limits};
-use handfast_stdio::{Hint, note_line};
-use serde::Deserialize;
+use handfast_core::limits::FRAME_BYTES;
+use handfast_node::Lost;
+use handfast_node::companion::{CompanionError, CompanionFrame, CompanionLink};
+use handfast_stdio::{Waiting, note_line};
 use serde_json::{Value, json};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
-use zeroize::Zeroizing;
 
-use super::connection::{Socket, WITHIN, open, silent};
-use super::file::StoredSession;
-use super::pair::refusal;
-use super::place::Endpoint;
+use super::Used;
+use super::errors::failed;
 use crate::End;
+use crate::args::CompanionArgs;
 use crate::print::{harmless, put, quoted, safe};
 
-/// The gateway's answer to a session.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Welcome {
-    session_id: Option<String>,
-    error: Option<String>,
-}
-
-pub(super) async fn send(
-    way: &Endpoint,
-    kept: &StoredSession,
-    anew: &Hint,
-    text: &str,
-    json: bool,
-) -> Result<(), End> {
+pub(super) async fn send(used: Used<'_>, text: &str) -> Result<(), End> {
+    let args = used.args;
     let text = if text == "-" { input()? } else { text.to_owned() };
     if text.len() > FRAME_BYTES {
         return Err(End::Usage(format!(
@@ -41,135 +22,57 @@ pub(super) async fn send(
             text.len()
         )));
     }
-    let (mut socket, _) = linked(way, kept, anew).await?;
     let bytes = text.len();
-    let sent = timeout(WITHIN, async {
-        socket.send(Message::text(text)).await?;
-        socket.close(None).await?;
-        // The gateway's close frame confirms that it has read everything.
-        while let Some(Ok(_)) = socket.next().await {}
-        Ok::<_, tokio_tungstenite::tungstenite::Error>(())
-    });
-    match sent.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => {
-            return Err(End::Refused(format!(
-                "the text was not sent: {}",
-                safe(&error.to_string())
-            )));
-        }
-        Err(_) => return Err(silent(way)),
-    }
-    put(&if json {
+    let link = linked(used).await?;
+    link.send_last(text).await.map_err(|error| failed(error, args))?;
+    put(&if args.json {
         format!("{}\n", json!({ "sent": bytes }))
     } else {
         format!("sent, {bytes} bytes\n")
     })
 }
 
-pub(super) async fn listen(
-    way: &Endpoint,
-    kept: &StoredSession,
-    anew: &Hint,
-    as_json: bool,
-) -> Result<(), End> {
-    let (mut socket, welcome) = linked(way, kept, anew).await?;
+pub(super) async fn listen(used: Used<'_>) -> Result<(), End> {
+    let (args, url) = (used.args, used.endpoint.url().clone());
+    let mut link = linked(used).await?;
     note_line(&format!(
-        "linked to {} as {}",
-        way.url,
-        safe(welcome["profile"].as_str().unwrap_or("a companion"))
+        "linked to {url} as {}",
+        safe(link.welcome()["profile"].as_str().unwrap_or("a companion"))
     ));
-    if as_json {
-        line(&json!({ "event": "linked", "session": welcome }))?;
+    if args.json {
+        line(&json!({ "event": "linked", "session": link.welcome() }))?;
     }
-    // The interval that the gateway asks for; the WebSocket layer answers pings itself.
-    let quiet = Duration::from_millis(
-        Limits::DEFAULT.ping_every.as_millis() + Limits::DEFAULT.pong_within.as_millis(),
-    );
-    let mut asked = false;
     loop {
-        let message = match timeout(quiet, socket.next()).await {
-            Ok(message) => message,
-            Err(_) if asked => return Err(End::Refused(format!("{} fell silent", way.url))),
-            Err(_) => {
-                asked = true;
-                if timeout(WITHIN, socket.send(Message::Ping(Vec::new().into()))).await.is_err() {
-                    return Err(silent(way));
-                }
-                continue;
+        match link.next().await {
+            Ok(CompanionFrame::Text(text)) if args.json => {
+                line(&json!({ "event": "text", "text": text }))?;
             }
-        };
-        asked = false;
-        match message {
-            Some(Ok(Message::Text(text))) if as_json => {
-                line(&json!({ "event": "text", "text": text.as_str() }))?;
-            }
-            Some(Ok(Message::Text(text))) => put(&format!("{}\n", safe(&text)))?,
-            Some(Ok(Message::Binary(bytes))) if as_json => {
+            Ok(CompanionFrame::Text(text)) => put(&format!("{}\n", safe(&text)))?,
+            Ok(CompanionFrame::Binary(bytes)) if args.json => {
                 line(&json!({ "event": "binary", "base64url": base64(&bytes) }))?;
             }
-            Some(Ok(Message::Binary(bytes))) => {
+            Ok(CompanionFrame::Binary(bytes)) => {
                 put(&format!("({} bytes that are no text)\n", bytes.len()))?;
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-            Some(Ok(Message::Close(frame))) => {
-                let why = frame
-                    .map(|frame| {
-                        format!(": {} (code {})", quoted(&frame.reason), u16::from(frame.code))
-                    })
-                    .unwrap_or_default();
-                return Err(End::Refused(format!("the gateway ended the connection{why}")));
-            }
-            Some(Err(error)) => {
-                return Err(End::Refused(format!(
-                    "the connection broke: {}",
-                    safe(&error.to_string())
-                )));
-            }
-            None => return Err(End::Refused("the connection ended without a word".to_owned())),
+            Err(error) => return Err(ended(error, args)),
         }
     }
 }
 
-/// Opens the socket and shows the session. Returns the socket and the gateway's answer. `anew` is
-/// the command that begins another session.
-async fn linked(way: &Endpoint, kept: &StoredSession, anew: &Hint) -> Result<(Socket, Value), End> {
-    let mut socket = open(way).await?;
-    let shown = timeout(WITHIN, async {
-        let first = Zeroizing::new(format!(r#"{{"session_token":"{}"}}"#, kept.token.expose()));
-        let broke = |error: tokio_tungstenite::tungstenite::Error| {
-            End::Refused(format!(
-                "the connection to {} broke: {}",
-                way.url,
-                safe(&error.to_string())
-            ))
-        };
-        socket.send(Message::text(first.as_str())).await.map_err(broke)?;
-        loop {
-            match socket.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Err(error)) => return Err(broke(error)),
-                Some(Ok(Message::Binary(_) | Message::Close(_))) | None => {
-                    return Err(End::Refused(format!(
-                        "{} ended the connection; is it a gateway for companions?",
-                        way.url
-                    )));
-                }
-            }
-        }
-    });
-    let text = shown.await.map_err(|_| silent(way))??;
-    match serde_json::from_str::<Welcome>(&text) {
-        Ok(Welcome { error: Some(word), .. }) => Err(End::Refused(refusal(&word, anew))),
-        Ok(Welcome { session_id: Some(_), .. }) => {
-            Ok((socket, serde_json::from_str(&text).map_err(End::refused)?))
-        }
-        Ok(Welcome { session_id: None, error: None }) | Err(_) => Err(End::Refused(format!(
-            "{} answered something that is not understood; is it a gateway for companions?",
-            way.url
-        ))),
+fn ended(error: CompanionError, args: &CompanionArgs) -> End {
+    match error {
+        CompanionError::Ended(Lost::Closed { code, reason }) if !reason.is_empty() => End::Refused(
+            format!("the gateway ended the connection: {} (code {code})", quoted(&reason)),
+        ),
+        other => failed(other, args),
     }
+}
+
+/// Opens the socket and shows the session.
+async fn linked(used: Used<'_>) -> Result<CompanionLink, End> {
+    let _waiting = Waiting::for_(&format!("connecting to {}", used.endpoint.url()));
+    let link = CompanionLink::open(used.endpoint, &used.session).await;
+    link.map_err(|error| failed(error, used.args))
 }
 
 /// Reads standard input up to the maximum size of a frame.

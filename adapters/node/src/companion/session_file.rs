@@ -6,13 +6,8 @@ use std::path::{Path, PathBuf};
 
 use handfast_core::grant::session::Token;
 use handfast_private_file::{self as private_file, Beside, Kind, Options};
-use handfast_stdio::Hint;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
-
-use crate::End;
-use crate::args::CompanionArgs;
-use crate::hints::NextCompanion;
 
 /// Maximum size of a session file in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
@@ -22,30 +17,78 @@ const RESERVED_BYTES: usize = 4096;
 const OPTIONS: Options = Options::PRIVATE.replacing_open_files();
 
 /// Path of a session file, existing or not.
-pub(super) struct SessionFile {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFile {
     path: PathBuf,
     /// `true` for the default path, whose directory is created if it is missing.
     usual: bool,
-    /// Commands that begin a session here, replace it, and end it.
-    hints: SessionHints,
 }
 
-/// The commands that errors about a session file advise.
-struct SessionHints {
-    pair: Hint,
-    pair_anew: Hint,
-    end: Hint,
+/// The reason for which a session is not stored, or not found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionFileError {
+    /// The file holds something already.
+    #[error("{path}: there is a session already")]
+    Exists {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// There is no file.
+    #[error("{path}: there is no session")]
+    Missing {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// The file holds something else than a session.
+    #[error("{path}: this holds no session")]
+    Damaged {
+        /// Path of the file.
+        path: PathBuf,
+    },
+    /// Others could read the file, so they may have copied the session. It is not used.
+    #[error("{0}")]
+    Open(private_file::Error),
+    /// The file cannot be used.
+    #[error(transparent)]
+    File(#[from] private_file::Error),
+    /// No place can be reserved. The code was not shown to the gateway.
+    #[error(
+        "no session can be kept: {0}; nothing was shown to the gateway, so the code is still good"
+    )]
+    NotReserved(private_file::Error),
+    /// The session cannot be stored. The code is spent.
+    #[error("the session cannot be kept: {0}; the code is spent, so ask for another one")]
+    NotStored(private_file::Error),
+    /// The session has no JSON form, because the path of the CA file is not UTF-8. The code is spent.
+    #[error("the session cannot be kept: {0}; the code is spent, so ask for another one")]
+    Unwritable(serde_json::Error),
+    /// Another file took the place meanwhile, so the session is in a file beside it.
+    #[error("{path}: the session is not here ({why}), but in {beside}")]
+    StoredBeside {
+        /// Path of the file.
+        path: PathBuf,
+        /// Path of the file that holds the session.
+        beside: PathBuf,
+        /// The reason for which the place was not taken.
+        why: String,
+    },
+    /// The file of a session that has ended cannot be removed.
+    #[error("the session has ended, but its file is still here: {0}")]
+    NotRemoved(private_file::Error),
 }
 
 /// A session as it is stored.
-pub(super) struct StoredSession {
+#[derive(Debug)]
+pub struct StoredSession {
     /// Address of the gateway, from the setup code.
-    pub(super) url: String,
-    pub(super) token: Token,
+    pub url: String,
+    /// The session's token.
+    pub token: Token,
     /// File of CA certificates that are trusted besides the system's.
-    pub(super) ca: Option<PathBuf>,
+    pub ca: Option<PathBuf>,
     /// Hosts that may be reached without TLS.
-    pub(super) plain_hosts: Vec<String>,
+    pub plain_hosts: Vec<String>,
 }
 
 /// The JSON form of a session. Unknown fields are ignored.
@@ -67,54 +110,48 @@ impl Drop for SessionDocument {
 
 /// A reserved place for a future session. It is reserved before the code is spent, so that a
 /// failure leaves the code valid.
-pub(super) struct NewSessionFile<'p> {
+#[derive(Debug)]
+pub struct NewSessionFile<'p> {
     place: &'p SessionFile,
     beside: Beside,
     replaces: bool,
 }
 
 impl SessionFile {
-    /// Returns the path that is named by the arguments, or the default one.
-    pub(super) fn of(args: &CompanionArgs) -> Result<Self, End> {
-        let hints = SessionHints {
-            pair: NextCompanion::Pair.with(args),
-            pair_anew: NextCompanion::PairAnew.with(args),
-            end: NextCompanion::End.with(args),
-        };
-        if let Some(path) = args.session.clone() {
-            return Ok(Self { path, usual: false, hints });
-        }
+    /// Names the file at this path. Does not access it.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), usual: false }
+    }
+
+    /// Names the default file: `$XDG_STATE_HOME/handfast/companion.json`, else
+    /// `~/.local/state/handfast/companion.json`. `None` if there is no home directory either.
+    #[must_use]
+    pub fn usual() -> Option<Self> {
         let set =
             |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         set("XDG_STATE_HOME")
             .or_else(|| set("HOME").map(|home| home.join(".local/state")))
-            .map(|base| Self { path: base.join("handfast/companion.json"), usual: true, hints })
-            .ok_or_else(|| {
-                End::Usage("there is no home directory to keep a session in: name a file with --session FILE".to_owned())
-            })
+            .map(|base| Self { path: base.join("handfast/companion.json"), usual: true })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Returns the path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn problem(&self, what: impl std::fmt::Display) -> End {
-        End::Refused(format!("{}: {what}", self.path.display()))
-    }
-
-    /// Reserves a place for a session. Changes no existing file.
-    pub(super) fn make_room(&self, force: bool) -> Result<NewSessionFile<'_>, End> {
+    /// Reserves a place for a session. Changes no existing file; with `replace` the session will
+    /// take the place of one.
+    ///
+    /// # Errors
+    /// [`SessionFileError`] with the cause.
+    pub fn reserve(&self, replace: bool) -> Result<NewSessionFile<'_>, SessionFileError> {
         match private_file::inspect(&self.path) {
             Ok(false) => {}
-            Err(error) if error.kind() != Kind::TooOpen => return Err(End::refused(error)),
-            Ok(true) | Err(_) if force => {}
-            Ok(true) | Err(_) => {
-                return Err(self.problem(format_args!(
-                    "there is a session already; end it with: {}; or name another file with \
-                     --session, or replace it with --force",
-                    self.hints.end
-                )));
-            }
+            Err(error) if error.kind() != Kind::TooOpen => return Err(error.into()),
+            Ok(true) | Err(_) if replace => {}
+            Ok(true) | Err(_) => return Err(SessionFileError::Exists { path: self.path.clone() }),
         }
         let room = || {
             // A named file's directory is the user's choice, so it is not created silently.
@@ -126,37 +163,25 @@ impl SessionFile {
             beside.reserve(RESERVED_BYTES)?;
             Ok(beside)
         };
-        let beside = room().map_err(|error: private_file::Error| {
-            End::Refused(format!(
-                "no session can be kept: {error}; nothing was shown to the gateway, so the code \
-                 is still good"
-            ))
-        })?;
-        Ok(NewSessionFile { place: self, beside, replaces: force })
+        let beside = room().map_err(SessionFileError::NotReserved)?;
+        Ok(NewSessionFile { place: self, beside, replaces: replace })
     }
 
     /// Reads the session.
-    pub(super) fn read(&self) -> Result<StoredSession, End> {
+    ///
+    /// # Errors
+    /// [`SessionFileError`] with the cause. It repeats none of the content, which is secret.
+    pub fn read(&self) -> Result<StoredSession, SessionFileError> {
         let text = match private_file::read(&self.path, MOST_BYTES) {
             Ok(Some(text)) => Zeroizing::new(text),
-            Ok(None) => {
-                return Err(self.problem(format_args!(
-                    "there is no session; begin one with: {}",
-                    self.hints.pair
-                )));
-            }
+            Ok(None) => return Err(SessionFileError::Missing { path: self.path.clone() }),
             // The form below fails in the same words.
             Err(error) if error.kind() == Kind::Content => Zeroizing::default(),
-            // A session that others could read may have been copied, so it is not used.
             Err(error) if error.kind() == Kind::TooOpen => {
-                return Err(End::Refused(format!(
-                    "{error}\nOthers may have copied this session; it is safer to end it with \
-                     the gateway's operator"
-                )));
+                return Err(SessionFileError::Open(error));
             }
-            Err(error) => return Err(End::refused(error)),
+            Err(error) => return Err(error.into()),
         };
-        // The error repeats none of the content, which is secret.
         let form = serde_json::from_slice::<SessionDocument>(&text).ok();
         let kept = form.and_then(|mut form| {
             let token = Token::parse(&form.session_token)?;
@@ -167,49 +192,44 @@ impl SessionFile {
                 plain_hosts: take(&mut form.plain_hosts),
             })
         });
-        kept.ok_or_else(|| {
-            self.problem(format_args!(
-                "this holds no session; begin one with: {}",
-                self.hints.pair_anew
-            ))
-        })
+        kept.ok_or_else(|| SessionFileError::Damaged { path: self.path.clone() })
     }
 
     /// Removes the file, because its session has ended.
-    pub(super) fn remove(&self) -> Result<(), End> {
-        private_file::remove(&self.path).map(drop).map_err(|error| {
-            End::Refused(format!("the session has ended, but its file is still here: {error}"))
-        })
+    ///
+    /// # Errors
+    /// [`SessionFileError::NotRemoved`] if the system refuses.
+    pub fn remove(&self) -> Result<(), SessionFileError> {
+        private_file::remove(&self.path).map(drop).map_err(SessionFileError::NotRemoved)
     }
 }
 
 impl NewSessionFile<'_> {
-    /// Stores the session. If another file took the place meanwhile, it is stored beside it, and
-    /// the error names the path.
-    pub(super) fn keep(self, kept: &StoredSession) -> Result<(), End> {
+    /// Stores the session durably. If another file took the place meanwhile, it is stored beside
+    /// it, because the token is valid.
+    ///
+    /// # Errors
+    /// [`SessionFileError::StoredBeside`] names that file; [`SessionFileError::NotStored`] if the
+    /// system refuses.
+    pub fn store(self, session: &StoredSession) -> Result<(), SessionFileError> {
         let Self { place, mut beside, replaces } = self;
         let form = SessionDocument {
-            url: kept.url.clone(),
-            session_token: kept.token.expose().to_owned(),
-            ca: kept.ca.clone(),
-            plain_hosts: kept.plain_hosts.clone(),
+            url: session.url.clone(),
+            session_token: session.token.expose().to_owned(),
+            ca: session.ca.clone(),
+            plain_hosts: session.plain_hosts.clone(),
         };
-        let lost = |error: private_file::Error| {
-            End::Refused(format!(
-                "the session cannot be kept: {error}; the code is spent, so ask for another one"
-            ))
-        };
-        let text = Zeroizing::new(serde_json::to_string(&form).map_err(End::refused)? + "\n");
-        beside.write(text.as_bytes()).map_err(lost)?;
+        let text = serde_json::to_string(&form).map_err(SessionFileError::Unwritable)?;
+        let text = Zeroizing::new(text + "\n");
+        beside.write(text.as_bytes()).map_err(SessionFileError::NotStored)?;
         let named = if replaces { beside.replace() } else { beside.create() };
-        // The token is valid, so it is not lost with the name.
         named.map_err(|why| match beside.keep() {
-            Ok(path) => place.problem(format_args!(
-                "the session is not here ({}), but in {}; use it with --session, or move it",
-                why.problem(),
-                path.display()
-            )),
-            Err(error) => lost(error),
+            Ok(beside) => SessionFileError::StoredBeside {
+                path: place.path.clone(),
+                beside,
+                why: why.problem().to_owned(),
+            },
+            Err(error) => SessionFileError::NotStored(error),
         })
     }
 }
@@ -231,24 +251,13 @@ mod tests {
         }
     }
 
-    fn hints() -> SessionHints {
-        let hint = |verb| Hint::new("handfast", verb);
-        SessionHints {
-            pair: hint("companion --code -"),
-            pair_anew: hint("companion --code - --force"),
-            end: hint("companion end"),
-        }
-    }
-
     fn place(folder: &tempfile::TempDir) -> SessionFile {
-        SessionFile { path: folder.path().join("companion.json"), usual: false, hints: hints() }
+        SessionFile::at(folder.path().join("companion.json"))
     }
 
-    fn said<T>(result: Result<T, End>) -> String {
+    fn said<T>(result: Result<T, SessionFileError>) -> String {
         match result {
-            Err(End::Refused(message)) => message,
-            Err(End::Usage(message)) => panic!("not a matter of usage: {message}"),
-            Err(End::Unwritten(why)) => panic!("{why}"),
+            Err(error) => error.to_string(),
             Ok(_) => panic!("it is not refused"),
         }
     }
@@ -264,7 +273,7 @@ mod tests {
     fn a_session_reads_back_and_is_its_owners_alone() {
         let folder = tempfile::tempdir().unwrap();
         let place = place(&folder);
-        place.make_room(false).unwrap().keep(&kept()).unwrap();
+        place.reserve(false).unwrap().store(&kept()).unwrap();
         assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o7777, 0o600);
         let read = place.read().unwrap();
         assert_eq!((read.url.as_str(), read.token.expose()), ("ws://127.0.0.1:8765", TOKEN));
@@ -277,10 +286,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let place = place(&folder);
         fs::write(&place.path, "mine").unwrap();
-        assert!(said(place.make_room(false)).contains("--force"));
-        drop(place.make_room(true).unwrap());
+        assert!(matches!(place.reserve(false), Err(SessionFileError::Exists { .. })));
+        drop(place.reserve(true).unwrap());
         assert_eq!(fs::read_to_string(&place.path).unwrap(), "mine", "nothing came of it");
-        place.make_room(true).unwrap().keep(&kept()).unwrap();
+        place.reserve(true).unwrap().store(&kept()).unwrap();
         assert_eq!(place.read().unwrap().token.expose(), TOKEN);
         assert_eq!(names(&folder), ["companion.json"]);
     }
@@ -289,13 +298,13 @@ mod tests {
     fn one_that_comes_meanwhile_is_not_overwritten_and_the_new_one_is_not_lost() {
         let folder = tempfile::tempdir().unwrap();
         let place = place(&folder);
-        let room = place.make_room(false).unwrap();
+        let room = place.reserve(false).unwrap();
         fs::write(&place.path, "another's").unwrap();
-        let told = said(room.keep(&kept()));
+        let told = said(room.store(&kept()));
         assert_eq!(fs::read_to_string(&place.path).unwrap(), "another's");
         let beside = names(&folder).into_iter().find(|name| name != "companion.json").unwrap();
         assert!(told.contains(&beside) && !told.contains(TOKEN), "{told}");
-        let beside = SessionFile { path: folder.path().join(beside), usual: false, hints: hints() };
+        let beside = SessionFile::at(folder.path().join(beside));
         assert_eq!(beside.read().unwrap().token.expose(), TOKEN);
     }
 
@@ -309,20 +318,20 @@ mod tests {
                 fs::write(&target, "mine").unwrap();
             }
             symlink(&target, &place.path).unwrap();
-            assert!(said(place.make_room(true)).contains("symbolic link"));
+            assert!(said(place.reserve(true)).contains("symbolic link"));
             assert!(said(place.read()).contains("symbolic link"));
             fs::remove_file(&place.path).unwrap();
         }
         // A link that is created between the check and the write gains nothing, and the session
         // is kept beside it.
-        let room = place.make_room(true).unwrap();
+        let room = place.reserve(true).unwrap();
         symlink(&target, &place.path).unwrap();
-        assert!(said(room.keep(&kept())).contains("use it with --session"));
+        assert!(matches!(room.store(&kept()), Err(SessionFileError::StoredBeside { .. })));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         fs::remove_file(&place.path).unwrap();
         fs::create_dir(&place.path).unwrap();
         assert!(
-            said(place.make_room(true)).contains("no regular file")
+            said(place.reserve(true)).contains("no regular file")
                 && said(place.read()).contains("no regular file")
         );
     }
@@ -330,11 +339,10 @@ mod tests {
     #[test]
     fn where_no_session_can_be_kept_that_is_said_before_the_code_is_spent() {
         let folder = tempfile::tempdir().unwrap();
-        let place =
-            SessionFile { path: folder.path().join("missing/companion.json"), ..place(&folder) };
-        assert!(said(place.make_room(false)).contains("the code is still good"));
+        let place = SessionFile::at(folder.path().join("missing/companion.json"));
+        assert!(said(place.reserve(false)).contains("the code is still good"));
         let usual = SessionFile { usual: true, ..place };
-        drop(usual.make_room(false).unwrap());
+        drop(usual.reserve(false).unwrap());
         assert_eq!(fs::metadata(folder.path().join("missing")).unwrap().mode() & 0o777, 0o700);
     }
 
@@ -342,7 +350,7 @@ mod tests {
     fn a_file_that_others_can_read_or_that_holds_no_session_is_refused_without_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let place = place(&folder);
-        assert!(said(place.read()).contains("handfast companion --code"));
+        assert!(matches!(place.read(), Err(SessionFileError::Missing { .. })));
         let good = format!(
             r#"{{"url":"ws://127.0.0.1:1","session_token":"{TOKEN}","expires_at":"later"}}"#
         );
