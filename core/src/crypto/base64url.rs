@@ -1,8 +1,8 @@
 //! Base64 with the URL-safe alphabet and no padding (RFC 4648, section 5), for secrets: no table
 //! look-up depends on the data.
 
-/// Characters per block: the bytes of one vector register, so that the compiler can vectorise the
-/// identical steps.
+/// Characters per block: two vector registers of them, so that the compiler can vectorise the steps
+/// that are alike for each character.
 const BLOCK: usize = 32;
 /// Bytes that a block of characters encodes.
 const BLOCK_BYTES: usize = BLOCK / 4 * 3;
@@ -24,20 +24,31 @@ pub fn encode<'o>(bytes: &[u8], out: &'o mut [u8]) -> Option<&'o str> {
     core::str::from_utf8(out).ok()
 }
 
-/// Encodes; bytes that are missing from the last three count as zeros.
 fn write(bytes: &[u8], out: &mut [u8]) {
-    for (places, bytes) in out.chunks_mut(BLOCK).zip(bytes.chunks(BLOCK_BYTES)) {
-        let block: [u8; BLOCK_BYTES] = filled(bytes, 0);
-        let mut sextets = [0; BLOCK];
-        for (four, &[a, b, c]) in
-            sextets.as_chunks_mut::<4>().0.iter_mut().zip(block.as_chunks::<3>().0)
-        {
-            *four = [a >> 2, (a << 4 | b >> 4) & 0x3f, (b << 2 | c >> 6) & 0x3f, c & 0x3f];
-        }
-        for (place, character) in places.iter_mut().zip(sextets.map(character)) {
-            *place = character;
-        }
+    let (blocks, last) = bytes.as_chunks::<BLOCK_BYTES>();
+    let (places, rest) = out.as_chunks_mut::<BLOCK>();
+    for (place, block) in places.iter_mut().zip(blocks) {
+        *place = characters_of(block);
     }
+    // Bytes that are missing from the last three count as zeros.
+    for (place, character) in rest.iter_mut().zip(&characters_of(&filled(last, 0))) {
+        *place = *character;
+    }
+}
+
+fn characters_of(block: &[u8; BLOCK_BYTES]) -> [u8; BLOCK] {
+    let mut characters = [0; BLOCK];
+    let fours = characters.as_chunks_mut::<4>().0.iter_mut();
+    for (four, &[a, b, c]) in fours.zip(block.as_chunks::<3>().0) {
+        // The 24 bits move apart, to the low six bits of each byte.
+        let word = u32::from_be_bytes([0, a, b, c]);
+        let word = (word & 0x00ff_f000) << 4 | word & 0x0fff;
+        let word = (word & 0x0fc0_0fc0) << 2 | word & 0x003f_003f;
+        *four = word.to_be_bytes();
+    }
+    // In place, because the compiler vectorises this loop and not `map`.
+    characters.iter_mut().for_each(|place| *place = character(*place));
+    characters
 }
 
 /// Decodes a text of [`encode`] into `out`. Any other text is refused, so that the same bytes never
@@ -46,30 +57,46 @@ fn write(bytes: &[u8], out: &mut [u8]) {
 pub fn decode<'o>(text: &str, out: &'o mut [u8]) -> Option<&'o [u8]> {
     let length = text.len().checked_mul(3)? / 4;
     let out = out.get_mut(..length)?;
-    let (mut bad, mut left) = (0, 0);
-    for (places, characters) in out.chunks_mut(BLOCK_BYTES).zip(text.as_bytes().chunks(BLOCK)) {
-        let sextets = filled::<BLOCK>(characters, b'A').map(value);
-        bad |= sextets.iter().fold(0, |bad, sextet| bad | sextet & !0x3f);
-        let mut block = [0; BLOCK_BYTES];
-        for (three, &[a, b, c, d]) in
-            block.as_chunks_mut::<3>().0.iter_mut().zip(sextets.as_chunks::<4>().0)
-        {
-            *three = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
-        }
-        // Leftover bits beyond the last whole byte must be zero.
-        left |= block.iter().skip(places.len()).fold(0, |left, byte| left | byte);
-        for (place, byte) in places.iter_mut().zip(block) {
-            *place = byte;
+    let (blocks, last) = text.as_bytes().as_chunks::<BLOCK>();
+    let (places, rest) = out.as_chunks_mut::<BLOCK_BYTES>();
+    let mut bad = false;
+    for (place, block) in places.iter_mut().zip(blocks) {
+        bad |= bytes_of(block, place);
+    }
+    let mut end = [0; BLOCK_BYTES];
+    bad |= bytes_of(&filled(last, b'A'), &mut end);
+    for (place, byte) in rest.iter_mut().zip(&end) {
+        *place = *byte;
+    }
+    // Leftover bits must be zero. They are in the byte behind the last whole one.
+    let left = end.get(rest.len()).copied().unwrap_or(0);
+    (!bad && left == 0 && text.len() % 4 != 1).then_some(out)
+}
+
+/// Decodes a block into `bytes`. Returns `true` if a character is outside the alphabet.
+fn bytes_of(block: &[u8; BLOCK], bytes: &mut [u8; BLOCK_BYTES]) -> bool {
+    let mut sextets = *block;
+    // In place, because the compiler vectorises this loop and not `map`.
+    sextets.iter_mut().for_each(|place| *place = value(*place));
+    let mut all = 0;
+    let sixes = bytes.as_chunks_mut::<6>().0.iter_mut();
+    for (six, eight) in sixes.zip(sextets.as_chunks::<8>().0) {
+        let word = u64::from_be_bytes(*eight);
+        all |= word;
+        // Neighbours join: to 12 bits, to 24, to 48.
+        let word = (word & 0x3f00_3f00_3f00_3f00) >> 2 | word & 0x003f_003f_003f_003f;
+        let word = (word & 0x0fff_0000_0fff_0000) >> 4 | word & 0x0fff_0000_0fff;
+        let word = (word & 0x00ff_ffff_0000_0000) << 8 | (word & 0x00ff_ffff) << 16;
+        // Six bytes are written at once: what reads them next would wait for single ones.
+        if let Some((front, _)) = word.to_be_bytes().split_first_chunk() {
+            *six = *front;
         }
     }
-    (bad == 0 && left == 0 && text.len() % 4 != 1).then_some(out)
+    all & 0xc0c0_c0c0_c0c0_c0c0 != 0
 }
 
 /// Returns a block of these bytes, filled up with `zero`.
 fn filled<const N: usize>(bytes: &[u8], zero: u8) -> [u8; N] {
-    if let Ok(whole) = bytes.try_into() {
-        return whole;
-    }
     let mut block = [zero; N];
     for (to, from) in block.iter_mut().zip(bytes) {
         *to = *from;
@@ -86,7 +113,7 @@ pub const fn is_alphabet(byte: u8) -> bool {
 fn character(sextet: u8) -> u8 {
     // Each comparison becomes a mask, so neither a branch nor an address depends on the secret.
     let within = |low: u8, high: u8, offset: u8| {
-        let inside = u8::from(sextet >= low) & u8::from(sextet <= high);
+        let inside = u8::from(sextet.wrapping_sub(low) <= high.wrapping_sub(low));
         inside.wrapping_neg() & sextet.wrapping_add(offset)
     };
     within(0, 25, b'A')
@@ -99,17 +126,18 @@ fn character(sextet: u8) -> u8 {
 /// Returns the six bits of a character; 255 for one outside the alphabet.
 fn value(character: u8) -> u8 {
     let within = |low: u8, high: u8, value: u8| {
-        let inside = u8::from(character >= low) & u8::from(character <= high);
-        inside.wrapping_neg() & character.wrapping_sub(low).wrapping_add(value).wrapping_add(1)
+        let above = character.wrapping_sub(low);
+        let inside = u8::from(above <= high.wrapping_sub(low));
+        inside.wrapping_neg() & above.wrapping_add(value).wrapping_add(1)
     };
     // Each term is one more than the value, so a character that matches none stays zero and becomes
     // 255 below.
-    let above = within(b'A', b'Z', 0)
+    let found = within(b'A', b'Z', 0)
         | within(b'a', b'z', 26)
         | within(b'0', b'9', 52)
         | within(b'-', b'-', 62)
         | within(b'_', b'_', 63);
-    above.wrapping_sub(1)
+    found.wrapping_sub(1)
 }
 
 #[cfg(test)]
@@ -145,6 +173,31 @@ mod tests {
             "Zm9v=",
         ] {
             assert_eq!(decode(wrong, &mut [0; 16]), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_of_any_length_is_that_of_its_bits_and_tells_a_foreign_character_anywhere() {
+        const ALPHABET: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let bytes: [u8; 100] = core::array::from_fn(|i| u8::try_from(i * 151 % 256).unwrap());
+        for length in 0..=bytes.len() {
+            let bytes = &bytes[..length];
+            let bit = |at: usize| bytes.get(at / 8).map_or(0, |byte| byte >> (7 - at % 8) & 1);
+            let sextet = |at: usize| (0..6).fold(0, |bits, i| bits << 1 | bit(6 * at + i));
+            let text: std::string::String = (0..(length * 4).div_ceil(3))
+                .map(|at| char::from(ALPHABET[usize::from(sextet(at))]))
+                .collect();
+            let (mut characters, mut back) = ([0; 134], [0; 100]);
+            assert_eq!(encode(bytes, &mut characters), Some(&*text));
+            assert_eq!(decode(&text, &mut back), Some(bytes));
+            for at in 0..text.len() {
+                for foreign in ["=", "\0", "[", "\u{7f}"] {
+                    let mut wrong = text.clone();
+                    wrong.replace_range(at..=at, foreign);
+                    assert_eq!(decode(&wrong, &mut back), None, "{wrong:?}");
+                }
+            }
         }
     }
 

@@ -32,6 +32,8 @@ impl Key {
     /// Computes the tag of a message.
     #[must_use]
     pub fn tag(&self, message: &[u8]) -> Secret<32> {
+        #[cfg(test)]
+        tests::count();
         let mut mac = self.0.clone();
         mac.update(message);
         Secret::new(mac.finalize().into_bytes().into())
@@ -55,8 +57,21 @@ fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    std::thread_local! {
+        static TAGS: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+    }
+
+    pub(super) fn count() {
+        TAGS.set(TAGS.get().saturating_add(1));
+    }
+
+    /// Returns the number of tags that this thread has computed with prepared keys.
+    pub(crate) fn counted() -> u32 {
+        TAGS.get()
+    }
 
     #[test]
     fn a_padded_key_gives_the_tag_of_rfc_4231() {

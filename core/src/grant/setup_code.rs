@@ -2,9 +2,10 @@
 //!
 //! The token is `b64url(claims) "." b64url(HMAC-SHA256(key, claims))`, the form of the nexo
 //! dialect. It carries all that is needed to check it, so checking is pure: no store, no
-//! allocation, and the same on a gateway and on a microcontroller. The check cannot tell whether
-//! the code was spent before; [`registry::sessions`](crate::registry::sessions) does, and it opens
-//! a session only for a [`VerifiedSetupCode`] code that it has spent.
+//! allocation, and the same on a gateway and on a microcontroller. The check tells neither whether
+//! the code has expired nor whether it was spent before:
+//! [`registry::sessions`](crate::registry::sessions) judges both in the step that spends it, by the
+//! clock that counts for this code, and opens a session only for a [`VerifiedSetupCode`].
 
 use crate::crypto::{base64url, hmac_sha256};
 use crate::entropy::Entropy;
@@ -132,8 +133,8 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
     core::str::from_utf8(out.get(..written)?).ok().filter(|_| whole)
 }
 
-/// Proof that one of our keys signed a token and that it had not expired. Only [`verify`] makes it.
-/// It says nothing of whether the token was spent.
+/// Proof that one of our keys signed a token. Only [`verify`] makes it. It says nothing of whether
+/// the token has expired or was spent: [`redeem`](crate::registry::sessions::redeem) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifiedSetupCode<'b>(Claims<'b>);
 
@@ -159,35 +160,37 @@ pub enum NotValid {
     Signature,
     /// The signature is right, but this version cannot read the claims.
     Claims,
-    /// The token's validity has ended.
-    Expired,
 }
 
 /// Scratch that suffices for [`verify`], in bytes.
 pub const VERIFY_SCRATCH: usize = 2 * SETUP_CLAIMS_BYTES;
 
-/// Verifies a token with the keys in force: the current one, and the previous one during its
-/// overlap. `scratch` holds the claims and their unescaped texts; [`VERIFY_SCRATCH`] suffices.
+/// Verifies form and signature of a token with the keys in force: the current one, and the previous
+/// one during its overlap. `scratch` holds the claims and their unescaped texts; [`VERIFY_SCRATCH`] suffices.
 ///
 /// # Errors
 /// [`NotValid`], the first check that fails.
 pub fn verify<'b>(
     keys: &[SetupKey],
     token: &str,
-    now: UnixTime,
     scratch: &'b mut [u8],
 ) -> Result<VerifiedSetupCode<'b>, NotValid> {
     if token.len() > SETUP_TOKEN_CHARS {
         return Err(NotValid::Form);
     }
-    let (claims, signature) = token.split_once('.').ok_or(NotValid::Form)?;
-    if claims.is_empty() || signature.is_empty() || signature.contains('.') {
+    // From the end, because the signature is the shorter part.
+    let (encoded, signature) = token.rsplit_once('.').ok_or(NotValid::Form)?;
+    if encoded.is_empty() || signature.is_empty() {
         return Err(NotValid::Form);
     }
     // Four characters decode to three bytes; the rest of the scratch takes unescaped texts.
-    let length = claims.len().saturating_mul(3) / 4;
+    let length = encoded.len().saturating_mul(3) / 4;
     let (here, room) = scratch.split_at_mut_checked(length).ok_or(NotValid::Form)?;
-    let claims: &[u8] = base64url::decode(claims, here).ok_or(NotValid::ClaimsEncoding)?;
+    let claims: &[u8] = match base64url::decode(encoded, here) {
+        Some(claims) => claims,
+        None if encoded.contains('.') => return Err(NotValid::Form),
+        None => return Err(NotValid::ClaimsEncoding),
+    };
     let mut tag = [0; 32];
     let whole = base64url::decode(signature, &mut tag).is_some_and(|tag| tag.len() == 32);
     if !whole {
@@ -199,9 +202,7 @@ pub fn verify<'b>(
         return Err(NotValid::Signature);
     }
     let text = core::str::from_utf8(claims).map_err(|_| NotValid::Claims)?;
-    let claims = Claims::parse(text, room).ok_or(NotValid::Claims)?;
-    // The expiry comes last, so that only a genuine code is reported as expired.
-    if claims.expires_at <= now { Err(NotValid::Expired) } else { Ok(VerifiedSetupCode(claims)) }
+    Claims::parse(text, room).ok_or(NotValid::Claims).map(VerifiedSetupCode)
 }
 
 #[cfg(test)]
@@ -233,9 +234,9 @@ mod tests {
             .to_string()
     }
 
-    fn check(keys: &[SetupKey], token: &str, now: UnixTime) -> Result<UnixTime, NotValid> {
+    fn check(keys: &[SetupKey], token: &str) -> Result<UnixTime, NotValid> {
         let mut scratch = [0; VERIFY_SCRATCH];
-        verify(keys, token, now, &mut scratch).map(|verified| verified.claims().expires_at)
+        verify(keys, token, &mut scratch).map(|verified| verified.claims().expires_at)
     }
 
     #[test]
@@ -248,18 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn an_issued_token_is_valid_until_its_time_is_over() {
+    fn an_issued_token_says_when_its_time_is_over() {
         let end = UnixTime::from_secs(1_705_314_600);
-        assert_eq!(check(&[key(7)], &token(&key(7)), NOW), Ok(end));
-        assert_eq!(check(&[key(7)], &token(&key(7)), UnixTime::from_secs(1_705_314_599)), Ok(end));
-        assert_eq!(check(&[key(7)], &token(&key(7)), end), Err(NotValid::Expired));
+        assert_eq!(check(&[key(7)], &token(&key(7))), Ok(end));
     }
 
     #[test]
     fn either_of_two_keys_will_do_and_one_that_was_taken_out_will_not() {
-        assert!(check(&[key(8), key(7)], &token(&key(7)), NOW).is_ok());
-        assert_eq!(check(&[key(8)], &token(&key(7)), NOW), Err(NotValid::Signature));
-        assert_eq!(check(&[], &token(&key(7)), NOW), Err(NotValid::Signature));
+        assert!(check(&[key(8), key(7)], &token(&key(7))).is_ok());
+        assert_eq!(check(&[key(8)], &token(&key(7))), Err(NotValid::Signature));
+        assert_eq!(check(&[], &token(&key(7))), Err(NotValid::Signature));
     }
 
     #[test]
@@ -270,7 +269,7 @@ mod tests {
                 let mut bytes = good.clone().into_bytes();
                 bytes[at] ^= 1 << bit;
                 let changed = String::from_utf8(bytes).unwrap();
-                assert!(check(&[key(7)], &changed, NOW).is_err(), "byte {at} bit {bit}");
+                assert!(check(&[key(7)], &changed).is_err(), "byte {at} bit {bit}");
             }
         }
     }
@@ -285,17 +284,20 @@ mod tests {
             (format!(".{tag}"), NotValid::Form),
             (format!("{claims}."), NotValid::Form),
             (format!("{good}."), NotValid::Form),
+            (format!("{claims}..{tag}"), NotValid::Form),
+            (format!("{good}.{tag}"), NotValid::Form),
+            (format!("{claims}=.{tag}.{tag}="), NotValid::Form),
             ("a".repeat(SETUP_TOKEN_CHARS + 1), NotValid::Form),
             (format!("{claims}=.{tag}"), NotValid::ClaimsEncoding),
             (format!("{claims}.{tag}="), NotValid::SignatureEncoding),
             (format!("{claims}.AAAA"), NotValid::SignatureEncoding),
             (format!("e30.{tag}"), NotValid::Signature),
         ] {
-            assert_eq!(check(&[key(7)], &bad, NOW), Err(why), "{bad}");
+            assert_eq!(check(&[key(7)], &bad), Err(why), "{bad}");
         }
         let mut out = [0; 100];
         let signed = sign(&key(7), "{}", &mut out).unwrap();
-        assert_eq!(check(&[key(7)], signed, NOW), Err(NotValid::Claims));
+        assert_eq!(check(&[key(7)], signed), Err(NotValid::Claims));
     }
 
     #[test]

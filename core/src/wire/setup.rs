@@ -36,12 +36,15 @@ const NONCE_CHARS: usize = 32;
 impl Nonce {
     fn parse(text: &str) -> Option<Self> {
         let digits: &[u8; NONCE_CHARS] = text.as_bytes().try_into().ok()?;
+        // All digits are read before any is judged, in steps that the compiler vectorises.
+        let mut values = *digits;
+        values.iter_mut().for_each(|place| *place = crate::id::hex_value(*place));
+        let all = values.iter().fold(0, |all, value| all | value);
         let mut bytes = [0; 16];
-        for (byte, &[high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-            let digit = |digit: u8| char::from(digit).to_digit(16);
-            *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
+        for (byte, &[high, low]) in bytes.iter_mut().zip(values.as_chunks::<2>().0) {
+            *byte = high << 4 | low;
         }
-        Some(Self::from_bytes(bytes))
+        (all < 16).then_some(Self::from_bytes(bytes))
     }
 
     fn text(&self) -> [u8; NONCE_CHARS] {
@@ -63,7 +66,8 @@ impl<'b> ProfileName<'b> {
     /// Checks a text; returns `None` if it is blank, too long or holds a forbidden character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
-        (!text.trim().is_empty()).then(|| Label::parse(text)).flatten().map(Self)
+        // A blank text becomes another label than itself.
+        Label::parse(text).filter(|label| label.as_str() == text).map(Self)
     }
 
     /// Returns the name as text.

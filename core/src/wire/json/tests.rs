@@ -12,10 +12,14 @@ fn read(text: &str) -> Result<Vec<(String, Value<'_>)>, Malformed> {
     Ok(seen)
 }
 
+fn text(raw: &str) -> Text<'_> {
+    Text { raw, escaped: raw.contains('\\') }
+}
+
 fn text_of(raw: &str) -> Option<String> {
     let mut room = [0u8; 64];
     let mut room = &mut room[..];
-    Text(raw).decode(&mut room).map(String::from)
+    text(raw).decode(&mut room).map(String::from)
 }
 
 #[test]
@@ -54,8 +58,8 @@ fn half_a_surrogate_pair_stands_for_nothing() {
 
 #[test]
 fn a_key_is_known_however_it_is_written() {
-    assert!(Text(r"t\u0079pe").is("type"));
-    assert!(!Text("typ").is("type") && !Text("types").is("type"));
+    assert!(text(r"t\u0079pe").is("type"));
+    assert!(!text("typ").is("type") && !text("types").is("type"));
 }
 
 #[test]
@@ -113,8 +117,8 @@ fn deep_nesting_ends_in_an_error_and_not_in_the_stack() {
 fn a_text_that_does_not_fit_takes_no_room() {
     let mut room = [0u8; 3];
     let mut room = &mut room[..];
-    assert_eq!(Text(r"\u0041bcd").decode(&mut room), None);
+    assert_eq!(text(r"\u0041bcd").decode(&mut room), None);
     assert_eq!(room.len(), 3);
-    assert_eq!(Text(r"\u0041bc").decode(&mut room), Some("Abc"));
+    assert_eq!(text(r"\u0041bc").decode(&mut room), Some("Abc"));
     assert_eq!(room.len(), 0);
 }
