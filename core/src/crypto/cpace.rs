@@ -63,6 +63,8 @@ pub enum CodeOrigin {
     Pin = 1,
     /// A code that was minted beforehand.
     Code = 2,
+    /// A node's proof of possession, which its owner reads off its label.
+    Possession = 3,
 }
 
 /// An encoded element, `Ya` or `Yb`, as sent.

@@ -10,6 +10,8 @@ pub const PROVEN_TOKEN: &[u8] = b"handfast/v1/proven-token\0";
 pub const FINGERPRINT: &[u8] = b"handfast/v1/fingerprint\0";
 /// Precedes the bytes of `Open` in the prologue of a Noise handshake.
 pub const PROLOGUE: &[u8] = b"handfast/v1/prologue\0";
+/// Precedes nothing but the version in the prologue of a handshake that provisions a node.
+pub const PROVISIONING_PROLOGUE: &[u8] = b"handfast/v1/provisioning\0";
 /// The first part of CPace's channel identifier. Its length precedes it, so it needs no terminator.
 pub const CPACE: &[u8] = b"handfast/v1/cpace";
 /// Precedes the bytes of a block in the signature of a capability token.
@@ -20,5 +22,19 @@ pub const CAPABILITY_ID: &[u8] = b"handfast/v1/capability-id\0";
 pub const CAPABILITY_ISSUER: &[u8] = b"handfast/v1/capability-issuer\0";
 /// Precedes the handshake hash and the digest in the signed content of an `Ask`.
 pub const ASK: &[u8] = b"handfast/v1/ask\0";
+/// Precedes the channel's hash and the certificate request in the signed content of a renewal.
+pub const RENEW_CERTIFICATE: &[u8] = b"handfast/v1/renew-certificate\0";
+/// Precedes the channel's hash in the signature by which a node identifies itself over TLS.
+pub const IDENTIFY: &[u8] = b"handfast/v1/identify\0";
 /// Precedes the token in the hash by which a companion's session is found.
 pub const SESSION: &[u8] = b"handfast/v1/session\0";
+/// Precedes id and secret of a provisioning token in its stored hash.
+pub const PROVISIONING_TOKEN: &[u8] = b"handfast/v1/provisioning-token\0";
+/// Precedes id and secret of the key with which a provisioned node authenticates over HTTP.
+pub const NODE_KEY: &[u8] = b"handfast/v1/node-key\0";
+/// Precedes the bytes of a compact certificate in its signature.
+pub const COMPACT_CERTIFICATE: &[u8] = b"handfast/v1/compact-certificate\0";
+/// Precedes the static key and the counter in the tag of a node's clone mark.
+pub const CLONE_MARK: &[u8] = b"handfast/v1/clone-mark\0";
+/// Precedes the fields of a request in the hash of what an operator was shown.
+pub const SEEN: &[u8] = b"handfast/v1/seen\0";

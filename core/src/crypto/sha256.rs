@@ -2,6 +2,17 @@
 
 use sha2::{Digest, Sha256};
 
+/// Hashes two parts one behind the other, for formats of others; our own hashes take a label
+/// ([`hash_parts`]).
+#[must_use]
+pub fn hash(parts: [&[u8]; 2]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    hash.finalize().into()
+}
+
 /// Hashes a label and then each part behind its length (64 bits, big endian), so that no two lists
 /// of parts give the same input.
 #[must_use]

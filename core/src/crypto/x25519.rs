@@ -20,6 +20,12 @@ const PRIME: [u8; 32] = {
     prime
 };
 
+/// Returns `true` for a coordinate below 2^255 - 19, little endian.
+pub(super) fn is_below_prime(bytes: &[u8; 32]) -> bool {
+    // Both are compared from the most significant byte down.
+    bytes.iter().rev().lt(PRIME.iter().rev())
+}
+
 /// A public key as sent by a peer. It is below 2^255 - 19, so each key has one encoding. Points of
 /// small order parse; they fail in [`KeyPair::agree`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,8 +39,7 @@ impl PublicKey {
     /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748
     /// would reduce or mask them, which would give one key several names.
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, BadKey> {
-        // Both are compared from the most significant byte down.
-        if bytes.iter().rev().lt(PRIME.iter().rev()) { Ok(Self(*bytes)) } else { Err(BadKey) }
+        if is_below_prime(bytes) { Ok(Self(*bytes)) } else { Err(BadKey) }
     }
 
     /// Returns the encoding.

@@ -2,7 +2,10 @@
 //! successful check is a value that only the check can make.
 
 pub mod capability;
+pub mod certificate;
+pub mod keyed_secret;
 pub mod scope;
 pub mod session;
 pub mod setup_code;
+mod stored_hash;
 pub mod token;

@@ -1,8 +1,7 @@
 //! The bearer token of the `missy` dialect: issued, hashed for storage, verified, and recognised
 //! again without hashing.
 
-use subtle::ConstantTimeEq;
-
+use super::stored_hash::stored_hash;
 use crate::crypto::{base64url, hmac_sha256, labels, pbkdf2_sha256};
 use crate::entropy::Entropy;
 use crate::id::NodeId;
@@ -19,39 +18,13 @@ pub fn issue(entropy: &Entropy<32>) -> Option<Token> {
     (!chars.starts_with(b"-")).then(|| Token::from_chars(chars))
 }
 
-/// The stored form of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the text of
-/// the node id, 100 000 iterations, 32 bytes. It is the form of the `missy` dialect, so that its
-/// registries can be imported.
-#[derive(Clone)]
-pub struct TokenHash([u8; 32]);
-
-impl TokenHash {
-    /// Restores a hash from the 32 bytes in a store.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// Returns the bytes for the store. They allow guesses to be tested, so they go nowhere else.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl PartialEq for TokenHash {
-    /// Compares in constant time.
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Eq for TokenHash {}
-
-impl core::fmt::Debug for TokenHash {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("TokenHash(redacted)")
-    }
+stored_hash! {
+    /// The stored form of a token: PBKDF2-HMAC-SHA256 over its 43 characters, salted with the text
+    /// of the node id, 100 000 iterations, 32 bytes. It is the form of the `missy` dialect, so that
+    /// its registries can be imported. Its bytes allow guesses to be tested, so they go nowhere but
+    /// to the store.
+    #[derive(Clone)]
+    TokenHash
 }
 
 /// A token that waits to be hashed. Hashing is the one costly computation of this crate, so an

@@ -47,7 +47,8 @@ impl From<BadKey> for Error {
     }
 }
 
-/// The prologue, to which both sides bind the handshake: a label and the exact bytes of `Open`.
+/// The prologue, to which both sides bind the handshake: a label and, on the native wire, the exact
+/// bytes of `Open`.
 #[derive(Clone, Copy, Debug)]
 pub struct Prologue<'a> {
     label: &'static [u8],
@@ -59,6 +60,12 @@ impl<'a> Prologue<'a> {
     #[must_use]
     pub const fn of_open(open: &'a [u8]) -> Self {
         Self { label: labels::PROLOGUE, bytes: open }
+    }
+
+    /// Makes the prologue of the sealed exchange in which a phone provisions a node.
+    #[must_use]
+    pub const fn of_provisioning() -> Prologue<'static> {
+        Prologue { label: labels::PROVISIONING_PROLOGUE, bytes: &[] }
     }
 
     /// Takes these bytes alone, for test vectors and foreign peers in tests.
