@@ -71,6 +71,16 @@ impl Holder {
         let signing = None;
         Self { channel: *keys.channel.public(), signing }
     }
+
+    /// Returns the holder with the signing key that it has proven meanwhile, or `None` if there is
+    /// nothing to add: a known signing key is never replaced.
+    #[must_use]
+    pub fn completed_by(&self, signing: Option<ed25519::PublicKey>) -> Option<Self> {
+        match (self.signing, signing) {
+            (None, Some(_)) => Some(Self { channel: self.channel, signing }),
+            (Some(_), _) | (None, None) => None,
+        }
+    }
 }
 
 /// The rights that a block grants, and their bounds.

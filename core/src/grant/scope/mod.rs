@@ -4,7 +4,7 @@
 mod set;
 
 pub use crate::wire::path::{Action, Address, Pattern, PatternBuf, ScopeError};
-pub use set::{Scopes, ScopesBuf};
+pub use set::{AskedScopesBuf, Scopes, ScopesBuf};
 
 /// An action and the addresses at which it is allowed; as text `read:/lights/**`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -4,7 +4,8 @@ use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 use super::{Action, Address, Pattern, Scope, ScopeError};
-use crate::limits::{SCOPES, SCOPES_BYTES};
+use crate::limits::{ASKED_SCOPES_BYTES, SCOPES, SCOPES_BYTES};
+use crate::wire::native::pair::AskedScopes;
 
 /// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. An action is allowed only if one
 /// of them allows it; an empty set allows nothing.
@@ -137,14 +138,7 @@ impl ScopesBuf {
     /// Borrows the scopes.
     #[must_use]
     pub fn scopes(&self) -> Scopes<'_> {
-        let mut scopes = Scopes::new();
-        for (action, pattern) in lines(&self.0).filter_map(|line| line.split_once(':')) {
-            if let Ok(action) = Action::parse(action) {
-                // The text was made from valid scopes, which fit in number.
-                let _ = scopes.0.push(Scope { action, pattern: Pattern::parsed(pattern) });
-            }
-        }
-        scopes
+        parsed(&self.0)
     }
 
     /// Returns the text for a store.
@@ -158,6 +152,99 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split_terminator('\n')
 }
 
+/// Returns the scopes of a text that was made from valid ones.
+fn parsed(text: &str) -> Scopes<'_> {
+    let mut scopes = Scopes::new();
+    for (action, pattern) in lines(text).filter_map(|line| line.split_once(':')) {
+        if let Ok(action) = Action::parse(action) {
+            // The text was made from valid scopes, which fit in number.
+            let _ = scopes.0.push(Scope { action, pattern: Pattern::parsed(pattern) });
+        }
+    }
+    scopes
+}
+
+/// The permissions that a node asks for, as [`AskedScopes`] that own their text: one scope a line,
+/// without an end of line behind the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct AskedScopesBuf(heapless::String<ASKED_SCOPES_BYTES>);
+
+impl AskedScopesBuf {
+    /// No permissions: the node leaves them to the operator.
+    pub const EMPTY: Self = Self(heapless::String::new());
+
+    /// Reads scopes, one a line.
+    ///
+    /// # Errors
+    /// The first defect of the text.
+    pub fn parse(text: &str) -> Result<Self, ScopeError> {
+        let scopes = Scopes::parse(lines(text))?;
+        let mut text = heapless::String::new();
+        for (at, scope) in scopes.0.iter().enumerate() {
+            let end = if at == 0 { "" } else { "\n" };
+            for part in [end, scope.action.as_str(), ":", scope.pattern.as_str()] {
+                text.push_str(part).map_err(|_| ScopeError::SetTooLong)?;
+            }
+        }
+        Ok(Self(text))
+    }
+
+    /// Borrows the scopes.
+    #[must_use]
+    pub fn scopes(&self) -> Scopes<'_> {
+        parsed(&self.0)
+    }
+
+    /// Returns the scopes that do not lie within these, which a node may have already.
+    #[must_use]
+    pub fn beyond(&self, has: &Scopes<'_>) -> Self {
+        let mut text = heapless::String::new();
+        for line in lines(&self.0) {
+            if parsed(line).as_slice().iter().all(|scope| has.covers_scope(scope)) {
+                continue;
+            }
+            let end = if text.is_empty() { "" } else { "\n" };
+            // A selection of the lines is no longer than all of them.
+            let _ = text.push_str(end);
+            let _ = text.push_str(line);
+        }
+        Self(text)
+    }
+
+    /// Returns the part of these scopes that the node asks for; all of them if it asks for nothing
+    /// in particular.
+    #[must_use]
+    pub fn bound(&self, scopes: &ScopesBuf) -> ScopesBuf {
+        if self.is_empty() {
+            return scopes.clone();
+        }
+        let (own, asked) = (scopes.scopes(), self.scopes());
+        let mut both = Scopes::new();
+        // Where one of two scopes lies within the other, the narrower one is what both allow.
+        let asked_within = asked.as_slice().iter().filter(|scope| own.covers_scope(scope));
+        let own_within = own.as_slice().iter().filter(|scope| asked.covers_scope(scope));
+        for scope in asked_within.chain(own_within) {
+            if !both.as_slice().contains(scope) {
+                // More than fit are left out: a node gets less then, and never more.
+                let _ = both.push(*scope);
+            }
+        }
+        (&both).into()
+    }
+
+    /// Returns `true` if the node asks for nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<&Scopes<'_>> for ScopesBuf {
     fn from(scopes: &Scopes<'_>) -> Self {
         let mut text = heapless::String::new();
@@ -168,5 +255,60 @@ impl From<&Scopes<'_>> for ScopesBuf {
             }
         }
         Self(text)
+    }
+}
+
+impl From<AskedScopes<'_>> for AskedScopesBuf {
+    fn from(asked: AskedScopes<'_>) -> Self {
+        // Its text was checked, and is no longer here than there.
+        Self::parse(asked.as_str()).unwrap_or(Self::EMPTY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(text: &str) -> AskedScopesBuf {
+        AskedScopesBuf::parse(text).unwrap()
+    }
+
+    #[test]
+    fn what_a_node_asks_for_is_kept_as_it_was_written() {
+        for text in ["", "read:/a", "read:/a\nwrite:/b/**"] {
+            assert_eq!(asked(text).as_str(), text);
+            let lines = text.lines().count();
+            assert_eq!(asked(text).scopes().as_slice().len(), lines);
+        }
+        assert_eq!(asked("read:/a\n"), asked("read:/a"));
+        assert!(AskedScopesBuf::parse("read:/a\n\nread:/b").is_err());
+        assert!(AskedScopesBuf::parse("everything").is_err());
+        let longest = std::format!("read:/{}", "a".repeat(ASKED_SCOPES_BYTES - 6));
+        assert_eq!(asked(&longest).as_str(), longest);
+        let longer = std::format!("{longest}a");
+        assert_eq!(AskedScopesBuf::parse(&longer), Err(ScopeError::SetTooLong));
+        let ended = std::format!("{}\n", &longest[..ASKED_SCOPES_BYTES - 1]);
+        let wire = AskedScopes::parse(&ended).unwrap();
+        assert_eq!(AskedScopesBuf::from(wire).as_str(), ended.trim_end());
+    }
+
+    #[test]
+    fn what_a_node_asks_for_bounds_what_it_gets_and_widens_nothing() {
+        let own = ScopesBuf::parse("read:/lights/**\nwrite:/audio\n").unwrap();
+        let bound = |text| asked(text).bound(&own);
+        assert_eq!(bound("").as_str(), own.as_str());
+        assert_eq!(bound("read:/**").as_str(), "read:/lights/**\n");
+        assert_eq!(bound("read:/lights/1").as_str(), "read:/lights/1\n");
+        assert_eq!(bound("read:/doors").as_str(), "");
+        assert_eq!(bound("write:/audio\nread:/lights/**").scopes().as_slice().len(), 2);
+    }
+
+    #[test]
+    fn only_what_a_node_does_not_have_is_beyond_what_it_has() {
+        let has = Scopes::parse(["write:/lights/**", "read:/audio"]).unwrap();
+        let wants = asked("read:/lights/1\nwrite:/audio\nread:/audio\nread:/**");
+        assert_eq!(wants.beyond(&has).as_str(), "write:/audio\nread:/**");
+        assert!(asked("read:/audio").beyond(&has).is_empty());
+        assert_eq!(wants.beyond(&Scopes::new()), wants);
     }
 }
