@@ -16,30 +16,28 @@
 //!     ◀────────── Active
 //! ```
 
-use postcard::ser_flavors::Flavor;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+mod ask;
 
+use serde::{Deserialize, Serialize};
+
+use super::ReasonText;
 use super::codec::{Bounded, message};
 use super::part::Part;
-use super::{Features, ReasonText};
+use super::signer::SignerKey;
 use crate::crypto::code::unambiguous;
 use crate::crypto::cpace::{self, Element, Tag};
-use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
-use crate::crypto::labels;
-use crate::crypto::noise::HandshakeHash;
 use crate::entropy::Entropy;
 use crate::id::{NodeId, opaque_id};
 use crate::limits::{
-    CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, NATIVE_PROFILE_BYTES, PLAINTEXT_BYTES,
-    REASON_BYTES, SETUP_TOKEN_CHARS,
+    CSR_BYTES, INLINE_CHAIN_BYTES, LABEL_BYTES, PLAINTEXT_BYTES, REASON_BYTES, SETUP_TOKEN_CHARS,
 };
 use crate::secret;
 use crate::secret::exposed::{Conceal, Expose};
-use crate::serial::{byte_array, serial_bytes, serial_text};
+use crate::serial::{byte_array, serial_bytes};
 use crate::text::Label;
-use crate::wire::registration::Profile;
 use crate::wire::token::{TOKEN_CHARS, Token};
+
+pub use ask::{Ask, AskDefect, AskedScopes, Covered, NativeProfile, Request, VerifiedAsk};
 
 /// A certificate request (PKCS #10, DER), which only the certificate authority parses.
 pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
@@ -94,6 +92,11 @@ pub enum PairFromGateway<'b> {
     Active(GrantId),
     /// The offer does not exist, or no longer.
     NotPaired,
+    /// The gateway's name for people ([`Features::NAME`](super::Features::NAME)).
+    Name(#[serde(borrow)] Label<'b>),
+    /// The key that signed the compact certificate in the parts that follow
+    /// ([`Features::CERTIFICATE`](super::Features::CERTIFICATE)).
+    CertificateKey(SignerKey),
 }
 
 message!('b PairFromGateway<'b>);
@@ -137,208 +140,6 @@ impl<'de: 'b, 'b> Conceal<'de> for BootstrapToken<'b> {
 }
 
 const _: () = assert!(1 + 2 + SETUP_TOKEN_CHARS <= PLAINTEXT_BYTES);
-
-/// A node's request to be paired. The channel proves the node's static key; a node with a signing
-/// key signs the request for this channel alone, which proves that key, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask<'b> {
-    #[serde(borrow)]
-    request: Request<'b>,
-    // Last, so that one contiguous run of bytes is signed.
-    signer: Option<Signer>,
-}
-
-/// A node's signing key, and its signature of an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Signer {
-    key: PublicKey,
-    signature: Signature,
-}
-
-/// The unsigned content of an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Request<'b> {
-    /// The messages that the node takes.
-    pub features: Features,
-    /// The node's name for people.
-    #[serde(borrow)]
-    pub name: Label<'b>,
-    /// The room in which the node stands.
-    #[serde(borrow)]
-    pub room: Label<'b>,
-    /// The node's hardware.
-    #[serde(borrow)]
-    pub profile: NativeProfile<'b>,
-    /// The proof that the node will give.
-    pub method: Method,
-    /// The certificate request, if the node wants a certificate.
-    #[serde(borrow)]
-    pub csr: Option<Csr<'b>>,
-}
-
-/// Whatever the names, an `Ask` without a certificate request fits: number of message, features,
-/// three texts behind two bytes of length each, method with selector, no request, signer with key
-/// and signature.
-const _: () = assert!(
-    1 + 10 + 2 * (2 + LABEL_BYTES) + 2 + NATIVE_PROFILE_BYTES + 5 + 1 + 1 + 32 + 64
-        <= PLAINTEXT_BYTES
-);
-/// An `Ask` with the longest certificate request fits if each name has 64 bytes and the profile
-/// 192.
-const _: () =
-    assert!(1 + 10 + 2 * (2 + 64) + 2 + 192 + 5 + 3 + CSR_BYTES + 1 + 32 + 64 <= PLAINTEXT_BYTES);
-
-/// The bytes that the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash,
-/// and SHA-256 over all bytes of the `Ask` but its last 64, the signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Covered {
-    hash: [u8; 32],
-    digest: [u8; 32],
-}
-
-impl Covered {
-    fn new(request: &Request<'_>, key: &PublicKey, hash: &HandshakeHash) -> Self {
-        // The hash covers the wire form, so both sides hash exactly the bytes that were sent.
-        // The fields of an `Ask` in their order, up to the signature. It is hashed as this side
-        // writes it, so a signature counts for no other form of it.
-        let signed = (request, Some(key));
-        let digest = postcard::serialize_with_flavor(&signed, Hashed(Sha256::new()));
-        // A hash takes any number of bytes, so the placeholder is never used.
-        Self { hash: *hash.as_bytes(), digest: digest.unwrap_or_default() }
-    }
-
-    /// Returns the parts in the order in which they are signed.
-    #[must_use]
-    pub const fn parts(&self) -> [&[u8]; 2] {
-        [&self.hash, &self.digest]
-    }
-}
-
-/// A target of postcard that hashes what it is given.
-struct Hashed(Sha256);
-
-impl Flavor for Hashed {
-    type Output = [u8; 32];
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.update(bytes);
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<[u8; 32]> {
-        Ok(self.0.finalize().into())
-    }
-}
-
-impl<'b> Ask<'b> {
-    /// Makes a request of a node that has no signing key.
-    #[must_use]
-    pub const fn unsigned(request: Request<'b>) -> Self {
-        Self { request, signer: None }
-    }
-
-    /// Signs a request for the channel with this hash.
-    #[must_use]
-    pub fn sign(request: Request<'b>, keys: &KeyPair, hash: &HandshakeHash) -> Self {
-        let key = keys.public();
-        let covered = Covered::new(&request, &key, hash);
-        let signature = keys.sign(labels::ASK, covered.parts());
-        Self { request, signer: Some(Signer { key, signature }) }
-    }
-
-    /// Returns what the signature covers on the channel with this hash; `None` without one.
-    #[must_use]
-    pub fn covered(&self, hash: &HandshakeHash) -> Option<Covered> {
-        let signer = self.signer.as_ref()?;
-        Some(Covered::new(&self.request, &signer.key, hash))
-    }
-
-    /// Verifies the signature for the channel with this hash, if there is one, and only then
-    /// returns the request.
-    ///
-    /// # Errors
-    /// [`AskDefect`].
-    pub fn verify(self, hash: &HandshakeHash) -> Result<VerifiedAsk<'b>, AskDefect> {
-        let Self { request, signer } = self;
-        if let Some(Signer { key, signature }) = &signer {
-            let covered = Covered::new(&request, key, hash);
-            key.verify(labels::ASK, covered.parts(), signature)
-                .map_err(|BadSignature| AskDefect::Signature)?;
-        } else if request.csr.is_some() {
-            return Err(AskDefect::Unsigned);
-        }
-        Ok(VerifiedAsk { request, key: signer.map(|signer| signer.key) })
-    }
-}
-
-/// The reason for not accepting an [`Ask`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum AskDefect {
-    /// The signature does not match the key, the request or the channel.
-    Signature,
-    /// The node asks for a certificate and has no signing key.
-    Unsigned,
-}
-
-/// An [`Ask`] whose signature was verified, if it has one. Only [`Ask::verify`] makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VerifiedAsk<'b> {
-    request: Request<'b>,
-    key: Option<PublicKey>,
-}
-
-impl<'b> VerifiedAsk<'b> {
-    /// Returns the verified request.
-    #[must_use]
-    pub const fn request(&self) -> &Request<'b> {
-        &self.request
-    }
-
-    /// Returns the node's Ed25519 key, which the node has proven to hold; `None` if it has none.
-    #[must_use]
-    pub const fn key(&self) -> Option<&PublicKey> {
-        self.key.as_ref()
-    }
-}
-
-/// A hardware profile of at most [`NATIVE_PROFILE_BYTES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NativeProfile<'b>(Profile<'b>);
-
-impl<'b> NativeProfile<'b> {
-    /// The empty profile.
-    pub const EMPTY: NativeProfile<'static> = NativeProfile(Profile::EMPTY);
-
-    /// Wraps a profile; returns `None` if it is too long.
-    #[must_use]
-    pub const fn new(profile: Profile<'b>) -> Option<Self> {
-        if profile.as_str().len() <= NATIVE_PROFILE_BYTES { Some(Self(profile)) } else { None }
-    }
-
-    const fn as_str(&self) -> &'b str {
-        self.0.as_str()
-    }
-
-    /// Returns the profile in the form that all flows share.
-    #[must_use]
-    pub const fn profile(&self) -> Profile<'b> {
-        self.0
-    }
-}
-
-// The length is checked first, because it bounds the work of reading JSON.
-serial_text!(
-    NativeProfile,
-    |text| {
-        if text.len() <= NATIVE_PROFILE_BYTES { Profile::parse(text).map(Self) } else { None }
-    },
-    as_str
-);
 
 /// The proof with which a node is paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
