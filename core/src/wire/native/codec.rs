@@ -17,7 +17,7 @@ pub enum NotWritten {
 }
 
 /// Reads one message that takes all of the bytes.
-pub(super) fn parse<'b, M: Deserialize<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> {
+pub(in crate::wire) fn parse<'b, M: Deserialize<'b>>(bytes: &'b [u8]) -> Result<M, Undecodable> {
     if bytes.len() > PLAINTEXT_BYTES {
         return Err(Undecodable::TooLong);
     }
@@ -27,7 +27,7 @@ pub(super) fn parse<'b, M: Deserialize<'b>>(bytes: &'b [u8]) -> Result<M, Undeco
 }
 
 /// Writes one message to the beginning of `out`, and returns it.
-pub(super) fn write<'o>(
+pub(in crate::wire) fn write<'o>(
     message: &impl Serialize,
     out: &'o mut [u8],
 ) -> Result<&'o [u8], NotWritten> {
@@ -74,7 +74,7 @@ macro_rules! message {
     };
 }
 
-pub(super) use message;
+pub(in crate::wire) use message;
 
 /// Opaque bytes, from `MIN` to `MAX` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,19 +2,32 @@
 //! or [`Intent::Delegate`](super::open::Intent::Delegate). Parts are sent ahead of the message that
 //! refers to them.
 
+mod dispatch;
+mod renewal;
+
 use serde::{Deserialize, Serialize};
 
 use super::codec::message;
-use super::pair::{ChainBytes, Csr, GrantId, PairGrant};
+use super::pair::{ChainBytes, GrantId, PairGrant};
 use super::part::Part;
-use super::{CapabilityName, Features, Payload, ReasonText};
-use crate::crypto::x25519;
-use crate::id::opaque_id;
+use super::signer::SignerKey;
+use super::{CapabilityName, Features, Payload};
+use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
+use crate::crypto::noise::HandshakeHash;
+use crate::crypto::{labels, x25519};
+use crate::id::NodeId;
 use crate::limits::{CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
+use crate::serial::byte_array;
 use crate::text::Label;
 use crate::time::UnixTime;
 use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
+
+pub use dispatch::{
+    Dispatch, DispatchAnswer, DispatchId, DispatchOutcome, DispatchProgress, DispatchResult,
+    FinalOutcome, KnownDispatch, Percent,
+};
+pub use renewal::{CertificateRenewal, VerifiedRenewal};
 
 /// The gateway's verdict on a node, in the second message of IK, or its answer to
 /// [`FromNode::Present`]. It gives no reason.
@@ -53,11 +66,34 @@ pub const ADMITTED_BYTES: usize = 1 + 10;
 pub struct Hello {
     /// The messages that the node takes.
     pub features: Features,
-    /// The number of links that the node has opened, from a node that counts them
+    /// The mark that the node stored last, from a node that keeps one
     /// ([`Features::CLONE_COUNTER`]).
-    pub counter: Option<u64>,
+    pub mark: Option<CloneMark>,
     /// The grant that the node has stored; `None` while it has to renew an expired one.
     pub holds: Option<GrantId>,
+}
+
+/// The gateway's mark on a node's state: opaque bytes that the node stores and shows on its next
+/// link, so that the gateway recognises a copy of that state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct CloneMark(#[serde(with = "byte_array")] [u8; CLONE_MARK_BYTES]);
+
+/// Length of a [`CloneMark`] in bytes.
+pub const CLONE_MARK_BYTES: usize = 24;
+
+impl CloneMark {
+    /// Takes the bytes of a mark; every value is well formed.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; CLONE_MARK_BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Returns the bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; CLONE_MARK_BYTES] {
+        &self.0
+    }
 }
 
 /// A message from a node or a holder of a token chain.
@@ -98,6 +134,19 @@ pub enum FromNode<'b> {
     Pong {
         /// The number of the ping.
         number: u32,
+    },
+    /// The mark is stored durably.
+    MarkStored(CloneMark),
+    /// How far a dispatch has come. It changes nothing but what people are shown.
+    Progress(#[serde(borrow)] DispatchProgress<'b>),
+    /// The answer to the [`FromGateway::Query`] with the same id and number.
+    Answer(#[serde(borrow)] DispatchAnswer<'b>),
+    /// The node of a TLS connection without a client certificate, before its [`Hello`].
+    Identify(Identify),
+    /// The certificate with this number is stored durably.
+    CertificateStored {
+        /// The number of the certificate.
+        number: u64,
     },
 }
 
@@ -142,6 +191,35 @@ pub enum FromGateway<'b> {
         /// A number that the answer repeats.
         number: u32,
     },
+    /// The node stores this mark, then confirms it ([`Features::CLONE_COUNTER`]).
+    Mark(CloneMark),
+    /// The node stops this dispatch if it can ([`Features::DISPATCH`]). Its outcome follows.
+    Cancel {
+        /// The id of the dispatch.
+        id: DispatchId,
+    },
+    /// What does the node know of this dispatch ([`Features::DISPATCH`])?
+    Query {
+        /// The id of the dispatch.
+        id: DispatchId,
+        /// The number of the dispatch.
+        number: u64,
+    },
+    /// The gateway's name for people ([`Features::NAME`]).
+    Name(#[serde(borrow)] Label<'b>),
+    /// Over TLS, where no handshake carries it: the verdict on the node, first of all.
+    Admitted(Admitted),
+    /// The certificate that came in the preceding parts, which the node asked for; it stores it,
+    /// then confirms it ([`Features::CERTIFICATE`]).
+    Certificate {
+        /// The number of the certificate.
+        number: u64,
+    },
+    /// The certificate is not renewed ([`Features::CERTIFICATE`]).
+    NotIssued,
+    /// The key by which compact certificates of this gateway are verified, once on each link
+    /// ([`Features::CERTIFICATE`]). One that differs from the key of before takes its place.
+    CertificateKey(SignerKey),
 }
 
 message!('b FromGateway<'b>);
@@ -172,53 +250,35 @@ pub struct Announce<'b> {
     pub version: Label<'b>,
     /// `true` if the capability can be dispatched now.
     pub available: bool,
+    /// `true` if running it twice does no more than running it once, so that a dispatch whose
+    /// outcome was lost may be sent again.
+    pub idempotent: bool,
 }
 
-opaque_id! {
-    /// The id of a dispatch; a node runs each id once.
-    DispatchId
-}
-
-/// A task for a node.
+/// A node's id, and the proof of its signing key over this channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dispatch<'b> {
-    /// The id of this dispatch.
-    pub id: DispatchId,
-    /// The node's capability that runs the task.
-    #[serde(borrow)]
-    pub capability: CapabilityName<'b>,
-    /// Time in which the result is due, in seconds.
-    pub timeout: u32,
-    /// Maximum length of the result, in bytes.
-    pub max_payload: u16,
-    /// The input of the capability.
-    #[serde(borrow)]
-    pub input: Payload<'b>,
+pub struct Identify {
+    /// The id that the node claims, by which the gateway finds its key.
+    pub node_id: NodeId,
+    signature: Signature,
 }
 
-/// The outcome of a dispatch, with its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DispatchResult<'b> {
-    /// The id of the dispatch.
-    pub id: DispatchId,
-    /// The outcome so far.
-    #[serde(borrow)]
-    pub outcome: DispatchOutcome<'b>,
-}
+impl Identify {
+    /// Signs for the channel with this hash.
+    #[must_use]
+    pub fn sign(node_id: NodeId, keys: &KeyPair, hash: &HandshakeHash) -> Self {
+        let covered = [hash.as_bytes().as_slice(), node_id.as_bytes()];
+        Self { node_id, signature: keys.sign(labels::IDENTIFY, covered) }
+    }
 
-/// The progress of a dispatch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DispatchOutcome<'b> {
-    /// A person at the node has to agree first; another result follows.
-    AwaitingMediation,
-    /// The task is done, with this result.
-    Succeeded(#[serde(borrow)] Payload<'b>),
-    /// The task was tried and failed.
-    Failed(#[serde(borrow)] ReasonText<'b>),
-    /// The task was not tried.
-    Rejected(#[serde(borrow)] ReasonText<'b>),
-    /// The task was not done in time.
-    TimedOut,
+    /// Verifies that the node with this key identifies itself on the channel with this hash.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn verify(&self, key: &PublicKey, hash: &HandshakeHash) -> Result<(), BadSignature> {
+        let covered = [hash.as_bytes().as_slice(), self.node_id.as_bytes()];
+        key.verify(labels::IDENTIFY, covered, &self.signature)
+    }
 }
 
 /// The part of a grant to renew.
@@ -228,12 +288,8 @@ pub enum Renew<'b> {
     Token,
     /// The token chain.
     Chain,
-    /// The certificate, with a new request.
-    Certificate {
-        /// The new certificate request.
-        #[serde(borrow)]
-        csr: Csr<'b>,
-    },
+    /// The certificate.
+    Certificate(#[serde(borrow)] CertificateRenewal<'b>),
 }
 
 /// A message of the application, in either direction.
@@ -267,9 +323,11 @@ pub enum Bye {
     Internal,
 }
 
-/// The longest `App` (number of message, action, address, bytes) and the longest `Dispatch` (number
-/// of message, id, capability, timeout, result bound, input) fit into a message.
+/// The longest `App` (number of message, action, address, bytes), the longest `Dispatch` (number of
+/// message, id, number, capability, remaining time, result bound, input) and the longest `Answer`
+/// (number of message, id, number, kind, outcome, result) fit into a message.
 const _: () = assert!(1 + 1 + 2 + PATH_BYTES + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
 const _: () =
-    assert!(1 + 16 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
-const _: () = assert!(size_of::<FromNode<'_>>() <= 80 && size_of::<FromGateway<'_>>() <= 176);
+    assert!(1 + 16 + 10 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
+const _: () = assert!(1 + 16 + 10 + 1 + 1 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
+const _: () = assert!(size_of::<FromNode<'_>>() <= 96 && size_of::<FromGateway<'_>>() <= 176);

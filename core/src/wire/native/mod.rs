@@ -10,6 +10,9 @@
 //! link::FromNode, link::FromGateway      after Intent::Link (IK; Noise 2 carries a
 //!                                        link::Admitted) and Intent::Delegate
 //! ```
+//! Over mutual TLS there is neither `Open` nor Noise: the messages of a link are sent as they are,
+//! and the 32 bytes of the TLS exporter (RFC 9266) take the place of the handshake's hash.
+//!
 //! **Form.** Postcard 1 reads and writes each message, into slices and without an allocator:
 //! numbers as varints (single bytes as they are), bytes and text behind their length, enums behind
 //! their variant's number, keys, tags and ids bare. Refused are bytes behind the end, an empty
@@ -27,11 +30,12 @@
 //! can be hidden from a side that skips it, and no field is ever added. Changes make version 2,
 //! which [`Open`](open::Open) names first and the handshake then binds.
 
-mod codec;
+pub(in crate::wire) mod codec;
 pub mod link;
 pub mod open;
 pub mod pair;
 pub mod part;
+pub mod signer;
 
 pub use codec::{Bounded, NotWritten};
 
@@ -62,19 +66,29 @@ impl Features {
     pub const APP: Self = Self(1);
     /// [`FromNode::Subscribe`](link::FromNode::Subscribe).
     pub const SUBSCRIBE: Self = Self(2);
-    /// [`Dispatch`](link::Dispatch) and its result.
+    /// [`Dispatch`](link::Dispatch), its outcome, its progress, and the questions about it.
     pub const DISPATCH: Self = Self(4);
-    /// The clone counter of [`Hello`](link::Hello).
+    /// [`FromGateway::Mark`](link::FromGateway::Mark) and its confirmation.
     pub const CLONE_COUNTER: Self = Self(8);
     /// [`FromGateway::Ping`](link::FromGateway::Ping) and its answer.
     pub const PING: Self = Self(16);
+    /// [`FromGateway::Name`](link::FromGateway::Name), and its like while pairing.
+    pub const NAME: Self = Self(32);
+    /// Certificates: in the parts ahead of a grant from the gateway, and
+    /// [`Renew::Certificate`](link::Renew::Certificate) to it. From the gateway also the
+    /// [key](signer::SignerKey) that compact ones are verified by, while pairing and on a link.
+    pub const CERTIFICATE: Self = Self(64);
 
-    /// The messages that the node of this crate takes.
-    pub const NODE: Self = Self::APP.with(Self::PING);
+    /// The messages that every node of this crate takes. One that runs tasks takes
+    /// [`DISPATCH`](Self::DISPATCH), too, and one that wants certificates
+    /// [`CERTIFICATE`](Self::CERTIFICATE).
+    pub const NODE: Self = Self::APP.with(Self::PING).with(Self::CLONE_COUNTER).with(Self::NAME);
     /// The messages that every holder of a token chain takes; it sends no [`Hello`](link::Hello).
     pub const DELEGATE: Self = Self::APP.with(Self::SUBSCRIBE);
-    /// The messages that the gateway of this crate takes.
-    pub const GATEWAY: Self = Self::APP.with(Self::SUBSCRIBE);
+    /// The messages that the gateway of this crate takes; one that issues certificates takes
+    /// [`CERTIFICATE`](Self::CERTIFICATE), too.
+    pub const GATEWAY: Self =
+        Self::APP.with(Self::SUBSCRIBE).with(Self::DISPATCH).with(Self::CLONE_COUNTER);
 
     /// Makes a set from its bits, known or not.
     #[must_use]

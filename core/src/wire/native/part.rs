@@ -5,19 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Bounded;
 use crate::limits::{
-    CERTIFICATES_BYTES, CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES, PLAINTEXT_BYTES,
+    CERTIFICATES_BYTES, CHAIN_BYTES, COMPACT_CERTIFICATE_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES,
+    PLAINTEXT_BYTES,
 };
 
 /// The kind of an object that is sent in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Object {
-    /// A certificate with those above it.
+    /// An X.509 certificate in DER, then those of its issuers in order, each behind its length in
+    /// two bytes, big-endian.
     Certificates,
     /// A token chain.
     Chain,
     /// A hardware profile.
     Profile,
+    /// The certificate of a node without TLS.
+    CompactCertificate,
 }
 
 impl Object {
@@ -28,6 +32,7 @@ impl Object {
             Self::Certificates => CERTIFICATES_BYTES,
             Self::Chain => CHAIN_BYTES,
             Self::Profile => NATIVE_PROFILE_BYTES,
+            Self::CompactCertificate => COMPACT_CERTIFICATE_BYTES,
         }
     }
 }
