@@ -91,6 +91,16 @@ pub(crate) fn hex_digit(nibble: u8) -> u8 {
     }
 }
 
+/// Returns the value of a hex digit in either case; 255 for any other character.
+pub(crate) const fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit.wrapping_sub(b'0'),
+        b'a'..=b'f' => digit.wrapping_sub(b'a').wrapping_add(10),
+        b'A'..=b'F' => digit.wrapping_sub(b'A').wrapping_add(10),
+        _ => u8::MAX,
+    }
+}
+
 impl core::fmt::Display for NodeId {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.text().as_str())

@@ -80,6 +80,9 @@ pub const PINS_A_MINUTE: u32 = 20;
 pub const TOLD_A_MINUTE: u32 = 64;
 /// Events a minute that the displays show of all sources together.
 pub const TOLD_A_MINUTE_OF_ALL: u32 = 256;
+/// Pings a minute of one node that delegated rights may ask for. Each wakes the node; those of the
+/// operator are not limited.
+pub const PINGS_A_MINUTE: u32 = 20;
 /// Handshakes of one known key that may wait at once for their first sealed message.
 pub const PROVING_PER_KEY: usize = 4;
 /// Time in which each of those handshakes must send its first sealed message.
@@ -108,6 +111,8 @@ pub const SUBSCRIPTIONS: usize = 16;
 pub const NATIVE_PROFILE_BYTES: usize = 256;
 /// Maximum length of a certificate request on the native wire, in bytes.
 pub const CSR_BYTES: usize = 512;
+/// Maximum length of the permissions that a node asks for, as text, in bytes.
+pub const ASKED_SCOPES_BYTES: usize = 96;
 /// Maximum length of a reason that one side tells the other, in bytes.
 pub const REASON_BYTES: usize = 160;
 /// Maximum length of a capability's name, in characters.
@@ -120,13 +125,15 @@ pub const PAYLOAD_BYTES: usize = 864;
 pub const INLINE_CHAIN_BYTES: usize = 448;
 /// Length of every part of a larger object except the last, in bytes.
 pub const PART_BYTES: usize = 1000;
-/// Maximum length of a certificate set, in bytes.
-pub const CERTIFICATES_BYTES: usize = 4096;
+/// Maximum length of a certificate set, in bytes: three parts, so that one step sends all of it.
+pub const CERTIFICATES_BYTES: usize = 3 * PART_BYTES;
+/// Maximum length of a compact certificate, in bytes.
+pub const COMPACT_CERTIFICATE_BYTES: usize = 256;
 /// Maximum length of a token chain, in bytes.
 pub const CHAIN_BYTES: usize = CAPABILITY_BYTES;
-/// Scratch that a step of the native wire's machines needs, in bytes: the longest grant is two
-/// parts and a message.
-pub const NATIVE_SCRATCH: usize = 3 * MESSAGE_BYTES;
+/// Scratch that a step of the native wire's machines needs, in bytes: the longest certificate set
+/// is three parts, and a message follows it.
+pub const NATIVE_SCRATCH: usize = 4 * MESSAGE_BYTES;
 /// Length of the checksum behind each message on a byte stream, in bytes.
 pub const CHECKSUM_BYTES: usize = 4;
 /// Buffer that a decoder of a byte stream needs for the longest message, in bytes.
@@ -180,6 +187,67 @@ pub const SENDER_BYTES: usize = 128;
 pub const CHALLENGE_CHARS: usize = 8;
 /// Maximum length of a channel's metadata about an unknown sender, as JSON, in bytes.
 pub const SENDER_META_BYTES: usize = 1024;
+
+/// Life of a provisioning token.
+pub const PROVISIONING_TOKEN_LIFE: Span = Span::from_secs(600);
+/// Maximum length of a Wi-Fi network's name, in bytes (IEEE 802.11).
+pub const SSID_BYTES: usize = 32;
+/// Maximum length of a Wi-Fi passphrase, in bytes: 63 characters, or 64 hex digits of a key.
+pub const PASSPHRASE_BYTES: usize = 64;
+/// Maximum length of a JSON body that provisions a node, in bytes.
+pub const PROVISIONING_BODY_BYTES: usize = 8 * 1024;
+/// Maximum length of an id that another system gave to a node or a household, in bytes.
+pub const EXTERNAL_ID_BYTES: usize = 128;
+/// Maximum length of a command center's URL, in bytes.
+pub const COMMAND_CENTER_URL_BYTES: usize = 512;
+/// Maximum length of a provisioning token and of the key that a command center gives a node, in
+/// bytes.
+pub const PROVISIONING_SECRET_BYTES: usize = 512;
+/// Maximum length of K2 as text, in bytes; only 43 or 44 of them can be right.
+pub const K2_CHARS: usize = 512;
+/// Maximum number of fields of a provisioning request.
+pub const PROVISIONING_FIELDS: usize = 9;
+/// Maximum number of phones that provision a node at once over sealed exchanges.
+pub const SEALED_EXCHANGES: usize = 2;
+/// Maximum length of the part of a body in one sealed message, in bytes.
+pub const SEALED_PART_BYTES: usize = 1000;
+/// Time in which a phone must prove itself, before a newcomer may take its place.
+pub const SEALED_PROVE_WITHIN: Span = Span::from_secs(5);
+/// Time without a message after which a sealed exchange ends.
+pub const SEALED_SILENCE: Span = Span::from_secs(60);
+/// Time after a start, or after its button, in which a node takes new settings from a phone.
+pub const SETUP_WINDOW: Span = Span::from_secs(600);
+/// Time in which a node that lost its network tries to join it.
+pub const REJOIN_FOR: Span = Span::from_secs(120);
+/// Time for which a node that could not join its network offers its access point.
+pub const ACCESS_POINT_FOR: Span = Span::from_secs(600);
+/// Time that the radio has to join a network. NetworkManager waits 45 s for an address.
+pub const JOIN_WITHIN: Span = Span::from_secs(60);
+/// Time that the command center has for one attempt to register, with all of its connection.
+pub const REGISTER_WITHIN: Span = Span::from_secs(30);
+/// Attempts to register that end without an answer, or with a server's own failure, before the node
+/// gives up.
+pub const REGISTER_ATTEMPTS: u8 = 5;
+
+/// Default life of a node's certificate.
+pub const CERTIFICATE_LIFE: Span = Span::from_secs(24 * 3600);
+/// Time by which a certificate's validity begins before it is made, for clocks that run behind.
+pub const CERTIFICATE_BACKDATED: Span = Span::from_secs(300);
+/// Maximum number of certificates of one node within [`CERTIFICATES_WITHIN`].
+pub const CERTIFICATES_A_DAY: u32 = 16;
+/// The period over which a node's certificates are counted together.
+pub const CERTIFICATES_WITHIN: Span = Span::from_secs(24 * 3600);
+/// Minimum time between two new marks of one node.
+pub const CLONE_MARK_EVERY: Span = Span::from_secs(3600);
+/// Longest time from the beginning of a link's handshake to the node's first message, for the
+/// judgement of marks.
+pub const LINK_BEGINS_WITHIN: Span = Span::from_secs(10);
+/// Number of dispatches that the board of a microcontroller keeps.
+pub const BOARD_OF_DEVICE: usize = 8;
+/// Number of dispatches that the board of a node on Linux keeps.
+pub const BOARD_OF_LINUX: usize = 256;
+/// Longest result that a board keeps, in bytes.
+pub const BOARD_RESULT_BYTES: usize = 128;
 
 /// Splits a step's scratch into the part for decoding and the part for encoding. If it is too
 /// small, both are empty, and every operation that needs them fails closed.

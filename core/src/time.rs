@@ -134,4 +134,6 @@ pub enum DeadlineReason {
     Heartbeat,
     /// The peer's rights end at the deadline.
     Ends,
+    /// The radio's next change is due, or its report is overdue.
+    Radio,
 }

@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::grant::capability::Holder;
 use crate::id::{NodeId, Source};
 use crate::limits::Limits;
-use crate::registry::record::{Record, Standing};
+use crate::registry::record::{AskMethod, Asked, Record, Standing};
 use crate::registry::rejection::Rejection;
 use crate::time::{Span, UnixTime};
 use crate::wire::registration::PairRequest;
@@ -78,8 +78,8 @@ pub struct PendingRequest {
 /// The repetitions of a waiting request. Two identical devices behind one address look like one
 /// device that asks twice as often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    /// The number of requests, each on its own connection; the count stops at [`Asked::MOST`].
+pub struct Repetitions {
+    /// The number of requests, each on its own connection; the count stops at [`Repetitions::MOST`].
     pub times: u32,
     /// The time of the last counted request.
     pub last: UnixTime,
@@ -87,7 +87,7 @@ pub struct Asked {
     pub request: u64,
 }
 
-impl Asked {
+impl Repetitions {
     /// Maximum of the count. Further requests change nothing.
     pub const MOST: u32 = 1000;
 
@@ -124,6 +124,7 @@ impl PendingRequest {
             address: address.to_canonical(),
             keys: None,
             asked_at: now,
+            asked: Asked::by(AskMethod::Token),
             standing: Standing::Pending { expires: now.after(limits.pending_for) },
         };
         Self { key: RequestKey::of(source, request), source, record, request: 0 }
@@ -135,13 +136,13 @@ impl PendingRequest {
         Self { request, ..self }
     }
 
-    /// Adds the keys that the node has proven to hold. A store refuses the request if another
-    /// record has the same static key.
+    /// Adds the keys that the node has proven to hold, and what it asked for with them. A store
+    /// refuses the request if another record has the same static key.
     #[must_use]
-    pub fn with_keys(self, keys: Holder) -> Self {
+    pub fn with_keys(self, keys: Holder, asked: Asked) -> Self {
         Self {
             key: RequestKey::of_key(&keys.channel),
-            record: Record { keys: Some(keys), ..self.record },
+            record: Record { keys: Some(keys), asked, ..self.record },
             ..self
         }
     }
@@ -278,12 +279,12 @@ mod tests {
 
     #[test]
     fn a_request_is_counted_once_and_no_more_than_so_often() {
-        let mut asked = Asked::first(1, NOW);
+        let mut asked = Repetitions::first(1, NOW);
         assert_eq!(asked.again(1, NOW), None);
         for request in 2..2_000 {
             asked = asked.again(request, NOW).unwrap_or(asked);
         }
-        assert_eq!(asked.times, Asked::MOST);
+        assert_eq!(asked.times, Repetitions::MOST);
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum Kind {
     /// A code that the operator minted beforehand, found by its selector. It needs no open window,
     /// because minting it was the operator's consent.
     Code(Selector),
+    /// A [provisioning token](super::provisioning), found by its id. It is compared by its hash, so
+    /// it is never guessed.
+    Provisioning,
 }
 
 /// The state of a code that guesses depend on.
@@ -95,7 +98,7 @@ impl Counted {
             Kind::Pin(_) if self.guesses < GUESSES_PER_CODE => {
                 Some(LivePin { source, begun: self.guesses > 0 })
             }
-            Kind::Pin(_) | Kind::Code(_) => None,
+            Kind::Pin(_) | Kind::Code(_) | Kind::Provisioning => None,
         }
     }
 }
@@ -200,7 +203,10 @@ pub fn reserve(
     let left = GUESSES_PER_CODE.saturating_sub(guesses);
     // Only PINs depend on the window; a minted code has a budget of its own.
     match code.kind {
-        Kind::Code(_) => Ok(Reserved { guesses, window: *window, of_source, left }),
+        // A provisioning token is not guessed: this only tells that it lives.
+        Kind::Code(_) | Kind::Provisioning => {
+            Ok(Reserved { guesses, window: *window, of_source, left })
+        }
         Kind::Pin(_) => {
             window.admits_source(of_source, now)?;
             let window = Window { guesses: window.guesses.saturating_add(1), ..*window };

@@ -89,6 +89,13 @@ pub enum Notice {
     Permissions,
     /// The PIN that this connection waits for can no longer be guessed.
     PinEnded(NoGuess),
+    /// Another link has shown a copy of the node's state: the node is in quarantine.
+    Quarantined,
+    /// The operator has released the node from its quarantine.
+    Released,
+    /// The operator has evicted the node, or its certificate is not valid any more: its link ends,
+    /// and it may come back by its key.
+    Evicted,
 }
 
 /// The outcome of a decision: one durable write, and then a notice.
@@ -132,7 +139,10 @@ impl Change {
                     | Notice::Replaced
                     | Notice::Decided
                     | Notice::Permissions
-                    | Notice::PinEnded(_),
+                    | Notice::PinEnded(_)
+                    | Notice::Quarantined
+                    | Notice::Released
+                    | Notice::Evicted,
                 )
                 | None,
             ) => false,

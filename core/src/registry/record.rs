@@ -4,12 +4,15 @@
 use core::net::IpAddr;
 
 use crate::grant::capability::Holder;
+use crate::grant::certificate::KeyHash;
+use crate::grant::scope::AskedScopesBuf;
 use crate::grant::token::TokenHash;
 use crate::id::NodeId;
 use crate::registry::delivery::{Before, Undelivered};
 use crate::registry::trusted_time::Moment;
 use crate::text::Name;
 use crate::time::UnixTime;
+use crate::wire::native::pair::Method;
 
 /// A node in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Record {
     pub keys: Option<Holder>,
     /// The time of the request.
     pub asked_at: UnixTime,
+    /// The content of the node's last request.
+    pub asked: Asked,
     /// The node's state in its life cycle.
     pub standing: Standing,
 }
@@ -42,6 +47,78 @@ impl Record {
             | Standing::Paired { .. }
             | Standing::Muted { .. }
             | Standing::Revoked { .. } => false,
+        }
+    }
+}
+
+/// The content of a request to be paired, as far as a decision depends on it. A waiting request is
+/// decided by it, and a paired node's shows what it has asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    /// The permissions that the node asked for.
+    pub permissions: AskedScopesBuf,
+    /// The public key of its certificate request, if it sent one.
+    pub csr_key: Option<KeyHash>,
+    /// The way in which it asked.
+    pub method: AskMethod,
+}
+
+impl Asked {
+    /// A request by this method, for no permissions and without a certificate request.
+    #[must_use]
+    pub const fn by(method: AskMethod) -> Self {
+        Self { permissions: AskedScopesBuf::EMPTY, csr_key: None, method }
+    }
+}
+
+/// The way in which a node asked to be paired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AskMethod {
+    /// A device without keys, in a dialect that pairs by token.
+    Token,
+    /// A device with keys, which the operator compares by its fingerprint.
+    Approval,
+    /// A device with keys, by a PIN that was shown for it.
+    Pin,
+    /// A device with keys, by a code that was made beforehand.
+    Code,
+    /// A device with keys, by a setup code.
+    Setup,
+    /// A device that registered over HTTP by a provisioning token.
+    Provisioning,
+}
+
+impl AskMethod {
+    /// Returns the method's word in stores and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Approval => "approval",
+            Self::Pin => "pin",
+            Self::Code => "code",
+            Self::Setup => "setup",
+            Self::Provisioning => "provisioning",
+        }
+    }
+
+    /// Reads the word of [`as_str`](Self::as_str).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Token, Self::Approval, Self::Pin, Self::Code, Self::Setup, Self::Provisioning]
+            .into_iter()
+            .find(|method| method.as_str() == text)
+    }
+}
+
+impl From<Method> for AskMethod {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Approval => Self::Approval,
+            Method::Pin => Self::Pin,
+            Method::Code { .. } => Self::Code,
+            Method::Setup => Self::Setup,
         }
     }
 }

@@ -60,8 +60,52 @@ pub enum NotRedeemed {
     ClockInDoubt,
 }
 
-/// Decides whether a code may be spent. A store calls this inside the transaction that spends the
-/// code and writes its session.
+/// The end of a setup code by the gateway's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeEnd {
+    /// The end of a code that this run made. Its life is elapsed time, whatever the wall clock says.
+    Elapsed(UnixTime),
+    /// The end that a code of another run states.
+    Stated(UnixTime),
+}
+
+impl CodeEnd {
+    /// Determines the end of a code that states this one. `left` is the rest of the life of a code
+    /// that this run made.
+    ///
+    /// # Errors
+    /// [`NotRedeemed::ClockInDoubt`] if only a jump of the clock in doubt would end the code.
+    pub fn of(stated: UnixTime, left: Option<Span>, moment: &Moment) -> Result<Self, NotRedeemed> {
+        match left {
+            Some(left) => Ok(Self::Elapsed(moment.now.after(left))),
+            // The code does not say when it was made: before this run, whenever that began.
+            None if moment.doubts(UnixTime::from_secs(0), stated) => Err(NotRedeemed::ClockInDoubt),
+            None => Ok(Self::Stated(stated)),
+        }
+    }
+
+    /// Returns the time of the end.
+    #[must_use]
+    pub const fn at(self) -> UnixTime {
+        match self {
+            Self::Elapsed(at) | Self::Stated(at) => at,
+        }
+    }
+
+    /// Returns the end that a good clock has reached, which is written so that the code stays over
+    /// whatever the clock says later. Elapsed time says nothing about the clock.
+    #[must_use]
+    pub fn reached(self, now: UnixTime) -> Option<UnixTime> {
+        match self {
+            Self::Elapsed(_) => None,
+            Self::Stated(at) => (at <= now).then_some(at),
+        }
+    }
+}
+
+/// Decides whether a code with this [end](CodeEnd) may be spent. A store calls this inside the
+/// transaction that spends the code and writes its session. Of a code that has expired, nobody
+/// learns whether it was spent.
 ///
 /// # Errors
 /// [`NotRedeemed`]; then the store writes nothing.
@@ -71,10 +115,10 @@ pub fn redeem(
     is_spent: bool,
     now: UnixTime,
 ) -> Result<(), NotRedeemed> {
-    if is_spent {
-        Err(NotRedeemed::AlreadyUsed)
-    } else if expires_at <= now || expires_at <= mark {
+    if expires_at <= now || expires_at <= mark {
         Err(NotRedeemed::Expired)
+    } else if is_spent {
+        Err(NotRedeemed::AlreadyUsed)
     } else {
         Ok(())
     }
@@ -235,6 +279,21 @@ mod tests {
         assert_eq!(redeem(at(20), at(0), false, at(19)), Ok(()));
         assert_eq!(redeem(at(20), at(0), true, at(19)), Err(NotRedeemed::AlreadyUsed));
         assert_eq!(redeem(at(20), at(0), false, at(20)), Err(NotRedeemed::Expired));
+        assert_eq!(redeem(at(20), at(0), true, at(20)), Err(NotRedeemed::Expired));
+    }
+
+    #[test]
+    fn the_life_of_a_code_of_this_run_is_elapsed_time_and_that_of_any_other_goes_by_the_clock() {
+        let moment = Moment::from(at(1_000));
+        let end = |stated, left: Option<u64>| {
+            CodeEnd::of(at(stated), left.map(Span::from_secs), &moment).unwrap()
+        };
+        assert_eq!(end(20, Some(5)), CodeEnd::Elapsed(at(1_005)));
+        let over = end(9_000, Some(0));
+        assert_eq!(redeem(over.at(), at(0), false, moment.now), Err(NotRedeemed::Expired));
+        assert_eq!(over.reached(moment.now), None, "which says nothing about the clock");
+        assert_eq!(end(1_001, None).reached(moment.now), None);
+        assert_eq!(end(1_000, None).reached(moment.now), Some(at(1_000)));
     }
 
     #[test]
