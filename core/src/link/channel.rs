@@ -1,4 +1,5 @@
-//! A sealed channel as the machines use it: messages in, messages out, and the peer's key.
+//! A channel as the machines use it: messages in, messages out, and the peer's key. Its seal is an
+//! argument: Noise, or none where TLS is one.
 
 use crate::crypto::noise::transport::{Receiving, Sending};
 use crate::crypto::noise::{Established, HandshakeHash};
@@ -11,8 +12,20 @@ use crate::wire::native::Message;
 pub(crate) struct Channel {
     pub(crate) peer: PublicKey,
     pub(crate) hash: HandshakeHash,
-    sending: Sending,
-    receiving: Receiving,
+    seal: Seal,
+}
+
+/// The protection of a channel's messages.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is no allocator to box the keys with, and most channels have them"
+)]
+enum Seal {
+    /// Noise seals each message.
+    Noise { sending: Sending, receiving: Receiving },
+    /// TLS seals the connection, so messages are sent as they are.
+    Tls,
 }
 
 /// The frame was not the peer's next message. The channel is lost: its owner closes it.
@@ -22,13 +35,32 @@ pub(crate) struct ChannelBroken;
 impl Channel {
     pub(crate) fn new(established: Established) -> Self {
         let Established { hash, peer, sending, receiving } = established;
-        Self { peer, hash, sending, receiving }
+        Self { peer, hash, seal: Seal::Noise { sending, receiving } }
+    }
+
+    /// Creates the channel of a TLS connection from the 32 bytes of its exporter (RFC 9266). The
+    /// registry, not the handshake, gives the peer's static key.
+    pub(crate) const fn over_tls(peer: PublicKey, exporter: HandshakeHash) -> Self {
+        Self { peer, hash: exporter, seal: Seal::Tls }
+    }
+
+    /// Returns `true` if TLS carries the channel.
+    pub(crate) const fn is_over_tls(&self) -> bool {
+        match self.seal {
+            Seal::Noise { .. } => false,
+            Seal::Tls => true,
+        }
     }
 
     /// Opens the peer's next message in place. After a frame that does not open, no other one does.
     #[inline(never)]
     pub(crate) fn open<'m>(&mut self, frame: &'m mut [u8]) -> Result<&'m [u8], ChannelBroken> {
-        self.receiving.open_in_place(frame).map(|text| &*text).map_err(|_| ChannelBroken)
+        match &mut self.seal {
+            Seal::Noise { receiving, .. } => {
+                receiving.open_in_place(frame).map(|text| &*text).map_err(|_| ChannelBroken)
+            }
+            Seal::Tls => Ok(frame),
+        }
     }
 
     /// Seals a message into the next free bytes. Returns `None` if they are too few or the nonces
@@ -50,8 +82,11 @@ impl Channel {
         length: usize,
         out: &mut OutgoingBuffer<'b>,
     ) -> Option<&'b [u8]> {
-        let sealed = self.sending.seal(out.free, length).ok()?.len();
-        out.take(sealed)
+        let length = match &mut self.seal {
+            Seal::Noise { sending, .. } => sending.seal(out.free, length).ok()?.len(),
+            Seal::Tls => length,
+        };
+        out.take(length)
     }
 }
 

@@ -108,9 +108,16 @@ impl Machine for Link {
                 self.leave(node_id, Some(fail), Close::AUTHENTICATION_FAILED, scratch)
             }
             Input::Push(Notice::Replaced) => self.leave(node_id, None, Close::REPLACED, scratch),
-            // A muted node has no link in this dialect, and a linked node waits for no decision.
+            Input::Push(Notice::Evicted) => self.leave(node_id, None, Close::GOODBYE, scratch),
+            // A muted node has no link in this dialect, a linked node waits for no decision, and
+            // one without keys has no marks.
             Input::Push(
-                Notice::Unmuted | Notice::Decided | Notice::Permissions | Notice::PinEnded(_),
+                Notice::Unmuted
+                | Notice::Decided
+                | Notice::Permissions
+                | Notice::PinEnded(_)
+                | Notice::Quarantined
+                | Notice::Released,
             ) => Effects::none(),
             Input::Shutdown => self.leave(node_id, None, Close::SHUTTING_DOWN, scratch),
             Input::Closed => {

@@ -3,10 +3,12 @@
 use crate::budget::NoPlace;
 use crate::crypto::code::Code;
 use crate::crypto::cpace::Confirmed;
+use crate::crypto::ed25519;
 use crate::crypto::keys::OwnKeys;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::error::Refusal;
+use crate::flow::identity::clone_counter::{LinkVerdict, MarkKey};
 use crate::grant::setup_code::{SetupKey, VerifiedSetupCode};
 use crate::id::NodeId;
 use crate::limits::Limits;
@@ -19,9 +21,12 @@ use crate::text::Label;
 use crate::time::UnixTime;
 use crate::wire::close::Close;
 use crate::wire::native::ReasonText as Words;
-use crate::wire::native::link::{App, Renew};
+use crate::wire::native::link::{
+    Announce, App, CloneMark, Dispatch, DispatchAnswer, DispatchId, DispatchProgress,
+    DispatchResult, VerifiedRenewal,
+};
 use crate::wire::native::pair::{self, VerifiedAsk};
-use crate::wire::native::part::Part;
+use crate::wire::native::part::{Object, Part};
 use crate::wire::path::Pattern;
 use crate::wire::registration::Heartbeat;
 
@@ -55,29 +60,33 @@ pub enum Input<'b> {
     /// A frame came that is the [first message of a link](Cost::Link), and the same message came
     /// before.
     Repeated,
-    /// Answers [`Effect::Find`] with what is known of the key. Carries the time of day, and entropy
+    /// Answers [`NativeRequest::Find`] and [`NativeRequest::FindNode`] with what is known of the node. Carries the time of day, and entropy
     /// for the ephemeral key of the answer.
     Found(Result<Option<KnownPeer<'b>>, Refusal>, UnixTime, Entropy<32>),
-    /// Answers [`Effect::Enter`]: the handshake has a place, or the reason why it has none.
+    /// Answers [`NativeRequest::Enter`]: the handshake has a place, or the reason why it has none.
     Entered(Result<(), NoPlace>),
-    /// Answers [`Effect::Attach`] with the registry's state once pushes reach this connection.
+    /// Answers [`NativeRequest::Attach`] with the registry's state once pushes reach this connection.
     Attached(Result<Option<KnownPeer<'b>>, Refusal>, UnixTime),
     /// Answers [`Effect::Ask`] with the next stage of the request.
     Prepared(Prepared<'b>),
-    /// Answers [`Effect::Reserve`]: the guess is counted, durably, with the number of guesses left.
+    /// Answers [`NativeRequest::Reserve`]: the guess is counted, durably, with the number of guesses left.
     Reserved(Result<u8, NoGuess>),
-    /// Answers [`Effect::Spend`]: `true` if the code was still there to be spent; an error if the
+    /// Answers [`NativeRequest::Spend`]: `true` if the code was still there to be spent; an error if the
     /// store failed.
     Spent(Result<bool, Refusal>),
     /// Answers [`Effect::Settle`] with the decision.
     Settled(PairVerdict<'b>),
-    /// Answers [`Effect::Activate`], with the time of day.
+    /// Answers [`NativeRequest::Activate`], with the time of day.
     Activated(Result<Confirmation, Refusal>, UnixTime),
     /// Answers [`Effect::Present`]: the chain's end, or `None` if it is not valid; and the time of
     /// day.
     Presented(Option<UnixTime>, UnixTime),
-    /// Answers [`Effect::Renew`] with the offer; `None` if there is none.
+    /// Answers [`NativeRequest::Renew`] with the offer; `None` if there is none.
     Renewed(Option<Offer<'b>>),
+    /// Answers [`Effect::Issue`] with the certificate; `None` if the gateway issues none.
+    Issued(Result<Option<IssuedCertificate<'b>>, Refusal>),
+    /// Answers [`NativeRequest::Name`] with the gateway's name, or says that it has changed.
+    Name(Label<'b>),
     /// The rights in force for the node of a link were looked up anew.
     Bounded {
         /// The end of these rights, and of the link with them.
@@ -91,7 +100,15 @@ pub enum Input<'b> {
     Unsubscribed(Pattern<'b>),
     /// The application sends a message to the peer of a link, at this time of day.
     Deliver(App<'b>, UnixTime),
-    /// The operator pings the node of a link. The answer is [`Effect::Ponged`] with this number.
+    /// A task for the node of a link, at this time of day. Unless it can be sent now, the answer is
+    /// [`NativeRequest::NotDispatched`].
+    Dispatch(Dispatch<'b>, UnixTime),
+    /// The dispatch with this id is to be stopped.
+    Cancel(DispatchId),
+    /// What became of the dispatch with this id and number? The answer is [`Effect::Answered`], if
+    /// one comes.
+    Query(DispatchId, u64),
+    /// The operator pings the node of a link. The answer is [`NativeRequest::Ponged`] with this number.
     Ping(u32),
     /// The operator decided something, or the peer came back on another connection.
     Push(Notice),
@@ -127,6 +144,33 @@ pub struct KnownPeer<'b> {
     pub grants: &'b [Grant],
     /// The operator's upper bound of the node's rights; `None` if nobody has set one.
     pub ceiling: Option<&'b Ceiling>,
+    /// The outcome of comparing the mark that the node has shown. It counts in
+    /// [`Input::Attached`] alone.
+    pub clone: CloneStanding,
+}
+
+/// The outcome of comparing a node's mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloneStanding {
+    /// `true` while the node is in quarantine: its links stay, and it may do nothing.
+    pub quarantined: bool,
+    /// The mark that the node is to store next.
+    pub offer: Option<CloneMark>,
+    /// `true` if a newer mark was confirmed while this link began, so what it has shown proves
+    /// nothing: the link ends, and the node opens another one.
+    pub overtaken: bool,
+}
+
+impl CloneStanding {
+    /// Returns what a verdict means for the link of the node with this static key.
+    #[must_use]
+    pub fn of(verdict: &LinkVerdict, key: &MarkKey, node: &PublicKey) -> Self {
+        Self {
+            quarantined: verdict.quarantined,
+            offer: verdict.offer.map(|value| CloneMark::make(key, node, value)),
+            overtaken: verdict.overtaken,
+        }
+    }
 }
 
 /// A node that may link.
@@ -168,6 +212,11 @@ impl KnownPeer<'_> {
             | Standing::Unapproved { .. }
             | Standing::Revoked { .. } => None,
         }
+    }
+
+    /// Returns the node's signing key, if it has one.
+    pub(super) fn signing(&self) -> Option<&ed25519::PublicKey> {
+        self.record.keys.as_ref().and_then(|keys| keys.signing.as_ref())
     }
 
     pub(super) const fn is_muted(&self) -> bool {
@@ -236,6 +285,27 @@ pub struct Offer<'b> {
     pub message: Option<Words<'b>>,
 }
 
+/// A request for a certificate. Only a verified signature leads to one.
+#[derive(Clone, Copy, Debug)]
+pub enum Issue<'b> {
+    /// Of the node whose request to pair was [asked](Effect::Ask) and granted: an X.509 certificate
+    /// if that request has a certificate request, else the compact one.
+    Asked,
+    /// Of the linked node.
+    Renewal(VerifiedRenewal<'b>),
+}
+
+/// A certificate, durable and ready to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct IssuedCertificate<'b> {
+    /// The number of the certificate among those of its node.
+    pub number: u64,
+    /// The certificate's kind: [`Object::Certificates`] or [`Object::CompactCertificate`].
+    pub object: Object,
+    /// The object's bytes.
+    pub bytes: &'b [u8],
+}
+
 /// The outcome of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmation {
@@ -257,7 +327,7 @@ pub enum Proof<'b> {
     Setup(VerifiedSetupCode<'b>),
 }
 
-/// The actions that a connection asks its adapter for.
+/// An action that a connection asks its adapter for.
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box a request with; it comes once"
@@ -268,37 +338,11 @@ pub enum Effect<'b> {
     Send(&'b [u8]),
     /// Close the connection; on a byte stream, end the stream.
     Close(Close),
-    /// The peer has authenticated: give back the permit that was taken to read its message, and its
-    /// handshake's place.
-    Refund,
-    /// Look up what is known of this static key.
-    Find(PublicKey),
-    /// Give this handshake of a known key one of the key's places to prove itself
-    /// ([`crate::budget::Proving`]), unless its ephemeral key came
-    /// [before](crate::budget::Replays): a recorded first message can be replayed.
-    Enter(PublicKey, [u8; 32]),
-    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look
-    /// it up once more.
-    Attach(NodeId),
-    /// Take the connection out of the table of live ones, if it is still the node's there.
-    Detach,
     /// The holder of this static key asks to pair, and [`plan`](crate::flow::native::settle::plan) gives the next stage. Keep the
     /// request until it is settled.
     Ask(PublicKey, VerifiedAsk<'b>),
-    /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
-    /// cost the same.
-    Reserve(Option<CodeId>),
-    /// The guess that was reserved last was wrong; this many are left.
-    GuessWrong {
-        /// The number of guesses left.
-        left: u8,
-    },
-    /// The guess was right: give it back, and spend the code durably.
-    Spend(CodeId),
     /// Decide about the request that was asked, or pass it to the operator.
     Settle(Proof<'b>),
-    /// The node has stored this grant.
-    Activate(GrantId),
     /// Record the node's telemetry, and the time at which it was seen.
     Observe(Heartbeat<'b>),
     /// Append this part to the earlier ones.
@@ -310,10 +354,81 @@ pub enum Effect<'b> {
     App(App<'b>),
     /// Deliver messages that match this pattern from now on; the scopes allow it.
     Subscribe(Pattern<'b>),
+    /// Issue a certificate.
+    Issue(Issue<'b>),
+    /// The node has this capability.
+    Announced(Announce<'b>),
+    /// The node reports the state of a dispatch.
+    Outcome(DispatchResult<'b>),
+    /// The node reports how far a dispatch has come.
+    Progress(DispatchProgress<'b>),
+    /// The node answers what became of a dispatch.
+    Answered(DispatchAnswer<'b>),
+    /// Carry out a request that needs no connection.
+    Request(NativeRequest),
+}
+
+/// A request of a connection to the adapter. It owns all it carries, so it can wait.
+#[derive(Debug)]
+pub enum NativeRequest {
+    /// The peer has authenticated: give back the permit that was taken to read its message, and its
+    /// handshake's place.
+    Refund,
+    /// Look up what is known of this static key.
+    Find(PublicKey),
+    /// Look up what is known of this node, which TLS or a signature proves.
+    FindNode(NodeId),
+    /// Give this handshake of a known key one of the key's places to prove itself
+    /// ([`crate::budget::Proving`]), unless its ephemeral key came
+    /// [before](crate::budget::Replays): a recorded first message can be replayed.
+    Enter(PublicKey, [u8; 32]),
+    /// Make this the node's live connection, tell an older one [`Notice::Replaced`], and then look
+    /// it up once more, and compare the mark that it has shown.
+    Attach(NodeId, Option<CloneMark>),
+    /// The peer is linked: its connection leaves the places of those that have not authenticated,
+    /// and a node counts as seen from now on.
+    Linked(Peer),
+    /// Take the connection out of the table of live ones, if it is still the node's there.
+    Detach,
+    /// Reserve a guess durably, before it is compared. `None` stands for nobody's code, and must
+    /// cost the same.
+    Reserve(Option<CodeId>),
+    /// The guess that was reserved last was wrong; this many are left.
+    GuessWrong {
+        /// The number of guesses left.
+        left: u8,
+    },
+    /// The guess was right: give it back, and spend the code durably.
+    Spend(CodeId),
+    /// The node has stored this grant.
+    Activate(GrantId),
     /// Make a new grant.
-    Renew(Renew<'b>),
+    Renew(RenewKind),
+    /// The node has stored the certificate with this number.
+    CertificateStored(u64),
+    /// The node has stored this mark.
+    MarkStored(CloneMark),
+    /// The node takes the gateway's name: answer with [`Input::Name`] if there is one.
+    Name,
+    /// The dispatch with this id was not sent, because the peer may not get it or takes none.
+    NotDispatched(DispatchId),
     /// The node has answered the ping with this number, or takes none.
     Ponged(u32, PingAnswer),
+}
+
+impl From<NativeRequest> for Effect<'_> {
+    fn from(request: NativeRequest) -> Self {
+        Self::Request(request)
+    }
+}
+
+/// The part of a grant that a peer requests again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewKind {
+    /// A bearer token for HTTP.
+    Token,
+    /// The capability token.
+    Chain,
 }
 
 /// The outcome of a ping.

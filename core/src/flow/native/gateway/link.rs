@@ -10,25 +10,30 @@
 mod attach;
 mod ends;
 mod frame;
+mod notice;
+mod open;
 mod reply;
 
-use super::{Confirmation, Effect, Input, Peer, PingAnswer, State, Turn, close, end, stay};
+use super::{
+    Confirmation, Effect, Input, NativeRequest, Peer, PingAnswer, State, Turn, close, end, stay,
+};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::link::keepalive::{Due, Keepalive};
-use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::step::Effects;
 use crate::time::{DeadlineReason, Instant, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::native::Features;
-use crate::wire::native::link::{Admission, Bye, FromGateway, Policy, Renew};
+use crate::wire::native::link::{Admission, Bye, FromGateway, Hello};
 use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
 use ends::LinkEnds;
 use frame::on_frame;
-use reply::{leave, offer_it, say, say_and_offer};
+use notice::on_push;
+use open::{AwaitedAnswer, OpenLink};
+use reply::{issue, leave, offer_it, say, say_and_offer};
 
 #[derive(Debug)]
 pub(super) struct NativeLink {
@@ -53,58 +58,6 @@ enum LinkStage {
     Open(OpenLink),
 }
 
-#[derive(Debug)]
-struct OpenLink {
-    peer: Peer,
-    /// The messages that the peer takes.
-    features: Features,
-    muted: bool,
-    /// The end of the peer's rights, and of the link with them. A node whose grant has expired
-    /// connects again, and learns then if it may renew.
-    ends: Option<LinkEnds>,
-    /// `true` if the node's grant has expired, and it may only renew it.
-    renews: bool,
-    /// `true` if a grant has to be offered to the node as soon as no other answer is due.
-    owed: bool,
-    keepalive: Keepalive,
-    due: AwaitedAnswer,
-}
-
-impl OpenLink {
-    fn in_force(&self, unix: UnixTime) -> bool {
-        !self.muted && !self.renews && self.ends.is_none_or(|ends| !ends.is_over(unix))
-    }
-
-    /// Takes the request for the grant that a node is owed, once no other answer is due.
-    fn take_owed<'b>(&mut self) -> Option<Effect<'b>> {
-        match (self.due, self.peer) {
-            (AwaitedAnswer::None, Peer::Node(_)) if self.owed => {
-                (self.owed, self.due) = (false, AwaitedAnswer::Owed);
-                Some(Effect::Renew(Renew::Chain))
-            }
-            (
-                AwaitedAnswer::None
-                | AwaitedAnswer::Chain
-                | AwaitedAnswer::Confirmation(_)
-                | AwaitedAnswer::Grant
-                | AwaitedAnswer::Owed,
-                Peer::Node(_) | Peer::Delegate(_),
-            ) => None,
-        }
-    }
-}
-
-/// The effect whose answer is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AwaitedAnswer {
-    None,
-    Chain,
-    Confirmation(GrantId),
-    Grant,
-    /// A grant that the node did not ask for.
-    Owed,
-}
-
 impl NativeLink {
     /// Creates the link of a node whose handshake is done and whose first message is due.
     pub(super) const fn proving(
@@ -114,6 +67,12 @@ impl NativeLink {
         until: Instant,
     ) -> Self {
         Self { channel, stage: LinkStage::Proving { node_id, renews, until } }
+    }
+
+    /// Creates the link of a node that TLS and its first message have proven.
+    pub(super) const fn proven(channel: Channel, node_id: NodeId, hello: &Hello) -> Self {
+        let attaching = Attaching::new(node_id, true, hello);
+        Self { channel, stage: LinkStage::Attaching(attaching) }
     }
 
     /// Creates the link of a delegate whose chain is due.
@@ -140,7 +99,10 @@ impl NativeLink {
     }
 
     pub(super) const fn receives(&self) -> bool {
-        matches!(&self.stage, LinkStage::Open(OpenLink { muted: false, renews: false, .. }))
+        matches!(
+            &self.stage,
+            LinkStage::Open(OpenLink { muted: false, quarantined: false, renews: false, .. })
+        )
     }
 
     pub(super) const fn awaits_answer(&self) -> bool {
@@ -158,12 +120,14 @@ impl NativeLink {
             LinkStage::AwaitChain { .. } => "AwaitChain",
             LinkStage::Presenting => "Presenting",
             LinkStage::Open(open) => match open.due {
+                AwaitedAnswer::None if open.quarantined => "Quarantined",
                 AwaitedAnswer::None if open.renews => "Expired",
                 AwaitedAnswer::None if open.muted => "Muted",
                 AwaitedAnswer::None => "Linked",
                 AwaitedAnswer::Chain => "PresentingMore",
                 AwaitedAnswer::Confirmation(_) => "Confirming",
                 AwaitedAnswer::Grant => "Renewing",
+                AwaitedAnswer::Certificate => "Issuing",
                 AwaitedAnswer::Owed => "Offering",
             },
         }
@@ -200,6 +164,7 @@ pub(super) fn step<'b>(
     link: &mut NativeLink,
     now: Instant,
     limits: &Limits,
+    features: Features,
     input: Input<'b>,
     scratch: &'b mut [u8],
 ) -> Turn<'b> {
@@ -208,7 +173,7 @@ pub(super) fn step<'b>(
     let NativeLink { channel, stage } = link;
     match (&mut *stage, input) {
         (_, Input::Closed) => {
-            let detach = attached.then_some(Effect::Detach);
+            let detach = attached.then_some(NativeRequest::Detach.into());
             Turn::Break((State::Closed, Effects::flatten([detach])))
         }
         (_, Input::Shutdown) => {
@@ -244,18 +209,24 @@ pub(super) fn step<'b>(
                 open.keepalive = open.keepalive.heard(now, limits);
                 on_frame(channel, open, text, &around, answers, out)
             }
-            Err(ChannelBroken) => end([Effect::Detach, Effect::Close(Close::PROTOCOL_VIOLATION)]),
+            Err(ChannelBroken) => {
+                end([NativeRequest::Detach.into(), Effect::Close(Close::PROTOCOL_VIOLATION)])
+            }
         },
 
-        (LinkStage::Attaching(attaching), Input::Attached(known, unix)) => {
-            let attaching = *attaching;
-            on_attached(link, now, limits, attaching, known, unix, out)
+        (LinkStage::Attaching(_), Input::Attached(known, unix)) => {
+            on_attached(link, now, limits, known, unix, features, out)
         }
         (LinkStage::Presenting, Input::Presented(Some(until), unix)) => {
             *stage = LinkStage::Open(OpenLink {
                 peer: Peer::Delegate(channel.peer),
                 features: Features::DELEGATE,
                 muted: false,
+                quarantined: false,
+                signing: None,
+                mark: None,
+                name_due: false,
+                key_due: false,
                 ends: Some(LinkEnds::new(until, now, unix)),
                 renews: false,
                 owed: false,
@@ -264,8 +235,15 @@ pub(super) fn step<'b>(
             });
             // The chain is the delegate's proof, so only now its permit is given back.
             match channel.seal(&FromGateway::Admission(Admission::Welcome), &mut out) {
-                Some(frame) => stay([Effect::Refund, Effect::Send(frame)]),
-                None => end([Effect::Refund, Effect::Detach, Effect::Close(Close::INTERNAL)]),
+                Some(frame) => {
+                    let linked = NativeRequest::Linked(Peer::Delegate(channel.peer)).into();
+                    stay([NativeRequest::Refund.into(), linked, Effect::Send(frame)])
+                }
+                None => end([
+                    NativeRequest::Refund.into(),
+                    NativeRequest::Detach.into(),
+                    Effect::Close(Close::INTERNAL),
+                ]),
             }
         }
         (LinkStage::Presenting, Input::Presented(None, _)) => {
@@ -280,6 +258,14 @@ pub(super) fn step<'b>(
         }
         (LinkStage::Attaching(attaching), Input::Push(Notice::Unmuted)) => {
             attaching.muted = false;
+            stay([])
+        }
+        (LinkStage::Attaching(attaching), Input::Push(Notice::Quarantined)) => {
+            attaching.quarantined = true;
+            stay([])
+        }
+        (LinkStage::Attaching(attaching), Input::Push(Notice::Released)) => {
+            attaching.quarantined = false;
             stay([])
         }
         (LinkStage::Attaching(attaching), Input::Push(Notice::Permissions)) => {
@@ -307,11 +293,32 @@ pub(super) fn step<'b>(
         {
             say(channel, &FromGateway::App(app), out)
         }
+        (LinkStage::Open(open), Input::Dispatch(dispatch, unix)) => {
+            // A task whose time is over is never delivered.
+            let may =
+                open.in_force(unix) && open.takes(Features::DISPATCH) && dispatch.remaining_ms > 0;
+            match may.then(|| channel.seal(&FromGateway::Dispatch(dispatch), &mut out)).flatten() {
+                Some(frame) => stay([Effect::Send(frame)]),
+                None => stay([NativeRequest::NotDispatched(dispatch.id).into()]),
+            }
+        }
+        (LinkStage::Open(open), Input::Cancel(id)) if open.takes(Features::DISPATCH) => {
+            say(channel, &FromGateway::Cancel { id }, out)
+        }
+        // The memory of a copied node says nothing.
+        (LinkStage::Open(open), Input::Query(id, number))
+            if open.takes(Features::DISPATCH) && !open.quarantined =>
+        {
+            say(channel, &FromGateway::Query { id, number }, out)
+        }
+        (LinkStage::Open(open), Input::Name(name)) if open.takes(Features::NAME) => {
+            say(channel, &FromGateway::Name(name), out)
+        }
         (LinkStage::Open(open), Input::Ping(number)) => {
             if open.features.contains(Features::PING) {
                 say(channel, &FromGateway::Ping { number }, out)
             } else {
-                stay([Effect::Ponged(number, PingAnswer::NotTaken)])
+                stay([NativeRequest::Ponged(number, PingAnswer::NotTaken).into()])
             }
         }
         (
@@ -353,8 +360,19 @@ pub(super) fn step<'b>(
             AwaitedAnswer::None
             | AwaitedAnswer::Chain
             | AwaitedAnswer::Grant
+            | AwaitedAnswer::Certificate
             | AwaitedAnswer::Owed => stay([]),
         },
+        (
+            LinkStage::Open(open @ OpenLink { due: AwaitedAnswer::Certificate, .. }),
+            Input::Issued(issued),
+        ) => {
+            open.due = AwaitedAnswer::None;
+            match issued {
+                Ok(Some(issued)) => issue(channel, &issued, out),
+                Ok(None) | Err(_) => say_and_offer(channel, open, &FromGateway::NotIssued, out),
+            }
+        }
         (LinkStage::Open(open), Input::Renewed(offer)) => match (open.due, offer) {
             (AwaitedAnswer::Grant, Some(offer)) => {
                 (open.due, open.owed) = (AwaitedAnswer::None, false);
@@ -374,7 +392,10 @@ pub(super) fn step<'b>(
                 stay([])
             }
             (
-                AwaitedAnswer::None | AwaitedAnswer::Chain | AwaitedAnswer::Confirmation(_),
+                AwaitedAnswer::None
+                | AwaitedAnswer::Chain
+                | AwaitedAnswer::Certificate
+                | AwaitedAnswer::Confirmation(_),
                 Some(_) | None,
             ) => stay([]),
         },
@@ -398,6 +419,11 @@ pub(super) fn step<'b>(
             | Input::Activated(..)
             | Input::Presented(..)
             | Input::Renewed(_)
+            | Input::Issued(_)
+            | Input::Name(_)
+            | Input::Dispatch(..)
+            | Input::Cancel(_)
+            | Input::Query(..)
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
@@ -405,53 +431,6 @@ pub(super) fn step<'b>(
             | Input::Push(_)
             | Input::Tick(_)
             | Input::Evict,
-        ) => stay([]),
-    }
-}
-
-fn on_push<'b>(
-    channel: &mut Channel,
-    stage: &mut LinkStage,
-    notice: Notice,
-    out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    // A delegate has no entry in the registry, so it cannot be unpaired.
-    let delegate = matches!(stage, LinkStage::Open(OpenLink { peer: Peer::Delegate(_), .. }));
-    let attached = stage.is_attached();
-    match (notice, stage) {
-        (Notice::Unpaired, _) => {
-            let word = match delegate {
-                true => FromGateway::Admission(Admission::NotPaired),
-                false => FromGateway::Policy(Policy::Unpair),
-            };
-            leave(channel, attached, Some(word), Bye::Done, Close::AUTHENTICATION_FAILED, out)
-        }
-        (Notice::Replaced, _) => {
-            leave(channel, attached, None, Bye::Replaced, Close::REPLACED, out)
-        }
-        (Notice::Muted, LinkStage::Open(open)) => {
-            open.muted = true;
-            say(channel, &FromGateway::Policy(Policy::Mute), out)
-        }
-        (Notice::Unmuted, LinkStage::Open(open)) => {
-            open.muted = false;
-            say(channel, &FromGateway::Policy(Policy::Unmute), out)
-        }
-        (Notice::Permissions, LinkStage::Open(open)) => {
-            open.owed = true;
-            Turn::Continue(Effects::flatten([open.take_owed()]))
-        }
-        (
-            Notice::Muted
-            | Notice::Unmuted
-            | Notice::Decided
-            | Notice::Permissions
-            | Notice::PinEnded(_),
-            LinkStage::Proving { .. }
-            | LinkStage::Attaching(_)
-            | LinkStage::AwaitChain { .. }
-            | LinkStage::Presenting
-            | LinkStage::Open(_),
         ) => stay([]),
     }
 }
@@ -473,7 +452,9 @@ fn on_tick<'b>(
     open.keepalive = keepalive;
     match due {
         Due::Nothing => stay([]),
-        Due::Ping => say(channel, &FromGateway::Heartbeat { time: Some(unix) }, out),
+        Due::Ping => {
+            say_and_offer(channel, open, &FromGateway::Heartbeat { time: Some(unix) }, out)
+        }
         Due::Lost => leave(channel, true, None, Bye::Done, Close::PING_TIMEOUT, out),
     }
 }

@@ -7,8 +7,14 @@
 //! ```
 //! `Open` costs nothing and is charged to nobody. [`NativeConnection::cost`] gives the cost of
 //! reading a frame. The reader takes a turn first, and a permit from its source's budget;
-//! [`Effect::Refund`] gives the permit back, and it stays spent if the connection ends before.
+//! [`NativeRequest::Refund`] gives the permit back, and it stays spent if the connection ends before.
 //!
+//! A connection over TLS begins with the node's first message, which is looked up by its id:
+//!
+//! ```text
+//! AwaitTls ─┬─ Hello ────▶ FindingTls ─▶ Attaching ─▶ Link        the certificate names the node
+//!           └─ Identify ─▶ FindingTls ─▶ Proving ──▶ Attaching …  a signature proves it
+//! ```
 //! IK's first message may be a replay. Until the node's first sealed message nothing changes
 //! because of it: no older link ends, and nothing is kept.
 
@@ -20,25 +26,30 @@ mod pairing;
 
 use core::ops::ControlFlow;
 
+use crate::crypto::noise::HandshakeHash;
 use crate::crypto::x25519::PublicKey;
+use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
+use crate::wire::native::Features;
 use contract::LinkPermission;
 use link::NativeLink;
 use opening::Opening;
 use pairing::Pairing;
 
 pub use contract::{
-    Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, Offer, PairVerdict, Peer,
-    PingAnswer, Prepared, Proof,
+    CloneStanding, Confirmation, Cost, Effect, FrameContext, Input, Issue, IssuedCertificate,
+    KnownPeer, NativeRequest, Offer, PairVerdict, Peer, PingAnswer, Prepared, Proof, RenewKind,
 };
 
 /// The gateway's state machine for one connection of the native wire.
 #[derive(Debug)]
 pub struct NativeConnection {
     limits: Limits,
+    /// The messages that the gateway takes.
+    features: Features,
     state: State,
 }
 
@@ -58,7 +69,30 @@ impl NativeConnection {
     /// Creates the machine of a connection that was just accepted.
     #[must_use]
     pub const fn accepted(now: Instant, limits: Limits) -> Self {
-        Self { limits, state: State::Opening(Opening::accepted(now, &limits)) }
+        let state = State::Opening(Opening::accepted(now, &limits));
+        Self { limits, features: Features::GATEWAY, state }
+    }
+
+    /// Creates the machine of a connection over TLS that was just accepted: a link whose messages
+    /// are not sealed again. `node` is the node of the client certificate, which the adapter has
+    /// judged; without one the node has to identify itself by a signature. `exporter` is the 32
+    /// bytes that bind to the connection (RFC 9266).
+    #[must_use]
+    pub const fn over_tls(
+        now: Instant,
+        limits: Limits,
+        node: Option<NodeId>,
+        exporter: HandshakeHash,
+    ) -> Self {
+        let state = State::Opening(Opening::over_tls(now, node, exporter));
+        Self { limits, features: Features::GATEWAY, state }
+    }
+
+    /// Makes the connection one of a gateway that issues certificates.
+    #[must_use]
+    pub fn issuing_certificates(mut self) -> Self {
+        self.features = self.features.with(Features::CERTIFICATE);
+        self
     }
 
     /// Returns the authenticated peer; `None` before the link is open.
@@ -127,11 +161,17 @@ impl Machine for NativeConnection {
         input: Input<'b>,
         scratch: &'b mut [u8],
     ) -> Effects<Effect<'b>> {
-        let limits = &self.limits;
+        // Nothing is dispatched but over an open link, and what is not sent is told.
+        if let (Input::Dispatch(dispatch, _), None) = (&input, self.linked()) {
+            return Effects::of([NativeRequest::NotDispatched(dispatch.id).into()]);
+        }
+        let (limits, features) = (&self.limits, self.features);
         let turn = match &mut self.state {
-            State::Opening(opening) => opening::step(opening, now, limits, input, scratch),
+            State::Opening(opening) => {
+                opening::step(opening, now, limits, features, input, scratch)
+            }
             State::Pairing(pairing) => pairing::step(pairing, now, limits, input, scratch),
-            State::Link(link) => link::step(link, now, limits, input, scratch),
+            State::Link(link) => link::step(link, now, limits, features, input, scratch),
             State::Closed => return Effects::none(),
         };
         match turn {

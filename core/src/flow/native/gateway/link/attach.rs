@@ -4,7 +4,9 @@ use super::ends::LinkEnds;
 use super::reply::leave;
 use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
 use crate::error::Refusal;
-use crate::flow::native::gateway::{Effect, KnownPeer, LinkPermission, Peer, Turn, stay};
+use crate::flow::native::gateway::{
+    Effect, KnownPeer, LinkPermission, NativeRequest, Peer, Turn, stay,
+};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Channel, OutgoingBuffer};
@@ -15,9 +17,8 @@ use crate::step::Effects;
 use crate::time::{Instant, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::native::Features;
-use crate::wire::native::link::{Bye, FromGateway, FromNode, Hello, Policy};
+use crate::wire::native::link::{Admission, Admitted, Bye, FromGateway, FromNode, Hello, Policy};
 use crate::wire::native::pair::ChainBytes;
-use crate::wire::registration::Heartbeat;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attaching {
@@ -25,8 +26,17 @@ pub(super) struct Attaching {
     pub(super) features: Features,
     pub(super) holds: Option<GrantId>,
     pub(super) muted: bool,
+    pub(super) quarantined: bool,
+    /// `true` if the node was told that it may only renew its grant, or is told with the link.
     pub(super) renews: bool,
     pub(super) owed: bool,
+}
+
+impl Attaching {
+    pub(super) const fn new(node_id: NodeId, renews: bool, hello: &Hello) -> Self {
+        let Hello { features, holds, mark: _ } = *hello;
+        Self { node_id, features, holds, muted: false, quarantined: false, renews, owed: false }
+    }
 }
 
 /// Reads the message that authenticates the node, or brings the delegate's chain. It is the first
@@ -38,21 +48,10 @@ pub(super) fn on_first<'b>(
     out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
     match (&mut *stage, FromNode::parse(text)) {
-        (
-            LinkStage::Proving { node_id, renews, .. },
-            // Nothing compares the counters of nodes yet.
-            Ok(FromNode::Hello(Hello { features, holds, counter: _ })),
-        ) => {
+        (LinkStage::Proving { node_id, renews, .. }, Ok(FromNode::Hello(hello))) => {
             let (node_id, renews) = (*node_id, *renews);
-            *stage = LinkStage::Attaching(Attaching {
-                node_id,
-                features,
-                holds,
-                muted: false,
-                renews,
-                owed: false,
-            });
-            stay([Effect::Refund, Effect::Attach(node_id)])
+            *stage = LinkStage::Attaching(Attaching::new(node_id, renews, &hello));
+            stay([NativeRequest::Refund.into(), NativeRequest::Attach(node_id, hello.mark).into()])
         }
         (LinkStage::AwaitChain { .. }, Ok(FromNode::Part(part))) => stay([Effect::Part(part)]),
         (LinkStage::AwaitChain { .. }, Ok(FromNode::Present { chain })) => {
@@ -86,13 +85,14 @@ pub(super) fn on_attached<'b>(
     link: &mut NativeLink,
     now: Instant,
     limits: &Limits,
-    attaching: Attaching,
     known: Result<Option<KnownPeer<'_>>, Refusal>,
     unix: UnixTime,
+    takes: Features,
     mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
-    let Attaching { node_id, features, holds, muted, renews: told, owed } = attaching;
     let NativeLink { channel, stage } = link;
+    let LinkStage::Attaching(attaching) = *stage else { return stay([]) };
+    let Attaching { node_id, features, holds, muted, quarantined, renews: told, owed } = attaching;
     let (known, LinkPermission { until, renews, .. }) = match known {
         Ok(known) => match known.and_then(|known| Some((known, known.admitted(unix, limits)?))) {
             // The node was welcomed and has lost its rights meanwhile. The close makes it connect
@@ -111,31 +111,51 @@ pub(super) fn on_attached<'b>(
         }
         Err(_) => return leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
     };
+    if known.clone.overtaken {
+        return leave(channel, true, None, Bye::Done, Close::GOODBYE, out);
+    }
     let muted = muted || known.is_muted();
-    let mute = if muted {
-        match channel.seal(&FromGateway::Policy(Policy::Mute), &mut out) {
-            Some(frame) => Some(Effect::Send(frame)),
+    let quarantined = quarantined || known.clone.quarantined;
+    // A node that learns only now that its grant has expired has named one that counts no more.
+    let holds = holds.filter(|_| !renews);
+    let admission = if renews { Admission::Expired } else { Admission::Welcome };
+    let words = [
+        channel
+            .is_over_tls()
+            .then_some(FromGateway::Admitted(Admitted { admission, features: takes })),
+        (muted || quarantined).then_some(FromGateway::Policy(Policy::Mute)),
+    ];
+    let mut frames = [None, None];
+    for (place, word) in frames.iter_mut().zip(&words) {
+        let Some(word) = word else { continue };
+        match channel.seal(word, &mut out) {
+            Some(frame) => *place = Some(Effect::Send(frame)),
             None => return leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
         }
-    } else {
-        None
-    };
+    }
     let mut open = OpenLink {
         peer: Peer::Node(node_id),
         features,
         muted,
+        quarantined,
+        signing: known.signing().map(|key| *key.as_bytes()),
+        mark: known.clone.offer,
+        name_due: true,
+        key_due: takes.contains(Features::CERTIFICATE),
         ends: until.map(|until| LinkEnds::new(until, now, unix)),
         renews,
         owed: owed || is_owed(known.grants, known.ceiling, holds, unix),
         keepalive: Keepalive::start(now, limits),
         due: holds.map_or(AwaitedAnswer::None, AwaitedAnswer::Confirmation),
     };
+    // Nothing is owed while a confirmation is due, so at most one of both is asked for.
     let offer = open.take_owed();
     *stage = LinkStage::Open(open);
+    let [admitted, mute] = frames;
     Turn::Continue(Effects::flatten([
+        Some(NativeRequest::Linked(Peer::Node(node_id)).into()),
+        admitted,
         mute,
-        Some(Effect::Observe(Heartbeat::default())),
-        holds.map(Effect::Activate),
-        offer,
+        holds.map(|grant| NativeRequest::Activate(grant).into()).or(offer),
     ]))
 }

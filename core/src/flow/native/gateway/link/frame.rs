@@ -3,8 +3,11 @@
 use super::attach::inline;
 use super::reply::{leave, say};
 use super::{AwaitedAnswer, OpenLink};
-use crate::flow::native::gateway::{Effect, FrameContext, Peer, PingAnswer, Turn, end, stay};
+use crate::flow::native::gateway::{
+    Effect, FrameContext, Issue, NativeRequest, Peer, PingAnswer, RenewKind, Turn, end, stay,
+};
 use crate::link::channel::{Channel, OutgoingBuffer};
+use crate::step::Effects;
 use crate::wire::close::Close;
 use crate::wire::native::link::{Admission, Bye, FromGateway, FromNode, Renew};
 use crate::wire::path::{Action, Pattern};
@@ -16,7 +19,7 @@ pub(super) fn on_frame<'b>(
     text: &'b [u8],
     around: &FrameContext<'_>,
     answers: bool,
-    out: OutgoingBuffer<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
     let wants = |action: Action, pattern: Pattern<'b>| FromGateway::NotAllowed { action, pattern };
     let in_force = open.in_force(around.now);
@@ -26,7 +29,11 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::Heartbeat(heartbeat)) if answers && heartbeat == Heartbeat::default() => {
             stay([])
         }
-        Ok(FromNode::Heartbeat(heartbeat)) => stay([Effect::Observe(heartbeat)]),
+        // The node sends its first one as the link begins.
+        Ok(FromNode::Heartbeat(heartbeat)) => {
+            let key = open.seal_key(channel, around.keys, &mut out);
+            Turn::Continue(Effects::flatten([Some(Effect::Observe(heartbeat)), key]))
+        }
         Ok(FromNode::App(app)) => {
             if in_force
                 && around.in_force.is_some_and(|rights| rights.allows(app.action, &app.address))
@@ -48,8 +55,9 @@ pub(super) fn on_frame<'b>(
             }
         }
         Ok(FromNode::Part(part)) => stay([Effect::Part(part)]),
-        // A node that has to renew may present nothing else meanwhile.
-        Ok(FromNode::Present { .. }) if open.renews => {
+        // A node that has to renew may present nothing else meanwhile, and one in quarantine nothing
+        // at all.
+        Ok(FromNode::Present { .. }) if open.renews || open.quarantined => {
             say(channel, &FromGateway::Admission(Admission::NotPaired), out)
         }
         Ok(FromNode::Present { chain }) => {
@@ -59,32 +67,60 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::Renew(Renew::Token)) if open.renews => {
             say(channel, &FromGateway::NotRenewed, out)
         }
-        Ok(FromNode::Renew(renew @ (Renew::Token | Renew::Chain))) => match (open.peer, renew) {
-            // A delegate's chain comes from its delegator, so the gateway only renews the bearer
-            // token for it.
-            (Peer::Delegate(_), Renew::Chain | Renew::Certificate { .. }) => {
-                say(channel, &FromGateway::NotRenewed, out)
-            }
-            (Peer::Node(_), _) | (Peer::Delegate(_), Renew::Token) => {
-                open.due = AwaitedAnswer::Grant;
-                stay([Effect::Renew(renew)])
-            }
-        },
-        // The gateway issues no certificates over this wire yet.
-        Ok(FromNode::Renew(Renew::Certificate { .. })) => {
+        Ok(FromNode::Renew(Renew::Token | Renew::Chain)) if open.quarantined => {
             say(channel, &FromGateway::NotRenewed, out)
+        }
+        // A delegate's chain comes from its delegator, so the gateway only renews the bearer token
+        // for it.
+        Ok(FromNode::Renew(Renew::Chain)) if matches!(open.peer, Peer::Delegate(_)) => {
+            say(channel, &FromGateway::NotRenewed, out)
+        }
+        Ok(FromNode::Renew(Renew::Token)) => renew(open, RenewKind::Token),
+        Ok(FromNode::Renew(Renew::Chain)) => renew(open, RenewKind::Chain),
+        Ok(FromNode::Renew(Renew::Certificate(renewal))) => {
+            match open.verified(renewal, &channel.hash) {
+                Some(verified) => {
+                    open.due = AwaitedAnswer::Certificate;
+                    stay([Effect::Issue(Issue::Renewal(verified))])
+                }
+                None => say(channel, &FromGateway::NotIssued, out),
+            }
         }
         Ok(FromNode::Stored(grant)) => {
             open.due = AwaitedAnswer::Confirmation(grant);
-            stay([Effect::Activate(grant)])
+            stay([NativeRequest::Activate(grant).into()])
         }
-        // The gateway accepts announcements, but dispatches nothing yet.
-        Ok(FromNode::Announce(_) | FromNode::DispatchResult(_)) => stay([]),
-        Ok(FromNode::Pong { number }) => stay([Effect::Ponged(number, PingAnswer::Came)]),
-        Ok(FromNode::Bye(_)) => end([Effect::Detach, Effect::Close(Close::GOODBYE)]),
+        // A delegate has no entry in the registry: nothing is dispatched to it, and it has neither
+        // marks nor certificates.
+        Ok(
+            FromNode::Announce(_)
+            | FromNode::DispatchResult(_)
+            | FromNode::Progress(_)
+            | FromNode::Answer(_)
+            | FromNode::MarkStored(_)
+            | FromNode::CertificateStored { .. },
+        ) if matches!(open.peer, Peer::Delegate(_)) => stay([]),
+        Ok(FromNode::Announce(announce)) => stay([Effect::Announced(announce)]),
+        Ok(FromNode::DispatchResult(result)) => stay([Effect::Outcome(result)]),
+        Ok(FromNode::Progress(progress)) => stay([Effect::Progress(progress)]),
+        Ok(FromNode::Answer(answer)) => stay([Effect::Answered(answer)]),
+        Ok(FromNode::MarkStored(mark)) => stay([NativeRequest::MarkStored(mark).into()]),
+        Ok(FromNode::CertificateStored { number }) => {
+            stay([NativeRequest::CertificateStored(number).into()])
+        }
+        Ok(FromNode::Pong { number }) => {
+            stay([NativeRequest::Ponged(number, PingAnswer::Came).into()])
+        }
+        Ok(FromNode::Bye(_)) => end([NativeRequest::Detach.into(), Effect::Close(Close::GOODBYE)]),
         // A link has one beginning.
-        Ok(FromNode::Hello(_)) | Err(_) => {
+        Ok(FromNode::Hello(_) | FromNode::Identify(_)) | Err(_) => {
             leave(channel, true, None, Bye::Protocol, Close::PROTOCOL_VIOLATION, out)
         }
     }
+}
+
+/// Asks for a new grant, for which the peer waits.
+fn renew<'b>(open: &mut OpenLink, kind: RenewKind) -> Turn<'b> {
+    open.due = AwaitedAnswer::Grant;
+    stay([NativeRequest::Renew(kind).into()])
 }

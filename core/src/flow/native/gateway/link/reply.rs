@@ -1,8 +1,10 @@
 //! The gateway's messages over a link.
 
 use super::OpenLink;
-use crate::flow::native::gateway::offer::{Talk, seal_offer};
-use crate::flow::native::gateway::{Effect, Offer, State, Turn, end, stay};
+use crate::flow::native::gateway::offer::{Talk, seal_certificate, seal_offer};
+use crate::flow::native::gateway::{
+    Effect, IssuedCertificate, NativeRequest, Offer, State, Turn, end, stay,
+};
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Effects;
 use crate::wire::close::Close;
@@ -14,8 +16,8 @@ pub(super) fn offer_it<'b>(
     offer: Offer<'_>,
     mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
-    match seal_offer(channel, offer, Talk::Link, &mut out) {
-        Some(frames) => Turn::Continue(frames),
+    match seal_offer(channel, offer, Talk::Link, false, &mut out) {
+        Some(frames) => Turn::Continue(Effects::flatten(frames)),
         None => leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
     }
 }
@@ -28,12 +30,12 @@ pub(super) fn say<'b>(
 ) -> Turn<'b> {
     match channel.seal(message, &mut out) {
         Some(frame) => stay([Effect::Send(frame)]),
-        None => end([Effect::Detach, Effect::Close(Close::INTERNAL)]),
+        None => end([NativeRequest::Detach.into(), Effect::Close(Close::INTERNAL)]),
     }
 }
 
-/// Sends one message over an open link, and asks for the grant that the node is owed, if there is
-/// one.
+/// Sends one message over an open link, and what is due to the node: a new mark, the gateway's
+/// name, the grant that it is owed.
 pub(super) fn say_and_offer<'b>(
     channel: &mut Channel,
     open: &mut OpenLink,
@@ -42,9 +44,33 @@ pub(super) fn say_and_offer<'b>(
 ) -> Turn<'b> {
     match channel.seal(message, &mut out) {
         Some(frame) => {
-            Turn::Continue(Effects::flatten([Some(Effect::Send(frame)), open.take_owed()]))
+            let mark =
+                open.take_mark().map(|mark| channel.seal(&FromGateway::Mark(mark), &mut out));
+            Turn::Continue(Effects::flatten([
+                Some(Effect::Send(frame)),
+                mark.flatten().map(Effect::Send),
+                open.take_name(),
+                open.take_owed(),
+            ]))
         }
-        None => end([Effect::Detach, Effect::Close(Close::INTERNAL)]),
+        None => end([NativeRequest::Detach.into(), Effect::Close(Close::INTERNAL)]),
+    }
+}
+
+/// Sends the node its certificate, in parts and then by its number.
+pub(super) fn issue<'b>(
+    channel: &mut Channel,
+    issued: &IssuedCertificate<'_>,
+    mut out: OutgoingBuffer<'b>,
+) -> Turn<'b> {
+    let whole = FromGateway::Certificate { number: issued.number };
+    let sealed = seal_certificate(channel, issued, None, Talk::Link, &mut out)
+        .and_then(|parts| Some((parts, channel.seal(&whole, &mut out)?)));
+    match sealed {
+        Some(([first, second, third], whole)) => {
+            Turn::Continue(Effects::flatten([first, second, third, Some(Effect::Send(whole))]))
+        }
+        None => leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
     }
 }
 
@@ -61,7 +87,7 @@ pub(super) fn leave<'b>(
     let word = word.and_then(|word| channel.seal(&word, &mut out));
     let bye = channel.seal(&FromGateway::Bye(bye), &mut out);
     let effects = Effects::flatten([
-        attached.then_some(Effect::Detach),
+        attached.then_some(NativeRequest::Detach.into()),
         word.map(Effect::Send),
         bye.map(Effect::Send),
         Some(Effect::Close(reason)),
