@@ -1,11 +1,17 @@
 //! The opening of a connection: its intent and the handshake, up to a sealed channel.
 
+mod tls;
+
 use super::link::NativeLink;
 use super::pairing::Pairing;
-use super::{Cost, Effect, FrameContext, Input, LinkPermission, State, Turn, close, end, stay};
+use super::{
+    Cost, Effect, FrameContext, Input, LinkPermission, NativeRequest, State, Turn, close, end, stay,
+};
 use crate::budget::NoPlace;
+use crate::crypto::noise::HandshakeHash;
 use crate::crypto::noise::{ik, xx};
 use crate::entropy::Entropy;
+use crate::id::NodeId;
 use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::step::Effects;
@@ -13,6 +19,7 @@ use crate::time::{DeadlineReason, Instant};
 use crate::wire::close::Close;
 use crate::wire::native::Features;
 use crate::wire::native::link::{ADMITTED_BYTES, Admission, Admitted};
+use crate::wire::native::link::{Hello, Identify};
 use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions};
 
 #[derive(Debug)]
@@ -40,6 +47,26 @@ pub(super) enum Opening {
         entropy: Entropy<32>,
         until: Instant,
     },
+    /// A connection over TLS awaits its first message; `node` is that of the client certificate.
+    AwaitTls {
+        node: Option<NodeId>,
+        exporter: HandshakeHash,
+        until: Instant,
+    },
+    FindingTls {
+        first: TlsFirst,
+        exporter: HandshakeHash,
+        until: Instant,
+    },
+}
+
+/// The first message of a connection over TLS.
+#[derive(Debug)]
+pub(super) enum TlsFirst {
+    /// Of the node of the client certificate.
+    Hello(NodeId, Hello),
+    /// Of a node without a certificate.
+    Identify(Identify),
 }
 
 impl Opening {
@@ -47,10 +74,21 @@ impl Opening {
         Self::AwaitOpen { until: now.after(limits.first_message) }
     }
 
+    pub(super) const fn over_tls(
+        now: Instant,
+        node: Option<NodeId>,
+        exporter: HandshakeHash,
+    ) -> Self {
+        Self::AwaitTls { node, exporter, until: now.after(PROVE_WITHIN) }
+    }
+
     pub(super) const fn awaits_answer(&self) -> bool {
         match self {
-            Self::Finding { .. } | Self::Entering { .. } => true,
-            Self::AwaitOpen { .. } | Self::AwaitFirst { .. } | Self::AwaitThird { .. } => false,
+            Self::Finding { .. } | Self::Entering { .. } | Self::FindingTls { .. } => true,
+            Self::AwaitOpen { .. }
+            | Self::AwaitFirst { .. }
+            | Self::AwaitThird { .. }
+            | Self::AwaitTls { .. } => false,
         }
     }
 
@@ -61,14 +99,19 @@ impl Opening {
             Self::AwaitThird { .. } => "AwaitThird",
             Self::Finding { .. } => "Finding",
             Self::Entering { .. } => "Entering",
+            Self::AwaitTls { .. } => "AwaitTls",
+            Self::FindingTls { .. } => "FindingTls",
         }
     }
 
     /// Returns `true` if the peer owes the next message of a handshake that it began.
     pub(super) const fn stalls(&self) -> bool {
         match self {
-            Self::AwaitFirst { .. } | Self::AwaitThird { .. } => true,
-            Self::AwaitOpen { .. } | Self::Finding { .. } | Self::Entering { .. } => false,
+            Self::AwaitFirst { .. } | Self::AwaitThird { .. } | Self::AwaitTls { .. } => true,
+            Self::AwaitOpen { .. }
+            | Self::Finding { .. }
+            | Self::Entering { .. }
+            | Self::FindingTls { .. } => false,
         }
     }
 
@@ -76,15 +119,19 @@ impl Opening {
         match self {
             Self::AwaitFirst { intent: Intent::Link, .. } => Cost::Link(ik::ephemeral(frame)),
             Self::AwaitFirst { intent: Intent::Pair | Intent::Delegate, .. } => Cost::Stranger,
+            // TLS was paid for before its first message.
             Self::AwaitOpen { .. }
             | Self::AwaitThird { .. }
             | Self::Finding { .. }
-            | Self::Entering { .. } => Cost::Nothing,
+            | Self::Entering { .. }
+            | Self::AwaitTls { .. }
+            | Self::FindingTls { .. } => Cost::Nothing,
         }
     }
 
     const fn until(&self) -> Instant {
         match self {
+            Self::AwaitTls { until, .. } | Self::FindingTls { until, .. } => *until,
             Self::AwaitOpen { until }
             | Self::AwaitFirst { until, .. }
             | Self::AwaitThird { until, .. }
@@ -107,6 +154,7 @@ pub(super) fn step<'b>(
     opening: &mut Opening,
     now: Instant,
     limits: &Limits,
+    features: Features,
     input: Input<'b>,
     scratch: &'b mut [u8],
 ) -> Turn<'b> {
@@ -142,7 +190,10 @@ pub(super) fn step<'b>(
                 // The payload of a replay proves nothing, so it is ignored.
                 Ok((responder, _)) => {
                     let peer = *responder.peer();
-                    opening.enter(Opening::Finding { responder, until }, [Effect::Find(peer)])
+                    opening.enter(
+                        Opening::Finding { responder, until },
+                        [NativeRequest::Find(peer).into()],
+                    )
                 }
                 Err(_) => say(&ClearRefusal::Refused, out),
             }
@@ -175,20 +226,34 @@ pub(super) fn step<'b>(
             };
             match node {
                 Some(admitted) => {
-                    let enter = Effect::Enter(*responder.peer(), *responder.ephemeral().as_bytes());
+                    let enter =
+                        NativeRequest::Enter(*responder.peer(), *responder.ephemeral().as_bytes())
+                            .into();
                     let entering = Opening::Entering { responder, admitted, entropy, until };
                     opening.enter(entering, [enter])
                 }
                 // An unknown key gets the same handshake answer, so that a stranger cannot probe
                 // for keys.
-                None => answer_ik(responder, None, &entropy, until, out),
+                None => answer_ik(responder, None, features, &entropy, until, out),
             }
         }
         (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
-            answer_ik(responder, Some(admitted), &entropy, now.after(PROVE_WITHIN), out)
+            let until = now.after(PROVE_WITHIN);
+            answer_ik(responder, Some(admitted), features, &entropy, until, out)
         }
         (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => {
             say(&ClearRefusal::Refused, out)
+        }
+        (Opening::AwaitTls { node, exporter, .. }, Input::Frame { bytes, .. }) => {
+            tls::on_first(opening, node, exporter, until, bytes)
+        }
+        (Opening::FindingTls { first, exporter, .. }, Input::Found(found, unix, _)) => {
+            let known = match found {
+                Ok(known) => known.and_then(|known| Some((known, known.admitted(unix, limits)?))),
+                // A fault of the gateway must not say that the node is not paired.
+                Err(_) => return close(Close::INTERNAL),
+            };
+            tls::on_found(first, exporter, known, features, now.after(PROVE_WITHIN), out)
         }
         // Late answers and notices that do not concern an opening change nothing.
         (
@@ -196,7 +261,9 @@ pub(super) fn step<'b>(
             | Opening::AwaitFirst { .. }
             | Opening::AwaitThird { .. }
             | Opening::Finding { .. }
-            | Opening::Entering { .. }),
+            | Opening::Entering { .. }
+            | Opening::AwaitTls { .. }
+            | Opening::FindingTls { .. }),
             Input::Frame { .. }
             | Input::Repeated
             | Input::Found(..)
@@ -209,6 +276,11 @@ pub(super) fn step<'b>(
             | Input::Activated(..)
             | Input::Presented(..)
             | Input::Renewed(_)
+            | Input::Issued(_)
+            | Input::Name(_)
+            | Input::Dispatch(..)
+            | Input::Cancel(_)
+            | Input::Query(..)
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
@@ -253,6 +325,7 @@ fn answer_xx<'b>(
 fn answer_ik<'b>(
     responder: ik::Responder,
     node: Option<LinkPermission>,
+    features: Features,
     entropy: &Entropy<32>,
     until: Instant,
     mut out: OutgoingBuffer<'b>,
@@ -264,7 +337,7 @@ fn answer_ik<'b>(
     };
     let answer = out.put(|place| {
         let mut room = [0; ADMITTED_BYTES];
-        let payload = Admitted { admission, features: Features::GATEWAY };
+        let payload = Admitted { admission, features };
         let payload = payload.write(&mut room).ok()?;
         let (established, message) = responder.write_second(entropy, payload, place).ok()?;
         Some((established, message.len()))

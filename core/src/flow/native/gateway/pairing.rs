@@ -7,8 +7,12 @@
 //!                        └─ none ──▶ Settling
 //!
 //! Settling ─┬─ waits ───▶ Waiting ─decided─▶ Settling
+//!           ├─ offered, a certificate is wanted ─▶ Issuing ─sent─▶ Settling
 //!           └─ offered ─▶ AwaitStored ─▶ Activating
 //! ```
+//! A certificate is issued once the node is granted something, and sent ahead of the grant, which
+//! is then settled once more: the same one is offered again.
+//!
 //! A tag is compared only after its guess is counted. Where there is a code, nothing is granted
 //! before `Tb` has been sent.
 //!
@@ -21,30 +25,51 @@
 //! | names any other selector: unknown, spent, expired, withdrawn | the same, over nobody's code |
 //! | proved a code that ended while it was proven | expired |
 
+mod answer;
+mod frame;
 mod guess;
 
-use super::offer::{Talk, seal_offer};
-use super::{Confirmation, Effect, Input, PairVerdict, Prepared, Proof, Turn, close, end, stay};
+use super::{
+    Confirmation, Effect, Input, NativeRequest, PairVerdict, Proof, Turn, close, end, stay,
+};
 use crate::crypto::code::Code;
-use crate::crypto::cpace::{self, AwaitingTa, Element, Tag};
-use crate::entropy::Entropy;
-use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
+use crate::crypto::cpace::{self, AwaitingTa, Tag};
 use crate::limits::Limits;
-use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
+use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::registry::codes::CodeId;
 use crate::registry::grants::GrantId;
 use crate::registry::lifecycle::Notice;
 use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
-use crate::wire::native::pair;
-use crate::wire::native::pair::{AskDefect, PairFromGateway, PairFromNode, PairRefusal};
+use crate::wire::native::pair::{PairFromGateway, PairRefusal};
+use crate::wire::native::signer::SignerKey;
+use crate::wire::native::{Features, pair};
+use answer::{on_issued, on_prepared, on_settled};
+use frame::on_frame;
 use guess::{no_guess, on_reserved};
 
 #[derive(Debug)]
 pub(super) struct Pairing {
     channel: Channel,
     until: Instant,
+    /// The messages that the node takes.
+    features: Features,
+    certificate: CertificateState,
+    /// `true` until the gateway's name was asked for.
+    name_due: bool,
     stage: PairingStage,
+}
+
+/// The progress of the node's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CertificateState {
+    /// The node wants none, or gets none.
+    None,
+    /// A certificate is issued once the node is granted something. A compact one is verified by
+    /// this key of the gateway.
+    Wanted(Option<SignerKey>),
+    /// The certificate with this number was sent.
+    Sent(u64),
 }
 
 /// A code that is proven on one connection.
@@ -88,6 +113,7 @@ enum PairingStage {
         decided: bool,
     },
     Waiting,
+    Issuing,
     AwaitStored {
         grant: GrantId,
     },
@@ -100,7 +126,14 @@ const SETTLING: PairingStage = PairingStage::Settling { decided: false };
 
 impl Pairing {
     pub(super) const fn opened(channel: Channel, until: Instant) -> Self {
-        Self { channel, until, stage: PairingStage::AwaitAsk }
+        Self {
+            channel,
+            until,
+            features: Features::NONE,
+            certificate: CertificateState::None,
+            name_due: true,
+            stage: PairingStage::AwaitAsk,
+        }
     }
 
     pub(super) const fn channel(&self) -> &Channel {
@@ -113,6 +146,7 @@ impl Pairing {
             | PairingStage::Reserving { .. }
             | PairingStage::Spending { .. }
             | PairingStage::Settling { .. }
+            | PairingStage::Issuing
             | PairingStage::Activating { .. } => true,
             PairingStage::AwaitAsk
             | PairingStage::AwaitSetup
@@ -148,6 +182,7 @@ impl Pairing {
             PairingStage::Spending { .. } => "Spending",
             PairingStage::Settling { .. } => "Settling",
             PairingStage::Waiting => "Waiting",
+            PairingStage::Issuing => "Issuing",
             PairingStage::AwaitStored { .. } => "AwaitStored",
             PairingStage::Activating { .. } => "Activating",
         }
@@ -164,6 +199,12 @@ impl Pairing {
     ) -> Turn<'b> {
         self.stage = stage;
         stay(effects)
+    }
+
+    /// Takes the request for the gateway's name, if the node takes it and has none.
+    fn take_name<'b>(&mut self) -> Option<Effect<'b>> {
+        let due = core::mem::take(&mut self.name_due) && self.features.contains(Features::NAME);
+        due.then_some(NativeRequest::Name.into())
     }
 }
 
@@ -224,7 +265,10 @@ pub(super) fn step<'b>(
                 Ok(true) => match pairing.channel.seal(&PairFromGateway::Tb(answer), &mut out) {
                     Some(frame) => {
                         let settle = Effect::Settle(Proof::Code(id, confirmed));
-                        pairing.enter(SETTLING, [Effect::Refund, Effect::Send(frame), settle])
+                        pairing.enter(
+                            SETTLING,
+                            [NativeRequest::Refund.into(), Effect::Send(frame), settle],
+                        )
                     }
                     None => close(Close::INTERNAL),
                 },
@@ -250,6 +294,16 @@ pub(super) fn step<'b>(
         (PairingStage::Settling { .. }, Input::Settled(verdict)) => {
             on_settled(pairing, now, limits, verdict, out)
         }
+        (PairingStage::Issuing, Input::Issued(issued)) => on_issued(pairing, issued, out),
+        // The node trusts this channel by now, so the name is no stranger's.
+        (stage @ (PairingStage::Waiting | PairingStage::AwaitStored { .. }), Input::Name(name))
+            if pairing.features.contains(Features::NAME) =>
+        {
+            match pairing.channel.seal(&PairFromGateway::Name(name), &mut out) {
+                Some(frame) => pairing.enter(stage, [Effect::Send(frame)]),
+                None => close(Close::INTERNAL),
+            }
+        }
         (PairingStage::Activating { grant }, Input::Activated(outcome, _)) => {
             let (message, reason) = match outcome {
                 Ok(Confirmation::Active(_)) => (PairFromGateway::Active(grant), Close::GOODBYE),
@@ -272,6 +326,7 @@ pub(super) fn step<'b>(
             | PairingStage::Spending { .. }
             | PairingStage::Settling { .. }
             | PairingStage::Waiting
+            | PairingStage::Issuing
             | PairingStage::AwaitStored { .. }
             | PairingStage::Activating { .. }),
             Input::Frame { .. }
@@ -286,6 +341,11 @@ pub(super) fn step<'b>(
             | Input::Activated(..)
             | Input::Presented(..)
             | Input::Renewed(_)
+            | Input::Issued(_)
+            | Input::Name(_)
+            | Input::Dispatch(..)
+            | Input::Cancel(_)
+            | Input::Query(..)
             | Input::Bounded { .. }
             | Input::Unsubscribed(_)
             | Input::Deliver(..)
@@ -322,179 +382,6 @@ const fn ours(refusal: crate::error::Refusal) -> PairRefusal<'static> {
 const TYPING: Span = Span::from_secs(300);
 /// The delay in seconds before the node tries again after a fault of the gateway.
 const RETRY: u32 = 5;
-
-fn on_frame<'b>(
-    pairing: &mut Pairing,
-    stage: PairingStage,
-    bytes: &'b mut [u8],
-    entropy: &Entropy<32>,
-    around: &super::FrameContext<'_>,
-    mut out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    let text = match pairing.channel.open(bytes) {
-        Ok(text) => text,
-        Err(ChannelBroken) => return close(Close::PROTOCOL_VIOLATION),
-    };
-    match (stage, PairFromNode::parse(text)) {
-        (PairingStage::AwaitAsk, Ok(PairFromNode::Ask(ask))) => {
-            match ask.verify(&pairing.channel.hash) {
-                Ok(asked) => {
-                    let method = asked.request().method;
-                    let key = pairing.channel.peer;
-                    pairing.enter(PairingStage::Preparing { method }, [Effect::Ask(key, asked)])
-                }
-                Err(AskDefect::Signature) => refuse(pairing, &PairRefusal::Protocol, out),
-                Err(AskDefect::Unsigned) => refuse(pairing, &PairRefusal::Unsigned, out),
-            }
-        }
-        (PairingStage::AwaitSetup, Ok(PairFromNode::SetupCode(token))) => {
-            // The claims need room of their own, because they are lent to the effect.
-            let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
-            match verify(around.setup, token.expose(), around.now, claims) {
-                Ok(verified) if verified.claims().bound => pairing
-                    .enter(SETTLING, [Effect::Refund, Effect::Settle(Proof::Setup(verified))]),
-                // A setup code that opens a session does not pair a node.
-                Ok(_) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
-                Err(NotValid::Expired) => refuse(pairing, &PairRefusal::Expired, out),
-                Err(
-                    NotValid::Form
-                    | NotValid::ClaimsEncoding
-                    | NotValid::SignatureEncoding
-                    | NotValid::Signature
-                    | NotValid::Claims,
-                ) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
-            }
-        }
-        (PairingStage::AwaitYa { held }, Ok(PairFromNode::Ya(element))) => {
-            let answered = answer(&pairing.channel, &held, around, entropy, &element).and_then(
-                |(cpace, yb)| {
-                    Some((cpace, pairing.channel.seal(&PairFromGateway::Yb(yb), &mut out)?))
-                },
-            );
-            match answered {
-                Some((cpace, frame)) => {
-                    pairing.enter(PairingStage::AwaitTa { held, cpace }, [Effect::Send(frame)])
-                }
-                None => refuse(pairing, &PairRefusal::Protocol, out),
-            }
-        }
-        (PairingStage::AwaitTa { held, cpace }, Ok(PairFromNode::Ta(tag))) => {
-            let reserve = Effect::Reserve(held.id);
-            pairing.enter(PairingStage::Reserving { held, cpace, tag }, [reserve])
-        }
-        (PairingStage::AwaitStored { grant }, Ok(PairFromNode::Stored(stored)))
-            if stored == grant =>
-        {
-            pairing.enter(PairingStage::Activating { grant }, [Effect::Activate(grant)])
-        }
-        (
-            PairingStage::AwaitAsk
-            | PairingStage::AwaitSetup
-            | PairingStage::AwaitYa { .. }
-            | PairingStage::AwaitTa { .. }
-            | PairingStage::Waiting
-            | PairingStage::AwaitStored { .. }
-            | PairingStage::Preparing { .. }
-            | PairingStage::Reserving { .. }
-            | PairingStage::Spending { .. }
-            | PairingStage::Settling { .. }
-            | PairingStage::Activating { .. },
-            Ok(_) | Err(_),
-        ) => refuse(pairing, &PairRefusal::Protocol, out),
-    }
-}
-
-fn answer(
-    channel: &Channel,
-    held: &HeldCode,
-    around: &super::FrameContext<'_>,
-    entropy: &Entropy<32>,
-    element: &Element,
-) -> Option<(AwaitingTa, Element)> {
-    let own = around.keys.channel.public();
-    let inputs = cpace::Inputs::new(&held.code, &channel.hash, &channel.peer, own, held.method);
-    cpace::Responder::answer(&inputs, entropy, element).ok()
-}
-
-fn on_prepared<'b>(
-    pairing: &mut Pairing,
-    now: Instant,
-    limits: &Limits,
-    method: pair::Method,
-    prepared: Prepared<'_>,
-    mut out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    match (prepared, method) {
-        (Prepared::Refused(refusal), _) => refuse(pairing, &refusal, out),
-        (Prepared::Setup, pair::Method::Setup) => {
-            pairing.until = now.after(limits.first_message);
-            pairing.enter(PairingStage::AwaitSetup, [])
-        }
-        (Prepared::Pin { id, code, expires_in, attempts }, pair::Method::Pin) => {
-            match pairing
-                .channel
-                .seal(&PairFromGateway::PinShown { expires_in, attempts }, &mut out)
-            {
-                Some(frame) => {
-                    pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    let held =
-                        HeldCode { id: Some(id), code, method: cpace::CodeOrigin::Pin, wrong: 0 };
-                    pairing.enter(PairingStage::AwaitYa { held }, [Effect::Send(frame)])
-                }
-                None => close(Close::INTERNAL),
-            }
-        }
-        (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
-            pairing.until = now.after(limits.first_message);
-            pairing.enter(
-                PairingStage::AwaitYa {
-                    held: HeldCode { id, code, method: cpace::CodeOrigin::Code, wrong: 0 },
-                },
-                [],
-            )
-        }
-        (Prepared::Settle, pair::Method::Approval) => {
-            pairing.enter(SETTLING, [Effect::Settle(Proof::Nothing)])
-        }
-        // The adapter's answer does not fit the method. A request that named a code must never be
-        // settled without it.
-        (Prepared::Pin { .. } | Prepared::Code { .. } | Prepared::Setup | Prepared::Settle, _) => {
-            close(Close::INTERNAL)
-        }
-    }
-}
-
-fn on_settled<'b>(
-    pairing: &mut Pairing,
-    now: Instant,
-    limits: &Limits,
-    verdict: PairVerdict<'_>,
-    mut out: OutgoingBuffer<'b>,
-) -> Turn<'b> {
-    match verdict {
-        PairVerdict::Refused(refusal) => refuse(pairing, &refusal, out),
-        PairVerdict::Waits { expires_in } => {
-            match pairing.channel.seal(&PairFromGateway::Waiting { expires_in }, &mut out) {
-                Some(frame) => {
-                    pairing.until = now.after(Span::from_secs(u64::from(expires_in)));
-                    pairing.enter(PairingStage::Waiting, [Effect::Send(frame)])
-                }
-                None => close(Close::INTERNAL),
-            }
-        }
-        PairVerdict::Offered(offer) => {
-            let grant = offer.id;
-            pairing.until = now.after(limits.first_message);
-            match seal_offer(&mut pairing.channel, offer, Talk::Pair, &mut out) {
-                Some(frames) => {
-                    pairing.stage = PairingStage::AwaitStored { grant };
-                    Turn::Continue(frames)
-                }
-                None => close(Close::INTERNAL),
-            }
-        }
-    }
-}
 
 fn refuse<'b>(
     pairing: &mut Pairing,

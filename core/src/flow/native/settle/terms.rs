@@ -1,7 +1,7 @@
 //! The rights of a node that is paired, by its proof or by the operator.
 
 use crate::error::Refusal;
-use crate::grant::scope::ScopesBuf;
+use crate::grant::scope::{AskedScopesBuf, ScopesBuf};
 use crate::registry::authority::{Authority, Maker, Until, Wider};
 use crate::registry::ceiling::{Ceiling, paired_anew};
 use crate::registry::lifecycle::{Change, Notice};
@@ -13,6 +13,8 @@ use crate::time::{Span, UnixTime};
 pub struct ProofTerms<'t> {
     /// The scopes that the proof brings.
     pub scopes: &'t ScopesBuf,
+    /// The permissions that the node asked for, which bound what the proof brings.
+    pub asked: &'t AskedScopesBuf,
     /// The life that was named for the node's rights; `None` if nobody named one.
     pub lives: Option<Span>,
     /// The life of a grant without a named one; such a grant is renewed.
@@ -61,7 +63,8 @@ pub fn pair(
     let until = now.after(terms.lives.unwrap_or(terms.usual).min(terms.longest));
     let maker = authority.maker()?;
     let expires = terms.lives.map(|_| until);
-    let brings = Ceiling { scopes: terms.scopes.clone(), expires, named: false, maker };
+    let scopes = terms.asked.bound(terms.scopes);
+    let brings = Ceiling { scopes, expires, named: false, maker };
     let mut ceiling = paired_anew(before, brings, now);
     let until = ceiling.expires.map_or(until, |ends_by| ends_by.min(until));
     let ends = authority.mint(&ceiling.scopes.scopes(), Until::AtMost(until))?;
@@ -90,6 +93,8 @@ pub struct OperatorApproval<'t> {
     pub proposed: NamedTerms<'t>,
     /// The ceiling that the decision replaces; `None` for a node that is paired by it.
     pub before: Option<&'t Ceiling>,
+    /// The permissions that the node asked for. They bound what it gets if the operator names none.
+    pub asked: &'t AskedScopesBuf,
     /// `true` if an earlier end is lifted.
     pub endless: bool,
     /// `true` if the decision is about this node in particular, also without named scopes.
@@ -111,13 +116,11 @@ pub fn approve(
     authority: &Authority,
     now: UnixTime,
 ) -> Result<(Ceiling, UnixTime), Wider> {
-    let OperatorApproval { said, proposed, before, endless, named, usual_scopes, usual } =
+    let OperatorApproval { said, proposed, before, asked, endless, named, usual_scopes, usual } =
         *approval;
-    let scopes = said
-        .scopes
-        .or(before.map(|ceiling| &ceiling.scopes))
-        .or(proposed.scopes)
-        .unwrap_or(usual_scopes);
+    let kept = said.scopes.or(before.map(|ceiling| &ceiling.scopes));
+    let scopes =
+        kept.cloned().unwrap_or_else(|| asked.bound(proposed.scopes.unwrap_or(usual_scopes)));
     // An earlier end stays if it lies ahead and is not lifted.
     let kept = before
         .filter(|ceiling| !endless && !ceiling.is_over(now))
@@ -134,7 +137,7 @@ pub fn approve(
     // What a delegated right grants must end with it, so it always has an end.
     let expires = if authority.is_delegated() { Some(ends) } else { end };
     let named = named || said.scopes.is_some();
-    Ok((Ceiling { scopes: scopes.clone(), expires, named, maker }, ends))
+    Ok((Ceiling { scopes, expires, named, maker }, ends))
 }
 
 /// Decides whether the rights of a node with this standing may be changed. The standing stays.

@@ -1,6 +1,6 @@
 //! Guesses at a code: reserved by the store, compared here.
 
-use super::super::{Effect, Turn, end};
+use super::super::{Effect, NativeRequest, Turn, end};
 use super::{HeldCode, Pairing, PairingStage, TYPING, refuse};
 use crate::crypto::cpace::{self, AwaitingTa, Tag};
 use crate::limits::GUESSES_PER_CODE;
@@ -29,9 +29,10 @@ pub(super) fn on_reserved<'b>(
     // For nobody's code the store counts nothing, so this connection's own count ends it.
     let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
     match (cpace.verify(tag), held.id) {
-        (Ok((confirmed, answer)), Some(id)) => {
-            pairing.enter(PairingStage::Spending { id, confirmed, answer }, [Effect::Spend(id)])
-        }
+        (Ok((confirmed, answer)), Some(id)) => pairing.enter(
+            PairingStage::Spending { id, confirmed, answer },
+            [NativeRequest::Spend(id).into()],
+        ),
         // Nobody's code fails even if the guess matches.
         (Ok(_) | Err(_), _) => on_wrong_guess(pairing, now, held, left, out),
     }
@@ -49,7 +50,7 @@ fn on_wrong_guess<'b>(
         0 => PairRefusal::Locked,
         attempts_left => PairRefusal::WrongCode { attempts_left },
     };
-    let wrong = Effect::GuessWrong { left };
+    let wrong = NativeRequest::GuessWrong { left }.into();
     match (pairing.channel.seal(&PairFromGateway::Refused(refusal), &mut out), left) {
         (Some(frame), 0) => {
             end([wrong, Effect::Send(frame), Effect::Close(Close::AUTHENTICATION_FAILED)])
@@ -59,7 +60,7 @@ fn on_wrong_guess<'b>(
             // its deadline.
             match held.method {
                 cpace::CodeOrigin::Code => pairing.until = now.after(TYPING),
-                cpace::CodeOrigin::Pin => {}
+                cpace::CodeOrigin::Pin | cpace::CodeOrigin::Possession => {}
             }
             pairing.enter(PairingStage::AwaitYa { held }, [wrong, Effect::Send(frame)])
         }
