@@ -1,6 +1,9 @@
 //! The link of a node, from its call to the gateway on.
 
-use super::pairing::{broken, leave, turned_away};
+#[cfg(feature = "identity")]
+pub(super) mod tls;
+
+use super::leaving::{broken, leave, turned_away};
 use super::{
     AfterClose, AfterStore, Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
     Paired, State,
@@ -15,8 +18,8 @@ use crate::step::Effects;
 use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::native::link::{
-    Admission, Admitted, App, Bye, DispatchOutcome, DispatchResult, FromGateway, FromNode, Hello,
-    Policy, Renew,
+    Admission, Admitted, App, Bye, CloneMark, DispatchOutcome, DispatchResult, FromGateway,
+    FromNode, Hello, Policy, Renew,
 };
 use crate::wire::native::open::{FirstAnswer, Intent, Open as Opened};
 use crate::wire::native::pair::{ChainBytes, PairGrant};
@@ -42,6 +45,18 @@ pub(super) struct NodeLink {
     pub(super) renews: bool,
     /// The messages that the gateway takes.
     pub(super) features: Features,
+    /// `true` if the node runs tasks.
+    pub(super) dispatches: bool,
+}
+
+/// The object that a link waits to be stored, and then confirms.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stored {
+    /// A change that the gateway is not told of.
+    Nothing,
+    Grant(GrantId),
+    Mark(CloneMark),
+    Certificate(u64),
 }
 
 impl NodeLink {
@@ -129,9 +144,10 @@ pub(super) fn on_second<'b>(
         heard: now,
         renews: admission == Admission::Expired,
         features,
+        dispatches: own.dispatch,
     };
     match admission {
-        Admission::Welcome | Admission::Expired => greet(node, link, out),
+        Admission::Welcome | Admission::Expired => greet(node, link, own, out),
         // The node keeps its pairing: the operator may have restored an older registry, and may
         // pair the node again.
         Admission::NotPaired => pair_again(node),
@@ -144,11 +160,12 @@ pub(super) fn on_second<'b>(
 fn greet<'b>(
     node: &mut Node,
     mut link: NodeLink,
+    own: &NodeIdentity<'_>,
     mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
-    let Paired { node_id, grant, .. } = link.paired;
+    let Paired { node_id, grant, mark, .. } = link.paired;
     let holds = if link.renews { None } else { Some(grant) };
-    let hello = Hello { features: Features::NODE, counter: None, holds };
+    let hello = Hello { features: own.features(), mark, holds };
     let Some(hello) = link.channel.seal(&FromNode::Hello(hello), &mut out) else {
         return node.close(None, AfterClose::Retry);
     };
@@ -160,6 +177,22 @@ fn greet<'b>(
         Some(renew) => node.enter(
             State::Linked(link),
             [Effect::Send(hello), Effect::Send(renew), Effect::Tell(NativeNodeEvent::Expired)],
+        ),
+        None => node.close(None, AfterClose::Retry),
+    }
+}
+
+/// Asks for a new grant in place of the expired one, after the greeting.
+#[cfg(feature = "identity")]
+fn greet_expired<'b>(
+    node: &mut Node,
+    mut link: NodeLink,
+    mut out: OutgoingBuffer<'b>,
+) -> Effects<Effect<'b>> {
+    match link.channel.seal(&FromNode::Renew(Renew::Chain), &mut out) {
+        Some(renew) => node.enter(
+            State::Linked(link),
+            [Effect::Send(renew), Effect::Tell(NativeNodeEvent::Expired)],
         ),
         None => node.close(None, AfterClose::Retry),
     }
@@ -177,24 +210,38 @@ fn pair_again<'b>(node: &mut Node) -> Effects<Effect<'b>> {
 pub(super) fn on_kept<'b>(
     node: &mut Node,
     mut link: NodeLink,
-    stored: Option<GrantId>,
+    stored: Stored,
+    certified: bool,
     mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
     let NativeMemory::Paired(paired) = node.memory else {
         return node.close(None, AfterClose::AtOnce);
     };
     link.paired = paired;
-    let Some(grant) = stored else { return node.enter(State::Linked(link), []) };
-    match link.channel.seal(&FromNode::Stored(grant), &mut out) {
+    let (confirms, told) = match stored {
+        Stored::Nothing => return node.enter(State::Linked(link), []),
+        Stored::Grant(grant) => (FromNode::Stored(grant), Some(NativeNodeEvent::Renewed)),
+        Stored::Mark(mark) => (FromNode::MarkStored(mark), None),
+        // The older certificate stays, and the gateway goes on offering the new one.
+        Stored::Certificate(_) if !certified => {
+            let told = Effect::Tell(NativeNodeEvent::CertificateNotRenewed);
+            return node.enter(State::Linked(link), [told]);
+        }
+        Stored::Certificate(number) => {
+            (FromNode::CertificateStored { number }, Some(NativeNodeEvent::CertificateRenewed))
+        }
+    };
+    match link.channel.seal(&confirms, &mut out) {
         Some(frame) => {
             // A new grant ends the renewal.
-            let had_none = core::mem::take(&mut link.renews);
+            let renewed = link.renews && matches!(stored, Stored::Grant(_));
+            link.renews &= !renewed;
             node.state = State::Linked(link);
             let linked = Effect::Tell(NativeNodeEvent::Linked(paired.node_id));
             Effects::flatten([
                 Some(Effect::Send(frame)),
-                Some(Effect::Tell(NativeNodeEvent::Renewed)),
-                had_none.then_some(linked),
+                told.map(Effect::Tell),
+                renewed.then_some(linked),
             ])
         }
         None => node.close(None, AfterClose::Retry),
@@ -241,10 +288,29 @@ pub(super) fn step<'b>(
             Effects::of([Effect::Tell(NativeNodeEvent::NotAllowed { action, pattern })])
         }
         Input::Subscribe(pattern) => link.say(&FromNode::Subscribe { pattern }, out),
+        // A certificate's request is signed for the link, so it has an input of its own.
+        Input::Renew(Renew::Certificate(_)) => Effects::none(),
         Input::Renew(renew) => link.say(&FromNode::Renew(renew), out),
+        #[cfg(feature = "identity")]
+        Input::RenewCertificate(own) => tls::renew(link, &own, out),
+        #[cfg(feature = "identity")]
+        Input::Redial => node.close(None, AfterClose::AtOnce),
+        // A gateway that dispatches nothing needs to know of no capability.
+        Input::Announce(_) | Input::Outcome(_) | Input::Progress(_) | Input::Answer(_)
+            if !link.features.contains(Features::DISPATCH) =>
+        {
+            Effects::none()
+        }
+        Input::Announce(announce) => link.say(&FromNode::Announce(announce), out),
+        Input::Outcome(result) => link.say(&FromNode::DispatchResult(result), out),
+        Input::Progress(progress) => link.say(&FromNode::Progress(progress), out),
+        Input::Answer(answer) => link.say(&FromNode::Answer(answer), out),
+        #[cfg(feature = "identity")]
+        Input::ConnectedTls { .. } => Effects::none(),
         // These inputs belong to other states, or to this one no longer.
         Input::Connected(..)
         | Input::Kept(_)
+        | Input::KeptWithout(_)
         | Input::Pair(..)
         | Input::CodeEntered(..)
         | Input::Forget => Effects::none(),
@@ -256,7 +322,7 @@ fn on_frame<'b>(
     node: &mut Node,
     now: Instant,
     bytes: &'b mut [u8],
-    out: OutgoingBuffer<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
     let State::Linked(link) = &mut node.state else { return Effects::none() };
     let text = match link.channel.open(bytes) {
@@ -266,8 +332,9 @@ fn on_frame<'b>(
     link.heard = now;
     let effect = match FromGateway::parse(text) {
         // The gateway's heartbeat asks for an answer.
-        Ok(FromGateway::Heartbeat { .. }) => {
-            return link.say(&FromNode::Heartbeat(Heartbeat::default()), out);
+        Ok(FromGateway::Heartbeat { time }) => {
+            let answer = link.channel.seal(&FromNode::Heartbeat(Heartbeat::default()), &mut out);
+            return Effects::flatten([answer.map(Effect::Send), time.map(Effect::Time)]);
         }
         Ok(FromGateway::Ping { number }) => return link.say(&FromNode::Pong { number }, out),
         Ok(FromGateway::App(app)) => Effect::App(app),
@@ -288,7 +355,7 @@ fn on_frame<'b>(
         }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
             let paired = Paired { gateway, ..link.paired };
-            return keep(node, paired, None, None);
+            return keep(node, paired, None, Stored::Nothing);
         }
         Ok(FromGateway::Part(part)) => Effect::Part(part),
         Ok(FromGateway::Grant(PairGrant { token: Some(token), chain: None, .. })) => {
@@ -301,19 +368,39 @@ fn on_frame<'b>(
                 None => None,
             };
             let paired = Paired { grant: id, ..link.paired };
-            return keep(node, paired, chain, Some(id));
+            return keep(node, paired, chain, Stored::Grant(id));
         }
         // The grant will not be renewed.
         Ok(FromGateway::NotRenewed) if link.renews => return pair_again(node),
         Ok(FromGateway::NotRenewed) => Effect::Tell(NativeNodeEvent::NotRenewed),
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => return Effects::none(),
-        Ok(FromGateway::Dispatch(dispatch)) => {
-            // The node has announced no capability, so there is nothing to run.
+        Ok(FromGateway::Mark(mark)) => {
+            let paired = Paired { mark: Some(mark), ..link.paired };
+            return keep(node, paired, None, Stored::Mark(mark));
+        }
+        Ok(FromGateway::Name(name)) => Effect::Tell(NativeNodeEvent::GatewayName(name)),
+        // The node has not said that it takes these; a task is answered all the same, so that it
+        // does not count as lost.
+        Ok(FromGateway::Dispatch(dispatch)) if !link.dispatches => {
             let outcome = ReasonText::parse("no such capability")
                 .map_or(DispatchOutcome::TimedOut, DispatchOutcome::Rejected);
             let result = DispatchResult { id: dispatch.id, outcome };
             return link.say(&FromNode::DispatchResult(result), out);
         }
+        Ok(FromGateway::Cancel { .. } | FromGateway::Query { .. }) if !link.dispatches => {
+            return Effects::none();
+        }
+        Ok(FromGateway::Dispatch(dispatch)) => Effect::Dispatch(dispatch),
+        Ok(FromGateway::Cancel { id }) => Effect::Cancel(id),
+        Ok(FromGateway::Query { id, number }) => Effect::Query(id, number),
+        Ok(FromGateway::Certificate { number }) => {
+            let paired = link.paired;
+            return keep(node, paired, Some(Effect::Certificate), Stored::Certificate(number));
+        }
+        Ok(FromGateway::CertificateKey(key)) => Effect::CertificateKey(key),
+        Ok(FromGateway::NotIssued) => Effect::Tell(NativeNodeEvent::CertificateNotRenewed),
+        // A link has one beginning.
+        Ok(FromGateway::Admitted(_)) => return broken(node, None),
         Ok(FromGateway::Bye(bye)) => {
             let replaced = bye == Bye::Replaced;
             if replaced || bye == Bye::Busy {
@@ -329,17 +416,17 @@ fn on_frame<'b>(
     Effects::of([effect])
 }
 
-/// Makes a change durable, with the chain that comes with it, then continues the link.
+/// Makes a change durable, with the object that comes with it, then continues the link.
 #[inline(never)]
 fn keep<'b>(
     node: &mut Node,
     paired: Paired,
-    chain: Option<Effect<'b>>,
-    stored: Option<GrantId>,
+    object: Option<Effect<'b>>,
+    stored: Stored,
 ) -> Effects<Effect<'b>> {
     let State::Linked(link) = core::mem::replace(&mut node.state, State::Idle) else {
         return Effects::none();
     };
     node.state = State::Keeping(AfterStore::Linked { link, stored });
-    Effects::flatten([chain, Some(Effect::Keep(NativeMemory::Paired(paired)))])
+    Effects::flatten([object, Some(Effect::Keep(NativeMemory::Paired(paired)))])
 }

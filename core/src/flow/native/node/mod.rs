@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  Idle ──Pair──▶ Waiting ─▶ Opening ─┬─ method ─▶ Introducing ─▶ Pairing … ─▶ Keeping(Paired) ─┐
-//!                    ▲                └─ paired ─▶ Calling ─▶ Linked                            │
+//!                    ▲                ├─ paired ─▶ Calling ─▶ Linked                            │
+//!                    │                └─ over TLS ─▶ Greeting ─▶ Linked                         │
 //!                    ├───── lost, refused: back off ◀─────────────┘                             │
 //!                    └──────────────────────────────────────────────────────────────────────────┘
 //! ```
@@ -16,6 +17,8 @@
 //! the state where it lies, and take apart only a state that is left. Each is called in one state;
 //! in another one it would do nothing.
 
+mod attempts;
+mod leaving;
 mod linking;
 mod pairing;
 mod talk;
@@ -23,20 +26,21 @@ mod talk;
 use crate::budget::Backoff;
 use crate::crypto::fingerprint::Fingerprint;
 use crate::crypto::noise::{ik, xx};
-use crate::entropy::Entropy;
 use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::registry::grants::GrantId;
 use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant};
-use crate::wire::close::Close;
-use crate::wire::native::open::{Intent, Open};
+#[cfg(feature = "identity")]
+use crate::wire::native::Features;
 use crate::wire::native::pair;
 
 pub use crate::flow::registration::node::Timing;
-use linking::NodeLink;
+use attempts::introduce;
+use linking::{NodeLink, Stored};
 use pairing::{NodePairing, NodePairingStage};
 pub use talk::{
-    Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Paired, Trust,
+    CertificateWish, Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod,
+    Paired, Trust,
 };
 
 /// The machine of a node.
@@ -76,6 +80,15 @@ enum State {
         initiator: ik::Initiator,
         until: Instant,
     },
+    /// The first message over TLS is sent, and the gateway's verdict is due.
+    #[cfg_attr(
+        not(feature = "identity"),
+        allow(dead_code, reason = "only a node with certificates links over TLS")
+    )]
+    Greeting {
+        link: NodeLink,
+        until: Instant,
+    },
     Linked(NodeLink),
     Keeping(AfterStore),
     /// The connection is being closed; the adapter reports its end.
@@ -95,8 +108,8 @@ enum AfterStore {
     Wait { channel: Channel, until: Instant },
     /// Tell the gateway that the grant is stored.
     Confirm { channel: Channel, grant: GrantId },
-    /// Continue the link, and tell the gateway of a stored grant.
-    Linked { link: NodeLink, stored: Option<GrantId> },
+    /// Continue the link, and tell the gateway what is stored.
+    Linked { link: NodeLink, stored: Stored },
 }
 
 /// The continuation once a connection is closed.
@@ -140,6 +153,17 @@ impl Node {
         )
     }
 
+    /// Returns `true` if the link is open and its gateway issues certificates.
+    #[cfg(feature = "identity")]
+    #[must_use]
+    pub const fn gets_certificates(&self) -> bool {
+        matches!(
+            &self.state,
+            State::Linked(NodeLink { renews: false, features, .. })
+                if features.contains(Features::CERTIFICATE)
+        )
+    }
+
     fn enter<'b, const N: usize>(
         &mut self,
         state: State,
@@ -147,155 +171,6 @@ impl Node {
     ) -> Effects<Effect<'b>> {
         self.state = state;
         Effects::of(effects)
-    }
-
-    /// Follows the owner's choice of a method.
-    #[inline(never)]
-    fn pair<'b>(
-        &mut self,
-        now: Instant,
-        wish: PairMethod,
-        expect: Option<Fingerprint>,
-    ) -> Effects<Effect<'b>> {
-        (self.expect, self.backoff) = (expect, Backoff::new());
-        match &self.state {
-            State::Idle | State::Waiting { .. } => {
-                self.enter(State::Waiting { wish: Some(wish), until: now }, [])
-            }
-            State::Closing { .. } => {
-                let closing = State::Closing { wish: Some(wish), rest: AfterClose::AtOnce };
-                self.enter(closing, [])
-            }
-            // An open connection serves the earlier purpose, so it is closed first.
-            State::Opening { .. }
-            | State::Introducing { .. }
-            | State::Pairing(_)
-            | State::Calling { .. }
-            | State::Linked(_)
-            | State::Keeping(_) => self.close(Some(wish), AfterClose::AtOnce),
-        }
-    }
-
-    #[inline(never)]
-    fn forget<'b>(&mut self) -> Effects<Effect<'b>> {
-        let close = match &self.state {
-            // These states have no connection to close.
-            State::Idle | State::Waiting { .. } | State::Closing { .. } => None,
-            State::Opening { .. }
-            | State::Introducing { .. }
-            | State::Pairing(_)
-            | State::Calling { .. }
-            | State::Linked(_)
-            | State::Keeping(_) => Some(Effect::Close(Close::GOODBYE)),
-        };
-        self.state = State::Keeping(AfterStore::Start);
-        Effects::flatten([close, Some(Effect::Keep(NativeMemory::Blank))])
-    }
-
-    /// Closes the connection; `rest` follows once it is closed.
-    #[inline(never)]
-    fn close<'b>(&mut self, wish: Option<PairMethod>, rest: AfterClose) -> Effects<Effect<'b>> {
-        self.enter(State::Closing { wish, rest }, [Effect::Close(Close::GOODBYE)])
-    }
-
-    /// Waits, longer each time, before the next attempt.
-    #[inline(never)]
-    fn back_off<'b>(
-        &mut self,
-        now: Instant,
-        wish: Option<PairMethod>,
-        entropy: &Entropy<2>,
-    ) -> Effects<Effect<'b>> {
-        let (wait, backoff) = self.backoff.wait(entropy);
-        self.backoff = backoff;
-        let state = State::Waiting { wish, until: now.after(wait) };
-        self.enter(state, [Effect::Tell(NativeNodeEvent::RetryIn(wait))])
-    }
-
-    /// Starts what the node does unasked: it links if it is paired, and repeats its request if it
-    /// has asked.
-    fn start(&mut self, now: Instant) {
-        self.state = match self.memory {
-            NativeMemory::Blank => State::Idle,
-            NativeMemory::Asked { .. } => {
-                State::Waiting { wish: Some(PairMethod::Approval), until: now }
-            }
-            NativeMemory::Paired(_) => State::Waiting { wish: None, until: now },
-        };
-    }
-
-    /// Takes the method out of an introduction that is left.
-    #[inline(never)]
-    fn take_wish(&mut self) -> Option<PairMethod> {
-        match core::mem::replace(&mut self.state, State::Idle) {
-            State::Introducing { wish, .. } => Some(wish),
-            State::Waiting { wish, .. } | State::Opening { wish } | State::Closing { wish, .. } => {
-                wish
-            }
-            State::Idle
-            | State::Pairing(_)
-            | State::Calling { .. }
-            | State::Linked(_)
-            | State::Keeping(_) => None,
-        }
-    }
-
-    /// Continues after a connection that ended by itself.
-    #[inline(never)]
-    fn lost<'b>(
-        &mut self,
-        now: Instant,
-        wish: Option<PairMethod>,
-        entropy: &Entropy<2>,
-    ) -> Effects<Effect<'b>> {
-        match (&wish, &self.memory) {
-            // A PIN or code under way is gone; only the gateway that the node is paired to can be
-            // tried again.
-            (None, NativeMemory::Blank) => self.enter(State::Idle, []),
-            (None, NativeMemory::Asked { .. }) => {
-                self.back_off(now, Some(PairMethod::Approval), entropy)
-            }
-            // The node is paired, so its approval need not be repeated.
-            (None | Some(PairMethod::Approval), NativeMemory::Paired(_)) => {
-                self.back_off(now, None, entropy)
-            }
-            (Some(PairMethod::Approval), NativeMemory::Blank | NativeMemory::Asked { .. })
-            | (
-                Some(PairMethod::Pin | PairMethod::Code { .. } | PairMethod::Setup),
-                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
-            ) => self.back_off(now, wish, entropy),
-        }
-    }
-
-    /// Continues after a connection that the node has closed.
-    #[inline(never)]
-    fn closed<'b>(
-        &mut self,
-        now: Instant,
-        wish: Option<PairMethod>,
-        rest: AfterClose,
-        entropy: &Entropy<2>,
-    ) -> Effects<Effect<'b>> {
-        match (rest, &self.memory) {
-            (
-                AfterClose::Retry,
-                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
-            ) => self.lost(now, wish, entropy),
-            (
-                AfterClose::AtOnce,
-                NativeMemory::Blank | NativeMemory::Asked { .. } | NativeMemory::Paired(_),
-            ) => {
-                match wish {
-                    Some(_) => self.state = State::Waiting { wish, until: now },
-                    None => self.start(now),
-                }
-                Effects::none()
-            }
-            (AfterClose::Idle, NativeMemory::Paired(_)) => self.back_off(now, None, entropy),
-            (AfterClose::Idle, NativeMemory::Blank | NativeMemory::Asked { .. }) => {
-                self.enter(State::Idle, [])
-            }
-        }
     }
 }
 
@@ -313,7 +188,11 @@ impl Machine for Node {
         match (&mut self.state, input) {
             (State::Keeping(_), Input::Kept(memory)) => {
                 self.memory = memory;
-                on_kept(self, now, out)
+                on_kept(self, now, true, out)
+            }
+            (State::Keeping(_), Input::KeptWithout(memory)) => {
+                self.memory = memory;
+                on_kept(self, now, false, out)
             }
             // The memory that is being stored decides. The next attempt settles whatever else
             // happens meanwhile.
@@ -328,6 +207,10 @@ impl Machine for Node {
                 | Input::App(_)
                 | Input::Subscribe(_)
                 | Input::Renew(_)
+                | Input::Announce(_)
+                | Input::Outcome(_)
+                | Input::Progress(_)
+                | Input::Answer(_)
                 | Input::Forget,
             ) => Effects::none(),
 
@@ -342,6 +225,14 @@ impl Machine for Node {
                 Some(wish) => introduce(self, now, wish, &entropy, out),
                 None => linking::call(self, now, &entropy, &own, out),
             },
+            #[cfg(feature = "identity")]
+            (State::Opening { wish }, Input::ConnectedTls { exporter, certified, own }) => {
+                match wish.take() {
+                    // Nobody pairs over TLS, so the adapter has dialled in vain.
+                    Some(wish) => self.close(Some(wish), AfterClose::Retry),
+                    None => linking::tls::call(self, now, exporter, certified, &own, out),
+                }
+            }
             (State::Opening { wish }, Input::Disconnected(entropy)) => {
                 let wish = wish.take();
                 self.lost(now, wish, &entropy)
@@ -402,6 +293,17 @@ impl Machine for Node {
                 self.close(None, AfterClose::Retry)
             }
 
+            #[cfg(feature = "identity")]
+            (State::Greeting { .. }, Input::Frame { bytes, .. }) => {
+                linking::tls::on_first(self, now, bytes, out)
+            }
+            (State::Greeting { .. }, Input::Disconnected(entropy)) => {
+                self.back_off(now, None, &entropy)
+            }
+            (State::Greeting { until, .. }, Input::Tick(_)) if *until <= now => {
+                self.close(None, AfterClose::Retry)
+            }
+
             (State::Linked(_), input) => linking::step(self, now, input, out),
 
             (State::Closing { wish, rest }, Input::Disconnected(entropy)) => {
@@ -416,16 +318,35 @@ impl Machine for Node {
                 | State::Introducing { .. }
                 | State::Pairing(_)
                 | State::Calling { .. }
+                | State::Greeting { .. }
                 | State::Closing { .. },
                 Input::Tick(_)
                 | Input::Connected(..)
                 | Input::Frame { .. }
                 | Input::Disconnected(_)
                 | Input::Kept(_)
+                | Input::KeptWithout(_)
                 | Input::CodeEntered(..)
                 | Input::App(_)
                 | Input::Subscribe(_)
-                | Input::Renew(_),
+                | Input::Renew(_)
+                | Input::Announce(_)
+                | Input::Outcome(_)
+                | Input::Progress(_)
+                | Input::Answer(_),
+            ) => Effects::none(),
+            #[cfg(feature = "identity")]
+            (
+                State::Idle
+                | State::Waiting { .. }
+                | State::Opening { .. }
+                | State::Introducing { .. }
+                | State::Pairing(_)
+                | State::Calling { .. }
+                | State::Greeting { .. }
+                | State::Keeping(_)
+                | State::Closing { .. },
+                Input::ConnectedTls { .. } | Input::RenewCertificate(_) | Input::Redial,
             ) => Effects::none(),
         }
     }
@@ -435,7 +356,8 @@ impl Machine for Node {
             State::Waiting { until, .. } => Some((*until, DeadlineReason::Reconnect)),
             State::Introducing { until, .. }
             | State::Pairing(NodePairing { until, .. })
-            | State::Calling { until, .. } => Some((*until, DeadlineReason::Answer)),
+            | State::Calling { until, .. }
+            | State::Greeting { until, .. } => Some((*until, DeadlineReason::Answer)),
             State::Linked(link) => Some(link.deadline()),
             State::Idle | State::Opening { .. } | State::Keeping(_) | State::Closing { .. } => None,
         }
@@ -453,6 +375,7 @@ impl Machine for Node {
             | State::Introducing { .. }
             | State::Pairing(_)
             | State::Calling { .. }
+            | State::Greeting { .. }
             | State::Linked(_)
             | State::Closing { .. } => false,
         }
@@ -466,6 +389,7 @@ impl Machine for Node {
             State::Introducing { .. } => "Introducing",
             State::Pairing(pairing) => pairing.stage.name(),
             State::Calling { .. } => "Calling",
+            State::Greeting { .. } => "Greeting",
             State::Linked(NodeLink { renews: false, .. }) => "Linked",
             State::Linked(NodeLink { renews: true, .. }) => "Renewing",
             State::Keeping(_) => "Keeping",
@@ -474,33 +398,13 @@ impl Machine for Node {
     }
 }
 
-/// Sends `Open` and the first message of XX.
 #[inline(never)]
-fn introduce<'b>(
+fn on_kept<'b>(
     node: &mut Node,
     now: Instant,
-    wish: PairMethod,
-    entropy: &Entropy<32>,
+    certified: bool,
     mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
-    let open = Open::new(Intent::Pair);
-    let first = out.put(|place| {
-        let (initiator, message) =
-            xx::Initiator::start(open.prologue(), entropy, &[], place).ok()?;
-        Some((initiator, message.len()))
-    });
-    match first {
-        Some((initiator, message)) => {
-            let until = now.after(node.timing.answer_within);
-            let state = State::Introducing { wish, initiator, until };
-            node.enter(state, [Effect::Send(open.as_bytes()), Effect::Send(message)])
-        }
-        None => node.close(Some(wish), AfterClose::Retry),
-    }
-}
-
-#[inline(never)]
-fn on_kept<'b>(node: &mut Node, now: Instant, mut out: OutgoingBuffer<'b>) -> Effects<Effect<'b>> {
     let State::Keeping(then) = core::mem::replace(&mut node.state, State::Idle) else {
         return Effects::none();
     };
@@ -516,6 +420,12 @@ fn on_kept<'b>(node: &mut Node, now: Instant, mut out: OutgoingBuffer<'b>) -> Ef
             let stage = NodePairingStage::AwaitGrant;
             node.enter(State::Pairing(NodePairing { channel, stage, until }), [])
         }
+        // `Stored` would confirm the certificate with the grant. The link, which is opened at once,
+        // confirms the grant alone, and there the node asks for another certificate.
+        AfterStore::Confirm { .. } if !certified => {
+            let told = NativeNodeEvent::CertificateNotRenewed;
+            leaving::leave(node, None, AfterClose::AtOnce, told)
+        }
         AfterStore::Confirm { mut channel, grant } => {
             match channel.seal(&pair::PairFromNode::Stored(grant), &mut out) {
                 Some(frame) => {
@@ -527,7 +437,7 @@ fn on_kept<'b>(node: &mut Node, now: Instant, mut out: OutgoingBuffer<'b>) -> Ef
                 None => node.close(None, AfterClose::AtOnce),
             }
         }
-        AfterStore::Linked { link, stored } => linking::on_kept(node, link, stored, out),
+        AfterStore::Linked { link, stored } => linking::on_kept(node, link, stored, certified, out),
     }
 }
 

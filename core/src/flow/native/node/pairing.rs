@@ -1,5 +1,6 @@
 //! Pairing, from the gateway's first answer on.
 
+use super::leaving::{broken, leave, turned_away};
 use super::{
     AfterClose, AfterStore, Effect, NativeMemory, NativeNodeEvent, Node, NodeIdentity, PairMethod,
     Paired, State, Trust,
@@ -14,9 +15,7 @@ use crate::entropy::Entropy;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::step::Effects;
 use crate::time::{Instant, Span};
-use crate::wire::close::Close;
-use crate::wire::native::Features;
-use crate::wire::native::open::{ClearRefusal, FirstAnswer};
+use crate::wire::native::open::FirstAnswer;
 use crate::wire::native::pair::{
     Ask, ChainBytes, NativeProfile, PairFromGateway, PairFromNode, PairGrant, PairRefusal, Request,
 };
@@ -192,12 +191,14 @@ fn ask<'b>(
     // A profile over the bound is left out; it must not prevent the request.
     let profile = NativeProfile::new(own.about.profile).unwrap_or(NativeProfile::EMPTY);
     let request = Request {
-        features: Features::NODE,
+        features: own.features(),
         name: own.about.name,
         room: own.about.room,
         profile,
         method: wish.method(),
-        csr: None,
+        wants: own.wants,
+        // Without a signing key no certificate can be asked for.
+        csr: own.certificate.csr().filter(|_| cfg!(feature = "identity")),
     };
     #[cfg(feature = "identity")]
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
@@ -287,7 +288,6 @@ pub(super) fn on_frame<'b>(
     let stage = core::mem::replace(&mut pairing.stage, NodePairingStage::AwaitActive);
     match (stage, PairFromGateway::parse(text)) {
         (stage, Ok(PairFromGateway::Refused(refusal))) => on_refused(node, now, &stage, refusal),
-
         (
             NodePairingStage::AwaitAnswer { pin: true },
             Ok(PairFromGateway::PinShown { expires_in, attempts }),
@@ -317,7 +317,6 @@ pub(super) fn on_frame<'b>(
                 Err(_) => leave(node, None, AfterClose::Idle, NativeNodeEvent::GatewayUnproven),
             }
         }
-
         (
             NodePairingStage::AwaitAnswer { pin: false } | NodePairingStage::AwaitGrant,
             Ok(PairFromGateway::Waiting { expires_in }),
@@ -332,6 +331,12 @@ pub(super) fn on_frame<'b>(
             Ok(PairFromGateway::Part(part)),
         ) => pairing.go_on(stage, soon, Effect::Part(part)),
         (
+            stage @ (NodePairingStage::AwaitAnswer { pin: false }
+            | NodePairingStage::AwaitSettled
+            | NodePairingStage::AwaitGrant),
+            Ok(PairFromGateway::CertificateKey(key)),
+        ) => pairing.go_on(stage, soon, Effect::CertificateKey(key)),
+        (
             NodePairingStage::AwaitAnswer { pin: false }
             | NodePairingStage::AwaitSettled
             | NodePairingStage::AwaitGrant,
@@ -340,12 +345,21 @@ pub(super) fn on_frame<'b>(
         (NodePairingStage::AwaitActive, Ok(PairFromGateway::Active(_))) => {
             node.close(None, AfterClose::AtOnce)
         }
+        (
+            stage @ (NodePairingStage::AwaitAnswer { pin: false }
+            | NodePairingStage::AwaitSettled
+            | NodePairingStage::AwaitGrant
+            | NodePairingStage::AwaitActive),
+            Ok(PairFromGateway::Name(name)),
+        ) => {
+            let until = pairing.until;
+            pairing.go_on(stage, until, Effect::Tell(NativeNodeEvent::GatewayName(name)))
+        }
         // The offer expired before the node had stored it.
         (NodePairingStage::AwaitActive, Ok(PairFromGateway::NotPaired)) => {
             node.backoff = Backoff::longest();
             leave(node, None, AfterClose::Retry, NativeNodeEvent::PairAgain)
         }
-
         (
             NodePairingStage::AwaitAnswer { .. }
             | NodePairingStage::AwaitSettled
@@ -380,13 +394,23 @@ fn trusted<'b>(node: &mut Node, until: Instant, news: NativeNodeEvent<'b>) -> Ef
 
 #[inline(never)]
 fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
-    let PairGrant { id, node_id, room, chain, message, token: _, certificates: _ } = grant;
+    let PairGrant { id, node_id, room, chain, message, token: _, certificates } = grant;
     let State::Pairing(NodePairing { channel, .. }) =
         core::mem::replace(&mut node.state, State::Idle)
     else {
         return Effects::none();
     };
-    let memory = NativeMemory::Paired(Paired { gateway: channel.peer, node_id, grant: id });
+    let gateway = channel.peer;
+    // A paired node that asks again may just be offered its grant once more. Without its mark it
+    // would look like a copy of itself. Where it is paired anew, an older mark is no alarm.
+    let mark = match node.memory {
+        NativeMemory::Paired(before) if before.gateway == gateway && before.node_id == node_id => {
+            before.mark
+        }
+        NativeMemory::Paired(_) | NativeMemory::Asked { .. } | NativeMemory::Blank => None,
+    };
+    let paired = Paired { gateway, node_id, grant: id, mark };
+    let memory = NativeMemory::Paired(paired);
     node.state = State::Keeping(AfterStore::Confirm { channel, grant: id });
     let chain = match chain {
         Some(ChainBytes::Here(bytes)) => Some(Effect::Chain(Some(bytes.as_bytes()))),
@@ -396,6 +420,7 @@ fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
     Effects::flatten([
         Some(Effect::Tell(NativeNodeEvent::Granted { node_id, room, message })),
         chain,
+        certificates.then_some(Effect::Certificate),
         Some(Effect::Keep(memory)),
     ])
 }
@@ -447,35 +472,3 @@ fn on_refused<'b>(
 
 /// Time in which the owner must type another code after a wrong one. The gateway has its own limit.
 const TYPING: Span = Span::from_secs(300);
-
-/// Handles a refusal in clear. Anyone may have sent it, so the node waits and changes nothing.
-#[inline(never)]
-pub(super) fn turned_away<'b>(
-    node: &mut Node,
-    wish: Option<PairMethod>,
-    refusal: &ClearRefusal<'_>,
-) -> Effects<Effect<'b>> {
-    let news = match refusal {
-        ClearRefusal::Refused => NativeNodeEvent::TurnedAway,
-        ClearRefusal::Unsupported { .. } => NativeNodeEvent::OtherVersion,
-    };
-    node.backoff = Backoff::longest();
-    leave(node, wish, AfterClose::Retry, news)
-}
-
-#[inline(never)]
-pub(super) fn broken<'b>(node: &mut Node, wish: Option<PairMethod>) -> Effects<Effect<'b>> {
-    leave(node, wish, AfterClose::Retry, NativeNodeEvent::Broken)
-}
-
-/// Tells the owner, and closes.
-#[inline(never)]
-pub(super) fn leave<'b>(
-    node: &mut Node,
-    wish: Option<PairMethod>,
-    rest: AfterClose,
-    news: NativeNodeEvent<'b>,
-) -> Effects<Effect<'b>> {
-    let state = State::Closing { wish, rest };
-    node.enter(state, [Effect::Tell(news), Effect::Close(Close::GOODBYE)])
-}

@@ -3,17 +3,23 @@
 use crate::crypto::code::Code;
 use crate::crypto::fingerprint::Fingerprint;
 use crate::crypto::keys::OwnKeys;
+#[cfg(feature = "identity")]
+use crate::crypto::noise::HandshakeHash;
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::id::NodeId;
 use crate::registry::grants::GrantId;
 use crate::text::Label;
-use crate::time::Span;
+use crate::time::{Span, UnixTime};
 use crate::wire::close::Close;
-use crate::wire::native::ReasonText as Words;
-use crate::wire::native::link::{App, Renew};
-use crate::wire::native::pair::{self, BootstrapToken, Method, Selector};
+use crate::wire::native::link::{
+    Announce, App, CloneMark, Dispatch, DispatchAnswer, DispatchId, DispatchProgress,
+    DispatchResult, Renew,
+};
+use crate::wire::native::pair::{self, AskedScopes, BootstrapToken, Csr, Method, Selector};
 use crate::wire::native::part::Part;
+use crate::wire::native::signer::SignerKey;
+use crate::wire::native::{Features, ReasonText as Words};
 use crate::wire::path::{Action, Pattern};
 use crate::wire::registration::{Heartbeat, PairRequest};
 use crate::wire::token::Token;
@@ -43,6 +49,8 @@ pub struct Paired {
     pub node_id: NodeId,
     /// The id of the grant that the node holds.
     pub grant: GrantId,
+    /// The gateway's newest mark on this memory, by which the gateway recognises a copy of it.
+    pub mark: Option<CloneMark>,
 }
 
 /// The owner's choice of a method to pair by.
@@ -86,6 +94,53 @@ pub struct NodeIdentity<'b> {
     /// The setup code for pairing, if there is one. The adapter holds it, because it is longer than
     /// the machine's whole state.
     pub setup: Option<BootstrapToken<'b>>,
+    /// The permissions that the node asks for when it pairs.
+    pub wants: AskedScopes<'b>,
+    /// The certificate that the node asks for when it pairs. Without the feature `identity` it asks
+    /// for none.
+    pub certificate: CertificateWish<'b>,
+    /// `true` if the adapter carries out [`Effect::Dispatch`], [`Effect::Cancel`] and
+    /// [`Effect::Query`].
+    pub dispatch: bool,
+}
+
+impl NodeIdentity<'_> {
+    /// Returns the messages that the node takes.
+    pub(super) const fn features(&self) -> Features {
+        let mut features = Features::NODE;
+        if self.dispatch {
+            features = features.with(Features::DISPATCH);
+        }
+        match self.certificate {
+            CertificateWish::Compact | CertificateWish::X509(_) if cfg!(feature = "identity") => {
+                features.with(Features::CERTIFICATE)
+            }
+            CertificateWish::None | CertificateWish::Compact | CertificateWish::X509(_) => features,
+        }
+    }
+}
+
+/// The kind of certificate that a node asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CertificateWish<'b> {
+    /// The node wants no certificate.
+    #[default]
+    None,
+    /// The node wants the compact certificate.
+    Compact,
+    /// The node wants an X.509 certificate for this request.
+    X509(Csr<'b>),
+}
+
+impl<'b> CertificateWish<'b> {
+    /// Returns the certificate request, if there is one.
+    #[must_use]
+    pub const fn csr(&self) -> Option<Csr<'b>> {
+        match self {
+            Self::None | Self::Compact => None,
+            Self::X509(csr) => Some(*csr),
+        }
+    }
 }
 
 /// An event for a node.
@@ -96,6 +151,18 @@ pub enum Input<'b> {
     /// The answer to [`Effect::Connect`]: the connection is open. It carries entropy for the
     /// ephemeral key.
     Connected(Entropy<32>, NodeIdentity<'b>),
+    /// The answer to [`Effect::Connect`] of a paired node: a TLS connection is open, whose server
+    /// the adapter has verified. With `certified`, the node has shown its certificate; else it
+    /// identifies itself by a signature.
+    #[cfg(feature = "identity")]
+    ConnectedTls {
+        /// The 32 bytes of the TLS exporter (RFC 9266).
+        exporter: HandshakeHash,
+        /// `true` if the node has shown its client certificate.
+        certified: bool,
+        /// The node's keys and description.
+        own: NodeIdentity<'b>,
+    },
     /// A frame arrived.
     Frame {
         /// The frame's bytes, which are opened in place.
@@ -110,6 +177,9 @@ pub enum Input<'b> {
     Disconnected(Entropy<2>),
     /// The answer to [`Effect::Keep`], with the memory that is durable now.
     Kept(NativeMemory),
+    /// The answer to [`Effect::Keep`] after [`Effect::Certificate`], where the memory is durable
+    /// now and the certificate was not stored, because it does not count.
+    KeptWithout(NativeMemory),
     /// The owner chose a method to pair by; with a fingerprint, no other gateway is accepted.
     Pair(PairMethod, Option<Fingerprint>),
     /// The owner typed the PIN that the gateway shows, or another code after a wrong one.
@@ -118,8 +188,24 @@ pub enum Input<'b> {
     App(App<'b>),
     /// The application subscribes to the addresses of a pattern.
     Subscribe(Pattern<'b>),
-    /// The owner or the application asks for a renewed grant or a bearer token.
+    /// The owner or the application asks for a renewed grant or a bearer token. A certificate has
+    /// an input of its own, because its request is signed for the link.
     Renew(Renew<'b>),
+    /// The adapter asks for a new certificate, of the kind that the description names.
+    #[cfg(feature = "identity")]
+    RenewCertificate(NodeIdentity<'b>),
+    /// The adapter can open a better connection now than the one in use, for instance one that
+    /// needs the certificate that has come. A linked node ends its link and connects at once.
+    #[cfg(feature = "identity")]
+    Redial,
+    /// The node offers this capability, or no longer.
+    Announce(Announce<'b>),
+    /// The state of a dispatch; the answer to [`Effect::Dispatch`] and to [`Effect::Cancel`].
+    Outcome(DispatchResult<'b>),
+    /// How far a dispatch has come.
+    Progress(DispatchProgress<'b>),
+    /// The answer to [`Effect::Query`].
+    Answer(DispatchAnswer<'b>),
     /// The owner wants the pairing forgotten.
     Forget,
 }
@@ -134,8 +220,21 @@ pub enum Effect<'b> {
     Send(&'b [u8]),
     /// Close the connection, then report [`Input::Disconnected`].
     Close(Close),
-    /// Append this part of the chain to those before it, if the node stores chains.
+    /// Append this part of a chain or a certificate to those before it, if the node stores such
+    /// objects.
     Part(Part<'b>),
+    /// Store the certificate that came in parts with the memory of the next [`Effect::Keep`].
+    Certificate,
+    /// By this key the compact certificates that come are verified, if the node stores them.
+    CertificateKey(SignerKey),
+    /// The gateway tells the time of day. A node without a clock judges certificates by it.
+    Time(UnixTime),
+    /// Run this task, unless it was taken before, and answer with [`Input::Outcome`].
+    Dispatch(Dispatch<'b>),
+    /// Stop this task if it runs, and answer with [`Input::Outcome`].
+    Cancel(DispatchId),
+    /// Answer with [`Input::Answer`] what became of the task with this id and number.
+    Query(DispatchId, u64),
     /// Store this capability token (`None`: the one that came in parts) with the memory of the next
     /// [`Effect::Keep`], if the node stores chains.
     Chain(Option<&'b [u8]>),
@@ -223,6 +322,12 @@ pub enum NativeNodeEvent<'b> {
         /// The pattern or address of the refused message.
         pattern: Pattern<'b>,
     },
+    /// The gateway's name for people.
+    GatewayName(Label<'b>),
+    /// The new certificate is stored.
+    CertificateRenewed,
+    /// The certificate was not renewed, or the one that came while pairing was not stored.
+    CertificateNotRenewed,
     /// The renewed grant is stored.
     Renewed,
     /// The grant was not renewed; the owner has to pair the node again before it expires.
