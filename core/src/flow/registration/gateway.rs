@@ -30,10 +30,10 @@ use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::close::Close;
 use crate::wire::missy;
-use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, Heartbeat, NodeMessage};
+use crate::wire::registration::{Auth, AuthFailure, GatewayMessage, NodeMessage};
 use mapping::{close_for, for_link};
 
-pub use contract::{Claim, Effect, Input, Lookup};
+pub use contract::{Claim, Effect, Input, Lookup, RegistrationRequest};
 
 /// The machine of one connection.
 #[derive(Debug)]
@@ -126,12 +126,13 @@ impl Machine for RegistrationConnection {
         match (core::mem::replace(&mut self.state, State::Closed), input) {
             // Endings are the same in every state before the link.
             (State::Attaching { node_id, .. }, Input::Closed) => {
-                Effects::of([Effect::Detach(node_id)])
+                Effects::of([RegistrationRequest::Detach(node_id).into()])
             }
             (_, Input::Closed) => Effects::none(),
-            (State::Attaching { node_id, .. }, Input::Shutdown) => {
-                Effects::of([Effect::Detach(node_id), Effect::Close(Close::SHUTTING_DOWN)])
-            }
+            (State::Attaching { node_id, .. }, Input::Shutdown) => Effects::of([
+                RegistrationRequest::Detach(node_id).into(),
+                Effect::Close(Close::SHUTTING_DOWN),
+            ]),
             (_, Input::Shutdown) => self.close(None, Close::SHUTTING_DOWN),
             // Only a connection that has sent nothing yet is displaced.
             (State::AwaitFirst { .. }, Input::Evict) => self.close(None, Close::AT_CAPACITY),
@@ -262,9 +263,10 @@ impl RegistrationConnection {
             Ok(NodeMessage::PairRequest(request)) => {
                 self.enter(State::Asking, [Effect::Admit(request)])
             }
-            Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => {
-                self.enter(State::Loading { node_id, token }, [Effect::Load(node_id)])
-            }
+            Ok(NodeMessage::Auth(Auth::Presented { node_id, token })) => self.enter(
+                State::Loading { node_id, token },
+                [RegistrationRequest::Load(node_id).into()],
+            ),
             Ok(NodeMessage::Auth(Auth::Unusable)) => {
                 // Nothing was hashed, but the attempt counts all the same.
                 let fail = GatewayMessage::AuthFail(AuthFailure::InvalidCredentials);
@@ -272,7 +274,7 @@ impl RegistrationConnection {
                     Some(text) => self.enter(
                         State::Closed,
                         [
-                            Effect::CountFailure,
+                            RegistrationRequest::CountFailure.into(),
                             Effect::Send(text),
                             Effect::Close(Close::AUTHENTICATION_FAILED),
                         ],
@@ -321,12 +323,13 @@ impl RegistrationConnection {
         // is under way.
         let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
         match settled.or_else(|| recognised(&stored.older)) {
-            Some(verified) => {
-                self.enter(State::Attaching { node_id, verified }, [Effect::Attach(node_id)])
-            }
+            Some(verified) => self.enter(
+                State::Attaching { node_id, verified },
+                [RegistrationRequest::Attach(node_id).into()],
+            ),
             None => self.enter(
                 State::Hashing { node_id, stored },
-                [Effect::Hash(HashJob { node_id, token }, Claim::of(record))],
+                [RegistrationRequest::Hash(HashJob { node_id, token }, Claim::of(record)).into()],
             ),
         }
     }
@@ -351,7 +354,7 @@ impl RegistrationConnection {
             (Some(verified), Some((_, tag)), _, _) => match delivery {
                 Some(delivery) => self.enter(
                     State::Confirming { node_id, verified, tag },
-                    [Effect::Confirm(node_id, delivery)],
+                    [RegistrationRequest::Confirm(node_id, delivery).into()],
                 ),
                 None => self.proven(node_id, verified, tag),
             },
@@ -372,7 +375,11 @@ impl RegistrationConnection {
     ) -> Effects<Effect<'b>> {
         self.enter(
             State::Attaching { node_id, verified },
-            [Effect::Refund, Effect::Remember(node_id, tag), Effect::Attach(node_id)],
+            [
+                RegistrationRequest::Refund.into(),
+                RegistrationRequest::Remember(node_id, tag).into(),
+                RegistrationRequest::Attach(node_id).into(),
+            ],
         )
     }
 
@@ -408,10 +415,9 @@ impl RegistrationConnection {
                 let welcome = GatewayMessage::AuthOk { node_id, room: record.room.label() };
                 match missy::encode_from_gateway(&welcome, scratch) {
                     Some(text) => {
-                        // The node counts as seen from the moment that it is linked.
-                        let seen = Effect::Observe(node_id, Heartbeat::default());
                         let link = Link::open(node_id, now, self.limits);
-                        self.enter(State::Linked(link), [Effect::Send(text), seen])
+                        let linked = RegistrationRequest::Linked(node_id).into();
+                        self.enter(State::Linked(link), [linked, Effect::Send(text)])
                     }
                     None => self.close(attached, Close::INTERNAL),
                 }
@@ -449,7 +455,7 @@ impl RegistrationConnection {
             Some(text) => {
                 self.state = State::Closed;
                 Effects::flatten([
-                    attached.map(Effect::Detach),
+                    attached.map(|node_id| RegistrationRequest::Detach(node_id).into()),
                     Some(Effect::Send(text)),
                     Some(Effect::Close(reason)),
                 ])
@@ -483,7 +489,10 @@ impl RegistrationConnection {
     /// Closes without a message; `attached` as for [`say`](Self::say).
     fn close<'b>(&mut self, attached: Option<NodeId>, reason: Close) -> Effects<Effect<'b>> {
         self.state = State::Closed;
-        Effects::flatten([attached.map(Effect::Detach), Some(Effect::Close(reason))])
+        Effects::flatten([
+            attached.map(|node_id| RegistrationRequest::Detach(node_id).into()),
+            Some(Effect::Close(reason)),
+        ])
     }
 }
 

@@ -8,6 +8,9 @@
 //! `Redeeming` sends the session's token once it is durable. `Failing` counts the failure first, so
 //! that a source over its budget hears only that.
 //!
+//! The first frame's code is verified here, once; whether it has expired or was spent is judged by
+//! the step that spends it.
+//!
 //! Only failures are counted, after the check: other peers of the same source cannot keep out a
 //! companion with a valid code or session.
 //!
@@ -27,7 +30,7 @@ use crate::time::{DeadlineReason, Instant, Span, UnixTime};
 use crate::wire::close::Close;
 use crate::wire::companion::{First, Saying, Word};
 
-pub use contract::{CompanionFailure, Effect, Failed, Input, SessionNotOpened};
+pub use contract::{CompanionFailure, CompanionRequest, Effect, Failed, Input, SessionNotOpened};
 
 /// The machine of one companion's connection.
 #[derive(Debug)]
@@ -115,15 +118,15 @@ impl Machine for CompanionConnection {
         }
         match (&mut self.state, input) {
             (_, Input::Closed) => {
-                let detach = self.is_attached().then_some(Effect::Detach);
+                let detach = self.is_attached().then_some(CompanionRequest::Detach.into());
                 self.state = State::Closed;
                 Effects::flatten([detach])
             }
             (_, Input::Shutdown) => self.end(Close::SHUTTING_DOWN),
             (State::AwaitFirst { .. }, Input::Evict) => self.end(Close::AT_CAPACITY),
 
-            (State::AwaitFirst { .. }, Input::Text { frame, keys, now: unix }) => {
-                self.on_first(frame, keys, unix, scratch)
+            (State::AwaitFirst { .. }, Input::Text { frame, keys }) => {
+                self.on_first(frame, keys, scratch)
             }
             (State::AwaitFirst { .. }, Input::Binary) => {
                 self.charge(CompanionFailure::Code(Word::ExpectedText))
@@ -162,7 +165,9 @@ impl Machine for CompanionConnection {
             (State::Failing(_), Input::Charged(false)) => self.say_no(Word::RateLimited, scratch),
 
             (State::Resuming, Input::Found(found, unix)) => match admitted(found, unix) {
-                Ok(session) => self.enter(State::Attaching, [Effect::Attach(session.id)]),
+                Ok(session) => {
+                    self.enter(State::Attaching, [CompanionRequest::Attach(session.id).into()])
+                }
                 Err(word) => self.no_session(word, scratch),
             },
             (State::Attaching, Input::Found(found, unix)) => match admitted(found, unix) {
@@ -200,11 +205,17 @@ impl Machine for CompanionConnection {
             // The session may have been prolonged, so it is looked up before the link ends.
             (State::Linked(linked), Input::Tick) if linked.ends <= now => {
                 let linked = *linked;
-                self.enter(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+                self.enter(
+                    State::Rechecking(linked),
+                    [CompanionRequest::Recheck(linked.session).into()],
+                )
             }
             (State::Linked(linked), Input::LookAgain) => {
                 let linked = *linked;
-                self.enter(State::Rechecking(linked), [Effect::Recheck(linked.session)])
+                self.enter(
+                    State::Rechecking(linked),
+                    [CompanionRequest::Recheck(linked.session).into()],
+                )
             }
             (State::Linked(linked), Input::Tick) => {
                 let (keepalive, due) = linked.keepalive.tick(now, &self.limits);
@@ -296,7 +307,6 @@ impl CompanionConnection {
         &mut self,
         frame: &'b str,
         keys: &[SetupKey],
-        now: UnixTime,
         scratch: &'b mut [u8],
     ) -> Effects<Effect<'b>> {
         // The scratch is split by use: the frame's texts, and the claims.
@@ -308,13 +318,13 @@ impl CompanionConnection {
         };
         // A genuine token needs no escapes and therefore no room.
         match First::parse(frame, room) {
-            First::Bootstrap(token) => match verify(keys, token, now, claims) {
+            First::Bootstrap(token) => match verify(keys, token, claims) {
                 // A code that binds to a device's key opens no session.
                 Ok(verified) if verified.claims().bound => {
                     self.charge(CompanionFailure::Code(Word::UnknownCode))
                 }
+                // The step that spends the code judges its end.
                 Ok(verified) => self.enter(State::Redeeming, [Effect::Redeem(verified)]),
-                Err(NotValid::Expired) => self.charge(CompanionFailure::Code(Word::Expired)),
                 Err(NotValid::Signature) => {
                     self.charge(CompanionFailure::Code(Word::InvalidSignature))
                 }
@@ -325,9 +335,8 @@ impl CompanionConnection {
                     | NotValid::Claims,
                 ) => self.charge(CompanionFailure::Code(Word::UnknownCode)),
             },
-            First::Resume(Some(token)) => {
-                self.enter(State::Resuming, [Effect::Resume(SessionHash::of(&token))])
-            }
+            First::Resume(Some(token)) => self
+                .enter(State::Resuming, [CompanionRequest::Resume(SessionHash::of(&token)).into()]),
             First::Resume(None) => self.charge(CompanionFailure::Session(Word::UnknownSession)),
             First::Neither => self.charge(CompanionFailure::Code(Word::UnknownCode)),
         }
@@ -337,9 +346,9 @@ impl CompanionConnection {
         let (CompanionFailure::Code(word)
         | CompanionFailure::Redeem(word)
         | CompanionFailure::Session(word)) = failure;
-        let detach = self.is_attached().then_some(Effect::Detach);
+        let detach = self.is_attached().then_some(CompanionRequest::Detach.into());
         self.state = State::Failing(word);
-        Effects::flatten([detach, Some(Effect::Charge(failure))])
+        Effects::flatten([detach, Some(CompanionRequest::Charge(failure).into())])
     }
 
     /// Ends an attempt to resume; a fault of the gateway does not count as the companion's failure.
@@ -376,7 +385,10 @@ impl CompanionConnection {
             expires_at: session.expires_at,
         };
         match said.write(scratch) {
-            Some(said) => self.enter(State::Linked(linked), [Effect::Send(said)]),
+            Some(said) => self.enter(
+                State::Linked(linked),
+                [CompanionRequest::Linked(session.id).into(), Effect::Send(said)],
+            ),
             None => self.end(Close::INTERNAL),
         }
     }
@@ -395,7 +407,7 @@ impl CompanionConnection {
             | Word::ClockInDoubt
             | Word::OriginNotAllowed => Close::NOT_LET_IN,
         };
-        let detach = self.is_attached().then_some(Effect::Detach);
+        let detach = self.is_attached().then_some(CompanionRequest::Detach.into());
         self.state = State::Closed;
         let said = Saying::No(word).write(scratch).map(Effect::Send);
         Effects::flatten([detach, said, Some(Effect::Close(reason))])
@@ -403,7 +415,7 @@ impl CompanionConnection {
 
     /// Ends the connection; a live one leaves the table first.
     fn end<'b>(&mut self, reason: Close) -> Effects<Effect<'b>> {
-        let detach = self.is_attached().then_some(Effect::Detach);
+        let detach = self.is_attached().then_some(CompanionRequest::Detach.into());
         self.state = State::Closed;
         Effects::flatten([detach, Some(Effect::Close(reason))])
     }

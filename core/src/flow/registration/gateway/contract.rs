@@ -21,15 +21,15 @@ pub enum Input<'b> {
     Pong,
     /// The answer to [`Effect::Admit`]: the id under which the request waits, durably.
     Admitted(Result<NodeId, Refusal>),
-    /// The answer to [`Effect::Load`].
+    /// The answer to [`RegistrationRequest::Load`].
     Loaded(Lookup<'b>),
-    /// The answer to [`Effect::Hash`]; an error if the source has failed too often or the pool is
+    /// The answer to [`RegistrationRequest::Hash`]; an error if the source has failed too often or the pool is
     /// full.
     Hashed(Result<Hashed, Refusal>),
-    /// The answer to [`Effect::Confirm`]: the delivery is durably confirmed, now or before;
+    /// The answer to [`RegistrationRequest::Confirm`]: the delivery is durably confirmed, now or before;
     /// [`Refusal::InvalidCredentials`] if it was undone.
     Confirmed(Result<(), Refusal>),
-    /// The answer to [`Effect::Attach`]: the record, read once pushes reach this connection.
+    /// The answer to [`RegistrationRequest::Attach`]: the record, read once pushes reach this connection.
     Attached(Result<Option<&'b Record>, Refusal>),
     /// The operator decided about the node, or the node authenticated on another connection.
     Push(Notice),
@@ -54,7 +54,7 @@ pub struct Lookup<'b> {
     pub key: &'b ProofKey,
 }
 
-/// A request of a connection to the adapter.
+/// An action that a connection asks its adapter for.
 #[derive(Debug)]
 pub enum Effect<'b> {
     /// Send a text frame.
@@ -65,6 +65,19 @@ pub enum Effect<'b> {
     Close(Close),
     /// Find the request among the pending ones, or enter it.
     Admit(PairRequest<'b>),
+    /// Record the node's values and that it was present.
+    Observe(NodeId, Heartbeat<'b>),
+    /// Pass a text frame to the application.
+    ApplicationText(NodeId, &'b str),
+    /// Pass a binary frame to the application.
+    ApplicationBinary(NodeId, &'b [u8]),
+    /// Carry out a request that needs no connection.
+    Request(RegistrationRequest),
+}
+
+/// A request of a connection to the adapter. It owns all it carries, so it can wait.
+#[derive(Debug)]
+pub enum RegistrationRequest {
     /// Look up the node's record.
     Load(NodeId),
     /// Hash the token in the pool, in the claim's queue. It is one attempt of the source, which
@@ -72,7 +85,7 @@ pub enum Effect<'b> {
     Hash(HashJob, Claim),
     /// Count one failed attempt of this source, although nothing was hashed.
     CountFailure,
-    /// Refund the attempt of the [hashing](Effect::Hash), which was not a failure.
+    /// Refund the attempt of the [hashing](Self::Hash), which was not a failure.
     Refund,
     /// Remember this tag, to recognise the token from now on.
     Remember(NodeId, ProofTag),
@@ -81,15 +94,18 @@ pub enum Effect<'b> {
     /// Register this as the node's live connection, send an older one [`Notice::Replaced`], and
     /// then read the record once more.
     Attach(NodeId),
+    /// The node is linked: its connection leaves the places of those that have not authenticated,
+    /// and the node counts as seen from now on.
+    Linked(NodeId),
     /// Remove the connection from the table of live ones if it is still the node's entry; a newer
     /// connection stays.
     Detach(NodeId),
-    /// Record the node's values and that it was present.
-    Observe(NodeId, Heartbeat<'b>),
-    /// Pass a text frame to the application.
-    ApplicationText(NodeId, &'b str),
-    /// Pass a binary frame to the application.
-    ApplicationBinary(NodeId, &'b [u8]),
+}
+
+impl From<RegistrationRequest> for Effect<'_> {
+    fn from(request: RegistrationRequest) -> Self {
+        Self::Request(request)
+    }
 }
 
 /// The queue in which a token waits to be hashed. The work is the same in both; under load, tokens
@@ -128,7 +144,7 @@ impl<'b> From<link::Effect<'b>> for Effect<'b> {
             link::Effect::ApplicationBinary(node_id, frame) => {
                 Self::ApplicationBinary(node_id, frame)
             }
-            link::Effect::Detach(node_id) => Self::Detach(node_id),
+            link::Effect::Detach(node_id) => RegistrationRequest::Detach(node_id).into(),
         }
     }
 }

@@ -16,18 +16,16 @@ pub enum Input<'b> {
         frame: &'b str,
         /// The setup keys in force.
         keys: &'b [SetupKey],
-        /// The current time.
-        now: UnixTime,
     },
     /// A binary frame arrived.
     Binary,
-    /// The answer to [`Effect::Charge`]: `true` if the source had an attempt left.
+    /// The answer to [`CompanionRequest::Charge`]: `true` if the source had an attempt left.
     Charged(bool),
     /// The first frame comes from a web page of another origin.
     WrongOrigin,
     /// The answer to [`Effect::Redeem`], with the token of the session that is now durable.
     Redeemed(Result<Token, SessionNotOpened>),
-    /// The answer to [`Effect::Resume`], [`Effect::Attach`] and [`Effect::Recheck`]: the session,
+    /// The answer to [`CompanionRequest::Resume`], [`CompanionRequest::Attach`] and [`CompanionRequest::Recheck`]: the session,
     /// if there is one, and the current time.
     Found(Result<Option<&'b Session>, Failed>, UnixTime),
     /// The time of day has jumped: the session is looked up again, and its end computed anew.
@@ -77,7 +75,7 @@ pub enum CompanionFailure {
     Session(Word),
 }
 
-/// A request of a connection to the adapter.
+/// An action that a connection asks its adapter for.
 #[derive(Debug)]
 pub enum Effect<'b> {
     /// Send a text frame.
@@ -86,19 +84,35 @@ pub enum Effect<'b> {
     Ping,
     /// Close the connection.
     Close(Close),
-    /// Spend this code and open a session, durably and atomically.
+    /// Spend this code and open a session, durably and atomically, unless the code has expired.
     Redeem(VerifiedSetupCode<'b>),
+    /// Pass a frame to the application.
+    App(&'b str),
+    /// Carry out a request that needs no connection.
+    Request(CompanionRequest),
+}
+
+/// A request of a connection to the adapter. It owns all it carries, so it can wait.
+#[derive(Debug)]
+pub enum CompanionRequest {
     /// Look up the session with this hash.
     Resume(SessionHash),
     /// Register this as the session's live connection, tell an older one that it is
     /// [replaced](Input::Replaced), and then look up the session once more.
     Attach(SessionId),
+    /// The companion is linked: its connection leaves the places of those that have not
+    /// authenticated.
+    Linked(SessionId),
     /// Remove the connection from the table of live ones if it is still the session's entry.
     Detach,
     /// Look up the session once more.
     Recheck(SessionId),
     /// Count this failure for the source.
     Charge(CompanionFailure),
-    /// Pass a frame to the application.
-    App(&'b str),
+}
+
+impl From<CompanionRequest> for Effect<'_> {
+    fn from(request: CompanionRequest) -> Self {
+        Self::Request(request)
+    }
 }
