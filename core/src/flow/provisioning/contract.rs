@@ -1,0 +1,182 @@
+//! The memory, inputs and effects of the machine.
+
+use super::radio::RadioReport;
+use super::retry::RegisterFailure;
+use crate::crypto::x25519::PublicKey;
+use crate::entropy::Entropy;
+use crate::limits::SETUP_WINDOW;
+use crate::secret::Secret;
+use crate::time::{Span, UnixTime};
+use crate::wire::provisioning::{K2Request, NoK2, ProvisionRequest, RegisterAnswer, Ssid};
+
+/// What a node finds in its storage at its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisioningMemory {
+    /// The network of a provisioned node; `None` if the node is not provisioned.
+    pub known: Option<Ssid>,
+    /// What an interrupted run left.
+    pub unfinished: Unfinished,
+}
+
+/// What an interrupted run left. The settings in force are untouched by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfinished {
+    /// Nothing.
+    Nothing,
+    /// The request, for this network.
+    Request(Ssid),
+    /// The request and the command center's answer.
+    Registered(Ssid),
+}
+
+/// What the node's owner may set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvisioningSettings {
+    /// Time after a start, or after the button, in which new settings are taken.
+    pub window: Span,
+    /// The only gateway that a command center may name; `None` for any.
+    pub gateway_key: Option<PublicKey>,
+}
+
+impl Default for ProvisioningSettings {
+    fn default() -> Self {
+        Self { window: SETUP_WINDOW, gateway_key: None }
+    }
+}
+
+/// An event for a node.
+#[derive(Debug)]
+pub enum Input<'b> {
+    /// The deadline has come.
+    Tick,
+    /// A phone sent new settings.
+    Provision(ProvisionRequest<'b>),
+    /// A phone sent K2.
+    K2(K2Request<'b>),
+    /// A phone or the owner wants the node to forget everything but K1.
+    FactoryReset,
+    /// A phone read the status.
+    StatusRead,
+    /// The owner pressed the button that opens the setup window.
+    Button,
+    /// The answer to [`Effect::StartAccessPoint`].
+    AccessPoint(Result<(), NoAccessPoint>),
+    /// A report of the radio.
+    Radio(RadioReport),
+    /// The answer to [`Effect::CheckNetwork`]: `true` if the network shows a login page.
+    Checked {
+        /// The network shows a login page instead of the internet.
+        captive: bool,
+    },
+    /// The answer to [`Effect::Register`]. It carries entropy for the wait before the next attempt.
+    Registered(Result<RegisterAnswer<'b>, RegisterFailure<'b>>, Entropy<2>),
+    /// The answer to an effect that stores.
+    Stored(Result<(), NotStored>),
+}
+
+/// The reason for which there is no access point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NoAccessPoint {
+    /// The radio refused.
+    Refused,
+    /// The radio is blocked until its country is set.
+    CountryMissing,
+}
+
+/// The storage took nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NotStored;
+
+/// A request of a node to the adapter.
+#[derive(Debug)]
+pub enum Effect<'b> {
+    /// Start the access point, unless it runs. The answer is [`Input::AccessPoint`].
+    StartAccessPoint,
+    /// Stop the access point.
+    StopAccessPoint,
+    /// Join this network. The radio's reports come as [`Input::Radio`], and begin with
+    /// [`RadioReport::Scanned`].
+    Join(Network),
+    /// Give up what is under way with the radio and the command center; none of their answers
+    /// comes any more. The requested network's profile is removed.
+    Abandon,
+    /// Find out whether the network shows a login page. The answer is [`Input::Checked`].
+    CheckNetwork,
+    /// Keep the profile of the joined network, and remove those of networks that were kept before:
+    /// the network has worked and is in force.
+    KeepNetwork,
+    /// Remove the profiles of all networks that were kept.
+    ForgetNetworks,
+    /// Ask the command center of the stored request once. The answer is [`Input::Registered`].
+    Register,
+    /// Store this, durably, then answer with [`Input::Stored`]. The adapter takes no request of a
+    /// phone until then.
+    Store(Change<'b>),
+    /// Answer the phone's request.
+    Answer(Answer),
+    /// Begin, or go on with, normal operation: the link to the gateway.
+    Operate,
+    /// End normal operation.
+    Rest,
+}
+
+/// A network to join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Network {
+    /// The one of the stored request, with a profile that is gone if the node restarts.
+    Requested,
+    /// The one in force.
+    Known,
+}
+
+/// A change of the storage. Each is durable as a whole or not at all.
+#[derive(Debug)]
+pub enum Change<'b> {
+    /// Store the request beside the settings in force.
+    Request(ProvisionRequest<'b>),
+    /// Store the command center's answer beside the request.
+    Registration(RegisterAnswer<'b>),
+    /// Put the request and the answer into force, and remove them from beside. What was in force
+    /// before is gone. K2 stays only if it was sent for the request's node id.
+    Commit,
+    /// Remove the request and the answer; what is in force stays.
+    Discard,
+    /// Store K2, for this node id.
+    K2 {
+        /// The node for which the key is meant.
+        node_id: &'b str,
+        /// The key's own id.
+        kid: &'b str,
+        /// The key.
+        k2: Secret<32>,
+        /// The time at which it was made.
+        created_at: UnixTime,
+    },
+    /// Remove everything but K1.
+    Erase,
+}
+
+/// The answer to a phone's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Answer {
+    /// The settings are stored, and the node tries them.
+    Accepted,
+    /// K2 is stored.
+    K2Stored,
+    /// Everything but K1 is removed.
+    Erased,
+    /// K2 is refused, because it is none.
+    NoK2(NoK2),
+    /// K2 is refused, because the node is provisioned.
+    AlreadyProvisioned,
+    /// A run is under way.
+    Busy,
+    /// The setup window is closed.
+    WindowClosed,
+    /// The storage took nothing.
+    NotStored,
+}

@@ -1,0 +1,113 @@
+//! What a phone or the owner asks for.
+
+use super::run::{Run, Stage};
+use super::{Answer, Change, Effect, ProvisioningNode, State, answer};
+use crate::step::Effects;
+use crate::time::Instant;
+use crate::wire::provisioning::{K2Request, ProvisionRequest};
+
+impl ProvisioningNode {
+    /// Returns `true` while the node works on a request, or starts.
+    const fn is_at_work(&self) -> bool {
+        match self.state {
+            State::Booting(_) | State::Running(_) | State::Undoing { .. } | State::Erasing => true,
+            State::ApMode { .. }
+            | State::Failed { .. }
+            | State::Provisioned { .. }
+            | State::Operating
+            | State::Rejoining { .. } => false,
+        }
+    }
+
+    /// Returns the answer to a request that the node does not take at this time.
+    fn refusal(&self, now: Instant) -> Option<Answer> {
+        if !self.is_window_open(now) {
+            return Some(Answer::WindowClosed);
+        }
+        // One write at a time: the answer to a request follows what is durable.
+        self.storing_k2.then_some(Answer::Busy)
+    }
+
+    pub(super) fn on_provision<'b>(
+        &mut self,
+        now: Instant,
+        request: ProvisionRequest<'b>,
+    ) -> Effects<Effect<'b>> {
+        if self.is_at_work() {
+            return answer(Answer::Busy);
+        }
+        if let Some(refusal) = self.refusal(now) {
+            return answer(refusal);
+        }
+        self.failure = None;
+        self.forget_waiting_hotspot();
+        let stage = Stage::SavingRequest;
+        self.state = State::Running(Run { ssid: request.ssid.clone(), stage });
+        let store = Some(Effect::Store(Change::Request(request)));
+        match self.known {
+            Some(_) => Effects::flatten([Some(Effect::Rest), Some(Effect::Abandon), store]),
+            None => Effects::flatten([store]),
+        }
+    }
+
+    pub(super) fn on_k2<'b>(
+        &mut self,
+        now: Instant,
+        request: K2Request<'b>,
+    ) -> Effects<Effect<'b>> {
+        if self.is_at_work() {
+            return answer(Answer::Busy);
+        }
+        if self.known.is_some() && !(self.reopened && self.is_window_open(now)) {
+            return answer(Answer::AlreadyProvisioned);
+        }
+        if let Some(refusal) = self.refusal(now) {
+            return answer(refusal);
+        }
+        let K2Request { node_id, kid, k2, created_at } = request;
+        match k2 {
+            Ok(k2) => {
+                self.storing_k2 = true;
+                Effects::of([Effect::Store(Change::K2 { node_id, kid, k2, created_at })])
+            }
+            Err(why) => answer(Answer::NoK2(why)),
+        }
+    }
+
+    pub(super) fn on_reset<'b>(&mut self, now: Instant) -> Effects<Effect<'b>> {
+        match &self.state {
+            State::Booting(_) | State::Undoing { .. } | State::Erasing => answer(Answer::Busy),
+            State::Running(run) if run.is_storing() => answer(Answer::Busy),
+            State::Running(_)
+            | State::ApMode { .. }
+            | State::Failed { .. }
+            | State::Provisioned { .. }
+            | State::Operating
+            | State::Rejoining { .. } => {
+                if let Some(refusal) = self.refusal(now) {
+                    return answer(refusal);
+                }
+                self.forget_waiting_hotspot();
+                self.state = State::Erasing;
+                Effects::of([Effect::Rest, Effect::Abandon, Effect::Store(Change::Erase)])
+            }
+        }
+    }
+
+    pub(super) fn on_button<'b>(&mut self, now: Instant) -> Effects<Effect<'b>> {
+        self.window_ends = now.after(self.settings.window);
+        self.reopened = true;
+        match self.state {
+            State::Provisioned { .. } | State::Operating | State::Rejoining { .. } => {
+                self.state = State::ApMode { until: self.access_point_until(now) };
+                Effects::of([Effect::Abandon, self.start_access_point()])
+            }
+            State::Booting(_)
+            | State::ApMode { .. }
+            | State::Running(_)
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Erasing => Effects::none(),
+        }
+    }
+}
