@@ -1,0 +1,26 @@
+//! The gateways' own secrets.
+
+use async_trait::async_trait;
+
+use crate::StoreError;
+
+/// Secrets that all gateways of a registry share, each sealed by the caller and found by its name.
+#[async_trait]
+pub trait Vault {
+    /// Returns a named secret. If there is none, stores and returns `fresh`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+
+    /// Replaces a named secret that still is `before`. Returns `true` if it was replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    async fn replace_vault(
+        &self,
+        name: &str,
+        before: Vec<u8>,
+        fresh: Vec<u8>,
+    ) -> Result<bool, StoreError>;
+}
