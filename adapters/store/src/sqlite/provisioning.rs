@@ -1,0 +1,56 @@
+//! The rows of nodes that registered by a provisioning token.
+
+use handfast_core::grant::keyed_secret::KeyedHash;
+use handfast_core::registry::provisioning::NodeKeyId;
+use handfast_core::{Label, Name, NodeId};
+use rusqlite::{Row, params};
+
+use super::tx::SqliteTx;
+use crate::ops::{ProvisioningRows, RowResult};
+use crate::{ProvisionedNode, StoreError};
+
+impl ProvisioningRows for SqliteTx<'_> {
+    fn provisioned(&mut self, id: NodeId) -> RowResult<Option<ProvisionedNode>> {
+        let sql = "SELECT node_id, external, key_id, key_hash FROM provisioned WHERE node_id = ?1";
+        self.find(sql, [id.as_bytes()], node)?.transpose()
+    }
+
+    fn provisioned_with(&mut self, key: NodeKeyId) -> RowResult<Option<ProvisionedNode>> {
+        let sql = "SELECT node_id, external, key_id, key_hash FROM provisioned WHERE key_id = ?1";
+        self.find(sql, [key.as_bytes()], node)?.transpose()
+    }
+
+    fn has_registered(&mut self, external: &Name) -> RowResult<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM provisioned INDEXED BY provisioned_as JOIN node USING (node_id)
+                   WHERE external = ?1 AND standing <> 'revoked')";
+        Ok(self.one(sql, [external.as_str()], |row| row.get(0))?)
+    }
+
+    fn set_provisioned(&mut self, node: &ProvisionedNode) -> RowResult<()> {
+        let ProvisionedNode { node_id, external, key, hash } = node;
+        let sql =
+            "INSERT INTO provisioned (node_id, external, key_id, key_hash) VALUES (?1, ?2, ?3, ?4)
+                   ON CONFLICT (node_id) DO UPDATE SET external = ?2, key_id = ?3, key_hash = ?4";
+        let row = params![node_id.as_bytes(), external.as_str(), key.as_bytes(), hash.as_bytes()];
+        self.execute(sql, row)?;
+        Ok(())
+    }
+}
+
+fn node(row: &Row<'_>) -> rusqlite::Result<Result<ProvisionedNode, StoreError>> {
+    let node_id = NodeId::from_bytes(row.get("node_id")?);
+    let (key, hash) = (row.get("key_id")?, row.get("key_hash")?);
+    let external: String = row.get("external")?;
+    let unreadable = || {
+        StoreError::Database(format!(
+            "the name by which node {node_id} registered cannot be read: {external:?}"
+        ))
+    };
+    let label = Label::parse(&external).filter(|label| label.as_str() == external);
+    Ok(label.map(Name::from).ok_or_else(unreadable).map(|external| ProvisionedNode {
+        node_id,
+        external,
+        key: NodeKeyId::from_bytes(key),
+        hash: KeyedHash::from_bytes(hash),
+    }))
+}
