@@ -241,21 +241,16 @@ fn renumber(path: &Path, to: Generation) -> rusqlite::Result<()> {
 /// Renames a registry and its log.
 fn move_away(database: &Path) -> Result<std::path::PathBuf, StoreError> {
     let away = beside(database, BEFORE);
-    let (log, shared) = (beside(database, "-wal"), beside(database, "-shm"));
-    let rename = |from: &Path, to: &Path| match std::fs::rename(from, to) {
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(|problem| {
-            error(from, format!("it cannot be renamed to {}: {problem}", to.display()))
-        }),
-    };
+    // Both are checked before either moves: a database without its log has lost its last changes.
+    private_file::inspect(database)?;
+    private_file::inspect(&beside(database, "-wal"))?;
     // The log of an earlier one would be taken for the log of this one.
-    let _ = std::fs::remove_file(beside(&away, "-wal"));
-    let _ = std::fs::remove_file(beside(&away, "-shm"));
+    private_file::remove(&beside(&away, "-wal"))?;
+    private_file::remove(&beside(&away, "-shm"))?;
     // The log goes first, so that a crash in between never leaves it beside another file.
-    rename(&log, &beside(&away, "-wal"))?;
-    rename(database, &away)?;
-    let _ = std::fs::remove_file(shared);
-    private_file::sync_dir(database)?;
+    private_file::rename(&beside(database, "-wal"), &beside(&away, "-wal"), None)?;
+    private_file::rename(database, &away, None)?;
+    private_file::remove(&beside(database, "-shm"))?;
     Ok(away)
 }
 

@@ -6,9 +6,16 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::codes::Kind;
 use rusqlite::{Connection, params};
 
+mod copies;
+mod fifth;
+mod fourth;
+mod sixth;
+mod third;
+
 use super::*;
 use crate::conformance::{START, asking, at, keyed};
 use crate::ops::{GrantRows as _, Tx as _};
+use crate::sqlite::generation::{self, DatabaseId, Generation};
 use crate::sqlite::rows::integer;
 use crate::sqlite::schema::APPLICATION_ID;
 use crate::sqlite::tx::SqliteTx;
@@ -87,7 +94,7 @@ async fn a_registry_of_the_first_version_keeps_everything() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(
         store.counts(START).await.unwrap(),
-        Counts { pending: 2, paired: 1, muted: 1, revoked: 1 }
+        Counts { pending: 2, paired: 1, muted: 1, revoked: 1, forgotten: 0 }
     );
     let listed = store.list(Filter::All, None, 9, START).await.unwrap();
     let spoiled: Vec<_> = listed.iter().filter_map(|listed| listed.as_ref().err()).collect();
@@ -114,7 +121,7 @@ async fn a_registry_of_the_first_version_keeps_everything() {
     store.insert(keyed(), "{}".to_owned(), START).await.unwrap();
     assert_eq!(
         store.counts(START).await.unwrap(),
-        Counts { pending: 1, paired: 2, muted: 2, revoked: 1 }
+        Counts { pending: 1, paired: 2, muted: 2, revoked: 1, forgotten: 0 }
     );
     let waiting: Vec<Listed> = store.list(Filter::Pending, None, 9, START).await.unwrap();
     assert_eq!(waiting.len(), 1);
@@ -230,10 +237,13 @@ async fn a_registry_of_the_second_version_keeps_everything() {
         tx.vault("key", &[7; 9]).unwrap();
     }
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let before = contents(&path);
+    let mut kept = contents(&path);
+    // The key that was revoked has no record, so it counts as one that was forgotten.
+    let counts = kept.iter().position(|row| row == "muted|0").unwrap();
+    kept.insert(counts, "forgotten|1".to_owned());
     for _ in 0..2 {
         drop(SqliteStore::open(&path).unwrap());
-        assert_eq!(contents(&path), before);
+        assert_eq!(contents(&path), kept);
     }
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.load(node.node_id).await.unwrap().unwrap().record, node);
@@ -247,190 +257,4 @@ async fn a_registry_of_the_second_version_keeps_everything() {
         Ok(())
     );
     assert_eq!(crate::Sessions::live_sessions(&store, START).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn senders_of_the_third_version_are_spelled_with_their_plus_from_then_on() {
-    use std::os::unix::fs::PermissionsExt;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("handfast.db");
-    {
-        let connection = Connection::open(&path).unwrap();
-        let versions = format!("PRAGMA journal_mode = WAL; {V1} {V2} {}", v3::V3);
-        connection.execute_batch(&versions).unwrap();
-        connection
-            .execute_batch(&format!(
-                "INSERT INTO sender_pending VALUES (1, 'whatsapp', 'shop', '57300', 'ABCDEFGH', 5, 5, '{{}}'),
-                    (2, 'telegram', 'shop', '57300', 'BCDEFGHJ', 5, 5, '{{}}');
-                 INSERT INTO sender_allowed VALUES ('whatsapp', 'shop', '57301', 5, 'cli', NULL, NULL),
-                    ('whatsapp', 'shop', '57302', 5, 'cli', NULL, 6), ('whatsapp', 'shop', '+57302', 5, 'cli', NULL, NULL),
-                    ('whatsapp', 'shop', 'odd one', 5, 'cli', NULL, NULL), ('sms', 'shop', '57301', 5, 'cli', NULL, NULL);
-                 INSERT INTO sender_blocked VALUES ('whatsapp', '', '57303', 5), ('whatsapp', 'shop', '+57303', 5);
-                 PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3;"
-            ))
-            .unwrap();
-    }
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    let expected = [
-        "allowed|sms|shop|57301|",
-        "allowed|whatsapp|shop|+57301|",
-        "allowed|whatsapp|shop|+57302|6",
-        "allowed|whatsapp|shop|odd one|",
-        "blocked|whatsapp|shop|+57303|",
-        "blocked|whatsapp||+57303|",
-        "pending|telegram|shop|57300|BCDEFGHJ",
-        "pending|whatsapp|shop|+57300|ABCDEFGH",
-    ];
-    for _ in 0..2 {
-        drop(SqliteStore::open(&path).unwrap());
-        let connection = Connection::open(&path).unwrap();
-        let mut statement = connection
-            .prepare(
-                "SELECT 'pending|' || channel || '|' || account || '|' || sender || '|' || code FROM sender_pending
-                 UNION ALL SELECT 'allowed|' || channel || '|' || account || '|' || sender || '|' || coalesce(revoked_at, '') FROM sender_allowed
-                 UNION ALL SELECT 'blocked|' || channel || '|' || account || '|' || sender || '|' FROM sender_blocked ORDER BY 1",
-            )
-            .unwrap();
-        let rows: Vec<String> =
-            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-        assert_eq!(rows, expected);
-    }
-}
-
-/// Writes a registry of an older version, with some content.
-fn of_version(path: &std::path::Path, version: usize) {
-    use std::os::unix::fs::PermissionsExt;
-    if version == 1 {
-        of_the_first_version(path, &asking("lamp", "192.0.2.1", &Limits::DEFAULT));
-    } else {
-        let connection = Connection::open(path).unwrap();
-        connection
-            .execute_batch(&format!(
-                "PRAGMA journal_mode = WAL; {}",
-                MIGRATIONS[..version].concat()
-            ))
-            .unwrap();
-        paired_of_an_older_version(&connection, &keyed());
-        let versions =
-            format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {version};");
-        connection.execute_batch(&versions).unwrap();
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
-}
-
-/// Returns what an older version would find: its schema, and the nodes.
-fn found_by_older(path: &std::path::Path) -> (i64, Vec<String>, Vec<String>) {
-    let connection = Connection::open(path).unwrap();
-    let all = |sql: &str| {
-        let mut statement = connection.prepare(sql).unwrap();
-        let read: Vec<String> =
-            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
-        read
-    };
-    let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    (version, all("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name"), rows(path))
-}
-
-fn beside(path: &std::path::Path, suffix: &str) -> std::path::PathBuf {
-    crate::sqlite::file::beside(path, suffix)
-}
-
-#[tokio::test]
-async fn before_a_migration_a_private_copy_is_made_that_can_be_restored_and_replaces_no_other() {
-    use std::os::unix::fs::PermissionsExt;
-    for from in 1..MIGRATIONS.len() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("handfast.db");
-        of_version(&path, from);
-        let before = found_by_older(&path);
-        let store = SqliteStore::open(&path).unwrap();
-        let copy = beside(&path, &format!(".schema-{from}.backup"));
-        let told = Migrated { from, to: MIGRATIONS.len(), backup: copy.clone() };
-        assert_eq!(store.migrated(), Some(&told));
-        drop(store);
-        assert_eq!(found_by_older(&copy), before, "version {from}");
-        assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(SqliteStore::open(&path).unwrap().migrated(), None, "once");
-
-        let nodes = SqliteStore::open(&path).unwrap().counts(START).await.unwrap();
-        crate::restore(&copy, &path).unwrap();
-        assert_eq!(found_by_older(&path).0, before.0);
-        let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(
-            store.migrated().unwrap().backup,
-            beside(&path, &format!(".schema-{from}.backup-2"))
-        );
-        assert_eq!(store.counts(START).await.unwrap(), nodes);
-        assert_eq!(found_by_older(&copy), before, "the first is as it was");
-    }
-}
-
-#[test]
-fn a_registry_of_which_no_copy_can_be_made_is_refused_and_stays_as_it_was() {
-    for from in 1..MIGRATIONS.len() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("handfast.db");
-        of_version(&path, from);
-        for number in 1..=99 {
-            let number = if number == 1 { String::new() } else { format!("-{number}") };
-            std::fs::write(beside(&path, &format!(".schema-{from}.backup{number}")), "of somebody")
-                .unwrap();
-        }
-        let before = (found_by_older(&path), std::fs::read(&path).unwrap());
-        let refused = SqliteStore::open(&path).unwrap_err().to_string();
-        assert!(
-            refused.contains("nothing was changed") && refused.contains("move them away"),
-            "{refused}"
-        );
-        assert_eq!((found_by_older(&path), std::fs::read(&path).unwrap()), before);
-        let spared =
-            std::fs::read_to_string(beside(&path, &format!(".schema-{from}.backup-7"))).unwrap();
-        assert_eq!(spared, "of somebody");
-    }
-}
-
-/// Tests a file of the third version, with a node that was offered less than it holds.
-#[tokio::test]
-async fn what_an_older_version_offered_last_is_the_ceiling() {
-    use std::os::unix::fs::PermissionsExt;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("handfast.db");
-    let (node, revoked) = (keyed(), keyed());
-    let scopes = |text| handfast_core::grant::scope::ScopesBuf::parse(text).unwrap();
-    {
-        let connection = Connection::open(&path).unwrap();
-        connection
-            .execute_batch(&format!("PRAGMA journal_mode = WAL; {V1} {V2} {}", v3::V3))
-            .unwrap();
-        let version = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 3;");
-        connection.execute_batch(&version).unwrap();
-        paired_of_an_older_version(&connection, &node);
-        paired_of_an_older_version(&connection, &revoked);
-        for (number, of, state, scopes) in [
-            (1_u8, &node, "active", "write:/**\n"),
-            (2, &node, "offered", "read:/only/**\n"),
-            (3, &revoked, "ended", "write:/**\n"),
-        ] {
-            let (until, ended) = (
-                (state == "offered").then(|| integer(START)),
-                (state == "ended").then(|| integer(START)),
-            );
-            connection
-                .execute(
-                    "INSERT INTO granted (grant_id, node_id, state, until, ended_at, not_before, scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![[number; 16], of.node_id.as_bytes(), state, until, ended, integer(START), scopes],
-                )
-                .unwrap();
-        }
-    }
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-    for _ in 0..2 {
-        let store = SqliteStore::open(&path).unwrap();
-        let ceiling = store.load(node.node_id).await.unwrap().unwrap().ceiling.unwrap();
-        assert_eq!(
-            (ceiling.scopes, ceiling.expires, ceiling.named),
-            (scopes("read:/only/**\n"), None, false)
-        );
-        assert_eq!(store.load(revoked.node_id).await.unwrap().unwrap().ceiling, None);
-    }
 }
