@@ -8,9 +8,12 @@
 //! The feature `conformance` is for tests: it has the suite that every store passes, and
 //! `MemoryStore`, the reference that the suite compares a store with.
 
+mod certificates;
+mod clones;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod deliveries;
+mod dispatches;
 mod error;
 pub mod held;
 mod inbound;
@@ -21,26 +24,24 @@ mod node;
 mod ops;
 mod pairing;
 mod prefix;
+mod provisioning;
 mod rules;
 mod sessions;
 mod sqlite;
+mod store;
 mod time;
+mod vault;
 
-use async_trait::async_trait;
-use handfast_core::crypto::x25519;
-use handfast_core::grant::capability::{self, Held};
-use handfast_core::limits::Limits;
-use handfast_core::registry::admission::{PendingRequest, RequestKey};
-use handfast_core::registry::ceiling::Ceiling;
-use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
-use handfast_core::registry::grants::{Grant, GrantId};
-use handfast_core::registry::record::{Record, Standing};
-use handfast_core::registry::rejection::Rejection;
-use handfast_core::registry::sessions::Maker;
-use handfast_core::wire::native::pair::Selector;
-use handfast_core::{NodeId, Refusal, Source, UnixTime};
-
+pub use certificates::{
+    Allowed, CertificateFilter, Certificates, Issuing, NotStored, RevokedCertificates,
+    StoredCertificate,
+};
+pub use clones::{Clones, LinkedFrom, StoredCounter};
 pub use deliveries::{Delivered, Deliveries, Delivery, Settlement};
+pub use dispatches::{
+    CAPABILITIES, Capability, DISPATCHES_KEPT, DISPATCHES_QUEUED, DispatchReport, DispatchTask,
+    Dispatches, Enqueued, NotQueued, SteppedDispatch, StoredDispatch,
+};
 pub use error::{BadRecord, SaveError, StoreError};
 pub use held::HeldStore;
 pub use inbound::{
@@ -52,387 +53,11 @@ pub use makers::{EndedWith, via_session};
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, NotMinted, PINS, Revoked, StoredCode};
+pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use sqlite::{
     Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
 };
+pub use store::Store;
 pub use time::{Over, Run, TakenOver, Timekeeping};
-
-/// A registry that outlives the process.
-///
-/// A call that answers `Ok` is durable, and every read that begins after the answer sees it. Every
-/// call is one atomic step: a crash at any moment leaves all of it or nothing. If the future of a
-/// change is dropped before it answers, the change may or may not have been made; a caller that has
-/// to know reads again.
-///
-/// A record that cannot be read never hides the others: [`Store::load`] of that node fails with
-/// [`StoreError::BadRecord`], listings have it in its place as an `Err` ([`Listed`]), and
-/// everything else works.
-///
-/// | concern | calls |
-/// |---|---|
-/// | nodes | [`admit`](Store::admit) to [`counts`](Store::counts), [`by_key`](Store::by_key) |
-/// | grants | [`offer`], [`set_ceiling`], [`activate`], [`end_grants`] and their reads |
-/// | revocation of chains | [`revoke`](Store::revoke), [`is_revoked`](Store::is_revoked) |
-/// | PINs and codes | [`window`](Store::window) to [`withdraw`](Store::withdraw) |
-/// | the gateways' own secrets | [`vault`](Store::vault) |
-/// | test of writing | [`probe`](Store::probe) |
-/// | companions | all of [`Sessions`] |
-/// | senders on messaging channels | all of [`Inbound`] |
-/// | time | all of [`Timekeeping`] |
-/// | secrets that are shown once | all of [`Deliveries`] |
-///
-/// [`offer`]: Store::offer
-/// [`set_ceiling`]: Store::set_ceiling
-/// [`activate`]: Store::activate
-/// [`end_grants`]: Store::end_grants
-#[async_trait]
-pub trait Store: Sessions + Inbound + Deliveries + Send + Sync + 'static {
-    /// Admits a pairing request: finds the unexpired entry with the same key, or adds the record
-    /// under the caps of `limits` (see [`handfast_core::registry::admission::decide`]). `profile`
-    /// is a JSON object. Expired entries are removed first.
-    ///
-    /// A record with keys is identified by them: its entry is the one with its static key. Name,
-    /// room and profile are updated from the request, so that the operator sees the device's latest
-    /// description; the entry gets a new version only if they differ. Each request that found its
-    /// entry is counted.
-    ///
-    /// If there is no room, an entry that
-    /// [gives way](handfast_core::registry::admission::gives_way) is removed.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable. The inner error is
-    /// [`Refusal::TooManyPending`]; [`Refusal::Rejected`] or [`Refusal::Barred`] if the same
-    /// request was rejected; or, if a record that no longer waits has the static key,
-    /// [`Refusal::Revoked`] or [`Refusal::AlreadyPaired`].
-    async fn admit(
-        &self,
-        asking: PendingRequest,
-        profile: String,
-        limits: Limits,
-        now: UnixTime,
-    ) -> Result<Result<NodeId, Refusal>, StoreError>;
-
-    /// Returns the [rejection](handfast_core::registry::rejection) of requests with this key, if
-    /// [`save`](Store::save) rejected one.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError>;
-
-    /// Reads everything about the nodes with exactly this name that are neither revoked nor
-    /// expired, ordered by id, at most `limit`.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn named(
-        &self,
-        name: &str,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<Listed>, StoreError>;
-
-    /// Reads one record. A pending entry that has expired stays until it is purged; its standing
-    /// says that it expired.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read, which never means that there is none;
-    /// [`StoreError::BadRecord`] if it is damaged.
-    async fn load(&self, node_id: NodeId) -> Result<Option<Stored>, StoreError>;
-
-    /// Saves a new standing if the record still has the version that was read. Returns the new
-    /// version. A node that is revoked by it loses its grants; a request that is rejected by it may
-    /// be repeated when its [rejection](Store::rejection) allows that.
-    ///
-    /// # Errors
-    /// [`SaveError::Conflict`] if another writer changed it first: read it again and decide anew.
-    /// [`SaveError::Missing`] if the node does not exist (any more).
-    async fn save(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        standing: Standing,
-        now: UnixTime,
-    ) -> Result<Version, SaveError>;
-
-    /// Saves an approval as [`save`](Store::save) does, with its maker. If the maker is a session,
-    /// the approval ends with it: the node then waits to be approved again.
-    ///
-    /// # Errors
-    /// As [`save`](Store::save); [`SaveError::Conflict`] also if the maker's session has ended.
-    async fn save_by(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        standing: Standing,
-        maker: Maker,
-        now: UnixTime,
-    ) -> Result<Version, SaveError>;
-
-    /// Adds a record as given, for instance from another system.
-    ///
-    /// # Errors
-    /// [`SaveError::Conflict`] if the id or the static key is taken; nothing is overwritten.
-    async fn insert(&self, record: Record, profile: String, now: UnixTime)
-    -> Result<(), SaveError>;
-
-    /// Stores a node's readings. A field that is `None` or not a number leaves the last value
-    /// unchanged. The record's version does not change. Readings of an unknown node are dropped
-    /// without an error.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be stored.
-    async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError>;
-
-    /// Reads everything about the nodes whose id begins with `prefix` (lower-case hex and dashes;
-    /// other text begins no id), ordered by id, at most `limit`. Revoked and expired nodes are
-    /// included.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn find(&self, prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError>;
-
-    /// Reads a page of nodes after `after`, ordered by id, at most `limit`. The next page begins
-    /// after the [`node_id`] of this one's last.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn list(
-        &self,
-        filter: Filter,
-        after: Option<NodeId>,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<Listed>, StoreError>;
-
-    /// Counts the nodes by standing.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be counted.
-    async fn counts(&self, now: UnixTime) -> Result<Counts, StoreError>;
-
-    /// Reads the record with this static key in any standing, including a revoked one, and an
-    /// expired one until it is purged.
-    ///
-    /// # Errors
-    /// As [`load`](Store::load).
-    async fn by_key(&self, key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
-
-    /// Pairs a node by its keys and offers it a grant, in one step. Without `read_at` the record is
-    /// new. With it, the record of that id gets this one's standing, name, room, address, keys and
-    /// profile, if it still has that version. Returns the new version.
-    ///
-    /// A given ceiling becomes the node's in the same step, and holds even if the offer is never
-    /// confirmed. Without one, the node's ceiling stays.
-    ///
-    /// Older offers of the node that were never confirmed end. An active grant stays in force until
-    /// the new one is [activated](Store::activate).
-    ///
-    /// # Errors
-    /// [`SaveError::Conflict`] if another writer changed or removed the record first, if it is
-    /// revoked or has another static key, if the grant's maker has ended, or if the id of a new
-    /// record or its static key belongs to another record: read again and decide anew.
-    /// [`StoreError::Database`] for a record without keys, and for another node's grant.
-    async fn offer(
-        &self,
-        record: Record,
-        profile: String,
-        read_at: Option<Version>,
-        grant: Grant,
-        ceiling: Option<Ceiling>,
-        now: UnixTime,
-    ) -> Result<Version, SaveError>;
-
-    /// Sets a node's ceiling without an offer. Returns the record's new version.
-    ///
-    /// # Errors
-    /// As [`save`](Store::save).
-    async fn set_ceiling(
-        &self,
-        node_id: NodeId,
-        read_at: Version,
-        ceiling: Ceiling,
-        now: UnixTime,
-    ) -> Result<Version, SaveError>;
-
-    /// Reads the grants of a node, in the order in which they were made. Grants that ended more
-    /// than a year before the last [`offer`](Store::offer) to any node may be missing; their
-    /// capabilities stay revoked until they would have expired.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read; [`StoreError::BadRecord`] if one of them is damaged.
-    async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
-
-    /// Confirms a grant: an offer that has not expired becomes active, and the node's older grants
-    /// end. Repeating the call changes nothing.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn activate(
-        &self,
-        node_id: NodeId,
-        grant: GrantId,
-        now: UnixTime,
-    ) -> Result<Activation, StoreError>;
-
-    /// Ends one grant of a node, or all. Returns the capabilities that ended with them.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn end_grants(
-        &self,
-        node_id: NodeId,
-        which: Option<GrantId>,
-        now: UnixTime,
-    ) -> Result<Vec<capability::Id>, StoreError>;
-
-    /// Finds the grant that this capability belongs to. If several grants were made of the same
-    /// terms in the same second, it returns the newest that has not ended, or else the newest.
-    ///
-    /// # Errors
-    /// As [`grants`](Store::grants).
-    async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError>;
-
-    /// Reads a page of the nodes with keys that are neither revoked nor expired, ordered by id as
-    /// in [`list`](Store::list), each with its grants in force. A node with a damaged grant is
-    /// listed as damaged.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn list_granted(
-        &self,
-        after: Option<NodeId>,
-        limit: usize,
-        now: UnixTime,
-    ) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError>;
-
-    /// Revokes a block, or a holder's key, for good. Grants stay as they are.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError>;
-
-    /// Returns `true` if any of these is revoked: a block or a key by [`revoke`](Store::revoke), a
-    /// block because its grant ended, a key because its node is revoked. A muted node's key is not
-    /// revoked. The block of an offer that merely expired is not revoked either; [`Grant::counts`]
-    /// of [its grant](Store::grant_of) tells that.
-    ///
-    /// # Errors
-    /// [`StoreError`] if that cannot be read.
-    async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError>;
-
-    /// Reads the pairing window, which is closed until it is first set.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    async fn window(&self) -> Result<Window, StoreError>;
-
-    /// Opens or closes the pairing window. A window without counted guesses resets those of every
-    /// source.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn set_window(&self, window: Window) -> Result<(), StoreError>;
-
-    /// Adds a PIN or code with its sealed secret. A PIN needs a
-    /// [window that admits it](Window::admits), and ends an older PIN for the same key; another PIN
-    /// may have to make room for it ([`handfast_core::registry::codes::pin_room`]).
-    ///
-    /// Each call also erases the secrets of at most 32 expired codes, and removes at most 32 that
-    /// have been dead for more than a day.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable. The inner error is [`NotMinted`], and then
-    /// every live PIN and code stays live.
-    async fn mint(
-        &self,
-        code: StoredCode,
-        now: UnixTime,
-    ) -> Result<Result<(), NotMinted>, StoreError>;
-
-    /// Reads a PIN or code, live or dead.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError>;
-
-    /// Reads the live code with this selector: one that has not expired and has uses left, even if
-    /// it may no longer be guessed.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    async fn code_by_selector(
-        &self,
-        selector: Selector,
-        now: UnixTime,
-    ) -> Result<Option<StoredCode>, StoreError>;
-
-    /// Reads all live PINs and codes without their secrets, the newest first.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn codes(&self, now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
-
-    /// Reads the sources with wrong or reserved guesses at PINs of the window, ordered by source.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    async fn guessers(&self) -> Result<Vec<Guesser>, StoreError>;
-
-    /// Reserves a guess of this source before it is compared
-    /// ([`handfast_core::registry::codes::reserve`]). Returns the number of guesses that are left
-    /// if this one is wrong.
-    ///
-    /// A `code` of `None` is a guess at no existing code. It writes as much as a real guess, so
-    /// that timing does not tell the two apart.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable, and then nothing may be compared. The inner
-    /// error is the reason for which no guess may be made.
-    async fn reserve(
-        &self,
-        code: Option<CodeId>,
-        source: Source,
-        now: UnixTime,
-    ) -> Result<Result<u8, NoGuess>, StoreError>;
-
-    /// Records that the guess this source reserved at that time was right: gives it back, and takes
-    /// one use of the code ([`handfast_core::registry::codes::spend`]). The last use erases the
-    /// secret. `false` if the code was spent or withdrawn meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable; then nobody is paired by it.
-    async fn spend(
-        &self,
-        code: CodeId,
-        source: Source,
-        reserved_at: UnixTime,
-        now: UnixTime,
-    ) -> Result<bool, StoreError>;
-
-    /// Withdraws a PIN or code and erases its secret, even during a guess and regardless of the
-    /// clock. `false` if it was spent or withdrawn before, or does not exist.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
-
-    /// Returns a named secret that all gateways of this registry share, sealed by the caller. If
-    /// there is none, stores and returns `fresh`.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
-
-    /// Writes a meaningless value, to find out if writing works.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn probe(&self) -> Result<(), StoreError>;
-
-    /// Returns `true` if nothing of the registry outlives this process. Its secrets then need no
-    /// key that does.
-    fn forgets(&self) -> bool {
-        false
-    }
-}
+pub use vault::Vault;
