@@ -1,6 +1,7 @@
 //! Nodes as a store returns them.
 
-use handfast_core::registry::admission::Asked;
+use handfast_core::grant::scope::AskedScopesBuf;
+use handfast_core::registry::admission::Repetitions;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::rejection::Rejection;
@@ -38,9 +39,12 @@ pub struct Entry {
     /// Time of the record's last change.
     pub changed_at: UnixTime,
     /// Number and time of its requests; `None` if an import or a code made the node.
-    pub asked: Option<Asked>,
+    pub asked: Option<Repetitions>,
     /// The rejection of its request, with the time at which it may ask again.
     pub rejection: Option<Rejection>,
+    /// The permissions that a paired node has asked for beyond its ceiling, until somebody decides
+    /// about its permissions; empty if it asks for no more.
+    pub asks_more: AskedScopesBuf,
     /// The node's latest readings, if it sent any.
     pub observed: Option<Observation>,
     /// Maker of the approval of a node that proves itself with a token. For a node with keys, the
@@ -95,6 +99,8 @@ pub enum Filter {
     /// Nodes that wait for the operator and have not expired, including unapproved ones of an
     /// import.
     Pending,
+    /// Paired and muted nodes that ask for more than they have.
+    AskingMore,
     /// All nodes except revoked and expired ones.
     Current,
     /// All nodes, including revoked ones, and expired ones until they are purged.
@@ -113,4 +119,6 @@ pub struct Counts {
     pub muted: u64,
     /// Nodes that are revoked.
     pub revoked: u64,
+    /// Keys that stay revoked although their nodes' records were removed.
+    pub forgotten: u64,
 }

@@ -2,10 +2,12 @@
 
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability;
+use handfast_core::grant::keyed_secret::KeyedHash;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::codes::{CodeId, Counted, NoGuess};
+use handfast_core::registry::provisioning::StoredToken;
 use handfast_core::registry::sessions::Maker;
-use handfast_core::{Source, UnixTime};
+use handfast_core::{Name, Source, UnixTime};
 
 /// Maximum number of live PINs. Each is shown to a person, so more are never needed; the limit
 /// bounds the memory that strangers can fill by asking for PINs.
@@ -36,14 +38,15 @@ pub enum Revoked {
     Key(x25519::PublicKey),
 }
 
-/// A PIN, or a code that the operator minted in advance.
+/// A PIN, or a code or provisioning token that the operator minted in advance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredCode {
     /// The code's id.
     pub id: CodeId,
     /// Kind of the code, and its counters.
     pub counted: Counted,
-    /// The secret, sealed by the caller. Empty once it is erased, and in listings.
+    /// The secret, sealed by the caller; of a provisioning token, its hash. Empty once it is erased,
+    /// and in listings.
     pub sealed: Vec<u8>,
     /// Scopes of the nodes that pair with it.
     pub scopes: ScopesBuf,
@@ -57,6 +60,22 @@ pub struct StoredCode {
     pub maker: Maker,
     /// The source that asked for a PIN, if it is known; `None` for an operator's code.
     pub source: Option<Source>,
+    /// The name of the node that may register by a provisioning token.
+    pub provisions: Option<Name>,
+}
+
+impl StoredCode {
+    /// Returns the code as the provisioning token that it is; `None` for a code of another kind.
+    #[must_use]
+    pub fn as_token(&self) -> Option<StoredToken<'_>> {
+        let hash: Option<[u8; 32]> = self.sealed.as_slice().try_into().ok();
+        Some(StoredToken {
+            counted: self.counted,
+            hash: hash.map(KeyedHash::from_bytes),
+            external: self.provisions.as_ref()?.as_str(),
+            created_at: self.created_at,
+        })
+    }
 }
 
 /// The reason for which a PIN or code was not minted.

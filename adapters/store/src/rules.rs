@@ -1,6 +1,6 @@
 //! Rules that both stores follow and that core does not decide.
 
-use handfast_core::limits::{CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
+use handfast_core::limits::{CERTIFICATES_WITHIN, CLOCK_STEP, SENDER_BYTES, SENDER_META_BYTES};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::Ident;
 use handfast_core::registry::record::{Cause, Credential, Record, Standing};
@@ -8,7 +8,7 @@ use handfast_core::registry::rejection::Rejection;
 use handfast_core::wire::registration::Profile;
 use handfast_core::{Label, Refusal, Span, UnixTime};
 
-use crate::{ListedSender, SenderName, SenderStanding, StoreError};
+use crate::{LinkedFrom, ListedSender, SenderName, SenderStanding, StoreError};
 
 /// Maximum number of entries of one kind that one call removes. A call adds at most one, so they
 /// never pile up.
@@ -19,6 +19,14 @@ const ENDED_FOR: Span = Span::from_secs(365 * 24 * 3600);
 const DEAD_FOR: Span = Span::from_secs(24 * 3600);
 /// Time for which a companion's ended session is listed.
 const SESSION_ENDED_FOR: Span = Span::from_secs(30 * 24 * 3600);
+/// Time for which an ended certificate is listed.
+const CERTIFICATE_ENDED_FOR: Span = Span::from_secs(400 * 24 * 3600);
+/// Time for which a dispatch is kept after its last change.
+const DISPATCH_KEPT_FOR: Span = Span::from_secs(30 * 24 * 3600);
+/// Maximum number of live certificates of one node.
+pub(crate) const CERTIFICATES_OF_A_NODE: usize = 16;
+/// Time after which a link from the same address is written again.
+const LINK_TOLD_EVERY: Span = Span::from_secs(3600);
 /// Maximum length of a sender's `via` in bytes.
 const VIA_BYTES: usize = 64;
 
@@ -37,10 +45,37 @@ pub(crate) fn oldest_session(now: UnixTime) -> UnixTime {
     before(now, SESSION_ENDED_FOR)
 }
 
+/// Returns the time before which an ended certificate is no longer listed.
+pub(crate) fn oldest_certificate(now: UnixTime) -> UnixTime {
+    before(now, CERTIFICATE_ENDED_FOR)
+}
+
+/// Returns the time before which a dispatch that has not changed since is removed.
+pub(crate) fn oldest_dispatch(now: UnixTime) -> UnixTime {
+    before(now, DISPATCH_KEPT_FOR)
+}
+
+/// Returns the time after which a node's certificates count for its day.
+pub(crate) fn a_day_before(now: UnixTime) -> UnixTime {
+    before(now, CERTIFICATES_WITHIN)
+}
+
+/// Returns `true` if a link tells something new to people: another address, or a time that is an
+/// hour later.
+pub(crate) fn tells_more(earlier: Option<LinkedFrom>, link: LinkedFrom) -> bool {
+    earlier.is_none_or(|earlier| {
+        earlier.address != link.address
+            || link.at >= earlier.at.after(LINK_TOLD_EVERY)
+            // The clock was set back: what is kept lies in the future, and would stay for long.
+            || link.at < earlier.at
+    })
+}
+
 /// Returns the earliest time at which a run may begin: just after the mark, and just after what the
 /// last run made once it had last written the mark.
 pub(crate) fn begins_after(mark: UnixTime, made: impl IntoIterator<Item = UnixTime>) -> UnixTime {
     let latest = latest_made(mark);
+    // An entry made under a wrong clock must not carry its error over to this run.
     let made = made.into_iter().filter(|made| *made <= latest).max();
     made.map_or(mark, |made| mark.max(made.after(Span::from_secs(1))))
 }
@@ -72,6 +107,7 @@ pub(crate) enum Again {
 /// Decides about a request whose static key belongs to a record in this standing.
 pub(crate) fn asked_again(standing: &Standing) -> Result<Again, Refusal> {
     match standing {
+        // The same key asks: its earlier request is found, and no second one enters.
         Standing::Pending { .. } | Standing::Unapproved { .. } => Ok(Again::Waits),
         Standing::Revoked { cause: Cause::Rejected } => Ok(Again::TurnedDown),
         Standing::Paired { .. } | Standing::Muted { .. } => Err(Refusal::AlreadyPaired),

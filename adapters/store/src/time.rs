@@ -1,6 +1,7 @@
 //! The stored state of the clock: the mark, the number of the run, and entries seen to be over.
 
 use async_trait::async_trait;
+use handfast_core::grant::certificate::Serial;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
@@ -46,6 +47,8 @@ pub enum Over {
     SetupCode(UnixTime),
     /// A sender's permission.
     Sender(SenderName),
+    /// A certificate.
+    Certificate(Serial),
 }
 
 /// The part of a [`Store`](crate::Store) for time.

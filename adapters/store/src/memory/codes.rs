@@ -27,9 +27,13 @@ impl CodeRow {
 
     fn selector(&self) -> Option<Selector> {
         match self.code.counted.kind {
-            Kind::Pin(_) => None,
+            Kind::Pin(_) | Kind::Provisioning => None,
             Kind::Code(selector) => Some(selector),
         }
+    }
+
+    fn is_pin(&self) -> bool {
+        matches!(self.code.counted.kind, Kind::Pin(_))
     }
 
     fn erase(&mut self) {
@@ -118,14 +122,14 @@ impl CodeRows for MemoryTx {
                 source: code.source,
                 guesses: code.counted.guesses,
             }),
-            Kind::Code(_) => None,
+            Kind::Code(_) | Kind::Provisioning => None,
         });
         Ok(pins.collect())
     }
 
     fn count_codes(&mut self, now: UnixTime) -> RowResult<(u32, u32)> {
         let (mut all, mut of_sessions) = (0, 0);
-        for row in self.codes.values().filter(|row| row.lives(now) && row.selector().is_some()) {
+        for row in self.codes.values().filter(|row| row.lives(now) && !row.is_pin()) {
             all += 1;
             of_sessions += u32::from(row.code.maker.session().is_some());
         }

@@ -1,5 +1,6 @@
 //! The rows of grants and of revocations.
 
+use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
@@ -144,6 +145,10 @@ impl GrantRows for MemoryTx {
             Revoked::Key(key) => self.revoked_keys.add(*key.as_bytes(), ()),
         };
         Ok(())
+    }
+
+    fn is_key_revoked(&mut self, key: &x25519::PublicKey) -> RowResult<bool> {
+        Ok(self.revoked_keys.has(key.as_bytes()))
     }
 
     fn is_revoked(&mut self, Held { id, by }: &Held) -> RowResult<bool> {

@@ -3,11 +3,15 @@
 //! Each kind of row is a map by its key ([`Table`]), and every question is a search from end to
 //! end. A transaction that fails is undone from the list of its changes.
 
+mod certificates;
+mod clones;
 mod codes;
 mod deliveries;
+mod dispatches;
 mod grants;
 mod makers;
 mod nodes;
+mod provisioning;
 mod requests;
 mod senders;
 mod sessions;
@@ -18,14 +22,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use handfast_core::grant::capability;
+use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::sessions::SessionId;
+use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, Source, UnixTime};
 
 use crate::ops::{Database, RowResult, Tx};
-use crate::{SenderName, StoreError};
+use crate::{Capability, ProvisionedNode, SenderName, StoreError, StoredCounter};
 use table::Table;
 
 /// A [`Store`](crate::Store) that loses its content when it is dropped. It is for tests: its
@@ -66,6 +72,12 @@ struct MemoryTx {
     blocked: Table<SenderName, UnixTime>,
     cursors: Table<String, String>,
     deliveries: Table<DeliveryId, deliveries::DeliveryRow>,
+    provisioned: Table<NodeId, ProvisionedNode>,
+    certificates: Table<Serial, certificates::CertificateRow>,
+    revoked_certificate_keys: Table<KeyHash, UnixTime>,
+    counters: Table<NodeId, StoredCounter>,
+    dispatches: Table<DispatchId, dispatches::DispatchRow>,
+    capabilities: Table<(NodeId, String), Capability>,
     vault: Table<String, Vec<u8>>,
     singles: Singles,
     /// The values before the open transaction.
@@ -102,6 +114,12 @@ impl MemoryTx {
         self.blocked.end(keep);
         self.cursors.end(keep);
         self.deliveries.end(keep);
+        self.provisioned.end(keep);
+        self.certificates.end(keep);
+        self.revoked_certificate_keys.end(keep);
+        self.counters.end(keep);
+        self.dispatches.end(keep);
+        self.capabilities.end(keep);
         self.vault.end(keep);
         match keep {
             true => self.singles_before = self.singles,
@@ -119,6 +137,17 @@ impl Tx for MemoryTx {
         }
         self.vault.put(name, fresh.to_vec());
         Ok(fresh.to_vec())
+    }
+
+    fn replace_vault(&mut self, name: &str, before: &[u8], fresh: &[u8]) -> RowResult<bool> {
+        let replaced = self.vault.change(&name.to_owned(), |sealed| {
+            let same = sealed == before;
+            if same {
+                *sealed = fresh.to_vec();
+            }
+            same
+        });
+        Ok(replaced.unwrap_or(false))
     }
 
     fn probe(&mut self) -> RowResult<()> {

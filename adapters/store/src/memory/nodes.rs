@@ -3,9 +3,10 @@
 use std::ops::{Bound, RangeInclusive};
 
 use handfast_core::crypto::x25519;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::{NodeId, Source, UnixTime};
+use handfast_core::{Name, NodeId, Source, UnixTime};
 
 use super::MemoryTx;
 use crate::ops::{NewNode, NewStanding, NodeHead, NodeRows, RowResult};
@@ -24,6 +25,8 @@ pub(super) struct NodeRow {
     /// The time at which the end of the ceiling was set, and the run that set it.
     pub(super) ceiling_at: Option<UnixTime>,
     pub(super) ceiling_run: u64,
+    /// Certificates of earlier epochs are not valid.
+    pub(super) epoch: u32,
 }
 
 impl NodeRow {
@@ -52,6 +55,15 @@ impl NodeRow {
             Standing::Pending { expires } => expires > now,
             Standing::Unapproved { .. } | Standing::Paired { .. } | Standing::Muted { .. } => true,
             Standing::Revoked { .. } => false,
+        }
+    }
+
+    const fn is_in(&self) -> bool {
+        match self.entry.record.standing {
+            Standing::Paired { .. } | Standing::Muted { .. } => true,
+            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => {
+                false
+            }
         }
     }
 
@@ -128,6 +140,7 @@ impl NodeRows for MemoryTx {
             changed_at: now,
             asked: None,
             rejection: None,
+            asks_more: AskedScopesBuf::EMPTY,
             observed: None,
             maker: Maker::Operator,
         };
@@ -141,6 +154,7 @@ impl NodeRows for MemoryTx {
                 run,
                 ceiling_at: None,
                 ceiling_run: 0,
+                epoch: 0,
             },
         ))
     }
@@ -179,6 +193,25 @@ impl NodeRows for MemoryTx {
         Ok(replaced.is_some())
     }
 
+    fn relabel(
+        &mut self,
+        id: NodeId,
+        name: Option<&Name>,
+        profile: Option<&str>,
+        now: UnixTime,
+    ) -> RowResult<()> {
+        self.nodes.change(&id, |node| {
+            if let Some(name) = name {
+                node.entry.record.name = name.clone();
+            }
+            if let Some(profile) = profile {
+                node.entry.profile = profile.to_owned();
+            }
+            node.raise(now);
+        });
+        Ok(())
+    }
+
     fn raise_version(&mut self, id: NodeId, now: UnixTime) -> RowResult<()> {
         self.nodes.change(&id, |node| node.raise(now));
         Ok(())
@@ -189,9 +222,24 @@ impl NodeRows for MemoryTx {
         Ok(())
     }
 
+    fn set_asks_more(&mut self, id: NodeId, more: &AskedScopesBuf) -> RowResult<bool> {
+        let changed = self.nodes.change(&id, |node| {
+            let changes = node.is_in() && node.entry.asks_more != *more;
+            if changes {
+                node.entry.asks_more = more.clone();
+            }
+            changes
+        });
+        Ok(changed.unwrap_or(false))
+    }
+
     fn remove_node(&mut self, id: NodeId) -> RowResult<()> {
         self.nodes.remove(&id);
         self.asked.remove(&id);
+        self.counters.remove(&id);
+        self.provisioned.remove(&id);
+        self.dispatches.remove_all(|_, row| row.stored.task.node_id == id);
+        self.capabilities.remove_all(|(node_id, _), _| *node_id == id);
         Ok(())
     }
 
@@ -232,6 +280,7 @@ impl NodeRows for MemoryTx {
             Filter::All => true,
             Filter::Current => node.is_current(now),
             Filter::Pending => waits(node) && node.is_current(now),
+            Filter::AskingMore => node.is_in() && !node.entry.asks_more.is_empty(),
         }))
     }
 
@@ -245,7 +294,8 @@ impl NodeRows for MemoryTx {
     }
 
     fn count_nodes(&mut self, now: UnixTime) -> RowResult<Counts> {
-        let mut counts = Counts::default();
+        let forgotten = u64::try_from(self.revoked_keys.values().count()).unwrap_or(u64::MAX);
+        let mut counts = Counts { forgotten, ..Counts::default() };
         for node in self.nodes.values() {
             match node.entry.record.standing {
                 Standing::Pending { expires } if expires <= now => {}

@@ -1,7 +1,7 @@
 //! The rows of requests that wait, and of rejections.
 
 use handfast_core::budget::Pending;
-use handfast_core::registry::admission::{Asked, RequestKey};
+use handfast_core::registry::admission::{Repetitions, RequestKey};
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -15,7 +15,7 @@ use crate::ops::{RequestRows, RowResult};
 /// The count of a node's requests, and the run in which it last asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AskedRow {
-    pub(super) asked: Asked,
+    pub(super) asked: Repetitions,
     pub(super) run: u64,
 }
 
@@ -97,11 +97,11 @@ impl RequestRows for MemoryTx {
         Ok(asked.min().map(|(asked, id)| (id, asked)))
     }
 
-    fn asked(&mut self, id: NodeId) -> RowResult<Option<Asked>> {
+    fn asked(&mut self, id: NodeId) -> RowResult<Option<Repetitions>> {
         Ok(self.asked.get(&id).map(|row| row.asked))
     }
 
-    fn set_asked(&mut self, id: NodeId, asked: &Asked) -> RowResult<()> {
+    fn set_asked(&mut self, id: NodeId, asked: &Repetitions) -> RowResult<()> {
         self.asked.put(id, AskedRow { asked: *asked, run: self.singles.run });
         Ok(())
     }
@@ -121,12 +121,14 @@ impl RequestRows for MemoryTx {
             waits
                 && (entry.record.name != asked.name
                     || entry.record.room != asked.room
+                    || entry.record.asked != asked.asked
                     || entry.profile != profile)
         });
         if differs {
             self.nodes.change(&id, |NodeRow { entry, .. }| {
                 (entry.record.name, entry.record.room) = (asked.name.clone(), asked.room.clone());
                 entry.profile = profile.to_owned();
+                entry.record.asked = asked.asked.clone();
                 (entry.version, entry.changed_at) = (Version(entry.version.0 + 1), now);
             });
         }

@@ -1,11 +1,13 @@
 //! The mark, the run, and the rows of all concerns by the run that made them.
 
 use handfast_core::UnixTime;
+use handfast_core::flow::identity::certificate::CertificateState;
 use handfast_core::registry::delivery::{Before, Ticket, Undelivered};
 use handfast_core::registry::grants::State;
 use handfast_core::registry::record::{Credential, Standing};
 
 use super::MemoryTx;
+use super::certificates::CertificateRow;
 use super::nodes::NodeRow;
 use super::requests::waits_again;
 use crate::Over;
@@ -43,6 +45,8 @@ impl TimeRows for MemoryTx {
         let pending = self.pending.values().filter(|row| row.run == run);
         made.extend(pending.map(|row| row.pending.created_at));
         made.extend(self.allowed.values().filter(|row| row.run == run).map(|row| row.at));
+        let dispatches = self.dispatches.values().filter(|row| row.run == run);
+        made.extend(dispatches.map(|row| row.stored.made_at));
         made.retain(|made| *made <= latest);
         Ok(made)
     }
@@ -166,6 +170,14 @@ impl TimeRows for MemoryTx {
             },
         );
         add(allowed.len());
+        let dispatches = self.dispatches.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.stored.made_at);
+                later(&mut row.stored.life.deadline);
+            },
+        );
+        add(dispatches.len());
         Ok(rows)
     }
 
@@ -251,6 +263,18 @@ impl TimeRows for MemoryTx {
             |row| row.allowed.revoked_at = Some(latest),
         );
         add(allowed.len());
+        let dispatches = self.dispatches.change_all(
+            |_, row| {
+                let life = row.stored.life;
+                let made_later = row.run != run && row.stored.made_at > latest;
+                made_later && !life.state.is_over() && life.deadline > latest
+            },
+            |row| {
+                (row.stored.made_at, row.stored.life.deadline) = (latest, latest);
+                row.run = run;
+            },
+        );
+        add(dispatches.len());
         let pending =
             self.pending.remove_all(|_, row| row.run != run && row.pending.created_at > latest);
         Ok(rows + pending)
@@ -321,6 +345,20 @@ impl TimeRows for MemoryTx {
                     |row| row.allowed.revoked_at = row.allowed.until,
                 )
                 .len(),
+            Over::Certificate(serial) => {
+                let over = |row: &CertificateRow| {
+                    row.is_current() && row.stored.certificate.not_after < now
+                };
+                self.certificates
+                    .change_all(
+                        |key, row| key == serial && over(row),
+                        |row| {
+                            let end = row.stored.certificate.not_after;
+                            row.put_out(CertificateState::Superseded, end);
+                        },
+                    )
+                    .len()
+            }
         };
         Ok(rows > 0)
     }

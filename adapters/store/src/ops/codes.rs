@@ -118,17 +118,27 @@ pub(super) fn mint(
             if tx.code_by_selector(selector, now)?.is_some() {
                 return Ok(Err(NotMinted::Taken));
             }
-            let (all, of_sessions) = tx.count_codes(now)?;
-            match codes::has_room(code.maker, all, of_sessions, CODES) {
-                true => Ok(()),
-                false => Err(NotMinted::TooMany),
-            }
+            has_room(tx, code, now)?
         }
+        Kind::Provisioning => has_room(tx, code, now)?,
     };
     if fits.is_ok() {
         tx.add_code(code)?;
     }
     Ok(fits)
+}
+
+/// Checks that one more code or token of this maker may live.
+fn has_room(
+    tx: &mut dyn Tx,
+    code: &StoredCode,
+    now: UnixTime,
+) -> Result<Result<(), NotMinted>, StoreError> {
+    let (all, of_sessions) = tx.count_codes(now)?;
+    Ok(match codes::has_room(code.maker, all, of_sessions, CODES) {
+        true => Ok(()),
+        false => Err(NotMinted::TooMany),
+    })
 }
 
 /// Makes room for a PIN for this key.

@@ -1,6 +1,8 @@
 //! Grants, ceilings and revocations.
 
+use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Record;
@@ -70,6 +72,9 @@ pub(crate) trait GrantRows {
     /// Adds a revocation, if there is none of this subject.
     fn revoke(&mut self, what: &Revoked, now: UnixTime) -> RowResult<()>;
 
+    /// Returns `true` if there is a revocation of this key.
+    fn is_key_revoked(&mut self, key: &x25519::PublicKey) -> RowResult<bool>;
+
     /// Returns `true` if a block or its holder's key is revoked, all grants with the block have
     /// ended and there is one, or the node with the key [is barred].
     ///
@@ -95,7 +100,7 @@ pub(super) fn offer(
         Some(read_at) => nodes::replace(tx, record, profile, read_at, now),
     }?;
     if let Some(ceiling) = ceiling {
-        tx.set_ceiling(grant.node_id, ceiling, now)?;
+        decide(tx, grant.node_id, ceiling, now)?;
     }
     purge(tx, now)?;
     tx.end_grants(grant.node_id, Which::Unconfirmed, now)?;
@@ -114,8 +119,19 @@ pub(super) fn set_ceiling(
     now: UnixTime,
 ) -> Result<Version, SaveError> {
     let version = nodes::raise(tx, node_id, read_at, now)?;
-    tx.set_ceiling(node_id, ceiling, now)?;
+    decide(tx, node_id, ceiling, now)?;
     Ok(version)
+}
+
+/// Sets a node's ceiling, which also decides about what the node asked for beyond the last one.
+fn decide(
+    tx: &mut dyn Tx,
+    node_id: NodeId,
+    ceiling: &Ceiling,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    tx.set_ceiling(node_id, ceiling, now)?;
+    tx.set_asks_more(node_id, &AskedScopesBuf::EMPTY).map(drop)
 }
 
 pub(super) fn activate(

@@ -32,14 +32,22 @@
 //! | `makers` | consequences of a session's end |
 //! | `senders` | senders on messaging channels |
 //! | `deliveries` | secrets that are shown once |
+//! | `certificates` | certificates of nodes, and nodes' epochs |
+//! | `clones` | clone counters |
+//! | `dispatches` | tasks for nodes, and what nodes can do |
+//! | `provisioning` | nodes that register by tokens over HTTP |
 //! | `time` | the mark, the run and steps of the clock |
 //! | `store` | the methods of `Store`, on top of the others |
 
+mod certificates;
+mod clones;
 mod codes;
 mod deliveries;
+mod dispatches;
 mod grants;
 mod makers;
 mod nodes;
+mod provisioning;
 mod requests;
 mod senders;
 mod sessions;
@@ -48,11 +56,15 @@ mod time;
 
 use crate::StoreError;
 
+pub(crate) use certificates::CertificateRows;
+pub(crate) use clones::CloneRows;
 pub(crate) use codes::{CodeRows, PinRow};
 pub(crate) use deliveries::{DeliveryRows, Subject};
+pub(crate) use dispatches::{DispatchRows, ends_by_time};
 pub(crate) use grants::{EndedGrant, GrantRows, Which};
 pub(crate) use makers::{MakerRows, Outlasting};
 pub(crate) use nodes::{NewNode, NewStanding, NodeHead, NodeRows};
+pub(crate) use provisioning::ProvisioningRows;
 pub(crate) use requests::RequestRows;
 pub(crate) use senders::{LivePeriod, Meant, SenderRows};
 pub(crate) use sessions::SessionRows;
@@ -71,10 +83,17 @@ pub(crate) trait Tx:
     + MakerRows
     + SenderRows
     + DeliveryRows
+    + CertificateRows
+    + CloneRows
+    + DispatchRows
+    + ProvisioningRows
     + TimeRows
 {
     /// Returns the named secret. If there is none, stores and returns `fresh`.
     fn vault(&mut self, name: &str, fresh: &[u8]) -> RowResult<Vec<u8>>;
+
+    /// Replaces the named secret, if it still is `before`. Returns `true` if it was.
+    fn replace_vault(&mut self, name: &str, before: &[u8], fresh: &[u8]) -> RowResult<bool>;
 
     /// Writes a meaningless value.
     fn probe(&mut self) -> RowResult<()>;

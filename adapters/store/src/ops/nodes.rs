@@ -3,13 +3,18 @@
 use std::ops::RangeInclusive;
 
 use handfast_core::crypto::x25519;
+use handfast_core::grant::scope::AskedScopesBuf;
+use handfast_core::link::dispatch::DispatchEvent;
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::{NodeId, Source, UnixTime};
+use handfast_core::{Name, NodeId, Source, UnixTime};
 
-use super::{RowResult, Tx, deliveries, grants, makers, requests};
-use crate::{Counts, Filter, Listed, Observation, SaveError, Stored, Version, rules};
+use super::{RowResult, Tx, deliveries, dispatches, grants, makers, requests};
+use crate::{
+    Counts, Filter, Listed, Observation, Revoked, RevokedCertificates, SaveError, StoreError,
+    Stored, StoredCertificate, Version, rules,
+};
 
 /// A node that is added.
 pub(crate) struct NewNode<'a> {
@@ -69,11 +74,24 @@ pub(crate) trait NodeRows {
     /// `false`, and nothing is written, if another node has the static key.
     fn replace_node(&mut self, record: &Record, profile: &str, now: UnixTime) -> RowResult<bool>;
 
+    /// Sets a node's name and profile, each where it is given, and raises the version.
+    fn relabel(
+        &mut self,
+        id: NodeId,
+        name: Option<&Name>,
+        profile: Option<&str>,
+        now: UnixTime,
+    ) -> RowResult<()>;
+
     /// Raises a node's version.
     fn raise_version(&mut self, id: NodeId, now: UnixTime) -> RowResult<()>;
 
     /// Sets the maker of a node's approval.
     fn set_approver(&mut self, id: NodeId, maker: Maker) -> RowResult<()>;
+
+    /// Sets what a paired or muted node asks for beyond its ceiling. Returns `true` if that differs
+    /// from before.
+    fn set_asks_more(&mut self, id: NodeId, more: &AskedScopesBuf) -> RowResult<bool>;
 
     /// Removes a node with its readings and the count of its requests.
     fn remove_node(&mut self, id: NodeId) -> RowResult<()>;
@@ -110,7 +128,7 @@ pub(crate) trait NodeRows {
         now: UnixTime,
     ) -> RowResult<Vec<Listed>>;
 
-    /// Counts the nodes by standing, without the expired ones.
+    /// Counts the nodes by standing, without the expired ones, and the revoked keys.
     fn count_nodes(&mut self, now: UnixTime) -> RowResult<Counts>;
 }
 
@@ -122,7 +140,12 @@ pub(super) fn insert(
 ) -> Result<Version, SaveError> {
     rules::provable(&record.standing, record.keys.is_some())?;
     let source = Source::of(record.address);
-    if !tx.add_node(&NewNode { record, profile, source, request: None }, now)? {
+    // A revoked key stays out under every id, even if no record knows it any more.
+    let is_out = match &record.keys {
+        Some(keys) => tx.is_key_revoked(&keys.channel)?,
+        None => false,
+    };
+    if is_out || !tx.add_node(&NewNode { record, profile, source, request: None }, now)? {
         return Err(SaveError::Conflict);
     }
     if let Some(undelivered) = record.standing.undelivered() {
@@ -173,6 +196,11 @@ pub(super) fn save(
     }
     if matches!(standing, Standing::Revoked { .. }) {
         grants::end(tx, id, None, now)?;
+        if standing.bars() {
+            revoke_certificate_keys(tx, id, now)?;
+        }
+        tx.revoke_certificates(&RevokedCertificates::Node(id), now)?;
+        dispatches::step_open(tx, Some(id), DispatchEvent::NodeRevoked, now)?;
         requests::turn_down(tx, id, standing, now)?;
     }
     Ok(Version(read_at.0 + 1))
@@ -219,6 +247,52 @@ pub(super) fn replace(
         deliveries::follow(tx, record.node_id, None, now)?;
     }
     Ok(Version(read_at.0 + 1))
+}
+
+/// Changes what a paired or muted node is called, or made of.
+pub(super) fn relabel(
+    tx: &mut dyn Tx,
+    id: NodeId,
+    read_at: Version,
+    name: Option<&Name>,
+    profile: Option<&str>,
+    now: UnixTime,
+) -> Result<Version, SaveError> {
+    let Stored { record, version, .. } = tx.node(id)?.ok_or(SaveError::Missing)?;
+    let is_in = match record.standing {
+        Standing::Paired { .. } | Standing::Muted { .. } => true,
+        Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => false,
+    };
+    if version != read_at || !is_in {
+        return Err(SaveError::Conflict);
+    }
+    tx.relabel(id, name, profile, now)?;
+    Ok(Version(read_at.0 + 1))
+}
+
+/// Removes a revoked record. What is final for its key stays so without it.
+pub(super) fn forget(
+    tx: &mut dyn Tx,
+    id: NodeId,
+    read_at: Version,
+    now: UnixTime,
+) -> Result<(), SaveError> {
+    let Stored { record, version, .. } = tx.node(id)?.ok_or(SaveError::Missing)?;
+    if version != read_at || !matches!(record.standing, Standing::Revoked { .. }) {
+        return Err(SaveError::Conflict);
+    }
+    if let (Some(keys), true) = (&record.keys, record.standing.bars()) {
+        tx.revoke(&Revoked::Key(keys.channel), now)?;
+    }
+    Ok(tx.remove_node(id)?)
+}
+
+/// Revokes the keys of a node's current certificates, so that no other node gets one for them.
+fn revoke_certificate_keys(tx: &mut dyn Tx, id: NodeId, now: UnixTime) -> Result<(), StoreError> {
+    for StoredCertificate { certificate, .. } in tx.current_of(id)? {
+        tx.revoke_certificate_key(&certificate.key, now)?;
+    }
+    Ok(())
 }
 
 /// Checks that a record still has the version that was read, and raises it.

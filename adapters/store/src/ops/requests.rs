@@ -4,7 +4,7 @@ use handfast_core::budget::Pending;
 use handfast_core::crypto::x25519;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{
-    Asked, PendingRequest, RequestAdmission, RequestKey, Share, Stalest, decide, gives_way,
+    PendingRequest, Repetitions, RequestAdmission, RequestKey, Share, Stalest, decide, gives_way,
 };
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -43,13 +43,13 @@ pub(crate) trait RequestRows {
     fn stalest_of(&mut self, source: Source) -> RowResult<Option<(NodeId, UnixTime)>>;
 
     /// Returns the count of a node's requests.
-    fn asked(&mut self, id: NodeId) -> RowResult<Option<Asked>>;
+    fn asked(&mut self, id: NodeId) -> RowResult<Option<Repetitions>>;
 
     /// Sets the count of a node's requests.
-    fn set_asked(&mut self, id: NodeId, asked: &Asked) -> RowResult<()>;
+    fn set_asked(&mut self, id: NodeId, asked: &Repetitions) -> RowResult<()>;
 
-    /// Sets name, room and profile of a node that waits for the operator, pending or unapproved.
-    /// Raises the version if any of them differs; otherwise nothing is written.
+    /// Sets name, room, profile and request of a node that waits for the operator, pending or
+    /// unapproved. Raises the version if any of them differs; otherwise nothing is written.
     fn describe(
         &mut self,
         id: NodeId,
@@ -123,7 +123,7 @@ pub(super) fn admit(
     if !tx.add_node(&node, now)? {
         return Err(StoreError::Database(format!("the fresh id {} is taken", record.node_id)));
     }
-    tx.set_asked(record.node_id, &Asked::first(*request, now))?;
+    tx.set_asked(record.node_id, &Repetitions::first(*request, now))?;
     Ok(Ok(record.node_id))
 }
 
@@ -152,7 +152,8 @@ fn with_key(
     now: UnixTime,
 ) -> Result<Option<Known>, StoreError> {
     let Some(Stored { record: Record { node_id, standing, .. }, .. }) = tx.node_by_key(key)? else {
-        return Ok(None);
+        // The record of a revoked key may have been removed; the key stays out without it.
+        return Ok(tx.is_key_revoked(key)?.then_some(Err(Refusal::Revoked)));
     };
     match standing {
         Standing::Pending { expires } if expires <= now => {
@@ -212,7 +213,7 @@ fn asked_again(
     now: UnixTime,
 ) -> Result<(), StoreError> {
     // An imported entry was never asked for; `!request` makes this request count as a new one.
-    let never = Asked { times: 0, last: now, request: !request };
+    let never = Repetitions { times: 0, last: now, request: !request };
     let again = tx.asked(node_id)?.unwrap_or(never).again(request, now);
     if let Some(again) = &again {
         tx.set_asked(node_id, again)?;

@@ -1,8 +1,9 @@
-//! The methods of [`Store`] for every [`Database`].
+//! The methods of [`Store`] and [`Vault`] for every [`Database`].
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -12,12 +13,12 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
-use handfast_core::{NodeId, Refusal, Source, UnixTime};
+use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
-use super::{Database, codes, grants, nodes, requests};
+use super::{Database, certificates, codes, grants, nodes, requests};
 use crate::{
-    Activation, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
-    StoreError, Stored, StoredCode, Version, prefix,
+    Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
+    Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -123,6 +124,23 @@ impl<D: Database> Store for D {
         .await
     }
 
+    async fn offer_certified(
+        &self,
+        record: Record,
+        profile: String,
+        grant: Grant,
+        ceiling: Option<Ceiling>,
+        certificate: StoredCertificate,
+        now: UnixTime,
+    ) -> Result<(Version, Result<(), NotStored>), SaveError> {
+        self.change(move |tx| {
+            let version =
+                grants::offer(tx, &record, &profile, None, &grant, ceiling.as_ref(), now)?;
+            Ok((version, certificates::issue(tx, &certificate, now)?))
+        })
+        .await
+    }
+
     async fn set_ceiling(
         &self,
         node_id: NodeId,
@@ -131,6 +149,37 @@ impl<D: Database> Store for D {
         now: UnixTime,
     ) -> Result<Version, SaveError> {
         self.change(move |tx| grants::set_ceiling(tx, node_id, read_at, &ceiling, now)).await
+    }
+
+    async fn relabel(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        name: Option<Name>,
+        profile: Option<String>,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.change(move |tx| {
+            nodes::relabel(tx, node_id, read_at, name.as_ref(), profile.as_deref(), now)
+        })
+        .await
+    }
+
+    async fn forget(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
+        self.change(move |tx| nodes::forget(tx, node_id, read_at, now)).await
+    }
+
+    async fn set_asks_more(
+        &self,
+        node_id: NodeId,
+        more: AskedScopesBuf,
+    ) -> Result<bool, StoreError> {
+        self.change(move |tx| tx.set_asks_more(node_id, &more)).await
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
@@ -144,6 +193,20 @@ impl<D: Database> Store for D {
         now: UnixTime,
     ) -> Result<Activation, StoreError> {
         self.change(move |tx| grants::activate(tx, node_id, grant, now)).await
+    }
+
+    async fn activate_certified(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        certificate: u64,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
+        self.change(move |tx| {
+            certificates::confirm_number(tx, node_id, certificate)?;
+            grants::activate(tx, node_id, grant, now)
+        })
+        .await
     }
 
     async fn end_grants(
@@ -171,6 +234,11 @@ impl<D: Database> Store for D {
 
     async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
         self.change(move |tx| tx.revoke(&what, now)).await
+    }
+
+    async fn is_key_revoked(&self, key: &x25519::PublicKey) -> Result<bool, StoreError> {
+        let key = *key;
+        self.point(move |tx| tx.is_key_revoked(&key)).await
     }
 
     async fn is_revoked(&self, held: Vec<Held>) -> Result<bool, StoreError> {
@@ -236,16 +304,29 @@ impl<D: Database> Store for D {
         self.change(move |tx| tx.kill_code(code, now)).await
     }
 
-    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        let name = name.to_owned();
-        self.change(move |tx| tx.vault(&name, &fresh)).await
-    }
-
     async fn probe(&self) -> Result<(), StoreError> {
         self.change(|tx| tx.probe()).await
     }
 
     fn forgets(&self) -> bool {
         Database::forgets(self)
+    }
+}
+
+#[async_trait]
+impl<D: Database> Vault for D {
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let name = name.to_owned();
+        self.change(move |tx| tx.vault(&name, &fresh)).await
+    }
+
+    async fn replace_vault(
+        &self,
+        name: &str,
+        before: Vec<u8>,
+        fresh: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.change(move |tx| tx.replace_vault(&name, &before, &fresh)).await
     }
 }

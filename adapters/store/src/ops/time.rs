@@ -60,8 +60,13 @@ pub(super) fn take_over(tx: &mut dyn Tx, step: ClockStep) -> Result<TakenOver, S
     if step.by() != 0 {
         taken.moved = tx.move_times(step.by())?;
     }
+    let latest = rules::latest_made(step.mark());
     if step.sets_back() {
-        taken.ended = tx.end_made_after(rules::latest_made(step.mark()))?;
+        taken.ended = tx.end_made_after(latest)?;
+    }
+    if step.by() < 0 {
+        // The times of a certificate are signed, so it cannot move.
+        taken.ended += tx.supersede_issued_after(latest, step.sets_back())?;
     }
     tx.set_mark(step.mark())?;
     // Cached facts about senders contain ends that have moved.
