@@ -9,7 +9,7 @@ use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::sessions::SessionId;
 
-use crate::{EndedWith, Revoked, SenderChange};
+use crate::{EndedWith, Revoked, RevokedCertificates, SenderChange};
 
 /// A decision that takes something away.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,15 @@ pub enum Cut {
         /// The change that the operator decided.
         change: SenderChange,
     },
+    /// Certificates are revoked.
+    Certificates(RevokedCertificates),
+    /// A node is evicted: the certificates of its epoch are not valid any more.
+    Evicted {
+        /// Id of the node.
+        node_id: NodeId,
+        /// The epoch that ends.
+        from: u32,
+    },
 }
 
 /// The subject of a cut. There is at most one cut for each.
@@ -76,6 +85,8 @@ pub(super) enum Subject {
     Code(CodeId),
     Window,
     Sender(String, Option<String>, String),
+    Certificates(RevokedCertificates),
+    Evicted(NodeId),
 }
 
 impl Cut {
@@ -91,6 +102,8 @@ impl Cut {
             Self::Sender { channel, account, sender, .. } => {
                 Subject::Sender(channel.clone(), account.clone(), sender.clone())
             }
+            Self::Certificates(which) => Subject::Certificates(*which),
+            Self::Evicted { node_id, .. } => Subject::Evicted(*node_id),
         }
     }
 
@@ -106,7 +119,9 @@ impl Cut {
             | Self::Session { .. }
             | Self::Code(_)
             | Self::Window
-            | Self::Sender { .. } => None,
+            | Self::Sender { .. }
+            | Self::Certificates(_)
+            | Self::Evicted { .. } => None,
         }
     }
 
@@ -121,7 +136,9 @@ impl Cut {
             | Self::Revoked(Revoked::Key(_))
             | Self::Code(_)
             | Self::Window
-            | Self::Sender { .. } => &[],
+            | Self::Sender { .. }
+            | Self::Certificates(_)
+            | Self::Evicted { .. } => &[],
         }
     }
 }

@@ -8,10 +8,14 @@
 //!
 //! The tallies of [`counts`](Store::counts) and the listing of senders show the stored state.
 
+mod certificates;
+mod clones;
 mod cut;
 mod deliveries;
+mod dispatches;
 mod ends;
 mod inbound;
+mod provisioning;
 mod sessions;
 mod store;
 mod table;
@@ -153,6 +157,16 @@ impl HeldStore {
                     .change_sender(channel, account.as_deref(), sender, change.clone(), now)
                     .await;
                 self.wrote(changed).map(drop)
+            }
+            Cut::Certificates(which) => {
+                // They ended when that was decided, not when it is stored.
+                self.wrote(self.store.revoke_certificates(*which, since).await).map(drop)
+            }
+            Cut::Evicted { node_id, from } => {
+                return match self.wrote_save(self.store.evict(*node_id, *from).await) {
+                    Ok(_) | Err(SaveError::Missing | SaveError::Conflict) => Ok(StoreOutcome::DONE),
+                    Err(SaveError::Store(error)) => Err(error),
+                };
             }
         };
         stored.map(|()| StoreOutcome::DONE)

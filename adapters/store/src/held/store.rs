@@ -1,8 +1,9 @@
-//! The methods of [`Store`], with the held decisions applied to every read.
+//! The methods of [`Store`] and [`Vault`], with the held decisions applied to every read.
 
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
@@ -13,12 +14,12 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
-use handfast_core::{NodeId, Refusal, Source, UnixTime};
+use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use super::{Cut, HeldStore};
 use crate::{
-    Activation, Counts, Filter, Listed, NotMinted, Observation, Revoked, SaveError, Store,
-    StoreError, Stored, StoredCode, Version,
+    Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
+    Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
 };
 
 #[async_trait]
@@ -34,7 +35,7 @@ impl Store for HeldStore {
     }
 
     async fn rejection(&self, key: RequestKey) -> Result<Option<Rejection>, StoreError> {
-        self.store.rejection(key).await
+        Ok(self.held.rejection(key, self.store.rejection(key).await?))
     }
 
     async fn named(
@@ -121,6 +122,23 @@ impl Store for HeldStore {
         self.wrote_save(self.store.offer(record, profile, read_at, grant, ceiling, now).await)
     }
 
+    async fn offer_certified(
+        &self,
+        record: Record,
+        profile: String,
+        grant: Grant,
+        ceiling: Option<Ceiling>,
+        certificate: StoredCertificate,
+        now: UnixTime,
+    ) -> Result<(Version, Result<(), NotStored>), SaveError> {
+        if let Err(not) = self.may_issue(&certificate.certificate) {
+            let offered = self.offer(record, profile, None, grant, ceiling, now).await;
+            return offered.map(|version| (version, Err(not)));
+        }
+        let offered = self.store.offer_certified(record, profile, grant, ceiling, certificate, now);
+        self.wrote_save(offered.await)
+    }
+
     async fn set_ceiling(
         &self,
         node_id: NodeId,
@@ -129,6 +147,34 @@ impl Store for HeldStore {
         now: UnixTime,
     ) -> Result<Version, SaveError> {
         self.wrote_save(self.store.set_ceiling(node_id, read_at, ceiling, now).await)
+    }
+
+    async fn relabel(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        name: Option<Name>,
+        profile: Option<String>,
+        now: UnixTime,
+    ) -> Result<Version, SaveError> {
+        self.wrote_save(self.store.relabel(node_id, read_at, name, profile, now).await)
+    }
+
+    async fn forget(
+        &self,
+        node_id: NodeId,
+        read_at: Version,
+        now: UnixTime,
+    ) -> Result<(), SaveError> {
+        self.wrote_save(self.store.forget(node_id, read_at, now).await)
+    }
+
+    async fn set_asks_more(
+        &self,
+        node_id: NodeId,
+        more: AskedScopesBuf,
+    ) -> Result<bool, StoreError> {
+        self.wrote(self.store.set_asks_more(node_id, more).await)
     }
 
     async fn grants(&self, node_id: NodeId) -> Result<Vec<Grant>, StoreError> {
@@ -152,6 +198,21 @@ impl Store for HeldStore {
             return Ok(Activation::NotThere);
         }
         self.wrote(self.store.activate(node_id, grant, now).await)
+    }
+
+    async fn activate_certified(
+        &self,
+        node_id: NodeId,
+        grant: GrantId,
+        certificate: u64,
+        now: UnixTime,
+    ) -> Result<Activation, StoreError> {
+        // A decision that waits to be stored may have ended the certificate; its first use confirms
+        // one that it has not.
+        if !self.held.is_empty() {
+            return self.activate(node_id, grant, now).await;
+        }
+        self.wrote(self.store.activate_certified(node_id, grant, certificate, now).await)
     }
 
     async fn end_grants(
@@ -188,6 +249,10 @@ impl Store for HeldStore {
 
     async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
         self.wrote(self.store.revoke(what, now).await)
+    }
+
+    async fn is_key_revoked(&self, key: &x25519::PublicKey) -> Result<bool, StoreError> {
+        self.store.is_key_revoked(key).await
     }
 
     async fn is_revoked(&self, chain: Vec<Block>) -> Result<bool, StoreError> {
@@ -279,10 +344,6 @@ impl Store for HeldStore {
         self.wrote(self.store.withdraw(code, now).await)
     }
 
-    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
-        self.wrote(self.store.vault(name, fresh).await)
-    }
-
     async fn probe(&self) -> Result<(), StoreError> {
         self.wrote(self.store.probe().await)?;
         self.held.works();
@@ -291,5 +352,21 @@ impl Store for HeldStore {
 
     fn forgets(&self) -> bool {
         self.store.forgets()
+    }
+}
+
+#[async_trait]
+impl Vault for HeldStore {
+    async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.wrote(self.store.vault(name, fresh).await)
+    }
+
+    async fn replace_vault(
+        &self,
+        name: &str,
+        before: Vec<u8>,
+        fresh: Vec<u8>,
+    ) -> Result<bool, StoreError> {
+        self.wrote(self.store.replace_vault(name, before, fresh).await)
     }
 }

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::registry::admission::RequestKey;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::{NodeId, UnixTime};
 
 use super::cut::{Cut, Subject};
 use super::ends::Ends;
-use crate::EndedWith;
+use crate::{EndedWith, RevokedCertificates, StoredCertificate};
 
 /// Maximum number of held decisions.
 const MOST: usize = 65_536;
@@ -111,7 +114,9 @@ impl HeldDecisions {
             | Cut::Session { .. }
             | Cut::Code(_)
             | Cut::Window
-            | Cut::Sender { .. } => None,
+            | Cut::Sender { .. }
+            | Cut::Certificates(_)
+            | Cut::Evicted { .. } => None,
         }
     }
 
@@ -173,6 +178,35 @@ impl HeldDecisions {
         self.entry(&Subject::Node(node_id)).map(|entry| entry.cut)
     }
 
+    /// Returns the rejection of a key as it is once the held rejection of its request is stored.
+    /// `stored` is what the store has of the key.
+    pub(super) fn rejection(
+        &self,
+        key: RequestKey,
+        stored: Option<Rejection>,
+    ) -> Option<Rejection> {
+        let about = |cut: &Cut| matches!(cut, Cut::Node { key: Some(of), .. } if RequestKey::of_key(of) == key);
+        let entry = self.entries().into_iter().find(|entry| about(&entry.cut));
+        let Some(HeldEntry { cut: Cut::Node { decision, .. }, since, .. }) = entry else {
+            return stored;
+        };
+        // A wait that has begun by then is that of this decision: it is stored already.
+        if stored.is_some_and(|stored| stored.admits(since).is_err()) {
+            return stored;
+        }
+        match decision {
+            Decision::Reject => Some(Rejection::once_more(stored, since)),
+            Decision::Bar => Some(Rejection::for_good(stored)),
+            Decision::Approve(_)
+            | Decision::Issue(_)
+            | Decision::Reissue(_)
+            | Decision::Mute
+            | Decision::Unmute
+            | Decision::SetMode(_)
+            | Decision::Unpair => stored,
+        }
+    }
+
     pub(super) fn has_grant(&self, node_id: NodeId, grant: GrantId) -> bool {
         !self.is_empty() && {
             let table = self.table();
@@ -194,7 +228,9 @@ impl HeldDecisions {
                 | Cut::Revoked(_)
                 | Cut::Code(_)
                 | Cut::Window
-                | Cut::Sender { .. },
+                | Cut::Sender { .. }
+                | Cut::Certificates(_)
+                | Cut::Evicted { .. },
             )
             | None => EndedWith::NOTHING,
         }
@@ -211,6 +247,51 @@ impl HeldDecisions {
 
     pub(super) fn has_window(&self) -> bool {
         self.entry(&Subject::Window).is_some()
+    }
+
+    /// Returns the epoch of a node that a held eviction ends.
+    pub(super) fn evicted_from(&self, node_id: NodeId) -> Option<u32> {
+        match self.entry(&Subject::Evicted(node_id))?.cut {
+            Cut::Evicted { from, .. } => Some(from),
+            Cut::Node { .. }
+            | Cut::Ceiling { .. }
+            | Cut::Grants { .. }
+            | Cut::Revoked(_)
+            | Cut::Session { .. }
+            | Cut::Code(_)
+            | Cut::Window
+            | Cut::Sender { .. }
+            | Cut::Certificates(_) => None,
+        }
+    }
+
+    pub(super) fn has_certificates(&self, which: RevokedCertificates) -> bool {
+        self.entry(&Subject::Certificates(which)).is_some()
+    }
+
+    /// Returns the time since which a held decision revokes a certificate.
+    pub(super) fn revoked_since(&self, stored: &StoredCertificate) -> Option<UnixTime> {
+        let of = &stored.certificate;
+        let revokes = |which: &RevokedCertificates| match which {
+            RevokedCertificates::Node(id) => of.node_id == *id,
+            RevokedCertificates::Serial(serial) => of.serial == *serial,
+            RevokedCertificates::Key(key) => of.key == *key,
+            RevokedCertificates::Before(time) => stored.issued_at < *time,
+        };
+        let mut entries = self.entries().into_iter();
+        entries.find_map(|entry| match &entry.cut {
+            Cut::Certificates(which) if revokes(which) => Some(entry.since),
+            Cut::Certificates(_)
+            | Cut::Node { .. }
+            | Cut::Ceiling { .. }
+            | Cut::Grants { .. }
+            | Cut::Revoked(_)
+            | Cut::Session { .. }
+            | Cut::Code(_)
+            | Cut::Window
+            | Cut::Sender { .. }
+            | Cut::Evicted { .. } => None,
+        })
     }
 
     /// Returns the held decisions about a sender: those for this account and those for all

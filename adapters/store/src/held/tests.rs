@@ -1,4 +1,7 @@
+use handfast_core::flow::identity::certificate::CertificateState;
 use handfast_core::grant::capability::{self, Held as Block};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::RequestKey;
 use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::inbound::{self, Facts};
 use handfast_core::registry::record::{Cause, Credential, Mode};
@@ -6,8 +9,14 @@ use handfast_core::registry::sessions::{Ended, Maker, Prolonging, Session};
 use handfast_core::wire::native::pair::Selector;
 
 use super::*;
-use crate::conformance::{START, at, code, grant, here, keyed, pin, record, session};
-use crate::{Activation, Filter, Inbound, MemoryStore, NotMinted, Revoked, SenderChange, Sessions};
+use crate::conformance::certificates::signed;
+use crate::conformance::{
+    ASKED, START, asking, at, code, grant, here, keyed, pin, record, session,
+};
+use crate::{
+    Activation, Certificates, Dispatches, Filter, Inbound, MemoryStore, NotMinted, NotQueued,
+    NotStored, Revoked, RevokedCertificates, SenderChange, Sessions,
+};
 
 struct Bench {
     raw: Arc<MemoryStore>,
@@ -82,6 +91,25 @@ async fn a_node_that_is_held_out_is_out_in_every_read_and_in_the_store_once_that
         assert_eq!(bench.raw.load(one.node_id).await.unwrap().unwrap().record.standing, standing);
         assert_eq!(bench.raw.is_revoked(chain.clone()).await.unwrap(), is_final);
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_rejection_is_held_waits_as_it_does_once_that_is_stored() {
+    let bench = Bench::new();
+    let one = keyed();
+    let key = one.keys.unwrap().channel;
+    let of_key = RequestKey::of_key(&key);
+    let asking = asking("lamp", "192.0.2.1", &Limits::DEFAULT).with_keys(one.keys.unwrap(), ASKED);
+    let node_id =
+        bench.store.admit(asking, "{}".to_owned(), Limits::DEFAULT, START).await.unwrap().unwrap();
+    bench.hold(Cut::Node { node_id, decision: Decision::Reject, key: Some(key) });
+    let held = bench.store.rejection(of_key).await.unwrap().expect("it is in force");
+    assert!(held.admits(START).is_err() && held.times == 1);
+    assert_eq!(bench.raw.rejection(of_key).await.unwrap(), None, "it is not stored yet");
+    let saved = bench.raw.load(node_id).await.unwrap().unwrap();
+    let rejected = Standing::Revoked { cause: Cause::Rejected };
+    bench.raw.save(node_id, saved.version, rejected, START).await.unwrap();
+    assert_eq!(bench.store.rejection(of_key).await.unwrap(), Some(held), "it counts once");
 }
 
 #[tokio::test]
@@ -361,4 +389,82 @@ async fn a_sender_that_is_held_out_writes_no_longer_and_what_was_remembered_of_i
         .await
         .unwrap();
     assert!(!facts().await.blocked && bench.store.held().is_empty());
+}
+
+#[tokio::test]
+async fn certificates_that_are_held_out_are_out_in_every_read_and_stored_as_soon_as_can_be() {
+    let bench = Bench::new();
+    let one = keyed();
+    let id = one.node_id;
+    bench.store.insert(one, "{}".to_owned(), START).await.unwrap();
+    let stored = signed(id, bench.store.issuing(id, START).await.unwrap().unwrap(), START);
+    let (serial, key) = (stored.certificate.serial, stored.certificate.key);
+    assert_eq!(bench.store.issue(stored.clone(), START).await.unwrap(), Ok(()));
+    let state = async |store: &dyn Store| {
+        store.certificate(serial).await.unwrap().unwrap().certificate.state
+    };
+    for which in [
+        RevokedCertificates::Node(id),
+        RevokedCertificates::Serial(serial),
+        RevokedCertificates::Key(key),
+        RevokedCertificates::Before(at(1)),
+    ] {
+        let ticket = bench.hold(Cut::Certificates(which));
+        assert_eq!(state(&bench.store).await, CertificateState::Revoked, "{which:?}");
+        assert!(bench.store.allow_list(START).await.unwrap().is_empty());
+        assert!(!bench.store.confirm_certificate(id, serial).await.unwrap());
+        assert_eq!(state(&*bench.raw).await, CertificateState::Issued, "it is not stored yet");
+        bench.store.held().release(&ticket);
+        assert_eq!(state(&bench.store).await, CertificateState::Issued);
+    }
+    bench.hold(Cut::Certificates(RevokedCertificates::Key(key)));
+    assert!(bench.store.is_certificate_key_revoked(key).await.unwrap());
+    let mut again = signed(id, bench.store.issuing(id, START).await.unwrap().unwrap(), START);
+    again.certificate.key = key;
+    assert_eq!(bench.store.issue(again, START).await.unwrap(), Err(NotStored::KeyRevoked));
+    bench.stores_all().await;
+    assert_eq!(state(&*bench.raw).await, CertificateState::Revoked);
+    let kept = bench.raw.certificate(serial).await.unwrap().unwrap();
+    assert_eq!(kept.ended, Some(START), "it ended when that was decided");
+}
+
+#[tokio::test]
+async fn a_node_whose_eviction_is_held_gets_no_certificate_of_the_old_epoch() {
+    let bench = Bench::new();
+    let one = keyed();
+    let id = one.node_id;
+    bench.store.insert(one, "{}".to_owned(), START).await.unwrap();
+    let asked = bench.store.issuing(id, START).await.unwrap().unwrap();
+    let stored = signed(id, asked, START);
+    assert_eq!(bench.store.issue(stored, START).await.unwrap(), Ok(()));
+    let next = bench.store.issuing(id, START).await.unwrap().unwrap();
+    bench.hold(Cut::Evicted { node_id: id, from: 0 });
+    let epoch = async |store: &dyn Store| store.node_standing(id).await.unwrap().unwrap().epoch;
+    assert_eq!((epoch(&bench.store).await, epoch(&*bench.raw).await), (1, 0));
+    let [(_, Some(standing))] = bench.store.allow_list(START).await.unwrap()[..] else {
+        panic!("one certificate")
+    };
+    assert_eq!(standing.epoch, 1);
+    let late = bench.store.issue(signed(id, next, START), START).await.unwrap();
+    assert_eq!(late, Err(NotStored::Changed));
+    bench.stores_all().await;
+    assert_eq!(epoch(&*bench.raw).await, 1);
+    assert_eq!(bench.store.issuing(id, START).await.unwrap().unwrap().epoch, 1);
+}
+
+#[tokio::test]
+async fn a_node_that_is_held_out_or_muted_is_given_no_task() {
+    let bench = Bench::new();
+    let one = keyed();
+    let id = one.node_id;
+    bench.store.insert(one, "{}".to_owned(), START).await.unwrap();
+    for (decision, no) in
+        [(Decision::Mute, NotQueued::Muted), (Decision::Unpair, NotQueued::NotPaired)]
+    {
+        assert_eq!(bench.store.takes_tasks(id).await.unwrap(), Ok(()));
+        let ticket = bench.hold(node(id, decision));
+        assert_eq!(bench.store.takes_tasks(id).await.unwrap(), Err(no));
+        assert_eq!(bench.raw.takes_tasks(id).await.unwrap(), Ok(()), "it is not stored yet");
+        bench.store.held().release(&ticket);
+    }
 }

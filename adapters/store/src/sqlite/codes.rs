@@ -2,7 +2,7 @@
 
 use handfast_core::registry::codes::{CodeId, Counted, Guesser, Kind, Window};
 use handfast_core::wire::native::pair::Selector;
-use handfast_core::{Source, UnixTime};
+use handfast_core::{Name, Source, UnixTime};
 use rusqlite::params;
 
 use super::rows::{self, integer};
@@ -80,7 +80,7 @@ impl CodeRows for SqliteTx<'_> {
     }
 
     fn live_codes(&mut self, now: UnixTime) -> RowResult<Vec<StoredCode>> {
-        let sql = "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, NULL AS sealed
+        let sql = "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, provisions, NULL AS sealed
              FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC";
         self.all(sql, [integer(now)], rows::code)?.into_iter().collect()
     }
@@ -105,16 +105,18 @@ impl CodeRows for SqliteTx<'_> {
     }
 
     fn add_code(&mut self, code: &StoredCode) -> RowResult<()> {
-        let StoredCode { id, counted, sealed, scopes, grant_for, created_at, label, maker, source } =
-            code;
+        let StoredCode { id, counted, sealed, scopes, .. } = code;
+        let StoredCode { grant_for, created_at, label, maker, source, provisions, .. } = code;
         let Counted { kind, expires, guesses, uses_left } = counted;
         let (pin_for, selector) = match kind {
             Kind::Pin(key) => (Some(key.as_bytes()), None),
             Kind::Code(selector) => (None, Some(selector.as_str())),
+            // The checks want a selector where there is no PIN, and no code has this one.
+            Kind::Provisioning => (None, Some("")),
         };
         let sql = "INSERT INTO code (code_id, pin_for, selector, expires, dead_since, guesses, uses_left, grant_for, created_at, label,
-                               scopes, sealed, maker, source)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+                               scopes, sealed, maker, source, provisions)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         self.execute(
             sql,
             params![
@@ -132,6 +134,7 @@ impl CodeRows for SqliteTx<'_> {
                 Some(sealed).filter(|_| *uses_left > 0),
                 rows::session(*maker),
                 source.as_ref().map(Source::as_bytes),
+                provisions.as_ref().map(Name::as_str),
             ],
         )?;
         Ok(())

@@ -1,5 +1,6 @@
 //! The rows of grants and of revocations.
 
+use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
@@ -137,6 +138,11 @@ impl GrantRows for SqliteTx<'_> {
         let sql = "INSERT INTO revocation VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         self.execute(sql, params![word, id, integer(now)])?;
         Ok(())
+    }
+
+    fn is_key_revoked(&mut self, key: &x25519::PublicKey) -> RowResult<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM revocation WHERE what = 'key' AND id = ?1)";
+        Ok(self.one(sql, [key.as_bytes()], |row| row.get(0))?)
     }
 
     fn is_revoked(&mut self, Held { id, by }: &Held) -> RowResult<bool> {

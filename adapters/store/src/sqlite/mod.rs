@@ -22,16 +22,23 @@
 //! | `requests` | statements for requests that wait, and rejections |
 //! | `grants` | statements for grants and revocations |
 //! | `codes` | statements for PINs, codes and the pairing window |
+//! | `provisioning` | statements for nodes that registered over HTTP |
 //! | `makers` | statements for all that a session made |
 //! | `sessions` | statements for companions' sessions and spent setup codes |
 //! | `senders` | statements for senders on messaging channels |
 //! | `time` | statements for the mark, the run and steps of the clock |
 //! | `deliveries` | statements for secrets that are shown once |
+//! | `certificates` | statements for certificates and epochs |
+//! | `clones` | statements for clone counters |
+//! | `dispatches` | statements for tasks and capabilities |
 //! | `rows` | conversion between rows and records |
 
+mod certificates;
+mod clones;
 mod codes;
 mod copy;
 mod deliveries;
+mod dispatches;
 mod file;
 mod generation;
 mod grants;
@@ -39,6 +46,7 @@ mod keeper;
 mod makers;
 mod migrations;
 mod nodes;
+mod provisioning;
 mod reader;
 mod requests;
 mod rows;

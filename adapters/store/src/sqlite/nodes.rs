@@ -4,11 +4,13 @@ use std::ops::RangeInclusive;
 
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::Holder;
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::registry::delivery::{Before, Undelivered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_core::{NodeId, Source, UnixTime};
+use handfast_core::{Name, NodeId, Source, UnixTime};
 use rusqlite::{named_params, params};
 
 use super::rows::{Columns, NO_SIGNING_KEY, integer, listed, session, stored};
@@ -23,6 +25,7 @@ macro_rules! select_listed {
             "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
                     ceiling, ceiling_expires, ceiling_named, ceiling_by, changed_at, profile, approved_by, last_seen, occupancy, noise_level,
                     wake_word_fp, delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
+                    asked_permissions, asked_csr_key, asked_method, asks_more,
                     asked.times AS times, asked.last AS last, asked.request AS request, rejection.times AS rejected, rejection.until AS until
              FROM node ",
             $index,
@@ -39,7 +42,8 @@ macro_rules! select_stored {
     ($rest:literal) => {
         concat!(
             "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    ceiling, ceiling_expires, ceiling_named, ceiling_by, delivery_id, delivery_until, fallback, fallback_expires, fallback_token
+                    ceiling, ceiling_expires, ceiling_named, ceiling_by, delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
+                    asked_permissions, asked_csr_key, asked_method
              FROM node ",
             $rest
         )
@@ -102,15 +106,17 @@ impl NodeRows for SqliteTx<'_> {
 
     fn add_node(&mut self, node: &NewNode<'_>, now: UnixTime) -> RowResult<bool> {
         let NewNode { record, profile, source, request } = node;
-        let Record { node_id, name, room, address, keys, asked_at, standing } = record;
+        let Record { node_id, name, room, address, keys, asked_at, asked, standing } = record;
         let columns = Columns::of(standing);
         let delivery = DeliveryColumns::of(standing);
         let sql = "INSERT INTO node (node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause,
                            version, changed_at, source, request_key, static_key, signing_key,
-                           delivery_id, delivery_until, fallback, fallback_expires, fallback_token, profile)
+                           delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
+                           asked_permissions, asked_csr_key, asked_method, profile)
          VALUES (:node_id, :name, :room, :address, :asked_at, :standing, :expires, :token_hash, :mode, :cause,
                  1, :now, :source, :request_key, :static_key, :signing_key,
-                 :delivery_id, :delivery_until, :fallback, :fallback_expires, :fallback_token, :profile)
+                 :delivery_id, :delivery_until, :fallback, :fallback_expires, :fallback_token,
+                 :asked_permissions, :asked_csr_key, :asked_method, :profile)
          ON CONFLICT DO NOTHING";
         let entered = self.execute(sql, named_params! {
             ":node_id": node_id.as_bytes(), ":name": name.as_str(), ":room": room.as_str(), ":address": address.to_string(),
@@ -121,6 +127,8 @@ impl NodeRows for SqliteTx<'_> {
             ":signing_key": keys.as_ref().map(signing_key),
             ":delivery_id": delivery.id, ":delivery_until": delivery.until, ":fallback": delivery.fallback,
             ":fallback_expires": delivery.fallback_expires, ":fallback_token": delivery.fallback_token,
+            ":asked_permissions": asked.permissions.as_str(), ":asked_csr_key": asked.csr_key.as_ref().map(KeyHash::as_bytes),
+            ":asked_method": asked.method.as_str(),
         })?;
         Ok(entered == 1)
     }
@@ -145,10 +153,11 @@ impl NodeRows for SqliteTx<'_> {
     }
 
     fn replace_node(&mut self, record: &Record, profile: &str, now: UnixTime) -> RowResult<bool> {
-        let Record { node_id, name, room, address, keys, asked_at: _, standing } = record;
+        let Record { node_id, name, room, address, keys, asked_at: _, asked, standing } = record;
         let Columns { standing, expires, token_hash, mode, cause } = Columns::of(standing);
         let sql = "UPDATE OR IGNORE node SET name = :name, room = :room, address = :address, source = :source, profile = :profile,
                     static_key = :static_key, signing_key = :signing_key,
+                    asked_permissions = :asked_permissions, asked_csr_key = :asked_csr_key, asked_method = :asked_method,
                     standing = :standing, expires = :expires, token_hash = :token_hash, mode = :mode, cause = :cause,
                     request_key = CASE :standing WHEN 'pending' THEN request_key END, delivery_id = NULL, delivery_until = NULL,
                     fallback = NULL, fallback_expires = NULL, fallback_token = NULL, fallback_request = NULL,
@@ -161,8 +170,25 @@ impl NodeRows for SqliteTx<'_> {
             ":signing_key": keys.as_ref().map(signing_key),
             ":standing": standing, ":expires": expires, ":token_hash": token_hash, ":mode": mode, ":cause": cause,
             ":now": integer(now), ":node_id": node_id.as_bytes(),
+            ":asked_permissions": asked.permissions.as_str(), ":asked_csr_key": asked.csr_key.as_ref().map(KeyHash::as_bytes),
+            ":asked_method": asked.method.as_str(),
         })?;
         Ok(replaced == 1)
+    }
+
+    fn relabel(
+        &mut self,
+        id: NodeId,
+        name: Option<&Name>,
+        profile: Option<&str>,
+        now: UnixTime,
+    ) -> RowResult<()> {
+        let sql = "UPDATE node SET name = coalesce(?2, name), profile = coalesce(?3, profile),
+                    version = version + 1, changed_at = ?4
+             WHERE node_id = ?1";
+        let name = name.map(Name::as_str);
+        self.execute(sql, params![id.as_bytes(), name, profile, integer(now)])?;
+        Ok(())
     }
 
     fn raise_version(&mut self, id: NodeId, now: UnixTime) -> RowResult<()> {
@@ -175,6 +201,12 @@ impl NodeRows for SqliteTx<'_> {
         let sql = "UPDATE node SET approved_by = ?2 WHERE node_id = ?1 AND approved_by IS NOT ?2";
         self.execute(sql, params![id.as_bytes(), session(maker)])?;
         Ok(())
+    }
+
+    fn set_asks_more(&mut self, id: NodeId, more: &AskedScopesBuf) -> RowResult<bool> {
+        let sql = "UPDATE node SET asks_more = ?2
+                   WHERE node_id = ?1 AND asks_more <> ?2 AND standing IN ('paired', 'muted')";
+        Ok(self.execute(sql, params![id.as_bytes(), more.as_str()])? == 1)
     }
 
     fn remove_node(&mut self, id: NodeId) -> RowResult<()> {
@@ -228,6 +260,11 @@ impl NodeRows for SqliteTx<'_> {
                 "standing IN ('pending', 'unapproved') AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
                  ORDER BY node.node_id LIMIT ?2"
             ),
+            Filter::AskingMore => select_listed!(
+                "INDEXED BY node_asking_more",
+                "asks_more <> '' AND standing IN ('paired', 'muted') AND node.node_id > ?1 AND ?3 IS NOT NULL
+                 ORDER BY node.node_id LIMIT ?2"
+            ),
             Filter::Current => select_listed!(
                 "INDEXED BY node_current",
                 "standing <> 'revoked' AND node.node_id > ?1 AND (expires IS NULL OR expires > ?3)
@@ -273,6 +310,7 @@ impl NodeRows for SqliteTx<'_> {
                 "paired" => counts.paired = number,
                 "muted" => counts.muted = number,
                 "revoked" => counts.revoked = number,
+                "forgotten" => counts.forgotten = number,
                 _ => expired = number,
             }
         }

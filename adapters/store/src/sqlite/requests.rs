@@ -1,8 +1,9 @@
 //! The rows of requests that wait, and of rejections.
 
 use handfast_core::budget::Pending;
-use handfast_core::registry::admission::{Asked, RequestKey};
-use handfast_core::registry::record::Record;
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::registry::admission::{Repetitions, RequestKey};
+use handfast_core::registry::record::{Asked, Record};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::{NodeId, Source, UnixTime};
 use rusqlite::params;
@@ -68,10 +69,10 @@ impl RequestRows for SqliteTx<'_> {
         })?)
     }
 
-    fn asked(&mut self, id: NodeId) -> RowResult<Option<Asked>> {
+    fn asked(&mut self, id: NodeId) -> RowResult<Option<Repetitions>> {
         let sql = "SELECT times, last, request FROM asked WHERE node_id = ?1";
         Ok(self.find(sql, [id.as_bytes()], |row| {
-            Ok(Asked {
+            Ok(Repetitions {
                 times: row.get(0)?,
                 last: seconds(row.get(1)?),
                 request: row.get::<_, i64>(2)?.cast_unsigned(),
@@ -79,8 +80,8 @@ impl RequestRows for SqliteTx<'_> {
         })?)
     }
 
-    fn set_asked(&mut self, id: NodeId, asked: &Asked) -> RowResult<()> {
-        let Asked { times, last, request } = asked;
+    fn set_asked(&mut self, id: NodeId, asked: &Repetitions) -> RowResult<()> {
+        let Repetitions { times, last, request } = asked;
         let sql =
             "INSERT OR REPLACE INTO asked (node_id, times, last, request) VALUES (?1, ?2, ?3, ?4)";
         self.execute(sql, params![id.as_bytes(), times, integer(*last), request.cast_signed()])?;
@@ -94,10 +95,18 @@ impl RequestRows for SqliteTx<'_> {
         profile: &str,
         now: UnixTime,
     ) -> RowResult<()> {
-        let sql = "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5
-             WHERE node_id = ?1 AND standing IN ('pending', 'unapproved') AND (name <> ?2 OR room <> ?3 OR profile <> ?4)";
+        let sql = "UPDATE node SET name = ?2, room = ?3, profile = ?4, version = version + 1, changed_at = ?5,
+                    asked_permissions = ?6, asked_csr_key = ?7, asked_method = ?8
+             WHERE node_id = ?1 AND standing IN ('pending', 'unapproved') AND (name <> ?2 OR room <> ?3 OR profile <> ?4
+                OR asked_permissions <> ?6 OR asked_csr_key IS NOT ?7 
+                OR coalesce(asked_method, iif(static_key IS NULL, 'token', 'approval')) <> ?8)";
         let (name, room) = (asked.name.as_str(), asked.room.as_str());
-        self.execute(sql, params![id.as_bytes(), name, room, profile, integer(now)])?;
+        let Asked { permissions, csr_key, method } = &asked.asked;
+        let csr_key = csr_key.as_ref().map(KeyHash::as_bytes);
+        let (permissions, method) = (permissions.as_str(), method.as_str());
+        let row =
+            params![id.as_bytes(), name, room, profile, integer(now), permissions, csr_key, method];
+        self.execute(sql, row)?;
         Ok(())
     }
 

@@ -3,15 +3,18 @@
 
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::grant::capability::{self, Holder};
-use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::grant::scope::{AskedScopesBuf, ScopesBuf};
 use handfast_core::grant::session::SessionHash;
 use handfast_core::grant::token::TokenHash;
-use handfast_core::registry::admission::Asked;
+use handfast_core::registry::admission::Repetitions;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, Opened, Window};
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::grants::{Grant, GrantId, State};
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{Maker, Prolonged, Session, SessionId};
 use handfast_core::wire::native::pair::Selector;
@@ -122,9 +125,26 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
         address,
         keys,
         asked_at: time(row, "asked_at")?,
+        asked: asked(row, keys.is_some())?,
         standing,
     };
     Ok(Stored { record, version: Version(version), ceiling: ceiling(row)? })
+}
+
+/// Reads the content of a node's request. An older version has stored none.
+fn asked(row: &Row<'_>, has_keys: bool) -> Result<Asked, String> {
+    let permissions: String = get(row, "asked_permissions")?;
+    let method = match get::<Option<String>>(row, "asked_method")? {
+        Some(_) => word(row, "asked_method", AskMethod::parse)?,
+        None if has_keys => AskMethod::Approval,
+        None => AskMethod::Token,
+    };
+    Ok(Asked {
+        permissions: AskedScopesBuf::parse(&permissions)
+            .map_err(|_| format!("asked_permissions {permissions:?} are none"))?,
+        csr_key: get::<Option<_>>(row, "asked_csr_key")?.map(KeyHash::from_bytes),
+        method,
+    })
 }
 
 /// Reads the state of a token under delivery.
@@ -154,7 +174,7 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
     };
     let asked = match get::<Option<u32>>(row, "times")? {
         None => None,
-        Some(times) => Some(Asked {
+        Some(times) => Some(Repetitions {
             times,
             last: time(row, "last")?,
             request: get::<i64>(row, "request")?.cast_unsigned(),
@@ -168,6 +188,9 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
             rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?
         }
     };
+    let more: String = get(row, "asks_more")?;
+    let asks_more =
+        AskedScopesBuf::parse(&more).map_err(|_| format!("asks_more {more:?} are none"))?;
     let maker = maker(row, "approved_by")?;
     Ok(Entry {
         record,
@@ -177,6 +200,7 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
         changed_at: time(row, "changed_at")?,
         asked,
         rejection,
+        asks_more,
         observed,
         maker,
     })
@@ -256,8 +280,13 @@ pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<StoredCode, StoreEr
 }
 
 fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
+    let provisions = match get::<Option<String>>(row, "provisions")? {
+        Some(text) => Some(Label::parse(&text).ok_or("provisions is no name")?.into()),
+        None => None,
+    };
     let kind = match get::<Option<[u8; 32]>>(row, "pin_for")? {
         Some(key) => Kind::Pin(x25519::PublicKey::parse(&key).map_err(|_| "pin_for is no key")?),
+        None if provisions.is_some() => Kind::Provisioning,
         None => Kind::Code(word(row, "selector", Selector::parse)?),
     };
     let counted = Counted {
@@ -276,6 +305,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
         label: get(row, "label")?,
         maker: maker(row, "maker")?,
         source: get::<Option<_>>(row, "source")?.map(Source::from_bytes),
+        provisions,
     })
 }
 
@@ -353,7 +383,7 @@ pub(super) fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, S
     get::<Option<i64>>(row, column)?.map(|_| time(row, column)).transpose()
 }
 
-fn word<T>(
+pub(super) fn word<T>(
     row: &Row<'_>,
     column: &str,
     parse: impl FnOnce(&str) -> Option<T>,

@@ -37,8 +37,9 @@ const OWN: &str = "run = ?1";
 
 /// All columns with a beginning or an end. The end of a session may belong to another run than its
 /// beginning, and so may a node's data besides its request. The end of a setup code under delivery
-/// is written in the code itself, so it never moves.
-const MOVED: [Moved; 14] = [
+/// is written in the code itself, so it never moves; nor do a certificate's times, which are
+/// signed.
+const MOVED: [Moved; 15] = [
     Moved::new("node", OWN, Some("asked_at"), &["asked_at", "expires", "fallback_expires"]),
     Moved::new("node", "ceiling_run = ?1", Some("ceiling_at"), &["ceiling_at", "ceiling_expires"]),
     Moved::new(
@@ -58,11 +59,12 @@ const MOVED: [Moved; 14] = [
     Moved::new("spent_setup_code", OWN, None, &["expires"]),
     Moved::new("sender_pending", OWN, Some("created_at"), &["created_at", "told_at"]),
     Moved::new("sender_allowed", OWN, Some("approved_at"), &["approved_at", "until"]),
+    Moved::new("dispatch", OWN, Some("made_at"), &["made_at", "deadline"]),
 ];
 
 /// Statements that end what earlier runs made under a wrong clock. `?1` is the latest plausible
 /// time, `?2` the current run.
-const ENDED: [&str; 12] = [
+const ENDED: [&str; 13] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
     "UPDATE code SET expires = min(expires, ?1), dead_since = min(dead_since, ?1), uses_left = 0, sealed = NULL
@@ -77,6 +79,7 @@ const ENDED: [&str; 12] = [
     "UPDATE node SET delivery_until = ?1 WHERE delivery_until > ?1 AND delivery_id IN (SELECT delivery_id FROM delivery WHERE run <> ?2)",
     "UPDATE delivery SET until = ?1 WHERE settled IS NULL AND run <> ?2 AND until > ?1",
     "UPDATE rejection SET until = ?1, rejected_at = ?1 WHERE run <> ?2 AND rejected_at > ?1 AND until > ?1",
+    "UPDATE dispatch SET deadline = ?1, made_at = ?1 WHERE is_open = 1 AND run <> ?2 AND made_at > ?1 AND deadline > ?1",
 ];
 
 impl TimeRows for SqliteTx<'_> {
@@ -174,6 +177,11 @@ impl TimeRows for SqliteTx<'_> {
                 let sql = "UPDATE sender_allowed SET revoked_at = until
                            WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL AND until <= ?4";
                 self.execute(sql, params![channel, account, sender, now])
+            }
+            Over::Certificate(serial) => {
+                let sql = "UPDATE certificate SET state = 'superseded', out_at = not_after
+                           WHERE serial = ?1 AND state IN ('issued', 'delivered') AND not_after < ?2";
+                self.execute(sql, params![serial.as_bytes(), now])
             }
         }?;
         Ok(rows > 0)

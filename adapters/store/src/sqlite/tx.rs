@@ -75,6 +75,11 @@ impl Tx for SqliteTx<'_> {
         Ok(self.one("SELECT sealed FROM vault WHERE name = ?1", [name], |row| row.get(0))?)
     }
 
+    fn replace_vault(&mut self, name: &str, before: &[u8], fresh: &[u8]) -> RowResult<bool> {
+        let sql = "UPDATE vault SET sealed = ?3 WHERE name = ?1 AND sealed = ?2";
+        Ok(self.erase(sql, params![name, before, fresh])? == 1)
+    }
+
     fn probe(&mut self) -> RowResult<()> {
         self.execute("UPDATE generation SET base = base", [])?;
         Ok(())
