@@ -8,6 +8,7 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{Counted, Window};
 use handfast_core::registry::record::{Credential, Mode, Standing};
+use handfast_store::Vault as _;
 use handfast_store::conformance::{START, asking, at, code, grant, here, keyed, pin, record};
 use handfast_store::{
     Filter, Listed, Observation, Revoked, SqliteStore, Store, StoreError, StoredCode, Version,

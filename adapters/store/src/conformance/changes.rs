@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Cause, Credential, Mode, Standing};
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::{Label, Name, NodeId};
 use tokio::task::JoinSet;
 
 use super::{START, all, asking, asking_at, at, entry, load, paired, record, revoked};
@@ -198,4 +199,48 @@ pub async fn an_observation_of_an_unknown_node_is_told_in_vain(store: Arc<dyn St
     assert_eq!(load(&*store, record.node_id).await, None);
     store.insert(record.clone(), "{}".to_owned(), START).await.unwrap();
     assert_eq!(entry(&*store, record.node_id).await.observed, None);
+}
+
+pub async fn a_paired_node_is_named_and_described_anew_and_no_other_is(store: Arc<dyn Store>) {
+    let standings = [paired(), Standing::Pending { expires: at(5) }, revoked()];
+    let ids: Vec<_> = (1..=3).map(|byte| NodeId::from_bytes([byte; 16])).collect();
+    for (standing, id) in standings.into_iter().zip(&ids) {
+        let record = Record { node_id: *id, ..record(standing) };
+        store.insert(record, "{}".to_owned(), START).await.unwrap();
+    }
+    let name = || Some(Name::from(Label::parse("hall lamp").unwrap()));
+    let mut expected = entry(&*store, ids[0]).await;
+    let version = store.relabel(ids[0], Version(1), name(), None, at(7)).await.unwrap();
+    let profile = r#"{"mcu":"rp2040"}"#;
+    let stale = store.relabel(ids[0], Version(1), None, Some(profile.to_owned()), at(8)).await;
+    assert!(matches!(stale, Err(SaveError::Conflict)));
+    let version = store.relabel(ids[0], version, None, Some(profile.to_owned()), at(9)).await;
+    expected.record.name = name().unwrap();
+    expected.profile = profile.to_owned();
+    (expected.version, expected.changed_at) = (Version(3), at(9));
+    assert_eq!(version.unwrap(), Version(3));
+    assert_eq!(entry(&*store, ids[0]).await, expected);
+    for id in &ids[1..] {
+        let before = entry(&*store, *id).await;
+        let refused = store.relabel(*id, Version(1), name(), None, at(9)).await;
+        assert!(matches!(refused, Err(SaveError::Conflict)));
+        assert_eq!(entry(&*store, *id).await, before);
+    }
+    let nobody = store.relabel(NodeId::from_bytes([9; 16]), Version(1), name(), None, START).await;
+    assert!(matches!(nobody, Err(SaveError::Missing)));
+}
+
+pub async fn a_revoked_record_is_forgotten_and_no_other_is(store: Arc<dyn Store>) {
+    let ids = [NodeId::from_bytes([1; 16]), NodeId::from_bytes([2; 16])];
+    for (standing, id) in [revoked(), paired()].into_iter().zip(ids) {
+        let record = Record { node_id: id, ..record(standing) };
+        store.insert(record, "{}".to_owned(), START).await.unwrap();
+    }
+    assert!(matches!(store.forget(ids[0], Version(7), START).await, Err(SaveError::Conflict)));
+    assert!(matches!(store.forget(ids[1], Version(1), START).await, Err(SaveError::Conflict)));
+    store.forget(ids[0], Version(1), START).await.unwrap();
+    assert!(store.load(ids[0]).await.unwrap().is_none());
+    assert!(matches!(store.forget(ids[0], Version(1), START).await, Err(SaveError::Missing)));
+    let listed = store.list(Filter::All, None, 9, START).await.unwrap();
+    assert_eq!(listed.len(), 1);
 }

@@ -237,3 +237,19 @@ pub async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
     assert_eq!(store.vault("token key", vec![]).await.unwrap(), []);
     assert_eq!(store.vault("token key", vec![1]).await.unwrap(), []);
 }
+
+pub async fn of_all_who_replace_a_secret_at_once_exactly_one_does(store: Arc<dyn Store>) {
+    assert!(!store.replace_vault("key", vec![], vec![1]).await.unwrap(), "there is none");
+    assert_eq!(store.vault("key", vec![0; 64]).await.unwrap(), [0; 64]);
+    let mut tasks = JoinSet::new();
+    for byte in 1..33 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move {
+            let replaced = store.replace_vault("key", vec![0; 64], vec![byte; 96]).await;
+            replaced.unwrap().then_some(byte)
+        });
+    }
+    let replaced: Vec<u8> = tasks.join_all().await.into_iter().flatten().collect();
+    assert_eq!(replaced.len(), 1);
+    assert_eq!(store.vault("key", vec![]).await.unwrap(), vec![replaced[0]; 96]);
+}

@@ -12,7 +12,7 @@ use handfast_core::registry::record::{Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use tokio::task::JoinSet;
 
-use super::{START, asking, at, entry, grant, keyed, keys, load, record, revoked};
+use super::{ASKED, START, asking, at, entry, grant, keyed, keys, load, record, revoked};
 use crate::{Activation, Entry, SaveError, Store, StoreError, Version};
 
 const YEAR: u64 = 365 * 24 * 3600;
@@ -82,7 +82,7 @@ pub async fn an_offer_to_a_new_node_makes_it_paired(store: Arc<dyn Store>) {
 pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn Store>) {
     let limits = Limits { pending_per_source: 1, ..Limits::DEFAULT };
     let device = keys();
-    let ask = asking("lamp", "192.0.2.1", &limits).with_keys(device);
+    let ask = asking("lamp", "192.0.2.1", &limits).with_keys(device, ASKED);
     let id = store.admit(ask, "{}".to_owned(), limits, START).await.unwrap().unwrap();
     let (waiting, version) = load(&*store, id).await.unwrap();
     let paired = Record { keys: Some(device), node_id: id, asked_at: waiting.asked_at, ..keyed() };
@@ -101,7 +101,7 @@ pub async fn an_offer_to_a_waiting_node_replaces_what_it_asked(store: Arc<dyn St
     assert_eq!(store.grants(id).await.unwrap(), [grant]);
     // Its place among the waiting requests is free again.
     assert_eq!(store.counts(START).await.unwrap().pending, 0);
-    let next = asking("other", "192.0.2.1", &limits).with_keys(keys());
+    let next = asking("other", "192.0.2.1", &limits).with_keys(keys(), ASKED);
     store.admit(next, "{}".to_owned(), limits, START).await.unwrap().unwrap();
 }
 

@@ -5,12 +5,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use handfast_core::grant::capability::Holder;
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::{NodeId, Refusal, Span, UnixTime};
 use tokio::task::JoinSet;
 
-use super::{START, all, asking_at, at, entry, grant, keyed, keys, load, paired, record, revoked};
+use super::{
+    ASKED, START, all, asking_at, at, entry, grant, keyed, keys, load, paired, record, revoked,
+};
 use crate::{Entry, Filter, SaveError, Store, StoreError, Version};
 
 const LIMITS: Limits = Limits {
@@ -31,7 +37,7 @@ async fn ask(
     address: &str,
     now: UnixTime,
 ) -> Result<NodeId, Refusal> {
-    let asking = asking_at(name, address, &LIMITS, now).with_keys(keys);
+    let asking = asking_at(name, address, &LIMITS, now).with_keys(keys, ASKED);
     store.admit(asking, "{}".to_owned(), LIMITS, now).await.expect("admit")
 }
 
@@ -63,7 +69,7 @@ pub async fn a_key_finds_its_entry_again_from_wherever_and_whatever_it_asks(stor
     let device = keys();
     let id = ask(&*store, device, "lamp", "192.0.2.1", START).await.unwrap();
     let before = entry(&*store, id).await;
-    let mut asking = asking_at("lantern", "198.51.100.9", &LIMITS, at(5)).with_keys(device);
+    let mut asking = asking_at("lantern", "198.51.100.9", &LIMITS, at(5)).with_keys(device, ASKED);
     asking.record.room = super::label("cellar").into();
     let profile = r#"{"leds":2}"#.to_owned();
     let found = store.admit(asking.clone(), profile.clone(), LIMITS, at(5)).await.unwrap();
@@ -226,4 +232,45 @@ pub async fn a_node_without_keys_is_never_paired_by_them(store: Arc<dyn Store>) 
     let saved = store.save(node.node_id, Version(1), by_keys(), START).await;
     assert!(matches!(saved, Err(SaveError::Store(StoreError::Database(_)))), "{saved:?}");
     assert_eq!(load(&*store, node.node_id).await, Some((node, Version(1))));
+}
+
+pub async fn what_a_node_asks_for_is_kept_and_each_change_of_it_is_a_new_version(
+    store: Arc<dyn Store>,
+) {
+    let device = keys();
+    let wants = |text| AskedScopesBuf::parse(text).expect("scopes");
+    let first = Asked {
+        permissions: wants("read:/lights/**"),
+        csr_key: Some(KeyHash::from_bytes([7; 32])),
+        method: AskMethod::Approval,
+    };
+    let asks = async |asked: Asked, now| {
+        let asking = asking_at("lamp", "192.0.2.1", &LIMITS, now).with_keys(device, asked);
+        store.admit(asking, "{}".to_owned(), LIMITS, now).await.unwrap().unwrap()
+    };
+    let id = asks(first.clone(), START).await;
+    let (record, version) = load(&*store, id).await.unwrap();
+    assert_eq!((record.asked, version), (first.clone(), Version(1)));
+    assert_eq!(entry(&*store, id).await.record.asked, first);
+    assert_eq!(asks(first.clone(), at(1)).await, id);
+    assert_eq!(load(&*store, id).await.unwrap().1, Version(1), "the same is no news");
+    let mut version = Version(1);
+    for asked in [
+        Asked { permissions: wants("write:/lights/**"), ..first.clone() },
+        Asked { csr_key: Some(KeyHash::from_bytes([8; 32])), ..first.clone() },
+        Asked { csr_key: None, ..first.clone() },
+        Asked { method: AskMethod::Pin, ..first },
+    ] {
+        assert_eq!(asks(asked.clone(), at(2)).await, id);
+        version = Version(version.0 + 1);
+        let (record, now) = load(&*store, id).await.unwrap();
+        assert_eq!((record.asked, now), (asked, version));
+    }
+    // A node that is paired by a code keeps what it asked for then.
+    let record = Record { standing: by_keys(), ..load(&*store, id).await.unwrap().0 };
+    let asked = Asked { permissions: wants("admin:/door"), ..record.asked.clone() };
+    let paired = Record { asked: asked.clone(), ..record };
+    let offered = grant(id);
+    store.offer(paired, "{}".to_owned(), Some(version), offered, None, at(3)).await.unwrap();
+    assert_eq!(load(&*store, id).await.unwrap().0.asked, asked);
 }

@@ -136,7 +136,10 @@ pub async fn what_begins_no_id_finds_nothing(store: Arc<dyn Store>) {
 
 pub async fn counts_are_right_through_a_life(store: Arc<dyn Store>) {
     let limits = Limits::DEFAULT;
-    let counts = |pending, paired, muted, revoked| Counts { pending, paired, muted, revoked };
+    let counts = |pending, paired, muted, revoked| {
+        let forgotten = 0;
+        Counts { pending, paired, muted, revoked, forgotten }
+    };
     insert(&*store, Standing::Unapproved { token: token() }).await;
     let id = store
         .admit(asking("lamp", "192.0.2.1", &limits), "{}".to_owned(), limits, START)
