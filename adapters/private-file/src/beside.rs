@@ -123,6 +123,16 @@ impl Beside {
         sync_dir(&self.target)
     }
 
+    /// Appends everything that the reader gives, up to its end.
+    ///
+    /// # Errors
+    /// [`Error`] if the reader fails, or the system refuses.
+    pub fn write_from(&mut self, reader: &mut impl std::io::Read) -> Result<(), Error> {
+        std::io::copy(reader, &mut self.file)
+            .map(drop)
+            .map_err(|source| Error::io(&self.target, "cannot be written", &source))
+    }
+
     /// Makes the content durable and gives the file its final name, if no other file has it. After
     /// an error the content is still under the temporary name.
     ///
@@ -158,7 +168,7 @@ impl Beside {
         }
         // SQLite reports a full disk as it writes; this call reports it for data that the system
         // still buffers.
-        self.file.sync_all().map_err(failed)
+        if self.options.durable { self.file.sync_all().map_err(failed) } else { Ok(()) }
     }
 }
 

@@ -54,10 +54,12 @@ impl Error {
     }
 
     pub(crate) fn too_open(path: &Path, mode: u32, mend: u32) -> Self {
+        let shown = path.to_string_lossy();
+        // A path has no NUL, which is all that cannot be quoted.
+        let word = shlex::try_quote(&shown).unwrap_or_default();
         let problem = format!(
             "group or others may use this (mode {mode:03o}); make it the owner's alone with: \
-             chmod {mend:03o} {}",
-            path.display()
+             chmod {mend:03o} {word}"
         );
         Self::new(path.to_owned(), Kind::TooOpen, problem)
     }

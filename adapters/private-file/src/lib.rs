@@ -98,19 +98,19 @@ pub fn remove(path: &Path) -> Result<bool, Error> {
 }
 
 /// Renames a private file within its directory durably, replaces a private file of that name, and
-/// sets the modification time. Returns `false` if there is no such file.
+/// sets the modification time if one is given. Returns `false` if there is no such file.
 ///
 /// # Errors
 /// [`Error`] if one of the two is no private file, or if the system refuses.
-pub fn rename(from: &Path, to: &Path, modified: SystemTime) -> Result<bool, Error> {
+pub fn rename(from: &Path, to: &Path, modified: Option<SystemTime>) -> Result<bool, Error> {
     let file = match file::open(from, OFlags::WRONLY, &Options::PRIVATE) {
         Err(error) if error.kind() == Kind::NotFound => return Ok(false),
         other => other?,
     };
     inspect(to)?;
+    let set = modified.map_or(Ok(()), |modified| file.set_modified(modified));
     // The time is set on the open file before the rename, so no crash leaves the old one.
-    file.set_modified(modified)
-        .and_then(|()| file.sync_all())
+    set.and_then(|()| file.sync_all())
         .and_then(|()| std::fs::rename(from, to))
         .map_err(|source| Error::io(from, "cannot be renamed", &source))?;
     sync_dir(to).map(|()| true)

@@ -26,6 +26,8 @@ pub struct Options {
     pub(crate) for_directory_owner: bool,
     /// `true` if the temporary name is fixed, because the caller is the only writer.
     pub(crate) only_writer: bool,
+    /// `true` if the content is flushed before the file gets its name.
+    pub(crate) durable: bool,
 }
 
 impl Options {
@@ -36,6 +38,7 @@ impl Options {
         replaces_open: false,
         for_directory_owner: false,
         only_writer: false,
+        durable: true,
     };
 
     /// Lets the file's group read it. systemd shows the access list of a credential as this bit.
@@ -74,6 +77,14 @@ impl Options {
     #[must_use]
     pub const fn as_only_writer(mut self) -> Self {
         self.only_writer = true;
+        self
+    }
+
+    /// Leaves it to the system when the content reaches the disk. For a copy that no later process
+    /// relies on.
+    #[must_use]
+    pub const fn without_flush(mut self) -> Self {
+        self.durable = false;
         self
     }
 

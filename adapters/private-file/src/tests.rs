@@ -182,10 +182,10 @@ fn a_directory_that_others_may_use_is_refused_with_the_command_that_mends_it() {
 fn a_file_is_renamed_with_its_time_and_removed_and_a_missing_one_is_no_error() {
     let (directory, path) = holding(b"1", 0o600);
     let (to, at) = (directory.path().join("b"), SystemTime::UNIX_EPOCH + Duration::from_secs(7));
-    assert!(rename(&path, &to, at).unwrap() && !rename(&path, &to, at).unwrap());
+    assert!(rename(&path, &to, Some(at)).unwrap() && !rename(&path, &to, Some(at)).unwrap());
     assert_eq!(std::fs::metadata(&to).unwrap().modified().unwrap(), at);
     symlink(&to, &path).unwrap();
-    assert_eq!(rename(&path, &to, at).unwrap_err().kind(), Kind::Link);
+    assert_eq!(rename(&path, &to, Some(at)).unwrap_err().kind(), Kind::Link);
     assert!(remove(&path).unwrap() && !remove(&path).unwrap());
     assert!(remove(&to).unwrap() && names(directory.path()).is_empty());
 }
@@ -218,4 +218,34 @@ fn a_lock_that_is_released_in_time_is_waited_for() {
         drop(held);
         assert!(waiting.join().unwrap().unwrap().is_some());
     });
+}
+
+#[test]
+fn a_copy_of_a_reader_is_private_and_whole_whether_or_not_it_is_flushed() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, options) in [("a", Options::PRIVATE), ("b", Options::PRIVATE.without_flush())] {
+        let path = directory.path().join(name);
+        let mut copy = Beside::with(&path, &options).unwrap();
+        copy.write_from(&mut &[7; 100_000][..]).unwrap();
+        assert!(!path.exists(), "it has no name before it is whole");
+        copy.create().unwrap();
+        drop(copy);
+        assert_eq!((read(&path, 200_000).unwrap().unwrap().len(), mode(&path)), (100_000, 0o600));
+    }
+    assert_eq!(names(directory.path()), ["a", "b"]);
+}
+
+#[test]
+fn the_advice_about_a_file_that_others_may_use_is_a_command_whatever_the_path_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("it's the hall's");
+    std::fs::create_dir(&place).unwrap();
+    let path = place.join("key $HOME");
+    std::fs::write(&path, "secret").unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+    let error = read(&path, 64).unwrap_err().to_string();
+    let (_, command) = error.split_once("with: ").unwrap();
+    let done = std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(done.success(), "{command}");
+    assert_eq!(read(&path, 64).unwrap().unwrap(), b"secret");
 }
