@@ -1,6 +1,6 @@
 //! Sealing of secrets that the store keeps, with the store key.
 //! ```text
-//! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text (64)) ‖ tag (16)
+//! sealed = 1 ‖ salt (32) ‖ ChaCha20-Poly1305(text) ‖ tag (16)
 //! key    = HKDF-SHA256(store key, label ‖ salt)
 //! ```
 //! Every sealing has a key of its own, because it has a salt of its own, so no nonce is used twice.
@@ -12,8 +12,8 @@ use handfast_core::crypto::hkdf_sha256;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
 
-/// Size in bytes of every sealed text: a pair of private keys, or the longest code, padded with
-/// zeros.
+/// Size in bytes of a sealed text in the registry: a pair of private keys, or the longest code,
+/// padded with zeros.
 const TEXT: usize = 64;
 const SALT: usize = 32;
 const VERSION: u8 = 1;
@@ -27,6 +27,10 @@ pub(crate) enum SealKind {
     Code,
     /// The key that signs setup codes.
     SetupKey,
+    /// The roots of the certificate authority.
+    Authority,
+    /// The key of the marks by which a copied node is noticed.
+    MarkKey,
 }
 
 impl SealKind {
@@ -35,6 +39,8 @@ impl SealKind {
             Self::GatewayKeys => b"handfast/v1/sealed-gateway-keys\0",
             Self::Code => b"handfast/v1/sealed-code\0",
             Self::SetupKey => b"handfast/v1/sealed-setup-key\0",
+            Self::Authority => b"handfast/v1/sealed-authority\0",
+            Self::MarkKey => b"handfast/v1/sealed-mark-key\0",
         }
     }
 }
@@ -47,14 +53,13 @@ pub(crate) struct SealBroken;
 pub(crate) struct StoreKey(pub(crate) Secret<32>);
 
 impl StoreKey {
+    /// Returns a copy of the key, for another owner.
+    pub(crate) fn copy(&self) -> Secret<32> {
+        Secret::new(*self.0.expose())
+    }
+
     pub(crate) fn seal(&self, kind: SealKind, id: &[u8], text: &Secret<TEXT>) -> Vec<u8> {
-        let mut salt = [0; SALT];
-        getrandom::fill(&mut salt).expect("the operating system gives no randomness");
-        let mut inside = Zeroizing::new(*text.expose());
-        // The nonce is always 0, because each key seals one text.
-        let tag = aead::seal(&self.derive(kind, &salt), 0, &associated(kind, id), &mut *inside);
-        let tag = tag.expect("64 bytes are not too many");
-        [&[VERSION], &salt[..], &inside[..], &tag].concat()
+        self.seal_text(kind, id, text.expose())
     }
 
     pub(crate) fn open(
@@ -63,17 +68,39 @@ impl StoreKey {
         id: &[u8],
         sealed: &[u8],
     ) -> Result<Secret<TEXT>, SealBroken> {
+        let text = self.open_text(kind, id, sealed)?;
+        let text: &[u8; TEXT] = text.as_slice().try_into().map_err(|_| SealBroken)?;
+        Ok(Secret::new(*text))
+    }
+
+    /// Seals a text of any length. The length is not hidden.
+    pub(crate) fn seal_text(&self, kind: SealKind, id: &[u8], text: &[u8]) -> Vec<u8> {
+        let mut salt = [0; SALT];
+        getrandom::fill(&mut salt).expect("the operating system gives no randomness");
+        let mut inside = Zeroizing::new(text.to_owned());
+        // The nonce is always 0, because each key seals one text.
+        let tag = aead::seal(&self.derive(kind, &salt), 0, &associated(kind, id), &mut inside);
+        let tag = tag.expect("a text in memory is not too long");
+        [&[VERSION], &salt[..], &inside[..], &tag].concat()
+    }
+
+    /// Opens a text of any length.
+    pub(crate) fn open_text(
+        &self,
+        kind: SealKind,
+        id: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealBroken> {
         let (version, rest) = sealed.split_first().ok_or(SealBroken)?;
         let (salt, rest) = rest.split_first_chunk::<SALT>().ok_or(SealBroken)?;
-        let (text, rest) = rest.split_first_chunk::<TEXT>().ok_or(SealBroken)?;
-        let tag: &[u8; TAG_BYTES] = rest.try_into().map_err(|_| SealBroken)?;
+        let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(SealBroken)?;
         if *version != VERSION {
             return Err(SealBroken);
         }
-        let mut inside = Zeroizing::new(*text);
-        aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut *inside, tag)
+        let mut inside = Zeroizing::new(text.to_owned());
+        aead::open(&self.derive(kind, salt), 0, &associated(kind, id), &mut inside, tag)
             .map_err(|_| SealBroken)?;
-        Ok(Secret::new(*inside))
+        Ok(inside)
     }
 
     pub(crate) fn seal_code(&self, id: &[u8], code: &Code) -> Vec<u8> {

@@ -134,7 +134,7 @@ impl SetupKeys {
             // The modification time starts the previous key's day. Without a key file, which
             // somebody may have removed, there is no previous key.
             let rotated = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
-            private_file::rename(path, &previous, rotated)?;
+            private_file::rename(path, &previous, Some(rotated))?;
         }
         file::load_or_create(path, Use::Setup)?;
         *kept = load(path, now)?;

@@ -1,0 +1,355 @@
+//! The authority: its trusted roots, issuing, rotation and the revocation list.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use handfast_core::crypto::sha256;
+use handfast_core::grant::certificate::Serial;
+use handfast_core::secret::Secret;
+use handfast_core::{NodeId, UnixTime};
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{self, CertificateDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+
+use super::directory::{CaDirectory, pem};
+use super::revocation_lists::RevocationLists;
+use super::root::{LIST_LIVES, Root, Validity};
+use super::{AuthorityError, CertificateSettings, RequestedKey};
+use crate::entropy;
+use crate::keys::seal::StoreKey;
+
+/// Maximum number of roots that are trusted at once: with a leaf they fit in the set of
+/// certificates that a node gets.
+const MOST_ROOTS: usize = 4;
+
+/// The certificate authority of a gateway.
+pub struct Authority {
+    settings: CertificateSettings,
+    /// `None` if the authority is kept in memory.
+    directory: Option<CaDirectory>,
+    /// Held during a change. The value is the sealed file that the roots in use were read from.
+    changing: Mutex<Option<Vec<u8>>>,
+    trust: RwLock<Arc<Trust>>,
+}
+
+/// The trusted roots, and the verifier that checks chains against them.
+pub(super) struct Trust {
+    /// Oldest first. The last one is the newest, and there is always one.
+    roots: Vec<Root>,
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// How long the roots in use stay trusted when a new one is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overlap {
+    /// Until the last certificate that they signed has ended.
+    UntilLeavesEnd,
+    /// Not at all. Every node has to fetch a new certificate with its own key.
+    None,
+}
+
+/// A certificate that was issued to a node.
+#[derive(Clone, Debug)]
+pub struct IssuedCertificate {
+    /// Serial number.
+    pub serial: Serial,
+    /// Public key, as a DER `SubjectPublicKeyInfo`.
+    pub public_key: Vec<u8>,
+    /// Times between which it is valid.
+    pub validity: Validity,
+    /// The certificate.
+    pub certificate: CertificateDer<'static>,
+    /// The trusted roots, its issuer first.
+    pub roots: Vec<CertificateDer<'static>>,
+}
+
+impl IssuedCertificate {
+    /// Returns the certificate as PEM.
+    #[must_use]
+    pub fn pem(&self) -> String {
+        pem(std::iter::once(&self.certificate))
+    }
+
+    /// Returns the set that the node gets: the certificate, then the roots, each behind its length
+    /// in two bytes, big endian.
+    #[must_use]
+    pub fn set(&self) -> Vec<u8> {
+        let mut set = Vec::new();
+        for part in std::iter::once(&self.certificate).chain(&self.roots) {
+            let length = u16::try_from(part.len()).expect("a certificate is shorter than 64 KiB");
+            set.extend_from_slice(&length.to_be_bytes());
+            set.extend_from_slice(part);
+        }
+        set
+    }
+}
+
+impl Trust {
+    fn new(roots: Vec<Root>) -> Result<Self, AuthorityError> {
+        let not_usable =
+            |error: &dyn std::fmt::Display| AuthorityError::NotUsable(error.to_string());
+        let mut store = RootCertStore::empty();
+        for root in &roots {
+            store.add(root.certificate.clone()).map_err(|error| not_usable(&error))?;
+        }
+        let provider = Arc::new(default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider)
+            .build()
+            .map_err(|error| not_usable(&error))?;
+        Ok(Self { roots, verifier })
+    }
+
+    /// Returns the root that signs certificates of nodes.
+    fn newest(&self) -> &Root {
+        self.roots.last().expect("an authority has a root")
+    }
+
+    /// Returns the root that signs the listener's certificate: the oldest one in use, which every
+    /// node with a valid certificate knows.
+    pub(super) fn oldest(&self, now: UnixTime) -> &Root {
+        let in_use = |root: &&Root| !root.is_retired(now) && now < root.not_after;
+        self.roots.iter().find(in_use).unwrap_or_else(|| self.newest())
+    }
+
+    /// Returns the certificates of the roots, the newest first.
+    fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.roots.iter().rev().map(|root| root.certificate.clone()).collect()
+    }
+}
+
+impl Authority {
+    /// Opens the authority in the directory of the settings, or makes one there; without a
+    /// directory it makes one in memory. Blocks.
+    ///
+    /// `key` seals the file in the directory, as the store key that
+    /// [`keys::file`](crate::keys::file) keeps.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]. A file that cannot be used is not changed.
+    pub fn open(
+        settings: CertificateSettings,
+        key: &Secret<32>,
+        now: UnixTime,
+    ) -> Result<Self, AuthorityError> {
+        settings.check().map_err(AuthorityError::Settings)?;
+        let seal = || StoreKey(Secret::new(*key.expose()));
+        let at = |path: &Path| CaDirectory::open(path, seal());
+        let directory = settings.directory.as_deref().map(at).transpose()?;
+        let (roots, sealed) = change(directory.as_ref(), &[], |roots| {
+            if roots.is_empty() {
+                roots.push(Root::make(&settings, now)?);
+            }
+            // An earlier setting may have been longer, and its certificates are still valid.
+            roots.iter_mut().for_each(|root| match root.retires_at {
+                Some(_) => {}
+                None => root.longest_leaf = root.longest_leaf.max(settings.node_life),
+            });
+            Ok(())
+        })?;
+        let trust = RwLock::new(Arc::new(Trust::new(roots)?));
+        Ok(Self { settings, directory, changing: Mutex::new(sealed), trust })
+    }
+
+    /// Returns the trusted roots.
+    pub(super) fn trust(&self) -> Arc<Trust> {
+        Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns the settings of certificates.
+    #[must_use]
+    pub const fn settings(&self) -> &CertificateSettings {
+        &self.settings
+    }
+
+    /// Returns the SHA-256 fingerprint of the newest root's certificate, as `openssl x509
+    /// -fingerprint -sha256` prints it.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let hash = sha256::hash([&self.trust().newest().certificate, &[]]);
+        hash.map(|byte| format!("{byte:02X}")).join(":")
+    }
+
+    /// Returns the certificates of all trusted roots, the newest first.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        self.trust().certificates()
+    }
+
+    /// Returns the certificates of all trusted roots as PEM, the newest first.
+    #[must_use]
+    pub fn certificates_pem(&self) -> String {
+        pem(self.trust().certificates().iter())
+    }
+
+    /// Issues a certificate to a node, for the public key of its request.
+    ///
+    /// # Errors
+    /// [`AuthorityError::RootEnded`] and [`AuthorityError::NotSigned`].
+    pub fn issue(
+        &self,
+        node_id: NodeId,
+        key: &RequestedKey,
+        now: UnixTime,
+    ) -> Result<IssuedCertificate, AuthorityError> {
+        let trust = self.trust();
+        let root = trust.newest();
+        let validity = root.validity(self.settings.node_life, now);
+        if validity.not_after <= now {
+            return Err(AuthorityError::RootEnded);
+        }
+        let serial = Serial::new(&entropy::draw());
+        let uri = self.settings.uri.of(node_id);
+        let certificate = root.sign_node(node_id, uri, key.info(), &serial, validity)?;
+        let public_key = key.der().to_owned();
+        let roots = trust.certificates();
+        Ok(IssuedCertificate { serial, public_key, validity, certificate, roots })
+    }
+
+    /// Verifies that a node's certificate is signed by a trusted root, is for clients, and is valid
+    /// at this time. Whether it was revoked is not looked at.
+    ///
+    /// # Errors
+    /// The reason, as rustls gives it.
+    pub fn verify_chain(
+        &self,
+        certificate: &CertificateDer<'_>,
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let now = pki_types::UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
+        // The roots sign leaves alone, so there are no certificates between.
+        self.trust().verifier.verify_client_cert(certificate, &[], now)
+    }
+
+    /// Makes a new root. Blocks.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]. The roots are unchanged then.
+    pub fn rotate(&self, overlap: Overlap, now: UnixTime) -> Result<(), AuthorityError> {
+        self.change(|roots| rotate(&self.settings, roots, overlap, now))
+    }
+
+    /// Reads what another process has changed, drops the roots whose certificates have all ended,
+    /// and makes a new root if one is due. Blocks. The caller leaves it out while the clock is not
+    /// good, because none of this can be taken back. Returns `true` if the roots have changed.
+    ///
+    /// # Errors
+    /// [`AuthorityError`].
+    pub fn tend(&self, now: UnixTime) -> Result<bool, AuthorityError> {
+        let before = self.trust();
+        let is_due =
+            before.newest().is_due(now) || before.roots.iter().any(|root| root.is_retired(now));
+        let is_changed = match &self.directory {
+            Some(directory) => {
+                *self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+                    != directory.sealed()?
+            }
+            None => false,
+        };
+        if is_due || is_changed {
+            // Decided anew under the lock: another process may have done it meanwhile.
+            self.change(|roots| {
+                roots.retain(|root| !root.is_retired(now));
+                match roots.last() {
+                    Some(newest) if !newest.is_due(now) => Ok(()),
+                    Some(_) | None => rotate(&self.settings, roots, Overlap::UntilLeavesEnd, now),
+                }
+            })?;
+        }
+        Ok(self.trust().roots != before.roots)
+    }
+
+    /// Returns the revocation lists of all trusted roots, with these serial numbers and the times
+    /// of their revocation.
+    ///
+    /// # Errors
+    /// [`AuthorityError::NotSigned`].
+    pub fn revocation_lists(
+        &self,
+        revoked: &[(Serial, UnixTime)],
+        now: UnixTime,
+    ) -> Result<RevocationLists, AuthorityError> {
+        let trust = self.trust();
+        let newest = trust.newest().sign_list(revoked, now)?;
+        let older = trust.roots.iter().rev().skip(1).map(|root| root.sign_list(revoked, now));
+        Ok(RevocationLists {
+            newest,
+            older: older.collect::<Result<_, _>>()?,
+            revoked: revoked.len(),
+            next_update: now.after(LIST_LIVES),
+        })
+    }
+
+    fn change(
+        &self,
+        decide: impl FnOnce(&mut Vec<Root>) -> Result<(), AuthorityError>,
+    ) -> Result<(), AuthorityError> {
+        let mut known = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.trust();
+        let (roots, sealed) = change(self.directory.as_ref(), &held.roots, decide)?;
+        let trust = Arc::new(Trust::new(roots)?);
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        *known = sealed;
+        Ok(())
+    }
+}
+
+/// Carries out a change of the roots. In a directory it starts from what is written there, under
+/// the lock, so that no change of another process is lost. Returns the roots and the sealed file.
+fn change(
+    directory: Option<&CaDirectory>,
+    held: &[Root],
+    decide: impl FnOnce(&mut Vec<Root>) -> Result<(), AuthorityError>,
+) -> Result<(Vec<Root>, Option<Vec<u8>>), AuthorityError> {
+    let Some(directory) = directory else {
+        let mut roots = held.to_vec();
+        decide(&mut roots)?;
+        return Ok((roots, None));
+    };
+    let _lock = directory.lock()?;
+    let written = directory.sealed()?;
+    let before = match &written {
+        Some(sealed) => directory.roots(sealed)?,
+        // Somebody removed the file. What is in use is written again.
+        None => held.to_vec(),
+    };
+    let mut roots = before.clone();
+    decide(&mut roots)?;
+    let sealed = match written {
+        Some(sealed) if roots == before => sealed,
+        Some(_) | None => directory.write(&roots)?,
+    };
+    directory.publish(&roots)?;
+    Ok((roots, Some(sealed)))
+}
+
+/// Adds a new root. The newest one so far retires with the last certificate that it signed.
+fn rotate(
+    settings: &CertificateSettings,
+    roots: &mut Vec<Root>,
+    overlap: Overlap,
+    now: UnixTime,
+) -> Result<(), AuthorityError> {
+    match overlap {
+        Overlap::None => roots.clear(),
+        Overlap::UntilLeavesEnd => {
+            if let Some(newest) = roots.last_mut() {
+                newest.retires_at = Some(now.after(newest.longest_leaf).min(newest.not_after));
+            }
+            roots.retain(|root| !root.is_retired(now));
+        }
+    }
+    if roots.len() >= MOST_ROOTS {
+        return Err(AuthorityError::ManyRoots(roots.len()));
+    }
+    roots.push(Root::make(settings, now)?);
+    Ok(())
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}

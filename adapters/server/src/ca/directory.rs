@@ -1,0 +1,121 @@
+//! The authority's files in the data directory: all roots with their keys, sealed, in one file that
+//! is replaced as a whole, and their certificates for other programs.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use handfast_private_file as private_file;
+use rustls::pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::AuthorityError;
+use super::root::{Root, RootRecord};
+use crate::keys::seal::{SealKind, StoreKey};
+
+/// Name of the directory in the gateway's data directory.
+pub const DIRECTORY: &str = "ca";
+/// Name of the file with the certificates of all trusted roots, as PEM.
+pub const CERTIFICATES_FILE: &str = "roots.pem";
+/// Name of the sealed file, which is also the name that it is sealed under.
+const SEALED: &str = "authority";
+const LOCK: &str = "lock";
+/// Time that a change waits for another process.
+const LOCKED_FOR: Duration = Duration::from_secs(5);
+/// Maximum size of the sealed file, in bytes.
+const MOST_BYTES: u64 = 16 * 1024;
+/// Maximum size of the record in it, in bytes.
+const RECORD_BYTES: usize = 8 * 1024;
+/// Version of the record.
+const VERSION: u8 = 1;
+/// Length of a line of PEM, in characters.
+const LINE: usize = 64;
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    version: u8,
+    /// Oldest first.
+    roots: Vec<RootRecord>,
+}
+
+/// The directory of one authority.
+pub(super) struct CaDirectory {
+    path: PathBuf,
+    seal: StoreKey,
+}
+
+impl CaDirectory {
+    /// Creates the directory if needed, and checks that others cannot use it.
+    pub(super) fn open(path: &Path, seal: StoreKey) -> Result<Self, AuthorityError> {
+        private_file::create_directory(path)?;
+        private_file::check_directory(path, private_file::Others::Nothing)?;
+        Ok(Self { path: path.to_owned(), seal })
+    }
+
+    /// Takes the lock for a change. Blocks for up to five seconds.
+    pub(super) fn lock(&self) -> Result<File, AuthorityError> {
+        let path = self.path.join(LOCK);
+        let lock = private_file::Options::PRIVATE.lock(&path, LOCKED_FOR)?;
+        lock.ok_or_else(|| AuthorityError::Busy(self.path.clone()))
+    }
+
+    /// Returns the sealed file; `None` if there is none. A file that is being replaced is read as
+    /// it was before, or as it is after.
+    pub(super) fn sealed(&self) -> Result<Option<Vec<u8>>, AuthorityError> {
+        Ok(private_file::read(&self.path.join(SEALED), MOST_BYTES)?)
+    }
+
+    /// Opens a sealed file.
+    pub(super) fn roots(&self, sealed: &[u8]) -> Result<Vec<Root>, AuthorityError> {
+        let broken = || AuthorityError::Unreadable(self.path.join(SEALED));
+        let text = self
+            .seal
+            .open_text(SealKind::Authority, SEALED.as_bytes(), sealed)
+            .map_err(|_| AuthorityError::NotOpened(self.path.join(SEALED)))?;
+        if text.first() != Some(&VERSION) {
+            return Err(broken());
+        }
+        let record: Record = postcard::from_bytes(&text).map_err(|_| broken())?;
+        let roots = record.roots.into_iter().map(Root::from_record).collect::<Result<Vec<_>, _>>();
+        roots.ok().filter(|roots| !roots.is_empty()).ok_or_else(broken)
+    }
+
+    /// Writes the roots, and returns the sealed file. The caller holds the lock.
+    pub(super) fn write(&self, roots: &[Root]) -> Result<Vec<u8>, AuthorityError> {
+        let record =
+            Record { version: VERSION, roots: roots.iter().map(Root::to_record).collect() };
+        let mut text = Zeroizing::new([0; RECORD_BYTES]);
+        let text = postcard::to_slice(&record, &mut *text)
+            .map_err(|_| AuthorityError::Unreadable(self.path.join(SEALED)))?;
+        let sealed = self.seal.seal_text(SealKind::Authority, SEALED.as_bytes(), text);
+        private_file::replace(&self.path.join(SEALED), &sealed)?;
+        Ok(sealed)
+    }
+
+    /// Writes the certificates for other programs, unless they are written already. The caller
+    /// holds the lock.
+    pub(super) fn publish(&self, roots: &[Root]) -> Result<(), AuthorityError> {
+        let path = self.path.join(CERTIFICATES_FILE);
+        let text = pem(roots.iter().map(|root| &root.certificate));
+        if private_file::read(&path, MOST_BYTES)?.as_deref() != Some(text.as_bytes()) {
+            private_file::replace(&path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns certificates as PEM.
+pub(super) fn pem<'a>(certificates: impl Iterator<Item = &'a CertificateDer<'static>>) -> String {
+    certificates.map(|certificate| block("CERTIFICATE", certificate)).collect()
+}
+
+/// Returns one block of PEM.
+pub(super) fn block(label: &str, der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines = text.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
+    let lines: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("-----BEGIN {label}-----\n{lines}-----END {label}-----\n")
+}

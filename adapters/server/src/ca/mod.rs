@@ -1,0 +1,91 @@
+//! The certificate authority: roots, certificates of nodes, the certificate of the gateway's own
+//! listener for nodes, and the list of certificates that may open a link.
+//!
+//! ```text
+//! root (path length 0) ─┬─▶ certificate of a node (clientAuth, URI of the node)
+//!                       ├─▶ certificate of the listener (serverAuth, names and addresses)
+//!                       └─▶ revocation list, for readers outside the gateway
+//! ```
+//! **The allow-list** decides which of these certificates may open a link, during the handshake.
+//!
+//! **Rotation** adds a root. The newest root signs the certificates of nodes, which get all trusted
+//! roots with them. An older root stays trusted until the last certificate that it signed has
+//! ended. Until then the oldest root signs the listener's certificate, because some nodes know no
+//! newer one.
+
+mod allow_list;
+mod authority;
+mod directory;
+mod key;
+mod request;
+mod revocation_lists;
+mod root;
+mod server_certificate;
+mod settings;
+mod uri;
+mod verifier;
+
+use std::path::PathBuf;
+
+use handfast_private_file as private_file;
+
+pub use allow_list::{Admitted, AllowList, Refused};
+pub use authority::{Authority, IssuedCertificate, Overlap};
+pub use directory::{CERTIFICATES_FILE, DIRECTORY};
+pub use request::{NotARequest, RequestedKey};
+pub use revocation_lists::RevocationLists;
+pub use root::Validity;
+pub use server_certificate::ServerCertificate;
+pub use settings::{CertificateSettings, is_name};
+pub use uri::{NodeUri, NotANodeUri};
+pub use verifier::NodeVerifier;
+
+/// Errors of the certificate authority.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorityError {
+    /// A setting is not valid.
+    #[error("the settings of certificates are wrong: {0}")]
+    Settings(String),
+    /// A file cannot be read or written, or others may use it.
+    #[error("the certificate authority in {0}")]
+    File(#[from] private_file::Error),
+    /// Another process changes the authority.
+    #[error("{0}: another process changes the certificate authority; try again when it has ended")]
+    Busy(PathBuf),
+    /// The sealed file does not open.
+    #[error(
+        "{0}: the certificate authority does not open with this store key; restore the store.key \
+         that it was made with. If that is lost, move the file away: then a new authority is made, \
+         and nodes fetch new certificates with their own keys"
+    )]
+    NotOpened(PathBuf),
+    /// The sealed file opens, and its content is not understood.
+    #[error(
+        "{0}: the certificate authority is not understood; it may be of a newer version of \
+         Handfast. Start that version, or move the file away: then a new authority is made, and \
+         nodes fetch new certificates with their own keys"
+    )]
+    Unreadable(PathBuf),
+    /// Too many roots are trusted at once.
+    #[error(
+        "{0} roots are trusted already; rotate again when the certificates of the oldest have \
+         ended, or without an overlap"
+    )]
+    ManyRoots(usize),
+    /// The root has ended, so nothing it would sign is valid.
+    #[error("the root of the certificate authority has ended; rotate it")]
+    RootEnded,
+    /// A certificate cannot be signed.
+    #[error("a certificate could not be signed: {0}")]
+    NotSigned(#[from] rcgen::Error),
+    /// The work was broken off.
+    #[error("the work at the certificate authority was broken off; try again")]
+    Interrupted,
+    /// The library of TLS does not take the roots.
+    #[error("the roots of the certificate authority cannot be used: {0}")]
+    NotUsable(String),
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
