@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod metrics;
+pub(crate) mod mtls;
 pub(crate) mod router;
 pub(crate) mod serial;
 pub(crate) mod serve;

@@ -20,7 +20,7 @@ use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
 use crate::flows::{native, registration, setup_code};
 use crate::gateway::Gateway;
-use crate::http::session_api;
+use crate::http::{revocation_lists, session_api};
 use crate::policy::origin;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -69,11 +69,19 @@ impl Gateway {
     ///   and the state of the clock: `{"ready":false,"reasons":[…],"clock":"good"}`.
     /// - `GET /metrics`, for sessions with `read` at `/gateway/metrics`: OpenMetrics, or Prometheus
     ///   text 0.0.4 for `Accept: text/plain`; see [`crate::serve_metrics`].
+    /// - `GET /crl.der`, for everybody: the list of revoked certificates that the newest root has
+    ///   signed (X.509 CRL, DER), at most a minute old. `GET /crl.pem` has the lists of all trusted
+    ///   roots.
     /// - `GET /api/v1/session`, for the session itself: its description,
     ///   `{"id","profile","device_label","expires_at","permissions"}`.
     /// - `POST /api/v1/session/refresh`, for the session itself: prolongs it, with the same answer.
     /// - `DELETE /api/v1/session`, for the session itself: ends it, with `{"revoked":true}`.
     /// - `/api/v1/…`, for sessions as described below: the [operator's API](crate::http::admin).
+    /// - `POST /api/v0/provisioning/token`, likewise: a token by which a node registers.
+    /// - `POST /api/v0/nodes/register`, for a node with such a token:
+    ///   `{"node_id","node_key","room","user","voice_mode"}`, and for one with a `native_key` also
+    ///   `"gateway_key"` and `"gateway_address"`.
+    /// - `GET /api/v0/nodes/self`, for a node with its key ([`NodeKeyCaller`](crate::NodeKeyCaller)).
     ///
     /// A session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
     /// a session that allows `read` at `/gateway` followed by the path after `/api/v1`, for
@@ -105,9 +113,22 @@ impl Gateway {
             .route("/health", get(health))
             .route("/ready", get(ready))
             .route("/metrics", get(session_api::metrics::show))
+            .route("/crl.der", get(revocation_lists::der))
+            .route("/crl.pem", get(revocation_lists::pem))
             .fallback(other)
             .with_state(self.clone())
     }
+}
+
+/// Bounds the memory of a WebSocket, whose messages have at most `most` bytes.
+pub(crate) fn narrow(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER)
+        // Frames are written at once, so that no connection holds a buffer.
+        .write_buffer_size(0)
+        .max_write_buffer_size(MOST_UNSENT)
+        .max_message_size(most)
+        .max_frame_size(most)
 }
 
 async fn health(State(gateway): State<Gateway>) -> Response {
@@ -184,13 +205,7 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     let is_native = upgrade.selected_protocol().is_some();
     // The library refuses longer messages before they are buffered.
     let most = if is_native { MESSAGE_BYTES } else { FRAME_BYTES };
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER)
-        // Frames are written at once, so that no connection holds a buffer.
-        .write_buffer_size(0)
-        .max_write_buffer_size(MOST_UNSENT)
-        .max_message_size(most)
-        .max_frame_size(most);
+    let upgrade = narrow(upgrade, most);
     // Each runs in a task of its own, as small as its session; this task still holds the memory of
     // the handshake.
     let span = Span::current();

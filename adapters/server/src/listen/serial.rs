@@ -164,6 +164,10 @@ impl FrameTransport<Vec<u8>> for OneNode<'_> {
         self.line.framed.send_frame(&frame).await
     }
 
+    async fn send_all(&mut self, frames: Vec<Vec<u8>>) -> Result<(), Gone> {
+        self.line.framed.send_frames(&frames).await
+    }
+
     /// Does nothing: a line cannot be closed.
     async fn close(&mut self, _: Option<Close>, _: bool) {}
 }

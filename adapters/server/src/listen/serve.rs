@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use handfast_core::Source;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
@@ -26,6 +27,7 @@ use crate::connection::slots::SeatGuard;
 use crate::gateway::Gateway;
 use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
+use crate::listen::mtls::TlsPeer;
 use crate::listen::router::Accepted;
 use crate::proxies::LocalAddress;
 
@@ -38,6 +40,17 @@ const WORK_WITHIN: Duration = Duration::from_secs(40);
 const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
+
+/// The TLS of a listener.
+#[derive(Clone)]
+pub(crate) struct Tls {
+    pub(crate) acceptor: TlsAcceptor,
+    /// Reads who the peer is, on a listener for nodes with certificates. Without a result the
+    /// connection is closed.
+    pub(crate) peer: Option<ReadPeer>,
+}
+
+type ReadPeer = fn(&ServerConnection, &Gateway) -> Option<TlsPeer>;
 
 /// Serves a gateway on a listener until `until` completes, then closes every connection with "going
 /// away" and waits a moment for them to end.
@@ -53,6 +66,7 @@ pub async fn serve(
 ) {
     let router = gateway.router();
     let served = gateway.clone();
+    let tls = tls.map(|acceptor| Tls { acceptor, peer: None });
     let each = move |arrived| one(router.clone(), arrived, tls.clone(), served.clone());
     accept(&gateway, listener.into(), until, each).await;
 }
@@ -60,12 +74,7 @@ pub async fn serve(
 /// Serves one connection until it becomes a WebSocket, which continues in its own task. Each
 /// request sets a new deadline for the next one. While a request is answered, the connection is
 /// displaced only after silent ones.
-pub(crate) async fn one(
-    router: Router,
-    arrived: Arrived,
-    tls: Option<TlsAcceptor>,
-    gateway: Gateway,
-) {
+pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<Tls>, gateway: Gateway) {
     let Arrived { stream, peer, seat } = arrived;
     // A connection from a listed proxy has had no source until now. The client that its PROXY
     // header names counts in that client's own share; if the header names a listed proxy again,
@@ -85,11 +94,23 @@ pub(crate) async fn one(
     let work = async {
         match tls {
             None => http(router, stream, at, accepted, &gateway, &pace).await,
-            Some(tls) => match tokio::time::timeout(head_within, tls.accept(stream)).await {
-                Ok(Ok(stream)) => http(router, stream, at, accepted, &gateway, &pace).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
-            },
+            Some(Tls { acceptor, peer: read }) => {
+                match timeout(head_within, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => {
+                        let router = match read.map(|read| read(stream.get_ref().1, &gateway)) {
+                            None => router,
+                            Some(Some(peer)) => router.layer(Extension(peer)),
+                            Some(None) => {
+                                tracing::debug!("a certificate was revoked during its handshake");
+                                return;
+                            }
+                        };
+                        http(router, stream, at, accepted, &gateway, &pace).await;
+                    }
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                }
+            }
         }
     };
     tokio::select! {

@@ -1,11 +1,12 @@
 //! TLS from certificate files, which may be read again while a listener runs.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::BufReader;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use rustix::fs::OFlags;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -27,6 +28,12 @@ pub enum TlsError {
         path: PathBuf,
         /// Description of the mistake.
         problem: String,
+    },
+    /// Others than its owner may read or write the private key.
+    #[error("{path}: others may read or write this private key; its owner alone may")]
+    Exposed {
+        /// Path of the key.
+        path: PathBuf,
     },
     /// The certificate and the key do not match, or are of an unsupported kind.
     #[error("the certificate in {cert} and the key in {key} cannot be used: {source}")]
@@ -107,30 +114,46 @@ fn pair_error(cert: &Path, key: &Path, source: rustls::Error) -> TlsError {
 
 fn read(cert: &Path, key: &Path) -> Result<TlsPair, TlsError> {
     let file = |path: &Path, problem: String| TlsError::File { path: path.to_owned(), problem };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|error| file(cert, format!("no PEM certificates can be read from it: {error}")))?;
+    let unreadable = |error: &dyn std::fmt::Display| {
+        file(cert, format!("no PEM certificates can be read from it: {error}"))
+    };
+    let certificates = regular(cert).map_err(|problem| unreadable(&problem))?;
+    let chain = CertificateDer::pem_reader_iter(BufReader::new(certificates));
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
     if chain.is_empty() {
         return Err(file(cert, "it holds no PEM certificate".to_owned()));
     }
-    let private = private_key(key).map_err(|problem| file(key, problem))?;
+    let private = private_key(key)?;
     CertifiedKey::from_der(chain, private, &default_provider())
         .map(|pair| TlsPair(Arc::new(pair)))
         .map_err(|source| pair_error(cert, key, source))
 }
 
-/// Reads a private key that others may not read. A link is followed, because tools that renew
-/// certificates replace one.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let unreadable =
-        |error: &dyn std::fmt::Display| format!("no PEM private key can be read from it: {error}");
-    let file = File::open(path).map_err(|error| unreadable(&error))?;
+/// Reads a private key that others may not read.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let unreadable = |error: &dyn std::fmt::Display| TlsError::File {
+        path: path.to_owned(),
+        problem: format!("no PEM private key can be read from it: {error}"),
+    };
+    let file = regular(path).map_err(|problem| unreadable(&problem))?;
     let found = file.metadata().map_err(|error| unreadable(&error))?;
-    if found.is_file() && found.permissions().mode() & FORBIDDEN != 0 {
-        return Err(format!(
-            "others may read or write this private key; mend it with: chmod 600 {}",
-            path.display()
-        ));
+    if found.permissions().mode() & FORBIDDEN != 0 {
+        return Err(TlsError::Exposed { path: path.to_owned() });
     }
     PrivateKeyDer::from_pem_reader(BufReader::new(file)).map_err(|error| unreadable(&error))
+}
+
+/// Opens a regular file. A link is followed, because tools that renew certificates replace one.
+fn regular(path: &Path) -> Result<File, String> {
+    // Without this flag, opening a pipe that nobody writes to blocks for ever.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .map_err(|error| error.to_string())?;
+    match file.metadata().map_err(|error| error.to_string())?.is_file() {
+        true => Ok(file),
+        false => Err("it is no regular file".to_owned()),
+    }
 }
