@@ -13,6 +13,7 @@ use handfast_core::{NodeId, Refusal, Span};
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
+use super::grants::FreshGrant;
 use super::session::grant_life;
 use crate::events::Event;
 use crate::gateway::Gateway;
@@ -61,6 +62,7 @@ impl Gateway {
             said: terms.as_named(),
             proposed: proposed.as_named(),
             before,
+            asked: &entry.record.asked.permissions,
             endless,
             // An approval without named permissions is not about this node in particular.
             named: matches!(purpose, Purpose::Reissue),
@@ -74,7 +76,7 @@ impl Gateway {
             settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
         }
         let grant = self.fresh_grant(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now);
-        let grant = grant.map_err(|error| match error {
+        let FreshGrant { grant, .. } = grant.map_err(|error| match error {
             CannotIssue::NeverInForce | CannotIssue::TooLong => {
                 OperatorError::Usage("the permissions or their time are too much".to_owned())
             }

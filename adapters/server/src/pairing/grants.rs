@@ -13,9 +13,16 @@ use crate::entropy;
 use crate::gateway::Gateway;
 use crate::policy::request::OwnedOffer;
 
+/// A grant that is not in the registry yet, and its capability token.
+#[derive(Clone, Debug)]
+pub(crate) struct FreshGrant {
+    pub(crate) grant: Grant,
+    /// `None` for a grant without scopes or without an end.
+    pub(super) chain: Option<Vec<u8>>,
+}
+
 impl Gateway {
-    /// Creates a grant that begins now, ends at the given time and has the given maker. It is not
-    /// in the registry yet.
+    /// Creates a grant that begins now, ends at the given time and has the given maker.
     pub(super) fn fresh_grant(
         &self,
         node_id: NodeId,
@@ -23,7 +30,7 @@ impl Gateway {
         scopes: ScopesBuf,
         (ends, maker): (UnixTime, Maker),
         now: UnixTime,
-    ) -> Result<Grant, CannotIssue> {
+    ) -> Result<FreshGrant, CannotIssue> {
         let grant = Grant {
             id: GrantId::new(&entropy::draw()),
             node_id,
@@ -35,8 +42,8 @@ impl Gateway {
             state: State::Offered { until: now.after(OFFERED_FOR) },
             maker,
         };
-        let capability = self.capability(holder, &grant)?.map(|(id, _)| id);
-        Ok(Grant { capability, ..grant })
+        let (capability, chain) = self.capability(holder, &grant)?.unzip();
+        Ok(FreshGrant { grant: Grant { capability, ..grant }, chain })
     }
 
     /// Issues the capability token of a grant, and returns its id and bytes; they are the same each
@@ -70,21 +77,30 @@ impl Gateway {
         if made.as_ref().map(|(id, _)| *id) != grant.capability {
             return None;
         }
-        let message = message.filter(|text| {
+        Some(offer_with(record, grant, made.map(|(_, bytes)| bytes), message))
+    }
+}
+
+/// Builds the offer of a grant whose capability token is at hand.
+pub(super) fn offer_with(
+    record: &Record,
+    grant: &Grant,
+    chain: Option<Vec<u8>>,
+    message: Option<String>,
+) -> OwnedOffer {
+    let message = message.filter(|text| {
             let fits = ReasonText::parse(text).is_some();
             if !fits {
                 tracing::warn!(node_id = %record.node_id, "what was to be said to the node is too long or not one line; it is not said");
             }
             fits
         });
-        let chain = made.map(|(_, bytes)| bytes);
-        Some(OwnedOffer {
-            id: grant.id,
-            node_id: record.node_id,
-            room: record.room.clone(),
-            token: None,
-            chain,
-            message,
-        })
+    OwnedOffer {
+        id: grant.id,
+        node_id: record.node_id,
+        room: record.room.clone(),
+        token: None,
+        chain,
+        message,
     }
 }

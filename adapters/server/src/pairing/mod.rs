@@ -11,18 +11,26 @@
 //! | `session` | `prepare` and `settle`: the effects of a node's connection |
 //! | `pins` | PINs and codes that nodes prove |
 //! | `approval` | the operator's decision about a node with keys |
+//! | `known_key` | what is known of a static key, revoked ones without a record included |
 //! | `grants`, `renew` | new grants and their offers; renewal over a link |
+//! | `certificates` | certificates of nodes: with a grant, and renewed over a link |
+//! | `signing_key` | the signing key of a node that was paired by its static key alone |
+//! | `provisioning` | nodes that register by a token over HTTP, and their keys |
 //! | `rights` | the rights of makers, and the end of what they made |
 //!
 //! The handler and its rules are in `policy`, and the operator's methods in `operator`. Secrets in
 //! the store are sealed under the store key (`keys::seal`); [`key_file`] keeps that key in a file.
 
 pub(crate) mod approval;
+pub(crate) mod certificates;
 mod grants;
+pub(crate) mod known_key;
 mod pins;
+pub(crate) mod provisioning;
 mod renew;
 pub(crate) mod rights;
 mod session;
+mod signing_key;
 
 #[cfg(test)]
 mod tests;

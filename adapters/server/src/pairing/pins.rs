@@ -69,6 +69,7 @@ impl Gateway {
             label: String::new(),
             maker,
             source: Some(source),
+            provisions: None,
         };
         if let Err(no) = store.mint(minted, now).await? {
             // The PIN was not shown, so it does not count against the source.

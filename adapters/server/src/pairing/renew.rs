@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handfast_core::flow::native::gateway::Peer;
+use handfast_core::flow::native::gateway::{Peer, RenewKind};
 use handfast_core::grant::capability::Held;
 use handfast_core::registry::authority::{Authority, Delegated, Right, Until};
 use handfast_core::registry::grants::{GrantId, current};
@@ -11,6 +11,7 @@ use handfast_core::registry::renewal::{Renewal, Renewed, renewal};
 use handfast_core::{Label, Name, NodeId, Refusal, Span, UnixTime};
 use handfast_store::SaveError;
 
+use super::grants::{FreshGrant, offer_with};
 use super::session::grant_life;
 use crate::entropy;
 use crate::events::Event;
@@ -18,7 +19,7 @@ use crate::gateway::bearers::LIFETIME;
 use crate::gateway::in_force::OwnedInForce;
 use crate::gateway::operator_types::OperatorError;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
-use crate::policy::request::{OwnedOffer, RenewKind};
+use crate::policy::request::OwnedOffer;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl Gateway {
@@ -84,7 +85,8 @@ impl Gateway {
                 }
             };
             let (scopes, maker) = (fresh.scopes, fresh.maker);
-            let Ok(grant) = self.fresh_grant(node_id, &holder, scopes.clone(), (ends, maker), now)
+            let Ok(FreshGrant { grant, chain }) =
+                self.fresh_grant(node_id, &holder, scopes.clone(), (ends, maker), now)
             else {
                 return Ok(None);
             };
@@ -99,7 +101,7 @@ impl Gateway {
             {
                 Ok(_) => {
                     self.event(Event::GrantOffered { node_id, grant: grant.id });
-                    return Ok(self.offer_of(&entry.record, &grant, None));
+                    return Ok(Some(offer_with(&entry.record, &grant, chain, None)));
                 }
                 Err(SaveError::Conflict) => continue,
                 Err(SaveError::Missing) => return Ok(None),
@@ -176,6 +178,9 @@ impl Gateway {
             )));
         };
         let Some(stored) = store.load(node_id).await? else { return Ok(None) };
+        if self.is_quarantined(node_id).await? {
+            return Ok(None);
+        }
         if held.is_empty()
             && !stored.ceiling.as_ref().is_none_or(|ceiling| in_force.holds_to(ceiling))
         {

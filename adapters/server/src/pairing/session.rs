@@ -8,18 +8,21 @@ use handfast_core::flow::native::settle::{
     not_entered, offered_again, pair, plan, settle,
 };
 use handfast_core::grant::capability::Holder;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::limits::REASON_BYTES;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::authority::{Authority, Maker, Wider};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind};
-use handfast_core::registry::grants::Grant;
+use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::record::{Cause, Mode, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::{NodeId, Source, Span, UnixTime};
 use handfast_store::{SaveError, StoreError, Stored};
 
+use super::grants::{FreshGrant, offer_with};
+use super::signing_key::SigningKeyNews;
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
@@ -33,7 +36,7 @@ use crate::telemetry::log_lines::{CausedBy, limited};
 #[derive(Clone, Debug)]
 pub(crate) struct ToBePaired {
     pub(crate) record: Record,
-    pub(crate) grant: Grant,
+    pub(crate) fresh: FreshGrant,
     pub(crate) ceiling: Ceiling,
 }
 
@@ -46,16 +49,14 @@ impl Gateway {
     /// Decides the next stage of a request, and prepares what that stage needs.
     pub(crate) async fn prepare(&self, request: &OwnedRequest) -> OwnedPrepared {
         let prepared = async {
-            let stored = self.inner.store.by_key(&request.key).await?;
-            Ok::<_, StoreError>(
-                match plan(stored.as_ref().map(|stored| &stored.record.standing), request.method) {
-                    Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
-                    Plan::Settle => OwnedPrepared::Settle,
-                    Plan::ShowPin => self.show_pin(request).await?,
-                    Plan::FindCode(selector) => self.find_code(selector).await?,
-                    Plan::AwaitSetup => OwnedPrepared::Setup,
-                },
-            )
+            let known = self.known_key(&request.key).await?;
+            Ok::<_, StoreError>(match plan(known.standing(), request.method) {
+                Plan::RefuseRevoked => OwnedPrepared::Refused(OwnedRefusal::Revoked),
+                Plan::Settle => OwnedPrepared::Settle,
+                Plan::ShowPin => self.show_pin(request).await?,
+                Plan::FindCode(selector) => self.find_code(selector).await?,
+                Plan::AwaitSetup => OwnedPrepared::Setup,
+            })
         };
         prepared.await.unwrap_or_else(|error| {
             limited!(error, CausedBy::Any, { %error, } "a pairing request could not be prepared");
@@ -99,8 +100,8 @@ impl Gateway {
         let mut decided = None;
         let mut conflicts = 0;
         while conflicts < MOST_CONFLICTS {
-            let stored = inner.store.by_key(&request.key).await?;
-            let standing = stored.as_ref().map(|stored| &stored.record.standing);
+            let known = self.known_key(&request.key).await?;
+            let (stored, standing) = (&known.stored, known.standing());
             let authority = self.authority_of(maker).await?;
             let asked = SettleRequest {
                 standing,
@@ -114,17 +115,29 @@ impl Gateway {
                 },
             };
             let policy = decided.as_ref().map_or(PolicyVerdict::NotAsked, PairingDecision::policy);
-            let settled = match (settle(&asked, policy, inner.clock.unix()), &authority) {
-                (Settlement::AskPolicy, _) => {
-                    let handler = &inner.pairing.handler;
-                    decided = Some(handler::ask(handler, request, shown.as_ref()).await);
-                    continue;
-                }
+            let mut settlement = settle(&asked, policy, inner.clock.unix());
+            if matches!(settlement, Settlement::AskPolicy) {
+                let handler = &inner.pairing.handler;
+                let said = handler::ask(handler, request, shown.as_ref()).await;
+                // What was read stays good enough meanwhile: the write finds out if it has changed.
+                settlement = settle(&asked, said.policy(), inner.clock.unix());
+                decided = Some(said);
+            }
+            let settled = match (settlement, &authority) {
+                // With the handler's decision nobody is asked again.
+                (Settlement::AskPolicy, _) => None,
                 (Settlement::Refuse(denial), _) => {
                     let word = self.word_with(denial, request, stored.as_ref(), decided.as_ref());
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::of(denial, word)));
                 }
-                (Settlement::OfferAgain, _) => return self.once_more(stored.as_ref()).await,
+                (Settlement::OfferAgain, _) => {
+                    self.note_asks_more(request, stored.as_ref()).await;
+                    match self.with_signing_key(request, stored.as_ref()).await? {
+                        SigningKeyNews::Nothing => return self.once_more(stored.as_ref()).await,
+                        SigningKeyNews::Offered(verdict) => Some(*verdict),
+                        SigningKeyNews::Conflict => None,
+                    }
+                }
                 (Settlement::AskOperator, _) => {
                     let (terms, _) = terms_of(decided.as_ref());
                     self.ask_operator(request, terms, shown.as_ref()).await?
@@ -152,6 +165,32 @@ impl Gateway {
             }
         }
         Ok(OwnedVerdict::Refused(OwnedRefusal::BUSY))
+    }
+
+    /// Stores what a paired node asks for beyond what it has, until the operator decides about its
+    /// permissions. It gets what it has meanwhile.
+    async fn note_asks_more(&self, request: &OwnedRequest, stored: Option<&Stored>) {
+        let Some(Stored { record, ceiling: Some(ceiling), .. }) = stored else { return };
+        // What it asked for when it was approved was decided then.
+        let more = match request.wants == record.asked.permissions {
+            true => AskedScopesBuf::EMPTY,
+            false => request.wants.beyond(&ceiling.scopes.scopes()),
+        };
+        let node_id = record.node_id;
+        let asks = !more.is_empty();
+        match self.inner.store.set_asks_more(node_id, more).await {
+            Ok(true) if asks => self.event(Event::Asked {
+                node_id,
+                name: request.name.to_string(),
+                room: request.room.to_string(),
+                address: request.address,
+            }),
+            Ok(_) => {}
+            // The node asks again, and has what it has until then.
+            Err(error) => {
+                limited!(warn, CausedBy::Node(node_id), { %node_id, %error, } "that a node asks for more could not be written");
+            }
+        }
     }
 
     /// Returns the last rejection of a key whose request was rejected.
@@ -203,7 +242,7 @@ impl Gateway {
         let gone = || StoreError::Database("the code that was just proven is gone".to_owned());
         let code = self.inner.store.code(id).await?.ok_or_else(gone)?;
         let permissions = match code.counted.kind {
-            Kind::Pin(_) => None,
+            Kind::Pin(_) | Kind::Provisioning => None,
             Kind::Code(_) => Some(code.scopes),
         };
         let expires_in = code.grant_for.map(std::time::Duration::from_secs);
@@ -247,14 +286,32 @@ impl Gateway {
             Ok(None) => return Ok(Ok(Some(OwnedVerdict::Refused(OwnedRefusal::BUSY)))),
             Err(wider) => return Ok(Err(wider)),
         };
-        let (read_at, ToBePaired { record, grant, ceiling }) =
-            (stored.map(|stored| stored.version), made.clone());
-        let (profile, now) = (request.profile.clone(), self.inner.clock.unix());
-        match self.inner.store.offer(record, profile, read_at, grant, Some(ceiling), now).await {
-            Ok(_) => Ok(Ok(Some(self.paired_now(&made, terms.message.clone())))),
+        if let Some(stored) = stored {
+            self.pairs_anew(&stored.record).await?;
+        }
+        let message = terms.message.clone();
+        let stored = match (stored, self.first_certificate(request, &made)) {
+            (None, Some(first)) => self.enter_certified(request, &made, first).await,
+            (stored, _) => self.offer_made(request, &made, stored).await,
+        };
+        match stored {
+            Ok(()) => Ok(Ok(Some(self.paired_now(made, message)))),
             Err(SaveError::Conflict | SaveError::Missing) => Ok(Ok(None)),
             Err(SaveError::Store(error)) => Err(error),
         }
+    }
+
+    /// Stores the pairing without a certificate.
+    pub(super) async fn offer_made(
+        &self,
+        request: &OwnedRequest,
+        made: &ToBePaired,
+        stored: Option<&Stored>,
+    ) -> Result<(), SaveError> {
+        let ToBePaired { record, fresh, ceiling } = made.clone();
+        let (read_at, profile) = (stored.map(|stored| stored.version), request.profile.clone());
+        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        store.offer(record, profile, read_at, fresh.grant, Some(ceiling), now).await.map(drop)
     }
 
     /// Prepares the writes that pair a node. A grant without a named life lives for `usual` and is
@@ -277,6 +334,7 @@ impl Gateway {
         let scopes = terms.permissions.clone().unwrap_or_default();
         let brings = ProofTerms {
             scopes: &scopes,
+            asked: &request.wants,
             lives: terms.expires.map(grant_life),
             usual: grant_life(usual),
             longest: bounds.grant_for,
@@ -300,10 +358,11 @@ impl Gateway {
             address: request.address.to_canonical(),
             keys: Some(keys),
             asked_at: stored.map_or(now, |stored| stored.record.asked_at),
+            asked: request.asked(),
             standing,
         };
         Ok(match self.fresh_grant(node_id, &keys, ceiling.scopes.clone(), (ends, maker), now) {
-            Ok(grant) => Some(ToBePaired { record, grant, ceiling }),
+            Ok(fresh) => Some(ToBePaired { record, fresh, ceiling }),
             Err(error) => {
                 tracing::error!(%node_id, ?error, "no capability can be issued with what was decided");
                 None
@@ -311,16 +370,18 @@ impl Gateway {
         })
     }
 
-    /// Emits the event of a pairing that is stored, and returns the offer of the grant.
-    pub(crate) fn paired_now(&self, made: &ToBePaired, message: Option<String>) -> OwnedVerdict {
-        let ToBePaired { record, grant, .. } = made;
+    /// Emits the events of a pairing that is stored, and returns the offer of the grant.
+    pub(crate) fn paired_now(&self, made: ToBePaired, message: Option<String>) -> OwnedVerdict {
+        let ToBePaired { record, fresh: FreshGrant { grant, chain }, .. } = made;
+        self.is_paired(&record, grant.id);
+        OwnedVerdict::Offered(offer_with(&record, &grant, chain, message))
+    }
+
+    /// Emits the events of a pairing that is stored.
+    pub(crate) fn is_paired(&self, record: &Record, grant: GrantId) {
         self.bounded(record);
         self.event(Event::Paired(record.node_id));
-        self.event(Event::GrantOffered { node_id: record.node_id, grant: grant.id });
-        match self.offer_of(record, grant, message) {
-            Some(offer) => OwnedVerdict::Offered(offer),
-            None => OwnedVerdict::Refused(OwnedRefusal::BUSY),
-        }
+        self.event(Event::GrantOffered { node_id: record.node_id, grant });
     }
 
     /// Passes the request to the operator. Returns `None` if the record changed meanwhile.
@@ -340,7 +401,10 @@ impl Gateway {
         };
         let asking =
             PendingRequest::new(&asked, request.address, now, &inner.limits, &entropy::draw())
-                .with_keys(Holder { channel: request.key, signing: request.signing })
+                .with_keys(
+                    Holder { channel: request.key, signing: request.signing },
+                    request.asked(),
+                )
                 .made_by(request.number);
         let node_id = match self.admit(asking, request.profile.clone()).await? {
             Ok(node_id) => node_id,

@@ -28,9 +28,7 @@ use crate::gateway::Gateway;
 use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::operator::codes::{CodeKind, NewCode};
 use crate::policy::handler::{PairingDecision, PairingHandler, PairingRequest};
-use crate::policy::request::{
-    OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict, RenewKind,
-};
+use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRefusal, OwnedRequest, OwnedVerdict};
 use crate::policy::rules::ApprovalTerms;
 use crate::policy::settings::{OPEN_FOR, PairingSettings};
 
@@ -119,6 +117,7 @@ fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         room: label("kitchen"),
         profile: r#"{"mcu":"rp2040"}"#.to_owned(),
         method,
+        wants: handfast_core::grant::scope::AskedScopesBuf::EMPTY,
         csr: None,
         address: ADDRESS,
         number: crate::entropy::number(),

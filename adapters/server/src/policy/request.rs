@@ -2,16 +2,22 @@
 //! and they outlive an await.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::flow::native::gateway::Offer;
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::record::Asked;
 use handfast_core::wire::native::ReasonText;
 use handfast_core::wire::native::pair::{self, Method};
 use handfast_core::wire::token::Token;
 use handfast_core::{Name, NodeId};
+
+use crate::ca::{NotARequest, RequestedKey};
 
 /// A request to pair with a verified signature.
 #[derive(Clone, Debug)]
@@ -28,14 +34,50 @@ pub(crate) struct OwnedRequest {
     pub profile: String,
     /// The kind of proof that the node offers.
     pub method: Method,
-    /// The certificate request of the node. Nothing issues certificates over this wire yet.
-    #[expect(dead_code, reason = "kept for whoever issues certificates")]
-    pub csr: Option<Vec<u8>>,
+    /// The permissions that the node asks for.
+    pub wants: AskedScopesBuf,
+    /// The certificate request of the node.
+    pub csr: Option<CertificateRequest>,
     /// Address of the node; 0.0.0.0 for a serial line.
     pub address: IpAddr,
     /// Number of this request. It differs from those of other requests of the same device, and
     /// stays the same however often the request is settled.
     pub number: u64,
+}
+
+impl OwnedRequest {
+    /// Returns what an approval is bound to besides keys and name.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked {
+            permissions: self.wants.clone(),
+            csr_key: self
+                .csr
+                .as_ref()
+                .and_then(|csr| csr.key().ok())
+                .map(|key| KeyHash::of(key.der())),
+            method: self.method.into(),
+        }
+    }
+}
+
+/// A node's request for an X.509 certificate (PKCS #10), as it was read when it came: its
+/// signature is verified once.
+#[derive(Clone, Debug)]
+pub(crate) struct CertificateRequest(Result<Arc<RequestedKey>, NotARequest>);
+
+impl CertificateRequest {
+    /// Reads a request and verifies its signature.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        Self(RequestedKey::from_csr(bytes).map(Arc::new))
+    }
+
+    /// Returns the key that the certificate is for.
+    ///
+    /// # Errors
+    /// [`NotARequest`]: no certificate comes of the request.
+    pub(crate) fn key(&self) -> Result<Arc<RequestedKey>, NotARequest> {
+        self.0.clone()
+    }
 }
 
 /// The next step of a request.
@@ -86,15 +128,6 @@ pub(crate) enum OwnedVerdict {
         expires_in: u32,
     },
     Refused(OwnedRefusal),
-}
-
-/// The part of a grant that a peer requests again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum RenewKind {
-    /// A bearer for HTTP.
-    Token,
-    /// The capability token.
-    Chain,
 }
 
 /// Reason to refuse a node: [`pair::PairRefusal`] with owned text.

@@ -10,7 +10,7 @@ use handfast_core::registry::record::Mode;
 
 use super::handler::{PairingDecision, PairingHandler, PairingRequest, ProofMethod};
 use super::settings::{Approve, PairingSettings};
-use crate::public_url::cidr::Net;
+use crate::public_url::Net;
 
 /// A rule: conditions and a verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 use handfast_core::NodeId;
-use handfast_core::flow::native::gateway::Peer;
+use handfast_core::flow::native::gateway::{Peer, RenewKind};
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::grants::State;
