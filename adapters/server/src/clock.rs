@@ -78,8 +78,9 @@ struct ClockShared {
     start: tokio::time::Instant,
     system: Box<dyn SystemClock>,
     trusted: Mutex<TrustedTime>,
-    /// Held while a step of the clock is taken over.
-    taking: tokio::sync::Mutex<()>,
+    /// Held alone while a step of the clock is taken over, and together by what must be either
+    /// before a step or after it.
+    taking: tokio::sync::RwLock<()>,
 }
 
 impl std::fmt::Debug for GatewayClock {
@@ -101,7 +102,7 @@ impl GatewayClock {
             start,
             system,
             trusted: Mutex::new(trusted),
-            taking: tokio::sync::Mutex::default(),
+            taking: tokio::sync::RwLock::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -159,8 +160,14 @@ impl GatewayClock {
     }
 
     /// Waits until no other task takes a step over.
-    pub(crate) async fn taking(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.shared.taking.lock().await
+    pub(crate) async fn taking(&self) -> tokio::sync::RwLockWriteGuard<'_, ()> {
+        self.shared.taking.write().await
+    }
+
+    /// Waits until no task takes a step over, and lets none do so as long as the guard lives. A
+    /// task must not hold two of them, because a step that waits goes before the second.
+    pub(crate) async fn steady(&self) -> tokio::sync::RwLockReadGuard<'_, ()> {
+        self.shared.taking.read().await
     }
 }
 

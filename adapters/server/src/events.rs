@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::grant::certificate::Serial;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, Refusal, UnixTime};
+use handfast_store::LinkedFrom;
 
 /// A PIN, for a display that only trusted people see. Only [`Pin::expose`] reveals it.
 #[derive(Clone, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub enum Event {
         older: IpAddr,
         /// The address of the new connection.
         newer: IpAddr,
+        /// How often this happened to the node within the last minute, this time included.
+        times: u32,
     },
     /// A node answered a ping.
     Pinged {
@@ -92,6 +97,15 @@ pub enum Event {
         node_id: NodeId,
         /// The time until its answer.
         time: Duration,
+    },
+    /// A task for a node was queued, or has changed its state.
+    Dispatch {
+        /// The node that runs the task.
+        node_id: NodeId,
+        /// The id of the dispatch.
+        id: DispatchId,
+        /// The word of its state, or `late` for a result that came after its end.
+        state: &'static str,
     },
     /// A notice was pushed to a live link.
     Pushed(NodeId, Notice),
@@ -224,6 +238,34 @@ pub enum Event {
         node_id: NodeId,
         /// The revoked grant; `None` for all of the node's grants.
         grant: Option<GrantId>,
+    },
+    /// A node was issued a certificate.
+    CertificateIssued {
+        /// The node that the certificate is bound to.
+        node_id: NodeId,
+        /// The serial number of the certificate.
+        serial: Serial,
+    },
+    /// The operator revoked certificates.
+    CertificatesRevoked {
+        /// The number of certificates that were valid until then.
+        count: usize,
+    },
+    /// A node has shown an older mark than it has confirmed: its state was copied. It is in
+    /// quarantine until the operator releases or revokes it.
+    CloneAlarm {
+        /// The node concerned.
+        node_id: NodeId,
+        /// The last link before the alarm, if it is known.
+        older: Option<LinkedFrom>,
+        /// The link that raised the alarm.
+        newer: LinkedFrom,
+    },
+    /// A node has shown a mark that this gateway made and does not remember: the gateway's registry
+    /// is older than the node.
+    GatewayIsOlder {
+        /// The node that showed it.
+        node_id: NodeId,
     },
     /// A delegate, the holder of a chain, linked.
     DelegateLinked {

@@ -4,9 +4,12 @@
 //! HTTP API and the extensions.
 
 pub(crate) mod bearers;
+pub(crate) mod certificates;
+pub(crate) mod clone_marks;
 pub(crate) mod common;
 pub(crate) mod delegates;
 pub(crate) mod deliveries;
+pub(crate) mod dispatches;
 pub(crate) mod hash_pool;
 pub(crate) mod in_force;
 pub(crate) mod issued_setups;
@@ -33,6 +36,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use crate::application::Application;
+use crate::ca::{AllowList, Authority, RevocationLists};
 use crate::clock::GatewayClock;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -41,7 +45,9 @@ use crate::connection::slots::Seats;
 use crate::events::{Event, Observer};
 use crate::extension::Extensions;
 use crate::gateway::bearers::BearerHolder;
+use crate::gateway::clone_marks::CloneMarks;
 use crate::gateway::deliveries::DeliveryWaker;
+use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::messages::MessageFeed;
@@ -91,11 +97,19 @@ pub(crate) struct Inner {
     /// Permits for connections that have sent their close frame and wait for the peer's.
     pub(crate) lingering: Semaphore,
     pub(crate) pairing: PairingServices,
+    pub(crate) authority: Arc<Authority>,
+    /// The lists of revoked certificates that strangers got last, and the time of their signature.
+    pub(crate) revocation_lists:
+        tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<RevocationLists>)>>,
+    /// The certificates that may open a link over TLS.
+    pub(crate) allowed: Arc<AllowList>,
+    pub(crate) clone_marks: CloneMarks,
     pub(crate) setup: SetupServices,
     pub(crate) gate: Gate,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) extensions: Extensions,
     pub(crate) deliveries: DeliveryWaker,
+    pub(crate) dispatches: DispatchNews,
 }
 
 /// The state of setup codes outside the registry.
@@ -182,6 +196,9 @@ impl Gateway {
     pub(crate) fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(BearerHolder::Node(record.node_id));
+        }
+        if notice == Some(Notice::Unpaired) {
+            self.inner.allowed.remove_node(record.node_id);
         }
         match (notice, &record.keys) {
             (Some(Notice::Unpaired), Some(keys)) => {

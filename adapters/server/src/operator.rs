@@ -4,13 +4,18 @@
 //! decisions through the gateway's shared state, and serve no connection themselves.
 
 pub(crate) mod bound_setup;
+pub(crate) mod certificates;
 pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod devices;
+pub(crate) mod dispatch;
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
+pub(crate) mod nodes;
 pub(crate) mod paired;
 pub(crate) mod ping;
+pub(crate) mod provisioning;
+pub(crate) mod revocation_lists;
 pub(crate) mod sessions;
 pub(crate) mod setup_codes;
 #[cfg(test)]
@@ -21,7 +26,10 @@ pub use crate::gateway::operator_types::{
     Device, Issued, IssuedCredential, OperatorError, Summary,
 };
 pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
+pub use dispatch::{DispatchStatus, NewDispatch};
 pub use paired::{Offered, PairedNode, PermissionEnd, Revocation};
 pub use ping::PingError;
+pub use provisioning::{NewProvisioningToken, ProvisioningToken};
+pub use revocation_lists::NotListed;
 pub use setup_codes::{NewSetup, StartedSetup};
 pub use window::PairingStatus;

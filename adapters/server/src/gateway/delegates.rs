@@ -71,6 +71,7 @@ impl Delegates {
             | Event::Replaced { .. }
             | Event::Pushed(..)
             | Event::Pinged { .. }
+            | Event::Dispatch { .. }
             | Event::LeftOut { .. }
             | Event::PairingRequest { .. }
             | Event::CodeWrong { .. }
@@ -87,6 +88,10 @@ impl Delegates {
             | Event::SendersSeeded { .. }
             | Event::WindowClosed
             | Event::WindowLocked
+            | Event::CertificateIssued { .. }
+            | Event::CertificatesRevoked { .. }
+            | Event::CloneAlarm { .. }
+            | Event::GatewayIsOlder { .. }
             | Event::GrantOffered { .. }
             | Event::GrantActivated { .. }
             | Event::GrantRevoked { .. } => {}

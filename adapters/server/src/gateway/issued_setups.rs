@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use handfast_core::grant::setup_code::{SetupKey, VERIFY_SCRATCH, verify};
 use handfast_core::wire::setup::Nonce;
-use handfast_core::{Instant, Span, UnixTime};
+use handfast_core::{Instant, Span};
 
 /// Maximum number of remembered codes; older ones are judged by the wall clock.
 const MOST: usize = 1024;
@@ -31,11 +30,4 @@ impl IssuedSetups {
         let ends = all.iter().rev().find(|(known, _)| known == nonce).map(|(_, ends)| *ends)?;
         Some(ends.since(elapsed))
     }
-}
-
-/// Returns nonce and end of a code that one of these keys signed, whether or not it has expired.
-pub(crate) fn signed(keys: &[SetupKey], token: &str) -> Option<(Nonce, UnixTime)> {
-    let mut scratch = [0; VERIFY_SCRATCH];
-    let verified = verify(keys, token, UnixTime::from_secs(0), &mut scratch).ok()?;
-    Some((verified.claims().nonce, verified.claims().expires_at))
 }

@@ -5,8 +5,8 @@ use handfast_core::registry::authority::Wider;
 use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
 use handfast_core::wire::native::ReasonText;
-use handfast_core::{NodeId, Refusal};
-use handfast_store::{Counts, Entry, StoreError};
+use handfast_core::{NodeId, Refusal, UnixTime, rfc3339};
+use handfast_store::{Counts, Entry, NotQueued, StoreError};
 
 /// A node as an operator sees it.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ pub enum OperatorError {
     },
     /// No node has this name or an id with this prefix of sufficient length.
     #[error(
-        "what is decided for good takes the whole name of a node, or 6 or more characters of its id; {0:?} is neither"
+        "no node has the whole name {0:?}, or an id of which that is 6 or more characters; what is decided for good takes one of these"
     )]
     NotNamed(String),
     /// Several nodes have this name, or one has the name and another an id with this prefix.
@@ -119,9 +119,7 @@ pub enum OperatorError {
     )]
     NotLinked(NodeId),
     /// No paired node and no capability token has this name or prefix.
-    #[error(
-        "no paired node has the name {0:?} or an id that begins so, and no capability has; `nodes list --permissions` shows them"
-    )]
+    #[error("no paired node has the name {0:?} or an id that begins so, and no capability has")]
     NotPaired(String),
     /// Several paired nodes or capability tokens have this name or prefix.
     #[error("{which:?} is not enough: it names {}", .matches.join(", "))]
@@ -131,6 +129,17 @@ pub enum OperatorError {
         /// Some of those that it could be.
         matches: Vec<String>,
     },
+    /// No certificate has this serial number or fingerprint.
+    #[error("no certificate has the serial number or the fingerprint {0:?}")]
+    NoSuchCertificate(String),
+    /// The node is in no quarantine.
+    #[error("node {0} is in no quarantine, so there is nothing to release it from")]
+    NotQuarantined(NodeId),
+    /// The node is not revoked, so its record is kept.
+    #[error(
+        "node {0} is not out, and only the record of a node that is out is removed; revoke it first"
+    )]
+    NotRevoked(NodeId),
     /// No live PIN or code has this id.
     #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
     NoSuchCode(String),
@@ -141,9 +150,7 @@ pub enum OperatorError {
     #[error("{0}")]
     SetupKey(String),
     /// No session's id starts with this prefix.
-    #[error(
-        "no session has an id that begins with {0:?}, or it has ended; `companions list` shows them"
-    )]
+    #[error("no session has an id that begins with {0:?}, or it has ended")]
     NoSuchSession(String),
     /// More than one session id starts with this prefix.
     #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.join(", "))]
@@ -153,6 +160,13 @@ pub enum OperatorError {
         /// Some of the sessions it could be.
         matches: Vec<String>,
     },
+    /// The clock was ahead once, so setup codes that end before this time count as spent.
+    #[error(
+        "the clock was ahead once, and codes that end before {} are taken for spent; a new key that \
+         takes effect at once begins anew",
+        rfc3339::write(*.0)
+    )]
+    SetupCodesSpent(UnixTime),
     /// The system's clock does not permit the request; the text names the remedy.
     #[error("{0}")]
     Clock(String),
@@ -166,6 +180,14 @@ pub enum OperatorError {
         id: String,
         /// The reason why it cannot.
         why: NotSettled,
+    },
+    /// A task was not given to a node, or there is none; the text names the remedy.
+    #[error("{text}")]
+    NotDispatched {
+        /// The reason.
+        no: NotQueued,
+        /// The reason and the remedy, for people.
+        text: String,
     },
     /// The request is not possible; the text names the remedy.
     #[error("{0}")]
@@ -181,7 +203,7 @@ pub enum OperatorError {
         error: StoreError,
     },
     /// The store failed, and nothing was changed.
-    #[error("the registry could not be read or written: {0}")]
+    #[error("the registry could not be read or written: {error}{mend}", error = .0, mend = mend(.0))]
     Store(#[from] StoreError),
 }
 
@@ -194,6 +216,15 @@ impl From<Box<Wider>> for OperatorError {
 impl From<Wider> for OperatorError {
     fn from(wider: Wider) -> Self {
         Self::Wider(Box::new(wider))
+    }
+}
+
+/// Returns what mends a failure of the store, if that is known.
+const fn mend(error: &StoreError) -> &'static str {
+    if matches!(error, StoreError::DiskFull) {
+        "; nothing was changed: free disk space and try again"
+    } else {
+        ""
     }
 }
 
@@ -210,7 +241,7 @@ const fn undelivered(why: NotSettled) -> &'static str {
         }
         NotSettled::Early => "its time is not over",
         NotSettled::ClockInDoubt => {
-            "the clock is in doubt, and by what it says the time for it is over; see `handfast clock`, and say so again once the clock is right"
+            "the clock is in doubt, and by what it says the time for it is over; say so again once the clock is right"
         }
     }
 }
@@ -219,15 +250,15 @@ const fn undelivered(why: NotSettled) -> &'static str {
 fn explain(refusal: Refusal) -> &'static str {
     match refusal {
         Refusal::AlreadyPaired => {
-            "it is paired already; `nodes revoke` puts it out, `approve --reissue` gives it a new token"
+            "it is paired already; revoke it to put it out, or reissue what it was given"
         }
         Refusal::Revoked => {
-            "that was decided already: it was revoked or turned down; let it ask again and approve its new id"
+            "it was revoked or turned down already; one that was turned down may ask again, and one that was revoked comes back only with a new key, once it was reset"
         }
-        Refusal::NotPaired => "it is not paired yet; approve it first with `approve`",
+        Refusal::NotPaired => "it is not paired yet; approve it first",
         Refusal::Expired => "its request has expired; let it ask again",
         Refusal::ClockInDoubt => {
-            "the gateway's clock is in doubt, and by what it says the request has expired; `clock` says what mends that, or let it ask again"
+            "the gateway's clock is in doubt, and by what it says the request has expired; mend the clock, or let it ask again"
         }
         Refusal::NoToken => "it proves itself with its keys and has no token",
         Refusal::StoreFailed => "the registry could not be written; nothing was changed",

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::limits::PINS_A_MINUTE;
+use handfast_core::limits::{PINGS_A_MINUTE, PINS_A_MINUTE};
 use handfast_core::secret::Secret;
 use handfast_core::{Instant, NodeId, UnixTime};
 use handfast_store::{Store, StoreError};
@@ -54,6 +54,9 @@ pub enum StartError {
     /// The key for setup codes cannot be used.
     #[error(transparent)]
     SetupKey(#[from] crate::keys::file::KeyFileError),
+    /// The certificate authority cannot be used.
+    #[error(transparent)]
+    Authority(#[from] crate::ca::AuthorityError),
     /// The configuration of an extension is not valid.
     #[error(transparent)]
     Extensions(#[from] crate::extension::ConfigError),
@@ -93,6 +96,8 @@ pub(crate) struct PairingServices {
     pub(crate) delegates: Delegates,
     /// The number of PINs that each source may still be shown.
     pub(crate) pins: Failures,
+    /// The number of pings of each node that delegated rights may still ask for.
+    pub(crate) pings: Failures<NodeId>,
     told: Told,
     notes: Mutex<HashMap<NodeId, Note>>,
 }
@@ -138,6 +143,7 @@ impl PairingServices {
             window_changed: Arc::default(),
             delegates: Delegates::default(),
             pins: Failures::new(PINS_A_MINUTE),
+            pings: Failures::new(PINGS_A_MINUTE),
             told: Told::default(),
             feed: broadcast::Sender::new(FEED),
             notes: Mutex::default(),

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 
+use handfast_core::flow::identity::seen::SeenHash;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::registry::record::Standing;
+use handfast_core::registry::record::{Asked, Record, Standing};
 use handfast_core::{NodeId, Refusal};
 use handfast_store::{Entry, Filter, StoreError, Stored, Version};
 
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::gateway::operator_types::check_word;
-use crate::public_url::cidr::Net;
+use crate::public_url::Net;
 
 /// Number of nodes that are read from the store at once.
 const PAGE: usize = 500;
@@ -61,16 +62,67 @@ impl RequestIds {
     }
 }
 
-/// The state in which an operator last saw each waiting entry. A device without keys is known only
-/// by its name and address, so the operator approves the entry as it was shown.
+/// The state of a request that an approval is about, as far as the caller names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedRequest {
+    /// Hash of what the operator decides about.
+    pub(crate) hash: Option<SeenHash>,
+    /// Version of the record.
+    pub(crate) version: Option<Version>,
+}
+
+/// The state in which an operator last saw each waiting entry, which is what is approved.
+///
+/// A device without keys is known only by its name and address, so its entry must be unchanged. Of
+/// a device with keys, what the operator decides about must be ([`SeenHash`]).
 #[derive(Debug, Default)]
-pub(crate) struct SeenRequests(Mutex<HashMap<NodeId, (Version, String)>>);
+pub(crate) struct SeenRequests(Mutex<HashMap<NodeId, SeenEntry>>);
+
+#[derive(Debug)]
+struct SeenEntry {
+    version: Version,
+    profile: String,
+    hash: SeenHash,
+    /// The content that the hash is over, as text.
+    asked: String,
+}
+
+impl SeenEntry {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            version: entry.version,
+            profile: entry.profile.clone(),
+            hash: SeenHash::of(&entry.record),
+            asked: described(&entry.record),
+        }
+    }
+
+    fn is_changed(&self, entry: &Entry) -> bool {
+        match entry.record.keys {
+            Some(_) => self.hash != SeenHash::of(&entry.record),
+            None => self.version != entry.version,
+        }
+    }
+}
+
+/// Returns what an operator decides about in a request, as text.
+fn described(record: &Record) -> String {
+    let Asked { permissions, csr_key, method } = &record.asked;
+    let asks = match permissions.is_empty() {
+        true => "leaves the permissions to you".to_owned(),
+        false => format!("asks for {}", permissions.as_str().replace('\n', ", ")),
+    };
+    let certificate = match csr_key {
+        Some(key) => format!(", and for a certificate for the key {key}"),
+        None => String::new(),
+    };
+    format!("{:?} that {asks} by {}{certificate}", record.name.as_str(), method.as_str())
+}
 
 impl SeenRequests {
-    /// Remembers the entry as an operator sees it now. Only waiting entries without keys need that.
+    /// Remembers the entry as an operator sees it now. Only waiting entries need that.
     pub(crate) fn see(&self, entry: &Entry) {
-        if !matches!(entry.record.standing, Standing::Pending { .. }) || entry.record.keys.is_some()
-        {
+        if !matches!(entry.record.standing, Standing::Pending { .. }) {
             return;
         }
         let mut shown = self.0.lock().expect("no thread panics while it holds what was shown");
@@ -79,7 +131,7 @@ impl SeenRequests {
             let any = shown.keys().next().copied();
             any.and_then(|any| shown.remove(&any));
         }
-        shown.insert(node_id, (entry.version, entry.profile.clone()));
+        shown.insert(node_id, SeenEntry::of(entry));
     }
 
     /// Notes that an entry was entered anew with this description. If it is the one that was shown,
@@ -87,7 +139,7 @@ impl SeenRequests {
     fn entered_anew(&self, node_id: NodeId, version: Version, profile: &str) {
         let mut shown = self.0.lock().expect("no thread panics while it holds what was shown");
         match shown.get_mut(&node_id) {
-            Some((before, said)) if said == profile => *before = version,
+            Some(before) if before.profile == profile => before.version = version,
             Some(_) | None => {}
         }
     }
@@ -103,12 +155,47 @@ impl SeenRequests {
             shown.remove(&node_id)
         };
         match before {
-            Some((version, profile)) if version != entry.version => {
+            Some(before) if before.is_changed(entry) => {
                 self.see(entry);
-                Err(OperatorError::Changed { node_id, shown: profile, now: entry.profile.clone() })
+                let (shown, now) = match entry.record.keys {
+                    Some(_) => (before.asked, described(&entry.record)),
+                    None => (before.profile, entry.profile.clone()),
+                };
+                Err(OperatorError::Changed { node_id, shown, now })
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// Checks that the entry is the one that an approval names, and unchanged since it was shown, if
+    /// it was.
+    ///
+    /// # Errors
+    /// [`OperatorError::Changed`] if it is not; from then on its present state counts as shown.
+    pub(crate) fn check_named(
+        &self,
+        entry: &Entry,
+        named: NamedRequest,
+    ) -> Result<(), OperatorError> {
+        let NamedRequest { hash, version } = named;
+        let node_id = entry.record.node_id;
+        if let Some(version) = version.filter(|version| *version != entry.version) {
+            self.see(entry);
+            let (shown, now) = (format!("version {}", version.0), entry.profile.clone());
+            return Err(OperatorError::Changed { node_id, shown, now });
+        }
+        if hash.is_none_or(|hash| hash == SeenHash::of(&entry.record)) {
+            return self.check(entry);
+        }
+        let before = {
+            let shown = self.0.lock().expect("no thread panics while it holds what was shown");
+            shown.get(&node_id).map(|before| before.asked.clone())
+        };
+        self.see(entry);
+        let now = described(&entry.record);
+        let shown = before.filter(|before| *before != now);
+        let shown = shown.unwrap_or_else(|| "another request".to_owned());
+        Err(OperatorError::Changed { node_id, shown, now })
     }
 }
 

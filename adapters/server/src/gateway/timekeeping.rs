@@ -9,7 +9,7 @@ use handfast_core::{UnixTime, rfc3339};
 use handfast_store::{Over, StoreError, TakenOver};
 
 use crate::gateway::operator_types::OperatorError;
-use crate::gateway::{Gateway, Inner};
+use crate::gateway::{Gateway, Inner, certificates};
 
 /// The interval at which the clocks are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,16 +37,20 @@ impl ClockStatus {
         match self.state {
             ClockState::Good { ahead } if ahead.unsigned_abs() <= 60 => None,
             ClockState::Good { .. } => Some(format!(
-                "the system's clock was set to {wall} and is not known to be synchronised, so the gateway goes on from {now}; what it says is taken \
-                 over at the next start, or with `handfast clock accept`"
+                "the system's clock was set to {wall} and is not known to be synchronised, so the \
+                 gateway goes on from {now}; what it says is taken over at the next start, or once \
+                 an operator accepts it"
             )),
             ClockState::Behind { .. } => Some(format!(
-                "the system's clock says {wall}, which cannot be: the gateway has known a later time, and goes on from {now}. Set the system's clock; \
-                 if the later time was false, say what time it is with `handfast clock accept --at TIME`"
+                "the system's clock says {wall}, which cannot be: the gateway has known a later \
+                 time, and goes on from {now}. Set the system's clock; if the later time was \
+                 false, the owner can say what time it is"
             )),
             ClockState::Doubtful { ahead, .. } => Some(format!(
-                "the system's clock says {wall}, {} days after all that the gateway has known: what would be over only by that is refused, and is not \
-                 ended. It is believed once it has been synchronised for 24 hours, or with `handfast clock accept`; or set the system's clock",
+                "the system's clock says {wall}, {} days after all that the gateway has known: \
+                 what would be over only by that is refused, and is not ended. It is believed \
+                 once it has been synchronised for 24 hours, or once an operator accepts it; or \
+                 set the system's clock",
                 ahead.as_secs() / 86_400
             )),
         }
@@ -124,6 +128,7 @@ fn status(inner: &Inner) -> ClockStatus {
 async fn take(inner: &Inner, step: ClockStep) -> Result<TakenOver, StoreError> {
     let taken = inner.store.take_over(step).await?;
     inner.clock.trusted().taken(step);
+    certificates::follow_step(inner).await?;
     // The times of earlier runs did not move, so the ends of their open links are nearer or farther
     // now.
     inner.hub.all_look_again();

@@ -78,6 +78,7 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         | Event::Replaced { .. }
         | Event::Pushed(..)
         | Event::Pinged { .. }
+        | Event::Dispatch { .. }
         | Event::LeftOut { .. }
         | Event::PairingRequest { .. }
         | Event::CodeLocked
@@ -93,6 +94,10 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         | Event::SendersSeeded { .. }
         | Event::WindowClosed
         | Event::WindowLocked
+        | Event::CertificateIssued { .. }
+        | Event::CertificatesRevoked { .. }
+        | Event::CloneAlarm { .. }
+        | Event::GatewayIsOlder { .. }
         | Event::GrantOffered { .. }
         | Event::GrantActivated { .. }
         | Event::GrantRevoked { .. }

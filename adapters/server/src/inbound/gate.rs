@@ -1,5 +1,7 @@
 //! The gate's decision about a message.
 
+mod expiry;
+
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -7,12 +9,10 @@ use handfast_core::budget::Bucket;
 use handfast_core::flow::inbound::remembered::Remembered;
 use handfast_core::flow::inbound::{self as core, ChannelPolicy, Dropped, Seen, Verdict, decide};
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
-use handfast_core::registry::inbound::{ChallengeCode, Facts, Ident, SenderId};
+use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
 use handfast_core::{Entropy, UnixTime};
 use handfast_store::held::HeldDecisions;
-use handfast_store::{
-    Challenged, Inbound, Over, SenderFilter, SenderName, SenderStanding, StoreError,
-};
+use handfast_store::{Challenged, Inbound, SenderName, StoreError};
 
 use super::adapter::{self, Channels, Normalised};
 use super::admission::{Admitted, GateError, Incoming, MessageAdmission, SenderChallenge, Who};
@@ -316,73 +316,6 @@ impl Gate {
         Ok(GateOutcome { admission, path: Some(path) })
     }
 
-    /// Records that an allowance has expired, if it has and the clock is good.
-    async fn note_over(&self, facts: &Facts, name: impl FnOnce() -> SenderName) {
-        let inner = &self.inner;
-        let now = inner.clock.unix();
-        let over = facts
-            .allowed
-            .is_some_and(|allowed| allowed.revoked_at.is_none() && !allowed.is_active(now));
-        // While the clock is not good, nothing is written as over.
-        if !over || !inner.clock.trusted().is_good() {
-            return;
-        }
-        if let Err(error) = inner.store.write_over(Over::Sender(name()), now).await {
-            tracing::warn!(%error, "that what a sender was allowed is over could not be written");
-        }
-    }
-
-    /// Returns `true` if an allowance would have expired only by a jump of the doubted clock.
-    async fn is_doubted(
-        &self,
-        facts: &Facts,
-        name: impl FnOnce() -> SenderName,
-    ) -> Result<bool, StoreError> {
-        let inner = &self.inner;
-        let moment = inner.clock.moment();
-        let allowed =
-            facts.allowed.filter(|allowed| !facts.blocked && allowed.is_active(moment.now));
-        let Some(until) = allowed.and_then(|allowed| allowed.until) else { return Ok(false) };
-        // The earliest possible start is tried first, to avoid a second read in nearly every case.
-        if !moment.doubts(UnixTime::from_secs(0), until) {
-            return Ok(false);
-        }
-        // The facts do not contain the start of the allowance.
-        let (name, limits) = (name(), &inner.settings.limits);
-        let filter =
-            SenderFilter { channel: Some(name.channel.clone()), all: true, include_revoked: false };
-        let all = inner.store.senders(filter, None, usize::MAX, limits, moment.now).await?;
-        Ok(all.into_iter().filter(|sender| sender.name == name).any(|sender| {
-            match sender.standing {
-                SenderStanding::Allowed { at, until: Some(until), .. } => moment.doubts(at, until),
-                SenderStanding::Allowed { until: None, .. }
-                | SenderStanding::Pending { .. }
-                | SenderStanding::Blocked { .. } => false,
-            }
-        }))
-    }
-
-    /// Returns `true` if the sender that waits with this code would have expired only by a jump of
-    /// the doubted clock.
-    pub(super) async fn waits_in_doubt(&self, code: ChallengeCode) -> Result<bool, StoreError> {
-        let inner = &self.inner;
-        let moment = inner.clock.moment();
-        if moment.claimed().is_none() {
-            return Ok(false);
-        }
-        let limits = &inner.settings.limits;
-        let waiting = inner
-            .store
-            .senders(SenderFilter::default(), None, usize::MAX, limits, moment.now)
-            .await?;
-        Ok(waiting.into_iter().any(|sender| match sender.standing {
-            SenderStanding::Pending { code: known, created_at, .. } => {
-                known == code && moment.doubts(created_at, created_at.after(limits.pending_for))
-            }
-            SenderStanding::Allowed { .. } | SenderStanding::Blocked { .. } => false,
-        }))
-    }
-
     /// Lets the store decide and write the challenge.
     ///
     /// # Errors
@@ -476,19 +409,6 @@ impl Gate {
         }
     }
 
-    /// Removes those whose waiting is over, and counts them; nobody while the clock is not good.
-    pub(super) async fn expire(&self) -> Result<(), StoreError> {
-        let inner = &self.inner;
-        let Some(now) = inner.clock.sweeps_at() else { return Ok(()) };
-        for _ in 0..MOST_EXPIRIES {
-            match inner.store.expire_senders(&inner.settings.limits, now).await? {
-                0 => break,
-                gone => inner.telemetry.codes_expired(u64::from(gone)),
-            }
-        }
-        Ok(())
-    }
-
     /// Returns the number of waiting senders per channel, for a scrape. Those that have waited too
     /// long are counted as expired.
     ///
@@ -510,9 +430,6 @@ impl Gate {
         }
     }
 }
-
-/// Maximum number of removals at once: the default limit of waiting senders.
-const MOST_EXPIRIES: usize = 64;
 
 const ON: ChannelPolicy = ChannelPolicy { auto_challenge: true };
 

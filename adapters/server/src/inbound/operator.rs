@@ -51,13 +51,11 @@ pub enum InboundError {
     #[error("that is no code: one has 8 letters and digits, without I, O, 0 and 1")]
     BadCode,
     /// No sender waits with this code.
-    #[error(
-        "nobody waits with this code: it was approved or rejected already, or is mistyped; `senders list` shows who waits"
-    )]
+    #[error("nobody waits with this code: it was approved or rejected already, or is mistyped")]
     NoSuchCode,
     /// The code has expired according to the clock, but the clock is in doubt.
     #[error(
-        "the gateway's clock is in doubt, and by what it says this code has expired; `clock` says what mends that, or let it write again"
+        "the gateway's clock is in doubt, and by what it says this code has expired; mend the clock, or let it write again"
     )]
     ClockInDoubt,
     /// The code has expired.

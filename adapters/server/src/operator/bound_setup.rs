@@ -45,10 +45,11 @@ impl Gateway {
     ) -> Result<OwnedVerdict, StoreError> {
         let inner = &self.inner;
         for _ in 0..MOST_CONFLICTS {
-            let stored = inner.store.by_key(&request.key).await?;
+            let known = self.known_key(&request.key).await?;
+            let stored = &known.stored;
             let authority = self.authority_of(code.maker).await?;
             let asked = SettleRequest {
-                standing: stored.as_ref().map(|stored| &stored.record.standing),
+                standing: known.standing(),
                 rejection: None,
                 method: request.method,
                 proof: match authority {
@@ -82,19 +83,18 @@ impl Gateway {
                     return Ok(OwnedVerdict::Refused(OwnedRefusal::Expired));
                 }
             };
+            if let Some(stored) = stored {
+                self.pairs_anew(&stored.record).await?;
+            }
             let yields = Yield::Node {
                 record: Box::new(made.record.clone()),
                 profile: request.profile.clone(),
                 read_at: stored.as_ref().map(|stored| stored.version),
-                grant: Box::new(made.grant.clone()),
+                grant: Box::new(made.fresh.grant.clone()),
                 ceiling: Some(Box::new(made.ceiling.clone())),
             };
-            let redeemed = match code.spendable(self) {
-                Ok(spendable) => inner.store.redeem(spendable, yields, inner.clock.unix()).await,
-                Err(no) => Ok(Err(no)),
-            };
-            let (outcome, verdict) = match redeemed {
-                Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(&made, None))),
+            let (outcome, verdict) = match self.spend_setup(code, yields).await {
+                Ok(Ok(())) => (Verification::Ok, Ok(self.paired_now(made, None))),
                 Ok(Err(reason)) => {
                     (Verification::of(reason), self.not_redeemed(request, reason).await)
                 }
@@ -114,8 +114,8 @@ impl Gateway {
         request: &OwnedRequest,
         reason: NotRedeemed,
     ) -> Result<OwnedVerdict, StoreError> {
-        let stored = self.inner.store.by_key(&request.key).await?;
-        let settled = not_redeemed(stored.as_ref().map(|stored| &stored.record.standing), reason);
+        let known = self.known_key(&request.key).await?;
+        let settled = not_redeemed(known.standing(), reason);
         self.settled_without(request, settled).await
     }
 

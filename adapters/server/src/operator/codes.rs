@@ -12,7 +12,7 @@ use handfast_core::registry::delivery::{Outcome, Ticket};
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::native::pair::Selector;
-use handfast_core::{Label, Span, UnixTime};
+use handfast_core::{Label, Name, Span, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{Delivered, NotMinted};
 
@@ -22,8 +22,10 @@ use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
 use crate::policy::settings::OPEN_FOR;
 
-/// Characters of the secret in a QR code: 80 bits.
-const SCANNED_CHARS: usize = 16;
+/// Characters of the secret in a QR code: 130 bits.
+const SCANNED_CHARS: usize = 26;
+/// Characters of the secret of a code of letters and digits that is typed: 40 bits.
+const TYPED_CHARS: usize = 8;
 /// Maximum number of draws of a free selector.
 const MOST_DRAWS: usize = 16;
 /// Maximum length of a code's label in characters.
@@ -32,9 +34,11 @@ const LABEL_CHARS: usize = 64;
 /// The way in which a code reaches the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CodeKind {
-    /// Scanned or copied: a secret of 80 bits.
+    /// Scanned or copied: a secret of 130 bits.
     #[default]
     Qr,
+    /// Typed: letters and digits, a secret of 40 bits.
+    Letters,
     /// Typed: as long as a PIN, but at least six characters.
     Typed,
 }
@@ -112,6 +116,8 @@ pub struct LiveCode {
     pub label: String,
     /// The maker, with whose right it ends.
     pub maker: Maker,
+    /// The name of the node that may register by a provisioning token.
+    pub provisions: Option<Name>,
 }
 
 impl Gateway {
@@ -144,12 +150,13 @@ impl Gateway {
         if uses == 0 {
             return usage("a code is for one node at least");
         }
-        if label.chars().count() > LABEL_CHARS || label.chars().any(Label::forbids) {
+        if !is_label(&label) {
             return usage("what a code is called has at most 64 characters, on one line");
         }
         let pairing = &self.inner.pairing;
         let (alphabet, length) = match kind {
             CodeKind::Qr => (Alphabet::Unambiguous, SCANNED_CHARS),
+            CodeKind::Letters => (Alphabet::Unambiguous, TYPED_CHARS),
             CodeKind::Typed => {
                 (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6)))
             }
@@ -194,6 +201,7 @@ impl Gateway {
                 label: label.clone(),
                 maker,
                 source: None,
+                provisions: None,
             };
             // The delivery begins before the code is stored, so that no code exists without one.
             let delivery = self.begin_delivery(Delivered::Code(id)).await?;
@@ -303,6 +311,7 @@ impl Gateway {
             created: code.created_at,
             label: code.label,
             maker: code.maker,
+            provisions: code.provisions,
         };
         Ok(live.into_iter().map(view).collect())
     }
@@ -326,4 +335,9 @@ impl Gateway {
             false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
         }
     }
+}
+
+/// Returns `true` for a text that may be a code's label.
+pub(super) fn is_label(text: &str) -> bool {
+    text.chars().count() <= LABEL_CHARS && !text.chars().any(Label::forbids)
 }

@@ -1,5 +1,6 @@
 //! Nodes of the registry: listed, approved, and decided about.
 
+use handfast_core::flow::identity::seen::SeenHash;
 use handfast_core::flow::registration::operator::{self, Approval, Purpose};
 use handfast_core::grant::token::Token;
 use handfast_core::registry::authority::{Authority, Maker};
@@ -12,6 +13,7 @@ use handfast_store::{BadRecord, Filter, Over, SaveError, StoreError, Stored};
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::operator_types::check_word;
+use crate::gateway::requests::NamedRequest;
 use crate::gateway::{Gateway, MOST_CONFLICTS, to_its_end};
 use crate::operator::{Device, Issued, IssuedCredential, OperatorError};
 use crate::policy::rules::ApprovalTerms;
@@ -98,13 +100,43 @@ impl Gateway {
         purpose: Purpose,
         terms: ApprovalTerms,
     ) -> Result<Issued, OperatorError> {
+        self.pair_seen_by(authority, node_id, purpose, terms, None).await
+    }
+
+    /// Approves the request with this hash by a maker's rights: what was seen is what is approved.
+    ///
+    /// # Errors
+    /// As for [`Gateway::pair_by`], and [`OperatorError::Changed`] if the node asks for something
+    /// else by now.
+    pub async fn pair_seen_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: ApprovalTerms,
+        seen: Option<SeenHash>,
+    ) -> Result<Issued, OperatorError> {
+        let named = NamedRequest { hash: seen, version: None };
+        self.pair_named_by(authority, node_id, purpose, terms, named).await
+    }
+
+    /// Approves the request in this state by a maker's rights.
+    pub(crate) async fn pair_named_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+        purpose: Purpose,
+        terms: ApprovalTerms,
+        named: NamedRequest,
+    ) -> Result<Issued, OperatorError> {
         check_word(terms.message.as_deref())?;
         if terms.expires.is_some_and(|expires| expires.as_secs() == 0) {
             return Err(OperatorError::Usage("a grant lives for a second at least".to_owned()));
         }
         let (gateway, authority) = (self.clone(), authority.clone());
-        to_its_end(async move { gateway.pair_now(&authority, node_id, purpose, &terms).await })
-            .await
+        let paired =
+            async move { gateway.pair_now(&authority, node_id, purpose, &terms, named).await };
+        to_its_end(paired).await
     }
 
     async fn pair_now(
@@ -113,6 +145,7 @@ impl Gateway {
         node_id: NodeId,
         purpose: Purpose,
         terms: &ApprovalTerms,
+        named: NamedRequest,
     ) -> Result<Issued, OperatorError> {
         for _ in 0..MOST_CONFLICTS {
             let entry = self.entry(node_id).await?;
@@ -121,6 +154,9 @@ impl Gateway {
             }
             let issued = match entry.record.keys {
                 Some(holder) => {
+                    if purpose == Purpose::Approve {
+                        self.inner.shown.check_named(&entry, named)?;
+                    }
                     let grant =
                         self.grant(authority, &entry, holder, purpose, terms, false).await?;
                     grant.map(|grant| (IssuedCredential::Grant(Box::new(grant)), None))
@@ -130,7 +166,7 @@ impl Gateway {
                 }
                 None => {
                     authority.approve_unbounded()?;
-                    self.inner.shown.check(&entry)?;
+                    self.inner.shown.check_named(&entry, named)?;
                     let stored =
                         Stored { record: entry.record, version: entry.version, ceiling: None };
                     let issued = self.approve(stored, purpose, authority.maker()?).await?;

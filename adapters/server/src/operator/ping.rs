@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use handfast_core::NodeId;
 use handfast_core::flow::native::gateway::Peer;
+use handfast_core::limits::PINGS_A_MINUTE;
+use handfast_core::registry::authority::Authority;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -20,18 +22,44 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 pub enum PingError {
     /// The node has no open link over the native wire.
     #[error(
-        "node {0} is not linked by its keys, so it cannot be pinged; `nodes list` shows who is online"
+        "node {0} is not linked by its keys, so it cannot be pinged; try again once it is online"
     )]
     NotLinked(NodeId),
     /// The node does not take pings.
     #[error("node {0} does not answer pings; its software is older than they are")]
     NotSupported(NodeId),
+    /// Sessions have asked for as many pings of this node as they may.
+    #[error("node {0} was pinged {PINGS_A_MINUTE} times within a minute; wait a little")]
+    TooOften(NodeId),
     /// The node has not answered.
     #[error("node {0} did not answer within 5 s; its link is open, so try again")]
     NoAnswer(NodeId),
 }
 
 impl Gateway {
+    /// Sends a ping by somebody's right. Delegated rights share [`PINGS_A_MINUTE`] pings of a node;
+    /// one that was not sent does not count.
+    ///
+    /// # Errors
+    /// [`PingError`].
+    pub(crate) async fn ping_by(
+        &self,
+        authority: &Authority,
+        node_id: NodeId,
+    ) -> Result<Duration, PingError> {
+        if !authority.is_delegated() {
+            return self.ping(node_id).await;
+        }
+        let now = self.inner.clock.elapsed();
+        let permit = self.inner.pairing.pings.permit(node_id, now);
+        let permit = permit.ok_or(PingError::TooOften(node_id))?;
+        let answered = self.ping(node_id).await;
+        if matches!(answered, Err(PingError::NotLinked(_) | PingError::NotSupported(_))) {
+            permit.give_back(now);
+        }
+        answered
+    }
+
     /// Sends a ping to a linked node, and returns the time until its answer.
     ///
     /// # Errors

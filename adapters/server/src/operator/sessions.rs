@@ -7,7 +7,7 @@ use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::registry::sessions::{
-    Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+    CodeEnd, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
 use handfast_core::wire::setup::{Claims, Nonce};
 use handfast_core::{Name, Span, UnixTime};
@@ -16,7 +16,6 @@ use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, Store
 
 use crate::entropy;
 use crate::events::Event;
-use crate::gateway::issued_setups;
 use crate::gateway::operator_types::OperatorError;
 use crate::gateway::{Gateway, to_its_end};
 use crate::hex::hex;
@@ -51,28 +50,6 @@ impl From<&Claims<'_>> for Redeemable {
     }
 }
 
-impl Redeemable {
-    /// Returns the code to be spent. A code of this run ends when its lifetime has elapsed,
-    /// independent of the wall clock; for any other code the wall clock decides, unless it is in
-    /// doubt.
-    ///
-    /// # Errors
-    /// [`NotRedeemed::ClockInDoubt`].
-    pub(crate) fn spendable(&self, gateway: &Gateway) -> Result<SetupCode, NotRedeemed> {
-        let inner = &gateway.inner;
-        let moment = inner.clock.moment();
-        let expires_at = match inner.setup.issued.left(&self.nonce, inner.clock.elapsed()) {
-            // This run measures the code's life itself, whatever the wall clock says.
-            Some(left) => moment.now.after(left),
-            None if moment.doubts(UnixTime::from_secs(0), self.expires_at) => {
-                return Err(NotRedeemed::ClockInDoubt);
-            }
-            None => self.expires_at,
-        };
-        Ok(SetupCode { nonce: self.nonce, expires_at, maker: self.maker })
-    }
-}
-
 impl Gateway {
     /// Spends a code and opens a session, in one durable step. It runs to completion even if the
     /// connection is lost.
@@ -93,10 +70,6 @@ impl Gateway {
     async fn redeem_now(&self, code: Redeemable) -> Result<Result<Token, NotRedeemed>, StoreError> {
         let inner = &self.inner;
         let begun = std::time::Instant::now();
-        let spendable = match code.spendable(self) {
-            Ok(spendable) => spendable,
-            Err(no) => return Ok(Err(no)),
-        };
         let now = inner.clock.unix();
         let token = loop {
             // One token in 64 begins with a dash and would be taken for an option where it is
@@ -128,7 +101,7 @@ impl Gateway {
             prolonged: None,
         };
         let id = session.id;
-        let redeemed = inner.store.redeem(spendable, Yield::Session(session), now).await;
+        let redeemed = self.spend_setup(&code, Yield::Session(session)).await;
         inner.telemetry.redeem_took(begun.elapsed());
         let redeemed = redeemed.map_err(|error| match error {
             SaveError::Store(error) => error,
@@ -147,6 +120,31 @@ impl Gateway {
             self.event(Event::SessionOpened { session: id, profile: code.profile.to_string() });
             token
         }))
+    }
+
+    /// Spends a verified code for this yield, unless it has expired: one of this run when its
+    /// lifetime has elapsed, any other one by the clock. An end that the clock has shown is written.
+    ///
+    /// # Errors
+    /// As for [`handfast_store::Sessions::redeem`].
+    pub(crate) async fn spend_setup(
+        &self,
+        code: &Redeemable,
+        yields: Yield,
+    ) -> Result<Result<(), NotRedeemed>, SaveError> {
+        let inner = &self.inner;
+        let moment = inner.clock.moment();
+        let left = inner.setup.issued.left(&code.nonce, inner.clock.elapsed());
+        let end = match CodeEnd::of(code.expires_at, left, &moment) {
+            Ok(end) => end,
+            Err(no) => return Ok(Err(no)),
+        };
+        let spent = SetupCode { nonce: code.nonce, expires_at: end.at(), maker: code.maker };
+        let redeemed = inner.store.redeem(spent, yields, moment.now).await?;
+        if let (Err(NotRedeemed::Expired), Some(end)) = (redeemed, end.reached(moment.now)) {
+            self.note_over(Over::SetupCode(end)).await;
+        }
+        Ok(redeemed)
     }
 
     /// Returns the session of this token, if it is valid now.
@@ -172,30 +170,6 @@ impl Gateway {
     pub(crate) async fn note_session(&self, session: &Session) {
         if !session.over && session.admits(self.inner.clock.unix()) == Err(Ended::Expired) {
             self.note_over(Over::Session(session.id)).await;
-        }
-    }
-
-    /// Returns the time for judging a setup code. The life of a code of this run is measured from
-    /// its creation, independent of the wall clock; the expiry of any other one is recorded, if the
-    /// clock is good.
-    pub(crate) fn setup_moment(&self, token: &str) -> UnixTime {
-        let inner = &self.inner;
-        let now = inner.clock.unix();
-        let Some((nonce, expires_at)) = issued_setups::signed(&inner.setup.keys.now(now), token)
-        else {
-            return now;
-        };
-        match inner.setup.issued.left(&nonce, inner.clock.elapsed()) {
-            Some(left) => expires_at.moved(-i64::try_from(left.as_secs()).unwrap_or(i64::MAX)),
-            None => {
-                if expires_at <= now {
-                    let gateway = self.clone();
-                    tokio::spawn(
-                        async move { gateway.note_over(Over::SetupCode(expires_at)).await },
-                    );
-                }
-                now
-            }
         }
     }
 

@@ -8,7 +8,7 @@ use handfast_core::limits::{
 };
 use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
-use handfast_core::{Label, Span, UnixTime, rfc3339};
+use handfast_core::{Label, Span, UnixTime};
 
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -183,17 +183,13 @@ impl Gateway {
     /// Checks that a code with this end would not count as spent, because the clock was ahead once.
     ///
     /// # Errors
-    /// [`OperatorError::SetupKey`] with the remedy if it would; or [`OperatorError::Store`].
+    /// [`OperatorError::SetupCodesSpent`] if it would; or [`OperatorError::Store`].
     pub async fn check_setup_mark(&self, expires_at: UnixTime) -> Result<(), OperatorError> {
         let mark = self.inner.store.setup_mark().await?;
         if mark < expires_at {
             return Ok(());
         }
-        let until = rfc3339::write(mark);
-        Err(OperatorError::SetupKey(format!(
-            "the clock was ahead once, and codes that end before {until} are taken for spent: begin anew with \
-             `handfast companions rotate-key --at-once`"
-        )))
+        Err(OperatorError::SetupCodesSpent(mark))
     }
 
     /// Makes a new key for setup codes. Codes of the previous key stay valid until they expire;

@@ -33,10 +33,10 @@ async fn gateway() -> Gateway {
     gateway_with(MemoryStore::default(), settings()).await
 }
 
-/// Returns the gateway's verdict about a token at this time.
+/// Returns the gateway's verdict about a token, with the keys of this time.
 fn read(gateway: &Gateway, token: &str, now: UnixTime) -> Result<Redeemable, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(&gateway.inner.setup.keys.now(now), token, now, &mut scratch)
+    verify(&gateway.inner.setup.keys.now(now), token, &mut scratch)
         .map(|verified| verified.claims().into())
 }
 

@@ -1,6 +1,7 @@
 use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::grants::{GrantId, State};
-use handfast_core::registry::record::{Credential, Mode, Record};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::{Label, Name, UnixTime};
 use handfast_store::Version;
@@ -22,6 +23,7 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         address: [192, 0, 2, 1].into(),
         keys: Some(keys),
         asked_at: NOW,
+        asked: Asked::by(AskMethod::Approval),
         standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
     };
     let grant = Grant {
@@ -43,6 +45,7 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         changed_at: NOW,
         asked: None,
         rejection: None,
+        asks_more: AskedScopesBuf::EMPTY,
         observed: None,
         maker: Maker::Operator,
     };
