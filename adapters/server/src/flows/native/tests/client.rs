@@ -164,13 +164,28 @@ impl Client {
     }
 
     pub(super) async fn ask_by(&mut self, own: &OwnKeys, name: &str, method: pair::Method) {
+        let wants = pair::AskedScopes::NONE;
+        self.ask_for(own, name, method, wants, Features::NONE, None).await;
+    }
+
+    /// Asks for permissions, and for a certificate with a certificate request or the feature.
+    pub(super) async fn ask_for(
+        &mut self,
+        own: &OwnKeys,
+        name: &str,
+        method: pair::Method,
+        wants: pair::AskedScopes<'_>,
+        features: Features,
+        csr: Option<&[u8]>,
+    ) {
         let request = pair::Request {
-            features: Features::NONE,
+            features,
             name: Label::parse(name).unwrap(),
             room: Label::parse("hall").unwrap(),
             profile: pair::NativeProfile::EMPTY,
             method,
-            csr: None,
+            wants,
+            csr: csr.map(|csr| pair::Csr::new(csr).unwrap()),
         };
         let ask = pair::Ask::sign(request, &own.signing, &self.hash);
         self.say_to_pair(&pair::PairFromNode::Ask(ask)).await;
@@ -201,7 +216,7 @@ impl Client {
     /// Proves the node by the first message of its link.
     pub(super) async fn greet(&mut self, holds: Option<GrantId>) {
         let features = Features::APP.with(Features::PING);
-        self.say(&FromNode::Hello(Hello { features, counter: None, holds })).await;
+        self.say(&FromNode::Hello(Hello { features, mark: None, holds })).await;
     }
 
     pub(super) async fn app(&mut self, address: &str, bytes: &[u8]) {

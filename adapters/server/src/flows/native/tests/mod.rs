@@ -2,6 +2,8 @@
 
 pub(crate) mod attacks;
 mod client;
+mod identity;
+mod provisioned;
 mod serial;
 
 use std::time::Duration;
@@ -15,7 +17,7 @@ use handfast_core::grant::scope::{Action, Address, Scopes, ScopesBuf};
 use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::Bounded;
 use handfast_core::wire::native::Payload;
@@ -28,6 +30,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use crate::application::{Application, PeerInfo};
+use crate::builder::GatewayBuilder;
 use crate::connection::framed::FramedTransport;
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -68,12 +71,13 @@ fn later() -> UnixTime {
 
 impl World {
     async fn new() -> Self {
+        Self::of(Gateway::builder(MemoryStore::default()), later()).await
+    }
+
+    /// Starts a gateway, and pairs a node whose grant ends then.
+    async fn of(gateway: GatewayBuilder, expires: UnixTime) -> Self {
         let (tell, heard) = mpsc::unbounded_channel();
-        let gateway = Gateway::builder(MemoryStore::default())
-            .application(Heard(tell))
-            .start()
-            .await
-            .unwrap();
+        let gateway = gateway.application(Heard(tell)).start().await.unwrap();
         let keys = OwnKeys::generate(&entropy::draw());
         let node_id = NodeId::new(&entropy::draw());
         let record = Record {
@@ -83,9 +87,10 @@ impl World {
             address: [127, 0, 0, 1].into(),
             keys: Some(Holder::of(&keys)),
             asked_at: unix(),
+            asked: Asked::by(AskMethod::Approval),
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };
-        let (scopes, expires) = (ScopesBuf::parse("write:/lights/**\n").unwrap(), later());
+        let scopes = ScopesBuf::parse("write:/lights/**\n").unwrap();
         let terms =
             BlockTerms { scopes: scopes.scopes(), not_before: unix(), expires, audience: None };
         let mut room = [0; CAPABILITY_BYTES];

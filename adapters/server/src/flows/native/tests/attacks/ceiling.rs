@@ -305,7 +305,7 @@ async fn a_bearer_that_is_asked_for_while_its_node_is_narrowed_allows_no_more_th
     let wide = scopes("read:/**\nwrite:/**\n");
     served.permit(&lamp, "write:/only/**\n").await;
     // A link that has not heard of it yet.
-    let kind = crate::policy::request::RenewKind::Token;
+    let kind = handfast_core::flow::native::gateway::RenewKind::Token;
     let peer = Peer::Node(lamp.node_id);
     assert!(served.gateway.renew(peer, kind, Some(wide.into()), None, &[]).await.is_none());
     assert!(

@@ -43,7 +43,11 @@ pub(super) async fn hears(client: &mut Client) -> Result<Said, u16> {
         Says::Refused(_) => Said::Refused("no"),
         Says::Grant(grant) => Said::Grant(grant.id),
         Says::Active(_) => Said::Active,
-        Says::Waiting { .. } | Says::Part(_) | Says::NotPaired => Said::Other,
+        Says::Waiting { .. }
+        | Says::Part(_)
+        | Says::CertificateKey(_)
+        | Says::NotPaired
+        | Says::Name(_) => Said::Other,
     });
     said.await
 }

@@ -402,7 +402,15 @@ async fn a_grant_that_a_session_made_is_renewed_no_longer_than_to_its_end() {
         let gateway = world.gateway.clone();
         async move {
             let peer = handfast_core::flow::native::gateway::Peer::Node(node_id);
-            gateway.renew(peer, crate::policy::request::RenewKind::Chain, None, None, &[]).await
+            gateway
+                .renew(
+                    peer,
+                    handfast_core::flow::native::gateway::RenewKind::Chain,
+                    None,
+                    None,
+                    &[],
+                )
+                .await
         }
     };
     // The node's time is over by its session, not by the sixty seconds that it would get anew.

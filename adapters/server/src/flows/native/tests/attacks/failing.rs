@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use handfast_core::crypto::{cpace, x25519};
 use handfast_core::grant::capability::{Held, Id};
+use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
@@ -14,20 +15,22 @@ use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
+use handfast_core::registry::provisioning::{NodeKeyId, NotRegistered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::sessions::{
     Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
-use handfast_core::registry::trusted_time::ClockStep;
+use handfast_core::registry::trusted_time::{ClockStep, Moment};
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_core::{Refusal, Source};
 use handfast_store::{
     Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
-    Listed, ListedSender, NotMinted, Observation, Over, Revoked, Run, SaveError, SenderChange,
-    SenderFilter, SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored,
-    StoredCode, TakenOver, Timekeeping, Version, Yield,
+    Listed, ListedSender, NewProvisioned, NotMinted, NotStored, Observation, Over, ProvisionedNode,
+    Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions,
+    Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode, TakenOver,
+    Timekeeping, Vault, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -91,6 +94,8 @@ macro_rules! fails_or_passes_on {
     };
 }
 
+mod identity;
+
 fails_or_passes_on! {
     Store {}
     admit(asking: PendingRequest, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
@@ -106,9 +111,17 @@ fails_or_passes_on! {
     list(filter: Filter, after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
     counts(now: UnixTime) -> Result<Counts, StoreError>;
     offer(record: Record, profile: String, at: Option<Version>, grant: Grant, top: Option<Ceiling>, now: UnixTime) -> Result<Version, SaveError>;
+    offer_certified(
+        record: Record, profile: String, grant: Grant, top: Option<Ceiling>, certificate: StoredCertificate, now: UnixTime
+    ) -> Result<(Version, Result<(), NotStored>), SaveError>;
     set_ceiling(node_id: NodeId, read_at: Version, ceiling: Ceiling, now: UnixTime) -> Result<Version, SaveError>;
+    relabel(node_id: NodeId, read_at: Version, name: Option<Name>, profile: Option<String>, now: UnixTime) -> Result<Version, SaveError>;
+    forget(node_id: NodeId, read_at: Version, now: UnixTime) -> Result<(), SaveError>;
+    set_asks_more(node_id: NodeId, more: AskedScopesBuf) -> Result<bool, StoreError>;
+    is_key_revoked(key: &x25519::PublicKey) -> Result<bool, StoreError>;
     grants(node_id: NodeId) -> Result<Vec<Grant>, StoreError>;
     activate(node_id: NodeId, grant: GrantId, now: UnixTime) -> Result<Activation, StoreError>;
+    activate_certified(node_id: NodeId, grant: GrantId, number: u64, now: UnixTime) -> Result<Activation, StoreError>;
     end_grants(node_id: NodeId, which: Option<GrantId>, now: UnixTime) -> Result<Vec<Id>, StoreError>;
     list_granted(after: Option<NodeId>, limit: usize, now: UnixTime) -> Result<Vec<(Listed, Vec<Grant>)>, StoreError>;
     revoke(what: Revoked, now: UnixTime) -> Result<(), StoreError>;
@@ -125,9 +138,14 @@ fails_or_passes_on! {
     withdraw(code: CodeId, now: UnixTime) -> Result<bool, StoreError>;
     by_key(key: &x25519::PublicKey) -> Result<Option<Stored>, StoreError>;
     grant_of(capability: &Id) -> Result<Option<Grant>, StoreError>;
-    vault(name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
     probe() -> Result<(), StoreError>;
     find(prefix: &str, limit: usize) -> Result<Vec<Listed>, StoreError>;
+}
+
+fails_or_passes_on! {
+    Vault {}
+    vault(name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+    replace_vault(name: &str, before: Vec<u8>, fresh: Vec<u8>) -> Result<bool, StoreError>;
 }
 
 fails_or_passes_on! {
@@ -177,6 +195,13 @@ fails_or_passes_on! {
     }
     deliver(delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
     settle(id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError>;
+}
+
+fails_or_passes_on! {
+    Provisioning {}
+    register(node: NewProvisioned, moment: Moment) -> Result<Result<(), NotRegistered>, SaveError>;
+    by_node_key(id: NodeKeyId) -> Result<Option<(ProvisionedNode, Stored)>, StoreError>;
+    provisioned(node_id: NodeId) -> Result<Option<ProvisionedNode>, StoreError>;
 }
 
 fails_or_passes_on! {

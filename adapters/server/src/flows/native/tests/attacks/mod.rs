@@ -10,7 +10,9 @@ mod first_messages;
 mod floods;
 mod messages;
 mod pings;
+mod profiles;
 mod rights;
+mod tasks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -178,6 +180,7 @@ fn asks(keys: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         room: label("hall"),
         profile: "{}".to_owned(),
         method,
+        wants: handfast_core::grant::scope::AskedScopesBuf::EMPTY,
         csr: None,
         address: [127, 0, 0, 1].into(),
         number: crate::entropy::number(),
