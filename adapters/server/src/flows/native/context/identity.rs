@@ -1,0 +1,68 @@
+//! Effects of the identity flow on a native connection: certificates, and the marks of nodes.
+
+use handfast_core::flow::native::gateway::Peer;
+use handfast_core::wire::native::link::CloneMark;
+
+use super::NativeContext;
+use crate::flows::native::effects::{Lookup, NativeAnswer};
+use crate::flows::native::reports::OwnedIssue;
+use crate::gateway::common::failed;
+use crate::pairing::certificates::WantedCertificate;
+use crate::policy::request::CertificateRequest;
+
+impl NativeContext {
+    /// Compares the mark that a node has shown, and adds the outcome to what was read of it.
+    pub(super) async fn with_mark(&self, lookup: Lookup, mark: Option<CloneMark>) -> Lookup {
+        let Some(mut loaded) = lookup? else { return Ok(None) };
+        loaded.clone = self.gateway.compare_mark(&loaded.record, mark, self.address).await?;
+        Ok(Some(loaded))
+    }
+
+    /// Issues the certificate of a verified request: of the node that was just granted something,
+    /// or of the linked node.
+    pub(in crate::flows::native) async fn issue(&self, issue: OwnedIssue) -> NativeAnswer {
+        let issued = match (issue, self.attached, &self.offered, &self.request) {
+            (OwnedIssue::Asked, _, Some(offered), Some(request)) => {
+                let wanted = match &request.csr {
+                    Some(csr) => WantedCertificate::X509(csr.clone()),
+                    None => WantedCertificate::Compact,
+                };
+                self.gateway.certify_paired(offered.node_id, wanted).await
+            }
+            (OwnedIssue::Renewal(csr), Some(Peer::Node(node_id)), _, _) => {
+                let wanted = match csr {
+                    Some(csr) => WantedCertificate::X509(CertificateRequest::read(&csr)),
+                    None => WantedCertificate::Compact,
+                };
+                self.gateway.certify_renewed(node_id, wanted).await
+            }
+            // Nobody was granted anything here.
+            (OwnedIssue::Asked, _, Some(_) | None, Some(_) | None)
+            | (OwnedIssue::Renewal(_), Some(Peer::Delegate(_)) | None, _, _) => Ok(None),
+        };
+        NativeAnswer::Issued(issued)
+    }
+
+    /// Takes in that the node has stored its certificate. While it pairs, it confirms its grant
+    /// next, and both are written in one step.
+    pub(in crate::flows::native) async fn certificate_stored(&mut self, number: u64) {
+        match self.attached {
+            Some(Peer::Node(node_id)) => self.gateway.certificate_stored(node_id, number).await,
+            Some(Peer::Delegate(_)) => {}
+            None => {
+                if let Some(offered) = &mut self.offered {
+                    offered.certified = Some(number);
+                }
+            }
+        }
+    }
+
+    pub(in crate::flows::native) async fn mark_stored(&self, mark: &CloneMark) {
+        let Some(Peer::Node(node_id)) = self.attached else { return };
+        match self.gateway.inner.store.load(node_id).await {
+            Ok(Some(stored)) => self.gateway.mark_stored(&stored.record, mark).await,
+            Ok(None) => {}
+            Err(error) => drop(failed(error)),
+        }
+    }
+}
