@@ -6,5 +6,6 @@
 //! other listeners start their connections. A further flow adds its effects and its context.
 
 pub(crate) mod native;
+pub(crate) mod provisioning;
 pub(crate) mod registration;
 pub(crate) mod setup_code;

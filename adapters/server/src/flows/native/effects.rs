@@ -2,61 +2,65 @@
 
 use handfast_core::budget::NoPlace;
 use handfast_core::flow::native::gateway::{
-    Confirmation, Effect, KnownPeer, Peer, PingAnswer, Proof,
+    CloneStanding, Confirmation, Effect, KnownPeer, NativeRequest, Peer, Proof,
 };
 use handfast_core::grant::scope;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::{Grant, GrantId};
+use handfast_core::registry::grants::Grant;
 use handfast_core::registry::record::Record;
 use handfast_core::wire::close::Close;
-use handfast_core::wire::native::link::Renew;
-use handfast_core::{NodeId, Refusal, UnixTime};
+use handfast_core::wire::native::pair::NativeProfile;
+use handfast_core::wire::registration::Profile;
+use handfast_core::{Refusal, UnixTime};
 use handfast_core::{crypto::x25519::PublicKey, wire::native::pair::VerifiedAsk};
 use handfast_store::Observation;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::reassembly::Parts;
+use super::context::TaskOrder;
+use super::reassembly::{Arrived, Parts};
+use super::reports::{NodeReport, OwnedIssue};
 use crate::connection::action::Action;
 use crate::gateway::Inner;
 use crate::gateway::common::observation;
 use crate::operator::bound_setup::OwnedSetup;
-use crate::policy::request::{OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict, RenewKind};
+use crate::pairing::certificates::OwnedCertificate;
+use crate::policy::request::{
+    CertificateRequest, OwnedOffer, OwnedPrepared, OwnedRequest, OwnedVerdict,
+};
 
 /// An effect in owned form.
-pub(super) type NativeAction = Action<Vec<u8>, NativeRequest>;
+pub(super) type NativeAction = Action<Vec<u8>, NativeJob>;
 
-/// A request that needs no transport.
-pub(crate) enum NativeRequest {
-    Refund,
-    Find(PublicKey),
-    Enter(PublicKey, [u8; 32]),
-    Attach(NodeId),
-    Detach,
+/// Work that needs no transport. An effect that borrows from the step's buffers is copied, because
+/// the work awaits; a request of core is handed on as it is.
+pub(crate) enum NativeJob {
+    Request(NativeRequest),
     Ask(Box<OwnedRequest>),
-    Reserve(Option<CodeId>),
-    GuessWrong {
-        left: u8,
-    },
-    Spend(CodeId),
     Settle(Option<CodeId>),
     SettleSetup(Box<OwnedSetup>),
-    Activate(GrantId),
     Observe(Observation),
     /// Verify a chain; `None` if the parts made up no complete chain.
     Present(Option<Vec<u8>>),
     /// The authority of the peer's link may have changed.
     LookAgain(Peer),
     App(scope::Action, String, Vec<u8>),
+    /// Keeps the node's profile.
+    Describe(String),
     Subscribe(Arc<str>),
-    Renew(RenewKind),
-    /// The node has answered this ping, or takes none.
-    Ponged(u32, PingAnswer),
+    /// Issue a certificate for the verified request.
+    Issue(OwnedIssue),
+    /// The node has reported something.
+    Report(NodeReport),
+    /// Send the tasks that wait for the node.
+    Tasks,
 }
 
 /// A node and its grants from the store.
 pub(super) struct LoadedNode {
+    /// The outcome of comparing the mark that the node has shown.
+    pub(super) clone: CloneStanding,
     pub(super) record: Record,
     pub(super) grants: Vec<Grant>,
     pub(super) ceiling: Option<Box<Ceiling>>,
@@ -68,10 +72,11 @@ pub(super) type Lookup = Result<Option<Box<LoadedNode>>, Refusal>;
 pub(super) fn lend(lookup: &Lookup) -> Result<Option<KnownPeer<'_>>, Refusal> {
     match lookup {
         Ok(loaded) => {
-            let Some(LoadedNode { record, grants, ceiling }) = loaded.as_deref() else {
+            let Some(LoadedNode { clone, record, grants, ceiling }) = loaded.as_deref() else {
                 return Ok(None);
             };
-            Ok(Some(KnownPeer { record, grants, ceiling: ceiling.as_deref() }))
+            let ceiling = ceiling.as_deref();
+            Ok(Some(KnownPeer { record, grants, ceiling, clone: *clone }))
         }
         Err(refusal) => Err(*refusal),
     }
@@ -89,6 +94,12 @@ pub(super) enum NativeAnswer {
     Activated(Result<Confirmation, Refusal>),
     Presented(Option<UnixTime>),
     Renewed(Option<OwnedOffer>),
+    /// A certificate; `None` if the node gets none.
+    Issued(Result<Option<OwnedCertificate>, Refusal>),
+    /// The gateway's name.
+    Name(String),
+    /// Messages about dispatches, which may leave now.
+    Orders(Vec<TaskOrder>),
     /// The permissions in force for the peer were looked up again.
     Bounded {
         until: Option<UnixTime>,
@@ -96,6 +107,8 @@ pub(super) enum NativeAnswer {
     },
     /// The authority of the link is gone.
     Ended,
+    /// The certificate that the link was opened with is not allowed any more.
+    Uncertified,
     /// The gateway has no room for the link.
     Full,
     /// The outcome cannot be known now, and the machine has no input for that: the connection ends,
@@ -113,47 +126,48 @@ pub(super) fn own(
     address: IpAddr,
     parts: &mut Parts,
 ) -> Option<NativeAction> {
-    let request = match effect {
+    Some(NativeAction::Work(match effect {
         Effect::Send(frame) => return Some(NativeAction::Send(frame.to_vec())),
         Effect::Close(close) => return Some(NativeAction::Close(close)),
-        Effect::Refund => NativeRequest::Refund,
-        Effect::Find(key) => NativeRequest::Find(key),
-        Effect::Enter(key, ephemeral) => NativeRequest::Enter(key, ephemeral),
-        Effect::Attach(node_id) => NativeRequest::Attach(node_id),
-        Effect::Detach => NativeRequest::Detach,
-        Effect::Ask(key, asked) => NativeRequest::Ask(Box::new(request(key, &asked, address))),
-        Effect::Reserve(code) => NativeRequest::Reserve(code),
-        Effect::GuessWrong { left } => NativeRequest::GuessWrong { left },
-        Effect::Spend(code) => NativeRequest::Spend(code),
-        Effect::Settle(Proof::Nothing) => NativeRequest::Settle(None),
-        Effect::Settle(Proof::Code(code, _)) => NativeRequest::Settle(Some(code)),
+        Effect::Request(request) => NativeJob::Request(request),
+        Effect::Ask(key, asked) => NativeJob::Ask(Box::new(request(key, &asked, address))),
+        Effect::Settle(Proof::Nothing) => NativeJob::Settle(None),
+        // Core has verified the proof and made sure that the code is spent: its id stands for both.
+        Effect::Settle(Proof::Code(code, _)) => NativeJob::Settle(Some(code)),
         Effect::Settle(Proof::Setup(verified)) => {
-            NativeRequest::SettleSetup(Box::new(verified.claims().into()))
+            NativeJob::SettleSetup(Box::new(verified.claims().into()))
         }
-        Effect::Activate(grant) => NativeRequest::Activate(grant),
-        Effect::Observe(heartbeat) => NativeRequest::Observe(observation(heartbeat, inner)),
+        Effect::Observe(heartbeat) => NativeJob::Observe(observation(heartbeat, inner)),
         Effect::Part(part) => match parts.take(&part) {
-            Ok(()) => return None,
+            // The object is complete only with a later part.
+            Ok(Arrived::Nothing) => return None,
+            Ok(Arrived::Profile(bytes)) => match profile(&bytes) {
+                Some(text) => NativeJob::Describe(text),
+                None => return Some(NativeAction::Break(Close::PROTOCOL_VIOLATION)),
+            },
             Err(_) => return Some(NativeAction::Break(Close::PROTOCOL_VIOLATION)),
         },
         Effect::Present(chain) => {
-            NativeRequest::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
+            NativeJob::Present(chain.map(<[u8]>::to_vec).or_else(|| parts.chain()))
         }
-        Effect::App(app) => NativeRequest::App(
+        Effect::App(app) => NativeJob::App(
             app.action,
             app.address.as_str().to_owned(),
             app.bytes.as_bytes().to_vec(),
         ),
-        Effect::Subscribe(pattern) => NativeRequest::Subscribe(pattern.as_str().into()),
-        Effect::Renew(Renew::Token) => NativeRequest::Renew(RenewKind::Token),
-        Effect::Renew(Renew::Chain) => NativeRequest::Renew(RenewKind::Chain),
-        Effect::Ponged(number, answer) => NativeRequest::Ponged(number, answer),
-        // Core never emits this effect; nothing issues certificates over this wire yet.
-        Effect::Renew(Renew::Certificate { .. }) => {
-            return Some(NativeAction::Break(Close::INTERNAL));
-        }
-    };
-    Some(NativeAction::Request(request))
+        Effect::Subscribe(pattern) => NativeJob::Subscribe(pattern.as_str().into()),
+        Effect::Issue(issue) => NativeJob::Issue(issue.into()),
+        Effect::Announced(announce) => NativeJob::Report(announce.into()),
+        Effect::Outcome(result) => NativeJob::Report(result.into()),
+        Effect::Progress(progress) => NativeJob::Report(progress.into()),
+        Effect::Answered(answer) => NativeJob::Report(answer.into()),
+    }))
+}
+
+/// Returns a profile as text; `None` if the bytes are none.
+fn profile(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    NativeProfile::new(Profile::parse(text)?).map(|profile| profile.profile().as_str().to_owned())
 }
 
 fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedRequest {
@@ -165,7 +179,8 @@ fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedReq
         room: request.room.into(),
         profile: request.profile.profile().as_str().to_owned(),
         method: request.method,
-        csr: request.csr.map(|csr| csr.as_bytes().to_vec()),
+        wants: request.wants.into(),
+        csr: request.csr.map(|csr| CertificateRequest::read(csr.as_bytes())),
         address,
         number: crate::entropy::number(),
     }

@@ -2,18 +2,20 @@
 
 use std::net::IpAddr;
 
+use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::flow::native::gateway::{
-    FrameContext, Input, NativeConnection, PairVerdict, Prepared,
+    FrameContext, Input, NativeConnection, NativeRequest, PairVerdict, Prepared,
 };
 use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::wire::native::Payload;
-use handfast_core::wire::native::link::App;
-use handfast_core::{Instant, Machine};
+use handfast_core::wire::native::link::{App, Dispatch};
+use handfast_core::wire::native::{CapabilityName, Payload};
+use handfast_core::{Instant, Label, Machine};
 
-use super::context::{NativeContext, Read};
-use super::effects::{NativeAction, NativeAnswer, NativeRequest, lend, own};
+use super::context::{NativeContext, Read, TaskOrder};
+use super::effects::{NativeAction, NativeAnswer, NativeJob, lend, own};
+use crate::ca::Admitted;
 use crate::connection::driver::{
     ConnectionDriver, ConnectionFlow, DriverParts, FrameTurn, HandOver, Signal,
 };
@@ -23,6 +25,7 @@ use crate::connection::transport::FrameTransport;
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::gateway::in_force::OwnedInForce;
+use crate::pairing::certificates::OwnedCertificate;
 use crate::policy::request::{OwnedPrepared, OwnedVerdict};
 
 /// The driver of a connection over the native wire.
@@ -37,8 +40,28 @@ pub(crate) fn driver<T: FrameTransport<Vec<u8>>>(
     since: Instant,
     slot: SlotState,
 ) -> Box<NativeDriver<T>> {
-    let machine = NativeConnection::accepted(since, gateway.inner.limits);
+    let machine = NativeConnection::accepted(since, gateway.inner.limits).issuing_certificates();
     let context = NativeContext::new(gateway, address, slot);
+    Box::new(ConnectionDriver::new(transport, machine, context))
+}
+
+/// Creates a link over TLS, whose messages are not sealed again. `admitted` is the node that its
+/// certificate names; without one the node identifies itself by its own key. `binding` is known to
+/// the two ends of the TLS connection alone.
+pub(crate) fn driver_over_tls<T: FrameTransport<Vec<u8>>>(
+    gateway: Gateway,
+    transport: T,
+    address: IpAddr,
+    since: Instant,
+    slot: SlotState,
+    (admitted, binding): (Option<Admitted>, [u8; 32]),
+) -> Box<NativeDriver<T>> {
+    let node = admitted.map(|admitted| admitted.node_id);
+    let exporter = HandshakeHash::from_recorded(binding);
+    let machine = NativeConnection::over_tls(since, gateway.inner.limits, node, exporter)
+        .issuing_certificates();
+    let mut context = NativeContext::new(gateway, address, slot);
+    context.certificate = admitted.map(|admitted| admitted.serial);
     Box::new(ConnectionDriver::new(transport, machine, context))
 }
 
@@ -47,7 +70,7 @@ impl<T: FrameTransport<Vec<u8>>> HandOver<T> for NativeContext {}
 impl ConnectionFlow for NativeContext {
     type Machine = NativeConnection;
     type Frame = Vec<u8>;
-    type Request = NativeRequest;
+    type Work = NativeJob;
 
     fn parts(&self) -> DriverParts<'_> {
         self.gateway.inner.driver_parts()
@@ -83,7 +106,7 @@ impl ConnectionFlow for NativeContext {
             Mail::Displaced => self.advance(machine, Input::Evict),
             Mail::Cut => self
                 .attached
-                .map(|peer| NativeAction::Request(NativeRequest::LookAgain(peer)))
+                .map(|peer| NativeAction::Work(NativeJob::LookAgain(peer)))
                 .into_iter()
                 .collect(),
             Mail::App(delivery) => self.deliver(machine, &delivery),
@@ -91,6 +114,12 @@ impl ConnectionFlow for NativeContext {
                 let number = self.pinged(request);
                 self.advance(machine, Input::Ping(number))
             }
+            // A node that may receive nothing now is given its tasks once it may.
+            Mail::Tasks if machine.receives() => {
+                vec![NativeAction::Work(NativeJob::Tasks)]
+            }
+            Mail::Tasks => Vec::new(),
+            Mail::CancelTask(id) => self.advance(machine, Input::Cancel(id)),
             // A mailbox of this dialect takes no frame of the other one.
             Mail::Frame(_) => Vec::new(),
         }
@@ -115,9 +144,9 @@ impl ConnectionFlow for NativeContext {
     async fn carry_out(
         &mut self,
         machine: &mut NativeConnection,
-        request: NativeRequest,
+        job: NativeJob,
     ) -> Vec<NativeAction> {
-        let answer = self.answer(machine.peer_key().copied(), request).await;
+        let answer = self.answer(machine.peer_key().copied(), job).await;
         // The peer learns which subscriptions ended before it gets the answer that ended them.
         let mut actions = Vec::new();
         for pattern in self.ended_subscriptions() {
@@ -165,12 +194,11 @@ impl NativeContext {
     /// none.
     fn advance(&mut self, machine: &mut NativeConnection, input: Input<'_>) -> Vec<NativeAction> {
         let mut scratch = [0; NATIVE_SCRATCH];
-        let was = machine.linked();
         let effects = machine.step(self.gateway.inner.clock.now(), input, &mut scratch);
         let (inner, address, parts) = (&self.gateway.inner, self.address, &mut self.parts);
         let actions =
             effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
-        self.stepped(machine, was);
+        self.stepped(machine);
         actions
     }
 
@@ -192,6 +220,38 @@ impl NativeContext {
         }
         let now = self.gateway.inner.clock.unix();
         self.advance(machine, Input::Deliver(App { action: delivery.action, address, bytes }, now))
+    }
+
+    /// Hands a message about a dispatch to the machine.
+    fn order_out(
+        &mut self,
+        machine: &mut NativeConnection,
+        order: &TaskOrder,
+    ) -> Vec<NativeAction> {
+        let (task, number, remaining_ms) = match order {
+            TaskOrder::Send { task, number, remaining_ms } => (task, *number, *remaining_ms),
+            TaskOrder::Cancel(id) => return self.advance(machine, Input::Cancel(*id)),
+            TaskOrder::Query(id, number) => {
+                return self.advance(machine, Input::Query(*id, *number));
+            }
+        };
+        let (Some(capability), Some(input)) =
+            (CapabilityName::parse(&task.capability), Payload::new(&task.input))
+        else {
+            // No message can carry it, so its node never gets it.
+            let request = NativeRequest::NotDispatched(task.id);
+            return vec![NativeAction::Work(NativeJob::Request(request))];
+        };
+        let dispatch = Dispatch {
+            id: task.id,
+            number,
+            capability,
+            remaining_ms,
+            max_payload: task.max_payload,
+            input,
+        };
+        let now = self.gateway.inner.clock.unix();
+        self.advance(machine, Input::Dispatch(dispatch, now))
     }
 
     fn feed(&mut self, machine: &mut NativeConnection, answer: NativeAnswer) -> Vec<NativeAction> {
@@ -240,11 +300,24 @@ impl NativeContext {
             }
             // The peer's authority is gone, which it is told in the same way as a revocation.
             NativeAnswer::Ended => self.advance(machine, Input::Push(Notice::Unpaired)),
+            NativeAnswer::Uncertified => self.advance(machine, Input::Push(Notice::Evicted)),
             // For the peer this is the same as losing its slot: the gateway is at capacity.
             NativeAnswer::Full => self.advance(machine, Input::Evict),
             NativeAnswer::Renewed(None) => self.advance(machine, Input::Renewed(None)),
             NativeAnswer::Renewed(Some(mut offer)) => {
                 self.advance(machine, Input::Renewed(Some(offer.lend())))
+            }
+            NativeAnswer::Issued(issued) => {
+                let issued = issued.as_ref().map_err(|refusal| *refusal);
+                let issued = issued.map(|issued| issued.as_ref().map(OwnedCertificate::lend));
+                self.advance(machine, Input::Issued(issued))
+            }
+            NativeAnswer::Name(name) => match Label::parse(&name) {
+                Some(name) => self.advance(machine, Input::Name(name)),
+                None => Vec::new(),
+            },
+            NativeAnswer::Orders(orders) => {
+                orders.iter().flat_map(|order| self.order_out(machine, order)).collect()
             }
             NativeAnswer::Unable => self.advance(machine, Input::Shutdown),
             NativeAnswer::StoreFailed => self.advance(machine, Input::StoreFailed),
@@ -272,7 +345,7 @@ mod tests {
         let websocket = size::<WebSocket, _>(NativeDriver::run);
         let tcp = size::<FramedTransport<Metered<TcpStream>>, _>(NativeDriver::run);
         assert!(
-            websocket <= 2000 && tcp <= 1700,
+            websocket <= 2048 && tcp <= 1760,
             "{websocket} bytes over a WebSocket, {tcp} over TCP"
         );
     }

@@ -17,6 +17,7 @@ mod effects;
 pub(crate) mod flow;
 pub(crate) mod peer_scopes;
 mod reassembly;
+mod reports;
 #[cfg(test)]
 pub(crate) mod tests;
 

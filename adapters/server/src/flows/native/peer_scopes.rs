@@ -202,8 +202,10 @@ impl Gateway {
             let Some(Stored { record, ceiling, .. }) = store.by_key(&holder.by).await? else {
                 continue;
             };
-            // A muted node does not speak through its delegates, either.
-            if matches!(record.standing, Standing::Muted { .. }) {
+            // A muted node does not speak through its delegates, nor one that may be copied.
+            if matches!(record.standing, Standing::Muted { .. })
+                || self.is_quarantined(record.node_id).await?
+            {
                 return Ok(None);
             }
             let Some(ceiling) = ceiling.filter(|ceiling| ceiling.named || holder.by == root.by)

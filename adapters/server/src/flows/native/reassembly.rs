@@ -1,8 +1,19 @@
-//! Reassembly of a chain that arrives in parts. The buffer exists only from the first part to the
-//! last.
+//! Reassembly of objects that arrive in parts. The buffer of a chain exists only from its first part
+//! to its last; a profile fits into one part.
 
-use handfast_core::limits::CHAIN_BYTES;
+use handfast_core::limits::{CHAIN_BYTES, NATIVE_PROFILE_BYTES, PART_BYTES};
 use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
+
+const _: () = assert!(NATIVE_PROFILE_BYTES <= PART_BYTES, "a profile is one part");
+
+/// What a part completes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// Nothing yet, or a chain that waits to be presented.
+    Nothing,
+    /// The node's profile.
+    Profile(Vec<u8>),
+}
 
 /// State of the reassembly.
 #[derive(Debug, Default)]
@@ -20,14 +31,22 @@ pub(super) struct Coming {
 }
 
 impl Parts {
-    /// Takes the next part. Only chains are put together: parts of other objects are dropped, since
-    /// nothing here uses them.
+    /// Takes the next part. A profile disturbs no chain that is coming. No node sends certificates,
+    /// so parts of these are dropped.
     ///
     /// # Errors
-    /// [`NotAssembled`] if the part does not continue the chain.
-    pub(super) fn take(&mut self, part: &Part<'_>) -> Result<(), NotAssembled> {
-        if part.object() != Object::Chain {
-            return Ok(());
+    /// [`NotAssembled`] if the part does not continue its object.
+    pub(super) fn take(&mut self, part: &Part<'_>) -> Result<Arrived, NotAssembled> {
+        match part.object() {
+            Object::Chain => {}
+            Object::Profile => {
+                let mut buffer = [0; NATIVE_PROFILE_BYTES];
+                return match Assembly::IDLE.take(part, &mut buffer)? {
+                    Assembled::Whole { bytes, .. } => Ok(Arrived::Profile(bytes.to_vec())),
+                    Assembled::More(_) => Err(NotAssembled::TooLong),
+                };
+            }
+            Object::Certificates | Object::CompactCertificate => return Ok(Arrived::Nothing),
         }
         let mut coming = match std::mem::take(self) {
             Self::Coming(coming) => coming,
@@ -43,7 +62,7 @@ impl Parts {
                 Self::Coming(coming)
             }
         };
-        Ok(())
+        Ok(Arrived::Nothing)
     }
 
     /// Takes the chain, if it is complete. An incomplete one is discarded.
@@ -72,13 +91,16 @@ mod tests {
     }
 
     #[test]
-    fn a_part_out_of_order_is_refused_and_a_profile_is_not_kept() {
+    fn a_part_out_of_order_is_refused_and_a_profile_disturbs_no_chain() {
         let mut parts = Parts::default();
         let chain = [7; CHAIN_BYTES];
         let last = Part::cut(Object::Chain, &chain).unwrap().last().unwrap();
         assert_eq!(parts.take(&last), Err(NotAssembled::Gap));
+        let mut all = Part::cut(Object::Chain, &chain).unwrap();
+        parts.take(&all.next().unwrap()).unwrap();
         let profile = Part::cut(Object::Profile, b"{}").unwrap().next().unwrap();
-        assert_eq!(parts.take(&profile), Ok(()));
-        assert_eq!(parts.chain(), None);
+        assert_eq!(parts.take(&profile), Ok(Arrived::Profile(b"{}".to_vec())));
+        all.for_each(|part| assert_eq!(parts.take(&part), Ok(Arrived::Nothing)));
+        assert_eq!(parts.chain(), Some(chain.to_vec()));
     }
 }

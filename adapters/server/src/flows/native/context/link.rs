@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use handfast_core::NodeId;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Confirmation, Peer, PingAnswer};
+use handfast_core::flow::native::gateway::{Confirmation, Peer, PingAnswer, RenewKind};
 use handfast_core::grant::scope;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::Standing;
+use handfast_core::wire::native::link::CloneMark;
 use handfast_store::{Activation, Observation};
 
 use super::NativeContext;
 use crate::application::PeerInfo;
-use crate::connection::hub::PingRequest;
+use crate::connection::hub::{PingRequest, Replacement};
 use crate::events::Event;
 use crate::flows::native::effects::{LoadedNode, NativeAnswer};
 use crate::flows::native::peer_scopes::Rights;
 use crate::gateway::common::{failed, interrupted};
-use crate::policy::request::RenewKind;
+use crate::telemetry::log_lines::{CausedBy, limited};
 
 impl NativeContext {
     /// Keeps a ping until the node answers it, and returns its number. An older one ends without an
@@ -41,22 +42,49 @@ impl NativeContext {
         let _ = waits.send(time);
     }
 
+    /// Keeps a linked node's profile, if it is another one than before.
+    pub(in crate::flows::native) async fn describe(&self, profile: String) {
+        let Some(Peer::Node(node_id)) = self.attached else { return };
+        let kept = match self.gateway.entry(node_id).await {
+            Ok(entry) if entry.profile == profile => return,
+            Ok(_) => self.gateway.relabel(node_id, None, Some(profile)).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            limited!(warn, CausedBy::Node(node_id), { %error, } "a node's profile could not be kept");
+        }
+    }
+
     /// Registers the connection in the hub, then reads the node, so that every later decision is
     /// either read or delivered.
     pub(in crate::flows::native) async fn attach(
         &mut self,
         node_id: NodeId,
+        mark: Option<CloneMark>,
         key: Option<&PublicKey>,
     ) -> NativeAnswer {
-        let attached = self.gateway.inner.hub.attach(node_id, &self.mailbox);
-        if let Ok(Some(older)) = attached {
-            self.gateway.event(Event::Replaced { node_id, older, newer: self.address });
+        let now = self.gateway.inner.clock.elapsed();
+        let attached = self.gateway.inner.hub.attach(node_id, &self.mailbox, now);
+        if let Ok(Some(Replacement { older, times })) = attached {
+            self.gateway.event(Event::Replaced { node_id, older, newer: self.address, times });
         }
         let refused = attached.err();
         self.attached = refused.is_none().then_some(Peer::Node(node_id));
         let lookup = match self.gateway.inner.store.load(node_id).await {
             Ok(stored) => self.with_grants(stored).await,
             Err(error) => Err(failed(error)),
+        };
+        // The certificate may have been revoked since its handshake. From here on a revocation finds
+        // this connection in the hub.
+        if let (None, Ok(Some(_)), Some(serial)) = (refused, &lookup, self.certificate)
+            && let Err(refusal) = self.gateway.certificate_used(serial).await
+        {
+            return NativeAnswer::Attached(Err(refusal));
+        }
+        // Only a link that the node gets shows its mark.
+        let lookup = match refused {
+            None => self.with_mark(lookup, mark).await,
+            Some(_) => lookup,
         };
         if let (Ok(Some(loaded)), Some(key)) = (&lookup, key) {
             let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());
@@ -81,19 +109,30 @@ impl NativeContext {
             Some(Peer::Node(node_id)) => Some(node_id),
             Some(Peer::Delegate(_)) => None,
             // A node that pairs may confirm only the grant that it was offered here.
-            None => self.offered,
+            None => self.offered.as_ref().map(|offered| offered.node_id),
         };
         let Some(node_id) = node_id else {
             return NativeAnswer::Activated(Ok(Confirmation::NotThere));
         };
-        let store = &self.gateway.inner.store;
-        let (before, ceiling) = match (store.grants(node_id).await, store.load(node_id).await) {
-            (Ok(before), Ok(stored)) => (before, stored.and_then(|stored| stored.ceiling)),
-            (Err(error), _) | (_, Err(error)) => {
-                return NativeAnswer::Activated(Err(failed(error)));
-            }
+        let (store, now) = (&self.gateway.inner.store, self.now());
+        let before = match store.grants(node_id).await {
+            Ok(before) => before,
+            Err(error) => return NativeAnswer::Activated(Err(failed(error))),
         };
-        let ended = match store.activate(node_id, grant, self.now()).await {
+        // Only a link has permissions that a ceiling bounds.
+        let ceiling = match self.attached {
+            Some(_) => match store.load(node_id).await {
+                Ok(stored) => stored.and_then(|stored| stored.ceiling),
+                Err(error) => return NativeAnswer::Activated(Err(failed(error))),
+            },
+            None => None,
+        };
+        let certified = self.offered.as_mut().and_then(|offered| offered.certified.take());
+        let activated = match certified {
+            Some(number) => store.activate_certified(node_id, grant, number, now).await,
+            None => store.activate(node_id, grant, now).await,
+        };
+        let ended = match activated {
             Ok(Activation::Active { ended }) => ended,
             Ok(Activation::NotThere) => return NativeAnswer::Activated(Ok(Confirmation::NotThere)),
             Err(error) => return NativeAnswer::Activated(Err(failed(error))),
@@ -182,6 +221,12 @@ impl NativeContext {
         peer: Peer,
         key: Option<&PublicKey>,
     ) -> Option<NativeAnswer> {
+        // The link rests on its certificate; the node comes back by its key.
+        if let (Peer::Node(_), Some(serial)) = (peer, self.certificate)
+            && self.gateway.inner.allowed.still_allows(&serial, self.now()).is_err()
+        {
+            return Some(NativeAnswer::Uncertified);
+        }
         let key = key?;
         let chain = match &self.rights {
             Some(rights) if !rights.held.is_empty() => {

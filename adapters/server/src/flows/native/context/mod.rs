@@ -1,20 +1,26 @@
 //! The state of one native connection outside core's machine, and the effects that need no
 //! transport.
 
+mod identity;
 mod link;
 mod pairing;
 mod requests;
+mod tasks;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{Cost, NativeConnection, Peer};
+use handfast_core::flow::native::gateway::{CloneStanding, Cost, NativeConnection, Peer};
+use handfast_core::grant::certificate::Serial;
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::registry::codes::CodeId;
+use handfast_core::wire::registration::Heartbeat;
 use handfast_core::{Machine, NodeId, Source, UnixTime};
 use handfast_store::Stored;
+
+pub(in crate::flows::native) use tasks::TaskOrder;
 
 use super::effects::{LoadedNode, Lookup, NativeAnswer};
 use super::peer_scopes::Rights;
@@ -25,7 +31,7 @@ use crate::connection::rate_limit::Permit;
 use crate::connection::slot_state::SlotState;
 use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::gateway::common::failed;
+use crate::gateway::common::{failed, observation};
 use crate::gateway::in_force::OwnedInForce;
 use crate::policy::request::OwnedRequest;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -63,16 +69,32 @@ pub(crate) struct NativeContext {
     /// The time at which the last guess was reserved.
     reserved_at: UnixTime,
     /// The node that was offered a grant on this connection.
-    offered: Option<NodeId>,
+    offered: Option<Box<OfferedNode>>,
+    /// The certificate with which a node links over TLS.
+    pub(in crate::flows::native) certificate: Option<Serial>,
     /// The peer whose live connection this is.
     pub(in crate::flows::native) attached: Option<Peer>,
     rights: Option<Box<Rights>>,
     subscriptions: Vec<Arc<str>>,
+    /// `true` once messages may be delivered to the peer.
+    received: bool,
+    /// `true` once the node was asked for what earlier links left open.
+    has_asked: bool,
+    /// `true` once a task was sent over this link, or the node told of one.
+    has_sent: bool,
     /// The newest ping that waits for the node's answer, and its number.
     ping: Option<Box<(u32, PingRequest)>>,
     /// Subscriptions that have ended because the rights in force no longer cover them, until the
     /// peer is told.
     ended: Vec<Arc<str>>,
+}
+
+/// A node that was offered a grant.
+struct OfferedNode {
+    node_id: NodeId,
+    /// Number of the certificate that the node has stored with the grant that it is about to
+    /// confirm.
+    certified: Option<u64>,
 }
 
 impl NativeContext {
@@ -95,30 +117,38 @@ impl NativeContext {
             pin: None,
             reserved_at: UnixTime::from_secs(0),
             offered: None,
+            certificate: None,
             attached: None,
             rights: None,
             subscriptions: Vec::new(),
+            received: false,
+            has_asked: false,
+            has_sent: false,
             ping: None,
             ended: Vec::new(),
             gateway,
         }
     }
 
+    fn offers(&mut self, node_id: NodeId) {
+        self.offered = Some(Box::new(OfferedNode { node_id, certified: None }));
+    }
+
     fn now(&self) -> UnixTime {
         self.gateway.inner.clock.unix()
     }
 
-    /// Gives back what the connection no longer needs, and reports a new link, after each step.
-    pub(in crate::flows::native) fn stepped(
-        &mut self,
-        connection: &NativeConnection,
-        was: Option<Peer>,
-    ) {
-        if connection.linked().is_some() || connection.is_closed() {
-            // Linked peers have limits of their own, so the slot becomes free for others.
-            self.place = SlotState::Free;
-            self.proving = None;
+    /// Adjusts the connection's slot after each step to what the machine waits for.
+    pub(in crate::flows::native) fn stepped(&mut self, connection: &NativeConnection) {
+        if connection.is_closed() {
+            self.leave_slot();
         }
+        // Whatever waits for the node is looked at when its link opens, and when it may hear again.
+        let receives = connection.receives();
+        if receives && !std::mem::replace(&mut self.received, receives) {
+            self.mailbox.has_tasks();
+        }
+        self.received = receives;
         if let SlotState::Seat(seat) = &self.place {
             if connection.waits_for_person() {
                 // Nothing is in progress, and the node can come back to the same entry or PIN, so
@@ -128,17 +158,27 @@ impl NativeContext {
                 seat.stalls();
             }
         }
-        if was.is_none() {
-            match connection.linked() {
-                Some(Peer::Node(node_id)) => self.gateway.event(Event::Linked(node_id)),
-                Some(Peer::Delegate(key)) => {
-                    let subject = self.rights.as_ref().map_or(key, |rights| rights.subject);
-                    self.gateway.event(Event::DelegateLinked {
-                        fingerprint: Fingerprint::of(&key),
-                        subject: Fingerprint::of(&subject),
-                    });
-                }
-                None => {}
+    }
+
+    fn leave_slot(&mut self) {
+        self.place = SlotState::Free;
+        self.proving = None;
+    }
+
+    /// Reports the link. Linked peers have limits of their own, so the slot becomes free for others.
+    pub(in crate::flows::native) fn linked(&mut self, peer: Peer) {
+        self.leave_slot();
+        match peer {
+            Peer::Node(node_id) => {
+                self.gateway.event(Event::Linked(node_id));
+                self.observe(observation(Heartbeat::default(), &self.gateway.inner));
+            }
+            Peer::Delegate(key) => {
+                let subject = self.rights.as_ref().map_or(key, |rights| rights.subject);
+                self.gateway.event(Event::DelegateLinked {
+                    fingerprint: Fingerprint::of(&key),
+                    subject: Fingerprint::of(&subject),
+                });
             }
         }
     }
@@ -245,6 +285,14 @@ impl NativeContext {
         NativeAnswer::Found(found)
     }
 
+    pub(in crate::flows::native) async fn find_node(&mut self, node_id: NodeId) -> NativeAnswer {
+        let found = match self.gateway.inner.store.load(node_id).await {
+            Ok(stored) => self.with_grants(stored).await,
+            Err(error) => Err(failed(error)),
+        };
+        NativeAnswer::Found(found)
+    }
+
     async fn with_grants(&self, stored: Option<Stored>) -> Lookup {
         let Some(Stored { record, ceiling, .. }) = stored else { return Ok(None) };
         let grants = self.gateway.inner.store.grants(record.node_id).await.map_err(failed)?;
@@ -254,7 +302,8 @@ impl NativeContext {
             return Err(handfast_core::Refusal::ClockInDoubt);
         }
         self.gateway.note_grants(&grants, ceiling.as_deref()).await;
-        Ok(Some(Box::new(LoadedNode { record, grants, ceiling })))
+        let clone = CloneStanding::default();
+        Ok(Some(Box::new(LoadedNode { clone, record, grants, ceiling })))
     }
 
     /// Removes the connection from all tables.
@@ -276,6 +325,7 @@ impl NativeContext {
             && hub.detach(peer, &self.mailbox)
         {
             if let Peer::Node(node_id) = peer {
+                self.tasks_lost(node_id);
                 self.gateway.inner.readings.leave(node_id, self.gateway.inner.clock.now());
             }
             self.gateway.event(match peer {

@@ -124,7 +124,11 @@ impl NativeContext {
                 self.waits_from_now(*node_id);
                 self.request = Some(request);
             }
-            OwnedVerdict::Offered(offer) => self.offered = Some(offer.node_id),
+            OwnedVerdict::Offered(offer) => {
+                self.offers(offer.node_id);
+                // A certificate that the request asks for is issued next.
+                self.request = Some(request);
+            }
             OwnedVerdict::Refused(_) => {}
         }
         NativeAnswer::Settled(verdict)
@@ -140,7 +144,8 @@ impl NativeContext {
         };
         let verdict = self.gateway.settle_setup(&request, code).await;
         if let OwnedVerdict::Offered(offer) = &verdict {
-            self.offered = Some(offer.node_id);
+            self.offers(offer.node_id);
+            self.request = Some(request);
         }
         NativeAnswer::Settled(verdict)
     }
