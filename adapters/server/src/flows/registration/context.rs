@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use handfast_core::flow::native::gateway::Peer;
+use handfast_core::flow::registration::gateway::RegistrationRequest;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::record::Standing;
+use handfast_core::wire::registration::Heartbeat;
 use handfast_core::{NodeId, Refusal};
 use handfast_store::Stored;
 
-use super::effects::{RegistrationAnswer, RegistrationRequest};
-use crate::connection::hub::{Dialect, Mailbox};
+use super::effects::{RegistrationAnswer, RegistrationJob};
+use crate::connection::hub::{Dialect, Mailbox, Replacement};
 use crate::connection::slot_state::SlotState;
 use crate::events::Event;
 use crate::gateway::Gateway;
-use crate::gateway::common::{failed, interrupted};
+use crate::gateway::common::{failed, interrupted, observation};
 use crate::gateway::hash_pool::AuthAttempt;
 use crate::proxies::PeerAddress;
 
@@ -36,18 +38,46 @@ impl RegistrationContext {
         Self { gateway, peer, slot, mailbox, attached: None, attempt: None }
     }
 
-    /// Carries out a request.
-    pub(super) async fn answer(
-        &mut self,
-        request: RegistrationRequest,
-    ) -> Option<RegistrationAnswer> {
+    /// Carries out a job.
+    pub(super) async fn answer(&mut self, job: RegistrationJob) -> Option<RegistrationAnswer> {
+        let inner = &self.gateway.inner;
+        match job {
+            RegistrationJob::Request(request) => return self.answer_request(request).await,
+            RegistrationJob::Admit(asking, profile) => {
+                return Some(RegistrationAnswer::Admitted(self.admit(*asking, profile).await));
+            }
+            RegistrationJob::LookAgain(node_id) => {
+                // If the registry cannot be read, the answer is the same as in doubt.
+                let in_doubt = inner.rests_on_doubt(node_id).await.unwrap_or(true);
+                return in_doubt.then_some(RegistrationAnswer::InDoubt);
+            }
+            RegistrationJob::Observe(node_id, observation) => {
+                inner.readings.tell(node_id, observation, inner.clock.now());
+            }
+            // A slow application delays its own frames, but neither a decision nor the shutdown.
+            RegistrationJob::ApplicationText(node_id, frame) => {
+                inner.messages.tell(Peer::Node(node_id), None, frame.as_bytes());
+                tokio::select! {
+                    () = inner.application.text(node_id, &frame) => {}
+                    () = interrupted(&self.mailbox, inner) => {}
+                }
+            }
+            RegistrationJob::ApplicationBinary(node_id, frame) => {
+                inner.messages.tell(Peer::Node(node_id), None, &frame);
+                tokio::select! {
+                    () = inner.application.binary(node_id, &frame) => {}
+                    () = interrupted(&self.mailbox, inner) => {}
+                }
+            }
+        }
+        None
+    }
+
+    async fn answer_request(&mut self, request: RegistrationRequest) -> Option<RegistrationAnswer> {
         let inner = &self.gateway.inner;
         let source = self.peer.source();
         let now = inner.clock.now();
         match request {
-            RegistrationRequest::Admit(asking, profile) => {
-                return Some(RegistrationAnswer::Admitted(self.admit(*asking, profile).await));
-            }
             RegistrationRequest::Load(node_id) => {
                 return Some(RegistrationAnswer::Loaded(
                     inner.store.load(node_id).await.map_err(failed),
@@ -78,30 +108,14 @@ impl RegistrationContext {
             RegistrationRequest::Attach(node_id) => {
                 return Some(RegistrationAnswer::Attached(self.attach(node_id).await));
             }
-            RegistrationRequest::Detach => self.detach(),
-            RegistrationRequest::LookAgain(node_id) => {
-                // If the registry cannot be read, the answer is the same as in doubt.
-                let in_doubt = inner.rests_on_doubt(node_id).await.unwrap_or(true);
-                return in_doubt.then_some(RegistrationAnswer::InDoubt);
+            RegistrationRequest::Linked(node_id) => {
+                // Linked nodes have limits of their own, so the slot becomes free for others.
+                self.slot = SlotState::Free;
+                inner.event(&Event::Linked(node_id));
+                inner.readings.tell(node_id, observation(Heartbeat::default(), inner), now);
             }
-            RegistrationRequest::Observe(node_id, observation) => {
-                inner.readings.tell(node_id, observation, now);
-            }
-            // A slow application delays its own frames, but neither a decision nor the shutdown.
-            RegistrationRequest::ApplicationText(node_id, frame) => {
-                inner.messages.tell(Peer::Node(node_id), None, frame.as_bytes());
-                tokio::select! {
-                    () = inner.application.text(node_id, &frame) => {}
-                    () = interrupted(&self.mailbox, inner) => {}
-                }
-            }
-            RegistrationRequest::ApplicationBinary(node_id, frame) => {
-                inner.messages.tell(Peer::Node(node_id), None, &frame);
-                tokio::select! {
-                    () = inner.application.binary(node_id, &frame) => {}
-                    () = interrupted(&self.mailbox, inner) => {}
-                }
-            }
+            // The connection knows the node that it was attached for.
+            RegistrationRequest::Detach(_) => self.detach(),
         }
         None
     }
@@ -124,10 +138,10 @@ impl RegistrationContext {
     /// either read or delivered.
     async fn attach(&mut self, node_id: NodeId) -> Result<Option<Stored>, Refusal> {
         let inner = &self.gateway.inner;
-        let attached = inner.hub.attach(node_id, &self.mailbox);
-        if let Ok(Some(older)) = attached {
+        let attached = inner.hub.attach(node_id, &self.mailbox, inner.clock.elapsed());
+        if let Ok(Some(Replacement { older, times })) = attached {
             let newer = self.peer.ip();
-            inner.event(&Event::Replaced { node_id, older, newer });
+            inner.event(&Event::Replaced { node_id, older, newer, times });
         }
         let refused = attached.err();
         self.attached = refused.is_none().then_some(node_id);

@@ -1,10 +1,9 @@
 //! Core's effects in owned form, so that they outlive an await, and the answers to them.
 
 use axum::extract::ws::Message;
-use handfast_core::flow::registration::gateway::{Claim, Effect};
-use handfast_core::grant::token::{HashJob, Hashed, ProofTag};
+use handfast_core::flow::registration::gateway::{Effect, RegistrationRequest};
+use handfast_core::grant::token::Hashed;
 use handfast_core::registry::admission::PendingRequest;
-use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::{NodeId, Refusal};
 use handfast_store::{Observation, Stored};
 
@@ -15,24 +14,18 @@ use crate::gateway::common::observation;
 use crate::proxies::PeerAddress;
 
 /// An effect in owned form.
-pub(super) type RegistrationAction = Action<Message, RegistrationRequest>;
+pub(super) type RegistrationAction = Action<Message, RegistrationJob>;
 
-/// A request that needs no socket.
-pub(crate) enum RegistrationRequest {
+/// Work that needs no socket. An effect that borrows from the step's buffers is copied, because the
+/// work awaits; a request of core is handed on as it is.
+pub(crate) enum RegistrationJob {
+    Request(RegistrationRequest),
     Admit(Box<PendingRequest>, String),
-    Load(NodeId),
-    Hash(HashJob, Claim),
-    CountFailure,
-    Refund,
-    Remember(NodeId, ProofTag),
-    Confirm(NodeId, DeliveryId),
-    Attach(NodeId),
-    Detach,
-    /// The session that approved the node of the link may have ended.
-    LookAgain(NodeId),
     Observe(NodeId, Observation),
     ApplicationText(NodeId, String),
     ApplicationBinary(NodeId, Vec<u8>),
+    /// The session that approved the node of the link may have ended.
+    LookAgain(NodeId),
 }
 
 /// An answer to a request, which becomes the next input.
@@ -48,10 +41,11 @@ pub(super) enum RegistrationAnswer {
 
 /// Turns a borrowing effect into an owned action before the first await.
 pub(super) fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> RegistrationAction {
-    let request = match effect {
+    RegistrationAction::Work(match effect {
         Effect::Send(text) => return RegistrationAction::Send(Message::Text(text.into())),
         Effect::Ping => return RegistrationAction::Send(Message::Ping(axum::body::Bytes::new())),
         Effect::Close(close) => return RegistrationAction::Close(close),
+        Effect::Request(request) => RegistrationJob::Request(request),
         Effect::Admit(request) => {
             let number = entropy::number();
             let asking = PendingRequest::new(
@@ -62,25 +56,16 @@ pub(super) fn own(effect: Effect<'_>, inner: &Inner, peer: PeerAddress) -> Regis
                 &entropy::draw(),
             )
             .made_by(number);
-            RegistrationRequest::Admit(Box::new(asking), request.profile.as_str().to_owned())
+            RegistrationJob::Admit(Box::new(asking), request.profile.as_str().to_owned())
         }
-        Effect::Load(node_id) => RegistrationRequest::Load(node_id),
-        Effect::Hash(job, claim) => RegistrationRequest::Hash(job, claim),
-        Effect::CountFailure => RegistrationRequest::CountFailure,
-        Effect::Refund => RegistrationRequest::Refund,
-        Effect::Remember(node_id, tag) => RegistrationRequest::Remember(node_id, tag),
-        Effect::Confirm(node_id, delivery) => RegistrationRequest::Confirm(node_id, delivery),
-        Effect::Attach(node_id) => RegistrationRequest::Attach(node_id),
-        Effect::Detach(_) => RegistrationRequest::Detach,
         Effect::Observe(node_id, heartbeat) => {
-            RegistrationRequest::Observe(node_id, observation(heartbeat, inner))
+            RegistrationJob::Observe(node_id, observation(heartbeat, inner))
         }
         Effect::ApplicationText(node_id, frame) => {
-            RegistrationRequest::ApplicationText(node_id, frame.to_owned())
+            RegistrationJob::ApplicationText(node_id, frame.to_owned())
         }
         Effect::ApplicationBinary(node_id, frame) => {
-            RegistrationRequest::ApplicationBinary(node_id, frame.to_vec())
+            RegistrationJob::ApplicationBinary(node_id, frame.to_vec())
         }
-    };
-    RegistrationAction::Request(request)
+    })
 }

@@ -1,18 +1,19 @@
 //! The flow of one node's connection in the `missy` dialect.
 
 use axum::extract::ws::{Message, WebSocket};
-use handfast_core::flow::registration::gateway::{Input, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{
+    Input, Lookup, RegistrationConnection, RegistrationRequest,
+};
 use handfast_core::limits::SCRATCH;
 use handfast_core::registry::record::Record;
 use handfast_core::{Instant, Machine, Refusal};
 use handfast_store::Stored;
 
 use super::context::RegistrationContext;
-use super::effects::{RegistrationAction, RegistrationAnswer, RegistrationRequest, own};
+use super::effects::{RegistrationAction, RegistrationAnswer, RegistrationJob, own};
 use crate::connection::driver::{ConnectionDriver, ConnectionFlow, DriverParts, HandOver, Signal};
 use crate::connection::hub::{Mail, Mailbox};
 use crate::connection::slot_state::SlotState;
-use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::proxies::PeerAddress;
 
@@ -38,7 +39,7 @@ impl HandOver<WebSocket> for RegistrationContext {}
 impl ConnectionFlow for RegistrationContext {
     type Machine = RegistrationConnection;
     type Frame = Message;
-    type Request = RegistrationRequest;
+    type Work = RegistrationJob;
 
     fn parts(&self) -> DriverParts<'_> {
         self.gateway.inner.driver_parts()
@@ -78,16 +79,19 @@ impl ConnectionFlow for RegistrationContext {
     ) -> Vec<RegistrationAction> {
         match mail {
             Mail::Notice(notice) => self.advance(machine, Input::Push(notice)),
+            // What was queued for the link may come after its end, and is dropped then.
             Mail::Frame(frame) => {
                 machine.linked().map(|_| RegistrationAction::Send(frame)).into_iter().collect()
             }
             Mail::Cut => machine
                 .linked()
-                .map(|node| RegistrationAction::Request(RegistrationRequest::LookAgain(node)))
+                .map(|node| RegistrationAction::Work(RegistrationJob::LookAgain(node)))
                 .into_iter()
                 .collect(),
             // A mailbox of this dialect takes none of these.
-            Mail::App(_) | Mail::Ping(_) | Mail::Displaced => Vec::new(),
+            Mail::App(_) | Mail::Ping(_) | Mail::Displaced | Mail::Tasks | Mail::CancelTask(_) => {
+                Vec::new()
+            }
         }
     }
 
@@ -107,9 +111,9 @@ impl ConnectionFlow for RegistrationContext {
     async fn carry_out(
         &mut self,
         machine: &mut RegistrationConnection,
-        request: RegistrationRequest,
+        job: RegistrationJob,
     ) -> Vec<RegistrationAction> {
-        let Some(answer) = self.answer(request).await else { return Vec::new() };
+        let Some(answer) = self.answer(job).await else { return Vec::new() };
         match answer {
             RegistrationAnswer::Admitted(outcome) => {
                 self.advance(machine, Input::Admitted(outcome))
@@ -137,8 +141,8 @@ impl ConnectionFlow for RegistrationContext {
         self.slot.evicted().await;
     }
 
-    fn ends_with_peer(request: &RegistrationRequest) -> bool {
-        matches!(request, RegistrationRequest::Hash(..))
+    fn ends_with_peer(job: &RegistrationJob) -> bool {
+        matches!(job, RegistrationJob::Request(RegistrationRequest::Hash(..)))
     }
 }
 
@@ -151,14 +155,8 @@ impl RegistrationContext {
         input: Input<'_>,
     ) -> Vec<RegistrationAction> {
         let mut scratch = [0; SCRATCH];
-        let was = machine.linked();
         let inner = &self.gateway.inner;
         let effects = machine.step(inner.clock.now(), input, &mut scratch);
-        if let (None, Some(node_id)) = (was, machine.linked()) {
-            // Linked nodes have limits of their own, so the slot becomes free for others.
-            self.slot = SlotState::Free;
-            inner.event(&Event::Linked(node_id));
-        }
         effects.into_iter().map(|effect| own(effect, inner, self.peer)).collect()
     }
 }

@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_core::flow::setup_code::gateway::{CompanionFailure, Failed, SessionNotOpened};
-use handfast_core::limits::SETUP_CLAIMS_BYTES;
+use handfast_core::Instant;
+use handfast_core::flow::setup_code::gateway::{
+    CompanionFailure, CompanionRequest, Failed, SessionNotOpened,
+};
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
-use handfast_core::wire::companion::{First, Word};
-use handfast_core::{Instant, UnixTime};
+use handfast_core::wire::companion::Word;
 use handfast_store::StoreError;
 
-use super::effects::{CompanionAnswer, CompanionRequest};
+use super::effects::{CompanionAnswer, CompanionJob};
 use crate::application::CompanionInfo;
 use crate::connection::hub::{Dialect, Mailbox};
 use crate::connection::slot_state::SlotState;
@@ -65,20 +66,12 @@ impl CompanionContext {
         }
     }
 
-    /// Returns the time by which a first frame is judged.
-    pub(super) fn setup_moment(&self, frame: &str) -> UnixTime {
-        let mut room = [0; SETUP_CLAIMS_BYTES];
-        match First::parse(frame, &mut room) {
-            First::Bootstrap(token) => self.gateway.setup_moment(token),
-            First::Resume(_) | First::Neither => self.gateway.inner.clock.unix(),
-        }
-    }
-
-    /// Carries out a request.
-    pub(super) async fn answer(&mut self, request: CompanionRequest) -> Option<CompanionAnswer> {
+    /// Carries out a job.
+    pub(super) async fn answer(&mut self, job: CompanionJob) -> Option<CompanionAnswer> {
         let inner = &self.gateway.inner;
-        match request {
-            CompanionRequest::Redeem(code) => {
+        let request = match job {
+            CompanionJob::Request(request) => request,
+            CompanionJob::Redeem(code) => {
                 self.code_was_judged();
                 let redeemed = self.gateway.redeem(*code).await;
                 return Some(CompanionAnswer::Redeemed(match redeemed {
@@ -89,10 +82,23 @@ impl CompanionContext {
                     }
                 }));
             }
+            // A slow application delays its own frames, but neither a revocation nor the shutdown.
+            CompanionJob::App(frame) => {
+                if let Some(info) = &self.info {
+                    tokio::select! {
+                        () = inner.application.companion(info, &frame) => {}
+                        () = interrupted(&self.mailbox, inner) => {}
+                    }
+                }
+                return None;
+            }
+        };
+        match request {
             CompanionRequest::Resume(hash) => {
-                return Some(self.found(inner.store.session_by_hash(&hash).await).await);
+                Some(self.found(inner.store.session_by_hash(&hash).await).await)
             }
             CompanionRequest::Attach(session) => {
+                // Before the look-up: a revocation that it misses reaches the mailbox.
                 if !self.attach(session) {
                     return Some(CompanionAnswer::Full);
                 }
@@ -100,7 +106,7 @@ impl CompanionContext {
                 if let CompanionAnswer::Found(Ok(Some(session))) = &answer {
                     self.info = Some(Box::new(CompanionInfo::of(session)));
                 }
-                return Some(answer);
+                Some(answer)
             }
             CompanionRequest::Recheck(session) => {
                 let answer = self.found(inner.store.session(session).await).await;
@@ -110,23 +116,20 @@ impl CompanionContext {
                 {
                     inner.telemetry.sessions(SessionEvent::Expired, 1);
                 }
-                return Some(answer);
+                Some(answer)
             }
-            CompanionRequest::Detach => self.detach(),
             CompanionRequest::Charge(failure) => {
-                return Some(CompanionAnswer::Charged(self.charge(failure)));
+                Some(CompanionAnswer::Charged(self.charge(failure)))
             }
-            // A slow application delays its own frames, but neither a revocation nor the shutdown.
-            CompanionRequest::App(frame) => {
-                if let Some(info) = &self.info {
-                    tokio::select! {
-                        () = inner.application.companion(info, &frame) => {}
-                        () = interrupted(&self.mailbox, inner) => {}
-                    }
-                }
+            CompanionRequest::Linked(session) => {
+                self.linked(session);
+                None
+            }
+            CompanionRequest::Detach => {
+                self.detach();
+                None
             }
         }
-        None
     }
 
     /// Counts a failure. Returns `false` if its source has no attempt of this kind left.
@@ -152,7 +155,7 @@ impl CompanionContext {
     }
 
     /// Frees the slot of the connection, which has authenticated, and reports the link.
-    pub(super) fn linked(&mut self, session: SessionId) {
+    fn linked(&mut self, session: SessionId) {
         self.slot = SlotState::Free;
         self.gateway.event(Event::CompanionLinked { session });
     }
@@ -166,9 +169,6 @@ impl CompanionContext {
             }
             CompanionFailure::Code(Word::InvalidSignature) => {
                 telemetry.bootstrap_token_verified(Verification::InvalidSignature);
-            }
-            CompanionFailure::Code(Word::Expired) => {
-                telemetry.bootstrap_token_verified(Verification::Expired);
             }
             CompanionFailure::Session(Word::UnknownSession) => {
                 telemetry.sessions(SessionEvent::Refused, 1);

@@ -2,25 +2,22 @@
 
 use axum::extract::ws::Message;
 use handfast_core::flow::setup_code::gateway::{
-    CompanionFailure, Effect, Failed, SessionNotOpened,
+    CompanionRequest, Effect, Failed, SessionNotOpened,
 };
-use handfast_core::grant::session::{SessionHash, Token};
-use handfast_core::registry::sessions::{Session, SessionId};
+use handfast_core::grant::session::Token;
+use handfast_core::registry::sessions::Session;
 
 use crate::connection::action::Action;
 use crate::operator::bound_setup::OwnedSetup;
 
 /// An effect in owned form.
-pub(super) type CompanionAction = Action<Message, CompanionRequest>;
+pub(super) type CompanionAction = Action<Message, CompanionJob>;
 
-/// A request that needs no socket.
-pub(crate) enum CompanionRequest {
+/// Work that needs no socket. An effect that borrows from the step's buffers is copied, because the
+/// work awaits; a request of core is handed on as it is.
+pub(crate) enum CompanionJob {
+    Request(CompanionRequest),
     Redeem(Box<OwnedSetup>),
-    Resume(SessionHash),
-    Attach(SessionId),
-    Detach,
-    Recheck(SessionId),
-    Charge(CompanionFailure),
     App(String),
 }
 
@@ -35,17 +32,12 @@ pub(super) enum CompanionAnswer {
 
 /// Turns a borrowing effect into an owned action before the first await.
 pub(super) fn own(effect: Effect<'_>) -> CompanionAction {
-    let request = match effect {
+    CompanionAction::Work(match effect {
         Effect::Send(text) => return CompanionAction::Send(Message::Text(text.into())),
         Effect::Ping => return CompanionAction::Send(Message::Ping(axum::body::Bytes::new())),
         Effect::Close(close) => return CompanionAction::Close(close),
-        Effect::Redeem(verified) => CompanionRequest::Redeem(Box::new(verified.claims().into())),
-        Effect::Resume(hash) => CompanionRequest::Resume(hash),
-        Effect::Attach(session) => CompanionRequest::Attach(session),
-        Effect::Detach => CompanionRequest::Detach,
-        Effect::Recheck(session) => CompanionRequest::Recheck(session),
-        Effect::Charge(failure) => CompanionRequest::Charge(failure),
-        Effect::App(frame) => CompanionRequest::App(frame.to_owned()),
-    };
-    CompanionAction::Request(request)
+        Effect::Request(request) => CompanionJob::Request(request),
+        Effect::Redeem(verified) => CompanionJob::Redeem(Box::new(verified.claims().into())),
+        Effect::App(frame) => CompanionJob::App(frame.to_owned()),
+    })
 }

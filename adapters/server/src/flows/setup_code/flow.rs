@@ -11,7 +11,7 @@ use handfast_core::{Instant, Machine};
 use tracing::Instrument;
 
 use super::context::CompanionContext;
-use super::effects::{CompanionAction, CompanionAnswer, CompanionRequest, own};
+use super::effects::{CompanionAction, CompanionAnswer, CompanionJob, own};
 use crate::connection::driver::{ConnectionDriver, ConnectionFlow, DriverParts, HandOver, Signal};
 use crate::connection::hub::{Mail, Mailbox};
 use crate::connection::slot_state::SlotState;
@@ -42,7 +42,7 @@ pub(crate) fn driver(
 impl ConnectionFlow for CompanionContext {
     type Machine = CompanionConnection;
     type Frame = Message;
-    type Request = CompanionRequest;
+    type Work = CompanionJob;
 
     fn parts(&self) -> DriverParts<'_> {
         self.gateway.inner.driver_parts()
@@ -89,9 +89,14 @@ impl ConnectionFlow for CompanionContext {
                 | Notice::Unmuted
                 | Notice::Decided
                 | Notice::Permissions
-                | Notice::PinEnded(_),
+                | Notice::PinEnded(_)
+                | Notice::Quarantined
+                | Notice::Released
+                | Notice::Evicted,
             )
             | Mail::App(_)
+            | Mail::Tasks
+            | Mail::CancelTask(_)
             | Mail::Ping(_)
             | Mail::Displaced => Vec::new(),
         }
@@ -102,10 +107,7 @@ impl ConnectionFlow for CompanionContext {
             return self.first(machine, &frame);
         }
         match frame {
-            Message::Text(text) => {
-                let now = self.gateway.inner.clock.unix();
-                self.advance(machine, Input::Text { frame: &text, keys: &[], now })
-            }
+            Message::Text(text) => self.advance(machine, Input::Text { frame: &text, keys: &[] }),
             Message::Binary(_) => self.advance(machine, Input::Binary),
             // These are no frames for the driver.
             Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Vec::new(),
@@ -115,9 +117,9 @@ impl ConnectionFlow for CompanionContext {
     async fn carry_out(
         &mut self,
         machine: &mut CompanionConnection,
-        request: CompanionRequest,
+        job: CompanionJob,
     ) -> Vec<CompanionAction> {
-        let Some(answer) = self.answer(request).await else { return Vec::new() };
+        let Some(answer) = self.answer(job).await else { return Vec::new() };
         let now = self.gateway.inner.clock.unix();
         match answer {
             CompanionAnswer::Redeemed(outcome) => self.advance(machine, Input::Redeemed(outcome)),
@@ -170,9 +172,8 @@ impl CompanionContext {
         let Message::Text(text) = frame else { return self.advance(machine, Input::Binary) };
         let text = if text.len() <= COMPANION_FIRST_BYTES { text.as_str() } else { "" };
         let begun = std::time::Instant::now();
-        let now = self.setup_moment(text);
-        let keys = self.gateway.inner.setup.keys.now(now);
-        let actions = self.advance(machine, Input::Text { frame: text, keys: &keys, now });
+        let keys = self.gateway.inner.setup.keys.now(self.gateway.inner.clock.unix());
+        let actions = self.advance(machine, Input::Text { frame: text, keys: &keys });
         self.judged = Some(begun.elapsed());
         actions
     }
@@ -185,13 +186,8 @@ impl CompanionContext {
         input: Input<'_>,
     ) -> Vec<CompanionAction> {
         let mut scratch = [0; COMPANION_SCRATCH];
-        let was = machine.linked();
         let effects = machine.step(self.gateway.inner.clock.now(), input, &mut scratch);
-        let actions = effects.into_iter().map(own).collect();
-        if let (None, Some(session)) = (was, machine.linked()) {
-            self.linked(session);
-        }
-        actions
+        effects.into_iter().map(own).collect()
     }
 }
 
