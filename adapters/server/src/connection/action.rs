@@ -3,8 +3,8 @@
 use handfast_core::wire::close::Close;
 
 /// A step's effect in owned form, so that it can be carried out across awaits: the part that every
-/// flow has in common, and its own requests `R`. `M` is a message of the transport.
-pub(crate) enum Action<M, R> {
+/// flow has in common, and its own work `W`. `M` is a message of the transport.
+pub(crate) enum Action<M, W> {
     /// Send a message.
     Send(M),
     /// Close the connection with this close frame.
@@ -14,6 +14,6 @@ pub(crate) enum Action<M, R> {
     /// The connection cannot go on: the machine is told of its end, then it is closed with this
     /// frame.
     Break(Close),
-    /// Carry out a request that needs no transport.
-    Request(R),
+    /// Carry out work that needs no transport.
+    Work(W),
 }

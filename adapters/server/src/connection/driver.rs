@@ -23,7 +23,7 @@ use crate::connection::transport::{FrameTransport, PATIENCE, PeerEvent, close_wi
 
 /// The actions of a flow's step, in the order in which they are carried out.
 pub(crate) type FlowActions<F> =
-    Vec<Action<<F as ConnectionFlow>::Frame, <F as ConnectionFlow>::Request>>;
+    Vec<Action<<F as ConnectionFlow>::Frame, <F as ConnectionFlow>::Work>>;
 
 /// The part of the gateway that the driver uses.
 #[derive(Clone, Copy)]
@@ -66,8 +66,8 @@ pub(crate) trait ConnectionFlow: Send + Sized {
     type Machine: Machine + Send;
     /// A message of the transport.
     type Frame: Send;
-    /// A request that needs no transport.
-    type Request: Send;
+    /// Work that needs no transport.
+    type Work: Send;
 
     fn parts(&self) -> DriverParts<'_>;
 
@@ -85,18 +85,18 @@ pub(crate) trait ConnectionFlow: Send + Sized {
     /// Reads a frame of the peer.
     fn read(&mut self, machine: &mut Self::Machine, frame: Self::Frame) -> FlowActions<Self>;
 
-    /// Carries out a request, and hands its answer, if it has one, to the machine.
+    /// Carries out work, and hands its answer, if it has one, to the machine.
     fn carry_out(
         &mut self,
         machine: &mut Self::Machine,
-        request: Self::Request,
+        work: Self::Work,
     ) -> impl Future<Output = FlowActions<Self>> + Send;
 
     /// Completes when the connection has lost its slot.
     fn evicted(&self) -> impl Future<Output = ()> + Send;
 
-    /// Returns `true` for a request that takes long and is given up when the peer leaves.
-    fn ends_with_peer(_: &Self::Request) -> bool {
+    /// Returns `true` for work that takes long and is given up when the peer leaves.
+    fn ends_with_peer(_: &Self::Work) -> bool {
         false
     }
 
@@ -303,7 +303,7 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
     }
 
     /// Tells the machine that the connection has ended, and appends what is left to do.
-    fn closed_then(&mut self, last: Action<F::Frame, F::Request>) -> FlowActions<F> {
+    fn closed_then(&mut self, last: Action<F::Frame, F::Work>) -> FlowActions<F> {
         let mut actions = self.signal(Signal::Closed);
         actions.push(last);
         actions
@@ -315,7 +315,12 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
         while let Some(action) = queue.pop_front() {
             match action {
                 Action::Send(frame) => {
-                    if !matches!(timeout(PATIENCE, self.transport.send(frame)).await, Ok(Ok(()))) {
+                    let mut frames = vec![frame];
+                    while let Some(frame) = next_to_send(&mut queue) {
+                        frames.push(frame);
+                    }
+                    let sending = self.transport.send_all(frames);
+                    if !matches!(timeout(PATIENCE, sending).await, Ok(Ok(()))) {
                         queue.clear();
                         queue.extend(self.signal(Signal::Closed));
                     }
@@ -323,18 +328,18 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
                 Action::Close(close) => self.close(Some(close)).await,
                 Action::FinishClose => self.close(None).await,
                 Action::Break(close) => queue.extend(self.closed_then(Action::Close(close))),
-                Action::Request(request) => queue.extend(self.request(request).await),
+                Action::Work(work) => queue.extend(self.work(work).await),
             }
         }
     }
 
-    async fn request(&mut self, request: F::Request) -> FlowActions<F> {
+    async fn work(&mut self, work: F::Work) -> FlowActions<F> {
         let Self { transport, machine, flow, held, .. } = self;
-        if !F::ends_with_peer(&request) {
-            return flow.carry_out(machine, request).await;
+        if !F::ends_with_peer(&work) {
+            return flow.carry_out(machine, work).await;
         }
         tokio::select! {
-            actions = flow.carry_out(machine, request) => return actions,
+            actions = flow.carry_out(machine, work) => return actions,
             () = gone(transport, held) => {}
         }
         // The peer's close frame, if it sent one, still wants its reply.
@@ -344,6 +349,17 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
     async fn close(&mut self, close: Option<Close>) {
         *self.flow.slot() = SlotState::Free;
         close_within(&mut self.transport, close, self.flow.parts().lingering).await;
+    }
+}
+
+/// Takes the frame that is to be sent next, unless something else comes before it.
+fn next_to_send<M, W>(queue: &mut VecDeque<Action<M, W>>) -> Option<M> {
+    match queue.pop_front()? {
+        Action::Send(frame) => Some(frame),
+        other @ (Action::Close(_) | Action::FinishClose | Action::Break(_) | Action::Work(_)) => {
+            queue.push_front(other);
+            None
+        }
     }
 }
 

@@ -14,11 +14,13 @@ pub(crate) struct FlowBudgets {
     pub(crate) sessions: Failures,
     /// Failures of bearers in HTTP headers.
     pub(crate) bearers: Failures,
+    /// Failures of provisioning tokens, and of the keys of nodes that registered by them.
+    pub(crate) provisioning: Failures,
 }
 
 impl FlowBudgets {
     pub(crate) fn new(limits: &Limits) -> Self {
         let each = || Failures::new(limits.failures_per_minute);
-        Self { codes: each(), sessions: each(), bearers: each() }
+        Self { codes: each(), sessions: each(), bearers: each(), provisioning: each() }
     }
 }

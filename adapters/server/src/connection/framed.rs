@@ -83,10 +83,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> FramedTransport<S> {
     }
 
     pub(crate) async fn send_frame(&mut self, message: &[u8]) -> Result<(), Gone> {
-        let mut frame = vec![0; STREAM_FRAME];
-        let length = encode(message, &mut frame).map_err(|_| Gone)?.len();
-        frame.truncate(length);
-        self.stream.write_all(&frame).await.map_err(|_| Gone)?;
+        self.send_frames(&[message]).await
+    }
+
+    /// Sends frames in one write: each write costs a packet, and wakes the peer.
+    pub(crate) async fn send_frames(&mut self, messages: &[impl AsRef<[u8]>]) -> Result<(), Gone> {
+        let (mut frames, mut length) = (vec![0; STREAM_FRAME * messages.len()], 0);
+        for message in messages {
+            let encoded = encode(message.as_ref(), &mut frames[length..]);
+            length += encoded.map_err(|_| Gone)?.len();
+        }
+        self.stream.write_all(&frames[..length]).await.map_err(|_| Gone)?;
         self.stream.flush().await.map_err(|_| Gone)
     }
 }
@@ -105,6 +112,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> FrameTransport<Vec<u8>> for Frame
 
     async fn send(&mut self, frame: Vec<u8>) -> Result<(), Gone> {
         self.send_frame(&frame).await
+    }
+
+    async fn send_all(&mut self, frames: Vec<Vec<u8>>) -> Result<(), Gone> {
+        self.send_frames(&frames).await
     }
 
     /// Shuts the stream down. A byte stream cannot carry a close code.

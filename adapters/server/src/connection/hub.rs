@@ -1,7 +1,6 @@
 //! The live connections: decisions are pushed to them, the newest connection of a peer replaces the
 //! older one, and an application's messages reach their subscribers.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use axum::extract::ws::Message;
@@ -13,8 +12,10 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::{NodeId, Refusal};
+use handfast_core::wire::native::link::DispatchId;
+use handfast_core::{Instant, NodeId, Refusal};
 
+pub(crate) use crate::connection::live_links::Replacement;
 use crate::connection::live_links::{LinkOwner, LiveLinks};
 pub(crate) use crate::connection::mailbox::{
     AppDelivery, Dialect, MOST_QUEUED, Mail, Mailbox, PingRequest,
@@ -60,16 +61,17 @@ impl Hub {
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    /// Makes this the node's connection; an older one gets a notice that it was replaced, and its
-    /// address is returned. If there is no room, a delegate is displaced.
+    /// Makes this the node's connection; an older one gets a notice that it was replaced. If there
+    /// is no room, a delegate is displaced.
     pub(crate) fn attach(
         &self,
         node_id: NodeId,
         mailbox: &Arc<Mailbox>,
-    ) -> Result<Option<IpAddr>, Refusal> {
+        now: Instant,
+    ) -> Result<Option<Replacement>, Refusal> {
         spans::node(node_id);
         let limits = self.limits();
-        self.live().attach(node_id, mailbox, &limits)
+        self.live().attach(node_id, mailbox, &limits, now)
     }
 
     /// Makes this the delegate's connection, under the subject of its chain. Delegates only take
@@ -120,7 +122,10 @@ impl Hub {
             | Notice::Unpaired
             | Notice::Replaced
             | Notice::Permissions
-            | Notice::PinEnded(_) => {
+            | Notice::PinEnded(_)
+            | Notice::Quarantined
+            | Notice::Released
+            | Notice::Evicted => {
                 self.mailbox(Peer::Node(node_id)).map(|mailbox| mailbox.notice(notice)).is_some()
             }
         }
@@ -149,6 +154,25 @@ impl Hub {
     /// its queue is full.
     pub(crate) fn ping(&self, peer: Peer, request: PingRequest) -> bool {
         self.mailbox(peer).is_some_and(|mailbox| mailbox.queue(Mail::Ping(request)))
+    }
+
+    /// Tells a node's link, if it has one, that tasks for it may wait in the registry.
+    pub(crate) fn has_tasks(&self, node_id: NodeId) {
+        if let Some(mailbox) = self.mailbox(Peer::Node(node_id)) {
+            mailbox.has_tasks();
+        }
+    }
+
+    /// Has a linked node stop a task. Returns `false` if the node has no link over the native wire
+    /// or its queue is full.
+    pub(crate) fn cancel_task(&self, node_id: NodeId, id: DispatchId) -> bool {
+        let mailbox = self.mailbox(Peer::Node(node_id));
+        mailbox.is_some_and(|mailbox| mailbox.queue(Mail::CancelTask(id)))
+    }
+
+    /// Returns `true` if this is the peer's connection, and no newer one has taken its place.
+    pub(crate) fn is_link_of(&self, peer: impl Into<LinkOwner>, mailbox: &Arc<Mailbox>) -> bool {
+        self.mailbox(peer).is_some_and(|live| Arc::ptr_eq(&live, mailbox))
     }
 
     /// Queues an application message for all subscribers of its address, and returns their number.

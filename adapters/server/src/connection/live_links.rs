@@ -1,7 +1,7 @@
 //! The connection of each linked peer, and the share of delegates and companions in the places that
 //! nodes leave free.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use handfast_core::flow::native::gateway::Peer;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sessions::SessionId;
-use handfast_core::{NodeId, Refusal};
+use handfast_core::{Instant, NodeId, Refusal, Span};
 
 use super::mailbox::Mailbox;
 
@@ -51,7 +51,23 @@ pub(crate) struct LiveLinks {
     subjects: Subjects,
     /// The number of companions in the table.
     companions: usize,
+    /// The times at which a linked node's link was replaced lately.
+    replaced: HashMap<NodeId, VecDeque<Instant>>,
 }
+
+/// A link that gave way to a newer one of the same node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replacement {
+    /// The address of the link that ends.
+    pub(crate) older: IpAddr,
+    /// How often this happened to the node within [`REPLACED_WITHIN`], this time included.
+    pub(crate) times: u32,
+}
+
+/// The time in which replaced links of a node are counted.
+const REPLACED_WITHIN: Span = Span::from_secs(60);
+/// The most times of one node that are remembered.
+const MOST_REPLACED: usize = 120;
 
 /// The delegates among the live connections, grouped by their subjects.
 #[derive(Debug, Default)]
@@ -71,13 +87,26 @@ impl LiveLinks {
         node_id: NodeId,
         mailbox: &Arc<Mailbox>,
         limits: &Limits,
-    ) -> Result<Option<IpAddr>, Refusal> {
+        now: Instant,
+    ) -> Result<Option<Replacement>, Refusal> {
         let who = LinkOwner::Node(node_id);
         // A node that comes back takes its own place, so it needs no other.
         if !self.all.contains_key(&who) {
             self.make_room(self.linked().for_node(limits))?;
         }
-        Ok(self.enter(who, mailbox))
+        let older = self.enter(who, mailbox);
+        Ok(older.map(|older| Replacement { older, times: self.replaced_again(node_id, now) }))
+    }
+
+    /// Counts that a node's link was replaced, and returns how often it was lately.
+    fn replaced_again(&mut self, node_id: NodeId, now: Instant) -> u32 {
+        let is_over = |at: &Instant| now.since(*at) >= REPLACED_WITHIN;
+        let times = self.replaced.entry(node_id).or_default();
+        while times.len() >= MOST_REPLACED || times.front().is_some_and(is_over) {
+            times.pop_front();
+        }
+        times.push_back(now);
+        u32::try_from(times.len()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn attach_delegate(
@@ -189,7 +218,7 @@ impl LiveLinks {
     fn remove(&mut self, who: LinkOwner) -> Option<Arc<Mailbox>> {
         let removed = self.all.remove(&who);
         match who {
-            LinkOwner::Node(_) => {}
+            LinkOwner::Node(node_id) => drop(self.replaced.remove(&node_id)),
             LinkOwner::Delegate(key) => drop(self.subjects.remove(&key)),
             LinkOwner::Companion(_) => self.companions -= usize::from(removed.is_some()),
         }
@@ -249,6 +278,7 @@ mod tests {
     use super::*;
 
     const LIMITS: Limits = Limits { linked_total: 10, ..Limits::DEFAULT };
+    const NOW: Instant = Instant::from_millis(0);
 
     fn key(byte: u8) -> PublicKey {
         PublicKey::parse(&[byte; 32]).unwrap()
@@ -262,10 +292,26 @@ mod tests {
         Mailbox::new(Dialect::Native, Ipv4Addr::UNSPECIFIED.into())
     }
 
+    #[test]
+    fn how_often_a_nodes_link_was_replaced_is_counted_over_a_minute_and_ends_with_its_link() {
+        let mut live = LiveLinks::default();
+        let mut times_at = |seconds: u64| {
+            let now = Instant::from_millis(seconds * 1_000);
+            live.attach(node(1), &mailbox(), &LIMITS, now).unwrap().map(|older| older.times)
+        };
+        assert_eq!(
+            [0, 10, 20, 69, 71].map(&mut times_at),
+            [None, Some(1), Some(2), Some(3), Some(3)]
+        );
+        let last = mailbox();
+        live.attach(node(1), &last, &LIMITS, NOW).unwrap();
+        assert!(live.detach(LinkOwner::Node(node(1)), &last) && live.replaced.is_empty());
+    }
+
     #[tokio::test]
     async fn delegates_take_what_nodes_leave_and_make_room_for_them() {
         let (mut live, first) = (LiveLinks::default(), mailbox());
-        live.attach(node(1), &mailbox(), &LIMITS).unwrap();
+        live.attach(node(1), &mailbox(), &LIMITS, NOW).unwrap();
         // Of ten keys to which one node delegates, its share links.
         let linked = (10..20).filter(|byte| {
             let mailbox = if *byte == 10 { Arc::clone(&first) } else { mailbox() };
@@ -273,10 +319,10 @@ mod tests {
         });
         assert_eq!(linked.count(), 4);
         for byte in 2..=6 {
-            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+            live.attach(node(byte), &mailbox(), &LIMITS, NOW).unwrap();
         }
         assert_eq!(live.count(), 10);
-        live.attach(node(7), &mailbox(), &LIMITS).unwrap();
+        live.attach(node(7), &mailbox(), &LIMITS, NOW).unwrap();
         assert!(
             matches!(first.next().await, Mail::Displaced),
             "the one that was linked longest makes room"
@@ -286,10 +332,10 @@ mod tests {
             "its link has ended, and nobody else says so"
         );
         for byte in 8..=10 {
-            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+            live.attach(node(byte), &mailbox(), &LIMITS, NOW).unwrap();
         }
         assert_eq!(
-            (live.count(), live.attach(node(11), &mailbox(), &LIMITS)),
+            (live.count(), live.attach(node(11), &mailbox(), &LIMITS, NOW)),
             (10, Err(Refusal::AtCapacity))
         );
         assert!(
@@ -304,14 +350,14 @@ mod tests {
         let session = |byte| SessionId::from_bytes([byte; 16]);
         let (mut live, first) = (LiveLinks::default(), mailbox());
         for byte in 1..=8 {
-            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+            live.attach(node(byte), &mailbox(), &LIMITS, NOW).unwrap();
         }
         live.attach_companion(session(1), &first, &LIMITS).unwrap();
         live.attach_companion(session(2), &mailbox(), &LIMITS).unwrap();
         let third = live.attach_companion(session(3), &mailbox(), &LIMITS);
         assert_eq!((third, live.count(), live.companions()), (Err(Refusal::AtCapacity), 8, 2));
         for byte in 9..=10 {
-            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+            live.attach(node(byte), &mailbox(), &LIMITS, NOW).unwrap();
         }
         // Who comes back has its place, and the older connection hears so.
         let again = mailbox();
@@ -326,7 +372,7 @@ mod tests {
     fn a_subject_that_has_none_gets_a_place_of_one_that_has_many() {
         let mut live = LiveLinks::default();
         for byte in 1..=6 {
-            live.attach(node(byte), &mailbox(), &LIMITS).unwrap();
+            live.attach(node(byte), &mailbox(), &LIMITS, NOW).unwrap();
         }
         for byte in 10..14 {
             live.attach_delegate(key(byte), key(1), &mailbox(), &LIMITS).unwrap();

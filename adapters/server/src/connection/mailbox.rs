@@ -10,6 +10,7 @@ use axum::extract::ws::Message;
 use handfast_core::grant::scope::Action;
 use handfast_core::registry::codes::NoGuess;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::wire::native::link::DispatchId;
 use tokio::sync::{Notify, oneshot};
 
 /// The maximum number of bytes that wait for one slow peer.
@@ -46,8 +47,11 @@ struct Letters {
     cut: bool,
     /// The latest notice of muting or unmuting; earlier ones are obsolete.
     mute: Option<Notice>,
+    quarantine: Option<Notice>,
     decided: bool,
     permissions: bool,
+    /// `true` if tasks may wait in the registry.
+    tasks: bool,
     /// The reason for which the PIN that the connection waits for has ended.
     pin_ended: Option<NoGuess>,
     queue: VecDeque<Mail>,
@@ -69,6 +73,10 @@ pub(crate) enum Mail {
     App(AppDelivery),
     /// A ping, over the native wire.
     Ping(PingRequest),
+    /// Tasks for the node may wait in the registry.
+    Tasks,
+    /// The node is to stop this task, over the native wire.
+    CancelTask(DispatchId),
 }
 
 /// A ping that an operator waits for.
@@ -92,8 +100,11 @@ pub(crate) struct AppDelivery {
 
 impl Letters {
     fn has_notice(&self) -> bool {
-        let told =
-            self.mute.is_some() || self.decided || self.permissions || self.pin_ended.is_some();
+        let told = self.mute.is_some()
+            || self.quarantine.is_some()
+            || self.decided
+            || self.permissions
+            || self.pin_ended.is_some();
         self.end.is_some() || self.displaced || self.cut || told
     }
 
@@ -111,6 +122,9 @@ impl Letters {
         if let Some(mute) = self.mute.take() {
             return Some(Mail::Notice(mute));
         }
+        if let Some(quarantine) = self.quarantine.take() {
+            return Some(Mail::Notice(quarantine));
+        }
         if std::mem::take(&mut self.decided) {
             return Some(Mail::Notice(Notice::Decided));
         }
@@ -120,6 +134,9 @@ impl Letters {
         }
         if let Some(no) = self.pin_ended.take() {
             return Some(Mail::Notice(Notice::PinEnded(no)));
+        }
+        if std::mem::take(&mut self.tasks) {
+            return Some(Mail::Tasks);
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
@@ -167,11 +184,13 @@ impl Mailbox {
 
     pub(crate) fn notice(&self, notice: Notice) {
         self.put(|letters| match notice {
-            Notice::Unpaired | Notice::Replaced => {
+            Notice::Unpaired | Notice::Replaced | Notice::Evicted => {
                 // The first reason is the one that the peer is told.
                 letters.end.get_or_insert(notice);
             }
+            // Of a pair only the last counts, so a slow peer does not hear of each change.
             Notice::Muted | Notice::Unmuted => letters.mute = Some(notice),
+            Notice::Quarantined | Notice::Released => letters.quarantine = Some(notice),
             Notice::Decided => letters.decided = true,
             Notice::Permissions => letters.permissions = true,
             Notice::PinEnded(no) => letters.pin_ended = Some(no),
@@ -191,14 +210,21 @@ impl Mailbox {
         self.put(|letters| letters.cut = true);
     }
 
+    /// Tells the connection that tasks may wait in the registry.
+    pub(crate) fn has_tasks(&self) {
+        if self.dialect == Dialect::Native {
+            self.put(|letters| letters.tasks = true);
+        }
+    }
+
     /// Queues a frame or an application message. Returns `false` if the dialect has no such letter
     /// or too much waits already.
     pub(crate) fn queue(&self, letter: Mail) -> bool {
         let fits = match letter {
             Mail::Frame(_) => self.dialect == Dialect::Missy,
-            Mail::App(_) | Mail::Ping(_) => self.dialect == Dialect::Native,
+            Mail::App(_) | Mail::Ping(_) | Mail::CancelTask(_) => self.dialect == Dialect::Native,
             // These have no content and are never queued: a flag stands for each.
-            Mail::Notice(_) | Mail::Displaced | Mail::Cut => false,
+            Mail::Notice(_) | Mail::Displaced | Mail::Cut | Mail::Tasks => false,
         };
         fits && self.put(|letters| {
             let bytes = letters.bytes.saturating_add(size(&letter));
@@ -214,6 +240,8 @@ impl Mailbox {
     fn put<T>(&self, change: impl FnOnce(&mut Letters) -> T) -> T {
         let outcome =
             change(&mut self.letters.lock().expect("no thread panics while it holds a mailbox"));
+        // If nobody waits now, the next one that does is woken at once: no letter is missed between
+        // looking and waiting.
         self.arrived.notify_one();
         outcome
     }
@@ -221,7 +249,12 @@ impl Mailbox {
 
 fn size(letter: &Mail) -> usize {
     let payload = match letter {
-        Mail::Notice(_) | Mail::Displaced | Mail::Cut | Mail::Ping(_) => 0,
+        Mail::Notice(_)
+        | Mail::Displaced
+        | Mail::Cut
+        | Mail::Ping(_)
+        | Mail::Tasks
+        | Mail::CancelTask(_) => 0,
         Mail::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
         Mail::Frame(Message::Text(text)) => text.len(),
         Mail::Frame(Message::Binary(bytes) | Message::Ping(bytes) | Message::Pong(bytes)) => {

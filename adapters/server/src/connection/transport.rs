@@ -24,6 +24,22 @@ pub(crate) trait FrameTransport<M>: Send {
     /// [`Gone`] if the peer is gone.
     fn send(&mut self, frame: M) -> impl Future<Output = Result<(), Gone>> + Send;
 
+    /// Sends frames that are due at the same time, in one write where the transport can.
+    ///
+    /// # Errors
+    /// [`Gone`] if the peer is gone.
+    fn send_all(&mut self, frames: Vec<M>) -> impl Future<Output = Result<(), Gone>> + Send
+    where
+        M: Send,
+    {
+        async move {
+            for frame in frames {
+                self.send(frame).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// Sends a close frame, or with `None` the reply to the peer's. With `linger` it then waits for
     /// the peer to end, so that the last message is read before the transport closes.
     fn close(&mut self, close: Option<Close>, linger: bool) -> impl Future<Output = ()> + Send;
