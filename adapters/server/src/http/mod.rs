@@ -5,4 +5,5 @@
 
 pub mod admin;
 pub mod bearer;
+pub(crate) mod revocation_lists;
 pub(crate) mod session_api;

@@ -1,0 +1,222 @@
+//! Certificates of nodes, and the authority that issues them.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use handfast_core::grant::certificate::KeyHash;
+use handfast_core::{NodeId, UnixTime};
+use handfast_store::{CertificateFilter, RevokedCertificates, StoredCertificate};
+use serde::{Deserialize, Serialize};
+
+use super::failure::{AdminFailure, parse};
+use crate::ca::Overlap;
+use crate::gateway::Gateway;
+use crate::hex::hex;
+use crate::operator::revocation_lists::NotListed;
+
+/// The answer to `GET /api/v1/certs`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateList {
+    /// The authority that issued them.
+    pub authority: AuthorityView,
+    /// Certificates in order of their serial numbers.
+    pub certificates: Vec<CertificateView>,
+}
+
+/// The gateway's certificate authority.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuthorityView {
+    /// SHA-256 fingerprint of its newest root.
+    pub fingerprint: String,
+    /// Number of trusted roots; more than one while nodes still use an older one.
+    pub roots: usize,
+}
+
+/// A certificate of a node. Times are Unix seconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateView {
+    /// Serial number: 40 hex digits.
+    pub serial: String,
+    /// SHA-256 of the encoded certificate: a name for it, by which nothing is decided.
+    pub fingerprint: String,
+    /// Id of the node.
+    pub node_id: String,
+    /// The node's name; absent if its record is gone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub friendly_name: Option<String>,
+    /// SHA-256 of its public key: 64 hex digits.
+    pub key: String,
+    /// `issued` until the node has stored it, then `delivered`; or `superseded` or `revoked`.
+    pub state: String,
+    /// Start of validity.
+    pub not_before: u64,
+    /// End of validity.
+    pub not_after: u64,
+    /// Time at which it was superseded or revoked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ended_at: Option<u64>,
+}
+
+/// The answer to a revocation of certificates.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevokedCertificatesView {
+    /// Serial numbers of those that were not revoked before.
+    pub revoked: Vec<String>,
+}
+
+/// The answer to `GET /api/v1/certs/crl`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RevocationListsView {
+    /// The lists of all trusted roots as PEM, the newest root's first.
+    pub pem: String,
+    /// Number of certificates in each list.
+    pub revoked: usize,
+    /// Time until which a reader may rely on them, in Unix seconds.
+    pub next_update: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    all: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RotateBody {
+    #[serde(default)]
+    at_once: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevokeBody {
+    certificate: Option<String>,
+    key: Option<String>,
+    node: Option<String>,
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<CertificateList>, AdminFailure> {
+    let Query(ListQuery { all }) = query.map_err(|error| AdminFailure::Usage(error.body_text()))?;
+    let filter = if all { CertificateFilter::All } else { CertificateFilter::Live };
+    let found = gateway.certificates(filter).await?;
+    let mut names: HashMap<NodeId, Option<String>> = HashMap::new();
+    for stored in &found {
+        if let Entry::Vacant(unknown) = names.entry(stored.certificate.node_id) {
+            let known = gateway.device_by_prefix(&unknown.key().to_string()).await.ok();
+            unknown.insert(known.map(|known| known.entry.record.name.to_string()));
+        }
+    }
+    let certificates = found
+        .iter()
+        .map(|stored| view(stored, names.get(&stored.certificate.node_id).cloned().flatten()));
+    Ok(Json(CertificateList {
+        authority: authority(&gateway),
+        certificates: certificates.collect(),
+    }))
+}
+
+pub(super) async fn rotate(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<AuthorityView>, AdminFailure> {
+    let RotateBody { at_once } = parse(&body)?;
+    let overlap = if at_once { Overlap::None } else { Overlap::UntilLeavesEnd };
+    gateway.rotate_authority(overlap).await.map_err(AdminFailure::Authority)?;
+    Ok(Json(authority(&gateway)))
+}
+
+pub(super) async fn revoke(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
+    let which = match parse(&body)? {
+        RevokeBody { certificate: Some(which), key: None, node: None } => {
+            RevokedCertificates::Serial(gateway.certificate_named(&which).await?.certificate.serial)
+        }
+        RevokeBody { certificate: None, key: Some(key), node: None } => {
+            RevokedCertificates::Key(key_hash(&key)?)
+        }
+        RevokeBody { certificate: None, key: None, node: Some(node) } => {
+            RevokedCertificates::Node(gateway.device_for_good(&node).await?.entry.record.node_id)
+        }
+        RevokeBody { .. } => {
+            return Err(AdminFailure::Usage(
+                "name the certificates by one of certificate, key or node".to_owned(),
+            ));
+        }
+    };
+    revoked(&gateway, which).await
+}
+
+pub(super) async fn revoke_all(
+    State(gateway): State<Gateway>,
+) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
+    // One second more, so that a certificate of this second is among them.
+    let before = UnixTime::from_secs(gateway.now().as_secs().saturating_add(1));
+    revoked(&gateway, RevokedCertificates::Before(before)).await
+}
+
+pub(super) async fn revocation_lists(
+    State(gateway): State<Gateway>,
+) -> Result<Json<RevocationListsView>, AdminFailure> {
+    let lists = gateway.revocation_lists().await.map_err(|error| match error {
+        NotListed::Store(error) => error.into(),
+        NotListed::Authority(error) => AdminFailure::Authority(error),
+    })?;
+    Ok(Json(RevocationListsView {
+        pem: lists.pem(),
+        revoked: lists.revoked,
+        next_update: lists.next_update.as_secs(),
+    }))
+}
+
+async fn revoked(
+    gateway: &Gateway,
+    which: RevokedCertificates,
+) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
+    let serials = gateway.revoke_certificates(which).await?;
+    let revoked = serials.iter().map(ToString::to_string).collect();
+    Ok(Json(RevokedCertificatesView { revoked }))
+}
+
+fn authority(gateway: &Gateway) -> AuthorityView {
+    let authority = gateway.authority();
+    AuthorityView { fingerprint: authority.fingerprint(), roots: authority.certificates().len() }
+}
+
+fn key_hash(text: &str) -> Result<KeyHash, AdminFailure> {
+    let wrong = || AdminFailure::Usage("a key is named by 64 hexadecimal digits".to_owned());
+    let mut bytes = [0; 32];
+    if text.len() != 2 * bytes.len() || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    for (place, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digits = std::str::from_utf8(pair).map_err(|_| wrong())?;
+        *place = u8::from_str_radix(digits, 16).map_err(|_| wrong())?;
+    }
+    Ok(KeyHash::from_bytes(bytes))
+}
+
+fn view(stored: &StoredCertificate, friendly_name: Option<String>) -> CertificateView {
+    let certificate = &stored.certificate;
+    CertificateView {
+        serial: certificate.serial.to_string(),
+        fingerprint: hex(&stored.fingerprint),
+        node_id: certificate.node_id.to_string(),
+        friendly_name,
+        key: certificate.key.to_string(),
+        state: certificate.state.as_str().to_owned(),
+        not_before: certificate.not_before.as_secs(),
+        not_after: certificate.not_after.as_secs(),
+        ended_at: stored.ended.map(UnixTime::as_secs),
+    }
+}

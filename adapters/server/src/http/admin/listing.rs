@@ -1,0 +1,122 @@
+//! The nodes, all and one.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use handfast_core::NodeId;
+use handfast_store::{Filter, StoredCounter};
+use serde::{Deserialize, Serialize};
+
+use super::device::{DeviceView, QuarantineView};
+use super::failure::AdminFailure;
+use crate::gateway::Gateway;
+
+/// Number of nodes that a listing reads from the store at once.
+const PAGE: usize = 500;
+
+/// The answer to `GET /api/v1/devices`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceList {
+    /// Nodes in order of their ids.
+    pub devices: Vec<DeviceView>,
+    /// Nodes whose stored record cannot be read; the records are left unchanged.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub damaged: Vec<DamagedView>,
+}
+
+/// A node whose stored record cannot be read.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DamagedView {
+    /// Id of the node.
+    pub node_id: String,
+    /// The problem with its record.
+    pub problem: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    filter: ListFilter,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ListFilter {
+    #[default]
+    Current,
+    Pending,
+    More,
+    All,
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<DeviceList>, AdminFailure> {
+    let Query(query) = query.map_err(|_| {
+        AdminFailure::Usage("filter must be current, pending, more or all".to_owned())
+    })?;
+    let filter = match query.filter {
+        ListFilter::Current => Filter::Current,
+        ListFilter::Pending => Filter::Pending,
+        ListFilter::More => Filter::AskingMore,
+        ListFilter::All => Filter::All,
+    };
+    let mut all = DeviceList { devices: Vec::new(), damaged: Vec::new() };
+    let quarantined: HashMap<NodeId, StoredCounter> =
+        gateway.quarantined().await?.into_iter().collect();
+    let mut after = None;
+    loop {
+        let page = gateway.devices(filter, after, PAGE).await?;
+        let full = page.len() == PAGE;
+        for listed in page {
+            match listed {
+                Ok(device) => {
+                    gateway.inner.shown.see(&device.entry);
+                    after = Some(device.entry.record.node_id);
+                    let counter = quarantined.get(&device.entry.record.node_id);
+                    let quarantine = counter.map(QuarantineView::from);
+                    all.devices.push(DeviceView { quarantine, ..DeviceView::from(&device) });
+                }
+                Err(bad) => {
+                    after = Some(bad.node_id);
+                    all.damaged.push(DamagedView {
+                        node_id: bad.node_id.to_string(),
+                        problem: bad.problem,
+                    });
+                }
+            }
+        }
+        if !full {
+            return Ok(Json(all));
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct ShowQuery {
+    /// The client shows only the node's name and place, so the node does not count as shown.
+    #[serde(default)]
+    glance: bool,
+}
+
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    query: Result<Query<ShowQuery>, QueryRejection>,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    let Query(query) =
+        query.map_err(|_| AdminFailure::Usage("glance must be true or false".to_owned()))?;
+    let device = gateway.device_named(&prefix).await?;
+    if !query.glance {
+        gateway.inner.shown.see(&device.entry);
+    }
+    let quarantined = gateway.quarantined().await?;
+    let counter = quarantined.iter().find(|(id, _)| *id == device.entry.record.node_id);
+    let quarantine = counter.map(|(_, counter)| QuarantineView::from(counter));
+    let registered = gateway.registered_name(device.entry.record.node_id).await?;
+    let registered_as = registered.map(|name| name.to_string());
+    Ok(Json(DeviceView { quarantine, registered_as, ..DeviceView::from(&device) }))
+}

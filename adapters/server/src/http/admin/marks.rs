@@ -1,0 +1,21 @@
+//! The key of the marks by which copied nodes are noticed.
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+
+use super::failure::AdminFailure;
+use crate::gateway::Gateway;
+
+/// The answer to the rotation of the key.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct MarkKeyView {
+    /// Number of older keys, which are good for reading only.
+    pub older_keys: usize,
+}
+
+pub(super) async fn rotate(
+    State(gateway): State<Gateway>,
+) -> Result<Json<MarkKeyView>, AdminFailure> {
+    Ok(Json(MarkKeyView { older_keys: gateway.rotate_mark_key().await? }))
+}
