@@ -5,10 +5,13 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use handfast_core::Label;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::flow::identity::seen::SeenHash;
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Mode;
+use handfast_store::Version;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{AdminFailure, parse};
@@ -16,8 +19,8 @@ use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
 use super::{Caller, DamagedView, DeviceView};
 use crate::gateway::Gateway;
-use crate::gateway::operator_types::{IssuedCredential, OperatorError};
-use crate::gateway::requests::RequestSelection;
+use crate::gateway::operator_types::IssuedCredential;
+use crate::gateway::requests::{NamedRequest, RequestSelection};
 use crate::hex::hex;
 use crate::policy::rules::ApprovalTerms;
 
@@ -63,6 +66,7 @@ struct PairBody {
     #[serde(default)]
     reissue: bool,
     version: Option<u64>,
+    seen: Option<String>,
     permissions: Option<PermissionsView>,
     expires: Option<u64>,
     message: Option<String>,
@@ -72,6 +76,24 @@ struct PairBody {
 #[serde(deny_unknown_fields)]
 struct PolicyBody {
     mode: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RenameBody {
+    name: String,
+}
+
+/// The answer to the removal of a record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ForgottenView {
+    /// Id of the node whose record was removed.
+    pub forgotten: String,
+    /// The node's name.
+    pub friendly_name: String,
+    /// `true` if its key stays revoked, for good; `false` if it may ask again.
+    #[serde(default)]
+    pub stays_revoked: bool,
 }
 
 #[derive(Deserialize)]
@@ -120,25 +142,15 @@ pub(super) async fn pair(
         expires: body.expires.map(Duration::from_secs),
         message: body.message,
     };
-    let entry = gateway.device_named(&prefix).await?.entry;
-    match body.version {
-        // The error shows the record as it is now, so that counts as shown.
-        Some(version) if version != entry.version.0 => {
-            gateway.inner.shown.see(&entry);
-            let shown = format!("version {version}");
-            return Err(OperatorError::Changed {
-                node_id: entry.record.node_id,
-                shown,
-                now: entry.profile,
-            }
-            .into());
-        }
-        // The caller has seen this version, so it counts as shown.
-        Some(_) => gateway.inner.shown.see(&entry),
-        None => {}
+    let seen = body.seen.as_deref().map(SeenHash::parse);
+    if seen == Some(None) {
+        return Err(AdminFailure::Usage("seen is 64 hexadecimal digits".to_owned()));
     }
+    let named = NamedRequest { hash: seen.flatten(), version: body.version.map(Version) };
+    let entry = gateway.device_named(&prefix).await?.entry;
     let (record, profile, asked) = (entry.record, entry.profile, entry.asked);
-    let issued = gateway.pair_by(caller.authority(), record.node_id, purpose, terms).await?;
+    let issued =
+        gateway.pair_named_by(caller.authority(), record.node_id, purpose, terms, named).await?;
     let node = match &issued.credential {
         IssuedCredential::Grant(_) => Some(gateway.paired_node(issued.node_id).await?),
         IssuedCredential::Token(_) => None,
@@ -175,6 +187,52 @@ pub(super) async fn policy(
         }
     };
     apply(&gateway, &prefix, decision).await
+}
+
+pub(super) async fn rename(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+    body: Bytes,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    let RenameBody { name } = parse(&body)?;
+    let label = Label::parse(&name).ok_or_else(|| {
+        let bounds = "a name has 1 to 64 characters on one line, and none that is invisible";
+        AdminFailure::Usage(bounds.to_owned())
+    })?;
+    let node_id = gateway.device_named(&prefix).await?.entry.record.node_id;
+    gateway.rename(node_id, label.into()).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn evict(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    let node_id = gateway.device_named(&prefix).await?.entry.record.node_id;
+    gateway.evict(node_id).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn release(
+    State(gateway): State<Gateway>,
+    Path(prefix): Path<String>,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    let node_id = gateway.device_named(&prefix).await?.entry.record.node_id;
+    gateway.release_node(node_id).await?;
+    Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
+}
+
+pub(super) async fn forget(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<ForgottenView>, AdminFailure> {
+    let record = gateway.device_for_good(&which).await?.entry.record;
+    let stays_revoked = gateway.forget(record.node_id).await?;
+    Ok(Json(ForgottenView {
+        stays_revoked,
+        forgotten: record.node_id.to_string(),
+        friendly_name: record.name.to_string(),
+    }))
 }
 
 pub(super) async fn reject(
@@ -230,7 +288,8 @@ pub(super) async fn decide(
         "unmute" => Decision::Unmute,
         _ => {
             return Err(AdminFailure::Usage(
-                "a decision is pair, reject, unpair, policy, mute or unmute".to_owned(),
+                "a decision is pair, reject, unpair, policy, mute, unmute, rename, evict, release or forget"
+                    .to_owned(),
             ));
         }
     };

@@ -1,7 +1,9 @@
 //! A node as the operator's API shows it.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::registry::record::{Credential, Mode, Standing};
+use handfast_core::flow::identity::seen::SeenHash;
+use handfast_core::registry::record::{AskMethod, Credential, Mode, Record, Standing};
+use handfast_store::{LinkedFrom, StoredCounter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,12 +21,30 @@ pub struct DeviceView {
     pub room: String,
     /// The address that the request came from.
     pub ip_address: String,
-    /// The flow that paired the node: `native` if it has keys, else `missy`.
+    /// The flow that paired the node: `provisioning`, or else `native` if it has keys and `missy` if
+    /// it has none.
     #[serde(default)]
     pub flow: String,
+    /// The name by which a provisioned node registered; only where one node is shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub registered_as: Option<String>,
     /// Fingerprint of the static key, for comparison; only for a node with keys.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fingerprint: Option<String>,
+    /// What the node asked for when it was decided about, and how.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub asks: Option<AsksView>,
+    /// Scopes that a paired node has asked for beyond what it may have, until the operator decides
+    /// about its permissions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub asks_more: Vec<String>,
+    /// Hash of what an approval decides about; an approval that names it is refused if the node asks
+    /// for something else by then. Only while the node waits.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seen: Option<String>,
+    /// The two links that put the node into quarantine; only while it is in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quarantine: Option<QuarantineView>,
     /// `pending` (until `expires_at`), `unapproved`, `paired`, `muted` or `revoked`.
     pub standing: String,
     /// `full`, `safe-chat` or `muted`; absent before pairing and after revocation.
@@ -73,6 +93,48 @@ pub struct DeviceView {
     pub hardware_profile: Box<RawValue>,
 }
 
+/// What a node asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsksView {
+    /// `token`, `approval`, `pin`, `code` or `setup`.
+    pub method: String,
+    /// Scopes as `read:/lights/**`; empty if the node leaves them to the operator.
+    pub permissions: Vec<String>,
+    /// SHA-256 of the public key of its certificate request; absent if it sent none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certificate_key: Option<String>,
+}
+
+/// The links of two machines that have shown one node's state. Each may be unknown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineView {
+    /// The last link before the alarm.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub before: Option<LinkedView>,
+    /// The link that raised the alarm.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub alarm: Option<LinkedView>,
+}
+
+/// A link of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedView {
+    /// The address that it came from.
+    pub ip_address: String,
+    /// Its time in Unix seconds.
+    pub at: u64,
+}
+
+impl From<&StoredCounter> for QuarantineView {
+    fn from(counter: &StoredCounter) -> Self {
+        let view = |from: LinkedFrom| LinkedView {
+            ip_address: from.address.to_string(),
+            at: from.at.as_secs(),
+        };
+        Self { before: counter.linked.map(view), alarm: counter.alarmed.map(view) }
+    }
+}
+
 /// Latest readings of a node.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Sensors {
@@ -82,6 +144,29 @@ pub struct Sensors {
     pub noise_level: Option<f64>,
     /// A false activation of the wake word.
     pub wake_word_fp: Option<bool>,
+}
+
+/// Returns the word of the flow that paired a node, or would pair it.
+const fn flow(record: &Record) -> &'static str {
+    match (record.asked.method, &record.keys) {
+        (AskMethod::Provisioning, _) => "provisioning",
+        (
+            AskMethod::Token
+            | AskMethod::Approval
+            | AskMethod::Pin
+            | AskMethod::Code
+            | AskMethod::Setup,
+            Some(_),
+        ) => "native",
+        (
+            AskMethod::Token
+            | AskMethod::Approval
+            | AskMethod::Pin
+            | AskMethod::Code
+            | AskMethod::Setup,
+            None,
+        ) => "missy",
+    }
 }
 
 impl From<&Device> for DeviceView {
@@ -105,11 +190,28 @@ impl From<&Device> for DeviceView {
             friendly_name: record.name.to_string(),
             room: record.room.to_string(),
             ip_address: record.address.to_string(),
-            flow: if record.keys.is_some() { "native" } else { "missy" }.to_owned(),
+            flow: flow(record).to_owned(),
+            registered_as: None,
             fingerprint: record
                 .keys
                 .as_ref()
                 .map(|keys| Fingerprint::of(&keys.channel).to_string()),
+            asks: (record.keys.is_some()).then(|| AsksView {
+                method: record.asked.method.as_str().to_owned(),
+                permissions: record.asked.permissions.as_str().lines().map(str::to_owned).collect(),
+                certificate_key: record.asked.csr_key.map(|key| key.to_string()),
+            }),
+            asks_more: match record.standing {
+                Standing::Paired { .. } | Standing::Muted { .. } => {
+                    entry.asks_more.as_str().lines().map(str::to_owned).collect()
+                }
+                Standing::Pending { .. }
+                | Standing::Unapproved { .. }
+                | Standing::Revoked { .. } => Vec::new(),
+            },
+            seen: matches!(record.standing, Standing::Pending { .. })
+                .then(|| SeenHash::of(record).to_string()),
+            quarantine: None,
             standing: standing.to_owned(),
             policy_mode,
             restores,
