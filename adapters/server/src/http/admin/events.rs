@@ -92,15 +92,19 @@ fn view(event: &Event, authority: &Authority) -> Value {
         }
         Event::Linked(node_id) => json!({"event": "linked", "node_id": node_id.to_string()}),
         Event::Unlinked(node_id) => json!({"event": "unlinked", "node_id": node_id.to_string()}),
-        Event::Replaced { node_id, older, newer } => json!({
+        Event::Replaced { node_id, older, newer, times } => json!({
             "event": "replaced", "node_id": node_id.to_string(),
             "older_ip_address": older.to_string(), "ip_address": newer.to_string(),
+            "times": times,
         }),
         Event::Pushed(node_id, notice) => {
             json!({"event": "pushed", "node_id": node_id.to_string(), "notice": word(*notice)})
         }
         Event::Pinged { node_id, time } => json!({
             "event": "pinged", "node_id": node_id.to_string(), "micros": micros(*time),
+        }),
+        Event::Dispatch { node_id, id, state } => json!({
+            "event": "dispatch", "node_id": node_id.to_string(), "id": hex(id.as_bytes()), "state": state,
         }),
         Event::CodeWrong { pin, left, address } => json!({
             "event": if *pin { "pin_wrong" } else { "code_wrong" }, "guesses_left": left, "ip_address": address.to_string(),
@@ -147,6 +151,21 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::GrantRevoked { node_id, grant } => json!({
             "event": "grant_revoked", "node_id": node_id.to_string(), "grant": grant.map(|grant| hex(grant.as_bytes())),
         }),
+        Event::CertificateIssued { node_id, serial } => json!({
+            "event": "certificate_issued", "node_id": node_id.to_string(), "serial": serial.to_string(),
+        }),
+        Event::CertificatesRevoked { count } => {
+            json!({"event": "certificates_revoked", "count": count})
+        }
+        Event::CloneAlarm { node_id, older, newer } => json!({
+            "event": "clone_alarm", "node_id": node_id.to_string(),
+            "older_ip_address": older.map(|older| older.address.to_string()),
+            "older_at": older.map(|older| older.at.as_secs()),
+            "ip_address": newer.address.to_string(), "at": newer.at.as_secs(),
+        }),
+        Event::GatewayIsOlder { node_id } => {
+            json!({"event": "gateway_is_older", "node_id": node_id.to_string()})
+        }
         Event::DelegateLinked { fingerprint, subject } => {
             json!({"event": "delegate_linked", "fingerprint": fingerprint.to_string(), "subject": subject.to_string()})
         }
@@ -170,6 +189,9 @@ const fn word(notice: Notice) -> &'static str {
         Notice::Decided => "decided",
         Notice::Permissions => "permissions",
         Notice::PinEnded(_) => "pin_ended",
+        Notice::Quarantined => "quarantined",
+        Notice::Released => "released",
+        Notice::Evicted => "evicted",
     }
 }
 

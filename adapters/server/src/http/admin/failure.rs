@@ -3,9 +3,12 @@
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use handfast_core::Refusal;
 use handfast_core::registry::delivery::NotSettled;
+use handfast_store::NotQueued;
 use serde::{Deserialize, Serialize};
 
+use crate::ca::AuthorityError;
 use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{GateError, InboundError};
 use crate::operator::PingError;
@@ -24,8 +27,37 @@ pub struct ErrorBody {
     /// `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
     /// stored yet.
     pub code: String,
-    /// The problem and its remedy, in a sentence for people.
+    /// The problem and its remedy, in a sentence for people. It names no command line: a client
+    /// names [`next`](Self::next) in its own words.
     pub message: String,
+    /// The call that mends the problem or shows more about it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<NextCall>,
+}
+
+/// A call of this API that an error advises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NextCall {
+    /// `GET /api/v1/clock`: the state of the clock, and what mends it.
+    Clock,
+    /// `GET /api/v1/devices`: the nodes, with their states.
+    Nodes,
+    /// `GET /api/v1/paired`: the nodes that are paired by their keys.
+    Paired,
+    /// `GET /api/v1/certs`: the certificates of nodes.
+    Certificates,
+    /// `POST /api/v1/ca/rotate`: a new root of the certificate authority.
+    RotateAuthority,
+    /// `GET /api/v1/sessions`: the sessions of companions.
+    Sessions,
+    /// `GET /api/v1/inbound`: the senders that wait.
+    Senders,
+    /// `POST /api/v1/setup/rotate` with `at_once`.
+    RotateSetupKey,
+    /// A call that this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// The reason for which a request was not carried out.
@@ -38,6 +70,7 @@ pub(crate) enum AdminFailure {
     Inbound(InboundError),
     Gate(GateError),
     Ping(PingError),
+    Authority(AuthorityError),
 }
 
 impl From<OperatorError> for AdminFailure {
@@ -66,6 +99,7 @@ impl From<GateError> for AdminFailure {
 
 impl IntoResponse for AdminFailure {
     fn into_response(self) -> Response {
+        let next = self.next();
         let (status, code, message) = match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
             Self::NoRoute => (
@@ -89,6 +123,7 @@ impl IntoResponse for AdminFailure {
                     OperatorError::Changed { .. } => (StatusCode::CONFLICT, "changed"),
                     OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::NotPaired(_)
+                    | OperatorError::NoSuchCertificate(_)
                     | OperatorError::NoSuchCode(_)
                     | OperatorError::NoSuchSession(_) => (StatusCode::NOT_FOUND, "not_found"),
                     OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
@@ -100,10 +135,21 @@ impl IntoResponse for AdminFailure {
                     }
                     OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::NoKeys(_)
+                    | OperatorError::NotQuarantined(_)
+                    | OperatorError::NotRevoked(_)
                     | OperatorError::NotLinked(_)
                     | OperatorError::NoUrl(_) => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::NotDispatched { no: NotQueued::Full, .. } => {
+                        (StatusCode::TOO_MANY_REQUESTS, "rate_limited")
+                    }
+                    OperatorError::NotDispatched { no: NotQueued::Unknown, .. } => {
+                        (StatusCode::NOT_FOUND, "not_found")
+                    }
+                    OperatorError::NotDispatched { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::Clock(_) => (StatusCode::CONFLICT, "refused"),
-                    OperatorError::SetupKey(_) => (StatusCode::SERVICE_UNAVAILABLE, "key"),
+                    OperatorError::SetupKey(_) | OperatorError::SetupCodesSpent(_) => {
+                        (StatusCode::SERVICE_UNAVAILABLE, "key")
+                    }
                     OperatorError::Usage(_) => (StatusCode::BAD_REQUEST, "usage"),
                     OperatorError::CutNotStored { .. } => {
                         (StatusCode::SERVICE_UNAVAILABLE, "cut_not_stored")
@@ -117,19 +163,81 @@ impl IntoResponse for AdminFailure {
                 (status, code, error.to_string())
             }
             Self::Ping(error) => {
-                let status = match error {
-                    PingError::NotLinked(_) | PingError::NotSupported(_) => StatusCode::CONFLICT,
-                    PingError::NoAnswer(_) => StatusCode::GATEWAY_TIMEOUT,
+                let (status, code) = match error {
+                    PingError::NotLinked(_) | PingError::NotSupported(_) => {
+                        (StatusCode::CONFLICT, "refused")
+                    }
+                    PingError::TooOften(_) => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+                    PingError::NoAnswer(_) => (StatusCode::GATEWAY_TIMEOUT, "refused"),
                 };
-                (status, "refused", error.to_string())
+                (status, code, error.to_string())
             }
+            Self::Authority(error) => (StatusCode::SERVICE_UNAVAILABLE, "key", error.to_string()),
             Self::Gate(error) => {
                 let (status, code) = of_gate(&error);
                 (status, code, error.to_string())
             }
         };
-        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message } }))
+        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message, next } }))
             .into_response()
+    }
+}
+
+impl AdminFailure {
+    /// Returns the call that mends this or shows more about it.
+    const fn next(&self) -> Option<NextCall> {
+        match self {
+            Self::Operator(error) => next_of(error),
+            Self::Inbound(InboundError::NoSuchCode) => Some(NextCall::Senders),
+            Self::Inbound(InboundError::ClockInDoubt) => Some(NextCall::Clock),
+            Self::Ping(PingError::NotLinked(_)) => Some(NextCall::Nodes),
+            Self::Authority(AuthorityError::RootEnded) => Some(NextCall::RotateAuthority),
+            Self::Usage(_)
+            | Self::NoRoute
+            | Self::NoCaller
+            | Self::Inbound(_)
+            | Self::Gate(_)
+            | Self::Ping(_)
+            | Self::Authority(_) => None,
+        }
+    }
+}
+
+const fn next_of(error: &OperatorError) -> Option<NextCall> {
+    match error {
+        OperatorError::NotPaired(_) => Some(NextCall::Paired),
+        OperatorError::NoSuchCertificate(_) => Some(NextCall::Certificates),
+        OperatorError::NotFound(_)
+        | OperatorError::NotQuarantined(_)
+        | OperatorError::NotDispatched {
+            no:
+                NotQueued::NotPaired | NotQueued::TakesNone | NotQueued::Muted | NotQueued::Quarantined,
+            ..
+        } => Some(NextCall::Nodes),
+        OperatorError::NoSuchSession(_) => Some(NextCall::Sessions),
+        OperatorError::SetupCodesSpent(_) => Some(NextCall::RotateSetupKey),
+        OperatorError::Clock(_)
+        | OperatorError::Refused { refusal: Refusal::ClockInDoubt, .. }
+        | OperatorError::Delivery { why: NotSettled::ClockInDoubt, .. } => Some(NextCall::Clock),
+        OperatorError::Ambiguous { .. }
+        | OperatorError::NotDispatched { .. }
+        | OperatorError::NotRevoked(_)
+        | OperatorError::Refused { .. }
+        | OperatorError::NotNamed(_)
+        | OperatorError::SeveralNamed { .. }
+        | OperatorError::Changed { .. }
+        | OperatorError::NoKeys(_)
+        | OperatorError::NotLinked(_)
+        | OperatorError::SeveralPaired { .. }
+        | OperatorError::NoSuchCode(_)
+        | OperatorError::NoUrl(_)
+        | OperatorError::SetupKey(_)
+        | OperatorError::SeveralSessions { .. }
+        | OperatorError::Wider(_)
+        | OperatorError::Delivery { .. }
+        | OperatorError::Usage(_)
+        | OperatorError::CutNotStored { .. }
+        | OperatorError::Store(_) => None,
     }
 }
 

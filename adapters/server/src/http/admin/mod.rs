@@ -2,7 +2,7 @@
 //!
 //! State:
 //! - `GET /api/v1/status` counts nodes, and reports on the store and the clock:
-//!   `{"nodes":{"pending","paired","muted","revoked"},"linked","waiting","companion_url",
+//!   `{"nodes":{"pending","paired","muted","revoked","forgotten"},"linked","waiting","companion_url",
 //!   "store":{"failing","failures","unstored":[{"what","since"}]},"clock"}`
 //! - `GET /api/v1/clock` reports on the clock:
 //!   `{"state":"good"|"behind"|"doubtful","now","system","mark","synchronised",
@@ -18,11 +18,13 @@
 //!   nodes with tokens have no action and no address
 //!
 //! Nodes:
-//! - `GET /api/v1/devices?filter=current|pending|all` lists nodes: `{"devices":[…]}`
+//! - `GET /api/v1/devices?filter=current|pending|more|all` lists nodes: `{"devices":[…]}`. `more`
+//!   are paired nodes that ask for more than they may (`"asks_more"`)
 //! - `GET /api/v1/devices/{prefix}` returns a device, and records it as shown, for a later
 //!   approval; with `?glance=true` it does not record that
 //! - `POST /api/v1/devices/{prefix}/pair` approves; `{"reissue":true}` gives a new token or grant;
-//!   `"version"` approves only the record that was shown with that version; for a node with keys
+//!   `"version"` approves only the record that was shown with that version, and `"seen"` only a
+//!   request that still has this hash, which a waiting device shows; for a node with keys
 //!   also `"permissions"`, `"expires"`, `"message"`:
 //!   `{"node_id","friendly_name","room","ip_address","token","delivery"}`, or for a node with keys
 //!   `"fingerprint","in_force","offered"` in place of the token
@@ -34,6 +36,16 @@
 //!   and `{"for_good"}`, rejects all matching requests: `{"rejected","failed":[…]}`
 //! - `POST /api/v1/devices/{which}/unpair` revokes a node: a device
 //! - `POST /api/v1/devices/{prefix}/mute`, `/unmute` mutes or unmutes: a device
+//! - `POST /api/v1/devices/{prefix}/rename` with `{"name"}` names a paired node: a device
+//! - `POST /api/v1/devices/{prefix}/evict` ends a node's links and its certificates; it may come
+//!   back by renewing with its key: a device
+//! - `POST /api/v1/devices/{prefix}/release` ends the quarantine of a node whose state was restored
+//!   from a backup: a device
+//! - `POST /api/v1/devices/{which}/forget` removes the record of a revoked node, whose key stays
+//!   revoked for good, or of a rejected one, which may ask again:
+//!   `{"forgotten","friendly_name","stays_revoked"}`
+//! - `POST /api/v1/marks/rotate` makes a new key for the marks by which copied nodes are noticed:
+//!   `{"older_keys"}`, the number of those that are good for reading only
 //! - `POST /api/v1/devices/{prefix}/send` with `{"action","address","text"}` sends a message to a
 //!   node that is linked over the native wire; without an action it is `write`: `{"node_id","sent"}`
 //!   A session sends and hears (`/api/v1/messages`) only what its own scopes allow at that address.
@@ -49,10 +61,13 @@
 //! - `GET /api/v1/pairing/codes` lists usable PINs and codes, without their secrets:
 //!   `{"codes":[…]}`
 //! - `POST /api/v1/pairing/codes` with
-//!   `{"kind":"qr"|"typed","permissions","expires","uses","grant_expires","label","addresses"}`,
+//!   `{"kind":"qr"|"typed"|"letters","permissions","expires","uses","grant_expires","label","addresses"}`,
 //!   all optional, mints a code:
 //!   `{"id","selector","code","expires_at","fingerprint","invitation","addresses","delivery"}`
-//! - `DELETE /api/v1/pairing/codes/{id}` withdraws a PIN or code: the list
+//! - `DELETE /api/v1/pairing/codes/{id}` withdraws a PIN, code or provisioning token: the list
+//! - `POST /api/v0/provisioning/token` with `{"node_id"}`, and optionally `"permissions"`,
+//!   `"grant_expires"`, `"label"`, mints a token by which that node registers once:
+//!   201 `{"id","token","node_id","expires_at","expires_in"}`
 //! - `GET /api/v1/paired` lists the nodes that are paired by their keys:
 //!   `{"paired":[{"device","in_force","offered","grants","delegates"}]}`
 //! - `GET /api/v1/paired/{which}/permissions` returns a node's permissions: those in force
@@ -61,10 +76,38 @@
 //! - `POST /api/v1/paired/{which}/permissions` with `{"permissions","expires"}`, at least one of
 //!   them, changes them; `"expires":"never"` removes an end. Fewer permissions are in force at
 //!   once, more of them once the node has confirmed them: as above
+//! - `POST /api/v1/paired/{which}/ping` asks a linked node for an answer:
+//!   `{"node_id","friendly_name","micros"}`. Sessions may ask for 20 a minute of one node
 //! - `POST /api/v1/paired/{which}/revoke` revokes a node (beginning of its id, or its name) or a
 //!   capability token (beginning of its id):
 //!   `{"revoked":"node"|"capability","node_id","friendly_name","capability"}`
 //! - `POST /api/v1/paired/revoke-all` revokes all of these nodes: `{"revoked","failed":[…]}`
+//!
+//! Tasks for nodes (`which` as above; an `id` is 32 hexadecimal digits, or 4 or more of them):
+//! - `GET /api/v1/nodes/{which}/capabilities` lists what a node can do:
+//!   `{"takes_tasks","takes_none","capabilities":[…],"open"}`
+//! - `POST /api/v1/nodes/{which}/dispatches` with
+//!   `{"capability","input","timeout","max_payload","request_id"}`, all optional but the first,
+//!   gives a node a task: a dispatch. Made again with the same `request_id`, it answers with what
+//!   became of it
+//! - `GET /api/v1/nodes/{which}/dispatches?limit=` lists the tasks of a node, the newest first:
+//!   `{"dispatches":[…]}`
+//! - `GET /api/v1/nodes/{which}/dispatches/{id}?wait=30&known=` shows one task; with `wait` it
+//!   answers as soon as the task differs from the one whose `seen` is given, at most 60 s later
+//! - `POST /api/v1/nodes/{which}/dispatches/{id}/cancel` cancels a task: a dispatch
+//! - `POST /api/v1/nodes/{which}/dispatches/{id}/retry` with `{"timeout"}` sends a task again that
+//!   certainly never ran: a dispatch
+//!
+//! Certificates:
+//! - `GET /api/v1/certs?all=true` lists nodes' certificates: `{"authority":{"fingerprint","roots"},
+//!   "certificates":[{"serial","fingerprint","node_id","key","state","not_before","not_after"}]}`
+//! - `POST /api/v1/certs/revoke` with one of `{"certificate"}` (a serial number, or the fingerprint
+//!   as a name for it), `{"key"}` and `{"node"}` revokes for good: `{"revoked":[…]}`
+//! - `POST /api/v1/certs/revoke-all` revokes all that were issued until now: as above
+//! - `GET /api/v1/certs/crl` returns the lists of revoked certificates that all trusted roots have
+//!   signed, for readers outside the gateway: `{"pem","revoked","next_update"}`
+//! - `POST /api/v1/ca/rotate` with `{"at_once":true}`, optional, makes a new root:
+//!   `{"fingerprint","roots"}`
 //!
 //! Setup codes and sessions:
 //! - `POST /api/v1/setup` with `{"for_device","profile","ttl","public_url","bound"}`, all optional,
@@ -114,6 +157,8 @@
 //! senders): no scope outside them, no end later than the session's own, and all of it ends with
 //! the session. A wider request is answered with 403 (`wider_than_yours`), which names the first
 //! scope that is not covered; a duration that is left out is the longest possible one. A session
+//! gives a node tasks, and reads what they are about, only with
+//! `write:/gateway/nodes/ID/dispatches` or more, and its tasks are not sent once it has ended. It
 //! sees a PIN only if it opened pairing for it. Every list names the maker of its entries
 //! (`made_by`: `operator`, or `session ID`).
 //!
@@ -124,41 +169,50 @@
 //! written: a restart loses it unless an automatic retry has stored it before.
 
 mod caller;
+mod certificates;
 mod clock;
 mod decisions;
 mod deliveries;
 mod device;
+mod dispatches;
 mod events;
 mod extensions;
 mod failure;
 mod inbound;
+mod listing;
+mod marks;
 mod messages;
 mod paired;
 mod pairing;
 mod permissions;
+mod provisioning;
 mod setup;
 mod socket;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
 use handfast_core::registry::authority::Authority;
-use handfast_store::Filter;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use caller::Caller;
+pub use certificates::{
+    AuthorityView, CertificateList, CertificateView, RevocationListsView, RevokedCertificatesView,
+};
 pub use clock::{AcceptedView, ClockView};
-pub use decisions::{IssuedView, RejectedView};
+pub use decisions::{ForgottenView, IssuedView, RejectedView};
 pub use deliveries::DeliveryView;
-pub use device::{DeviceView, Sensors};
+pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, Sensors};
+pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
 pub use extensions::ExtensionList;
-pub use failure::{ErrorBody, ErrorView};
+pub use failure::{ErrorBody, ErrorView, NextCall};
 pub use inbound::{
     AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
 };
+pub use listing::{DamagedView, DeviceList};
+pub use marks::MarkKeyView;
 pub use messages::SentToNodeView;
 pub use paired::{
     DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, PingView,
@@ -166,6 +220,7 @@ pub use paired::{
 };
 pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
 pub use permissions::PermissionsView;
+pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
@@ -174,9 +229,6 @@ use crate::gateway::unstored::StoreStatus;
 use crate::http::session_api;
 use crate::telemetry::spans;
 use failure::AdminFailure;
-
-/// Number of nodes that a listing reads from the store at once.
-const PAGE: usize = 500;
 
 /// Returns the operator's routes. Every client that can reach them has the owner's authority over
 /// every node: serve them only where only the operator can connect.
@@ -190,19 +242,35 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/clock", get(clock::show).post(clock::accept))
-        .route("/api/v1/devices", get(list))
+        .route("/api/v1/devices", get(listing::list))
         .route("/api/v1/devices/reject", post(decisions::reject_many))
-        .route("/api/v1/devices/{prefix}", get(show))
+        .route("/api/v1/devices/{prefix}", get(listing::show))
         .route("/api/v1/devices/{prefix}/pair", post(decisions::pair))
         .route("/api/v1/devices/{prefix}/send", post(messages::send))
         .route("/api/v1/devices/{prefix}/policy", post(decisions::policy))
+        .route("/api/v1/devices/{prefix}/rename", post(decisions::rename))
+        .route("/api/v1/devices/{prefix}/evict", post(decisions::evict))
+        .route("/api/v1/devices/{prefix}/release", post(decisions::release))
+        .route("/api/v1/marks/rotate", post(marks::rotate))
+        .route("/api/v1/certs", get(certificates::list))
+        .route("/api/v1/certs/crl", get(certificates::revocation_lists))
+        .route("/api/v1/certs/revoke", post(certificates::revoke))
+        .route("/api/v1/certs/revoke-all", post(certificates::revoke_all))
+        .route("/api/v1/ca/rotate", post(certificates::rotate))
+        .route("/api/v1/devices/{prefix}/forget", post(decisions::forget))
         .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
         .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
+        .route("/api/v1/nodes/{which}/capabilities", get(dispatches::capabilities))
+        .route("/api/v1/nodes/{which}/dispatches", get(dispatches::list).post(dispatches::invoke))
+        .route("/api/v1/nodes/{which}/dispatches/{id}", get(dispatches::show))
+        .route("/api/v1/nodes/{which}/dispatches/{id}/cancel", post(dispatches::cancel))
+        .route("/api/v1/nodes/{which}/dispatches/{id}/retry", post(dispatches::retry))
         .route("/api/v1/deliveries/{id}/confirm", post(deliveries::confirm))
         .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/api/v1/pairing", get(pairing::show).post(pairing::set))
         .route("/api/v1/pairing/codes", get(pairing::codes).post(pairing::mint))
         .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))
+        .route("/api/v0/provisioning/token", post(provisioning::mint))
         .route("/api/v1/paired", get(paired::list))
         .route("/api/v1/paired/revoke-all", post(paired::revoke_all))
         .route("/api/v1/paired/{which}/permissions", get(paired::show).post(paired::permit))
@@ -251,6 +319,13 @@ pub struct StatusView {
     /// State of the store.
     #[serde(default)]
     pub store: StoreView,
+    /// Number of nodes in quarantine, because their state may have been copied.
+    #[serde(default)]
+    pub quarantined: usize,
+    /// Time since which this gateway is known to be older than its nodes, in Unix seconds: it was
+    /// restored from a backup.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub older_than_nodes_since: Option<u64>,
 }
 
 /// State of the store.
@@ -284,40 +359,9 @@ pub struct NodeCounts {
     pub muted: u64,
     /// Nodes that are revoked.
     pub revoked: u64,
-}
-
-/// The answer to `GET /api/v1/devices`.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DeviceList {
-    /// Nodes in order of their ids.
-    pub devices: Vec<DeviceView>,
-    /// Nodes whose stored record cannot be read; the records are left unchanged.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub damaged: Vec<DamagedView>,
-}
-
-/// A node whose stored record cannot be read.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DamagedView {
-    /// Id of the node.
-    pub node_id: String,
-    /// The problem with its record.
-    pub problem: String,
-}
-
-#[derive(Deserialize)]
-struct ListQuery {
+    /// Keys that stay revoked although their nodes' records were removed.
     #[serde(default)]
-    filter: ListFilter,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum ListFilter {
-    #[default]
-    Current,
-    Pending,
-    All,
+    pub forgotten: u64,
 }
 
 async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, AdminFailure> {
@@ -327,6 +371,7 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Admi
         paired: summary.nodes.paired,
         muted: summary.nodes.muted,
         revoked: summary.nodes.revoked,
+        forgotten: summary.nodes.forgotten,
     };
     let StoreStatus { failing, failures, unstored } = gateway.store_status();
     let unstored = unstored
@@ -342,66 +387,9 @@ async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, Admi
         companion_url: gateway.companion_url(),
         clock: gateway.clock().into(),
         store,
+        quarantined: gateway.quarantined().await?.len(),
+        older_than_nodes_since: gateway.older_than_nodes().map(|older| older.at.as_secs()),
     }))
-}
-
-async fn list(
-    State(gateway): State<Gateway>,
-    query: Result<Query<ListQuery>, QueryRejection>,
-) -> Result<Json<DeviceList>, AdminFailure> {
-    let Query(query) = query
-        .map_err(|_| AdminFailure::Usage("filter must be current, pending or all".to_owned()))?;
-    let filter = match query.filter {
-        ListFilter::Current => Filter::Current,
-        ListFilter::Pending => Filter::Pending,
-        ListFilter::All => Filter::All,
-    };
-    let mut all = DeviceList { devices: Vec::new(), damaged: Vec::new() };
-    let mut after = None;
-    loop {
-        let page = gateway.devices(filter, after, PAGE).await?;
-        let full = page.len() == PAGE;
-        for listed in page {
-            match listed {
-                Ok(device) => {
-                    gateway.inner.shown.see(&device.entry);
-                    after = Some(device.entry.record.node_id);
-                    all.devices.push(DeviceView::from(&device));
-                }
-                Err(bad) => {
-                    after = Some(bad.node_id);
-                    all.damaged.push(DamagedView {
-                        node_id: bad.node_id.to_string(),
-                        problem: bad.problem,
-                    });
-                }
-            }
-        }
-        if !full {
-            return Ok(Json(all));
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct ShowQuery {
-    /// The client shows only the node's name and place, so the node does not count as shown.
-    #[serde(default)]
-    glance: bool,
-}
-
-async fn show(
-    State(gateway): State<Gateway>,
-    Path(prefix): Path<String>,
-    query: Result<Query<ShowQuery>, QueryRejection>,
-) -> Result<Json<DeviceView>, AdminFailure> {
-    let Query(query) =
-        query.map_err(|_| AdminFailure::Usage("glance must be true or false".to_owned()))?;
-    let device = gateway.device_named(&prefix).await?;
-    if !query.glance {
-        gateway.inner.shown.see(&device.entry);
-    }
-    Ok(Json(DeviceView::from(&device)))
 }
 
 async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {

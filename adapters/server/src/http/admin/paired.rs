@@ -202,10 +202,11 @@ pub struct PingView {
 
 pub(super) async fn ping(
     State(gateway): State<Gateway>,
+    caller: Caller,
     Path(which): Path<String>,
 ) -> Result<Json<PingView>, AdminFailure> {
     let record = gateway.paired_named(&which).await?.device.entry.record;
-    let time = gateway.ping(record.node_id).await?;
+    let time = gateway.ping_by(caller.authority(), record.node_id).await?;
     Ok(Json(PingView {
         node_id: record.node_id.to_string(),
         friendly_name: record.name.as_str().to_owned(),

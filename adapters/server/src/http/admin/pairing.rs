@@ -65,8 +65,11 @@ pub struct CodeList {
 pub struct CodeView {
     /// Id of the PIN or code: 32 hex digits.
     pub id: String,
-    /// `pin` or `code`.
+    /// `pin`, `code`, or `provisioning` for a token.
     pub kind: String,
+    /// The name of the node that may register by a provisioning token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub node_id: Option<String>,
     /// The public part of a code.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub selector: Option<String>,
@@ -145,6 +148,7 @@ struct MintBody {
 enum KindBody {
     #[default]
     Qr,
+    Letters,
     Typed,
 }
 
@@ -186,6 +190,7 @@ pub(super) async fn mint(
     let defaults = NewCode::default();
     let kind = match body.kind {
         KindBody::Qr => CodeKind::Qr,
+        KindBody::Letters => CodeKind::Letters,
         KindBody::Typed => CodeKind::Typed,
     };
     let new = NewCode {
@@ -260,11 +265,14 @@ fn code(live: &LiveCode) -> CodeView {
     let (kind, selector, fingerprint) = match live.counted.kind {
         Kind::Pin(key) => ("pin", None, Some(Fingerprint::of(&key).to_string())),
         Kind::Code(selector) => ("code", Some(selector.as_str().to_owned()), None),
+        Kind::Provisioning => ("provisioning", None, None),
     };
     CodeView {
         id: hex(live.id.as_bytes()),
         kind: kind.to_owned(),
-        permissions: selector.is_some().then(|| PermissionsView::of(&live.permissions)),
+        node_id: live.provisions.as_ref().map(|name| name.as_str().to_owned()),
+        // A PIN brings what its node asks for and an operator decides.
+        permissions: fingerprint.is_none().then(|| PermissionsView::of(&live.permissions)),
         selector,
         fingerprint,
         label: live.label.clone(),
