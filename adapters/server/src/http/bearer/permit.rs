@@ -156,8 +156,9 @@ impl IntoResponse for BearerRefused {
             Self::ClockInDoubt => (StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt"),
             Self::BadAddress(_) => (StatusCode::BAD_REQUEST, "bad_address"),
         };
-        let body =
-            ErrorView { error: ErrorBody { code: code.to_owned(), message: self.to_string() } };
+        let body = ErrorView {
+            error: ErrorBody { code: code.to_owned(), message: self.to_string(), next: None },
+        };
         let mut response = (status, Json(body)).into_response();
         let challenge = match self {
             Self::Missing => "Bearer",

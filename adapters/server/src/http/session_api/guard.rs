@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::authority::{self, Authority, Role};
 
-use super::{BODY_BYTES, PREFIX, ending, refuse};
+use super::{BODY_BYTES, ending, refuse, within};
 use crate::gateway::Gateway;
 use crate::http::admin::Caller;
 use crate::http::bearer::{BearerRefused, CompanionBearer, decoded};
@@ -100,20 +100,40 @@ fn action(method: &Method, address: &str, authority: &Authority) -> Action {
         Authority::Operator(Role::Viewer) => false,
         Authority::Operator(Role::Operator | Role::Owner) | Authority::Delegated(_) => true,
     };
-    if is_read(method) && !(told_all && is_secret(address)) { Action::Read } else { Action::Admin }
+    match is_read(method) {
+        true if !(told_all && is_secret(address)) => Action::Read,
+        // A task changes nothing about the gateway or what the node may do.
+        false if is_task(address) => Action::Write,
+        true | false => Action::Admin,
+    }
 }
 
-/// Returns `true` for the route of the key that signs setup codes.
+/// Returns `true` for the routes of keys that sign for everybody: that of setup codes, that of the
+/// marks of nodes, and that of the certificate authority.
 fn is_key(address: &str) -> bool {
-    address
-        .strip_prefix(ADDRESS)
-        .is_some_and(|rest| rest == "/setup/rotate" || rest.starts_with("/setup/rotate/"))
+    let is = |key: &str| {
+        address
+            .strip_prefix(ADDRESS)
+            .and_then(|rest| rest.strip_prefix(key))
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    is("/setup/rotate") || is("/marks") || is("/ca")
 }
 
 /// Returns `true` for the routes of deliveries.
 fn is_delivery(path: &str) -> bool {
     address(path).is_ok_and(|address| {
         address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1)) == Some("deliveries")
+    })
+}
+
+/// Returns `true` for the routes of tasks for nodes.
+fn is_task(address: &str) -> bool {
+    let parts = address.strip_prefix(ADDRESS).map(|rest| rest.split('/').skip(1));
+    parts.is_some_and(|mut parts| {
+        parts.next() == Some("nodes")
+            && parts.next().is_some()
+            && parts.next() == Some("dispatches")
     })
 }
 
@@ -124,7 +144,7 @@ fn is_read(method: &Method) -> bool {
 /// Returns the address of an API path for permissions.
 fn address(path: &str) -> Result<String, BearerRefused> {
     let path = decoded(path).map_err(BearerRefused::BadAddress)?;
-    Ok(format!("{ADDRESS}{}", path.strip_prefix(PREFIX).unwrap_or(&path)))
+    Ok(format!("{ADDRESS}{}", within(&path).unwrap_or(&path)))
 }
 
 fn is_secret(address: &str) -> bool {
@@ -156,6 +176,8 @@ mod tests {
             assert!(!is_secret(&address(path).unwrap()), "{path}");
         }
         assert_eq!(address("/api/v1/devices/a").unwrap(), "/gateway/devices/a");
+        let token = "/gateway/provisioning/token";
+        assert_eq!(address("/api/v0/provisioning/token").unwrap(), token);
         assert!(address("/api/v1/devices%2f..%2fevents").is_err());
     }
 
@@ -169,6 +191,15 @@ mod tests {
             assert_eq!(action(&Method::POST, path, &viewer), Action::Admin, "{path}");
         }
         assert_eq!(action(&Method::GET, "/gateway/events", &Authority::OWNER), Action::Admin);
+        let tasks = "/gateway/nodes/a/dispatches";
+        assert_eq!(action(&Method::POST, tasks, &Authority::OWNER), Action::Write);
+        assert_eq!(action(&Method::GET, tasks, &Authority::OWNER), Action::Read);
+        let cancel = "/gateway/nodes/a/dispatches/b/cancel";
+        assert_eq!(action(&Method::POST, cancel, &Authority::OWNER), Action::Write);
+        for other in ["/gateway/nodes/dispatches", "/gateway/devices/a/dispatches"] {
+            assert_eq!(action(&Method::POST, other, &viewer), Action::Admin, "{other}");
+        }
+        assert!(is_key("/gateway/marks/rotate"));
         assert!(is_key("/gateway/setup/rotate") && !is_key("/gateway/setup"));
     }
 }

@@ -99,4 +99,4 @@ async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
 
 const WHO_MAY: &str = "Here the metrics are for bearers that may read at /gateway/metrics: send the header `Authorization: Bearer TOKEN`. Without one they \
                        are read on the operator's socket (curl --unix-socket DATA/handfast.sock http://localhost/metrics) and on a listener of their own \
-                       (handfast serve --listen-metrics 127.0.0.1:9464).\n";
+                       (the gateway's option --listen-metrics).\n";

@@ -22,26 +22,34 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 
+use crate::flows::provisioning;
 use crate::gateway::Gateway;
 use crate::http::admin::{ErrorBody, ErrorView, routes};
 
-/// Path prefix of all routes of this module.
-const PREFIX: &str = "/api/v1";
+/// Path prefixes of all routes of this module: our own API, and the dialect of command centers.
+const PREFIXES: [&str; 2] = ["/api/v1", "/api/v0"];
 /// Maximum size of a request's body in bytes.
 const BODY_BYTES: usize = 64 * 1024;
 
 /// Returns `true` for the paths that [`router`] answers, whether or not the route exists.
 pub(crate) fn is_api(path: &str) -> bool {
-    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    within(path).is_some()
 }
 
-/// Returns the routes under `/api/v1`.
+/// Returns the part of a path behind its prefix.
+fn within(path: &str) -> Option<&str> {
+    let rest = PREFIXES.iter().find_map(|prefix| path.strip_prefix(prefix));
+    rest.filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns the routes under `/api/v1` and `/api/v0`.
 pub(crate) fn router(gateway: &Gateway) -> Router {
     let operators =
         routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
     Router::new()
         .route("/api/v1/session", get(session::show).delete(session::end))
         .route("/api/v1/session/refresh", post(session::refresh))
+        .merge(provisioning::routes())
         .method_not_allowed_fallback(no_such_route)
         .fallback_service(operators)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
@@ -55,6 +63,6 @@ async fn no_such_route() -> Response {
 
 /// Returns an error answer in the format of the operator's API.
 fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
-    let error = ErrorBody { code: code.to_owned(), message: message.to_owned() };
+    let error = ErrorBody { code: code.to_owned(), message: message.to_owned(), next: None };
     (status, Json(ErrorView { error })).into_response()
 }

@@ -78,11 +78,16 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::Changed { .. }
         | OperatorError::NoKeys(_)
         | OperatorError::NotLinked(_)
+        | OperatorError::NotDispatched { .. }
         | OperatorError::NotPaired(_)
         | OperatorError::SeveralPaired { .. }
+        | OperatorError::NoSuchCertificate(_)
+        | OperatorError::NotQuarantined(_)
+        | OperatorError::NotRevoked(_)
         | OperatorError::NoSuchCode(_)
         | OperatorError::NoUrl(_)
         | OperatorError::SetupKey(_)
+        | OperatorError::SetupCodesSpent(_)
         | OperatorError::SeveralSessions { .. }
         | OperatorError::Clock(_)
         | OperatorError::Wider(_)

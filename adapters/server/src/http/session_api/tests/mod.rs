@@ -3,6 +3,7 @@
 mod bearers;
 mod operators;
 mod own;
+mod provisioning;
 mod reading;
 
 use std::net::IpAddr;
