@@ -1,13 +1,14 @@
 //! Puts a gateway together: opens its keys, and starts its tasks.
 
-use handfast_core::Label;
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
+use handfast_core::{Label, UnixTime};
 use handfast_store::{HeldStore, Inbound, Store};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 use crate::application::{Application, NoApplication};
+use crate::ca::{AllowList, Authority, AuthorityError, CertificateSettings};
 use crate::clock::{GatewayClock, LocalClock, SystemClock};
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -16,7 +17,9 @@ use crate::connection::slots::Seats;
 use crate::entropy;
 use crate::events::Observer;
 use crate::extension::ExtensionConfig;
+use crate::gateway::clone_marks::CloneMarks;
 use crate::gateway::deliveries::DeliveryWaker;
+use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
 use crate::gateway::messages::MessageFeed;
@@ -24,10 +27,11 @@ use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
 use crate::gateway::{Gateway, Inner, SetupServices};
-use crate::gateway::{readings, timekeeping, unstored};
+use crate::gateway::{certificates, readings, timekeeping, unstored};
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
 use crate::operator::deliveries;
+use crate::operator::dispatch;
 use crate::operator::extension_host;
 use crate::operator::window;
 use crate::pairing::rights;
@@ -54,6 +58,7 @@ pub struct GatewayBuilder {
     application: Arc<dyn Application>,
     observer: Arc<dyn Observer>,
     pairing: PairingSettings,
+    certificates: CertificateSettings,
     setup: SetupSettings,
     inbound: InboundSettings,
     proxies: ProxySettings,
@@ -92,6 +97,13 @@ impl GatewayBuilder {
     #[must_use]
     pub fn pairing(self, pairing: PairingSettings) -> Self {
         Self { pairing, ..self }
+    }
+
+    /// Replaces the default settings of nodes' certificates. By default the certificate authority
+    /// is kept in memory.
+    #[must_use]
+    pub fn certificates(self, certificates: CertificateSettings) -> Self {
+        Self { certificates, ..self }
     }
 
     /// Replaces the default settings of setup codes and companions' sessions.
@@ -154,6 +166,7 @@ impl GatewayBuilder {
             application,
             observer,
             pairing: settings,
+            certificates: certified,
             setup,
             inbound,
             proxies,
@@ -175,6 +188,8 @@ impl GatewayBuilder {
         // Before anything is made.
         store.raise_mark(clock.unix()).await?;
         let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
+        let authority = authority(certified, &pairing, clock.unix()).await?;
+        let clone_marks = CloneMarks::open(&*store, &pairing.seal).await?;
         window::at_start(&*store, &pairing.settings, clock.unix()).await?;
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StartError::Settings(NOT_A_NAME.to_owned()));
@@ -217,22 +232,42 @@ impl GatewayBuilder {
             sessions: watch::Sender::new(0),
             lingering: Semaphore::new(MOST_LINGERING),
             pairing,
+            revocation_lists: tokio::sync::Mutex::default(),
+            allowed: Arc::new(AllowList::new(authority.settings().uri.clone())),
+            authority: Arc::new(authority),
+            clone_marks,
             setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
             gate,
             telemetry,
             extensions,
             deliveries: DeliveryWaker::default(),
+            dispatches: DispatchNews::default(),
         });
+        certificates::read_allow_list(&inner).await?;
         extension_host::start(&inner, &bridge);
         window::watch(&inner);
         timekeeping::watch(&inner);
+        certificates::watch(&inner);
         readings::watch(&inner);
         unstored::watch(&inner);
         deliveries::watch(&inner);
+        dispatch::at_start(&inner).await?;
+        dispatch::watch(&inner);
         let gateway = Gateway { inner };
         rights::watch(&gateway).await?;
         Ok(gateway)
     }
+}
+
+/// Opens the certificate authority, which may wait for another process.
+async fn authority(
+    settings: CertificateSettings,
+    pairing: &PairingServices,
+    now: UnixTime,
+) -> Result<Authority, AuthorityError> {
+    let key = pairing.seal.copy();
+    let opened = tokio::task::spawn_blocking(move || Authority::open(settings, &key, now)).await;
+    opened.unwrap_or(Err(AuthorityError::Interrupted))
 }
 
 /// The maximum number of connections that wait for the peer's close frame.
@@ -245,6 +280,7 @@ impl Gateway {
         GatewayBuilder {
             name: None,
             pairing: PairingSettings::default(),
+            certificates: CertificateSettings::default(),
             setup: SetupSettings::default(),
             inbound: InboundSettings::default(),
             proxies: ProxySettings::default(),

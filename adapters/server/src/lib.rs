@@ -18,6 +18,7 @@
 
 mod application;
 mod builder;
+pub mod ca;
 mod clock;
 mod connection;
 pub(crate) mod entropy;
@@ -34,9 +35,9 @@ pub mod operator;
 mod pairing;
 pub mod policy;
 pub mod proxies;
-pub mod public_url;
 pub mod telemetry;
 
+pub use crate::flows::provisioning::{NodeKeyCaller, NodeKeyRefused};
 pub use crate::gateway::live_settings::LiveSettings;
 pub use crate::gateway::requests::RequestSelection;
 pub use crate::gateway::timekeeping::ClockStatus;
@@ -54,7 +55,11 @@ pub use events::{Event, Observer, Pin};
 pub use gateway::Gateway;
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
+pub use handfast_public_url as public_url;
 pub use listen::metrics::serve_metrics;
+pub use listen::mtls::{
+    LINK_SUBPROTOCOL, MtlsError, MtlsListening, TlsLink, serve_mtls, serve_mtls_with,
+};
 pub use listen::serial::serve_serial;
 pub use listen::tcp::serve_tcp;
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, Summary};

@@ -18,7 +18,7 @@ use handfast_core::Source;
 use handfast_core::wire::forwarded;
 pub use handfast_core::wire::forwarded::ForwardedHeader;
 
-use crate::public_url::cidr::Net;
+use crate::public_url::Net;
 
 pub(crate) use live::LiveProxies;
 pub(crate) use protocol::read_header;

@@ -35,6 +35,7 @@ kinds! {
     Replaced = "replaced",
     Pushed = "pushed",
     Pinged = "pinged",
+    Dispatch = "dispatch",
     PairingRequest = "pairing_request",
     CodeWrong = "code_wrong",
     CodeLocked = "code_locked",
@@ -53,6 +54,10 @@ kinds! {
     GrantOffered = "grant_offered",
     GrantActivated = "grant_activated",
     GrantRevoked = "grant_revoked",
+    CertificateIssued = "certificate_issued",
+    CertificatesRevoked = "certificates_revoked",
+    CloneAlarm = "clone_alarm",
+    GatewayIsOlder = "gateway_is_older",
     DelegateLinked = "delegate_linked",
     DelegateUnlinked = "delegate_unlinked",
 }

@@ -33,8 +33,15 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         Event::Linked(node_id) => ("linked", CausedBy::Node(*node_id)),
         Event::Unlinked(node_id) => ("unlinked", CausedBy::Node(*node_id)),
         Event::Replaced { node_id, .. } => ("a link was replaced", CausedBy::Node(*node_id)),
+        Event::Dispatch { node_id, .. } => ("a task changes", CausedBy::Node(*node_id)),
         Event::GrantOffered { node_id, .. } => ("a grant is offered", CausedBy::Node(*node_id)),
         Event::GrantActivated { node_id, .. } => ("a grant is active", CausedBy::Node(*node_id)),
+        Event::CertificateIssued { node_id, .. } => {
+            ("a certificate is issued", CausedBy::Node(*node_id))
+        }
+        Event::GatewayIsOlder { node_id } => {
+            ("a node is newer than this gateway", CausedBy::Node(*node_id))
+        }
         Event::DelegateLinked { subject, .. } => {
             ("a delegate linked", CausedBy::Subject(*subject.as_bytes()))
         }
@@ -57,6 +64,8 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         | Event::SenderAllowed { .. }
         | Event::SenderDecided { .. }
         | Event::SendersSeeded { .. }
+        | Event::CertificatesRevoked { .. }
+        | Event::CloneAlarm { .. }
         | Event::GrantRevoked { .. } => return None,
     })
 }
@@ -78,18 +87,43 @@ impl Observer for LogObserver {
             }
             Event::Paired(node_id) => tracing::info!(%node_id, "approved"),
             Event::Decided { node_id, decision } => tracing::info!(%node_id, decision, "decided"),
+            Event::CertificateIssued { node_id, serial } => {
+                tracing::info!(%node_id, %serial, "a certificate is issued");
+            }
+            Event::CertificatesRevoked { count } => {
+                tracing::info!(count, "certificates are revoked");
+            }
+            Event::CloneAlarm { node_id, older, newer } => tracing::error!(
+                %node_id,
+                older = older.map(|older| older.address).map(tracing::field::display),
+                older_at = older.map(|older| older.at.as_secs()),
+                newer = %newer.address,
+                newer_at = newer.at.as_secs(),
+                "a copy of the node's state is in use: the node is in quarantine. If it was a \
+                 restored backup, `nodes release` lets the machine that links next go on. If its \
+                 state was stolen, no software can tell the thief from the owner: `nodes revoke` \
+                 it, and pair the device anew"
+            ),
+            Event::GatewayIsOlder { node_id } => tracing::warn!(
+                %node_id,
+                "a node has a mark that this gateway made and does not remember: the registry is \
+                 older than its nodes. Was it restored from a backup?"
+            ),
             Event::Linked(node_id) => tracing::info!(%node_id, "linked"),
             Event::Unlinked(node_id) => tracing::info!(%node_id, "unlinked"),
-            Event::Replaced { node_id, older, newer } if older == newer => {
-                tracing::info!(%node_id, %newer, "linked again; its older link is ended");
+            Event::Replaced { node_id, older, newer, times } if older == newer => {
+                tracing::info!(%node_id, %newer, times, "linked again; its older link is ended");
             }
-            Event::Replaced { node_id, older, newer } => tracing::warn!(
-                %node_id, %older, %newer,
-                "linked from another address; its older link is ended. If this repeats, two \
-                 machines share one key: was the node's state copied?"
+            Event::Replaced { node_id, older, newer, times } => tracing::warn!(
+                %node_id, %older, %newer, times,
+                "linked from another address; its older link is ended, so often within the last \
+                 minute. If this repeats, two machines share one key: was the node's state copied?"
             ),
             Event::Pushed(node_id, notice) => tracing::info!(%node_id, ?notice, "pushed"),
             Event::Pinged { node_id, time } => tracing::info!(%node_id, ?time, "answered a ping"),
+            Event::Dispatch { node_id, id, state } => {
+                tracing::info!(%node_id, id = hex(id.as_bytes()), state, "a task");
+            }
             // The PIN is left out: a log is no trusted display.
             Event::PairingRequest {
                 name,
