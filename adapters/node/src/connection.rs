@@ -6,194 +6,167 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
-use handfast_core::Instant;
-use handfast_core::limits::{FRAME_BYTES, Limits};
-use handfast_core::link::keepalive::{Due, Keepalive};
+use futures_util::StreamExt;
 use handfast_core::wire::close::Close;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 
-use crate::clock::ProcessClock;
 use crate::event::{Lost, presentable};
 use crate::gateway_url::GatewayUrl;
-use crate::waits::{Waits, span};
 
 /// The byte stream below a WebSocket: TCP, or TLS over it.
 pub(crate) trait SocketStream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> SocketStream for T {}
 pub(crate) type Socket = WebSocketStream<Box<dyn SocketStream>>;
-type Opening = Pin<Box<dyn Future<Output = Result<Socket, Lost>> + Send>>;
 
-/// The address of the gateway, and the settings for connecting to it.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) gateway: GatewayUrl,
-    /// `Some` if and only if the address is a `wss://` one.
-    pub(crate) tls: Option<Arc<ClientConfig>>,
-    pub(crate) waits: Waits,
+/// A future connection.
+pub(crate) type Opening<L> = Pin<Box<dyn Future<Output = Result<L, Lost>> + Send>>;
+
+/// An open connection that carries whole messages.
+pub(crate) trait Link {
+    /// A received message.
+    type Frame;
+    /// A message to send.
+    type Outgoing: ?Sized + 'static;
+
+    /// Waits for the next message. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`Lost`]; after it, only [`finish`](Self::finish) may be called.
+    async fn next(&mut self) -> Result<Self::Frame, Lost>;
+
+    /// Sends a message. Dropping the future leaves the connection unusable.
+    ///
+    /// # Errors
+    /// [`Lost`] when the connection failed.
+    async fn send(&mut self, message: &Self::Outgoing) -> Result<(), Lost>;
+
+    /// Closes the connection and waits for the gateway's part of that. The caller bounds the wait.
+    async fn close(&mut self, close: Close);
+
+    /// Lets the answer to the gateway's close frame go out. The caller bounds the wait.
+    async fn finish(&mut self);
 }
 
 /// The state of the connection.
-pub(crate) enum Connection {
+pub(crate) enum Connection<L> {
     None,
-    Opening(Opening),
-    Open { socket: Box<Socket>, keepalive: Keepalive },
+    Opening(Opening<L>),
+    Open(L),
 }
 
 /// An event of the connection.
-pub(crate) enum SocketEvent {
+pub(crate) enum ConnectionEvent<F> {
     Opened,
-    Text(Utf8Bytes),
+    Frame(F),
     Lost(Lost),
 }
 
-impl Connection {
-    pub(crate) fn open(target: &Target) -> Self {
-        Self::Opening(Box::pin(dial(target.clone())))
-    }
-
+impl<L: Link> Connection<L> {
     /// Waits for the next event; forever if there is no connection. Dropping the future loses
-    /// nothing. After [`SocketEvent::Lost`] the caller has to call [`finish`](Self::finish).
-    pub(crate) async fn next(&mut self, clock: &ProcessClock, waits: &Waits) -> SocketEvent {
-        let limits = limits(waits);
-        loop {
-            let heard = match self {
-                Self::None => std::future::pending().await,
-                Self::Opening(opening) => match opening.await {
-                    Ok(socket) => {
-                        *self = Self::Open {
-                            socket: Box::new(socket),
-                            keepalive: Keepalive::start(clock.now(), &limits),
-                        };
-                        return SocketEvent::Opened;
-                    }
-                    Err(why) => Some(SocketEvent::Lost(why)),
-                },
-                Self::Open { socket, keepalive } => {
-                    tokio::select! {
-                        message = socket.next() => {
-                            *keepalive = keepalive.heard(clock.now(), &limits);
-                            on_message(message)
-                        }
-                        () = clock.until(Some(keepalive.deadline().0)) => ask(socket, keepalive, clock.now(), &limits),
-                    }
+    /// nothing. After [`ConnectionEvent::Lost`] the caller has to call [`finish`](Self::finish).
+    pub(crate) async fn next(&mut self) -> ConnectionEvent<L::Frame> {
+        match self {
+            Self::None => std::future::pending().await,
+            Self::Opening(opening) => match opening.await {
+                Ok(link) => {
+                    *self = Self::Open(link);
+                    ConnectionEvent::Opened
                 }
-            };
-            if let Some(heard) = heard {
-                return heard;
-            }
+                Err(why) => ConnectionEvent::Lost(why),
+            },
+            Self::Open(link) => match link.next().await {
+                Ok(frame) => ConnectionEvent::Frame(frame),
+                Err(why) => ConnectionEvent::Lost(why),
+            },
         }
     }
 
-    /// Sends a text frame. Does nothing if no connection is open.
-    pub(crate) async fn send(&mut self, text: Utf8Bytes, within: Duration) -> Result<(), Lost> {
-        let Self::Open { socket, .. } = self else {
-            return Ok(());
-        };
-        let sent = match timeout(within, socket.send(Message::Text(text))).await {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => Lost::Broken(presentable(&error.to_string())),
-            Err(_) => Lost::Silent,
-        };
-        *self = Self::None;
-        Err(sent)
+    /// Sends a message. Does nothing if no connection is open.
+    pub(crate) async fn send(
+        &mut self,
+        message: &L::Outgoing,
+        within: Duration,
+    ) -> Result<(), Lost> {
+        let Self::Open(link) = self else { return Ok(()) };
+        let sent = timeout(within, link.send(message)).await.unwrap_or(Err(Lost::Silent));
+        if sent.is_err() {
+            // A failed write may have sent half of a message, so the connection is unusable.
+            *self = Self::None;
+        }
+        sent
     }
 
-    /// Closes the connection and waits up to `within` for the gateway's close frame; abandons an
+    /// Closes the connection and waits up to `within` for the gateway's part of that; abandons an
     /// attempt to open. Returns `false` if there was nothing to close.
     pub(crate) async fn close(&mut self, close: Close, within: Duration) -> bool {
         match std::mem::replace(self, Self::None) {
             Self::None => false,
             Self::Opening(_) => true,
-            Self::Open { mut socket, .. } => {
-                let frame = CloseFrame {
-                    code: close.code.into(),
-                    reason: Utf8Bytes::from_static(close.reason),
-                };
-                let goodbye = async {
-                    // Reading on drives the closing handshake until the gateway ends the
-                    // connection.
-                    if WebSocketStream::close(&mut socket, Some(frame)).await.is_ok() {
-                        while let Some(Ok(_)) = socket.next().await {}
-                    }
-                };
-                // A gateway that does not answer is not waited for: dropping the socket ends the
+            Self::Open(mut link) => {
+                // A gateway that does not answer is not waited for: dropping the link ends the
                 // connection.
-                let _ = timeout(within, goodbye).await;
+                let _ = timeout(within, link.close(close)).await;
                 true
             }
         }
     }
 
-    /// Lets the answer to the gateway's close frame go out, then drops the socket.
+    /// Lets the answer to the gateway's close frame go out, then drops the connection.
     pub(crate) async fn finish(&mut self, within: Duration) {
-        if let Self::Open { mut socket, .. } = std::mem::replace(self, Self::None) {
-            let _ = timeout(within, async { while let Some(Ok(_)) = socket.next().await {} }).await;
+        if let Self::Open(mut link) = std::mem::replace(self, Self::None) {
+            let _ = timeout(within, link.finish()).await;
         }
     }
 }
 
-fn limits(waits: &Waits) -> Limits {
-    Limits {
-        ping_every: span(waits.ping_every),
-        pong_within: span(waits.pong_within),
-        ..Limits::DEFAULT
+/// Closes a WebSocket, and reads on until the gateway ends the connection, because that drives the
+/// closing handshake.
+pub(crate) async fn close_socket(socket: &mut Socket, close: Close) {
+    let frame =
+        CloseFrame { code: close.code.into(), reason: Utf8Bytes::from_static(close.reason) };
+    if WebSocketStream::close(socket, Some(frame)).await.is_ok() {
+        read_out(socket).await;
     }
 }
 
-fn on_message(message: Option<Result<Message, Error>>) -> Option<SocketEvent> {
-    match message {
-        Some(Ok(Message::Text(text))) => Some(SocketEvent::Text(text)),
-        Some(Ok(Message::Close(frame))) => {
+/// Reads a WebSocket to its end.
+pub(crate) async fn read_out(socket: &mut Socket) {
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+/// Describes the end of a WebSocket by what came instead of a message.
+pub(crate) fn ended(instead: Option<Result<Option<CloseFrame>, Error>>) -> Lost {
+    match instead {
+        Some(Ok(frame)) => {
             let (code, reason) =
                 frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
-            Some(SocketEvent::Lost(Lost::Closed { code, reason }))
+            Lost::Closed { code, reason }
         }
-        // The WebSocket layer answers pings; binary frames belong to applications, and this one has
-        // none.
-        Some(Ok(Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
-            None
-        }
-        Some(Err(error)) => Some(SocketEvent::Lost(Lost::Broken(presentable(&error.to_string())))),
-        None => Some(SocketEvent::Lost(Lost::Broken("it ended without a word".to_owned()))),
+        Some(Err(error)) => Lost::Broken(presentable(&error.to_string())),
+        None => Lost::Broken("it ended without a word".to_owned()),
     }
 }
 
-/// Sends a ping when one is due, or reports that the last one was not answered.
-fn ask(
-    socket: &mut Socket,
-    keepalive: &mut Keepalive,
-    now: Instant,
-    limits: &Limits,
-) -> Option<SocketEvent> {
-    let (next, due) = keepalive.tick(now, limits);
-    *keepalive = next;
-    match due {
-        Due::Nothing => None,
-        Due::Lost => Some(SocketEvent::Lost(Lost::Silent)),
-        Due::Ping => {
-            // Queued without waiting; the next read sends it. A full queue means that the gateway
-            // accepts no data: then no answer comes either.
-            let _ = socket.start_send_unpin(Message::Ping(Bytes::new()));
-            None
-        }
-    }
-}
-
-async fn dial(target: Target) -> Result<Socket, Lost> {
-    let Target { gateway, tls, waits } = target;
-    open(&gateway, tls, waits.connect_within, FRAME_BYTES, None).await
+/// Returns the settings of a WebSocket for messages of at most `most` bytes.
+pub(crate) fn socket_config(most: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * most.max(32 * 1024))
+        .max_message_size(Some(most))
+        .max_frame_size(Some(most))
 }
 
 /// Opens a WebSocket for messages of at most `most` bytes, with this subprotocol if one is given.
@@ -208,29 +181,48 @@ pub(crate) async fn open(
     let shake = async {
         let stream: Box<dyn SocketStream> = match tls {
             None => Box::new(tcp),
-            Some(config) => Box::new(encrypt(gateway, config, tcp).await?),
+            Some(config) => Box::new(encrypt(&gateway.host(), config, tcp).await?),
         };
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4096)
-            .write_buffer_size(0)
-            .max_write_buffer_size(64 * 1024)
-            .max_message_size(Some(most))
-            .max_frame_size(Some(most));
-        let refused = |error| Lost::NotOpened(not_a_gateway(gateway, &error));
-        let mut request = gateway.to_string().into_client_request().map_err(refused)?;
-        if let Some(name) = subprotocol {
-            request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
-        }
-        let shaken =
-            tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await;
-        shaken.map(|(socket, _)| socket).map_err(refused)
+        upgrade(stream, gateway, most, subprotocol).await
     };
     match timeout(within, shake).await {
         Ok(done) => done,
-        Err(_) => Err(Lost::NotOpened(format!(
-            "{gateway} accepted the connection and then said nothing; is a gateway there?"
-        ))),
+        Err(_) => Err(unanswered(gateway)),
     }
+}
+
+/// Opens a WebSocket on a stream to the gateway.
+pub(crate) async fn upgrade(
+    stream: Box<dyn SocketStream>,
+    gateway: &GatewayUrl,
+    most: usize,
+    subprotocol: Option<&'static str>,
+) -> Result<Socket, Lost> {
+    let opened = try_upgrade(stream, gateway, most, subprotocol).await;
+    opened.map_err(|error| Lost::NotOpened(not_a_gateway(gateway, subprotocol, &error)))
+}
+
+/// As [`upgrade`], for a caller that judges the error by itself.
+pub(crate) async fn try_upgrade(
+    stream: Box<dyn SocketStream>,
+    gateway: &GatewayUrl,
+    most: usize,
+    subprotocol: Option<&'static str>,
+) -> Result<Socket, Error> {
+    let mut request = gateway.to_string().into_client_request()?;
+    if let Some(name) = subprotocol {
+        request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(name));
+    }
+    let config = Some(socket_config(most));
+    let opened = tokio_tungstenite::client_async_with_config(request, stream, config).await;
+    opened.map(|(socket, _)| socket)
+}
+
+/// Describes a gateway that accepted a connection and did not go on.
+pub(crate) fn unanswered(gateway: &impl Display) -> Lost {
+    Lost::NotOpened(format!(
+        "{gateway} accepted the connection and then said nothing; is a gateway there?"
+    ))
 }
 
 /// Tries the host's addresses one after the other; each gets an equal share of the time. `gateway`
@@ -263,20 +255,22 @@ pub(crate) async fn connect(
                     Err(why) => Err(Lost::NotOpened(format!("cannot set TCP_NODELAY: {why}"))),
                 };
             }
-            Ok(Err(why)) => Lost::NotOpened(format!("cannot connect to {gateway}: {why}")),
+            Ok(Err(why)) => Lost::NotOpened(format!(
+                "cannot connect to {gateway}: {why}; does the gateway run, and is it reached there?"
+            )),
             Err(elapsed) => late(elapsed),
         };
     }
     Err(last)
 }
 
-async fn encrypt(
-    gateway: &GatewayUrl,
+/// Opens TLS over a connection to this host.
+pub(crate) async fn encrypt(
+    host: &str,
     config: Arc<ClientConfig>,
     tcp: TcpStream,
-) -> Result<impl SocketStream + use<>, Lost> {
-    let host = gateway.host();
-    let name = ServerName::try_from(host.clone())
+) -> Result<TlsStream<TcpStream>, Lost> {
+    let name = ServerName::try_from(host.to_owned())
         .map_err(|_| Lost::NotOpened(format!("{host} is a name that no certificate can have")))?;
     tokio_rustls::TlsConnector::from(config).connect(name, tcp).await.map_err(|error| {
         let untrusted = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
@@ -294,7 +288,7 @@ async fn encrypt(
 }
 
 #[allow(clippy::wildcard_enum_match_arm, reason = "the library's other errors are told alike")]
-fn not_a_gateway(gateway: &GatewayUrl, error: &Error) -> String {
+fn not_a_gateway(gateway: &GatewayUrl, subprotocol: Option<&'static str>, error: &Error) -> String {
     match error {
         Error::Http(answer) => format!(
             "{gateway} answered HTTP {} instead of opening a WebSocket",
@@ -303,7 +297,8 @@ fn not_a_gateway(gateway: &GatewayUrl, error: &Error) -> String {
         Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(
             SubProtocolError::NoSubProtocol,
         )) => format!(
-            "{gateway} does not speak handfast.v1; for a gateway that only knows tokens, pair without --pin, --code, --qr and --approval"
+            "{gateway} does not speak {}; for a gateway that only knows tokens, pair without --pin, --code, --qr and --approval",
+            subprotocol.unwrap_or_default()
         ),
         other => format!("{gateway} does not speak WebSocket: {}", presentable(&other.to_string())),
     }
