@@ -1,0 +1,445 @@
+//! The effects of a node of the native wire.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use handfast_core::Machine;
+use handfast_core::flow::native::node::{Effect, NativeMemory, Node};
+use handfast_core::limits::SUBSCRIPTIONS;
+use handfast_core::wire::native::link::App;
+use tokio::sync::broadcast;
+
+use super::NativeError;
+use super::address::GatewayAt;
+use super::certificate_keeper::NativeCertificates;
+use super::chain::ChainFacts;
+use super::context::NativeContext;
+use super::dispatching::{DispatchWork, NativeDispatches};
+use super::event::{AppMessage, NativeEvent};
+use super::incoming_objects::IncomingObjects;
+use super::mtls::TlsChannel;
+use super::owner::{NotSent, OwnerMessage, Renewable};
+use super::record::NativeIdentity;
+use super::renewal::RenewalSchedule;
+use super::request::{NativeOwnerCommand, NativeRequest};
+use super::storage::{NativeKeeper, NativeStorageError, ToKeep};
+use super::transport::{NativeLink, NativeTarget, open_first};
+use crate::capability::TaskEvent;
+use crate::connection::Opening;
+use crate::driver::{EffectOf, NodeFlow, Work};
+use crate::event::Lost;
+use crate::standing::{NodeStanding, Teller};
+use crate::waits::Waits;
+
+/// Core's name for the state of a node that waits for its owner.
+const IDLE: &str = "Idle";
+
+/// Work that only a node of the native wire has. It owns what an effect borrows, because it awaits
+/// the disk.
+pub(super) enum NativeWork {
+    Dispatch(DispatchWork),
+    /// Store the certificate that has come; `None` if its parts did not.
+    Certificate(Option<Vec<u8>>),
+}
+
+/// An event of the node's own.
+pub(super) enum NativeHappening {
+    Task(TaskEvent),
+    /// A renewal of the token is due.
+    Renewal,
+    /// A renewal of the certificate is due.
+    CertificateRenewal,
+    /// A link with the certificate of this serial number stands.
+    CertificateWorked(String),
+    /// The gateway has told its name for people.
+    GatewayName(String),
+}
+
+/// What is durable.
+pub(super) enum NativeKept {
+    /// The memory, and a certificate that came with it.
+    All(NativeMemory),
+    /// The memory; the certificate that came is none of this node's.
+    WithoutCertificate(NativeMemory),
+}
+
+/// The storage, the owner and the connections of a node.
+pub(super) struct NativeEffects {
+    keeper: Arc<NativeKeeper>,
+    pub(super) target: NativeTarget,
+    dispatches: NativeDispatches,
+    certificates: NativeCertificates,
+    /// The gateway's name, if it has told one since the node started.
+    gateway_name: Option<String>,
+    /// Index of the address that the present connection was opened at.
+    address: usize,
+    /// Serial number of the certificate that the present connection was opened with.
+    serial: Option<String>,
+    /// `true` if the present connection was opened because no certificate was accepted at an
+    /// address that needs one.
+    passed_over: bool,
+    /// `true` if the certificate that came last was not kept.
+    uncertified: bool,
+    /// What has to be stored when nothing else is to be done.
+    unstored: VecDeque<NativeHappening>,
+    pub(super) identity: NativeIdentity,
+    pub(super) events: broadcast::Sender<NativeEvent>,
+    renewal: RenewalSchedule,
+    objects: IncomingObjects,
+    /// Patterns to subscribe to on every new link, because the gateway drops subscriptions with the
+    /// link.
+    subscriptions: Vec<String>,
+    teller: Teller,
+}
+
+/// What a node brings when it starts.
+pub(super) struct NativeParts {
+    pub(super) keeper: Arc<NativeKeeper>,
+    pub(super) target: NativeTarget,
+    pub(super) events: broadcast::Sender<NativeEvent>,
+    pub(super) identity: NativeIdentity,
+    pub(super) teller: Teller,
+    pub(super) dispatches: NativeDispatches,
+    pub(super) certificates: NativeCertificates,
+    pub(super) facts: Option<ChainFacts>,
+}
+
+impl NativeEffects {
+    pub(super) fn new(parts: NativeParts) -> Self {
+        let NativeParts {
+            keeper,
+            target,
+            events,
+            identity,
+            teller,
+            dispatches,
+            certificates,
+            facts,
+        } = parts;
+        let mut renewal = RenewalSchedule::default();
+        renewal.plan(facts.as_ref().map(Into::into));
+        Self {
+            keeper,
+            target,
+            identity,
+            events,
+            dispatches,
+            certificates,
+            gateway_name: None,
+            address: 0,
+            serial: None,
+            passed_over: false,
+            uncertified: false,
+            unstored: VecDeque::new(),
+            renewal,
+            objects: IncomingObjects::new(),
+            subscriptions: Vec::new(),
+            teller,
+        }
+    }
+
+    /// Runs a task of the storage on a thread that may block, because flushing a file may take long.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        task: impl FnOnce(&NativeKeeper) -> Result<T, NativeStorageError> + Send + 'static,
+    ) -> Result<T, NativeError> {
+        let keeper = self.keeper.clone();
+        let done = tokio::task::spawn_blocking(move || task(&keeper)).await;
+        Ok(done.map_err(|_| NativeError::Stopped)??)
+    }
+
+    /// Returns the key of the gateway's entry in the token store.
+    fn router(&self) -> String {
+        self.identity.gateways.first().map(GatewayAt::router).unwrap_or_default()
+    }
+}
+
+impl NodeFlow for NativeEffects {
+    type Machine = Node;
+    type Context = NativeContext;
+    type Link = NativeLink;
+    type Opened = Option<TlsChannel>;
+    type Memory = NativeMemory;
+    type Kept = NativeKept;
+    type Command = OwnerMessage;
+    type Request = NativeRequest;
+    type Happening = NativeHappening;
+    type Own = NativeWork;
+    type Event = NativeEvent;
+    type Error = NativeError;
+
+    fn waits(&self) -> Waits {
+        self.target.waits
+    }
+
+    fn dial(&self) -> Opening<NativeLink> {
+        let certificates = self.certificates.usable();
+        Box::pin(open_first(NativeTarget { certificates, ..self.target.clone() }))
+    }
+
+    /// Moves the address that answered to the front. Once the node is paired, the order stays,
+    /// because the first address names the token's entry.
+    fn opened(&mut self, machine: &Node, link: &NativeLink) -> Option<TlsChannel> {
+        self.objects.start_over();
+        self.address = link.address;
+        if !matches!(machine.memory(), NativeMemory::Paired(_))
+            && link.address < self.identity.gateways.len()
+        {
+            self.address = 0;
+            // The other addresses keep their order.
+            self.identity.gateways[..=link.address].rotate_right(1);
+            self.target.gateways = self.identity.gateways.clone().into();
+        }
+        self.serial = link.channel.as_ref().map(|channel| channel.serial.clone());
+        self.passed_over = link.passed_over;
+        if link.passed_over {
+            self.certificates.refused();
+        }
+        link.channel.clone()
+    }
+
+    fn command(
+        &mut self,
+        machine: &Node,
+        OwnerMessage { command, answer }: OwnerMessage,
+    ) -> Option<NativeRequest> {
+        let linked = machine.is_linked();
+        let (answered, passes) = match &command {
+            // Answered before the message is sent: `Ok` says only that a link was open.
+            NativeOwnerCommand::App(_) if linked => (Ok(()), true),
+            NativeOwnerCommand::App(_) => (Err(NotSent::NotLinked), false),
+            NativeOwnerCommand::Subscribe(pattern) => {
+                if self.subscriptions.contains(pattern) {
+                    (Ok(()), false)
+                } else if self.subscriptions.len() >= SUBSCRIPTIONS {
+                    (Err(NotSent::TooMany), false)
+                } else {
+                    self.subscriptions.push(pattern.clone());
+                    // Without a link it is sent with the next one, when all subscriptions are
+                    // repeated.
+                    (Ok(()), linked)
+                }
+            }
+            NativeOwnerCommand::Pair(..)
+            | NativeOwnerCommand::Setup(..)
+            | NativeOwnerCommand::Code(_)
+            | NativeOwnerCommand::Renew(_)
+            | NativeOwnerCommand::Forget
+            | NativeOwnerCommand::Vitals(_) => (Ok(()), true),
+        };
+        if let Some(answer) = answer {
+            // The owner may have stopped waiting.
+            let _ = answer.send(answered);
+        }
+        passes.then_some(command.into())
+    }
+
+    /// A renewal needs a link. One that becomes due without it is sent after the next connection.
+    async fn next(&mut self, machine: &Node) -> NativeHappening {
+        if let Some(event) = self.unstored.pop_front() {
+            return event;
+        }
+        let linked = machine.is_linked();
+        // A node that has none waits for a gateway that issues some.
+        let certifies = machine.gets_certificates() || self.certificates.has_any();
+        tokio::select! {
+            event = self.dispatches.next() => NativeHappening::Task(event),
+            () = self.renewal.due(), if linked => {
+                self.renewal.asked();
+                NativeHappening::Renewal
+            }
+            () = self.certificates.due(), if linked && certifies => NativeHappening::CertificateRenewal,
+        }
+    }
+
+    async fn happened(
+        &mut self,
+        _: &Node,
+        event: NativeHappening,
+    ) -> Result<Option<NativeRequest>, NativeError> {
+        match event {
+            NativeHappening::Task(event) => self.dispatches.happened(event).await,
+            NativeHappening::Renewal => {
+                Ok(Some(NativeOwnerCommand::Renew(Renewable::Chain).into()))
+            }
+            NativeHappening::CertificateRenewal => {
+                Ok(Some(NativeRequest::RenewCertificate(self.certificates.begin().await?)))
+            }
+            NativeHappening::CertificateWorked(serial) => {
+                self.certificates.worked(&serial).await?;
+                Ok(None)
+            }
+            NativeHappening::GatewayName(name) => {
+                let router = self.router();
+                let kept = self.blocking(move |keeper| keeper.keep_name(&router, &name)).await;
+                // A node whose token store cannot be used still links, so it goes on without.
+                if let Err(error) = kept {
+                    tracing::warn!("the gateway's name is not kept: {error}");
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
+        match effect {
+            Effect::Connect => Work::Connect,
+            Effect::Send(frame) => Work::Send(frame),
+            Effect::Close(close) => Work::Close(close),
+            Effect::Part(part) => {
+                self.objects.part(&part);
+                Work::Nothing
+            }
+            // The token is stored together with the memory of the effect that follows.
+            Effect::Chain(bytes) => {
+                self.objects.complete_chain(bytes);
+                Work::Nothing
+            }
+            Effect::Certificate => {
+                Work::Own(NativeWork::Certificate(self.objects.take_certificates()))
+            }
+            // This machine has a clock, and its certificates are of X.509.
+            Effect::CertificateKey(_) | Effect::Time(_) => Work::Nothing,
+            Effect::Dispatch(dispatch) => {
+                Work::Own(NativeWork::Dispatch(DispatchWork::of(&dispatch)))
+            }
+            Effect::Cancel(id) => Work::Own(NativeWork::Dispatch(DispatchWork::Cancel(id))),
+            Effect::Query(id, number) => {
+                Work::Own(NativeWork::Dispatch(DispatchWork::Query(id, number)))
+            }
+            Effect::Keep(memory) => Work::Keep(memory),
+            Effect::Bearer(token) => Work::Tell(NativeEvent::Bearer(Arc::new(token))),
+            Effect::App(App { action, address, bytes }) => {
+                Work::Tell(NativeEvent::App(AppMessage {
+                    action,
+                    address: address.as_str().to_owned(),
+                    bytes: bytes.as_bytes().to_vec(),
+                }))
+            }
+            Effect::Tell(event) => Work::Tell(NativeEvent::of(event)),
+        }
+    }
+
+    async fn carry_out(&mut self, work: NativeWork) -> Result<Vec<NativeRequest>, NativeError> {
+        match work {
+            NativeWork::Dispatch(work) => self.dispatches.carry_out(work).await,
+            NativeWork::Certificate(object) => {
+                let next = match object {
+                    Some(object) => self.certificates.receive(&object).await?,
+                    None => None,
+                };
+                self.uncertified = next.is_none();
+                Ok(next.map(NativeRequest::NextCertificate).into_iter().collect())
+            }
+        }
+    }
+
+    async fn keep(&mut self, memory: NativeMemory) -> Result<NativeKept, NativeError> {
+        let what = ToKeep {
+            identity: self.identity.clone(),
+            memory,
+            chain: self.objects.take_chain(),
+            gateway_name: self.gateway_name.clone(),
+        };
+        let facts = self.blocking(move |keeper| keeper.keep(what)).await?;
+        match memory {
+            NativeMemory::Paired(_) => self.renewal.plan(facts.as_ref().map(Into::into)),
+            NativeMemory::Asked { .. } => self.renewal.plan(None),
+            NativeMemory::Blank => {
+                self.renewal.plan(None);
+                self.certificates.forget().await?;
+            }
+        }
+        // A certificate that came for this memory is stored by now, or it is none of this node's.
+        Ok(match std::mem::take(&mut self.uncertified) {
+            true => NativeKept::WithoutCertificate(memory),
+            false => NativeKept::All(memory),
+        })
+    }
+
+    fn tell(&mut self, event: NativeEvent) -> Vec<NativeRequest> {
+        let mut follow = Vec::new();
+        if let NativeEvent::Linked(_) = &event {
+            let again = self.subscriptions.iter().cloned().map(NativeOwnerCommand::Subscribe);
+            follow.extend(again.map(NativeRequest::Owner));
+            follow.extend(self.dispatches.announcements());
+            self.certificates.linked();
+        }
+        if matches!(&event, NativeEvent::CertificateNotRenewed) {
+            self.certificates.not_renewed();
+        }
+        if matches!(&event, NativeEvent::CertificateRenewed)
+            && std::mem::take(&mut self.passed_over)
+        {
+            // The address that needed it comes first, so the node tries that again.
+            follow.push(NativeRequest::Redial);
+        }
+        if let (NativeEvent::Linked(_), Some(serial)) = (&event, &self.serial) {
+            self.unstored.push_back(NativeHappening::CertificateWorked(serial.clone()));
+        }
+        if let NativeEvent::GatewayName(name) = &event {
+            self.gateway_name = Some(name.clone());
+            self.unstored.push_back(NativeHappening::GatewayName(name.clone()));
+        }
+        if let NativeEvent::Forgotten = &event {
+            // The next pairing must not inherit the subscriptions of this one.
+            self.subscriptions.clear();
+        }
+        super::log::log(&event, &self.target.gateways, self.address);
+        if let Some(standing) = standing_after(&event) {
+            self.keeper.tell(&mut self.teller, standing);
+        }
+        // Nobody may be listening.
+        let _ = self.events.send(event);
+        follow
+    }
+
+    fn connecting() -> NativeEvent {
+        NativeEvent::Connecting
+    }
+
+    fn lost(why: Lost) -> NativeEvent {
+        NativeEvent::Lost(why)
+    }
+
+    fn stepped(before: &'static str, machine: &Node) -> Option<NativeEvent> {
+        (before != IDLE && machine.state_name() == IDLE).then_some(NativeEvent::Resting)
+    }
+}
+
+/// Returns the node's standing after an event; `None` if the event does not change it.
+const fn standing_after(event: &NativeEvent) -> Option<NodeStanding> {
+    match event {
+        NativeEvent::Connecting => Some(NodeStanding::Connecting),
+        NativeEvent::WaitsForApproval { .. } => Some(NodeStanding::Waiting),
+        NativeEvent::Granted { .. } => Some(NodeStanding::Paired),
+        NativeEvent::Linked(_) | NativeEvent::Unmuted => Some(NodeStanding::Linked),
+        NativeEvent::Muted => Some(NodeStanding::Muted),
+        NativeEvent::Expired => Some(NodeStanding::Expired),
+        NativeEvent::PairAgain => Some(NodeStanding::Refused),
+        NativeEvent::Unpaired => Some(NodeStanding::Unpaired),
+        NativeEvent::Gateway { .. }
+        | NativeEvent::OtherGateway(_)
+        | NativeEvent::TypeThePin { .. }
+        | NativeEvent::WrongCode { .. }
+        | NativeEvent::CodeConfirmed
+        | NativeEvent::GatewayUnproven
+        | NativeEvent::PairingRefused(_)
+        | NativeEvent::TurnedAway
+        | NativeEvent::OtherVersion
+        | NativeEvent::Broken
+        | NativeEvent::Replaced
+        | NativeEvent::NotAllowed { .. }
+        | NativeEvent::Renewed
+        | NativeEvent::NotRenewed
+        | NativeEvent::Bearer(_)
+        | NativeEvent::GatewayName(_)
+        | NativeEvent::CertificateRenewed
+        | NativeEvent::CertificateNotRenewed
+        | NativeEvent::App(_)
+        | NativeEvent::Lost(_)
+        | NativeEvent::RetryIn(_)
+        | NativeEvent::Forgotten
+        | NativeEvent::Resting => None,
+    }
+}
