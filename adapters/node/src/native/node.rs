@@ -1,0 +1,134 @@
+//! A node of the native wire.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use handfast_core::flow::native::node::{NativeMemory, Node};
+use handfast_core::limits::NATIVE_PROFILE_BYTES;
+use handfast_core::wire::registration::Profile;
+use tokio::sync::{broadcast, mpsc};
+
+use super::address::GatewayAt;
+use super::certificate_keeper::NativeCertificates;
+use super::context::NativeContext;
+use super::dispatching::NativeDispatches;
+use super::effects::{NativeEffects, NativeParts};
+use super::event::NativeEvents;
+use super::owner::{NativeOwner, OwnerMessage};
+use super::storage::NativeKeeper;
+use super::transport::NativeTarget;
+use super::{NativeConfig, NativeError};
+use crate::driver::NodeDriver;
+use crate::standing::Teller;
+use crate::tls;
+
+/// Number of events that wait for a slow receiver before it loses the oldest.
+const EVENTS: usize = 256;
+
+/// A node of the native wire.
+pub struct NativeNode {
+    effects: NativeEffects,
+    context: NativeContext,
+    memory: NativeMemory,
+    owner: NativeOwner,
+    commands: mpsc::Receiver<OwnerMessage>,
+}
+
+impl std::fmt::Debug for NativeNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NativeNode")
+            .field("identity", &self.effects.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NativeNode {
+    /// Creates a node that is not running yet.
+    ///
+    /// # Errors
+    /// [`NativeError`] if the stored state cannot be read, the profile is invalid, or TLS cannot be
+    /// set up.
+    pub fn new(config: NativeConfig) -> Result<Self, NativeError> {
+        let NativeConfig { identity, profile, state, via, ca, waits, capabilities, certificate } =
+            config;
+        if Profile::parse(&profile)
+            .is_none_or(|profile| profile.as_str().len() > NATIVE_PROFILE_BYTES)
+        {
+            return Err(NativeError::Profile);
+        }
+        let keys = Arc::new(state.keys()?);
+        let teller = Teller::of(state.dir());
+        let keeper = NativeKeeper::new(state, &identity, &keys)?;
+        let (memory, facts) = keeper.load(&identity)?;
+        // `via` applies to this run only, so it does not enter the identity.
+        let gateways: Arc<[_]> = match via {
+            // Where certificates are wanted none can be fetched, so the others stay in reach.
+            Some(via) if via.iter().all(GatewayAt::needs_certificate) => {
+                via.into_iter().chain(identity.gateways.iter().cloned()).collect()
+            }
+            Some(via) => via.into(),
+            None => identity.gateways.clone().into(),
+        };
+        let tls = gateways
+            .iter()
+            .any(GatewayAt::is_tls)
+            .then(|| tls::client(ca.as_deref()))
+            .transpose()?;
+        let (commands_in, commands) = mpsc::channel(16);
+        let keeper = Arc::new(keeper);
+        let mut certificates = keeper.certificates()?;
+        let csr = if certificate || certificates.is_wanted() {
+            // A node that is paired, or is paired again, shows the same request until it is answered.
+            let csr = certificates.begin()?;
+            keeper.keep_certificates(&certificates)?;
+            Some(csr)
+        } else {
+            None
+        };
+        let (offers, wanted) = (!capabilities.is_empty(), csr.is_some());
+        let effects = NativeEffects::new(NativeParts {
+            target: NativeTarget { gateways, tls, certificates: Vec::new(), waits },
+            events: broadcast::channel(EVENTS).0,
+            identity: identity.clone(),
+            teller,
+            dispatches: NativeDispatches::new(keeper.clone(), keeper.load_board()?, capabilities),
+            certificates: NativeCertificates::new(keeper.clone(), certificates, wanted),
+            facts,
+            keeper,
+        });
+        let context = NativeContext::new(keys, identity.name, identity.room, profile, csr, offers);
+        Ok(Self { effects, context, memory, owner: NativeOwner(commands_in), commands })
+    }
+
+    /// Returns the owner's handle.
+    #[must_use]
+    pub fn owner(&self) -> NativeOwner {
+        self.owner.clone()
+    }
+
+    /// Returns a receiver of the events from now on.
+    #[must_use]
+    pub fn events(&self) -> NativeEvents {
+        NativeEvents(self.effects.events.subscribe())
+    }
+
+    /// Returns the stored pairing.
+    #[must_use]
+    pub const fn memory(&self) -> &NativeMemory {
+        &self.memory
+    }
+
+    /// Runs until `shutdown` is ready, then closes the link in order. A gateway that is offline,
+    /// refuses or misbehaves does not end the node.
+    ///
+    /// # Errors
+    /// [`NativeError`] if the state can no longer be written, or there is no randomness.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), NativeError> {
+        // The owner's sender is kept, so that receiving from it never ends.
+        let Self { effects, context, memory, owner: _owner, commands } = self;
+        let timing = effects.target.waits.timing();
+        NodeDriver { flow: effects, context, commands }
+            .run(|now| Node::boot(now, memory, timing), shutdown)
+            .await
+    }
+}
