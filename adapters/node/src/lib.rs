@@ -2,12 +2,18 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
+pub mod capability;
 mod clock;
+pub mod companion;
 mod connection;
+mod driver;
 mod event;
 mod gateway_url;
 pub mod native;
+#[cfg(feature = "provision")]
+pub mod provisioning;
 mod registration;
+mod seal;
 mod standing;
 mod state;
 mod tls;
@@ -15,7 +21,7 @@ pub mod token_file;
 pub mod tokens;
 mod waits;
 
-pub use crate::registration::driver::{LinuxNode, NodeError};
+pub use crate::registration::node::{LinuxNode, NodeError};
 pub use crate::registration::record::Identity;
 pub use event::{Events, Lost, Owner, RegistrationEvent, Vitals};
 pub use gateway_url::{DEFAULT_PORT, GatewayUrl, UrlError};

@@ -5,6 +5,8 @@
 //! | `node.json` | gateway, name, room, node id; the token only if entered ([`token_entered`]) |
 //! | `keys.json` | the two private keys of a node of the native wire |
 //! | `native.json` | its gateway, name, room, and the state of its pairing |
+//! | `certificate.json` | its key for mutual TLS, and its certificates |
+//! | `board.sealed` | the dispatches that it has taken lately, sealed under its keys |
 //! | `standing.json` | the node's latest known standing, for `status` |
 //! | `….json.tmp` | an interrupted write; never read |
 //! | `lock` | empty; a writer holds its lock, so two processes never share an identity |
@@ -29,8 +31,12 @@ pub(crate) const KEYS: &str = "keys.json";
 pub(crate) const NATIVE: &str = "native.json";
 /// File of the node's latest known standing.
 pub(crate) const STANDING: &str = "standing.json";
+/// File of the node's certificates.
+pub(crate) const CERTIFICATE: &str = "certificate.json";
+/// File of the dispatches that the node has taken lately.
+pub(crate) const BOARD: &str = "board.sealed";
 /// All files with content that the directory may hold.
-const FILES: [&str; 4] = [FILE, KEYS, NATIVE, STANDING];
+const FILES: [&str; 6] = [FILE, KEYS, NATIVE, CERTIFICATE, BOARD, STANDING];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
 /// Maximum wait for the lock. `status` holds it for an instant; a node that starts at that moment
@@ -174,6 +180,7 @@ impl HeldState {
         let mut found = false;
         for name in FILES {
             found |= private_file::remove(&self.dir.path.join(name))?;
+            // A write that was cut off has left this one, and it may hold a secret, too.
             private_file::remove(&self.dir.path.join(format!("{name}.tmp")))?;
         }
         Ok(found)

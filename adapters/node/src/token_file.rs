@@ -94,6 +94,8 @@ fn is_in(path: &Path, credentials: Option<&Path>) -> bool {
 /// # Errors
 /// [`TokenError`] if the input is not a token.
 pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
+    // All room is there from the beginning: a buffer that grows leaves copies that nobody wipes. The
+    // byte beyond the maximum tells a longer text from one that just fits.
     let mut text = Zeroizing::new(Vec::with_capacity(MOST_BYTES as usize + 1));
     let found = match input.take(MOST_BYTES + 1).read_to_end(&mut text) {
         Ok(_) if text.len() as u64 > MOST_BYTES => TOO_LONG.to_owned(),

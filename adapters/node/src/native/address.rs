@@ -12,7 +12,7 @@ use crate::tokens::router_of;
 /// Speed in bits per second of a serial line whose address names none.
 pub const DEFAULT_BAUD: u32 = 115_200;
 
-/// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT` or
+/// The address of a gateway: `ws://…`, `wss://…`, `tcp://HOST:PORT`, `mtls://HOST:PORT` or
 /// `serial:/dev/ttyUSB0?baud=115200`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayAt {
@@ -20,6 +20,13 @@ pub enum GatewayAt {
     WebSocket(GatewayUrl),
     /// Frames over TCP.
     Tcp {
+        /// The host, without the brackets of an IPv6 address.
+        host: String,
+        /// The port, never 0.
+        port: u16,
+    },
+    /// A WebSocket over mutual TLS, for a node that has a certificate.
+    Mtls {
         /// The host, without the brackets of an IPv6 address.
         host: String,
         /// The port, never 0.
@@ -48,6 +55,14 @@ pub enum NotAnAddress {
         /// The given text.
         text: String,
     },
+    /// The text begins with `mtls:` but is not `mtls://HOST:PORT`.
+    #[error(
+        "{text:?} is not the address of a listener for certificates: write it like mtls://gateway.local:8766, with the port and nothing behind it"
+    )]
+    Mtls {
+        /// The given text.
+        text: String,
+    },
     /// The text begins with `serial:` but is not a path with an optional speed.
     #[error(
         "{text:?} is not a serial line: write it like serial:/dev/ttyUSB0 or serial:/dev/ttyUSB0?baud=115200"
@@ -65,7 +80,7 @@ impl GatewayAt {
     pub fn router(&self) -> String {
         match self {
             Self::WebSocket(url) => router_of(url),
-            Self::Tcp { host, port } => join(host, *port),
+            Self::Tcp { host, port } | Self::Mtls { host, port } => join(host, *port),
             Self::Serial { path, .. } => {
                 let plain = |c: char| {
                     if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }
@@ -85,7 +100,14 @@ impl GatewayAt {
         }
     }
 
-    /// Returns `true` if the connection uses TLS.
+    /// Returns `true` if only a node with a certificate can link there.
+    #[must_use]
+    pub const fn needs_certificate(&self) -> bool {
+        matches!(self, Self::Mtls { .. })
+    }
+
+    /// Returns `true` if the connection uses TLS whose gateway is verified by a CA that the system
+    /// or the owner names.
     #[must_use]
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::WebSocket(url) if url.is_tls())
@@ -108,6 +130,9 @@ impl FromStr for GatewayAt {
             ("tcp", Some((_, rest))) => tcp(rest)
                 .map(|(host, port)| Self::Tcp { host, port })
                 .ok_or_else(|| NotAnAddress::Tcp { text: text.to_owned() }),
+            ("mtls", Some((_, rest))) => tcp(rest)
+                .map(|(host, port)| Self::Mtls { host, port })
+                .ok_or_else(|| NotAnAddress::Mtls { text: text.to_owned() }),
             ("serial", Some((_, rest))) => serial(rest)
                 .map(|(path, baud)| Self::Serial { path, baud })
                 .ok_or_else(|| NotAnAddress::Serial { text: text.to_owned() }),
@@ -121,6 +146,7 @@ impl fmt::Display for GatewayAt {
         match self {
             Self::WebSocket(url) => write!(f, "{url}"),
             Self::Tcp { host, port } => write!(f, "tcp://{}", join(host, *port)),
+            Self::Mtls { host, port } => write!(f, "mtls://{}", join(host, *port)),
             Self::Serial { path, baud } => write!(f, "serial:{}?baud={baud}", path.display()),
         }
     }
@@ -169,6 +195,7 @@ mod tests {
             ("wss://10.0.0.1:443/x", "wss://10.0.0.1:443/x", "10.0.0.1:443"),
             ("tcp://gateway.local:7331", "tcp://gateway.local:7331", "gateway.local:7331"),
             ("TCP://[2001:db8::1]:7331", "tcp://[2001:db8::1]:7331", "[2001:db8::1]:7331"),
+            ("mtls://gateway.local:8766", "mtls://gateway.local:8766", "gateway.local:8766"),
             ("serial:/dev/ttyUSB0", "serial:/dev/ttyUSB0?baud=115200", "serial-dev-ttyUSB0:0"),
             ("serial:/dev/ttyS1?baud=9600", "serial:/dev/ttyS1?baud=9600", "serial-dev-ttyS1:0"),
         ] {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::flow::identity::certificate::renews_at;
 use handfast_core::grant::capability::{
     BlockTerms, CannotIssue, Chain, Holder, MalformedToken, Widening,
 };
@@ -57,10 +58,7 @@ impl ChainFacts {
     /// Returns the time for the renewal: two thirds of the token's life.
     #[must_use]
     pub fn renew_at(&self) -> UnixTime {
-        let life = self.expires.as_secs().saturating_sub(self.not_before.as_secs());
-        UnixTime::from_secs(
-            self.not_before.as_secs().saturating_add(life / 3 * 2 + life % 3 * 2 / 3),
-        )
+        renews_at(self.not_before, self.expires)
     }
 }
 

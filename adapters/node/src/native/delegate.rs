@@ -32,7 +32,8 @@ use super::address::GatewayAt;
 use super::chain::bytes_of;
 use super::event::AppMessage;
 use super::owner::NotSent;
-use super::transport::{NativeTarget, OpenCarrier, open_first};
+use super::transport::{NativeLink, NativeTarget, open_first};
+use crate::connection::Link as _;
 use crate::event::Lost;
 use crate::tls::{self, NodeTlsError};
 use crate::tokens::SecretText;
@@ -110,7 +111,7 @@ pub enum DelegateEvent {
 
 /// An open link of the holder of a delegated token.
 pub struct DelegateLink {
-    carrier: OpenCarrier,
+    carrier: NativeLink,
     sending: Sending,
     /// `None` once a frame could not be decrypted.
     receiving: Option<Receiving>,
@@ -149,8 +150,9 @@ impl DelegateLink {
             .any(GatewayAt::is_tls)
             .then(|| tls::client(ca.as_deref()))
             .transpose()?;
-        let (carrier, _) =
-            open_first(NativeTarget { gateways: gateways.into(), tls, waits }).await?;
+        // The holder of a delegated token has no certificate.
+        let (gateways, certificates) = (gateways.into(), Vec::new());
+        let carrier = open_first(NativeTarget { gateways, tls, certificates, waits }).await?;
         let shaken = timeout(waits.answer_within, shake(carrier, keys, expect, waits)).await;
         let mut link = shaken.map_err(|_| DelegateError::Lost(Lost::Silent))??;
         link.present(&chain).await?;
@@ -202,7 +204,15 @@ impl DelegateLink {
                 | FromGateway::Grant(_)
                 | FromGateway::NotRenewed
                 | FromGateway::Active(_)
-                | FromGateway::Ping { .. } => {}
+                | FromGateway::Ping { .. }
+                | FromGateway::Mark(_)
+                | FromGateway::Cancel { .. }
+                | FromGateway::Query { .. }
+                | FromGateway::Name(_)
+                | FromGateway::Admitted(_)
+                | FromGateway::Certificate { .. }
+                | FromGateway::NotIssued
+                | FromGateway::CertificateKey(_) => {}
             }
         }
     }
@@ -237,7 +247,8 @@ impl DelegateLink {
     pub async fn close(mut self) {
         // An error has no meaning, because the link ends either way.
         let _ = self.say(&FromNode::Bye(Bye::Done)).await;
-        self.carrier.close(Close::GOODBYE, self.waits.close_within).await;
+        // A gateway that does not answer is not waited for.
+        let _ = timeout(self.waits.close_within, self.carrier.close(Close::GOODBYE)).await;
     }
 
     /// Presents the token. A chain that does not fit one message is sent in parts first.
@@ -269,7 +280,15 @@ impl DelegateLink {
             | FromGateway::Grant(_)
             | FromGateway::NotRenewed
             | FromGateway::Active(_)
-            | FromGateway::Ping { .. } => Err(DelegateError::Broken),
+            | FromGateway::Ping { .. }
+            | FromGateway::Mark(_)
+            | FromGateway::Cancel { .. }
+            | FromGateway::Query { .. }
+            | FromGateway::Name(_)
+            | FromGateway::Admitted(_)
+            | FromGateway::Certificate { .. }
+            | FromGateway::NotIssued
+            | FromGateway::CertificateKey(_) => Err(DelegateError::Broken),
         }
     }
 
@@ -293,7 +312,7 @@ impl DelegateLink {
 }
 
 async fn shake(
-    mut carrier: OpenCarrier,
+    mut carrier: NativeLink,
     keys: &OwnKeys,
     expect: Option<Fingerprint>,
     waits: Waits,

@@ -94,6 +94,12 @@ pub enum NativeEvent {
     Renewed,
     /// The gateway did not renew the token.
     NotRenewed,
+    /// The gateway's name for people.
+    GatewayName(String),
+    /// The certificate was renewed, and the new one is durable.
+    CertificateRenewed,
+    /// The gateway did not renew the certificate.
+    CertificateNotRenewed,
     /// A bearer token for flows without a sealed channel, valid for minutes.
     Bearer(Arc<Token>),
     /// A message of the application.
@@ -153,6 +159,9 @@ impl NativeEvent {
             NativeNodeEvent::NotAllowed { action, pattern } => {
                 Self::NotAllowed { action, pattern: pattern.as_str().to_owned() }
             }
+            NativeNodeEvent::GatewayName(name) => Self::GatewayName(name.as_str().to_owned()),
+            NativeNodeEvent::CertificateRenewed => Self::CertificateRenewed,
+            NativeNodeEvent::CertificateNotRenewed => Self::CertificateNotRenewed,
             NativeNodeEvent::Renewed => Self::Renewed,
             NativeNodeEvent::NotRenewed => Self::NotRenewed,
             NativeNodeEvent::RetryIn(wait) => {

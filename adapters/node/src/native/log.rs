@@ -5,10 +5,11 @@ use handfast_core::flow::native::node::Trust;
 use super::address::GatewayAt;
 use super::event::NativeEvent;
 
-pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
-    let gateway = gateways.first().map(ToString::to_string).unwrap_or_default();
+/// Logs an event. `linked` is the index of the address that the connection was opened at.
+pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt], linked: usize) {
+    let at = |index| gateways.get(index).map(ToString::to_string).unwrap_or_default();
     match event {
-        NativeEvent::Connecting => tracing::info!(%gateway, "connecting"),
+        NativeEvent::Connecting => tracing::info!(gateway = %at(0), "connecting"),
         NativeEvent::Gateway { fingerprint, trust: Trust::Pinned } => {
             tracing::info!("the gateway is {fingerprint}, as expected");
         }
@@ -41,7 +42,9 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         }
         NativeEvent::PairingRefused(refusal) => tracing::error!("not paired: {refusal}"),
         NativeEvent::Granted { node_id, room, .. } => tracing::info!(%node_id, room, "paired"),
-        NativeEvent::Linked(node_id) => tracing::info!(%node_id, "linked"),
+        NativeEvent::Linked(node_id) => {
+            tracing::info!(%node_id, gateway = %at(linked), "linked");
+        }
         NativeEvent::PairAgain => {
             tracing::error!(
                 "the gateway does not know this node any more, or has revoked it; its operator knows which"
@@ -78,6 +81,11 @@ pub(super) fn log(event: &NativeEvent, gateways: &[GatewayAt]) {
         NativeEvent::Renewed => tracing::info!("the token was renewed"),
         NativeEvent::NotRenewed => {
             tracing::warn!("the gateway does not renew the token; the node has to be paired again");
+        }
+        NativeEvent::GatewayName(name) => tracing::info!("the gateway is called {name:?}"),
+        NativeEvent::CertificateRenewed => tracing::info!("the certificate was renewed"),
+        NativeEvent::CertificateNotRenewed => {
+            tracing::warn!("the gateway does not renew the certificate at the moment");
         }
         NativeEvent::Bearer(_) => tracing::debug!("a bearer token came"),
         NativeEvent::App(message) => {

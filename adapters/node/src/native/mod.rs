@@ -5,33 +5,43 @@
 //! reports.
 
 mod address;
+mod board;
+mod certificate;
+mod certificate_keeper;
 mod chain;
+mod context;
 mod delegate;
-pub(crate) mod driver;
+mod dispatching;
+mod effects;
 mod event;
+mod incoming_objects;
 mod log;
-mod owned_messages;
+mod mtls;
+mod node;
 mod owner;
 pub(crate) mod record;
 mod renewal;
+mod request;
 pub(crate) mod storage;
 mod stream;
 pub(crate) mod transport;
 
 use std::path::PathBuf;
 
-pub use self::driver::NativeNode;
 pub use self::storage::{NativeStorageError, open_tokens};
 pub use crate::clock::unix_now;
 pub use address::{DEFAULT_BAUD, GatewayAt, NotAnAddress};
+pub use certificate::CertificateFacts;
 pub use chain::{ChainFacts, NotDelegated, delegate};
 pub use delegate::{DelegateError, DelegateEvent, DelegateLink};
 pub use event::{AppMessage, NativeEvent, NativeEvents, PairingRefusal};
+pub use node::NativeNode;
 pub use owner::{NativeOwner, NotSent, Renewable};
 pub use record::{NativeIdentity, read_public, write_public};
 
 use handfast_core::limits::NATIVE_PROFILE_BYTES;
 
+use crate::capability::Capabilities;
 use crate::state::{HeldState, StateDir, StateError};
 use crate::tls::NodeTlsError;
 use crate::waits::Waits;
@@ -51,11 +61,17 @@ pub struct NativeConfig {
     pub ca: Option<PathBuf>,
     /// Time limits and intervals.
     pub waits: Waits,
+    /// What the node can be asked to do.
+    pub capabilities: Capabilities,
+    /// Asks a gateway that issues certificates for one: when the node is paired, and over its link
+    /// if it has none. A node that has one renews it in any case.
+    pub certificate: bool,
 }
 
 impl NativeConfig {
     /// Creates a configuration for this identity with its state in this directory. Everything else
-    /// has its default: an empty profile, no other address, no CA file, [`Waits::DEFAULT`].
+    /// has its default: an empty profile, no other address, no CA file, [`Waits::DEFAULT`], no
+    /// capabilities, a certificate where the gateway gives some.
     ///
     /// # Errors
     /// [`StateError`] if the directory cannot be used, or another process uses it.
@@ -68,6 +84,8 @@ impl NativeConfig {
             via: None,
             ca: None,
             waits: Waits::DEFAULT,
+            capabilities: Capabilities::none(),
+            certificate: true,
         })
     }
 }
@@ -90,6 +108,9 @@ pub enum NativeError {
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// No key for a certificate could be made.
+    #[error("no key for a certificate can be made: {0}")]
+    Certificate(#[from] rcgen::Error),
     /// The runtime shut down while the state was being stored.
     #[error("stopped while something was being kept")]
     Stopped,

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
 
 use super::event::AppMessage;
+use super::request::NativeOwnerCommand;
 use crate::event::Vitals;
 
 /// A kind of token that the owner can renew.
@@ -47,44 +48,39 @@ pub enum NotSent {
 
 type Answer = oneshot::Sender<Result<(), NotSent>>;
 
-pub(super) enum NativeOwnerCommand {
-    Pair(PairMethod, Option<Fingerprint>),
-    Setup(Zeroizing<String>, Fingerprint),
-    Code(Code),
-    App(AppMessage, Answer),
-    Subscribe(String, Answer),
-    Renew(Renewable),
-    Forget,
-    Vitals(Vitals),
+/// A command on its way to the node, with the place for its answer if the owner waits for one.
+pub(super) struct OwnerMessage {
+    pub(super) command: NativeOwnerCommand,
+    pub(super) answer: Option<Answer>,
 }
 
 /// The owner's handle to a node. It can be cloned and used from any task. Commands to a node that
 /// has ended are lost.
 #[derive(Clone, Debug)]
-pub struct NativeOwner(pub(super) mpsc::Sender<NativeOwnerCommand>);
+pub struct NativeOwner(pub(super) mpsc::Sender<OwnerMessage>);
 
-impl fmt::Debug for NativeOwnerCommand {
+impl fmt::Debug for OwnerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Word")
+        f.write_str("OwnerMessage")
     }
 }
 
 impl NativeOwner {
     /// Starts pairing by this method; if a fingerprint is given, only with the gateway that has it.
     pub async fn pair(&self, wish: PairMethod, expect: Option<Fingerprint>) {
-        let _ = self.0.send(NativeOwnerCommand::Pair(wish, expect)).await;
+        self.send(NativeOwnerCommand::Pair(wish, expect)).await;
     }
 
     /// Starts pairing with the token of a setup code, which is shown only to the gateway with this
     /// fingerprint.
     pub async fn pair_with_setup(&self, token: Zeroizing<String>, gateway: Fingerprint) {
-        let _ = self.0.send(NativeOwnerCommand::Setup(token, gateway)).await;
+        self.send(NativeOwnerCommand::Setup(token, gateway)).await;
     }
 
     /// Enters the PIN that the gateway shows, or another code after a wrong one. It is dropped if
     /// none is awaited.
     pub async fn enter_code(&self, code: Code) {
-        let _ = self.0.send(NativeOwnerCommand::Code(code)).await;
+        self.send(NativeOwnerCommand::Code(code)).await;
     }
 
     /// Sends a message over the link. `Ok` means that it was sent, not that it was allowed: see
@@ -103,7 +99,7 @@ impl NativeOwner {
             return Err(NotSent::TooLong);
         }
         let message = AppMessage { action, address: address.to_owned(), bytes };
-        self.ask(|answer| NativeOwnerCommand::App(message, answer)).await
+        self.ask(NativeOwnerCommand::App(message)).await
     }
 
     /// Subscribes to messages at addresses that match `pattern`, on this link and on every later
@@ -113,27 +109,33 @@ impl NativeOwner {
     /// [`NotSent`] with the cause.
     pub async fn subscribe(&self, pattern: &str) -> Result<(), NotSent> {
         Pattern::parse(pattern).map_err(NotSent::Pattern)?;
-        self.ask(|answer| NativeOwnerCommand::Subscribe(pattern.to_owned(), answer)).await
+        self.ask(NativeOwnerCommand::Subscribe(pattern.to_owned())).await
     }
 
     /// Requests a renewal, if the link is open.
     pub async fn renew(&self, what: Renewable) {
-        let _ = self.0.send(NativeOwnerCommand::Renew(what)).await;
+        self.send(NativeOwnerCommand::Renew(what)).await;
     }
 
     /// Erases the pairing.
     pub async fn forget(&self) {
-        let _ = self.0.send(NativeOwnerCommand::Forget).await;
+        self.send(NativeOwnerCommand::Forget).await;
     }
 
     /// Sets the readings of the next heartbeats.
     pub async fn tell(&self, vitals: Vitals) {
-        let _ = self.0.send(NativeOwnerCommand::Vitals(vitals)).await;
+        self.send(NativeOwnerCommand::Vitals(vitals)).await;
     }
 
-    async fn ask(&self, word: impl FnOnce(Answer) -> NativeOwnerCommand) -> Result<(), NotSent> {
+    async fn send(&self, command: NativeOwnerCommand) {
+        // A node that has ended obeys no command.
+        let _ = self.0.send(OwnerMessage { command, answer: None }).await;
+    }
+
+    async fn ask(&self, command: NativeOwnerCommand) -> Result<(), NotSent> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(word(answer)).await.map_err(|_| NotSent::Ended)?;
+        let message = OwnerMessage { command, answer: Some(answer) };
+        self.0.send(message).await.map_err(|_| NotSent::Ended)?;
         answered.await.unwrap_or(Err(NotSent::Ended))
     }
 }

@@ -8,6 +8,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
+use handfast_core::wire::native::link::{CLONE_MARK_BYTES, CloneMark};
 use handfast_core::{Label, Name, NodeId};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
@@ -18,6 +19,8 @@ use super::address::GatewayAt;
 const VERSION: u32 = 1;
 /// Length of 64 bytes as base64url.
 const KEY_CHARS: usize = 86;
+/// Length of a mark as base64url.
+const MARK_CHARS: usize = CLONE_MARK_BYTES / 3 * 4;
 
 /// The identity of a node of the native wire: its self-description, its gateway, and its token
 /// store.
@@ -64,6 +67,8 @@ struct NativeRecord {
     node_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     grant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    mark: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +112,7 @@ pub(crate) fn write_native(identity: &NativeIdentity, memory: &NativeMemory) -> 
         node_id: paired.map(|paired| paired.node_id.to_string()),
         grant: paired
             .map(|paired| format!("{:032x}", u128::from_be_bytes(*paired.grant.as_bytes()))),
+        mark: paired.and_then(|paired| paired.mark).map(|mark| write_mark(&mark)),
     })
 }
 
@@ -140,10 +146,27 @@ pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, NativeMemory)
             gateway: key(gateway)?,
             node_id: NodeId::parse(node_id).ok_or("the node id in it is none")?,
             grant: read_grant(grant).ok_or("the grant in it is none")?,
+            mark: record
+                .mark
+                .as_deref()
+                .map(|mark| read_mark(mark).ok_or("the gateway's mark in it is none"))
+                .transpose()?,
         }),
         _ => return Err("it holds only a part of a pairing".to_owned()),
     };
     Ok((identity, memory))
+}
+
+/// Encodes a mark of the gateway as 32 characters of base64url.
+fn write_mark(mark: &CloneMark) -> String {
+    let mut room = [0; MARK_CHARS];
+    base64url::encode(mark.as_bytes(), &mut room).unwrap_or_default().to_owned()
+}
+
+fn read_mark(text: &str) -> Option<CloneMark> {
+    let mut bytes = [0; CLONE_MARK_BYTES];
+    let length = base64url::decode(text, &mut bytes)?.len();
+    (length == bytes.len()).then_some(CloneMark::from_bytes(bytes))
 }
 
 /// Encodes a public key as 43 characters of base64url.
@@ -175,7 +198,7 @@ fn check_version(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
-fn written(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
+pub(super) fn written(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
     // The capacity suffices from the start, so that growth leaves no copies of keys behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
     // Only a path that is not UTF-8 could fail here, and such a path is refused where it is given.
@@ -213,8 +236,11 @@ mod tests {
             gateway: key(),
             node_id: NodeId::from_bytes([3; 16]),
             grant: GrantId::from_bytes([0xab; 16]),
+            mark: None,
         };
+        let marked = Paired { mark: Some(CloneMark::from_bytes([0xfe; 24])), ..paired };
         for memory in [
+            NativeMemory::Paired(marked),
             NativeMemory::Blank,
             NativeMemory::Asked { gateway: key() },
             NativeMemory::Paired(paired),

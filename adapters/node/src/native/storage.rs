@@ -13,12 +13,15 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;
+use handfast_core::secret::Secret;
 
+use super::board;
+use super::certificate::{self, CertificateFacts, CertificateStore};
 use super::chain::{ChainFacts, text_of};
 use super::record::{self, NativeIdentity};
 use crate::clock::unix_now;
 use crate::standing::{NodeStanding, Teller};
-use crate::state::{HeldState, KEYS, NATIVE, StateDir, StateError};
+use crate::state::{CERTIFICATE, HeldState, KEYS, NATIVE, StateDir, StateError};
 use crate::tokens::{KeySource, TokenEntry, TokenStore, TokensError};
 
 /// The reason for which state cannot be stored or read.
@@ -34,6 +37,9 @@ pub enum NativeStorageError {
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
+    /// The board of dispatches does not fit its file.
+    #[error("the board of dispatches cannot be written; report this as a mistake of this program")]
+    Board,
 }
 
 impl StateDir {
@@ -43,6 +49,18 @@ impl StateDir {
     /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
     pub fn load_native(&self) -> Result<Option<(NativeIdentity, NativeMemory)>, StateError> {
         self.read_as(NATIVE, record::read_native)
+    }
+
+    /// Loads the terms of the node's newest certificate; `None` if there is none.
+    ///
+    /// # Errors
+    /// As [`load_native`](Self::load_native).
+    pub fn load_certificate(&self) -> Result<Option<CertificateFacts>, StateError> {
+        Ok(self.load_certificates()?.newest().cloned())
+    }
+
+    pub(super) fn load_certificates(&self) -> Result<CertificateStore, StateError> {
+        Ok(self.read_as(CERTIFICATE, certificate::read)?.unwrap_or_default())
     }
 
     /// Loads the keys of a node of the native wire; `None` if there are none yet.
@@ -99,9 +117,11 @@ pub fn open_tokens(identity: &NativeIdentity, state: &Path) -> Result<TokenStore
 
 /// Storage for the state of a running node.
 pub(super) struct NativeKeeper {
-    state: HeldState,
+    pub(super) state: HeldState,
     tokens: TokenStore,
     own: Holder,
+    /// The key that seals the board.
+    pub(super) seal: Secret<32>,
 }
 
 /// The state to store, with its capability token if a new one came.
@@ -109,16 +129,18 @@ pub(super) struct ToKeep {
     pub(super) identity: NativeIdentity,
     pub(super) memory: NativeMemory,
     pub(super) chain: Option<Vec<u8>>,
+    /// The gateway's name for people, if it told one.
+    pub(super) gateway_name: Option<String>,
 }
 
 impl NativeKeeper {
     pub(super) fn new(
         state: HeldState,
         identity: &NativeIdentity,
-        own: Holder,
+        keys: &OwnKeys,
     ) -> Result<Self, NativeStorageError> {
         let tokens = open_tokens(identity, state.dir().path())?;
-        Ok(Self { state, tokens, own })
+        Ok(Self { state, tokens, own: Holder::of(keys), seal: board::seal_key(keys) })
     }
 
     /// Loads the pairing, with the terms of the stored token.
@@ -158,13 +180,13 @@ impl NativeKeeper {
     /// is removed. Returns the terms of the stored token, if there is one.
     pub(super) fn keep(
         &self,
-        ToKeep { identity, memory, chain }: ToKeep,
+        ToKeep { identity, memory, chain, gateway_name }: ToKeep,
     ) -> Result<Option<ChainFacts>, NativeStorageError> {
         let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
         let mut facts = None;
         // The token goes first, so that `native.json` never names a grant without its token.
         if let NativeMemory::Paired(paired) = &memory {
-            facts = self.keep_token(&router, paired, chain)?;
+            facts = self.keep_token(&router, paired, chain, gateway_name)?;
         }
         // Read before it is overwritten, because it names the earlier gateway.
         let before = self.state.dir().load_native().ok().flatten().map(|(before, _)| before);
@@ -177,6 +199,28 @@ impl NativeKeeper {
             self.tokens.remove(&router)?;
         }
         Ok(facts)
+    }
+
+    /// Stores the gateway's name in its entry, if there is one.
+    pub(super) fn keep_name(&self, router: &str, name: &str) -> Result<(), NativeStorageError> {
+        if let Some(mut entry) = self.tokens.get(router)?.filter(|entry| entry.name != name) {
+            name.clone_into(&mut entry.name);
+            self.tokens.put(router, entry)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the certificates.
+    pub(super) fn certificates(&self) -> Result<CertificateStore, NativeStorageError> {
+        Ok(self.state.dir().load_certificates()?)
+    }
+
+    /// Makes the certificates durable.
+    pub(super) fn keep_certificates(
+        &self,
+        certificates: &CertificateStore,
+    ) -> Result<(), NativeStorageError> {
+        Ok(self.state.write_file(CERTIFICATE, &certificate::write(certificates))?)
     }
 
     /// Removes the entry of the gateway that this node was paired with before, if it holds a token
@@ -215,6 +259,7 @@ impl NativeKeeper {
         router: &str,
         paired: &Paired,
         chain: Option<Vec<u8>>,
+        gateway_name: Option<String>,
     ) -> Result<Option<ChainFacts>, NativeStorageError> {
         let before = self.tokens.get(router).ok().flatten();
         let before_it = |entry: &TokenEntry| entry.node_id == Some(paired.node_id);
@@ -235,7 +280,7 @@ impl NativeKeeper {
         let kept = before.filter(before_it);
         let (paired_at, name) = kept
             .map_or_else(|| (unix_now(), router.to_owned()), |entry| (entry.paired_at, entry.name));
-        let mut entry = TokenEntry::new(token, paired_at, name);
+        let mut entry = TokenEntry::new(token, paired_at, gateway_name.unwrap_or(name));
         entry.expires_at = Some(facts.expires);
         entry.permissions = Some(facts.scopes.clone());
         name_pairing(&mut entry, paired);

@@ -1,12 +1,10 @@
-//! Encryption of stored tokens: XChaCha20-Poly1305, whose nonces are long enough to be random for
-//! the whole life of a key.
+//! Sealed tokens as text.
 
-use chacha20poly1305::aead::AeadInOut;
-use chacha20poly1305::{KeyInit, Tag, XChaCha20Poly1305, XNonce};
-use getrandom::{SysRng, rand_core::TryRng};
 use handfast_core::crypto::base64url;
 use handfast_core::secret::Secret;
 use zeroize::Zeroizing;
+
+use crate::seal::{self, DoesNotOpen};
 
 /// The prefix of a sealed token. No plain token begins with it, so a reader can distinguish them.
 pub(super) const PREFIX: &str = "enc1:";
@@ -14,22 +12,10 @@ pub(super) const PREFIX: &str = "enc1:";
 /// The prefix of the associated data, before the address. It prevents data sealed for another
 /// purpose from opening here.
 const LABEL: &[u8] = b"handfast/v1/token-store\0";
-const NONCE_BYTES: usize = 24;
-const TAG_BYTES: usize = 16;
-
-/// The text does not open: it is not a sealed token, or has another key or address.
-#[derive(Debug)]
-pub(super) struct DoesNotOpen;
 
 /// Generates a key.
 pub(super) fn new_key() -> Result<Secret<32>, getrandom::Error> {
-    random().map(|bytes: Zeroizing<[u8; 32]>| Secret::new(*bytes))
-}
-
-/// Returns random bytes of the operating system.
-pub(super) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, getrandom::Error> {
-    let mut bytes = Zeroizing::new([0; N]);
-    SysRng.try_fill_bytes(&mut *bytes).map(|()| bytes)
+    seal::random().map(|bytes| Secret::new(*bytes))
 }
 
 /// Seals a token for one address: `enc1:` and base64url of nonce, ciphertext and tag. `None` for
@@ -39,18 +25,9 @@ pub(super) fn seal(
     router: &str,
     token: &str,
 ) -> Result<Option<String>, getrandom::Error> {
-    // A nonce of 24 random bytes never repeats in practice, so no counter is stored.
-    let nonce = random::<NONCE_BYTES>()?;
-    // The capacity suffices for the whole text, so that growth leaves no copies of the token
-    // behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(NONCE_BYTES + token.len() + TAG_BYTES));
-    bytes.extend_from_slice(&*nonce);
-    bytes.extend_from_slice(token.as_bytes());
-    let (_, text) = bytes.split_at_mut(NONCE_BYTES);
-    let sealed =
-        cipher(key).encrypt_inout_detached(&XNonce::from(*nonce), &associated(router), text.into());
-    let Ok(tag) = sealed else { return Ok(None) };
-    bytes.extend_from_slice(&tag);
+    let Some(bytes) = seal::seal(key, &associated(router), token.as_bytes())? else {
+        return Ok(None);
+    };
     let mut chars = vec![0; bytes.len().div_ceil(3) * 4];
     Ok(base64url::encode(&bytes, &mut chars).map(|text| format!("{PREFIX}{text}")))
 }
@@ -65,20 +42,8 @@ pub(super) fn open(
     let mut bytes = Zeroizing::new(vec![0; text.len()]);
     let length = base64url::decode(text, &mut bytes).ok_or(DoesNotOpen)?.len();
     bytes.truncate(length);
-    let (nonce, rest) = bytes.split_first_chunk_mut::<NONCE_BYTES>().ok_or(DoesNotOpen)?;
-    let (text, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(DoesNotOpen)?;
-    let opened = cipher(key).decrypt_inout_detached(
-        &XNonce::from(*nonce),
-        &associated(router),
-        (&mut *text).into(),
-        &Tag::from(*tag),
-    );
-    opened.map_err(|_| DoesNotOpen)?;
+    let text = seal::open(key, &associated(router), &mut bytes)?;
     std::str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| DoesNotOpen)
-}
-
-fn cipher(key: &Secret<32>) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new(key.expose().into())
 }
 
 /// Returns the associated data. The label has a fixed end and only the address follows, so
