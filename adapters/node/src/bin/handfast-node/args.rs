@@ -12,6 +12,8 @@ use crate::Failure;
 use crate::hint::Hints;
 
 pub(crate) mod native;
+#[cfg(feature = "provision")]
+pub(crate) mod provision;
 
 /// The Handfast node for Linux: asks a gateway to be paired, and stays linked to it
 ///
@@ -49,6 +51,27 @@ pub(crate) enum Verb {
     /// (muted, not approved, token not known) is tried again about once a minute, because its
     /// operator may think otherwise.
     Run(RunArgs),
+    /// Be given the network, the keys and the gateway by a phone, then stay linked to the gateway
+    ///
+    /// Serves an HTTP API for the phone, joins the network that it names, registers at the command
+    /// center that it names, and goes over to normal operation. After a failure the access point
+    /// comes back, and the phone can try again. A provisioned node that loses its network tries to
+    /// join it for 2 minutes, then offers its access point for 10. SIGUSR1 is the button that opens
+    /// the setup window again.
+    #[cfg(feature = "provision")]
+    Provision(Box<provision::Provision>),
+    /// Print what belongs on this node's label: the QR of its access point, and the proof
+    ///
+    /// A phone joins by the QR, and its owner types the proof on the node's page. Whoever reads the
+    /// label can set the node up, so keep it on the node. It never changes.
+    #[cfg(feature = "provision")]
+    Label(provision::LabelArgs),
+    /// Seal settings under K2 for the phone that sent it, or open those that it pushes
+    ///
+    /// Reads standard input, and writes standard output: JSON on one side, on the other an object
+    /// with ciphertext, nonce and tag.
+    #[cfg(feature = "provision")]
+    Settings(provision::SettingsArgs),
     /// Show what is kept, and whether a node is running; exits 1 if nothing is kept
     Status(Status),
     /// Forget the node id, the keys, the gateway and a kept token; a token file is left alone
@@ -95,7 +118,7 @@ pub(crate) struct Pair {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// The gateway, if it is not the one that was asked; kept only together with a token from
-    /// standard input
+    /// standard input. At mtls://HOST:PORT the node shows its certificate
     #[arg(long, value_name = "URL")]
     pub(crate) gateway: Option<GatewayAt>,
     /// Print what happens as JSON, one object a line, if the node was paired with --pin or the like
@@ -111,6 +134,11 @@ pub(crate) struct RunArgs {
     /// containers are; warns at each start
     #[arg(long, requires = "token_file")]
     pub(crate) token_file_readable_by_others: bool,
+    /// Ask for no certificate, unless this node has had one
+    #[arg(long)]
+    pub(crate) no_certificate: bool,
+    #[command(flatten)]
+    pub(crate) offers: native::OfferArgs,
     #[command(flatten)]
     pub(crate) state: StateArgs,
     #[command(flatten)]
@@ -213,6 +241,12 @@ impl Verb {
             Self::Send(args) => Hints::new(&args.state, Some(&args.ca)),
             Self::Listen(args) => Hints::new(&args.state, Some(&args.ca)),
             Self::Present(args) => Hints::new(&args.state, Some(&args.ca)),
+            #[cfg(feature = "provision")]
+            Self::Provision(args) => Hints::new(&args.state, Some(&args.ca)),
+            #[cfg(feature = "provision")]
+            Self::Label(args) => Hints::new(&args.state, None),
+            #[cfg(feature = "provision")]
+            Self::Settings(args) => Hints::new(&args.state, None),
             Self::Status(args) => Hints::new(&args.state, None),
             Self::Reset(args) => Hints::new(&args.state, None),
             Self::Identity(args) => Hints::new(&args.state, None),

@@ -8,6 +8,8 @@ mod hint;
 mod kept;
 mod logging;
 mod native;
+#[cfg(feature = "provision")]
+mod provisioning;
 mod registration;
 mod reset;
 mod stop;
@@ -85,7 +87,11 @@ async fn main() -> ExitCode {
     };
     logging::start(match verb {
         Verb::Run(_) => "info",
+        #[cfg(feature = "provision")]
+        Verb::Provision(_) => "info",
         // These commands print their outcome themselves.
+        #[cfg(feature = "provision")]
+        Verb::Label(_) | Verb::Settings(_) => "off",
         Verb::Pair(_)
         | Verb::Status(_)
         | Verb::Reset(_)
@@ -131,6 +137,12 @@ async fn perform(verb: Verb, hints: &Hints) -> Result<(), Failure> {
                 Kept::Nothing => Err(nothing_kept(&dir, hints)),
             }
         }
+        #[cfg(feature = "provision")]
+        Verb::Provision(args) => provisioning::provision(*args).await,
+        #[cfg(feature = "provision")]
+        Verb::Label(args) => provisioning::label(&args),
+        #[cfg(feature = "provision")]
+        Verb::Settings(args) => provisioning::settings(&args),
         Verb::Status(args) => {
             let dir = args.state.dir()?;
             match Kept::load(&dir)? {

@@ -23,7 +23,7 @@ const LINK_WITHIN: Duration = Duration::from_secs(30);
 
 pub(crate) async fn send(args: Send, hints: &Hints) -> Result<(), Failure> {
     let Send { action, address, text, state, ca } = args;
-    let node = node(state.dir()?, None, ca, Waits::DEFAULT, hints)?;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT, None, false, hints)?;
     let mut linked = LinkedNode::open(node, hints).await?;
     let outcome = async {
         linked.owner.send_app(action, &address, text.into_bytes()).await.map_err(not_sent)?;
@@ -43,7 +43,7 @@ pub(crate) async fn send(args: Send, hints: &Hints) -> Result<(), Failure> {
 pub(crate) async fn listen(args: Listen, hints: &Hints) -> Result<(), Failure> {
     let Listen { pattern, json, state, ca } = args;
     let stop = crate::stop::Stop::new()?;
-    let node = node(state.dir()?, None, ca, Waits::DEFAULT, hints)?;
+    let node = node(state.dir()?, None, ca, Waits::DEFAULT, None, false, hints)?;
     let mut linked = LinkedNode::open(node, hints).await?;
     linked.owner.subscribe(&pattern).await.map_err(not_sent)?;
     if !json {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use handfast_core::Name;
 use handfast_core::crypto::ed25519;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519;
 use handfast_core::wire::path::Action;
+use handfast_node::capability::{Capabilities, ExecutableHandler};
 use handfast_node::native::{GatewayAt, read_public};
 
 use super::{Ca, StateArgs};
@@ -46,6 +48,38 @@ pub(crate) struct FlowArgs {
     /// Pair with the gateway of this fingerprint and no other
     #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint, conflicts_with_all = ["qr", "setup"])]
     pub(crate) gateway_key: Option<Fingerprint>,
+    /// Ask for no certificate, without which the node cannot link at mtls:// addresses
+    #[arg(long)]
+    pub(crate) no_certificate: bool,
+}
+
+/// The capabilities that a node offers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfferArgs {
+    /// Offer no capabilities: nothing can be dispatched to this node then
+    #[arg(long, conflicts_with = "handler")]
+    no_capabilities: bool,
+    /// Offer a program as a capability, beside echo, system.health and system.identity: it reads
+    /// the input from standard input, and what it writes is the result. It is not run by a shell;
+    /// may be repeated
+    #[arg(long, value_name = "NAME=PATH", value_parser = handler)]
+    handler: Vec<(String, PathBuf)>,
+}
+
+impl OfferArgs {
+    /// Returns the capabilities of a node with these keys.
+    pub(crate) fn capabilities(&self, keys: &OwnKeys) -> Result<Capabilities, Failure> {
+        if self.no_capabilities {
+            return Ok(Capabilities::none());
+        }
+        let usage = |why: &dyn std::fmt::Display| Failure::Usage(format!("--handler: {why}"));
+        let mut offered = Capabilities::built_in(keys);
+        for (name, path) in &self.handler {
+            let handler = ExecutableHandler::new(name, path).map_err(|why| usage(&why))?;
+            offered = offered.with(handler).map_err(|why| usage(&why))?;
+        }
+        Ok(offered)
+    }
 }
 
 /// The pairing method of the native wire from the command line.
@@ -188,6 +222,12 @@ pub(crate) struct PresentArgs {
     pub(crate) state: StateArgs,
     #[command(flatten)]
     pub(crate) ca: Ca,
+}
+
+fn handler(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) =
+        text.split_once('=').ok_or("write it like lights.switch=/usr/local/bin/lights")?;
+    Ok((name.to_owned(), path.into()))
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, String> {

@@ -184,6 +184,7 @@ impl PairingDialogue {
                 self.tell(&format!("Linked. Stay so with\n\n  {}\n", self.shown.hints.run()));
                 return Ok(true);
             }
+            NativeEvent::GatewayName(name) => self.tell(&format!("The gateway is called {name}\n")),
             NativeEvent::Lost(lost) => self.why = Some(lost.to_string()),
             NativeEvent::TurnedAway => {
                 self.why = Some("turned away, unsigned; a gateway that has too much to do says so: try again later".into());
@@ -213,6 +214,8 @@ impl PairingDialogue {
             | NativeEvent::NotAllowed { .. }
             | NativeEvent::Renewed
             | NativeEvent::NotRenewed
+            | NativeEvent::CertificateRenewed
+            | NativeEvent::CertificateNotRenewed
             | NativeEvent::Bearer(_)
             | NativeEvent::App(_)
             | NativeEvent::Forgotten => {}

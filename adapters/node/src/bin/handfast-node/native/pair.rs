@@ -10,6 +10,7 @@ use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::setup::Payload;
 use handfast_core::{Label, Name};
+use handfast_node::capability::Capabilities;
 use handfast_node::native::{GatewayAt, NativeConfig, NativeIdentity, NativeNode};
 use handfast_node::{StateDir, Waits, tokens};
 use handfast_stdio::note_line;
@@ -42,6 +43,13 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
             }
         },
     };
+    if let Some(other) = gateways.iter().find(|gateway| gateway.needs_certificate()) {
+        return Err(Failure::Usage(format!(
+            "at {other} a node links with the certificate that it got when it was paired; pair at \
+             another address of the gateway, then: {}",
+            hints.run()
+        )));
+    }
     let ca = ca.checked_for(&gateways)?;
     let named = |given: Option<Name>, kept: Option<&Name>, otherwise: Name| {
         given.or_else(|| kept.cloned()).unwrap_or(otherwise)
@@ -64,6 +72,9 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
         via: None,
         ca,
         waits: Waits::DEFAULT,
+        // What is dispatched meanwhile waits for `run`.
+        capabilities: Capabilities::none(),
+        certificate: !flow.no_certificate,
     })?;
     let (owner, events) = (node.owner(), node.events());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

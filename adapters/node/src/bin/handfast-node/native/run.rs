@@ -21,6 +21,8 @@ pub(crate) fn node(
     via: Option<GatewayAt>,
     ca: args::Ca,
     waits: Waits,
+    offers: Option<&args::native::OfferArgs>,
+    certificate: bool,
     hints: &Hints,
 ) -> Result<NativeNode, Failure> {
     load(&dir, hints)?;
@@ -28,9 +30,26 @@ pub(crate) fn node(
     // The state may have changed before the lock was taken.
     let identity = load(state.dir(), hints)?;
     let via = via.map(|gateway| vec![gateway]);
-    let ca: Option<PathBuf> = ca.checked_for(via.as_deref().unwrap_or(&identity.gateways))?;
+    // From where certificates are wanted, the node falls back to the address it was paired at.
+    let reached = match &via {
+        Some(via) if !via.iter().any(GatewayAt::needs_certificate) => via,
+        Some(_) | None => &identity.gateways,
+    };
+    let ca: Option<PathBuf> = ca.checked_for(reached)?;
     let profile = "{}".to_owned();
-    Ok(NativeNode::new(NativeConfig { identity, profile, state, via, ca, waits })?)
+    let keys = state.keys()?;
+    let offered = offers.map(|offers| offers.capabilities(&keys)).transpose()?;
+    let capabilities = offered.unwrap_or_default();
+    Ok(NativeNode::new(NativeConfig {
+        identity,
+        profile,
+        state,
+        via,
+        ca,
+        waits,
+        capabilities,
+        certificate,
+    })?)
 }
 
 /// Loads the identity of a node that is paired or has asked to be.
@@ -60,7 +79,8 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
     let waits = args.waits();
     let dir = args.state.dir()?;
     let advice = Advice { gateways: load(&dir, hints)?.gateways, via: args.gateway.clone(), hints };
-    let node = node(dir, args.gateway, args.ca, waits, hints)?;
+    let certificate = !args.no_certificate;
+    let node = node(dir, args.gateway, args.ca, waits, Some(&args.offers), certificate, hints)?;
     let stop = Stop::new()?;
     let mut events = node.events();
     if !args.json {
@@ -185,6 +205,9 @@ pub(crate) fn as_json(event: &NativeEvent) -> Value {
         }
         NativeEvent::Renewed => json!({ "event": "renewed" }),
         NativeEvent::NotRenewed => json!({ "event": "not renewed" }),
+        NativeEvent::GatewayName(name) => json!({ "event": "gateway name", "name": name }),
+        NativeEvent::CertificateRenewed => json!({ "event": "certificate renewed" }),
+        NativeEvent::CertificateNotRenewed => json!({ "event": "certificate not renewed" }),
         NativeEvent::Bearer(_) => json!({ "event": "bearer" }),
         NativeEvent::App(message) => app_as_json(message),
         NativeEvent::Lost(why) => json!({ "event": "lost", "why": why.to_string() }),

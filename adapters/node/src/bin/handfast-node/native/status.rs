@@ -5,9 +5,9 @@ use std::path::Path;
 use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_node::native::{self, NativeIdentity, open_tokens, unix_now};
+use handfast_node::native::{self, CertificateFacts, NativeIdentity, open_tokens, unix_now};
 use handfast_node::tokens::{TokenEntry, TokensError};
-use handfast_node::{NodeStanding, Stands, StateDir};
+use handfast_node::{NodeStanding, Stands, StateDir, StateError};
 use serde_json::json;
 
 use crate::hint::Hints;
@@ -52,6 +52,8 @@ pub(crate) fn status(
     };
     let permissions = entry.and_then(|entry| entry.permissions.clone()).unwrap_or_default();
     let expires = entry.and_then(|entry| entry.expires_at);
+    let named = entry.map(|entry| entry.name.clone());
+    let certificate = dir.load_certificate();
     let running = dir.is_held();
     let used = identity.gateways.first().map(native::GatewayAt::router);
     let stands = stands.filter(|stands| running || stands.standing.is_out());
@@ -64,6 +66,12 @@ pub(crate) fn status(
             "gateway": gateways.first(),
             "gateways": gateways,
             "gateway_fingerprint": gateway_key,
+            "gateway_name": named,
+            "certificate": certificate.as_ref().ok().and_then(Option::as_ref).map(|it| json!({
+                "serial": it.serial,
+                "not_after": it.not_after.as_secs(),
+                "fingerprint": it.fingerprint,
+            })),
             "name": identity.name.as_str(),
             "room": identity.room.as_str(),
             "token": token,
@@ -89,6 +97,7 @@ pub(crate) fn status(
         ("fingerprint", own.unwrap_or_else(none)),
         ("gateway", gateways.join(", ")),
         ("its key", gateway_key.unwrap_or_else(none)),
+        ("its name", named.unwrap_or_else(none)),
         ("name", identity.name.to_string()),
         ("room", identity.room.to_string()),
         ("token", token),
@@ -101,10 +110,23 @@ pub(crate) fn status(
             "tokens",
             format!("{} (the entry {})", identity.tokens.display(), used.unwrap_or_default()),
         ),
+        ("certificate", certificate_in_words(certificate)),
         ("state", dir.path().display().to_string()),
         ("running", if running { "yes" } else { "no" }.to_owned()),
     ];
     put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
+}
+
+/// Describes the node's certificate for people.
+fn certificate_in_words(certificate: Result<Option<CertificateFacts>, StateError>) -> String {
+    match certificate {
+        Ok(Some(it)) => {
+            let ends = left(it.not_after);
+            format!("serial {}, ends {ends}, SHA-256 {}", it.serial, it.fingerprint)
+        }
+        Ok(None) => "none".to_owned(),
+        Err(why) => format!("cannot be read: {why}"),
+    }
 }
 
 /// Describes a standing for people.

@@ -19,9 +19,13 @@ pub(crate) async fn pair(args: args::Pair, hints: &Hints) -> Result<(), Failure>
     let needed = |what: &str| {
         Failure::Usage(format!("name the {what}, or choose --pin, --code, --qr or --approval"))
     };
-    if flow.gateway_key.is_some() || tokens.path.is_some() || tokens.plain_tokens {
+    if flow.gateway_key.is_some()
+        || flow.no_certificate
+        || tokens.path.is_some()
+        || tokens.plain_tokens
+    {
         return Err(Failure::Usage(
-            "--gateway-key, --tokens and --plain-tokens go with --pin, --code, --qr or --approval"
+            "--gateway-key, --no-certificate, --tokens and --plain-tokens go with --pin, --code, --qr or --approval"
                 .into(),
         ));
     }
@@ -29,7 +33,7 @@ pub(crate) async fn pair(args: args::Pair, hints: &Hints) -> Result<(), Failure>
     let room = room.ok_or_else(|| needed("room with --room"))?;
     let gateway = match gateway.ok_or_else(|| needed("gateway with --gateway"))? {
         GatewayAt::WebSocket(url) => url,
-        other @ (GatewayAt::Tcp { .. } | GatewayAt::Serial { .. }) => {
+        other @ (GatewayAt::Tcp { .. } | GatewayAt::Mtls { .. } | GatewayAt::Serial { .. }) => {
             return Err(Failure::Usage(format!(
                 "over {other} nodes pair with --pin, --code, --qr or --approval; choose one of them"
             )));

@@ -40,7 +40,9 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
     let gateway = match args.gateway {
         None => identity.gateway,
         Some(GatewayAt::WebSocket(url)) => url,
-        Some(other @ (GatewayAt::Tcp { .. } | GatewayAt::Serial { .. })) => {
+        Some(
+            other @ (GatewayAt::Tcp { .. } | GatewayAt::Mtls { .. } | GatewayAt::Serial { .. }),
+        ) => {
             return Err(Failure::Usage(format!(
                 "a node that was paired by token links over ws:// or wss://, not over {other}"
             )));
