@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{
+    Effect, Input, Lookup, RegistrationConnection, RegistrationRequest,
+};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey};
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::wire::close::Close;
 use handfast_core::{Entropy, Instant, Machine, NodeId, Refusal, UnixTime};
 use tokio::net::{TcpListener, TcpStream};
@@ -187,20 +189,24 @@ fn action(effect: Effect<'_>, from: IpAddr) -> Action {
             address: from,
             keys: None,
             asked_at: UnixTime::default(),
+            asked: Asked::by(AskMethod::Token),
             standing: Standing::Pending { expires: UnixTime::from_secs(u64::MAX) },
         })),
-        Effect::Load(id) => Action::Load(id),
-        Effect::Hash(job, _) => Action::Hash(job),
-        Effect::Attach(id) => Action::Attach(id),
+        Effect::Request(RegistrationRequest::Load(id)) => Action::Load(id),
+        Effect::Request(RegistrationRequest::Hash(job, _)) => Action::Hash(job),
+        Effect::Request(RegistrationRequest::Attach(id)) => Action::Attach(id),
         Effect::Observe(id, heartbeat) if heartbeat.wake_word_fp.is_some() => {
             Action::Saw(Seen::Heartbeat(id, heartbeat.occupancy))
         }
-        Effect::Observe(..)
-        | Effect::CountFailure
-        | Effect::Refund
-        | Effect::Confirm(..)
-        | Effect::Remember(..)
-        | Effect::Detach(_)
+        Effect::Request(
+            RegistrationRequest::Linked(_)
+            | RegistrationRequest::CountFailure
+            | RegistrationRequest::Refund
+            | RegistrationRequest::Confirm(..)
+            | RegistrationRequest::Remember(..)
+            | RegistrationRequest::Detach(_),
+        )
+        | Effect::Observe(..)
         | Effect::ApplicationText(..)
         | Effect::ApplicationBinary(..) => Action::Nothing,
     }

@@ -1,6 +1,7 @@
 //! A gateway of the native wire: core's `Connection`, a registry of a few maps, and a WebSocket,
 //! TCP or any other stream.
 
+mod certificates;
 mod registry;
 mod session;
 
@@ -11,16 +12,19 @@ use std::sync::atomic::Ordering;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::wire::native::link::{CloneMark, DispatchId};
 use handfast_core::{Entropy, NodeId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc};
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::soon;
+use certificates::Authority;
 pub(crate) use registry::{Registry, Shared};
-use session::{Wire, serve};
+use session::{Wire, serve, serve_tls};
 
 /// An observation of the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +38,56 @@ pub(crate) enum Seen {
     Renewed(NodeId),
     App(String, Vec<u8>),
     Subscribed(String),
+    /// The name of a capability.
+    Announced(String),
+    /// The state of the dispatch with this number, in the words of its debug text.
+    Outcome(u64, String),
+    Progress(u64, Option<u8>, Option<String>),
+    /// What the node knows of the dispatch with this number.
+    Answered(u64, String),
+    NotDispatched(u64),
+    /// The mark that the node showed when it linked.
+    Showed(Option<CloneMark>),
+    MarkStored(CloneMark),
+    CertificateStored(u64),
+    /// A connection over TLS with a client certificate.
+    Tls,
     Gone(Option<NodeId>),
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Push {
     Notice(NodeId, Notice),
     Decided,
     Shutdown,
+    Dispatch(Task),
+    Cancel(u64),
+    Query(u64),
+}
+
+/// A dispatch. Its number makes its id.
+#[derive(Clone)]
+pub(crate) struct Task {
+    pub(crate) number: u64,
+    pub(crate) capability: &'static str,
+    pub(crate) input: String,
+    pub(crate) remaining_ms: u32,
+}
+
+impl Task {
+    pub(crate) fn new(number: u64, capability: &'static str, input: &str) -> Self {
+        Self { number, capability, input: input.to_owned(), remaining_ms: 60_000 }
+    }
+}
+
+/// Returns the id of the dispatch with this number.
+pub(crate) fn dispatch_id(number: u64) -> DispatchId {
+    DispatchId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// Returns the number of the dispatch with this id.
+pub(crate) fn number_of(id: &DispatchId) -> u64 {
+    u64::try_from(u128::from_be_bytes(*id.as_bytes())).unwrap()
 }
 
 pub(crate) struct NativeGateway {
@@ -103,6 +149,18 @@ impl NativeGateway {
         });
     }
 
+    /// Issues certificates from now on, and accepts links with them at another port. They belong to
+    /// the only node that is paired.
+    pub(crate) async fn issues_certificates(&self) -> SocketAddr {
+        let authority = Authority::new();
+        let acceptor = authority.acceptor();
+        self.registry(|registry| registry.authority = Some(authority));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept_tls(listener, acceptor, self.shared.clone()));
+        address
+    }
+
     /// Changes the registry.
     pub(crate) fn registry<T>(&self, change: impl FnOnce(&mut Registry) -> T) -> T {
         change(&mut self.shared.registry.lock().unwrap())
@@ -136,6 +194,23 @@ impl NativeGateway {
         }
     }
 
+    pub(crate) fn pushes(&self, push: Push) {
+        let _ = self.shared.pushes.send(push);
+    }
+
+    /// Waits for the final outcome of a dispatch.
+    pub(crate) async fn outcome(&mut self, number: u64) -> String {
+        self.until("an outcome", |seen| match seen {
+            Seen::Outcome(of, outcome)
+                if *of == number && outcome != "Started" && outcome != "AwaitingMediation" =>
+            {
+                Some(outcome.clone())
+            }
+            _ => None,
+        })
+        .await
+    }
+
     pub(crate) async fn pin(&mut self) -> String {
         self.until("a PIN", |seen| if let Seen::Pin(pin) = seen { Some(pin.clone()) } else { None })
             .await
@@ -163,6 +238,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, web: bool) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let mut wire = if web {
+                let stream: Box<dyn session::Stream> = Box::new(stream);
                 match tokio_tungstenite::accept_hdr_async(stream, subprotocol).await {
                     Ok(socket) => Wire::WebSocket(Box::new(socket)),
                     Err(_) => return,
@@ -176,14 +252,40 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, web: bool) {
     }
 }
 
+async fn accept_tls(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, shared) = (acceptor.clone(), shared.clone());
+        tokio::spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let exporter = stream
+                .get_ref()
+                .1
+                .export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(&[]))
+                .unwrap();
+            // A gateway whose allow-list refuses ends the connection here.
+            if !shared.accepts_certificates.load(Ordering::SeqCst) {
+                return;
+            }
+            let stream: Box<dyn session::Stream> = Box::new(stream);
+            let Ok(socket) = tokio_tungstenite::accept_hdr_async(stream, subprotocol).await else {
+                return;
+            };
+            let node = shared.registry.lock().unwrap().records.values().next().unwrap().node_id;
+            let mut wire = Wire::WebSocket(Box::new(socket));
+            shared.saw(Seen::Tls);
+            serve_tls(&mut wire, &shared, node, exporter).await;
+            wire.end().await;
+        });
+    }
+}
+
 #[allow(clippy::result_large_err, reason = "the WebSocket library's own type")]
 fn subprotocol(request: &Request, mut response: Response) -> Result<Response, ErrorResponse> {
     let asked =
         request.headers().get("sec-websocket-protocol").and_then(|value| value.to_str().ok());
-    if asked == Some("handfast.v1") {
-        response
-            .headers_mut()
-            .insert("sec-websocket-protocol", HeaderValue::from_static("handfast.v1"));
+    if let Some(name @ ("handfast.v1" | "handfast.link.v1")) = asked {
+        let name = HeaderValue::from_str(name).unwrap();
+        response.headers_mut().insert("sec-websocket-protocol", name);
     }
     Ok(response)
 }

@@ -16,12 +16,16 @@ use handfast_core::grant::scope::{Scopes, ScopesBuf};
 use handfast_core::limits::CAPABILITY_BYTES;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{Grant, GrantId, State};
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::registry::sessions::Maker;
+use handfast_core::wire::native::link::CloneMark;
 use handfast_core::wire::native::pair::{Method, PairRefusal, Selector};
 use handfast_core::{Label, NodeId, UnixTime};
 use tokio::sync::{broadcast, mpsc};
 
+use super::certificates::Authority;
 use super::{Push, Seen, random};
 
 pub(crate) struct Shared {
@@ -30,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) seen: mpsc::UnboundedSender<Seen>,
     pub(crate) pushes: broadcast::Sender<Push>,
     pub(crate) deaf: AtomicBool,
+    /// `true` unless the gateway ends every connection over TLS after its handshake.
+    pub(crate) accepts_certificates: AtomicBool,
 }
 
 impl Shared {
@@ -48,9 +54,13 @@ impl Shared {
             scopes: "read:/lights/**\nwrite:/lights/**\n".to_owned(),
             lasts: 3600,
             approved: None,
+            mark: None,
+            authority: None,
             refuses: None,
         };
-        Self { keys, registry: Mutex::new(registry), seen, pushes, deaf: AtomicBool::new(false) }
+        let deaf = AtomicBool::new(false);
+        let accepts_certificates = AtomicBool::new(true);
+        Self { keys, registry: Mutex::new(registry), seen, pushes, deaf, accepts_certificates }
     }
 
     pub(super) fn saw(&self, seen: Seen) {
@@ -72,6 +82,10 @@ pub(crate) struct Registry {
     pub(crate) lasts: u64,
     /// Scopes that the operator gave the node that asks for approval.
     pub(crate) approved: Option<String>,
+    /// The mark that linked nodes are given.
+    pub(crate) mark: Option<CloneMark>,
+    /// The authority of a gateway that issues certificates.
+    pub(crate) authority: Option<Authority>,
     /// A refusal for every node that presents a code.
     pub(crate) refuses: Option<PairRefusal<'static>>,
 }
@@ -116,6 +130,16 @@ impl Registry {
         let grants =
             self.grants.iter().filter(|grant| grant.node_id == record.node_id).cloned().collect();
         Some((record.clone(), grants))
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> Option<(Record, Vec<Grant>)> {
+        let (key, _) = self.records.iter().find(|(_, record)| record.node_id == id)?;
+        self.known(&PublicKey::parse(key).unwrap())
+    }
+
+    /// Issues a certificate; `None` if this gateway issues none.
+    pub(crate) fn certificate(&mut self, csr: &[u8]) -> Option<(u64, Vec<u8>)> {
+        Some(self.authority.as_mut()?.issue(csr))
     }
 
     pub(crate) fn prepare(&self, asking: &Asking) -> Prepared {
@@ -167,6 +191,7 @@ impl Registry {
             address: [127, 0, 0, 1].into(),
             keys: Some(Holder { channel: asking.key, signing: asking.signing }),
             asked_at: now(),
+            asked: Asked::by(AskMethod::Approval),
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         });
         let grant = Grant {

@@ -4,37 +4,42 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 use futures_util::{SinkExt, StreamExt};
+use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{
-    self as core, Effect, Input, KnownPeer, NativeConnection, Offer, Peer, Proof,
+    self as core, CloneStanding, Effect, Input, Issue, IssuedCertificate, KnownPeer,
+    NativeConnection, NativeRequest, Offer, Peer, Proof, RenewKind,
 };
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::token;
 use handfast_core::limits::{
     CHAIN_BYTES, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME, SUBSCRIPTIONS,
 };
+use handfast_core::link::dispatch::Known;
 use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::wire::frame::{FrameDecoder, encode};
-use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::link::{
+    App, Dispatch, DispatchAnswer, DispatchOutcome, DispatchProgress, DispatchResult, Percent,
+};
 use handfast_core::wire::native::pair::Method;
-use handfast_core::wire::native::part::{Assembled, Assembly};
+use handfast_core::wire::native::part::{Assembled, Assembly, Object};
+use handfast_core::wire::native::{CapabilityName, Payload};
 use handfast_core::wire::path::{Action as Does, Address, Pattern};
 use handfast_core::{Instant, Label, Machine, NodeId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::registry::{Asking, Made, Prepared, Verdict, code, now};
-use super::{Push, Seen, Shared, random};
+use super::{Push, Seen, Shared, Task, dispatch_id, number_of, random};
 
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 pub(crate) enum Wire {
-    WebSocket(Box<WebSocketStream<TcpStream>>),
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
     Stream {
         stream: Box<dyn Stream>,
         decoder: Box<FrameDecoder<[u8; STREAM_BUFFER]>>,
@@ -95,7 +100,13 @@ impl Wire {
 enum Fed {
     Frame(Vec<u8>),
     Entered,
+    Issue(Option<Vec<u8>>),
+    Name,
+    Dispatch(Task),
+    Cancel(u64),
+    Query(u64),
     Found(PublicKey),
+    FoundNode(NodeId),
     Attached,
     Prepared(Prepared),
     Reserved,
@@ -118,6 +129,7 @@ struct Around {
     node: Option<NodeId>,
     scopes: Option<ScopesBuf>,
     patterns: Vec<String>,
+    csr: Option<Vec<u8>>,
     assembly: Assembly,
     chain: Vec<u8>,
     out: Vec<Vec<u8>>,
@@ -135,14 +147,17 @@ fn carry_out(
     match effect {
         Effect::Send(frame) => around.out.push(frame.to_vec()),
         Effect::Close(_) => around.close = true,
-        Effect::Enter(..) => return Some(Fed::Entered),
-        Effect::Find(key) => return Some(Fed::Found(key)),
-        Effect::Attach(id) => {
+        Effect::Request(NativeRequest::Enter(..)) => return Some(Fed::Entered),
+        Effect::Request(NativeRequest::Find(key)) => return Some(Fed::Found(key)),
+        Effect::Request(NativeRequest::FindNode(id)) => return Some(Fed::FoundNode(id)),
+        Effect::Request(NativeRequest::Attach(id, shown)) => {
+            shared.saw(Seen::Showed(shown));
             around.node = Some(id);
             return Some(Fed::Attached);
         }
         Effect::Ask(key, asked) => {
             let (request, signing) = (asked.request(), asked.key().copied());
+            around.csr = request.csr.map(|csr| csr.as_bytes().to_vec());
             let asking = Asking {
                 key,
                 signing,
@@ -162,10 +177,10 @@ fn carry_out(
             around.asking = Some(asking);
             return Some(Fed::Prepared(prepared));
         }
-        Effect::Reserve(_) => return Some(Fed::Reserved),
-        Effect::Spend(_) => return Some(Fed::Spent),
+        Effect::Request(NativeRequest::Reserve(_)) => return Some(Fed::Reserved),
+        Effect::Request(NativeRequest::Spend(_)) => return Some(Fed::Spent),
         Effect::Settle(proof) => return Some(Fed::Settle(matches!(proof, Proof::Code(..)))),
-        Effect::Activate(grant) => return Some(Fed::Activate(grant)),
+        Effect::Request(NativeRequest::Activate(grant)) => return Some(Fed::Activate(grant)),
         Effect::Part(part) => {
             let mut buffer = [0; CHAIN_BYTES];
             buffer[..around.chain.len()].copy_from_slice(&around.chain);
@@ -198,12 +213,49 @@ fn carry_out(
             around.patterns.push(pattern.as_str().to_owned());
             shared.saw(Seen::Subscribed(pattern.as_str().to_owned()));
         }
-        Effect::Renew(renew) => return Some(Fed::Renew(renew == Renew::Token)),
-        Effect::Refund
-        | Effect::GuessWrong { .. }
-        | Effect::Detach
-        | Effect::Observe(_)
-        | Effect::Ponged(..) => {}
+        Effect::Request(NativeRequest::Renew(renew)) => {
+            return Some(Fed::Renew(renew == RenewKind::Token));
+        }
+        Effect::Request(
+            NativeRequest::Refund
+            | NativeRequest::GuessWrong { .. }
+            | NativeRequest::Detach
+            | NativeRequest::Linked(_)
+            | NativeRequest::Ponged(..),
+        )
+        | Effect::Observe(_) => {}
+        Effect::Request(NativeRequest::CertificateStored(number)) => {
+            shared.saw(Seen::CertificateStored(number));
+        }
+        Effect::Request(NativeRequest::MarkStored(mark)) => shared.saw(Seen::MarkStored(mark)),
+        Effect::Request(NativeRequest::Name) => return Some(Fed::Name),
+        Effect::Announced(announce) => {
+            shared.saw(Seen::Announced(announce.capability.as_str().to_owned()));
+        }
+        Effect::Outcome(DispatchResult { id, outcome }) => {
+            let outcome = match outcome {
+                DispatchOutcome::Succeeded(result) => {
+                    format!("Succeeded {}", String::from_utf8_lossy(result.as_bytes()))
+                }
+                other => format!("{other:?}"),
+            };
+            shared.saw(Seen::Outcome(number_of(&id), outcome));
+        }
+        Effect::Progress(DispatchProgress { id, percent, note }) => shared.saw(Seen::Progress(
+            number_of(&id),
+            percent.map(Percent::get),
+            note.map(|note| note.as_str().to_owned()),
+        )),
+        Effect::Answered(DispatchAnswer { number, known, .. }) => {
+            shared.saw(Seen::Answered(number, format!("{:?}", Known::of(&known))));
+        }
+        Effect::Request(NativeRequest::NotDispatched(id)) => {
+            shared.saw(Seen::NotDispatched(number_of(&id)));
+        }
+        Effect::Issue(Issue::Asked) => return Some(Fed::Issue(around.csr.take())),
+        Effect::Issue(Issue::Renewal(renewal)) => {
+            return Some(Fed::Issue(renewal.csr().map(|csr| csr.as_bytes().to_vec())));
+        }
     }
     None
 }
@@ -217,7 +269,7 @@ fn step(
 ) -> Vec<Fed> {
     let mut scratch = [0; NATIVE_SCRATCH];
     let peer = machine.peer_key().copied();
-    let (mut frame, known, made, held, text, bytes);
+    let (mut frame, known, made, held, text, bytes, issued, task);
     let scopes = around.scopes.clone();
     let mut registry = shared.registry.lock().unwrap();
     let input = match fed {
@@ -234,13 +286,41 @@ fn step(
             Input::Frame { bytes: &mut frame, entropy: random(), around }
         }
         Fed::Entered => Input::Entered(Ok(())),
-        Fed::Found(key) => {
-            known = registry.known(&key);
+        Fed::Issue(csr) => {
+            issued = csr.and_then(|csr| registry.certificate(&csr));
+            Input::Issued(Ok(issued.as_ref().map(|(number, bytes)| IssuedCertificate {
+                number: *number,
+                object: Object::Certificates,
+                bytes,
+            })))
+        }
+        Fed::Name => Input::Name(Label::parse("The gateway of the tests").unwrap()),
+        Fed::Dispatch(what) => {
+            task = what;
+            let dispatch = Dispatch {
+                id: dispatch_id(task.number),
+                number: task.number,
+                capability: CapabilityName::parse(task.capability).unwrap(),
+                remaining_ms: task.remaining_ms,
+                max_payload: 864,
+                input: Payload::new(task.input.as_bytes()).unwrap(),
+            };
+            Input::Dispatch(dispatch, now())
+        }
+        Fed::Cancel(number) => Input::Cancel(dispatch_id(number)),
+        Fed::Query(number) => Input::Query(dispatch_id(number), number),
+        Fed::Found(_) | Fed::FoundNode(_) => {
+            known = match fed {
+                Fed::Found(key) => registry.known(&key),
+                Fed::FoundNode(id) => registry.node(id),
+                _ => None,
+            };
             Input::Found(
                 Ok(known.as_ref().map(|(record, grants)| KnownPeer {
                     record,
                     grants,
                     ceiling: None,
+                    clone: CloneStanding::default(),
                 })),
                 now(),
                 random(),
@@ -250,11 +330,13 @@ fn step(
             known = peer.and_then(|peer| registry.known(&peer));
             around.scopes =
                 around.node.and_then(|id| registry.current(id)).map(|grant| grant.scopes);
+            let mark = registry.mark;
             Input::Attached(
                 Ok(known.as_ref().map(|(record, grants)| KnownPeer {
                     record,
                     grants,
                     ceiling: None,
+                    clone: CloneStanding { offer: mark, ..CloneStanding::default() },
                 })),
                 now(),
             )
@@ -360,10 +442,25 @@ fn step(
 }
 
 pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
+    serve_from(wire, shared, NativeConnection::accepted(Instant::from_millis(0), Limits::DEFAULT))
+        .await;
+}
+
+/// Serves a connection over TLS whose certificate belongs to this node.
+pub(crate) async fn serve_tls(wire: &mut Wire, shared: &Shared, node: NodeId, exporter: [u8; 32]) {
+    let exporter = HandshakeHash::from_recorded(exporter);
+    let machine =
+        NativeConnection::over_tls(Instant::from_millis(0), Limits::DEFAULT, Some(node), exporter);
+    serve_from(wire, shared, machine).await;
+}
+
+async fn serve_from(wire: &mut Wire, shared: &Shared, mut machine: NativeConnection) {
     let started = tokio::time::Instant::now();
     let clock = || Instant::from_millis(started.elapsed().as_millis() as u64);
     let mut pushes = shared.pushes.subscribe();
-    let mut machine = NativeConnection::accepted(clock(), Limits::DEFAULT);
+    if shared.registry.lock().unwrap().authority.is_some() {
+        machine = machine.issuing_certificates();
+    }
     let (mut around, mut results) = (Around::default(), VecDeque::new());
     while !machine.is_closed() {
         let until = machine.deadline().map_or(u64::from(u32::MAX), |(at, _)| at.as_millis());
@@ -378,7 +475,10 @@ pub(crate) async fn serve(wire: &mut Wire, shared: &Shared) {
                     Push::Shutdown => Fed::Shutdown,
                     Push::Decided => Fed::Push(Notice::Decided),
                     Push::Notice(id, notice) if machine.linked() == Some(Peer::Node(id)) => Fed::Push(notice),
-                    Push::Notice(..) => continue,
+                    Push::Dispatch(task) if machine.linked().is_some() => Fed::Dispatch(task),
+                    Push::Cancel(number) if machine.linked().is_some() => Fed::Cancel(number),
+                    Push::Query(number) if machine.linked().is_some() => Fed::Query(number),
+                    Push::Notice(..) | Push::Dispatch(_) | Push::Cancel(_) | Push::Query(_) => continue,
                 },
                 () = tokio::time::sleep_until(started + std::time::Duration::from_millis(until.min(u64::from(u32::MAX)))) => Fed::Tick,
             },
