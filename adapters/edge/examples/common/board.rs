@@ -1,4 +1,4 @@
-//! The board of the example: TCP, this machine's clock, and storage that forgets.
+//! The board of the examples: TCP, this machine's clock, and storage that forgets.
 
 use std::time::{Duration, Instant as Started};
 
@@ -7,7 +7,7 @@ use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use handfast_core::Instant;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::secret::Secret;
-use handfast_edge::native::memory::NativeStorage;
+use handfast_edge::native::memory::{BoardRecord, BoardStorage, NativeStorage, StoredBoard};
 use handfast_edge::ports::{Clock, Connector, Stream};
 use handfast_edge::registration::memory::KeepError;
 use tokio::io::AsyncWriteExt;
@@ -67,7 +67,8 @@ impl Clock for BoardClock {
     }
 }
 
-/// Storage that forgets. A board gives pages of its flash to `native::memory::NativeFlash`.
+/// Storage that forgets. A board gives pages of its flash to `native::memory::NativeFlash`, or with
+/// capabilities to `DispatchFlash`.
 pub(crate) struct Forgets;
 
 impl NativeStorage for Forgets {
@@ -84,6 +85,20 @@ impl NativeStorage for Forgets {
     }
 
     async fn keep(&mut self, _: &NativeMemory) -> Result<(), KeepError> {
+        Ok(())
+    }
+}
+
+impl BoardStorage for Forgets {
+    async fn load_board(
+        &mut self,
+        _: &mut StoredBoard,
+        _: &mut BoardRecord,
+    ) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    async fn keep_board(&mut self, _: &StoredBoard, _: &mut BoardRecord) -> Result<(), KeepError> {
         Ok(())
     }
 }
