@@ -9,109 +9,155 @@
 //! something a handful of times in its life.
 //!
 //! ```text
-//!  version 1 | kind 1 | sequence 4 LE | value 86 | CRC-32 4 LE
-//!  96 bytes, whole words of any flash
+//!  version 1 | kind 1 | sequence 4 LE | value | CRC-32 4 LE
 //! ```
 //!
-//! Version 2. The value is written by postcard and padded with zeros. A record of another version
-//! is never read and never taken for none: version 1 was in no released firmware, so nothing
-//! migrates it, and a later version is for the firmware that wrote it.
+//! Each kind has a length of its own, in whole words of any flash; a record that is longer than a
+//! page takes several instead of each of the two. Version 2. The value is written by postcard and
+//! padded with zeros. A record of another version is never read and never taken for none: version 1
+//! was in no released firmware, so nothing migrates it, and a later version is for the firmware
+//! that wrote it.
 
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::wire::frame::crc32;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-use crate::error::KeepError;
+pub use crate::error::KeepError;
 
 /// Format version of a record.
 const VERSION: u8 = 2;
 /// Length of the header in bytes.
 const HEAD: usize = 6;
-/// Maximum length of a value in bytes.
-const VALUE: usize = 86;
-/// Number of bytes before the checksum.
-const BODY: usize = HEAD + VALUE;
-/// Length of a record in bytes: whole words of any flash whose words have at most 32 bytes.
-const RECORD: usize = BODY + 4;
+/// Length of the checksum in bytes.
+const CHECKSUM: usize = 4;
+/// Bytes of a record that are not its value.
+pub const RECORD_OVERHEAD: usize = HEAD + CHECKSUM;
+/// Length of the records of this crate in bytes: whole words of any flash whose words have at most
+/// 32 bytes.
+pub(crate) const RECORD: usize = 128;
 
 /// The kind of a record. None reads another's: they may lie in the same pages after a change of the
 /// firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum RecordKind {
+pub struct RecordKind(u8);
+
+impl RecordKind {
     /// The memory of a node of the `missy` dialect.
-    Registration = 1,
+    pub(crate) const REGISTRATION: Self = Self(1);
     /// The memory of a node of the native wire.
-    Native = 2,
+    pub(crate) const NATIVE: Self = Self(2);
     /// The keys of a node of the native wire.
-    Keys = 3,
+    pub(crate) const KEYS: Self = Self(3);
+    /// The board of a node with capabilities.
+    pub(crate) const BOARD: Self = Self(4);
+    /// The certificate of a node.
+    #[cfg(feature = "identity")]
+    pub(crate) const CERTIFICATE: Self = Self(5);
+
+    /// Makes the `number`-th kind that a firmware has for records of its own. Only the lower seven
+    /// bits of the number count.
+    #[must_use]
+    pub const fn of_firmware(number: u8) -> Self {
+        Self(0x80 | number)
+    }
 }
 
-/// The bytes of a record. Aligned, because some flash controllers read words from RAM; wiped on
-/// drop, because they may include a secret.
-#[derive(PartialEq, Eq)]
+/// The bytes of a record of `N` bytes. Aligned, because some flash controllers read words from RAM;
+/// wiped on drop, because they may include a secret.
 #[repr(align(4))]
-pub(crate) struct RecordBytes([u8; RECORD]);
+pub struct RecordBuffer<const N: usize>([u8; N]);
 
-impl Drop for RecordBytes {
+impl<const N: usize> RecordBuffer<N> {
+    /// Creates an empty buffer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self([0; N])
+    }
+
+    /// Returns the bytes, for a storage that has no pages to fill it from.
+    pub const fn as_mut_bytes(&mut self) -> &mut [u8; N] {
+        &mut self.0
+    }
+
+    /// Reads the value of the record that [`Pages::newest`] has put here.
+    ///
+    /// # Errors
+    /// [`KeepError::OtherVersion`], or [`KeepError::Unreadable`] for another kind or a value that
+    /// does not fill the record.
+    pub fn value<'r, T: Deserialize<'r>>(&'r self, kind: RecordKind) -> Result<T, KeepError> {
+        decode(&self.0, kind)
+    }
+}
+
+impl<const N: usize> Default for RecordBuffer<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> Drop for RecordBuffer<N> {
     fn drop(&mut self) {
         self.0.zeroize();
     }
 }
 
-impl RecordBytes {
-    /// Writes a record. Returns `None` if the value is too long.
-    fn new(kind: RecordKind, sequence: u32, value: &impl Serialize) -> Option<Self> {
-        let mut record = Self([0; RECORD]);
-        let (body, checksum) = record.0.split_first_chunk_mut::<BODY>()?;
-        let (head, place) = body.split_first_chunk_mut::<HEAD>()?;
-        let [a, b, c, d] = sequence.to_le_bytes();
-        *head = [VERSION, kind as u8, a, b, c, d];
-        postcard::to_slice(value, place).ok()?;
-        // Unlike `copy_from_slice`, this has no path that panics.
-        for (place, byte) in checksum.iter_mut().zip(crc32(body).to_le_bytes()) {
-            *place = byte;
-        }
-        Some(record)
+impl<const N: usize> core::fmt::Debug for RecordBuffer<N> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("RecordBuffer").finish_non_exhaustive()
     }
+}
 
-    /// Reads the value.
-    ///
-    /// # Errors
-    /// [`KeepError::OtherVersion`], or [`KeepError::Unreadable`] for another kind or a value that
-    /// does not fill the record.
-    pub(crate) fn read<'r, T: Deserialize<'r>>(&'r self, kind: RecordKind) -> Result<T, KeepError> {
-        let (body, _) = self.0.split_first_chunk::<BODY>().ok_or(KeepError::Unreadable)?;
-        let ([version, found, ..], value) =
-            body.split_first_chunk::<HEAD>().ok_or(KeepError::Unreadable)?;
-        if *version != VERSION {
-            return Err(KeepError::OtherVersion(*version));
-        }
-        if *found != kind as u8 {
-            return Err(KeepError::Unreadable);
-        }
-        let (value, rest) = postcard::take_from_bytes(value).map_err(|_| KeepError::Unreadable)?;
-        // Only padding may follow.
-        if rest.iter().all(|byte| *byte == 0) { Ok(value) } else { Err(KeepError::Unreadable) }
+/// Writes a record. Returns `None` if the value is too long.
+fn encode(
+    record: &mut [u8],
+    kind: RecordKind,
+    sequence: u32,
+    value: &impl Serialize,
+) -> Option<()> {
+    record.fill(0);
+    let (body, checksum) = record.split_last_chunk_mut::<CHECKSUM>()?;
+    let (head, place) = body.split_first_chunk_mut::<HEAD>()?;
+    let [a, b, c, d] = sequence.to_le_bytes();
+    *head = [VERSION, kind.0, a, b, c, d];
+    postcard::to_slice(value, place).ok()?;
+    *checksum = crc32(body).to_le_bytes();
+    Some(())
+}
+
+/// Reads the value of a whole record.
+fn decode<'r, T: Deserialize<'r>>(record: &'r [u8], kind: RecordKind) -> Result<T, KeepError> {
+    let (body, _) = record.split_last_chunk::<CHECKSUM>().ok_or(KeepError::Unreadable)?;
+    let ([version, found, ..], value) =
+        body.split_first_chunk::<HEAD>().ok_or(KeepError::Unreadable)?;
+    if *version != VERSION {
+        return Err(KeepError::OtherVersion(*version));
     }
+    if *found != kind.0 {
+        return Err(KeepError::Unreadable);
+    }
+    let (value, rest) = postcard::take_from_bytes(value).map_err(|_| KeepError::Unreadable)?;
+    // Only padding may follow.
+    if rest.iter().all(|byte| *byte == 0) { Ok(value) } else { Err(KeepError::Unreadable) }
+}
 
-    fn page(&self) -> Page {
-        if self.0.iter().all(|&byte| byte == 0xff) {
-            return Page::Erased;
+/// Reads the state of the page that holds these bytes.
+fn page(record: &[u8]) -> Page {
+    if record.iter().all(|&byte| byte == 0xff) {
+        return Page::Erased;
+    }
+    match record.split_last_chunk::<CHECKSUM>() {
+        Some((body @ [_, _, a, b, c, d, ..], checksum))
+            if *checksum == crc32(body).to_le_bytes() =>
+        {
+            Page::Holds(u32::from_le_bytes([*a, *b, *c, *d]))
         }
-        match self.0.split_first_chunk::<BODY>() {
-            Some((body, checksum)) if *checksum == crc32(body).to_le_bytes() => {
-                let [_, _, a, b, c, d, ..] = *body;
-                Page::Holds(u32::from_le_bytes([a, b, c, d]))
-            }
-            Some(_) | None => Page::Torn,
-        }
+        Some(_) | None => Page::Torn,
     }
 }
 
 /// The state of one page.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
     Erased,
     /// Left behind by a power cut, or written by other software.
@@ -127,37 +173,32 @@ enum Side {
     Second,
 }
 
-/// The state of both pages.
-pub(crate) enum Newest {
-    /// No record yet. The very first one may have been cut off.
-    Nothing,
-    /// Neither page is erased and neither holds a record.
-    Damaged,
-    Record(RecordBytes),
-}
-
-/// Two flash pages that nothing else uses.
+/// Two flash pages that nothing else uses, for records of `N` bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pages {
+pub struct Pages<const N: usize> {
     start: u32,
 }
 
-impl Pages {
+impl<const N: usize> Pages<N> {
     /// Uses the two pages that begin at the byte address `start`. Returns `None` if `start` is not
-    /// the beginning of a page, the pages lie outside the flash, or a record does not fit a page in
-    /// whole words.
-    pub(crate) fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
+    /// the beginning of a page, the pages lie outside the flash, or a record is not whole words.
+    pub fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
         let at = usize::try_from(start).ok()?;
-        let inside = at.checked_add(length::<F>())? <= flash.capacity();
-        let words = RECORD.is_multiple_of(F::READ_SIZE) && RECORD.is_multiple_of(F::WRITE_SIZE);
-        let pages = at.is_multiple_of(F::ERASE_SIZE) && F::ERASE_SIZE >= RECORD;
-        (inside && words && pages).then_some(Self { start })
+        let inside = at.checked_add(Self::length::<F>())? <= flash.capacity();
+        let words = N.is_multiple_of(F::READ_SIZE) && N.is_multiple_of(F::WRITE_SIZE);
+        (inside && words && at.is_multiple_of(F::ERASE_SIZE)).then_some(Self { start })
+    }
+
+    /// Returns the number of bytes in the two pages.
+    #[must_use]
+    pub const fn length<F: NorFlash>() -> usize {
+        N.next_multiple_of(F::ERASE_SIZE).saturating_mul(2)
     }
 
     /// Returns the start and end addresses of a page, in bytes.
     fn bounds<F: NorFlash>(self, side: Side) -> (u32, u32) {
         // Pages lie inside the flash, whose addresses are 32 bits, so neither addition saturates.
-        let page = u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX);
+        let page = u32::try_from(Self::length::<F>() / 2).unwrap_or(u32::MAX);
         let start = match side {
             Side::First => self.start,
             Side::Second => self.start.saturating_add(page),
@@ -170,41 +211,86 @@ impl Pages {
         flash.erase(start, end).await.map_err(|_| KeepError::Flash)
     }
 
-    async fn read<F: NorFlash>(self, flash: &mut F, side: Side) -> Result<RecordBytes, KeepError> {
-        let mut record = RecordBytes([0; RECORD]);
+    async fn read<F: NorFlash>(
+        self,
+        flash: &mut F,
+        side: Side,
+        record: &mut RecordBuffer<N>,
+    ) -> Result<Page, KeepError> {
         flash.read(self.bounds::<F>(side).0, &mut record.0).await.map_err(|_| KeepError::Flash)?;
-        Ok(record)
+        Ok(page(&record.0))
     }
 
-    /// Reads the record stored last.
-    pub(crate) async fn newest<F: NorFlash>(self, flash: &mut F) -> Result<Newest, KeepError> {
-        let first = self.read(flash, Side::First).await?;
-        let second = self.read(flash, Side::Second).await?;
-        Ok(match (first.page(), second.page()) {
+    /// Reads both pages. `record` then holds the second one.
+    async fn survey<F: NorFlash>(
+        self,
+        flash: &mut F,
+        record: &mut RecordBuffer<N>,
+    ) -> Result<(Page, Page), KeepError> {
+        let first = self.read(flash, Side::First, record).await?;
+        Ok((first, self.read(flash, Side::Second, record).await?))
+    }
+
+    /// Puts the record stored last into `record`. Returns `false` if there is none yet; the very
+    /// first one may have been cut off.
+    ///
+    /// # Errors
+    /// [`KeepError::Flash`]: the pages cannot be read now. [`KeepError::Corrupted`]: they hold
+    /// something else.
+    pub async fn newest<F: NorFlash>(
+        self,
+        flash: &mut F,
+        record: &mut RecordBuffer<N>,
+    ) -> Result<bool, KeepError> {
+        let first = match self.survey(flash, record).await? {
             // Normally both pages hold a record; the higher sequence number is the newer.
-            (Page::Holds(a), Page::Holds(b)) if a > b => Newest::Record(first),
-            (_, Page::Holds(_)) => Newest::Record(second),
-            (Page::Holds(_), _) => Newest::Record(first),
+            (Page::Holds(a), Page::Holds(b)) => a > b,
+            (_, Page::Holds(_)) => false,
+            (Page::Holds(_), _) => true,
             // A torn page beside an erased one is the very first record, cut off.
             (Page::Erased, Page::Erased | Page::Torn) | (Page::Torn, Page::Erased) => {
-                Newest::Nothing
+                return Ok(false);
             }
-            (Page::Torn, Page::Torn) => Newest::Damaged,
-        })
+            (Page::Torn, Page::Torn) => return Err(KeepError::Corrupted),
+        };
+        if first {
+            self.read(flash, Side::First, record).await?;
+        }
+        Ok(true)
+    }
+
+    /// Loads the value stored last; `None` if none ever was. `record` holds the bytes that it
+    /// borrows.
+    ///
+    /// # Errors
+    /// [`KeepError::Flash`]: the pages cannot be read now. [`KeepError::Corrupted`],
+    /// [`KeepError::OtherVersion`] or [`KeepError::Unreadable`]: this firmware will never read
+    /// them.
+    pub async fn load<'r, F: NorFlash, T: Deserialize<'r>>(
+        self,
+        flash: &mut F,
+        kind: RecordKind,
+        record: &'r mut RecordBuffer<N>,
+    ) -> Result<Option<T>, KeepError> {
+        if self.newest(flash, record).await? { record.value(kind).map(Some) } else { Ok(None) }
     }
 
     /// Replaces the newest record. After `Ok` the new one survives any power cut; until then either
-    /// it or the old one does. With `forget`, the old record is erased, too.
-    pub(crate) async fn replace<F: NorFlash>(
+    /// it or the old one does. With `forget`, the old record is erased, too. `record` is working
+    /// memory.
+    ///
+    /// # Errors
+    /// [`KeepError`]: the new value may not be durable; try again. [`KeepError::Unreadable`]: it is
+    /// longer than a record.
+    pub async fn replace<F: NorFlash>(
         self,
         flash: &mut F,
         kind: RecordKind,
         value: &impl Serialize,
+        record: &mut RecordBuffer<N>,
         forget: bool,
     ) -> Result<(), KeepError> {
-        let first = self.read(flash, Side::First).await?.page();
-        let second = self.read(flash, Side::Second).await?.page();
-        let (newest, older, sequence) = match (first, second) {
+        let (newest, older, sequence) = match self.survey(flash, record).await? {
             (Page::Holds(a), Page::Holds(b)) if a > b => (Side::First, Side::Second, a),
             (_, Page::Holds(sequence)) => (Side::Second, Side::First, sequence),
             (Page::Holds(sequence), _) => (Side::First, Side::Second, sequence),
@@ -213,61 +299,85 @@ impl Pages {
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
-        let record = RecordBytes::new(kind, sequence.saturating_add(1), value)
+        encode(&mut record.0, kind, sequence.saturating_add(1), value)
             .ok_or(KeepError::Unreadable)?;
-        // The newest record stays until the new one is complete, so a power cut loses neither.
-        self.erase(flash, older).await?;
-        flash.write(self.bounds::<F>(older).0, &record.0).await.map_err(|_| KeepError::Flash)?;
-        // Worn flash may lose bits without an error, so the record is read back.
-        if self.read(flash, older).await? != record {
-            return Err(KeepError::Worn);
-        }
+        self.put(flash, older, record).await?;
         // The new record is already the newest, so the old one can be erased.
         if forget { self.erase(flash, newest).await } else { Ok(()) }
     }
-}
 
-/// Number of bytes in two pages.
-pub(crate) const fn length<F: NorFlash>() -> usize {
-    F::ERASE_SIZE.saturating_mul(2)
+    /// Writes a record to a page. The newest record is on the other one, so a power cut loses
+    /// neither.
+    async fn put<F: NorFlash>(
+        self,
+        flash: &mut F,
+        side: Side,
+        record: &mut RecordBuffer<N>,
+    ) -> Result<(), KeepError> {
+        self.erase(flash, side).await?;
+        flash.write(self.bounds::<F>(side).0, &record.0).await.map_err(|_| KeepError::Flash)?;
+        // Worn flash may lose bits without an error, so the record is read back. One that is whole
+        // and has the same checksum is the one that was written.
+        let (written, checksum) = (page(&record.0), record.0.last_chunk::<CHECKSUM>().copied());
+        let found = self.read(flash, side, record).await?;
+        if found == written && record.0.last_chunk().copied() == checksum {
+            Ok(())
+        } else {
+            Err(KeepError::Worn)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    type Bytes = RecordBuffer<RECORD>;
+
+    fn encoded(kind: RecordKind, sequence: u32, value: &impl Serialize) -> Bytes {
+        let mut record = Bytes::new();
+        encode(&mut record.0, kind, sequence, value).unwrap();
+        record
+    }
+
     #[test]
     fn a_record_of_another_version_is_neither_torn_nor_read() {
         for version in (0..=u8::MAX).filter(|version| *version != VERSION) {
-            let mut record = RecordBytes::new(RecordKind::Native, 7, &()).unwrap();
+            let mut record = encoded(RecordKind::NATIVE, 7, &());
             record.0[0] = version;
-            let sum = crc32(&record.0[..BODY]).to_le_bytes();
-            record.0[BODY..].copy_from_slice(&sum);
-            assert_eq!(record.page(), Page::Holds(7));
-            let read = record.read::<()>(RecordKind::Native);
+            let body = RECORD - CHECKSUM;
+            let sum = crc32(&record.0[..body]).to_le_bytes();
+            record.0[body..].copy_from_slice(&sum);
+            assert_eq!(page(&record.0), Page::Holds(7));
+            let read = decode::<()>(&record.0, RecordKind::NATIVE);
             assert_eq!(read, Err(KeepError::OtherVersion(version)));
         }
     }
 
     #[test]
     fn a_record_of_another_kind_or_with_bytes_behind_its_value_is_not_read() {
-        let record = RecordBytes::new(RecordKind::Native, 1, &(7u8, 8u8)).unwrap();
-        assert_eq!(record.read(RecordKind::Native), Ok((7u8, 8u8)));
-        assert_eq!(record.read::<(u8, u8)>(RecordKind::Keys), Err(KeepError::Unreadable));
-        assert_eq!(record.read::<u8>(RecordKind::Native), Err(KeepError::Unreadable));
+        let record = encoded(RecordKind::NATIVE, 1, &(7u8, 8u8));
+        assert_eq!(decode(&record.0, RecordKind::NATIVE), Ok((7u8, 8u8)));
+        for other in [RecordKind::KEYS, RecordKind::of_firmware(2)] {
+            let read = decode::<(u8, u8)>(&record.0, other);
+            assert_eq!(read, Err(KeepError::Unreadable));
+        }
+        assert_eq!(decode::<u8>(&record.0, RecordKind::NATIVE), Err(KeepError::Unreadable));
     }
 
     #[test]
     fn a_value_that_is_longer_than_its_place_is_not_written() {
-        assert!(RecordBytes::new(RecordKind::Native, 1, &[[0u8; 29]; 3]).is_none());
+        let mut record = Bytes::new();
+        let place = [[0u8; 32]; RECORD / 32];
+        assert!(encode(&mut record.0, RecordKind::NATIVE, 1, &place).is_none());
     }
 
     #[test]
     fn every_flipped_bit_is_noticed() {
         for bit in 0..RECORD * 8 {
-            let mut record = RecordBytes::new(RecordKind::Keys, 1, &[9u8; 16]).unwrap();
+            let mut record = encoded(RecordKind::KEYS, 1, &[9u8; 16]);
             record.0[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(record.page(), Page::Torn, "{bit}");
+            assert_eq!(page(&record.0), Page::Torn, "{bit}");
         }
     }
 }
