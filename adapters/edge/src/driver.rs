@@ -8,8 +8,8 @@
 //!  └───────── Disconnected ◀────┴───────────────────────────┘
 //! ```
 //!
-//! Each of the three phases waits for the owner, the deadline and one more event: none, the
-//! opening, the next message. Only reads are ever dropped half-way; a write either completes or
+//! Each of the three phases waits for the owner, the node's tasks, the deadline and one more event:
+//! none, the opening, the next message. Only reads are ever dropped half-way; a write either completes or
 //! ends the link. The machine is stored in a [`Slot`], where its steps change it in place.
 
 mod effects;
@@ -23,7 +23,7 @@ use handfast_core::wire::close::Close;
 use handfast_core::{Effects, Instant, Machine, Span};
 
 use self::effects::{EffectPorts, NextAction};
-use self::role::{Dialer, EffectOf, InputOf, Link, Received, Role, Senses};
+use self::role::{Dialer, EffectOf, InputOf, Link, Received, Role, Senses, Wake};
 use crate::ports::Clock;
 use crate::select::{Woken, in_place};
 use crate::transport::Broken;
@@ -52,11 +52,13 @@ pub(crate) enum Slot<M> {
 }
 
 /// The memory that a run works in; all of it is static storage of the board.
-pub(crate) struct Workspace<'s, M> {
+pub(crate) struct Workspace<'s, 't, M> {
     pub(crate) slot: &'s mut Slot<M>,
     pub(crate) scratch: &'s mut [u8],
     /// Room for the longest message from the gateway.
     pub(crate) frame: &'s mut [u8],
+    /// Room for the longest result of a task.
+    pub(crate) output: &'t mut [u8],
 }
 
 /// The machine, which stays where it is stored, and the scratch buffer for its steps.
@@ -85,11 +87,11 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
     (role, clock): (R, C),
     mut dialer: D,
     mut senses: impl Senses<R::Machine, R::Command, D>,
-    workspace: Workspace<'_, R::Machine>,
+    workspace: Workspace<'_, '_, R::Machine>,
 ) -> impl Future<Output = ()> {
     // An async function's future would hold all of this twice.
     let mut ports = EffectPorts { role, clock, held: None, kept: None };
-    let Workspace { slot, scratch, frame } = workspace;
+    let Workspace { slot, scratch, frame, output } = workspace;
     async move {
         let Some(memory) = pin!(in_place(|| ports.load())).await else { return };
         *slot = Slot::Holds(ports.role.boot(ports.clock.now(), memory));
@@ -98,10 +100,13 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
         let mut body = MachineInPlace { machine, scratch };
         let mut after = NextAction::Wait;
         loop {
+            if !pin!(in_place(|| ports.settle_tasks())).await {
+                return;
+            }
             let (input, otherwise) = match (ports.kept.take(), after) {
                 // A stored memory is fed first: the machine defers everything else until it
                 // arrives.
-                (Some(memory), after) => (R::kept(memory), after),
+                (Some(memory), after) => (ports.role.kept(memory), after),
                 (None, NextAction::Stop) => return,
                 // The link borrows the dialer, so its life ends before the next one is opened.
                 (None, NextAction::Open) => {
@@ -111,19 +116,24 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
                         &mut body,
                         &mut senses,
                         opening,
-                        frame
+                        (frame, output)
                     )))
                     .await;
                     continue;
                 }
-                (None, NextAction::Closed) => (senses.disconnected(&mut dialer), NextAction::Wait),
+                (None, NextAction::Closed) => {
+                    ports.role.left();
+                    (senses.disconnected(&mut dialer), NextAction::Wait)
+                }
                 (None, NextAction::Wait) => {
-                    match ports.wait(body.deadline(), pin!(pending::<Infallible>())).await {
+                    let never = pin!(pending::<Infallible>());
+                    match ports.wait(body.deadline(), never, Some(&mut *output)).await {
                         Woken::Deadline => (senses.tick(), NextAction::Wait),
-                        Woken::Command(command) => match senses.command(command) {
+                        Woken::Command(Wake::Command(command)) => match senses.command(command) {
                             Some(input) => (input, NextAction::Wait),
                             None => return,
                         },
+                        Woken::Command(Wake::Task) => continue,
                         Woken::Event(never) => match never {},
                     }
                 }
@@ -131,7 +141,7 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
             let effects = body.step(ports.clock.now(), input);
             // A step without a link has none to give; the type parameter still needs a value.
             let nothing = &mut None::<D::Link<'_>>;
-            after = pin!(in_place(|| ports.carry_out(effects, nothing, otherwise))).await;
+            after = pin!(in_place(|| ports.carry_out(effects, nothing, otherwise, None))).await;
             R::wipe(body.scratch, &mut []);
         }
     }
@@ -144,7 +154,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
     body: &mut MachineInPlace<'_, R::Machine>,
     senses: &mut impl Senses<R::Machine, R::Command, D>,
     mut opening: Pin<&mut impl Future<Output = Result<L, Broken>>>,
-    frame: &mut [u8],
+    (frame, output): (&mut [u8], &mut [u8]),
 ) -> NextAction {
     // One limit covers the whole attempt, however many commands interrupt the wait.
     let overdue = ports.clock.now().after(ports.role.limits().open);
@@ -155,28 +165,43 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
         if after != NextAction::Wait {
             return after;
         }
+        if !pin!(in_place(|| ports.settle_tasks())).await {
+            return NextAction::Stop;
+        }
+        // The report borrows the output, which a task must not write meanwhile.
+        let now = ports.clock.now();
+        if let Some(report) = link.as_ref().and_then(|_| ports.role.report(now)) {
+            let effects = body.step(now, R::reported(report, output));
+            after = pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait, None)))
+                .await;
+            continue;
+        }
         // Bytes of `frame` that this round's message takes.
         let mut length = 0;
         let input = match (ports.kept.take(), &mut link) {
-            (Some(memory), _) => R::kept(memory),
-            (None, None) => match ports.wait(Some(overdue), opening.as_mut()).await {
-                Woken::Event(Ok(opened)) => {
-                    link = Some(opened);
-                    senses.connected()
+            (Some(memory), _) => ports.role.kept(memory),
+            (None, None) => {
+                match ports.wait(Some(overdue), opening.as_mut(), Some(&mut *output)).await {
+                    Woken::Event(Ok(opened)) => {
+                        link = Some(opened);
+                        senses.connected()
+                    }
+                    Woken::Event(Err(broken)) => break Some(broken),
+                    Woken::Deadline => break Some(Broken::Overdue),
+                    Woken::Command(Wake::Task) => continue,
+                    Woken::Command(Wake::Command(command)) => match senses.command(command) {
+                        Some(input) => input,
+                        None => break None,
+                    },
                 }
-                Woken::Event(Err(broken)) => break Some(broken),
-                Woken::Deadline => break Some(Broken::Overdue),
-                Woken::Command(command) => match senses.command(command) {
-                    Some(input) => input,
-                    None => break None,
-                },
-            },
+            }
             (None, Some(open)) => {
                 let until = earlier(body.deadline(), open.deadline(ports.clock.now()));
-                let woken = ports.wait(until, pin!(open.receive(frame))).await;
+                let woken = ports.wait(until, pin!(open.receive(frame)), Some(&mut *output)).await;
                 let now = ports.clock.now();
                 match woken {
-                    Woken::Command(command) => match senses.command(command) {
+                    Woken::Command(Wake::Task) => continue,
+                    Woken::Command(Wake::Command(command)) => match senses.command(command) {
                         Some(input) => input,
                         None => break None,
                     },
@@ -215,7 +240,9 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
             }
         };
         let effects = body.step(ports.clock.now(), input);
-        after = pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait))).await;
+        let output = Some(&mut *output);
+        after =
+            pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait, output))).await;
         // Bytes of a partly received message are left alone.
         R::wipe(body.scratch, frame.get_mut(..length).unwrap_or_default());
     };

@@ -15,6 +15,8 @@
 //!                                                   native::memory)
 //! ```
 //!
+//! [`pages`] keeps a firmware's own records in flash as safely as this crate keeps its own.
+//!
 //! [`registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds
 //! events back. It retries every failure: only [`ports::Command::Stop`] ends it, and dropping it at
 //! any await is as harmless as a power cut. A board implements the traits in [`ports`] and passes
@@ -45,7 +47,7 @@ pub mod blocking;
 mod driver;
 mod error;
 pub mod native;
-mod pages;
+pub mod pages;
 pub mod ports;
 pub mod registration;
 pub(crate) mod select;

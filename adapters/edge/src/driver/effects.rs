@@ -8,7 +8,7 @@ use core::pin::{Pin, pin};
 use handfast_core::wire::close::Close;
 use handfast_core::{Effects, Instant};
 
-use super::role::{EffectOf, Failure, Link, Order, Role, Work};
+use super::role::{EffectOf, Failure, Link, Order, Role, Wake, Work};
 use crate::error::KeepError;
 use crate::ports::Clock;
 use crate::select::{Woken, in_place, wait, within};
@@ -38,17 +38,19 @@ pub(super) struct EffectPorts<R: Role, C> {
 }
 
 impl<R: Role, C: Clock> EffectPorts<R, C> {
-    /// Waits for a command, a time or an event; if several are ready, in this order.
+    /// Waits for a command, or with an `output` for a task, a time or an event; if several are
+    /// ready, in this order.
     pub(super) async fn wait<F: Future>(
         &mut self,
         until: Option<Instant>,
         event: Pin<&mut F>,
-    ) -> Woken<R::Command, F::Output> {
+        output: Option<&mut [u8]>,
+    ) -> Woken<Wake<R::Command>, F::Output> {
         // A command that was held during a write to flash is older than any new one.
         if let Some(command) = self.held.take() {
-            return Woken::Command(command);
+            return Woken::Command(Wake::Command(command));
         }
-        wait(pin!(self.role.command()), &self.clock, until, event).await
+        wait(pin!(self.role.wake(output)), &self.clock, until, event).await
     }
 
     /// Performs one write within the time limit, or fails with [`Broken::Overdue`].
@@ -71,12 +73,13 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
 
     /// Carries out a step's effects; a stored memory is then in [`kept`](Self::kept). An effect
     /// that closes the link, or finds it broken, takes it from `link`. Returns `after` unless an
-    /// effect decides otherwise.
+    /// effect decides otherwise. `output` is there unless the effects borrow it.
     pub(super) fn carry_out<'f, L: Link>(
         &'f mut self,
         effects: Effects<EffectOf<'f, R::Machine>>,
         link: &'f mut Option<L>,
         mut after: NextAction,
+        mut output: Option<&'f mut [u8]>,
     ) -> impl Future<Output = NextAction> {
         // An async function's future would hold the effects twice.
         let mut effects = effects.into_iter();
@@ -101,7 +104,7 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                         }
                     }
                     Work::Keep(memory) => {
-                        let durable = pin!(in_place(|| self.make_durable(&memory))).await;
+                        let durable = pin!(in_place(|| self.make_durable(Some(&memory)))).await;
                         // Without durability the machine must not go on; the next run starts from
                         // the flash.
                         if !durable {
@@ -109,11 +112,48 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                         }
                         self.kept = Some(memory);
                     }
+                    Work::Obey(order) => {
+                        // Effects that borrow the output are those of a report, which orders
+                        // nothing.
+                        if let Some(output) = output.as_deref_mut() {
+                            pin!(in_place(|| self.obey(order, output))).await;
+                        }
+                    }
                     Work::Nothing => {}
                 }
             }
             after
         }
+    }
+
+    /// Obeys the gateway: a task that is to be done is noted durably before it is started. Flash
+    /// that fails starts none.
+    async fn obey(&mut self, order: R::TaskOrder<'_>, output: &mut [u8]) {
+        if !self.role.take(&order, output) {
+            return;
+        }
+        let saved = self.role.save().await;
+        match saved {
+            Ok(()) => {
+                if let Some(report) = R::taken(&order) {
+                    self.role.tell(report).await;
+                }
+            }
+            Err(error) => self.role.tell(R::failure(Failure::NotKept(error))).await,
+        }
+        self.role.start(&order, saved.is_ok(), output);
+    }
+
+    /// Makes the tasks durable if they have changed. `false` if the owner ended the driver.
+    pub(super) async fn settle_tasks(&mut self) -> bool {
+        if !self.role.unsaved() {
+            return true;
+        }
+        let durable = self.make_durable(None).await;
+        if let Some(report) = self.role.ended() {
+            self.role.tell(report).await;
+        }
+        durable
     }
 
     /// Loads the memory and retries until that succeeds. `None` if the owner ended the driver.
@@ -126,11 +166,11 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                 Err(error) => error,
             };
             self.role.tell(R::failure(Failure::NotLoaded(error))).await;
-            match self.wait(Some(self.again()), pin!(pending::<Infallible>())).await {
-                Woken::Command(command) => match R::order(&command) {
+            match self.wait(Some(self.again()), pin!(pending::<Infallible>()), None).await {
+                Woken::Command(Wake::Command(command)) => match R::order(&command) {
                     Order::Stop => return None,
                     Order::Forget(forgotten) => {
-                        if !self.make_durable(&R::BLANK).await {
+                        if !self.make_durable(Some(&R::BLANK)).await {
                             return None;
                         }
                         self.role.tell(forgotten).await;
@@ -138,16 +178,21 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                     Order::Other(Some(report)) => self.role.tell(report).await,
                     Order::Other(None) => {}
                 },
-                Woken::Deadline => {}
+                Woken::Deadline | Woken::Command(Wake::Task) => {}
                 Woken::Event(never) => match never {},
             }
         }
     }
 
-    /// Stores `memory` and retries until it is durable. `false` if the owner ended the driver.
-    async fn make_durable(&mut self, memory: &R::Memory) -> bool {
+    /// Stores `memory`, or the tasks without one, and retries until they are durable. `false` if
+    /// the owner ended the driver.
+    async fn make_durable(&mut self, memory: Option<&R::Memory>) -> bool {
         loop {
-            let error: KeepError = match self.role.keep(memory).await {
+            let kept = match memory {
+                Some(memory) => self.role.keep(memory).await,
+                None => self.role.save().await,
+            };
+            let error: KeepError = match kept {
                 Ok(()) => return true,
                 Err(error) => error,
             };
@@ -157,12 +202,12 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                 self.clock.sleep_until(self.again()).await;
                 continue;
             }
-            match self.wait(Some(self.again()), pin!(pending::<Infallible>())).await {
-                Woken::Command(command) => match R::order(&command) {
+            match self.wait(Some(self.again()), pin!(pending::<Infallible>()), None).await {
+                Woken::Command(Wake::Command(command)) => match R::order(&command) {
                     Order::Stop => return false,
                     Order::Forget(_) | Order::Other(_) => self.held = Some(command),
                 },
-                Woken::Deadline => {}
+                Woken::Deadline | Woken::Command(Wake::Task) => {}
                 Woken::Event(never) => match never {},
             }
         }

@@ -12,12 +12,20 @@ pub(crate) type InputOf<'b, M> = <M as Machine>::Input<'b>;
 /// The effect of a machine.
 pub(crate) type EffectOf<'b, M> = <M as Machine>::Effect<'b>;
 
+/// The work of a role.
+pub(crate) type WorkOf<'b, R> =
+    Work<'b, <R as Role>::Memory, <R as Role>::Report<'b>, <R as Role>::TaskOrder<'b>>;
+
 /// One side of a flow: its machine, with the storage and the owner that the effects reach.
 pub(crate) trait Role {
     /// The machine that decides.
     type Machine: Machine;
     /// The record that outlives a power cut.
     type Memory;
+    /// A message of the gateway about the node's tasks or its certificate.
+    type TaskOrder<'b>;
+    /// A message about the node's tasks or its certificate that is owed to the gateway.
+    type TaskReport;
     /// A command of the owner.
     type Command;
     /// A message for the owner.
@@ -41,11 +49,45 @@ pub(crate) trait Role {
     /// [`KeepError`]: the memory may not be durable.
     async fn keep(&mut self, memory: &Self::Memory) -> Result<(), KeepError>;
 
-    /// Waits for the owner's next command. Dropping the future loses nothing.
-    async fn command(&mut self) -> Self::Command;
+    /// Waits for the owner's next command, or with an `output` until a task has something to tell.
+    /// Dropping the future loses nothing.
+    async fn wake(&mut self, output: Option<&mut [u8]>) -> Wake<Self::Command>;
 
     /// Shows the owner a report.
     async fn tell(&mut self, report: Self::Report<'_>);
+
+    /// Notes that the link is gone.
+    fn left(&mut self);
+
+    /// Decides about a message of the gateway about a task. Returns `true` if the tasks must be
+    /// saved and then [`start`](Self::start) called.
+    fn take(&mut self, order: &Self::TaskOrder<'_>, output: &mut [u8]) -> bool;
+
+    /// Starts a task, if the tasks were saved.
+    fn start(&mut self, order: &Self::TaskOrder<'_>, saved: bool, output: &mut [u8]);
+
+    /// Returns the report of a task that was taken and is durable.
+    fn taken<'o>(order: &'o Self::TaskOrder<'_>) -> Option<Self::Report<'o>>;
+
+    /// Returns the report of the task that was saved as ended.
+    fn ended(&self) -> Option<Self::Report<'static>>;
+
+    /// Returns `true` if the tasks must be saved before anything of them is told.
+    fn unsaved(&self) -> bool;
+
+    /// Makes the tasks durable.
+    ///
+    /// # Errors
+    /// [`KeepError`]: they may not be durable.
+    async fn save(&mut self) -> Result<(), KeepError>;
+
+    /// Returns the next message that is owed to the gateway, on a standing link.
+    fn report(&mut self, now: Instant) -> Option<Self::TaskReport>;
+
+    /// Makes the input for such a message, whose text is in `output`.
+    fn reported<'b>(report: Self::TaskReport, output: &'b [u8]) -> InputOf<'b, Self::Machine>
+    where
+        Self: 'b;
 
     /// Returns what a command means to the driver itself.
     fn order(command: &Self::Command) -> Order<Self::Report<'static>>;
@@ -57,10 +99,10 @@ pub(crate) trait Role {
     fn limits(&self) -> TimeLimits;
 
     /// Makes the answer to a request to store: the memory that is durable now.
-    fn kept<'b>(memory: Self::Memory) -> InputOf<'b, Self::Machine>;
+    fn kept<'b>(&mut self, memory: Self::Memory) -> InputOf<'b, Self::Machine>;
 
     /// Translates an effect into work of the driver.
-    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> Work<'b, Self::Memory, Self::Report<'b>>;
+    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> WorkOf<'b, Self>;
 
     /// Wipes what may hold a secret after a step: the scratch buffer, or the message of that step.
     fn wipe(scratch: &mut [u8], message: &mut [u8]);
@@ -170,8 +212,17 @@ impl Incoming<'_> {
     }
 }
 
-/// What the driver does for one effect: `M` is the memory, `T` the report.
-pub(crate) enum Work<'b, M, T> {
+/// Outcome of [`Role::wake`].
+pub(crate) enum Wake<C> {
+    /// A command of the owner.
+    Command(C),
+    /// A task has something to tell.
+    Task,
+}
+
+/// What the driver does for one effect: `M` is the memory, `T` the report, `O` an order about a
+/// task.
+pub(crate) enum Work<'b, M, T, O> {
     /// Open a link.
     Connect,
     /// Send a message.
@@ -182,6 +233,8 @@ pub(crate) enum Work<'b, M, T> {
     Keep(M),
     /// Tell the owner.
     Tell(T),
+    /// Obey the gateway.
+    Obey(O),
     /// Nothing: this flow stores none of it.
     Nothing,
 }

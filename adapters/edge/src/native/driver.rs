@@ -1,6 +1,7 @@
 //! The driver of a node of the native wire: what it needs, and its start.
 
 use core::future::Future;
+use core::marker::PhantomData;
 
 use handfast_core::Span;
 use handfast_core::flow::native::node::{Node, NodeIdentity, Timing};
@@ -8,19 +9,23 @@ use handfast_core::limits::{NATIVE_NODE_SCRATCH, STREAM_BUFFER};
 use rand_core::CryptoRng;
 
 use super::NativeOwnerPort;
+use super::certificate_port::CertificatePort;
 use super::effects::{NativeDialer, NativeRole, NativeSenses};
 use super::memory::NativeStorage;
+use super::tasks::TaskPort;
 use crate::driver::{self, Slot, Workspace};
 use crate::ports::{Clock, Connector, Sensors};
 
 /// Everything a node needs from its board.
 #[derive(Debug)]
-pub struct NativePorts<'i, G, C, K, R, O, S> {
+pub struct NativePorts<'i, G, C, K, R, O, S, T, P> {
     /// Connections to the gateway: a [`Connector`].
     pub gateway: G,
     /// Monotonic time: a [`Clock`].
     pub clock: C,
-    /// Persistent storage: a [`NativeStorage`].
+    /// Persistent storage: a [`NativeStorage`]; with capabilities also a
+    /// [`BoardStorage`](super::memory::BoardStorage), and with a certificate a
+    /// `CertificateStorage`.
     pub keep: K,
     /// Fresh randomness: a [`CryptoRng`].
     pub rng: R,
@@ -28,7 +33,14 @@ pub struct NativePorts<'i, G, C, K, R, O, S> {
     pub owner: O,
     /// Readings for heartbeats: [`Sensors`].
     pub sensors: S,
-    /// The node's keys, from [`super::memory::keys`], and its self-description.
+    /// What the node can be asked to do: [`Dispatching`](super::Dispatching), or
+    /// [`NoCapabilities`](super::NoCapabilities).
+    pub capabilities: T,
+    /// The node's certificate: `Certificates` (feature `identity`), or
+    /// [`NoCertificate`](super::NoCertificate).
+    pub certificate: P,
+    /// The node's keys, from [`super::memory::keys`], and its self-description. Whether it runs
+    /// tasks and wants a certificate follows from `capabilities` and `certificate`.
     pub own: NodeIdentity<'i>,
 }
 
@@ -85,8 +97,8 @@ impl Default for NativeBuffers {
 ///
 /// Dropping the future at any point is as harmless as a power cut: the next run continues from the
 /// stored memory.
-pub fn run<G, C, K, R, O, S>(
-    ports: NativePorts<'_, G, C, K, R, O, S>,
+pub fn run<'t, G, C, K, R, O, S, T, P>(
+    ports: NativePorts<'_, G, C, K, R, O, S, T, P>,
     settings: &NativeSettings,
     buffers: &mut NativeBuffers,
 ) -> impl Future<Output = ()>
@@ -97,13 +109,22 @@ where
     R: CryptoRng,
     O: NativeOwnerPort,
     S: Sensors,
+    T: TaskPort<'t, K>,
+    P: CertificatePort<K>,
 {
-    let NativePorts { gateway, clock, keep, rng, owner, sensors, own } = ports;
+    let NativePorts { gateway, clock, keep, rng, owner, sensors, .. } = ports;
+    let NativePorts { capabilities, certificate, own, .. } = ports;
     let NativeBuffers { node, scratch, frame } = buffers;
+    let own = NodeIdentity { dispatch: T::TAKES, certificate: P::WISH, ..own };
+    let mut tasks = capabilities;
+    let output = tasks.output();
     driver::run(
-        (NativeRole { keep, owner, settings }, clock),
+        (
+            NativeRole { keep, owner, settings, tasks, certificate, own, lifetime: PhantomData },
+            clock,
+        ),
         NativeDialer(gateway),
         NativeSenses { rng, sensors, own },
-        Workspace { slot: node, scratch, frame },
+        Workspace { slot: node, scratch, frame, output },
     )
 }

@@ -1,6 +1,8 @@
 //! The node of the native wire as the driver sees it: its effects, its inputs, its links.
 
-use core::future::Future;
+use core::future::{Future, pending};
+use core::marker::PhantomData;
+use core::pin::pin;
 
 use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
@@ -9,25 +11,64 @@ use handfast_core::{Entropy, Instant};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
 
+use super::certificate_port::{CertificateNews, CertificateOrder, CertificatePort};
 use super::driver::NativeSettings;
 use super::memory::NativeStorage;
+use super::tasks::{TaskMessage, TaskOrder, TaskPort, TaskReport};
 use super::{Framed, NativeCommand, NativeOwnerPort, NativeReport};
 use crate::driver::TimeLimits;
-use crate::driver::role::{Dialer, EffectOf, Failure, Incoming, Order, Role, Senses, Work};
+use crate::driver::role::{
+    Dialer, EffectOf, Failure, Incoming, Order, Role, Senses, Wake, Work, WorkOf,
+};
 use crate::error::KeepError;
 use crate::ports::{Connector, Sensors};
+use crate::select::{Either, race};
 use crate::transport::{Broken, Frame};
 
 /// The storage and the owner of a node.
-pub(super) struct NativeRole<'s, K, O> {
+pub(super) struct NativeRole<'s, 't, 'i, K, O, T, P> {
     pub(super) keep: K,
     pub(super) owner: O,
     pub(super) settings: &'s NativeSettings,
+    pub(super) tasks: T,
+    pub(super) certificate: P,
+    pub(super) own: NodeIdentity<'i>,
+    /// The lifetime of the tasks' buffers.
+    pub(super) lifetime: PhantomData<&'t ()>,
 }
 
-impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<'_, K, O> {
+/// A message of the gateway that the role obeys.
+pub(super) enum NativeOrder<'b> {
+    Task(TaskOrder<'b>),
+    Certificate(CertificateOrder<'b>),
+}
+
+/// A message that is owed to the gateway.
+pub(super) enum NativeOwed<'i> {
+    Task(TaskReport),
+    /// A request for a certificate.
+    #[cfg_attr(not(feature = "identity"), expect(dead_code, reason = "it names the lifetime"))]
+    Certificate(Asking<'i>),
+}
+
+/// The node that asks for a certificate.
+#[cfg(feature = "identity")]
+type Asking<'i> = NodeIdentity<'i>;
+/// Without the feature no node asks.
+#[cfg(not(feature = "identity"))]
+type Asking<'i> = (core::convert::Infallible, PhantomData<&'i ()>);
+
+impl<'t, 'i, K, O, T, P> Role for NativeRole<'_, 't, 'i, K, O, T, P>
+where
+    K: NativeStorage,
+    O: NativeOwnerPort,
+    T: TaskPort<'t, K>,
+    P: CertificatePort<K>,
+{
     type Machine = Node;
     type Memory = NativeMemory;
+    type TaskOrder<'b> = NativeOrder<'b>;
+    type TaskReport = NativeOwed<'i>;
     type Command = NativeCommand;
     type Report<'b> = NativeReport<'b>;
 
@@ -37,20 +78,119 @@ impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<'_, K, O> {
         Node::boot(now, memory, self.settings.timing)
     }
 
-    fn load(&mut self) -> impl Future<Output = Result<NativeMemory, KeepError>> {
-        self.keep.load()
+    async fn load(&mut self) -> Result<NativeMemory, KeepError> {
+        let memory = self.keep.load().await?;
+        match self.tasks.load(&mut self.keep).await {
+            Ok(()) => {}
+            // It may be read the next time.
+            Err(KeepError::Flash) => return Err(KeepError::Flash),
+            // The link is worth having without the tasks.
+            Err(error) => self.owner.tell(NativeReport::TasksNotLoaded(error)).await,
+        }
+        let news = self.certificate.load(&mut self.keep, &memory, self.own.keys).await?;
+        self.tell_certificate(news).await;
+        self.note(&memory);
+        Ok(memory)
     }
 
-    fn keep(&mut self, memory: &NativeMemory) -> impl Future<Output = Result<(), KeepError>> {
-        self.keep.keep(memory)
+    async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
+        let news = self.certificate.keep(&mut self.keep, memory, self.own.keys).await?;
+        self.tell_certificate(news).await;
+        self.keep.keep(memory).await?;
+        self.note(memory);
+        Ok(())
     }
 
-    fn command(&mut self) -> impl Future<Output = NativeCommand> {
-        self.owner.command()
+    async fn wake(&mut self, output: Option<&mut [u8]>) -> Wake<NativeCommand> {
+        let Self { owner, tasks, .. } = self;
+        let task = pin!(async {
+            match output {
+                Some(output) if T::TAKES => tasks.next(output).await,
+                Some(_) | None => pending().await,
+            }
+        });
+        match race(pin!(owner.command()), task).await {
+            Either::First(command) => Wake::Command(command),
+            Either::Second(()) => Wake::Task,
+        }
     }
 
     fn tell(&mut self, report: Self::Report<'_>) -> impl Future<Output = ()> {
+        if let NativeReport::News(NativeNodeEvent::Linked(_)) = report {
+            self.tasks.linked();
+            self.certificate.set_linked(true);
+        }
         self.owner.tell(report)
+    }
+
+    fn left(&mut self) {
+        self.tasks.left();
+        self.certificate.set_linked(false);
+    }
+
+    fn take(&mut self, order: &NativeOrder<'_>, output: &mut [u8]) -> bool {
+        match order {
+            NativeOrder::Task(order) => self.tasks.take(order, output),
+            NativeOrder::Certificate(order) => {
+                self.certificate.take(order);
+                false
+            }
+        }
+    }
+
+    fn start(&mut self, order: &NativeOrder<'_>, saved: bool, output: &mut [u8]) {
+        match order {
+            NativeOrder::Task(order) => self.tasks.start(order, saved, output),
+            // Nothing is started by these.
+            NativeOrder::Certificate(_) => {}
+        }
+    }
+
+    fn taken<'o>(order: &'o NativeOrder<'_>) -> Option<NativeReport<'o>> {
+        match order {
+            NativeOrder::Task(order) => order.news().map(NativeReport::Task),
+            NativeOrder::Certificate(_) => None,
+        }
+    }
+
+    fn ended(&self) -> Option<NativeReport<'static>> {
+        self.tasks.ended().map(NativeReport::Task)
+    }
+
+    fn unsaved(&self) -> bool {
+        self.tasks.unsaved()
+    }
+
+    fn save(&mut self) -> impl Future<Output = Result<(), KeepError>> {
+        self.tasks.save(&mut self.keep)
+    }
+
+    #[cfg_attr(not(feature = "identity"), expect(unused_variables, reason = "no node asks"))]
+    fn report(&mut self, now: Instant) -> Option<NativeOwed<'i>> {
+        let report = self.tasks.report().map(NativeOwed::Task);
+        #[cfg(feature = "identity")]
+        let report = report
+            .or_else(|| self.certificate.asks(now).then_some(NativeOwed::Certificate(self.own)));
+        report
+    }
+
+    fn reported<'b>(report: NativeOwed<'i>, output: &'b [u8]) -> Input<'b>
+    where
+        Self: 'b,
+    {
+        let report = match report {
+            NativeOwed::Task(report) => report,
+            #[cfg(feature = "identity")]
+            NativeOwed::Certificate(own) => return Input::RenewCertificate(own),
+            #[cfg(not(feature = "identity"))]
+            NativeOwed::Certificate((never, _)) => match never {},
+        };
+        match report.message(output) {
+            TaskMessage::Announce(announce) => Input::Announce(announce),
+            TaskMessage::Outcome(result) => Input::Outcome(result),
+            TaskMessage::Progress(progress) => Input::Progress(progress),
+            TaskMessage::Answer(answer) => Input::Answer(answer),
+        }
     }
 
     fn order(command: &NativeCommand) -> Order<NativeReport<'static>> {
@@ -80,11 +220,14 @@ impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<'_, K, O> {
         }
     }
 
-    fn kept<'b>(memory: NativeMemory) -> Input<'b> {
-        Input::Kept(memory)
+    fn kept<'b>(&mut self, memory: NativeMemory) -> Input<'b> {
+        match self.certificate.take_refused() {
+            true => Input::KeptWithout(memory),
+            false => Input::Kept(memory),
+        }
     }
 
-    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> Work<'b, Self::Memory, Self::Report<'b>> {
+    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> WorkOf<'b, Self> {
         match effect {
             Effect::Connect => Work::Connect,
             Effect::Send(frame) => Work::Send(Frame::Binary(frame)),
@@ -92,14 +235,51 @@ impl<K: NativeStorage, O: NativeOwnerPort> Role for NativeRole<'_, K, O> {
             Effect::Keep(memory) => Work::Keep(memory),
             Effect::Tell(news) => Work::Tell(NativeReport::News(news)),
             Effect::App(app) => Work::Tell(NativeReport::App(app)),
+            Effect::Dispatch(dispatch) => Work::Obey(NativeOrder::Task(TaskOrder::Run(dispatch))),
+            Effect::Cancel(id) => Work::Obey(NativeOrder::Task(TaskOrder::Cancel(id))),
+            Effect::Query(id, number) => {
+                Work::Obey(NativeOrder::Task(TaskOrder::Query { id, number }))
+            }
+            Effect::Part(part) => {
+                Work::Obey(NativeOrder::Certificate(CertificateOrder::Part(part)))
+            }
+            Effect::Certificate => Work::Obey(NativeOrder::Certificate(CertificateOrder::Whole)),
+            Effect::CertificateKey(key) => {
+                Work::Obey(NativeOrder::Certificate(CertificateOrder::Key(key)))
+            }
+            Effect::Time(time) => {
+                Work::Obey(NativeOrder::Certificate(CertificateOrder::Time(time)))
+            }
             // A device authenticates with its keys only, so it stores no tokens.
-            Effect::Chain(_) | Effect::Part(_) | Effect::Bearer(_) => Work::Nothing,
+            Effect::Chain(_) | Effect::Bearer(_) => Work::Nothing,
         }
     }
 
     fn wipe(_scratch: &mut [u8], message: &mut [u8]) {
         // The opened message may have held a secret. What is sent is sealed.
         message.zeroize();
+    }
+}
+
+impl<K, O: NativeOwnerPort, T, P> NativeRole<'_, '_, '_, K, O, T, P> {
+    /// Tells the owner news of the certificate.
+    async fn tell_certificate(&mut self, news: Option<CertificateNews>) {
+        let Some(news) = news else { return };
+        #[cfg(feature = "identity")]
+        self.owner.tell(NativeReport::Certificate(news)).await;
+        #[cfg(not(feature = "identity"))]
+        match news {}
+    }
+}
+
+impl<'t, K, O, T: TaskPort<'t, K>, P> NativeRole<'_, 't, '_, K, O, T, P> {
+    /// Tells the tasks what pairing they belong to.
+    fn note(&mut self, memory: &NativeMemory) {
+        match memory {
+            NativeMemory::Paired(paired) => self.tasks.paired(paired.node_id),
+            NativeMemory::Asked { .. } => {}
+            NativeMemory::Blank => self.tasks.forget(),
+        }
     }
 }
 

@@ -8,13 +8,28 @@
 //! It needs no TLS below it, so a microcontroller is safe on plain TCP and on a serial line;
 //! [`crate::blocking::Line`] makes a connector of the latter. It stores neither capability tokens
 //! nor bearer tokens: a device authenticates with its keys.
+//!
+//! An operator may have the node do what its [`Capabilities`] announce. With the feature `identity`
+//! the node may have a certificate of its gateway (`Certificates`).
 
+mod capabilities;
+#[cfg(feature = "identity")]
+mod certificate;
+mod certificate_port;
+mod dispatching;
 mod driver;
 mod effects;
 pub mod memory;
 mod stream;
+mod tasks;
 
+pub use self::capabilities::{Capabilities, Capability, Started, Task, TaskEnd, TaskEvent};
+#[cfg(feature = "identity")]
+pub use self::certificate::{CertificateBuffers, CertificateNews, Certificates};
+pub use self::certificate_port::NoCertificate;
+pub use self::dispatching::{DispatchBuffers, Dispatching};
 pub use self::driver::{NativeBuffers, NativePorts, NativeSettings, run};
+pub use self::tasks::{NoCapabilities, TaskNews};
 pub use stream::Framed;
 
 use handfast_core::crypto::code::Code;
@@ -55,10 +70,18 @@ pub enum NativeReport<'b> {
     News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.
     App(App<'b>),
+    /// A task was taken, or has ended.
+    Task(TaskNews<'b>),
     /// The memory cannot be read; the driver tries again, and overwrites nothing until the owner
     /// sends [`NativeCommand::Forget`].
     NotLoaded(KeepError),
-    /// The memory is not durable yet; the driver tries again until it is.
+    /// News of the node's certificate.
+    #[cfg(feature = "identity")]
+    Certificate(CertificateNews),
+    /// What is known of earlier tasks cannot be read. No task is taken until the pairing is erased.
+    TasksNotLoaded(KeepError),
+    /// The memory is not durable yet; the driver tries again until it is. A task that cannot be
+    /// noted is rejected instead.
     NotKept(KeepError),
     /// The connection could not be opened, or ended unexpectedly.
     NoConnection(Broken),

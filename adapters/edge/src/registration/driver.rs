@@ -113,6 +113,6 @@ where
         (RegistrationRole { keep, owner, settings }, clock),
         RegistrationDialer { gateway, rng, settings },
         RegistrationSenses { sensors, identity },
-        Workspace { slot: node, scratch, frame },
+        Workspace { slot: node, scratch, frame, output: &mut [] },
     )
 }

@@ -1,5 +1,6 @@
 //! The node of the `missy` dialect as the driver sees it: its effects, its inputs, its links.
 
+use core::convert::Infallible;
 use core::future::Future;
 
 use handfast_core::flow::registration::node::{
@@ -17,7 +18,8 @@ use super::driver::RegistrationSettings;
 use super::memory::RegistrationStorage;
 use crate::driver::TimeLimits;
 use crate::driver::role::{
-    Dialer, EffectOf, Failure, Incoming, Link, Order, Received as Heard, Role, Senses, Work,
+    Dialer, EffectOf, Failure, Incoming, Link, Order, Received as Heard, Role, Senses, Wake, Work,
+    WorkOf,
 };
 use crate::error::KeepError;
 use crate::ports::{Command, Owner, Report, Sensors};
@@ -33,6 +35,9 @@ pub(super) struct RegistrationRole<'s, K, O> {
 impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
     type Machine = RegistrationNode;
     type Memory = RegistrationMemory;
+    // This dialect dispatches nothing.
+    type TaskOrder<'b> = Infallible;
+    type TaskReport = Infallible;
     type Command = Command;
     type Report<'b> = Report<'b>;
 
@@ -50,12 +55,49 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
         self.keep.keep(memory)
     }
 
-    fn command(&mut self) -> impl Future<Output = Command> {
-        self.owner.command()
+    async fn wake(&mut self, _output: Option<&mut [u8]>) -> Wake<Command> {
+        Wake::Command(self.owner.command().await)
     }
 
     fn tell(&mut self, report: Self::Report<'_>) -> impl Future<Output = ()> {
         self.owner.tell(report)
+    }
+
+    fn left(&mut self) {}
+
+    fn take(&mut self, order: &Infallible, _output: &mut [u8]) -> bool {
+        match *order {}
+    }
+
+    fn start(&mut self, order: &Infallible, _saved: bool, _output: &mut [u8]) {
+        match *order {}
+    }
+
+    fn taken<'o>(order: &'o Infallible) -> Option<Report<'o>> {
+        match *order {}
+    }
+
+    fn ended(&self) -> Option<Report<'static>> {
+        None
+    }
+
+    fn unsaved(&self) -> bool {
+        false
+    }
+
+    async fn save(&mut self) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    fn report(&mut self, _now: Instant) -> Option<Infallible> {
+        None
+    }
+
+    fn reported<'b>(report: Infallible, _output: &'b [u8]) -> Input<'b>
+    where
+        Self: 'b,
+    {
+        match report {}
     }
 
     fn order(command: &Command) -> Order<Report<'static>> {
@@ -87,11 +129,11 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
         }
     }
 
-    fn kept<'b>(memory: RegistrationMemory) -> Input<'b> {
+    fn kept<'b>(&mut self, memory: RegistrationMemory) -> Input<'b> {
         Input::Kept(memory)
     }
 
-    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> Work<'b, Self::Memory, Self::Report<'b>> {
+    fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> WorkOf<'b, Self> {
         match effect {
             Effect::Connect => Work::Connect,
             Effect::Send(text) => Work::Send(Frame::Text(text)),

@@ -5,7 +5,7 @@ use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::flow::registration::node::RegistrationMemory;
 
 pub use crate::error::KeepError;
-use crate::pages::{self, Newest, Pages, RecordKind};
+use crate::pages::{Pages, RECORD, RecordBuffer, RecordKind};
 
 /// Storage that makes a node's memory durable.
 pub trait RegistrationStorage {
@@ -36,12 +36,12 @@ impl<K: RegistrationStorage + ?Sized> RegistrationStorage for &mut K {
 /// Two pages of NOR flash as a [`RegistrationStorage`]. Nothing else may use the pages.
 pub struct RegistrationFlash<F> {
     flash: F,
-    pages: Pages,
+    pages: Pages<RECORD>,
 }
 
 impl<F: NorFlash> RegistrationFlash<F> {
     /// Number of bytes used: two pages.
-    pub const LENGTH: usize = pages::length::<F>();
+    pub const LENGTH: usize = Pages::<RECORD>::length::<F>();
 
     /// Uses the two pages that begin at the byte address `start`.
     ///
@@ -61,16 +61,17 @@ impl<F: NorFlash> RegistrationFlash<F> {
 
 impl<F: NorFlash> RegistrationStorage for RegistrationFlash<F> {
     async fn load(&mut self) -> Result<RegistrationMemory, KeepError> {
-        match self.pages.newest(&mut self.flash).await? {
-            Newest::Nothing => Ok(RegistrationMemory::Blank),
-            Newest::Damaged => Err(KeepError::Corrupted),
-            Newest::Record(record) => record.read(RecordKind::Registration),
-        }
+        let mut record = RecordBuffer::new();
+        let stored = self.pages.load(&mut self.flash, RecordKind::REGISTRATION, &mut record);
+        Ok(stored.await?.unwrap_or(RegistrationMemory::Blank))
     }
 
     async fn keep(&mut self, memory: &RegistrationMemory) -> Result<(), KeepError> {
         // A blank memory also erases the old record, which may hold a token.
         let forget = *memory == RegistrationMemory::Blank;
-        self.pages.replace(&mut self.flash, RecordKind::Registration, memory, forget).await
+        let mut record = RecordBuffer::new();
+        self.pages
+            .replace(&mut self.flash, RecordKind::REGISTRATION, memory, &mut record, forget)
+            .await
     }
 }
