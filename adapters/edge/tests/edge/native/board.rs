@@ -9,13 +9,18 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{
-    NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Trust,
+    CertificateWish, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod, Trust,
 };
 use handfast_core::secret::Secret;
+use handfast_core::wire::native::pair::AskedScopes;
 use handfast_core::{NodeId, Span};
-use handfast_edge::native::memory::{NativeFlash, NativeStorage, keys};
+use handfast_edge::native::memory::{
+    BoardRecord, BoardStorage, CertificateFlash, CertificateRecord, CertificateStorage,
+    NativeFlash, NativeStorage, StoredBoard, StoredCertificate, keys,
+};
 use handfast_edge::native::{
-    NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, run,
+    CertificateBuffers, CertificateNews, Certificates, DispatchBuffers, Dispatching, NativeBuffers,
+    NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, run,
 };
 use handfast_edge::ports::Connector;
 use handfast_edge::registration::memory::KeepError;
@@ -24,12 +29,16 @@ use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 use super::gateway::Gateway;
+use super::workshop::Workshop;
 use crate::flash::TornFlash;
 use crate::net::{Chance, Tcp};
 use crate::node::{Fuse, Fused, Microphone, Virtual, identity};
 
-/// Flash with two pages each for the memory and the keys.
-pub(crate) type Cells = TornFlash<4>;
+/// Number of pages: two each for the memory and the keys, twelve for the board, and four for the
+/// certificate.
+pub(crate) const PAGES: usize = 20;
+
+pub(crate) type Cells = TornFlash<PAGES>;
 
 /// A report that outlives its frame.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +55,10 @@ pub(crate) enum Told {
     RetryIn(Span),
     Unpaired,
     Forgotten,
+    /// News of a task, formatted.
+    Task(String),
+    TasksNotLoaded(KeepError),
+    Certificate(CertificateNews),
     /// Any other event, formatted.
     News(String),
     NotLoaded(KeepError),
@@ -92,7 +105,48 @@ impl Connector for Pipes {
     }
 }
 
-pub(crate) struct FusedFlash(pub(crate) NativeFlash<Cells>, pub(crate) Rc<Fuse>);
+pub(crate) struct FusedFlash(pub(crate) CertificateFlash<Cells>, pub(crate) Rc<Fuse>);
+
+impl CertificateStorage for FusedFlash {
+    async fn load_certificate<'r>(
+        &mut self,
+        record: &'r mut CertificateRecord,
+    ) -> Result<Option<StoredCertificate<'r>>, KeepError> {
+        self.0.load_certificate(record).await
+    }
+
+    async fn keep_certificate(
+        &mut self,
+        certificate: Option<&StoredCertificate<'_>>,
+        record: &mut CertificateRecord,
+    ) -> Result<(), KeepError> {
+        self.1.burn().await;
+        let outcome = self.0.keep_certificate(certificate, record).await;
+        self.1.burn().await;
+        outcome
+    }
+}
+
+impl BoardStorage for FusedFlash {
+    async fn load_board(
+        &mut self,
+        board: &mut StoredBoard,
+        record: &mut BoardRecord,
+    ) -> Result<(), KeepError> {
+        self.0.load_board(board, record).await
+    }
+
+    async fn keep_board(
+        &mut self,
+        board: &StoredBoard,
+        record: &mut BoardRecord,
+    ) -> Result<(), KeepError> {
+        self.1.burn().await;
+        let outcome = self.0.keep_board(board, record).await;
+        self.1.burn().await;
+        outcome
+    }
+}
 
 impl NativeStorage for FusedFlash {
     async fn keys(&mut self) -> Result<Option<Secret<64>>, KeepError> {
@@ -153,6 +207,9 @@ impl NativeOwnerPort for Console {
             NativeReport::News(NativeNodeEvent::Forgotten) => Told::Forgotten,
             NativeReport::News(news) => Told::News(format!("{news:?}")),
             NativeReport::App(app) => Told::News(format!("{app:?}")),
+            NativeReport::Task(news) => Told::Task(format!("{news:?}")),
+            NativeReport::Certificate(news) => Told::Certificate(news),
+            NativeReport::TasksNotLoaded(error) => Told::TasksNotLoaded(error),
             NativeReport::NotLoaded(error) => Told::NotLoaded(error),
             NativeReport::NotKept(error) => Told::NotKept(error),
             NativeReport::NoConnection(broken) => Told::NoConnection(broken),
@@ -183,6 +240,11 @@ impl Hand {
     pub(crate) async fn told(&mut self) -> Told {
         let hour = core::time::Duration::from_secs(3600);
         tokio::time::timeout(hour, self.reports.recv()).await.expect("an hour of silence").unwrap()
+    }
+
+    /// Returns a report that has come already.
+    pub(crate) fn has_told(&mut self) -> Option<Told> {
+        self.reports.try_recv().ok()
     }
 
     /// Skips reports until the wanted one.
@@ -222,11 +284,13 @@ pub(crate) async fn live(
     fuse: Rc<Fuse>,
     owner: Console,
 ) {
-    let mut keep = FusedFlash(NativeFlash::new(cells.clone(), 0).unwrap(), fuse.clone());
+    let mut keep = FusedFlash(CertificateFlash::new(cells.clone(), 0).unwrap(), fuse.clone());
     // A node needs its keys; a real board retries or tells its owner.
     let Ok(own) = keys(&mut keep, &mut Chance(1)).await else {
         return core::future::pending().await;
     };
+    let mut tasks = DispatchBuffers::<200>::new();
+    let mut certificate = CertificateBuffers::new();
     let ports = NativePorts {
         gateway: Pipes { gateway: gateway.clone(), wire, fuse, unanswered: Vec::new() },
         clock: Virtual(tokio::time::Instant::now()),
@@ -234,7 +298,16 @@ pub(crate) async fn live(
         rng: Chance(2),
         owner,
         sensors: Microphone,
-        own: NodeIdentity { keys: &own, about: identity(), setup: None },
+        capabilities: Dispatching::new(Workshop::new(gateway), &mut tasks),
+        certificate: Certificates::new(&mut certificate),
+        own: NodeIdentity {
+            keys: &own,
+            about: identity(),
+            setup: None,
+            wants: AskedScopes::NONE,
+            certificate: CertificateWish::None,
+            dispatch: false,
+        },
     };
     run(ports, &NativeSettings::DEFAULT, &mut NativeBuffers::new()).await;
 }

@@ -1,35 +1,47 @@
 //! A gateway in memory: the core's machine for each connection, COBS frames below it, an operator
 //! above it.
 
+mod issuing;
+mod registry;
+mod tasks;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use handfast_core::crypto::code::Code;
+use handfast_core::crypto::ed25519;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::{
-    Confirmation, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer, PairVerdict,
-    Prepared, Proof,
+    CloneStanding, Confirmation, Effect, FrameContext, Input, KnownPeer, NativeConnection,
+    NativeRequest, Offer, PairVerdict, Prepared, Proof,
 };
 use handfast_core::flow::native::settle::{Plan, plan};
 use handfast_core::grant::capability::Holder;
-use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::{
     GUESSES_PER_CODE, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME,
 };
 use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::{Grant, GrantId, State};
+use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
-use handfast_core::registry::sessions::Maker;
+use handfast_core::registry::record::{Cause, Record, Standing};
+use handfast_core::secret::Secret;
 use handfast_core::wire::frame::{FrameDecoder, encode};
+use handfast_core::wire::native::link::{
+    DispatchAnswer, DispatchProgress, DispatchResult, KnownDispatch, Percent,
+};
 use handfast_core::wire::native::pair::{PairRefusal, Selector};
-use handfast_core::{Entropy, Instant, Label, Machine, Name, NodeId, UnixTime};
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Span, UnixTime};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 
-/// The wall-clock time, which does not advance here.
-const NOW: UnixTime = UnixTime::from_secs(1_000_000);
+use issuing::Issuing;
+use registry::{AskedNode, Registry, Settled, paired};
+pub(crate) use tasks::{Heard, Sent};
+use tasks::{in_words, number, to_node};
+
+/// The wall-clock time at which a gateway starts.
+pub(crate) const NOW: UnixTime = UnixTime::from_secs(1_000_000);
 
 #[derive(Clone)]
 pub(crate) struct Gateway {
@@ -39,113 +51,18 @@ pub(crate) struct Gateway {
     start: tokio::time::Instant,
 }
 
-pub(crate) struct Registry {
-    keys: Arc<OwnKeys>,
-    pub(crate) records: HashMap<NodeId, Record>,
-    pub(crate) grants: Vec<Grant>,
-    /// Shown PINs, with the node they are for and the number of guesses.
-    pub(crate) pins: HashMap<CodeId, (PublicKey, String, u8)>,
-    code: Option<(Selector, String)>,
-    live: HashMap<NodeId, mpsc::UnboundedSender<Notice>>,
-    waiting: Vec<mpsc::UnboundedSender<Notice>>,
-    observed: usize,
-    drawn: u32,
-}
-
-impl Registry {
-    fn draw<const N: usize>(&mut self) -> [u8; N] {
-        self.drawn += 1;
-        let number = self.drawn.to_be_bytes();
-        core::array::from_fn(|at| number.get(at).copied().unwrap_or(0x55))
-    }
-
-    fn by_key(&self, key: &PublicKey) -> Option<&Record> {
-        self.records.values().find(|record| record.keys.is_some_and(|keys| keys.channel == *key))
-    }
-
-    fn grants_of(&self, id: NodeId) -> Vec<Grant> {
-        self.grants.iter().filter(|grant| grant.node_id == id).cloned().collect()
-    }
-
-    fn grant(&mut self, node_id: NodeId) -> GrantId {
-        let id = GrantId::from_bytes(self.draw());
-        let state = State::Offered { until: NOW.after(handfast_core::limits::OFFERED_FOR) };
-        let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
-        self.grants.push(Grant {
-            id,
-            node_id,
-            capability,
-            scopes,
-            not_before: NOW,
-            expires,
-            moved: 0,
-            state,
-            maker: Maker::Operator,
-        });
-        id
-    }
-
-    /// Decides about a request: a grant, or another outcome.
-    fn settle(&mut self, asked: &Asked, proven: bool) -> Settled {
-        let known = self
-            .by_key(&asked.holder.channel)
-            .map(|record| (record.node_id, record.standing.clone()));
-        match known {
-            Some((_, Standing::Revoked { .. })) => Settled::Revoked,
-            Some((id, Standing::Paired { .. })) if !proven => match self.grants_of(id).last() {
-                Some(grant) => Settled::Offered(id, grant.id),
-                None => Settled::Revoked,
-            },
-            Some((id, _)) if proven => {
-                self.put(id, asked, paired());
-                Settled::Offered(id, self.grant(id))
+impl Gateway {
+    /// Sends a message about a task to the one linked node, which may have to attach first.
+    pub(crate) async fn send(&self, sent: Sent) {
+        loop {
+            if let Some(tasks) = self.registry().tasks.values().next() {
+                let _ = tasks.send(sent);
+                return;
             }
-            Some(_) => Settled::Waits,
-            None => {
-                let id = NodeId::from_bytes(self.draw());
-                let standing = if proven {
-                    paired()
-                } else {
-                    Standing::Pending { expires: UnixTime::from_secs(u64::MAX) }
-                };
-                self.put(id, asked, standing);
-                if proven { Settled::Offered(id, self.grant(id)) } else { Settled::Waits }
-            }
+            tokio::time::sleep(core::time::Duration::from_millis(10)).await;
         }
     }
 
-    fn put(&mut self, node_id: NodeId, asked: &Asked, standing: Standing) {
-        let label = |text| Name::from(Label::parse(text).unwrap());
-        let record = Record {
-            node_id,
-            name: label(&asked.name),
-            room: label("kitchen"),
-            address: [127, 0, 0, 1].into(),
-            keys: Some(asked.holder),
-            asked_at: NOW,
-            standing,
-        };
-        self.records.insert(node_id, record);
-    }
-}
-
-fn paired() -> Standing {
-    Standing::Paired { credential: Credential::Keys, mode: Mode::Full }
-}
-
-enum Settled {
-    Offered(NodeId, GrantId),
-    Waits,
-    Revoked,
-}
-
-/// A request, for as long as its connection lasts.
-struct Asked {
-    holder: Holder,
-    name: String,
-}
-
-impl Gateway {
     pub(crate) fn new() -> Self {
         let registry = Registry {
             keys: Arc::new(OwnKeys::generate(&Entropy::from_recorded([0x77; 64]))),
@@ -155,6 +72,12 @@ impl Gateway {
             code: None,
             live: HashMap::new(),
             waiting: Vec::new(),
+            tasks: HashMap::new(),
+            heard: Vec::new(),
+            ran: Vec::new(),
+            offers: None,
+            shown: Vec::new(),
+            issuing: Issuing::default(),
             observed: 0,
             drawn: 0,
         };
@@ -168,6 +91,24 @@ impl Gateway {
 
     fn now(&self) -> Instant {
         Instant::from_millis(self.start.elapsed().as_millis() as u64)
+    }
+
+    /// Returns the time of day.
+    pub(crate) fn unix(&self) -> UnixTime {
+        NOW.after(Span::from_millis(self.now().as_millis()))
+    }
+
+    /// Returns the key that verifies certificates.
+    pub(crate) fn signer(&self) -> ed25519::PublicKey {
+        self.registry().keys.signing.public()
+    }
+
+    /// Takes another key to sign with. The one of the channel stays.
+    pub(crate) fn rotate(&self, other: &OwnKeys) {
+        let mut registry = self.registry();
+        let mut bytes = *registry.keys.to_stored().expose();
+        bytes[32..].copy_from_slice(&other.to_stored().expose()[32..]);
+        registry.keys = Arc::new(OwnKeys::from_stored(&Secret::new(bytes)));
     }
 
     pub(crate) fn key(&self) -> PublicKey {
@@ -226,12 +167,15 @@ impl Gateway {
 
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S) {
         let (pushes, pushed) = mpsc::unbounded_channel();
+        let (tasks, sent) = mpsc::unbounded_channel();
         let machine = NativeConnection::accepted(self.now(), Limits::DEFAULT);
+        let issues = self.registry().issuing.life.is_some();
+        let machine = if issues { machine.issuing_certificates() } else { machine };
         let decoder = FrameDecoder::new([0; STREAM_BUFFER]);
         let restart = self.restart.clone();
-        let served = Served { gateway: self, stream, pushes, machine, asked: None, decoder };
+        let served = Served { gateway: self, stream, pushes, tasks, machine, asked: None, decoder };
         tokio::select! {
-            () = served.run(pushed) => {}
+            () = served.run(pushed, sent) => {}
             () = restart.notified() => {}
         }
     }
@@ -241,8 +185,9 @@ struct Served<S> {
     gateway: Gateway,
     stream: S,
     pushes: mpsc::UnboundedSender<Notice>,
+    tasks: mpsc::UnboundedSender<Sent>,
     machine: NativeConnection,
-    asked: Option<Asked>,
+    asked: Option<AskedNode>,
     decoder: FrameDecoder<[u8; STREAM_BUFFER]>,
 }
 
@@ -256,10 +201,21 @@ enum Answer {
     Spent(CodeId),
     Settled(bool),
     Activated(GrantId),
+    Issued,
+}
+
+impl<S> Served<S> {
+    fn hear(&self, heard: Heard) {
+        self.gateway.registry().heard.push(heard);
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
-    async fn run(mut self, mut pushed: mpsc::UnboundedReceiver<Notice>) {
+    async fn run(
+        mut self,
+        mut pushed: mpsc::UnboundedReceiver<Notice>,
+        mut sent: mpsc::UnboundedReceiver<Sent>,
+    ) {
         let mut chunk = [0; 100];
         while !self.machine.is_closed() {
             let due =
@@ -267,8 +223,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let tick =
                 tokio::time::sleep(core::time::Duration::from_millis(due.unwrap_or(u64::MAX / 4)));
             tokio::select! {
-                () = tick => self.step(Input::Tick(NOW)).await,
+                () = tick => self.step(Input::Tick(self.gateway.unix())).await,
                 Some(notice) = pushed.recv() => self.step(Input::Push(notice)).await,
+                Some(sent) = sent.recv() => self.step(to_node(sent)).await,
                 read = self.stream.read(&mut chunk) => match read {
                     Ok(0) | Err(_) => self.step(Input::Closed).await,
                     Ok(length) => self.take(&chunk[..length]).await,
@@ -289,7 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 in_force: None,
                 setup: &[],
                 subscriptions_left: 0,
-                now: NOW,
+                now: self.gateway.unix(),
             };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
         }
@@ -306,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
         let known = |gateway: &Gateway, record: Option<Record>| {
             record.map(|record| (gateway.registry().grants_of(record.node_id), record))
         };
-        let (found, input);
+        let (found, issued, input);
         match due {
             Answer::Entered => input = Input::Entered(Ok(())),
             Answer::Found(key) => {
@@ -316,6 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     record,
                     grants,
                     ceiling: None,
+                    clone: CloneStanding::default(),
                 });
                 input = Input::Found(
                     Ok(known),
@@ -326,12 +284,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             Answer::Attached(id) => {
                 let record = self.gateway.registry().records.get(&id).cloned();
                 found = known(&self.gateway, record);
+                let offer = self.gateway.registry().offers;
+                let clone = CloneStanding { offer, ..CloneStanding::default() };
                 let known = found.as_ref().map(|(grants, record)| KnownPeer {
                     record,
                     grants,
                     ceiling: None,
+                    clone,
                 });
                 input = Input::Attached(Ok(known), NOW);
+            }
+            Answer::Issued => {
+                let unix = self.gateway.unix();
+                let mut registry = self.gateway.registry();
+                issued = registry.issue(unix);
+                let lent = issued.as_ref().map(|bytes| registry.issuing.lend(bytes));
+                drop(registry);
+                input = Input::Issued(Ok(lent));
             }
             Answer::Ask(plan) => input = Input::Prepared(self.prepare(plan)),
             Answer::Reserved(id) => {
@@ -420,9 +389,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     let _ = self.stream.write_all(frame).await;
                     continue;
                 }
-                Effect::Enter(..) => Answer::Entered,
-                Effect::Find(key) => Answer::Found(key),
-                Effect::Attach(id) => {
+                Effect::Request(NativeRequest::Enter(..)) => Answer::Entered,
+                Effect::Request(NativeRequest::Find(key)) => Answer::Found(key),
+                Effect::Request(NativeRequest::Attach(id, mark)) => {
+                    self.gateway.registry().shown.push(mark);
+                    self.gateway.registry().tasks.insert(id, self.tasks.clone());
                     if let Some(older) =
                         self.gateway.registry().live.insert(id, self.pushes.clone())
                     {
@@ -430,14 +401,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     }
                     Answer::Attached(id)
                 }
-                Effect::Detach => {
+                Effect::Request(NativeRequest::Detach) => {
                     let pushes = self.pushes.clone();
                     self.gateway.registry().live.retain(|_, live| !live.same_channel(&pushes));
+                    let tasks = self.tasks.clone();
+                    self.gateway.registry().tasks.retain(|_, of| !of.same_channel(&tasks));
                     continue;
                 }
                 Effect::Ask(key, asked) => {
                     let name = asked.request().name.as_str().to_owned();
-                    self.asked = Some(Asked {
+                    self.asked = Some(AskedNode {
                         holder: Holder { channel: key, signing: asked.key().copied() },
                         name,
                     });
@@ -445,23 +418,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     let standing = registry.by_key(&key).map(|record| &record.standing);
                     Answer::Ask(plan(standing, asked.request().method))
                 }
-                Effect::Reserve(id) => Answer::Reserved(id),
-                Effect::Spend(id) => Answer::Spent(id),
+                Effect::Request(NativeRequest::Reserve(id)) => Answer::Reserved(id),
+                Effect::Request(NativeRequest::Spend(id)) => Answer::Spent(id),
                 Effect::Settle(proof) => Answer::Settled(matches!(proof, Proof::Code(..))),
-                Effect::Activate(id) => Answer::Activated(id),
-                Effect::Observe(_) => {
+                Effect::Request(NativeRequest::Activate(id)) => Answer::Activated(id),
+                Effect::Request(NativeRequest::Linked(_)) | Effect::Observe(_) => {
                     self.gateway.registry().observed += 1;
                     continue;
                 }
+                Effect::Issue(_) => Answer::Issued,
+                Effect::Request(NativeRequest::CertificateStored(number)) => {
+                    self.gateway.registry().issuing.stored.push(number);
+                    continue;
+                }
+                Effect::Request(NativeRequest::MarkStored(mark)) => {
+                    self.hear(Heard::MarkStored(mark));
+                    continue;
+                }
+                Effect::Announced(announce) => {
+                    self.hear(Heard::Announced(announce.capability.as_str().to_owned()));
+                    continue;
+                }
+                Effect::Outcome(DispatchResult { id, outcome }) => {
+                    self.hear(Heard::Outcome(number(id), in_words(&outcome)));
+                    continue;
+                }
+                Effect::Progress(DispatchProgress { id, percent, .. }) => {
+                    self.hear(Heard::Progress(number(id), percent.map(Percent::get)));
+                    continue;
+                }
+                Effect::Answered(DispatchAnswer { id, known, .. }) => {
+                    let known = match known {
+                        KnownDispatch::Done(outcome) => in_words(&outcome.outcome()),
+                        other => format!("{other:?}"),
+                    };
+                    self.hear(Heard::Answered(number(id), known));
+                    continue;
+                }
+                Effect::Request(NativeRequest::NotDispatched(_)) => {
+                    self.hear(Heard::NotDispatched);
+                    continue;
+                }
                 Effect::Close(_)
-                | Effect::Refund
-                | Effect::GuessWrong { .. }
+                | Effect::Request(
+                    NativeRequest::Refund
+                    | NativeRequest::GuessWrong { .. }
+                    | NativeRequest::Ponged(..)
+                    | NativeRequest::FindNode(_)
+                    | NativeRequest::Name
+                    | NativeRequest::Renew(_),
+                )
                 | Effect::Part(_)
                 | Effect::Present(_)
                 | Effect::App(_)
-                | Effect::Subscribe(_)
-                | Effect::Ponged(..)
-                | Effect::Renew(_) => continue,
+                | Effect::Subscribe(_) => continue,
             };
             answer = Some(due);
         }

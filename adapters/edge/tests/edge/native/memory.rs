@@ -31,7 +31,7 @@ fn memory(n: u8) -> NativeMemory {
         1 | 3 => NativeMemory::Asked { gateway: key(n) },
         _ => {
             let (node_id, grant) = (NodeId::from_bytes([n; 16]), GrantId::from_bytes([n + 1; 16]));
-            NativeMemory::Paired(Paired { gateway: key(n), node_id, grant })
+            NativeMemory::Paired(Paired { gateway: key(n), node_id, grant, mark: None })
         }
     }
 }

@@ -2,8 +2,11 @@
 //! streams.
 
 mod board;
+mod certificate;
+mod dispatch;
 mod gateway;
 mod linking;
 mod memory;
 mod pairing;
 mod power;
+mod workshop;
