@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{
+    Effect, Input, Lookup, RegistrationConnection, RegistrationRequest,
+};
 use handfast_core::grant::token::{self, HashJob, Hashed, ProofKey, ProofTag, TokenHash};
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::wire::token::Token;
 use handfast_core::{Entropy, Instant, Machine, Name, NodeId, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -234,6 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                             address: [127, 0, 0, 1].into(),
                             keys: None,
                             asked_at: UnixTime::from_secs(0),
+                            asked: Asked::by(AskMethod::Token),
                             standing: Standing::Pending { expires: UnixTime::from_secs(3600) },
                         };
                         registry.records.insert(node_id, record);
@@ -241,9 +244,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     });
                     answers.push(Answer::Admitted(id));
                 }
-                Effect::Load(id) => answers.push(Answer::Loaded(id)),
-                Effect::Hash(job, _) => answers.push(Answer::Hashed(job)),
-                Effect::Attach(id) => {
+                Effect::Request(RegistrationRequest::Load(id)) => answers.push(Answer::Loaded(id)),
+                Effect::Request(RegistrationRequest::Hash(job, _)) => {
+                    answers.push(Answer::Hashed(job));
+                }
+                Effect::Request(RegistrationRequest::Attach(id)) => {
                     if let Some(older) =
                         self.gateway.registry().live.insert(id, self.pushes.clone())
                     {
@@ -251,16 +256,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     }
                     answers.push(Answer::Attached(id));
                 }
-                Effect::Detach(id) => drop(self.gateway.registry().live.remove(&id)),
+                Effect::Request(RegistrationRequest::Detach(id)) => {
+                    drop(self.gateway.registry().live.remove(&id));
+                }
+                Effect::Request(RegistrationRequest::Linked(_)) => {
+                    self.gateway.registry().observed.push(String::new());
+                }
                 Effect::Observe(_, heartbeat) => {
                     let noise =
                         heartbeat.noise_level.map_or("", |number| number.as_str()).to_owned();
                     self.gateway.registry().observed.push(noise);
                 }
-                Effect::CountFailure
-                | Effect::Refund
-                | Effect::Confirm(..)
-                | Effect::Remember(..)
+                Effect::Request(
+                    RegistrationRequest::CountFailure
+                    | RegistrationRequest::Refund
+                    | RegistrationRequest::Confirm(..)
+                    | RegistrationRequest::Remember(..),
+                )
                 | Effect::ApplicationText(..)
                 | Effect::ApplicationBinary(..) => {}
             }

@@ -8,6 +8,7 @@ mod memory;
 mod native;
 mod net;
 mod node;
+mod pages;
 mod pump;
 mod socket;
 mod tcp;
