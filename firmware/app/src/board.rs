@@ -4,7 +4,7 @@ use embedded_io_async::ErrorKind;
 use handfast_edge::ports::Stream;
 
 /// The parts of a board, each behind a trait.
-pub struct Board<I, O, N, L, E, F, C> {
+pub struct Board<I, O, N, L, E, F, C, P> {
     /// Input of the owner's terminal: [`embedded_io_async::Read`].
     pub input: I,
     /// Output to the owner's terminal: [`embedded_io_async::Write`].
@@ -16,12 +16,23 @@ pub struct Board<I, O, N, L, E, F, C> {
     /// Fresh randomness: [`rand_core::CryptoRng`].
     pub entropy: E,
     /// Persistent storage: [`embedded_storage_async::nor_flash::NorFlash`]. The application uses
-    /// its first eight pages.
+    /// its first twelve pages.
     pub flash: F,
     /// Time since the start: [`handfast_edge::ports::Clock`].
     pub clock: C,
+    /// An output that an operator may switch: [`Pin`].
+    pub pin: P,
     /// `true` on an emulated board, where the console may end the program and test the stack guard.
     pub emulated: bool,
+}
+
+/// An output with two levels, off after a reset.
+pub trait Pin {
+    /// Switches the output.
+    fn set(&mut self, on: bool);
+
+    /// Reads the level back from the hardware.
+    fn is_on(&self) -> bool;
 }
 
 /// A source of byte streams, one at a time.

@@ -4,12 +4,13 @@ use core::cell::Cell;
 use core::fmt::Arguments;
 
 use embedded_io_async::{Read, Write};
-use handfast_core::NodeId;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::PairMethod;
+use handfast_core::rfc3339;
 use handfast_core::wire::invite::TypedCode;
 use handfast_core::wire::token::Token;
+use handfast_core::{NodeId, UnixTime};
 
 use crate::command::{self, HELP, NO_CODE, NO_PIN, NO_TOKEN, PairCommand, Typed};
 use crate::console::{BadLine, Console};
@@ -65,6 +66,8 @@ pub(crate) struct Desk<'r, I, O> {
     pub(crate) stops_when_forgotten: bool,
     /// Fingerprint of this node, once its keys exist.
     pub(crate) own: Option<Fingerprint>,
+    /// End of the certificate that the node holds.
+    pub(crate) certificate: Option<UnixTime>,
     /// Fingerprint of the paired gateway, or of the one that answered last.
     pub(crate) peer: Option<Fingerprint>,
     pub(crate) settings: &'r mut BoardSettings,
@@ -83,7 +86,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
     ) -> Self {
         let (expects, standing) = (Expects::Command, DeskStanding::Silent);
         let (stops, next, stops_when_forgotten, changed, exit) = (false, None, false, false, None);
-        let (own, peer) = (None, None);
+        let (own, peer, certificate) = (None, None, None);
         Self {
             console,
             readings,
@@ -94,6 +97,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             next,
             stops_when_forgotten,
             own,
+            certificate,
             peer,
             settings,
             changed,
@@ -331,6 +335,9 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
             }
             DeskStanding::Linked(node_id) => console.say(format_args!("linked as {node_id}")),
             DeskStanding::Apart => console.say(format_args!("not connected; tries again")),
+        }
+        if let Some(ends) = self.certificate {
+            console.say(format_args!("certificate until {}", rfc3339::write(ends)));
         }
     }
 }

@@ -8,6 +8,8 @@
 #![no_std]
 
 mod board;
+#[cfg(feature = "native")]
+mod capabilities;
 mod command;
 mod console;
 mod desk;
@@ -20,7 +22,7 @@ mod readings;
 mod settings;
 mod words;
 
-pub use board::{Board, Network};
+pub use board::{Board, Network, Pin};
 pub use embedded_io_async::ErrorKind;
 pub use handfast_core::Instant;
 pub use handfast_edge::ports::{Clock, Stream};

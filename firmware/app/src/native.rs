@@ -8,20 +8,36 @@ use embedded_io_async::{Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
+#[cfg(feature = "identity")]
+use handfast_core::flow::identity::held::NotHeld;
 use handfast_core::flow::native::node::{
-    NativeMemory, NativeNodeEvent, NodeIdentity, Paired, Timing, Trust,
+    CertificateWish, NativeMemory, NativeNodeEvent, NodeIdentity, Paired, Timing, Trust,
 };
-use handfast_core::wire::native::pair::PairRefusal;
+#[cfg(feature = "identity")]
+use handfast_core::grant::certificate::CompactDefect;
+use handfast_core::link::dispatch::DispatchEnd;
+#[cfg(feature = "identity")]
+use handfast_core::rfc3339;
+use handfast_core::wire::native::pair::{AskedScopes, PairRefusal};
 use handfast_core::wire::registration::{PairRequest, Profile};
+#[cfg(feature = "identity")]
+use handfast_edge::native::CertificateNews;
+#[cfg(feature = "identity")]
+use handfast_edge::native::memory::CertificateFlash as NodeFlash;
+#[cfg(not(feature = "identity"))]
+use handfast_edge::native::memory::DispatchFlash as NodeFlash;
 use handfast_edge::native::memory::{NativeFlash, NativeStorage as _, keys};
 use handfast_edge::native::{
-    self, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport,
+    self, DispatchBuffers, Dispatching, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts,
+    NativeReport, TaskNews,
 };
 use handfast_edge::ports::{Clock, Connector};
 use rand_core::CryptoRng;
 
+use crate::Pin;
+use crate::capabilities::{BoardCapabilities, OUTPUT};
 use crate::desk::{Desk, DeskStanding, Wanted};
-use crate::node::{NO_FLASH, in_place};
+use crate::node::{CertificateSpace, NO_FLASH, in_place};
 use crate::readings::{FromConsole, Readings};
 use crate::settings::BoardSettings;
 use crate::words::{Harmless, Seconds, broken_in_words, flash as flash_in_words};
@@ -51,14 +67,21 @@ pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
 ///
 /// # Errors
 /// The exit code of the program.
-pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFlash, C: Clock>(
+pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFlash, C, P: Pin>(
     desk: &mut Desk<'_, I, O>,
     (gateway, entropy, flash, start, clock): (G, &mut E, &mut F, u32, C),
-    (settings, keys): (&BoardSettings, &OwnKeys),
-    readings: &Cell<Readings>,
-    buffers: &mut NativeBuffers,
-) -> core::result::Result<(), i32> {
-    let Some(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
+    (settings, keys, readings): (&BoardSettings, &OwnKeys, &Cell<Readings>),
+    pin: &mut P,
+    (buffers, tasks, certificate): (
+        &mut NativeBuffers,
+        &mut DispatchBuffers<OUTPUT>,
+        &mut CertificateSpace,
+    ),
+) -> core::result::Result<(), i32>
+where
+    C: Clock + Copy,
+{
+    let Some(mut keep) = NodeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     desk.standing = if matches!(memory, Ok(NativeMemory::Blank)) {
         DeskStanding::Silent
@@ -80,14 +103,25 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
     }
     let about =
         PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
+    let capabilities =
+        BoardCapabilities { pin, clock, name: settings.name(), own: desk.own, pulse: None };
     let ports = NativePorts {
         gateway,
         clock,
         keep,
+        capabilities: Dispatching::new(capabilities, tasks),
+        certificate: certificate.port(),
         rng: entropy,
         owner: NativeDeskOwner(desk),
         sensors: FromConsole::new(readings),
-        own: NodeIdentity { keys, about, setup: None },
+        own: NodeIdentity {
+            keys,
+            about,
+            setup: None,
+            wants: AskedScopes::NONE,
+            certificate: CertificateWish::None,
+            dispatch: false,
+        },
     };
     let timing = Timing { heartbeat_every: settings.heartbeat_every(), ..Timing::DEFAULT };
     let pump_settings = native::NativeSettings { timing, ..native::NativeSettings::DEFAULT };
@@ -118,6 +152,10 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
     }
 
     async fn tell(&mut self, report: NativeReport<'_>) {
+        #[cfg(feature = "identity")]
+        if let NativeReport::Certificate(CertificateNews::Held(held)) = &report {
+            self.0.certificate = Some(held.not_after);
+        }
         if let NativeReport::News(news) = &report {
             match news {
                 NativeNodeEvent::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
@@ -139,6 +177,7 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                 }
                 NativeNodeEvent::Forgotten | NativeNodeEvent::Unpaired => {
                     self.0.peer = None;
+                    self.0.certificate = None;
                     self.0.forgot();
                 }
                 NativeNodeEvent::OtherGateway(_)
@@ -152,7 +191,10 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                 | NativeNodeEvent::Unmuted
                 | NativeNodeEvent::NotAllowed { .. }
                 | NativeNodeEvent::Renewed
-                | NativeNodeEvent::NotRenewed => {}
+                | NativeNodeEvent::NotRenewed
+                | NativeNodeEvent::GatewayName(_)
+                | NativeNodeEvent::CertificateRenewed
+                | NativeNodeEvent::CertificateNotRenewed => {}
             }
         }
         self.0.told(format_args!("{}", NativeReportText(&report))).await;
@@ -169,6 +211,16 @@ impl Display for NativeReportText<'_, '_> {
             NativeReport::App(app) => {
                 write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str())
             }
+            NativeReport::Task(news) => task_in_words(news, f),
+            #[cfg(feature = "identity")]
+            NativeReport::Certificate(news) => certificate_in_words(news, f),
+            NativeReport::TasksNotLoaded(error) => {
+                write!(
+                    f,
+                    "the record of earlier tasks cannot be read: {}; none is taken until `forget`",
+                    flash_in_words(*error)
+                )
+            }
             NativeReport::NotLoaded(error) => {
                 write!(
                     f,
@@ -181,6 +233,52 @@ impl Display for NativeReportText<'_, '_> {
             }
             NativeReport::NoConnection(broken) => broken_in_words(*broken, f),
         }
+    }
+}
+
+#[cfg(feature = "identity")]
+fn certificate_in_words(news: &CertificateNews, f: &mut Formatter<'_>) -> Result {
+    match news {
+        CertificateNews::Held(held) => {
+            write!(f, "the certificate counts until {}", rfc3339::write(held.not_after))
+        }
+        CertificateNews::Refused(why) => {
+            f.write_str("a certificate is not used: ")?;
+            f.write_str(not_held(why))
+        }
+        CertificateNews::NotLoaded(error) => {
+            write!(
+                f,
+                "the certificate cannot be read: {}; asks for another",
+                flash_in_words(*error)
+            )
+        }
+    }
+}
+
+#[cfg(feature = "identity")]
+const fn not_held(why: &NotHeld) -> &'static str {
+    match why {
+        NotHeld::Incomplete => "a part of it is missing",
+        NotHeld::NoSigner => "the gateway has not told its key",
+        NotHeld::Defect(CompactDefect::Expired) => "it has run out",
+        NotHeld::Defect(CompactDefect::NotYet) => "it does not count yet",
+        NotHeld::Defect(CompactDefect::Signature) => "the gateway did not sign it",
+        NotHeld::Defect(CompactDefect::Malformed(_) | CompactDefect::Life) => "it is malformed",
+        NotHeld::OtherNode | NotHeld::OtherKeys => "it is another node's",
+    }
+}
+
+fn task_in_words(news: &TaskNews<'_>, f: &mut Formatter<'_>) -> Result {
+    match news {
+        TaskNews::Taken { capability, .. } => write!(f, "dispatched: {}", Harmless(capability)),
+        TaskNews::Ended(_, end) => f.write_str(match end {
+            DispatchEnd::Succeeded => "dispatch done",
+            DispatchEnd::Failed => "dispatch failed",
+            DispatchEnd::Rejected => "dispatch rejected",
+            DispatchEnd::TimedOut => "dispatch not done in time",
+            DispatchEnd::Cancelled => "dispatch cancelled",
+        }),
     }
 }
 
@@ -236,6 +334,9 @@ fn news_in_words(news: &NativeNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
         }
         NativeNodeEvent::Renewed => f.write_str("renewed"),
         NativeNodeEvent::NotRenewed => f.write_str("not renewed: pair again before it runs out"),
+        NativeNodeEvent::GatewayName(name) => write!(f, "the gateway is called {name}"),
+        NativeNodeEvent::CertificateRenewed => f.write_str("the certificate is renewed"),
+        NativeNodeEvent::CertificateNotRenewed => f.write_str("the certificate is not renewed"),
         NativeNodeEvent::RetryIn(wait) => write!(f, "retry in {}", Seconds(*wait)),
         NativeNodeEvent::Forgotten => f.write_str("forgotten"),
     }

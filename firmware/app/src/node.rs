@@ -5,6 +5,7 @@ use core::pin::pin;
 
 use embedded_io_async::{ErrorKind, Read, Write};
 use embedded_storage_async::nor_flash::NorFlash;
+use handfast_edge::pages::KeepError;
 use handfast_edge::ports::{Clock, Connector, Stream};
 use rand_core::CryptoRng;
 
@@ -12,10 +13,41 @@ use crate::console::{Console, Sheet};
 use crate::desk::Desk;
 use crate::readings::Readings;
 use crate::settings::{BoardSettings, GatewaySetting, SettingsStorage, WireSetting};
-use crate::{Board, Network};
+use crate::words::flash as flash_in_words;
+use crate::{Board, Network, Pin};
 
 /// Exit code when the board has no flash that the node can use.
 pub(crate) const NO_FLASH: i32 = 3;
+
+/// Static storage for the node's certificate.
+#[cfg(all(feature = "native", feature = "identity"))]
+pub(crate) struct CertificateSpace(handfast_edge::native::CertificateBuffers);
+
+#[cfg(all(feature = "native", feature = "identity"))]
+impl CertificateSpace {
+    const fn new() -> Self {
+        Self(handfast_edge::native::CertificateBuffers::new())
+    }
+
+    pub(crate) const fn port(&mut self) -> handfast_edge::native::Certificates<'_> {
+        handfast_edge::native::Certificates::new(&mut self.0)
+    }
+}
+
+/// Static storage for the node's certificate, of which there is none.
+#[cfg(all(feature = "native", not(feature = "identity")))]
+pub(crate) struct CertificateSpace;
+
+#[cfg(all(feature = "native", not(feature = "identity")))]
+impl CertificateSpace {
+    const fn new() -> Self {
+        Self
+    }
+
+    pub(crate) const fn port(&mut self) -> handfast_edge::native::NoCertificate {
+        handfast_edge::native::NoCertificate
+    }
+}
 
 /// Static storage for the node's large buffers: moving them would take their size of stack.
 pub struct Space {
@@ -23,6 +55,10 @@ pub struct Space {
     missy: handfast_edge::registration::driver::RegistrationBuffers<{ crate::missy::FRAME }>,
     #[cfg(feature = "native")]
     native: handfast_edge::native::NativeBuffers,
+    #[cfg(feature = "native")]
+    tasks: handfast_edge::native::DispatchBuffers<{ crate::capabilities::OUTPUT }>,
+    #[cfg(feature = "native")]
+    certificate: CertificateSpace,
     #[cfg(feature = "native")]
     keys: Option<handfast_core::crypto::keys::OwnKeys>,
     sheet: Sheet,
@@ -43,6 +79,10 @@ impl Space {
             #[cfg(feature = "native")]
             native: handfast_edge::native::NativeBuffers::new(),
             #[cfg(feature = "native")]
+            tasks: handfast_edge::native::DispatchBuffers::new(),
+            #[cfg(feature = "native")]
+            certificate: CertificateSpace::new(),
+            #[cfg(feature = "native")]
             keys: None,
             sheet: Sheet::new(),
             settings: BoardSettings::new(),
@@ -53,7 +93,10 @@ impl Space {
 
 /// Runs the node until the console receives `exit`, which only an emulated board accepts, and
 /// returns the exit code: the one given there, or that of a flash failure.
-pub async fn run<I, O, N, L, E, F, C>(board: Board<I, O, N, L, E, F, C>, space: &mut Space) -> i32
+pub async fn run<I, O, N, L, E, F, C, P>(
+    board: Board<I, O, N, L, E, F, C, P>,
+    space: &mut Space,
+) -> i32
 where
     I: Read,
     O: Write,
@@ -62,24 +105,26 @@ where
     E: CryptoRng,
     F: NorFlash,
     C: Clock + Copy,
+    P: Pin,
 {
-    let Board { input, output, mut network, mut line, mut entropy, mut flash, clock, emulated } =
-        board;
+    let Board { input, output, mut network, mut line, mut entropy, mut flash, clock, .. } = board;
+    let Board { mut pin, emulated, .. } = board;
     let Space { sheet, settings, current, .. } = space;
     let readings = Cell::new(Readings::default());
-    let Ok(mut kept) =
-        pin!(in_place(|| SettingsStorage::load(&mut flash, two_pages::<F>(1), settings))).await
-    else {
-        return NO_FLASH;
-    };
+    let Some(kept) = SettingsStorage::new(&flash, two_pages::<F>(1)) else { return NO_FLASH };
+    let loaded = pin!(in_place(|| kept.load(&mut flash, settings))).await;
     let mut desk = Desk::new(Console::new(input, output, sheet), settings, &readings, emulated);
     desk.say("Handfast node");
-    if let Some(version) = kept.other_version {
-        desk.told(format_args!(
-            "the settings in flash are of format {version}, which this firmware does not read; \
-             they stay until you make new ones"
-        ))
-        .await;
+    match loaded {
+        Ok(()) => {}
+        Err(KeepError::Flash) => return NO_FLASH,
+        Err(error) => {
+            desk.told(format_args!(
+                "the settings in flash are not used: {}; they stay until you make new ones",
+                flash_in_words(error)
+            ))
+            .await;
+        }
     }
     #[cfg(feature = "native")]
     {
@@ -130,15 +175,9 @@ where
                     two_pages::<F>(2),
                     clock,
                 );
-                let what = (settings, keys);
-                pin!(in_place(|| crate::native::run(
-                    &mut desk,
-                    parts,
-                    what,
-                    &readings,
-                    &mut space.native
-                )))
-                .await
+                let what = (settings, keys, &readings);
+                let room = (&mut space.native, &mut space.tasks, &mut space.certificate);
+                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &mut pin, room))).await
             }
             #[cfg(feature = "native")]
             Some(GatewaySetting { wire: WireSetting::UART, .. }) => {
@@ -150,15 +189,9 @@ where
                     two_pages::<F>(2),
                     clock,
                 );
-                let what = (settings, keys);
-                pin!(in_place(|| crate::native::run(
-                    &mut desk,
-                    parts,
-                    what,
-                    &readings,
-                    &mut space.native
-                )))
-                .await
+                let what = (settings, keys, &readings);
+                let room = (&mut space.native, &mut space.tasks, &mut space.certificate);
+                pin!(in_place(|| crate::native::run(&mut desk, parts, what, &mut pin, room))).await
             }
             Some(_) => {
                 desk.say("this image does not speak that wire");
@@ -177,7 +210,8 @@ where
 }
 
 /// Returns the address of the n-th pair of pages. Pair 0 holds the memory of the `missy` dialect, 1
-/// the settings, 2 the native wire's memory, and 3 its keys.
+/// the settings, 2 the native wire's memory, 3 its keys, 4 its
+/// tasks, and 5 its certificate.
 fn two_pages<F: NorFlash>(n: u32) -> u32 {
     u32::try_from(F::ERASE_SIZE).unwrap_or(u32::MAX).saturating_mul(2).saturating_mul(n)
 }

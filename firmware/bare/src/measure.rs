@@ -3,6 +3,9 @@
 
 use semihosting::{println, process};
 
+#[cfg(any(feature = "missy", feature = "native", feature = "setup"))]
+use handfast_replay::Measured;
+
 use crate::stack;
 
 /// Exit code if a measurement could not be made.
@@ -35,12 +38,13 @@ fn missy(instructions: fn() -> u32) -> Option<()> {
     use handfast_edge::registration::driver::RegistrationBuffers;
     use handfast_replay::missy::{FRAME, flow, steps};
     let buffers = cortex_m::singleton!(: RegistrationBuffers<FRAME> = RegistrationBuffers::new())?;
-    let flow = flow(buffers, instructions)?;
+    let measured = cortex_m::singleton!(: Measured = Measured::new())?;
+    flow(buffers, measured, instructions)?;
     // The peak is taken here, so it covers the driver only.
     let peak = stack::peak();
     let scratch = cortex_m::singleton!(: [u8; 2048] = [0; 2048])?;
     let steps = steps(scratch, instructions)?;
-    for (name, number) in flow.iter().chain(steps.iter()) {
+    for (name, number) in measured.iter().chain(steps.iter()) {
         println!("{number}\t{name}");
     }
     println!("{peak}\tbytes of stack at most");
@@ -52,9 +56,10 @@ fn missy(instructions: fn() -> u32) -> Option<()> {
 #[inline(never)]
 fn setup(instructions: fn() -> u32) -> Option<()> {
     let before = stack::peak();
-    let codes = handfast_replay::setup::codes(instructions)?;
+    let measured = cortex_m::singleton!(: Measured = Measured::new())?;
+    handfast_replay::setup::codes(measured, instructions)?;
     let peak = stack::peak();
-    for (name, number) in codes.iter() {
+    for (name, number) in measured.iter() {
         println!("{number}\t{name}");
     }
     println!("{}\tbytes of stack more than until here", peak.saturating_sub(before));
@@ -66,12 +71,22 @@ fn setup(instructions: fn() -> u32) -> Option<()> {
 #[inline(never)]
 fn native(instructions: fn() -> u32) -> Option<()> {
     use handfast_edge::native::NativeBuffers;
-    use handfast_replay::native::{Keys, flow};
+    use handfast_replay::native::{Certificate, Flash, Keys, Tasks, flow};
     let buffers = cortex_m::singleton!(: NativeBuffers = NativeBuffers::new())?;
     let keys = cortex_m::singleton!(: Keys = None)?;
-    let flow = flow(buffers, keys, instructions)?;
+    let flash = cortex_m::singleton!(: Flash = Flash::zeroed())?;
+    #[cfg(feature = "dispatch")]
+    let tasks = cortex_m::singleton!(: Tasks = Tasks::new())?;
+    #[cfg(not(feature = "dispatch"))]
+    let tasks: &mut Tasks = &mut ();
+    #[cfg(feature = "identity")]
+    let certificate = cortex_m::singleton!(: Certificate = Certificate::new())?;
+    #[cfg(not(feature = "identity"))]
+    let certificate: &mut Certificate = &mut ();
+    let measured = cortex_m::singleton!(: Measured = Measured::new())?;
+    flow(buffers, keys, flash, (tasks, certificate), measured, instructions)?;
     let peak = stack::peak();
-    for (name, number) in flow.iter() {
+    for (name, number) in measured.iter() {
         println!("{number}\t{name}");
     }
     println!("{peak}\tbytes of stack at most");

@@ -48,6 +48,9 @@ unsafe fn HardFault() -> ! {
 /// Reports the panic and ends the emulation with the code that Rust programs use for one.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    eprintln!("{info}");
+    // Without this line the linker drops the text and the place of every panic.
+    if cfg!(not(feature = "silent")) {
+        eprintln!("{info}");
+    }
     process::exit(101)
 }

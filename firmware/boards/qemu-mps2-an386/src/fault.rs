@@ -69,6 +69,9 @@ extern "C" fn report_fault() -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    eprintln!("{info}");
+    // Without this line the linker drops the text and the place of every panic.
+    if cfg!(not(feature = "silent")) {
+        eprintln!("{info}");
+    }
     process::exit(PANIC_CODE)
 }

@@ -10,6 +10,7 @@ mod executor;
 mod fault;
 mod flash;
 mod interrupts;
+mod led;
 mod network;
 mod uart;
 mod wire;
@@ -55,6 +56,7 @@ async fn application(spawner: Spawner) {
         entropy,
         flash,
         clock: clock::Monotonic,
+        pin: led::Led,
         emulated: true,
     };
     let code = handfast_app::run(board, space).await;
