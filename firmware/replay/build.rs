@@ -17,22 +17,25 @@ use std::{env, fs};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::gateway::{
-    self, Confirmation, FrameContext, KnownPeer, NativeConnection, Offer, PairVerdict, Prepared,
-    Proof,
+    self, Confirmation, FrameContext, IssuedCertificate, KnownPeer, NativeConnection, Offer,
+    PairVerdict, Prepared,
 };
 use handfast_core::flow::native::node::{
-    self, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
+    self, CertificateWish, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
 };
 use handfast_core::grant::capability::Holder;
+use handfast_core::grant::certificate::{CompactFields, Serial, issue_compact};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::{Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, STREAM_FRAME};
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::{Grant, GrantId, State};
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::frame::encode;
+use handfast_core::wire::native::pair::AskedScopes;
+use handfast_core::wire::native::part::Object;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
-use handfast_core::{Entropy, Instant, Label, Machine, NodeId, UnixTime};
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Span, UnixTime};
 
 include!("src/native/known.rs");
 
@@ -58,6 +61,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("said.rs"), text)?;
     Ok(())
+}
+
+/// Returns `true` if the node wants a certificate.
+fn wants_certificate() -> bool {
+    env::var_os("CARGO_FEATURE_IDENTITY").is_some()
 }
 
 /// A message of the gateway, and the point at which it is sent.
@@ -93,6 +101,7 @@ impl Play {
             address: [127, 0, 0, 1].into(),
             keys: Some(Holder::of(&keys)),
             asked_at: TODAY,
+            asked: Asked::by(AskMethod::Approval),
             standing: Standing::Paired { credential: Credential::Keys, mode: Mode::Full },
         };
         let (capability, scopes, expires) = (None, ScopesBuf::default(), None);
@@ -122,7 +131,11 @@ impl Play {
                 match effect {
                     Do::Connect => {
                         (self.connection, self.heard) = (self.connection + 1, 0);
-                        gateway = Some(NativeConnection::accepted(START, Limits::DEFAULT));
+                        let accepted = NativeConnection::accepted(START, Limits::DEFAULT);
+                        gateway = Some(match wants_certificate() {
+                            true => accepted.issuing_certificates(),
+                            false => accepted,
+                        });
                         answers.push(In::Connected);
                     }
                     Do::Close => answers.push(In::Disconnected),
@@ -150,7 +163,17 @@ impl Play {
 
     fn node(&self, node: &mut Node, input: &In) -> Vec<Do> {
         let about = PairRequest { name: label(NAME), room: label(ROOM), profile: Profile::EMPTY };
-        let own = NodeIdentity { keys: &self.keys, about, setup: None };
+        let own = NodeIdentity {
+            keys: &self.keys,
+            about,
+            setup: None,
+            wants: AskedScopes::NONE,
+            certificate: match wants_certificate() {
+                true => CertificateWish::Compact,
+                false => CertificateWish::None,
+            },
+            dispatch: false,
+        };
         let entropy = || Entropy::from_recorded([CHANCE; 32]);
         let mut frame;
         let input = match input {
@@ -178,9 +201,28 @@ impl Play {
         dos.collect()
     }
 
+    /// Makes the node's certificate.
+    fn certificate(&self) -> Vec<u8> {
+        let fields = CompactFields {
+            node_id: self.record.node_id,
+            channel: *self.keys.channel.public(),
+            signing: self.keys.signing.public(),
+            epoch: 0,
+            serial: Serial::new(&Entropy::from_recorded([0xdd; 20])),
+            not_before: TODAY,
+            not_after: TODAY.after(Span::from_secs(86_400)),
+        };
+        issue_compact(&fields, &self.gateway_keys.signing).expect("a certificate").to_vec()
+    }
+
     /// Feeds a frame to the gateway and answers its effects until none are left.
     fn gateway(&self, machine: &mut NativeConnection, frame: &[u8]) -> Vec<Vec<u8>> {
-        let known = KnownPeer { record: &self.record, grants: &self.grants, ceiling: None };
+        let known = KnownPeer {
+            record: &self.record,
+            grants: &self.grants,
+            ceiling: None,
+            clone: gateway::CloneStanding::default(),
+        };
         let around = FrameContext {
             keys: &self.gateway_keys,
             in_force: None,
@@ -189,6 +231,7 @@ impl Play {
             now: TODAY,
         };
         let entropy = || Entropy::from_recorded([0x99; 32]);
+        let certificate = self.certificate();
         let mut frame = frame.to_vec();
         let mut next =
             Some(gateway::Input::Frame { bytes: &mut frame, entropy: entropy(), around });
@@ -201,11 +244,15 @@ impl Play {
                         messages.push(message.to_vec());
                         continue;
                     }
-                    gateway::Effect::Enter(..) => gateway::Input::Entered(Ok(())),
-                    gateway::Effect::Find(_) => {
+                    gateway::Effect::Request(gateway::NativeRequest::Enter(..)) => {
+                        gateway::Input::Entered(Ok(()))
+                    }
+                    gateway::Effect::Request(gateway::NativeRequest::Find(_)) => {
                         gateway::Input::Found(Ok(Some(known)), TODAY, entropy())
                     }
-                    gateway::Effect::Attach(_) => gateway::Input::Attached(Ok(Some(known)), TODAY),
+                    gateway::Effect::Request(gateway::NativeRequest::Attach(..)) => {
+                        gateway::Input::Attached(Ok(Some(known)), TODAY)
+                    }
                     gateway::Effect::Ask(..) => {
                         let (id, code) =
                             (CodeId::from_bytes([0xcc; 16]), Code::parse(PIN).expect("a PIN"));
@@ -216,9 +263,19 @@ impl Play {
                             attempts: 5,
                         })
                     }
-                    gateway::Effect::Reserve(_) => gateway::Input::Reserved(Ok(4)),
-                    gateway::Effect::Spend(_) => gateway::Input::Spent(Ok(true)),
-                    gateway::Effect::Settle(Proof::Code(..)) => {
+                    gateway::Effect::Request(gateway::NativeRequest::Reserve(_)) => {
+                        gateway::Input::Reserved(Ok(4))
+                    }
+                    gateway::Effect::Request(gateway::NativeRequest::Spend(_)) => {
+                        gateway::Input::Spent(Ok(true))
+                    }
+                    gateway::Effect::Issue(_) => {
+                        let object = Object::CompactCertificate;
+                        let bytes = &certificate[..];
+                        let issued = IssuedCertificate { number: 1, object, bytes };
+                        gateway::Input::Issued(Ok(Some(issued)))
+                    }
+                    gateway::Effect::Settle(_) => {
                         let (id, node_id, room) =
                             (self.grants[0].id, self.record.node_id, label(ROOM));
                         // The length is that of a device's chain with a few scopes.
@@ -232,7 +289,7 @@ impl Play {
                             message: None,
                         }))
                     }
-                    gateway::Effect::Activate(_) => {
+                    gateway::Effect::Request(gateway::NativeRequest::Activate(_)) => {
                         gateway::Input::Activated(Ok(Confirmation::Active(None)), TODAY)
                     }
                     _ => continue,

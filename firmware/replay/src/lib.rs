@@ -20,6 +20,12 @@ const MOST: usize = 16;
 pub struct Measured(heapless::Vec<(&'static str, u32), MOST>);
 
 impl Measured {
+    /// Creates an empty list, for a static: what is measured must not hold the measurements.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(heapless::Vec::new())
+    }
+
     /// Iterates over the measurements in the order in which they were taken.
     pub fn iter(&self) -> core::slice::Iter<'_, (&'static str, u32)> {
         self.0.iter()
@@ -32,15 +38,15 @@ impl Measured {
 }
 
 /// A recorder that counts instructions between notes.
-struct Notes {
-    measured: Measured,
+struct Notes<'m> {
+    measured: &'m mut Measured,
     instructions: fn() -> u32,
     last: u32,
 }
 
-impl Notes {
-    fn new(instructions: fn() -> u32) -> Self {
-        Self { measured: Measured::default(), instructions, last: instructions() }
+impl<'m> Notes<'m> {
+    fn new(measured: &'m mut Measured, instructions: fn() -> u32) -> Self {
+        Self { measured, instructions, last: instructions() }
     }
 
     fn note(&mut self, name: &'static str) {
@@ -57,9 +63,8 @@ impl Notes {
     }
 
     #[cfg(any(feature = "missy", feature = "native"))]
-    fn end(mut self, future: usize) -> Measured {
+    fn end(&mut self, future: usize) {
         self.measured.note("bytes of the pump's future", u32::try_from(future).unwrap_or(u32::MAX));
-        self.measured
     }
 }
 

@@ -46,14 +46,28 @@ impl Clock for Still {
 }
 
 /// NOR flash pages in RAM.
-pub(crate) struct RamFlash<const BYTES: usize>([u8; BYTES]);
+#[derive(Debug)]
+pub struct RamFlash<const BYTES: usize>([u8; BYTES]);
 
 /// Size of a page in bytes.
 pub(crate) const PAGE: usize = 128;
 
 impl<const BYTES: usize> RamFlash<BYTES> {
+    #[cfg(feature = "missy")]
     pub(crate) const fn erased() -> Self {
         Self([0xFF; BYTES])
+    }
+
+    /// Creates flash full of zeros, so that a static of this type takes no flash of the board.
+    #[must_use]
+    pub const fn zeroed() -> Self {
+        Self([0; BYTES])
+    }
+
+    /// Erases every page.
+    #[cfg(feature = "native")]
+    pub(crate) fn erase_all(&mut self) {
+        self.0.fill(0xFF);
     }
 
     fn part(&mut self, from: u32, length: usize) -> Result<&mut [u8], NorFlashErrorKind> {

@@ -3,6 +3,7 @@
 
 use handfast_core::UnixTime;
 use handfast_core::grant::setup_code::{NotValid, SetupKey, VERIFY_SCRATCH, verify};
+use handfast_core::registry::sessions::{NotRedeemed, redeem};
 use handfast_core::secret::Secret;
 
 use crate::{Measured, Notes};
@@ -18,10 +19,10 @@ const FORGED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMj
 /// A correctly signed code that has expired.
 const EXPIRED: &str = "eyJwcm9maWxlIjoiY29tcGFuaW9uLXYxIiwiZXhwaXJlc19hdCI6IjIwMjUtMDYtMTVUMTU6MDY6NDBaIiwibm9uY2UiOiIwMDExMjIzMzQ0NTU2Njc3ODg5OWFhYmJjY2RkZWVmZiJ9.0M98GUjvdOHQIpkQe1BgvFJkQv34Tp4VmZP1EtatIe8";
 
-/// Verifies each code and returns the costs, measured with `instructions`, an increasing counter.
+/// Verifies each code and notes the costs, measured with `instructions`, an increasing counter.
 /// `None` if a verdict is wrong.
-pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
-    let mut notes = Notes::new(instructions);
+pub fn codes(measured: &mut Measured, instructions: fn() -> u32) -> Option<()> {
+    let mut notes = Notes::new(measured, instructions);
     let key = SetupKey::new(&Secret::new(core::array::from_fn(|at| {
         u8::try_from(at).unwrap_or(0).wrapping_add(1)
     })))
@@ -34,7 +35,9 @@ pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
     notes.note("setup code, verify");
     let forged = verdict(one, FORGED);
     notes.note("setup code, refuse a forged one");
-    let expired = verdict(one, EXPIRED);
+    let expired = verdict(one, EXPIRED).map(|end| {
+        redeem(UnixTime::from_secs(end), UnixTime::default(), false, UnixTime::from_secs(NOW))
+    });
     notes.note("setup code, refuse one whose time is over");
     let older = verdict(&keys, OLDER);
     notes.note("setup code, verify with the older of two keys");
@@ -42,15 +45,14 @@ pub fn codes(instructions: fn() -> u32) -> Option<Measured> {
     let right = good == Ok(NOW.wrapping_add(600))
         && older == good
         && forged == Err(NotValid::Signature)
-        && expired == Err(NotValid::Expired)
+        && expired == Ok(Err(NotRedeemed::Expired))
         && rotated_out == Err(NotValid::Signature);
-    right.then_some(notes.measured)
+    right.then_some(())
 }
 
 /// Verifies one code in a stack frame of its own, as on a device.
 #[inline(never)]
 fn verdict(keys: &[SetupKey], token: &str) -> Result<u64, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(keys, token, UnixTime::from_secs(NOW), &mut scratch)
-        .map(|verified| verified.claims().expires_at.as_secs())
+    verify(keys, token, &mut scratch).map(|verified| verified.claims().expires_at.as_secs())
 }

@@ -24,14 +24,15 @@ use crate::{Measured, Notes, in_place};
 /// Maximum length of a message from the gateway in bytes.
 pub const FRAME: usize = 1024;
 
-/// Runs the flow once and returns the cost of each part, measured with `instructions`, an
-/// increasing counter. `None` if the script was not played to its end.
+/// Runs the flow once and notes the cost of each part, measured with `instructions`, an increasing
+/// counter. `None` if the script was not played to its end.
 pub fn flow(
     buffers: &mut RegistrationBuffers<FRAME>,
+    measured: &mut Measured,
     instructions: fn() -> u32,
-) -> Option<Measured> {
+) -> Option<()> {
     let stage = MissyPlayback::default();
-    let notes = RefCell::new(Notes::new(instructions));
+    let notes = RefCell::new(Notes::new(measured, instructions));
     let ports = RegistrationPorts {
         gateway: Client::new(MissyScript(&stage), WebSocketTarget::new("10.0.2.2:8765", "/")?),
         clock: Still,
@@ -51,15 +52,16 @@ pub fn flow(
         block_on(future.as_mut());
         size_of_val(&*future)
     };
-    let mut notes = notes.into_inner();
+    let mut notes = notes.try_borrow_mut().ok()?;
     notes.note("goodbye");
-    stage.heartbeat.get().then(|| notes.end(size))
+    notes.end(size);
+    stage.heartbeat.get().then_some(())
 }
 
 /// An owner that enters the token when it is awaited, and ends the driver after the heartbeat.
 struct MissyTypist<'s> {
     stage: &'s MissyPlayback,
-    notes: &'s RefCell<Notes>,
+    notes: &'s RefCell<Notes<'s>>,
     waits: bool,
     linked: bool,
 }

@@ -7,13 +7,30 @@ use core::pin::pin;
 use handfast_core::Label;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::{NativeNodeEvent, NodeIdentity, PairMethod};
+use handfast_core::flow::native::node::{
+    CertificateWish, NativeNodeEvent, NodeIdentity, PairMethod,
+};
+use handfast_core::wire::native::pair::AskedScopes;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::blocking::block_on;
+#[cfg(not(feature = "dispatch"))]
+use handfast_edge::native::NoCapabilities;
+#[cfg(not(feature = "identity"))]
+use handfast_edge::native::NoCertificate;
+#[cfg(feature = "identity")]
+use handfast_edge::native::memory::CertificateFlash;
+#[cfg(all(feature = "dispatch", not(feature = "identity")))]
+use handfast_edge::native::memory::DispatchFlash;
 use handfast_edge::native::memory::{NativeFlash, keys};
 use handfast_edge::native::{
     self, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings,
 };
+#[cfg(feature = "dispatch")]
+use handfast_edge::native::{
+    Capabilities, Capability, DispatchBuffers, Dispatching, Started, Task, TaskEnd,
+};
+#[cfg(feature = "identity")]
+use handfast_edge::native::{CertificateBuffers, Certificates};
 use handfast_edge::ports::NoSensors;
 
 use super::gateway::{NativePlayback, NativeScript, SAID_BYTES};
@@ -24,22 +41,56 @@ use crate::{Measured, Notes, in_place};
 /// Storage for the node's keys.
 pub type Keys = Option<OwnKeys>;
 
-/// Runs the flow once and returns the cost of each part, measured with `instructions`, an
-/// increasing counter. `None` if the recording was not played to its end.
+/// The flash of the board. It stands in for a chip, so it belongs to no stack.
+pub type Flash = RamFlash<{ PAGES * PAGE }>;
+
+/// Storage for the node's tasks.
+#[cfg(feature = "dispatch")]
+pub type Tasks = DispatchBuffers<256>;
+
+/// Storage for the node's tasks, of which there are none.
+#[cfg(not(feature = "dispatch"))]
+pub type Tasks = ();
+
+/// Storage for the node's certificate.
+#[cfg(feature = "identity")]
+pub type Certificate = CertificateBuffers;
+
+/// Storage for the node's certificate, of which there is none.
+#[cfg(not(feature = "identity"))]
+pub type Certificate = ();
+
+#[cfg(feature = "identity")]
+type Storage<'f> = CertificateFlash<&'f mut Flash>;
+#[cfg(all(feature = "dispatch", not(feature = "identity")))]
+type Storage<'f> = DispatchFlash<&'f mut Flash>;
+#[cfg(not(any(feature = "dispatch", feature = "identity")))]
+type Storage<'f> = NativeFlash<&'f mut Flash>;
+
+/// Four pages for the memory and the keys, and those of the board and of the certificate.
+const PAGES: usize = 4
+    + if cfg!(any(feature = "dispatch", feature = "identity")) { 2 * 11 } else { 0 }
+    + if cfg!(feature = "identity") { 2 * 3 } else { 0 };
+
+/// Runs the flow once and notes the cost of each part, measured with `instructions`, an increasing
+/// counter. `None` if the recording was not played to its end.
 pub fn flow(
     buffers: &mut NativeBuffers,
     own: &mut Keys,
+    flash: &mut Flash,
+    (tasks, certificate_buffers): (&mut Tasks, &mut Certificate),
+    measured: &mut Measured,
     instructions: fn() -> u32,
-) -> Option<Measured> {
+) -> Option<()> {
+    flash.erase_all();
     let stage = NativePlayback::default();
-    let mut flash = RamFlash::<{ 4 * PAGE }>::erased();
-    let notes = RefCell::new(Notes::new(instructions));
-    make_keys(&mut flash, own)?;
+    let notes = RefCell::new(Notes::new(measured, instructions));
+    make_keys(flash, own)?;
     notes.borrow_mut().note("first boot: make the keys and keep them");
     let ports = NativePorts {
         gateway: NativeScript { stage: &stage, notes: &notes },
         clock: Still,
-        keep: NativeFlash::new(&mut flash, 0)?,
+        keep: Storage::new(flash, 0)?,
         rng: Always(CHANCE),
         owner: NativeTypist {
             stage: &stage,
@@ -48,6 +99,8 @@ pub fn flow(
             linked: false,
         },
         sensors: NoSensors,
+        capabilities: capabilities(tasks),
+        certificate: certificate(certificate_buffers),
         own: NodeIdentity {
             keys: own.as_ref()?,
             about: PairRequest {
@@ -56,6 +109,9 @@ pub fn flow(
                 profile: Profile::EMPTY,
             },
             setup: None,
+            wants: AskedScopes::NONE,
+            certificate: CertificateWish::None,
+            dispatch: false,
         },
     };
     let size = {
@@ -63,13 +119,55 @@ pub fn flow(
         block_on(future.as_mut());
         size_of_val(&*future)
     };
-    let mut measured = stage.heartbeat().then(|| notes.into_inner().end(size))?;
-    measured.note("bytes of flash for the recording", SAID_BYTES);
-    Some(measured)
+    let mut notes = notes.try_borrow_mut().ok().filter(|_| stage.heartbeat())?;
+    notes.end(size);
+    notes.measured.note("bytes of flash for the recording", SAID_BYTES);
+    let stands_in = u32::try_from(PAGES * PAGE).ok()?;
+    notes.measured.note("bytes of static RAM that stand in for flash", stands_in);
+    Some(())
+}
+
+#[cfg(feature = "identity")]
+fn certificate(buffers: &mut Certificate) -> Certificates<'_> {
+    Certificates::new(buffers)
+}
+
+#[cfg(not(feature = "identity"))]
+fn certificate(_buffers: &mut Certificate) -> NoCertificate {
+    NoCertificate
+}
+
+#[cfg(not(feature = "dispatch"))]
+fn capabilities(_tasks: &mut Tasks) -> NoCapabilities {
+    NoCapabilities
+}
+
+#[cfg(feature = "dispatch")]
+fn capabilities(tasks: &mut Tasks) -> Dispatching<'_, Echo> {
+    Dispatching::new(Echo, tasks)
+}
+
+/// A node that returns what it is given.
+#[cfg(feature = "dispatch")]
+struct Echo;
+
+#[cfg(feature = "dispatch")]
+impl Capabilities for Echo {
+    fn capability(&self, at: usize) -> Option<Capability> {
+        let echo = Capability { name: "echo", version: "1", available: true, idempotent: true };
+        (at == 0).then_some(echo)
+    }
+
+    fn start(&mut self, task: &Task<'_>, output: &mut [u8]) -> Started {
+        for (place, byte) in output.iter_mut().zip(task.input) {
+            *place = *byte;
+        }
+        Started::Ended(TaskEnd::Succeeded(task.input.len()))
+    }
 }
 
 #[inline(never)]
-fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
+fn make_keys(flash: &mut Flash, own: &mut Keys) -> Option<()> {
     *own = block_on(keys(&mut NativeFlash::new(flash, 0)?, &mut Always(CHANCE))).ok();
     own.as_ref().map(|_| ())
 }
@@ -77,7 +175,7 @@ fn make_keys(flash: &mut RamFlash<{ 4 * PAGE }>, own: &mut Keys) -> Option<()> {
 /// An owner that enters the PIN when it is awaited, and ends the driver after the heartbeat.
 struct NativeTypist<'s> {
     stage: &'s NativePlayback,
-    notes: &'s RefCell<Notes>,
+    notes: &'s RefCell<Notes<'s>>,
     next: Option<NativeCommand>,
     linked: bool,
 }

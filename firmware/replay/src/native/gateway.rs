@@ -24,16 +24,17 @@ pub(crate) struct NativePlayback {
 }
 
 impl NativePlayback {
-    /// Returns `true` once the first heartbeat of the link has arrived.
+    /// Returns `true` once the first heartbeat of the link has arrived, after the capabilities.
     pub(crate) fn heartbeat(&self) -> bool {
-        self.connection.get() == 2 && self.heard.get() == 4
+        let before = if cfg!(feature = "dispatch") { 4 } else { 3 };
+        self.connection.get() == 2 && self.heard.get() > before
     }
 }
 
 /// A [`Connector`] to the playback.
 pub(crate) struct NativeScript<'s> {
     pub(crate) stage: &'s NativePlayback,
-    pub(crate) notes: &'s RefCell<Notes>,
+    pub(crate) notes: &'s RefCell<Notes<'s>>,
 }
 
 impl<'s> Connector for NativeScript<'s> {

@@ -8,6 +8,6 @@
 mod flow;
 mod gateway;
 
-pub use flow::{Keys, flow};
+pub use flow::{Certificate, Flash, Keys, Tasks, flow};
 
 include!("known.rs");
