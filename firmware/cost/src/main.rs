@@ -34,17 +34,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut ours = 0;
     for board in &BOARDS {
         println!("\n## {} ({})", board.folder, board.target);
-        let without = Elf::read(&build(&firmware, board, board.image, "")?)?;
-        for wire in ["native", "missy", "setup"] {
-            let path = build(&firmware, board, board.image, wire)?;
-            let with = Elf::read(&path)?;
+        let without = Elf::read(&build(&firmware, board, board.image, "", true)?)?;
+        for wire in ["native", "native,dispatch", "native,identity", "missy", "setup"] {
             println!(
                 "\n### {}\n\n| | flash | static RAM |\n|---|---|---|",
                 if wire == "setup" { "setup codes" } else { wire }
             );
+            let path = build(&firmware, board, board.image, wire, false)?;
+            let (with, measured) = (Elf::read(&path)?, measure(board, &path)?);
             println!("| the image that measures | {} | {} |", with.flash, with.ram);
-            println!("| the same without the node | {} | {} |", without.flash, without.ram);
-            let measured = measure(board, &path)?;
+            let silent = Elf::read(&build(&firmware, board, board.image, wire, true)?)?;
+            println!(
+                "| the same with panics that say nothing | {} | {} |",
+                silent.flash, silent.ram
+            );
+            println!("| that without the node | {} | {} |", without.flash, without.ram);
             let measured: Vec<_> =
                 measured.lines().map(|line| line.split_once('\t').unwrap_or(("", line))).collect();
             // The compiler inlines one into the other, so no symbol separates the two.
@@ -55,8 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
                 } else {
                     "the node and the script that is played to it"
                 },
-                with.flash - without.flash,
-                with.ram - without.ram
+                silent.flash - without.flash,
+                silent.ram - without.ram
             );
             println!();
             print_crates(&with);
@@ -67,9 +71,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
         if board.folder == "qemu-mps2-an386" {
-            for wires in ["native", "missy", "missy,native"] {
-                let whole =
-                    Elf::read(&build(&firmware, board, "handfast-board-mps2-an386", wires)?)?;
+            for wires in ["native", "missy", "missy,native", "missy,native,identity"] {
+                let whole = Elf::read(&build(
+                    &firmware,
+                    board,
+                    "handfast-board-mps2-an386",
+                    wires,
+                    false,
+                )?)?;
                 println!(
                     "\n### The whole node ({wires}) with network and console: {} bytes of flash, {} of static RAM\n",
                     whole.flash, whole.ram

@@ -14,13 +14,17 @@ pub struct EmulatedBoard {
     pub qemu: &'static [&'static str],
 }
 
+/// Feature of both boards: a panic says nothing.
+const SILENT: &str = "silent";
+
 /// Builds a board's program with these wires, or without the node if `wires` is empty, and returns
-/// its path.
+/// its path. A silent one replaces the one that speaks, in the same place.
 pub fn build(
     firmware: &Path,
     board: &EmulatedBoard,
     image: &str,
     wires: &str,
+    silent: bool,
 ) -> Result<PathBuf, Box<dyn Error>> {
     let folder = format!("cost-{}", if wires.is_empty() { "without" } else { wires });
     // Separate folders let each variant's program stay; the dependencies are built once in each.
@@ -31,6 +35,9 @@ pub fn build(
     cargo.current_dir(firmware.join("boards").join(board.folder));
     cargo.args(["build", "--release", "--quiet", "--bin", image, "--target-dir"]).arg(&target_dir);
     cargo.args(["--no-default-features", "--features", wires]);
+    if silent {
+        cargo.args(["--features", SILENT]);
+    }
     if !cargo.status()?.success() {
         return Err(format!(
             "{image} does not build; is the target there? `rustup target add {}`",
