@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 
+mod certs;
 mod clock;
 mod codes;
 mod common;
@@ -16,14 +17,17 @@ mod older;
 mod pending;
 mod senders;
 
+pub(crate) use certs::{CertsArgs, CertsVerb, RevokeCerts};
 pub(crate) use clock::{ClockArgs, ClockVerb};
-pub(crate) use codes::{CodesArgs, CodesVerb, CreateCode, Minting, PairingArgs, PairingVerb};
+pub(crate) use codes::{
+    CodeMethod, CodesArgs, CodesVerb, CreateCode, Minting, PairingArgs, PairingVerb,
+};
 pub(crate) use common::{Common, DataDir, Permissions, length_of_time};
 pub(crate) use companion::{CompanionArgs, CompanionVerb};
 pub(crate) use companions::{CompanionsArgs, CompanionsVerb, Invite};
 pub(crate) use extensions::{ExtensionsArgs, ExtensionsVerb, RunExtension};
 pub(crate) use import::Import;
-pub(crate) use nodes::{NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
+pub(crate) use nodes::{InvokeArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
 pub(crate) use pending::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
 pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
@@ -59,6 +63,8 @@ pub(crate) enum Verb {
     Codes(CodesArgs),
     /// Open and close pairing by PIN
     Pairing(PairingArgs),
+    /// List and revoke certificates of nodes, and renew the authority that issues them
+    Certs(CertsArgs),
     /// Invite companions by setup codes, and list and end their sessions
     #[command(alias = "setup")]
     Companions(CompanionsArgs),

@@ -1,17 +1,20 @@
 //! `handfast nodes …`: the nodes of the registry, and decisions about them.
 
 use handfast_server::admin::{
-    DamagedView, DeviceList, DeviceView, InForceView, OfferedView, PairedList, PairedView,
-    PermissionsView, PingView, RevokedAllView, RevokedView, SentToNodeView,
+    CapabilityList, DamagedView, DeviceList, DeviceView, ForgottenView, InForceView, LinkedView,
+    MarkKeyView, OfferedView, PairedList, PairedView, PermissionsView, PingView, QuarantineView,
+    RevokedAllView, RevokedView, SentToNodeView,
 };
 use hyper::Method;
 use serde_json::json;
 
 use crate::End;
 use crate::args::{NodesArgs, NodesVerb, PermitArgs, UntilArg};
-use crate::client::{Unanswered, ask, encoded, read, try_ask};
+use crate::asked::{asked_for, difference, scopes};
+use crate::client::{Unanswered, ask, named, read, try_ask};
 use crate::confirm::Sure;
 use crate::data::DataPlace;
+use crate::dispatch;
 use crate::hints::{Next, NextElsewhere};
 use crate::print::{ago, left, permissions, put, quoted, safe, show};
 use crate::table::{short_ids, table};
@@ -27,12 +30,28 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
             let filter = if all { "all" } else { "current" };
             let path = format!("/api/v1/devices?filter={filter}");
             let answer = ask(&data, Method::GET, &path, None).await?;
-            show(json, &answer, |list: DeviceList| damaged(&list.damaged) + &listing(&list.devices))
+            show(json, &answer, |list: DeviceList| {
+                damaged(&list.damaged)
+                    + &listing(&list.devices)
+                    + &quarantined(&list.devices, &data)
+            })
         }
         NodesVerb::Describe(node) => {
             let path = format!("/api/v1/devices/{}", named(&node.node, &data)?);
-            let answer = ask(&data, Method::GET, &path, None).await?;
-            show(json, &answer, |device: DeviceView| details(&device))
+            let device = ask(&data, Method::GET, &path, None).await?;
+            let path = format!("/api/v1/nodes/{}/capabilities", named(&node.node, &data)?);
+            let list = ask(&data, Method::GET, &path, None).await?;
+            if json {
+                let mut both: serde_json::Value = read(&device)?;
+                both["tasks"] = read(&list)?;
+                return show(true, &both.to_string(), |_: DeviceView| String::new());
+            }
+            let device: DeviceView = read(&device)?;
+            let more = match device.asks_more.is_empty() {
+                true => String::new(),
+                false => format!("\n{}", difference(&device, &data).await?),
+            };
+            put(&(details(&device, &read(&list)?, &data) + &more))
         }
         NodesVerb::Permissions(permit) => permit_node(&data, json, permit).await,
         NodesVerb::Ping(node) => {
@@ -48,6 +67,42 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
             let done = format!("policy {}", mode.as_str());
             decide(&data, json, &node.node, "policy", Some(body), &done).await
         }
+        NodesVerb::Rename { node, name } => {
+            let done = format!("is the new name of {}", quoted(&node.node));
+            decide(&data, json, &node.node, "rename", Some(json!({ "name": name })), &done).await
+        }
+        NodesVerb::Evict(node) => {
+            let done = "evicted; it may come back by renewing with its key";
+            decide(&data, json, &node.node, "evict", None, done).await
+        }
+        NodesVerb::Release(node) => {
+            let done = "released; the machine that links next goes on";
+            decide(&data, json, &node.node, "release", None, done).await
+        }
+        NodesVerb::Forget { which, sure } => {
+            let segment = named(&which, &data)?;
+            sure.check(&format!("Remove all that is known of {}?", quoted(&which)))?;
+            let path = format!("/api/v1/devices/{segment}/forget");
+            let answer = ask(&data, Method::POST, &path, None).await?;
+            show(json, &answer, |view: ForgottenView| {
+                let name = quoted(&view.friendly_name);
+                let key = match view.stays_revoked {
+                    true => "its key stays revoked for good",
+                    false => "it may ask again",
+                };
+                format!("{}: {name} forgotten; {key}\n", view.forgotten)
+            })
+        }
+        NodesVerb::RotateMarkKey => {
+            let answer = ask(&data, Method::POST, "/api/v1/marks/rotate", None).await?;
+            show(json, &answer, |view: MarkKeyView| {
+                let older = match view.older_keys {
+                    1 => "1 older key still reads".to_owned(),
+                    n => format!("{n} older keys still read"),
+                };
+                format!("there is a new key for the marks of nodes; {older} those that they hold\n")
+            })
+        }
         NodesVerb::Mute(node) => decide(&data, json, &node.node, "mute", None, "muted").await,
         NodesVerb::Unmute(node) => decide(&data, json, &node.node, "unmute", None, "unmuted").await,
         NodesVerb::Send { node, address, text, action } => {
@@ -58,20 +113,14 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
                 format!("sent to {}, {} bytes\n", view.node_id, view.sent)
             })
         }
+        NodesVerb::Invoke(invoke) => dispatch::invoke(&data, json, invoke).await,
+        NodesVerb::Cancel { node, id } => dispatch::cancel(&data, json, &node.node, &id).await,
+        NodesVerb::Results { node, id, limit } => {
+            dispatch::results(&data, json, &node.node, id.as_deref(), limit).await
+        }
         NodesVerb::Revoke { which, sure } => revoke(&data, json, &which, sure).await,
         NodesVerb::RevokeAll { sure } => revoke_all(&data, json, sure).await,
     }
-}
-
-/// Returns a node's name, or its id or the beginning of it, as a path segment.
-pub(crate) fn named(which: &str, data: &DataPlace) -> Result<String, End> {
-    if which.is_empty() {
-        return Err(End::Usage(format!(
-            "an empty name names nobody; see the nodes with: {}",
-            Next::Nodes.on(data)
-        )));
-    }
-    Ok(encoded(which))
 }
 
 /// Formats microseconds as milliseconds with one decimal.
@@ -105,7 +154,7 @@ async fn revoke(data: &DataPlace, json: bool, which: &str, sure: Sure) -> Result
     match try_ask(data, Method::POST, &keyed, None).await {
         Ok(answer) => return show(json, &answer, |view: RevokedView| revoked(&view)),
         Err(Unanswered::Missing(_)) => {}
-        Err(Unanswered::Broken(end) | Unanswered::Refused(end)) => return Err(end),
+        Err(refused) => return Err(refused.into()),
     }
     let path = format!("/api/v1/devices/{segment}/unpair");
     let device: DeviceView = read(&ask(data, Method::POST, &path, None).await?)?;
@@ -222,6 +271,12 @@ fn listing(devices: &[DeviceView]) -> String {
         if d.undelivered_until.is_some() {
             standing += ", token on its way";
         }
+        if d.quarantine.is_some() {
+            standing += ", quarantined";
+        }
+        if !d.asks_more.is_empty() {
+            standing += ", asks for more";
+        }
         vec![
             id,
             safe(&d.friendly_name),
@@ -275,6 +330,9 @@ fn lines(view: &PairedView, id: String) -> Vec<Vec<String>> {
         let empty = String::new;
         vec![empty(), "offered".to_owned(), empty(), may, ends, empty(), "not confirmed".to_owned()]
     }));
+    if !device.asks_more.is_empty() {
+        rows.push(vec![format!("asks for more: {}", scopes(&device.asks_more))]);
+    }
     rows.extend(view.delegates.iter().map(|delegate| {
         let (fingerprint, status) = (safe(&delegate.fingerprint), &delegate.status);
         vec![format!("delegate {fingerprint}, {status}, seen {}", ago(delegate.last_seen))]
@@ -288,7 +346,36 @@ fn may(view: &InForceView) -> String {
     permissions(&view.permissions) + &within.unwrap_or_default()
 }
 
-fn details(d: &DeviceView) -> String {
+/// Formats what put nodes into quarantine, and the two ways out, for each of them.
+fn quarantined(devices: &[DeviceView], data: &DataPlace) -> String {
+    let of = |d: &DeviceView| {
+        let quarantine = d.quarantine.as_ref()?;
+        let name = quoted(&d.friendly_name);
+        Some(format!("\n{name} is in quarantine: {}", ways_out(d, quarantine, data)))
+    };
+    devices.iter().filter_map(of).collect()
+}
+
+/// Formats the two links that showed one node's state, and the two ways out of the quarantine.
+pub(crate) fn ways_out(d: &DeviceView, quarantine: &QuarantineView, data: &DataPlace) -> String {
+    let from = |link: &Option<LinkedView>| match link {
+        Some(LinkedView { ip_address, at }) => format!("{} ({})", safe(ip_address), ago(*at)),
+        None => "an unknown address".to_owned(),
+    };
+    let id = d.node_id.as_str();
+    format!(
+        "its state was copied; one machine linked from {}, the other from {}\n\
+         If it was restored from a backup, the newer machine goes on with: {}\n\
+         If it was stolen, no software can tell the thief from the owner; put it out with: {}\n\
+         and pair the device anew.\n",
+        from(&quarantine.before),
+        from(&quarantine.alarm),
+        Next::Release(id).on(data),
+        Next::Revoke(id).on(data),
+    )
+}
+
+fn details(d: &DeviceView, list: &CapabilityList, data: &DataPlace) -> String {
     let mut rows = vec![
         ("id", d.node_id.clone()),
         ("name", safe(&d.friendly_name)),
@@ -300,17 +387,22 @@ fn details(d: &DeviceView) -> String {
         ("asked", ago(d.asked_at)),
         ("seen", seen(d.last_seen)),
     ];
-    rows.extend(
-        d.asked_times
-            .map(|times| ("asked", format!("{times} times, each over a connection of its own"))),
-    );
+    rows.extend(d.asked_times.filter(|times| *times > 1).map(|times| {
+        ("asked in all", format!("{times} times, each over a connection of its own"))
+    }));
     rows.extend(d.may_ask_at.map(|at| ("may ask again", format!("in {}", left(at)))));
+    if let Some(asks) = &d.asks {
+        rows.push(("asked for", asked_for(asks)));
+        rows.extend(asks.certificate_key.iter().map(|key| ("certificate key", safe(key))));
+    }
     let optional = [
         ("fingerprint", &d.fingerprint),
         ("mode", &d.policy_mode),
         ("unmuting restores", &d.restores),
         ("cause", &d.cause),
     ];
+    let registered = d.registered_as.as_deref().map(|name| ("registered as", safe(name)));
+    rows.extend(registered);
     rows.extend(optional.into_iter().filter_map(|(label, value)| Some((label, value.clone()?))));
     rows.extend(
         d.undelivered_until.map(|until| ("token on its way", format!("for {}", left(until)))),
@@ -319,7 +411,15 @@ fn details(d: &DeviceView) -> String {
     rows.push(("occupancy", told(d.sensor_data.occupancy.map(|o| o.to_string()))));
     rows.push(("noise level", told(d.sensor_data.noise_level.map(|n| n.to_string()))));
     rows.push(("profile", safe(d.hardware_profile.get())));
-    rows.into_iter().map(|(label, value)| format!("{label:<18}{value}\n")).collect()
+    if matches!(d.standing.as_str(), "paired" | "muted") {
+        rows.extend(dispatch::can(list));
+    }
+    let text: String =
+        rows.into_iter().map(|(label, value)| format!("{label:<18}{value}\n")).collect();
+    let quarantine = d.quarantine.as_ref();
+    text + &quarantine.map_or_else(String::new, |quarantine| {
+        format!("\nIn quarantine: {}", ways_out(d, quarantine, data))
+    })
 }
 
 /// Formats the permissions in force and the offered ones.

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as Arguments, Subcommand};
+use clap::{Args as Arguments, Subcommand, ValueEnum};
 use handfast_core::wire::gateway_address::GatewayAddress;
 
 use super::{Common, Permissions, length_of_time};
+use crate::End;
 
 #[derive(Debug, Arguments)]
 pub(crate) struct CodesArgs {
@@ -34,17 +35,22 @@ pub(crate) struct CodeArg {
     pub(crate) which: String,
 }
 
-const CREATE: &str = "The code is typed at the node, or with --qr, --qr-file, --address, --invert or \
-                      --text scanned or pasted there. Without --read, --write and --admin, whoever \
+const CREATE: &str = "The code is typed at the node, or with --method qr, --qr-file, --address, --invert or \
+                      --text scanned or pasted there. A provisioning token lives for ten minutes and registers \
+                      one node over HTTP. Without --read, --write and --admin, whoever \
                       pairs with it may do what the gateway's configuration says.";
 
 /// A code that is typed or scanned.
 #[derive(Debug, Arguments)]
 #[command(after_help = CREATE)]
 pub(crate) struct CreateCode {
-    /// To be scanned: show it as a QR code and as a line of text
+    /// To be scanned: the same as --method qr
     #[arg(long)]
     pub(crate) qr: bool,
+    /// The name by which a node registers with a provisioning token; the same as --method
+    /// provisioning
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_id: Option<String>,
     #[command(flatten)]
     pub(crate) minting: Minting,
     #[command(flatten)]
@@ -54,8 +60,13 @@ pub(crate) struct CreateCode {
 /// What a code is to be.
 #[derive(Debug, Arguments)]
 pub(crate) struct Minting {
+    /// How the code reaches the node: digits to type, letters and digits to type, a picture and a
+    /// line of text to scan or paste, or a token that a phone hands to one node; without it, digits,
+    /// or what another option is about
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<CodeMethod>,
     /// How long the code lives
-    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = length_of_time)]
+    #[arg(long, visible_alias = "ttl", value_name = "TIME", default_value = "5m", value_parser = length_of_time)]
     pub(crate) expires: Duration,
     #[command(flatten)]
     pub(crate) permissions: Permissions,
@@ -69,6 +80,15 @@ pub(crate) struct Minting {
     /// What to call it in lists
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) label: String,
+}
+
+/// How a code reaches the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CodeMethod {
+    Pin,
+    Code,
+    Qr,
+    Provisioning,
 }
 
 /// How a code that is scanned is shown; each of these options makes it one.
@@ -91,10 +111,39 @@ pub(crate) struct Scanned {
 }
 
 impl CreateCode {
-    /// Returns `true` for a code that is scanned.
-    pub(crate) fn is_scanned(&self) -> bool {
+    /// Returns how the code reaches the node; an error if the options contradict each other.
+    pub(crate) fn method(&self) -> Result<CodeMethod, End> {
         let Scanned { qr_file, addresses, invert, text } = &self.scanned;
-        self.qr || qr_file.is_some() || !addresses.is_empty() || *invert || *text
+        let scanned = self.qr || qr_file.is_some() || !addresses.is_empty() || *invert || *text;
+        match (self.minting.method, scanned, self.node_id.is_some()) {
+            (None | Some(CodeMethod::Provisioning), false, true) => Ok(CodeMethod::Provisioning),
+            (Some(CodeMethod::Provisioning), false, false) => Err(End::Usage(
+                "a provisioning token is for one node: name it with --node-id".to_owned(),
+            )),
+            (None, false, false) => Ok(CodeMethod::Pin),
+            (None | Some(CodeMethod::Qr), true, false) => Ok(CodeMethod::Qr),
+            (
+                Some(method @ (CodeMethod::Pin | CodeMethod::Code | CodeMethod::Qr)),
+                false,
+                false,
+            ) => Ok(method),
+            (Some(CodeMethod::Pin | CodeMethod::Code), true, false) => Err(End::Usage(
+                "a code that is typed has no picture and no address; leave these options out, or \
+                 make it with --method qr"
+                    .to_owned(),
+            )),
+            (Some(CodeMethod::Provisioning), true, _) | (None, true, true) => Err(End::Usage(
+                "a provisioning token has no picture and no address; leave these options out"
+                    .to_owned(),
+            )),
+            (Some(CodeMethod::Pin | CodeMethod::Code | CodeMethod::Qr), _, true) => {
+                Err(End::Usage(
+                    "only a provisioning token is for one node; leave --node-id out, or make it \
+                     with --method provisioning"
+                        .to_owned(),
+                ))
+            }
+        }
     }
 }
 

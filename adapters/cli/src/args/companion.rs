@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as Arguments, Subcommand};
-use handfast_server::public_url::ExtraHost;
+use handfast_node::companion::ExtraHost;
 
 /// What stands in the file of a session.
 const FILE: &str = "The session's file is JSON that only its owner can read: {\"url\":\"…\",\"session_token\":\"…\"}, where url is the address that the code named; \

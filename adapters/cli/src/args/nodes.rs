@@ -30,6 +30,14 @@ pub(crate) enum NodesVerb {
     /// Show one node: who it is, how it stands, and what it reports
     #[command(alias = "show")]
     Describe(NodeArg),
+    /// Call a paired node something else; the node itself is not told
+    Rename {
+        #[command(flatten)]
+        node: NodeArg,
+        /// What it is called from now on: up to 64 characters
+        #[arg(value_name = "NEW_NAME")]
+        name: String,
+    },
     /// Decide anew what a node that is paired by its keys may do: less is in force at once, whether
     /// or not the node takes notice, more once it has confirmed it. Without any option, show it
     Permissions(PermitArgs),
@@ -62,11 +70,49 @@ pub(crate) enum NodesVerb {
         #[arg(long, value_name = "ACTION", default_value = "write")]
         action: String,
     },
+    /// Give a node a task: one of those that `nodes describe` shows, at once if the node is linked
+    Invoke(InvokeArgs),
+    /// Cancel a task: at once if it was not sent, else the node is told to stop
+    Cancel {
+        #[command(flatten)]
+        node: NodeArg,
+        /// Id of the task, or 4 or more characters of it
+        #[arg(value_name = "TASK")]
+        id: String,
+    },
+    /// List the tasks of a node with their results, the newest first; or show one of them
+    Results {
+        #[command(flatten)]
+        node: NodeArg,
+        /// Id of the task, or 4 or more characters of it
+        #[arg(value_name = "TASK")]
+        id: Option<String>,
+        /// How many
+        #[arg(long, value_name = "NUMBER", default_value_t = 20, conflicts_with = "id")]
+        limit: usize,
+    },
+    /// End a node's links and its certificates now; it may come back by renewing with its key
+    Evict(NodeArg),
+    /// End the quarantine of a node whose state was restored from a backup: the machine that links
+    /// next goes on
+    Release(NodeArg),
     /// Put a paired node out for good, with all that it passed on; its link ends at once
     Revoke {
         /// Whole name of the node, or 6 or more characters of its id; or 8 or more of a capability
         /// token's
         #[arg(value_name = "NODE")]
+        which: String,
+        #[command(flatten)]
+        sure: Sure,
+    },
+    /// Make a new key for the marks by which a copied node is noticed; the last seven older ones
+    /// still read the marks that nodes hold, so no node is taken for a copy by it
+    RotateMarkKey,
+    /// Remove the record of a node that was revoked, whose key stays revoked for good, or rejected,
+    /// whose key may then ask again
+    Forget {
+        /// 6 or more characters of its id
+        #[arg(value_name = "ID")]
         which: String,
         #[command(flatten)]
         sure: Sure,
@@ -83,6 +129,35 @@ pub(crate) struct NodeArg {
     /// Whole name of the node, or its id or the beginning of it
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
+}
+
+/// A task for a node.
+#[derive(Debug, Arguments)]
+pub(crate) struct InvokeArgs {
+    /// Whole name of the node, or its id or the beginning of it
+    #[arg(value_name = "NODE")]
+    pub(crate) node: String,
+    /// What the node is to do, as it names it
+    #[arg(value_name = "CAPABILITY", required_unless_present = "retry")]
+    pub(crate) capability: Option<String>,
+    /// The input as JSON, at most 864 bytes; - reads it from standard input
+    #[arg(value_name = "INPUT", allow_hyphen_values = true)]
+    pub(crate) input: Option<String>,
+    /// In which time it has to be done, from 1s to 24h; without it, a minute
+    #[arg(long, value_name = "TIME", value_parser = length_of_time)]
+    pub(crate) timeout: Option<Duration>,
+    /// How many bytes the result may have, at most 864
+    #[arg(long, value_name = "BYTES", conflicts_with = "retry")]
+    pub(crate) max_result: Option<u16>,
+    /// An id of your own, a UUID: made again with it, the task does not run a second time
+    #[arg(long, value_name = "ID", conflicts_with = "retry")]
+    pub(crate) request_id: Option<String>,
+    /// Send this task again, which expired before it ran
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["capability", "input"])]
+    pub(crate) retry: Option<String>,
+    /// Wait for the result, and print it
+    #[arg(long)]
+    pub(crate) wait: bool,
 }
 
 const PERMIT: &str = "With --read, --write or --admin these permissions take the place of all \

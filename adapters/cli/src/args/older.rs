@@ -178,7 +178,8 @@ impl OlderPairingVerb {
             Self::Qr(create) => CodesVerb::Create(Box::new(CreateCode { qr: true, ..*create })),
             Self::Code(minting) => {
                 let scanned = Scanned::default();
-                CodesVerb::Create(Box::new(CreateCode { qr: false, minting, scanned }))
+                let create = CreateCode { qr: false, node_id: None, minting, scanned };
+                CodesVerb::Create(Box::new(create))
             }
             Self::Withdraw(which) => CodesVerb::Withdraw(which),
         };

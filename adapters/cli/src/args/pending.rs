@@ -49,6 +49,9 @@ pub(crate) struct Approval {
     pub(crate) fingerprint: Option<String>,
     #[command(flatten)]
     pub(crate) permissions: Permissions,
+    /// Do not ask: on a terminal, what the node asks for is shown, and approved only after a yes
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// When what a node with keys may do ends, for instance 30d from now; without it, as its rule
     /// says, or else its grants live as the gateway's configuration says and are renewed
     #[arg(long, value_name = "TIME", value_parser = length_of_time)]
