@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use handfast_server::admin::{ErrorView, socket_path};
+use handfast_server::admin::{ErrorBody, ErrorView, NextCall, socket_path};
 use handfast_stdio::Waiting;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
@@ -28,9 +28,7 @@ pub(crate) async fn ask(
     path: &str,
     body: Option<serde_json::Value>,
 ) -> Result<String, End> {
-    try_ask(data, method, path, body).await.map_err(|unanswered| match unanswered {
-        Unanswered::Broken(end) | Unanswered::Missing(end) | Unanswered::Refused(end) => end,
-    })
+    Ok(try_ask(data, method, path, body).await?)
 }
 
 /// The reason for which there is no answer.
@@ -39,8 +37,21 @@ pub(crate) enum Unanswered {
     Broken(End),
     /// The gateway does not know what the request is about.
     Missing(End),
+    /// The node has changed since it was shown.
+    Changed(End),
     /// The gateway refused the request.
     Refused(End),
+}
+
+impl From<Unanswered> for End {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Broken(end)
+            | Unanswered::Missing(end)
+            | Unanswered::Changed(end)
+            | Unanswered::Refused(end) => end,
+        }
+    }
 }
 
 /// Sends a request like [`ask`], for callers that retry if no gateway answers.
@@ -66,8 +77,11 @@ pub(crate) async fn try_ask(
     let text = String::from_utf8_lossy(&bytes).into_owned();
     match status {
         _ if status.is_success() => Ok(text),
-        StatusCode::NOT_FOUND => Err(Unanswered::Missing(failed(status, &text))),
-        _ => Err(Unanswered::Refused(failed(status, &text))),
+        StatusCode::NOT_FOUND => Err(Unanswered::Missing(failed(data, status, &text))),
+        StatusCode::CONFLICT if is_changed(&text) => {
+            Err(Unanswered::Changed(failed(data, status, &text)))
+        }
+        _ => Err(Unanswered::Refused(failed(data, status, &text))),
     }
 }
 
@@ -91,7 +105,7 @@ impl LineStream {
             return Ok(Self { body, read: Vec::new(), _driver: driver });
         }
         let bytes = body.collect().await.map_err(broken)?.to_bytes();
-        Err(failed(status, &String::from_utf8_lossy(&bytes)))
+        Err(failed(data, status, &String::from_utf8_lossy(&bytes)))
     }
 
     /// Waits for the next line; `None` once the gateway has ended.
@@ -185,12 +199,38 @@ fn broken(error: hyper::Error) -> End {
     End::Refused(format!("the gateway did not answer: {error}"))
 }
 
-fn failed(status: StatusCode, text: &str) -> End {
+fn is_changed(text: &str) -> bool {
+    serde_json::from_str::<ErrorView>(text).is_ok_and(|view| view.error.code == "changed")
+}
+
+/// Returns the gateway's refusal, with the command for the call that it advises.
+fn failed(data: &Path, status: StatusCode, text: &str) -> End {
     let message = match serde_json::from_str::<ErrorView>(text) {
-        Ok(view) => view.error.message,
+        Ok(ErrorView { error: ErrorBody { message, next, .. } }) => {
+            let advised = next.and_then(advised);
+            advised.map_or(message.clone(), |(what, next)| {
+                format!("{message}; {what}: {}", next.on(&DataPlace::named(data)))
+            })
+        }
         Err(_) => format!("the gateway answered {status}"),
     };
     if status == StatusCode::BAD_REQUEST { End::Usage(message) } else { End::Refused(message) }
+}
+
+/// Returns the words for a call that the gateway advises, and its command.
+const fn advised(call: NextCall) -> Option<(&'static str, Next<'static>)> {
+    match call {
+        NextCall::Clock => Some(("see what mends it with", Next::Clock)),
+        NextCall::Nodes => Some(("see the nodes with", Next::Nodes)),
+        NextCall::Certificates => Some(("see them all with", Next::Certificates)),
+        NextCall::RotateAuthority => Some(("make a new one with", Next::RotateAuthority)),
+        NextCall::Paired => Some(("see them with", Next::Paired)),
+        NextCall::Sessions => Some(("see them with", Next::Companions)),
+        NextCall::Senders => Some(("see who waits with", Next::Senders)),
+        NextCall::RotateSetupKey => Some(("make one with", Next::RotateSetupKey)),
+        // The gateway is of a newer version than this command.
+        NextCall::Unknown => None,
+    }
 }
 
 /// Parses an answer.
@@ -198,6 +238,17 @@ pub(crate) fn read<T: DeserializeOwned>(answer: &str) -> Result<T, End> {
     serde_json::from_str(answer).map_err(|error| {
         End::Refused(format!("the gateway's answer is not understood ({error}); is it of another version than this command?"))
     })
+}
+
+/// Returns a node's name, or its id or the beginning of it, as a path segment.
+pub(crate) fn named(which: &str, data: &DataPlace) -> Result<String, End> {
+    if which.is_empty() {
+        return Err(End::Usage(format!(
+            "an empty name names nobody; see the nodes with: {}",
+            Next::Nodes.on(data)
+        )));
+    }
+    Ok(encoded(which))
 }
 
 /// Percent-encodes any text as one path segment.

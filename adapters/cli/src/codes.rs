@@ -4,17 +4,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use handfast_cli::qr::{self, NoQrCode};
 use handfast_core::limits::{GUESSES_PER_WINDOW, INVITE_BYTES};
 use handfast_core::wire::gateway_address::Host;
 use handfast_core::wire::invite::Invite;
-use handfast_server::admin::{CodeList, CodeView, GuesserView, MintedView, PairingView};
+use handfast_qr::{self as qr, NoQrCode};
+use handfast_server::admin::{
+    CodeList, CodeView, GuesserView, MintedView, PairingView, ProvisioningTokenView,
+};
 use handfast_stdio::note_line;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::End;
-use crate::args::{CodesArgs, CodesVerb, Common, CreateCode, Minting};
+use crate::args::{CodeMethod, CodesArgs, CodesVerb, Common, CreateCode, Minting};
 use crate::client::{ask, read};
 use crate::companions;
 use crate::data::DataPlace;
@@ -25,6 +27,7 @@ use crate::table::{short_ids, table, terminal_columns};
 
 const WINDOW: &str = "/api/v1/pairing";
 const CODES: &str = "/api/v1/pairing/codes";
+const PROVISIONING: &str = "/api/v0/provisioning/token";
 
 /// A change of pairing by PIN.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +40,12 @@ pub(crate) enum Window {
 pub(crate) async fn run(args: CodesArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.place()?, args.common.json);
     match args.verb {
-        CodesVerb::Create(create) if create.is_scanned() => scanned(&data, json, &create).await,
-        CodesVerb::Create(create) => typed(&data, json, &create.minting).await,
+        CodesVerb::Create(create) => match create.method()? {
+            CodeMethod::Qr => scanned(&data, json, &create).await,
+            CodeMethod::Code => typed(&data, json, &create.minting, "letters").await,
+            CodeMethod::Pin => typed(&data, json, &create.minting, "typed").await,
+            CodeMethod::Provisioning => provisioning(&data, json, &create).await,
+        },
         CodesVerb::List => list(&data, json).await,
         CodesVerb::Withdraw(code) => withdraw(&data, json, &code.which).await,
     }
@@ -119,7 +126,7 @@ async fn list(data: &DataPlace, json: bool) -> Result<(), End> {
         let ids: Vec<&str> = list.codes.iter().map(|code| code.id.as_str()).collect();
         let rows: Vec<Vec<String>> =
             list.codes.iter().zip(short_ids(&ids)).flat_map(|(code, id)| lines(code, id)).collect();
-        let heading = ["ID", "KIND", "CODE", "LABEL", "MAY", "EXPIRES", "USES LEFT", "TRIES LEFT"];
+        let heading = ["ID", "KIND", "CODE", "LABEL", "MAY", "EXPIRES", "USES LEFT", "TRIES"];
         out += &format!("\n{}", table(&heading, &rows));
     }
     put(&out)
@@ -131,7 +138,9 @@ fn lines(code: &CodeView, id: String) -> Vec<Vec<String>> {
     let may = code.permissions.as_ref().map_or_else(|| "as decided".to_owned(), permissions);
     let selector = code.selector.clone().unwrap_or_else(|| "-".to_owned());
     let label = if code.label.is_empty() { "-".to_owned() } else { safe(&code.label) };
-    let (uses, tries) = (code.uses_left.to_string(), code.guesses_left.to_string());
+    // A provisioning token is long enough that guesses need no counting.
+    let tries = if code.node_id.is_some() { "-".to_owned() } else { code.guesses_left.to_string() };
+    let uses = code.uses_left.to_string();
     let cells = vec![
         id,
         code.kind.clone(),
@@ -142,7 +151,8 @@ fn lines(code: &CodeView, id: String) -> Vec<Vec<String>> {
         uses,
         tries,
     ];
-    let node = code.fingerprint.as_ref().map(|key| vec![format!("for the node {key}")]);
+    let name = code.node_id.as_deref().map(safe);
+    let node = code.fingerprint.clone().or(name).map(|node| vec![format!("for the node {node}")]);
     let by = companions::maker(&code.made_by);
     let by = (by != "operator").then(|| vec![format!("made by {by}")]);
     std::iter::once(cells).chain(node).chain(by).collect()
@@ -179,8 +189,8 @@ fn minted(view: &MintedView, how: &str, data: &DataPlace) -> String {
     )
 }
 
-async fn typed(data: &DataPlace, json: bool, minting: &Minting) -> Result<(), End> {
-    let answer = ask(data, Method::POST, CODES, Some(body(minting, "typed")?)).await?;
+async fn typed(data: &DataPlace, json: bool, minting: &Minting, kind: &str) -> Result<(), End> {
+    let answer = ask(data, Method::POST, CODES, Some(body(minting, kind)?)).await?;
     let mut view: MintedView = read(&answer)?;
     let id = std::mem::take(&mut view.delivery);
     let answer = delivery::printed(&view)?;
@@ -191,6 +201,37 @@ async fn typed(data: &DataPlace, json: bool, minting: &Minting) -> Result<(), En
         format!("{}\n\n{}", safe(&view.code), minted(&view, &how, data))
     });
     of_code(data, &id).show(|| put_secret(&text?)).await
+}
+
+/// The life and the uses that `codes create` has without options; a token's are fixed.
+const USUAL: (Duration, u8) = (Duration::from_secs(300), 1);
+
+async fn provisioning(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), End> {
+    let minting = &args.minting;
+    if (minting.expires, minting.uses) != USUAL {
+        return Err(End::Usage(
+            "a provisioning token lives for ten minutes and registers one node; leave --expires \
+             and --uses out"
+                .to_owned(),
+        ));
+    }
+    let body = json!({
+        "node_id": args.node_id,
+        "permissions": minting.permissions.view()?,
+        "grant_expires": minting.grant_for.map(|lasts| lasts.as_secs()),
+        "label": minting.label,
+    });
+    let answer = ask(data, Method::POST, PROVISIONING, Some(body)).await?;
+    let text = shown(json, &answer, |view: ProvisioningTokenView| {
+        format!(
+            "{}\n\nProvisioning token for the node {}, until {}: give it to the phone that sets up the node, with this gateway's https URL.\nIt is shown this once. End it before its time with: {}\n",
+            safe(&view.token),
+            safe(&view.node_id),
+            safe(&view.expires_at),
+            Next::Withdraw(&view.id).on(data)
+        )
+    })?;
+    put_secret(&text)
 }
 
 async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), End> {

@@ -18,17 +18,27 @@ impl Sure {
         if self.yes {
             return Ok(());
         }
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        if !is_attended() {
             return Err(End::Usage(format!(
                 "{what} Nobody is here to be asked; say so with --yes. Nothing was done"
             )));
         }
-        handfast_stdio::note(&format!("{what} Type yes: "));
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
-        match answer.trim() {
-            "yes" => Ok(()),
-            _ => Err(End::Refused("nothing was done".to_owned())),
-        }
+        question(what)
+    }
+}
+
+/// Returns `true` if a person can be asked: a terminal is on standard input and on standard error.
+pub(crate) fn is_attended() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks on the terminal, and fails unless the answer is yes.
+pub(crate) fn question(what: &str) -> Result<(), End> {
+    handfast_stdio::note(&format!("{what} Type yes: "));
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer).map_err(End::refused)?;
+    match answer.trim() {
+        "yes" => Ok(()),
+        _ => Err(End::Refused("nothing was done".to_owned())),
     }
 }

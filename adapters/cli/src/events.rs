@@ -1,6 +1,6 @@
 //! Events of a gateway as text, for the running gateway's output and `handfast watch`.
 
-use handfast_server::admin::{DeviceView, PairedList, PairingView};
+use handfast_server::admin::{DeviceView, PairedList, PairingView, QuarantineView};
 use hyper::Method;
 use serde::Deserialize;
 
@@ -8,7 +8,7 @@ use crate::End;
 use crate::client::{ask, encoded, read};
 use crate::data::DataPlace;
 use crate::hints::Next;
-use crate::nodes::{in_force_text, millis, offered_text};
+use crate::nodes::{in_force_text, millis, offered_text, ways_out};
 use crate::print::{in_words, left, quoted, safe};
 
 /// An event as the gateway sends it. The fields that it has depend on its kind.
@@ -29,6 +29,7 @@ pub(crate) struct Happened {
     fingerprint: String,
     subject: String,
     count: u64,
+    times: u32,
     why: String,
     session: String,
     profile: String,
@@ -40,6 +41,8 @@ pub(crate) struct Happened {
     text: Option<String>,
     base64url: String,
     micros: u64,
+    id: String,
+    state: String,
 }
 
 impl Happened {
@@ -76,6 +79,11 @@ impl Narrator {
             "grant_revoked" => {
                 format!("{}: its grant was ended", self.name(&happened.node_id).await)
             }
+            "dispatch" if self.links => {
+                let name = self.name(&happened.node_id).await;
+                let id: String = happened.id.chars().take(8).collect();
+                format!("{name}: task {} {}", safe(&id), safe(&happened.state.replace('_', " ")))
+            }
             "pinged" if self.links => {
                 let name = self.name(&happened.node_id).await;
                 format!("{name} answered a ping in {}", millis(happened.micros))
@@ -87,13 +95,21 @@ impl Narrator {
             // A node that comes back from its own address after a lost connection is no news.
             "replaced" if self.links || happened.ip_address != happened.older_ip_address => {
                 format!(
-                    "{} linked from {}, which ended its link from {}. If this repeats, two \
-                     machines share one key: was the node's state copied?",
+                    "{} linked from {}, which ended its link from {}, {} within the last minute. \
+                     If this repeats, two machines share one key: was the node's state copied?",
                     self.name(&happened.node_id).await,
                     safe(&happened.ip_address),
-                    safe(&happened.older_ip_address)
+                    safe(&happened.older_ip_address),
+                    match happened.times {
+                        0 | 1 => "once".to_owned(),
+                        times => format!("{times} times"),
+                    }
                 )
             }
+            "gateway_is_older" => "This gateway is older than its nodes: it was restored from a \
+                                   backup. Look through who was put out since"
+                .to_owned(),
+            "clone_alarm" => self.copied(&happened.node_id).await,
             "window_closed" => self.closed().await,
             "message" => self.message(happened).await,
             _ => alone(happened, &self.data, self.links)?,
@@ -176,6 +192,20 @@ impl Narrator {
         format!("{from}{place}: {said}")
     }
 
+    /// Formats the alarm about a node whose state was copied, with both ways out.
+    async fn copied(&self, node_id: &str) -> String {
+        match self.device(node_id).await {
+            Ok(device) => {
+                let unknown = QuarantineView { before: None, alarm: None };
+                let quarantine = device.quarantine.as_ref().unwrap_or(&unknown);
+                let name = quoted(&device.friendly_name);
+                let ways = ways_out(&device, quarantine, &self.data);
+                format!("{name} is in quarantine: {}", ways.trim_end())
+            }
+            Err(_) => format!("node {} is in quarantine: its state was copied", safe(node_id)),
+        }
+    }
+
     /// Formats the closing of the window. Too many wrong PINs also close it, and then only the
     /// operator can open it again.
     async fn closed(&self) -> String {
@@ -195,6 +225,10 @@ fn done(decision: &str) -> String {
         "reject_for_good" => "rejected, for good".to_owned(),
         "mute" => "muted".to_owned(),
         "unmute" => "unmuted".to_owned(),
+        "rename" => "has a new name".to_owned(),
+        "evict" => "evicted".to_owned(),
+        "release" => "released from its quarantine".to_owned(),
+        "forget" => "forgotten".to_owned(),
         other => safe(other),
     }
 }

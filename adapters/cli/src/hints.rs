@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use handfast_server::admin::PermissionsView;
 use handfast_stdio::Hint;
 
 use crate::args::CompanionArgs;
@@ -18,9 +19,28 @@ pub(crate) enum Next<'a> {
     Pending,
     /// Approve this node.
     Approve(&'a str),
+    /// End the quarantine of this node.
+    Release(&'a str),
+    /// Put this node out for good.
+    Revoke(&'a str),
     /// Approve the only node that waits.
     ApproveOnly,
+    /// Let this node do exactly this.
+    Permit(&'a str, &'a PermissionsView),
     Nodes,
+    /// List all certificates of nodes.
+    Certificates,
+    /// Make a new root of the certificate authority.
+    RotateAuthority,
+    /// List the nodes that are paired by their keys, with what they may do.
+    Paired,
+    /// See how the clock stands, and what mends it.
+    Clock,
+    /// Say that the system's clock is right.
+    AcceptClock,
+    /// Say that it is this time.
+    SetClock(&'a str),
+    RotateSetupKey,
     OpenPairing,
     CreateCode,
     Codes,
@@ -36,6 +56,10 @@ pub(crate) enum Next<'a> {
     Watch,
     /// Restore this backup.
     Restore(&'a Path),
+    /// List the tasks of this node with their results.
+    Results(&'a str),
+    /// Send this task of this node again.
+    Retry(&'a str, &'a str),
 }
 
 impl Next<'_> {
@@ -47,8 +71,26 @@ impl Next<'_> {
             Self::Status => verb("status"),
             Self::Pending => verb("pending"),
             Self::Approve(node) => verb("approve").arg(node),
+            Self::Release(node) => verb("nodes release").arg(node),
+            Self::Revoke(node) => verb("nodes revoke").arg(node),
             Self::ApproveOnly => verb("approve"),
+            Self::Permit(node, PermissionsView { read, write, admin }) => {
+                let nothing = read.is_empty() && write.is_empty() && admin.is_empty();
+                verb("nodes permissions")
+                    .arg(node)
+                    .flag("--none", nothing)
+                    .options("--read", read)
+                    .options("--write", write)
+                    .options("--admin", admin)
+            }
             Self::Nodes => verb("nodes list"),
+            Self::Certificates => verb("certs list --all"),
+            Self::RotateAuthority => verb("certs rotate"),
+            Self::Paired => verb("nodes list --permissions"),
+            Self::Clock => verb("clock"),
+            Self::AcceptClock => verb("clock accept"),
+            Self::SetClock(time) => verb("clock accept --at").arg(time),
+            Self::RotateSetupKey => verb("companions rotate-key --at-once"),
             Self::OpenPairing => verb("pairing open"),
             Self::CreateCode => verb("codes create"),
             Self::Codes => verb("codes list"),
@@ -60,6 +102,8 @@ impl Next<'_> {
             Self::KnownSenders => verb("senders list --include-revoked"),
             Self::Watch => verb("watch"),
             Self::Restore(backup) => verb("restore").arg(backup),
+            Self::Results(node) => verb("nodes results").arg(node),
+            Self::Retry(node, task) => verb("nodes invoke").arg(node).option("--retry", Some(task)),
         };
         hint.option("--data", data.option())
     }
@@ -134,6 +178,11 @@ impl NextElsewhere<'_> {
     }
 }
 
+/// Returns the command that lets nobody but its owner read or write a file.
+pub(crate) fn hide_file(path: &Path) -> Hint {
+    Hint::new("chmod", "600").arg(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,19 +190,34 @@ mod tests {
 
     use crate::args::{Args, Verb};
 
+    static NOTHING: PermissionsView =
+        PermissionsView { read: Vec::new(), write: Vec::new(), admin: Vec::new() };
+
     /// One of each; the match makes a new one fail to compile until it is in the list.
     fn every() -> Vec<Next<'static>> {
         use Next::{
-            Approve, ApproveOnly, Codes, Companions, CreateCode, Invite, InviteAt, KnownSenders,
-            Nodes, OpenPairing, Pending, Restore, Senders, Serve, Status, Watch, Withdraw,
+            AcceptClock, Approve, ApproveOnly, Certificates, Clock, Codes, Companions, CreateCode,
+            Invite, InviteAt, KnownSenders, Nodes, OpenPairing, Paired, Pending, Permit, Release,
+            Restore, Results, Retry, Revoke, RotateAuthority, RotateSetupKey, Senders, Serve,
+            SetClock, Status, Watch, Withdraw,
         };
         let all = vec![
             Serve,
             Status,
             Pending,
             Approve("0123456789ab"),
+            Release("0123456789ab"),
+            Revoke("0123456789ab"),
             ApproveOnly,
+            Permit("0123456789ab", &NOTHING),
             Nodes,
+            Certificates,
+            RotateAuthority,
+            Paired,
+            Clock,
+            AcceptClock,
+            SetClock("2026-11-29T14:00:00Z"),
+            RotateSetupKey,
             OpenPairing,
             CreateCode,
             Codes,
@@ -165,12 +229,16 @@ mod tests {
             KnownSenders,
             Watch,
             Restore(Path::new("/b/my backup.db")),
+            Results("0123456789ab"),
+            Retry("0123456789ab", "4567"),
         ];
         for one in &all {
             match one {
-                Serve | Status | Pending | Approve(_) | ApproveOnly | Nodes | OpenPairing
-                | CreateCode | Codes | Withdraw(_) | Invite | InviteAt(_) | Companions
-                | Senders | KnownSenders | Watch | Restore(_) => {}
+                Release(_) | Revoke(_) | Serve | Status | Pending | Approve(_) | ApproveOnly
+                | Certificates | RotateAuthority | Permit(..) | Nodes | Paired | Clock
+                | AcceptClock | SetClock(_) | RotateSetupKey | OpenPairing | CreateCode | Codes
+                | Withdraw(_) | Invite | InviteAt(_) | Companions | Senders | KnownSenders
+                | Watch | Restore(_) | Results(_) | Retry(..) => {}
             }
         }
         all

@@ -8,17 +8,24 @@ use serde_json::{Value, json};
 
 use crate::End;
 use crate::args::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
-use crate::client::{ask, read};
+use crate::asked::{asked_for, difference, request};
+use crate::client::{Unanswered, ask, named, read, try_ask};
+use crate::confirm::{is_attended, question};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
 use crate::hints::{Next, NextElsewhere};
-use crate::nodes::{damaged, decided, named};
+use crate::nodes::{damaged, decided};
 use crate::print::{ago, harmless, left, put, put_secret, quoted, safe, show, shown};
 use crate::table::{short_ids, table};
+
+/// Number of paired nodes whose wish for more is shown in full.
+const MOST_DIFFERENCES: usize = 10;
 
 /// What waits, of every flow.
 struct Waiting {
     devices: DeviceList,
+    /// What paired nodes ask for beyond what they may, with the ways to decide.
+    more: Vec<String>,
     /// PINs that were shown and not typed yet.
     pins: Vec<CodeView>,
     senders: SenderList,
@@ -27,6 +34,7 @@ struct Waiting {
 pub(crate) async fn run(args: PendingArgs) -> Result<(), End> {
     let data = args.common.data.place()?;
     let devices = ask(&data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
+    let more = ask(&data, Method::GET, "/api/v1/devices?filter=more", None).await?;
     let codes = ask(&data, Method::GET, "/api/v1/pairing/codes", None).await?;
     let senders = ask(&data, Method::GET, "/api/v1/inbound", None).await?;
     if args.common.json {
@@ -35,20 +43,31 @@ pub(crate) async fn run(args: PendingArgs) -> Result<(), End> {
         let pins = codes["codes"].as_array().into_iter().flatten();
         all["pins"] = pins.filter(|code| code["kind"] == "pin").cloned().collect();
         all["senders"] = senders["senders"].clone();
+        all["more"] = read::<Value>(&more)?["devices"].clone();
         return put(&format!("{}\n", harmless(&all.to_string())));
     }
     let mut pins = read::<CodeList>(&codes)?.codes;
     pins.retain(|code| code.kind == "pin");
-    let waiting = Waiting { devices: read(&devices)?, pins, senders: read(&senders)? };
+    let asking: DeviceList = read(&more)?;
+    let mut more = Vec::new();
+    for device in asking.devices.iter().take(MOST_DIFFERENCES) {
+        more.push(difference(device, &data).await?);
+    }
+    if asking.devices.len() > MOST_DIFFERENCES {
+        let others = asking.devices.len() - MOST_DIFFERENCES;
+        more.push(format!("{others} more paired nodes ask for more\n"));
+    }
+    let waiting = Waiting { devices: read(&devices)?, more, pins, senders: read(&senders)? };
     put(&text(&waiting, &data))
 }
 
 fn text(waiting: &Waiting, data: &DataPlace) -> String {
-    let Waiting { devices, pins, senders } = waiting;
+    let Waiting { devices, more, pins, senders } = waiting;
     let mut out = damaged(&devices.damaged) + &nodes(&devices.devices);
     if let [one, ..] = &devices.devices[..] {
         out += &format!("Approve one with: {}\n", Next::Approve(&one.node_id).on(data));
     }
+    more.iter().for_each(|more| out += more);
     match pins.len() {
         0 => {}
         1 => out += "1 node was shown a PIN that nobody has typed yet\n",
@@ -91,7 +110,10 @@ fn nodes(devices: &[DeviceView]) -> String {
             Some(fingerprint) => format!("fingerprint {fingerprint}"),
             None => "no fingerprint: it has no keys".to_owned(),
         };
-        [cells, vec![fingerprint]]
+        let asks = device.asks.as_ref().map(|asks| vec![format!("asks for {}", asked_for(asks))]);
+        let key = device.asks.as_ref().and_then(|asks| asks.certificate_key.as_deref());
+        let key = key.map(|key| vec![format!("key {}", safe(key))]);
+        [cells, vec![fingerprint]].into_iter().chain(asks).chain(key).collect::<Vec<_>>()
     };
     let rows: Vec<Vec<String>> = devices.iter().zip(short_ids(&ids)).flat_map(row).collect();
     table(&["ID", "NAME", "ROOM", "FLOW", "ADDRESS", "ASKED"], &rows)
@@ -99,7 +121,7 @@ fn nodes(devices: &[DeviceView]) -> String {
 
 pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.place()?, args.common.json);
-    let Approval { node, node_id, reissue, fingerprint, permissions, expires } = args.what;
+    let Approval { node, node_id, reissue, fingerprint, permissions, expires, yes } = args.what;
     let which = match node.or(node_id) {
         Some(which) => which,
         None if reissue => {
@@ -110,12 +132,17 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
         }
         None => only_pending(&data).await?,
     };
-    // The decision uses the id that was compared, even if another node with the same name or prefix
-    // appears meanwhile.
-    let id = match fingerprint {
-        Some(expected) => compared(&data, &which, &expected).await?,
-        None => which,
-    };
+    let mut device = device(&data, &which).await?;
+    if let Some(expected) = &fingerprint {
+        compare(&device, expected)?;
+    }
+    if !device.asks_more.is_empty() {
+        let difference = difference(&device, &data).await?;
+        if !reissue {
+            return Err(End::Refused(format!("nothing was decided: {}", difference.trim_end())));
+        }
+        handfast_stdio::note(&difference);
+    }
     let mut body = json!({ "reissue": reissue });
     body["permissions"] = permissions.view()?;
     body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
@@ -123,8 +150,35 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     // its result.
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let gateway = read::<PairingView>(&pairing)?.fingerprint;
-    let path = format!("/api/v1/devices/{}/pair", named(&id, &data)?);
-    let answer = ask(&data, Method::POST, &path, Some(body)).await?;
+    // Who names the fingerprint has compared it already.
+    let asks = is_attended() && !yes && fingerprint.is_none() && device.seen.is_some();
+    let answer = loop {
+        if asks {
+            handfast_stdio::note(&request(&device));
+            question("Approve it?")?;
+        }
+        // The decision is about what was shown here, even if another node with the same name
+        // appears meanwhile, or this one asks for something else.
+        match device.fingerprint {
+            Some(_) => body["seen"] = json!(device.seen),
+            None => body["version"] = json!(device.seen.as_ref().map(|_| device.version)),
+        }
+        let path = format!("/api/v1/devices/{}/pair", named(&device.node_id, &data)?);
+        match try_ask(&data, Method::POST, &path, Some(body.clone())).await {
+            Ok(answer) => break answer,
+            Err(Unanswered::Changed(end)) => {
+                device = self::device(&data, &device.node_id).await?;
+                if !asks {
+                    handfast_stdio::note(&request(&device));
+                    return Err(end);
+                }
+                if let End::Refused(what) = &end {
+                    handfast_stdio::note_line(what);
+                }
+            }
+            Err(refused) => return Err(refused.into()),
+        }
+    };
     let mut view: IssuedView = read(&answer)?;
     let id = view.delivery.take();
     let answer = delivery::printed(&view)?;
@@ -134,6 +188,14 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     };
     let delivery = SecretDelivery { data: &data, id: id.as_deref(), what: "the token", undone };
     delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
+}
+
+/// Reads a node. It counts as shown to a person only where there is one: what was listed before
+/// stays what a command without a terminal approves.
+async fn device(data: &DataPlace, which: &str) -> Result<DeviceView, End> {
+    let glance = !is_attended();
+    let path = format!("/api/v1/devices/{}?glance={glance}", named(which, data)?);
+    read(&ask(data, Method::GET, &path, None).await?)
 }
 
 pub(crate) async fn reject(args: RejectArgs) -> Result<(), End> {
@@ -180,12 +242,10 @@ pub(crate) async fn reject(args: RejectArgs) -> Result<(), End> {
     }
 }
 
-/// Returns the whole id of a node, if its key has the fingerprint that the operator was told.
-async fn compared(data: &DataPlace, which: &str, expected: &str) -> Result<String, End> {
-    let path = format!("/api/v1/devices/{}", named(which, data)?);
-    let device: DeviceView = read(&ask(data, Method::GET, &path, None).await?)?;
+/// Checks that a node's key has the fingerprint that the operator was told.
+fn compare(device: &DeviceView, expected: &str) -> Result<(), End> {
     match device.fingerprint.as_deref() {
-        Some(found) if found == expected => Ok(device.node_id),
+        Some(found) if found == expected => Ok(()),
         Some(found) => Err(End::Refused(format!(
             "node {} has the fingerprint {found}, not {expected}: it is another node than the one you mean; nothing was decided",
             device.node_id

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::End;
 use crate::args::StatusArgs;
 use crate::client::{ask, read};
+use crate::clock::mend;
 use crate::codes::stands;
 use crate::data::DataPlace;
 use crate::hints::Next;
@@ -45,13 +46,23 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
 
 fn text(answers: &Answers, data: &DataPlace) -> String {
     let Answers { status, pairing, sessions, senders } = answers;
-    let StatusView { name, nodes, linked, waiting, companion_url, store, clock } = status;
-    let mend = clock.mend.as_ref().map_or_else(String::new, |mend| format!(": {mend}"));
+    let StatusView {
+        name,
+        nodes,
+        linked,
+        waiting,
+        companion_url,
+        store,
+        clock,
+        quarantined,
+        older_than_nodes_since,
+    } = status;
+    let mend = mend(clock, data).map_or_else(String::new, |mend| format!(": {mend}"));
     let linked_companions = sessions.sessions.iter().filter(|session| session.linked).count();
     let mut text = format!(
         "gateway:     {}{}\n\
          data:        {}\n\
-         nodes:       {} pending, {} paired, {} muted, {} revoked\n\
+         nodes:       {} pending, {} paired, {} muted, {} revoked{}\n\
          connections: {linked} linked, {waiting} not yet authenticated\n\
          pairing:     {}\n\
          companions:  {} with a session, {linked_companions} linked; {}\n\
@@ -64,6 +75,11 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         nodes.paired,
         nodes.muted,
         nodes.revoked,
+        match nodes.forgotten {
+            0 => String::new(),
+            1 => "; 1 key of a forgotten node stays revoked".to_owned(),
+            n => format!("; {n} keys of forgotten nodes stay revoked"),
+        },
         stands(pairing, data),
         sessions.sessions.len(),
         companion_url.as_deref().map_or_else(
@@ -73,6 +89,19 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         senders.senders.len(),
         clock.state,
     );
+    if *quarantined > 0 {
+        text += &format!(
+            "quarantine:  {quarantined} with a copied state; see the ways out with: {}\n",
+            Next::Nodes.on(data)
+        );
+    }
+    if let Some(since) = older_than_nodes_since {
+        text += &format!(
+            "registry:    older than its nodes, as one of them showed {}: it was restored from a \
+             backup; look through who was put out since\n",
+            ago(*since)
+        );
+    }
     if store.failing {
         text += "store:       the registry cannot be written; free disk space\n";
     }
