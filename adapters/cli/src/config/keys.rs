@@ -14,18 +14,20 @@ use super::duration::show_lasting;
 use super::extensions::{extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
-    choice, flag, label, listed, location, log, number, port, scopes, socket, span, tables, text,
-    texts, time, time_or, url,
+    choice, flag, label, listed, location, log, node_uri, number, port, scopes, socket, span,
+    tables, text, texts, time, time_or, url,
 };
 use super::print::line;
 use super::simple::{
-    addresses, invited_to, listeners, nets, renewal, serials, show_listener, show_renewal, window,
+    addresses, certified_names, invited_to, listeners, nets, renewal, serials, show_listener,
+    show_renewal, window,
 };
 use super::tables::{rules, show_rule};
 
 /// Tables of the file, each with its heading in the help.
-pub(super) const SECTIONS: [(&str, &str); 4] = [
+pub(super) const SECTIONS: [(&str, &str); 5] = [
     ("pairing", "Pairing"),
+    ("mtls", "Nodes with certificates"),
     ("setup", "Setup codes"),
     ("inbound", "Inbound gate"),
     ("limits", "Limits"),
@@ -39,6 +41,9 @@ const YEAR: Span = Span::from_secs(365 * 86_400);
 /// Allowed lifetimes of grants.
 pub(super) const EXPIRIES: RangeInclusive<Span> =
     Span::from_secs(3600)..=Span::from_secs(3650 * 86_400);
+/// Allowed lifetimes of certificates; how they fit together is checked with all of them.
+const CERTIFICATES: RangeInclusive<Span> = Span::from_secs(600)..=Span::from_secs(3650 * 86_400);
+const ROOTS: RangeInclusive<Span> = SECOND..=Span::from_secs(100 * 365 * 86_400);
 /// Allowed total lifetimes of a companion's session.
 const LONGEST: RangeInclusive<Span> = MINUTE..=Span::from_secs(100 * 365 * 86_400);
 const MOST: u64 = u32::MAX as u64;
@@ -60,6 +65,7 @@ pub(super) static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         |section, keys: Vec<ConfigKey>| keys.into_iter().map(move |key| key.within(section));
     within("", gateway())
         .chain(within("pairing", pairing()))
+        .chain(within("mtls", mtls()))
         .chain(within("setup", setup()))
         .chain(within("inbound", inbound()))
         .chain(within("limits", limits()))
@@ -100,6 +106,13 @@ fn gateway() -> Vec<ConfigKey> {
             "Address on which the native wire is spoken over TCP, without WebSockets; with \
              ,proxy_protocol behind it (in the file { address = \"ADDR:PORT\", proxy_protocol = \
              true }) connections begin with a PROXY v2 header; may be repeated",
+        ),
+        key("listen_mtls", listed("ADDR:PORT", listeners, show_listener), |settings| {
+            &mut settings.listen_mtls
+        })
+        .doc(
+            "Address on which nodes with a certificate of this gateway link over TLS 1.3, with \
+             WebSockets; ,proxy_protocol as for listen_tcp; may be repeated",
         ),
         key("listen_metrics", texts("ADDR:PORT", addresses), |settings| {
             &mut settings.listen_metrics
@@ -203,6 +216,38 @@ fn pairing() -> Vec<ConfigKey> {
                 "Address at which nodes reach this gateway, as ws://HOST:PORT, wss://HOST:PORT or \
                  tcp://HOST:PORT, for the codes it shows; without any, where it listens",
             ),
+    ]
+}
+
+/// Keys of the table `mtls`: nodes' certificates, and the listeners that ask for them.
+fn mtls() -> Vec<ConfigKey> {
+    vec![
+        key("require_mtls", flag(), |settings| &mut settings.mtls.require_mtls).doc(
+            "Refuse connections without a certificate; false only on loopback, for development: a \
+             node then proves itself by its own key",
+        ),
+        key("names", texts("HOST", certified_names), |settings| &mut settings.mtls.names)
+            .option("mtls-name")
+            .doc(
+                "DNS name or IP address in the certificate of listen_mtls; may be repeated; \
+                 without any, localhost and the addresses where it listens",
+            ),
+        key("node_life", span(CERTIFICATES), |settings| &mut settings.mtls.node_life)
+            .option("mtls-node-life")
+            .doc("Lifetime of a node's certificate, which it renews after two thirds of it"),
+        key("server_life", span(CERTIFICATES), |settings| &mut settings.mtls.server_life)
+            .option("mtls-server-life")
+            .doc("Lifetime of the certificate of listen_mtls, which renews itself"),
+        key("root_life", span(ROOTS), |settings| &mut settings.mtls.root_life)
+            .option("mtls-root-life")
+            .doc(
+                "Lifetime of a root of the gateway's certificate authority, at least three times \
+                 the others; a new one takes its place after two thirds of it",
+            ),
+        key("uri", node_uri(), |settings| &mut settings.mtls.uri).option("mtls-uri").doc(
+            "URI that names a node in its certificate, with {id} in the place of its id, as \
+                 spiffe://example.org/node/{id}; when it changes, nodes fetch new certificates",
+        ),
     ]
 }
 

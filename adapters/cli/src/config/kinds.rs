@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::{Label, Span};
+use handfast_server::ca::{NodeUri, NotANodeUri};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -163,6 +164,13 @@ pub(super) fn log() -> Kind<Option<String>> {
 /// The URL of a gateway for companions.
 pub(super) fn url() -> Kind<Option<String>> {
     Kind::new("URL", address, |url| url.as_ref().map(quoted))
+}
+
+/// The form of the URI that names a node.
+pub(super) fn node_uri() -> Kind<NodeUri> {
+    let read =
+        |value: &ConfigValue<'_>| value.parsed(&NotANodeUri.to_string(), |text| text.parse().ok());
+    Kind::new("URI", read, |uri| Some(quoted(uri)))
 }
 
 /// A list of texts.

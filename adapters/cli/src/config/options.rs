@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_pars
 use super::environment::{CONFIG, Environment};
 use super::key::{ConfigKey, Form};
 use super::keys::{KEYS, SECTIONS};
-use super::settings::ServeSettings;
+use super::settings::{Listener, ServeSettings};
 use super::value::ConfigValue;
 use super::{ConfigError, companions, file};
 
@@ -76,13 +76,28 @@ impl Options {
             (Some(_), Some(_)) | (None, None) => {}
         }
         let headed = settings.proxy_protocol
-            || settings.listen_tcp.iter().any(|listener| listener.proxy_protocol);
+            || [&settings.listen_tcp, &settings.listen_mtls]
+                .into_iter()
+                .flatten()
+                .any(|listener| listener.proxy_protocol);
         if headed && settings.proxies.trusted.is_empty() {
             problems.push(
                 "there is a proxy_protocol and no trusted_proxies, so nobody could connect; name \
                  the proxies with --trusted-proxy or trusted_proxies"
                     .to_owned(),
             );
+        }
+        let far = |listener: &&Listener| {
+            !listener.address.ip().to_canonical().is_loopback() || listener.proxy_protocol
+        };
+        if let Some(far) = settings.listen_mtls.iter().find(far)
+            && !settings.mtls.require_mtls
+        {
+            problems.push(format!(
+                "require_mtls = false is for listeners on loopback and without proxy_protocol, \
+                 and listen_mtls has {}; listen on 127.0.0.1 there, or leave require_mtls on",
+                far.address
+            ));
         }
         problems.extend(companions::check(&settings.setup));
         if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems.join("\n"))) }

@@ -4,9 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use handfast_core::Span;
 use handfast_core::grant::scope::{Scope, ScopeError, Scopes, ScopesBuf};
 use handfast_core::limits::Limits;
 use handfast_server::ProxySettings;
+use handfast_server::ca::{self, CertificateSettings, NodeUri};
 use handfast_server::extension::ExtensionConfig;
 use handfast_server::inbound::InboundSettings;
 use handfast_server::keys::KEY_FILE;
@@ -33,6 +35,8 @@ pub struct ServeSettings {
     pub tls_key: Option<PathBuf>,
     /// TCP listeners of the native wire.
     pub listen_tcp: Vec<Listener>,
+    /// TLS listeners for nodes with certificates.
+    pub listen_mtls: Vec<Listener>,
     /// Addresses that serve only the metrics.
     pub listen_metrics: Vec<SocketAddr>,
     /// Trusted proxies in front of the gateway.
@@ -45,6 +49,8 @@ pub struct ServeSettings {
     pub pairing: PairingSettings,
     /// Settings of setup codes and companions' sessions.
     pub setup: SetupOptions,
+    /// Settings of nodes' certificates, and of the listeners that ask for them.
+    pub mtls: MtlsOptions,
     /// Settings of the gate for strangers on channels.
     pub inbound: InboundSettings,
     /// Extensions: programs outside the gateway's process. They have been validated, each by itself
@@ -81,6 +87,49 @@ pub struct Serial {
 impl Serial {
     /// Default speed of a line in bits per second.
     pub const BAUD: u32 = 115_200;
+}
+
+/// Settings of nodes' certificates, and of the listeners that ask for them, as configured;
+/// [`MtlsOptions::certificates`] adds the facts of the running gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MtlsOptions {
+    /// `true` if a connection without a certificate is refused.
+    pub require_mtls: bool,
+    /// Names and IP addresses in the listeners' certificate; none for those of this machine.
+    pub names: Vec<String>,
+    /// Lifetime of a node's certificate.
+    pub node_life: Span,
+    /// Lifetime of the listeners' certificate.
+    pub server_life: Span,
+    /// Lifetime of a root of the certificate authority.
+    pub root_life: Span,
+    /// Form of the URI that names a node in its certificate.
+    pub uri: NodeUri,
+}
+
+impl Default for MtlsOptions {
+    /// Takes the defaults of the gateway library.
+    fn default() -> Self {
+        let CertificateSettings { node_life, server_life, root_life, uri, .. } =
+            CertificateSettings::default();
+        Self { require_mtls: true, names: Vec::new(), node_life, server_life, root_life, uri }
+    }
+}
+
+impl MtlsOptions {
+    /// Returns the settings for a gateway with this data directory, whose listeners are reached at
+    /// these addresses.
+    #[must_use]
+    pub fn certificates(&self, data: &Path, reached: Vec<String>) -> CertificateSettings {
+        CertificateSettings {
+            directory: Some(data.join(ca::DIRECTORY)),
+            node_life: self.node_life,
+            server_life: self.server_life,
+            root_life: self.root_life,
+            names: if self.names.is_empty() { reached } else { self.names.clone() },
+            uri: self.uri.clone(),
+        }
+    }
 }
 
 /// Settings of setup codes and companions' sessions as configured; [`SetupOptions::settings`] adds
@@ -184,12 +233,14 @@ impl Default for ServeSettings {
             tls_cert: None,
             tls_key: None,
             listen_tcp: Vec::new(),
+            listen_mtls: Vec::new(),
             listen_metrics: Vec::new(),
             proxies: ProxySettings::default(),
             proxy_protocol: false,
             serial: Vec::new(),
             pairing: PairingSettings::default(),
             setup: SetupOptions::default(),
+            mtls: MtlsOptions::default(),
             inbound: InboundSettings::default(),
             extensions: Vec::new(),
             limits: Limits::DEFAULT,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use handfast_core::Span;
 use handfast_core::limits::INVITE_ADDRESSES;
 use handfast_core::wire::gateway_address::GatewayAddress;
+use handfast_server::ca::is_name;
 use handfast_server::public_url::{Net, NotANet};
 
 use super::duration::{lasting, show};
@@ -60,6 +61,13 @@ pub(super) fn nets(value: &ConfigValue<'_>) -> Result<Vec<Net>, ConfigProblem> {
         item.text()?.parse().map_err(|error: NotANet| item.wrong(error.to_string()))
     };
     value.items().iter().map(read).collect()
+}
+
+/// Reads hosts that a certificate may name.
+pub(super) fn certified_names(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
+    let need = "it must be a DNS name or an IP address, without a port";
+    let read = |text: &str| is_name(text).then(|| text.to_owned());
+    value.items().iter().map(|item| item.parsed(need, read)).collect()
 }
 
 pub(super) fn addresses(value: &ConfigValue<'_>) -> Result<Vec<SocketAddr>, ConfigProblem> {

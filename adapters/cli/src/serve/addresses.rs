@@ -41,6 +41,20 @@ fn towards(from: SocketAddr, to: SocketAddr) -> Option<IpAddr> {
     (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
 }
 
+/// Returns the names and IP addresses at which nodes of this network reach listeners here, for
+/// their certificate.
+pub(super) fn certified(listeners: &[SocketAddr], lan: &[IpAddr]) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    for listener in listeners {
+        let own = [listener.ip()];
+        let reached = if listener.ip().is_unspecified() { lan } else { &own };
+        names.extend(reached.iter().map(IpAddr::to_string));
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,5 +77,18 @@ mod tests {
             reached(at("127.0.0.1:1"), false, &[at("127.0.0.1:2"); 5]).len(),
             INVITE_ADDRESSES
         );
+    }
+
+    #[test]
+    fn a_certificate_names_this_machine_and_where_each_listener_is_reached() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let lan = ["192.0.2.7".parse().unwrap(), "2001:db8::7".parse().unwrap()];
+        let near = ["127.0.0.1", "::1", "localhost"];
+        assert_eq!(certified(&[], &lan), near);
+        assert_eq!(certified(&[at("127.0.0.1:1")], &lan), near);
+        let one = certified(&[at("10.0.0.1:1"), at("10.0.0.1:2")], &lan);
+        assert_eq!(one, ["10.0.0.1", "127.0.0.1", "::1", "localhost"]);
+        let all = certified(&[at("0.0.0.0:1")], &lan);
+        assert!(all.contains(&"192.0.2.7".to_owned()) && all.contains(&"2001:db8::7".to_owned()));
     }
 }

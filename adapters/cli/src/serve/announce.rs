@@ -1,6 +1,7 @@
 //! Start-up messages of a gateway.
 
 use handfast_cli::config::ServeSettings;
+use handfast_server::ca;
 use handfast_server::operator::PairingStatus;
 use handfast_server::public_url::NotResolved;
 
@@ -21,6 +22,17 @@ pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Dat
     );
     for stream in &running.tcp {
         text += &format!("native wire: tcp://{stream}\n");
+    }
+    for address in &running.mtls {
+        text += &format!("nodes with certificates: mtls://{address}\n");
+    }
+    if !running.mtls.is_empty() {
+        let roots = data.join(ca::DIRECTORY).join(ca::CERTIFICATES_FILE);
+        text += &format!(
+            "certificate authority: {} (in {})\n",
+            running.gateway.authority().fingerprint(),
+            safe(&roots.display().to_string())
+        );
     }
     for metrics in &running.metrics {
         text += &format!("metrics: http://{metrics}/metrics, for everybody who can reach it\n");

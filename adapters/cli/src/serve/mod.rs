@@ -11,13 +11,14 @@ mod signals;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use handfast_cli::config::ServeSettings;
+use handfast_cli::config::{Listener, ServeSettings};
 use handfast_server::StartError;
 use handfast_server::keys::file as key_file;
 use handfast_server::policy::PairingSettings;
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
-    Gateway, GatewayBuilder, Listening, LocalClock, TlsAcceptor, TlsFiles, admin,
+    Gateway, GatewayBuilder, Listening, LocalClock, MtlsListening, TlsAcceptor, TlsError, TlsFiles,
+    admin,
 };
 use handfast_store::{Migrated, SqliteStore, StoreError};
 use tokio::net::TcpListener;
@@ -28,7 +29,7 @@ use crate::End;
 use crate::args::{DataDir, Serve};
 use crate::data::{self, DATABASE, DataPlace};
 use crate::extensions::tied;
-use crate::hints::Next;
+use crate::hints::{Next, hide_file};
 use crate::print::put;
 use console::StdoutQueue;
 use log::Log;
@@ -48,7 +49,9 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     }
     let log = Log::start(settings.log.as_deref());
     let files = match (&settings.tls_cert, &settings.tls_key) {
-        (Some(cert), Some(key)) => Some(TlsFiles::open(cert, key).map_err(End::refused)?),
+        (Some(cert), Some(key)) => {
+            Some(TlsFiles::open(cert, key).map_err(|error| End::Refused(tls_problem(&error)))?)
+        }
         (_, _) => None,
     };
     let tls = files.as_ref().map(TlsFiles::acceptor).transpose().map_err(End::refused)?;
@@ -81,6 +84,8 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     /// Addresses of the native wire over TCP.
     pub(crate) tcp: Vec<SocketAddr>,
+    /// Addresses of the listeners for nodes with certificates.
+    pub(crate) mtls: Vec<SocketAddr>,
     /// Addresses that serve only the metrics.
     pub(crate) metrics: Vec<SocketAddr>,
     /// URL for companions and its source, or the reason for which there is none.
@@ -102,17 +107,13 @@ impl Running {
         more: impl FnOnce(GatewayBuilder) -> GatewayBuilder,
     ) -> Result<Self, End> {
         let (listener, address) = listen(settings.listen, "--listen").await?;
-        let mut streams = Vec::new();
-        for wanted in &settings.listen_tcp {
-            let (listener, address) = listen(wanted.address, "--listen-tcp").await?;
-            streams.push((Listening { listener, proxy_protocol: wanted.proxy_protocol }, address));
-        }
+        let (streams, tcp) = listen_all(&settings.listen_tcp, "--listen-tcp").await?;
+        let (certified, mtls) = listen_all(&settings.listen_mtls, "--listen-mtls").await?;
         let mut scraped = Vec::new();
         for wanted in &settings.listen_metrics {
             scraped.push(listen(*wanted, "--listen-metrics").await?);
         }
         let metrics = scraped.iter().map(|(_, address)| *address).collect();
-        let tcp: Vec<SocketAddr> = streams.iter().map(|(_, address)| *address).collect();
         // Bound before the gateway starts, so that a taken or unusable socket ends it with nothing
         // served.
         let socket = admin::bind(path).map_err(End::refused)?;
@@ -124,10 +125,12 @@ impl Running {
             settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));
+        let reached = addresses::certified(&mtls, &lan_addresses());
         let builder = Gateway::builder(store)
             .name(settings.name.clone())
             .limits(settings.limits)
             .setup(setup)
+            .certificates(settings.mtls.certificates(path, reached))
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
             .extensions(tied(&settings.extensions));
@@ -146,7 +149,18 @@ impl Running {
             tokio::spawn(handfast_server::serve(gateway.clone(), web, tls, until(stopped.clone()))),
             tokio::spawn(admin::serve_admin(gateway.clone(), socket, until(stopped.clone()))),
         ];
-        for (listener, _) in streams {
+        for listening in certified {
+            let require = settings.mtls.require_mtls;
+            let listening =
+                MtlsListening::new(&gateway, listening, require).map_err(End::refused)?;
+            let until = until(stopped.clone());
+            tasks.push(tokio::spawn(handfast_server::serve_mtls(
+                gateway.clone(),
+                listening,
+                until,
+            )));
+        }
+        for listener in streams {
             tasks.push(tokio::spawn(handfast_server::serve_tcp(
                 gateway.clone(),
                 listener,
@@ -166,7 +180,7 @@ impl Running {
             tasks
                 .push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
-        Ok(Self { address, tcp, metrics, companions, gateway, stop, tasks })
+        Ok(Self { address, tcp, mtls, metrics, companions, gateway, stop, tasks })
     }
 
     /// Ends every connection and waits for them.
@@ -217,6 +231,14 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
     Ok(store)
 }
 
+/// Returns the words for files that TLS cannot use, with what mends it.
+fn tls_problem(error: &TlsError) -> String {
+    match error {
+        TlsError::Exposed { path } => format!("{error}; mend it with: {}", hide_file(path)),
+        TlsError::File { .. } | TlsError::Pair { .. } => error.to_string(),
+    }
+}
+
 fn tell_migrated(data: &DataPlace, database: &Path, store: &SqliteStore) {
     if let Some(Migrated { from, to, backup }) = store.migrated() {
         tracing::warn!(
@@ -227,6 +249,20 @@ fn tell_migrated(data: &DataPlace, database: &Path, store: &SqliteStore) {
             Next::Restore(backup).on(data)
         );
     }
+}
+
+/// Binds listeners, and returns their addresses with them.
+async fn listen_all(
+    wanted: &[Listener],
+    option: &str,
+) -> Result<(Vec<Listening>, Vec<SocketAddr>), End> {
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for Listener { address, proxy_protocol } in wanted {
+        let (listener, address) = listen(*address, option).await?;
+        listeners.push(Listening { listener, proxy_protocol: *proxy_protocol });
+        addresses.push(address);
+    }
+    Ok((listeners, addresses))
 }
 
 async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, SocketAddr), End> {

@@ -3,8 +3,8 @@
 use handfast_cli::config::{Options, ServeSettings};
 use handfast_server::{Gateway, LiveSettings, TlsFiles};
 
-use super::descriptors;
 use super::log::Log;
+use super::{descriptors, tls_problem};
 
 /// The files, and the settings in force.
 pub(super) struct Reloader {
@@ -43,7 +43,7 @@ impl Reloader {
         // The directory in use was completed at the start.
         newer.data = newer.data.or_else(|| self.settings.data.clone());
         let pair = self.tls.as_ref().map(TlsFiles::read).transpose();
-        let pair = pair.map_err(|error| error.to_string())?;
+        let pair = pair.map_err(|error| tls_problem(&error))?;
         let changes = self.settings.changes(&newer);
         gateway.take_over(LiveSettings {
             proxies: newer.proxies.clone(),

@@ -29,6 +29,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),
     ("listen_tcp", "[::1]:2", r#"["[::1]:2"]"#),
+    ("listen_mtls", "[::1]:3", r#""[::1]:3""#),
     ("listen_metrics", "127.0.0.1:9464", r#""127.0.0.1:9464""#),
     ("trusted_proxies", "10.0.0.5/32", r#"["10.0.0.5"]"#),
     ("proxy_header", "forwarded", r#""forwarded""#),
@@ -53,6 +54,12 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("renew_after_expiry", "never", r#""never""#),
     ("rule", r#"decision = "ask""#, r#"[{ decision = "ask" }]"#),
     ("addresses", "wss://gateway.example:443", r#"["wss://gateway.example:443"]"#),
+    ("require_mtls", "false", "false"),
+    ("names", "nodes.example", r#"["nodes.example"]"#),
+    ("node_life", "12h", r#""12h""#),
+    ("server_life", "7d", r#""7d""#),
+    ("root_life", "400d", r#""400d""#),
+    ("uri", "spiffe://example.org/{id}", r#""spiffe://example.org/{id}""#),
     ("public_url", "wss://gateway.example/x", r#""wss://gateway.example/x""#),
     ("tunnel_url", "https://tunnel.example", r#""https://tunnel.example""#),
     ("gateway_url", "ws://vpn.example:8765", r#""ws://vpn.example:8765""#),
@@ -136,6 +143,16 @@ fn a_listener_behind_a_proxy_is_a_table_in_the_file_and_a_word_more_as_an_option
         told(&words).listen_tcp.iter().map(|listener| listener.proxy_protocol).collect::<Vec<_>>(),
         [false, true, false]
     );
+}
+
+#[test]
+fn connections_without_a_certificate_are_for_listeners_on_loopback() {
+    let text = "[mtls]\nrequire_mtls = false";
+    let near = both(text, &["--listen-mtls", "127.0.0.1:7443", "--listen-mtls", "[::1]:7443"]);
+    assert!(!near.unwrap().mtls.require_mtls);
+    let far = both(text, &["--listen-mtls", "0.0.0.0:7443"]).unwrap_err().to_string();
+    assert!(far.contains("0.0.0.0:7443; listen on 127.0.0.1 there"), "{far}");
+    assert!(both("", &["--listen-mtls", "0.0.0.0:7443"]).unwrap().mtls.require_mtls);
 }
 
 #[test]
@@ -291,7 +308,7 @@ fn the_flags_need_no_value() {
     assert!(told(&["--pairing", "--pairing-timeout", "300"]).pairing.enabled);
     assert!(options(&["--pairing", "true"]).is_err());
     assert!(told(&["--proxy-protocol", "--trusted-proxy", "::1"]).proxy_protocol);
-    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 2);
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 3);
 }
 
 #[test]
