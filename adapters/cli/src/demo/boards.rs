@@ -1,17 +1,21 @@
-//! The demo's boards with keys: one pairs by PIN over Ethernet, one over its serial line, and the
-//! operator revokes one of them.
+//! The demo's boards with keys: one pairs by PIN over Ethernet and does tasks, one pairs over its
+//! serial line, and the operator revokes one of them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use handfast_cli::qemu::{Image, RunningBoard};
 use handfast_server::Gateway;
-use handfast_server::admin::{PairingView, RevokedView};
+use handfast_server::admin::{CapabilityList, PairingView, RevokedView};
 use hyper::Method;
+use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::firmware::{HOST, after, device};
 use super::hold;
+use super::identity::gives;
 use super::keyed::Scene;
+use super::phone::PATIENCE;
 use super::stage::Stage;
 use super::waits::other;
 use crate::End;
@@ -20,6 +24,9 @@ use crate::serve::Running;
 
 /// Speed of the line. A pseudo-terminal has none, but the gateway's configuration needs one.
 const BAUD: u32 = 115_200;
+
+/// Interval of looks at the gateway.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) async fn play(
     stage: &mut Stage,
@@ -45,6 +52,7 @@ pub(super) async fn play(
     );
     pair(stage, scene, &mut door, "Ethernet").await?;
     compare(stage, scene.data, &mut door).await?;
+    does_tasks(stage, scene.data, &mut door).await?;
 
     let mut valve = DemoBoard::at_the_line(image, scene.home, "Valve", &gateway.gateway).await?;
     stage.step(
@@ -229,5 +237,41 @@ async fn compare(stage: &mut Stage, data: &Path, board: &mut DemoBoard) -> Resul
         "operator",
         format!("sees {} linked with the fingerprint {own}, as the board prints it", board.name),
     );
+    Ok(())
+}
+
+/// Gives a board two tasks: one switches its pin, the other one asks who it is.
+async fn does_tasks(stage: &mut Stage, data: &Path, board: &mut DemoBoard) -> Result<(), End> {
+    let announced = async {
+        let path = format!("/api/v1/nodes/{}/capabilities", board.id);
+        loop {
+            let can: CapabilityList = read(&ask(data, Method::GET, &path, None).await?)?;
+            let names: Vec<_> = can.capabilities.into_iter().map(|one| one.name).collect();
+            if ["pin", "system.identity"].iter().all(|name| names.iter().any(|has| has == name)) {
+                return Ok::<_, End>(names);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    let names = tokio::time::timeout(PATIENCE, announced).await.map_err(|_| {
+        End::Refused(format!("{} did not say in time what it can do", board.name))
+    })??;
+    stage.step("device", format!("{} announces what it can do: {}", board.name, names.join(", ")));
+
+    let done = gives(data, &board.id, "pin", json!(true)).await?;
+    hold(done.state == "succeeded", "the board does its task")?;
+    hold(done.result == Some(json!(true)), "the board answers that its pin is on")?;
+    board.says("dispatched: pin").await?;
+    board.says("dispatch done").await?;
+    stage.step(
+        "operator",
+        format!("gives {} the task pin: its firmware switches the pin on, and says so", board.name),
+    );
+
+    let done = gives(data, &board.id, "system.identity", json!(null)).await?;
+    hold(done.state == "succeeded", "the board says who it is")?;
+    let said = done.result.unwrap_or_default();
+    hold(said["node_id"] == json!(board.id), "the board that was asked answers")?;
+    stage.step("device", format!("{} answers the task system.identity: {said}", board.name));
     Ok(())
 }

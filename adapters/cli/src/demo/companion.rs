@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use handfast_cli::qr;
 use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::wire::setup::Payload;
 use handfast_node::native::PairingRefusal;
+use handfast_qr as qr;
 use handfast_server::admin::{SessionList, SessionView, StartedView};
 use hyper::Method;
 use serde_json::{Value, json};

@@ -32,9 +32,16 @@ pub(super) struct Scene<'d> {
     pub(super) home: &'d Path,
     pub(super) data: &'d Path,
     web: String,
-    tcp: String,
+    pub(super) tcp: String,
     /// The operator's terminal, which shows PINs.
     events: LineStream,
+}
+
+/// Asks to be paired with what a node has scanned.
+pub(super) async fn shows(phone: &Phone, invite: Invite<'_>) {
+    let gateway = *invite.gateway();
+    let code = invite.into_code();
+    phone.asks(PairMethod::Code { selector: code.selector, code: code.code }, Some(gateway)).await;
 }
 
 impl<'d> Scene<'d> {
@@ -156,12 +163,12 @@ impl<'d> Scene<'d> {
         let text =
             view.invitation.ok_or_else(|| End::Refused("there is no invitation".to_owned()))?;
         let columns =
-            handfast_cli::qr::render(&text.to_ascii_uppercase(), false).map_err(End::refused)?;
+            handfast_qr::render(&text.to_ascii_uppercase(), false).map_err(End::refused)?;
         let columns = columns.lines().next().map_or(0, |line| line.chars().count());
         stage.step(
             "operator",
             format!(
-                "makes a QR code of {columns} columns, with two addresses, the gateway's fingerprint and a secret of 80 bits"
+                "makes a QR code of {columns} columns, with two addresses, the gateway's fingerprint and a secret of 130 bits"
             ),
         );
 
@@ -201,11 +208,7 @@ impl<'d> Scene<'d> {
         let addresses: Vec<String> = invite.addresses().iter().map(ToString::to_string).collect();
         let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
         let phone = Phone::start(self.home, &addresses, name)?;
-        let gateway = *invite.gateway();
-        let code = invite.into_code();
-        phone
-            .asks(PairMethod::Code { selector: code.selector, code: code.code }, Some(gateway))
-            .await;
+        shows(&phone, invite).await;
         Ok(phone)
     }
 

@@ -9,10 +9,12 @@ mod boards;
 mod chat;
 mod companion;
 mod firmware;
+mod identity;
 mod keyed;
 mod nodes;
 mod phone;
 mod promises;
+mod provisioning;
 mod stage;
 mod strangers;
 mod waits;
@@ -147,6 +149,8 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
 
     companion::play(stage, home, &data, &gateway, &mut done).await?;
     promises::play(stage, &Scene::open(home, &data, &gateway).await?, &gateway, &mut done).await?;
+    identity::play(stage, &Scene::open(home, &data, &gateway).await?, &gateway).await?;
+    provisioning::play(stage, &Scene::open(home, &data, &gateway).await?).await?;
     strangers::play(stage, &data, &gateway).await?;
 
     stage.chapter("The same state machines in a microcontroller");
@@ -157,7 +161,7 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
         boards::play(stage, &image, &mut scene, &gateway).await?;
     } else {
         stage.note(&format!(
-            "with: {} (an emulated Cortex-M4F; building its image takes minutes the first time)",
+            "an emulated Cortex-M4F plays it, and its image takes minutes to build the first time: {}",
             NextElsewhere::DemoWithBoards.hint()
         ));
     }
@@ -180,8 +184,14 @@ async fn start(
         ScopesBuf::parse(promises::INSTALLER_MAY).map_err(End::refused)?,
     )];
     let setup = SetupOptions { profiles, ..SetupOptions::default() };
-    let settings =
-        ServeSettings { listen, listen_tcp: vec![tcp.into()], setup, ..ServeSettings::default() };
+    let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = ServeSettings {
+        listen,
+        listen_tcp: vec![tcp.into()],
+        listen_mtls: vec![anywhere.into()],
+        setup,
+        ..ServeSettings::default()
+    };
     Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| {
         builder.application(Ear(ear.clone()))
     })
