@@ -8,6 +8,7 @@ use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::PairMethod;
+use handfast_node::capability::Capabilities;
 use handfast_node::native::{
     GatewayAt, NativeConfig, NativeError, NativeEvent, NativeEvents, NativeIdentity, NativeNode,
     NativeOwner, open_tokens,
@@ -34,9 +35,19 @@ pub(super) struct Phone {
 impl Phone {
     /// Starts a node that knows only the address of a gateway.
     pub(super) fn start(home: &Path, gateways: &[&str], name: &'static str) -> Result<Self, End> {
+        Self::start_in(&home.join(name.replace(' ', "-")), gateways, name, Capabilities::none())
+    }
+
+    /// Starts a node with its state in this directory, which can be asked to do this.
+    pub(super) fn start_in(
+        state: &Path,
+        gateways: &[&str],
+        name: &'static str,
+        capabilities: Capabilities,
+    ) -> Result<Self, End> {
         let label =
             |text| Label::parse(text).ok_or_else(|| End::Refused(format!("{text:?} is no name")));
-        let state = home.join(name.replace(' ', "-"));
+        let state = state.to_owned();
         let gateways = gateways.iter().map(|at| at.parse().map_err(End::refused));
         let identity = NativeIdentity {
             gateways: gateways.collect::<Result<Vec<GatewayAt>, _>>()?,
@@ -46,6 +57,7 @@ impl Phone {
             plain_tokens: false,
         };
         let mut config = NativeConfig::new(identity.clone(), &state).map_err(End::refused)?;
+        config.capabilities = capabilities;
         config.waits = Waits { heartbeat_every: Duration::from_secs(1), ..Waits::DEFAULT };
         let node = NativeNode::new(config).map_err(End::refused)?;
         let (owner, events) = (node.owner(), node.events());
@@ -71,6 +83,14 @@ impl Phone {
         entry
             .map(|entry| entry.token)
             .ok_or_else(|| End::Refused(format!("{} keeps no token", self.name)))
+    }
+
+    /// Switches the node off without a goodbye, and returns its state directory.
+    pub(super) async fn off(mut self) -> PathBuf {
+        self.task.abort();
+        // The state directory is locked until the task is gone.
+        let _ = (&mut self.task).await;
+        std::mem::take(&mut self.state)
     }
 
     pub(super) async fn asks(&self, wish: PairMethod, expect: Option<Fingerprint>) {
