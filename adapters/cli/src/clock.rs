@@ -8,6 +8,8 @@ use serde_json::json;
 use crate::End;
 use crate::args::{ClockArgs, ClockVerb};
 use crate::client::ask;
+use crate::data::DataPlace;
+use crate::hints::Next;
 use crate::print::show;
 
 const CLOCK: &str = "/api/v1/clock";
@@ -17,12 +19,12 @@ pub(crate) async fn run(args: ClockArgs) -> Result<(), End> {
     match args.verb.unwrap_or(ClockVerb::Show) {
         ClockVerb::Show => {
             let answer = ask(&data, Method::GET, CLOCK, None).await?;
-            show(json, &answer, |view: ClockView| stands(&view))
+            show(json, &answer, |view: ClockView| stands(&view, &data))
         }
         ClockVerb::Accept { at } => {
             let body = json!({ "at": at.map(UnixTime::as_secs) });
             let answer = ask(&data, Method::POST, CLOCK, Some(body)).await?;
-            show(json, &answer, |view: AcceptedView| accepted(&view))
+            show(json, &answer, |view: AcceptedView| accepted(&view, &data))
         }
     }
 }
@@ -31,10 +33,20 @@ fn time(secs: u64) -> String {
     rfc3339::write(UnixTime::from_secs(secs)).as_str().to_owned()
 }
 
-fn stands(view: &ClockView) -> String {
+/// Returns the remedy for a clock that is not good, with its command.
+pub(crate) fn mend(view: &ClockView, data: &DataPlace) -> Option<String> {
+    let system = time(view.system);
+    let (what, next) = match view.state.as_str() {
+        "behind" => ("if the system's clock is right, say so with", Next::SetClock(&system)),
+        _ => ("accept it with", Next::AcceptClock),
+    };
+    view.mend.as_ref().map(|mend| format!("{mend}; {what}: {}", next.on(data)))
+}
+
+fn stands(view: &ClockView, data: &DataPlace) -> String {
     let synchronised =
         if view.synchronised { "synchronised" } else { "not known to be synchronised" };
-    let mend = view.mend.as_ref().map_or_else(String::new, |mend| format!("{mend}\n"));
+    let mend = mend(view, data).map_or_else(String::new, |mend| format!("{mend}\n"));
     format!(
         "clock: {}\nthe gateway goes by {}\nthe system's clock says {}, {synchronised}\n{mend}",
         view.state,
@@ -43,7 +55,7 @@ fn stands(view: &ClockView) -> String {
     )
 }
 
-fn accepted(view: &AcceptedView) -> String {
+fn accepted(view: &AcceptedView, data: &DataPlace) -> String {
     let AcceptedView { clock, moved, ended } = view;
     let ended = match ended {
         0 => String::new(),
@@ -51,5 +63,8 @@ fn accepted(view: &AcceptedView) -> String {
             "ended, because they were made under a false time: {ended}; such nodes and companions pair again\n"
         ),
     };
-    format!("{}moved with the clock, with the same life left: {moved}\n{ended}", stands(clock))
+    format!(
+        "{}moved with the clock, with the same life left: {moved}\n{ended}",
+        stands(clock, data)
+    )
 }

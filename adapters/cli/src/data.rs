@@ -1,8 +1,9 @@
 //! The data directory of a gateway.
 
 use std::ops::Deref;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use handfast_private_file::{self as private_file, Others};
 
 use crate::End;
 use crate::args::DataDir;
@@ -73,24 +74,10 @@ impl DataDir {
     }
 }
 
-/// Creates the directory, readable only by its owner, or checks that an existing one is.
+/// Creates the directory, usable only by its owner, or checks that an existing one is.
 pub(crate) fn prepare(path: &Path) -> Result<(), End> {
-    let named = |problem: String| End::Refused(format!("{}: {problem}", path.display()));
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| named(format!("the data directory cannot be made: {error}")))?;
-    let found = std::fs::metadata(path)
-        .map_err(|error| named(format!("the data directory cannot be read: {error}")))?;
-    if !found.is_dir() {
-        return Err(named("the data directory must be a directory".to_owned()));
-    }
-    if found.permissions().mode() & 0o077 != 0 {
-        return Err(named(format!(
-            "the data directory is open to others; mend it with: chmod 700 {}",
-            path.display()
-        )));
+    if !private_file::check_directory(path, Others::Nothing).map_err(End::refused)? {
+        private_file::create_directory(path).map_err(End::refused)?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use handfast_cli::qr;
+use handfast_qr as qr;
 use handfast_stdio::{Waiting, note_line};
 use hyper::Method;
 use serde::Serialize;
@@ -85,7 +85,9 @@ impl SecretDelivery<'_> {
             {
                 Ok(_) => return Ok(()),
                 // The gateway has answered, so another attempt would get the same answer.
-                Err(Unanswered::Refused(end) | Unanswered::Missing(end)) => break end,
+                Err(
+                    Unanswered::Refused(end) | Unanswered::Changed(end) | Unanswered::Missing(end),
+                ) => break end,
                 Err(Unanswered::Broken(end)) if begun.elapsed() > CONFIRM_FOR => break end,
                 Err(Unanswered::Broken(_)) => sleep(TRY_AGAIN).await,
             }

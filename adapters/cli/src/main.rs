@@ -3,7 +3,9 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod asked;
 mod backup;
+mod certs;
 mod client;
 mod clock;
 mod codes;
@@ -13,6 +15,7 @@ mod confirm;
 mod data;
 mod delivery;
 mod demo;
+mod dispatch;
 mod events;
 mod extensions;
 mod hints;
@@ -81,6 +84,7 @@ async fn run(verb: Verb) -> Result<(), End> {
             PairingVerb::Close => codes::window(&common, Window::Close).await,
             PairingVerb::Older(older) => Box::pin(run(older.current(common))).await,
         },
+        Verb::Certs(certs) => certs::run(certs).await,
         Verb::Companions(companions) => companions::run(companions).await,
         Verb::Senders(senders) => senders::run(senders).await,
         Verb::Extensions(extensions) => extensions::run(extensions).await,

@@ -10,7 +10,7 @@ use std::path::Path;
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::{Limits, PROFILE_BYTES};
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::{Label, Name, NodeId, Source, UnixTime};
 use handfast_store::Observation;
@@ -249,7 +249,16 @@ impl MissyFields<'_> {
         // No field that is read has the time of the request; the last contact is the closest.
         let asked_at = told.map_or(self.now, |told| told.last_seen);
         Ok(ImportedNode {
-            record: Record { node_id, name, room, address, keys: None, asked_at, standing },
+            record: Record {
+                node_id,
+                name,
+                room,
+                address,
+                keys: None,
+                asked_at,
+                asked: Asked::by(AskMethod::Token),
+                standing,
+            },
             profile,
             told,
         })

@@ -3,9 +3,10 @@
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use handfast_private_file::{Beside, Options};
 use tempfile::TempDir;
 
 /// Maximum size of a copied file in bytes.
@@ -21,8 +22,7 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// Copies a file, together with existing files beside it that have these suffixes (its logs) or
-    /// these extensions in place of its own. The copy is no more accessible to others than the
-    /// original.
+    /// these extensions in place of its own. Only this user may read the copy.
     ///
     /// # Errors
     /// The problem and its remedy, without the file's name.
@@ -83,18 +83,18 @@ fn state(path: &Path) -> Result<Option<(u64, u64, i64, i64)>, String> {
     }
 }
 
-fn copied(from: &Path, to: &Path) -> std::io::Result<()> {
+fn copied(from: &Path, to: &Path) -> Result<(), String> {
     let mut source = match File::open(from) {
         Ok(file) => file.take(MOST),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.to_string()),
     };
-    // The owner may always write the copy, whatever the original's mode, so that SQLite can apply
-    // its log.
-    let mode = source.get_ref().metadata()?.permissions().mode() & 0o777 | 0o600;
-    let mut copy = File::options().write(true).create_new(true).mode(0o600).open(to)?;
-    std::io::copy(&mut source, &mut copy)?;
-    copy.set_permissions(Permissions::from_mode(mode))
+    // The copy goes with this process, so it need not be durable.
+    let written = Beside::with(to, &Options::PRIVATE.without_flush()).and_then(|mut copy| {
+        copy.write_from(&mut source)?;
+        copy.create()
+    });
+    written.map_err(|error| error.problem().to_owned())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use handfast_core::registry::inbound::{Facts, InboundLimits as Waiting, SenderId
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::{Entropy, Name, UnixTime};
+use handfast_private_file as private_file;
 use handfast_store::{
     Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store,
     StoreError,
@@ -72,6 +73,8 @@ impl ImportTarget {
             // For an existing directory this only checks, and reports problems.
             data::prepare(directory)?;
         }
+        // The copy is private in any case, so the original is checked here.
+        private_file::inspect(&path).map_err(End::refused)?;
         let copy = Snapshot::of(&path, &["-wal", ".lock"], &["generation"])
             .map_err(|problem| End::Refused(format!("{}: {problem}", path.display())))?;
         let [there, here] = [copy.directory(), directory].map(|place| place.display().to_string());
