@@ -1,39 +1,44 @@
 //! The gateway's process: the real machine for each connection, and an adapter that carries out its
 //! effects over the registry.
 
+mod permissions;
+mod power;
+mod seat;
 mod transactions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use handfast_core::budget::{Attempt, Bucket, NoPlace, Proving, Replays};
+use handfast_core::budget::{Bucket, Proving, Replays};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::flow::identity::clone_counter::{CloneCounter, MarkKey};
 use handfast_core::flow::native::gateway::{
-    Confirmation, Cost, Effect, FrameContext, Input, KnownPeer, NativeConnection, Offer,
-    PairVerdict, PingAnswer, Prepared, Proof,
+    CloneStanding, Confirmation, Cost, Effect, FrameContext, Input, Issue, IssuedCertificate,
+    KnownPeer, NativeConnection, NativeRequest, Offer, PairVerdict, Peer, Prepared, Proof,
+    RenewKind,
 };
 use handfast_core::flow::native::settle::Denial;
 use handfast_core::grant::capability::Holder;
-use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
-use handfast_core::limits::{CHAIN_BYTES, NATIVE_SCRATCH, SUBSCRIPTIONS};
-use handfast_core::registry::ceiling::{Ceiling, Entitled, InForce, entitled};
-use handfast_core::registry::codes::{CodeId, NoGuess};
-use handfast_core::registry::grants::Grant;
-use handfast_core::registry::lifecycle::Notice;
+use handfast_core::limits::{NATIVE_SCRATCH, SUBSCRIPTIONS};
+use handfast_core::registry::ceiling::InForce;
+use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
-use handfast_core::wire::native::link::{App, Renew};
+use handfast_core::wire::native::link::{App, DispatchAnswer, DispatchId};
 use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, ReasonText};
-use handfast_core::wire::path::{Action, Address, Pattern};
-use handfast_core::{Entropy, Label, Machine, NodeId, Span, UnixTime};
+use handfast_core::wire::path::{Address, Pattern};
+use handfast_core::{Entropy, Label, Machine, NodeId};
 
+use permissions::in_force;
+pub use seat::{Answer, GateIn, Loaded, Seat};
 pub use transactions::Asked;
 
+use super::identity::Report;
 use super::registry::{Offered, Request, Settled, Shown};
 use super::wires::{ConnId, Side};
 use super::{Job, World};
@@ -69,99 +74,24 @@ pub struct GatewayHost {
     pub proving: BTreeMap<[u8; 32], Proving>,
     /// The display: for each PIN the node's key, the code's id, and the PIN.
     pub display: Vec<(PublicKey, CodeId, String)>,
-}
-
-/// A connection with the state of its adapter.
-#[derive(Debug)]
-pub struct Seat {
-    /// The machine; `None` once it has ended.
-    pub machine: Option<NativeConnection>,
-    /// The peer's self-description.
-    pub request: Option<Request>,
-    /// `true` once a code was proved on this connection and spent.
-    pub proven: bool,
-    /// Scopes of the peer's grant or chain, and the bounds on them.
-    pub scopes: Option<(ScopesBuf, Vec<ScopesBuf>)>,
-    /// Patterns to which the peer subscribed.
-    pub subscribed: Vec<String>,
-    /// Messages of the peer's application.
-    pub apps: Vec<(String, Vec<u8>)>,
-    /// Outcomes of pings, by their numbers.
-    pub ponged: Vec<(u32, PingAnswer)>,
-    /// Number of heartbeats that were stored.
-    pub observed: u32,
-    guesses: u8,
-    attempt: Option<Attempt>,
-    enters: Option<[u8; 32]>,
-    came: Option<Vec<u8>>,
-    assembly: Assembly,
-    room: Box<[u8; CHAIN_BYTES]>,
-}
-
-/// An input of a connection.
-#[allow(clippy::large_enum_variant, reason = "few of them live at once")]
-#[derive(Debug)]
-pub enum GateIn {
-    /// A frame from the peer.
-    Frame(Vec<u8>),
-    /// An answer of the store.
-    Answer(Answer),
-    /// A decision of the operator.
-    Push(Notice),
-    /// The result of a new look at the grant in force.
-    Bounded(Option<UnixTime>, bool),
-    /// The end of a subscription.
-    Unsubscribed(String),
-    /// A ping of the operator.
-    Ping(u32),
-    /// A message of the application.
-    Deliver(Action, String, Vec<u8>),
-    /// The deadline has passed.
-    Tick,
-    /// The gateway shuts down.
-    Shutdown,
-    /// Another connection needs the slot.
-    Evict,
-    /// The peer has disconnected.
-    Closed,
-}
-
-/// The registry's data of a node.
-pub type Loaded = (Record, Vec<Grant>, Option<Ceiling>);
-
-/// An answer of the store.
-#[derive(Debug)]
-pub enum Answer {
-    /// The answer to [`Asked::Enter`].
-    Entered(Result<(), NoPlace>),
-    /// The answer to [`Asked::Find`].
-    Found(Result<Option<Loaded>, ()>),
-    /// The answer to [`Asked::Attach`].
-    Attached(Result<Option<Loaded>, ()>),
-    /// A refusal in answer to [`Asked::Prepare`].
-    Refused(PairRefusal<'static>),
-    /// The answer to [`Asked::Prepare`] for a PIN.
-    Pin(CodeId, String),
-    /// The answer to [`Asked::Prepare`] for a code.
-    Code(Option<CodeId>, Code),
-    /// The answer to [`Asked::Prepare`] for a setup code.
-    Setup,
-    /// The answer to [`Asked::Prepare`] without a proof: settle at once.
-    Settle,
-    /// The answer to [`Asked::Reserve`].
-    Reserved(Result<u8, NoGuess>),
-    /// The answer to [`Asked::Spend`].
-    Spent(Result<bool, ()>),
-    /// The answer to [`Asked::Settle`].
-    Settled(Settled),
-    /// The store failed on [`Asked::Settle`] or [`Asked::Prepare`].
-    Busy,
-    /// The answer to [`Asked::Activate`].
-    Activated(Result<Option<Option<UnixTime>>, ()>),
-    /// The answer to [`Asked::Present`].
-    Presented(Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))>),
-    /// The answer to [`Asked::Renew`].
-    Renewed(Option<Offered>, Option<String>),
+    /// The key of its marks, which survives a restart.
+    pub mark_key: MarkKey,
+    /// Its name for people.
+    pub name: Option<&'static str>,
+    /// `true` if it marks its nodes' states. Manual peers that use a node's keys show no marks.
+    pub marks: bool,
+    /// `true` if it issues certificates.
+    pub issues: bool,
+    /// The capabilities that nodes announced.
+    pub announced: BTreeSet<(NodeId, String)>,
+    /// The progress that nodes reported.
+    pub progress: Vec<(DispatchId, Option<u8>)>,
+    /// Number of reports about tasks of other nodes.
+    pub meddled: u32,
+    /// Number of links that raised the alarm of a copied node.
+    pub alarms: u32,
+    /// Number of links that showed a mark which the gateway does not remember.
+    pub older: u32,
 }
 
 enum Do {
@@ -170,33 +100,7 @@ enum Do {
     Ask(Asked),
     Detach,
     Proven,
-}
-
-impl Seat {
-    fn new(machine: NativeConnection) -> Self {
-        Self {
-            machine: Some(machine),
-            request: None,
-            proven: false,
-            scopes: None,
-            subscribed: Vec::new(),
-            apps: Vec::new(),
-            ponged: Vec::new(),
-            observed: 0,
-            guesses: 0,
-            attempt: None,
-            enters: None,
-            came: None,
-            assembly: Assembly::IDLE,
-            room: Box::new([0; CHAIN_BYTES]),
-        }
-    }
-
-    /// Returns the name of the machine's state.
-    #[must_use]
-    pub fn state(&self) -> &'static str {
-        self.machine.as_ref().map_or("gone", NativeConnection::state_name)
-    }
+    Report(Report),
 }
 
 /// Creates a replay memory for as many first messages as a world sees.
@@ -208,8 +112,8 @@ fn loaded(store: &super::registry::Registry, record: &Record) -> Loaded {
     (record.clone(), store.grants_of(record.node_id), store.ceilings.get(&record.node_id).cloned())
 }
 
-fn lend((record, grants, ceiling): &Loaded) -> KnownPeer<'_> {
-    KnownPeer { record, grants, ceiling: ceiling.as_ref() }
+fn lend((record, grants, ceiling): &Loaded, clone: CloneStanding) -> KnownPeer<'_> {
+    KnownPeer { record, grants, ceiling: ceiling.as_ref(), clone }
 }
 
 /// Returns a refusal as it is sent; the simulated operator gives no reasons.
@@ -223,73 +127,15 @@ const fn refusal(denial: Denial) -> PairRefusal<'static> {
     }
 }
 
-/// Returns a node's scopes in force, as core computes them.
-fn in_force(
-    grants: &[Grant],
-    ceiling: Option<&Ceiling>,
-    within: Span,
-    now: UnixTime,
-) -> Option<(ScopesBuf, Vec<ScopesBuf>)> {
-    match entitled(grants, ceiling, within, now) {
-        Entitled::InForce(in_force, _) => Some((in_force.scopes.clone(), in_force.bounds.to_vec())),
-        Entitled::Renewal | Entitled::Nothing => None,
-    }
-}
-
 impl World {
-    /// Applies the operator's decision about a node's permissions to its live link.
-    pub(super) fn bound(&mut self, node_id: NodeId) {
-        let Some(&conn) = self.gateway.live.get(&node_id) else { return };
-        let (grants, ceiling) =
-            (self.store.grants_of(node_id), self.store.ceilings.get(&node_id).cloned());
-        let within = self.limits.renew_after_expiry;
-        let (until, renews) = match entitled(&grants, ceiling.as_ref(), within, self.unix()) {
-            Entitled::InForce(_, until) => (until, false),
-            Entitled::Renewal => (None, true),
-            Entitled::Nothing => (None, false),
-        };
-        let scopes = in_force(&grants, ceiling.as_ref(), within, self.unix());
-        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
-        let covers = |text: &String| {
-            let pattern = Pattern::parse(text).expect("a pattern");
-            scopes.as_ref().is_some_and(|(scopes, bounds)| {
-                InForce { scopes, bounds }.allows_subscription(&pattern)
-            })
-        };
-        let (kept, ended): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut seat.subscribed).into_iter().partition(covers);
-        (seat.subscribed, seat.scopes) = (kept, scopes);
-        for pattern in ended {
-            self.feed_gateway(conn, GateIn::Unsubscribed(pattern));
-        }
-        self.feed_gateway(conn, GateIn::Bounded(until, renews));
-    }
-
     /// Accepts a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
-        let machine = NativeConnection::accepted(self.instant(), self.limits);
-        self.gateway.seats.insert(conn, Seat::new(machine));
+        self.seat(conn, NativeConnection::accepted(self.instant(), self.limits));
     }
 
-    /// Takes the gateway's power.
-    pub fn gateway_off(&mut self) {
-        self.note(|| "the gateway loses power".to_owned());
-        let back = self.now + 1 + self.prng.below(20_000);
-        if self.gateway.on {
-            self.clocks.end(self.now);
-        }
-        let gateway = &mut self.gateway;
-        gateway.on = false;
-        gateway.fuel = None;
-        gateway.on_at = Some(back);
-        gateway.live.clear();
-        gateway.replays = replays();
-        gateway.proving.clear();
-        let conns: Vec<ConnId> = core::mem::take(&mut gateway.seats).into_keys().collect();
-        self.jobs.retain(|job| !job.is_of_gateway());
-        for conn in conns {
-            self.leave(conn, Side::Gateway);
-        }
+    pub(super) fn seat(&mut self, conn: ConnId, machine: NativeConnection) {
+        let machine = if self.gateway.issues { machine.issuing_certificates() } else { machine };
+        self.gateway.seats.insert(conn, Seat::new(machine));
     }
 
     /// Feeds an input to a connection.
@@ -301,7 +147,8 @@ impl World {
         let token = self.next_token();
         let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
         let Some(mut machine) = seat.machine.take() else { return };
-        let before = machine.state_name();
+        let (before, was) = (machine.state_name(), machine.linked());
+        let dispatches = matches!(input, GateIn::Dispatch(_));
         let what = match &input {
             GateIn::Frame(frame) => format!("Frame of {}", frame.len()),
             other => format!("{other:?}").chars().take(90).collect(),
@@ -316,7 +163,7 @@ impl World {
             now: unix,
         };
         let message = self.gateway.message.and_then(ReasonText::parse);
-        let (mut frame, known, offered, address, payload, pattern);
+        let (mut frame, known, offered, address, payload, pattern, certificate, name, task);
         let room = Label::parse("Hall").expect("a label");
         let offer = |offered: &'_ Offered, token| Offer {
             id: offered.id,
@@ -349,6 +196,12 @@ impl World {
                 Input::Unsubscribed(Pattern::parse(&pattern).expect("a pattern"))
             }
             GateIn::Ping(number) => Input::Ping(number),
+            GateIn::Dispatch(wanted) => {
+                task = wanted;
+                Input::Dispatch(task.lend(), unix)
+            }
+            GateIn::Cancel(id) => Input::Cancel(id),
+            GateIn::Query(id, number) => Input::Query(id, number),
             GateIn::Tick => Input::Tick(unix),
             GateIn::Shutdown => Input::Shutdown,
             GateIn::Evict => Input::Evict,
@@ -365,17 +218,20 @@ impl World {
                 Answer::Entered(outcome) => Input::Entered(outcome),
                 Answer::Found(found) => {
                     known = found;
-                    let known = known.as_ref().map(|known| known.as_ref().map(lend));
+                    let known = known.as_ref().map(|known| {
+                        known.as_ref().map(|known| lend(known, CloneStanding::default()))
+                    });
                     Input::Found(known.map_err(|()| failed), unix, entropy)
                 }
-                Answer::Attached(found) => {
+                Answer::Attached(found, clone) => {
                     known = found;
                     seat.scopes = known.as_ref().ok().and_then(Option::as_ref).and_then(
                         |(_, all, ceiling)| {
                             in_force(all, ceiling.as_ref(), self.limits.renew_after_expiry, unix)
                         },
                     );
-                    let known = known.as_ref().map(|known| known.as_ref().map(lend));
+                    let known =
+                        known.as_ref().map(|known| known.as_ref().map(|known| lend(known, clone)));
                     Input::Attached(known.map_err(|()| failed), unix)
                 }
                 Answer::Refused(refusal) => Input::Prepared(Prepared::Refused(refusal)),
@@ -428,6 +284,16 @@ impl World {
                     }))
                 }
                 Answer::Renewed(None, _) => Input::Renewed(None),
+                Answer::Issued(made) => {
+                    certificate = made;
+                    Input::Issued(Ok(certificate.as_ref().map(|(number, object, bytes)| {
+                        IssuedCertificate { number: *number, object: *object, bytes }
+                    })))
+                }
+                Answer::Name(called) => {
+                    name = called;
+                    Input::Name(Label::parse(&name).expect("a label"))
+                }
             },
         };
         let mut scratch = [0; NATIVE_SCRATCH];
@@ -437,27 +303,69 @@ impl World {
             match effect {
                 Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
                 Effect::Close(_) => todo.push(Do::Close),
-                Effect::Refund => {
+                Effect::Request(NativeRequest::Refund) => {
                     self.gateway.counted.1 += 1;
                     if let Some(attempt) = seat.attempt.take() {
                         self.gateway.failures.give_back(attempt);
                     }
                     todo.push(Do::Proven);
                 }
-                Effect::Find(key) => todo.push(Do::Ask(Asked::Find(key))),
-                Effect::Enter(key, ephemeral) => todo.push(Do::Ask(Asked::Enter(key, ephemeral))),
-                Effect::Attach(node_id) => todo.push(Do::Ask(Asked::Attach(node_id))),
-                Effect::Detach => todo.push(Do::Detach),
+                Effect::Request(NativeRequest::Find(key)) => todo.push(Do::Ask(Asked::Find(key))),
+                Effect::Request(NativeRequest::Enter(key, ephemeral)) => {
+                    todo.push(Do::Ask(Asked::Enter(key, ephemeral)));
+                }
+                Effect::Request(NativeRequest::FindNode(node_id)) => {
+                    todo.push(Do::Ask(Asked::FindNode(node_id)));
+                }
+                Effect::Request(NativeRequest::Attach(node_id, mark)) => {
+                    todo.push(Do::Ask(Asked::Attach(node_id, mark)));
+                }
+                Effect::Issue(Issue::Asked) => todo.push(Do::Ask(Asked::Issue(seat.csr.clone()))),
+                Effect::Issue(Issue::Renewal(renewal)) => {
+                    let csr = renewal.csr().map(|csr| csr.as_bytes().to_vec());
+                    todo.push(Do::Ask(Asked::Issue(csr)));
+                }
+                Effect::Request(NativeRequest::CertificateStored(number)) => {
+                    todo.push(Do::Report(Report::CertificateStored(number)));
+                }
+                Effect::Request(NativeRequest::MarkStored(mark)) => {
+                    todo.push(Do::Report(Report::MarkStored(mark)));
+                }
+                Effect::Request(NativeRequest::Name) => todo.push(Do::Ask(Asked::Name)),
+                Effect::Announced(announce) => {
+                    todo.push(Do::Report(Report::Announced(
+                        announce.capability.as_str().to_owned(),
+                        announce.idempotent,
+                    )));
+                }
+                Effect::Outcome(result) => {
+                    todo.push(Do::Report(Report::outcome(result.id, &result.outcome)));
+                }
+                Effect::Progress(progress) => {
+                    let percent = progress.percent.map(|percent| percent.get());
+                    todo.push(Do::Report(Report::Progress(progress.id, percent)));
+                }
+                Effect::Answered(answer) => {
+                    let DispatchAnswer { id, number, known } = answer;
+                    todo.push(Do::Report(Report::answer(id, number, &known)));
+                }
+                Effect::Request(NativeRequest::NotDispatched(id)) => {
+                    todo.push(Do::Report(Report::NotDispatched(id)));
+                }
+                Effect::Request(NativeRequest::Detach) => todo.push(Do::Detach),
                 Effect::Ask(key, asked) => {
                     let holder = Holder { channel: key, signing: asked.key().copied() };
                     let (name, method) =
                         (asked.request().name.as_str().to_owned(), asked.request().method);
                     seat.request = Some(Request { holder, name, method });
+                    seat.csr = asked.request().csr.map(|csr| csr.as_bytes().to_vec());
                     todo.push(Do::Ask(Asked::Prepare(method)));
                 }
-                Effect::Reserve(id) => todo.push(Do::Ask(Asked::Reserve(id))),
-                Effect::GuessWrong { .. } => compared = Some(false),
-                Effect::Spend(id) => {
+                Effect::Request(NativeRequest::Reserve(id)) => {
+                    todo.push(Do::Ask(Asked::Reserve(id)));
+                }
+                Effect::Request(NativeRequest::GuessWrong { .. }) => compared = Some(false),
+                Effect::Request(NativeRequest::Spend(id)) => {
                     compared = Some(true);
                     todo.push(Do::Ask(Asked::Spend(id)));
                 }
@@ -470,8 +378,14 @@ impl World {
                         expires_at: claims.expires_at,
                     })));
                 }
-                Effect::Activate(grant) => todo.push(Do::Ask(Asked::Activate(grant))),
-                Effect::Observe(_) => seat.observed += 1,
+                Effect::Request(NativeRequest::Activate(grant)) => {
+                    todo.push(Do::Ask(Asked::Activate(grant)));
+                }
+                // A node that is linked counts as seen.
+                Effect::Request(NativeRequest::Linked(Peer::Node(_))) | Effect::Observe(_) => {
+                    seat.observed += 1;
+                }
+                Effect::Request(NativeRequest::Linked(Peer::Delegate(_))) => {}
                 Effect::Part(part) => match seat.assembly.take(&part, &mut seat.room[..]) {
                     Ok(Assembled::More(more)) => seat.assembly = more,
                     Ok(Assembled::Whole { bytes, .. }) => {
@@ -489,17 +403,26 @@ impl World {
                         .push((app.address.as_str().to_owned(), app.bytes.as_bytes().to_vec()));
                 }
                 Effect::Subscribe(pattern) => seat.subscribed.push(pattern.as_str().to_owned()),
-                Effect::Ponged(number, answer) => seat.ponged.push((number, answer)),
-                Effect::Renew(renew) => {
-                    todo.push(Do::Ask(Asked::Renew(matches!(renew, Renew::Chain))));
+                Effect::Request(NativeRequest::Ponged(number, answer)) => {
+                    seat.ponged.push((number, answer));
+                }
+                Effect::Request(NativeRequest::Renew(renew)) => {
+                    todo.push(Do::Ask(Asked::Renew(matches!(renew, RenewKind::Chain))));
                 }
             }
         }
         let (after, closed) = (machine.state_name(), machine.is_closed());
+        let linked = machine.linked();
         seat.machine = Some(machine);
         self.note(|| format!("conn {conn}: {before} --{what}--> {after}"));
         self.steps += 1;
         self.visited.insert(after);
+        if dispatches && todo.iter().any(|effect| matches!(effect, Do::Send(_))) {
+            let key = self.gateway.seats[&conn].machine.as_ref().and_then(|of| of.peer_key());
+            let counter = key.and_then(|key| self.store.clones.get(key.as_bytes()));
+            let quarantined = counter.is_some_and(CloneCounter::is_quarantined);
+            self.expect(!quarantined, || "a task is sent in quarantine".to_owned());
+        }
         if let Some(right) = compared {
             self.compared(conn, right);
         }
@@ -508,6 +431,12 @@ impl World {
                 return;
             }
             self.gateway_does(conn, effect);
+        }
+        if let (None, Some(Peer::Node(node_id))) = (was, linked) {
+            self.push_tasks(node_id);
+        }
+        if let (Some(Peer::Node(node_id)), true) = (was, closed) {
+            self.tasks_lost(node_id);
         }
         if closed {
             self.proven(conn);
@@ -524,20 +453,6 @@ impl World {
         Token::parse(&text)
     }
 
-    pub(super) fn gateway_may(&mut self) -> bool {
-        match self.gateway.fuel {
-            Some(0) => {
-                self.gateway_off();
-                false
-            }
-            Some(fuel) => {
-                self.gateway.fuel = Some(fuel - 1);
-                true
-            }
-            None => true,
-        }
-    }
-
     fn gateway_does(&mut self, conn: ConnId, effect: Do) {
         match effect {
             Do::Send(frame) => self.send(conn, Side::Client, frame),
@@ -548,6 +463,7 @@ impl World {
                 self.job(Job::Store { conn, asked });
             }
             Do::Proven => self.proven(conn),
+            Do::Report(report) => self.reported(conn, report),
             Do::Detach => self.gateway.live.retain(|_, live| *live != conn),
         }
     }

@@ -3,13 +3,14 @@
 use handfast_core::budget::NoPlace;
 use handfast_core::crypto::code::{Alphabet, Code};
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::native::gateway::{NativeConnection, Peer};
+use handfast_core::flow::native::gateway::{CloneStanding, NativeConnection, Peer};
 use handfast_core::flow::native::settle::{Plan, Proven, plan};
 use handfast_core::grant::capability::{self, Chain, Check, verify};
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{GrantId, is_in_doubt};
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::wire::native::link::CloneMark;
 use handfast_core::wire::native::pair::{Method, PairRefusal};
 use handfast_core::{Entropy, NodeId, Source, UnixTime};
 
@@ -25,8 +26,10 @@ pub enum Asked {
     Find(PublicKey),
     /// Takes a slot for a handshake.
     Enter(PublicKey, [u8; 32]),
-    /// Makes the connection the node's live one.
-    Attach(NodeId),
+    /// Finds the record of a node.
+    FindNode(NodeId),
+    /// Makes the connection the node's live one, and compares its mark.
+    Attach(NodeId, Option<CloneMark>),
     /// Prepares the pairing method.
     Prepare(Method),
     /// Reserves a guess at a code.
@@ -43,6 +46,10 @@ pub enum Asked {
     Present(Option<Vec<u8>>),
     /// Renews a chain (`true`) or a bearer token (`false`).
     Renew(bool),
+    /// Issues a certificate for this request, or a compact one.
+    Issue(Option<Vec<u8>>),
+    /// Reads the gateway's name.
+    Name,
 }
 
 impl World {
@@ -70,8 +77,21 @@ impl World {
                 let doubted = found.as_ref().is_some_and(|(_, all, _)| is_in_doubt(all, &moment));
                 Answer::Found(if fails || doubted { Err(()) } else { Ok(found) })
             }
-            Asked::Attach(_) if fails => Answer::Attached(Err(())),
-            Asked::Attach(node_id) => return self.attach(conn, node_id),
+            Asked::FindNode(node_id) => {
+                let found = store.records.get(&node_id).map(|record| loaded(store, record));
+                Answer::Found(if fails { Err(()) } else { Ok(found) })
+            }
+            Asked::Issue(csr) => {
+                let Some(key) = key else { return };
+                let issued = self.certify(&key, csr);
+                return self.answer(conn, Answer::Issued(issued));
+            }
+            Asked::Name => match self.gateway.name {
+                Some(name) => Answer::Name(name.to_owned()),
+                None => return,
+            },
+            Asked::Attach(..) if fails => Answer::Attached(Err(()), CloneStanding::default()),
+            Asked::Attach(node_id, mark) => return self.attach(conn, node_id, mark.as_ref()),
             Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails => Answer::Busy,
             Asked::Prepare(method) => return self.prepare(conn, method, ids),
             Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
@@ -143,6 +163,9 @@ impl World {
     }
 
     fn answer(&mut self, conn: ConnId, answer: Answer) {
+        for key in std::mem::take(&mut self.store.paired_anew) {
+            self.marks_begin_afresh(&key);
+        }
         if self.gateway_may() {
             self.job(Job::Answer { conn, answer });
         }
@@ -193,13 +216,15 @@ impl World {
 
     /// Makes this connection the target of pushes, informs an older one, and reads the record
     /// again.
-    fn attach(&mut self, conn: ConnId, node_id: NodeId) {
+    fn attach(&mut self, conn: ConnId, node_id: NodeId, mark: Option<&CloneMark>) {
         if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn)
         {
             self.feed_gateway(older, GateIn::Push(Notice::Replaced));
         }
         let found = self.store.records.get(&node_id).map(|record| loaded(&self.store, record));
-        self.answer(conn, Answer::Attached(Ok(found)));
+        let key = found.as_ref().and_then(|(record, ..)| Some(record.keys.as_ref()?.channel));
+        let clone = key.map(|key| self.compare_mark(&key, mark)).unwrap_or_default();
+        self.answer(conn, Answer::Attached(Ok(found), clone));
     }
 
     fn prepare(&mut self, conn: ConnId, method: Method, ids: ([u8; 16], [u8; 16])) {
