@@ -130,7 +130,7 @@ impl World {
                     || format!("conn {conn}: {code:?} is nobody's"),
                 );
             }
-            Asked::Attach(_) => {
+            Asked::Attach(..) => {
                 let own = wire.map(|at| *self.nodes[at].keys.channel.public());
                 self.expect(own == key, || {
                     format!("conn {conn}: attached for {key:?}, and is {wire:?}'s")
@@ -189,6 +189,13 @@ impl World {
             }
         };
         self.expect(holds, || format!("node {at} keeps {memory:?}"));
+    }
+
+    /// Checks that a node that is given something was not revoked.
+    pub(super) fn serves_nobody_revoked(&self, node_id: NodeId) {
+        let keys = self.store.records.get(&node_id).and_then(|record| record.keys);
+        let revoked = keys.is_some_and(|keys| self.audit.revoked.contains(keys.channel.as_bytes()));
+        self.expect(!revoked, || format!("{node_id} is given something, and is revoked"));
     }
 
     /// Checks all other invariants at once.

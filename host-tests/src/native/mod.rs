@@ -4,12 +4,16 @@
 
 pub mod audit;
 pub mod clock;
+pub mod copies;
+mod ending;
 pub mod gateway;
+pub mod identity;
 pub mod machines;
 pub mod node;
 pub mod people;
 pub mod raw;
 pub mod registry;
+mod schedule;
 pub mod script;
 pub mod stranger;
 pub mod wires;
@@ -18,17 +22,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use handfast_core::budget::Bucket;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::gateway::NativeConnection;
+use handfast_core::flow::identity::clone_counter::MarkKey;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
+use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{Entropy, Instant, Machine, Span, UnixTime};
 
 use crate::clocks::Clocks;
 use crate::prng::Prng;
 use audit::Audit;
+use copies::{Backup, History};
 use gateway::{Answer, Asked, GateIn, GatewayHost};
 use node::{NodeHost, NodeIn, RecordedStep};
 use registry::Registry;
@@ -67,10 +73,14 @@ pub struct World {
     pub overheard: Vec<(ConnId, Side, Vec<u8>)>,
     /// The steps of the first node, in order, if a recording was begun.
     pub recording: Option<Vec<RecordedStep>>,
+    /// The exporters of TLS connections.
+    pub exporters: BTreeMap<ConnId, [u8; 32]>,
     /// Frames that strangers received, by connection.
     pub inbox: BTreeMap<ConnId, VecDeque<Vec<u8>>>,
     /// The history for the invariants.
     pub audit: Audit,
+    /// The history of marks and tasks.
+    pub history: History,
     /// Number of steps of all machines.
     pub steps: u64,
     /// Names of the states that occurred.
@@ -81,6 +91,7 @@ pub struct World {
     prng: Prng,
     opened: ConnId,
     rotations: u8,
+    backup: Option<Backup>,
     trace: VecDeque<String>,
 }
 
@@ -91,14 +102,16 @@ enum Job {
     Dial { node: usize },
     Disconnected { node: usize },
     Keep { node: usize, memory: NativeMemory },
-    Kept { node: usize, memory: NativeMemory },
+    Kept { node: usize, input: NodeIn },
     Store { conn: ConnId, asked: Asked },
     Answer { conn: ConnId, answer: Answer },
+    Node { node: usize, input: NodeIn },
+    Work { node: usize, id: DispatchId, begun: bool },
 }
 
 impl Job {
     fn is_of_node(&self, at: usize) -> bool {
-        matches!(self, Self::Dial { node } | Self::Disconnected { node } | Self::Keep { node, .. } | Self::Kept { node, .. } if *node == at)
+        matches!(self, Self::Dial { node } | Self::Disconnected { node } | Self::Keep { node, .. } | Self::Kept { node, .. } | Self::Node { node, .. } | Self::Work { node, .. } if *node == at)
     }
 
     const fn is_of_gateway(&self) -> bool {
@@ -149,6 +162,15 @@ impl World {
             replays: gateway::replays(),
             proving: BTreeMap::new(),
             display: Vec::new(),
+            mark_key: MarkKey::new(&Entropy::from_recorded([5; 32])),
+            name: None,
+            issues: false,
+            marks: false,
+            announced: BTreeSet::new(),
+            progress: Vec::new(),
+            meddled: 0,
+            alarms: 0,
+            older: 0,
         };
         let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();
         let scopes = ScopesBuf::parse(SCOPES).expect("scopes");
@@ -167,8 +189,10 @@ impl World {
             on_the_way: None,
             overheard: Vec::new(),
             recording: None,
+            exporters: BTreeMap::new(),
             inbox: BTreeMap::new(),
             audit: Audit::default(),
+            history: History::default(),
             steps: 0,
             visited: BTreeSet::new(),
             shuffled: false,
@@ -176,6 +200,7 @@ impl World {
             prng,
             opened: 0,
             rotations: 1,
+            backup: None,
             trace: VecDeque::new(),
             nodes,
         };
@@ -210,6 +235,7 @@ impl World {
     /// Runs one event; `false` if none is possible.
     pub fn happen(&mut self) -> bool {
         self.look_at_clocks();
+        self.tasks_tick();
         let next = self.possible();
         let Some(last) = next.len().checked_sub(1) else { return self.tick() };
         let chosen = if self.shuffled { self.prng.below(last as u64 + 1) as usize } else { 0 };
@@ -251,7 +277,21 @@ impl World {
 
     fn work(&mut self, job: Job) {
         match job {
+            Job::Dial { node }
+                if self.gateway.on
+                    && matches!(self.nodes[node].memory, NativeMemory::Paired(_))
+                    && self.nodes[node].tls.is_some()
+                    && !self.nodes[node].dialled_tls =>
+            {
+                // A node that calls in vain uses its other address next.
+                self.nodes[node].dialled_tls = true;
+                let certified = self.nodes[node].tls == Some(true);
+                self.connect_tls(node, certified);
+            }
+            Job::Node { node, input } => self.feed_node(node, input),
+            Job::Work { node, id, begun } => self.work_on(node, id, begun),
             Job::Dial { node } if self.gateway.on => {
+                self.nodes[node].dialled_tls = false;
                 let conn = self.connect(Some(node));
                 self.nodes[node].conn = Some(conn);
                 self.feed_node(node, NodeIn::Connected);
@@ -260,9 +300,9 @@ impl World {
                 self.feed_node(node, NodeIn::Disconnected);
             }
             Job::Keep { node, memory } => self.flash(node, memory),
-            Job::Kept { node, memory } => {
+            Job::Kept { node, input } => {
                 self.nodes[node].keeping = false;
-                self.feed_node(node, NodeIn::Kept(memory));
+                self.feed_node(node, input);
             }
             Job::Store { conn, asked } => self.transact(conn, asked),
             Job::Answer { conn, answer } => self.feed_gateway(conn, GateIn::Answer(answer)),
@@ -350,97 +390,6 @@ impl World {
             to.clear();
             to.push_back(Item::End);
         }
-    }
-
-    /// Lets time pass, with all events that are due meanwhile.
-    pub fn pass(&mut self, span: Span) {
-        let end = self.now + span.as_millis();
-        self.run();
-        while let Some(at) = self.next_deadline().filter(|&at| at <= end) {
-            self.now = self.now.max(at);
-            self.run();
-        }
-        self.now = end;
-    }
-
-    /// Runs events until a condition holds; `false` if it never does.
-    pub fn run_until(&mut self, is_so: impl Fn(&Self) -> bool) -> bool {
-        for _ in 0..20_000 {
-            if is_so(self) {
-                return true;
-            }
-            if !self.happen() {
-                let Some(at) = self.next_deadline() else { return false };
-                self.now = self.now.max(at);
-            }
-        }
-        false
-    }
-
-    fn deadlines(&self) -> impl Iterator<Item = u64> {
-        let due = |deadline: Option<(Instant, _)>| {
-            deadline.map(|(at, _)| at.as_millis()).filter(|&at| at < u64::MAX)
-        };
-        let nodes = self
-            .nodes
-            .iter()
-            .filter_map(move |host| host.on_at.or_else(|| due(host.machine.as_ref()?.deadline())));
-        let seats = self
-            .gateway
-            .seats
-            .values()
-            .filter_map(move |seat| due(seat.machine.as_ref()?.deadline()));
-        nodes.chain(seats).chain(self.gateway.on_at)
-    }
-
-    fn next_deadline(&self) -> Option<u64> {
-        self.deadlines().min()
-    }
-
-    /// Runs one machine whose deadline has passed; `false` if there is none.
-    fn tick(&mut self) -> bool {
-        let now = self.instant();
-        let due = |deadline: Option<(Instant, _)>| deadline.is_some_and(|(at, _)| at <= now);
-        if self.gateway.on_at.is_some_and(|at| at <= self.now) {
-            self.gateway_on();
-            return true;
-        }
-        if let Some(at) =
-            self.nodes.iter().position(|host| host.on_at.is_some_and(|at| at <= self.now))
-        {
-            self.node_on(at);
-            return true;
-        }
-        if let Some(at) = self
-            .nodes
-            .iter()
-            .position(|host| host.machine.as_ref().is_some_and(|m| due(m.deadline())))
-        {
-            self.feed_node(at, NodeIn::Tick);
-            self.check();
-            return true;
-        }
-        let late = |machine: &NativeConnection| due(machine.deadline());
-        let seat = self
-            .gateway
-            .seats
-            .iter()
-            .find(|(_, seat)| seat.machine.as_ref().is_some_and(late))
-            .map(|(conn, _)| *conn);
-        if let Some(conn) = seat {
-            self.feed_gateway(conn, GateIn::Tick);
-            self.check();
-        }
-        seat.is_some()
-    }
-
-    /// Returns power to the gateway.
-    pub fn gateway_on(&mut self) {
-        if !self.gateway.on {
-            self.clocks.begin(self.now);
-        }
-        self.gateway.on = true;
-        self.gateway.on_at = None;
     }
 
     /// Returns the connection that was opened last.

@@ -3,19 +3,24 @@
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::flow::native::node::{
-    Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
+    CertificateWish, Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
 };
-use handfast_core::limits::{CHAIN_BYTES, NATIVE_SETUP_SCRATCH};
-use handfast_core::wire::native::Payload;
-use handfast_core::wire::native::link::{App, Renew};
-use handfast_core::wire::native::pair::BootstrapToken;
+use handfast_core::limits::{CERTIFICATES_BYTES, NATIVE_SETUP_SCRATCH};
+use handfast_core::link::board::{Board, Taken};
+use handfast_core::wire::native::link::{
+    Announce, App, DispatchAnswer, DispatchId, DispatchOutcome, DispatchResult, Renew,
+};
+use handfast_core::wire::native::pair::{AskedScopes, BootstrapToken, Csr};
 use handfast_core::wire::native::part::{Assembled, Assembly};
+use handfast_core::wire::native::{CapabilityName, Payload};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::{Entropy, Label, Machine};
 
 use super::World;
+use super::copies::Flash;
 use super::wires::{ConnId, Side};
 
 /// A node with its surroundings.
@@ -47,11 +52,32 @@ pub struct NodeHost {
     pub bearers: Vec<String>,
     /// The setup code that the owner scanned; a restart forgets it.
     pub setup: Option<String>,
+    /// The certificate request that the node pairs and renews with.
+    pub csr: Option<Vec<u8>>,
+    /// The certificate, in flash.
+    pub certificate: Option<Vec<u8>>,
+    /// `true` if no certificate that comes counts for the node.
+    pub refuses_certificates: bool,
+    /// The way to link: over TLS with a certificate (`true`) or a signature (`false`); `None` for
+    /// Noise.
+    pub tls: Option<bool>,
+    /// `true` if the latest call went over TLS.
+    pub dialled_tls: bool,
+    /// The board of tasks, in flash.
+    pub board: Board<8>,
+    /// A copy of the state in flash.
+    pub copy: Option<Flash>,
+    /// The tasks that were run, in order.
+    pub ran: Vec<DispatchId>,
     /// `true` while a write to flash is under way.
     pub keeping: bool,
+    /// The object that came in parts.
+    came: Option<Vec<u8>>,
+    /// The certificate of the next memory.
+    certified: Option<Vec<u8>>,
     staged: Option<Vec<u8>>,
     assembly: Assembly,
-    room: Box<[u8; CHAIN_BYTES]>,
+    room: Box<[u8; CERTIFICATES_BYTES]>,
 }
 
 /// An input of a node.
@@ -67,6 +93,8 @@ pub enum NodeIn {
     Disconnected,
     /// The memory is in flash.
     Kept(NativeMemory),
+    /// The memory is in flash, and the certificate that came is not.
+    KeptWithout(NativeMemory),
     /// The owner starts pairing.
     Pair(PairMethod, Option<Fingerprint>),
     /// The owner types a code.
@@ -77,6 +105,18 @@ pub enum NodeIn {
     Subscribe(String),
     /// The owner asks for a new chain (`true`) or bearer token (`false`).
     Renew(bool),
+    /// A TLS connection is open; `true` if the node has shown its certificate.
+    ConnectedTls([u8; 32], bool),
+    /// The node asks for a new certificate.
+    RenewCertificate,
+    /// The node offers a capability.
+    Announce(&'static str),
+    /// A task runs (`false`) or is done (`true`).
+    Outcome(DispatchId, bool),
+    /// A task was cancelled while it ran.
+    Stopped(DispatchId),
+    /// The board's knowledge of a task is sent.
+    Answer(DispatchId, u64),
     /// The owner erases the pairing.
     Forget,
 }
@@ -101,6 +141,9 @@ enum Do {
     Send(Vec<u8>),
     Close,
     Keep(NativeMemory),
+    Feed(NodeIn),
+    Work(DispatchId),
+    Stop(DispatchId),
 }
 
 impl NodeHost {
@@ -119,10 +162,20 @@ impl NodeHost {
             apps: Vec::new(),
             bearers: Vec::new(),
             setup: None,
+            csr: None,
+            certificate: None,
+            refuses_certificates: false,
+            tls: None,
+            dialled_tls: false,
+            board: Board::new(),
+            copy: None,
+            ran: Vec::new(),
             keeping: false,
+            came: None,
+            certified: None,
             staged: None,
             assembly: Assembly::IDLE,
-            room: Box::new([0; CHAIN_BYTES]),
+            room: Box::new([0; CERTIFICATES_BYTES]),
         }
     }
 
@@ -150,6 +203,8 @@ impl World {
             host.keeping = false;
             host.staged = None;
             host.setup = None;
+            host.board.after_boot();
+            (host.came, host.certified) = (None, None);
             host.assembly = Assembly::IDLE;
             host.machine = Some(Node::boot(now, host.memory, Timing::DEFAULT));
             self.note(|| format!("node {at} starts"));
@@ -187,7 +242,19 @@ impl World {
             profile: Profile::EMPTY,
         };
         let setup = host.setup.as_deref().and_then(BootstrapToken::new);
-        let own = NodeIdentity { keys: &host.keys, about, setup };
+        let csr = host.csr.clone();
+        let certificate = csr.as_deref().map_or(CertificateWish::None, |csr| {
+            Csr::new(csr).map_or(CertificateWish::Compact, CertificateWish::X509)
+        });
+        let board = host.board.clone();
+        let own = NodeIdentity {
+            keys: &host.keys,
+            about,
+            setup,
+            wants: AskedScopes::NONE,
+            certificate,
+            dispatch: true,
+        };
         let before = machine.state_name();
         let what = match &input {
             NodeIn::Frame(frame) => format!("Frame of {}", frame.len()),
@@ -198,7 +265,9 @@ impl World {
             NodeIn::Code(code) => code.clone().into_bytes(),
             _ => Vec::new(),
         };
-        let clear = matches!(&input, NodeIn::Frame(frame) if frame.len() <= 16);
+        // Over TLS no message is sealed again, and a short one is as good as a long one.
+        let over_tls = host.conn.is_some_and(|conn| self.exporters.contains_key(&conn));
+        let clear = matches!(&input, NodeIn::Frame(frame) if frame.len() <= 16 && !over_tls);
         let forgets = matches!(&input, NodeIn::Forget);
         let (mut frame, code, address, payload, wanted);
         let input = match input {
@@ -212,6 +281,7 @@ impl World {
             }
             NodeIn::Disconnected => Input::Disconnected(chance),
             NodeIn::Kept(memory) => Input::Kept(memory),
+            NodeIn::KeptWithout(memory) => Input::KeptWithout(memory),
             NodeIn::Pair(wish, expect) => Input::Pair(wish, expect),
             NodeIn::Code(typed) => {
                 code = typed;
@@ -231,6 +301,31 @@ impl World {
                 Input::Subscribe(Pattern::parse(&wanted).expect("a pattern"))
             }
             NodeIn::Renew(chain) => Input::Renew(if chain { Renew::Chain } else { Renew::Token }),
+            NodeIn::ConnectedTls(exporter, certified) => {
+                let exporter = HandshakeHash::from_recorded(exporter);
+                Input::ConnectedTls { exporter, certified, own }
+            }
+            NodeIn::RenewCertificate => Input::RenewCertificate(own),
+            NodeIn::Announce(name) => Input::Announce(Announce {
+                capability: CapabilityName::parse(name).expect("a name"),
+                version: label("1"),
+                available: true,
+                idempotent: false,
+            }),
+            NodeIn::Outcome(id, done) => {
+                let result = Payload::new(b"done").expect("a payload");
+                let outcome = match done {
+                    true => DispatchOutcome::Succeeded(result),
+                    false => DispatchOutcome::Started,
+                };
+                Input::Outcome(DispatchResult { id, outcome })
+            }
+            NodeIn::Stopped(id) => {
+                Input::Outcome(DispatchResult { id, outcome: DispatchOutcome::Cancelled })
+            }
+            NodeIn::Answer(id, number) => {
+                Input::Answer(DispatchAnswer { id, number, known: board.answer(number, id) })
+            }
             NodeIn::Forget => Input::Forget,
         };
         let mut scratch = [0; NATIVE_SETUP_SCRATCH];
@@ -244,13 +339,24 @@ impl World {
                 Effect::Part(part) => match host.assembly.take(&part, &mut host.room[..]) {
                     Ok(Assembled::More(more)) => host.assembly = more,
                     Ok(Assembled::Whole { bytes, .. }) => {
-                        host.staged = Some(bytes.to_vec());
+                        host.came = Some(bytes.to_vec());
                         host.assembly = Assembly::IDLE;
                     }
                     Err(_) => host.assembly = Assembly::IDLE,
                 },
                 Effect::Chain(Some(chain)) => host.staged = Some(chain.to_vec()),
-                Effect::Chain(None) => {}
+                Effect::Chain(None) => host.staged = host.came.take(),
+                Effect::Certificate => host.certified = host.came.take(),
+                Effect::CertificateKey(_) | Effect::Time(_) => {}
+                // The board is in flash before the task runs.
+                Effect::Dispatch(task) => match host.board.take(task.number, task.id) {
+                    Taken::Run => todo.push(Do::Work(task.id)),
+                    Taken::Again(_) | Taken::TooOld | Taken::Full => {
+                        todo.push(Do::Feed(NodeIn::Answer(task.id, task.number)));
+                    }
+                },
+                Effect::Cancel(id) => todo.push(Do::Stop(id)),
+                Effect::Query(id, number) => todo.push(Do::Feed(NodeIn::Answer(id, number))),
                 Effect::Keep(memory) => todo.push(Do::Keep(memory)),
                 Effect::Bearer(token) => host.bearers.push(token.expose().to_owned()),
                 Effect::App(app) => {
@@ -265,7 +371,9 @@ impl World {
         if let (0, Some(recording)) = (at, &mut self.recording) {
             let sends = todo.iter().filter_map(|effect| match effect {
                 Do::Send(frame) => Some(frame.clone()),
-                Do::Connect | Do::Close | Do::Keep(_) => None,
+                Do::Connect | Do::Close | Do::Keep(_) | Do::Feed(_) | Do::Work(_) | Do::Stop(_) => {
+                    None
+                }
             });
             recording.push(RecordedStep {
                 at: self.now,
@@ -286,7 +394,7 @@ impl World {
         }
     }
 
-    fn node_may(&mut self, at: usize) -> bool {
+    pub(super) fn node_may(&mut self, at: usize) -> bool {
         match self.nodes[at].fuel {
             Some(0) => {
                 self.node_off(at);
@@ -303,6 +411,9 @@ impl World {
     fn node_does(&mut self, at: usize, effect: Do, clear: bool, forgets: bool) {
         match effect {
             Do::Connect => self.job(super::Job::Dial { node: at }),
+            Do::Feed(input) => self.job(super::Job::Node { node: at, input }),
+            Do::Work(id) => self.job(super::Job::Work { node: at, id, begun: false }),
+            Do::Stop(id) => self.stop_work(at, id),
             Do::Send(frame) => {
                 if let Some(conn) = self.nodes[at].conn {
                     self.send(conn, Side::Gateway, frame);
@@ -327,10 +438,14 @@ impl World {
     pub(super) fn flash(&mut self, at: usize, memory: NativeMemory) {
         let host = &mut self.nodes[at];
         host.memory = memory;
+        let refused = host.refuses_certificates && host.certified.is_some();
         match memory {
             NativeMemory::Paired(_) => {
                 if let Some(chain) = host.staged.take() {
                     host.chain = Some(chain);
+                }
+                if let Some(certificate) = host.certified.take().filter(|_| !refused) {
+                    host.certificate = Some(certificate);
                 }
             }
             NativeMemory::Blank => host.chain = None,
@@ -338,7 +453,11 @@ impl World {
         }
         self.note(|| format!("node {at} keeps {memory:?}"));
         if self.node_may(at) {
-            self.job(super::Job::Kept { node: at, memory });
+            let input = match refused {
+                true => NodeIn::KeptWithout(memory),
+                false => NodeIn::Kept(memory),
+            };
+            self.job(super::Job::Kept { node: at, input });
         }
     }
 }

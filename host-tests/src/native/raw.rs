@@ -93,7 +93,7 @@ pub fn keys(seed: u8) -> OwnKeys {
 /// Returns the first message of a node that holds no grant.
 #[must_use]
 pub const fn hello<'b>() -> FromNode<'b> {
-    FromNode::Hello(Hello { features: Features::NODE, counter: None, holds: None })
+    FromNode::Hello(Hello { features: Features::APP.with(Features::PING), mark: None, holds: None })
 }
 
 impl Raw {

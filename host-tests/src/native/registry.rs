@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::flow::identity::clone_counter::CloneCounter;
 use handfast_core::flow::native::settle::Denial;
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::scope::ScopesBuf;
@@ -14,9 +15,12 @@ use handfast_core::registry::codes::{self, CodeId, Counted, Kind, NoGuess, PinRo
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::Record;
 use handfast_core::registry::rejection::Rejection;
+use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::native::pair::{Method, Selector};
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, Source, Span, UnixTime};
+
+use super::identity::{StoredCertificate, StoredTask};
 
 /// A code as it is stored.
 #[derive(Clone, Debug)]
@@ -81,6 +85,14 @@ pub struct Shown {
 /// All state that survives a power cut of the gateway.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
+    /// The counters of marks, by static key.
+    pub clones: BTreeMap<[u8; 32], CloneCounter>,
+    /// The static keys that were paired anew, for the history.
+    pub paired_anew: Vec<[u8; 32]>,
+    /// The certificates, in the order in which they were issued.
+    pub certificates: Vec<StoredCertificate>,
+    /// The tasks of nodes.
+    pub tasks: BTreeMap<DispatchId, StoredTask>,
     /// The nodes by id.
     pub records: BTreeMap<NodeId, Record>,
     /// The grants, in the order in which they were made.

@@ -2,9 +2,7 @@
 //! the fuzzer use the same form.
 
 use handfast_core::Span;
-use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::registry::codes::Kind;
-use handfast_core::registry::grants::{self, State};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::wire::path::Action;
@@ -66,6 +64,20 @@ pub enum Op {
     Renew(u8, bool),
     /// The owner erases a node's pairing.
     Forget(u8),
+    /// The operator gives a node a task.
+    Task(u8),
+    /// The operator cancels a task.
+    CancelTask(u8),
+    /// Somebody copies a node's state (`false`), or lets the copy run in the node's place.
+    Copy(u8, bool),
+    /// The gateway is backed up, or restored from that.
+    Backup,
+    /// The operator releases a node from quarantine.
+    Release(u8),
+    /// A node links over TLS, with its certificate or its signature, or over Noise.
+    Tls(u8, u8),
+    /// Hours pass.
+    Hours(u8),
 }
 
 /// A script: the set-up of a world, and its events.
@@ -135,10 +147,59 @@ impl Script {
                 30 => Op::Renew(arg(), code & 64 == 0),
                 _ if code & 192 == 192 => Op::Clock(ClockOp::of(arg())),
                 _ if code & 224 == 0 => Op::Forget(arg()),
-                _ => Op::Run(arg() % 6),
+                _ => identity(code >> 5, arg()),
             });
         }
         Self { nodes: 2 + usize::from(flags & 1), seed, ops }
+    }
+
+    /// Returns a script of a seed in which nodes that are soon paired get marks and tasks, and are
+    /// copied.
+    #[must_use]
+    pub fn of_identity(seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        let mut ops: Vec<Op> = (0..24).map(|at| Op::Help(at % 3)).collect();
+        for op in &mut ops {
+            if prng.one_in(3) {
+                *op = Op::Run(20);
+            }
+        }
+        while ops.len() < MOST_OPS {
+            let byte = prng.draw().to_le_bytes()[0];
+            ops.push(match prng.below(24) {
+                0..=5 => Op::Run(byte % 32),
+                6 => Op::Pass(u32::from(byte) * 200),
+                7 | 8 => Op::Hours(byte),
+                9..=11 => Op::Task(byte),
+                12 => Op::CancelTask(byte),
+                13 => Op::Copy(byte, false),
+                14 => Op::Copy(byte, true),
+                15 => Op::Release(byte),
+                16 => Op::Tls(byte, byte >> 4),
+                17 => Op::Cut(byte),
+                18 => Op::CutNode(byte, byte % 10),
+                19 => Op::CutGateway(byte % 20),
+                20 => Op::Help(byte),
+                21 if byte & 3 == 0 => Op::Backup,
+                22 if byte & 1 == 0 => Op::Renew(byte, byte & 2 == 0),
+                23 if byte & 7 == 0 => Op::Decide(byte, byte >> 3),
+                _ => Op::Run(3),
+            });
+        }
+        Self { nodes: 3, seed, ops }
+    }
+}
+
+/// Decodes an event of marks, tasks or links over TLS.
+const fn identity(kind: u8, arg: u8) -> Op {
+    match kind {
+        1 if arg < 64 => Op::CancelTask(arg),
+        1 => Op::Task(arg),
+        2 => Op::Copy(arg, arg >= 128),
+        3 => Op::Hours(arg),
+        4 if arg < 128 => Op::Release(arg),
+        4 => Op::Backup,
+        _ => Op::Tls(arg, arg >> 4),
     }
 }
 
@@ -151,6 +212,11 @@ impl World {
     pub fn play(script: &Script) -> Self {
         let mut world = Self::new(script.nodes, script.seed);
         world.shuffled = true;
+        (world.gateway.marks, world.gateway.issues) = (true, true);
+        // The last node has no TLS, and asks for no certificate.
+        for host in world.nodes.iter_mut().rev().skip(1) {
+            host.csr = Some(vec![0x30; 200]);
+        }
         world.open_window();
         for op in &script.ops {
             world.note(|| format!("-- {op:?}"));
@@ -232,12 +298,42 @@ impl World {
                 }
             }
             Op::Renew(at, chain) => self.feed_node_soon(node(self, at), NodeIn::Renew(chain)),
-            Op::Forget(at) => self.feed_node_soon(node(self, at), NodeIn::Forget),
+            Op::Forget(at) => {
+                let at = node(self, at);
+                self.replaces(at);
+                self.feed_node_soon(at, NodeIn::Forget);
+            }
+            Op::Task(at) => {
+                let at = node(self, at);
+                if self.may_link(at) && self.id_of(at).is_some() {
+                    let _ = self.dispatch(at);
+                }
+            }
+            Op::CancelTask(number) => {
+                let ids: Vec<_> = self.store.tasks.keys().copied().collect();
+                if let Some(at) = usize::from(number).checked_rem(ids.len()) {
+                    self.cancel(ids[at]);
+                }
+            }
+            Op::Copy(at, false) => self.copy_state(node(self, at)),
+            Op::Copy(at, true) => self.run_copy(node(self, at)),
+            Op::Backup => self.back_up_or_restore(),
+            Op::Release(at) => self.release(node(self, at)),
+            Op::Tls(at, how) => {
+                let at = node(self, at);
+                let host = &mut self.nodes[at];
+                host.tls = match how % 3 {
+                    0 => None,
+                    1 => host.certificate.is_some().then_some(true),
+                    _ => Some(false),
+                };
+            }
+            Op::Hours(hours) => self.pass(Span::from_secs(3_700 * u64::from(1 + hours % 3))),
         }
     }
 
     /// Returns `true` for the last node, whose owner knows no code.
-    fn is_hostile(&self, at: usize) -> bool {
+    pub(super) fn is_hostile(&self, at: usize) -> bool {
         at + 1 == self.nodes.len()
     }
 
@@ -312,110 +408,5 @@ impl World {
             }
             _ => {}
         }
-    }
-
-    /// Ends all faults, and checks that every node reaches the state it is entitled to.
-    ///
-    /// # Panics
-    /// If a node does not.
-    pub fn settle(&mut self) {
-        self.note(|| "-- faults end".to_owned());
-        self.gateway.fuel = None;
-        self.gateway.failing = 0;
-        self.gateway_on();
-        self.put_clock_right();
-        for at in 0..self.nodes.len() {
-            self.nodes[at].fuel = None;
-            self.node_on(at);
-            // A node whose request was not accepted repeats it, without any code.
-            if matches!(self.nodes[at].memory, NativeMemory::Asked { .. }) {
-                self.pair_by_approval(at);
-            }
-        }
-        self.pass(Span::from_secs(700));
-        for at in 0..self.nodes.len() {
-            self.found_its_grant(at);
-        }
-        for _ in 0..6 {
-            for at in 0..self.nodes.len().saturating_sub(1) {
-                if self.may_link(at) && !self.is_linked(at) {
-                    self.lead_in(at);
-                }
-            }
-            self.pass(Span::from_secs(100));
-        }
-        for at in 0..self.nodes.len() {
-            self.agrees(at);
-        }
-    }
-
-    fn may_link(&self, at: usize) -> bool {
-        ![&self.audit.revoked, &self.audit.turned_down]
-            .iter()
-            .any(|keys| keys.contains(self.nodes[at].keys.channel.public().as_bytes()))
-    }
-
-    /// Checks that a node with a valid grant that it did not lose links without help.
-    fn found_its_grant(&self, at: usize) {
-        let record = self.store.by_key(self.nodes[at].keys.channel.public());
-        let in_force = record.is_some_and(|record| {
-            let paired =
-                matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. });
-            paired && grants::current(&self.store.grants_of(record.node_id), self.unix()).is_some()
-        });
-        let remembers = !matches!(self.nodes[at].memory, NativeMemory::Blank);
-        self.expect(!(in_force && remembers) || self.is_linked(at), || {
-            format!("node {at} does not find its grant")
-        });
-    }
-
-    fn lead_in(&mut self, at: usize) {
-        self.open_window();
-        self.pair_by_pin(at);
-        self.run();
-        if let Some(pin) = self.pin_for(at).filter(|_| self.nodes[at].state() == "AwaitCode") {
-            self.type_pin(at, &pin);
-        }
-        self.run();
-    }
-
-    /// Checks that a node and the registry agree about the node's grant.
-    fn agrees(&mut self, at: usize) {
-        let must = self.may_link(at) && !self.is_hostile(at);
-        self.expect(!must || self.is_linked(at), || format!("node {at} never links"));
-        if !self.is_linked(at) {
-            return;
-        }
-        let state = |world: &Self| match world.nodes[at].memory {
-            NativeMemory::Paired(paired) => {
-                world.store.grants.iter().find(|grant| grant.id == paired.grant).cloned()
-            }
-            NativeMemory::Blank | NativeMemory::Asked { .. } => None,
-        };
-        if state(self).is_none_or(|grant| grant.state != State::Active) {
-            // It was told so, and its adapter renews.
-            self.expect(self.nodes[at].heard("NotRenewed"), || format!("node {at} was not told"));
-            self.feed_node(at, NodeIn::Renew(true));
-            self.run();
-        }
-        let Some(grant) = state(self) else {
-            return self.expect(false, || format!("node {at} holds no grant"));
-        };
-        self.expect(grant.state == State::Active, || format!("node {at} holds {grant:?}"));
-        let active = self
-            .store
-            .grants_of(grant.node_id)
-            .into_iter()
-            .filter(|grant| grant.state == State::Active);
-        self.expect(active.count() == 1, || format!("node {at} has several grants"));
-        self.expect(self.id_of(at) == Some(grant.node_id), || {
-            format!("node {at} is somebody else")
-        });
-        let chain = self.nodes[at].chain.as_deref().and_then(|bytes| {
-            handfast_core::grant::capability::Chain::from_bytes(bytes)
-                .ok()
-                .map(|chain| *chain.leaf().id())
-        });
-        self.expect(chain == grant.capability, || format!("node {at} holds another capability"));
     }
 }

@@ -54,6 +54,10 @@ impl World {
         let chance = self.prng.draw() as usize;
         let overheard =
             chance.checked_rem(self.overheard.len()).map(|at| self.overheard[at].2.clone());
+        // TLS notices every change, which ends the connection.
+        if self.exporters.contains_key(&conn) {
+            return self.cut(conn);
+        }
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         let queue = &mut wire.to[to as usize];
         let Some(Item::Frame(first)) = queue.front_mut() else { return };

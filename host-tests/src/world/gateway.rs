@@ -6,12 +6,12 @@ use std::net::IpAddr;
 
 use handfast_core::budget::{Attempt, Bucket, Seat, Waiting};
 use handfast_core::flow::registration::gateway::{
-    Claim, Effect, Input, Lookup, RegistrationConnection,
+    Claim, Effect, Input, Lookup, RegistrationConnection, RegistrationRequest,
 };
-use handfast_core::grant::token::{HashJob, Hashed, ProofKey, ProofTag};
+use handfast_core::grant::token::{Hashed, ProofKey, ProofTag};
 use handfast_core::limits::{FAILURES_FOR_ONE_NODE, SCRATCH};
 use handfast_core::registry::admission::PendingRequest;
-use handfast_core::registry::delivery::{DeliveryId, Outcome};
+use handfast_core::registry::delivery::Outcome;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::record::Record;
 use handfast_core::wire::close::Close;
@@ -88,14 +88,7 @@ enum Act {
     Ping,
     Close(Close),
     Admit(Box<PendingRequest>),
-    Load(NodeId),
-    Hash(HashJob, Claim),
-    CountFailure,
-    Refund,
-    Remember(NodeId, ProofTag),
-    Confirm(NodeId, DeliveryId),
-    Attach(NodeId),
-    Detach(NodeId),
+    Request(RegistrationRequest),
     Observe(NodeId),
     Application(NodeId),
 }
@@ -306,14 +299,7 @@ impl World {
                     let asking = PendingRequest::new(&request, address, unix, &limits, &fresh);
                     Act::Admit(Box::new(asking.made_by(u64::from(conn.0))))
                 }
-                Effect::Load(node_id) => Act::Load(node_id),
-                Effect::Hash(job, claim) => Act::Hash(job, claim),
-                Effect::CountFailure => Act::CountFailure,
-                Effect::Refund => Act::Refund,
-                Effect::Remember(node_id, tag) => Act::Remember(node_id, tag),
-                Effect::Confirm(node_id, id) => Act::Confirm(node_id, id),
-                Effect::Attach(node_id) => Act::Attach(node_id),
-                Effect::Detach(node_id) => Act::Detach(node_id),
+                Effect::Request(request) => Act::Request(request),
                 Effect::Observe(node_id, _) => Act::Observe(node_id),
                 Effect::ApplicationText(node_id, _) | Effect::ApplicationBinary(node_id, _) => {
                     Act::Application(node_id)
@@ -354,8 +340,22 @@ impl World {
             Act::Ping => self.send(conn, Side::Gateway, Frame::Ping),
             Act::Close(close) => self.hang_up(conn, Side::Gateway, close),
             Act::Admit(asking) => self.ask_store(Waiter::Conn(conn), Asked::Admit(asking)),
-            Act::Load(node_id) => self.ask_store(Waiter::Conn(conn), Asked::Load(node_id)),
-            Act::Hash(job, claim) => {
+            Act::Request(request) => self.conn_request(conn, request),
+            Act::Observe(node_id) => self.check_observed(conn, node_id),
+            Act::Application(node_id) => {
+                self.expect(was_linked == Some(node_id), || {
+                    format!("{conn:?} hands frames on without a link")
+                });
+            }
+        }
+    }
+
+    fn conn_request(&mut self, conn: ConnId, request: RegistrationRequest) {
+        match request {
+            RegistrationRequest::Load(node_id) => {
+                self.ask_store(Waiter::Conn(conn), Asked::Load(node_id));
+            }
+            RegistrationRequest::Hash(job, claim) => {
                 let room = self.gateway.hashing < self.limits.hash_queue;
                 let granted = room && self.takes_attempt(conn, job.node_id, claim);
                 let outcome =
@@ -367,12 +367,12 @@ impl World {
                     Event::Hashed { life: self.gateway.life, waiter: Waiter::Conn(conn), outcome },
                 );
             }
-            Act::CountFailure => {
+            RegistrationRequest::CountFailure => {
                 if let Some(source) = self.gateway.seats.get(&conn).map(|seat| seat.source) {
                     let _spent = self.attempt((None, source));
                 }
             }
-            Act::Refund => {
+            RegistrationRequest::Refund => {
                 let attempt =
                     self.gateway.seats.get_mut(&conn).and_then(|seat| seat.attempt.take());
                 if let Some((budget, attempt)) = attempt
@@ -381,16 +381,16 @@ impl World {
                     bucket.give_back(attempt);
                 }
             }
-            Act::Remember(node_id, tag) => {
+            RegistrationRequest::Remember(node_id, tag) => {
                 self.gateway.proven.insert(node_id, tag);
             }
-            Act::Confirm(node_id, id) => {
+            RegistrationRequest::Confirm(node_id, id) => {
                 self.ask_store(
                     Waiter::Conn(conn),
                     Asked::Settle { node_id, id, outcome: Outcome::Used },
                 );
             }
-            Act::Attach(node_id) => {
+            RegistrationRequest::Attach(node_id) => {
                 self.gateway.attached += 1;
                 let order = self.gateway.attached;
                 if let Some(seat) = self.gateway.seats.get_mut(&conn) {
@@ -404,18 +404,14 @@ impl World {
                     self.ask_store(Waiter::Conn(conn), Asked::Reread(node_id));
                 }
             }
-            Act::Detach(node_id) => {
+            RegistrationRequest::Detach(node_id) => {
                 // Only its own entry: a newer connection may have replaced it.
                 if self.gateway.live.get(&node_id) == Some(&conn) {
                     self.gateway.live.remove(&node_id);
                 }
             }
-            Act::Observe(node_id) => self.check_observed(conn, node_id),
-            Act::Application(node_id) => {
-                self.expect(was_linked == Some(node_id), || {
-                    format!("{conn:?} hands frames on without a link")
-                });
-            }
+            // A node that is linked counts as seen.
+            RegistrationRequest::Linked(node_id) => self.check_observed(conn, node_id),
         }
     }
 

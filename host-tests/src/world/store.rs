@@ -55,7 +55,7 @@ pub struct Row {
     /// Version, raised with each change.
     pub version: u64,
     /// Number and time of its requests.
-    pub asked: admission::Asked,
+    pub asked: admission::Repetitions,
     /// The runs that admitted it and last heard it.
     pub runs: (u32, u32),
 }
@@ -229,7 +229,7 @@ impl Store {
             }
             RequestAdmission::Enter => {}
         }
-        let asked = admission::Asked::first(asking.request, now);
+        let asked = admission::Repetitions::first(asking.request, now);
         let row = Row {
             record: asking.record.clone(),
             key: asking.key,

@@ -6,13 +6,13 @@ use handfast_core::flow::native::settle::{
     Settlement, approve, not_redeemed, offered_again, pair,
 };
 use handfast_core::grant::capability::{self, BlockTerms};
-use handfast_core::grant::scope::ScopesBuf;
+use handfast_core::grant::scope::{AskedScopesBuf, ScopesBuf};
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
 use handfast_core::registry::authority::{Authority, Maker};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
-use handfast_core::registry::record::{Cause, Mode, Record, Standing};
+use handfast_core::registry::record::{Asked, Cause, Mode, Record, Standing};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::registry::renewal::{Renewal, renewal};
 use handfast_core::registry::sessions::redeem;
@@ -121,8 +121,18 @@ impl Registry {
 
     fn paired(&mut self, request: &Request, ids: Ids, own: &OwnKeys, now: UnixTime) -> Settled {
         let node_id = self.id_for(request, ids);
+        let key = request.holder.channel.as_bytes();
+        let again = matches!(
+            self.standing(request),
+            Some(Standing::Paired { .. } | Standing::Muted { .. })
+        );
+        if let Some(counter) = self.clones.get_mut(key).filter(|_| again) {
+            *counter = counter.paired_anew(now);
+            self.paired_anew.push(*key);
+        }
         let terms = ProofTerms {
             scopes: &self.scopes,
+            asked: &AskedScopesBuf::EMPTY,
             lives: None,
             usual: self.usual(),
             longest: self.usual(),
@@ -312,6 +322,7 @@ impl Registry {
                 said: NamedTerms::default(),
                 proposed: NamedTerms::default(),
                 before: None,
+                asked: &AskedScopesBuf::EMPTY,
                 endless: false,
                 named: false,
                 usual_scopes: &self.scopes,
@@ -333,6 +344,7 @@ fn record(node_id: NodeId, request: &Request, standing: Standing, now: UnixTime)
         address: core::net::IpAddr::from([192, 0, 2, 1]),
         keys: Some(request.holder),
         asked_at: now,
+        asked: Asked::by(request.method.into()),
         standing,
     }
 }
