@@ -4,9 +4,12 @@
 mod companion;
 mod connection;
 mod decisions;
+mod dispatch;
+mod identity;
 mod inbound;
 mod native;
 mod node;
+mod provisioning;
 mod settle;
 
 use std::fmt::Write;

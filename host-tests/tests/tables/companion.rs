@@ -2,7 +2,7 @@
 
 use handfast_core::flow::setup_code::companion::{self, Companion};
 use handfast_core::flow::setup_code::gateway::{
-    CompanionConnection, Effect, Failed, Input, SessionNotOpened,
+    CompanionConnection, CompanionRequest, Effect, Failed, Input, SessionNotOpened,
 };
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
@@ -69,8 +69,8 @@ impl Given {
         }
     }
 
-    fn text<'g>(&'g self, frame: &'g str, now: UnixTime) -> Input<'g> {
-        Input::Text { frame, keys: &self.keys, now }
+    fn text<'g>(&'g self, frame: &'g str) -> Input<'g> {
+        Input::Text { frame, keys: &self.keys }
     }
 }
 
@@ -81,14 +81,13 @@ fn token() -> Token {
 type Make = for<'g> fn(&'g Given) -> Input<'g>;
 
 const INPUTS: &[(&str, Make)] = &[
-    ("text, a code", |g| g.text(&g.code, NOW)),
-    ("text, a code of another key", |g| g.text(&g.forged, NOW)),
-    ("text, a code whose time is over", |g| g.text(&g.code, NOW.after(Span::from_secs(600)))),
-    ("text, a code that is none", |g| g.text(r#"{"bootstrap_token":"e30.AAAA"}"#, NOW)),
-    ("text, a session", |g| g.text(&g.resume, NOW)),
-    ("text, a session that is none", |g| g.text(r#"{"session_token":"short"}"#, NOW)),
-    ("text, both", |g| g.text(r#"{"bootstrap_token":"a","session_token":"b"}"#, NOW)),
-    ("text, anything", |g| g.text("anything", NOW)),
+    ("text, a code", |g| g.text(&g.code)),
+    ("text, a code of another key", |g| g.text(&g.forged)),
+    ("text, a code that is none", |g| g.text(r#"{"bootstrap_token":"e30.AAAA"}"#)),
+    ("text, a session", |g| g.text(&g.resume)),
+    ("text, a session that is none", |g| g.text(r#"{"session_token":"short"}"#)),
+    ("text, both", |g| g.text(r#"{"bootstrap_token":"a","session_token":"b"}"#)),
+    ("text, anything", |g| g.text("anything")),
     ("binary", |_| Input::Binary),
     ("charged", |_| Input::Charged(true)),
     ("charged too often", |_| Input::Charged(false)),
@@ -144,7 +143,8 @@ fn feed(
         Effect::Redeem(verified) => {
             format!("Redeem a code for {}", verified.claims().profile.as_str())
         }
-        Effect::Resume(_) => "Resume".to_owned(),
+        Effect::Request(CompanionRequest::Resume(_)) => "Resume".to_owned(),
+        Effect::Request(request) => format!("{request:?}"),
         other => format!("{other:?}"),
     };
     (connection, effects.iter().map(words).collect())

@@ -1,13 +1,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use handfast_core::flow::registration::gateway::{Input, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
 use handfast_core::limits::{Limits, SCRATCH};
 use handfast_core::link::gateway::{self as link, Link};
 use handfast_core::link::keepalive::Keepalive;
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::wire::token::Token;
 use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Refusal, UnixTime};
 
@@ -40,6 +42,7 @@ impl Given {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             keys: None,
             asked_at: UnixTime::from_secs(0),
+            asked: Asked::by(AskMethod::Token),
             standing,
         };
         let on_its_way = |byte, before| {
@@ -179,7 +182,11 @@ fn feed(
 ) -> (RegistrationConnection, Vec<String>) {
     let mut scratch = [0; SCRATCH];
     let effects = connection.step(at, input, &mut scratch);
-    (connection, effects.iter().map(|effect| format!("{effect:?}")).collect())
+    let words = |effect: &Effect<'_>| match effect {
+        Effect::Request(request) => format!("{request:?}"),
+        other => format!("{other:?}"),
+    };
+    (connection, effects.iter().map(words).collect())
 }
 
 fn reach(given: &Given, path: &[&str]) -> RegistrationConnection {

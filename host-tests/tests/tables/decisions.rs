@@ -4,7 +4,9 @@ use handfast_core::flow::registration::operator::{Approval, Effect, Input, Purpo
 use handfast_core::grant::token::{Hashed, TokenHash};
 use handfast_core::registry::delivery::{Before, DeliveryId, Ticket, Undelivered};
 use handfast_core::registry::lifecycle::{Decision, NewToken, decide};
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::wire::token::Token;
 use handfast_core::{Effects, Entropy, Instant, Label, Machine, NodeId, Refusal, UnixTime};
 
@@ -123,6 +125,7 @@ fn record(standing: Standing) -> Record {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         keys: None,
         asked_at: UnixTime::from_secs(0),
+        asked: Asked::by(AskMethod::Token),
         standing,
     }
 }
