@@ -1,15 +1,18 @@
 //! Properties of the native wire: every message is written in one form, and parts are put together
 //! in one way.
 
-use handfast_core::Undecodable;
+use handfast_core::crypto::ed25519::KeyPair;
+use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::limits::{CERTIFICATES_BYTES, PART_BYTES, PLAINTEXT_BYTES};
 use handfast_core::wire::native::open::{ClearRefusal, FirstAnswer, Open};
 use handfast_core::wire::native::part::{Assembled, Assembly, Object, Part};
 use handfast_core::wire::native::{NotWritten, link, pair};
+use handfast_core::{Entropy, Undecodable};
 
 /// Checks arbitrary bytes as each kind of message: a message that parses is written again, in no
-/// more bytes, and these are read and written as themselves. Checks them as a list of parts, too: an object that is put together is within its limit,
-/// and cutting it again gives the same parts.
+/// more bytes, and these are read and written as themselves; a signature in it that counts is the
+/// one that its key makes. Checks them as a list of parts, too: an object that is put together is within its limit, and
+/// cutting it again gives the same parts.
 ///
 /// # Panics
 /// If one of these does not hold.
@@ -27,7 +30,29 @@ pub fn any_bytes(data: &[u8]) {
     if let Ok(FirstAnswer::Handshake(bytes)) = FirstAnswer::parse(data) {
         assert_eq!(bytes, data);
     }
+    any_signature(data);
     any_parts(data);
+}
+
+/// Checks that a signature of the samples' key over the samples' channel counts for nothing but
+/// what that key has signed.
+fn any_signature(data: &[u8]) {
+    let hash = HandshakeHash::from_recorded([7; 32]);
+    let keys = KeyPair::generate(&Entropy::from_recorded([9; 32]));
+    match link::FromNode::parse(data) {
+        Ok(link::FromNode::Renew(link::Renew::Certificate(renewal))) => {
+            if let Ok(verified) = renewal.verify(&keys.public(), &hash) {
+                let signed = link::CertificateRenewal::sign(verified.csr().copied(), &keys, &hash);
+                assert_eq!(renewal, signed);
+            }
+        }
+        Ok(link::FromNode::Identify(identify)) => {
+            if identify.verify(&keys.public(), &hash).is_ok() {
+                assert_eq!(identify, link::Identify::sign(identify.node_id, &keys, &hash));
+            }
+        }
+        Ok(_) | Err(_) => {}
+    }
 }
 
 /// The kinds of messages, for tests that treat all of them alike.
@@ -79,7 +104,7 @@ impl Kind {
 
 /// Encodes a part as a link carries it, with fields that may be illegal.
 fn part(object: u8, index: u8, last: u8, bytes: &[u8]) -> Vec<u8> {
-    let mut message = vec![7, object % 4, index, last % 3];
+    let mut message = vec![7, object % 5, index, last % 3];
     let length = u16::try_from(bytes.len()).expect("a part is small");
     if length < 128 {
         message.push(length.to_le_bytes()[0]);

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{
-    Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
+    CertificateWish, Effect, Input, NativeMemory, Node, NodeIdentity, PairMethod, Timing,
 };
 use handfast_core::limits::NATIVE_SETUP_SCRATCH;
 use handfast_core::secret::Secret;
+use handfast_core::wire::native::pair::AskedScopes;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::{Entropy, Instant, Label, Machine, Span};
 use handfast_host_tests::native::World;
@@ -34,6 +35,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 /// Plays the session between the real machines of a simulated world.
 fn record() -> Value {
     let mut world = World::new(1, 7);
+    world.gateway.marks = true;
     world.recording = Some(Vec::new());
     world.open_window();
     world.pair_by_pin(0);
@@ -75,7 +77,14 @@ fn a_node_that_is_given_the_recorded_inputs_sends_the_recorded_frames_and_links(
     let keys = OwnKeys::from_stored(&stored);
     let label = |name: &str| Label::parse(session[name].as_str().unwrap()).unwrap();
     let about = PairRequest { name: label("name"), room: label("room"), profile: Profile::EMPTY };
-    let own = NodeIdentity { keys: &keys, about, setup: None };
+    let own = NodeIdentity {
+        keys: &keys,
+        about,
+        setup: None,
+        wants: AskedScopes::NONE,
+        certificate: CertificateWish::None,
+        dispatch: true,
+    };
 
     let mut node = Node::boot(Instant::from_millis(0), NativeMemory::Blank, Timing::DEFAULT);
     let (mut kept, mut frames) = (None, 0);

@@ -2,27 +2,28 @@
 
 #[path = "native_wire/mirror.rs"]
 mod mirror;
+#[path = "native_wire/parts.rs"]
+mod parts;
 #[path = "native_wire/samples.rs"]
 mod samples;
+#[path = "native_wire/signatures.rs"]
+mod signatures;
 
 use handfast_core::Undecodable;
-use handfast_core::crypto::noise::HandshakeHash;
-use handfast_core::limits::SETUP_TOKEN_CHARS;
+use handfast_core::limits::{ASKED_SCOPES_BYTES, SETUP_TOKEN_CHARS};
 use handfast_core::wire::native::open::{
     ClearRefusal, FirstAnswer, Intent, NotOpened, Open, Versions,
 };
 use handfast_core::wire::native::pair::{
-    self, Ask, AskDefect, Method, NativeProfile, Request, Selector,
+    self, Ask, AskDefect, AskedScopes, Method, NativeProfile, Request, Selector,
 };
-use handfast_core::wire::native::part::{Assembled, Assembly, NotAssembled, Object, Part};
 use handfast_core::wire::native::{
     Bounded, CapabilityName, Features, NotWritten, ReasonText, link,
 };
 use handfast_core::wire::registration::Profile;
-use handfast_host_tests::native_wire::{KINDS, Kind, any_bytes, cut};
+use handfast_host_tests::native_wire::{KINDS, Kind, any_bytes};
 use handfast_host_tests::prng::Prng;
 use samples::{HASH, Sample, keys, label, request, samples};
-use sha2::Digest as _;
 
 /// Returns an `Ask` that core accepts, as a declaration without checks.
 fn plain_ask() -> mirror::Ask<'static> {
@@ -32,9 +33,15 @@ fn plain_ask() -> mirror::Ask<'static> {
         room: "unknown",
         profile: "{}",
         method: mirror::Method::Pin,
+        wants: "read:/lights/**",
         csr: None,
         signer: None,
     }
+}
+
+/// Returns a message with an id of 16 bytes behind its first bytes.
+fn with_id(first: &[u8], rest: &[u8]) -> Vec<u8> {
+    [first, &[3; 16], rest].concat()
 }
 
 fn refusal(kind: Kind, theirs: &impl serde::Serialize) -> Option<Undecodable> {
@@ -45,7 +52,7 @@ fn refusal(kind: Kind, theirs: &impl serde::Serialize) -> Option<Undecodable> {
 fn every_message_is_the_one_of_the_committed_vectors_and_no_variant_is_without_one() {
     let all = samples();
     let last = |kind: Kind| all.iter().filter(|of| of.kind == kind).map(|of| of.bytes[0]).max();
-    assert_eq!(KINDS.map(last), [4, 8, 11, 11, 2, 1].map(Some), "the last variant of each kind");
+    assert_eq!(KINDS.map(last), [4, 10, 16, 19, 2, 1].map(Some), "the last variant of each kind");
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let vectors: Vec<_> = all
         .iter()
@@ -96,15 +103,16 @@ fn a_number_written_longer_than_need_be_is_taken_for_itself() {
 
 #[test]
 fn what_this_version_does_not_know_is_refused() {
-    for (kind, known) in KINDS.into_iter().zip([5, 9, 12, 12, 3, 2]) {
+    for (kind, known) in KINDS.into_iter().zip([5, 11, 17, 20, 3, 2]) {
         for number in known..=127 {
             assert_eq!(kind.again(&[number]), Err(Undecodable::Value), "{kind:?} {number}");
         }
     }
-    // In order: refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye.
+    // In order: refusal, object, last, policy, renewal, chain, action, time of a heartbeat, bye,
+    // outcome, share above all, answer, outcome of an answer that another one follows.
     for (kind, bytes) in [
         (Kind::PairFromGateway, &[4, 11][..]),
-        (Kind::PairFromGateway, &[5, 3]),
+        (Kind::PairFromGateway, &[5, 4]),
         (Kind::LinkFromNode, &[7, 0, 0, 2]),
         (Kind::LinkFromGateway, &[1, 4]),
         (Kind::LinkFromNode, &[3, 3]),
@@ -112,6 +120,11 @@ fn what_this_version_does_not_know_is_refused() {
         (Kind::LinkFromNode, &[5, 3]),
         (Kind::LinkFromGateway, &[0, 2]),
         (Kind::LinkFromGateway, &[10, 6]),
+        (Kind::LinkFromNode, &with_id(&[2], &[7])),
+        (Kind::LinkFromNode, &with_id(&[13], &[1, 101, 0])),
+        (Kind::LinkFromNode, &with_id(&[14], &[1, 7])),
+        (Kind::LinkFromNode, &with_id(&[14], &[1, 2, 0])),
+        (Kind::LinkFromNode, &with_id(&[14], &[1, 2, 5])),
     ] {
         assert_eq!(kind.again(bytes), Err(Undecodable::Value), "{kind:?} {bytes:?}");
     }
@@ -120,6 +133,11 @@ fn what_this_version_does_not_know_is_refused() {
 #[test]
 fn text_that_its_field_does_not_allow_is_refused() {
     let ask = plain_ask();
+    let long = format!("read:/{}", "a".repeat(91));
+    for wants in ["read", "read:", "read:a", "eat:/a", "read:/a\n\n", "\n", " read:/", &long] {
+        let theirs = mirror::PairFromNode::Ask(mirror::Ask { wants, ..ask.clone() });
+        assert_eq!(refusal(Kind::PairFromNode, &theirs), Some(Undecodable::Value), "{wants:?}");
+    }
     assert_eq!(refusal(Kind::PairFromNode, &mirror::PairFromNode::Ask(ask.clone())), None);
     let long = "a".repeat(65);
     for name in ["", " ", "a\nb", "\u{202e}txt", &long] {
@@ -162,7 +180,8 @@ fn text_that_its_field_does_not_allow_is_refused() {
     }
     let long = "a".repeat(33);
     for capability in ["", "Echo", "a b", "ä", &long] {
-        let theirs = mirror::LinkFromNode::Announce { capability, version: "1", available: true };
+        let (version, available, idempotent) = ("1", true, false);
+        let theirs = mirror::LinkFromNode::Announce { capability, version, available, idempotent };
         assert_eq!(
             refusal(Kind::LinkFromNode, &theirs),
             Some(Undecodable::Value),
@@ -197,7 +216,10 @@ fn text_that_its_field_does_not_allow_is_refused() {
 
 #[test]
 fn bytes_that_are_too_few_or_too_many_for_their_field_are_refused() {
-    let csr = |csr| mirror::LinkFromNode::Renew(mirror::Renew::Certificate { csr });
+    let csr = |csr| {
+        let signature = ([0; 32], [0; 32]);
+        mirror::LinkFromNode::Renew(mirror::Renew::Certificate { csr: Some(csr), signature })
+    };
     let chain = |bytes| mirror::LinkFromNode::Present { chain: mirror::Chain::Here(bytes) };
     let part = |last, bytes| {
         mirror::LinkFromNode::Part(mirror::Part {
@@ -241,25 +263,13 @@ fn public_keys_that_are_none_are_refused() {
 }
 
 #[test]
-fn the_signature_covers_every_byte_of_an_ask_and_its_channel() {
-    let ask = Ask::sign(request(), &keys(), &HASH);
-    let mut out = [0; 1008];
-    let written = pair::PairFromNode::Ask(ask).write(&mut out).unwrap();
-    let rest = &written[1..written.len() - 64];
-    assert_eq!(
-        ask.covered(&HASH).unwrap().parts(),
-        [&HASH.as_bytes()[..], &sha2::Sha256::digest(rest)[..]],
-        "all but number and signature"
-    );
-    let asked = ask.verify(&HASH).unwrap();
-    assert_eq!((*asked.request(), asked.key().copied()), (request(), Some(keys().public())));
-    assert!(ask.verify(&HandshakeHash::from_recorded([8; 32])).is_err(), "another channel");
-    for at in 1..written.len() {
-        let mut changed = written.to_vec();
-        changed[at] ^= 1;
-        if let Ok(pair::PairFromNode::Ask(other)) = pair::PairFromNode::parse(&changed) {
-            assert!(other.verify(&HASH).is_err(), "byte {at} counts for nothing");
-        }
+fn only_an_outcome_that_no_other_follows_answers_that_a_dispatch_is_done() {
+    use link::DispatchOutcome::{AwaitingMediation, Cancelled, Started, TimedOut};
+    for outcome in [AwaitingMediation, Started] {
+        assert_eq!(link::FinalOutcome::new(outcome), None);
+    }
+    for outcome in [Cancelled, TimedOut] {
+        assert_eq!(link::FinalOutcome::new(outcome).map(|done| done.outcome()), Some(outcome));
     }
 }
 
@@ -274,7 +284,7 @@ fn an_ask_without_a_signer_names_no_signing_key_and_gets_no_certificate() {
 
 #[test]
 fn bits_of_features_that_nobody_knows_are_read_and_change_nothing() {
-    let features = Features::from_bits(u64::MAX << 5).with(Features::PING);
+    let features = Features::from_bits(u64::MAX << 7).with(Features::PING);
     assert!(features.contains(Features::PING) && !features.contains(Features::APP));
     let message = pair::PairFromNode::Ask(Ask::unsigned(Request { features, ..request() }));
     let mut out = [0; 1008];
@@ -285,6 +295,8 @@ fn bits_of_features_that_nobody_knows_are_read_and_change_nothing() {
 #[test]
 fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_much() {
     let widest = "𐍈".repeat(64);
+    let wants = format!("read:/{}\n", "a".repeat(89));
+    assert_eq!(wants.len(), ASKED_SCOPES_BYTES);
     let object = format!("{{\"a\":\"{}\"}}", "x".repeat(248));
     let profile = NativeProfile::new(Profile::parse(&object).unwrap()).unwrap();
     let method = Method::Code { selector: Selector::parse("AAAA").unwrap() };
@@ -294,6 +306,7 @@ fn an_ask_fits_whatever_its_names_and_tells_when_its_certificate_request_is_too_
         room: label(&widest),
         profile,
         method,
+        wants: AskedScopes::parse(&wants).unwrap(),
         csr: None,
     };
     let message = pair::PairFromNode::Ask(Ask::sign(request, &keys(), &HASH));
@@ -366,101 +379,26 @@ fn a_refusal_in_clear_is_told_from_a_handshake_by_its_length() {
     }
 }
 
-const OBJECTS: [Object; 3] = [Object::Certificates, Object::Chain, Object::Profile];
-
-/// Returns the part in a message of this implementation.
-fn part_in(message: &[u8]) -> Part<'_> {
-    match link::FromNode::parse(message) {
-        Ok(link::FromNode::Part(part)) => part,
-        other => panic!("{other:?}"),
-    }
-}
-
+/// Replays the corpus, to which `UPDATE_CORPUS=1` adds a seed of every variant.
 #[test]
-fn an_object_of_every_length_is_cut_and_put_together() {
-    for object in OBJECTS {
-        for length in 1..=object.limit() {
-            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
-            let messages = cut(object, &bytes);
-            let mut room = vec![0; length];
-            let mut assembly = Assembly::IDLE;
-            for (at, message) in messages.iter().enumerate() {
-                match assembly.take(&part_in(message), &mut room) {
-                    Ok(Assembled::More(next)) if at + 1 < messages.len() => assembly = next,
-                    Ok(Assembled::Whole { object: whole, bytes: assembled }) => {
-                        assert_eq!(
-                            (whole, assembled, at + 1),
-                            (object, bytes.as_slice(), messages.len())
-                        );
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        assert!(
-            Part::cut(object, &[]).is_none()
-                && Part::cut(object, &vec![0; object.limit() + 1]).is_none()
-        );
+fn every_variant_is_a_seed_of_the_corpus_and_every_seed_holds() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/native_wire");
+    let mut variants = std::collections::BTreeMap::new();
+    for Sample { kind, bytes, .. } in samples() {
+        let name = format!("{kind:?}_{:02}", bytes[0]);
+        variants.entry(name).or_insert(bytes);
     }
-}
-
-#[test]
-fn parts_that_are_missing_repeated_or_of_another_object_end_an_assembly() {
-    let (certificates, chain) =
-        (cut(Object::Certificates, &[1; 4096]), cut(Object::Chain, &[2; 1533]));
-    let mut room = [0; 4096];
-    let begun = |room: &mut [u8], count: usize| {
-        certificates[..count].iter().fold(Assembly::IDLE, |assembly, message| {
-            match assembly.take(&part_in(message), room) {
-                Ok(Assembled::More(next)) => next,
-                other => panic!("{other:?}"),
-            }
-        })
-    };
-    for count in 0..4 {
-        let assembly = begun(&mut room, count);
-        for (at, message) in certificates.iter().enumerate().filter(|(at, _)| *at != count) {
-            let expected = if at < count { NotAssembled::Repeated } else { NotAssembled::Gap };
-            assert_eq!(
-                assembly.take(&part_in(message), &mut room),
-                Err(expected),
-                "part {at} after {count}"
-            );
+    for (name, bytes) in variants {
+        let path = std::path::Path::new(corpus).join(&name);
+        if std::env::var_os("UPDATE_CORPUS").is_some() {
+            std::fs::write(&path, &bytes).unwrap();
         }
-        if count > 0 {
-            assert_eq!(
-                assembly.take(&part_in(&chain[count.min(1)]), &mut room),
-                Err(NotAssembled::OtherObject)
-            );
-        }
+        let seed = std::fs::read(&path).ok();
+        assert_eq!(seed, Some(bytes), "{name}: UPDATE_CORPUS=1 writes it");
     }
-}
-
-#[test]
-fn an_object_over_its_limit_or_over_the_buffer_is_given_up_before_a_byte_of_it_too_many_is_written()
-{
-    let part = |object, index, last, bytes: &[u8]| {
-        mirror::bytes(&mirror::LinkFromNode::Part(mirror::Part { object, index, last, bytes }))
-    };
-    let mut room = [0; 4096];
-    // A profile of a full part, a chain of two full parts, and a chain whose last part is one byte
-    // too long.
-    let profile = part(mirror::Object::Profile, 0, false, &[1; 1000]);
-    assert_eq!(Assembly::IDLE.take(&part_in(&profile), &mut room), Err(NotAssembled::TooLong));
-    for (last, bytes) in [(false, &[1; 1000][..]), (true, &[1; 534])] {
-        let first = part(mirror::Object::Chain, 0, false, &[1; 1000]);
-        let Ok(Assembled::More(assembly)) = Assembly::IDLE.take(&part_in(&first), &mut room) else {
-            panic!("it fits")
-        };
-        let message = part(mirror::Object::Chain, 1, last, bytes);
-        assert_eq!(assembly.take(&part_in(&message), &mut room), Err(NotAssembled::TooLong));
-        assert!(room[1000..].iter().all(|byte| *byte == 0));
+    for seed in std::fs::read_dir(corpus).unwrap() {
+        any_bytes(&std::fs::read(seed.unwrap().path()).unwrap());
     }
-    let message = part(mirror::Object::Chain, 0, true, &[1; 100]);
-    assert_eq!(
-        Assembly::IDLE.take(&part_in(&message), &mut [0; 99]),
-        Err(NotAssembled::BufferTooSmall)
-    );
 }
 
 #[test]

@@ -29,6 +29,7 @@ pub(crate) struct Ask<'b> {
     pub(crate) room: &'b str,
     pub(crate) profile: &'b str,
     pub(crate) method: Method,
+    pub(crate) wants: &'b str,
     pub(crate) csr: Option<&'b [u8]>,
     pub(crate) signer: Option<Signer>,
 }
@@ -67,6 +68,8 @@ pub(crate) enum PairFromGateway<'b> {
     Grant(Grant<'b>),
     Active(Id),
     NotPaired,
+    Name(&'b str),
+    CertificateKey(Key),
 }
 
 #[derive(Serialize)]
@@ -106,6 +109,7 @@ pub(crate) enum Object {
     Certificates,
     Chain,
     Profile,
+    CompactCertificate,
 }
 
 #[derive(Serialize)]
@@ -126,7 +130,7 @@ pub(crate) enum Admission {
 #[derive(Serialize)]
 pub(crate) enum LinkFromNode<'b> {
     Heartbeat { occupancy: Option<bool>, noise_level: Option<&'b str>, wake_word_fp: Option<bool> },
-    Announce { capability: &'b str, version: &'b str, available: bool },
+    Announce { capability: &'b str, version: &'b str, available: bool, idempotent: bool },
     DispatchResult { id: Id, outcome: Outcome<'b> },
     Renew(Renew<'b>),
     Present { chain: Chain<'b> },
@@ -135,6 +139,27 @@ pub(crate) enum LinkFromNode<'b> {
     Part(Part<'b>),
     Stored(Id),
     Bye(Bye),
+    Hello { features: u64, mark: Option<Mark>, holds: Option<Id> },
+    Pong { number: u32 },
+    MarkStored(Mark),
+    Progress { id: Id, percent: Option<u8>, note: Option<&'b str> },
+    Answer { id: Id, number: u64, known: Known<'b> },
+    Identify { node_id: Id, signature: Long },
+    CertificateStored { number: u64 },
+}
+
+/// The 24 bytes of a mark.
+pub(crate) type Mark = [u8; 24];
+
+#[derive(Serialize)]
+pub(crate) enum Known<'b> {
+    Running,
+    AwaitingMediation,
+    Done(Outcome<'b>),
+    NotKept,
+    Interrupted,
+    NeverCame,
+    Forgotten,
 }
 
 #[derive(Serialize)]
@@ -144,13 +169,15 @@ pub(crate) enum Outcome<'b> {
     Failed(&'b str),
     Rejected(&'b str),
     TimedOut,
+    Started,
+    Cancelled,
 }
 
 #[derive(Serialize)]
 pub(crate) enum Renew<'b> {
     Token,
     Chain,
-    Certificate { csr: &'b [u8] },
+    Certificate { csr: Option<&'b [u8]>, signature: Long },
 }
 
 #[derive(Serialize)]
@@ -179,17 +206,50 @@ pub(crate) enum Bye {
 
 #[derive(Serialize)]
 pub(crate) enum LinkFromGateway<'b> {
-    Heartbeat { time: Option<u64> },
+    Heartbeat {
+        time: Option<u64>,
+    },
     Policy(Policy),
-    Dispatch { id: Id, capability: &'b str, timeout: u32, max_payload: u16, input: &'b [u8] },
+    Dispatch {
+        id: Id,
+        number: u64,
+        capability: &'b str,
+        remaining_ms: u32,
+        max_payload: u16,
+        input: &'b [u8],
+    },
     App(App<'b>),
-    NotAllowed { action: Action, pattern: &'b str },
+    NotAllowed {
+        action: Action,
+        pattern: &'b str,
+    },
     Admission(Admission),
     Part(Part<'b>),
     Grant(Grant<'b>),
     NotRenewed,
     Active(Id),
     Bye(Bye),
+    Ping {
+        number: u32,
+    },
+    Mark(Mark),
+    Cancel {
+        id: Id,
+    },
+    Query {
+        id: Id,
+        number: u64,
+    },
+    Name(&'b str),
+    Admitted {
+        admission: Admission,
+        features: u64,
+    },
+    Certificate {
+        number: u64,
+    },
+    NotIssued,
+    CertificateKey(Key),
 }
 
 #[derive(Serialize)]

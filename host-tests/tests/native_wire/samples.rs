@@ -7,14 +7,17 @@ use handfast_core::crypto::x25519;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::native::link::{
-    self, Admission, Admitted, Bye, DispatchId, DispatchOutcome, Hello, Policy, Renew,
+    self, Admission, Admitted, Bye, CertificateRenewal, CloneMark, DispatchAnswer, DispatchId,
+    DispatchOutcome, DispatchProgress, FinalOutcome, Hello, Identify, KnownDispatch, Percent,
+    Policy, Renew,
 };
 use handfast_core::wire::native::open::{ClearRefusal, Versions};
 use handfast_core::wire::native::pair::{
-    self, Ask, BootstrapToken, ChainBytes, GrantId, Method, NativeProfile, PairGrant, PairRefusal,
-    Request, Selector,
+    self, Ask, AskedScopes, BootstrapToken, ChainBytes, GrantId, Method, NativeProfile, PairGrant,
+    PairRefusal, Request, Selector,
 };
 use handfast_core::wire::native::part::{Object, Part};
+use handfast_core::wire::native::signer::SignerKey;
 use handfast_core::wire::native::{Bounded, CapabilityName, Features, Payload, ReasonText};
 use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, Profile};
@@ -41,6 +44,7 @@ pub(crate) fn request<'b>() -> Request<'b> {
         profile: NativeProfile::new(Profile::parse(r#"{"board":"qemu"}"#).expect("an object"))
             .expect("short"),
         method: Method::Code { selector: Selector::parse("k7Qf").expect("a selector") },
+        wants: AskedScopes::parse("read:/lights/**\nwrite:/doors/*\n").expect("permissions"),
         csr: Bounded::new(&[0x30; 200]),
     }
 }
@@ -111,8 +115,8 @@ fn from_pairing_node(all: &mut Vec<Sample>) {
     }
 
     node!(
-        "Ask; app, ping; Küche, unknown, {\"board\":\"qemu\"}, code K7QF, csr of 200 times 30, \
-         signed by the key of seed 32 times 09 for h of 32 times 07",
+        "Ask; app, ping; Küche, unknown, {\"board\":\"qemu\"}, code K7QF, wants read:/lights/** and \
+         write:/doors/*, csr of 200 times 30, signed by the key of seed 32 times 09 for h of 32 times 07",
         PairFromNode::Ask(Ask::sign(request(), &keys(), &HASH))
     );
     for (what, method) in [
@@ -123,8 +127,9 @@ fn from_pairing_node(all: &mut Vec<Sample>) {
         let request = Request { method, csr: None, ..request() };
         node!(what, PairFromNode::Ask(Ask::sign(request, &keys(), &HASH)));
     }
-    let plain = Request { method: Method::Pin, csr: None, ..request() };
-    node!("Ask, pin, no csr, no signer", PairFromNode::Ask(Ask::unsigned(plain)));
+    let wants = AskedScopes::NONE;
+    let plain = Request { method: Method::Pin, wants, csr: None, ..request() };
+    node!("Ask, pin, wants nothing, no csr, no signer", PairFromNode::Ask(Ask::unsigned(plain)));
     node!("Ya of 32 times 03", PairFromNode::Ya([3; 32]));
     node!("Ta of 64 times 04", PairFromNode::Ta([4; 64]));
     node!("Stored, 16 times 01", PairFromNode::Stored(GrantId::from_bytes([1; 16])));
@@ -190,6 +195,9 @@ fn from_pairing_gateway(all: &mut Vec<Sample>) {
     gateway!("Grant, with certificates alone", PairFromGateway::Grant(grant(false, None)));
     gateway!("Active, 16 times 01", PairFromGateway::Active(GrantId::from_bytes([1; 16])));
     gateway!("NotPaired", PairFromGateway::NotPaired);
+    gateway!("Name, Zuhause", PairFromGateway::Name(label("Zuhause")));
+    let key = SignerKey::from_bytes([11; 32]);
+    gateway!("CertificateKey, 32 times 0b", PairFromGateway::CertificateKey(key));
 }
 
 fn from_linked_node(all: &mut Vec<Sample>) {
@@ -209,10 +217,13 @@ fn from_linked_node(all: &mut Vec<Sample>) {
     node!("Heartbeat, empty", FromNode::Heartbeat(Heartbeat::default()));
     let capability = CapabilityName::parse("system.health").expect("a name");
     let version = label("1.2.3");
-    node!(
-        "Announce, system.health, 1.2.3, available",
-        FromNode::Announce(link::Announce { capability, version, available: true })
-    );
+    for (what, available, idempotent) in [
+        ("Announce, system.health, 1.2.3, available, idempotent", true, true),
+        ("Announce, system.health, 1.2.3, not available, not idempotent", false, false),
+    ] {
+        let announce = link::Announce { capability, version, available, idempotent };
+        node!(what, FromNode::Announce(announce));
+    }
     let reason = ReasonText::parse("no such pin").expect("a reason");
     let payload = Payload::new(&[0; 864]).expect("a payload");
     for (what, outcome) in [
@@ -221,6 +232,8 @@ fn from_linked_node(all: &mut Vec<Sample>) {
         ("DispatchResult, failed, no such pin", DispatchOutcome::Failed(reason)),
         ("DispatchResult, rejected, no such pin", DispatchOutcome::Rejected(reason)),
         ("DispatchResult, timed out", DispatchOutcome::TimedOut),
+        ("DispatchResult, started", DispatchOutcome::Started),
+        ("DispatchResult, cancelled", DispatchOutcome::Cancelled),
     ] {
         let id = DispatchId::from_bytes([3; 16]);
         node!(what, FromNode::DispatchResult(link::DispatchResult { id, outcome }));
@@ -228,7 +241,13 @@ fn from_linked_node(all: &mut Vec<Sample>) {
     let csr = Bounded::new(&[0x30; 512]).expect("a request");
     node!("Renew, token", FromNode::Renew(Renew::Token));
     node!("Renew, chain", FromNode::Renew(Renew::Chain));
-    node!("Renew, certificate", FromNode::Renew(Renew::Certificate { csr }));
+    for (what, csr) in [
+        ("Renew, certificate, csr of 512 times 30, signed as the Ask", Some(csr)),
+        ("Renew, compact certificate, signed as the Ask", None),
+    ] {
+        let renewal = CertificateRenewal::sign(csr, &keys(), &HASH);
+        node!(what, FromNode::Renew(Renew::Certificate(renewal)));
+    }
     let here = Bounded::new(&[5; 300]).expect("short");
     node!("Present, 300 times 05", FromNode::Present { chain: ChainBytes::Here(here) });
     node!("Present, in parts", FromNode::Present { chain: ChainBytes::InParts });
@@ -263,18 +282,47 @@ fn from_linked_node(all: &mut Vec<Sample>) {
     let features = Features::APP.with(Features::PING);
     let holds = Some(GrantId::from_bytes([1; 16]));
     node!(
-        "Hello; app, ping; no counter; holds 16 times 01",
-        FromNode::Hello(Hello { features, counter: None, holds })
+        "Hello; app, ping; no mark; holds 16 times 01",
+        FromNode::Hello(Hello { features, mark: None, holds })
     );
     node!(
-        "Hello; all bits; counter 300; holds none",
+        "Hello; all bits; mark of 24 times 0a; holds none",
         FromNode::Hello(Hello {
             features: Features::from_bits(u64::MAX),
-            counter: Some(300),
+            mark: Some(CloneMark::from_bytes([10; 24])),
             holds: None,
         })
     );
     node!("Pong, 300", FromNode::Pong { number: 300 });
+    let mark = CloneMark::from_bytes([10; 24]);
+    node!("MarkStored, 24 times 0a", FromNode::MarkStored(mark));
+    let id = DispatchId::from_bytes([3; 16]);
+    let full = DispatchProgress { id, percent: Percent::new(100), note: Some(reason) };
+    node!("Progress, 16 times 03, 100 %, no such pin", FromNode::Progress(full));
+    let empty = DispatchProgress { id, percent: None, note: None };
+    node!("Progress, 16 times 03, neither share nor note", FromNode::Progress(empty));
+    let done = |outcome| KnownDispatch::Done(FinalOutcome::new(outcome).expect("it is final"));
+    for (what, known) in [
+        ("running", KnownDispatch::Running),
+        ("awaiting mediation", KnownDispatch::AwaitingMediation),
+        ("done, succeeded, 864 zeros", done(DispatchOutcome::Succeeded(payload))),
+        ("done, cancelled", done(DispatchOutcome::Cancelled)),
+        ("done, result not kept", KnownDispatch::NotKept),
+        ("interrupted", KnownDispatch::Interrupted),
+        ("never came", KnownDispatch::NeverCame),
+        ("forgotten", KnownDispatch::Forgotten),
+    ] {
+        let answer = DispatchAnswer { id, number: 300, known };
+        node!(format!("Answer, 16 times 03, 300, {what}"), FromNode::Answer(answer));
+    }
+    let node_id = NodeId::from_bytes([2; 16]);
+    node!(
+        "Identify, node 16 times 02, signed as the Ask",
+        FromNode::Identify(Identify::sign(node_id, &keys(), &HASH))
+    );
+    node!("CertificateStored, 300", FromNode::CertificateStored { number: 300 });
+    let compact = part(Object::CompactCertificate, &[1; 200], 0);
+    node!("Part, compact certificate, index 0, last, 200 times 01", FromNode::Part(compact));
 }
 
 fn from_linking_gateway(all: &mut Vec<Sample>) {
@@ -301,12 +349,16 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
     }
     let dispatch = link::Dispatch {
         id: DispatchId::from_bytes([3; 16]),
+        number: 300,
         capability: CapabilityName::parse("echo").expect("a name"),
-        timeout: 86_400,
+        remaining_ms: 86_400_000,
         max_payload: 864,
         input: Payload::new(&[]).expect("a payload"),
     };
-    gateway!("Dispatch, 16 times 03, echo, 86400 s, 864, empty", FromGateway::Dispatch(dispatch));
+    gateway!(
+        "Dispatch, 16 times 03, 300, echo, 86400000 ms, 864, empty",
+        FromGateway::Dispatch(dispatch)
+    );
     let address = Address::parse("/").expect("an address");
     let bytes = Payload::new(&[0xff; 200]).expect("a payload");
     gateway!(
@@ -328,4 +380,18 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
     gateway!("Active, 16 times 01", FromGateway::Active(GrantId::from_bytes([1; 16])));
     gateway!("Bye, replaced", FromGateway::Bye(Bye::Replaced));
     gateway!("Ping, 300", FromGateway::Ping { number: 300 });
+    gateway!("Mark, 24 times 0a", FromGateway::Mark(CloneMark::from_bytes([10; 24])));
+    let id = DispatchId::from_bytes([3; 16]);
+    gateway!("Cancel, 16 times 03", FromGateway::Cancel { id });
+    gateway!("Query, 16 times 03, 300", FromGateway::Query { id, number: 300 });
+    gateway!("Name, Zuhause", FromGateway::Name(label("Zuhause")));
+    let admitted = Admitted { admission: Admission::Expired, features: Features::GATEWAY };
+    gateway!(
+        "Admitted; expired; app, subscribe, dispatch, clone counter",
+        FromGateway::Admitted(admitted)
+    );
+    gateway!("Certificate, 300", FromGateway::Certificate { number: 300 });
+    gateway!("NotIssued", FromGateway::NotIssued);
+    let key = SignerKey::from_bytes([11; 32]);
+    gateway!("CertificateKey, 32 times 0b", FromGateway::CertificateKey(key));
 }
