@@ -1,11 +1,15 @@
 //! Properties that the fuzz targets check, each a function of arbitrary bytes.
 
-use handfast_core::flow::registration::gateway::{self, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{
+    self, Lookup, RegistrationConnection, RegistrationRequest,
+};
 use handfast_core::flow::registration::node::{self, RegistrationMemory, RegistrationNode, Timing};
 use handfast_core::grant::token::{Hashed, ProofKey, TokenHash};
 use handfast_core::limits::{FRAME_BYTES, Limits, SCRATCH};
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{
+    AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
+};
 use handfast_core::wire::missy;
 use handfast_core::wire::registration::{Heartbeat, NodeMessage, PairRequest, Profile};
 use handfast_core::wire::token::Token;
@@ -105,6 +109,7 @@ fn record(byte: u8, label: &str) -> Record {
         address: core::net::IpAddr::from([127, 0, 0, 1]),
         keys: None,
         asked_at: UnixTime::from_secs(0),
+        asked: Asked::by(AskMethod::Token),
         standing: match byte / 2 % 5 {
             0 => Standing::Pending { expires: UnixTime::from_secs(1) },
             1 => Standing::Unapproved { token },
@@ -188,7 +193,7 @@ pub fn gateway_machine(data: &[u8]) {
         for effect in effects.iter() {
             match effect {
                 gateway::Effect::Close(_) => closes += 1,
-                gateway::Effect::Detach(_) => detached += 1,
+                gateway::Effect::Request(RegistrationRequest::Detach(_)) => detached += 1,
                 gateway::Effect::Send(text) => {
                     let mut scratch = [0; SCRATCH];
                     assert!(
@@ -200,7 +205,9 @@ pub fn gateway_machine(data: &[u8]) {
                         "{text}"
                     );
                 }
-                gateway::Effect::Attach(_) => assert!(closes == 0 && detached == 0),
+                gateway::Effect::Request(RegistrationRequest::Attach(_)) => {
+                    assert!(closes == 0 && detached == 0);
+                }
                 _ => {}
             }
         }
