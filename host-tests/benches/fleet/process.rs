@@ -1,0 +1,131 @@
+//! The processes that serve, as the one that measures sees them.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use tokio::sync::mpsc;
+
+use crate::nodes::Fleet;
+
+/// A server in a process of its own, which ends with this.
+pub(crate) struct Process {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: mpsc::UnboundedReceiver<String>,
+}
+
+impl Process {
+    fn start(words: &[&str]) -> Self {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (tell, answers) = mpsc::unbounded_channel();
+        std::thread::spawn(move || {
+            out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
+        });
+        let orders = child.stdin.take();
+        Self { child, orders, answers }
+    }
+
+    fn first_line(&mut self) -> String {
+        tokio::task::block_in_place(|| self.answers.blocking_recv()).expect("the server starts")
+    }
+
+    pub(crate) fn cpu(&self) -> f64 {
+        cpu(&self.child.id().to_string())
+    }
+
+    pub(crate) fn resident(&self) -> f64 {
+        resident(self.child.id())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Returns the CPU time of a process in seconds, user and system.
+pub(crate) fn cpu(pid: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
+    ticks / 100.0
+}
+
+/// Returns the resident memory of a process in KiB.
+pub(crate) fn resident(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// A gateway with its fleet.
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) tcp: SocketAddr,
+    pub(crate) mtls: SocketAddr,
+}
+
+impl Server {
+    /// Starts a gateway with this many nodes, of which the first ones have certificates.
+    pub(crate) fn gateway(fleet: &Fleet, nodes: u32, linking: u32) -> Self {
+        let (nodes, linking) = (nodes.to_string(), linking.to_string());
+        let home = home(fleet);
+        let mut process = Process::start(&["gateway", &home, &nodes, &linking]);
+        let line = process.first_line();
+        let (tcp, mtls) = line.split_once(' ').expect("two addresses");
+        Self { process, tcp: tcp.parse().unwrap(), mtls: mtls.parse().unwrap() }
+    }
+
+    pub(crate) fn tell(&mut self, order: &str) {
+        let orders = self.process.orders.as_mut().unwrap();
+        writeln!(orders, "{order}").unwrap();
+        orders.flush().unwrap();
+    }
+
+    pub(crate) async fn answer(&mut self) -> String {
+        self.process.answers.recv().await.expect("the gateway runs")
+    }
+
+    pub(crate) async fn ask(&mut self, order: &str) -> String {
+        self.tell(order);
+        self.answer().await
+    }
+
+    pub(crate) fn cpu(&self) -> f64 {
+        self.process.cpu()
+    }
+
+    pub(crate) fn resident(&self) -> f64 {
+        self.process.resident()
+    }
+}
+
+/// Starts rustls alone.
+pub(crate) fn bare(fleet: &Fleet) -> (Process, SocketAddr) {
+    let mut process = Process::start(&["rustls", &home(fleet)]);
+    let address = process.first_line().parse().unwrap();
+    (process, address)
+}
+
+fn home(fleet: &Fleet) -> String {
+    fleet.file("").to_str().map(|path| path.trim_end_matches('/').to_owned()).unwrap()
+}
+
+/// Returns `true` if this program is found.
+pub(crate) fn is_program(name: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths)
+        .chain([Path::new("/usr/sbin").to_owned()])
+        .any(|path| path.join(name).is_file())
+}
