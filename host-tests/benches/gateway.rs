@@ -13,7 +13,7 @@ use std::time::Instant;
 use futures_util::{SinkExt, StreamExt};
 use handfast_core::grant::token::{HashJob, issue};
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::secret::Secret;
 use handfast_core::{Entropy, Label, NodeId, Span, UnixTime};
 use handfast_server::{Gateway, NoApplication, Observer};
@@ -95,6 +95,7 @@ async fn pair(store: &SqliteStore, nodes: usize) -> Vec<(NodeId, String)> {
             address: [127, 0, 0, 1].into(),
             keys: None,
             asked_at: UnixTime::from_secs(0),
+            asked: Asked::by(AskMethod::Token),
             standing: Standing::Paired { credential: Credential::Token(token), mode: Mode::Full },
         };
         store.insert(record, "{}".to_owned(), UnixTime::from_secs(0)).await.unwrap();

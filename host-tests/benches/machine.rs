@@ -2,10 +2,12 @@
 //! `cargo bench -p handfast-host-tests --bench machine`
 
 use divan::{Bencher, black_box};
-use handfast_core::flow::registration::gateway::{Effect, Input, Lookup, RegistrationConnection};
+use handfast_core::flow::registration::gateway::{
+    Effect, Input, Lookup, RegistrationConnection, RegistrationRequest,
+};
 use handfast_core::grant::token::{HashJob, ProofKey, ProofTag, Token};
 use handfast_core::limits::{Limits, SCRATCH};
-use handfast_core::registry::record::{Credential, Mode, Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::wire::missy;
 use handfast_core::{Entropy, Instant, Label, Machine, NodeId, UnixTime};
 
@@ -33,6 +35,7 @@ fn paired() -> Record {
         address: [127, 0, 0, 1].into(),
         keys: None,
         asked_at: UnixTime::from_secs(0),
+        asked: Asked::by(AskMethod::Token),
         standing: Standing::Paired {
             credential: Credential::Token(job().run().hash),
             mode: Mode::Full,
@@ -65,7 +68,7 @@ fn authenticate(record: &Record, key: &ProofKey, kept: Option<ProofTag>) {
     let lookup = Lookup { record: Ok(Some(record)), kept, key };
     let effects = connection.step(NOW, Input::Loaded(lookup), &mut []);
     let job = effects.into_iter().find_map(|effect| match effect {
-        Effect::Hash(job, _) => Some(job),
+        Effect::Request(RegistrationRequest::Hash(job, _)) => Some(job),
         _ => None,
     });
     if let Some(job) = job {
