@@ -1,12 +1,16 @@
 //! The operator's command line and the gateway as a process.
 
+mod approving;
+mod certs;
 mod companion;
+mod crashes;
 pub(crate) mod delegated;
 mod delivery;
 mod extensions;
 mod full_disk;
 pub(crate) mod gateway;
 mod hints;
+mod identity;
 mod import;
 mod inbound;
 mod nodes;
@@ -14,14 +18,18 @@ mod output;
 mod output_alone;
 mod output_nodes;
 mod pairing;
+mod provisioning;
 mod readme;
 mod rejecting;
 mod reload;
+mod sealed_phone;
 mod serving;
 mod setup;
 mod spans;
 mod store;
+mod tasks;
 mod time;
+mod waiting;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -151,11 +159,16 @@ fn a_second_gateway_on_the_same_data_is_refused() {
 #[test]
 fn what_is_kept_is_readable_by_its_owner_alone() {
     let gateway = Gateway::start();
-    for entry in std::fs::read_dir(gateway.data.path()).unwrap() {
-        let path = entry.unwrap().path();
-        // A file that was just being written has another name by now.
-        let Ok(found) = std::fs::metadata(&path) else { continue };
-        assert_eq!(found.permissions().mode() & 0o777, 0o600, "{}", path.display());
+    let mut folders = vec![gateway.data.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            // A file that was just being written has another name by now.
+            let Ok(found) = std::fs::metadata(&path) else { continue };
+            let private = if found.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(found.permissions().mode() & 0o777, private, "{}", path.display());
+            folders.extend(found.is_dir().then_some(path));
+        }
     }
     let open = tempfile::tempdir().unwrap();
     std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -270,6 +270,12 @@ impl Node {
         (code, said, state.expect("a directory of its own"))
     }
 
+    /// Kills the process, as a node does that is switched off while it waits.
+    pub(crate) fn switch_off(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     fn ends_and_keeps(mut self) -> (i32, String, Option<TempDir>) {
         drop(self.child.stdin.take());
         let (code, out, err) = text(&self.child.wait_with_output().unwrap());

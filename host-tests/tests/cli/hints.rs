@@ -15,20 +15,41 @@ fn advised(text: &str) -> Vec<String> {
     text.lines().filter_map(after).collect()
 }
 
+/// Returns the command of this program or of the node's that a text advises for something.
+fn advised_to(what: &str, text: &str) -> String {
+    let line = text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{text}"));
+    let at = line.find(": handfast").unwrap_or_else(|| panic!("{line}"));
+    line[at + 2..].trim().to_owned()
+}
+
 /// Runs a command as a shell reads it. One that goes on is ended after a while.
 fn obeyed(command: &str) -> (i32, String) {
+    typed_at(command, 3, &[], b"")
+}
+
+/// Runs a command as a shell reads it, in an environment and with this text as its input, for at
+/// most so many seconds.
+fn typed_at(
+    command: &str,
+    seconds: u32,
+    environment: &[(&str, &Path)],
+    input: &[u8],
+) -> (i32, String) {
     let bin = program("handfast");
     let bin = std::path::Path::new(bin.get_program()).parent().unwrap().to_owned();
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
-    let ran = Command::new("timeout")
-        .args(["--preserve-status", "--signal=INT", "3", "bash", "-c", command])
+    let mut typed = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut typed, input).unwrap();
+    std::io::Seek::rewind(&mut typed).unwrap();
+    let mut shell = Command::new("timeout");
+    shell
+        .args(["--preserve-status", "--signal=INT", &seconds.to_string(), "bash", "-c", command])
         .env("PATH", path)
         .env_remove("STATE_DIRECTORY")
         .env_remove("XDG_DATA_HOME")
-        .stdin(std::process::Stdio::null())
-        .output()
-        .unwrap();
-    let (code, out, err) = text(&ran);
+        .stdin(typed);
+    shell.envs(environment.iter().copied());
+    let (code, out, err) = text(&shell.output().unwrap());
     (code, out + &err)
 }
 
@@ -57,7 +78,10 @@ async fn every_hint_is_a_command_that_works_as_it_is_printed() {
         &["companions", "list"],
         &["companions", "list", "--all"],
         &["companions", "revoke", "", "--yes"],
+        &["companions", "revoke", "ffffffff", "--yes"],
         &["senders", "reject", "telegram:@nobody"],
+        &["senders", "approve", "ABCDEFGH"],
+        &["nodes", "permissions", "nobody"],
         &["nodes", "mute", ""],
         &["approve", "--reissue"],
     ] {
@@ -75,6 +99,7 @@ async fn every_hint_is_a_command_that_works_as_it_is_printed() {
         "handfast approve --data".to_owned(),
         "handfast pending --data".to_owned(),
         "handfast nodes list --data".to_owned(),
+        "handfast nodes list --permissions --data".to_owned(),
         "handfast codes withdraw ".to_owned(),
         "handfast codes list --data".to_owned(),
         "handfast pairing open --data".to_owned(),
@@ -133,6 +158,94 @@ fn a_companions_advice_names_its_session_again() {
     let [status] = &advised(&paired.1)[..] else { panic!("{}", paired.1) };
     let (code, said) = obeyed(status);
     assert!(code == 0 && said.contains("session"), "{status}: {said}");
+}
+
+/// Runs a node's command, with a state directory of its own.
+fn node_obeys(command: &str, input: &str) -> (i32, String) {
+    let state = super::gateway::private_dir();
+    typed_at(command, 20, &[("STATE_DIRECTORY", state.path())], input.as_bytes())
+}
+
+#[test]
+fn what_the_operator_is_advised_to_type_at_a_node_or_a_companion_pairs_it_as_it_is_printed() {
+    let gateway = Gateway::start();
+    let url = format!("ws://{}", gateway.address);
+    let first = |text: &str| text.lines().find(|line| !line.is_empty()).unwrap().to_owned();
+
+    for (method, secret) in [("pin", 6), ("code", 8)] {
+        let (_, typed, _) = gateway.verb(&["pairing", "code", "--method", method, "--ttl", "60s"]);
+        let shown = first(&typed);
+        assert_eq!(shown.split_once('-').map(|(_, rest)| rest.len()), Some(secret), "{shown}");
+        let (code, said) = node_obeys(&advised_to("type it into", &typed), &shown);
+        assert!(code == 0 && said.contains("Paired"), "{code} {said}");
+    }
+    let contradiction = ["codes", "create", "--method", "pin", "--address", &url];
+    assert_eq!(gateway.verb(&contradiction).0, 2);
+
+    let (_, scanned, err) =
+        gateway.verb(&["codes", "create", "--method", "qr", "--text", "--address", &url]);
+    let (code, said) = node_obeys(&advised_to("paste the line into", &scanned), &first(&scanned));
+    assert!(code == 0 && said.contains("Paired"), "{code} {said} {err}");
+
+    let invite = ["companions", "invite", "--no-qr", "--public-url", &url];
+    let (_, bound, _) = gateway.verb(&[&invite[..], &["--bound"]].concat());
+    let (code, said) = node_obeys(&advised_to("Paste the line", &bound), &first(&bound));
+    assert!(code == 0 && said.contains("Paired"), "{code} {said}");
+
+    let (_, open, _) = gateway.verb(&invite);
+    let home = super::gateway::private_dir();
+    let command = advised_to("Paste the line", &open);
+    let (code, said) = typed_at(&command, 20, &[("HOME", home.path())], first(&open).as_bytes());
+    assert_eq!(code, 0, "{command}: {said}");
+
+    // One that asks is told of, with a placeholder for each value that only its reader knows.
+    let (_, none, _) = Gateway::start().verb(&["nodes", "list"]);
+    let command = advised_to("one that asks shows up here", &none);
+    let filled = command.replace("URL", &url).replace("NAME", "lamp").replace("ROOM", "hall");
+    let (code, said) = node_obeys(&filled, "");
+    assert!(code == 0 && gateway.verb(&["nodes", "list"]).1.contains("lamp"), "{filled}: {said}");
+}
+
+/// Writes a registry of the first version, with the schema as the store keeps it.
+fn of_the_first_version(data: &Path) {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/store/src/sqlite");
+    let between = |file: &str, begin: &str, end: &str| {
+        let text = std::fs::read_to_string(sources.join(file)).unwrap();
+        let (_, rest) = text.split_once(begin).unwrap();
+        rest.split_once(end).unwrap().0.to_owned()
+    };
+    let schema = between("migrations.rs", "const V1: &str = \"", "\";");
+    let id = between("schema.rs", "const APPLICATION_ID: i64 = ", ";").replace('_', "");
+    let file = data.join("handfast.db");
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    let rest = format!("PRAGMA application_id = {id}; PRAGMA user_version = 1;");
+    connection.execute_batch(&format!("{schema}{rest}")).unwrap();
+    drop(connection);
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(file, private).unwrap();
+}
+
+#[test]
+fn what_takes_a_registry_of_an_older_version_back_works_as_it_is_printed() {
+    let data = super::gateway::private_dir();
+    of_the_first_version(data.path());
+    let mut gateway = Gateway::start_in(data, "127.0.0.1:0", &[]);
+    let log = gateway.log();
+    let command = advised_to("takes it back", &log);
+    let (command, _) = command.split_once(" takes it back").unwrap();
+    gateway.running.kill();
+    let (code, said) = obeyed(command);
+    assert!(code == 0 && said.contains("Start the gateway with: "), "{command}: {code} {said}");
+}
+
+#[test]
+#[ignore = "needs QEMU and rustup, and takes minutes"]
+fn the_chapter_of_the_demo_with_microcontrollers_is_played_as_the_demo_says() {
+    let (code, said, _) = text(&run("handfast", &["demo"]));
+    assert_eq!(code, 0, "{said}");
+    let command = advised_to("handfast demo --boards", &said);
+    let (code, said) = typed_at(&command, 3_600, &[], b"");
+    assert_eq!(code, 0, "{command}: {said}");
 }
 
 /// Returns the sources below a folder.

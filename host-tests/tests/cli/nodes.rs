@@ -24,7 +24,7 @@ pub(super) fn until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) 
     }
 }
 
-fn is(value: &Value, expected: &Value) -> Result<(), String> {
+pub(super) fn is(value: &Value, expected: &Value) -> Result<(), String> {
     if value == expected { Ok(()) } else { Err(value.to_string()) }
 }
 
@@ -130,6 +130,29 @@ fn an_operator_pings_a_linked_node_and_hears_why_another_gives_no_answer() {
         }
     });
     assert_eq!(gateway.verb(&["nodes", "ping", "Nobody"]).0, 1);
+}
+
+#[test]
+fn a_node_is_renamed_and_once_it_is_out_for_good_forgotten() {
+    let gateway = Gateway::start();
+    let (_state, _running) = paired(&gateway);
+    let describes = |name: &str| gateway.answer(&["nodes", "describe", name]);
+    until("the node is online", || is(&describes("Desk")["status"], &json!("online")));
+    let id = describes("Desk")["node_id"].as_str().unwrap().to_owned();
+    let (code, out, err) = gateway.verb(&["nodes", "rename", "Desk", "Hall lamp"]);
+    assert!(code == 0 && out.contains("Hall lamp is the new name of \"Desk\""), "{out}{err}");
+    assert_eq!(gateway.verb(&["nodes", "describe", "Desk"]).0, 1);
+    assert_eq!(gateway.verb(&["nodes", "rename", &id, "two\nlines"]).0, 2);
+
+    let (code, _, err) = gateway.verb(&["nodes", "forget", &id, "--yes"]);
+    assert!(code != 0 && err.contains("is not out, and only"), "{code}: {err}");
+    assert_eq!(gateway.verb(&["nodes", "revoke", "Hall lamp", "--yes"]).0, 0);
+    assert_eq!(gateway.verb(&["nodes", "forget", &id]).0, 2, "it asks, and nobody answers");
+    let (code, out, err) = gateway.verb(&["nodes", "forget", &id, "--yes"]);
+    assert!(code == 0 && out.contains("forgotten; its key stays revoked for good"), "{out}{err}");
+    assert_eq!(gateway.verb(&["nodes", "describe", &id]).0, 1);
+    let all = gateway.answer(&["nodes", "list", "--all"]);
+    assert_eq!(all["devices"].as_array().unwrap().len(), 0);
 }
 
 #[test]
@@ -334,7 +357,7 @@ fn only_pins_and_codes_that_can_be_used_are_listed() {
     let pin = gateway.pin(1);
     assert_eq!(listed(), 1);
     let (_, out, _) = gateway.verb(&["pairing", "list"]);
-    assert!(out.contains("TRIES LEFT") && out.contains("USES LEFT"), "{out}");
+    assert!(out.contains("TRIES") && out.contains("USES LEFT"), "{out}");
     for _ in 0..5 {
         phone.types(&super::gateway::other(&pin));
     }

@@ -124,12 +124,21 @@ const PRINT: &[Row] = &[
     ("reject", &["{waiting}"]),
     ("nodes list", &[]),
     ("nodes describe", &["{waiting}"]),
+    ("nodes rename", &["{paired}", "Another name"]),
     ("nodes permissions", &["{keyed}", "--read", "/only/**"]),
     ("nodes policy", &["{paired}", "--mode", "safe-chat"]),
     ("nodes mute", &["{paired}"]),
     ("nodes unmute", &["{muted}"]),
+    ("nodes evict", &["{keyed}"]),
+    ("nodes forget", &["{rejected}", "--yes"]),
+    ("nodes rotate-mark-key", &[]),
+    ("nodes results", &["{paired}"]),
     ("nodes revoke", &["{keyed}", "--yes"]),
     ("nodes revoke-all", &["--yes"]),
+    ("certs list", &["--all"]),
+    ("certs crl", &[]),
+    ("certs rotate", &[]),
+    ("certs revoke", &["--all-before-now", "--yes"]),
     ("codes list", &[]),
     ("codes withdraw", &["{code}"]),
     ("pairing open", &[]),
@@ -166,8 +175,17 @@ const SECRETS: &[Row] = &[
 
 /// Verbs that need no gateway, bring their own, or need a linked node or an extension:
 /// `output_alone`, `nodes` and `extensions` have their tests.
-const ELSEWHERE: &[&str] =
-    &["restore", "demo", "token hash", "nodes send", "nodes ping", "extensions call"];
+const ELSEWHERE: &[&str] = &[
+    "restore",
+    "demo",
+    "token hash",
+    "nodes send",
+    "nodes ping",
+    "nodes invoke",
+    "nodes cancel",
+    "nodes release",
+    "extensions call",
+];
 
 /// Returns a name that is new in this process.
 fn fresh(word: &str) -> String {
@@ -195,6 +213,11 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
             "{waiting}" => {
                 let number = gateway.json(&["list", "--all"])["devices"].as_array().unwrap().len();
                 out.push(gateway.ask(&format!("Waiting {number}")).await);
+            }
+            "{rejected}" => {
+                let id = gateway.ask(&fresh("Rejected")).await;
+                assert_eq!(gateway.devices(&["reject", &id]).0, 0);
+                out.push(id);
             }
             "{paired}" | "{muted}" => {
                 let id = gateway.ask("Paired").await;

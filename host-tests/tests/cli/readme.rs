@@ -130,9 +130,16 @@ fn the_chapter_to_try_by_hand_works_as_printed_in_an_empty_home() {
     let shown = lines(gateway.0.stdout.take().unwrap());
     let logged = lines(gateway.0.stderr.take().unwrap());
     awaited(&shown, "approve nodes with");
-    let (mut ran, mut paste) = (0, String::new());
+    let (mut ran, mut paste, mut waiting) = (0, String::new(), None);
     for command in commands {
-        let said = if command.contains("--pin") {
+        let said = if command.contains("--approval") {
+            // It waits in a terminal of its own until a later command approves it.
+            // Others have asked before.
+            waiting = Some(shell.start(&command));
+            awaited(&shown, "Pairing request from \"Lathe\"");
+            awaited(&shown, "Approve it with: ");
+            String::new()
+        } else if command.contains("--pin") {
             let mut node = shell.start(&command);
             let pin = awaited(&shown, "PIN: ");
             node.stdin.take().unwrap().write_all(format!("{pin}\n").as_bytes()).unwrap();
@@ -141,6 +148,11 @@ fn the_chapter_to_try_by_hand_works_as_printed_in_an_empty_home() {
             assert!(ended.status.success(), "{command}\n{err}");
             err
         } else if command.starts_with("handfast-node run") {
+            if let Some(approved) = waiting.take() {
+                let ended = approved.wait_with_output().unwrap();
+                let err = String::from_utf8_lossy(&ended.stderr);
+                assert!(ended.status.success(), "a node that is approved is paired: {err}");
+            }
             let mut node = shell.start(&command);
             node.stdin.take().unwrap().write_all(paste.as_bytes()).unwrap();
             interrupted_once_linked(&shell, node);

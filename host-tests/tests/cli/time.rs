@@ -25,7 +25,8 @@ struct Clocked {
     clock: TempDir,
 }
 
-fn library() -> PathBuf {
+/// Returns the path of libfaketime.
+pub(super) fn library() -> PathBuf {
     let elsewhere = std::fs::read_dir("/usr/lib")
         .into_iter()
         .flatten()
