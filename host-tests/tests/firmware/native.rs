@@ -1,8 +1,17 @@
 //! The firmware image on the native wire: paired by PIN over Ethernet and over its serial line.
 
-use handfast_cli::qemu::RunningBoard;
-use handfast_core::NodeId;
-use handfast_server::{Event, Gateway, Observer};
+mod certificates;
+mod copies;
+mod tasks;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use handfast_cli::qemu::{FLASH_FILE, RunningBoard};
+use handfast_core::{Instant, NodeId, Span};
+use handfast_server::{Event, Gateway, Observer, SystemClock};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,9 +34,39 @@ impl Observer for Display {
     }
 }
 
+/// The gateway's clocks, which can be moved on together: what passes for the gateway does not pass
+/// for the board.
+#[derive(Clone)]
+struct Clocks {
+    start: std::time::Instant,
+    /// Seconds by which the clocks are ahead.
+    ahead: Arc<AtomicU64>,
+}
+
+impl Clocks {
+    fn ahead(&self) -> Duration {
+        Duration::from_secs(self.ahead.load(Ordering::Relaxed))
+    }
+}
+
+impl SystemClock for Clocks {
+    fn wall(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + self.ahead()
+    }
+
+    fn elapsed(&self) -> Instant {
+        Instant::from_millis((self.start.elapsed() + self.ahead()).as_millis() as u64)
+    }
+
+    fn is_synchronised(&self) -> bool {
+        true
+    }
+}
+
 /// A gateway whose pairing is open, and a board whose power can be cut.
 struct Bench {
     gateway: Gateway,
+    clocks: Clocks,
     shown: mpsc::UnboundedReceiver<String>,
     port: u16,
     /// Task that serves the gateway's end of the board's serial line.
@@ -40,13 +79,16 @@ impl Bench {
     async fn new() -> Self {
         let registry = tempfile::tempdir().unwrap();
         let (show, shown) = mpsc::unbounded_channel();
-        let gateway = gateway(&registry).observer(Display(show)).start().await.unwrap();
+        let clocks = Clocks { start: std::time::Instant::now(), ahead: Arc::default() };
+        let gateway = gateway(&registry).clock(clocks.clone()).observer(Display(show));
+        let gateway = gateway.start().await.unwrap();
         gateway.open_pairing(None).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, std::future::pending()));
         Self {
             gateway,
+            clocks,
             shown,
             port,
             line: None,
@@ -103,6 +145,31 @@ impl Bench {
             machine.transcript()
         );
         NodeId::parse(linked.rsplit(' ').next().unwrap()).unwrap()
+    }
+
+    /// Starts a new board over Ethernet and pairs it.
+    async fn paired(&mut self) -> (RunningBoard, NodeId) {
+        let mut machine = self.power_on().await;
+        for line in ["name Lamp", &format!("gateway tcp 10.0.2.2 {}", self.port)] {
+            machine.line(line).await.unwrap();
+        }
+        let node_id = self.pair(&mut machine).await;
+        self.online(node_id).await;
+        (machine, node_id)
+    }
+
+    /// Lets time pass at the gateway.
+    fn passes(&self, span: Span) {
+        self.clocks.ahead.fetch_add(span.as_secs(), Ordering::Relaxed);
+    }
+
+    fn flash(&self) -> PathBuf {
+        self.board.path().join(FLASH_FILE)
+    }
+
+    /// Waits until the board has announced its four capabilities.
+    async fn announced(&self, node_id: NodeId) {
+        eventually(async || self.gateway.capabilities(node_id).await.unwrap().len() == 4).await;
     }
 
     async fn online(&self, node_id: NodeId) {
