@@ -2,8 +2,8 @@
 # Every check of the project, in the order in which they fail fastest. It installs by package name what is missing, and where a piece cannot be
 # had it says so and fails: nothing is left out silently. One release-like profile serves tests, demo and shipped binaries.
 #
-# With --long it also does what takes long: two minutes for each fuzz target, every package built from its own archive, and the shipped binaries
-# with their sizes.
+# With --long it also does what takes long: every state of larger models, two minutes for each fuzz target, every package built from its own
+# archive, and the shipped binaries with their sizes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUSTFLAGS="${RUSTFLAGS--D warnings}" RUSTDOCFLAGS="-D warnings"
@@ -57,21 +57,34 @@ has rustup || die "rustup is missing: https://rustup.rs"
 has cc || apt_install build-essential
 has python3 || apt_install python3
 has faketime || apt_install faketime
+has openssl || apt_install openssl
+has curl || apt_install curl
 has qemu-system-arm || apt_install qemu-system-arm
 has dbus-run-session || apt_install dbus
 has nginx || [ -x /usr/sbin/nginx ] || apt_install nginx-light
 has haproxy || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 has promtool || apt_install prometheus
+has NetworkManager || [ -x /usr/sbin/NetworkManager ] || apt_install network-manager
+has hostapd || [ -x /usr/sbin/hostapd ] || apt_install hostapd
+has dnsmasq || [ -x /usr/sbin/dnsmasq ] || apt_install dnsmasq-base
+has wpa_supplicant || [ -x /usr/sbin/wpa_supplicant ] || apt_install wpasupplicant
+has udhcpc || [ -x /usr/sbin/udhcpc ] || apt_install udhcpc
+has ip || [ -x /usr/sbin/ip ] || apt_install iproute2
+/usr/bin/python3 -c "import dbusmock" 2>/dev/null || apt_install python3-dbusmock
 has gnome-keyring-daemon || apt_install gnome-keyring
+has node || apt_install nodejs
+has npm || apt_install npm
+has chromium || apt_install chromium
+[ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed, $(node --version) is here: https://nodejs.org"
 rustup component add --toolchain stable rustfmt clippy llvm-tools >/dev/null 2>&1 || die "rustfmt, clippy or llvm-tools cannot be installed"
 # shellcheck disable=SC2086
 rustup target add --toolchain stable $BARE_TARGETS >/dev/null 2>&1 || die "a bare-metal target cannot be installed"
 rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >/dev/null || die "the nightly toolchain, which fuzzing needs, cannot be installed"
 cargo_tool cargo-deny cargo-deny 0.20.2
 cargo_tool cargo-fuzz cargo-fuzz 0.13.2
-python3 -c 'import websockets' 2>/dev/null || {
+python3 -c 'import websockets, cryptography' 2>/dev/null || {
   python3 -m venv target/venv 2>/dev/null || { apt_install python3-venv; python3 -m venv target/venv; }
-  target/venv/bin/pip install --quiet -r host-tests/interop/requirements.txt || die "the Python package websockets cannot be installed"
+  target/venv/bin/pip install --quiet -r host-tests/interop/requirements.txt || die "the Python packages of host-tests/interop/requirements.txt cannot be installed"
 }
 [ -x target/venv/bin/python3 ] && PATH="$PWD/target/venv/bin:$PATH"
 
@@ -109,13 +122,16 @@ step "tests"
 for board in $FIRMWARE_BOARDS; do
   (cd "firmware/boards/$board" && cargo build --quiet --release)
 done
+# Tests in modules called `long` take minutes each.
+long_tests='--skip ::long::'
+[ -z "$long" ] || long_tests=
 # A session bus with an unlocked keyring of its own, so that the client's token store meets a real one and nobody's own is touched.
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-SCRATCH="$scratch" dbus-run-session -- bash -ec '
+SCRATCH="$scratch" LONG_TESTS="$long_tests" dbus-run-session -- bash -ec '
   mkdir -m 700 "$SCRATCH/keyring"
   printf secret | XDG_DATA_HOME="$SCRATCH/keyring" XDG_RUNTIME_DIR="$SCRATCH/keyring" gnome-keyring-daemon --unlock --components=secrets >/dev/null
-  cargo test --release --workspace --quiet -- --include-ignored
+  cargo test --release --workspace --quiet --no-fail-fast -- --include-ignored $LONG_TESTS
 '
 
 step "documentation"

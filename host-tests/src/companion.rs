@@ -2,7 +2,7 @@
 
 use handfast_core::flow::setup_code::companion::{self, Companion};
 use handfast_core::flow::setup_code::gateway::{
-    self, CompanionConnection, Failed, SessionNotOpened,
+    self, CompanionConnection, CompanionRequest, Failed, SessionNotOpened,
 };
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
@@ -68,7 +68,8 @@ pub fn any_frames(data: &[u8]) {
     let mut now = Instant::from_millis(0);
     let mut unix = NOW;
     let mut machine = CompanionConnection::accepted(now, Limits::DEFAULT);
-    let (mut closes, mut gone, mut redeems, mut found, mut detaches) = (0, false, 0, 0, 0);
+    let (mut closes, mut gone, mut redeems, mut found) = (0, false, 0, 0);
+    let (mut detaches, mut links) = (0, 0);
     while let Some((code_byte, argument)) = two(&mut bytes) {
         let before = machine.state_name();
         let frame = frame(code_byte, argument, &mut bytes);
@@ -77,9 +78,7 @@ pub fn any_frames(data: &[u8]) {
         let of = session(argument);
         let mut redeemed = false;
         let input = match code_byte % 16 {
-            0..=6 => {
-                gateway::Input::Text { frame: &frame, keys: &keys, now: UnixTime::from_secs(unix) }
-            }
+            0..=6 => gateway::Input::Text { frame: &frame, keys: &keys },
             7 => [
                 gateway::Input::Binary,
                 gateway::Input::Charged(argument & 8 == 0),
@@ -139,7 +138,7 @@ pub fn any_frames(data: &[u8]) {
         for effect in effects {
             match effect {
                 gateway::Effect::Close(_) => closes += 1,
-                gateway::Effect::Detach => detaches += 1,
+                gateway::Effect::Request(CompanionRequest::Detach) => detaches += 1,
                 gateway::Effect::Send(said) => {
                     assert_eq!(closes, 0);
                     is_a_saying(said, redeemed);
@@ -150,17 +149,23 @@ pub fn any_frames(data: &[u8]) {
                     let token: String =
                         serde_json::from_str(&claims[b"bootstrap_token".as_slice()])
                             .expect("a text");
-                    let read =
-                        read_token(&[KEY], &token, unix).expect("only what is valid is redeemed");
+                    let read = read_token(&[KEY], &token).expect("only what is signed is redeemed");
                     assert_eq!(read.nonce, *verified.claims().nonce.as_bytes());
                 }
-                gateway::Effect::Attach(_) | gateway::Effect::Resume(_) => {
+                gateway::Effect::Request(
+                    CompanionRequest::Attach(_) | CompanionRequest::Resume(_),
+                ) => {
                     assert!(closes == 0 && detaches == 0);
+                }
+                gateway::Effect::Request(CompanionRequest::Linked(session)) => {
+                    links += 1;
+                    assert_eq!(machine.linked(), Some(session));
                 }
                 _ => {}
             }
         }
-        assert!(redeems <= 1 && closes <= 1 && detaches <= 1);
+        assert!(redeems <= 1 && closes <= 1 && detaches <= 1 && links <= 1);
+        assert!(machine.linked().is_none() || links == 1, "linked, and the adapter is not told");
         assert!(machine.linked().is_none() || found >= 2, "linked without a session that admits");
         assert_eq!(machine.is_closed(), closes == 1 || gone, "it is closed where it was closed");
         assert!(!machine.is_closed() || machine.deadline().is_none());

@@ -7,16 +7,20 @@ pub mod ceilings;
 pub mod clocks;
 #[cfg(feature = "serde")]
 pub mod companion;
+pub mod dispatches;
 pub mod forwarded;
 pub mod fuzz;
 #[cfg(feature = "store")]
 pub mod gate;
+pub mod identity;
 pub mod invite;
 #[cfg(feature = "serde")]
 pub mod json_against_serde;
+pub mod models;
 pub mod native;
 pub mod native_wire;
 pub mod prng;
+pub mod provisioning;
 pub mod scopes;
 pub mod script;
 #[cfg(feature = "serde")]
@@ -25,4 +29,5 @@ pub mod streams;
 pub mod trusted_time;
 #[cfg(feature = "server")]
 pub mod urls;
+pub mod web;
 pub mod world;

@@ -13,6 +13,7 @@ use handfast_core::limits::{
     LABEL_BYTES, LABEL_CHARS, SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN,
     SETUP_URL_BYTES,
 };
+use handfast_core::registry::sessions::{NotRedeemed, redeem};
 use handfast_core::secret::Secret;
 use handfast_core::wire::setup::{Payload, ProfileName};
 use handfast_core::{Entropy, Label, Span, UnixTime};
@@ -66,7 +67,7 @@ pub fn signed(key: &[u8; 32], claims: &[u8]) -> String {
 ///
 /// # Errors
 /// [`NotValid`] with the reason.
-pub fn read_token(keys: &[[u8; 32]], token: &str, now: u64) -> Result<Said, NotValid> {
+pub fn read_token(keys: &[[u8; 32]], token: &str) -> Result<Said, NotValid> {
     let parts: Vec<&str> = token.split('.').collect();
     let [claims, signature] = parts[..] else { return Err(NotValid::Form) };
     if token.len() > SETUP_TOKEN_CHARS || claims.is_empty() || signature.is_empty() {
@@ -85,8 +86,7 @@ pub fn read_token(keys: &[[u8; 32]], token: &str, now: u64) -> Result<Said, NotV
     if !keys.iter().any(is_signed) {
         return Err(NotValid::Signature);
     }
-    let said = core::str::from_utf8(&claims).ok().and_then(read_claims).ok_or(NotValid::Claims)?;
-    if said.expires_at <= now { Err(NotValid::Expired) } else { Ok(said) }
+    core::str::from_utf8(&claims).ok().and_then(read_claims).ok_or(NotValid::Claims)
 }
 
 fn read_claims(text: &str) -> Option<Said> {
@@ -226,9 +226,9 @@ fn keys() -> [SetupKey; 2] {
 ///
 /// # Errors
 /// [`NotValid`] with the reason.
-pub fn verdict(keys: &[SetupKey], token: &str, now: u64) -> Result<Said, NotValid> {
+pub fn verdict(keys: &[SetupKey], token: &str) -> Result<Said, NotValid> {
     let mut scratch = [0; VERIFY_SCRATCH];
-    verify(keys, token, UnixTime::from_secs(now), &mut scratch).map(|verified| {
+    verify(keys, token, &mut scratch).map(|verified| {
         let claims = verified.claims();
         Said {
             profile: claims.profile.as_str().to_owned(),
@@ -239,9 +239,9 @@ pub fn verdict(keys: &[SetupKey], token: &str, now: u64) -> Result<Said, NotVali
     })
 }
 
-fn agree_on(token: &str, now: u64) -> Result<Said, NotValid> {
-    let ours = verdict(&keys(), token, now);
-    assert_eq!(ours, read_token(&KEYS, token, now), "{token:?} at {now}");
+fn agree_on(token: &str) -> Result<Said, NotValid> {
+    let ours = verdict(&keys(), token);
+    assert_eq!(ours, read_token(&KEYS, token), "{token:?}");
     ours
 }
 
@@ -254,8 +254,8 @@ fn agree_on(token: &str, now: u64) -> Result<Said, NotValid> {
 pub fn any_token(data: &[u8]) {
     let Some((&kind, rest)) = data.split_first() else { return };
     match kind % 4 {
-        0 => drop(agree_on(&String::from_utf8_lossy(rest), NOW)),
-        1 => drop(agree_on(&signed(&KEYS[usize::from(kind >> 7)], rest), NOW)),
+        0 => drop(agree_on(&String::from_utf8_lossy(rest))),
+        1 => drop(agree_on(&signed(&KEYS[usize::from(kind >> 7)], rest))),
         2 => {
             // The claims include the required members, so that each further member is tested by
             // itself.
@@ -263,7 +263,7 @@ pub fn any_token(data: &[u8]) {
             let claims = format!(
                 r#"{{"profile":"p","expires_at":"2026-11-22T06:17:50Z","nonce":"00112233445566778899aabbccddeeff",{text}}}"#
             );
-            drop(agree_on(&signed(&KEYS[0], claims.as_bytes()), NOW));
+            drop(agree_on(&signed(&KEYS[0], claims.as_bytes())));
         }
         _ => issued(rest),
     }
@@ -297,11 +297,13 @@ fn issued(data: &[u8]) {
         device_label: device_label.map(|label| label.as_str().to_owned()),
     };
     assert!(possible);
-    assert_eq!(agree_on(&token, NOW), Ok(said.clone()));
-    assert_eq!(agree_on(&token, end - 1), Ok(said));
-    assert_eq!(agree_on(&token, end), Err(NotValid::Expired));
+    assert_eq!(agree_on(&token), Ok(said));
+    let spent_at = |now: u64| {
+        redeem(UnixTime::from_secs(end), UnixTime::from_secs(0), false, UnixTime::from_secs(now))
+    };
+    assert_eq!((spent_at(end - 1), spent_at(end)), (Ok(()), Err(NotRedeemed::Expired)));
     assert_eq!(
-        verdict(&keys()[1 - key..2 - key], &token, NOW),
+        verdict(&keys()[1 - key..2 - key], &token),
         Err(NotValid::Signature),
         "of another key"
     );
@@ -309,7 +311,7 @@ fn issued(data: &[u8]) {
     let place = usize::from(at(3)) % changed.len();
     changed[place] = changed[place].wrapping_add(at(4) | 1);
     let changed = String::from_utf8_lossy(&changed);
-    assert!(agree_on(&changed, NOW).is_err(), "{changed} for {token}");
+    assert!(agree_on(&changed).is_err(), "{changed} for {token}");
 }
 
 /// Checks that both readers agree on any payload, and that a payload that was read is written as

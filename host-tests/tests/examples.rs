@@ -2,8 +2,17 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdout, Stdio};
+use std::sync::mpsc;
+
+use handfast_core::link::dispatch::DispatchState;
+use handfast_core::registry::sessions::Maker;
+use handfast_core::{NodeId, Span};
+use handfast_server::operator::NewDispatch;
+use handfast_server::{Event, Gateway, Observer};
+use handfast_store::{DispatchReport, MemoryStore};
 
 use crate::binaries::{Running, program};
+use crate::conformance::{PATIENCE, eventually};
 
 /// Reads lines until one begins so, and returns the rest of it.
 fn after(lines: &mut BufReader<ChildStdout>, beginning: &str) -> String {
@@ -38,4 +47,57 @@ fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
     let paired = after(&mut gateway_says, "Paired ");
     assert_eq!(after(&mut gateway_says, "Linked "), paired);
     assert_eq!(after(&mut node_says, "Linked as "), format!("{paired}."));
+}
+
+/// The display that only trusted people see.
+struct Display(mpsc::Sender<String>);
+
+impl Observer for Display {
+    fn event(&self, event: &Event) {
+        if let Event::PairingRequest { pin, .. } = event {
+            let _ = self.0.send(pin.expose().to_owned());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_board_of_the_example_does_what_it_is_given_to_do() {
+    let (show, shown) = mpsc::channel();
+    let builder = Gateway::builder(MemoryStore::default()).observer(Display(show));
+    let gateway = builder.start().await.unwrap();
+    gateway.open_pairing(None).await.unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(handfast_server::serve_tcp(gateway.clone(), listener, std::future::pending()));
+
+    let pairs = tokio::task::spawn_blocking(move || {
+        let mut command = program("examples/dispatch");
+        command.arg(address).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut board = Running(command.spawn().unwrap());
+        let mut says = BufReader::new(board.0.stdout.take().unwrap());
+        after(&mut says, "Type the PIN");
+        let mut typed = board.0.stdin.take().unwrap();
+        writeln!(typed, "{}", shown.recv().unwrap()).unwrap();
+        let linked = after(&mut says, "Linked as ");
+        // The end of either stream would stop the board.
+        (board, (typed, says), NodeId::parse(linked.trim_end_matches('.')).unwrap())
+    });
+    let (_board, _streams, node_id) = pairs.await.unwrap();
+    eventually(async || gateway.capabilities(node_id).await.unwrap().len() == 2).await;
+    for (capability, expected) in [("thermometer", "21.5"), ("valve.close", "\"closed\"")] {
+        let new = NewDispatch {
+            id: None,
+            capability: capability.to_owned(),
+            input: b"null".to_vec(),
+            within: Span::from_secs(60),
+            max_payload: 100,
+        };
+        let mut task = gateway.invoke(node_id, new, Maker::Operator).await.unwrap();
+        while !task.stored.life.state.is_over() {
+            task = gateway.await_dispatch(&task, PATIENCE).await.unwrap();
+        }
+        assert_eq!(task.stored.life.state, DispatchState::Succeeded, "{task:?}");
+        let result = DispatchReport::Result(expected.as_bytes().to_vec());
+        assert_eq!(task.stored.report, Some(result));
+    }
 }

@@ -8,11 +8,11 @@ use handfast_host_tests::native::script::Script;
 
 /// Returns the seeds to run. `SEEDS=100000 cargo test --release` runs more, `SEED=17` only that
 /// one.
-fn seeds() -> std::ops::Range<u64> {
+fn seeds(usual: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     match number("SEED") {
         Some(one) => one..one + 1,
-        None => 0..number("SEEDS").unwrap_or(400),
+        None => 0..number("SEEDS").unwrap_or(usual),
     }
 }
 
@@ -60,7 +60,7 @@ const STATES: [&str; 36] = [
 #[test]
 fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() {
     let (mut steps, mut wrong, mut yielded, mut visited) = (0, 0, 0, BTreeSet::new());
-    for seed in seeds() {
+    for seed in seeds(400) {
         let script = Script::seeded(seed);
         let outcome = std::panic::catch_unwind(|| World::play(&script));
         let world = outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
@@ -70,7 +70,7 @@ fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() 
         visited.extend(world.visited);
     }
     println!("{steps} steps, {wrong} wrong guesses, {yielded} setup codes that paired");
-    if seeds().count() > 100 {
+    if seeds(400).count() > 100 {
         // A machine gets no input before it is in its first state, so `AwaitOpen` is never
         // recorded.
         let missed: Vec<_> = STATES
@@ -78,6 +78,26 @@ fn whatever_happens_no_code_is_guessed_and_in_the_end_everybody_who_may_links() 
             .filter(|state| !visited.contains(*state) && **state != "AwaitOpen")
             .collect();
         assert!(missed.is_empty() && wrong > 0 && yielded > 0, "nothing leads to {missed:?}");
+    }
+}
+
+#[test]
+fn whatever_happens_tasks_run_once_and_only_copies_raise_the_alarm_and_none_comes_back_unnoticed() {
+    let (mut runs, mut alarms, mut noticed, mut visited) = (0, 0, 0, BTreeSet::new());
+    for seed in seeds(120) {
+        let script = Script::of_identity(seed);
+        let outcome = std::panic::catch_unwind(|| World::play(&script));
+        let world = outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
+        runs += world.history.runs.len();
+        alarms += world.gateway.alarms;
+        noticed += world.history.noticed;
+        visited.extend(world.visited);
+    }
+    println!("{runs} tasks ran, {alarms} alarms, {noticed} of them about older marks");
+    if seeds(120).count() > 100 {
+        let identity = ["Quarantined", "Greeting", "Linked"];
+        let missed: Vec<_> = identity.iter().filter(|state| !visited.contains(*state)).collect();
+        assert!(missed.is_empty() && runs > 0 && noticed > 0, "nothing leads to {missed:?}");
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) fn asks(world: &mut World, keys: &OwnKeys, method: Method) -> Raw {
         room: label("y"),
         profile: NativeProfile::EMPTY,
         method,
+        wants: handfast_core::wire::native::pair::AskedScopes::NONE,
         csr: None,
     };
     let ask = Ask::sign(request, &keys.signing, &raw.channel.hash);
@@ -144,6 +145,7 @@ fn nothing_is_granted_to_who_skips_a_step_or_goes_back_to_an_easier_method() {
                 room: Label::parse("y").unwrap(),
                 profile: NativeProfile::EMPTY,
                 method: Method::Approval,
+                wants: handfast_core::wire::native::pair::AskedScopes::NONE,
                 csr: None,
             };
             match step {
@@ -286,6 +288,7 @@ fn a_request_that_another_signed_for_another_channel_is_refused() {
         room: label("y"),
         profile: NativeProfile::EMPTY,
         method: Method::Approval,
+        wants: handfast_core::wire::native::pair::AskedScopes::NONE,
         csr: None,
     };
     raw.says(

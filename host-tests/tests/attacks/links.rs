@@ -182,7 +182,7 @@ fn a_ping_is_answered_with_its_number_and_sent_to_nobody_who_takes_none() {
     let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
     let features = Features::from_bits(!Features::PING.bits());
-    raw.says(&mut world, &FromNode::Hello(Hello { features, counter: None, holds: None }));
+    raw.says(&mut world, &FromNode::Hello(Hello { features, mark: None, holds: None }));
     let before = frames(&world, raw.conn, Side::Client).len();
     world.feed_gateway(raw.conn, GateIn::Ping(8));
     world.run();
@@ -197,7 +197,7 @@ fn a_message_of_the_application_is_not_sent_to_a_node_that_takes_none() {
         let own = own_keys(&world);
         let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
         world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
-        raw.says(&mut world, &FromNode::Hello(Hello { features, counter: None, holds: None }));
+        raw.says(&mut world, &FromNode::Hello(Hello { features, mark: None, holds: None }));
         let before = frames(&world, raw.conn, Side::Client).len();
         let app = GateIn::Deliver(Action::Write, "/lights/1".to_owned(), vec![1]);
         world.feed_gateway(raw.conn, app);

@@ -188,6 +188,7 @@ fn shows(world: &mut World, seed: u8, token: &str) -> Option<PairRefusal<'static
         room: label,
         profile,
         method: pair::Method::Setup,
+        wants: pair::AskedScopes::NONE,
         csr: None,
     };
     let ask = pair::Ask::sign(request, &own.signing, &raw.channel.hash.clone());
@@ -362,7 +363,7 @@ fn a_signature_is_checked_before_anything_that_it_should_vouch_for_is_read() {
         r#"{"profile":"companion-v1","expires_at":"2001-01-01T00:00:00Z","nonce":"00"}"#,
     ] {
         let token = handfast_host_tests::setup::signed(&[9; 32], claims.as_bytes());
-        assert_eq!(verdict(&[setup_key(1)], &token, 0), Err(NotValid::Signature));
-        assert_eq!(read_token(&[[1; 32]], &token, 0), Err(NotValid::Signature));
+        assert_eq!(verdict(&[setup_key(1)], &token), Err(NotValid::Signature));
+        assert_eq!(read_token(&[[1; 32]], &token), Err(NotValid::Signature));
     }
 }

@@ -3,7 +3,7 @@
 use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::grant::token::{HashJob, Token};
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::record::{AskMethod, Asked, Record, Standing};
 use handfast_core::{Label, NodeId, UnixTime};
 use handfast_server::Gateway;
 use handfast_store::{MemoryStore, Store};
@@ -62,6 +62,7 @@ async fn the_right_token_of_an_unapproved_node_is_refused_as_such() {
         address: [192, 0, 2, 1].into(),
         keys: None,
         asked_at: UnixTime::from_secs(1),
+        asked: Asked::by(AskMethod::Token),
         standing: Standing::Unapproved { token: HashJob { node_id, token: token() }.run().hash },
     };
     let store = MemoryStore::default();

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
-use handfast_server::{Gateway, TlsAcceptor, TlsFiles};
+use handfast_server::{Gateway, TlsAcceptor, TlsError, TlsFiles};
 use handfast_store::MemoryStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -70,4 +70,20 @@ fn a_certificate_that_cannot_be_used_is_named() {
     assert!(problem(&key, &key).contains("holds no PEM certificate"));
     std::fs::set_permissions(&cert, std::fs::Permissions::from_mode(0o600)).unwrap();
     assert!(problem(&cert, &cert).contains("no PEM private key"));
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = TlsFiles::open(&cert, &key).err().unwrap();
+    assert!(matches!(exposed, TlsError::Exposed { path } if path == key));
+}
+
+#[test]
+fn a_pipe_that_nobody_writes_to_is_refused_as_certificate_or_key_instead_of_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    certificate(dir.path());
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    for (cert, key) in [(&pipe, &key), (&cert, &pipe)] {
+        let problem = TlsFiles::open(cert, key).err().unwrap().to_string();
+        assert!(problem.contains("pipe: ") && problem.contains("no regular file"), "{problem}");
+    }
 }

@@ -166,6 +166,7 @@ impl Peer {
             room: Label::parse("hall").unwrap(),
             profile: NativeProfile::EMPTY,
             method,
+            wants: handfast_core::wire::native::pair::AskedScopes::NONE,
             csr: None,
         };
         let ask = Ask::sign(request, &own.signing, &self.channel.hash);

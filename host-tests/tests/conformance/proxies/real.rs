@@ -1,8 +1,9 @@
 //! Real proxies, with the configurations of their packages and manuals.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use handfast_core::limits::Limits;
 use handfast_server::proxies::{ForwardedHeader, ProxySettings};
@@ -36,9 +37,12 @@ impl Drop for Proxy {
     }
 }
 
-/// Returns a port that was free a moment ago.
+/// Returns an address whose port was free a moment ago. Its loopback host is nobody else's here, so
+/// that no other test takes the port before the program that is told of it.
 pub(crate) async fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    static TAKEN: AtomicU8 = AtomicU8::new(1);
+    let host = Ipv4Addr::new(127, 0, 99, TAKEN.fetch_add(1, Ordering::Relaxed));
+    TcpListener::bind((host, 0)).await.unwrap().local_addr().unwrap()
 }
 
 async fn started(mut command: Command, address: SocketAddr, dir: TempDir) -> Proxy {
