@@ -129,6 +129,7 @@ impl Certificate {
         } else if self.node_id == used.node_id && self.number < used.number {
             self.state.superseded()
         } else {
+            // Each node numbers its own certificates, so the numbers of two nodes are not compared.
             self.state
         }
     }
@@ -202,6 +203,7 @@ pub fn allow(
     now: UnixTime,
 ) -> Result<NodeId, NotAllowed> {
     let entry = entry.ok_or(NotAllowed::Unknown)?;
+    // The hash is that of a public key, so a plain comparison reveals nothing.
     if entry.key != *key {
         return Err(NotAllowed::OtherKey);
     }
@@ -215,6 +217,7 @@ pub fn allow(
     if node.epoch != entry.epoch {
         return Err(NotAllowed::OldEpoch);
     }
+    // The times are judged last, so that a wrong clock never hides a final reason.
     if now < entry.not_before {
         return Err(NotAllowed::NotYet);
     }
@@ -268,6 +271,7 @@ pub fn may_renew(facts: &RenewalFacts<'_>, now: UnixTime) -> Result<(), NotRenew
         return Err(NotRenewable::Quarantined);
     }
     let ends = facts.newest.map(|newest| newest.not_after.after(facts.renewable_for));
+    // A node that never had a certificate has none that could have ended too long ago.
     if ends.is_some_and(|ends| ends < now) {
         return Err(NotRenewable::TooLate);
     }

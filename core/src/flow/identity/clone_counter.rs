@@ -54,8 +54,10 @@ impl MarkKey {
 
     /// Computes the first 16 bytes of HMAC-SHA256 over the node's key and the value.
     fn tag(&self, node: &x25519::PublicKey, value: u64) -> [u8; TAG_BYTES] {
+        // The node's key is part of the tag, so one node's mark means nothing for another.
         let parts: [&[u8]; 2] = [node.as_bytes(), &value.to_be_bytes()];
         let tag = hmac_sha256::tag_parts(&self.0, labels::CLONE_MARK, &parts);
+        // The tag has 32 bytes, so the other branch only satisfies the types.
         *tag.expose().first_chunk().unwrap_or(&[0; TAG_BYTES])
     }
 }
@@ -79,6 +81,7 @@ impl CloneMark {
     pub fn read(&self, keys: &[MarkKey], node: &x25519::PublicKey) -> Option<u64> {
         let (value, tag) = self.as_bytes().split_first_chunk()?;
         let value = u64::from_be_bytes(*value);
+        // The comparison takes equally long for every tag, so none is found byte by byte.
         keys.iter().any(|key| key.tag(node, value).ct_eq(tag).into()).then_some(value)
     }
 }
@@ -188,6 +191,7 @@ impl CloneCounter {
     #[must_use]
     pub fn linked(self, shown: Shown, now: UnixTime) -> (Self, LinkVerdict) {
         match self.condition {
+            // Nothing that is shown ends a quarantine: a copy can show the same as the node.
             CloneCondition::Quarantined => {
                 (self, LinkVerdict { quarantined: true, ..LinkVerdict::QUIET })
             }
@@ -198,6 +202,7 @@ impl CloneCounter {
 
     fn linked_normally(self, shown: Shown, now: UnixTime) -> (Self, LinkVerdict) {
         match (shown, self.confirmed) {
+            // The offered value shows that the node stored it, even if its confirmation was lost.
             (Shown::Value(value), _) if self.offered == Some(value) => {
                 self.stored(value, now).offering(now, false)
             }
@@ -208,11 +213,13 @@ impl CloneCounter {
             (Shown::Value(value), Some(newest)) if newest == value => self.offering(now, false),
             // A key that never had a value has none to show.
             (Shown::Nothing | Shown::Foreign, None) => self.offering(now, false),
+            // A link that began before the confirmation shows the older value in good faith.
             (Shown::Value(_) | Shown::Nothing, _) if self.was_just_confirmed(now) => {
                 (self, LinkVerdict { overtaken: true, ..LinkVerdict::QUIET })
             }
             (Shown::Value(_) | Shown::Nothing | Shown::Foreign, _) => {
                 let quarantined = Self { condition: CloneCondition::Quarantined, ..self };
+                // Nothing is offered now, or the copy might be the one that gets the next value.
                 let verdict = LinkVerdict { alarm: true, quarantined: true, ..LinkVerdict::QUIET };
                 (quarantined, verdict)
             }
@@ -226,6 +233,7 @@ impl CloneCounter {
                 self.stored(value, now).offering(now, false)
             }
             Shown::Value(value) if self.newest().is_none_or(|newest| newest < value) => {
+                // The value shown may be a copy's, too, so the release gets one above it.
                 let counter = self.taking_over(value, now).with_next(now);
                 let verdict = LinkVerdict {
                     offer: counter.offered,
@@ -249,6 +257,7 @@ impl CloneCounter {
         }
         let condition = match self.condition {
             CloneCondition::Normal | CloneCondition::Released => CloneCondition::Normal,
+            // A confirmation that was under way when the quarantine began does not end it.
             CloneCondition::Quarantined => CloneCondition::Quarantined,
         };
         let confirmed_at = Some(now);
@@ -272,6 +281,7 @@ impl CloneCounter {
     #[must_use]
     pub fn paired_anew(self, now: UnixTime) -> Self {
         match (self.condition, self.newest()) {
+            // A key without values has none that a copy could show as an older one.
             (CloneCondition::Quarantined, _) | (CloneCondition::Normal, None) => self,
             (CloneCondition::Normal | CloneCondition::Released, _) => self.started_afresh(now),
         }
@@ -314,6 +324,7 @@ impl CloneCounter {
 
     /// Offers the value that is not confirmed yet, or a new one if it is time for one.
     fn offering(self, now: UnixTime, gateway_is_older: bool) -> (Self, LinkVerdict) {
+        // A clock that was set back makes a value due at once, or none would come for long.
         let is_due = self.offered_at.is_none_or(|at| now < at || at.after(CLONE_MARK_EVERY) <= now);
         let counter = if self.offered.is_none() && is_due { self.with_next(now) } else { self };
         let verdict =
@@ -324,6 +335,7 @@ impl CloneCounter {
     /// Returns `true` if a link whose first message comes now may have begun before the newest
     /// value was confirmed.
     fn was_just_confirmed(&self, now: UnixTime) -> bool {
+        // A confirmation from the future comes from a clock that was set back, and excuses nothing.
         self.confirmed_at.is_some_and(|at| at <= now && now <= at.after(LINK_BEGINS_WITHIN))
     }
 }

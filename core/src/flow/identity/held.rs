@@ -102,6 +102,7 @@ impl HeldCertificate {
             return Err(NotHeld::OtherKeys);
         }
         let known = time.now(now);
+        // Until the time is told, the known one may lie before the start of a good certificate.
         if time.told && known < fields.not_before {
             return Err(NotHeld::Defect(CompactDefect::NotYet));
         }
@@ -180,6 +181,7 @@ impl RequestPlan {
             return false;
         }
         let known = time.now(now);
+        // A certificate by an earlier key of the gateway counts no more, so it is taken as missing.
         let held = held.filter(|held| held.signer == signer);
         let due = held.is_none_or(|held| renews_at(held.not_before, held.not_after) <= known);
         if due {
@@ -208,6 +210,7 @@ impl IncomingCertificate {
 
     /// Takes a part. A compact certificate is shorter than one, so any other part leaves nothing.
     pub fn take(&mut self, part: &Part<'_>) {
+        // A part that does not count clears the room, so that no older certificate is taken for it.
         self.length = 0;
         let whole = part.object() == Object::CompactCertificate && part.index() == 0;
         let bytes = part.as_bytes();

@@ -22,6 +22,7 @@ impl ReplacementRequests {
     #[must_use]
     pub fn wait(self) -> Span {
         let Some(doublings) = self.made.checked_sub(1) else { return Span::from_secs(0) };
+        // A shift by 64 or more has no result; the longest interval stands in for it.
         let doubled = 1_u64.checked_shl(u32::from(doublings)).unwrap_or(u64::MAX);
         Span::from_secs(Self::FIRST.saturating_mul(doubled).min(Self::LONGEST))
     }
@@ -29,6 +30,7 @@ impl ReplacementRequests {
     /// Returns the requests with another one.
     #[must_use]
     pub const fn and_one_more(self) -> Self {
+        // Beyond the longest interval the number changes nothing, so it may stand still.
         Self { made: self.made.saturating_add(1) }
     }
 }

@@ -42,6 +42,7 @@ impl SeenHash {
         let mut digits = text.bytes().map(|digit| match digit {
             b'0'..=b'9' => Some(digit.wrapping_sub(b'0')),
             b'a'..=b'f' => Some(digit.wrapping_sub(b'a').wrapping_add(10)),
+            // Upper case is refused, so that a hash has one spelling.
             _ => None,
         });
         for byte in &mut bytes {

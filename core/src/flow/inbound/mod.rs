@@ -118,7 +118,9 @@ pub fn decide(
         Some(pending) if pending.is_live(limits, now) => {
             Verdict::Challenge(again(&pending, limits, now))
         }
+        // An expired request counts as none, so its sender gets a fresh code.
         Some(_) | None => {
+            // The bound of an account keeps one account's strangers from using up the room of all.
             let room = facts.pending_of_account < limits.pending_of_account
                 && facts.pending_total < limits.pending_total;
             if room {

@@ -13,6 +13,7 @@ impl Sender {
         let mut text = heapless::String::new();
         text.push_str(prefix).ok()?;
         for character in characters {
+            // A sender that does not fit is refused, because cut off it could be somebody else's.
             text.push(character).ok()?;
         }
         Some(Self(text))
@@ -42,6 +43,7 @@ pub fn whatsapp(raw: &str) -> Option<Sender> {
         .or_else(|| trimmed.strip_suffix("@s.whatsapp.net"))
         .unwrap_or(trimmed);
     let number = bare.strip_prefix('+').unwrap_or(bare);
+    // The length counts bytes, which are characters here, because only digits pass.
     let is_number =
         (1..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| Sender::collect("+", number.chars())).flatten()

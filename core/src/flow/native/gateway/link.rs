@@ -210,6 +210,7 @@ pub(super) fn step<'b>(
                 on_frame(channel, open, text, &around, answers, out)
             }
             Err(ChannelBroken) => {
+                // A channel that broke seals nothing more, so no `Bye` is sent.
                 end([NativeRequest::Detach.into(), Effect::Close(Close::PROTOCOL_VIOLATION)])
             }
         },
@@ -276,6 +277,8 @@ pub(super) fn step<'b>(
             on_push(channel, stage, notice, out)
         }
         (LinkStage::Open(open), Input::Bounded { until, renews, unix }) => {
+            // The look-up read what is in force now, so its end may also be later than the earlier
+            // one.
             open.ends = until.map(|until| LinkEnds::new(until, now, unix));
             open.renews = renews;
             stay([])
@@ -288,6 +291,7 @@ pub(super) fn step<'b>(
         (LinkStage::Open(open), Input::Tick(unix)) => {
             on_tick(channel, open, now, unix, limits, out)
         }
+        // A peer that has not set the bit may not know the message, and would break off.
         (LinkStage::Open(open), Input::Deliver(app, unix))
             if open.in_force(unix) && open.features.contains(Features::APP) =>
         {
@@ -299,6 +303,7 @@ pub(super) fn step<'b>(
                 open.in_force(unix) && open.takes(Features::DISPATCH) && dispatch.remaining_ms > 0;
             match may.then(|| channel.seal(&FromGateway::Dispatch(dispatch), &mut out)).flatten() {
                 Some(frame) => stay([Effect::Send(frame)]),
+                // The gateway has to be told, because no answer of the node will come.
                 None => stay([NativeRequest::NotDispatched(dispatch.id).into()]),
             }
         }
@@ -345,6 +350,8 @@ pub(super) fn step<'b>(
                 open.due = AwaitedAnswer::None;
                 match outcome {
                     Ok(Confirmation::Active(until)) => {
+                        // The confirmed grant has an end of its own, which replaces that of the
+                        // older one.
                         open.ends = until.map(|until| LinkEnds::new(until, now, unix));
                         open.renews = false;
                         say_and_offer(channel, open, &FromGateway::Active(grant), out)
@@ -354,6 +361,7 @@ pub(super) fn step<'b>(
                     Ok(Confirmation::NotThere) => {
                         say_and_offer(channel, open, &FromGateway::NotRenewed, out)
                     }
+                    // A confirmation that is not durable must not be answered as one.
                     Err(_) => leave(channel, attached, None, Bye::Internal, Close::INTERNAL, out),
                 }
             }
@@ -443,6 +451,7 @@ fn on_tick<'b>(
     limits: &Limits,
     out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
+    // The end of the rights comes first: a ping would keep the link open.
     if open.ends.is_some_and(|ends| ends.is_over(unix)) {
         return leave(channel, true, None, Bye::Done, Close::AUTHENTICATION_FAILED, out);
     }
@@ -453,6 +462,7 @@ fn on_tick<'b>(
     match due {
         Due::Nothing => stay([]),
         Due::Ping => {
+            // Some devices have no clock, and know the time from this alone.
             say_and_offer(channel, open, &FromGateway::Heartbeat { time: Some(unix) }, out)
         }
         Due::Lost => leave(channel, true, None, Bye::Done, Close::PING_TIMEOUT, out),

@@ -172,6 +172,7 @@ impl Machine for NativeConnection {
             }
             State::Pairing(pairing) => pairing::step(pairing, now, limits, input, scratch),
             State::Link(link) => link::step(link, now, limits, features, input, scratch),
+            // Answers that the adapter still owes may arrive after the close.
             State::Closed => return Effects::none(),
         };
         match turn {

@@ -32,6 +32,7 @@ pub(super) fn seal_certificate<'b>(
     let parts = Part::cut(issued.object, issued.bytes)?;
     let mut free = frames.iter_mut();
     if let (Object::CompactCertificate, Some(signer)) = (issued.object, signer) {
+        // The key goes ahead, or the node could not verify the certificate that follows.
         let key = PairFromGateway::CertificateKey(signer);
         *free.next()? = Some(Effect::Send(channel.seal(&key, out)?));
     }

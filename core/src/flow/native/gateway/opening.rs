@@ -71,6 +71,7 @@ pub(super) enum TlsFirst {
 
 impl Opening {
     pub(super) const fn accepted(now: Instant, limits: &Limits) -> Self {
+        // One deadline covers the whole handshake, so that no message of it gains time.
         Self::AwaitOpen { until: now.after(limits.first_message) }
     }
 
@@ -141,6 +142,7 @@ impl Opening {
     }
 
     pub(super) const fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
+        // While the adapter's answer is due, the delay is not the peer's.
         if self.awaits_answer() { None } else { Some((self.until(), DeadlineReason::FirstMessage)) }
     }
 
@@ -195,6 +197,7 @@ pub(super) fn step<'b>(
                         [NativeRequest::Find(peer).into()],
                     )
                 }
+                // A handshake for another key and plain junk look alike here, and get one refusal.
                 Err(_) => say(&ClearRefusal::Refused, out),
             }
         }
@@ -214,6 +217,7 @@ pub(super) fn step<'b>(
                     };
                     Turn::Break((next, Effects::none()))
                 }
+                // The peer has proven nothing, so only the close code answers it.
                 Err(_) => close(Close::PROTOCOL_VIOLATION),
             }
         }
@@ -238,10 +242,13 @@ pub(super) fn step<'b>(
             }
         }
         (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
+            // The time runs from the gateway's answer, because the waits before it were not the
+            // node's.
             let until = now.after(PROVE_WITHIN);
             answer_ik(responder, Some(admitted), features, &entropy, until, out)
         }
         (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => {
+            // A replay and a lack of room are refused alike, so that neither can be probed.
             say(&ClearRefusal::Refused, out)
         }
         (Opening::AwaitTls { node, exporter, .. }, Input::Frame { bytes, .. }) => {

@@ -189,6 +189,7 @@ impl Pairing {
     }
 
     pub(super) const fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
+        // While the adapter's answer is due, the delay is not the peer's.
         if self.awaits_answer() { None } else { Some((self.until, DeadlineReason::Answer)) }
     }
 
@@ -222,6 +223,7 @@ pub(super) fn step<'b>(
         (_, Input::Closed) => end([]),
         (_, Input::Shutdown) => close(Close::SHUTTING_DOWN),
         (_, Input::StoreFailed) => refuse(pairing, &ours(crate::error::Refusal::StoreFailed), out),
+        // A node that waits for a person may come back: the same key finds the same request.
         (
             PairingStage::Waiting | PairingStage::AwaitYa { .. } | PairingStage::AwaitTa { .. },
             Input::Evict,
@@ -236,6 +238,7 @@ pub(super) fn step<'b>(
         {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
+        // The offer stays: a node that stored it links with it, which confirms it as well.
         (PairingStage::AwaitStored { .. }, Input::Tick(_)) if pairing.until <= now => {
             close(Close::AUTHENTICATION_TIMEOUT)
         }
@@ -262,6 +265,7 @@ pub(super) fn step<'b>(
         }
         (PairingStage::Spending { id, confirmed, answer }, Input::Spent(outcome)) => {
             match outcome {
+                // `Tb` leaves only once the code is spent durably, so no code pairs two nodes.
                 Ok(true) => match pairing.channel.seal(&PairFromGateway::Tb(answer), &mut out) {
                     Some(frame) => {
                         let settle = Effect::Settle(Proof::Code(id, confirmed));

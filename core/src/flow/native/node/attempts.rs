@@ -22,6 +22,7 @@ impl Node {
         wish: PairMethod,
         expect: Option<Fingerprint>,
     ) -> Effects<Effect<'b>> {
+        // The owner's choice does not wait for the failures of earlier attempts.
         (self.expect, self.backoff) = (expect, Backoff::new());
         match &self.state {
             State::Idle | State::Waiting { .. } => {
@@ -55,6 +56,7 @@ impl Node {
             | State::Linked(_)
             | State::Keeping(_) => Some(Effect::Close(Close::GOODBYE)),
         };
+        // The node starts anew only once the blank memory is durable.
         self.state = State::Keeping(AfterStore::Start);
         Effects::flatten([close, Some(Effect::Keep(NativeMemory::Blank))])
     }
@@ -190,6 +192,7 @@ pub(super) fn introduce<'b>(
         Some((initiator, message)) => {
             let until = now.after(node.timing.answer_within);
             let state = State::Introducing { wish, initiator, until };
+            // `Open` has no answer of its own, so the first message follows at once.
             node.enter(state, [Effect::Send(open.as_bytes()), Effect::Send(message)])
         }
         None => node.close(Some(wish), AfterClose::Retry),

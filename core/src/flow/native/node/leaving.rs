@@ -17,6 +17,7 @@ pub(super) fn turned_away<'b>(
         ClearRefusal::Refused => NativeNodeEvent::TurnedAway,
         ClearRefusal::Unsupported { .. } => NativeNodeEvent::OtherVersion,
     };
+    // A quick retry helps neither against a full gateway nor against another version.
     node.backoff = Backoff::longest();
     leave(node, wish, AfterClose::Retry, news)
 }

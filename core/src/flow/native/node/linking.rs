@@ -329,6 +329,7 @@ fn on_frame<'b>(
         Ok(text) => text,
         Err(ChannelBroken) => return broken(node, None),
     };
+    // Only what opens counts, so that junk does not keep a dead link alive.
     link.heard = now;
     let effect = match FromGateway::parse(text) {
         // The gateway's heartbeat asks for an answer.
@@ -344,6 +345,7 @@ fn on_frame<'b>(
         Ok(FromGateway::Policy(Policy::Mute)) => Effect::Tell(NativeNodeEvent::Muted),
         Ok(FromGateway::Policy(Policy::Unmute)) => Effect::Tell(NativeNodeEvent::Unmuted),
         Ok(FromGateway::Policy(Policy::Unpair)) => {
+            // This is sealed by the gateway, and the only message that ends a pairing.
             return node.enter(
                 State::Keeping(AfterStore::Start),
                 [
@@ -354,11 +356,13 @@ fn on_frame<'b>(
             );
         }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
+            // The new key counts from the next link on; this channel goes on as it is.
             let paired = Paired { gateway, ..link.paired };
             return keep(node, paired, None, Stored::Nothing);
         }
         Ok(FromGateway::Part(part)) => Effect::Part(part),
         Ok(FromGateway::Grant(PairGrant { token: Some(token), chain: None, .. })) => {
+            // A bearer is no grant of the link, so it is neither confirmed nor waited for.
             Effect::Bearer(token)
         }
         Ok(FromGateway::Grant(PairGrant { id, chain, .. })) => {
@@ -373,6 +377,7 @@ fn on_frame<'b>(
         // The grant will not be renewed.
         Ok(FromGateway::NotRenewed) if link.renews => return pair_again(node),
         Ok(FromGateway::NotRenewed) => Effect::Tell(NativeNodeEvent::NotRenewed),
+        // The memory has named the newer grant since it was stored, so nothing changes.
         Ok(FromGateway::Active(_) | FromGateway::Admission(_)) => return Effects::none(),
         Ok(FromGateway::Mark(mark)) => {
             let paired = Paired { mark: Some(mark), ..link.paired };
@@ -382,6 +387,7 @@ fn on_frame<'b>(
         // The node has not said that it takes these; a task is answered all the same, so that it
         // does not count as lost.
         Ok(FromGateway::Dispatch(dispatch)) if !link.dispatches => {
+            // The text always parses, so the other outcome only satisfies the types.
             let outcome = ReasonText::parse("no such capability")
                 .map_or(DispatchOutcome::TimedOut, DispatchOutcome::Rejected);
             let result = DispatchResult { id: dispatch.id, outcome };
@@ -404,6 +410,7 @@ fn on_frame<'b>(
         Ok(FromGateway::Bye(bye)) => {
             let replaced = bye == Bye::Replaced;
             if replaced || bye == Bye::Busy {
+                // Two machines with one key would otherwise displace each other all the time.
                 node.backoff = Backoff::longest();
             }
             if replaced {
@@ -427,6 +434,7 @@ fn keep<'b>(
     let State::Linked(link) = core::mem::replace(&mut node.state, State::Idle) else {
         return Effects::none();
     };
+    // The link waits in this state, so that nothing is confirmed before it is durable.
     node.state = State::Keeping(AfterStore::Linked { link, stored });
     Effects::flatten([object, Some(Effect::Keep(NativeMemory::Paired(paired)))])
 }

@@ -51,6 +51,8 @@ pub(super) fn on_first<'b>(
         (LinkStage::Proving { node_id, renews, .. }, Ok(FromNode::Hello(hello))) => {
             let (node_id, renews) = (*node_id, *renews);
             *stage = LinkStage::Attaching(Attaching::new(node_id, renews, &hello));
+            // The permit goes back only now, because until this message the handshake may be a
+            // replay.
             stay([NativeRequest::Refund.into(), NativeRequest::Attach(node_id, hello.mark).into()])
         }
         (LinkStage::AwaitChain { .. }, Ok(FromNode::Part(part))) => stay([Effect::Part(part)]),
@@ -154,7 +156,9 @@ pub(super) fn on_attached<'b>(
     let [admitted, mute] = frames;
     Turn::Continue(Effects::flatten([
         Some(NativeRequest::Linked(Peer::Node(node_id)).into()),
+        // Over TLS the node does not count as linked before this, so it is the first message.
         admitted,
+        // A muted node learns it before its `Hello` is answered.
         mute,
         holds.map(|grant| NativeRequest::Activate(grant).into()).or(offer),
     ]))

@@ -40,6 +40,7 @@ pub(super) fn on_frame<'b>(
             {
                 stay([Effect::App(app)])
             } else {
+                // A missing right ends no link, because rights change while the link stays.
                 say(channel, &wants(app.action, app.address.into()), out)
             }
         }
@@ -51,6 +52,8 @@ pub(super) fn on_frame<'b>(
             {
                 stay([Effect::Subscribe(pattern)])
             } else {
+                // A full quota is answered like a missing scope, because the wire has one word for
+                // both.
                 say(channel, &wants(Action::Read, pattern), out)
             }
         }
@@ -64,9 +67,11 @@ pub(super) fn on_frame<'b>(
             open.due = AwaitedAnswer::Chain;
             stay([Effect::Present(inline(chain))])
         }
+        // An expired grant entitles to no bearer, only to its own renewal.
         Ok(FromNode::Renew(Renew::Token)) if open.renews => {
             say(channel, &FromGateway::NotRenewed, out)
         }
+        // A copy must not gain anything that outlives the quarantine.
         Ok(FromNode::Renew(Renew::Token | Renew::Chain)) if open.quarantined => {
             say(channel, &FromGateway::NotRenewed, out)
         }
@@ -87,6 +92,7 @@ pub(super) fn on_frame<'b>(
             }
         }
         Ok(FromNode::Stored(grant)) => {
+            // Every id is passed on, because the registry alone knows which offers exist.
             open.due = AwaitedAnswer::Confirmation(grant);
             stay([NativeRequest::Activate(grant).into()])
         }
@@ -111,6 +117,7 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::Pong { number }) => {
             stay([NativeRequest::Ponged(number, PingAnswer::Came).into()])
         }
+        // The node has left already, so no `Bye` answers it.
         Ok(FromNode::Bye(_)) => end([NativeRequest::Detach.into(), Effect::Close(Close::GOODBYE)]),
         // A link has one beginning.
         Ok(FromNode::Hello(_) | FromNode::Identify(_)) | Err(_) => {

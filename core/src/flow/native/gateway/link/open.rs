@@ -66,6 +66,7 @@ impl OpenLink {
 
     /// Takes the mark that is due, if the node keeps marks.
     pub(super) fn take_mark(&mut self) -> Option<CloneMark> {
+        // A mark that may not be sent is dropped here; the next link offers it again.
         let mark = self.mark.take();
         mark.filter(|_| self.takes(Features::CLONE_COUNTER) && !self.quarantined)
     }
@@ -103,6 +104,7 @@ impl OpenLink {
     /// Takes the request for the grant that a node is owed, once no other answer is due.
     pub(super) fn take_owed<'b>(&mut self) -> Option<Effect<'b>> {
         match (self.due, self.peer) {
+            // While another answer is due the grant waits, so that one offer at most is under way.
             (AwaitedAnswer::None, Peer::Node(_)) if self.owed && !self.quarantined => {
                 (self.owed, self.due) = (false, AwaitedAnswer::Owed);
                 Some(NativeRequest::Renew(RenewKind::Chain).into())

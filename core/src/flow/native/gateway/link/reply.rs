@@ -44,6 +44,7 @@ pub(super) fn say_and_offer<'b>(
 ) -> Turn<'b> {
     match channel.seal(message, &mut out) {
         Some(frame) => {
+            // A mark that does not fit is left out, because the next link offers it again.
             let mark =
                 open.take_mark().map(|mark| channel.seal(&FromGateway::Mark(mark), &mut out));
             Turn::Continue(Effects::flatten([
@@ -68,6 +69,7 @@ pub(super) fn issue<'b>(
         .and_then(|parts| Some((parts, channel.seal(&whole, &mut out)?)));
     match sealed {
         Some(([first, second, third], whole)) => {
+            // The number comes last, so that the node has the whole certificate when it stores it.
             Turn::Continue(Effects::flatten([first, second, third, Some(Effect::Send(whole))]))
         }
         None => leave(channel, true, None, Bye::Internal, Close::INTERNAL, out),
@@ -84,9 +86,11 @@ pub(super) fn leave<'b>(
     reason: Close,
     mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
+    // A message that cannot be sealed is left out, because the connection ends anyway.
     let word = word.and_then(|word| channel.seal(&word, &mut out));
     let bye = channel.seal(&FromGateway::Bye(bye), &mut out);
     let effects = Effects::flatten([
+        // The table is left first, so that nothing more is pushed to a connection that closes.
         attached.then_some(NativeRequest::Detach.into()),
         word.map(Effect::Send),
         bye.map(Effect::Send),

@@ -25,6 +25,7 @@ pub(super) fn on_first<'b>(
         (None, Ok(FromNode::Identify(identify))) => {
             (identify.node_id, TlsFirst::Identify(identify))
         }
+        // A certificate alone names its node, so `Identify` beside one is refused.
         (Some(_) | None, Ok(_) | Err(_)) => return close(Close::PROTOCOL_VIOLATION),
     };
     opening.enter(
@@ -46,6 +47,7 @@ pub(super) fn on_found<'b>(
     let found = known.and_then(|(known, admitted)| {
         let key = known.record.keys.as_ref()?.channel;
         match &first {
+            // TLS has verified the key, and the handshake has looked up the certificate.
             TlsFirst::Hello(..) => {}
             TlsFirst::Identify(identify) => identify.verify(known.signing()?, &exporter).ok()?,
         }
@@ -54,12 +56,14 @@ pub(super) fn on_found<'b>(
     match (found, first) {
         (Some((channel, _)), TlsFirst::Hello(node_id, hello)) => {
             let link = NativeLink::proven(channel, node_id, &hello);
+            // The certificate is the proof, so the permit goes back at once.
             let attach = NativeRequest::Attach(node_id, hello.mark).into();
             Turn::Break((State::Link(link), Effects::of([NativeRequest::Refund.into(), attach])))
         }
         // The link tells whether the node may only renew, so it counts as told.
         (Some((channel, LinkPermission { node_id, .. })), TlsFirst::Identify(_)) => {
             let link = NativeLink::proving(channel, node_id, true, until);
+            // The permit goes back with `Hello`, as on every other link.
             Turn::Break((State::Link(link), Effects::none()))
         }
         (None, TlsFirst::Hello(..) | TlsFirst::Identify(_)) => {

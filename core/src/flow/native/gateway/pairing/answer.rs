@@ -41,6 +41,7 @@ pub(super) fn on_prepared<'b>(
             }
         }
         (Prepared::Code { id, code }, pair::Method::Code { .. }) => {
+            // The node already has its code, so it gets no time to type one.
             pairing.until = now.after(limits.first_message);
             pairing.enter(
                 PairingStage::AwaitYa {

@@ -34,6 +34,7 @@ pub(super) fn on_frame<'b>(
                     // The compact certificate takes no request besides the bit.
                     let wants = asked.request().csr.is_some()
                         || pairing.features.contains(Features::CERTIFICATE);
+                    // A certificate is only made for a signing key that the node has proven.
                     if wants && asked.key().is_some() {
                         let signer = SignerKey::of_gateway(around.keys);
                         pairing.certificate = CertificateState::Wanted(signer);
@@ -73,10 +74,12 @@ pub(super) fn on_frame<'b>(
                 Some((cpace, frame)) => {
                     pairing.enter(PairingStage::AwaitTa { held, cpace }, [Effect::Send(frame)])
                 }
+                // An element that CPace rejects is no guess, so none is counted.
                 None => refuse(pairing, &PairRefusal::Protocol, out),
             }
         }
         (PairingStage::AwaitTa { held, cpace }, Ok(PairFromNode::Ta(tag))) => {
+            // The guess is counted before its tag is looked at, so breaking off early saves none.
             let reserve = NativeRequest::Reserve(held.id).into();
             pairing.enter(PairingStage::Reserving { held, cpace, tag }, [reserve])
         }

@@ -30,6 +30,7 @@ pub(super) fn on_reserved<'b>(
     let left = left.min(GUESSES_PER_CODE.saturating_sub(held.wrong));
     match (cpace.verify(tag), held.id) {
         (Ok((confirmed, answer)), Some(id)) => pairing.enter(
+            // Two nodes may guess right at once, and the store lets one of them spend the code.
             PairingStage::Spending { id, confirmed, answer },
             [NativeRequest::Spend(id).into()],
         ),

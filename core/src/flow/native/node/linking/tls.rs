@@ -35,6 +35,7 @@ pub(in crate::flow::native::node) fn call<'b>(
     let identify =
         FromNode::Identify(Identify::sign(paired.node_id, &own.keys.signing, &channel.hash));
     let features = own.features();
+    // Before the verdict the node cannot know whether its grant has expired.
     let hello = Hello { features, mark: paired.mark, holds: Some(paired.grant) };
     let identified = if certified { None } else { channel.seal(&identify, &mut out) };
     match channel.seal(&FromNode::Hello(hello), &mut out) {
@@ -45,6 +46,8 @@ pub(in crate::flow::native::node) fn call<'b>(
                 heartbeats: Heartbeats::start(now, node.timing.heartbeat_every),
                 heard: now,
                 renews: false,
+                // The gateway tells its features with the verdict; until then nothing optional is
+                // sent.
                 features: Features::NONE,
                 dispatches: own.dispatch,
             };
