@@ -43,6 +43,7 @@ pub enum Plan {
 #[must_use]
 pub const fn plan(standing: Option<&Standing>, method: Method) -> Plan {
     match (standing, method) {
+        // Nothing is looked up for a revoked key, so it spends no code and no guess.
         (Some(Standing::Revoked { cause: Cause::Barred | Cause::Unpaired }), _) => {
             Plan::RefuseRevoked
         }
@@ -169,6 +170,7 @@ pub fn settle(request: &SettleRequest<'_>, policy: PolicyVerdict, now: UnixTime)
             | None,
             Proven::Setup,
         ) => Settlement::Pair,
+        // The key shows that this is the same node, which has lost the answer or its memory.
         (Some(Standing::Paired { .. } | Standing::Muted { .. }), Proven::Key) => {
             Settlement::OfferAgain
         }

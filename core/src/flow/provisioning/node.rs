@@ -116,6 +116,7 @@ impl ProvisioningNode {
             }
             State::Running(run) => (run.step(), run.registration()),
             State::Undoing { percent } | State::Failed { percent, .. } => {
+                // The percentage tells whether the run had come as far as the command center.
                 let asked = Step::Registering.percent() <= *percent;
                 let registration =
                     if asked { Registration::Failed } else { Registration::NotStarted };
@@ -182,6 +183,7 @@ impl Machine for ProvisioningNode {
 
     fn deadline(&self) -> Option<(Instant, DeadlineReason)> {
         let state = match &self.state {
+            // A node that starts is due at once, whatever its clock says.
             State::Booting(_) => Some((Instant::from_millis(0), DeadlineReason::Radio)),
             State::ApMode { until } => until.map(|until| (until, DeadlineReason::Radio)),
             State::Running(run) => run.deadline(),
@@ -242,6 +244,7 @@ impl ProvisioningNode {
         match &mut self.state {
             State::Booting(_) => self.on_boot(now),
             State::ApMode { until: Some(until) } if *until <= now => {
+                // Nobody came, so the node tries its network once more.
                 self.hotspot = Hotspot::Down;
                 let [join, operate] = self.rejoin(now);
                 Effects::of([Effect::StopAccessPoint, join, operate])
@@ -281,16 +284,21 @@ impl ProvisioningNode {
         };
         match unfinished {
             Unfinished::Registered(ssid) => {
+                // A power cut came between the stored answer and its commit, which is caught up on
+                // here.
                 self.state =
                     State::Running(Run { ssid, stage: Stage::Committing { joined: false } });
                 Effects::of([Effect::Store(Change::Commit)])
             }
             Unfinished::Request(ssid) => {
+                // A power cut came before the registration, so the run goes on with the stored
+                // request.
                 self.state = State::Running(Run { ssid, stage: Stage::joining(now) });
                 Effects::of([Effect::Join(Network::Requested)])
             }
             Unfinished::Nothing if self.known.is_some() => Effects::of(self.rejoin(now)),
             Unfinished::Nothing => {
+                // Without a network to return to, the access point stays.
                 self.state = State::ApMode { until: None };
                 Effects::of([self.start_access_point()])
             }
@@ -371,6 +379,7 @@ impl ProvisioningNode {
         now: Instant,
         result: Result<(), NotStored>,
     ) -> Effects<Effect<'b>> {
+        // K2 is stored beside any state, so its answer is looked for first.
         if core::mem::take(&mut self.storing_k2) {
             return answer(match result {
                 Ok(()) => Answer::K2Stored,
@@ -389,6 +398,7 @@ impl ProvisioningNode {
                 let (told, forget) = match result {
                     Ok(()) => {
                         self.known = None;
+                        // The node is to be set up anew, for which the window opens once more.
                         self.window_ends = now.after(self.settings.window);
                         (Answer::Erased, Some(Effect::ForgetNetworks))
                     }

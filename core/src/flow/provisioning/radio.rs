@@ -125,6 +125,7 @@ impl Reason {
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         match number {
+            // 15 to 17 are the three ways in which DHCP fails.
             5 | 15..=17 => Self::NoAddress,
             7 => Self::NoSecrets,
             8 => Self::SupplicantDisconnect,

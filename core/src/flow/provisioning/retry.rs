@@ -54,7 +54,9 @@ impl Attempts {
     pub fn failed(&mut self, failure: &RegisterFailure<'_>, entropy: &Entropy<2>) -> Next {
         let outcome = match failure {
             RegisterFailure::Unreachable => Outcome::GatewayUnreachable,
+            // A fault of the server may pass, unlike a refusal.
             RegisterFailure::Status { status: 500.., .. } => Outcome::GatewayUnreachable,
+            // A URL that cannot be called gets no better by another attempt.
             RegisterFailure::NoUrl => return Next::GiveUp(Outcome::GatewayUnreachable),
             RegisterFailure::Status { status: ..500, .. }
             | RegisterFailure::Unreadable

@@ -323,6 +323,7 @@ impl RegistrationConnection {
         // is under way.
         let settled = stored.delivery.is_none().then(|| recognised(&stored.newest)).flatten();
         match settled.or_else(|| recognised(&stored.older)) {
+            // Nothing was hashed, so there is no attempt to refund.
             Some(verified) => self.enter(
                 State::Attaching { node_id, verified },
                 [RegistrationRequest::Attach(node_id).into()],
@@ -349,6 +350,7 @@ impl RegistrationConnection {
         let verify = |stored: &Option<(TokenHash, ProofTag)>| {
             token::verify(stored.as_ref().map(|(hash, _)| hash), &hashed.hash)
         };
+        // Both comparisons are made in any case, so the time does not tell which token matched.
         match (verify(&newest), newest, verify(&older), older) {
             // A token that is being delivered is confirmed by its first use.
             (Some(verified), Some((_, tag)), _, _) => match delivery {
@@ -376,6 +378,7 @@ impl RegistrationConnection {
         self.enter(
             State::Attaching { node_id, verified },
             [
+                // A right token is no failure of its source.
                 RegistrationRequest::Refund.into(),
                 RegistrationRequest::Remember(node_id, tag).into(),
                 RegistrationRequest::Attach(node_id).into(),
@@ -482,6 +485,7 @@ impl RegistrationConnection {
         };
         match written {
             Ok(()) => self.say(None, &GatewayMessage::Error(&text), Close::TURNED_DOWN, scratch),
+            // The close code still tells the node what the text would have said.
             Err(core::fmt::Error) => self.close(None, Close::TURNED_DOWN),
         }
     }

@@ -188,6 +188,7 @@ impl Machine for RegistrationNode {
             (State::AwaitPending { until } | State::AwaitAuth { until, .. }, Input::Tick(_))
                 if *until <= now =>
             {
+                // The connection's end is due now, so this deadline must not come once more.
                 *until = FAR;
                 Effects::of([Effect::Close(Close::GOODBYE)])
             }
@@ -279,6 +280,7 @@ const FAR: Instant = Instant::from_millis(u64::MAX);
 
 impl RegistrationNode {
     fn on_kept<'b>(&mut self, now: Instant, memory: RegistrationMemory) -> Effects<Effect<'b>> {
+        // Progress was made durable, so the next wait starts from the shortest one.
         self.backoff = Backoff::new();
         match memory {
             RegistrationMemory::Asked { node_id } => self.enter(

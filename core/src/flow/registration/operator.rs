@@ -133,6 +133,8 @@ impl Machine for Approval {
             },
             (State::Hashing, Input::Hashed(Hashed { token, hash })) => {
                 let decision = self.purpose.decision(hash, self.ticket);
+                // The hash is known only now; whether the record is still the same is checked on
+                // saving.
                 match lifecycle::decide(&self.standing, decision, self.at) {
                     Ok(change) => self.enter(State::Saving { token }, Effect::Save(change)),
                     Err(refusal) => self.enter(State::Done, Effect::Refuse(refusal)),

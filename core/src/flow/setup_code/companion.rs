@@ -70,6 +70,7 @@ impl Machine for Companion {
     ) -> Effects<Effect<'b>> {
         let State::Waiting { until } = self.0 else { return Effects::none() };
         let effect = match input {
+            // A tick may come early, and then means nothing.
             Input::Tick if now < until => return Effects::none(),
             Input::Text(frame) => match Answer::parse(frame, scratch) {
                 Answer::Opened(token) => Effect::Keep(token),

@@ -131,6 +131,8 @@ impl Machine for CompanionConnection {
             (State::AwaitFirst { .. }, Input::Binary) => {
                 self.charge(CompanionFailure::Code(Word::ExpectedText))
             }
+            // The page is refused for where it comes from; it has guessed nothing, so nothing is
+            // charged.
             (State::AwaitFirst { .. }, Input::WrongOrigin) => {
                 self.say_no(Word::OriginNotAllowed, scratch)
             }
@@ -140,6 +142,7 @@ impl Machine for CompanionConnection {
 
             (State::Redeeming, Input::Redeemed(Ok(token))) => {
                 match Saying::Opened(&token).write(scratch) {
+                    // The session is used on a connection of its own, so this one ends.
                     Some(said) => self
                         .enter(State::Closed, [Effect::Send(said), Effect::Close(Close::GOODBYE)]),
                     None => self.end(Close::INTERNAL),
@@ -346,6 +349,7 @@ impl CompanionConnection {
         let (CompanionFailure::Code(word)
         | CompanionFailure::Redeem(word)
         | CompanionFailure::Session(word)) = failure;
+        // A connection that has failed leaves the table at once, while its answer is still due.
         let detach = self.is_attached().then_some(CompanionRequest::Detach.into());
         self.state = State::Failing(word);
         Effects::flatten([detach, Some(CompanionRequest::Charge(failure).into())])

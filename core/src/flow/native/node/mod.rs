@@ -187,6 +187,8 @@ impl Machine for Node {
         let out = OutgoingBuffer::new(scratch);
         match (&mut self.state, input) {
             (State::Keeping(_), Input::Kept(memory)) => {
+                // The memory comes back with the answer, so the machine holds no second copy
+                // meanwhile.
                 self.memory = memory;
                 on_kept(self, now, true, out)
             }
@@ -257,6 +259,7 @@ impl Machine for Node {
                 let soon = now.after(self.timing.answer_within);
                 match pairing.on_code(soon, &code, &entropy, &own, out) {
                     Some(effects) => effects,
+                    // A code serves one run, so the owner has to start anew.
                     None => self.close(None, AfterClose::Idle),
                 }
             }
@@ -434,6 +437,7 @@ fn on_kept<'b>(
                     let pairing = State::Pairing(NodePairing { channel, stage, until });
                     node.enter(pairing, [Effect::Send(frame)])
                 }
+                // The grant is stored, so the node links at once, and the link confirms it.
                 None => node.close(None, AfterClose::AtOnce),
             }
         }

@@ -77,6 +77,7 @@ impl NodePairingStage {
             Self::AwaitAnswer { pin: true } => Some(PairMethod::Pin),
             // A spent setup code yields the same grant again to the same key.
             Self::AwaitSettled => Some(PairMethod::Setup),
+            // After these the owner types a code again, or the node links by the grant that it has.
             Self::AwaitCode { .. }
             | Self::AwaitYb { .. }
             | Self::AwaitTb { .. }
@@ -108,6 +109,7 @@ pub(super) fn on_second<'b>(
     }
     let Ok((introduced, _)) = initiator.read_second(bytes) else { return broken(node, Some(wish)) };
     let peer = *introduced.peer();
+    // The gateway is judged before the node tells it anything about itself.
     let trust = match trust(node, &wish, &peer) {
         Some(trust) => trust,
         None => return other_gateway(node, wish, &peer),
@@ -157,6 +159,7 @@ fn asked<'b>(
 /// Returns the grounds on which this gateway is acceptable; `None` if it is not.
 fn trust(node: &Node, wish: &PairMethod, peer: &PublicKey) -> Option<Trust> {
     if let Some(expected) = &node.expect {
+        // A fingerprint that the owner gave outweighs everything that is remembered.
         return (*expected == Fingerprint::of(peer)).then_some(Trust::Pinned);
     }
     match (wish, &node.memory) {
@@ -306,6 +309,7 @@ pub(super) fn on_frame<'b>(
                     let stage = NodePairingStage::AwaitTb { awaiting, method };
                     pairing.go_on(stage, soon, Effect::Send(frame))
                 }
+                // The code is used up by now, so the owner has to type it again.
                 None => broken(node, None),
             }
         }
@@ -343,6 +347,7 @@ pub(super) fn on_frame<'b>(
             Ok(PairFromGateway::Grant(grant)),
         ) => on_grant(node, grant),
         (NodePairingStage::AwaitActive, Ok(PairFromGateway::Active(_))) => {
+            // A link has a connection of its own, so this one is closed.
             node.close(None, AfterClose::AtOnce)
         }
         (
@@ -419,6 +424,7 @@ fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
     };
     Effects::flatten([
         Some(Effect::Tell(NativeNodeEvent::Granted { node_id, room, message })),
+        // Both go ahead of the memory, because they are stored together with it.
         chain,
         certificates.then_some(Effect::Certificate),
         Some(Effect::Keep(memory)),
@@ -451,6 +457,7 @@ fn on_refused<'b>(
             pairing.go_on(stage, now.after(TYPING), Effect::Tell(wrong))
         }
         (PairRefusal::Busy { .. } | PairRefusal::CannotStore { .. }, _) => {
+            // The gateway would take the request later, so what remains of the wish is kept.
             node.backoff = Backoff::longest();
             leave(node, stage.wish_left(), AfterClose::Retry, told)
         }

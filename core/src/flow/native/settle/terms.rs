@@ -60,6 +60,7 @@ pub fn pair(
         Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. })
         | None => Standing::Paired { credential, mode: terms.mode },
     };
+    // A life that was named is bounded as well, so that no proof outlasts the longest one.
     let until = now.after(terms.lives.unwrap_or(terms.usual).min(terms.longest));
     let maker = authority.maker()?;
     let expires = terms.lives.map(|_| until);
@@ -126,6 +127,7 @@ pub fn approve(
         .filter(|ceiling| !endless && !ceiling.is_over(now))
         .and_then(|ceiling| ceiling.expires);
     let usual = now.after(usual);
+    // The proposal belongs to the request; a later change of the rights does not revive it.
     let proposed = proposed.lives.filter(|_| before.is_none());
     let (until, end) = match (said.lives, proposed) {
         (Some(said), _) => (Until::Exactly(now.after(said)), Some(now.after(said))),
@@ -147,6 +149,7 @@ pub fn approve(
 pub fn regrant(standing: &Standing) -> Result<Change, Refusal> {
     match standing {
         Standing::Paired { .. } | Standing::Muted { .. } => {
+            // By the notice an open link offers the node its new grant at once.
             Ok(Change { standing: standing.clone(), notice: Some(Notice::Permissions) })
         }
         Standing::Pending { .. } | Standing::Unapproved { .. } => Err(Refusal::NotPaired),

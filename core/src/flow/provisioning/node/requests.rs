@@ -45,6 +45,7 @@ impl ProvisioningNode {
         self.state = State::Running(Run { ssid: request.ssid.clone(), stage });
         let store = Some(Effect::Store(Change::Request(request)));
         match self.known {
+            // Normal operation ends before the network is left that carries it.
             Some(_) => Effects::flatten([Some(Effect::Rest), Some(Effect::Abandon), store]),
             None => Effects::flatten([store]),
         }
@@ -58,6 +59,7 @@ impl ProvisioningNode {
         if self.is_at_work() {
             return answer(Answer::Busy);
         }
+        // Only somebody at the node can press the button, so nobody on its network replaces K2.
         if self.known.is_some() && !(self.reopened && self.is_window_open(now)) {
             return answer(Answer::AlreadyProvisioned);
         }
@@ -77,6 +79,7 @@ impl ProvisioningNode {
     pub(super) fn on_reset<'b>(&mut self, now: Instant) -> Effects<Effect<'b>> {
         match &self.state {
             State::Booting(_) | State::Undoing { .. } | State::Erasing => answer(Answer::Busy),
+            // A write that is under way is awaited, so that the reset is the last one.
             State::Running(run) if run.is_storing() => answer(Answer::Busy),
             State::Running(_)
             | State::ApMode { .. }

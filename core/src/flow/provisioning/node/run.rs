@@ -145,6 +145,7 @@ impl ProvisioningNode {
             }
             Stage::Pausing { attempts, until } if *until <= now => {
                 *stage = Stage::Registering {
+                    // The stage is overwritten where it lies, so its attempts are copied.
                     attempts: attempts.clone(),
                     until: now.after(REGISTER_WITHIN),
                 };
@@ -207,10 +208,13 @@ impl ProvisioningNode {
         let failure = match result {
             Ok(answer) => {
                 let named = answer.gateway.map(|gateway| gateway.key);
+                // Where a gateway is demanded, an answer that names none fails as well.
                 if self.settings.gateway_key.is_some_and(|expected| named != Some(expected)) {
                     return self.fail(Outcome::GatewayKeyMismatch.into());
                 }
                 *stage = Stage::SavingAnswer;
+                // The registration's token is spent by now, so the answer is stored before anything
+                // else.
                 return Effects::of([Effect::Store(Change::Registration(answer))]);
             }
             Err(failure) => failure,
@@ -236,6 +240,8 @@ impl ProvisioningNode {
                 Effects::of([Effect::Answer(Answer::Accepted)])
             }
             (Stage::SavingRequest, Err(NotStored)) => {
+                // A part of the request may have reached the storage, so it is discarded all the
+                // same.
                 let [abandon, discard] = self.undo(Outcome::CannotStore.into());
                 Effects::of([Effect::Answer(Answer::NotStored), abandon, discard])
             }
@@ -275,6 +281,7 @@ impl ProvisioningNode {
     /// Ends the run: the network's profile and the stored request go, then the access point
     /// returns.
     fn undo<'b>(&mut self, failure: Failure) -> [Effect<'b>; 2] {
+        // The percentage comes from the state, so it is read before that changes.
         let percent = self.status().step.percent();
         self.failure = Some(failure);
         self.state = State::Undoing { percent };

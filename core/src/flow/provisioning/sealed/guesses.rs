@@ -33,6 +33,7 @@ impl Guesses {
         let known = self.0.iter().flatten().find(|guesser| guesser.source == source);
         let wrong = known.map_or(0, |guesser| guesser.wrong).saturating_add(1);
         let doubled = 1u64.checked_shl(u32::from(wrong).saturating_sub(1)).unwrap_or(u64::MAX);
+        // The wait is bounded, so that nobody can lock the owner out by guessing.
         let wait = Span::from_secs(doubled).min(LONGEST);
         let entry = Guesser { source, wrong, guessed: now, until: now.after(wait) };
         // A place of its own, a free one, or the one that was used longest ago.

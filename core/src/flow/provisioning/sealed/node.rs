@@ -184,9 +184,11 @@ impl Machine for SealedSetup {
                 self.on_open(now, source, bytes, &entropy, secrets, out)
             }
             Input::Frame { handle, source, bytes, entropy, secrets } => {
+                // A silent exchange is over even if no tick has said so yet.
                 let Some(exchange) = self.take(handle).filter(|held| now < held.ends()) else {
                     return Effects::of([Effect::Refuse(NoExchange::Unknown)]);
                 };
+                // A guess counts for the address that it comes from, not for the one that opened.
                 let exchange = Exchange { source, heard: now, ..exchange };
                 self.on_frame(now, exchange, bytes, &entropy, secrets, out)
             }
@@ -325,6 +327,7 @@ impl SealedSetup {
             Stage::Proven(channel, taken) => (channel, Due::Part(taken)),
             Stage::Answering(channel, from) => (channel, Due::Next(from)),
         };
+        // A frame that does not open and one that is no message end the exchange alike.
         let message = channel.0.open(bytes).ok().and_then(|text| FromPhone::parse(text).ok());
         match (channel, message) {
             ((mut channel, Due::Ya), Some(FromPhone::Ya(element))) => {
@@ -345,6 +348,8 @@ impl SealedSetup {
                 }
             }
             ((mut channel, Due::Ta(cpace)), Some(FromPhone::Ta(tag))) => {
+                // While the source has to wait nothing is compared, so guessing faster gains
+                // nothing.
                 let (answer, right) = match self.guesses.wait(source, now) {
                     Some(wait) => (FromSetupNode::Later { retry_in: seconds(wait) }, None),
                     None => match cpace.verify(&tag) {
@@ -361,6 +366,8 @@ impl SealedSetup {
                 let Some(frame) = channel.seal(&answer, &mut out) else { return broken(handle) };
                 let stage = match right {
                     Some(true) => Stage::Proven(channel, 0),
+                    // After a wrong guess the channel stays, so that the next one needs no new
+                    // handshake.
                     Some(false) | None => Stage::AwaitYa(channel),
                 };
                 self.keep(with(stage));
@@ -370,6 +377,8 @@ impl SealedSetup {
             ((mut channel, Due::Part(taken)), Some(FromPhone::Part { call, last, bytes })) => {
                 let bytes = bytes.as_bytes();
                 let taken = usize::from(taken).saturating_add(bytes.len());
+                // The bound holds for all parts together, or many of them would fill the node's
+                // memory.
                 let most = PROVISIONING_BODY_BYTES;
                 let Some(taken) = u16::try_from(taken).ok().filter(|_| taken <= most) else {
                     return broken(handle);

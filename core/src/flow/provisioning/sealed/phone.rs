@@ -256,6 +256,7 @@ impl SealedPhone {
                     }
                     Err(_) => self.lost(),
                 },
+                // Another proof opens an exchange of its own, so this one is dropped.
                 Some(FromSetupNode::Wrong { retry_in }) => Effects::of([Effect::Wrong(retry_in)]),
                 Some(FromSetupNode::Later { retry_in }) => Effects::of([Effect::Later(retry_in)]),
                 Some(FromSetupNode::Yb(_) | FromSetupNode::More | FromSetupNode::Answer { .. })
