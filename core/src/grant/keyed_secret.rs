@@ -65,6 +65,7 @@ impl KeyedSecret {
         let (id, secret) = text.strip_prefix(used_as.prefix())?.split_once('.')?;
         let mut bytes = [0; 16];
         let id: [u8; 16] = (*base64url::decode(id, &mut bytes)?).try_into().ok()?;
+        // The id is public, so only the buffer of the secret is wiped.
         let mut bytes = Zeroizing::new([0; 32]);
         let secret: [u8; 32] = (*base64url::decode(secret, &mut *bytes)?).try_into().ok()?;
         Some(Self { used_as, id, secret: Secret::new(secret) })

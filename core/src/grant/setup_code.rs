@@ -188,6 +188,7 @@ pub fn verify<'b>(
     let (here, room) = scratch.split_at_mut_checked(length).ok_or(NotValid::Form)?;
     let claims: &[u8] = match base64url::decode(encoded, here) {
         Some(claims) => claims,
+        // A further dot makes the form wrong, and not the encoding.
         None if encoded.contains('.') => return Err(NotValid::Form),
         None => return Err(NotValid::ClaimsEncoding),
     };
@@ -201,6 +202,7 @@ pub fn verify<'b>(
     if !keys.iter().any(|key| key.0.tag(claims) == tag) {
         return Err(NotValid::Signature);
     }
+    // The claims are read only now, so that no stranger's JSON reaches the parser.
     let text = core::str::from_utf8(claims).map_err(|_| NotValid::Claims)?;
     Claims::parse(text, room).ok_or(NotValid::Claims).map(VerifiedSetupCode)
 }

@@ -41,6 +41,7 @@ impl HashJob {
     /// Computes the hash: 100 000 iterations, about 15 ms of a server core.
     #[must_use]
     pub fn run(self) -> Hashed {
+        // The dialect salts with the id's text, and imported hashes were made so.
         let salt = self.node_id.text();
         let derived = pbkdf2_sha256::derive(
             self.token.expose().as_bytes(),

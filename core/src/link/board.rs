@@ -117,12 +117,15 @@ impl<const N: usize> Board<N> {
     /// Decides about a dispatch that arrives. The caller stores the board before it runs a
     /// dispatch, so that a power cut at any moment runs it once at most.
     pub fn take(&mut self, number: u64, id: DispatchId) -> Taken {
+        // An open task may have a lower number than a forgotten one, so the entries are looked at
+        // first.
         if let Some(entry) = self.entry(id) {
             return Taken::Again(entry.stage.known());
         }
         if number <= self.forgotten {
             return Taken::TooOld;
         }
+        // Only ended tasks are forgotten, because an open one still has a result to send.
         if self.entries.0.is_full() && !self.forget_one() {
             return Taken::Full;
         }
@@ -153,6 +156,8 @@ impl<const N: usize> Board<N> {
             return false;
         };
         let kept = match end {
+            // A shortened result would be taken for the whole one, so it is kept whole or not at
+            // all.
             DispatchEnd::Succeeded => Kept::whole(result),
             DispatchEnd::Failed | DispatchEnd::Rejected => Some(Kept::beginning(result)),
             DispatchEnd::TimedOut | DispatchEnd::Cancelled => Some(Kept::EMPTY),
@@ -238,6 +243,7 @@ impl<const N: usize> Board<N> {
         else {
             return false;
         };
+        // The order of the entries means nothing, so the last one may fill the gap.
         self.entries.0.swap_remove(at);
         self.forgotten = self.forgotten.max(number);
         true
@@ -278,6 +284,7 @@ impl<'de, const N: usize> Visitor<'de> for ReadEntries<N> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut listed: A) -> Result<Self::Value, A::Error> {
         let Self(mut entries) = self;
         while let Some(entry) = listed.next_element::<Entry>()? {
+            // A board with an id twice was not written by this code, and counts as lost.
             if entries.iter().any(|other| other.id == entry.id) {
                 return Err(A::Error::custom("an id stands twice"));
             }
@@ -301,6 +308,7 @@ impl Kept {
     fn beginning(reason: &[u8]) -> Self {
         let mut kept = Self::EMPTY;
         for chunk in reason.utf8_chunks() {
+            // A cut inside a character would leave a reason that is no text.
             for character in chunk.valid().chars() {
                 let mut bytes = [0; 4];
                 if kept.0.extend_from_slice(character.encode_utf8(&mut bytes).as_bytes()).is_err() {

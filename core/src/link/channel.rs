@@ -70,6 +70,7 @@ impl Channel {
         message: &impl Message,
         out: &mut OutgoingBuffer<'b>,
     ) -> Option<&'b [u8]> {
+        // The message is sealed where it was written, which saves a second buffer.
         let length = message.length_written(out.free)?;
         self.seal_written(length, out)
     }

@@ -175,6 +175,7 @@ const NUMBERS_A_SECOND_BITS: u32 = 16;
 /// which a new [board](super::board::Board) takes for forgotten.
 #[must_use]
 pub fn next_number(last: Option<u64>, now: UnixTime) -> u64 {
+    // The shift leaves room for 65 536 dispatches of a node in one second.
     let of_now = now.as_secs().saturating_mul(1 << NUMBERS_A_SECOND_BITS).max(1);
     last.map_or(of_now, |last| of_now.max(last.saturating_add(1)))
 }
@@ -224,6 +225,7 @@ impl DispatchLife {
             DispatchEvent::Answered { known, now } => self.answered(known, now),
             DispatchEvent::NodeRestored => (self.left_unknown(), None),
             DispatchEvent::NodeRevoked => match self.state {
+                // A queued dispatch was never sent, so its end is certain.
                 DispatchState::Queued => (self.with(DispatchState::Cancelled), None),
                 DispatchState::Sent
                 | DispatchState::AwaitingMediation
@@ -255,12 +257,14 @@ impl DispatchLife {
 
     fn pushed(self, now: UnixTime) -> (Self, Option<DispatchAction>) {
         match self.state {
+            // The deadline may have passed before the tick that tells so.
             DispatchState::Queued if self.deadline <= now => {
                 (self.with(DispatchState::Expired), None)
             }
             DispatchState::Queued => {
                 let left = self.deadline.as_secs().saturating_sub(now.as_secs());
                 let left = Span::from_secs(left).as_millis();
+                // More than 49 days do not fit into the message, and are cut to that.
                 let remaining_ms = u32::try_from(left).unwrap_or(u32::MAX);
                 (self.with(DispatchState::Sent), Some(DispatchAction::Send { remaining_ms }))
             }
@@ -285,6 +289,7 @@ impl DispatchLife {
             | DispatchState::AwaitingMediation
             | DispatchState::Running
             | DispatchState::Unknown { .. } => self.with(state),
+            // A final state was told to others, so it stays.
             DispatchState::Succeeded
             | DispatchState::Failed
             | DispatchState::Rejected
@@ -304,6 +309,7 @@ impl DispatchLife {
             | DispatchState::Unknown { .. } => Self { cancelling: false, ..self.with(end.state()) },
             // The state was told as final, so the result is kept beside it.
             DispatchState::Expired | DispatchState::TimedOut | DispatchState::Cancelled => {
+                // The first late end counts, and a repeated one changes nothing.
                 Self { late: self.late.or(self.beside(end)), ..self }
             }
             DispatchState::Succeeded | DispatchState::Failed | DispatchState::Rejected => self,
@@ -376,7 +382,9 @@ impl DispatchLife {
             Known::Running => (self.heard(DispatchState::Running), cancel),
             Known::AwaitingMediation => (self.heard(DispatchState::AwaitingMediation), cancel),
             Known::Done(end) => (self.ended(end), None),
+            // The result is lost, but the task has succeeded.
             Known::NotKept => (self.ended(DispatchEnd::Succeeded), None),
+            // A task that was begun must not run twice, so it counts as failed.
             Known::Interrupted => (self.ended(DispatchEnd::Failed), None),
             Known::NeverCame => (self.never_came(now), None),
             Known::Forgotten => (self.left_unknown(), None),
@@ -402,6 +410,7 @@ impl DispatchLife {
             | DispatchState::Unknown { for_good: true } => return self,
         }
         let state = match (self.cancelling, self.idempotent && now < self.deadline) {
+            // The operator's cancellation outweighs another attempt.
             (true, _) => DispatchState::Cancelled,
             (false, true) => DispatchState::Queued,
             (false, false) => DispatchState::Expired,

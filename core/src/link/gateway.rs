@@ -101,6 +101,7 @@ impl Machine for Link {
                 Effects::none()
             }
             Input::Push(Notice::Muted) => {
+                // A muted node has no link in this dialect, so the link ends.
                 self.leave(node_id, Some(GatewayMessage::Muted), Close::MUTED, scratch)
             }
             Input::Push(Notice::Unpaired) => {
@@ -176,6 +177,8 @@ fn on_text<'b>(node_id: NodeId, frame: &'b str, scratch: &'b mut [u8]) -> Effect
         )) => Effects::none(),
         Err(malformed) => {
             let complaint = GatewayMessage::Error(missy::complaint(malformed));
+            // A complaint that does not fit is left out, because the frame changes nothing either
+            // way.
             Effects::flatten([missy::encode_from_gateway(&complaint, encoding).map(Effect::Send)])
         }
     }

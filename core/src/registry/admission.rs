@@ -36,6 +36,7 @@ impl RequestKey {
             // A device with keys is known by its key, whatever its name and address.
             Some(keys) => Self::of_key(&keys.channel),
             None => {
+                // Without keys nothing else tells devices apart.
                 Self::named(Source::of(record.address), record.name.as_str(), record.room.as_str())
             }
         }
@@ -121,6 +122,7 @@ impl PendingRequest {
             node_id: NodeId::new(entropy),
             name: request.name.into(),
             room: request.room.into(),
+            // An IPv4 address that is mapped into IPv6 is shown as what it is.
             address: address.to_canonical(),
             keys: None,
             asked_at: now,

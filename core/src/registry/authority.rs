@@ -339,6 +339,7 @@ fn is_covered(own: &Scopes<'_>, minted: &Scope<'_>) -> bool {
 
 fn names_gateway(scope: &Scope<'_>) -> bool {
     let below = scope.pattern.as_str().strip_prefix(GATEWAY);
+    // `/gatewayx` is an address of the application.
     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
 }
 

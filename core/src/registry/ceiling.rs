@@ -34,6 +34,7 @@ impl Ceiling {
     /// Returns `true` if the ceiling allows nothing that the other does not, and ends no later.
     #[must_use]
     fn is_within(&self, other: &Self) -> bool {
+        // A ceiling without an end ends later than any other.
         let ends_no_later =
             other.expires.is_none_or(|end| self.expires.is_some_and(|expires| expires <= end));
         ends_no_later && other.scopes.scopes().covers(&self.scopes.scopes())
@@ -155,6 +156,7 @@ impl<'b> InForce<'b> {
 
 fn only(scope: Scope<'_>) -> Scopes<'_> {
     let mut one = Scopes::new();
+    // An empty set has room for one scope.
     let _ = one.push(scope);
     one
 }

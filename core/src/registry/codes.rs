@@ -211,6 +211,7 @@ pub fn reserve(
             window.admits_source(of_source, now)?;
             let window = Window { guesses: window.guesses.saturating_add(1), ..*window };
             let of_source = of_source.saturating_add(1);
+            // The window or the source may have fewer guesses left than the code.
             let left = left.min(GUESSES_PER_WINDOW.saturating_sub(window.guesses));
             Ok(Reserved {
                 guesses,
@@ -303,6 +304,7 @@ pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoo
     if live.len() < most {
         return PinRoom::Free;
     }
+    // A PIN that is being guessed keeps its place, or its owner would type in vain.
     let untouched = live.iter().filter(|pin| !pin.begun);
     // The fold keeps the first of equals, which is the oldest.
     let crowd = untouched.map(|pin| (of(pin.source), pin.source)).fold(
@@ -312,6 +314,7 @@ pub fn pin_room(live: &[LivePin], source: Option<Source>, most: usize) -> PinRoo
         },
     );
     match crowd {
+        // Only a source with more PINs gives one up, so that two sources do not swap.
         Some((most, source)) if most > own.saturating_add(1) => {
             oldest(source).map_or(PinRoom::Full, PinRoom::InPlaceOf)
         }

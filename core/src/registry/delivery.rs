@@ -125,6 +125,7 @@ pub fn settle(until: UnixTime, outcome: Outcome, now: UnixTime) -> Result<Settle
     match outcome {
         Outcome::Confirmed | Outcome::Used if over => Err(NotSettled::Late),
         Outcome::Confirmed | Outcome::Used => Ok(Settled::Delivered),
+        // Nobody has seen the secret, so it can be taken back early or late.
         Outcome::Cancelled => Ok(Settled::Undone),
         Outcome::Lapsed if over => Ok(Settled::Undone),
         Outcome::Lapsed => Err(NotSettled::Early),

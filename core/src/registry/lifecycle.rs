@@ -193,6 +193,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
     use Standing::{Muted, Paired, Pending, Revoked, Unapproved};
 
     let change = |standing, notice| Ok(Change { standing, notice });
+    // A token whose delivery has lapsed counts as undone, even before that is stored.
     match (&as_delivered(standing, now), decision) {
         // A rejection may be made final; every other decision about a revoked node is refused.
         (Revoked { cause: Cause::Rejected }, Bar) => {
@@ -228,6 +229,7 @@ pub fn decide(standing: &Standing, decision: Decision, now: UnixTime) -> Result<
             Err(Refusal::NotPaired)
         }
 
+        // A rejected node may ask again, so a paired one has to be unpaired instead.
         (Paired { .. } | Muted { .. }, Approve(_) | Issue(_) | Reject | Bar) => {
             Err(Refusal::AlreadyPaired)
         }
@@ -271,6 +273,7 @@ pub fn settle(
     outcome: Outcome,
     now: UnixTime,
 ) -> Result<(Settled, Change), NotSettled> {
+    // A delivery that a newer one has replaced must not settle the newer one.
     let undelivered = standing
         .undelivered()
         .filter(|undelivered| undelivered.ticket.id == id)
@@ -285,6 +288,7 @@ pub fn settle(
                     standing: Standing::Paired { credential: with, mode: *mode },
                     notice: Some(Notice::Unpaired),
                 },
+                // Without an older token there was no link that would have to end.
                 (
                     Standing::Paired { mode, .. },
                     Before::Pending { .. } | Before::Unapproved { .. },
@@ -292,6 +296,7 @@ pub fn settle(
                     standing: Standing::Paired { credential: with, mode: *mode },
                     notice: None,
                 },
+                // A muted node with a token has no link that would have to end.
                 (Standing::Muted { restore, .. }, _) => Change {
                     standing: Standing::Muted { credential: with, restore: *restore },
                     notice: None,

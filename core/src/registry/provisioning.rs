@@ -85,6 +85,7 @@ pub fn register(node: &Registering<'_>, moment: &Moment) -> Result<(), NotRegist
     if counted.expires <= moment.now {
         return Err(NotRegistered::Token);
     }
+    // A name that has registered is told only to the holder of a valid token.
     if node.is_registered {
         return Err(NotRegistered::Already);
     }

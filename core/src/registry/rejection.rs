@@ -24,6 +24,7 @@ impl Rejection {
     /// Adds one more rejection of the same key.
     #[must_use]
     pub fn once_more(earlier: Option<Self>, now: UnixTime) -> Self {
+        // A rejection that is over counts no more, so the waits begin anew.
         let earlier = earlier.filter(|earlier| !earlier.is_over(now));
         let times = earlier.map_or(0, |earlier| earlier.times);
         let wait = FIRST.checked_shl(u32::from(times)).map_or(LONGEST, |wait| wait.min(LONGEST));

@@ -89,6 +89,7 @@ impl<'b> Fresh<'b> {
         now: UnixTime,
     ) -> Result<Renewed<'b>, Wider> {
         let newest = self.newest;
+        // A life of nothing would make a grant that ends before it begins.
         let until = now.after(self.lives.unwrap_or(usual).max(Span::from_secs(1)));
         // The ceiling's end bounds the grant as well.
         let until = self.ends_by.map_or(until, |ends_by| ends_by.min(until));
@@ -144,6 +145,7 @@ pub fn renewal<'b>(
     if grants.iter().filter(|grant| now < grant.not_before.after(DAY)).count() >= MOST_A_DAY {
         return Renewal::TooOften;
     }
+    // The last decision bounds the grant, not the one by which the node was paired.
     let maker = ceiling.map_or(newest.maker, |ceiling| ceiling.maker);
     Renewal::Fresh(Fresh { newest, scopes, lives: lifetime(newest), ends_by, maker })
 }

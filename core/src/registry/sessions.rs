@@ -228,6 +228,7 @@ impl Session {
         Ok(match how.by {
             Some(by) if by != self.id => match end > self.expires_at {
                 true => (end, Some(Prolonged { by, before: own })),
+                // Prolonging only ever adds time, so an earlier end leaves the session as it is.
                 false => (self.expires_at, self.prolonged),
             },
             Some(_) | None => match self.prolonged {

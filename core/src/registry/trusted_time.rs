@@ -203,6 +203,7 @@ impl TrustedTime {
             // Without a mark nothing was ever stored, so a late start is no sign of a wrong clock.
             (floor, State::Doubtful { synchronised_since: since })
         } else {
+            // A clock may lag by less than a step, and still no run begins before the mark.
             (wall.max(floor), State::Good)
         };
         Self {
@@ -227,6 +228,8 @@ impl TrustedTime {
     pub fn moment(&self, elapsed: Instant) -> Moment {
         let now = self.now(elapsed);
         let doubt = match self.state {
+            // While the clock is behind, the time in use is known to have passed, so there is no
+            // doubt.
             State::Good | State::Behind => None,
             State::Doubtful { .. } => {
                 Some(Doubt { begun: self.begun, claimed: now.moved(self.ahead) })
@@ -284,6 +287,7 @@ impl TrustedTime {
         };
         let step = match self.state {
             State::Good | State::Behind if far => {
+                // A jump as far as this is not believed at once, even of a synchronised clock.
                 self.state = State::Doubtful { synchronised_since: since(None) };
                 None
             }
@@ -305,6 +309,8 @@ impl TrustedTime {
                 let back = ahead.max(seconds(now, self.mark)).min(0);
                 let leads_to =
                     if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };
+                // A clock without synchronisation may have lost its battery, so it sets nothing
+                // back.
                 if exceeds(back) && synchronised {
                     Some(ClockStep { by: back, mark: self.mark, sets_back: false, leads_to })
                 } else {
@@ -329,6 +335,7 @@ impl TrustedTime {
         match seconds(now, reading.wall) {
             behind if behind < -STEP => Err(NotAccepted::Behind),
             ahead if ahead > STEP => Ok(self.forward(now, ahead)),
+            // Where there is no step to take over, the operator's word still ends a doubt.
             _ => Ok(self.forward(now, 0)),
         }
     }
@@ -351,6 +358,7 @@ impl TrustedTime {
         self.begun = self.begun.moved(step.by);
         self.ahead = self.ahead.saturating_sub(step.by);
         self.mark = if step.sets_back { step.mark } else { self.mark.max(step.mark) };
+        // The transaction of the step has written the mark as well.
         self.stored = Some(self.mark);
         self.state = step.leads_to;
     }

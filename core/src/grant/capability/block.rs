@@ -112,6 +112,7 @@ impl BlockTerms<'_> {
         }
         match parent.audience {
             Some(_) if self.audience != parent.audience => Err(Widening::Audience),
+            // A parent without an audience counts everywhere, so its child may name any.
             Some(_) | None => Ok(()),
         }
     }
@@ -167,6 +168,7 @@ impl<'b> Block<'b> {
         let length = bytes.len().saturating_sub(rest.len());
         let (body, _) = bytes.split_at_checked(length).ok_or(MalformedToken::Truncated)?;
         let (signature, rest) = rest.split_first_chunk().ok_or(MalformedToken::Truncated)?;
+        // The block was split off these bytes, so the slice exists.
         let signed = bytes.get(..length.saturating_add(signature.len()));
         // Postcard accepts a number that is longer than it needs to be. A block has one form,
         // because its hash is its id.

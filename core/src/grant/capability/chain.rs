@@ -56,6 +56,7 @@ impl<'b> Chain<'b> {
             delegated.push(block).map_err(|_| MalformedToken::Depth)?;
             rest = behind;
         }
+        // Bytes behind the last block are signed by nobody, and would give a token a second form.
         if rest.is_empty() {
             Ok(Self { bytes, root, delegated })
         } else {
@@ -110,6 +111,7 @@ impl<'b> Chain<'b> {
         terms.within(leaf.terms()).map_err(CannotIssue::Wider)?;
         // Behind the byte that counts the blocks.
         let kept = self.bytes.get(1..).unwrap_or(&[]);
+        // There are at most four blocks, so the lowest byte is the whole number.
         let blocks = self.blocks().count().to_le_bytes()[0];
         append(kept, blocks, leaf.id(), (holder, terms), key, out)
     }

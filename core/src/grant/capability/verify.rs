@@ -105,6 +105,7 @@ pub fn verify(
     if leaf.holder().channel != *check.channel {
         return Err(Denied::NotTheHolder);
     }
+    // The leaf's time suffices, because no block begins before its parent or outlives it.
     if check.now < terms.not_before {
         return Err(Denied::NotYet);
     }
