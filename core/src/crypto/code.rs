@@ -134,6 +134,7 @@ impl Drop for Code {
 impl PartialEq for Code {
     /// Compares in constant time.
     fn eq(&self, other: &Self) -> bool {
+        // Both are compared in any case, so the time does not tell which of them differs.
         (self.chars.ct_eq(&other.chars) & self.len.ct_eq(&other.len)).into()
     }
 }

@@ -332,6 +332,7 @@ fn sample(entropy: &Entropy<32>) -> Secret<32> {
     reason = "multiplying a point by a scalar always gives a point"
 )]
 fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
+    // The sampled value lies below the order of the group, so nothing is reduced.
     let mut scalar = Scalar::from_bytes_mod_order(*scalar.expose());
     let product = point * scalar;
     scalar.zeroize();

@@ -54,6 +54,7 @@ impl OwnKeys {
     }
 
     fn from_halves(both: &[u8; 64]) -> Self {
+        // Both halves have their full length, so the zeros never stand in for one.
         let (channel, signing) = both.split_first_chunk().unwrap_or((&[0; 32], &[]));
         let seed = Secret::new(*signing.first_chunk().unwrap_or(&[0; 32]));
         Self {

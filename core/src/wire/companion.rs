@@ -20,6 +20,7 @@ use crate::time::{UnixTime, rfc3339};
 #[must_use]
 pub fn is_companions(frame: &str) -> bool {
     let mut has_type = false;
+    // The dialect's nodes write numbers as Python does, so their frames are no plain JSON.
     let object = json::members_of_python(frame, |key, _| has_type |= key.is("type")).is_ok();
     !(object && has_type)
 }
@@ -57,6 +58,7 @@ impl<'b> First<'b> {
             }
             // A value of another type cannot be a token, but the frame still asks for a session.
             (Ok(()), None, Some(_)) => Self::Resume(None),
+            // A frame with both tokens has no single meaning, so neither of them counts.
             (Ok(()) | Err(_), _, _) => Self::Neither,
         }
     }

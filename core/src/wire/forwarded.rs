@@ -41,6 +41,8 @@ impl ForwardedHeader {
                 .for_each(|entry| remember(&mut entries, address(entry))),
             Self::Forwarded => {
                 if elements(line, &mut entries).is_none() {
+                    // Entries of a broken list prove nothing, so the line counts as one unusable
+                    // entry.
                     entries.clear();
                     remember(&mut entries, None);
                 }
@@ -73,6 +75,7 @@ pub fn source<'l>(
     lines: impl DoubleEndedIterator<Item = &'l [u8]>,
     is_listed: impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
+    // An IPv4 address that is mapped into IPv6 is compared as what it is.
     let peer = peer.to_canonical();
     if !is_listed(peer) {
         return peer;

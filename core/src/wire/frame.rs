@@ -137,6 +137,7 @@ impl Cutter {
     }
 
     fn keep(&mut self, byte: u8, buffer: &mut [u8]) -> Result<(), FrameError> {
+        // A larger buffer does not make the longest message longer.
         let room = buffer.get_mut(self.filled).filter(|_| self.filled < STREAM_BUFFER);
         *room.ok_or(FrameError::TooLong)? = byte;
         self.filled = self.filled.saturating_add(1);

@@ -109,6 +109,7 @@ impl<'b> GatewayAddress<'b> {
         // A search for one character; that for a text would take a device 6 KB of flash.
         let (carrier, rest) = text.split_once(':')?;
         let rest = rest.strip_prefix("//")?;
+        // The port is cut off at the end, because an IPv6 address has colons as well.
         let (host, port) = rest.rsplit_once(':')?;
         let port = port.parse().ok().filter(|port| *port != 0)?;
         let address =

@@ -298,6 +298,7 @@ fn fingerprint(text: &str) -> Option<Fingerprint> {
 fn scanned(text: &str) -> Option<TypedCode> {
     let (selector, secret) = text.split_once('-')?;
     let selector = Selector::parse(selector)?;
+    // `Code` ignores dashes, and an invitation has only the one before the secret.
     is_scanned(secret.as_bytes()).then_some(())?;
     Some(TypedCode { selector, code: Code::parse(secret).ok()? })
 }

@@ -44,6 +44,7 @@ const fn is_local_v4(ip: Ipv4Addr) -> bool {
 pub fn is_local(host: &str) -> bool {
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     match v6.unwrap_or(host).parse::<IpAddr>() {
+        // In a URL an IPv6 address stands in brackets, and nothing else does.
         Ok(ip) => is_local_ip(ip) && ip.is_ipv6() == v6.is_some(),
         Err(_) => is_name(host) && is_local_name(host),
     }

@@ -136,6 +136,7 @@ pub fn encode_from_node<'b>(message: &NodeMessage<'_>, out: &'b mut [u8]) -> Opt
             .text("type", "heartbeat")
             .boolean("occupancy", *occupancy)
             .number("noise_level", *noise_level)
+            // The dialect has no `null` for this field.
             .boolean("wake_word_fp", Some(wake_word_fp.unwrap_or(false)))
             .finish(),
         NodeMessage::Other => None,
@@ -281,6 +282,7 @@ fn label<'b>(
 
 /// Reads a profile, with Python's extra numbers replaced by `null`.
 fn profile<'b>(text: &'b str, room: &mut &'b mut [u8]) -> Option<Profile<'b>> {
+    // Most profiles are plain JSON, so they are not rewritten.
     Profile::parse(text).or_else(|| {
         let length = json::without_python(text, room)?.len();
         let (mine, rest) = core::mem::take(room).split_at_mut_checked(length)?;

@@ -160,6 +160,7 @@ impl<'b> Claims<'b> {
             bound: match bound {
                 None | Some(Value::Null | Value::Bool(false)) => false,
                 Some(Value::Bool(true)) => true,
+                // A claim of another type must not pass for one that is absent.
                 Some(Value::Number(_) | Value::Text(_) | Value::Array(_) | Value::Object(_)) => {
                     return None;
                 }

@@ -93,6 +93,8 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                         let Some(open) = link else { continue };
                         let sent = self.bounded(pin!(open.send(frame))).await;
                         if let Err(broken) = sent {
+                            // A write that failed may have sent half a frame, so the link is
+                            // dropped and not closed in order.
                             *link = None;
                             after = self.lost(broken).await;
                         }
@@ -170,6 +172,8 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                 Woken::Command(Wake::Command(command)) => match R::order(&command) {
                     Order::Stop => return None,
                     Order::Forget(forgotten) => {
+                        // The owner has given the unreadable memory up, so it may be overwritten
+                        // now.
                         if !self.make_durable(Some(&R::BLANK)).await {
                             return None;
                         }

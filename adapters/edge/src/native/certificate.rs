@@ -112,6 +112,7 @@ impl<K: CertificateStorage> CertificatePort<K> for Certificates<'_> {
         let Some(StoredCertificate { node_id, signer, known, bytes }) = stored else {
             return Ok(None);
         };
+        // The certificate was stored at this time, so it cannot be earlier now.
         self.time = DeviceTime::at_least(known);
         let own = (node_id, keys);
         Ok(Some(match HeldCertificate::verify(bytes, &signer, own, (&self.time, self.now)) {
@@ -127,6 +128,7 @@ impl<K: CertificateStorage> CertificatePort<K> for Certificates<'_> {
         self.linked = linked;
         if !linked {
             self.plan.left();
+            // Parts that came belong to the link that brought them.
             self.incoming.clear();
             self.arrived = false;
         }
@@ -165,10 +167,12 @@ impl<K: CertificateStorage> CertificatePort<K> for Certificates<'_> {
         }
         let news = match self.judge(node_id, keys) {
             Ok(held) => {
+                // A certificate that counts shows that its start has passed.
                 let known = self.time.now(self.now).max(held.not_before);
                 let bytes = self.incoming.as_bytes();
                 let stored = StoredCertificate { node_id, signer: held.signer, known, bytes };
                 keep.keep_certificate(Some(&stored), self.record).await?;
+                // The state follows the flash, so that a write that failed is tried again.
                 self.held = Some((node_id, held));
                 self.plan.taken(self.now);
                 CertificateNews::Held(held)

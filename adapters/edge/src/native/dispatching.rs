@@ -199,12 +199,14 @@ impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H
 
     fn paired(&mut self, node_id: NodeId) {
         if self.progress.known && self.board.node_id != node_id {
+            // Numbers under another id mean nothing here, so the board begins anew.
             *self.board = StoredBoard { node_id, ..StoredBoard::new() };
         }
     }
 
     fn forget(&mut self) {
         if !self.progress.known {
+            // A record that cannot be read is given up by its owner alone.
             *self.board = StoredBoard::new();
             self.progress.known = true;
         }
@@ -246,6 +248,7 @@ impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H
                     Taken::Full => self.reject(id, "too many tasks run already", output),
                 }
             }
+            // A cancellation carries no number, and an entry is found by its id.
             TaskOrder::Cancel(id) => match self.board.board.known(0, *id) {
                 Known::Running | Known::AwaitingMediation => self.handlers.cancel(*id),
                 // There is nothing to stop.

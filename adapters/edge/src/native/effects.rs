@@ -94,6 +94,8 @@ where
     }
 
     async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
+        // The certificate goes first: after a power cut in between, one without its pairing is
+        // ignored.
         let news = self.certificate.keep(&mut self.keep, memory, self.own.keys).await?;
         self.tell_certificate(news).await;
         self.keep.keep(memory).await?;

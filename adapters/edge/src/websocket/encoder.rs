@@ -31,6 +31,7 @@ pub(super) async fn write<W: Write>(
         126..=0xffff => (126, &[c, d]),
         _ => (127, &long),
     };
+    // A client masks each of its frames (RFC 6455, section 5.3).
     let header = [0x80 | opcode as u8, 0x80 | marker]
         .into_iter()
         .chain(extended.iter().copied())

@@ -138,6 +138,8 @@ impl<'c, S: Stream> Socket<'c, S> {
                 Some(&byte) if !socket.unread.is_empty() => {
                     socket.unread.start = socket.unread.start.saturating_add(1);
                     if response.feed(byte).map_err(Broken::Upgrade)? {
+                        // What follows the head stays unread, because the first frames may have
+                        // come with it.
                         return Ok(socket);
                     }
                 }
@@ -171,6 +173,7 @@ impl<'c, S: Stream> Socket<'c, S> {
     }
 
     async fn write(&mut self, opcode: Opcode, payload: &[&[u8]]) -> Result<(), Broken> {
+        // No mask is used twice, so that nobody can predict what is sent (RFC 6455, section 10.3).
         let mut mask = [0; 4];
         self.rng.fill_bytes(&mut mask);
         encoder::write(&mut self.stream, opcode, mask, payload).await

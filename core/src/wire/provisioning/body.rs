@@ -200,6 +200,7 @@ const MOST_SECONDS: u64 = 20_000_000_000;
 fn epoch(text: &str) -> Option<UnixTime> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    // Rust reads a plus sign before a number, and a time has none.
     let number: u64 = whole.parse().ok().filter(|_| digits && !whole.starts_with('+'))?;
     let seconds = if number > MOST_SECONDS { number / 1000 } else { number };
     Some(UnixTime::from_secs(seconds))
