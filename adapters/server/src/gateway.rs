@@ -216,6 +216,7 @@ impl Gateway {
     /// link gets the notice at once.
     pub(crate) fn push(&self, node_id: NodeId, notice: Option<Notice>) {
         let Some(notice) = notice else { return };
+        // The cached token goes first, so that no new link is let in by it.
         if notice == Notice::Unpaired {
             self.inner.proven.forget(node_id);
         }
@@ -250,6 +251,7 @@ pub(crate) async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, OperatorError> {
     match tokio::spawn(work.in_current_span()).await {
         Ok(outcome) => outcome,
+        // Only a panic or the end of the runtime breaks a decision off.
         Err(_) => Err(StoreError::Database("the decision was broken off".to_owned()).into()),
     }
 }

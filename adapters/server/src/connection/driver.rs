@@ -176,6 +176,8 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
             if self.is_foreign(&wake)
                 && let DriverWake::Received(PeerEvent::Frame(frame)) = wake
             {
+                // The first frame has come, so the connection keeps its slot while it changes
+                // hands.
                 self.flow.slot().spoke();
                 let Self { flow, transport, .. } = *self;
                 return flow.hand_over(transport, frame);
@@ -315,12 +317,16 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
         while let Some(action) = queue.pop_front() {
             match action {
                 Action::Send(frame) => {
+                    // Frames in a row go out together, because each write costs a packet and wakes
+                    // the peer.
                     let mut frames = vec![frame];
                     while let Some(frame) = next_to_send(&mut queue) {
                         frames.push(frame);
                     }
                     let sending = self.transport.send_all(frames);
                     if !matches!(timeout(PATIENCE, sending).await, Ok(Ok(()))) {
+                        // What the machine does at the end replaces everything that was still to be
+                        // done.
                         queue.clear();
                         queue.extend(self.signal(Signal::Closed));
                     }
@@ -347,6 +353,7 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
     }
 
     async fn close(&mut self, close: Option<Close>) {
+        // A closing connection waits for nothing, so others get its slot before the peer answers.
         *self.flow.slot() = SlotState::Free;
         close_within(&mut self.transport, close, self.flow.parts().lingering).await;
     }

@@ -154,6 +154,7 @@ impl Budgets {
         // A full key leaves its entry in place, which frees itself with its handshakes.
         let older = handshakes.proving.entry(*key).or_default().enter(handshake, now)?;
         if let Some(older) = older.and_then(|older| handshakes.displaced.remove(&older)) {
+            // The notice is kept if the older handshake does not wait for it yet.
             older.notify_one();
         }
         let displaced = Arc::new(Notify::new());
@@ -183,6 +184,7 @@ impl ProvingPlace {
 
 impl Drop for ProvingPlace {
     fn drop(&mut self) {
+        // A drop must not panic, not even for a poisoned lock.
         let Ok(mut handshakes) = self.handshakes.lock() else { return };
         handshakes.displaced.remove(&self.handshake);
         if let Some(proving) = handshakes.proving.get_mut(&self.key) {

@@ -218,6 +218,7 @@ impl LiveLinks {
     fn remove(&mut self, who: LinkOwner) -> Option<Arc<Mailbox>> {
         let removed = self.all.remove(&who);
         match who {
+            // The count is of links that replace one another, so it ends with the last of them.
             LinkOwner::Node(node_id) => drop(self.replaced.remove(&node_id)),
             LinkOwner::Delegate(key) => drop(self.subjects.remove(&key)),
             LinkOwner::Companion(_) => self.companions -= usize::from(removed.is_some()),

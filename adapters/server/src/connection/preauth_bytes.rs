@@ -31,6 +31,7 @@ impl Meter {
     /// Counts bytes; returns `false` if they exceed the limit.
     fn read(&self, bytes: usize) -> bool {
         let mut own = self.own.lock().expect("no thread panics while it holds a meter");
+        // The meter of a connection that has left the slots counts nothing more.
         let Some(own) = own.as_mut() else { return true };
         *own = own.saturating_add(bytes);
         // The bytes count before the check, so that concurrent reads cannot all pass it.

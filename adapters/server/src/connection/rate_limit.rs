@@ -42,6 +42,7 @@ impl<K: Eq + Hash + Copy> Failures<K> {
 
     /// Counts a failure that has happened already.
     pub(crate) fn charge(&self, key: K, now: Instant) {
+        // A permit that is dropped stays spent.
         drop(self.permit(key, now));
     }
 
@@ -74,6 +75,7 @@ impl<K: Eq + Hash> Permit<K> {
         // A key that was forgotten meanwhile has a full bucket.
         if let Some(bucket) = buckets.get_mut(&key) {
             bucket.give_back(attempt);
+            // A full bucket says the same as none, and takes no memory if it goes.
             if bucket.is_full(now) {
                 buckets.remove(&key);
             }

@@ -298,6 +298,7 @@ impl SeatGuard {
 impl Drop for SeatGuard {
     fn drop(&mut self) {
         self.meter.stop();
+        // A drop must not panic, not even for a poisoned lock.
         if let Ok(mut table) = self.table.lock() {
             table.forget(self.id);
         }

@@ -76,6 +76,7 @@ pub(crate) async fn close_within<M>(
     lingering: &Semaphore,
 ) {
     let lingers = lingering.try_acquire();
+    // A peer that does not answer in time is dropped like one that is gone.
     let _ = timeout(CLOSE_WITHIN, transport.close(close, lingers.is_ok())).await;
 }
 

@@ -74,6 +74,7 @@ pub(crate) async fn follow_step(inner: &Inner) -> Result<(), StoreError> {
 
 /// Starts the task that looks after the authority, as long as the gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
+    // The handle is weak, because the task must not keep the gateway alive.
     tokio::spawn(watcher(Arc::downgrade(inner)));
 }
 
@@ -86,6 +87,7 @@ async fn watcher(gateway: Weak<Inner>) {
         // Roots that were dropped and made under a false time could not be taken back.
         let Some(now) = inner.clock.sweeps_at() else { continue };
         inner.allowed.sweep(now);
+        // The authority reads and writes files, so it must not block a thread of the runtime.
         let authority = Arc::clone(&inner.authority);
         let tended = tokio::task::spawn_blocking(move || authority.tend(now)).await;
         match tended.unwrap_or(Err(AuthorityError::Interrupted)) {

@@ -236,6 +236,7 @@ impl Gateway {
         if !self.inner.store.release(node_id, self.inner.clock.unix()).await? {
             return Err(OperatorError::NotQuarantined(node_id));
         }
+        // The release is durable before anybody hears of it.
         self.push(node_id, Some(Notice::Released));
         self.event(Event::Decided { node_id, decision: "release" });
         Ok(())

@@ -104,6 +104,7 @@ impl DispatchNews {
         if kept.len() < MOST_PROGRESS || kept.contains_key(&id) {
             kept.insert(id, progress);
         }
+        // The lock is given up before others are woken.
         drop(kept);
         self.tell(id);
     }

@@ -206,6 +206,7 @@ impl PoolShared {
 
 fn work(shared: &PoolShared) {
     while let Some(Next { job: HashOrder { job, answer }, claimant }) = shared.next() {
+        // The connection may not wait for its answer any more.
         let _ = answer.send(job.run());
         if let Some(claimant) = claimant {
             shared.lock().schedule.done(claimant);

@@ -19,6 +19,7 @@ impl From<ScopesBuf> for OwnedInForce {
 
 impl OwnedInForce {
     pub(crate) fn new(scopes: ScopesBuf, bounds: Vec<ScopesBuf>) -> Self {
+        // A bound that covers the scopes takes nothing away, and would be compared in vain.
         let takes_away = |bound: &ScopesBuf| !bound.scopes().covers(&scopes.scopes());
         let bounds = bounds.into_iter().filter(takes_away).collect();
         Self { scopes, bounds }

@@ -174,6 +174,7 @@ impl PairingServices {
     pub(crate) fn note(&self, node_id: NodeId, change: impl FnOnce(&mut Note)) {
         let mut notes = self.notes.lock().expect("no thread panics while it holds the notes");
         if notes.len() >= MOST_NOTES && !notes.contains_key(&node_id) {
+            // Any note may go, because the settings apply without one.
             let any = notes.keys().next().copied();
             any.and_then(|any| notes.remove(&any));
         }

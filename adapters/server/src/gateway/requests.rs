@@ -152,6 +152,7 @@ impl SeenRequests {
         let node_id = entry.record.node_id;
         let before = {
             let mut shown = self.0.lock().expect("no thread panics while it holds what was shown");
+            // What was shown serves for one approval.
             shown.remove(&node_id)
         };
         match before {
@@ -247,6 +248,7 @@ impl Gateway {
         for_good: bool,
     ) -> Result<(), OperatorError> {
         check_word(reason.as_deref())?;
+        // The reason is noted before the decision reaches the node.
         if reason.is_some() {
             self.inner.pairing.note(node_id, |note| note.word = reason);
         }

@@ -75,6 +75,7 @@ impl Gateway {
     /// then, except that unspent setup codes may be worthless.
     pub async fn accept_clock(&self, at: Option<UnixTime>) -> Result<TakenOver, OperatorError> {
         let clock = &self.inner.clock;
+        // While this is held no other step is taken over, and no certificate is issued.
         let taking = clock.taking().await;
         let accepted = {
             let reading = clock.read();
@@ -149,6 +150,7 @@ pub(crate) fn watch(inner: &Arc<Inner>) {
 
 async fn watcher(gateway: Weak<Inner>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
+    // After a pause of the machine one reading suffices.
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut said = "good";
     loop {
@@ -173,6 +175,7 @@ async fn look(inner: &Inner) -> Result<(), StoreError> {
     let reading = inner.clock.read();
     let due = inner.clock.trusted().observe(reading);
     if let Some(step) = due.step {
+        // The transaction of a step writes the mark as well.
         take(inner, step).await?;
     } else if let Some(mark) = due.mark {
         inner.store.raise_mark(mark).await?;

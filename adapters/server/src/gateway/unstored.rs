@@ -124,6 +124,7 @@ async fn watcher(gateway: Weak<Inner>) {
     loop {
         tokio::time::sleep(TRY_EVERY).await;
         let Some(inner) = gateway.upgrade() else { return };
+        // A store that failed is tried again even if nothing waits, so that its status is true.
         if !inner.held.held().is_empty() || inner.held.held().is_failing() {
             try_again(&Gateway { inner }).await;
         }

@@ -146,6 +146,7 @@ impl Gateway {
             Check { gateway: &gateway, channel: key, audience, now: self.inner.clock.unix() };
         let chain = Chain::from_bytes(chain)
             .inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
+        // Revocation is a matter of the registry, which is asked later.
         let authorised = capability::verify(&chain.ok()?, &check, |_| false)
             .inspect_err(|denied| tracing::debug!(?denied, "a chain does not count"))
             .ok()?;

@@ -43,6 +43,7 @@ impl Parts {
                 let mut buffer = [0; NATIVE_PROFILE_BYTES];
                 return match Assembly::IDLE.take(part, &mut buffer)? {
                     Assembled::Whole { bytes, .. } => Ok(Arrived::Profile(bytes.to_vec())),
+                    // A profile is one part, so none may follow.
                     Assembled::More(_) => Err(NotAssembled::TooLong),
                 };
             }

@@ -127,6 +127,7 @@ impl RegistrationContext {
             Ok(admitted) => admitted,
             Err(error) => Err(failed(error)),
         };
+        // The request is in the registry by now, so it may be told.
         self.gateway.event(match &admitted {
             Ok(node_id) => Event::Asked { node_id: *node_id, name, room, address },
             Err(refusal) => Event::AskRefused { address, refusal: *refusal },

@@ -142,6 +142,7 @@ impl ConnectionFlow for RegistrationContext {
     }
 
     fn ends_with_peer(job: &RegistrationJob) -> bool {
+        // Hashing alone takes long, and its result is worth nothing without the peer.
         matches!(job, RegistrationJob::Request(RegistrationRequest::Hash(..)))
     }
 }

@@ -144,6 +144,7 @@ impl CompanionContext {
             CompanionFailure::Code(_) | CompanionFailure::Redeem(_) => &inner.budgets.codes,
             CompanionFailure::Session(_) => &inner.budgets.sessions,
         };
+        // The permit is dropped at once, so the failure stays counted.
         budget.permit(self.peer.source(), inner.clock.now()).is_some()
     }
 

@@ -107,6 +107,7 @@ impl ConnectionFlow for CompanionContext {
             return self.first(machine, &frame);
         }
         match frame {
+            // Only the first frame may hold a code, so the later ones need no keys.
             Message::Text(text) => self.advance(machine, Input::Text { frame: &text, keys: &[] }),
             Message::Binary(_) => self.advance(machine, Input::Binary),
             // These are no frames for the driver.

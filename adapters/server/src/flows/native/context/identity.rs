@@ -62,6 +62,7 @@ impl NativeContext {
         match self.gateway.inner.store.load(node_id).await {
             Ok(Some(stored)) => self.gateway.mark_stored(&stored.record, mark).await,
             Ok(None) => {}
+            // The next link shows the mark and confirms it, so the failure is only logged.
             Err(error) => drop(failed(error)),
         }
     }

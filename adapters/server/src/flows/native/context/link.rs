@@ -46,6 +46,7 @@ impl NativeContext {
     pub(in crate::flows::native) async fn describe(&self, profile: String) {
         let Some(Peer::Node(node_id)) = self.attached else { return };
         let kept = match self.gateway.entry(node_id).await {
+            // An unchanged profile makes the disk no work.
             Ok(entry) if entry.profile == profile => return,
             Ok(_) => self.gateway.relabel(node_id, None, Some(profile)).await,
             Err(error) => Err(error),
@@ -86,6 +87,7 @@ impl NativeContext {
             None => self.with_mark(lookup, mark).await,
             Some(_) => lookup,
         };
+        // The rights are in place before the link opens, so no message is judged without them.
         if let (Ok(Some(loaded)), Some(key)) = (&lookup, key) {
             let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());
             self.take_rights(rights);
@@ -115,6 +117,7 @@ impl NativeContext {
             return NativeAnswer::Activated(Ok(Confirmation::NotThere));
         };
         let (store, now) = (&self.gateway.inner.store, self.now());
+        // The grants are read first, because the confirmation ends the older ones.
         let before = match store.grants(node_id).await {
             Ok(before) => before,
             Err(error) => return NativeAnswer::Activated(Err(failed(error))),
@@ -127,6 +130,7 @@ impl NativeContext {
             },
             None => None,
         };
+        // Grant and certificate are confirmed in one write, so that neither counts alone.
         let certified = self.offered.as_mut().and_then(|offered| offered.certified.take());
         let activated = match certified {
             Some(number) => store.activate_certified(node_id, grant, number, now).await,
@@ -137,10 +141,12 @@ impl NativeContext {
             Ok(Activation::NotThere) => return NativeAnswer::Activated(Ok(Confirmation::NotThere)),
             Err(error) => return NativeAnswer::Activated(Err(failed(error))),
         };
+        // Links that rest on the grants that ended have to look again.
         self.gateway.cut_blocks(&ended);
         let Some(of) = before.into_iter().find(|of| of.id == grant) else {
             return NativeAnswer::Activated(Ok(Confirmation::NotThere));
         };
+        // A confirmation that is repeated is no news.
         if of.state != State::Active {
             self.gateway.event(Event::GrantActivated { node_id, grant });
         }
@@ -312,6 +318,7 @@ impl NativeContext {
         let subject = self.rights.as_ref().map_or(*key, |rights| rights.subject);
         let info = PeerInfo { peer, key: *key, subject, address: self.address };
         let inner = &self.gateway.inner;
+        // Those who watch get the message even while the application is slow.
         inner.messages.tell(peer, Some((action, address)), bytes);
         tokio::select! {
             () = inner.application.app(&info, action, address, bytes) => {}

@@ -177,6 +177,7 @@ impl NativeContext {
             let lost = DispatchEvent::LinkLost;
             match store.step_open_dispatches(Some(node_id), lost, now).await {
                 Ok(stepped) => stepped.iter().for_each(|one| gateway.inner.dispatch_stepped(one)),
+                // The next link counts what was sent as lost, too.
                 Err(error) => {
                     failed(error);
                 }
