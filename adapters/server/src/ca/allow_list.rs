@@ -74,10 +74,12 @@ impl AllowList {
         for (certificate, standing) in all {
             let node = table.nodes.entry(certificate.node_id).or_default();
             node.standing = standing;
+            // A serial number that is listed twice counts once for its node.
             if table.certificates.insert(certificate.serial, certificate).is_none() {
                 node.serials.push(certificate.serial);
             }
         }
+        // The new table takes effect as a whole, so that no handshake sees half of it.
         *self.write() = table;
     }
 
@@ -175,6 +177,7 @@ impl AllowList {
         let before = table.certificates.len();
         table.certificates.retain(|_, certificate| now <= certificate.not_after);
         let Table { certificates, nodes } = &mut *table;
+        // Otherwise the nodes' lists would grow with every certificate.
         for node in nodes.values_mut() {
             node.serials.retain(|serial| certificates.contains_key(serial));
         }
@@ -222,6 +225,7 @@ impl AllowList {
             Serial::from_bytes(read.serial()).ok_or(Refused::NotAllowed(NotAllowed::Unknown))?;
         let key = KeyHash::of(&read.subject_public_key_info());
         let node_id = self.look_up(&serial, &key, now).map_err(Refused::NotAllowed)?;
+        // Names are worth comparing only for a certificate that is known.
         let mut names = read.valid_uri_names();
         match (names.next(), names.next()) {
             (Some(name), None) if name == self.uri.of(node_id) => Ok(Admitted { node_id, serial }),
@@ -239,6 +243,7 @@ impl AllowList {
         key: &KeyHash,
         now: UnixTime,
     ) -> Result<NodeId, NotAllowed> {
+        // Both are read under one lock, so that they belong together.
         let table = self.read();
         let entry = table.certificates.get(serial);
         let node = entry.and_then(|entry| table.nodes.get(&entry.node_id)?.standing);

@@ -197,6 +197,7 @@ impl Authority {
         let trust = self.trust();
         let root = trust.newest();
         let validity = root.validity(self.settings.node_life, now);
+        // A leaf ends no later than its root, so an ended root could only sign what is over.
         if validity.not_after <= now {
             return Err(AuthorityError::RootEnded);
         }
@@ -289,8 +290,10 @@ impl Authority {
         let mut known = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let held = self.trust();
         let (roots, sealed) = change(self.directory.as_ref(), &held.roots, decide)?;
+        // The verifier comes first: if it cannot be made, the roots in use stay.
         let trust = Arc::new(Trust::new(roots)?);
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
+        // The file is remembered last, so that a failure above is tried again by the next look.
         *known = sealed;
         Ok(())
     }
@@ -317,10 +320,12 @@ fn change(
     };
     let mut roots = before.clone();
     decide(&mut roots)?;
+    // Sealing anew would look like a change to other processes, which compare the sealed bytes.
     let sealed = match written {
         Some(sealed) if roots == before => sealed,
         Some(_) | None => directory.write(&roots)?,
     };
+    // A power cut before this leaves the public file old until the next start.
     directory.publish(&roots)?;
     Ok((roots, Some(sealed)))
 }

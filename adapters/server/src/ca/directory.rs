@@ -75,6 +75,7 @@ impl CaDirectory {
             .seal
             .open_text(SealKind::Authority, SEALED.as_bytes(), sealed)
             .map_err(|_| AuthorityError::NotOpened(self.path.join(SEALED)))?;
+        // The form of the rest depends on the version.
         if text.first() != Some(&VERSION) {
             return Err(broken());
         }
@@ -87,6 +88,7 @@ impl CaDirectory {
     pub(super) fn write(&self, roots: &[Root]) -> Result<Vec<u8>, AuthorityError> {
         let record =
             Record { version: VERSION, roots: roots.iter().map(Root::to_record).collect() };
+        // The record has the private keys, so its buffer is wiped.
         let mut text = Zeroizing::new([0; RECORD_BYTES]);
         let text = postcard::to_slice(&record, &mut *text)
             .map_err(|_| AuthorityError::Unreadable(self.path.join(SEALED)))?;

@@ -37,6 +37,7 @@ impl EcKey {
 
     /// Returns the key with this private number; `None` if it is zero or beyond the curve's order.
     pub(super) fn from_number(number: Secret<32>) -> Option<Self> {
+        // The encoded form has the private number, so it is wiped as well.
         let der = Zeroizing::new([&BEFORE[..], number.expose(), &AFTER].concat());
         let der = PrivateKeyDer::Sec1(PrivateSec1KeyDer::from(&der[..]));
         let signing = any_ecdsa_type(&der).ok()?;

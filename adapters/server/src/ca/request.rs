@@ -59,6 +59,7 @@ impl RequestedKey {
         }
         let (rest, request) =
             X509CertificationRequest::from_der(csr).map_err(|_| NotARequest::Malformed)?;
+        // What follows the request is covered by no signature.
         if !rest.is_empty() || request.signature_value.unused_bits != 0 {
             return Err(NotARequest::Malformed);
         }
@@ -78,8 +79,10 @@ impl RequestedKey {
             verified.then_some(()).ok_or(NotARequest::Signature)?;
         } else if let Some(key) = der.strip_prefix(ED25519) {
             let key: &[u8; 32] = key.try_into().map_err(|_| NotARequest::Key)?;
+            // A key of small order is refused, because its signatures prove nothing.
             let key = PublicKey::parse(key).map_err(|_| NotARequest::Key)?;
             let signature: &[u8; 64] = signature.try_into().map_err(|_| NotARequest::Signature)?;
+            // A PKCS #10 request is signed without a label of this protocol.
             let verified = algorithm == ED25519_SIGNATURE
                 && key.verify(b"", [signed, b""], &Signature::from_bytes(*signature)).is_ok();
             verified.then_some(()).ok_or(NotARequest::Signature)?;

@@ -169,6 +169,7 @@ impl Root {
         validity: Validity,
     ) -> Result<CertificateDer<'static>, rcgen::Error> {
         let read = |name: &String| match name.parse::<IpAddr>() {
+            // A client compares an address with entries for addresses alone.
             Ok(address) => Ok(SanType::IpAddress(address)),
             Err(_) => Ok::<_, rcgen::Error>(SanType::DnsName(name.as_str().try_into()?)),
         };
@@ -190,9 +191,11 @@ impl Root {
         let mut params = params(serial, validity);
         params.distinguished_name = subject;
         params.subject_alt_names = names;
+        // It is said expressly, so that no verifier takes a leaf for an issuer.
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
+        // The identifier tells a verifier which of several roots has signed.
         params.use_authority_key_identifier_extension = true;
         Ok(params.signed_by(key, &self.issuer)?.into())
     }

@@ -51,6 +51,7 @@ impl ServerCertificate {
         if self.is_fresh(&read, now) {
             return Arc::clone(&read.pair);
         }
+        // The lock for writing would wait for this one for ever.
         drop(read);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         // Another handshake may have renewed it meanwhile.
@@ -58,6 +59,7 @@ impl ServerCertificate {
             match make(&self.authority, &self.names, now) {
                 Ok(newer) => *current = newer,
                 Err(error) => {
+                    // The old certificate stays in use, and the next handshake tries again.
                     tracing::error!(%error, "the certificate of the listener was not renewed");
                 }
             }

@@ -171,8 +171,10 @@ pub(super) async fn ask<T>(
 ) -> Result<T, AdapterError> {
     let failed =
         |problem: String, passing| AdapterError { channel: channel.to_owned(), problem, passing };
+    // A panic ends the call, and nobody uses its state afterwards.
     match tokio::time::timeout(within, AssertUnwindSafe(call).catch_unwind()).await {
         Ok(Ok(answer)) => answer,
+        // The adapter would most likely panic again.
         Ok(Err(_)) => Err(failed("its adapter panicked".to_owned(), false)),
         Err(_) => Err(failed(format!("it did not answer within {} s", within.as_secs()), true)),
     }

@@ -50,6 +50,7 @@ impl CachedDecision {
     }
 
     fn is_of(&self, hash: u64, key: SenderKey<'_>) -> bool {
+        // The hash is compared first, because it nearly always tells others apart.
         self.hash == hash
             && *self.raw == *key.raw
             && *self.who.name.channel == *key.channel
@@ -66,10 +67,12 @@ pub(super) struct Cache {
 impl Cache {
     /// Creates a table of at most `bound` entries.
     pub(super) fn new(bound: usize) -> Self {
+        // The bound keeps a mistaken setting from taking all memory.
         let bound = bound.min(MOST);
         let ways = bound.min(WAYS);
         let sets = bound.checked_div(ways).unwrap_or(0);
         Self {
+            // The key is random, so that nobody can choose senders that share a set.
             keyed: RandomState::new(),
             ways,
             sets: std::iter::repeat_with(Mutex::default).take(sets).collect(),
@@ -111,6 +114,7 @@ impl Cache {
     }
 
     fn set(&self, hash: u64) -> Option<MutexGuard<'_, Vec<CachedDecision>>> {
+        // The upper bits choose the set, without a division.
         let index = (u128::from(hash) * self.sets.len() as u128) >> 64;
         self.sets.get(index as usize).map(lock)
     }

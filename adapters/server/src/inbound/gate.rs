@@ -288,6 +288,8 @@ impl Gate {
         let verdict = match decide(ON, Seen::Sender, &facts, limits, none, moment.now) {
             Verdict::Challenge(core::Challenge::New(_) | core::Challenge::Again(_)) => {
                 path = AdmitPath::New;
+                // The store decides again in the step that writes, because two messages may come at
+                // once.
                 self.challenge(id, message.meta, moment.now).await?
             }
             verdict @ (Verdict::Admit
@@ -388,6 +390,7 @@ impl Gate {
         channel: &str,
         raw: &str,
     ) -> Result<Normalised, adapter::AdapterError> {
+        // A longer id is refused before the channel has work with it.
         if raw.len() > RAW_BYTES {
             return Ok(Normalised::NotASender);
         }
@@ -461,6 +464,7 @@ const fn reason(dropped: Dropped) -> DropReason {
 
 fn is_meta(meta: &str) -> bool {
     type Object<'a> = std::collections::HashMap<String, serde::de::IgnoredAny>;
+    // Only the form is checked, since the values are the channel's own.
     meta.len() <= SENDER_META_BYTES && serde_json::from_str::<Object<'_>>(meta).is_ok()
 }
 

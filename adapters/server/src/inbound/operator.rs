@@ -121,6 +121,7 @@ impl Gate {
         let (gate, via) = (self.clone(), via.to_owned());
         to_its_end(async move {
             let approved = gate.approve_now(code, via, until, attempt).await;
+            // The next approval begins once this attempt is settled.
             drop(turn);
             approved
         })
@@ -155,6 +156,7 @@ impl Gate {
             Approved::Sender(sender) => {
                 self.wrong_codes(|bucket, _| bucket.give_back(attempt));
                 inner.telemetry.channel(&sender.channel).approval(ApprovalResult::Approved);
+                // The approval is durable before anybody hears of it.
                 self.event(&GateEvent::Approved { sender: sender.clone(), via });
                 self.tell_approved(sender.clone());
                 Ok(sender)
@@ -233,11 +235,13 @@ impl Gate {
             .await;
         let (changed, failed) = match (stored, &ticket) {
             (Ok(changed), ticket) => {
+                // The decision is stored, so it need not be held any more.
                 held.zip(ticket.as_ref())
                     .into_iter()
                     .for_each(|(held, ticket)| held.release(ticket));
                 (changed, None)
             }
+            // The decision is in force because it is held, so it counts as a change.
             (Err(error), Some(_)) => (1, Some(error)),
             (Err(error), None) => return Err(error.into()),
         };
@@ -293,6 +297,7 @@ impl Gate {
             )));
         }
         self.check_terms(via, until)?;
+        // A set, so that two spellings of one sender are added once.
         let mut spelled = BTreeSet::new();
         check_ids(channel, Some(account))?;
         for sender in &senders {
@@ -397,6 +402,7 @@ async fn to_its_end<T: Send + 'static>(
 ) -> Result<T, InboundError> {
     match tokio::spawn(work).await {
         Ok(outcome) => outcome,
+        // Only a panic or the end of the runtime breaks it off.
         Err(_) => Err(StoreError::Database("the decision was broken off".to_owned()).into()),
     }
 }
@@ -411,6 +417,7 @@ fn check_ids(channel: &str, account: Option<&str>) -> Result<(), InboundError> {
 }
 
 fn shortened(given: &str) -> String {
+    // The text comes from outside and is shown, so its length is bounded.
     given.chars().take(64).collect()
 }
 

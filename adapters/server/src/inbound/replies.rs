@@ -45,6 +45,7 @@ impl Gate {
         let Some(registered) = self.inner.channels.find(&sender.channel) else { return };
         let text =
             adapter::text(|| registered.adapter.approved_text(), || "You are let in.".to_owned());
+        // Hearing of it is a courtesy, so a failure changes nothing.
         send(registered, sender, text, |_| {});
     }
 
@@ -97,6 +98,7 @@ fn send(
             tracing::warn!("a reply was not sent: {error}");
         }
         then(sent.is_ok());
+        // The permit bounds the replies in progress, so it is kept until this one is over.
         drop(place);
     });
     true

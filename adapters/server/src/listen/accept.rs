@@ -64,7 +64,9 @@ pub(crate) async fn accept<F, W>(
     W: Future<Output = ()> + Send + 'static,
 {
     let mut connections = accept_with(gateway, &gateway.inner.seats, listening, until, each).await;
+    // Connections must hear of the shutdown before they are waited for.
     gateway.shut_down();
+    // A WebSocket goes on in a task of its own, which only this count knows.
     let mut sessions = gateway.inner.sessions.subscribe();
     let all = async {
         while connections.join_next().await.is_some() {}
@@ -147,6 +149,7 @@ where
             match proxy_protocol {
                 false => each(arrived).await,
                 true => {
+                    // Boxed, so that connections without a header do not carry its future.
                     if let Some(arrived) = Box::pin(arrived.behind_a_header()).await {
                         each(arrived).await;
                     }
@@ -167,6 +170,7 @@ impl Arrived {
     async fn behind_a_header(mut self) -> Option<Self> {
         let within = Duration::from_millis(PROXY_HEADER_WITHIN.as_millis());
         match tokio::time::timeout(within, read_header(&mut self.stream)).await {
+            // A header that names nobody stands for the proxy itself.
             Ok(Ok(named)) => Some(Self { peer: named.unwrap_or(self.peer), ..self }),
             Ok(Err(error)) => {
                 tracing::debug!(proxy = %self.peer, %error, "a proxy's connection is closed");

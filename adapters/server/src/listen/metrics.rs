@@ -50,11 +50,13 @@ pub async fn serve_metrics(
         .with_state(gateway.clone());
     let served = gateway.clone();
     let each = move |arrived: Arrived| one(router.clone(), arrived, None, served.clone());
+    // A scrape is short, so those in progress are not waited for.
     drop(accept_with(&gateway, &seats, listening, until, each).await);
 }
 
 /// Returns `true` if the request's `Host` names this machine.
 fn names_this_machine(headers: &HeaderMap) -> bool {
+    // A request with several hosts names none for sure.
     let mut hosts = headers.get_all(HOST).iter();
     matches!((hosts.next().map(|host| host.to_str()), hosts.next()), (Some(Ok(host)), None) if is_this_machine(host))
 }

@@ -113,6 +113,7 @@ impl TlsPeer {
             Some(chain) => Some(gateway.inner.allowed.admit(chain.first()?, gateway.now()).ok()?),
             None => None,
         };
+        // A proof is bound to this TLS connection, so that it is of no use in another one.
         let exported = connection.export_keying_material([0; 32], CHANNEL_BINDING, None);
         Some(Self { admitted, binding: exported.ok()? })
     }
@@ -222,6 +223,7 @@ where
     let (Some(peer), Some(accepted), Some(address)) = (peer, accepted, address) else {
         return (StatusCode::INTERNAL_SERVER_ERROR, NO_PEER).into_response();
     };
+    // The link takes the slot over, so that the end of the HTTP connection does not free it.
     let seat = accepted.seat.lock().ok().and_then(|mut seat| seat.take());
     let (peer, since, address) = (peer.clone(), accepted.at, address.ip());
     spans::flow("identity");
@@ -229,6 +231,7 @@ where
     narrow(upgrade, MESSAGE_BYTES).on_upgrade(async move |socket| {
         let TlsPeer { admitted: peer, binding } = peer;
         let link = TlsLink { socket, peer, binding, address, since, slot: seat.into() };
+        // The task of the upgrade holds the memory of the handshake, so the link gets its own.
         tokio::spawn(links(gateway, link).instrument(span));
     })
 }

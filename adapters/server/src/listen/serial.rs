@@ -72,6 +72,7 @@ pub async fn serve_serial(
         () = &mut work => {}
         () = until => {
             gateway.shut_down();
+            // A peer that does not read must not hold up the end.
             let _ = timeout(CLOSE_WITHIN, work).await;
         }
     }

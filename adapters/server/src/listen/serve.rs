@@ -95,8 +95,10 @@ pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<Tls>, gate
         match tls {
             None => http(router, stream, at, accepted, &gateway, &pace).await,
             Some(Tls { acceptor, peer: read }) => {
+                // A slow handshake is as good as a late first message, so both have the same limit.
                 match timeout(head_within, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
+                        // The allow-list may have changed since the check during the handshake.
                         let router = match read.map(|read| read(stream.get_ref().1, &gateway)) {
                             None => router,
                             Some(Some(peer)) => router.layer(Extension(peer)),
@@ -213,6 +215,7 @@ async fn http<S>(
                 None => {
                     accepted.seated(SeatGuard::falls_silent);
                     if proxied {
+                        // The next request over this connection may come for another client.
                         accepted.counts_for(None);
                     }
                     paced.rests();
@@ -222,8 +225,10 @@ async fn http<S>(
         }
     });
     let connection = hyper::server::conn::http1::Builder::new()
+        // Without a timer the library cannot apply the timeout below.
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(gateway.inner.limits.first_message.as_millis()))
+        // The library's default is about 400 KiB for each connection.
         .max_buf_size(HEAD_BYTES)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

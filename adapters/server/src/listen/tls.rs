@@ -65,6 +65,7 @@ struct CurrentPair(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for CurrentPair {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        // A pair is replaced as a whole, so a poisoned lock still holds a good one.
         Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
@@ -120,6 +121,7 @@ fn read(cert: &Path, key: &Path) -> Result<TlsPair, TlsError> {
     let certificates = regular(cert).map_err(|problem| unreadable(&problem))?;
     let chain = CertificateDer::pem_reader_iter(BufReader::new(certificates));
     let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|error| unreadable(&error))?;
+    // The parser accepts a file without any certificate.
     if chain.is_empty() {
         return Err(file(cert, "it holds no PEM certificate".to_owned()));
     }
@@ -136,6 +138,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         problem: format!("no PEM private key can be read from it: {error}"),
     };
     let file = regular(path).map_err(|problem| unreadable(&problem))?;
+    // The open file is checked, because its path could name another one by now.
     let found = file.metadata().map_err(|error| unreadable(&error))?;
     if found.permissions().mode() & FORBIDDEN != 0 {
         return Err(TlsError::Exposed { path: path.to_owned() });

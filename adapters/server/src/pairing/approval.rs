@@ -72,6 +72,7 @@ impl Gateway {
         let (ceiling, ends) = approve(&approval, authority, now)?;
         let maker = ceiling.maker;
         if let Some(said) = terms.expires {
+            // Grants live for whole seconds, so the limit is checked on whole seconds.
             let said = Span::from_secs(said.as_secs());
             settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
         }
@@ -129,6 +130,7 @@ impl Gateway {
                     is_saved = true;
                 }
                 Effect::Push => {
+                    // The operator's own message comes before the one that was proposed.
                     let word = terms.message.clone().or_else(|| proposed.message.clone());
                     inner.pairing.note(node_id, |note| note.word = word);
                     self.event(Event::GrantOffered { node_id, grant: grant.id });
@@ -175,6 +177,7 @@ impl Gateway {
             .bearers
             .drop_holder(crate::gateway::bearers::BearerHolder::Node(record.node_id));
         self.inner.hub.look_again(record.node_id);
+        // Chains below the node's own depend on its ceiling as well.
         if let Some(keys) = &record.keys {
             self.cut_key(&keys.channel);
         }
@@ -185,6 +188,7 @@ impl Gateway {
         let text = node_id.to_string();
         let found = self.inner.store.find(&text, 1).await?.pop();
         let mut entry = found.ok_or(OperatorError::NotFound(text))?.map_err(StoreError::from)?;
+        // A reading that waits for its write is newer than the stored one.
         entry.observed = self.inner.readings.over(node_id, entry.observed);
         Ok(entry)
     }

@@ -201,6 +201,7 @@ impl Gateway {
         let (node_id, now) = (made.record.node_id, inner.clock.unix());
         let first = Issuing { number: 1, epoch: 0, of_today: 0 };
         let Some(signed) = self.sign(node_id, &holder, &key, &first, now) else {
+            // A failed signature is logged, and must not cost the node its pairing.
             return self.offer_made(request, made, None).await;
         };
         let ToBePaired { record, fresh, ceiling } = made.clone();
@@ -213,6 +214,7 @@ impl Gateway {
             certificate,
             now,
         );
+        // The node is entered even if its certificate was not taken.
         if entered.await?.1.is_ok() {
             self.is_issued(signed.certificate);
         }
@@ -222,6 +224,7 @@ impl Gateway {
     /// Takes in that a certificate is stored.
     fn is_issued(&self, certificate: Certificate) {
         let Certificate { node_id, serial, .. } = certificate;
+        // The node may connect as soon as it has the certificate, so the list learns of it first.
         self.inner.allowed.issued(certificate);
         self.event(Event::CertificateIssued { node_id, serial });
     }
@@ -243,6 +246,7 @@ impl Gateway {
                 Ok(None)
             }
             Ok(Err(error)) => Err(failed(error)),
+            // Only a panic or the end of the runtime breaks it off.
             Err(_) => Err(Refusal::StoreFailed),
         }
     }
@@ -283,6 +287,8 @@ impl Gateway {
                         node: inner.store.node_standing(node_id).await?,
                         quarantined: self.is_quarantined(node_id).await?,
                         newest: newest.as_ref().map(|newest| &newest.certificate),
+                        // The day's limit is checked below, since a waiting certificate is sent
+                        // again in spite of it.
                         issued_lately: 0,
                         renewable_for: inner.limits.renew_after_expiry,
                     };
@@ -383,6 +389,7 @@ impl Gateway {
                 let all =
                     std::iter::once(&stored.encoded[..]).chain(roots.iter().map(|der| &**der));
                 for der in all {
+                    // No certificate is nearly as long as 64 KiB, so the fallback is never used.
                     let length = u16::try_from(der.len()).unwrap_or(u16::MAX);
                     set.extend_from_slice(&length.to_be_bytes());
                     set.extend_from_slice(der);
@@ -411,6 +418,7 @@ impl Gateway {
         let revoked = self.inner.store.revoke_certificates(which, now).await?;
         if !revoked.is_empty() {
             self.inner.allowed.revoke_all(|certificate| certificate.node_id == node_id);
+            // A link that one of them has opened must not outlive it.
             self.inner.hub.look_again(node_id);
             self.event(Event::CertificatesRevoked { count: revoked.len() });
         }
@@ -421,6 +429,7 @@ impl Gateway {
     pub(crate) async fn certificate_stored(&self, node_id: NodeId, number: u64) {
         let confirmed = async {
             let of = self.inner.store.certificates_of(node_id, LATEST).await?;
+            // A number that was never issued confirms nothing.
             let Some(of) = of.iter().find(|of| of.certificate.number == number) else {
                 return Ok(());
             };

@@ -34,6 +34,7 @@ impl Gateway {
         let grant = Grant {
             id: GrantId::new(&entropy::draw()),
             node_id,
+            // The token is made from the grant, so its id is entered after that.
             capability: None,
             scopes,
             not_before: now,

@@ -31,6 +31,7 @@ impl Gateway {
     /// Reads what the registry knows of a static key.
     pub(crate) async fn known_key(&self, key: &PublicKey) -> Result<KnownKey, StoreError> {
         let stored = self.inner.store.by_key(key).await?;
+        // A record knows whether its key is revoked, which spares the second read.
         let is_revoked = stored.is_none() && self.inner.store.is_key_revoked(key).await?;
         Ok(KnownKey { stored, is_revoked })
     }

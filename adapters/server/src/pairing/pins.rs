@@ -46,6 +46,7 @@ impl Gateway {
         if let Some(pin) = self.live_pin(&request.key, &window, of_source, now).await? {
             return Ok(pin);
         }
+        // A new PIN reaches the operator's display, so a source may cause only a few.
         let Some(permit) = pairing.pins.permit(source, self.inner.clock.now()) else {
             tracing::debug!(address = %request.address, "too many PINs were shown for there lately");
             return Ok(OwnedPrepared::Refused(OwnedRefusal::BUSY));
@@ -81,6 +82,7 @@ impl Gateway {
             }));
         }
         let expires_in = guessable_for(expires, &window, now);
+        // The connection keeps the code itself, to verify guesses.
         let seen = copy(&code)?;
         self.event(Event::PairingRequest {
             name: request.name.to_string(),
@@ -113,6 +115,7 @@ impl Gateway {
         let Some(found) = live.find(|code| guessable(&code.counted)) else { return Ok(None) };
         // A listing has no secrets, so the code is read by its id.
         let Some(found) = self.inner.store.code(found.id).await? else { return Ok(None) };
+        // A PIN that does not open is of no use, so a new one takes its place.
         let Ok(code) = self.inner.pairing.seal.open_code(found.id.as_bytes(), &found.sealed) else {
             return Ok(None);
         };

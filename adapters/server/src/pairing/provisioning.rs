@@ -93,6 +93,7 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let token = CodeId::from_bytes(*request.token.id());
             let Some(code) = inner.store.code(token).await? else {
+                // An unknown token is answered like one that counts no more.
                 return refused(NotRegistered::Token);
             };
             let known = match &request.native_key {
@@ -114,8 +115,10 @@ impl Gateway {
             }
             let stored = known.and_then(|known| known.stored);
             let Some(authority) = self.authority_of(code.maker).await? else {
+                // The session that minted the token has ended, and the token with it.
                 return refused(NotRegistered::Token);
             };
+            // Each try draws a fresh key; those of failed tries were shown to nobody.
             let key = KeyedSecret::mint(SecretUse::NodeKey, &entropy::draw(), &entropy::draw());
             let made = match &request.native_key {
                 Some(native) => self.with_native_key(&authority, request, *native, &code, &stored),
@@ -123,6 +126,7 @@ impl Gateway {
             };
             let (record, rights) = made?;
             if let Some(stored) = &stored {
+                // What the node has from an earlier pairing ends before it is paired anew.
                 self.pairs_anew(&stored.record).await?;
             }
             let paired = record.clone();
@@ -142,10 +146,12 @@ impl Gateway {
             };
             match inner.store.register(new, inner.clock.moment()).await {
                 Ok(Ok(())) => {
+                    // The step is durable, so its events may be told.
                     self.has_registered(paired, rights);
                     return Ok(RegisteredNode { key });
                 }
                 Ok(Err(no)) => return refused(no),
+                // The registry has changed since it was read, so everything is decided anew.
                 Err(SaveError::Conflict | SaveError::Missing) => {}
                 Err(SaveError::Store(error)) => return Err(error.into()),
             }
@@ -249,11 +255,14 @@ impl Gateway {
         };
         let Stored { record, ceiling, .. } = stored;
         let is_over = ceiling.is_some_and(|ceiling| ceiling.is_over(now));
+        // The hashes are compared in constant time, and all three cases are answered alike.
         if node.hash != key.hash() || node.external.as_str() != external || is_over {
             return Ok(NodeOfKey::Unknown);
         }
         match record.standing {
             Standing::Paired { mode, .. } => {
+                // A node in quarantine keeps its key, and stays silent until an operator releases
+                // it.
                 let counter = store.clone_counter(record.node_id).await?;
                 Ok(match counter.is_some_and(|stored| stored.counter.is_quarantined()) {
                     true => NodeOfKey::Silenced,

@@ -58,6 +58,7 @@ impl Gateway {
                 return Ok(None);
             };
             let grants = self.inner.store.grants(node_id).await?;
+            // A grant that only a jump of the clock has ended needs no new one.
             if self.doubts(&grants) {
                 return Ok(None);
             }
@@ -71,6 +72,7 @@ impl Gateway {
                 }
                 Renewal::Nothing => return Ok(None),
             };
+            // A grant ends with its maker, so it is not renewed after that.
             let Some(authority) = self.authority_of(fresh.maker).await? else { return Ok(None) };
             let usual = grant_life(self.inner.pairing.settings.token_expiry);
             let ends = match fresh.under(&authority, usual, now) {
@@ -103,6 +105,7 @@ impl Gateway {
                     self.event(Event::GrantOffered { node_id, grant: grant.id });
                     return Ok(Some(offer_with(&entry.record, &grant, chain, None)));
                 }
+                // Somebody has changed the record, so the ceiling is read again.
                 Err(SaveError::Conflict) => continue,
                 Err(SaveError::Missing) => return Ok(None),
                 Err(SaveError::Store(error)) => return Err(error.into()),

@@ -45,6 +45,7 @@ impl Gateway {
         for _ in 0..SESSION_DEPTH {
             let Maker::Session(id) = maker else { return Ok(Some(right)) };
             let Some(above) = self.inner.store.session(id).await? else { return Ok(None) };
+            // A session ends with the one that made it.
             if above.admits(self.inner.clock.unix()).is_err() {
                 return Ok(None);
             }
@@ -96,6 +97,7 @@ impl Gateway {
         }
         self.cut_blocks(&capabilities);
         for (node_id, _) in grants {
+            // A node may hold a grant of another maker, and keeps its link then.
             match inner.store.grants(node_id).await.map(|grants| current(&grants, now).is_some()) {
                 Ok(true) => inner.hub.look_again(node_id),
                 Ok(false) => self.push(node_id, Some(Notice::Unpaired)),
@@ -112,6 +114,7 @@ impl Gateway {
         }
         if window {
             self.event(Event::WindowClosed);
+            // A node that shows a PIN must not wait for a window that is closed.
             self.inner.hub.all_pins_ended(NoGuess::Closed);
             inner.pairing.window_changed.notify_one();
         }
@@ -134,6 +137,7 @@ impl Gateway {
         until: Option<UnixTime>,
     ) -> Result<Option<UnixTime>, Box<Wider>> {
         let wanted = until.map_or(Until::AtMost(FOREVER), Until::Exactly);
+        // An admission has no scopes, so only its end is bounded.
         Ok(Some(authority.mint(&Scopes::new(), wanted)?).filter(|ends| *ends != FOREVER))
     }
 
@@ -173,6 +177,7 @@ impl Inner {
     /// ended, or only a jump of the clock would end it, and no sweep may write so while the clock
     /// is not good. What a session granted to a node with keys has its own end.
     pub(crate) async fn rests_on_doubt(&self, node_id: NodeId) -> Result<bool, StoreError> {
+        // With a good clock the sweep ends what is over, and nothing is in doubt.
         if self.clock.sweeps_at().is_some() {
             return Ok(false);
         }
@@ -193,8 +198,10 @@ impl Inner {
 
 /// Ends what has outlived its maker, once at start and from then on regularly.
 pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
+    // The first sweep is waited for, so that nothing outlived is in force when nodes arrive.
     sweep(gateway).await?;
     end_what_is_wider(gateway).await?;
+    // A strong handle in the task would keep the gateway alive for ever.
     tokio::spawn(watcher(Arc::downgrade(&gateway.inner)));
     Ok(())
 }
@@ -256,6 +263,7 @@ async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
                 tracing::warn!(node_id = %grant.node_id, "a grant ends: the session that made it may do less by now");
                 let capabilities = store.end_grants(grant.node_id, Some(grant.id), now).await?;
                 let grants = vec![(grant.node_id, grant.id)];
+                // The end is durable, so what depends on the grant is cut.
                 gateway
                     .cut_what_ended(EndedWith { grants, capabilities, ..EndedWith::default() })
                     .await;
@@ -269,12 +277,14 @@ async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
 
 async fn watcher(gateway: Weak<Inner>) {
     loop {
+        // The start has made the first sweep.
         tokio::time::sleep(LOOK_EVERY).await;
         let Some(inner) = gateway.upgrade() else { return };
         if *inner.shutdown.borrow() {
             return;
         }
         let gateway = Gateway { inner };
+        // A failed sweep does not end the watch, because the next one makes up for it.
         if let Err(error) = sweep(&gateway).await {
             tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again");
         }

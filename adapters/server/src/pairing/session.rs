@@ -83,6 +83,7 @@ impl Gateway {
                 limited!(error, CausedBy::Any, { %error, } "a pairing request could not be settled");
                 OwnedVerdict::Refused(OwnedRefusal::CANNOT_STORE)
             }
+            // Only a panic or the end of the runtime breaks the task off.
             Err(_) => OwnedVerdict::Refused(OwnedRefusal::BUSY),
         }
     }
@@ -97,11 +98,13 @@ impl Gateway {
             Some(id) => self.shown(id).await.map(|(shown, maker)| (Some(shown), maker))?,
             None => (None, Maker::Operator),
         };
+        // The handler is asked once at most, however often the record changes.
         let mut decided = None;
         let mut conflicts = 0;
         while conflicts < MOST_CONFLICTS {
             let known = self.known_key(&request.key).await?;
             let (stored, standing) = (&known.stored, known.standing());
+            // The maker may end while the handler decides, so its rights are read in each try.
             let authority = self.authority_of(maker).await?;
             let asked = SettleRequest {
                 standing,
@@ -161,6 +164,7 @@ impl Gateway {
             };
             match settled {
                 Some(verdict) => return Ok(verdict),
+                // The record has changed meanwhile, so everything is read and decided anew.
                 None => conflicts += 1,
             }
         }
@@ -265,6 +269,7 @@ impl Gateway {
         let word = self.inner.pairing.noted(record.node_id).word;
         Ok(match self.offer_of(record, grant, word) {
             Some(offer) => OwnedVerdict::Offered(offer),
+            // The grant was made for other keys, so the node has to pair again.
             None => OwnedVerdict::Refused(OwnedRefusal::Expired),
         })
     }
@@ -287,9 +292,12 @@ impl Gateway {
             Err(wider) => return Ok(Err(wider)),
         };
         if let Some(stored) = stored {
+            // The certificates of an earlier pairing end before the new one begins.
             self.pairs_anew(&stored.record).await?;
         }
         let message = terms.message.clone();
+        // A known node has numbers already, so only a new one gets its certificate in the same
+        // step.
         let stored = match (stored, self.first_certificate(request, &made)) {
             (None, Some(first)) => self.enter_certified(request, &made, first).await,
             (stored, _) => self.offer_made(request, &made, stored).await,
@@ -379,6 +387,7 @@ impl Gateway {
 
     /// Emits the events of a pairing that is stored.
     pub(crate) fn is_paired(&self, record: &Record, grant: GrantId) {
+        // A link of an earlier pairing may allow more than the new one does.
         self.bounded(record);
         self.event(Event::Paired(record.node_id));
         self.event(Event::GrantOffered { node_id: record.node_id, grant });
@@ -426,6 +435,7 @@ impl Gateway {
             message: terms.message,
         };
         if proposed != ApprovalTerms::default() {
+            // The terms are noted before anybody is asked, so that the operator decides with them.
             inner.pairing.note(node_id, |note| note.proposed = proposed);
         }
         self.event(Event::Asked {

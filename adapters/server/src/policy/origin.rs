@@ -55,6 +55,7 @@ fn allows(
 /// counts is `localhost`, which no other machine can have.
 fn is_at(page: &Origin, local: SocketAddr) -> bool {
     let Origin::Tuple(_, host, port) = page else { return false };
+    // A socket for both families shows an IPv4 client by a mapped address.
     let ip = local.ip().to_canonical();
     let same = match host {
         Host::Domain(name) => name.eq_ignore_ascii_case("localhost") && ip.is_loopback(),
@@ -92,6 +93,7 @@ fn origin(text: &str) -> Option<Origin> {
         && matches!(url.path(), "" | "/")
         && url.query().is_none()
         && url.fragment().is_none()
+        // The parser drops an empty user name, and takes a backslash for a slash.
         && !text.contains(['@', '\\']);
     bare.then(|| {
         Some(Origin::Tuple(scheme.to_owned(), url.host()?.to_owned(), url.port_or_known_default()?))

@@ -110,6 +110,7 @@ impl OwnedOffer {
             room: self.room.label(),
             token: self.token.take(),
             chain: self.chain.as_deref(),
+            // A message that does not fit must not stop the offer, so it is left out.
             message: self.message.as_deref().and_then(ReasonText::parse),
         }
     }

@@ -184,11 +184,13 @@ impl LiveRules {
     /// Replaces the rules, for requests from now on.
     pub(crate) fn replace(&self, rules: Vec<Rule>) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Only the rules are replaced; the other settings stay those of the start.
         let Rules { approve, ref permissions, .. } = **current;
         *current = Arc::new(Rules { rules, approve, permissions: permissions.clone() });
     }
 
     fn current(&self) -> Arc<Rules> {
+        // A handle is copied, so that no lock is held while the rules decide.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -21,6 +21,7 @@ impl Gate {
         if !over || !inner.clock.trusted().is_good() {
             return;
         }
+        // An allowance that is over counts so in any case, so a failed note changes nothing.
         if let Err(error) = inner.store.write_over(Over::Sender(name()), now).await {
             tracing::warn!(%error, "that what a sender was allowed is over could not be written");
         }
@@ -64,6 +65,7 @@ impl Gate {
     ) -> Result<bool, StoreError> {
         let inner = &self.inner;
         let moment = inner.clock.moment();
+        // The clock is not in doubt then, and the long listing is spared.
         if moment.claimed().is_none() {
             return Ok(false);
         }
