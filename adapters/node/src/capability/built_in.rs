@@ -64,6 +64,7 @@ fn health() -> Value {
     /// Scale of the kernel's load averages.
     const LOAD_SCALE: f64 = 65_536.0;
     let system = rustix::system::sysinfo();
+    // A unit of 0 would make every size 0.
     let unit = u64::from(system.mem_unit.max(1));
     let load = |raw: u64| (raw as f64 / LOAD_SCALE * 100.0).round() / 100.0;
     let uptime = Duration::from_secs(u64::try_from(system.uptime).unwrap_or_default());

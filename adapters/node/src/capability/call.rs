@@ -84,6 +84,7 @@ impl CapabilityCall {
     }
 
     fn report(&self, report: TaskReport) {
+        // A handler must not wait for the way to the gateway.
         let _ = self.reports.try_send(TaskEvent { id: self.id, report });
     }
 }

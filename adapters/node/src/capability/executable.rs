@@ -36,6 +36,7 @@ impl ExecutableHandler {
     /// # Errors
     /// [`NotExecutable`] unless the path is absolute and leads to an executable file.
     pub fn new(name: impl Into<String>, path: &Path) -> Result<Self, NotExecutable> {
+        // A relative path would depend on the directory that the node was started in.
         let runs = path.is_absolute()
             && path
                 .metadata()
@@ -95,6 +96,7 @@ impl CapabilityHandler for ExecutableHandler {
                     let _ = stdin.write_all(call.input()).await;
                 }
             };
+            // All three go on at once, because a full pipe stops the program.
             let ((), result, said) =
                 tokio::join!(write, read(stdout, most), read(stderr, REASON_BYTES));
             (result, said)
@@ -116,6 +118,7 @@ impl CapabilityHandler for ExecutableHandler {
             Ok(status) => {
                 let said = said.unwrap_or_default();
                 let said = String::from_utf8_lossy(&said);
+                // A reason has one line.
                 let line = said.lines().next().unwrap_or_default();
                 CapabilityOutcome::Failed(if line.is_empty() {
                     format!("the program ended with {status}")
@@ -154,6 +157,7 @@ impl ProcessGroup {
     /// Asks the processes to end, and kills those that do not.
     async fn end(&self, child: &mut Child) {
         if let Some(group) = self.0 {
+            // The group may have ended by itself.
             let _ = kill_process_group(group, Signal::TERM);
         }
         let _ = tokio::time::timeout(END_WITHIN, child.wait()).await;

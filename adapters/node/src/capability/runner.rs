@@ -127,6 +127,7 @@ async fn run(
     let mut running = AbortOnDrop(tokio::spawn(async move { handler.call(call).await }));
     let stopped = async {
         if cancelled.wait_for(|cancelled| *cancelled).await.is_err() {
+            // Nobody is left to cancel the task, and its deadline still counts.
             std::future::pending::<()>().await;
         }
         tokio::time::sleep(CANCEL_WITHIN).await;

@@ -33,6 +33,7 @@ impl CompanionCode {
     /// [`NotACode`] if the text is neither.
     pub fn parse(text: &str) -> Result<Self, NotACode> {
         if text.contains('.') {
+            // The capacity suffices, so that growth leaves no copy of the token behind.
             let mut token = Zeroizing::new(String::with_capacity(text.len()));
             text.split_whitespace().for_each(|part| token.push_str(part));
             if token.len() <= SETUP_TOKEN_CHARS {

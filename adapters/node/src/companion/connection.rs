@@ -81,6 +81,7 @@ pub async fn request(
         let status = response.status();
         // A hostile gateway could send an endless body.
         let body = Limited::new(response.into_body(), MOST_BYTES).collect().await;
+        // The driver would wait for a gateway that keeps the connection open.
         driver.abort();
         Ok::<_, CompanionError>((status, body.map_err(|_| endpoint.not_understood())?.to_bytes()))
     });

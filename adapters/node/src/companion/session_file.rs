@@ -182,6 +182,7 @@ impl SessionFile {
             }
             Err(error) => return Err(error.into()),
         };
+        // The error is dropped, because it could repeat a part of the token.
         let form = serde_json::from_slice::<SessionDocument>(&text).ok();
         let kept = form.and_then(|mut form| {
             let token = Token::parse(&form.session_token)?;
@@ -222,6 +223,7 @@ impl NewSessionFile<'_> {
         let text = serde_json::to_string(&form).map_err(SessionFileError::Unwritable)?;
         let text = Zeroizing::new(text + "\n");
         beside.write(text.as_bytes()).map_err(SessionFileError::NotStored)?;
+        // A file that came after the check is not replaced without leave.
         let named = if replaces { beside.replace() } else { beside.create() };
         named.map_err(|why| match beside.keep() {
             Ok(beside) => SessionFileError::StoredBeside {

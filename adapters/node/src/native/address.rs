@@ -82,6 +82,7 @@ impl GatewayAt {
             Self::WebSocket(url) => router_of(url),
             Self::Tcp { host, port } | Self::Mtls { host, port } => join(host, *port),
             Self::Serial { path, .. } => {
+                // A path has characters that the key of an entry cannot have.
                 let plain = |c: char| {
                     if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' }
                 };
@@ -136,6 +137,7 @@ impl FromStr for GatewayAt {
             ("serial", Some((_, rest))) => serial(rest)
                 .map(|(path, baud)| Self::Serial { path, baud })
                 .ok_or_else(|| NotAnAddress::Serial { text: text.to_owned() }),
+            // Everything else is left to the parser of URLs, whose errors say what is wrong.
             _ => Ok(Self::WebSocket(text.parse()?)),
         }
     }

@@ -31,6 +31,7 @@ impl NativeKeeper {
     pub(super) fn load_board(&self) -> Result<Box<NodeBoard>, NativeStorageError> {
         let mut board = self.read_board()?;
         if board.after_boot() {
+            // The interruption is durable before anything is answered from the board.
             self.keep_board(&board)?;
         }
         Ok(board)
@@ -43,6 +44,7 @@ impl NativeKeeper {
             why: why.to_owned(),
         };
         let Some(mut bytes) = self.state.dir().read_file(BOARD)? else {
+            // A node that has taken no dispatch yet has no board.
             return Ok(Box::default());
         };
         let text = seal::open(&self.seal, BOARD_LABEL, &mut bytes)
@@ -53,6 +55,7 @@ impl NativeKeeper {
 
     /// Makes the board durable.
     pub(super) fn keep_board(&self, board: &NodeBoard) -> Result<(), NativeStorageError> {
+        // The board holds results, so its plaintext is wiped.
         let mut room = Zeroizing::new(vec![0; NodeBoard::STORED_BYTES]);
         // The room is as large as the longest board.
         let text = board.write(&mut room).ok_or(NativeStorageError::Board)?;

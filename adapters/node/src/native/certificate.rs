@@ -227,6 +227,7 @@ fn list(mut object: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
         listed.push(CertificateDer::from(der.to_vec()));
         object = rest;
     }
+    // Bytes that are left over belong to no certificate.
     (object.is_empty() && !listed.is_empty()).then_some(listed)
 }
 
@@ -286,6 +287,7 @@ pub(super) fn write(store: &CertificateStore) -> Zeroizing<Vec<u8>> {
 pub(super) fn read(bytes: &[u8]) -> Result<CertificateStore, String> {
     let mut stored: StoredCertificates =
         serde_json::from_slice(bytes).map_err(crate::state::place)?;
+    // A later version may hold more, which writing the file back would lose.
     if stored.version != VERSION {
         let found = stored.version;
         return Err(format!("it has version {found}, and this program reads version {VERSION}"));

@@ -55,12 +55,14 @@ impl NativeCertificates {
     /// Waits until a renewal is due. Dropping the future loses nothing.
     pub(super) async fn due(&mut self) {
         self.renewal.due().await;
+        // This is noted only once it is due, so that dropping the future loses nothing.
         self.renewal.asked();
     }
 
     /// Returns a request for the next certificate, whose key is durable.
     pub(super) async fn begin(&mut self) -> Result<Vec<u8>, NativeError> {
         let csr = self.store.begin()?;
+        // After a crash, a certificate for a key that was not stored would be of no use.
         self.keep().await?;
         Ok(csr)
     }
@@ -72,6 +74,7 @@ impl NativeCertificates {
             Ok(facts) => {
                 tracing::info!(serial = facts.serial, "a certificate came");
                 self.renewal.plan(Some((&facts).into()));
+                // One write stores the certificate and the key of the next request.
                 self.begin().await.map(Some)
             }
             Err(why) => {
@@ -84,6 +87,7 @@ impl NativeCertificates {
     /// Records that a link with this certificate worked, so the one before is not needed any more.
     pub(super) async fn worked(&mut self, serial: &str) -> Result<(), NativeError> {
         if self.renewal.accepted() {
+            // What was to be replaced is accepted after all, so its usual time counts again.
             self.renewal.plan(self.store.newest().map(Into::into));
         }
         if self.store.worked(serial) { self.keep().await } else { Ok(()) }

@@ -139,6 +139,7 @@ pub fn delegate(
         return Err(NotDelegated::Expired);
     }
     let expires = UnixTime::from_secs(now.as_secs().saturating_add(lasts.as_secs()));
+    // A token for one audience stays bound to it.
     let audience = audience.or(own.audience);
     let terms = BlockTerms { scopes, not_before: own.not_before, expires, audience };
     let mut out = Zeroizing::new([0; CAPABILITY_BYTES]);

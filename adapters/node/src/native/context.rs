@@ -107,6 +107,7 @@ impl FlowContext<NativeEffects> for NativeContext {
             about: PairRequest {
                 name: name.label(),
                 room: room.label(),
+                // The profile was checked when the node was made.
                 profile: Profile::parse(profile).unwrap_or(Profile::EMPTY),
             },
             setup: setup.as_deref().and_then(|token| BootstrapToken::new(token.as_str())),
@@ -122,6 +123,7 @@ impl FlowContext<NativeEffects> for NativeContext {
             Occurrence::Connected(None) => Input::Connected(Entropy::try_draw(&mut SysRng)?, own),
             Occurrence::Connected(Some(channel)) => Input::ConnectedTls {
                 exporter: HandshakeHash::from_recorded(channel.exporter),
+                // A link over TLS is opened with a certificate alone.
                 certified: true,
                 own,
             },
@@ -153,6 +155,7 @@ impl FlowContext<NativeEffects> for NativeContext {
                 NativeOwnerCommand::Subscribe(text) => {
                     match Pattern::parse(borrowed.pattern.insert(text)) {
                         Ok(pattern) => Input::Subscribe(pattern),
+                        // The owner's handle has checked the pattern already.
                         Err(_) => return Ok(None),
                     }
                 }

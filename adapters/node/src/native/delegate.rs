@@ -301,6 +301,7 @@ impl DelegateLink {
     }
 
     async fn say(&mut self, message: &FromNode<'_>) -> Result<(), DelegateError> {
+        // The plaintext is written into the buffer, so the buffer is wiped.
         let mut room = Zeroizing::new([0; MESSAGE_BYTES]);
         let length = message.write(&mut room[..]).map_err(|_| DelegateError::Broken)?.len();
         let sealed = self.sending.seal(&mut room[..], length).map_err(|_| DelegateError::Broken)?;

@@ -101,6 +101,7 @@ impl NativeDispatches {
         let handler = match self.runner.handler(&task.capability) {
             Ok(handler) => handler,
             Err(why) => {
+                // A rejection is durable as well, or the dispatch could run after a restart.
                 let outcome = TaskOutcome::Rejected(why.to_owned());
                 return Ok(self.finish(id, outcome).await?.into_iter().collect());
             }
@@ -118,6 +119,7 @@ impl NativeDispatches {
     ) -> Result<Option<NativeRequest>, NativeError> {
         match report {
             TaskReport::Progress { percent, note } => {
+                // Progress is not stored, because the next report says more.
                 let note = note.as_deref().map(fitted);
                 Ok(Some(NativeRequest::Progress(TaskProgress { id, percent, note })))
             }

@@ -193,6 +193,7 @@ impl NodeFlow for NativeEffects {
         self.serial = link.channel.as_ref().map(|channel| channel.serial.clone());
         self.passed_over = link.passed_over;
         if link.passed_over {
+            // Another certificate may open the address that was passed over.
             self.certificates.refused();
         }
         link.channel.clone()
@@ -245,6 +246,7 @@ impl NodeFlow for NativeEffects {
         tokio::select! {
             event = self.dispatches.next() => NativeHappening::Task(event),
             () = self.renewal.due(), if linked => {
+                // This is noted only once it is due, so that a dropped future is no request.
                 self.renewal.asked();
                 NativeHappening::Renewal
             }
@@ -328,6 +330,7 @@ impl NodeFlow for NativeEffects {
                     Some(object) => self.certificates.receive(&object).await?,
                     None => None,
                 };
+                // The machine confirms a certificate only if it was kept.
                 self.uncertified = next.is_none();
                 Ok(next.map(NativeRequest::NextCertificate).into_iter().collect())
             }
@@ -375,6 +378,7 @@ impl NodeFlow for NativeEffects {
             follow.push(NativeRequest::Redial);
         }
         if let (NativeEvent::Linked(_), Some(serial)) = (&event, &self.serial) {
+            // Telling does not wait for the disk, so this is stored when the node waits next.
             self.unstored.push_back(NativeHappening::CertificateWorked(serial.clone()));
         }
         if let NativeEvent::GatewayName(name) = &event {

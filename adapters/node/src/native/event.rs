@@ -282,6 +282,7 @@ impl NativeEvents {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
+                // A receiver that fell behind goes on with what is left.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

@@ -69,6 +69,8 @@ pub(super) async fn open(
         )),
         refused: true,
     };
+    // A fresh certificate that is refused must not lock the node out, so the older one is tried
+    // too.
     for certificate in certificates {
         match open_with(host, port, &place, certificate, within).await {
             Ok(link) => return Ok(link),
@@ -97,6 +99,7 @@ async fn open_with(
     let shake = async {
         let stream = TlsConnector::from(config).connect(name, tcp).await;
         let stream = stream.map_err(|error| judged(&error, failed))?;
+        // In TLS 1.3 an empty context gives the same value as none, which the gateway uses.
         let exported =
             stream.get_ref().1.export_keying_material([0; 32], CHANNEL_BINDING, Some(&[]));
         let exporter = exported.map_err(|why| failed(&why))?;

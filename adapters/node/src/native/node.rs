@@ -69,6 +69,7 @@ impl NativeNode {
             Some(via) => via.into(),
             None => identity.gateways.clone().into(),
         };
+        // The certificates of CAs are loaded only if an address needs them.
         let tls = gateways
             .iter()
             .any(GatewayAt::is_tls)
@@ -80,6 +81,7 @@ impl NativeNode {
         let csr = if certificate || certificates.is_wanted() {
             // A node that is paired, or is paired again, shows the same request until it is answered.
             let csr = certificates.begin()?;
+            // The key is durable before a request shows it.
             keeper.keep_certificates(&certificates)?;
             Some(csr)
         } else {
@@ -87,6 +89,7 @@ impl NativeNode {
         };
         let (offers, wanted) = (!capabilities.is_empty(), csr.is_some());
         let effects = NativeEffects::new(NativeParts {
+            // The certificates are filled in at each dial, with those that are valid then.
             target: NativeTarget { gateways, tls, certificates: Vec::new(), waits },
             events: broadcast::channel(EVENTS).0,
             identity: identity.clone(),

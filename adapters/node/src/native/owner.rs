@@ -94,6 +94,7 @@ impl NativeOwner {
         address: &str,
         bytes: Vec<u8>,
     ) -> Result<(), NotSent> {
+        // A mistake is found here, so that the caller learns of it.
         Address::parse(address).map_err(NotSent::Address)?;
         if bytes.len() > PAYLOAD_BYTES {
             return Err(NotSent::TooLong);
@@ -136,6 +137,7 @@ impl NativeOwner {
         let (answer, answered) = oneshot::channel();
         let message = OwnerMessage { command, answer: Some(answer) };
         self.0.send(message).await.map_err(|_| NotSent::Ended)?;
+        // The answer is dropped only if the node ends.
         answered.await.unwrap_or(Err(NotSent::Ended))
     }
 }

@@ -79,12 +79,14 @@ struct OnlyVersion {
 pub(crate) fn write_keys(keys: &OwnKeys) -> Zeroizing<Vec<u8>> {
     let stored = keys.to_stored();
     let mut room = Zeroizing::new([0; KEY_CHARS]);
+    // The buffer has the length of the text, so encoding never fails.
     let text = base64url::encode(stored.expose(), &mut room[..]).unwrap_or_default();
     written(&KeysRecord { version: VERSION, keys: text.to_owned() })
 }
 
 /// Parses `keys.json`. The error never contains any part of the file.
 pub(crate) fn read_keys(bytes: &[u8]) -> Result<OwnKeys, String> {
+    // The version is read by itself first, because a later one may have other fields.
     check_version(bytes)?;
     let record: KeysRecord = serde_json::from_slice(bytes).map_err(crate::state::place)?;
     let mut stored = Zeroizing::new([0; 64]);
@@ -152,6 +154,7 @@ pub(crate) fn read_native(bytes: &[u8]) -> Result<(NativeIdentity, NativeMemory)
                 .map(|mark| read_mark(mark).ok_or("the gateway's mark in it is none"))
                 .transpose()?,
         }),
+        // This program never writes a part of a pairing.
         _ => return Err("it holds only a part of a pairing".to_owned()),
     };
     Ok((identity, memory))
@@ -184,6 +187,7 @@ pub fn read_public(text: &str) -> Option<[u8; 32]> {
 }
 
 fn read_grant(text: &str) -> Option<GrantId> {
+    // The parser would take capital letters and a sign as well, which no program writes.
     let hex = text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let number = u128::from_str_radix(text, 16).ok().filter(|_| hex)?;
     Some(GrantId::from_bytes(number.to_be_bytes()))

@@ -93,6 +93,7 @@ impl RenewalSchedule {
     /// Waits until the renewal is due; forever if there is nothing to renew, or it has ended and
     /// is not renewed after that.
     pub(super) async fn due(&self) {
+        // The wait is reckoned anew after each sleep, because the clock may have been set.
         while let Some(wait) = self.plan.and_then(|plan| plan.wait(unix_now())) {
             if wait.as_millis() == 0 {
                 return;

@@ -164,6 +164,7 @@ impl NativeKeeper {
             }
         };
         let Some(entry) = entry else { return Ok((memory, None)) };
+        // The token is written first, so its entry may be newer than the file.
         let newer = Paired {
             gateway: entry.gateway_key.unwrap_or(paired.gateway),
             grant: entry.grant.map_or(paired.grant, GrantId::from_bytes),
@@ -195,6 +196,7 @@ impl NativeKeeper {
         if let NativeMemory::Paired(_) = &memory {
             self.forget_others(before.as_ref(), &identity)?;
         }
+        // A power cut before the removal leaves a token that no file names.
         if matches!(memory, NativeMemory::Blank) {
             self.tokens.remove(&router)?;
         }
@@ -203,6 +205,7 @@ impl NativeKeeper {
 
     /// Stores the gateway's name in its entry, if there is one.
     pub(super) fn keep_name(&self, router: &str, name: &str) -> Result<(), NativeStorageError> {
+        // An equal name costs no write.
         if let Some(mut entry) = self.tokens.get(router)?.filter(|entry| entry.name != name) {
             name.clone_into(&mut entry.name);
             self.tokens.put(router, entry)?;
@@ -241,6 +244,7 @@ impl NativeKeeper {
             .map(super::GatewayAt::router)
             .filter(|router| Some(router) != kept.as_ref())
         {
+            // An entry that cannot be read is left alone.
             let own = self.tokens.get(&router).ok().flatten();
             if own.is_some_and(|entry| {
                 ChainFacts::read(entry.token.expose()).is_ok_and(|facts| facts.holder == self.own)
@@ -261,6 +265,7 @@ impl NativeKeeper {
         chain: Option<Vec<u8>>,
         gateway_name: Option<String>,
     ) -> Result<Option<ChainFacts>, NativeStorageError> {
+        // An entry that cannot be read counts as none, since it is replaced.
         let before = self.tokens.get(router).ok().flatten();
         let before_it = |entry: &TokenEntry| entry.node_id == Some(paired.node_id);
         let (token, facts) = match chain.as_deref().map(text_of) {

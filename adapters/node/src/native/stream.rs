@@ -63,6 +63,7 @@ impl FramedStream {
 
     /// Closes the sending side.
     pub(super) async fn end(&mut self) {
+        // The peer may be gone already.
         let _ = self.stream.shutdown().await;
     }
 }

@@ -68,6 +68,7 @@ impl Link for NativeLink {
     }
 
     async fn finish(&mut self) {
+        // A stream has no close frame to wait for.
         if let OpenCarrier::WebSocket(socket) = &mut self.carrier {
             connection::read_out(socket).await;
         }
@@ -102,6 +103,7 @@ impl OpenCarrier {
         match self {
             Self::Stream(framed) => framed.send(frame).await,
             Self::WebSocket(socket) => socket
+                // The socket keeps the bytes until they are written.
                 .send(Message::Binary(Bytes::copy_from_slice(frame)))
                 .await
                 .map_err(|error| Lost::Broken(presentable(&error.to_string()))),

@@ -52,6 +52,7 @@ impl FlowContext<RegistrationEffects> for RegistrationContext {
             Occurrence::Connected(()) => Input::Connected(PairRequest {
                 name: identity.name.label(),
                 room: identity.room.label(),
+                // The profile was checked when the node was made.
                 profile: Profile::parse(profile).unwrap_or(Profile::EMPTY),
             }),
             Occurrence::Frame(text) => Input::Text(frame.insert(text)),

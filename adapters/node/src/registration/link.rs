@@ -57,6 +57,7 @@ impl Link for TextLink {
         loop {
             tokio::select! {
                 message = self.socket.next() => {
+                    // Every message shows that the gateway is there, not only the answer to a ping.
                     self.keepalive = self.keepalive.heard(self.clock.now(), &self.limits);
                     if let Some(text) = text_of(message)? {
                         return Ok(text);

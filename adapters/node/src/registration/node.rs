@@ -112,6 +112,7 @@ impl LinuxNode {
 
     fn with_source(mut self, path: PathBuf, read: TokenReader) -> Self {
         self.effects.teller.token_from = Some(path.display().to_string());
+        // A token has no copy of its own, so its text is parsed again.
         if let RegistrationMemory::Paired { token, .. } = &self.memory
             && let Some(token) = Token::parse(token.expose())
         {

@@ -72,6 +72,7 @@ pub(crate) fn write(identity: &Identity, memory: &RegistrationMemory) -> Zeroizi
 
 /// Parses `node.json`. The error never contains any part of the file.
 pub(crate) fn read(bytes: &[u8]) -> Result<(Identity, RegistrationMemory), String> {
+    // The version is read by itself first, because a later one may have other fields.
     let RecordVersion { version } = serde_json::from_slice(bytes).map_err(place)?;
     if version != VERSION {
         return Err(format!("it has version {version}, and this program reads version {VERSION}"));
