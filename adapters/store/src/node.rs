@@ -86,6 +86,7 @@ impl Observation {
             occupancy: self.occupancy.or(earlier.and_then(|e| e.occupancy)),
             noise_level: self
                 .noise_level
+                // A level that is not a number must not hide the last one.
                 .filter(|n| !n.is_nan())
                 .or(earlier.and_then(|e| e.noise_level)),
             wake_word_fp: self.wake_word_fp.or(earlier.and_then(|e| e.wake_word_fp)),

@@ -68,6 +68,7 @@ impl StoredCode {
     /// Returns the code as the provisioning token that it is; `None` for a code of another kind.
     #[must_use]
     pub fn as_token(&self) -> Option<StoredToken<'_>> {
+        // An erased token has no hash, and nothing matches it then.
         let hash: Option<[u8; 32]> = self.sealed.as_slice().try_into().ok();
         Some(StoredToken {
             counted: self.counted,

@@ -12,6 +12,7 @@ pub(crate) fn range(prefix: &str) -> Option<RangeInclusive<NodeId>> {
         let rest = with.text().as_str().get(prefix.len()..)?.to_owned();
         NodeId::parse(&format!("{prefix}{rest}"))
     };
+    // A longer text begins no id.
     (prefix.len() <= NODE_ID_TEXT).then_some(())?;
     Some(fill(NodeId::from_bytes([0; 16]))?..=fill(NodeId::from_bytes([0xff; 16]))?)
 }

@@ -16,6 +16,7 @@ impl HeldStore {
     fn seen_certificate(&self, mut stored: StoredCertificate) -> StoredCertificate {
         if let Some(since) = self.held.revoked_since(&stored) {
             stored.certificate.state = stored.certificate.state.revoked();
+            // A certificate that had ended before keeps its time.
             stored.ended.get_or_insert(since);
         }
         stored
@@ -26,6 +27,7 @@ impl HeldStore {
     }
 
     fn seen_standing(&self, node_id: NodeId, stored: NodeStanding) -> NodeStanding {
+        // A muted node keeps its certificates.
         let is_out = matches!(
             self.held.node(node_id),
             Some(Cut::Node { decision: Decision::Unpair | Decision::Reject | Decision::Bar, .. })
@@ -39,6 +41,7 @@ impl HeldStore {
     fn seen_epoch(&self, node_id: NodeId, stored: u32) -> u32 {
         match self.held.evicted_from(node_id) {
             Some(from) if from == stored => evicted(from),
+            // Another epoch in the store means that the eviction is stored already, or outdated.
             Some(_) | None => stored,
         }
     }
@@ -86,6 +89,7 @@ impl Certificates for HeldStore {
         node_id: NodeId,
         serial: Serial,
     ) -> Result<bool, StoreError> {
+        // The store does not know yet what a held decision has revoked.
         let held =
             self.certificate(serial).await?.is_some_and(|it| !it.certificate.state.is_live());
         Ok(!held && self.wrote(self.store.confirm_certificate(node_id, serial).await)?)

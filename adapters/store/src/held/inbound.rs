@@ -28,6 +28,7 @@ impl Inbound for HeldStore {
         if let (Some(allowed), Some(since)) =
             (&mut facts.allowed, self.held.ends(|ends| ends.sender(&name)))
         {
+            // A permission that was revoked before keeps its time.
             allowed.revoked_at = allowed.revoked_at.or(Some(since));
         }
         for entry in self.held.sender(
@@ -37,6 +38,7 @@ impl Inbound for HeldStore {
         ) {
             let Cut::Sender { change, .. } = entry.cut else { continue };
             match change {
+                // Of a blocked sender a store reads nothing else, either.
                 SenderChange::Block => facts = Facts { blocked: true, ..Facts::default() },
                 SenderChange::Revoke => {
                     if let Some(allowed) = &mut facts.allowed {
@@ -99,6 +101,7 @@ impl Inbound for HeldStore {
         };
         let changed =
             self.wrote(self.store.change_sender(channel, account, sender, change, now).await)?;
+        // The earlier decisions stay in force until the newer one is durable.
         held.iter().for_each(|entry| self.held.release(&entry.ticket));
         Ok(changed)
     }

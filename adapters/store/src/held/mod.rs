@@ -148,6 +148,7 @@ impl HeldStore {
             Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
             Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
             Cut::Window => {
+                // Only the opening is taken back; the counted guesses stay.
                 let before = self.store.window().await?;
                 self.wrote(self.store.set_window(Window { opened: None, ..before }).await)
             }
@@ -164,6 +165,7 @@ impl HeldStore {
             }
             Cut::Evicted { node_id, from } => {
                 return match self.wrote_save(self.store.evict(*node_id, *from).await) {
+                    // A node that is gone has nothing left to evict.
                     Ok(_) | Err(SaveError::Missing | SaveError::Conflict) => Ok(StoreOutcome::DONE),
                     Err(SaveError::Store(error)) => Err(error),
                 };
@@ -179,6 +181,7 @@ impl HeldStore {
         now: UnixTime,
     ) -> Result<StoreOutcome, StoreError> {
         let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
+            // A record that is gone leaves nothing to decide about.
             return Ok(StoreOutcome::DONE);
         };
         // If the decision is no longer valid, a later stored one overrides it.
@@ -204,6 +207,7 @@ impl HeldStore {
             }) => {
                 self.outcome(self.store.set_ceiling(node_id, version, ceiling.clone(), now).await)
             }
+            // A node that is not paired has no permissions to limit.
             Some(_) | None => Ok(StoreOutcome::DONE),
         }
     }

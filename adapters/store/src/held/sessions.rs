@@ -23,6 +23,7 @@ impl HeldStore {
                     .maker
                     .session()
                     .and_then(|maker| ends.session(maker))
+                    // A maker whose end was only shortened has no time of its end here.
                     .unwrap_or(session.issued_at)
             })
         });
@@ -83,6 +84,7 @@ impl Sessions for HeldStore {
         how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
+        // A held end must not be undone by a refresh meanwhile.
         if self.held.ends(|ends| ends.session(id)).is_some() {
             return Ok(Some(Err(Ended::Revoked)));
         }

@@ -131,6 +131,7 @@ impl Store for HeldStore {
         certificate: StoredCertificate,
         now: UnixTime,
     ) -> Result<(Version, Result<(), NotStored>), SaveError> {
+        // The node is entered all the same if a held decision keeps its certificate back.
         if let Err(not) = self.may_issue(&certificate.certificate) {
             let offered = self.offer(record, profile, None, grant, ceiling, now).await;
             return offered.map(|version| (version, Err(not)));
@@ -272,6 +273,7 @@ impl Store for HeldStore {
     }
 
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
+        // The ticket is taken before the write, so that a closing that is held meanwhile stays.
         let held = self.held.ticket(&Cut::Window);
         self.wrote(self.store.set_window(window).await)?;
         // The new state of the window was decided later than a held closing.
@@ -334,6 +336,7 @@ impl Store for HeldStore {
         reserved_at: UnixTime,
         now: UnixTime,
     ) -> Result<bool, StoreError> {
+        // A code that was withdrawn meanwhile pairs nobody, even after a right guess.
         if self.held.has_code(code) {
             return Ok(false);
         }
@@ -346,6 +349,7 @@ impl Store for HeldStore {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.wrote(self.store.probe().await)?;
+        // A probe always writes, so its success shows that writing works.
         self.held.works();
         Ok(())
     }

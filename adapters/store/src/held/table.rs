@@ -73,6 +73,7 @@ impl HeldDecisions {
     pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<HeldTicket> {
         let mut table = self.table();
         let subject = cut.subject();
+        // A decision about the same subject replaces the held one, and needs no room.
         if table.entries.len() >= MOST && !table.entries.contains_key(&subject) {
             return None;
         }
@@ -168,6 +169,7 @@ impl HeldDecisions {
         if self.is_empty() {
             return Vec::new();
         }
+        // The entries are copied, so that the lock is not held while the store writes.
         let mut all: Vec<_> = self.table().entries.values().cloned().collect();
         // Stored in the order in which they were decided.
         all.sort_by_key(|entry| entry.ticket.number);

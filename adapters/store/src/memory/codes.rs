@@ -37,6 +37,7 @@ impl CodeRow {
     }
 
     fn erase(&mut self) {
+        // The secret is wiped before its memory is given back.
         self.code.sealed.fill(0);
         self.code.sealed.clear();
     }
@@ -91,6 +92,7 @@ impl CodeRows for MemoryTx {
     }
 
     fn count_stray(&mut self) -> RowResult<()> {
+        // Only where a write takes time must a guess at no code write as much as any other.
         Ok(())
     }
 

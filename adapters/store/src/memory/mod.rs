@@ -151,6 +151,7 @@ impl Tx for MemoryTx {
     }
 
     fn probe(&mut self) -> RowResult<()> {
+        // Memory can always be written.
         Ok(())
     }
 }

@@ -104,6 +104,7 @@ impl<K: Clone + Ord, V: Clone> Table<K, V> {
         if keep {
             self.undo.clear();
         }
+        // The latest change is undone first, because an earlier one may be of the same row.
         while let Some((key, before)) = self.undo.pop() {
             match before {
                 Some(row) => self.rows.insert(key, row),
