@@ -133,6 +133,7 @@ impl<P: Pin, C: Clock> Capabilities for BoardCapabilities<'_, P, C> {
             && !pulse.cancelled
         {
             self.clock.sleep_until(half).await;
+            // The step is taken only after the sleep, so that dropping the future loses nothing.
             pulse.half = None;
             return TaskEvent::Progress { id, percent: Percent::new(50), note: 0 };
         }
@@ -141,6 +142,7 @@ impl<P: Pin, C: Clock> Capabilities for BoardCapabilities<'_, P, C> {
         }
         let cancelled = pulse.cancelled;
         self.pulse = None;
+        // The pin is switched off before the end is told.
         self.pin.set(false);
         let end = if cancelled { TaskEnd::Cancelled } else { level(self.pin.is_on(), output) };
         TaskEvent::Ended(id, end)
@@ -148,6 +150,7 @@ impl<P: Pin, C: Clock> Capabilities for BoardCapabilities<'_, P, C> {
 
     fn cancel(&mut self, id: DispatchId) {
         if let Some(pulse) = self.pulse.as_mut().filter(|pulse| pulse.id == id) {
+            // The next event switches the pin off and tells the end.
             pulse.cancelled = true;
         }
     }

@@ -139,6 +139,7 @@ fn gateway(rest: &str) -> Option<Typed<'_>> {
         .map_or((WireSetting::WEB_SOCKET, rest), |rest| (WireSetting::TCP, rest.trim_start()));
     let (host, port) = rest.split_once(' ')?;
     let port = port.trim_start().parse().ok().filter(|&port| port != 0)?;
+    // The host goes into a request and onto the terminal, so it has plain characters alone.
     let clean =
         host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'));
     (clean && !host.is_empty() && host.len() <= MAX_HOST).then_some(Typed::Gateway {

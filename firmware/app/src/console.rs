@@ -156,6 +156,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
                 self.clear();
                 self.again();
             }
+            // A tab has no fixed width on a terminal.
             b'\t' => self.typed(b' '),
             // Other control characters would move the cursor, and no command uses them.
             0..0x20 => {}
@@ -202,6 +203,7 @@ impl<'s, I: Read, O: Write> Console<'s, I, O> {
     }
 
     fn push(&mut self, bytes: &[u8]) {
+        // A full queue cuts the rest off, because nothing waits here.
         let _ = self.outbox.extend_from_slice(bytes);
     }
 }

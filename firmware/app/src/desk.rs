@@ -171,6 +171,7 @@ impl<'r, I: Read, O: Write> Desk<'r, I, O> {
 
     /// Executes one complete line. It does not await, so it cannot be interrupted half-way.
     fn obey(&mut self) {
+        // Whatever this line is, the next one is a command again.
         let (emulated, expects) =
             (self.emulated, core::mem::replace(&mut self.expects, Expects::Command));
         let Self { console, readings, settings, .. } = self;

@@ -117,6 +117,7 @@ where
     desk.say("Handfast node");
     match loaded {
         Ok(()) => {}
+        // A flash that fails could not keep the keys, either.
         Err(KeepError::Flash) => return NO_FLASH,
         Err(error) => {
             desk.told(format_args!(
@@ -137,6 +138,7 @@ where
     }
 
     loop {
+        // A power cut after this finds the settings that the driver runs with.
         if core::mem::take(&mut desk.changed) {
             let saved = pin!(in_place(|| kept.keep(&mut flash, desk.settings))).await;
             match saved {

@@ -43,6 +43,7 @@ impl<'r> FromConsole<'r> {
 
 impl Sensors for FromConsole<'_> {
     fn heartbeat(&mut self) -> Heartbeat<'_> {
+        // The cell only gives its value away, so it is put back.
         self.now = self.cell.take();
         self.cell.set(self.now.clone());
         Heartbeat {

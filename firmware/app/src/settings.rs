@@ -88,6 +88,7 @@ impl BoardSettings {
     }
 
     pub(crate) fn name(&self) -> Label<'_> {
+        // A name that was never set is empty, which is no label.
         Label::parse(&self.name).unwrap_or(Label::UNKNOWN)
     }
 
@@ -146,6 +147,7 @@ impl<'s> StoredSettings<'s> {
     fn copy_to(self, settings: &mut BoardSettings) -> Option<()> {
         let Self { gateway, name, room, asks, heartbeat_millis } = self;
         let host = gateway.as_ref().map_or("", |gateway| gateway.host);
+        // Everything is checked first, so that the settings change as a whole.
         if host.len() > MAX_HOST || name.len() > LABEL_BYTES || room.len() > LABEL_BYTES {
             return None;
         }
