@@ -102,6 +102,7 @@ impl AdminRouter {
             !part.is_empty()
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         };
+        // The gateway's own methods are never passed on, whatever a prefix says.
         if method.len() > PATH_BYTES || own_word(method) || !method.split(['.', '/']).all(plain) {
             return None;
         }

@@ -122,6 +122,7 @@ impl ChannelAdapter for ExtensionChannel {
             Value::String(text) if text.len() > SENDER_BYTES => {
                 format!("a sender of more than {SENDER_BYTES} bytes")
             }
+            // Hidden characters would let a sender pass for another one.
             Value::String(text) if text.chars().any(hidden) => {
                 "a sender with characters that cannot be seen".to_owned()
             }

@@ -53,6 +53,7 @@ impl Program {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // The group is its own, so that what the program starts is killed with it.
             .process_group(0)
             .kill_on_drop(true)
             .spawn();
@@ -83,6 +84,7 @@ impl ProcessGroup {
     }
 
     fn kill(&mut self) {
+        // Once the leader is waited for, its id may belong to another process.
         if let Some(leader) = self.leader.take() {
             // Killing a group that is gone already fails, which is harmless.
             let _ = kill_process_group(leader, Signal::KILL);

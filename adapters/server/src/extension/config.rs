@@ -361,6 +361,7 @@ fn word(text: &str, others: &str, digit_first: bool) -> bool {
 
 /// Returns `true` if the first word is reserved for the gateway.
 pub(super) fn own_word(text: &str) -> bool {
+    // Metrics join words by an underscore, so it separates words here as well.
     let first = text.split(['.', '/', '_']).next().unwrap_or_default();
     OWN_WORDS.iter().any(|own| own.eq_ignore_ascii_case(first))
 }

@@ -36,6 +36,7 @@ pub(super) async fn run(
     let why = {
         let mut reader = std::pin::pin!(read(link, stdout));
         let mut errors = std::pin::pin!(log(&link.name, stderr));
+        // The writer is dropped with this block, which closes the program's input.
         let outcome = {
             let mut writer = std::pin::pin!(write(link, stdin, &mut queue));
             tokio::select! {
@@ -110,6 +111,7 @@ struct Dispatcher {
 
 impl Dispatcher {
     fn take(&mut self, line: &[u8]) -> Result<(), &'static str> {
+        // An empty line asks for nothing, and a flood of them costs time all the same.
         if line.trim_ascii().is_empty() {
             return self.unasked(line);
         }
@@ -122,8 +124,10 @@ impl Dispatcher {
                 let place = self.places.clone().try_acquire_owned();
                 let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
                 let room = self.room.clone().try_acquire_many_owned(length);
+                // Without a program nobody reads an answer.
                 let Some(outlet) = self.link.outlet() else { return Ok(()) };
                 let (true, Ok(place), Ok(room)) = (self.asked.count(1), place, room) else {
+                    // Waiting for room would hold up all other lines.
                     outlet.try_answer(wire::reply(
                         id,
                         &Err("too many requests at once; try again later".to_owned()),
@@ -219,6 +223,7 @@ async fn log(name: &str, mut stderr: ChildStderr) {
     let mut flood = Flood::new(LOGGED_PER_SECOND);
     loop {
         let read = match stderr.read(&mut chunk).await {
+            // A closed error stream does not end the program.
             Ok(0) | Err(_) => std::future::pending().await,
             Ok(read) => read,
         };

@@ -72,6 +72,7 @@ impl Http {
     {
         let broken = |error: hyper::Error| Problem::Down(error.to_string());
         let mut builder = hyper::client::conn::http1::Builder::new();
+        // The library's default is about 400 KiB for each connection.
         builder.max_buf_size(HEAD_BYTES);
         let (mut sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(broken)?;
@@ -93,6 +94,7 @@ impl Http {
                 response.status().as_u16()
             )));
         }
+        // A hostile extension could send an endless body.
         let body =
             Limited::new(response.into_body(), LINE_BYTES).collect().await.map_err(|error| {
                 match error.downcast_ref::<LengthLimitError>() {

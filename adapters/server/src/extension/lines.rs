@@ -58,6 +58,7 @@ impl<R: AsyncRead + Unpin> LineSplitter<R> {
             self.buffer.drain(..self.start);
             self.searched -= self.start;
             self.start = 0;
+            // A long line must not keep its memory for ever.
             if self.buffer.is_empty() && self.buffer.capacity() > 4 * CHUNK {
                 self.buffer = Vec::new();
             }

@@ -20,6 +20,7 @@ pub(super) fn is_plain(path: &str) -> bool {
 }
 
 fn is_dots(segment: &str) -> bool {
+    // Some servers drop what follows a semicolon before they resolve dots.
     matches!(segment.split(';').next(), Some("." | ".."))
 }
 
@@ -39,6 +40,7 @@ fn escapes_are_plain(mut path: &[u8]) -> bool {
 /// Returns the byte that a `%XX` escape stands for.
 fn escape(text: &[u8]) -> Option<u8> {
     let digits = std::str::from_utf8(text.get(1..3)?).ok()?;
+    // The parser of numbers would take a sign as well.
     let hexadecimal = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
     hexadecimal.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }

@@ -190,6 +190,7 @@ impl Mounted {
         // One deadline for the body and the call together.
         let until = tokio::time::Instant::now() + within;
         let (parts, body) = request.into_parts();
+        // CONNECT asks for a tunnel, and TRACE sends headers back that no page may see.
         if matches!(parts.method, Method::CONNECT | Method::TRACE) {
             return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "This method is not passed on."));
         }
@@ -201,6 +202,7 @@ impl Mounted {
         }
         // A request takes a permit only once its body is complete, so slow senders block nobody.
         let body = self.body(&parts, body, until).await?;
+        // A request without a permit is refused at once, so that no queue grows here.
         let _request = self.requests.try_acquire().map_err(|_| busy())?;
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let _bytes = self.bytes.try_acquire_many(length).map_err(|_| busy())?;
@@ -245,6 +247,7 @@ impl Mounted {
         body: Body,
         until: tokio::time::Instant,
     ) -> Result<Bytes, Response> {
+        // A request without a body needs no place among the readers.
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
@@ -275,6 +278,7 @@ fn forwarded(headers: &HeaderMap) -> BTreeMap<String, String> {
         // JSON carries text only, so other values are left out.
         let Some(value) = value.to_str().ok().filter(|_| !hidden) else { continue };
         let together = seen.entry(name.to_owned()).or_default();
+        // HTTP lets the values of one name be joined by commas.
         if !together.is_empty() {
             together.push_str(", ");
         }
@@ -307,6 +311,7 @@ fn response(answered: ProxiedResponse) -> Result<Response, &'static str> {
     let mut headers = HeaderMap::new();
     let mut bytes = 0;
     for (name, values) in &answered.headers {
+        // An invalid name or value is left out, because it could break the answer apart.
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
         let hidden = ["proxy-", "x-accel-"].iter().any(|begin| name.as_str().starts_with(begin));
         if hidden
@@ -339,6 +344,7 @@ fn response(answered: ProxiedResponse) -> Result<Response, &'static str> {
 }
 
 fn refusal(status: StatusCode, text: &'static str) -> Response {
+    // A refusal tells how it is now, so nobody may keep it.
     (status, [(header::CACHE_CONTROL, "no-store")], format!("{text}\n")).into_response()
 }
 

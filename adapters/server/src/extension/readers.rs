@@ -47,6 +47,7 @@ impl Drop for BodyReading {
             self.readers.reading.lock().expect("no thread panics while it holds the readers");
         match reading.get_mut(&self.peer) {
             Some(count) if *count > 1 => *count -= 1,
+            // An entry without bodies is removed, so that the table stays small.
             _ => drop(reading.remove(&self.peer)),
         }
     }

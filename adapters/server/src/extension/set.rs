@@ -110,6 +110,7 @@ impl Extensions {
     pub async fn shut_down(&self) {
         let pollers =
             self.pollers.lock().expect("no thread panics while it holds the pollers").take();
+        // Polling ends first, so that no poll calls a program that is being ended.
         if let Some(mut pollers) = pollers {
             pollers.shutdown().await;
         }
@@ -153,6 +154,7 @@ impl Extensions {
         let mut last = self.collected.lock().expect("no thread panics while it holds the metrics");
         let good = last.as_ref().filter(|last| match last.borrow().as_ref() {
             Some((at, _)) => at.elapsed() < FRESH,
+            // An error means that the collection has failed, so another one begins.
             None => last.has_changed().is_ok(),
         });
         if let Some(good) = good {

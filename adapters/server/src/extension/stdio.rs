@@ -108,6 +108,7 @@ impl Stdio {
         let supervisor =
             self.supervisor.lock().expect("no thread panics while it holds the supervisor").take();
         if let Some(supervisor) = supervisor {
+            // If the supervisor panicked, its program was killed with it.
             let _ = supervisor.await;
         }
     }
@@ -210,6 +211,7 @@ impl ProgramLink {
             state.abandoned.clear();
             std::mem::take(&mut state.waiting)
         };
+        // The callers are told without the lock, which they take next.
         for sender in waiting.into_values() {
             let _ = sender.send(Err(Problem::Down(why.to_owned())));
         }
@@ -243,6 +245,7 @@ impl Outlet {
         line.push(b'\n');
         let Ok(bytes) = u32::try_from(line.len()) else { return };
         if let Ok(room) = self.room.clone().acquire_many_owned(bytes).await {
+            // A program that has ended reads no answer.
             let _ = self.queue.send(Outgoing { call: None, line, _room: room }).await;
         }
     }

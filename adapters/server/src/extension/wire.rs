@@ -58,6 +58,7 @@ pub(super) fn request(id: u64, method: &str, params: &impl Serialize) -> Option<
 
 /// Encodes the answer to an extension's request, without a line end.
 pub(super) fn reply(id: u64, answer: &Result<serde_json::Value, String>) -> Vec<u8> {
+    // Numbers and text always encode.
     let bad = |error| serde_json::to_vec(&Reply::Bad { id, ok: false, error }).unwrap_or_default();
     match answer {
         Ok(result) => match serde_json::to_vec(&Reply::Good { id, ok: true, result }) {

@@ -56,7 +56,9 @@ impl Durations {
 
     pub(super) fn observe(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.min(LONGEST).as_nanos()).unwrap_or(u64::MAX);
+        // A bound of a histogram is inclusive.
         let bucket = self.0.bounds.partition_point(|bound| *bound < nanoseconds);
+        // A scrape between these two additions sees only the first, which does no harm.
         self.0.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         self.0.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }

@@ -108,6 +108,7 @@ impl ForeignMetrics {
                 .map(|line| line.strip_suffix('\r').unwrap_or(line))
         };
         let mut families: BTreeMap<&str, ParsedFamily<'_>> = BTreeMap::new();
+        // Types are read first, because they decide which family a sample belongs to.
         for line in lines() {
             let Some((what, name, rest)) = comment(line) else { continue };
             let fine = line.len() <= METRIC_LINE_BYTES && is_name(name) && name.starts_with(prefix);
@@ -139,6 +140,7 @@ impl ForeignMetrics {
                 Some(sample) => {
                     let family =
                         owners.get(sample.name).cloned().unwrap_or_else(|| sample.name.to_owned());
+                    // A counter is a number and never negative.
                     let counts = !sample.value.starts_with('-') && sample.value != "NaN";
                     names.insert(sample.name);
                     kept.push((
@@ -209,6 +211,7 @@ impl ForeignMetrics {
             let samples = samples.iter().filter(|sample| !is_own(&sample.name));
             let lines = help.into_iter().chain(kind);
             for line in lines.chain(samples.map(|sample| sample.line.clone())) {
+                // The text ends between two lines, so that what is written stays valid.
                 let Some(rest) = left.checked_sub(line.len() + 1) else { return };
                 left = rest;
                 out.push_str(&line);
@@ -361,6 +364,7 @@ fn labels(mut text: &str) -> Option<(BTreeMap<&str, &str>, &str)> {
             && !name.starts_with("__")
             && !value.chars().any(char::is_control)
             && escapes(value, "\\n\"");
+        // A label that is there twice would make the sample ambiguous.
         if !fine || labels.len() >= MOST_LABELS || labels.insert(name, value).is_some() {
             return None;
         }
@@ -384,6 +388,7 @@ fn quoted(text: &str) -> Option<usize> {
 }
 
 fn is_number(text: &str) -> bool {
+    // The parser of numbers would take words such as `infinity` as well.
     let plain = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
     matches!(text, "NaN" | "+Inf" | "-Inf")
         || (plain && text.len() <= 64 && text.parse::<f64>().is_ok())

@@ -112,5 +112,6 @@ fn gauge(count: u64) -> Gauge {
 }
 
 fn signed(count: u64) -> i64 {
+    // The library's gauges are signed.
     i64::try_from(count).unwrap_or(i64::MAX)
 }

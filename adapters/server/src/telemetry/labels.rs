@@ -102,6 +102,7 @@ impl<T> BoundedLabels<T> {
             return other();
         }
         {
+            // The value is nearly always known, so the lock for reading comes first.
             let known = self.known.read().expect("no thread panics while it holds the labels");
             match known.get(value.as_ref()) {
                 Some(kept) => return Arc::clone(kept),

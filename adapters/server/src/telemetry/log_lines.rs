@@ -135,6 +135,7 @@ impl LogLines {
             state.tells |= spawns;
             (writes, left_out, spawns)
         };
+        // The lines are written without the lock, so that a slow log holds nobody up.
         left_out.iter().for_each(tell);
         if spawns {
             self.have_it_told();
@@ -179,6 +180,7 @@ impl Drop for Shared {
 async fn teller(shared: Weak<Shared>) {
     loop {
         let wait = {
+            // The task must not keep the budgets alive.
             let Some(shared) = shared.upgrade() else { return };
             let now = shared.now();
             let mut state = shared.state();

@@ -21,6 +21,7 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
             continue;
         };
         let mut words = comment.splitn(3, ' ');
+        // The end mark has fewer words, and the older format has none.
         let (Some(what), Some(name), Some(about)) = (words.next(), words.next(), words.next())
         else {
             continue;
@@ -33,6 +34,7 @@ pub(crate) fn from_open_metrics(text: &str) -> String {
             Some(kind @ ("gauge" | "histogram" | "summary")) => (name.to_owned(), kind),
             Some(_) | None => (name.to_owned(), "untyped"),
         };
+        // OpenMetrics escapes quotation marks in help texts, and the older format does not.
         let _ = match what {
             "HELP" => writeln!(out, "# HELP {name} {}", about.replace("\\\"", "\"")),
             "TYPE" => writeln!(out, "# TYPE {name} {kind}"),
