@@ -33,6 +33,7 @@ impl ProcessClock {
 #[must_use]
 pub fn unix_now() -> UnixTime {
     UnixTime::from_secs(
+        // A clock that stands before 1970 counts as 1970.
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     )
 }

@@ -150,6 +150,7 @@ pub(crate) async fn read_out(socket: &mut Socket) {
 pub(crate) fn ended(instead: Option<Result<Option<CloseFrame>, Error>>) -> Lost {
     match instead {
         Some(Ok(frame)) => {
+            // 1005 stands for a close frame without a code (RFC 6455).
             let (code, reason) =
                 frame.map_or((1005, String::new()), |f| (f.code.into(), presentable(&f.reason)));
             Lost::Closed { code, reason }
@@ -162,7 +163,9 @@ pub(crate) fn ended(instead: Option<Result<Option<CloseFrame>, Error>>) -> Lost 
 /// Returns the settings of a WebSocket for messages of at most `most` bytes.
 pub(crate) fn socket_config(most: usize) -> WebSocketConfig {
     WebSocketConfig::default()
+        // The library's default is 128 KiB for each connection.
         .read_buffer_size(4096)
+        // A frame is written at once, because an answer waits for it.
         .write_buffer_size(0)
         .max_write_buffer_size(2 * most.max(32 * 1024))
         .max_message_size(Some(most))
@@ -243,6 +246,7 @@ pub(crate) async fn connect(
         Lost::NotOpened(format!("the host {host} of the gateway cannot be found: {why}"))
     };
     let addresses: Vec<_> = found.map_err(|e| unknown(&e))?.collect();
+    // Each address has a share of the time, so that one that is silent does not use it up.
     let share = within / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut last = unknown(&"it has no address");
     for address in addresses {

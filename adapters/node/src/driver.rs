@@ -259,6 +259,7 @@ impl<F: NodeFlow> EffectExecutor<F> {
     }
 
     async fn carry_out(&mut self, effects: Effects<EffectOf<'_, F>>) -> Result<(), F::Error> {
+        // All works are prepared first, because their order may change below.
         let mut works: Vec<_> = effects.into_iter().map(|effect| self.flow.work(effect)).collect();
         // Reports follow storing: the owner may cut the power once it is told that the node is
         // paired.
@@ -284,6 +285,7 @@ impl<F: NodeFlow> EffectExecutor<F> {
                     }
                 }
                 Work::Keep(memory) => {
+                    // A node that cannot store must not go on as if it had.
                     let kept = self.flow.keep(memory).await?;
                     self.results.push_back(Occurrence::Kept(kept));
                 }

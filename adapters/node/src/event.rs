@@ -111,6 +111,7 @@ pub(crate) fn presentable(text: &str) -> String {
             );
         }
     }
+    // The text is ASCII by now, and the reason of a close frame has at most 123 bytes.
     shown.truncate(123);
     shown
 }
@@ -132,6 +133,7 @@ impl Vitals {
     pub(crate) fn noise(&self) -> Option<String> {
         let level = self.noise_level.filter(|level| level.is_finite())?;
         let plain = format!("{level}");
+        // A very large or small number is shorter with an exponent.
         Some(if Number::parse(&plain).is_some() { plain } else { format!("{level:e}") })
     }
 
@@ -158,6 +160,7 @@ pub struct Owner(pub(crate) mpsc::Sender<OwnerCommand>);
 impl Owner {
     /// Enters the token that the operator was shown. The node stores it, and then links.
     pub async fn token_entered(&self, token: Token) {
+        // A node that has ended obeys no command.
         let _ = self.0.send(OwnerCommand::Token(token)).await;
     }
 
@@ -188,6 +191,7 @@ impl Events {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
+                // A receiver that fell behind goes on with what is left.
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

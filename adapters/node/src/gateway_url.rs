@@ -82,6 +82,7 @@ impl GatewayUrl {
         match self.url.host() {
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+            // RFC 6761 keeps all names below `localhost` for the machine itself.
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             None => false,
         }
@@ -102,6 +103,7 @@ impl PartialEq for GatewayUrl {
     /// Compares the normalized texts, so an address with the default port equals one without a
     /// port.
     fn eq(&self, other: &Self) -> bool {
+        // The parsed URL has no port if it is the default of its scheme, so the texts are compared.
         self.to_string() == other.to_string()
     }
 }

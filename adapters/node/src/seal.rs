@@ -36,6 +36,7 @@ pub(crate) fn seal(
     let sealed =
         cipher(key).encrypt_inout_detached(&XNonce::from(*nonce), associated, place.into());
     let Ok(tag) = sealed else {
+        // The text may have stayed as it was, so it is wiped.
         drop(Zeroizing::new(bytes));
         return Ok(None);
     };

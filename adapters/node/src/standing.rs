@@ -83,6 +83,7 @@ impl StateDir {
     /// missing or unreadable.
     #[must_use]
     pub fn stands(&self) -> Option<Stands> {
+        // The file is for people alone, so one that cannot be read counts as none.
         let bytes = self.read_file(STANDING).ok()??;
         serde_json::from_slice(&bytes).ok().filter(|stands: &Stands| stands.version == VERSION)
     }
@@ -99,6 +100,7 @@ impl Teller {
     /// Continues from the content of the file.
     pub(crate) fn of(dir: &StateDir) -> Self {
         Self {
+            // A restart does not write the same standing again.
             told: dir.stands().map(|stands| (stands.standing, stands.token_from)),
             token_from: None,
         }
@@ -114,6 +116,7 @@ impl Teller {
         if keeps || self.told.as_ref() == Some(&now) {
             return;
         }
+        // The standing is told to people alone, so a failed write stops nothing.
         if let Err(error) = write(state, &now) {
             tracing::warn!("how this node stands cannot be written down for `status`: {error}");
         }

@@ -84,6 +84,7 @@ fn read_as(path: &Path, options: Options) -> Result<Token, TokenError> {
 /// Returns `true` if the file is in systemd's credentials directory, which only the service can
 /// enter. There the group's read bit stands for an access list of the service's user.
 fn is_in(path: &Path, credentials: Option<&Path>) -> bool {
+    // Both paths may go through links.
     let parent = path.parent().and_then(|p| p.canonicalize().ok());
     let credentials = credentials.and_then(|p| p.canonicalize().ok());
     parent.is_some() && parent == credentials
@@ -112,6 +113,7 @@ pub fn read_stdin(input: impl Read) -> Result<Token, TokenError> {
 /// unusable as a token file.
 #[must_use]
 pub fn is_there(path: &Path) -> bool {
+    // A link that leads nowhere is there as well.
     path.symlink_metadata().is_ok()
 }
 

@@ -183,6 +183,7 @@ impl GatewayBuilder {
         };
         let held = HeldStore::new(store);
         let store: Arc<dyn Store> = Arc::new(held.clone());
+        // Everything from here on is stored with the number of this run.
         let run = store.begin_run().await?;
         let clock = GatewayClock::start(clock, run.mark);
         // Before anything is made.
@@ -243,6 +244,7 @@ impl GatewayBuilder {
             deliveries: DeliveryWaker::default(),
             dispatches: DispatchNews::default(),
         });
+        // The list is complete before a listener can ask it.
         certificates::read_allow_list(&inner).await?;
         extension_host::start(&inner, &bridge);
         window::watch(&inner);
@@ -266,6 +268,7 @@ async fn authority(
     now: UnixTime,
 ) -> Result<Authority, AuthorityError> {
     let key = pairing.seal.copy();
+    // Files are read and flushed there, which may take long.
     let opened = tokio::task::spawn_blocking(move || Authority::open(settings, &key, now)).await;
     opened.unwrap_or(Err(AuthorityError::Interrupted))
 }

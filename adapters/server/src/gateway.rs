@@ -125,6 +125,7 @@ impl Inner {
     pub(crate) fn event(&self, event: &Event) {
         let instead = self.pairing.learn(event, self.clock.unix(), self.clock.now());
         self.telemetry.event(event);
+        // A panic of the embedder's code must not end the work that the event is about.
         let told =
             std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.observer.event(event)));
         if told.is_err() {
@@ -194,6 +195,7 @@ impl Gateway {
     /// Ends everything derived from the node's key or issued for its link, once a decision is in
     /// force.
     pub(crate) fn end_what_rests_on(&self, record: &Record, notice: Option<Notice>) {
+        // A muted node must not speak through HTTP, either.
         if matches!(notice, Some(Notice::Unpaired | Notice::Muted)) {
             self.inner.pairing.bearers.drop_holder(BearerHolder::Node(record.node_id));
         }

@@ -109,6 +109,7 @@ fn read(path: &Path) -> Result<Option<Secret<KEY_BYTES>>, TokensError> {
 fn id_of(store: &Path) -> Result<String, TokensError> {
     let io = |why| private_file::Error::io(store, "cannot be looked at", &why);
     let directory = private_file::directory(store);
+    // A directory that does not exist yet has no canonical path.
     let directory =
         directory.canonicalize().or_else(|_| std::path::absolute(directory)).map_err(io)?;
     Ok(directory.join(store.file_name().unwrap_or_default()).display().to_string())

@@ -53,6 +53,7 @@ pub(super) fn is_usable() -> bool {
 fn block<T: Send + 'static>(
     calls: impl Future<Output = Result<T, KeyringFailure>> + Send + 'static,
 ) -> Result<T, TokensError> {
+    // The caller may be inside a runtime, which must not be blocked, so the calls have their own.
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
@@ -97,6 +98,7 @@ impl Keyring {
     async fn reach() -> Result<Self, KeyringFailure> {
         let unreachable = |error| KeyringFailure::Other(format!("cannot be reached: {error}"));
         let bus = Connection::session().await.map_err(unreachable)?;
+        // The session bus does not leave this machine, so the transfer is not encrypted once more.
         let opened =
             call(&bus, ROOT, "Service", "OpenSession", &("plain", Variant::from(""))).await;
         let (_, session): (OwnedVariant, _) = opened.map_err(unreachable)?;

@@ -72,6 +72,7 @@ impl TokenStore {
     /// others, is of another kind, or is damaged.
     pub fn open(path: impl Into<PathBuf>, keys: KeySource) -> Result<Self, TokensError> {
         let store = Self { path: path.into(), keys };
+        // A damaged store is found at the start, not when a token is needed.
         store.load()?;
         // A keyring is queried only when its key is needed.
         if let KeySource::File(_) = store.keys {
@@ -156,6 +157,7 @@ impl TokenStore {
             }
         };
         if let Some(kind) = self.keys.kind() {
+            // The next opening of the store finds the kind of its key here.
             document.rest.set(KEY_SOURCE, Some(kind));
         }
         let fields = document.routers.entry(router.to_owned()).or_default();
@@ -245,6 +247,7 @@ fn unfit(token: &str) -> Option<&'static str> {
     match token {
         "" => Some("it is empty"),
         token if token.len() > TOKEN_BYTES => Some("it is too long"),
+        // A plain token like that would be opened in vain.
         token if token.starts_with(seal::PREFIX) => Some("it begins like a sealed one"),
         token if token.chars().any(char::is_control) => Some("it holds control characters"),
         _ => None,

@@ -98,6 +98,7 @@ pub fn load_or_create(path: &Path, key: Use) -> Result<Secret<KEY_BYTES>, KeyFil
         Err(taken) if taken.kind() == private_file::Kind::Exists => {}
         other => other.map_err(|source| KeyFileError::File { key, source })?,
     }
+    // The key is read back, so that the one in use is the one on the disk.
     load(path, key)
 }
 
@@ -116,6 +117,7 @@ fn read(path: &Path, key: Use) -> Result<Option<Secret<KEY_BYTES>>, KeyFileError
         key,
         found: found.len() as u64,
     })?;
+    // Zeros are what a disk leaves of a lost file, and no secret.
     if *bytes == [0; KEY_BYTES] {
         return Err(KeyFileError::Blank { path: path.to_owned(), key });
     }

@@ -105,6 +105,7 @@ impl StoreKey {
 
     pub(crate) fn seal_code(&self, id: &[u8], code: &Code) -> Vec<u8> {
         let mut text = Zeroizing::new([0; TEXT]);
+        // The rest stays zero, so that the sealed text does not tell how long the code is.
         text.iter_mut().zip(code.expose()).for_each(|(to, from)| *to = *from);
         self.seal(SealKind::Code, id, &Secret::new(*text))
     }

@@ -183,8 +183,10 @@ fn key(bytes: &Secret<32>, path: &Path) -> Result<SetupKey, KeyFileError> {
 /// Returns the key in the registry, after generating one if there is none.
 async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, NotOpened> {
     let mut fresh = Zeroizing::new([0; 64]);
+    // A sealed text has 64 bytes, of which this key needs half.
     fresh[..32].copy_from_slice(entropy::key().expose());
     let sealed = seal.seal(SealKind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
+    // Another gateway of this registry may have stored its key first, which then counts.
     let kept = store.vault(KEY, sealed).await?;
     let opened = seal
         .open(SealKind::SetupKey, KEY.as_bytes(), &kept)

@@ -22,6 +22,7 @@ impl LiveProxies {
     }
 
     fn current(&self) -> Arc<ProxySettings> {
+        // The settings are replaced as a whole, so a poisoned lock still holds good ones.
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -85,6 +85,7 @@ impl PeerAddress {
     /// Creates a peer address from an IP address, in its canonical form.
     #[must_use]
     pub const fn new(ip: IpAddr) -> Self {
+        // A socket for both families shows an IPv4 peer by a mapped address.
         Self { ip: ip.to_canonical() }
     }
 

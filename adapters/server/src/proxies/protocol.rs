@@ -21,6 +21,7 @@ const BEGINNING: usize = 16;
 pub(crate) async fn read_header(
     stream: &mut (impl AsyncRead + Unpin),
 ) -> io::Result<Option<SocketAddr>> {
+    // Only the header is read, because what follows belongs to the connection.
     let mut bytes = vec![0; BEGINNING];
     stream.read_exact(&mut bytes).await?;
     let rest = match (bytes.starts_with(b"\r\n\r\n\0\r\nQUIT\n"), bytes.get(BEGINNING - 2..)) {
