@@ -87,6 +87,7 @@ impl Beside {
     /// [`Error`] if the system refuses.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Error> {
         self.reserved = true;
+        // A full disk shows at the latest when the bytes are flushed.
         self.file
             .write_all(&vec![0; bytes])
             .and_then(|()| self.file.sync_all())
@@ -116,10 +117,14 @@ impl Beside {
     /// # Errors
     /// As for [`replace`](crate::replace).
     pub fn replace(&self) -> Result<(), Error> {
+        // A link or a foreign file in this place must not be overwritten.
         file::inspect(&self.target, self.options.refused_when_replaced())?;
+        // The content is durable before its name, so that a power cut leaves the old file or the
+        // new one.
         self.flush()?;
         let renamed = std::fs::rename(&self.path, &self.target);
         renamed.map_err(|source| Error::io(&self.target, "cannot be written", &source))?;
+        // A rename is durable once its directory is flushed.
         sync_dir(&self.target)
     }
 
@@ -163,6 +168,7 @@ impl Beside {
     fn flush(&self) -> Result<(), Error> {
         let failed = |source| Error::io(&self.target, "cannot be written", &source);
         if self.reserved {
+            // What was reserved beyond the content is cut off.
             let length = (&self.file).stream_position().map_err(failed)?;
             self.file.set_len(length).map_err(failed)?;
         }

@@ -29,6 +29,7 @@ pub(crate) fn open(path: &Path, flags: OFlags, options: &Options) -> Result<File
         Err(rustix::io::Errno::NXIO) => return Err(Error::irregular(path)),
         Err(source) => return Err(Error::io(path, "cannot be opened", &source.into())),
     };
+    // The open file is checked, because its path could name another one by now.
     let about = file.metadata().map_err(|source| Error::io(path, "cannot be read", &source))?;
     check(path, &about, options.refused)?;
     Ok(file)
@@ -67,6 +68,7 @@ pub(crate) fn lock(
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
             Err(TryLockError::WouldBlock) if started.elapsed() >= within => return Ok(None),
+            // The system has no lock that waits for a limited time.
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
             Err(TryLockError::Error(source)) => {
                 return Err(Error::io(path, "cannot be locked", &source));
@@ -77,6 +79,7 @@ pub(crate) fn lock(
 
 /// Opens a file for reading and writing. A new one is private from the start, whatever the umask.
 fn open_or_create(path: &Path, options: &Options) -> Result<File, Error> {
+    // Creating comes first, so that there is no gap in which another process could do it.
     match create(path, OFlags::RDWR, options) {
         Err(error) if error.kind() == Kind::Exists => open(path, OFlags::RDWR, options),
         other => other,

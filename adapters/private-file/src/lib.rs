@@ -91,6 +91,7 @@ pub fn is_locked(path: &Path) -> Result<bool, Error> {
 /// [`Error`] if the system refuses.
 pub fn remove(path: &Path) -> Result<bool, Error> {
     match std::fs::remove_file(path) {
+        // A removed secret must not come back after a power cut.
         Ok(()) => sync_dir(path).map(|()| true),
         Err(source) if source.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Error::io(path, "cannot be removed", &source)),

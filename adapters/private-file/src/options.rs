@@ -104,6 +104,7 @@ impl Options {
             about.map_err(|source| Error::io(path, "cannot be read", &source))?.size().min(most);
         let mut bytes =
             Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(ROOM));
+        // One byte beyond the maximum tells a longer file from one that just fits.
         file.take(most.saturating_add(1))
             .read_to_end(&mut bytes)
             .map_err(|source| Error::io(path, "cannot be read", &source))?;

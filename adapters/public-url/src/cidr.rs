@@ -27,6 +27,7 @@ impl Net {
     /// IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
+        // A socket for both families shows an IPv4 peer by a mapped address.
         match (self.first, address.to_canonical()) {
             (IpAddr::V4(_), IpAddr::V4(_)) | (IpAddr::V6(_), IpAddr::V6(_)) => {
                 masked(address.to_canonical(), self.prefix) == self.first
@@ -62,6 +63,7 @@ impl FromStr for Net {
         let longest: u8 = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
             None => longest,
+            // The parser of numbers would take a sign as well.
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().map_err(|_| NotANet::Malformed)?
             }

@@ -44,6 +44,7 @@ impl FromStr for ExtraHost {
         if text.len() > LONGEST {
             return Err(refused());
         }
+        // The parser of hosts takes an IPv6 address in brackets alone.
         if let Ok(ip) = text.parse::<Ipv6Addr>() {
             return Ok(Self(HostPattern::One(Host::Ipv6(ip))));
         }

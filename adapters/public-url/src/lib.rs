@@ -251,6 +251,7 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
         return Err(UrlRefused::Scheme);
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // The parser drops an empty user name without an error.
     if authority.contains('@') {
         return Err(UrlRefused::Credentials);
     }
@@ -264,6 +265,7 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
         return Err(UrlRefused::Fragment);
     }
     let port = url.port_or_known_default().unwrap_or_default();
+    // The parser drops a port that is the default of its scheme, so the given text decides.
     let named = authority
         .rsplit_once(':')
         .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()));
@@ -271,6 +273,7 @@ fn written(given: &str) -> Result<(String, u16), UrlRefused> {
     if named {
         text.push_str(&format!(":{port}"));
     }
+    // The parser adds a slash that was not given.
     if rest.len() > authority.len() {
         text.push_str(url.path());
     }

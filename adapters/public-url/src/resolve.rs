@@ -100,6 +100,7 @@ pub fn resolve(
 #[must_use]
 pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketAddr> {
     let ip = listener.ip();
+    // A listener on IPv6 also hears IPv4, but not the other way round.
     let heard = |other: &&IpAddr| ip.is_ipv6() || other.is_ipv4();
     let ips = if ip.is_unspecified() {
         addresses.iter().filter(heard).copied().collect()
@@ -107,6 +108,7 @@ pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketA
         vec![ip]
     };
     let outside = |ip: &IpAddr| {
+        // A link-local address needs a zone, which means nothing on another machine.
         let zoned = matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         !(ip.is_unspecified() || ip.to_canonical().is_loopback() || zoned)
     };
@@ -117,6 +119,7 @@ pub fn lan_candidates(listener: SocketAddr, addresses: &[IpAddr]) -> Vec<SocketA
 /// kind, never loopback or unspecified.
 #[must_use]
 pub fn lan_addresses() -> Vec<IpAddr> {
+    // These addresses are for documentation, and connecting a datagram socket sends nothing.
     let documentation = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
     let v4 = towards(Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::new(192, 0, 2, 1).into());
     let v6 = towards(Ipv6Addr::UNSPECIFIED.into(), documentation.into());

@@ -47,6 +47,7 @@ impl Modules {
     /// level M, or at L if it is too large at M.
     fn of(text: &str, most: usize) -> Result<Self, NoQrCode> {
         let mut too_large = NoQrCode::TooLong;
+        // The higher level of correction is tried first.
         for level in [EcLevel::M, EcLevel::L] {
             match encode(text.as_bytes(), level) {
                 Ok(bits)

@@ -42,6 +42,7 @@ pub fn put(text: &str) -> Result<(), Unwritten> {
         return Err(Unwritten(io::Error::other("it is closed")));
     }
     let mut out = io::stdout().lock();
+    // Without the flush an error would show only after the exit code is decided.
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten)
 }
 
@@ -64,6 +65,7 @@ pub fn put_secret(text: &str) -> Result<(), Unwritten> {
 /// Writes a text to standard error. A failure is ignored, because it cannot be reported anywhere.
 pub fn note(text: &str) {
     let mut err = io::stderr().lock();
+    // There is no place left to report an error of this stream.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
@@ -81,6 +83,7 @@ pub fn note_line(text: &str) {
 pub fn parse<Args: clap::Parser>() -> Result<Args, u8> {
     Args::try_parse().map_err(|answer| {
         let coloured = |stream_is_terminal: bool| {
+            // By its convention an empty NO_COLOR counts as unset.
             stream_is_terminal && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
         };
         let text = |colour| match colour {
@@ -102,6 +105,7 @@ pub fn parse<Args: clap::Parser>() -> Result<Args, u8> {
 #[must_use]
 pub fn told(unwritten: &Unwritten) -> u8 {
     if unwritten.is_closed_pipe() {
+        // A reader such as `head` that has read enough is no error.
         return 0;
     }
     note_line(&format!("error: {unwritten}"));

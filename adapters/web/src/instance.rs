@@ -54,8 +54,10 @@ impl Instance {
         output: &mut [u8],
     ) -> usize {
         let clock = Clock::new(now_millis, unix_secs);
+        // A length beyond the buffer gives an empty call, which has no answer.
         let bytes = input.get_mut(..length).unwrap_or_default();
         let answered = self.call(bytes, clock, Reply::new(output));
+        // A call may hold keys or a code, so it is wiped.
         bytes.zeroize();
         answered
     }

@@ -96,6 +96,7 @@ impl About {
             about: PairRequest {
                 name: self.name.label(),
                 room: self.room.label(),
+                // The profile was checked when the node was booted.
                 profile: Profile::parse(&self.profile).unwrap_or(Profile::EMPTY),
             },
             setup: BootstrapToken::new(&self.setup),
@@ -128,6 +129,7 @@ impl WebNode {
     ) -> Option<Self> {
         match Self::booted(entropy, stored, about, clock) {
             Ok(node) => {
+                // The keys are stored before a gateway can learn them.
                 if stored.is_empty() {
                     node.keep(&NativeMemory::Blank, reply);
                 }
@@ -148,6 +150,7 @@ impl WebNode {
     ) -> Result<Self, Refusal> {
         let about = About::new(about)?;
         let (keys, memory, tokens) = if stored.is_empty() {
+            // The module has no randomness of its own, so its host gives some.
             let fresh: &[u8; 64] = entropy.try_into().map_err(|_| Refusal::of("entropy"))?;
             let keys = OwnKeys::from_stored(&Secret::new(*fresh));
             (keys, NativeMemory::Blank, Tokens::new(GrantId::from_bytes([0; 16]), &[]))
@@ -175,6 +178,7 @@ impl WebNode {
         if let Err(Refusal(code, message)) = self.take(call, clock, reply) {
             reply.refuse(code, message);
         }
+        // The plaintext of a sealed message was in both buffers.
         self.scratch.as_mut_slice().zeroize();
         self.frame.as_mut_slice().zeroize();
     }
@@ -208,6 +212,7 @@ impl WebNode {
             Call::Disconnected { entropy } => Input::Disconnected(drawn(entropy)?),
             Call::Kept => match keeping.take() {
                 Some(memory) => Input::Kept(memory),
+                // Nothing is being stored, so there is nothing to confirm.
                 None => return Ok(()),
             },
             Call::Pair { method, expect } => {
@@ -238,6 +243,7 @@ impl WebNode {
                         .map_err(|why| Refusal("address", why.as_str()))?,
                     bytes: Payload::new(bytes).ok_or(Refusal::of("too_long"))?,
                 };
+                // A mistake in the message is told even without a link.
                 if !machine.is_linked() {
                     return Err(Refusal::of("not_linked"));
                 }
@@ -329,6 +335,7 @@ fn carry_out(
     reply: &mut Reply<'_>,
 ) {
     let mut told: heapless::Vec<_, { handfast_core::MAX_EFFECTS }> = heapless::Vec::new();
+    // Reports follow storing, so that nothing is reported that could still be lost.
     let keeps = effects.iter().any(|effect| matches!(effect, Effect::Keep(_)));
     let mut unusable = false;
     for effect in effects {

@@ -48,6 +48,7 @@ fn input<'b>(
         }
         PhoneCall::Answer { bytes, entropy } => {
             let entropy = drawn(entropy)?;
+            // One byte over the limit is enough for core to refuse the message.
             let length = bytes.len().min(ANSWER_BYTES);
             let room = room.get_mut(..length).unwrap_or_default();
             for (place, byte) in room.iter_mut().zip(bytes) {

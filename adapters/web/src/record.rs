@@ -48,6 +48,7 @@ impl<'b> Stored<'b> {
             None => return Err(NotStored::Damaged),
         }
         let (stored, rest) = postcard::take_from_bytes(bytes).map_err(|_| NotStored::Damaged)?;
+        // Bytes behind the record are no part of what was written.
         if rest.is_empty() { Ok(stored) } else { Err(NotStored::Damaged) }
     }
 

@@ -117,6 +117,7 @@ impl<'o> Reply<'o> {
     pub(crate) fn finish(self, deadline_millis: f64) -> usize {
         match self.out.first_chunk_mut::<HEAD>() {
             Some(head) if self.fits => *head = deadline_millis.to_le_bytes(),
+            // An answer that does not fit is none, because half of one would mislead the host.
             Some(_) | None => return 0,
         }
         self.length
