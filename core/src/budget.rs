@@ -60,6 +60,7 @@ impl Bucket {
     /// Returns an attempt that was no failure.
     pub fn give_back(&mut self, attempt: Attempt) {
         let Attempt(()) = attempt;
+        // A bucket that was refilled meanwhile holds no more than its load.
         self.level = self.level.saturating_add(ATTEMPT).min(self.load);
     }
 
@@ -228,6 +229,7 @@ impl Backoff {
     /// Returns the wait before the next attempt, and the back-off to use after that.
     #[must_use]
     pub fn wait(self, entropy: &Entropy<2>) -> (Span, Self) {
+        // A shift by 64 or more has no result; the longest wait stands in for it.
         let doubled = 1u64.checked_shl(u32::from(self.failures)).unwrap_or(u64::MAX);
         let base = Self::FIRST.saturating_mul(doubled).min(Self::LONGEST);
         let chance = u64::from(u16::from_le_bytes(*entropy.expose()));

@@ -176,6 +176,7 @@ impl Source {
     #[must_use]
     pub fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
+            // A mapped address has bits where a /64 has zeros, so the two kinds never meet.
             IpAddr::V4(v4) => Self(v4.to_ipv6_mapped().octets()),
             IpAddr::V6(v6) => {
                 let [a, b, c, d, ..] = v6.segments();

@@ -79,6 +79,7 @@ impl Flavor for Expected<'_> {
     }
 
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // The form is compared while it is written, so that it needs no buffer.
         self.0 = self.0.strip_prefix(bytes).ok_or(postcard::Error::SerializeBufferFull)?;
         Ok(())
     }

@@ -65,6 +65,7 @@ impl Code {
     /// # Errors
     /// [`NotACode`].
     pub fn parse(typed: &str) -> Result<Self, NotACode> {
+        // Separators may be typed without limit, so the length is bounded first.
         if typed.len() > TYPED_BYTES {
             return Err(NotACode);
         }
@@ -96,6 +97,7 @@ impl Code {
         let mut code = Self { chars: [0; CODE_CHARS], len: u8::try_from(length).ok()? };
         let mut number = *entropy.expose();
         for (place, byte) in code.chars.iter_mut().take(length).zip(entropy.expose()) {
+            // The whole number is divided, because a byte modulo ten would favour some digits.
             *place = match alphabet {
                 Alphabet::Digits => b'0' | take_digit(&mut number),
                 Alphabet::Unambiguous => unambiguous(*byte),

@@ -199,6 +199,7 @@ impl AwaitingTb {
     /// # Errors
     /// [`Error::WrongCode`].
     pub fn verify(self, tag: &Tag) -> Result<Confirmed, Error> {
+        // The tags are compared in constant time.
         if self.expected == Secret::new(*tag) { Ok(Confirmed(())) } else { Err(Error::WrongCode) }
     }
 }
@@ -242,6 +243,7 @@ impl AwaitingTa {
     /// # Errors
     /// [`Error::WrongCode`].
     pub fn verify(self, tag: &Tag) -> Result<(Confirmed, Tag), Error> {
+        // The tags are compared in constant time.
         if self.expected == Secret::new(*tag) {
             Ok((Confirmed(()), *self.answer.expose()))
         } else {
@@ -322,6 +324,7 @@ fn sample(entropy: &Entropy<32>) -> Secret<32> {
         *top &= 0x0f;
     }
     let scalar = Secret::new(bytes);
+    // An array is copied into its new owner, so this one is wiped.
     bytes.zeroize();
     scalar
 }
@@ -341,6 +344,7 @@ fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
 
 /// Encodes a point, unless it is the neutral element.
 fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
+    // The identity would be a share that anybody knows.
     let encoded =
         if point.is_identity() { Err(Error::Element) } else { Ok(point.compress().to_bytes()) };
     point.zeroize();
@@ -352,6 +356,7 @@ fn encode(mut point: RistrettoPoint) -> Result<Element, Error> {
 fn lv_hash(fields: &[&[u8]]) -> [u8; 64] {
     let mut hash = Sha512::new();
     for field in fields {
+        // Each field stands behind its length, so that no two lists of fields give one text.
         hash.update([prefix(field)]);
         hash.update(field);
     }

@@ -12,6 +12,7 @@ pub fn tag_parts(key: &Secret<32>, label: &[u8], parts: &[&[u8]]) -> Secret<32> 
     let mut mac = keyed(key.expose());
     mac.update(label);
     for part in parts {
+        // Each part stands behind its length, so that no two lists of parts give one text.
         mac.update(&len_prefix(part));
         mac.update(part);
     }

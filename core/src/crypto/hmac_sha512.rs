@@ -15,6 +15,7 @@ pub fn tag(key: &Secret<64>, parts: &[&[u8]]) -> Secret<64> {
         *to = *from;
     }
     let mut mac = Hmac::<Sha512>::new(&block);
+    // The padded copy holds the key.
     zeroize::Zeroize::zeroize(block.as_mut_slice());
     for part in parts {
         mac.update(part);

@@ -39,6 +39,7 @@ impl PublicKey {
     /// [`BadKey`] for a value of 2^255 - 19 or more, and so for each with bit 255 set. RFC 7748
     /// would reduce or mask them, which would give one key several names.
     pub fn parse(bytes: &[u8; 32]) -> Result<Self, BadKey> {
+        // A second spelling of a key would pass for a second key.
         if is_below_prime(bytes) { Ok(Self(*bytes)) } else { Err(BadKey) }
     }
 
@@ -99,6 +100,7 @@ impl KeyPair {
         let diffie_hellman = core::hint::black_box(StaticSecret::diffie_hellman as fn(&_, &_) -> _);
         let shared: x25519_dalek::SharedSecret =
             diffie_hellman(&self.secret, &x25519_dalek::PublicKey::from(peer.0));
+        // A key of small order gives a shared value that anybody knows.
         if shared.was_contributory() { Ok(Secret::new(shared.to_bytes())) } else { Err(BadKey) }
     }
 }

@@ -193,6 +193,7 @@ impl<'b> Answer<'b> {
             (Ok(()), None, Some(Value::Text(text))) => {
                 text.decode(&mut room).map_or(Self::Other, Self::Error)
             }
+            // An answer with both members has no single meaning.
             (Ok(()) | Err(_), _, _) => Self::Other,
         }
     }

@@ -154,6 +154,7 @@ fn is_name(text: &str) -> bool {
             && !label.ends_with('-')
     };
     let last = text.rsplit('.').next().unwrap_or_default();
+    // A parser of URLs takes a host that ends in a number for an IPv4 address.
     let number = match last.as_bytes() {
         [b'0', b'x' | b'X', hex @ ..] => hex.iter().all(u8::is_ascii_hexdigit),
         digits => digits.iter().all(u8::is_ascii_digit),

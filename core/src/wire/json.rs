@@ -133,6 +133,7 @@ impl Unescape<'_> {
     /// Reads four hex digits; the grammar was checked before.
     fn unit(&mut self) -> u32 {
         let digits = self.rest.by_ref().take(4);
+        // The grammar has checked the digits already.
         digits.fold(0, |unit, c| unit << 4 | c.to_digit(16).unwrap_or(0))
     }
 

@@ -72,6 +72,7 @@ impl<'b> ObjectWriter<'b> {
             self.raw(",");
         }
         self.raw("\"");
+        // Keys are constants, and none has a character to escape.
         self.raw(key);
         self.raw("\":");
     }

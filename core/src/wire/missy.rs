@@ -249,6 +249,7 @@ fn put<'b, const N: usize>(
     value: Value<'b>,
 ) {
     if let Some((_, place)) = places.into_iter().find(|(name, _)| key.is(name)) {
+        // The last of a repeated member counts, as the original reads it.
         *place = Some(value);
     }
 }

@@ -43,6 +43,7 @@ impl<'b> Profile<'b> {
     /// Accepts one JSON object of at most [`crate::limits::PROFILE_BYTES`].
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
+        // The length is checked first, because it bounds the work of reading JSON.
         let small = text.len() <= crate::limits::PROFILE_BYTES;
         (small && super::json::members(text, |_, _| ()).is_ok()).then_some(Self(text))
     }

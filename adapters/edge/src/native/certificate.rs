@@ -107,6 +107,7 @@ impl<K: CertificateStorage> CertificatePort<K> for Certificates<'_> {
             // It may be read the next time.
             Err(KeepError::Flash) => return Err(KeepError::Flash),
             Err(error) => return Ok(Some(CertificateNews::NotLoaded(error))),
+            // The certificate of another pairing is none of this one.
             Ok(stored) => stored.filter(|stored| stored.node_id == paired.node_id),
         };
         let Some(StoredCertificate { node_id, signer, known, bytes }) = stored else {

@@ -189,6 +189,7 @@ impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H
     }
 
     async fn load(&mut self, keep: &mut K) -> Result<(), KeepError> {
+        // Until the record is read, no task is taken.
         self.progress.known = false;
         keep.load_board(self.board, self.record).await?;
         // What was running when the power went has no result, and is not run again.
@@ -331,6 +332,7 @@ impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H
 
     async fn save(&mut self, keep: &mut K) -> Result<(), KeepError> {
         keep.keep_board(self.board, self.record).await?;
+        // The mark goes only after the write, so that a failed one is tried again.
         self.progress.unsaved = false;
         Ok(())
     }

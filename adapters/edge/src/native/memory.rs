@@ -162,6 +162,7 @@ pub async fn keys(
         keep.keep(&NativeMemory::Blank).await?;
     }
     let keys = OwnKeys::generate(&Entropy::draw(rng));
+    // The keys are durable before a gateway learns them.
     keep.keep_keys(&keys.to_stored()).await?;
     Ok(keys)
 }
@@ -231,6 +232,7 @@ impl<F: NorFlash> NativeStorage for NativeFlash<F> {
     }
 
     async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
+        // A blank memory also erases the record of the old pairing.
         let forget = *memory == NativeMemory::Blank;
         let mut record = RecordBuffer::new();
         self.memory.replace(&mut self.flash, RecordKind::NATIVE, memory, &mut record, forget).await

@@ -66,6 +66,7 @@ impl Keyed {
         copy(body, text);
         let counter = self.counter.take()?;
         *place = aead::seal(&self.key, counter, &self.symmetric.hash, body).ok_or(Error::Buffer)?;
+        // The transcript covers what was sent, not the text in it.
         self.symmetric.mix_hash(&[sealed]);
         Ok(())
     }

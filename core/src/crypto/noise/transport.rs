@@ -69,6 +69,7 @@ impl Receiving {
     ) -> Result<&'m mut [u8], Error> {
         let opened = self.0.open(message);
         if opened.is_err() {
+            // A message that does not open ends the channel, so no later one may open.
             self.0.counter = Counter::USED_UP;
         }
         opened

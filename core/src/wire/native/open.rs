@@ -107,6 +107,7 @@ impl<'b> Versions<'b> {
     /// Checks a list of versions. Returns `None` if it is empty, too long or not rising.
     #[must_use]
     pub fn new(versions: &'b [u8]) -> Option<Self> {
+        // A sorted list without repetitions has one form.
         ((1..=VERSIONS).contains(&versions.len()) && versions.is_sorted_by(|a, b| a < b))
             .then_some(Self(versions))
     }

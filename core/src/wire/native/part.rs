@@ -104,6 +104,7 @@ impl<'b> TryFrom<Fields<'b>> for Part<'b> {
     type Error = &'static str;
 
     fn try_from(fields: Fields<'b>) -> Result<Self, Self::Error> {
+        // All parts but the last are full, so that an object has one division.
         let full = fields.bytes.as_bytes().len() == PART_BYTES;
         if fields.last || full { Ok(Self(fields)) } else { Err("a part but the last is full") }
     }
