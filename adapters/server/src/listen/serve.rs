@@ -95,7 +95,7 @@ pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<Tls>, gate
         match tls {
             None => http(router, stream, at, accepted, &gateway, &pace).await,
             Some(Tls { acceptor, peer: read }) => {
-                // A slow handshake is as good as a late first message, so both have the same limit.
+                // A slow handshake holds a place like a late first message, and has the same limit.
                 match timeout(head_within, acceptor.accept(stream)).await {
                     Ok(Ok(stream)) => {
                         // The allow-list may have changed since the check during the handshake.

@@ -296,8 +296,7 @@ impl Gateway {
             self.pairs_anew(&stored.record).await?;
         }
         let message = terms.message.clone();
-        // A known node has numbers already, so only a new one gets its certificate in the same
-        // step.
+        // A known node may have numbers already, so only a new one gets its certificate here.
         let stored = match (stored, self.first_certificate(request, &made)) {
             (None, Some(first)) => self.enter_certified(request, &made, first).await,
             (stored, _) => self.offer_made(request, &made, stored).await,

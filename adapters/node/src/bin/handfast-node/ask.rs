@@ -63,6 +63,7 @@ impl Question {
 }
 
 fn read_lines(is_whole: impl Fn(&str) -> bool) -> Option<Zeroizing<String>> {
+    // The capacity suffices, so that growth leaves no copies of a secret behind.
     let mut lines = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
     let mut input = io::Read::take(io::stdin().lock(), MOST_BYTES);
     loop {
@@ -87,7 +88,9 @@ impl Quiet {
         let before = tcgetattr(io::stdin()).ok()?;
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
+        // The end of the line is still shown, so that the next output begins on its own line.
         quiet.local_modes.insert(LocalModes::ECHONL);
+        // What was typed before the question was not meant as its answer, so it is dropped.
         tcsetattr(io::stdin(), OptionalActions::Flush, &quiet).ok()?;
         Some(Self(before))
     }
@@ -95,6 +98,7 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
+        // The terminal may be gone by now.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) enum Kept {
 impl Kept {
     /// Loads what the directory keeps.
     pub(crate) fn load(dir: &StateDir) -> Result<Self, Failure> {
+        // A revoked node keeps its identity, so that its owner is told what has happened.
         let revoked =
             || dir.stands().is_some_and(|stands| stands.standing == NodeStanding::Unpaired);
         match dir.load_native()? {

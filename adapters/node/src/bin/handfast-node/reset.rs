@@ -16,6 +16,7 @@ pub(crate) fn reset(args: &args::Reset, hints: &Hints) -> Result<(), Failure> {
             hints.reset()
         )));
     }
+    // Taking the lock would create a directory that is not there.
     if !dir.path().exists() {
         return Err(Failure::Failed(format!("nothing is kept in {place}")));
     }

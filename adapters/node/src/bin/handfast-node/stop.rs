@@ -12,6 +12,7 @@ pub(crate) struct Stop {
 
 impl Stop {
     pub(crate) fn new() -> Result<Self, Failure> {
+        // Signals are caught before the node runs, so that none ends it without a goodbye.
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

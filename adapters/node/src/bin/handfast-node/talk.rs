@@ -33,6 +33,7 @@ pub(crate) async fn send(args: Send, hints: &Hints) -> Result<(), Failure> {
             }
             Err(Failure::Failed("the link ended".into()))
         });
+        // A gateway that is silent for a while does not object.
         objection.await.unwrap_or(Ok(()))
     };
     let outcome = outcome.await;
@@ -161,6 +162,7 @@ impl LinkedNode {
                         hints.pair_anew(&[])
                     );
                 }
+                // A single command does not wait for the next attempt.
                 NativeEvent::RetryIn(_) | NativeEvent::Resting => {
                     return Err(Failure::Failed(format!("not linked: {why}")));
                 }

@@ -49,6 +49,7 @@ pub(crate) fn identity(args: &args::IdentityArgs) -> Result<(), Failure> {
 fn keys(dir: StateDir) -> Result<OwnKeys, Failure> {
     match dir.load_keys()? {
         Some(keys) => Ok(keys),
+        // A node without keys gets some, so that a token can be made for them.
         None => Ok(dir.hold()?.keys()?),
     }
 }
@@ -190,6 +191,7 @@ fn read_token(path: &Path) -> Result<SecretText, Failure> {
                 .into(),
         ));
     }
+    // The capacity suffices, so that growth leaves no copies of the token behind.
     let mut text = Zeroizing::new(String::with_capacity(MOST_BYTES as usize + 1));
     let unreadable = |why: std::io::Error| {
         Failure::Failed(format!("the token in {shown} cannot be read: {why}"))

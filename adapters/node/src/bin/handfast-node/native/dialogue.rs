@@ -116,6 +116,7 @@ impl PairingDialogue {
 
     /// Prints to standard output, unless an earlier write failed.
     fn tell(&mut self, text: &str) {
+        // After a failed write nothing more is shown, and the pairing goes on.
         if self.unwritten.is_none() {
             self.unwritten = handfast_stdio::put(text).err();
         }

@@ -95,6 +95,7 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
     };
     // Ends the node in order, with a goodbye to the gateway.
     drop(stop);
+    // A handle that has answered must not be awaited again.
     if !running.is_finished() {
         let _ = running.await;
     }
@@ -238,6 +239,7 @@ async fn line(prompt: &str) -> Result<Zeroizing<String>, Failure> {
 
 /// Removes the white space that line wrapping has put into pasted text.
 fn unwrapped(text: &str) -> Zeroizing<String> {
+    // The capacity suffices, so that growth leaves no copies of a code behind.
     let mut whole = Zeroizing::new(String::with_capacity(text.len()));
     text.split_whitespace().for_each(|part| whole.push_str(part));
     whole

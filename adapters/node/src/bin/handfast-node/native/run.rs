@@ -25,6 +25,7 @@ pub(crate) fn node(
     certificate: bool,
     hints: &Hints,
 ) -> Result<NativeNode, Failure> {
+    // Taking the lock would create a directory that is not there.
     load(&dir, hints)?;
     let state = dir.hold()?;
     // The state may have changed before the lock was taken.
@@ -88,6 +89,7 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
             while let Some(event) = events.next().await {
                 advice.log(&event);
             }
+            // The events end with the node, whose own end decides.
             std::future::pending::<()>().await;
         };
         return tokio::select! {
@@ -112,6 +114,7 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
         }
     };
     let (ended, printed) = tokio::join!(node.run(stop), print);
+    // An error of the node tells more than one of the pipe.
     ended?;
     printed
 }

@@ -56,6 +56,7 @@ pub(crate) fn status(
     let certificate = dir.load_certificate();
     let running = dir.is_held();
     let used = identity.gateways.first().map(native::GatewayAt::router);
+    // What a stopped node said last no longer holds, unless it is out.
     let stands = stands.filter(|stands| running || stands.standing.is_out());
     if as_json {
         let shown = json!({

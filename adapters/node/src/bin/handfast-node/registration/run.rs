@@ -26,6 +26,7 @@ pub(crate) async fn run(args: args::RunArgs, hints: &Hints) -> Result<(), Failur
             "--json goes with a node that was paired with --pin, --code, --qr or --approval".into(),
         ));
     }
+    // Taking the lock would create a directory that is not there.
     if kept(&dir)?.is_none() {
         return Err(Failure::Failed(format!(
             "no node id is kept in {}; {}",
