@@ -117,8 +117,7 @@ impl<const N: usize> Board<N> {
     /// Decides about a dispatch that arrives. The caller stores the board before it runs a
     /// dispatch, so that a power cut at any moment runs it once at most.
     pub fn take(&mut self, number: u64, id: DispatchId) -> Taken {
-        // An open task may have a lower number than a forgotten one, so the entries are looked at
-        // first.
+        // An open task may have a lower number than a forgotten one, so entries come first.
         if let Some(entry) = self.entry(id) {
             return Taken::Again(entry.stage.known());
         }
@@ -156,8 +155,7 @@ impl<const N: usize> Board<N> {
             return false;
         };
         let kept = match end {
-            // A shortened result would be taken for the whole one, so it is kept whole or not at
-            // all.
+            // A shortened result would pass for the whole one, so it is kept whole or not.
             DispatchEnd::Succeeded => Kept::whole(result),
             DispatchEnd::Failed | DispatchEnd::Rejected => Some(Kept::beginning(result)),
             DispatchEnd::TimedOut | DispatchEnd::Cancelled => Some(Kept::EMPTY),

@@ -177,8 +177,7 @@ fn on_text<'b>(node_id: NodeId, frame: &'b str, scratch: &'b mut [u8]) -> Effect
         )) => Effects::none(),
         Err(malformed) => {
             let complaint = GatewayMessage::Error(missy::complaint(malformed));
-            // A complaint that does not fit is left out, because the frame changes nothing either
-            // way.
+            // A complaint that does not fit is left out, since the frame changes nothing.
             Effects::flatten([missy::encode_from_gateway(&complaint, encoding).map(Effect::Send)])
         }
     }

@@ -228,8 +228,7 @@ impl TrustedTime {
     pub fn moment(&self, elapsed: Instant) -> Moment {
         let now = self.now(elapsed);
         let doubt = match self.state {
-            // While the clock is behind, the time in use is known to have passed, so there is no
-            // doubt.
+            // While the clock is behind, the time in use has passed already, without a doubt.
             State::Good | State::Behind => None,
             State::Doubtful { .. } => {
                 Some(Doubt { begun: self.begun, claimed: now.moved(self.ahead) })
@@ -309,8 +308,7 @@ impl TrustedTime {
                 let back = ahead.max(seconds(now, self.mark)).min(0);
                 let leads_to =
                     if ahead.saturating_sub(back) < -STEP { State::Behind } else { State::Good };
-                // A clock without synchronisation may have lost its battery, so it sets nothing
-                // back.
+                // A clock without synchronisation may have lost its battery: it sets nothing back.
                 if exceeds(back) && synchronised {
                     Some(ClockStep { by: back, mark: self.mark, sets_back: false, leads_to })
                 } else {

@@ -172,8 +172,7 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                 Woken::Command(Wake::Command(command)) => match R::order(&command) {
                     Order::Stop => return None,
                     Order::Forget(forgotten) => {
-                        // The owner has given the unreadable memory up, so it may be overwritten
-                        // now.
+                        // The owner has given the unreadable memory up, so it may be overwritten.
                         if !self.make_durable(Some(&R::BLANK)).await {
                             return None;
                         }

@@ -69,8 +69,7 @@ pub(super) async fn open(
         )),
         refused: true,
     };
-    // A fresh certificate that is refused must not lock the node out, so the older one is tried
-    // too.
+    // A refused fresh certificate must not lock the node out, so the older one is tried too.
     for certificate in certificates {
         match open_with(host, port, &place, certificate, within).await {
             Ok(link) => return Ok(link),

@@ -176,8 +176,7 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
             if self.is_foreign(&wake)
                 && let DriverWake::Received(PeerEvent::Frame(frame)) = wake
             {
-                // The first frame has come, so the connection keeps its slot while it changes
-                // hands.
+                // The first frame has come, so the connection keeps its slot meanwhile.
                 self.flow.slot().spoke();
                 let Self { flow, transport, .. } = *self;
                 return flow.hand_over(transport, frame);
@@ -325,8 +324,7 @@ impl<T: FrameTransport<F::Frame>, F: HandOver<T>> ConnectionDriver<F, T> {
                     }
                     let sending = self.transport.send_all(frames);
                     if !matches!(timeout(PATIENCE, sending).await, Ok(Ok(()))) {
-                        // What the machine does at the end replaces everything that was still to be
-                        // done.
+                        // What the machine does at the end replaces all that was still to be done.
                         queue.clear();
                         queue.extend(self.signal(Signal::Closed));
                     }

@@ -288,8 +288,7 @@ impl Gate {
         let verdict = match decide(ON, Seen::Sender, &facts, limits, none, moment.now) {
             Verdict::Challenge(core::Challenge::New(_) | core::Challenge::Again(_)) => {
                 path = AdmitPath::New;
-                // The store decides again in the step that writes, because two messages may come at
-                // once.
+                // The store decides again as it writes, because two messages may come at once.
                 self.challenge(id, message.meta, moment.now).await?
             }
             verdict @ (Verdict::Admit

@@ -261,8 +261,7 @@ impl Gateway {
         }
         match record.standing {
             Standing::Paired { mode, .. } => {
-                // A node in quarantine keeps its key, and stays silent until an operator releases
-                // it.
+                // A node in quarantine keeps its key, and is silent until it is released.
                 let counter = store.clone_counter(record.node_id).await?;
                 Ok(match counter.is_some_and(|stored| stored.counter.is_quarantined()) {
                     true => NodeOfKey::Silenced,

@@ -284,15 +284,13 @@ impl ProvisioningNode {
         };
         match unfinished {
             Unfinished::Registered(ssid) => {
-                // A power cut came between the stored answer and its commit, which is caught up on
-                // here.
+                // A power cut came between the stored answer and its commit, which follows here.
                 self.state =
                     State::Running(Run { ssid, stage: Stage::Committing { joined: false } });
                 Effects::of([Effect::Store(Change::Commit)])
             }
             Unfinished::Request(ssid) => {
-                // A power cut came before the registration, so the run goes on with the stored
-                // request.
+                // A power cut came before the registration, so the stored request goes on.
                 self.state = State::Running(Run { ssid, stage: Stage::joining(now) });
                 Effects::of([Effect::Join(Network::Requested)])
             }

@@ -131,8 +131,7 @@ impl Machine for CompanionConnection {
             (State::AwaitFirst { .. }, Input::Binary) => {
                 self.charge(CompanionFailure::Code(Word::ExpectedText))
             }
-            // The page is refused for where it comes from; it has guessed nothing, so nothing is
-            // charged.
+            // The page is refused for where it comes from, and has guessed nothing to be charged.
             (State::AwaitFirst { .. }, Input::WrongOrigin) => {
                 self.say_no(Word::OriginNotAllowed, scratch)
             }

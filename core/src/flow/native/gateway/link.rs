@@ -277,8 +277,7 @@ pub(super) fn step<'b>(
             on_push(channel, stage, notice, out)
         }
         (LinkStage::Open(open), Input::Bounded { until, renews, unix }) => {
-            // The look-up read what is in force now, so its end may also be later than the earlier
-            // one.
+            // The look-up read what is in force now, so its end may also be a later one.
             open.ends = until.map(|until| LinkEnds::new(until, now, unix));
             open.renews = renews;
             stay([])

@@ -242,8 +242,7 @@ pub(super) fn step<'b>(
             }
         }
         (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
-            // The time runs from the gateway's answer, because the waits before it were not the
-            // node's.
+            // The time runs from the gateway's answer, since the waits before were not the node's.
             let until = now.after(PROVE_WITHIN);
             answer_ik(responder, Some(admitted), features, &entropy, until, out)
         }

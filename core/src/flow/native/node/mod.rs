@@ -187,8 +187,7 @@ impl Machine for Node {
         let out = OutgoingBuffer::new(scratch);
         match (&mut self.state, input) {
             (State::Keeping(_), Input::Kept(memory)) => {
-                // The memory comes back with the answer, so the machine holds no second copy
-                // meanwhile.
+                // The memory comes back with the answer, so the machine holds no second copy.
                 self.memory = memory;
                 on_kept(self, now, true, out)
             }

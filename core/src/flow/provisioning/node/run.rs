@@ -213,8 +213,7 @@ impl ProvisioningNode {
                     return self.fail(Outcome::GatewayKeyMismatch.into());
                 }
                 *stage = Stage::SavingAnswer;
-                // The registration's token is spent by now, so the answer is stored before anything
-                // else.
+                // The registration's token is spent by now, so the answer is stored at once.
                 return Effects::of([Effect::Store(Change::Registration(answer))]);
             }
             Err(failure) => failure,
@@ -240,8 +239,7 @@ impl ProvisioningNode {
                 Effects::of([Effect::Answer(Answer::Accepted)])
             }
             (Stage::SavingRequest, Err(NotStored)) => {
-                // A part of the request may have reached the storage, so it is discarded all the
-                // same.
+                // A part of the request may have reached the storage, so it is discarded.
                 let [abandon, discard] = self.undo(Outcome::CannotStore.into());
                 Effects::of([Effect::Answer(Answer::NotStored), abandon, discard])
             }

@@ -348,8 +348,7 @@ impl SealedSetup {
                 }
             }
             ((mut channel, Due::Ta(cpace)), Some(FromPhone::Ta(tag))) => {
-                // While the source has to wait nothing is compared, so guessing faster gains
-                // nothing.
+                // While the source has to wait, nothing is compared, so haste gains nothing.
                 let (answer, right) = match self.guesses.wait(source, now) {
                     Some(wait) => (FromSetupNode::Later { retry_in: seconds(wait) }, None),
                     None => match cpace.verify(&tag) {
@@ -366,8 +365,7 @@ impl SealedSetup {
                 let Some(frame) = channel.seal(&answer, &mut out) else { return broken(handle) };
                 let stage = match right {
                     Some(true) => Stage::Proven(channel, 0),
-                    // After a wrong guess the channel stays, so that the next one needs no new
-                    // handshake.
+                    // The channel stays after a wrong guess, so the next needs no new handshake.
                     Some(false) | None => Stage::AwaitYa(channel),
                 };
                 self.keep(with(stage));
@@ -377,8 +375,7 @@ impl SealedSetup {
             ((mut channel, Due::Part(taken)), Some(FromPhone::Part { call, last, bytes })) => {
                 let bytes = bytes.as_bytes();
                 let taken = usize::from(taken).saturating_add(bytes.len());
-                // The bound holds for all parts together, or many of them would fill the node's
-                // memory.
+                // The bound holds for all parts together, or many would fill the node's memory.
                 let most = PROVISIONING_BODY_BYTES;
                 let Some(taken) = u16::try_from(taken).ok().filter(|_| taken <= most) else {
                     return broken(handle);

@@ -10,8 +10,7 @@ pub(super) const fn close_for(refusal: Refusal) -> Close {
     match refusal {
         Refusal::TooManyPending | Refusal::AtCapacity => Close::AT_CAPACITY,
         Refusal::RateLimited => Close::RATE_LIMITED,
-        // A node can do nothing about the gateway's clock, so this is told as a fault of the
-        // gateway.
+        // A node can do nothing about the gateway's clock, so this is the gateway's fault.
         Refusal::StoreFailed | Refusal::ClockInDoubt => Close::INTERNAL,
         Refusal::Rejected { .. } | Refusal::Barred => Close::TURNED_DOWN,
         Refusal::InvalidCredentials

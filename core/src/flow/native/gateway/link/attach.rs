@@ -51,8 +51,7 @@ pub(super) fn on_first<'b>(
         (LinkStage::Proving { node_id, renews, .. }, Ok(FromNode::Hello(hello))) => {
             let (node_id, renews) = (*node_id, *renews);
             *stage = LinkStage::Attaching(Attaching::new(node_id, renews, &hello));
-            // The permit goes back only now, because until this message the handshake may be a
-            // replay.
+            // The permit goes back only now, because until here the handshake may be a replay.
             stay([NativeRequest::Refund.into(), NativeRequest::Attach(node_id, hello.mark).into()])
         }
         (LinkStage::AwaitChain { .. }, Ok(FromNode::Part(part))) => stay([Effect::Part(part)]),

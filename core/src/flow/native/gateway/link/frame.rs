@@ -52,8 +52,7 @@ pub(super) fn on_frame<'b>(
             {
                 stay([Effect::Subscribe(pattern)])
             } else {
-                // A full quota is answered like a missing scope, because the wire has one word for
-                // both.
+                // A full quota is answered like a missing scope: the wire has one word for both.
                 say(channel, &wants(Action::Read, pattern), out)
             }
         }

@@ -46,8 +46,7 @@ pub(in crate::flow::native::node) fn call<'b>(
                 heartbeats: Heartbeats::start(now, node.timing.heartbeat_every),
                 heard: now,
                 renews: false,
-                // The gateway tells its features with the verdict; until then nothing optional is
-                // sent.
+                // The gateway tells its features with the verdict, so nothing optional goes before.
                 features: Features::NONE,
                 dispatches: own.dispatch,
             };
