@@ -103,7 +103,6 @@ impl PartialEq for GatewayUrl {
     /// Compares the normalized texts, so an address with the default port equals one without a
     /// port.
     fn eq(&self, other: &Self) -> bool {
-        // The parsed URL has no port if it is the default of its scheme, so the texts are compared.
         self.to_string() == other.to_string()
     }
 }

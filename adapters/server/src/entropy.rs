@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 /// Draws `N` bytes. Without randomness a gateway cannot run, so a failure of the system ends the
 /// process.
 pub(crate) fn draw<const N: usize>() -> Entropy<N> {
-    // Without randomness no key and no code is secret, so nothing may go on.
     Entropy::try_draw(&mut getrandom::SysRng).expect("the operating system gives no randomness")
 }
 

@@ -65,7 +65,6 @@ pub fn put_secret(text: &str) -> Result<(), Unwritten> {
 /// Writes a text to standard error. A failure is ignored, because it cannot be reported anywhere.
 pub fn note(text: &str) {
     let mut err = io::stderr().lock();
-    // There is no place left to report an error of this stream.
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 

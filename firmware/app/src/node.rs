@@ -138,7 +138,7 @@ where
     }
 
     loop {
-        // A power cut after this finds the settings that the driver runs with.
+        // The settings are stored first, so that a restart finds those that the driver runs with.
         if core::mem::take(&mut desk.changed) {
             let saved = pin!(in_place(|| kept.keep(&mut flash, desk.settings))).await;
             match saved {

@@ -72,7 +72,6 @@ impl Document {
     /// Writes indented JSON. `bytes` is the initial capacity, which should suffice, so that growth
     /// leaves no copies of plain tokens behind.
     pub(super) fn write(&self, bytes: usize) -> Zeroizing<Vec<u8>> {
-        // The capacity suffices for any document, so that growth leaves no copies of tokens behind.
         let mut text = Zeroizing::new(Vec::with_capacity(bytes));
         // Writing texts into memory cannot fail.
         let written = serde_json::to_writer_pretty(&mut *text, self);

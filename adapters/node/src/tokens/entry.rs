@@ -174,7 +174,6 @@ fn read_key(text: &str) -> Option<PublicKey> {
 
 /// Parses exactly 32 hex digits; `u128` alone would also accept a sign.
 fn read_hex(text: &str) -> Option<[u8; 16]> {
-    // The parser of numbers would take a sign as well.
     let digits = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
     digits.then(|| u128::from_str_radix(text, 16).ok().map(u128::to_be_bytes)).flatten()
 }

@@ -269,7 +269,7 @@ impl Gateway {
         let word = self.inner.pairing.noted(record.node_id).word;
         Ok(match self.offer_of(record, grant, word) {
             Some(offer) => OwnedVerdict::Offered(offer),
-            // The grant was made for other keys, so the node has to pair again.
+            // A token that comes out differently was made for other keys, so the node pairs again.
             None => OwnedVerdict::Refused(OwnedRefusal::Expired),
         })
     }
