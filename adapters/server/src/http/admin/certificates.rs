@@ -107,6 +107,14 @@ pub(super) async fn list(
 ) -> Result<Json<CertificateList>, AdminFailure> {
     let Query(ListQuery { all }) = query.map_err(|error| AdminFailure::Usage(error.body_text()))?;
     let filter = if all { CertificateFilter::All } else { CertificateFilter::Live };
+    Ok(Json(read(&gateway, filter).await?))
+}
+
+/// Returns the certificates that a filter keeps, and their authority.
+pub(in crate::http) async fn read(
+    gateway: &Gateway,
+    filter: CertificateFilter,
+) -> Result<CertificateList, AdminFailure> {
     let found = gateway.certificates(filter).await?;
     let mut names: HashMap<NodeId, Option<String>> = HashMap::new();
     for stored in &found {
@@ -118,10 +126,7 @@ pub(super) async fn list(
     let certificates = found
         .iter()
         .map(|stored| view(stored, names.get(&stored.certificate.node_id).cloned().flatten()));
-    Ok(Json(CertificateList {
-        authority: authority(&gateway),
-        certificates: certificates.collect(),
-    }))
+    Ok(CertificateList { authority: authority(gateway), certificates: certificates.collect() })
 }
 
 pub(super) async fn rotate(

@@ -263,7 +263,7 @@ pub(super) async fn retry(
 }
 
 /// Lists what a node can do.
-pub(super) async fn capabilities(
+pub(in crate::http) async fn capabilities(
     State(gateway): State<Gateway>,
     Path(which): Path<String>,
 ) -> Result<Json<CapabilityList>, AdminFailure> {
@@ -380,7 +380,7 @@ fn seen(status: &DispatchStatus) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn view(status: &DispatchStatus, told: bool) -> DispatchView {
+pub(in crate::http) fn view(status: &DispatchStatus, told: bool) -> DispatchView {
     let DispatchStatus { stored, progress } = status;
     let StoredDispatch { task, life, report, made_at, changed_at } = stored;
     let (result, reason) = match report {

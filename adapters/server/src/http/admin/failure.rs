@@ -100,8 +100,17 @@ impl From<GateError> for AdminFailure {
 impl IntoResponse for AdminFailure {
     fn into_response(self) -> Response {
         let next = self.next();
-        let (status, code, message) = match self {
-            Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message),
+        let (status, code, message) = self.told();
+        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message, next } }))
+            .into_response()
+    }
+}
+
+impl AdminFailure {
+    /// Returns the status, the code and the words of the answer.
+    pub(in crate::http) fn told(&self) -> (StatusCode, &'static str, String) {
+        match self {
+            Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message.clone()),
             Self::NoRoute => (
                 StatusCode::NOT_FOUND,
                 "usage",
@@ -112,7 +121,7 @@ impl IntoResponse for AdminFailure {
                 (StatusCode::INTERNAL_SERVER_ERROR, "usage", text)
             }
             Self::Operator(error) => {
-                let (status, code) = match &error {
+                let (status, code) = match error {
                     OperatorError::Wider(_) => (StatusCode::FORBIDDEN, "wider_than_yours"),
                     OperatorError::NotFound(_) | OperatorError::NotNamed(_) => {
                         (StatusCode::NOT_FOUND, "not_found")
@@ -159,7 +168,7 @@ impl IntoResponse for AdminFailure {
                 (status, code, error.to_string())
             }
             Self::Inbound(error) => {
-                let (status, code) = of_inbound(&error);
+                let (status, code) = of_inbound(error);
                 (status, code, error.to_string())
             }
             Self::Ping(error) => {
@@ -174,16 +183,12 @@ impl IntoResponse for AdminFailure {
             }
             Self::Authority(error) => (StatusCode::SERVICE_UNAVAILABLE, "key", error.to_string()),
             Self::Gate(error) => {
-                let (status, code) = of_gate(&error);
+                let (status, code) = of_gate(error);
                 (status, code, error.to_string())
             }
-        };
-        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message, next } }))
-            .into_response()
+        }
     }
-}
 
-impl AdminFailure {
     /// Returns the call that mends this or shows more about it.
     const fn next(&self) -> Option<NextCall> {
         match self {

@@ -180,13 +180,22 @@ pub(super) async fn list(
         all: query.all || query.include_revoked,
         include_revoked: query.include_revoked,
     };
+    Ok(Json(read(&gateway, &caller, filter).await?))
+}
+
+/// Returns the senders that a filter keeps, as far as the caller may know them.
+pub(in crate::http) async fn read(
+    gateway: &Gateway,
+    caller: &Caller,
+    filter: SenderFilter,
+) -> Result<SenderList, AdminFailure> {
     let senders = gateway.gate().list(filter).await?;
     let mut senders: Vec<_> = senders.into_iter().map(view).collect();
     if caller.authority().is_viewer() {
         // The code would allow its reader to admit the sender.
         senders.iter_mut().for_each(|sender| sender.code = None);
     }
-    Ok(Json(SenderList { senders }))
+    Ok(SenderList { senders })
 }
 
 pub(super) async fn approve(

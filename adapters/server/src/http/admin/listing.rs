@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::device::{DeviceView, QuarantineView};
 use super::failure::AdminFailure;
 use crate::gateway::Gateway;
+use crate::gateway::operator_types::Device;
 
 /// Number of nodes that a listing reads from the store at once.
 const PAGE: usize = 500;
@@ -113,10 +114,18 @@ pub(super) async fn show(
     if !query.glance {
         gateway.inner.shown.see(&device.entry);
     }
+    Ok(Json(described(&gateway, &device).await?))
+}
+
+/// Returns all that is known of a node.
+pub(in crate::http) async fn described(
+    gateway: &Gateway,
+    device: &Device,
+) -> Result<DeviceView, AdminFailure> {
     let quarantined = gateway.quarantined().await?;
     let counter = quarantined.iter().find(|(id, _)| *id == device.entry.record.node_id);
     let quarantine = counter.map(|(_, counter)| QuarantineView::from(counter));
     let registered = gateway.registered_name(device.entry.record.node_id).await?;
     let registered_as = registered.map(|name| name.to_string());
-    Ok(Json(DeviceView { quarantine, registered_as, ..DeviceView::from(&device) }))
+    Ok(DeviceView { quarantine, registered_as, ..DeviceView::from(device) })
 }

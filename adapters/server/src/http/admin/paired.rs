@@ -247,7 +247,7 @@ pub(super) async fn revoke_all(
 }
 
 /// Returns the permissions in force as a view; `None` if there are none.
-pub(super) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> {
+pub(in crate::http) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InForceView> {
     let (in_force, until) = node.in_force(now)?;
     let (permissions, within) = match (in_force.exactly(), in_force.bounds) {
         (Some(exactly), _) => (exactly, None),
@@ -269,7 +269,7 @@ pub(super) fn offered(node: &PairedNode, now: UnixTime) -> Option<OfferedView> {
     Some(OfferedView { permissions: PermissionsView::of(&offered.permissions), expires_at })
 }
 
-fn view(node: &PairedNode, now: UnixTime) -> PairedView {
+pub(in crate::http) fn view(node: &PairedNode, now: UnixTime) -> PairedView {
     let grants = node.grants.iter().map(|grant| GrantView {
         capability: grant.capability.map(|id| id.to_string()),
         permissions: PermissionsView::of(&grant.scopes),

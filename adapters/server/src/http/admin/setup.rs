@@ -150,10 +150,16 @@ pub(super) async fn list(
         SetupCodesFilter::Live => SessionFilter::Live,
         SetupCodesFilter::All => SessionFilter::All,
     };
+    Ok(Json(read(&gateway, filter).await?))
+}
+
+/// Returns the sessions that a filter keeps.
+pub(in crate::http) async fn read(
+    gateway: &Gateway,
+    filter: SessionFilter,
+) -> Result<SessionList, AdminFailure> {
     let sessions = gateway.companions(filter).await?;
-    Ok(Json(SessionList {
-        sessions: sessions.iter().map(|session| view(&gateway, session)).collect(),
-    }))
+    Ok(SessionList { sessions: sessions.iter().map(|session| view(gateway, session)).collect() })
 }
 
 pub(super) async fn revoke(
