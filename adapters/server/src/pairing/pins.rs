@@ -67,7 +67,7 @@ impl Gateway {
             scopes: ScopesBuf::default(),
             grant_for: None,
             created_at: now,
-            label: String::new(),
+            label: label(request),
             maker,
             source: Some(source),
             provisions: None,
@@ -149,6 +149,12 @@ impl Gateway {
         let _as_long_as_opening_one = seal.seal_code(&[0; 16], &code);
         Ok(OwnedPrepared::Code { id: None, code })
     }
+}
+
+/// Returns the words by which an operator knows the node of a PIN.
+fn label(request: &OwnedRequest) -> String {
+    let (name, room) = (request.name.as_str(), request.room.as_str());
+    if room.is_empty() { name.to_owned() } else { format!("{name}, {room}") }
 }
 
 /// Copies a code, which core's type does not allow by itself.

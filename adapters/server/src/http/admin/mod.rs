@@ -58,6 +58,8 @@
 //!   "guessers":[{"source","wrong_pins","locked"}],"fingerprint"}`
 //! - `POST /api/v1/pairing` with `{"open":true,"for":300}` or `{"open":false}` opens or closes it:
 //!   as above
+//! - `GET /api/v1/pairing/pins` lists the PINs that pair a node now, for those who may pair with
+//!   them: `{"pins":[{"id","pin","label","fingerprint","source","expires_at","guesses_left"}]}`
 //! - `GET /api/v1/pairing/codes` lists usable PINs and codes, without their secrets:
 //!   `{"codes":[…]}`
 //! - `POST /api/v1/pairing/codes` with
@@ -169,24 +171,24 @@
 //! written: a restart loses it unless an automatic retry has stored it before.
 
 mod caller;
-mod certificates;
+pub(in crate::http) mod certificates;
 mod clock;
 mod decisions;
 mod deliveries;
 mod device;
-mod dispatches;
+pub(in crate::http) mod dispatches;
 mod events;
-mod extensions;
-mod failure;
-mod inbound;
-mod listing;
+pub(in crate::http) mod extensions;
+pub(in crate::http) mod failure;
+pub(in crate::http) mod inbound;
+pub(in crate::http) mod listing;
 mod marks;
 mod messages;
-mod paired;
-mod pairing;
+pub(in crate::http) mod paired;
+pub(in crate::http) mod pairing;
 mod permissions;
 mod provisioning;
-mod setup;
+pub(in crate::http) mod setup;
 mod socket;
 
 use axum::extract::State;
@@ -218,7 +220,7 @@ pub use paired::{
     DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, PingView,
     RevokedAllView, RevokedView,
 };
-pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView};
+pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView, PinList, PinView};
 pub use permissions::PermissionsView;
 pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
@@ -268,6 +270,7 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/deliveries/{id}/confirm", post(deliveries::confirm))
         .route("/api/v1/deliveries/{id}/cancel", post(deliveries::cancel))
         .route("/api/v1/pairing", get(pairing::show).post(pairing::set))
+        .route("/api/v1/pairing/pins", get(pairing::pins))
         .route("/api/v1/pairing/codes", get(pairing::codes).post(pairing::mint))
         .route("/api/v1/pairing/codes/{id}", delete(pairing::withdraw))
         .route("/api/v0/provisioning/token", post(provisioning::mint))
@@ -364,7 +367,9 @@ pub struct NodeCounts {
     pub forgotten: u64,
 }
 
-async fn status(State(gateway): State<Gateway>) -> Result<Json<StatusView>, AdminFailure> {
+pub(in crate::http) async fn status(
+    State(gateway): State<Gateway>,
+) -> Result<Json<StatusView>, AdminFailure> {
     let summary = gateway.summary().await?;
     let nodes = NodeCounts {
         pending: summary.nodes.pending,

@@ -18,6 +18,7 @@ use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::codes::{CodeKind, LiveCode, NewCode};
+use crate::operator::pins::ShownPin;
 use crate::operator::window::PairingStatus;
 
 /// The answer to `GET /api/v1/pairing`. Times are Unix seconds.
@@ -95,6 +96,34 @@ pub struct CodeView {
     pub made_by: String,
 }
 
+/// The answer to `GET /api/v1/pairing/pins`.
+#[derive(Serialize, Deserialize)]
+pub struct PinList {
+    /// PINs that nodes show or wait for, the oldest first.
+    pub pins: Vec<PinView>,
+}
+
+/// A PIN that pairs the node with this key. Times are Unix seconds.
+#[derive(Serialize, Deserialize)]
+pub struct PinView {
+    /// Id of the PIN: 32 hex digits.
+    pub id: String,
+    /// The digits or letters; absent for callers that may not pair with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pin: Option<String>,
+    /// The node's own name for itself, and its room.
+    pub label: String,
+    /// Fingerprint of the node's static key, for comparison.
+    pub fingerprint: String,
+    /// The address that it asked from: an IPv4 address, or the /64 of an IPv6 address.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub source: Option<String>,
+    /// End of its validity.
+    pub expires_at: u64,
+    /// Number of wrong guesses that are left.
+    pub guesses_left: u8,
+}
+
 /// The answer to minting a code: the only time the code is shown.
 #[derive(Serialize, Deserialize)]
 pub struct MintedView {
@@ -152,7 +181,7 @@ enum KindBody {
     Typed,
 }
 
-pub(super) async fn show(
+pub(in crate::http) async fn show(
     State(gateway): State<Gateway>,
 ) -> Result<Json<PairingView>, AdminFailure> {
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
@@ -177,8 +206,18 @@ pub(super) async fn set(
     Ok(Json(view(&gateway, status)))
 }
 
-pub(super) async fn codes(State(gateway): State<Gateway>) -> Result<Json<CodeList>, AdminFailure> {
+pub(in crate::http) async fn codes(
+    State(gateway): State<Gateway>,
+) -> Result<Json<CodeList>, AdminFailure> {
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
+}
+
+pub(in crate::http) async fn pins(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+) -> Result<Json<PinList>, AdminFailure> {
+    let shown = gateway.shown_pins(caller.authority()).await?;
+    Ok(Json(PinList { pins: shown.iter().map(pin).collect() }))
 }
 
 pub(super) async fn mint(
@@ -281,6 +320,18 @@ fn code(live: &LiveCode) -> CodeView {
         guesses_left: GUESSES_PER_CODE.saturating_sub(live.counted.guesses),
         uses_left: live.counted.uses_left,
         made_by: made_by(live.maker),
+    }
+}
+
+fn pin(shown: &ShownPin) -> PinView {
+    PinView {
+        id: hex(shown.id.as_bytes()),
+        pin: shown.pin.as_ref().map(|pin| pin.expose().to_owned()),
+        label: shown.label.clone(),
+        fingerprint: shown.fingerprint.to_string(),
+        source: shown.source.map(|source| source.to_string()),
+        expires_at: shown.expires.as_secs(),
+        guesses_left: shown.left,
     }
 }
 
