@@ -1,0 +1,150 @@
+// What changes on the page, as the gateway makes it: fetched when the gateway says that something
+// happened, and put in place piece by piece, so that nothing moves under a finger.
+
+import { tell } from './times.js';
+
+/** Time for which a card that changed takes no click, so that none meets what was not read. */
+const SETTLES = 700;
+
+/** The text of each element as the gateway sent it. */
+const sent = new WeakMap();
+
+function remember(root) {
+  for (const element of root.querySelectorAll('[id]')) sent.set(element, element.outerHTML);
+}
+
+/** Makes a card take no click for a moment. */
+function settle(card) {
+  const buttons = [...card.querySelectorAll('button')].filter((button) => !button.disabled);
+  for (const button of buttons) button.disabled = true;
+  setTimeout(() => {
+    for (const button of buttons) button.disabled = false;
+  }, SETTLES);
+}
+
+/** Leaves a card in place that is gone at the gateway, and says what became of it. */
+function leave(card) {
+  if (card.classList.contains('decided')) return;
+  card.classList.add('decided');
+  for (const part of [...card.children]) if (part.tagName !== 'H3') part.remove();
+  const words = card.dataset.outcome ?? 'This was decided elsewhere, or has ended.';
+  card.append(Object.assign(document.createElement('p'), { textContent: words }));
+}
+
+/** Puts what is new into a list of elements with ids, and returns what came. */
+function renew(list, next, came) {
+  let place = null;
+  for (const wanted of [...next.children]) {
+    const present = [...list.children].find((element) => element.id === wanted.id);
+    if (present === undefined) {
+      const fresh = document.importNode(wanted, true);
+      list.insertBefore(fresh, place === null ? list.firstElementChild : place.nextElementSibling);
+      sent.set(fresh, wanted.outerHTML);
+      remember(fresh);
+      if (fresh.matches('.card')) {
+        fresh.classList.add('fresh');
+        came.push(fresh);
+      }
+      place = fresh;
+    } else {
+      if ('keyed' in present.dataset && 'keyed' in wanted.dataset) renew(present, wanted, came);
+      else if (sent.get(present) !== wanted.outerHTML) change(present, wanted, came);
+      place = [...list.children].find((element) => element.id === wanted.id);
+    }
+  }
+  const ids = new Set([...next.children].map((element) => element.id));
+  for (const present of [...list.children]) {
+    if (ids.has(present.id) || present.id === '') continue;
+    if (present.matches('.card')) leave(present);
+    else present.remove();
+  }
+}
+
+function change(present, wanted, came) {
+  const fresh = document.importNode(wanted, true);
+  // Where the focus is, it stays: on the same button of the new card, or else on the card.
+  const focus = present.contains(document.activeElement) ? document.activeElement : null;
+  const at = focus === null ? -1 : [...present.querySelectorAll('button, a')].indexOf(focus);
+  present.replaceWith(fresh);
+  sent.set(fresh, wanted.outerHTML);
+  remember(fresh);
+  if (fresh.matches('.card')) {
+    settle(fresh);
+    came.push(fresh);
+  }
+  if (focus !== null) [...fresh.querySelectorAll('button, a')][at]?.focus();
+}
+
+/** Keeps a part of the page up to date. */
+export class Live {
+  #root;
+  #heard;
+  #pending = null;
+  #running = false;
+  #again = false;
+
+  constructor(root, heard) {
+    this.#root = root;
+    this.#heard = heard;
+    remember(root);
+  }
+
+  /** Renews soon; several calls at once are one. */
+  soon(after = 150) {
+    this.#pending ??= setTimeout(() => {
+      this.#pending = null;
+      this.now();
+    }, after);
+  }
+
+  async now() {
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = true;
+    try {
+      const answer = await fetch(location.href, {
+        headers: { 'X-Handfast-Part': 'live' },
+        redirect: 'manual',
+      });
+      if (answer.type === 'opaqueredirect' || answer.status === 401) throw new LoggedOut();
+      const body = new DOMParser().parseFromString(await answer.text(), 'text/html').body;
+      const came = [];
+      renew(this.#root, body, came);
+      tell(this.#root);
+      this.#heard.say(came.map((card) => card.querySelector('h3')?.textContent.trim()));
+    } finally {
+      this.#running = false;
+      if (this.#again) {
+        this.#again = false;
+        this.soon();
+      }
+    }
+  }
+}
+
+/** The session has ended. */
+export class LoggedOut extends Error {}
+
+/** Tells those who hear the page what came, at most once in two seconds. */
+export class Heard {
+  #element;
+  #names = new Set();
+  #timer = null;
+
+  constructor(element) {
+    this.#element = element;
+  }
+
+  say(names) {
+    for (const name of names) if (name) this.#names.add(name);
+    if (this.#names.size > 0) this.#timer ??= setTimeout(() => this.#speak(), 2000);
+  }
+
+  #speak() {
+    this.#timer = null;
+    this.#element.textContent = `New or changed: ${[...this.#names].join(', ')}`;
+    this.#names.clear();
+  }
+}

@@ -1,0 +1,35 @@
+// Times as people say them. The text that the gateway wrote stays as the title.
+
+const UNITS = [
+  [86_400, 'day'],
+  [3_600, 'hour'],
+  [60, 'minute'],
+];
+
+/** Returns a span of time in its largest unit. */
+export function span(seconds) {
+  for (const [length, name] of UNITS) {
+    const count = Math.floor(seconds / length);
+    if (count >= 1) return `${count} ${name}${count === 1 ? '' : 's'}`;
+  }
+  return `${Math.max(0, Math.floor(seconds))} s`;
+}
+
+/** Returns the time left, as a clock where it is short. */
+export function left(seconds) {
+  if (seconds >= 3_600) return `in ${span(seconds)}`;
+  const whole = Math.max(0, Math.ceil(seconds));
+  return `in ${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+}
+
+/** Writes all times below an element anew. */
+export function tell(root, now = Date.now()) {
+  for (const time of root.querySelectorAll('time[data-ago], time[data-until]')) {
+    const at = Date.parse(time.dateTime);
+    if (Number.isNaN(at)) continue;
+    time.title ||= time.textContent;
+    const seconds = (at - now) / 1000;
+    if ('until' in time.dataset) time.textContent = seconds <= 0 ? 'now' : left(seconds);
+    else time.textContent = seconds > -5 ? 'just now' : `${span(-seconds)} ago`;
+  }
+}
