@@ -5,5 +5,6 @@
 
 pub mod admin;
 pub mod bearer;
+pub(crate) mod page;
 pub(crate) mod revocation_lists;
 pub(crate) mod session_api;

@@ -1,0 +1,120 @@
+//! The operator's page under `/admin`: HTML made by the gateway, and a small ES module that keeps it
+//! up to date and carries out its buttons.
+//!
+//! The page shows what the operator's [API](crate::http::admin) tells, from the same views, and each
+//! button is one call of that API. It holds no state and no right of its own: who asks is what a
+//! layer says with [`Visitor`].
+//!
+//! | path | content |
+//! |---|---|
+//! | `/admin` | what waits: requests, PINs, nodes in quarantine |
+//! | `/admin/nodes`, `/admin/nodes/{id}` | nodes, and one of them |
+//! | `/admin/codes` | pairing by PIN, codes and provisioning tokens |
+//! | `/admin/companions` | setup codes, and the sessions that they opened |
+//! | `/admin/senders` | senders on channels |
+//! | `/admin/certificates` | certificates of nodes, and their authority |
+//! | `/admin/health` | store, clock, counts and extensions |
+//!
+//! `GET` with `X-Handfast-Part: live` answers with the part that changes, for the module.
+
+mod certificates;
+mod codes;
+mod companions;
+mod files;
+mod frame;
+mod health;
+mod node;
+mod nodes;
+mod pending;
+mod senders;
+#[cfg(test)]
+mod tests;
+mod words;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::header::{CACHE_CONTROL, HeaderName, HeaderValue, REFERRER_POLICY};
+use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use handfast_core::registry::authority::{Authority, Role};
+
+use crate::gateway::Gateway;
+
+/// The path of the page's first part.
+const PATH: &str = "/admin";
+
+/// Nothing but the page's own files runs, nothing frames it, and no request leaves the gateway.
+const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; \
+                      frame-ancestors 'none'";
+
+/// Who looks at the page. A layer inserts it.
+#[derive(Clone, Debug)]
+pub(crate) struct Visitor {
+    /// Name of the operator's session.
+    pub(crate) name: String,
+    /// Role of the operator.
+    pub(crate) role: Role,
+    /// The text that a request which changes something must carry.
+    pub(crate) csrf: String,
+}
+
+impl Visitor {
+    const fn authority(&self) -> Authority {
+        Authority::Operator(self.role)
+    }
+
+    /// Returns `true` if the visitor may decide anything.
+    const fn decides(&self) -> bool {
+        match self.role {
+            Role::Viewer => false,
+            Role::Operator | Role::Owner => true,
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        // Without a session there is nothing to see, and the way in is the login.
+        let visitor = parts.extensions.get::<Self>().cloned();
+        visitor.ok_or_else(|| Redirect::to("/login").into_response())
+    }
+}
+
+/// Returns the routes of the page. A layer must insert the [`Visitor`] of each request; without one
+/// they redirect to the login.
+pub(crate) fn routes(gateway: &Gateway) -> Router {
+    Router::new()
+        .route("/admin", get(pending::show))
+        .route("/admin/nodes", get(nodes::show))
+        .route("/admin/find", get(nodes::find))
+        .route("/admin/nodes/{id}", get(node::show))
+        .route("/admin/codes", get(codes::show))
+        .route("/admin/companions", get(companions::show))
+        .route("/admin/senders", get(senders::show))
+        .route("/admin/certificates", get(certificates::show))
+        .route("/admin/health", get(health::show))
+        .layer(axum::middleware::map_response(guarded))
+        .merge(files::routes())
+        .with_state(gateway.clone())
+}
+
+/// Adds the headers that bound what a browser does with an answer.
+async fn guarded(mut answer: Response) -> Response {
+    let headers: [(HeaderName, &str); 5] = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        // It shows PINs and who is where, which no cache keeps.
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in headers {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
