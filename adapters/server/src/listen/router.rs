@@ -20,7 +20,7 @@ use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
 use crate::flows::{native, registration, setup_code};
 use crate::gateway::Gateway;
-use crate::http::{revocation_lists, session_api};
+use crate::http::{page, revocation_lists, session_api};
 use crate::policy::origin;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -72,6 +72,7 @@ impl Gateway {
     /// - `GET /crl.der`, for everybody: the list of revoked certificates that the newest root has
     ///   signed (X.509 CRL, DER), at most a minute old. `GET /crl.pem` has the lists of all trusted
     ///   roots.
+    /// - `/admin`, for operators' sessions: the page with which people decide.
     /// - `GET /api/v1/session`, for the session itself: its description,
     ///   `{"id","profile","device_label","expires_at","permissions"}`.
     /// - `POST /api/v1/session/refresh`, for the session itself: prolongs it, with the same answer.
@@ -117,6 +118,7 @@ impl Gateway {
             .route("/crl.pem", get(revocation_lists::pem))
             .fallback(other)
             .with_state(self.clone())
+            .merge(page::routes(self))
     }
 }
 

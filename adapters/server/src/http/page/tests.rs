@@ -1,0 +1,159 @@
+//! The page as HTML: what each role sees, and what a browser may do with it.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use axum::response::Response;
+use axum::{Extension, Router};
+use handfast_core::limits::Limits;
+use handfast_core::registry::admission::PendingRequest;
+use handfast_core::registry::authority::Role;
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::{Label, NodeId};
+use handfast_store::MemoryStore;
+use tower::ServiceExt;
+
+use super::files::FILES;
+use super::{Visitor, routes};
+use crate::entropy;
+use crate::gateway::Gateway;
+use crate::operator::NewCode;
+
+async fn gateway() -> Gateway {
+    Gateway::builder(MemoryStore::default()).start().await.unwrap()
+}
+
+fn seen_by(gateway: &Gateway, role: Role) -> Router {
+    let visitor = Visitor { name: "anna".to_owned(), role, csrf: "c5f".to_owned() };
+    routes(gateway).layer(Extension(visitor))
+}
+
+/// Makes a node with a token ask under this name.
+async fn asks(gateway: &Gateway, name: &str) -> NodeId {
+    let label = Label::parse(name).unwrap();
+    let request = PairRequest { name: label, room: label, profile: Profile::EMPTY };
+    let now = gateway.now();
+    let address = "192.0.2.7".parse().unwrap();
+    let asking = PendingRequest::new(&request, address, now, &Limits::DEFAULT, &entropy::draw());
+    let store = &gateway.inner.store;
+    store.admit(asking, "{}".to_owned(), Limits::DEFAULT, now).await.unwrap().unwrap()
+}
+
+async fn get(router: &Router, path: &str, part: bool) -> Response {
+    let mut request = Request::builder().uri(path);
+    if part {
+        request = request.header("X-Handfast-Part", "live");
+    }
+    router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+}
+
+async fn text(answer: Response) -> String {
+    let bytes = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+const PARTS: [&str; 7] = [
+    "/admin",
+    "/admin/nodes",
+    "/admin/codes",
+    "/admin/companions",
+    "/admin/senders",
+    "/admin/certificates",
+    "/admin/health",
+];
+
+#[tokio::test]
+async fn each_part_is_a_whole_page_and_for_the_module_what_changes() {
+    let gateway = gateway().await;
+    let router = seen_by(&gateway, Role::Owner);
+    for path in PARTS {
+        let answer = get(&router, path, false).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let headers = answer.headers().clone();
+        assert_eq!(headers["cache-control"], "no-store", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("default-src 'self'; script-src 'self'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        let page = text(answer).await;
+        assert!(page.starts_with("<!DOCTYPE html>") && page.contains("aria-current=\"page\""));
+        let live = text(get(&router, path, true).await).await;
+        assert!(!live.contains("<html") && page.contains(&live), "{path}: {live}");
+        // The policy forbids what stands in the page itself.
+        for inline in [" style=", " onclick=", "<style", "<script>", "http://", "https://"] {
+            assert!(!page.contains(inline), "{path}: {inline}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_only_the_way_to_the_login() {
+    let gateway = gateway().await;
+    for path in PARTS {
+        let answer = get(&routes(&gateway), path, false).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{path}");
+        assert_eq!(answer.headers()["location"], "/login");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_gets_no_button_that_decides() {
+    let gateway = gateway().await;
+    gateway.mint_code(NewCode::default()).await.unwrap();
+    gateway.open_pairing(None).await.unwrap();
+    for path in PARTS {
+        let viewed = text(get(&seen_by(&gateway, Role::Viewer), path, true).await).await;
+        assert!(!viewed.contains("<button type=\"button\""), "{path}: {viewed}");
+    }
+    let decided = text(get(&seen_by(&gateway, Role::Operator), "/admin/codes", true).await).await;
+    assert!(decided.contains("Withdraw") && decided.contains("Close"), "{decided}");
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_itself_is_text_and_never_markup() {
+    let gateway = gateway().await;
+    let name = "<img src=x onerror=alert(1)>";
+    let node_id = asks(&gateway, name).await;
+    let router = seen_by(&gateway, Role::Owner);
+    for path in ["/admin".to_owned(), "/admin/nodes".to_owned(), format!("/admin/nodes/{node_id}")]
+    {
+        let page = text(get(&router, &path, false).await).await;
+        assert!(page.contains("&lt;img src=x"), "{path}: {page}");
+        assert!(!page.contains("<img"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_exist_is_said_in_words() {
+    let gateway = gateway().await;
+    let router = seen_by(&gateway, Role::Owner);
+    for path in ["/admin/nodes/00000000", "/admin/find?q=nobody", "/admin/nodes/%3Cb%3E"] {
+        let answer = get(&router, path, false).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+        assert!(text(answer).await.contains("no node has the name"), "{path}");
+    }
+    assert_eq!(get(&router, "/admin/nodes?after=x", true).await.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn every_file_that_the_page_names_is_served() {
+    let gateway = gateway().await;
+    let router = routes(&gateway);
+    let page = text(get(&seen_by(&gateway, Role::Owner), "/admin", false).await).await;
+    let named = |text: &str, mark: &str| -> Vec<String> {
+        let ends = |rest: &str| rest.split(['"', '\'']).next().unwrap_or_default().to_owned();
+        text.split(mark).skip(1).map(ends).collect()
+    };
+    let mut paths = named(&page, "src=\"");
+    paths.extend(
+        named(&page, "href=\"/admin/files/").iter().map(|file| format!("/admin/files/{file}")),
+    );
+    for (_, _, script) in FILES {
+        paths.extend(named(script, "from './").iter().map(|file| format!("/admin/files/{file}")));
+    }
+    assert!(paths.len() >= 5, "{paths:?}");
+    for path in paths {
+        let answer = get(&router, &path, false).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+    }
+}
