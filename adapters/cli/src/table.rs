@@ -10,6 +10,8 @@ const COLUMNS: usize = 80;
 const FEWEST_COLUMNS: usize = 40;
 /// A column is not made narrower than this to fit a terminal.
 const NARROW: usize = 8;
+/// A word up to this long stays whole while other columns can give way, in columns.
+const WORD: usize = 16;
 /// Minimum number of characters of an id in a list.
 const SHORT: usize = 8;
 
@@ -48,13 +50,19 @@ fn within(limit: usize, heading: &[&str], rows: &[Vec<String>]) -> String {
     };
     let mut widths: Vec<usize> = (0..heading.len()).map(natural).collect();
     let gaps = 2 * heading.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > limit {
-        let least = |column: usize| heading.get(column).map_or(0, |h| h.width()).max(NARROW);
-        let widest = (0..widths.len())
-            .filter(|column| widths[*column] > least(*column))
-            .max_by_key(|column| widths[*column]);
-        let Some(widest) = widest else { break };
-        widths[widest] -= 1;
+    // Columns whose cells have spaces give way first; words are cut only where that is not enough.
+    for least in [longest_words(heading, rows), vec![NARROW; heading.len()]] {
+        while widths.iter().sum::<usize>() + gaps > limit {
+            let floor = |column: usize| {
+                let words = least.get(column).copied().unwrap_or(NARROW).max(NARROW);
+                heading.get(column).map_or(0, |h| h.width()).max(words)
+            };
+            let widest = (0..widths.len())
+                .filter(|column| widths[*column] > floor(*column))
+                .max_by_key(|column| widths[*column]);
+            let Some(widest) = widest else { break };
+            widths[widest] -= 1;
+        }
     }
     let mut out = line(heading, &widths);
     for row in rows {
@@ -73,6 +81,16 @@ fn within(limit: usize, heading: &[&str], rows: &[Vec<String>]) -> String {
         }
     }
     out
+}
+
+/// Returns the width of the longest word in each column, where it is short enough to be kept whole.
+fn longest_words(heading: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let longest = |column: usize| {
+        let cells = rows.iter().filter(|row| row.len() > 1).filter_map(|row| row.get(column));
+        let words = cells.flat_map(|cell| cell.split(' ')).map(UnicodeWidthStr::width);
+        words.max().unwrap_or(0).min(WORD)
+    };
+    (0..heading.len()).map(longest).collect()
 }
 
 fn line(cells: &[&str], widths: &[usize]) -> String {
@@ -142,6 +160,21 @@ mod tests {
             assert_eq!(squeezed(&shown).matches('台').count(), 6, "{shown}");
             assert!(squeezed(&shown).contains(&squeezed(long)), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_word_is_cut_only_where_no_column_of_several_words_can_give_way() {
+        let node = &["01234567", "Kitchen Pi of Anna", "Kitchen", "provisioning", "quarantined"];
+        let more = &["19 seconds ago", "read /lights/** write /lights/kitchen/**"];
+        let cells: Vec<&str> = node.iter().chain(more).copied().collect();
+        let rows = rows(&[&cells]);
+        let heading = ["ID", "NAME", "ROOM", "FLOW", "STANDING", "SEEN", "MAY"];
+        let shown = within(80, &heading, &rows);
+        for word in ["provisioning", "quarantined", "Kitchen", "seconds"] {
+            assert!(shown.contains(word), "{shown}");
+        }
+        assert!(shown.lines().all(|line| line.width() <= 80), "{shown}");
+        assert!(within(60, &heading, &rows).lines().all(|line| line.width() <= 80));
     }
 
     #[test]
