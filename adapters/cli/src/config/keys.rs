@@ -18,6 +18,7 @@ use super::kinds::{
     tables, text, texts, time, time_or, url,
 };
 use super::print::line;
+use super::settings::LogFormat;
 use super::simple::{
     addresses, certified_names, invited_to, listeners, nets, renewal, serials, show_listener,
     show_renewal, window,
@@ -53,6 +54,7 @@ const MOST_REMEMBERED: u64 = 10_000_000;
 const ALPHABETS: [(&str, Alphabet); 2] =
     [("digits", Alphabet::Digits), ("unambiguous", Alphabet::Unambiguous)];
 const APPROVERS: [(&str, Approve); 2] = [("auto", Approve::Auto), ("manual", Approve::Manual)];
+const LOG_FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 const HEADERS: [(&str, ForwardedHeader); 2] = [
     ("x-forwarded-for", ForwardedHeader::XForwardedFor),
     ("forwarded", ForwardedHeader::Forwarded),
@@ -87,6 +89,9 @@ fn gateway() -> Vec<ConfigKey> {
         key("log", log(), |settings| &mut settings.log).live().doc(
             "What is logged, as info, debug or warn,handfast_server=debug [default: $RUST_LOG, \
              else info]",
+        ),
+        key("log_format", choice(&LOG_FORMATS), |settings| &mut settings.log_format).doc(
+            "Form of the log lines on standard error: text for people, or a JSON object a line",
         ),
         key("clock_synchronised_file", location("FILE"), |settings| {
             &mut settings.clock_synchronised_file

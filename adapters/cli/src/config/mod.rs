@@ -28,7 +28,7 @@ mod tests;
 pub use duration::{parse as length_of_time, show as time_in_words};
 pub use live::Changes;
 pub use options::Options;
-pub use settings::{Listener, MtlsOptions, Serial, ServeSettings, SetupOptions};
+pub use settings::{Listener, LogFormat, MtlsOptions, Serial, ServeSettings, SetupOptions};
 
 /// All problems of a configuration, one per line, each with its place and its remedy.
 #[derive(Debug, thiserror::Error)]

@@ -30,6 +30,12 @@ pub struct Options {
 }
 
 impl Options {
+    /// Returns the command line that names only a file.
+    #[must_use]
+    pub fn of_file(config: PathBuf) -> Self {
+        Self { config: Some(config), ..Self::default() }
+    }
+
     /// Returns the path of the configuration file that an option or the environment names.
     #[must_use]
     pub fn file(&self) -> Option<PathBuf> {

@@ -27,6 +27,8 @@ pub struct ServeSettings {
     pub data: Option<PathBuf>,
     /// What is logged, in the notation of `RUST_LOG`; `None` for the variable's, or else `info`.
     pub log: Option<String>,
+    /// The form of the log.
+    pub log_format: LogFormat,
     /// A file that exists once the system's clock is synchronised; `None` for systemd's file.
     pub clock_synchronised_file: Option<PathBuf>,
     /// Certificate chain of the listener; `Some` if and only if there is a [key](Self::tls_key).
@@ -58,6 +60,16 @@ pub struct ServeSettings {
     pub extensions: Vec<ExtensionConfig>,
     /// Limits of connections and requests.
     pub limits: Limits,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line, with the fields of its event beside `timestamp`, `level` and `target`.
+    Json,
 }
 
 /// A listener of the native wire.
@@ -229,6 +241,7 @@ impl Default for ServeSettings {
             name: None,
             data: None,
             log: None,
+            log_format: LogFormat::default(),
             clock_synchronised_file: None,
             tls_cert: None,
             tls_key: None,

@@ -5,17 +5,22 @@ use std::io::IsTerminal;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
+use handfast_cli::config::LogFormat;
+
 use super::console;
 
 /// The log, whose filter may be replaced. What waits is written when it is dropped.
 pub(super) struct Log {
     _flush_at_exit: WorkerGuard,
-    replace: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+    replace: Replace,
 }
+
+/// Replaces the filter.
+type Replace = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 impl Log {
     /// Starts the log on standard error. Without directives `RUST_LOG` holds, or else `info`.
-    pub(super) fn start(directives: Option<&str>) -> Self {
+    pub(super) fn start(directives: Option<&str>, format: LogFormat) -> Self {
         // Log lines go through a bounded queue and are dropped if it is full, so that a slow or
         // stopped reader cannot block the gateway.
         let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
@@ -24,12 +29,24 @@ impl Log {
             .with_writer(writer)
             .with_ansi(std::io::stderr().is_terminal() && !no_colour())
             // A failed log line must not be reported on the stream that failed.
-            .log_internal_errors(false)
-            .with_filter_reloading();
-        let handle = builder.reload_handle();
-        builder.init();
-        let replace = move |filter| handle.reload(filter).map_err(|error| error.to_string());
-        Self { _flush_at_exit: guard, replace: Box::new(replace) }
+            .log_internal_errors(false);
+        let replace: Replace = match format {
+            LogFormat::Text => {
+                let builder = builder.with_filter_reloading();
+                let handle = builder.reload_handle();
+                builder.init();
+                Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
+            }
+            LogFormat::Json => {
+                // Escapes belong to terminals, and this is for programs.
+                let builder = builder.json().flatten_event(true).with_ansi(false);
+                let builder = builder.with_filter_reloading();
+                let handle = builder.reload_handle();
+                builder.init();
+                Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string()))
+            }
+        };
+        Self { _flush_at_exit: guard, replace }
     }
 
     /// Replaces the filter.

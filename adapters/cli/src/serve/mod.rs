@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     if args.options.print_config {
         return put(&settings.to_toml());
     }
-    let log = Log::start(settings.log.as_deref());
+    let log = Log::start(settings.log.as_deref(), settings.log_format);
     let files = match (&settings.tls_cert, &settings.tls_key) {
         (Some(cert), Some(key)) => {
             Some(TlsFiles::open(cert, key).map_err(|error| End::Refused(tls_problem(&error)))?)
