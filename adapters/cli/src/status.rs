@@ -48,6 +48,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
     let Answers { status, pairing, sessions, senders } = answers;
     let StatusView {
         name,
+        version: _,
         nodes,
         linked,
         waiting,

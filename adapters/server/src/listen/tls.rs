@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use handfast_core::UnixTime;
 use rustix::fs::OFlags;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -92,6 +93,16 @@ impl TlsFiles {
     /// Uses this pair for connections from now on.
     pub fn replace(&self, pair: TlsPair) {
         *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = pair.0;
+    }
+
+    /// Returns the end of the certificate in use, or `None` if it cannot be read.
+    #[must_use]
+    pub fn ends(&self) -> Option<UnixTime> {
+        let pair = self.current.0.read().unwrap_or_else(PoisonError::into_inner);
+        let leaf = pair.cert.first()?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(leaf).ok()?;
+        let ends = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        Some(UnixTime::from_secs(ends))
     }
 
     /// Returns an acceptor for [`serve`](crate::serve); its connections use the current pair.

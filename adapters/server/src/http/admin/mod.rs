@@ -2,7 +2,7 @@
 //!
 //! State:
 //! - `GET /api/v1/status` counts nodes, and reports on the store and the clock:
-//!   `{"nodes":{"pending","paired","muted","revoked","forgotten"},"linked","waiting","companion_url",
+//!   `{"name","version","nodes":{"pending","paired","muted","revoked","forgotten"},"linked","waiting","companion_url",
 //!   "store":{"failing","failures","unstored":[{"what","since"}]},"clock"}`
 //! - `GET /api/v1/clock` reports on the clock:
 //!   `{"state":"good"|"behind"|"doubtful","now","system","mark","synchronised",
@@ -308,6 +308,9 @@ pub struct StatusView {
     /// Name of the gateway; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
+    /// Version of the gateway; absent if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
     /// Number of nodes by standing.
     pub nodes: NodeCounts,
     /// Number of open links.
@@ -386,6 +389,7 @@ pub(in crate::http) async fn status(
     let store = StoreView { failing, failures, unstored };
     Ok(Json(StatusView {
         name: gateway.name().map(str::to_owned),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         nodes,
         linked: summary.linked,
         waiting: summary.waiting,
