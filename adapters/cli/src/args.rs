@@ -15,6 +15,7 @@ mod import;
 mod nodes;
 mod older;
 mod pending;
+mod running;
 mod senders;
 
 pub(crate) use certs::{CertsArgs, CertsVerb, RevokeCerts};
@@ -30,6 +31,7 @@ pub(crate) use import::Import;
 pub(crate) use nodes::{InvokeArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
 pub(crate) use pending::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
+pub(crate) use running::{CompletionsArgs, ConfigArgs, ConfigVerb, DoctorArgs, ManArgs};
 pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
 
 /// The gateway that devices pair with, and the tools of the person who decides about them
@@ -87,6 +89,14 @@ pub(crate) enum Verb {
     Backup(BackupArgs),
     /// Bring a backup of the registry in, while no gateway runs
     Restore(Restore),
+    /// Look for what is wrong with the gateway and its machine, and say what mends it
+    Doctor(DoctorArgs),
+    /// Check or print the configuration of a gateway
+    Config(ConfigArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+    /// Write man pages
+    Man(ManArgs),
     /// Work with tokens
     Token(TokenArgs),
     /// Show every flow on this machine: a gateway, nodes, an operator

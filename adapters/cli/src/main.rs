@@ -11,11 +11,14 @@ mod clock;
 mod codes;
 mod companion;
 mod companions;
+mod configuration;
 mod confirm;
 mod data;
+mod definitions;
 mod delivery;
 mod demo;
 mod dispatch;
+mod doctor;
 mod events;
 mod extensions;
 mod hints;
@@ -96,6 +99,10 @@ async fn run(verb: Verb) -> Result<(), End> {
         Verb::Import(import) => import::run(import).await,
         Verb::Backup(backup) => backup::run(backup),
         Verb::Restore(restore) => backup::restore(restore),
+        Verb::Doctor(doctor) => doctor::run(doctor).await,
+        Verb::Config(config) => configuration::run(config),
+        Verb::Completions(completions) => definitions::completions(&completions),
+        Verb::Man(man) => definitions::man(&man),
         Verb::Token(token) => token::run(token).await,
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Devices(devices) => Box::pin(run(devices.current())).await,
@@ -125,5 +132,13 @@ impl From<Unwritten> for End {
 impl End {
     pub(crate) fn refused(error: impl std::fmt::Display) -> Self {
         Self::Refused(error.to_string())
+    }
+
+    /// Returns the words of the failure.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Refused(message) | Self::Usage(message) => message.clone(),
+            Self::Unwritten(unwritten) => unwritten.to_string(),
+        }
     }
 }

@@ -232,7 +232,7 @@ pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End>
 }
 
 /// Returns the words for files that TLS cannot use, with what mends it.
-fn tls_problem(error: &TlsError) -> String {
+pub(crate) fn tls_problem(error: &TlsError) -> String {
     match error {
         TlsError::Exposed { path } => format!("{error}; mend it with: {}", hide_file(path)),
         TlsError::File { .. } | TlsError::Pair { .. } => error.to_string(),

@@ -1,0 +1,93 @@
+//! The addresses and the certificate of a configuration.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use handfast_cli::config::{Options, ServeSettings};
+use handfast_core::{UnixTime, rfc3339};
+use handfast_server::TlsFiles;
+
+use super::Finding;
+use crate::print::safe;
+use crate::serve::tls_problem;
+
+/// A certificate that ends within this time is found, in seconds.
+const SOON: u64 = 14 * 86_400;
+
+/// Returns what is wrong with a configuration. `running` says that its gateway has its addresses.
+pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
+    let options = Options::of_file(config.to_owned());
+    let settings = match options.settings() {
+        Ok(settings) => settings,
+        Err(error) => {
+            return vec![Finding::new(
+                "config",
+                safe(&error.to_string()),
+                "correct the file; the gateway does not start with it",
+            )];
+        }
+    };
+    let mut found = certificate(&settings);
+    if !running {
+        let addresses = std::iter::once(settings.listen)
+            .chain(settings.listen_tcp.iter().map(|one| one.address))
+            .chain(settings.listen_mtls.iter().map(|one| one.address))
+            .chain(settings.listen_metrics.iter().copied());
+        found.extend(addresses.filter_map(taken));
+    }
+    if settings.tls_cert.is_none() && !settings.listen.ip().to_canonical().is_loopback() {
+        found.push(Finding::new(
+            "plain_listener",
+            format!("{}: who listens on this network reads what is not sealed", settings.listen),
+            "set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy that speaks TLS; \
+             only the native wire is sealed by itself",
+        ));
+    }
+    found
+}
+
+/// Checks that an address is free.
+fn taken(address: SocketAddr) -> Option<Finding> {
+    let error = TcpListener::bind(address).err()?;
+    Some(Finding::new(
+        "address",
+        format!("{address}: cannot be listened on: {error}"),
+        "end the program that has it, or choose another address",
+    ))
+}
+
+fn certificate(settings: &ServeSettings) -> Vec<Finding> {
+    let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) else {
+        return Vec::new();
+    };
+    let files = match TlsFiles::open(cert, key) {
+        Ok(files) => files,
+        Err(error) => {
+            return vec![Finding::new(
+                "tls_files",
+                tls_problem(&error),
+                "correct tls_cert and tls_key",
+            )];
+        }
+    };
+    let Some(ends) = files.ends() else { return Vec::new() };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.map_or(0, |since| since.as_secs());
+    let left = ends.as_secs().saturating_sub(now);
+    if left > SOON {
+        return Vec::new();
+    }
+    let shown = safe(&cert.display().to_string());
+    let when = rfc3339::write(UnixTime::from_secs(ends.as_secs()));
+    let what = match left {
+        0 => format!("{shown}: the certificate ended at {}", when.as_str()),
+        left => {
+            format!("{shown}: the certificate ends in {} days, at {}", left / 86_400, when.as_str())
+        }
+    };
+    vec![Finding::new(
+        "certificate_ends",
+        what,
+        "renew it; a running gateway takes the new files at SIGHUP",
+    )]
+}

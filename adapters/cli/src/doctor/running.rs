@@ -1,0 +1,127 @@
+//! The gateway that runs on the data directory, as it tells itself.
+
+use handfast_server::admin::{PairingView, StatusView};
+use hyper::Method;
+
+use super::Finding;
+use crate::client::{ask, read};
+use crate::clock::mend;
+use crate::data::DataPlace;
+use crate::hints::Next;
+use crate::print::{ago, safe};
+
+/// Adds what the gateway tells. Returns `true` if one answers.
+pub(super) async fn findings(data: &DataPlace, found: &mut Vec<Finding>) -> bool {
+    let status = match ask(data, Method::GET, "/api/v1/status", None).await {
+        Ok(status) => status,
+        Err(end) => {
+            found.push(Finding::new(
+                "not_running",
+                format!("no gateway answers: {}", end.message()),
+                format!("start it: {}", Next::Serve.on(data)),
+            ));
+            return false;
+        }
+    };
+    if let Ok(status) = read::<StatusView>(&status) {
+        found.extend(of_status(&status, data));
+    }
+    let pairing = ask(data, Method::GET, "/api/v1/pairing", None).await;
+    if let Some(pairing) = pairing.ok().and_then(|text| read::<PairingView>(&text).ok())
+        && pairing.locked
+    {
+        found.push(Finding::new(
+            "pairing_locked",
+            format!("pairing by PIN is closed by {} wrong PINs", pairing.wrong_pins),
+            format!("look at who guessed, then: {}", Next::OpenPairing.on(data)),
+        ));
+    }
+    true
+}
+
+fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if status.clock.state != "good" {
+        found.push(Finding::new(
+            "clock",
+            format!("the clock is {}", safe(&status.clock.state)),
+            mend(&status.clock, data).unwrap_or_else(|| Next::Clock.on(data).to_string()),
+        ));
+    }
+    if status.store.failing {
+        found.push(Finding::new(
+            "store_failing",
+            "the registry cannot be written",
+            "free disk space; what narrows rights is in force until the gateway restarts",
+        ));
+    }
+    for one in &status.store.unstored {
+        found.push(Finding::new(
+            "unstored",
+            format!("not stored yet: {}, since {}", safe(&one.what), ago(one.since)),
+            "it is stored by itself once the registry can be written: do not restart before",
+        ));
+    }
+    if status.quarantined > 0 {
+        found.push(Finding::new(
+            "quarantined",
+            format!("{} nodes are in quarantine: their state was copied", status.quarantined),
+            format!("see the ways out: {}", Next::Nodes.on(data)),
+        ));
+    }
+    if let Some(since) = status.older_than_nodes_since {
+        found.push(Finding::new(
+            "older_than_nodes",
+            format!("the registry was restored from a backup, as nodes showed {}", ago(since)),
+            format!("look through who was put out since: {}", Next::Nodes.on(data)),
+        ));
+    }
+    if let Some(version) = &status.version
+        && version != env!("CARGO_PKG_VERSION")
+    {
+        found.push(Finding::new(
+            "version",
+            format!(
+                "the gateway that runs is version {}, and this command is {}",
+                safe(version),
+                env!("CARGO_PKG_VERSION")
+            ),
+            "restart the gateway, so that the version that is installed runs",
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(more: &str) -> StatusView {
+        let text = format!(
+            r#"{{"nodes":{{"pending":0,"paired":1,"muted":0,"revoked":0}},"linked":0,"waiting":0,
+            "clock":{{"state":"good","now":9,"system":9,"mark":9,"synchronised":true}}{more}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn names(more: &str) -> Vec<&'static str> {
+        let data = DataPlace::named("/data".as_ref());
+        of_status(&status(more), &data).iter().map(|one| one.name).collect()
+    }
+
+    #[test]
+    fn each_thing_that_a_gateway_tells_of_is_found() {
+        assert_eq!(names(""), [""; 0]);
+        assert_eq!(names(r#","version":"0.0.1""#), ["version"]);
+        assert_eq!(names(&format!(r#","version":"{}""#, env!("CARGO_PKG_VERSION"))), [""; 0]);
+        assert_eq!(names(r#","quarantined":2"#), ["quarantined"]);
+        assert_eq!(names(r#","older_than_nodes_since":5"#), ["older_than_nodes"]);
+        let failing =
+            r#","store":{"failing":true,"failures":3,"unstored":[{"what":"x is out","since":1}]}"#;
+        assert_eq!(names(failing), ["store_failing", "unstored"]);
+        let mut doubtful = status("");
+        doubtful.clock.state = "doubtful".to_owned();
+        let data = DataPlace::named("/data".as_ref());
+        assert_eq!(of_status(&doubtful, &data)[0].name, "clock");
+    }
+}
