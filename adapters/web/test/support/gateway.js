@@ -232,6 +232,45 @@ export class SetUpNode {
   }
 }
 
+/** A node that asks to be paired: `handfast-node pair`. */
+export class NativeNode {
+  #child;
+  #lines;
+  #exit;
+
+  /** Starts one; `way` is --pin, --code or --approval. */
+  static async start(test, gateway, name, way) {
+    const node = new NativeNode();
+    test.after(() => node.#child?.kill('SIGKILL'));
+    const args = ['pair', '--gateway', gateway.url, '--name', name, ...way];
+    args.push('--state', await privateFolder(test));
+    node.#child = spawn(join(bin, 'handfast-node'), args, {
+      env: environment(),
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    node.#exit = once(node.#child, 'exit');
+    node.#lines = new Lines(node.#child.stdout, node.#child.stderr);
+    return node;
+  }
+
+  /** Types a line at it. */
+  types(line) {
+    this.#child.stdin.write(`${line}\n`);
+  }
+
+  /** Resolves to the fingerprint that it shows of itself. */
+  async fingerprint() {
+    const [text] = await this.#lines.find(/([A-Z2-7]{4}-){5}[A-Z2-7]{4}/);
+    return text;
+  }
+
+  /** Resolves to its exit code. */
+  async ends() {
+    const [code] = await this.#exit;
+    return code;
+  }
+}
+
 /** Resolves to the next event of this name. */
 export function next(emitter, name) {
   return new Promise((resolve, reject) => {

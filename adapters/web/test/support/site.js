@@ -1,9 +1,11 @@
 // Pages for the browser, and the browser.
 
+import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 import { PATIENCE, privateFolder } from './gateway.js';
 
@@ -91,6 +93,16 @@ export class Browser {
     await this.#context?.close();
     this.#context = undefined;
   }
+}
+
+/** Looks for what keeps people from using a page: WCAG 2.2, levels A and AA. */
+export async function accessible(page) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() =>
+    globalThis.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }),
+  );
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(' ')}`);
+  assert.deepEqual(found, [], page.url());
 }
 
 /** Saves what the page looks like, in the folder HANDFAST_SHOTS if that is named. */

@@ -1,0 +1,148 @@
+// The operator's page in Chromium, with the real gateway and real nodes.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Gateway, NativeNode, privateFolder } from '../support/gateway.js';
+import { Browser, accessible, shot } from '../support/site.js';
+
+/** A gateway, and a page of an operator who has logged in. */
+async function operator(t, { role = 'owner', more, options } = {}) {
+  const gateway = await Gateway.start(t, { more: more ?? [] });
+  const browser = await Browser.start(t, options);
+  const page = await login(gateway, browser, role);
+  return { gateway, browser, page };
+}
+
+async function login(gateway, browser, role = 'owner') {
+  const { url } = await gateway.json('login', '--role', role, '--no-wait');
+  const page = await browser.page(url);
+  await page.getByRole('button', { name: /log in/i }).click();
+  await page.getByRole('heading', { name: 'Waiting' }).waitFor();
+  return page;
+}
+
+const card = (page, name) => page.locator('article.card', { hasText: name });
+
+test('a node that asks shows up by itself, and one click approves what was seen', async (t) => {
+  const { gateway, page, browser } = await operator(t);
+  await page.getByText('No node waits').waitFor();
+  const node = await NativeNode.start(t, gateway, 'Kitchen Pi', ['--approval']);
+  const asks = card(page, 'Kitchen Pi');
+  await asks.waitFor();
+  const shown = (await asks.locator('.fingerprint').textContent()).trim().split(/\s+/);
+  assert.equal(shown.length, 6);
+  assert.equal(shown.join('-'), await node.fingerprint());
+  await accessible(page);
+  await shot(page, 'admin-request');
+  await asks.getByRole('button', { name: 'Approve Kitchen Pi', exact: true }).click();
+  await asks.getByText('Approved by you.').waitFor();
+  assert.equal(await node.ends(), 0);
+  assert.equal((await gateway.json('nodes', 'describe', 'Kitchen Pi')).standing, 'paired');
+  assert.deepEqual(browser.errors, []);
+});
+
+test('a PIN is shown large with its countdown while pairing is open', async (t) => {
+  const { gateway, page } = await operator(t);
+  await page.getByRole('button', { name: /Open for 5 minutes/ }).click();
+  await page.getByText(/closes in [45]:\d\d/).waitFor();
+  const node = await NativeNode.start(t, gateway, 'Lamp', ['--pin']);
+  const shown = card(page, 'Lamp');
+  const pin = (await shown.locator('.digits').textContent()).trim();
+  await shown.getByText(/in \d:\d\d/).waitFor();
+  await shot(page, 'admin-pin');
+  // It is still there for who looks again.
+  await page.reload();
+  assert.equal((await card(page, 'Lamp').locator('.digits').textContent()).trim(), pin);
+  await node.types(pin);
+  assert.equal(await node.ends(), 0);
+  await page.goto(new URL('/admin/nodes', page.url()).href);
+  await page.getByRole('link', { name: 'Lamp' }).waitFor();
+});
+
+test('what is in force stands beside what is offered', async (t) => {
+  const { gateway, page } = await operator(t);
+  const code = await gateway.json('codes', 'create', '--read', '/lights/**');
+  const node = await NativeNode.start(t, gateway, 'Desk', ['--code']);
+  await node.types(code.code);
+  assert.equal(await node.ends(), 0);
+  const { node_id: id } = await gateway.json('nodes', 'describe', 'Desk');
+  await page.goto(new URL(`/admin/nodes/${id}`, page.url()).href);
+  await page.locator('#in-force', { hasText: '/lights/**' }).waitFor();
+  await page.getByRole('button', { name: 'Change …' }).click();
+  await page.getByLabel('Permissions').fill('read:/lights/**\nwrite:/lights/desk');
+  await page.getByRole('button', { name: 'Change', exact: true }).click();
+  await page.locator('#offered', { hasText: '/lights/desk' }).waitFor();
+  assert.ok(!(await page.locator('#in-force').textContent()).includes('desk'));
+  await accessible(page);
+  await shot(page, 'admin-node');
+});
+
+test('a node that is muted elsewhere goes quiet on the page, and back', async (t) => {
+  const { gateway, page } = await operator(t);
+  const code = await gateway.json('codes', 'create');
+  const node = await NativeNode.start(t, gateway, 'Desk', ['--code']);
+  await node.types(code.code);
+  assert.equal(await node.ends(), 0);
+  await page.goto(new URL('/admin/nodes', page.url()).href);
+  const row = page.locator('article.row', { hasText: 'Desk' });
+  await row.getByText('paired').waitFor();
+  await gateway.verb('nodes', 'mute', 'Desk');
+  await row.getByText('muted').waitFor();
+  await gateway.verb('nodes', 'unmute', 'Desk');
+  await row.getByText('paired').waitFor();
+});
+
+test('an entry that was decided elsewhere stays in place and says so', async (t) => {
+  const { gateway, page } = await operator(t);
+  for (const name of ['One', 'Two']) {
+    await NativeNode.start(t, gateway, name, ['--approval']);
+    await card(page, name).waitFor();
+  }
+  await gateway.verb('reject', 'One');
+  const gone = card(page, 'One');
+  await gone.getByText(/decided|rejected/i).waitFor();
+  assert.equal(await gone.getByRole('button').count(), 0);
+  // What stands below has not moved up.
+  const names = await page.locator('article.card h3').allTextContents();
+  assert.deepEqual(names.map((name) => name.trim()), ['One', 'Two']);
+});
+
+test('a page shows what another page of the same operator decided', async (t) => {
+  const { gateway, browser, page } = await operator(t);
+  await NativeNode.start(t, gateway, 'Both', ['--approval']);
+  const second = await browser.page(new URL('/admin', page.url()).href);
+  await card(second, 'Both').getByRole('button', { name: 'Approve Both', exact: true }).click();
+  await card(second, 'Both').getByText('Approved by you.').waitFor();
+  await page.bringToFront();
+  await page.locator('article.decided', { hasText: 'Both' }).waitFor();
+});
+
+test('a session that is revoked is told, and its page decides nothing more', async (t) => {
+  const { gateway, page } = await operator(t);
+  const { operators } = await gateway.json('operators', 'list');
+  await gateway.verb('operators', 'revoke', operators[0].id);
+  await page.getByText('Your session has ended').waitFor();
+  await page.reload();
+  await page.waitForURL(/\/login/);
+});
+
+test('a viewer sees everything but PINs, and no button that decides', async (t) => {
+  const { gateway, page } = await operator(t, { role: 'viewer', more: ['--pairing'] });
+  await NativeNode.start(t, gateway, 'Lamp', ['--pin']);
+  await card(page, 'Lamp').getByText('The PIN is shown to those who may decide.').waitFor();
+  assert.equal(await page.locator('main button').count(), 0);
+});
+
+test('the page fits a phone, and has no fault for who hears it', async (t) => {
+  const options = { viewport: { width: 360, height: 740 } };
+  const { gateway, page } = await operator(t, { options });
+  await NativeNode.start(t, gateway, 'A node with a long name for a phone', ['--approval']);
+  await card(page, 'A node').waitFor();
+  await shot(page, 'admin-phone');
+  for (const part of ['', '/nodes', '/codes', '/companions', '/senders', '/certificates', '/health']) {
+    await page.goto(new URL(`/admin${part}`, page.url()).href);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(wide <= 360, `${part}: ${wide}`);
+    await accessible(page);
+  }
+});
