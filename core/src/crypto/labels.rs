@@ -32,6 +32,14 @@ pub const SESSION: &[u8] = b"handfast/v1/session\0";
 pub const PROVISIONING_TOKEN: &[u8] = b"handfast/v1/provisioning-token\0";
 /// Precedes id and secret of the key with which a provisioned node authenticates over HTTP.
 pub const NODE_KEY: &[u8] = b"handfast/v1/node-key\0";
+/// Precedes id and secret of an operator's session in its stored hash.
+pub const OPERATOR_SESSION: &[u8] = b"handfast/v1/operator-session\0";
+/// Precedes id and secret of an operator's token in its stored hash.
+pub const OPERATOR_TOKEN: &[u8] = b"handfast/v1/operator-token\0";
+/// Precedes id and secret of an operator's session in its CSRF token.
+pub const CSRF_TOKEN: &[u8] = b"handfast/v1/csrf-token\0";
+/// Precedes the secret of a login link in its stored hash.
+pub const LOGIN_LINK: &[u8] = b"handfast/v1/login-link\0";
 /// Precedes the bytes of a compact certificate in its signature.
 pub const COMPACT_CERTIFICATE: &[u8] = b"handfast/v1/compact-certificate\0";
 /// Precedes the static key and the counter in the tag of a node's clone mark.

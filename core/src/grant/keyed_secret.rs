@@ -25,6 +25,10 @@ pub enum SecretUse {
     ProvisioningToken,
     /// It authenticates the later HTTP requests of a node that has registered.
     NodeKey,
+    /// It authenticates the requests of an operator's browser, as a cookie.
+    OperatorSession,
+    /// It authenticates the requests of an operator's program, as a bearer.
+    OperatorToken,
 }
 
 impl SecretUse {
@@ -32,7 +36,8 @@ impl SecretUse {
     const fn prefix(self) -> &'static str {
         match self {
             Self::ProvisioningToken => "prov_",
-            Self::NodeKey => "",
+            Self::NodeKey | Self::OperatorSession => "",
+            Self::OperatorToken => "hfop_",
         }
     }
 
@@ -40,6 +45,8 @@ impl SecretUse {
         match self {
             Self::ProvisioningToken => labels::PROVISIONING_TOKEN,
             Self::NodeKey => labels::NODE_KEY,
+            Self::OperatorSession => labels::OPERATOR_SESSION,
+            Self::OperatorToken => labels::OPERATOR_TOKEN,
         }
     }
 }
@@ -99,6 +106,13 @@ impl KeyedSecret {
     pub fn hash(&self) -> KeyedHash {
         KeyedHash(sha256::hash_parts(self.used_as.label(), &[&self.id, self.secret.expose()]))
     }
+
+    /// Computes the CSRF token of an operator's session. Only who knows the secret can compute it,
+    /// and it tells nothing about the secret.
+    #[must_use]
+    pub fn csrf_token(&self) -> Secret<32> {
+        Secret::new(sha256::hash_parts(labels::CSRF_TOKEN, &[&self.id, self.secret.expose()]))
+    }
 }
 
 stored_hash! {
@@ -121,7 +135,12 @@ mod tests {
 
     #[test]
     fn a_secret_reads_back_and_tells_nothing_when_it_is_printed() {
-        for (used_as, length) in [(SecretUse::ProvisioningToken, 71), (SecretUse::NodeKey, 66)] {
+        for (used_as, length) in [
+            (SecretUse::ProvisioningToken, 71),
+            (SecretUse::NodeKey, 66),
+            (SecretUse::OperatorSession, 66),
+            (SecretUse::OperatorToken, 71),
+        ] {
             let mut out = [0; KEYED_SECRET_CHARS];
             let made = secret(used_as);
             let text = made.write(&mut out).to_string();
@@ -136,6 +155,9 @@ mod tests {
     fn a_secret_counts_for_its_own_use_and_its_own_id_alone() {
         let (token, key) = (secret(SecretUse::ProvisioningToken), secret(SecretUse::NodeKey));
         assert_ne!(token.hash(), key.hash());
+        let session = secret(SecretUse::OperatorSession);
+        assert_ne!(session.hash(), secret(SecretUse::OperatorToken).hash());
+        assert_ne!(session.hash().as_bytes(), session.csrf_token().expose());
         let (id, entropy) = (Entropy::from_recorded([2; 16]), Entropy::from_recorded([0xff; 32]));
         assert_ne!(KeyedSecret::mint(SecretUse::NodeKey, &id, &entropy).hash(), key.hash());
         let mut out = [0; KEYED_SECRET_CHARS];

@@ -4,6 +4,7 @@
 pub mod capability;
 pub mod certificate;
 pub mod keyed_secret;
+pub mod login_link;
 pub mod scope;
 pub mod session;
 pub mod setup_code;

@@ -13,7 +13,7 @@ use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_
 use crate::secret::Secret;
 use crate::text::Label;
 use crate::time::{Span, UnixTime};
-use crate::wire::setup::{Claims, Nonce, ProfileName};
+use crate::wire::setup::{Claims, MadeBy, Nonce, ProfileName};
 
 /// A key that signs setup codes.
 #[derive(Clone, Debug)]
@@ -86,8 +86,8 @@ pub fn issue<'o>(
     issue_by(key, terms, None, now, entropy, out)
 }
 
-/// Issues a setup code for the session with the id `by`, with which the code ends, or for an
-/// operator if `by` is `None`.
+/// Issues a setup code for the session `by`, with which the code ends, or for an operator at the
+/// gateway if `by` is `None`.
 ///
 /// # Errors
 /// [`NotIssued::Ttl`], or [`NotIssued::BufferTooSmall`], which also covers names and a session id
@@ -95,7 +95,7 @@ pub fn issue<'o>(
 pub fn issue_by<'o>(
     key: &SetupKey,
     terms: &Terms<'_>,
-    by: Option<[u8; 16]>,
+    by: Option<MadeBy>,
     now: UnixTime,
     entropy: &Entropy<16>,
     out: &'o mut [u8],

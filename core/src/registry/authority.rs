@@ -17,7 +17,7 @@
 
 use crate::grant::capability;
 use crate::grant::scope::{Action, Address, Pattern, Scope, Scopes, ScopesBuf};
-use crate::registry::sessions::SessionId;
+use crate::registry::sessions::{LoginId, SessionId};
 use crate::time::{Span, UnixTime, rfc3339};
 
 pub use crate::registry::sessions::Maker;
@@ -42,8 +42,14 @@ pub enum Role {
 }
 
 /// The addresses that only an owner administers.
-const OWNERS: [&str; 4] =
-    ["/gateway/ca/**", "/gateway/roles/**", "/gateway/tokens/**", "/gateway/**/revoke-all"];
+const OWNERS: [&str; 6] = [
+    "/gateway/ca/**",
+    "/gateway/logins/**",
+    "/gateway/operators/**",
+    "/gateway/roles/**",
+    "/gateway/tokens/**",
+    "/gateway/**/revoke-all",
+];
 
 impl Role {
     /// Returns the role's word in configurations and views.
@@ -118,6 +124,8 @@ pub struct Delegated {
 pub enum Authority {
     /// An operator's right, by its role.
     Operator(Role),
+    /// The right of an operator's session or token, by its role. Codes that it makes end with it.
+    Login(Role, LoginId),
     /// A delegated right.
     Delegated(Delegated),
 }
@@ -190,7 +198,7 @@ impl Authority {
     #[must_use]
     pub fn reaches(&self, action: Action, address: &Address<'_>) -> bool {
         match self {
-            Self::Operator(role) => role.allows(action, address),
+            Self::Operator(role) | Self::Login(role, _) => role.allows(action, address),
             Self::Delegated(Delegated { scopes, .. }) => reaches(scopes, action, address),
         }
     }
@@ -203,8 +211,7 @@ impl Authority {
     pub fn sends(&self, action: Action, address: Address<'_>) -> Result<(), Wider> {
         let wanted = Scope { action, pattern: address.into() };
         let allowed = match self {
-            Self::Operator(Role::Viewer) => false,
-            Self::Operator(Role::Operator | Role::Owner) => true,
+            Self::Operator(role) | Self::Login(role, _) => *role != Role::Viewer,
             Self::Delegated(Delegated { scopes, .. }) => is_covered(&scopes.scopes(), &wanted),
         };
         if allowed { Ok(()) } else { Err(Wider::Scope { action, pattern: wanted.pattern.into() }) }
@@ -216,7 +223,7 @@ impl Authority {
     pub fn hears(&self, address: Option<Address<'_>>) -> bool {
         match (self, address) {
             (_, Some(address)) => self.sends(Action::Read, address).is_ok(),
-            (Self::Operator(role), None) => *role != Role::Viewer,
+            (Self::Operator(role) | Self::Login(role, _), None) => *role != Role::Viewer,
             (Self::Delegated(_), None) => false,
         }
     }
@@ -230,7 +237,16 @@ impl Authority {
     /// Returns `true` for a right that only reads and is told no secrets.
     #[must_use]
     pub const fn is_viewer(&self) -> bool {
-        matches!(self, Self::Operator(Role::Viewer))
+        matches!(self.role(), Some(Role::Viewer))
+    }
+
+    /// Returns the role of an operator; `None` for a delegated right.
+    #[must_use]
+    pub const fn role(&self) -> Option<Role> {
+        match self {
+            Self::Operator(role) | Self::Login(role, _) => Some(*role),
+            Self::Delegated(_) => None,
+        }
     }
 
     /// Returns `true` if the right may see secrets that pair nodes in this maker's name, such as a
@@ -238,8 +254,7 @@ impl Authority {
     #[must_use]
     pub fn is_shown_secrets_of(&self, maker: Maker) -> bool {
         match self {
-            Self::Operator(Role::Viewer) => false,
-            Self::Operator(Role::Operator | Role::Owner) => true,
+            Self::Operator(role) | Self::Login(role, _) => *role != Role::Viewer,
             Self::Delegated(Delegated { right: Right::Session(id), .. }) => {
                 // A session sees the PINs of a window only if it opened the window itself.
                 maker == Maker::Session(*id)
@@ -248,13 +263,25 @@ impl Authority {
         }
     }
 
-    /// Returns the maker that the registry records for what this right mints.
+    /// Returns the maker that the registry records for a code or an open window of this right.
+    ///
+    /// # Errors
+    /// [`Wider::NotKept`], for a capability token or a bearer.
+    pub const fn code_maker(&self) -> Result<Maker, Wider> {
+        match self {
+            Self::Login(_, id) => Ok(Maker::Login(*id)),
+            Self::Operator(_) | Self::Delegated(_) => self.maker(),
+        }
+    }
+
+    /// Returns the maker that the registry records for everything else that this right makes: what
+    /// an operator approves outlives the operator's session.
     ///
     /// # Errors
     /// [`Wider::NotKept`], for a capability token or a bearer.
     pub const fn maker(&self) -> Result<Maker, Wider> {
         match self {
-            Self::Operator(_) => Ok(Maker::Operator),
+            Self::Operator(_) | Self::Login(..) => Ok(Maker::Operator),
             Self::Delegated(Delegated { right: Right::Session(id), .. }) => Ok(Maker::Session(*id)),
             Self::Delegated(Delegated { right: Right::Capability(_) | Right::Bearer, .. }) => {
                 Err(Wider::NotKept)
@@ -287,7 +314,9 @@ impl Authority {
     /// [`Wider::Unbounded`], for a delegated right without `may_approve`.
     pub const fn approve_unbounded(&self) -> Result<(), Wider> {
         match self {
-            Self::Operator(_) | Self::Delegated(Delegated { may_approve: true, .. }) => Ok(()),
+            Self::Operator(_)
+            | Self::Login(..)
+            | Self::Delegated(Delegated { may_approve: true, .. }) => Ok(()),
             Self::Delegated(Delegated { may_approve: false, .. }) => Err(Wider::Unbounded),
         }
     }

@@ -260,7 +260,7 @@ pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> b
     // A quarter stays for operators, however many codes the sessions mint.
     let for_sessions = most.saturating_sub(most / 4);
     match maker {
-        Maker::Operator => live < most,
+        Maker::Operator | Maker::Login(_) => live < most,
         Maker::Session(_) => live < most && of_sessions < for_sessions,
     }
 }

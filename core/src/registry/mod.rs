@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod grants;
 pub mod inbound;
 pub mod lifecycle;
+pub mod logins;
 pub mod provisioning;
 pub mod record;
 pub mod rejection;

@@ -20,6 +20,12 @@ opaque_id! {
     SessionId
 }
 
+opaque_id! {
+    /// The id of an operator's session or token ([`logins`](crate::registry::logins)). Unlike its
+    /// secret, it is not secret.
+    LoginId
+}
+
 /// The maker of an object in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -29,6 +35,9 @@ pub enum Maker {
     Operator,
     /// A companion's session; the object ends with it.
     Session(SessionId),
+    /// An operator's session or token. A code or an open window ends with it; what a code has
+    /// yielded by then is [lasting](Maker::lasting).
+    Login(LoginId),
 }
 
 impl Maker {
@@ -36,8 +45,27 @@ impl Maker {
     #[must_use]
     pub const fn session(self) -> Option<SessionId> {
         match self {
-            Self::Operator => None,
+            Self::Operator | Self::Login(_) => None,
             Self::Session(id) => Some(id),
+        }
+    }
+
+    /// Returns the id of the operator's session or token; `None` for any other maker.
+    #[must_use]
+    pub const fn login(self) -> Option<LoginId> {
+        match self {
+            Self::Operator | Self::Session(_) => None,
+            Self::Login(id) => Some(id),
+        }
+    }
+
+    /// Returns the maker of what this maker's code yields. An operator's right is not delegated, so
+    /// what an operator has paired does not end with the operator's session.
+    #[must_use]
+    pub const fn lasting(self) -> Self {
+        match self {
+            Self::Operator | Self::Login(_) => Self::Operator,
+            Self::Session(id) => Self::Session(id),
         }
     }
 

@@ -5,7 +5,8 @@
 //! claims  = {"profile":"…","expires_at":"YYYY-MM-DDTHH:MM:SSZ","nonce":"32 hex digits",
 //!            "device_label":"…"}     the label only where there is one;
 //!           behind it "bound":true where the code pairs a device by its own key, and opens no
-//!           session, and "by":"22 characters of base64" where a session made the code: its id
+//!           session, and "by":"22 characters of base64" where a session made the code: its id;
+//!           "login" in place of "by" where an operator's session made it
 //! token   = b64url(claims) "." b64url(HMAC-SHA256(key, claims))
 //!                                    made and verified in [`crate::grant::setup_code`]
 //! payload = b64url({"url":"…","bootstrap_token":"token","expires_at":"…"})
@@ -83,6 +84,15 @@ impl<'b> ProfileName<'b> {
     }
 }
 
+/// The maker of a setup code, with which the code ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MadeBy {
+    /// A companion's session, by its id.
+    Session([u8; 16]),
+    /// An operator's session or token, by its id.
+    Login([u8; 16]),
+}
+
 /// The claims of a token. They prove nothing by themselves: see
 /// [`Verified`](crate::grant::setup_code::VerifiedSetupCode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,9 +108,9 @@ pub struct Claims<'b> {
     /// `true` if the code pairs a device by its own key, on the native wire, and opens no session;
     /// otherwise it opens a session and pairs no device.
     pub bound: bool,
-    /// The id of the session that made the code, with which the code ends; `None` if an operator
-    /// made it.
-    pub by: Option<[u8; 16]>,
+    /// The session that made the code, with which the code ends; `None` if an operator made it at
+    /// the gateway.
+    pub by: Option<MadeBy>,
 }
 
 impl<'b> Claims<'b> {
@@ -117,17 +127,22 @@ impl<'b> Claims<'b> {
             None => object,
         };
         let object = if self.bound { object.boolean("bound", Some(true)) } else { object };
-        let Some(by) = self.by else { return object.finish() };
+        let (key, id) = match self.by {
+            Some(MadeBy::Session(id)) => ("by", id),
+            Some(MadeBy::Login(id)) => ("login", id),
+            None => return object.finish(),
+        };
         let mut text = [0; BY_CHARS];
-        object.text("by", base64url::encode(&by, &mut text)?).finish()
+        object.text(key, base64url::encode(&id, &mut text)?).finish()
     }
 
     /// Reads claims; texts with escapes are decoded into `room`. Returns `None` if the text is not
     /// valid claims.
     #[must_use]
     pub fn parse(text: &'b str, mut room: &'b mut [u8]) -> Option<Self> {
-        let (mut profile, mut expires_at, mut nonce, mut label, mut bound, mut by) =
-            (None, None, None, None, None, None);
+        let (mut profile, mut expires_at, mut nonce, mut label, mut bound) =
+            (None, None, None, None, None);
+        let (mut by, mut login) = (None, None);
         json::members(text, |key, value| {
             if key.is("profile") {
                 profile = Some(value);
@@ -141,6 +156,8 @@ impl<'b> Claims<'b> {
                 bound = Some(value);
             } else if key.is("by") {
                 by = Some(value);
+            } else if key.is("login") {
+                login = Some(value);
             }
         })
         .ok()?;
@@ -167,17 +184,21 @@ impl<'b> Claims<'b> {
             },
             // The session that made the code must be known: an unreadable id must not pass for an
             // operator's code.
-            by: match by {
-                None => None,
-                Some(value) => {
-                    let mut id = [0; 16];
-                    let decoded =
-                        base64url::decode(as_text(value)?.decode(&mut room)?, &mut id)?.len();
-                    Some(id).filter(|_| decoded == 16).map(Some)?
-                }
+            by: match (by, login) {
+                (None, None) => None,
+                (Some(value), None) => Some(MadeBy::Session(maker_id(value, &mut room)?)),
+                (None, Some(value)) => Some(MadeBy::Login(maker_id(value, &mut room)?)),
+                // No code has two makers, and neither may be left out.
+                (Some(_), Some(_)) => return None,
             },
         })
     }
+}
+
+fn maker_id<'b>(value: Value<'b>, room: &mut &'b mut [u8]) -> Option<[u8; 16]> {
+    let mut id = [0; 16];
+    let decoded = base64url::decode(as_text(value)?.decode(room)?, &mut id)?.len();
+    (decoded == 16).then_some(id)
 }
 
 /// The claims with a profile and a label of 64 four-byte characters each, and everything else at
@@ -327,7 +348,11 @@ mod tests {
         let written = bound.write(&mut out).unwrap();
         assert!(written.ends_with(r#"ababab","bound":true}"#), "{written}");
         assert_eq!(Claims::parse(written, &mut [0; 64]), Some(bound));
-        let made = Claims { by: Some([0xff; 16]), ..claims(None) };
+        let login = Claims { by: Some(MadeBy::Login([7; 16])), ..claims(None) };
+        let written = login.write(&mut out).unwrap();
+        assert!(written.ends_with(r#","login":"BwcHBwcHBwcHBwcHBwcHBw"}"#), "{written}");
+        assert_eq!(Claims::parse(written, &mut [0; 64]), Some(login));
+        let made = Claims { by: Some(MadeBy::Session([0xff; 16])), ..claims(None) };
         let written = made.write(&mut out).unwrap();
         assert!(written.ends_with(r#"ababab","by":"_____________________w"}"#), "{written}");
         assert_eq!(Claims::parse(written, &mut [0; 64]), Some(made));

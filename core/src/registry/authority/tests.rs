@@ -162,3 +162,44 @@ fn a_delegated_right_exchanges_messages_with_nodes_only_where_its_own_scopes_rea
     assert_eq!(Authority::OWNER.sends(Action::Admin, at("/a")), Ok(()));
     assert!(Authority::OWNER.hears(None) && Authority::OWNER.hears(Some(at("/a"))));
 }
+
+#[test]
+fn an_operators_login_may_what_its_role_may_and_only_its_codes_are_its_own() {
+    let id = LoginId::from_bytes([7; 16]);
+    for role in [Role::Viewer, Role::Operator, Role::Owner] {
+        let (login, socket) = (Authority::Login(role, id), Authority::Operator(role));
+        for text in ["/gateway/devices", "/gateway/ca/rotate", "/gateway/tokens", "/lights/1"] {
+            let address = Address::parse(text).unwrap();
+            for action in [Action::Read, Action::Write, Action::Admin] {
+                assert_eq!(login.reaches(action, &address), socket.reaches(action, &address));
+            }
+        }
+        assert_eq!(login.code_maker(), Ok(Maker::Login(id)));
+        assert_eq!(login.maker(), Ok(Maker::Operator), "what it approves outlives it");
+        assert_eq!(login.is_viewer(), role == Role::Viewer);
+        assert_eq!(login.is_shown_secrets_of(Maker::Operator), role != Role::Viewer);
+        assert!(!login.is_delegated());
+    }
+    assert_eq!(Maker::Login(id).lasting(), Maker::Operator);
+    let session = Maker::Session(SessionId::from_bytes([1; 16]));
+    assert_eq!(session.lasting(), session);
+}
+
+#[test]
+fn roles_tokens_logins_and_everything_at_once_are_the_owners() {
+    let reaches = |role, text| {
+        Authority::Operator(role).reaches(Action::Admin, &Address::parse(text).unwrap())
+    };
+    for text in [
+        "/gateway/tokens",
+        "/gateway/tokens/ab/revoke",
+        "/gateway/operators/ab/revoke",
+        "/gateway/logins",
+        "/gateway/ca/rotate",
+        "/gateway/paired/revoke-all",
+        "/gateway/certs/revoke-all",
+    ] {
+        assert!(reaches(Role::Owner, text) && !reaches(Role::Operator, text), "{text}");
+    }
+    assert!(reaches(Role::Operator, "/gateway/devices/a/pair"));
+}
