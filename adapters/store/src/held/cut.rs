@@ -7,7 +7,7 @@ use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Decision;
-use handfast_core::registry::sessions::SessionId;
+use handfast_core::registry::sessions::{LoginId, SessionId};
 
 use crate::{EndedWith, Revoked, RevokedCertificates, SenderChange};
 
@@ -48,6 +48,8 @@ pub enum Cut {
         /// The known consequences. Without them, only what the session itself made ends.
         with: Box<EndedWith>,
     },
+    /// An operator's session or token ends.
+    Login(LoginId),
     /// A PIN or code is withdrawn.
     Code(CodeId),
     /// The pairing window is closed.
@@ -82,6 +84,7 @@ pub(super) enum Subject {
     Grants(NodeId, Option<GrantId>),
     Revoked(Revoked),
     Session(SessionId),
+    Login(LoginId),
     Code(CodeId),
     Window,
     Sender(String, Option<String>, String),
@@ -97,6 +100,7 @@ impl Cut {
             Self::Grants { node_id, which, .. } => Subject::Grants(*node_id, *which),
             Self::Revoked(what) => Subject::Revoked(*what),
             Self::Session { id, .. } => Subject::Session(*id),
+            Self::Login(id) => Subject::Login(*id),
             Self::Code(id) => Subject::Code(*id),
             Self::Window => Subject::Window,
             Self::Sender { channel, account, sender, .. } => {
@@ -117,6 +121,7 @@ impl Cut {
             | Self::Grants { .. }
             | Self::Revoked(Revoked::Block(_))
             | Self::Session { .. }
+            | Self::Login(_)
             | Self::Code(_)
             | Self::Window
             | Self::Sender { .. }
@@ -134,6 +139,7 @@ impl Cut {
             Self::Node { .. }
             | Self::Ceiling { .. }
             | Self::Revoked(Revoked::Key(_))
+            | Self::Login(_)
             | Self::Code(_)
             | Self::Window
             | Self::Sender { .. }

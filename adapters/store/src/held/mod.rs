@@ -15,6 +15,7 @@ mod deliveries;
 mod dispatches;
 mod ends;
 mod inbound;
+mod logins;
 mod provisioning;
 mod sessions;
 mod store;
@@ -146,6 +147,11 @@ impl HeldStore {
                 self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop)
             }
             Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
+            Cut::Login(id) => {
+                // It ended when that was decided, not when it is stored.
+                let ended = self.wrote(self.store.end_login(*id, since).await);
+                return ended.map(|(_, ended)| StoreOutcome::Done(ended));
+            }
             Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
             Cut::Window => {
                 // Only the opening is taken back; the counted guesses stay.
@@ -285,6 +291,7 @@ impl HeldStore {
 
     fn is_out(&self, code: &StoredCode) -> bool {
         self.held.has_code(code.id)
+            || code.maker.login().is_some_and(|id| self.held.login(id).is_some())
             || self.held.ends(|ends| ends.is_out(code.maker, Some(code.counted.expires)))
     }
 

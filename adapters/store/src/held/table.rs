@@ -11,7 +11,7 @@ use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::registry::sessions::SessionId;
+use handfast_core::registry::sessions::{LoginId, SessionId};
 use handfast_core::{NodeId, UnixTime};
 
 use super::cut::{Cut, Subject};
@@ -113,6 +113,7 @@ impl HeldDecisions {
             | Cut::Grants { .. }
             | Cut::Revoked(_)
             | Cut::Session { .. }
+            | Cut::Login(_)
             | Cut::Code(_)
             | Cut::Window
             | Cut::Sender { .. }
@@ -228,6 +229,7 @@ impl HeldDecisions {
                 | Cut::Ceiling { .. }
                 | Cut::Grants { .. }
                 | Cut::Revoked(_)
+                | Cut::Login(_)
                 | Cut::Code(_)
                 | Cut::Window
                 | Cut::Sender { .. }
@@ -241,6 +243,11 @@ impl HeldDecisions {
     /// Queries the consequences of held session ends.
     pub(super) fn ends<T: Default>(&self, ask: impl FnOnce(&Ends) -> T) -> T {
         if self.is_empty() { T::default() } else { ask(&self.table().ends) }
+    }
+
+    /// Returns the time at which an operator's session or token ended, if its end is held.
+    pub(super) fn login(&self, id: LoginId) -> Option<UnixTime> {
+        self.entry(&Subject::Login(id)).map(|entry| entry.since)
     }
 
     pub(super) fn has_code(&self, id: CodeId) -> bool {
@@ -260,6 +267,7 @@ impl HeldDecisions {
             | Cut::Grants { .. }
             | Cut::Revoked(_)
             | Cut::Session { .. }
+            | Cut::Login(_)
             | Cut::Code(_)
             | Cut::Window
             | Cut::Sender { .. }
@@ -289,6 +297,7 @@ impl HeldDecisions {
             | Cut::Grants { .. }
             | Cut::Revoked(_)
             | Cut::Session { .. }
+            | Cut::Login(_)
             | Cut::Code(_)
             | Cut::Window
             | Cut::Sender { .. }

@@ -9,6 +9,7 @@ mod codes;
 mod deliveries;
 mod dispatches;
 mod grants;
+mod logins;
 mod makers;
 mod nodes;
 mod provisioning;
@@ -25,7 +26,7 @@ use handfast_core::grant::capability;
 use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::delivery::DeliveryId;
-use handfast_core::registry::sessions::SessionId;
+use handfast_core::registry::sessions::{LoginId, SessionId};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, Source, UnixTime};
@@ -65,6 +66,7 @@ struct MemoryTx {
     codes: Table<u64, codes::CodeRow>,
     guesses: Table<Source, u8>,
     sessions: Table<SessionId, sessions::SessionRow>,
+    logins: Table<LoginId, logins::LoginRow>,
     spent: Table<Nonce, sessions::SpentRow>,
     pending: Table<SenderName, senders::PendingRow>,
     allowed: Table<SenderName, senders::PermissionRow>,
@@ -108,6 +110,7 @@ impl MemoryTx {
         self.codes.end(keep);
         self.guesses.end(keep);
         self.sessions.end(keep);
+        self.logins.end(keep);
         self.spent.end(keep);
         self.pending.end(keep);
         self.allowed.end(keep);

@@ -42,6 +42,10 @@ impl TimeRows for MemoryTx {
             made.extend((row.run == run).then_some(row.session.issued_at));
             made.extend(row.renewed.filter(|_| row.end_run == run));
         }
+        for row in self.logins.values() {
+            made.extend((row.run == run).then_some(row.login.made_at));
+            made.extend(row.login.used_at.filter(|_| row.use_run == run));
+        }
         let pending = self.pending.values().filter(|row| row.run == run);
         made.extend(pending.map(|row| row.pending.created_at));
         made.extend(self.allowed.values().filter(|row| row.run == run).map(|row| row.at));
@@ -143,6 +147,22 @@ impl TimeRows for MemoryTx {
             },
         );
         add(sessions.len());
+        let logins = self.logins.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.login.made_at);
+                later(&mut row.login.ends_at);
+            },
+        );
+        add(logins.len());
+        let uses = self.logins.change_all(
+            |_, row| row.use_run == run,
+            |row| {
+                row.login.used_at.iter_mut().for_each(later);
+                later(&mut row.login.expires_at);
+            },
+        );
+        add(uses.len());
         let ends = self.sessions.change_all(
             |_, row| row.end_run == run,
             |row| {
@@ -252,6 +272,15 @@ impl TimeRows for MemoryTx {
             |row| row.session.over = true,
         );
         add(sessions.len());
+        let logins = self.logins.change_all(
+            |_, row| {
+                let made = row.run != run && row.login.made_at > latest;
+                let used = row.use_run != run && later(row.login.used_at);
+                (made || used) && row.login.revoked_at.is_none()
+            },
+            |row| row.login.revoked_at = Some(latest),
+        );
+        add(logins.len());
         // A permission without an end does not depend on the clock.
         let allowed = self.allowed.change_all(
             |_, row| {

@@ -2,7 +2,7 @@
 
 use handfast_core::grant::capability;
 use handfast_core::registry::grants::GrantId;
-use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::registry::sessions::{LoginId, Maker, SessionId};
 use handfast_core::{NodeId, UnixTime};
 
 use super::{RowResult, Tx, deliveries};
@@ -74,9 +74,27 @@ pub(super) fn end_of(
     maker: Maker,
     now: UnixTime,
 ) -> Result<Option<Option<UnixTime>>, StoreError> {
-    let Maker::Session(id) = maker else { return Ok(Some(None)) };
-    let session = tx.session(id)?.filter(|session| session.admits(now).is_ok());
-    Ok(session.map(|session| Some(session.expires_at)))
+    match maker {
+        Maker::Operator => Ok(Some(None)),
+        Maker::Session(id) => {
+            let session = tx.session(id)?.filter(|session| session.admits(now).is_ok());
+            Ok(session.map(|session| Some(session.expires_at)))
+        }
+        // Each use moves the end of a login, so it bounds nothing that is made now.
+        Maker::Login(id) => {
+            Ok(tx.login(id)?.filter(|login| login.admits(now).is_ok()).map(|_| None))
+        }
+    }
+}
+
+/// Ends what a login has made: its codes, and the window that it opened. What it approved stays.
+pub(super) fn end_made_by_login(
+    tx: &mut dyn Tx,
+    id: LoginId,
+    now: UnixTime,
+) -> Result<EndedWith, StoreError> {
+    let (codes, window) = (tx.kill_codes_of_login(id, now)?, tx.close_window_of_login(id)?);
+    Ok(EndedWith { codes, window, ..EndedWith::NOTHING })
 }
 
 /// Ends all that these sessions have made, and all that was made by that.
@@ -123,7 +141,7 @@ pub(super) fn end_made_by(
     Ok(with)
 }
 
-/// Ends what was made by sessions that have ended.
+/// Ends what was made by sessions and logins that have ended.
 pub(super) fn end_orphans(tx: &mut dyn Tx, now: UnixTime) -> Result<EndedWith, StoreError> {
     let mut ended = Vec::new();
     for session in tx.makers(now)? {
@@ -131,5 +149,13 @@ pub(super) fn end_orphans(tx: &mut dyn Tx, now: UnixTime) -> Result<EndedWith, S
             ended.push(Ending::whole(session));
         }
     }
-    end_made_by(tx, ended, now)
+    let mut with = end_made_by(tx, ended, now)?;
+    for login in tx.login_makers(now)? {
+        if end_of(tx, Maker::Login(login), now)?.is_none() {
+            let EndedWith { codes, window, .. } = end_made_by_login(tx, login, now)?;
+            with.codes += codes;
+            with.window |= window;
+        }
+    }
+    Ok(with)
 }

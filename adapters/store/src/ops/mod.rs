@@ -29,6 +29,7 @@
 //! | `grants` | grants, ceilings and revocations |
 //! | `codes` | PINs, codes and the pairing window |
 //! | `sessions` | companions' sessions and spent setup codes |
+//! | `logins` | operators' sessions and tokens |
 //! | `makers` | consequences of a session's end |
 //! | `senders` | senders on messaging channels |
 //! | `deliveries` | secrets that are shown once |
@@ -45,6 +46,7 @@ mod codes;
 mod deliveries;
 mod dispatches;
 mod grants;
+mod logins;
 mod makers;
 mod nodes;
 mod provisioning;
@@ -62,6 +64,7 @@ pub(crate) use codes::{CodeRows, PinRow};
 pub(crate) use deliveries::{DeliveryRows, Subject};
 pub(crate) use dispatches::{DispatchRows, ends_by_time};
 pub(crate) use grants::{EndedGrant, GrantRows, Which};
+pub(crate) use logins::LoginRows;
 pub(crate) use makers::{MakerRows, Outlasting};
 pub(crate) use nodes::{NewNode, NewStanding, NodeHead, NodeRows};
 pub(crate) use provisioning::ProvisioningRows;
@@ -80,6 +83,7 @@ pub(crate) trait Tx:
     + GrantRows
     + CodeRows
     + SessionRows
+    + LoginRows
     + MakerRows
     + SenderRows
     + DeliveryRows

@@ -12,21 +12,21 @@ use crate::ops::{CodeRows, PinRow, RowResult};
 
 impl CodeRows for SqliteTx<'_> {
     fn window(&mut self) -> RowResult<Window> {
-        let sql = "SELECT opened_at, closes, opened_by, guesses FROM pairing_window";
+        let sql = "SELECT opened_at, closes, opened_by, opened_login, guesses FROM pairing_window";
         self.one(sql, [], rows::window)?
     }
 
     fn set_window(&mut self, Window { opened, guesses }: &Window) -> RowResult<()> {
         let closes = opened.and_then(|opened| opened.closes);
-        let sql =
-            "UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3, opened_by = ?4";
+        let sql = "UPDATE pairing_window SET opened_at = ?1, closes = ?2, guesses = ?3, opened_by = ?4, opened_login = ?5";
         self.execute(
             sql,
             params![
                 opened.map(|opened| integer(opened.at)),
                 closes.map(integer),
                 guesses,
-                opened.and_then(|opened| rows::session(opened.by))
+                opened.and_then(|opened| rows::session(opened.by)),
+                opened.and_then(|opened| rows::login(opened.by)),
             ],
         )?;
         Ok(())
@@ -80,7 +80,7 @@ impl CodeRows for SqliteTx<'_> {
     }
 
     fn live_codes(&mut self, now: UnixTime) -> RowResult<Vec<StoredCode>> {
-        let sql = "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, source, provisions, NULL AS sealed
+        let sql = "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, login, source, provisions, NULL AS sealed
              FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC";
         self.all(sql, [integer(now)], rows::code)?.into_iter().collect()
     }
@@ -115,8 +115,8 @@ impl CodeRows for SqliteTx<'_> {
             Kind::Provisioning => (None, Some("")),
         };
         let sql = "INSERT INTO code (code_id, pin_for, selector, expires, dead_since, guesses, uses_left, grant_for, created_at, label,
-                               scopes, sealed, maker, source, provisions)
-             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
+                               scopes, sealed, maker, source, provisions, login)
+             VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         self.execute(
             sql,
             params![
@@ -135,6 +135,7 @@ impl CodeRows for SqliteTx<'_> {
                 rows::session(*maker),
                 source.as_ref().map(Source::as_bytes),
                 provisions.as_ref().map(Name::as_str),
+                rows::login(*maker),
             ],
         )?;
         Ok(())

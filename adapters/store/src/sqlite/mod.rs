@@ -23,6 +23,7 @@
 //! | `grants` | statements for grants and revocations |
 //! | `codes` | statements for PINs, codes and the pairing window |
 //! | `provisioning` | statements for nodes that registered over HTTP |
+//! | `logins` | operators' sessions and tokens |
 //! | `makers` | statements for all that a session made |
 //! | `sessions` | statements for companions' sessions and spent setup codes |
 //! | `senders` | statements for senders on messaging channels |
@@ -43,6 +44,7 @@ mod file;
 mod generation;
 mod grants;
 mod keeper;
+mod logins;
 mod makers;
 mod migrations;
 mod nodes;

@@ -16,7 +16,7 @@ use handfast_core::registry::record::{
     AskMethod, Asked, Cause, Credential, Mode, Record, Standing,
 };
 use handfast_core::registry::rejection::Rejection;
-use handfast_core::registry::sessions::{Maker, Prolonged, Session, SessionId};
+use handfast_core::registry::sessions::{LoginId, Maker, Prolonged, Session, SessionId};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::Profile;
 use handfast_core::{Label, Name, NodeId, Source, UnixTime};
@@ -73,8 +73,21 @@ pub(super) fn session(maker: Maker) -> Option<[u8; 16]> {
     maker.session().map(|id| *id.as_bytes())
 }
 
+/// Converts a maker to the value of a column for operators' sessions and tokens.
+pub(super) fn login(maker: Maker) -> Option<[u8; 16]> {
+    maker.login().map(|id| *id.as_bytes())
+}
+
 fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
     get(row, column).map(Maker::stored)
+}
+
+/// Reads a maker that may also be a login, which has a column of its own.
+fn maker_or_login(row: &Row<'_>, session: &str, login: &str) -> Result<Maker, String> {
+    match get::<Option<[u8; 16]>>(row, login)? {
+        Some(id) => Ok(Maker::Login(LoginId::from_bytes(id))),
+        None => maker(row, session),
+    }
 }
 
 /// Reads the first column. The schema allows only 16 bytes there, so other content is a damaged
@@ -303,7 +316,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
         grant_for: perhaps(row, "grant_for")?.map(UnixTime::as_secs),
         created_at: time(row, "created_at")?,
         label: get(row, "label")?,
-        maker: maker(row, "maker")?,
+        maker: maker_or_login(row, "maker", "login")?,
         source: get::<Option<_>>(row, "source")?.map(Source::from_bytes),
         provisions,
     })
@@ -314,7 +327,8 @@ pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreErro
     let read = || {
         let opened = match perhaps(row, "opened_at")? {
             Some(at) => {
-                Some(Opened { at, closes: perhaps(row, "closes")?, by: maker(row, "opened_by")? })
+                let by = maker_or_login(row, "opened_by", "opened_login")?;
+                Some(Opened { at, closes: perhaps(row, "closes")?, by })
             }
             None => None,
         };
@@ -359,7 +373,7 @@ fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
     })
 }
 
-fn name(row: &Row<'_>, column: &str) -> Result<Name, String> {
+pub(super) fn name(row: &Row<'_>, column: &str) -> Result<Name, String> {
     let text: String = get(row, column)?;
     let label = Label::parse(&text).filter(|label| label.as_str() == text);
     label.map(Name::from).ok_or_else(|| format!("{column} is not allowed"))

@@ -39,7 +39,7 @@ const OWN: &str = "run = ?1";
 /// beginning, and so may a node's data besides its request. The end of a setup code under delivery
 /// is written in the code itself, so it never moves; nor do a certificate's times, which are
 /// signed.
-const MOVED: [Moved; 15] = [
+const MOVED: [Moved; 17] = [
     Moved::new("node", OWN, Some("asked_at"), &["asked_at", "expires", "fallback_expires"]),
     Moved::new("node", "ceiling_run = ?1", Some("ceiling_at"), &["ceiling_at", "ceiling_expires"]),
     Moved::new(
@@ -56,6 +56,8 @@ const MOVED: [Moved; 15] = [
     Moved::new("pairing_window", OWN, Some("opened_at"), &["opened_at", "closes"]),
     Moved::new("session", OWN, Some("issued_at"), &["issued_at", "own_end"]),
     Moved::new("session", "end_run = ?1", Some("renewed"), &["expires_at", "renewed"]),
+    Moved::new("login", OWN, Some("made_at"), &["made_at", "ends_at"]),
+    Moved::new("login", "use_run = ?1", Some("used_at"), &["used_at", "expires_at"]),
     Moved::new("spent_setup_code", OWN, None, &["expires"]),
     Moved::new("sender_pending", OWN, Some("created_at"), &["created_at", "told_at"]),
     Moved::new("sender_allowed", OWN, Some("approved_at"), &["approved_at", "until"]),
@@ -64,7 +66,7 @@ const MOVED: [Moved; 15] = [
 
 /// Statements that end what earlier runs made under a wrong clock. `?1` is the latest plausible
 /// time, `?2` the current run.
-const ENDED: [&str; 13] = [
+const ENDED: [&str; 14] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
     "UPDATE code SET expires = min(expires, ?1), dead_since = min(dead_since, ?1), uses_left = 0, sealed = NULL
@@ -72,6 +74,8 @@ const ENDED: [&str; 13] = [
     "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE run <> ?2 AND opened_at > ?1",
     "UPDATE session SET over = 1 WHERE over = 0 AND revoked_at IS NULL
         AND ((run <> ?2 AND issued_at > ?1) OR (end_run <> ?2 AND renewed > ?1))",
+    "UPDATE login SET revoked_at = ?1 WHERE revoked_at IS NULL
+        AND ((run <> ?2 AND made_at > ?1) OR (use_run <> ?2 AND used_at > ?1))",
     "DELETE FROM sender_pending WHERE run <> ?2 AND created_at > ?1",
     "UPDATE sender_allowed SET revoked_at = ?1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> ?2 AND approved_at > ?1",
     "UPDATE node SET ceiling_expires = ?1, ceiling_at = ?1 WHERE ceiling_run <> ?2 AND ceiling_at > ?1 AND ceiling_expires > ?1",

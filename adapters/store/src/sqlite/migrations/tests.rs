@@ -9,6 +9,7 @@ use rusqlite::{Connection, params};
 mod copies;
 mod fifth;
 mod fourth;
+mod ninth;
 mod sixth;
 mod third;
 

@@ -1,0 +1,119 @@
+//! The rows of operators' sessions and tokens.
+
+use handfast_core::UnixTime;
+use handfast_core::grant::keyed_secret::KeyedHash;
+use handfast_core::registry::authority::Role;
+use handfast_core::registry::logins::{Login, LoginId, LoginKind, LoginUse};
+use rusqlite::{Row, params};
+
+use super::rows::{get, integer, name, perhaps, time, word};
+use super::tx::SqliteTx;
+use crate::StoreError;
+use crate::ops::{LoginRows, RowResult};
+
+impl LoginRows for SqliteTx<'_> {
+    fn login(&mut self, id: LoginId) -> RowResult<Option<Login>> {
+        let sql = "SELECT * FROM login WHERE login_id = ?1";
+        self.find(sql, [id.as_bytes()], login)?.transpose()
+    }
+
+    fn logins(&mut self) -> RowResult<Vec<Login>> {
+        let sql = "SELECT * FROM login ORDER BY made_at, login_id";
+        self.all(sql, [], login)?.into_iter().collect()
+    }
+
+    fn add_login(&mut self, login: &Login) -> RowResult<bool> {
+        let Login { id, kind, hash, name, role, made_at, .. } = login;
+        let Login { used_at, used_from, expires_at, ends_at, revoked_at, .. } = login;
+        let sql = "INSERT INTO login (login_id, kind, hash, name, role, made_at, used_at, used_from, expires_at, ends_at, revoked_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING";
+        let inserted = self.execute(
+            sql,
+            params![
+                id.as_bytes(),
+                kind.as_str(),
+                hash.as_bytes(),
+                name.as_str(),
+                role.as_str(),
+                integer(*made_at),
+                used_at.map(integer),
+                used_from.map(|address| address.to_string()),
+                integer(*expires_at),
+                integer(*ends_at),
+                revoked_at.map(integer),
+            ],
+        )?;
+        Ok(inserted == 1)
+    }
+
+    fn note_login_use(&mut self, id: LoginId, used: &LoginUse) -> RowResult<bool> {
+        let LoginUse { at, from, expires_at } = used;
+        let sql = "UPDATE login SET used_at = ?2, used_from = ?3, expires_at = ?4,
+                       use_run = (SELECT run FROM time_kept)
+                   WHERE login_id = ?1 AND revoked_at IS NULL";
+        let from = from.map(|address| address.to_string());
+        let used = params![id.as_bytes(), integer(*at), from, integer(*expires_at)];
+        Ok(self.execute(sql, used)? == 1)
+    }
+
+    fn revoke_login(&mut self, id: LoginId, now: UnixTime) -> RowResult<bool> {
+        let sql = "UPDATE login SET revoked_at = ?2 WHERE login_id = ?1 AND revoked_at IS NULL";
+        Ok(self.execute(sql, params![id.as_bytes(), integer(now)])? == 1)
+    }
+
+    fn forget_logins(&mut self, before: UnixTime, most: u32) -> RowResult<()> {
+        let sql = "DELETE FROM login WHERE login_id IN (SELECT login_id FROM login INDEXED BY login_by_end
+             WHERE ended_at < ?1 ORDER BY ended_at, login_id LIMIT ?2)";
+        self.execute(sql, params![integer(before), most])?;
+        Ok(())
+    }
+
+    fn kill_codes_of_login(&mut self, id: LoginId, now: UnixTime) -> RowResult<u64> {
+        let sql = "UPDATE code INDEXED BY code_by_login SET expires = min(expires, ?2), dead_since = min(dead_since, ?2),
+                      uses_left = 0, sealed = NULL WHERE login = ?1 AND uses_left > 0";
+        Ok(self.erase(sql, params![id.as_bytes(), integer(now)])? as u64)
+    }
+
+    fn close_window_of_login(&mut self, id: LoginId) -> RowResult<bool> {
+        let sql = "UPDATE pairing_window SET opened_at = NULL, closes = NULL, opened_login = NULL
+                   WHERE opened_login = ?1";
+        Ok(self.execute(sql, [id.as_bytes()])? > 0)
+    }
+
+    fn login_makers(&mut self, now: UnixTime) -> RowResult<Vec<LoginId>> {
+        let sql = "SELECT login FROM code INDEXED BY code_by_login
+                       WHERE login IS NOT NULL AND dead_since > ?1 AND uses_left > 0
+                   UNION SELECT opened_login FROM pairing_window WHERE opened_login IS NOT NULL";
+        Ok(self.all(sql, [integer(now)], |row| row.get(0).map(LoginId::from_bytes))?)
+    }
+}
+
+/// Reads a session or token. The schema allows only 16 bytes as its id.
+fn login(row: &Row<'_>) -> rusqlite::Result<Result<Login, StoreError>> {
+    let id: [u8; 16] = row.get("login_id")?;
+    let id = LoginId::from_bytes(id);
+    Ok(try_login(row, id).map_err(|problem| {
+        let id = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        StoreError::Database(format!("the operator's session {id} cannot be read: {problem}"))
+    }))
+}
+
+fn try_login(row: &Row<'_>, id: LoginId) -> Result<Login, String> {
+    let used_from = match get::<Option<String>>(row, "used_from")? {
+        Some(text) => Some(text.parse().map_err(|_| format!("used_from {text:?} is none"))?),
+        None => None,
+    };
+    Ok(Login {
+        id,
+        kind: word(row, "kind", LoginKind::parse)?,
+        hash: KeyedHash::from_bytes(get(row, "hash")?),
+        name: name(row, "name")?,
+        role: word(row, "role", Role::parse)?,
+        made_at: time(row, "made_at")?,
+        used_at: perhaps(row, "used_at")?,
+        used_from,
+        expires_at: time(row, "expires_at")?,
+        ends_at: time(row, "ends_at")?,
+        revoked_at: perhaps(row, "revoked_at")?,
+    })
+}
