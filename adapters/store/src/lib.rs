@@ -17,6 +17,7 @@ mod dispatches;
 mod error;
 pub mod held;
 mod inbound;
+mod logins;
 mod makers;
 #[cfg(any(test, feature = "conformance"))]
 mod memory;
@@ -48,6 +49,7 @@ pub use inbound::{
     Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName,
     SenderStanding,
 };
+pub use logins::Logins;
 pub use makers::{EndedWith, via_session};
 #[cfg(any(test, feature = "conformance"))]
 pub use memory::MemoryStore;

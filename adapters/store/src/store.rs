@@ -17,8 +17,8 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use crate::{
     Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, Listed,
-    NotMinted, NotStored, Observation, Provisioning, Revoked, SaveError, Sessions, StoreError,
-    Stored, StoredCertificate, StoredCode, Vault, Version,
+    Logins, NotMinted, NotStored, Observation, Provisioning, Revoked, SaveError, Sessions,
+    StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
 };
 #[cfg(doc)]
 use crate::{Timekeeping, node_id};
@@ -43,6 +43,7 @@ use crate::{Timekeeping, node_id};
 /// | the gateways' own secrets | all of [`Vault`] |
 /// | test of writing | [`probe`](Store::probe) |
 /// | companions | all of [`Sessions`] |
+/// | operators over HTTP | all of [`Logins`] |
 /// | senders on messaging channels | all of [`Inbound`] |
 /// | time | all of [`Timekeeping`] |
 /// | secrets that are shown once | all of [`Deliveries`] |
@@ -58,6 +59,7 @@ use crate::{Timekeeping, node_id};
 #[async_trait]
 pub trait Store:
     Sessions
+    + Logins
     + Inbound
     + Deliveries
     + Certificates

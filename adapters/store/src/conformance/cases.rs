@@ -238,6 +238,17 @@ macro_rules! conformance_tests {
                 a_node_is_entered_without_a_certificate_that_cannot_be_stored
                 a_grant_and_a_certificate_are_confirmed_in_one_step
             }
+            logins {
+                a_login_reads_back_as_it_was_inserted
+                a_use_moves_the_end_in_force_and_revives_nothing
+                a_login_is_revoked_once_and_for_good
+                only_so_many_logins_are_valid_at_once
+                logins_that_ended_long_ago_are_forgotten
+                codes_and_the_window_end_with_the_login_that_made_them
+                what_an_expired_login_made_is_ended_by_the_sweep
+                the_times_of_a_login_move_with_the_run_that_set_them
+                a_false_time_ends_the_logins_that_were_made_by_it
+            }
             clones {
                 a_counter_reads_back_and_is_the_nodes_own
                 a_link_is_written_when_it_tells_something_new

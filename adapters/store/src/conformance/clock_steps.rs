@@ -24,7 +24,7 @@ const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
 /// Returns a step of the clock from one time to another, as the operator accepts it.
-fn step(from: UnixTime, to: UnixTime) -> ClockStep {
+pub(super) fn step(from: UnixTime, to: UnixTime) -> ClockStep {
     let reading = |wall| Reading { wall, elapsed: Instant::from_millis(0), synchronised: false };
     TrustedTime::begin(Some(from), START, reading(from)).accept_at(to, reading(to))
 }

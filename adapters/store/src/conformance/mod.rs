@@ -18,6 +18,7 @@ pub mod guesses;
 pub mod inbound;
 pub mod keyed;
 pub mod lives;
+pub mod logins;
 pub mod makers;
 pub mod provisioning;
 pub mod reading;
