@@ -22,11 +22,12 @@ use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
+use crate::gateway::login_links::LoginLinks;
 use crate::gateway::messages::MessageFeed;
 use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
-use crate::gateway::{Gateway, Inner, SetupServices};
+use crate::gateway::{Gateway, Inner, LoginServices, SetupServices};
 use crate::gateway::{certificates, readings, timekeeping, unstored};
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
@@ -36,6 +37,7 @@ use crate::operator::extension_host;
 use crate::operator::window;
 use crate::pairing::rights;
 use crate::policy::handler::PairingHandler;
+use crate::policy::login_settings::LoginSettings;
 use crate::policy::settings::PairingSettings;
 use crate::policy::setup_settings::SetupSettings;
 use crate::proxies::{LiveProxies, ProxySettings};
@@ -60,6 +62,7 @@ pub struct GatewayBuilder {
     pairing: PairingSettings,
     certificates: CertificateSettings,
     setup: SetupSettings,
+    logins: LoginSettings,
     inbound: InboundSettings,
     proxies: ProxySettings,
     extensions: Vec<ExtensionConfig>,
@@ -110,6 +113,12 @@ impl GatewayBuilder {
     #[must_use]
     pub fn setup(self, setup: SetupSettings) -> Self {
         Self { setup, ..self }
+    }
+
+    /// Replaces the default settings of operators' access over HTTP.
+    #[must_use]
+    pub fn logins(self, logins: LoginSettings) -> Self {
+        Self { logins, ..self }
     }
 
     /// Replaces the default settings of the inbound gate.
@@ -168,6 +177,7 @@ impl GatewayBuilder {
             pairing: settings,
             certificates: certified,
             setup,
+            logins,
             inbound,
             proxies,
             extensions,
@@ -196,6 +206,7 @@ impl GatewayBuilder {
             return Err(StartError::Settings(NOT_A_NAME.to_owned()));
         }
         setup.check().map_err(StartError::Settings)?;
+        logins.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
         let (extensions, bridge) = extension_host::build(extensions)?;
@@ -238,6 +249,7 @@ impl GatewayBuilder {
             authority: Arc::new(authority),
             clone_marks,
             setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
+            logins: LoginServices { settings: logins, links: LoginLinks::default() },
             gate,
             telemetry,
             extensions,
@@ -285,6 +297,7 @@ impl Gateway {
             pairing: PairingSettings::default(),
             certificates: CertificateSettings::default(),
             setup: SetupSettings::default(),
+            logins: LoginSettings::default(),
             inbound: InboundSettings::default(),
             proxies: ProxySettings::default(),
             extensions: Vec::new(),

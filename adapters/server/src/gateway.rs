@@ -14,6 +14,7 @@ pub(crate) mod hash_pool;
 pub(crate) mod in_force;
 pub(crate) mod issued_setups;
 pub(crate) mod live_settings;
+pub(crate) mod login_links;
 pub(crate) mod messages;
 pub(crate) mod operator_types;
 pub(crate) mod pairing_state;
@@ -50,6 +51,7 @@ use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
 use crate::gateway::issued_setups::IssuedSetups;
+use crate::gateway::login_links::LoginLinks;
 use crate::gateway::messages::MessageFeed;
 use crate::gateway::operator_types::{Device, OperatorError, Summary};
 use crate::gateway::pairing_state::PairingServices;
@@ -58,6 +60,7 @@ use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
 use crate::inbound::Gate;
 use crate::keys::setup::SetupKeys;
+use crate::policy::login_settings::LoginSettings;
 use crate::policy::setup_settings::SetupSettings;
 use crate::proxies::LiveProxies;
 use crate::telemetry::Telemetry;
@@ -105,11 +108,18 @@ pub(crate) struct Inner {
     pub(crate) allowed: Arc<AllowList>,
     pub(crate) clone_marks: CloneMarks,
     pub(crate) setup: SetupServices,
+    pub(crate) logins: LoginServices,
     pub(crate) gate: Gate,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) extensions: Extensions,
     pub(crate) deliveries: DeliveryWaker,
     pub(crate) dispatches: DispatchNews,
+}
+
+/// The state of operators' access over HTTP outside the registry.
+pub(crate) struct LoginServices {
+    pub(crate) settings: LoginSettings,
+    pub(crate) links: LoginLinks,
 }
 
 /// The state of setup codes outside the registry.

@@ -11,6 +11,7 @@ pub(crate) mod devices;
 pub(crate) mod dispatch;
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
+pub(crate) mod logins;
 pub(crate) mod nodes;
 pub(crate) mod paired;
 pub(crate) mod ping;
@@ -28,6 +29,7 @@ pub use crate::gateway::operator_types::{
 };
 pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
 pub use dispatch::{DispatchStatus, NewDispatch};
+pub use logins::{LoginLinkMade, LoginReach, TOKEN_LIFE, TokenMade};
 pub use paired::{Offered, PairedNode, PermissionEnd, Revocation};
 pub use ping::PingError;
 pub use pins::ShownPin;

@@ -80,6 +80,8 @@ impl Delegates {
             | Event::WindowOpened { .. }
             | Event::SessionOpened { .. }
             | Event::SessionRevoked { .. }
+            | Event::LoggedIn { .. }
+            | Event::LoginEnded { .. }
             | Event::CompanionLinked { .. }
             | Event::CompanionUnlinked { .. }
             | Event::SenderAsked { .. }

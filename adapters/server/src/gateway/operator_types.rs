@@ -4,6 +4,7 @@ use handfast_core::grant::token::Token;
 use handfast_core::registry::authority::Wider;
 use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
+use handfast_core::registry::logins::LoginKind;
 use handfast_core::wire::native::ReasonText;
 use handfast_core::{NodeId, Refusal, UnixTime, rfc3339};
 use handfast_store::{Counts, Entry, NotQueued, StoreError};
@@ -158,6 +159,22 @@ pub enum OperatorError {
         /// What was given.
         prefix: String,
         /// Some of the sessions it could be.
+        matches: Vec<String>,
+    },
+    /// No operator's session or token has an id with this prefix.
+    #[error("no {} of an operator has an id that begins with {prefix:?}", .kind.as_str())]
+    NoSuchOperator {
+        /// Session or token.
+        kind: LoginKind,
+        /// What was given.
+        prefix: String,
+    },
+    /// More than one operator's session or token has an id with this prefix.
+    #[error("{prefix:?} is not enough: it begins the ids of {}", .matches.join(", "))]
+    SeveralOperators {
+        /// What was given.
+        prefix: String,
+        /// Some of those that it could be.
         matches: Vec<String>,
     },
     /// The clock was ahead once, so setup codes that end before this time count as spent.

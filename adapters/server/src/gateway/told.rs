@@ -86,6 +86,8 @@ fn by_a_stranger(event: &Event) -> Option<IpAddr> {
         | Event::WindowOpened { .. }
         | Event::SessionOpened { .. }
         | Event::SessionRevoked { .. }
+        | Event::LoggedIn { .. }
+        | Event::LoginEnded { .. }
         | Event::CompanionLinked { .. }
         | Event::CompanionUnlinked { .. }
         | Event::SenderAsked { .. }

@@ -180,7 +180,7 @@ impl Gateway {
             .bounds
             .check_code(lives, uses, grants)
             .map_err(|which| self.exceeded(which))?;
-        let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.maker()?);
+        let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.code_maker()?);
         for _ in 0..MOST_DRAWS {
             let (id, selector) = (CodeId::new(&entropy::draw()), Selector::mint(&entropy::draw()));
             let Some(code) = Code::mint(alphabet, length, &entropy::draw()) else {
@@ -238,9 +238,12 @@ impl Gateway {
 
     /// Returns the error for a session that ended while its right was in use.
     pub(crate) fn has_ended(&self, maker: Maker) -> OperatorError {
-        OperatorError::NoSuchSession(
-            maker.session().map(|id| hex(id.as_bytes())).unwrap_or_default(),
-        )
+        let id = match maker {
+            Maker::Operator => String::new(),
+            Maker::Session(id) => hex(id.as_bytes()),
+            Maker::Login(id) => hex(id.as_bytes()),
+        };
+        OperatorError::NoSuchSession(id)
     }
 
     /// Returns the fingerprint of this gateway's static key, for nodes and people to compare.

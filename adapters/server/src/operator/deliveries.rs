@@ -31,7 +31,10 @@ impl Gateway {
     /// [`OperatorError::Delivery`] if it was undone meanwhile, or is not known;
     /// [`OperatorError::Store`].
     pub async fn confirm_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
-        self.settle_delivery(id, Outcome::Confirmed).await
+        match self.confirm_login(id).await? {
+            Some(()) => Ok(()),
+            None => self.settle_delivery(id, Outcome::Confirmed).await,
+        }
     }
 
     /// Cancels the delivery of a secret that could not be shown, and undoes its decision at once.
@@ -40,7 +43,10 @@ impl Gateway {
     /// [`OperatorError::Delivery`] if it is confirmed already, or is not known;
     /// [`OperatorError::Store`].
     pub async fn cancel_delivery(&self, id: DeliveryId) -> Result<(), OperatorError> {
-        self.settle_delivery(id, Outcome::Cancelled).await
+        match self.cancel_login(id).await? {
+            Some(()) => Ok(()),
+            None => self.settle_delivery(id, Outcome::Cancelled).await,
+        }
     }
 
     /// Begins the delivery of a setup code that was just made. The code becomes worthless if the

@@ -91,7 +91,7 @@ impl Gateway {
             .map_err(|which| self.exceeded(which))?;
         let token =
             KeyedSecret::mint(SecretUse::ProvisioningToken, &entropy::draw(), &entropy::draw());
-        let (id, maker) = (CodeId::from_bytes(*token.id()), authority.maker()?);
+        let (id, maker) = (CodeId::from_bytes(*token.id()), authority.code_maker()?);
         let minted = StoredCode {
             id,
             counted: Counted { kind: Kind::Provisioning, expires, guesses: 0, uses_left: 1 },

@@ -7,9 +7,9 @@ use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::authority::{Authority, Until};
 use handfast_core::registry::sessions::{
-    CodeEnd, Ended, Maker, NotRedeemed, Prolonging, Session, SessionId,
+    CodeEnd, Ended, LoginId, Maker, NotRedeemed, Prolonging, Session, SessionId,
 };
-use handfast_core::wire::setup::{Claims, Nonce};
+use handfast_core::wire::setup::{Claims, MadeBy, Nonce};
 use handfast_core::{Name, Span, UnixTime};
 use handfast_store::held::{Cut, HeldTicket};
 use handfast_store::{EndedWith, Over, SaveError, SessionFilter, SetupCode, StoreError, Yield};
@@ -45,7 +45,11 @@ impl From<&Claims<'_>> for Redeemable {
             expires_at: claims.expires_at,
             profile: claims.profile.label().into(),
             device_label: claims.device_label.map(Name::from),
-            maker: Maker::stored(claims.by),
+            maker: match claims.by {
+                None => Maker::Operator,
+                Some(MadeBy::Session(id)) => Maker::Session(SessionId::from_bytes(id)),
+                Some(MadeBy::Login(id)) => Maker::Login(LoginId::from_bytes(id)),
+            },
         }
     }
 }
@@ -97,7 +101,7 @@ impl Gateway {
             expires_at,
             revoked_at: None,
             over: false,
-            maker: code.maker,
+            maker: code.maker.lasting(),
             prolonged: None,
         };
         let id = session.id;

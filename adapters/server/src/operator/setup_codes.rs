@@ -6,8 +6,8 @@ use handfast_core::grant::setup_code::{NotIssued, Terms, issue_by};
 use handfast_core::limits::{
     SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
 };
-use handfast_core::registry::authority::{Authority, Until};
-use handfast_core::wire::setup::{Nonce, Payload, ProfileName};
+use handfast_core::registry::authority::{Authority, Maker, Until};
+use handfast_core::wire::setup::{MadeBy, Nonce, Payload, ProfileName};
 use handfast_core::{Label, Span, UnixTime};
 
 use crate::entropy;
@@ -126,7 +126,11 @@ impl Gateway {
             ttl: terms.ttl.min(Span::from_secs(ends.as_secs().saturating_sub(now.as_secs()))),
             ..terms
         };
-        let by = authority.maker()?.session().map(|id| *id.as_bytes());
+        let by = match authority.code_maker()? {
+            Maker::Operator => None,
+            Maker::Session(id) => Some(MadeBy::Session(*id.as_bytes())),
+            Maker::Login(id) => Some(MadeBy::Login(*id.as_bytes())),
+        };
         let addresses = Candidates {
             public: new.public_url.clone().or_else(|| setup.addresses.public.clone()),
             ..setup.addresses.clone()

@@ -95,7 +95,7 @@ impl Gateway {
         };
         // A named time is refused if it is too long; the default is shortened to the authority's.
         let until = if said { Until::Exactly(closes) } else { Until::AtMost(closes) };
-        let (closes, maker) = (authority.mint(&brings.scopes(), until)?, authority.maker()?);
+        let (closes, maker) = (authority.mint(&brings.scopes(), until)?, authority.code_maker()?);
         let window = Window::open_by(now, Some(closes), maker);
         // Otherwise the watcher could close the window that opens here, by what it read before.
         let _alone = self.inner.pairing.minting.lock().await;

@@ -9,11 +9,14 @@ use std::net::SocketAddr;
 
 use axum::extract::Request;
 use axum::http::header::ORIGIN;
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, HeaderName};
 use url::{Host, Origin, Url};
 
 use crate::policy::setup_settings::SetupSettings;
 use crate::proxies::LocalAddress;
+
+/// The browser's word for how the requesting page and the gateway are related.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Returns `true` if the request has no `Origin`, or the gateway's own, or one that the operator
 /// listed.
@@ -35,6 +38,30 @@ pub(crate) fn is_allowed(
         .filter_map(|url| of_url(url));
     let others = settings.origins.iter().filter_map(|other| origin(other));
     allows(headers, local, own.chain(others))
+}
+
+/// Returns `true` if a browser says that a page of the gateway's own makes the request. A request
+/// without `Origin` and without `Sec-Fetch-Site` is none of a browser's page; the origins of other
+/// pages that the operator listed do not count.
+pub(crate) fn is_own(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    settings: &SetupSettings,
+) -> bool {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    let same = match (sites.next(), sites.next()) {
+        (Some(site), None) if site == "same-origin" => true,
+        (None, _) => headers.contains_key(ORIGIN),
+        (Some(_), _) => false,
+    };
+    let none_listed = SetupSettings { origins: Vec::new(), ..settings.clone() };
+    same && is_allowed(headers, extensions, &none_listed)
+}
+
+/// Returns `true` if the page that makes the request was loaded over an encrypted connection.
+pub(crate) fn is_encrypted(headers: &HeaderMap) -> bool {
+    let text = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    text.is_some_and(|origin| origin.starts_with("https://"))
 }
 
 fn allows(
@@ -159,6 +186,35 @@ mod tests {
             headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
             headers.insert("x-forwarded-host", HeaderValue::from_static(host));
             assert_eq!(is_allowed(&headers, &extensions, &settings), is, "{page} at {host}");
+        }
+    }
+
+    #[test]
+    fn only_a_page_of_the_gateways_own_is_its_own_and_never_a_listed_one() {
+        let settings = SetupSettings {
+            origins: vec!["https://console.example".to_owned()],
+            ..SetupSettings::default()
+        };
+        let mut extensions = Extensions::new();
+        extensions.insert(LocalAddress("127.0.0.1:8765".parse().unwrap()));
+        let own = "http://127.0.0.1:8765";
+        for (origin, site, is) in [
+            (Some(own), None, true),
+            (Some(own), Some("same-origin"), true),
+            (None, Some("same-origin"), true),
+            (None, None, false),
+            (Some(own), Some("same-site"), false),
+            (Some(own), Some("cross-site"), false),
+            (None, Some("none"), false),
+            (Some("https://console.example"), None, false),
+            (Some("http://127.0.0.1:8766"), None, false),
+            (Some("http://evil.example"), Some("same-origin"), false),
+            (Some("null"), None, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.extend(origin.map(|it| (ORIGIN, HeaderValue::from_static(it))));
+            headers.extend(site.map(|it| (SEC_FETCH_SITE, HeaderValue::from_static(it))));
+            assert_eq!(is_own(&headers, &extensions, &settings), is, "{origin:?} {site:?}");
         }
     }
 

@@ -87,6 +87,13 @@ impl SetupSettings {
             || self.profiles.iter().any(|(name, _)| name == profile)
     }
 
+    /// Returns `true` if browsers reach the gateway by an encrypted URL, whatever its own listener
+    /// speaks.
+    pub(crate) fn is_public_encrypted(&self) -> bool {
+        let url = self.addresses.public.as_ref().or(self.addresses.tunnel.as_ref());
+        url.is_some_and(|url| url.starts_with("wss://") || url.starts_with("https://"))
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
