@@ -7,9 +7,10 @@ use std::time::Duration;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::grant::certificate::Serial;
+use handfast_core::registry::authority::Role;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::registry::sessions::{LoginId, Maker, SessionId};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, Refusal, UnixTime};
 use handfast_store::LinkedFrom;
@@ -165,6 +166,22 @@ pub enum Event {
     SessionRevoked {
         /// The id of the session.
         session: SessionId,
+    },
+    /// An operator logged in with a link, and has a session.
+    LoggedIn {
+        /// The id of the session.
+        login: LoginId,
+        /// The operator's name.
+        name: String,
+        /// The role of the session.
+        role: Role,
+        /// The address of the browser, if it is known.
+        address: Option<IpAddr>,
+    },
+    /// An operator's session or token was ended.
+    LoginEnded {
+        /// The id of the session or token.
+        login: LoginId,
     },
     /// A companion with a session opened a connection.
     CompanionLinked {

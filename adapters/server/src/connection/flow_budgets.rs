@@ -16,11 +16,19 @@ pub(crate) struct FlowBudgets {
     pub(crate) bearers: Failures,
     /// Failures of provisioning tokens, and of the keys of nodes that registered by them.
     pub(crate) provisioning: Failures,
+    /// Failures of login links, and of operators' sessions and tokens.
+    pub(crate) logins: Failures,
 }
 
 impl FlowBudgets {
     pub(crate) fn new(limits: &Limits) -> Self {
         let each = || Failures::new(limits.failures_per_minute);
-        Self { codes: each(), sessions: each(), bearers: each(), provisioning: each() }
+        Self {
+            codes: each(),
+            sessions: each(),
+            bearers: each(),
+            provisioning: each(),
+            logins: each(),
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
 use crate::flows::{native, registration, setup_code};
 use crate::gateway::Gateway;
-use crate::http::{page, revocation_lists, session_api};
+use crate::http::{login, page, revocation_lists, session_api};
 use crate::policy::origin;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -73,6 +73,10 @@ impl Gateway {
     ///   signed (X.509 CRL, DER), at most a minute old. `GET /crl.pem` has the lists of all trusted
     ///   roots.
     /// - `/admin`, for operators' sessions: the page with which people decide.
+    /// - `GET /login`, `GET /login.js` and `GET /login.css`, for everybody: the page that a login
+    ///   link opens. `POST /login/look` with `{"secret"}` tells who would log in,
+    ///   `{"name","role","gateway"}`; `POST /login` spends the secret and sets the cookie of an
+    ///   operator's session; `POST /logout` ends that.
     /// - `GET /api/v1/session`, for the session itself: its description,
     ///   `{"id","profile","device_label","expires_at","permissions"}`.
     /// - `POST /api/v1/session/refresh`, for the session itself: prolongs it, with the same answer.
@@ -84,7 +88,11 @@ impl Gateway {
     ///   `"gateway_key"` and `"gateway_address"`.
     /// - `GET /api/v0/nodes/self`, for a node with its key ([`NodeKeyCaller`](crate::NodeKeyCaller)).
     ///
-    /// A session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
+    /// Operators' sessions and tokens reach the operator's API as their role allows. A browser's
+    /// session is used over TLS and from the gateway's own machine; an embedder whose server speaks
+    /// TLS inserts [`OverTls`](crate::OverTls) into each request's extensions.
+    ///
+    /// A companion's session is presented as `Authorization: Bearer TOKEN`. A `GET` of the operator's API needs
     /// a session that allows `read` at `/gateway` followed by the path after `/api/v1`, for
     /// instance `/gateway/devices`, with a pattern that begins with `/gateway`. Paths under
     /// `/events`, `/inbound`, `/pairing` and `/setup`, and every request that changes something,
@@ -116,6 +124,7 @@ impl Gateway {
             .route("/metrics", get(session_api::metrics::show))
             .route("/crl.der", get(revocation_lists::der))
             .route("/crl.pem", get(revocation_lists::pem))
+            .merge(login::router(self))
             .fallback(other)
             .with_state(self.clone())
             .merge(page::routes(self))

@@ -29,7 +29,7 @@ use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
 use crate::listen::mtls::TlsPeer;
 use crate::listen::router::Accepted;
-use crate::proxies::LocalAddress;
+use crate::proxies::{LocalAddress, OverTls};
 
 /// Time for the client to read an answer, in addition to the time in which it has to send its next
 /// request.
@@ -100,7 +100,7 @@ pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<Tls>, gate
                     Ok(Ok(stream)) => {
                         // The allow-list may have changed since the check during the handshake.
                         let router = match read.map(|read| read(stream.get_ref().1, &gateway)) {
-                            None => router,
+                            None => router.layer(Extension(OverTls)),
                             Some(Some(peer)) => router.layer(Extension(peer)),
                             Some(None) => {
                                 tracing::debug!("a certificate was revoked during its handshake");

@@ -61,7 +61,16 @@ impl Gateway {
 
     /// Returns the present authority of a maker; `None` if the maker has ended.
     pub(crate) async fn authority_of(&self, maker: Maker) -> Result<Option<Authority>, StoreError> {
-        let Maker::Session(id) = maker else { return Ok(Some(Authority::OWNER)) };
+        let id = match maker {
+            Maker::Operator => return Ok(Some(Authority::OWNER)),
+            Maker::Session(id) => id,
+            Maker::Login(id) => {
+                let login = self.inner.store.login(id).await?;
+                let valid =
+                    login.filter(|login| login.admits_at(&self.inner.clock.moment()).is_ok());
+                return Ok(valid.map(|login| Authority::Login(login.role, login.id)));
+            }
+        };
         let Some(session) = self.inner.store.session(id).await? else { return Ok(None) };
         if session.admits(self.inner.clock.unix()).is_err() {
             return Ok(None);
@@ -144,12 +153,15 @@ impl Gateway {
     /// Ends what a maker has just made if the maker has ended meanwhile. It is called after a write
     /// that the store does not tie to the maker in the same step.
     pub(crate) async fn check_maker(&self, maker: Maker) -> Result<(), OperatorError> {
-        let Maker::Session(id) = maker else { return Ok(()) };
-        if self.authority_of(maker).await?.is_none() {
-            self.revoke_companion(id).await?;
-            return Err(self.has_ended(maker));
+        if self.authority_of(maker).await?.is_some() {
+            return Ok(());
         }
-        Ok(())
+        match maker {
+            Maker::Operator => {}
+            Maker::Session(id) => drop(self.revoke_companion(id).await?),
+            Maker::Login(id) => drop(self.revoke_login(id).await?),
+        }
+        Err(self.has_ended(maker))
     }
 
     /// Describes the exceeded limit of codes or grants, with the remedy.

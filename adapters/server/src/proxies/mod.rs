@@ -114,3 +114,9 @@ pub(crate) const NO_PEER: &str = "The Handfast router needs the peer's address: 
 /// The gateway's address that a connection came to.
 #[derive(Clone, Copy)]
 pub(crate) struct LocalAddress(pub(crate) SocketAddr);
+
+/// Marks a request whose connection is encrypted up to this server. [`crate::serve`] inserts it
+/// where it speaks TLS itself; an embedder of [`Gateway::router`](crate::Gateway::router) inserts it
+/// into the request's extensions where its own server does.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;

@@ -44,6 +44,8 @@ kinds! {
     WindowClosed = "window_closed",
     SessionOpened = "session_opened",
     SessionRevoked = "session_revoked",
+    LoggedIn = "logged_in",
+    LoginEnded = "login_ended",
     CompanionLinked = "companion_linked",
     CompanionUnlinked = "companion_unlinked",
     SenderAsked = "sender_asked",

@@ -61,6 +61,8 @@ fn caused(event: &Event) -> Option<(&'static str, CausedBy)> {
         | Event::WindowLocked
         | Event::SessionOpened { .. }
         | Event::SessionRevoked { .. }
+        | Event::LoggedIn { .. }
+        | Event::LoginEnded { .. }
         | Event::SenderAllowed { .. }
         | Event::SenderDecided { .. }
         | Event::SendersSeeded { .. }
@@ -156,6 +158,13 @@ impl Observer for LogObserver {
             }
             Event::SessionRevoked { session } => {
                 tracing::info!(session = %hex(session.as_bytes()), "a session was ended");
+            }
+            Event::LoggedIn { login, name, role, address } => {
+                let (login, role) = (hex(login.as_bytes()), role.as_str());
+                tracing::info!(%login, ?name, role, address = address.map(tracing::field::display), "an operator logged in");
+            }
+            Event::LoginEnded { login } => {
+                tracing::info!(login = %hex(login.as_bytes()), "an operator's session or token was ended");
             }
             Event::CompanionLinked { session } => {
                 tracing::info!(session = %hex(session.as_bytes()), "a companion linked");

@@ -31,11 +31,13 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// Returns the `made_by` value of views: `operator`, or `session ID`.
+/// Returns the `made_by` value of views: `operator`, `session ID` of a companion, or `login ID` of
+/// an operator.
 pub(crate) fn made_by(maker: Maker) -> String {
     match maker {
         Maker::Operator => "operator".to_owned(),
         Maker::Session(id) => format!("session {}", hex(id.as_bytes())),
+        Maker::Login(id) => format!("login {}", hex(id.as_bytes())),
     }
 }
 

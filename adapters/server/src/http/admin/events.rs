@@ -122,6 +122,13 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::SessionRevoked { session } => {
             json!({"event": "session_revoked", "session": hex(session.as_bytes())})
         }
+        Event::LoggedIn { login, name, role, address } => json!({
+            "event": "logged_in", "login": hex(login.as_bytes()), "name": name, "role": role.as_str(),
+            "ip_address": address.map(|address| address.to_string()),
+        }),
+        Event::LoginEnded { login } => {
+            json!({"event": "login_ended", "login": hex(login.as_bytes())})
+        }
         Event::CompanionLinked { session } => {
             json!({"event": "companion_linked", "session": hex(session.as_bytes())})
         }

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use handfast_core::Refusal;
 use handfast_core::registry::delivery::NotSettled;
+use handfast_core::registry::logins::LoginKind;
 use handfast_store::NotQueued;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +56,12 @@ pub enum NextCall {
     Senders,
     /// `POST /api/v1/setup/rotate` with `at_once`.
     RotateSetupKey,
+    /// `POST /api/v1/logins`: a login link, which is made at the gateway alone.
+    Login,
+    /// `GET /api/v1/operators`: the sessions of operators.
+    Operators,
+    /// `GET /api/v1/tokens`: the tokens of operators' programs.
+    Tokens,
     /// A call that this version does not know.
     #[serde(other)]
     Unknown,
@@ -134,10 +141,11 @@ impl AdminFailure {
                     OperatorError::NotPaired(_)
                     | OperatorError::NoSuchCertificate(_)
                     | OperatorError::NoSuchCode(_)
+                    | OperatorError::NoSuchOperator { .. }
                     | OperatorError::NoSuchSession(_) => (StatusCode::NOT_FOUND, "not_found"),
-                    OperatorError::SeveralPaired { .. } | OperatorError::SeveralSessions { .. } => {
-                        (StatusCode::CONFLICT, "ambiguous")
-                    }
+                    OperatorError::SeveralPaired { .. }
+                    | OperatorError::SeveralOperators { .. }
+                    | OperatorError::SeveralSessions { .. } => (StatusCode::CONFLICT, "ambiguous"),
                     // Only an unknown delivery is missing; an ended one is a conflict.
                     OperatorError::Delivery { why: NotSettled::Unknown, .. } => {
                         (StatusCode::NOT_FOUND, "not_found")
@@ -220,6 +228,8 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
             ..
         } => Some(NextCall::Nodes),
         OperatorError::NoSuchSession(_) => Some(NextCall::Sessions),
+        OperatorError::NoSuchOperator { kind: LoginKind::Session, .. } => Some(NextCall::Operators),
+        OperatorError::NoSuchOperator { kind: LoginKind::Token, .. } => Some(NextCall::Tokens),
         OperatorError::SetupCodesSpent(_) => Some(NextCall::RotateSetupKey),
         OperatorError::Clock(_)
         | OperatorError::Refused { refusal: Refusal::ClockInDoubt, .. }
@@ -237,6 +247,7 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
         | OperatorError::NoSuchCode(_)
         | OperatorError::NoUrl(_)
         | OperatorError::SetupKey(_)
+        | OperatorError::SeveralOperators { .. }
         | OperatorError::SeveralSessions { .. }
         | OperatorError::Wider(_)
         | OperatorError::Delivery { .. }

@@ -125,6 +125,20 @@
 //! - `POST /api/v1/sessions/{prefix}/refresh` prolongs a session: a session
 //! - `POST /api/v1/sessions/revoke-all` ends all sessions: `{"revoked"}`
 //!
+//! Operators (times are RFC 3339; `which` is six or more characters of an id):
+//! - `POST /api/v1/logins` with `{"name","role"}`, both optional, makes a login link; over the Unix
+//!   socket only: `{"id","url","name","role","expires_in","reach","delivery"}`
+//! - `GET /api/v1/logins/{id}?wait=30` returns the state of a login link, with `wait` as soon as it
+//!   changes; over the Unix socket only: `{"state":"waits"|"used"|"ended","used_at","ip_address"}`
+//! - `GET /api/v1/operator` describes the browser's own session:
+//!   `{"id","name","role","csrf","ends_at","fresh_until"}`
+//! - `GET /api/v1/operators` lists operators' sessions: `{"operators":[…]}`
+//! - `POST /api/v1/operators/{which}/revoke` ends one: a session
+//! - `GET /api/v1/tokens` lists the tokens of operators' programs: `{"tokens":[…]}`
+//! - `POST /api/v1/tokens` with `{"role","name","expires"}`, the first required, makes a token, by
+//!   default for 30 days: `{"id","token","name","role","ends_at","delivery"}`
+//! - `POST /api/v1/tokens/{which}/revoke` ends one: a token
+//!
 //! Channels and extensions:
 //! - `GET /api/v1/inbound?channel=&all=true&include_revoked=true` lists pending senders, or all:
 //!   `{"senders":[…]}`
@@ -164,6 +178,15 @@
 //! sees a PIN only if it opened pairing for it. Every list names the maker of its entries
 //! (`made_by`: `operator`, or `session ID`).
 //!
+//! An operator's session in a browser, and an operator's token (`Authorization: Bearer`), reach what
+//! their role allows: a viewer reads everything but secrets, an operator administers all but the
+//! certificate authority, operators, tokens and what ends all of a kind at once, an owner
+//! everything. The codes and the open window that they made end with them; what they approved does
+//! not. A session's requests that change something carry its CSRF token in `X-Handfast-CSRF` and
+//! come from a page of the gateway's own (403 `csrf`, `origin_not_allowed`). Ending all of a kind,
+//! new keys, and what concerns operators and tokens need a session that was opened in the last ten
+//! minutes (403 `fresh_login`), which no token is. The clock is set over the Unix socket only.
+//!
 //! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404
 //! (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
 //! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
@@ -184,6 +207,7 @@ pub(in crate::http) mod inbound;
 pub(in crate::http) mod listing;
 mod marks;
 mod messages;
+mod operators;
 pub(in crate::http) mod paired;
 pub(in crate::http) mod pairing;
 mod permissions;
@@ -216,6 +240,9 @@ pub use inbound::{
 pub use listing::{DamagedView, DeviceList};
 pub use marks::MarkKeyView;
 pub use messages::SentToNodeView;
+pub use operators::{
+    LoginLinkView, LoginStateView, LoginView, OperatorList, OperatorView, TokenList, TokenMadeView,
+};
 pub use paired::{
     DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, PingView,
     RevokedAllView, RevokedView,
@@ -235,7 +262,12 @@ use failure::AdminFailure;
 /// Returns the operator's routes. Every client that can reach them has the owner's authority over
 /// every node: serve them only where only the operator can connect.
 pub fn admin_router(gateway: &Gateway) -> Router {
-    routes(gateway).layer(Extension(Caller::new(Authority::OWNER)))
+    let local = Router::new()
+        .route("/api/v1/logins", post(operators::log_in))
+        .route("/api/v1/logins/{id}", get(operators::link_state))
+        .layer(axum::middleware::from_fn(spans::operator))
+        .with_state(gateway.clone());
+    routes(gateway).merge(local).layer(Extension(Caller::new(Authority::OWNER)))
 }
 
 /// Returns the routes without an authority: a layer must insert the [`Caller`] of each request.
@@ -285,6 +317,11 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/sessions/revoke-all", post(setup::revoke_all))
         .route("/api/v1/sessions/{prefix}/revoke", post(setup::revoke))
         .route("/api/v1/sessions/{prefix}/refresh", post(setup::refresh))
+        .route("/api/v1/operator", get(operators::me))
+        .route("/api/v1/operators", get(operators::list))
+        .route("/api/v1/operators/{which}/revoke", post(operators::revoke))
+        .route("/api/v1/tokens", get(operators::tokens).post(operators::make_token))
+        .route("/api/v1/tokens/{which}/revoke", post(operators::revoke_token))
         .route("/api/v1/inbound", get(inbound::list))
         .route("/api/v1/inbound/approve", post(inbound::approve))
         .route("/api/v1/inbound/seed", post(inbound::seed))

@@ -59,6 +59,7 @@ pub use crate::gateway::bearers::{BearerHolder, LIFETIME};
 pub use companion::CompanionBearer;
 pub(crate) use layer::decoded;
 pub use layer::{Require, Required};
+pub(crate) use permit::bearer;
 pub use permit::{Bearer, BearerRefused};
 
 #[cfg(test)]

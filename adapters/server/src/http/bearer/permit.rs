@@ -110,7 +110,7 @@ impl Bearer {
 }
 
 /// Returns the bearer of the only `Authorization` header.
-pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&str, BearerRefused> {
     let mut headers = headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (headers.next(), headers.next()) else {
         return Err(BearerRefused::Missing);

@@ -1,17 +1,21 @@
 //! Access control of the HTTP API.
 
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use handfast_core::UnixTime;
 use handfast_core::grant::scope::{Action, Address};
-use handfast_core::registry::authority::{self, Authority, Role};
+use handfast_core::registry::authority::{self, Authority};
 
-use super::{BODY_BYTES, ending, refuse, within};
+use super::ending::{self, StreamHolder};
+use super::{BODY_BYTES, refuse, within};
 use crate::gateway::Gateway;
 use crate::http::admin::Caller;
-use crate::http::bearer::{BearerRefused, CompanionBearer, decoded};
+use crate::http::bearer::{BearerRefused, CompanionBearer, bearer, decoded};
+use crate::http::login::{LoginRefused, OperatorSession, OperatorToken};
 use crate::policy::origin;
 use crate::proxies::NO_PEER;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -52,30 +56,73 @@ pub(super) async fn everybody(
     next.run(request).await
 }
 
-/// Admits a session to the operator's API where its permissions allow it.
+/// The caller of the operator's API over HTTP.
+pub(super) enum ApiCaller {
+    /// A companion, by the token of its session.
+    Companion(CompanionBearer),
+    /// An operator's browser, by its cookie.
+    Browser(OperatorSession),
+    /// An operator's program, by its token.
+    Program(OperatorToken),
+}
+
+impl ApiCaller {
+    /// Authenticates a request. A bearer counts before a cookie, because only a program sends one.
+    async fn of(gateway: &Gateway, parts: &Parts) -> Result<Self, Response> {
+        let refused = |refused: LoginRefused| refused.into_response();
+        if !parts.headers.contains_key(AUTHORIZATION) {
+            let session = OperatorSession::of(gateway, parts).await.map_err(refused)?;
+            if let Some(session) = session {
+                return Ok(Self::Browser(session));
+            }
+        }
+        let bearer = bearer(&parts.headers).map_err(IntoResponse::into_response)?;
+        if let Some(token) = OperatorToken::of(gateway, parts, bearer).await.map_err(refused)? {
+            return Ok(Self::Program(token));
+        }
+        let companion = CompanionBearer::of(gateway, parts).await;
+        companion.map(Self::Companion).map_err(IntoResponse::into_response)
+    }
+
+    fn authority(&self) -> Authority {
+        match self {
+            Self::Companion(companion) => companion.authority(),
+            Self::Browser(session) => session.authority(),
+            Self::Program(token) => token.authority(),
+        }
+    }
+
+    /// Returns `true` if the caller has just logged in.
+    fn is_fresh(&self, now: UnixTime) -> bool {
+        match self {
+            // What companions may never do is checked apart from this.
+            Self::Companion(_) => true,
+            Self::Browser(session) => now < session.fresh_until(),
+            Self::Program(_) => false,
+        }
+    }
+}
+
+/// Admits companions and operators to the operator's API where their permissions allow it.
 pub(super) async fn operators(
     State(gateway): State<Gateway>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let companion = match CompanionBearer::of(&gateway, &parts).await {
-        Ok(companion) => companion,
-        Err(refused) => return refused.into_response(),
+    let caller = match ApiCaller::of(&gateway, &parts).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused,
     };
     let address = match address(parts.uri.path()) {
         Ok(address) => address,
         Err(refused) => return refused.into_response(),
     };
-    let authority = companion.authority();
+    let authority = caller.authority();
     let action = action(&parts.method, &address, &authority);
     match Address::parse(&address) {
-        // No session may set the clock, because then nothing would end the session.
-        Ok(_)
-            if authority.is_delegated()
-                && address == "/gateway/clock"
-                && action == Action::Admin =>
-        {
+        // The clock ends every right, so only the local socket sets it.
+        Ok(_) if address == "/gateway/clock" && action == Action::Admin => {
             return BearerRefused::NotAllowed(Action::Admin).into_response();
         }
         // A new key ends everybody's setup codes, and no session bounds what it signs.
@@ -83,25 +130,33 @@ pub(super) async fn operators(
             return BearerRefused::NotAllowed(Action::Admin).into_response();
         }
         // The id of a delivery is known only to the client that received the secret.
-        Ok(_) if is_delivery(parts.uri.path()) => {}
+        Ok(_) if is_delivery(parts.uri.path()) && !authority.is_viewer() => {}
         Ok(address) if authority.reaches(action, &address) => {}
         Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
         Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
     }
+    let destroys = !is_read(&parts.method) && is_destructive(&address);
+    if destroys && !caller.is_fresh(gateway.now()) {
+        return LoginRefused::NotFresh.into_response();
+    }
+    if let ApiCaller::Browser(session) = &caller {
+        parts.extensions.insert(session.clone());
+    }
     // Everything made behind this layer is made with this authority, and bounded by it.
     parts.extensions.insert(Caller::new(authority));
-    ending::with_the_session(&gateway, companion, next.run(Request::from_parts(parts, body)).await)
+    let holder = match &caller {
+        ApiCaller::Companion(companion) => StreamHolder::Companion(companion.info().session),
+        ApiCaller::Browser(session) => StreamHolder::Operator(session.login()),
+        ApiCaller::Program(token) => StreamHolder::Operator(token.login()),
+    };
+    ending::with_the_holder(&gateway, holder, next.run(Request::from_parts(parts, body)).await)
 }
 
 /// Returns the action that a request needs. Reading secrets requires `Admin`, except for a viewer,
 /// who gets answers without secrets.
 fn action(method: &Method, address: &str, authority: &Authority) -> Action {
-    let told_all = match authority {
-        Authority::Operator(Role::Viewer) => false,
-        Authority::Operator(Role::Operator | Role::Owner) | Authority::Delegated(_) => true,
-    };
     match is_read(method) {
-        true if !(told_all && is_secret(address)) => Action::Read,
+        true if authority.is_viewer() || !is_secret(address) => Action::Read,
         // A task changes nothing about the gateway or what the node may do.
         false if is_task(address) => Action::Write,
         true | false => Action::Admin,
@@ -118,6 +173,14 @@ fn is_key(address: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     is("/setup/rotate") || is("/marks") || is("/ca")
+}
+
+/// Returns `true` for acts that end all of a kind at once, replace a key, or give others access.
+fn is_destructive(address: &str) -> bool {
+    let first = address.strip_prefix(ADDRESS).and_then(|rest| rest.split('/').nth(1));
+    is_key(address)
+        || address.ends_with("/revoke-all")
+        || first.is_some_and(|first| matches!(first, "operators" | "roles" | "tokens"))
 }
 
 /// Returns `true` for the routes of deliveries.
@@ -154,6 +217,8 @@ fn is_secret(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use handfast_core::registry::authority::Role;
+
     use super::*;
 
     #[test]
@@ -198,6 +263,17 @@ mod tests {
         assert_eq!(action(&Method::POST, cancel, &Authority::OWNER), Action::Write);
         for other in ["/gateway/nodes/dispatches", "/gateway/devices/a/dispatches"] {
             assert_eq!(action(&Method::POST, other, &viewer), Action::Admin, "{other}");
+        }
+        for (path, is) in [
+            ("/gateway/paired/revoke-all", true),
+            ("/gateway/ca/rotate", true),
+            ("/gateway/tokens", true),
+            ("/gateway/operators/ab/revoke", true),
+            ("/gateway/operator", false),
+            ("/gateway/paired/ab/revoke", false),
+            ("/gateway/devices/reject", false),
+        ] {
+            assert_eq!(is_destructive(path), is, "{path}");
         }
         assert!(is_key("/gateway/marks/rotate"));
         assert!(is_key("/gateway/setup/rotate") && !is_key("/gateway/setup"));

@@ -89,6 +89,8 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::SetupKey(_)
         | OperatorError::SetupCodesSpent(_)
         | OperatorError::SeveralSessions { .. }
+        | OperatorError::NoSuchOperator { .. }
+        | OperatorError::SeveralOperators { .. }
         | OperatorError::Clock(_)
         | OperatorError::Wider(_)
         | OperatorError::Delivery { .. }

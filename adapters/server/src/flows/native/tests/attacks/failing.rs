@@ -15,6 +15,7 @@ use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
+use handfast_core::registry::logins::{Login, LoginId, LoginUse};
 use handfast_core::registry::provisioning::{NodeKeyId, NotRegistered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -27,10 +28,10 @@ use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_core::{Refusal, Source};
 use handfast_store::{
     Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
-    Listed, ListedSender, NewProvisioned, NotMinted, NotStored, Observation, Over, ProvisionedNode,
-    Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SessionFilter, Sessions,
-    Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode, TakenOver,
-    Timekeeping, Vault, Version, Yield,
+    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over,
+    ProvisionedNode, Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter,
+    SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate,
+    StoredCode, TakenOver, Timekeeping, Vault, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -164,6 +165,15 @@ fails_or_passes_on! {
     end_session(id: SessionId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
     ending_with(id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError>;
     end_orphans(now: UnixTime) -> Result<EndedWith, StoreError>;
+}
+
+fails_or_passes_on! {
+    Logins {}
+    insert_login(login: Login, now: UnixTime) -> Result<bool, SaveError>;
+    login(id: LoginId) -> Result<Option<Login>, StoreError>;
+    logins() -> Result<Vec<Login>, StoreError>;
+    login_used(id: LoginId, used: LoginUse) -> Result<bool, StoreError>;
+    end_login(id: LoginId, now: UnixTime) -> Result<(bool, EndedWith), StoreError>;
 }
 
 /// What nobody asks for never fails: it would take the failure from what is tried.

@@ -1,0 +1,325 @@
+//! Operators over HTTP: login links, sessions, and tokens of programs.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use handfast_core::registry::authority::Role;
+use handfast_core::registry::delivery::DeliveryId;
+use handfast_core::registry::logins::{Login, LoginKind};
+use handfast_core::{UnixTime, rfc3339};
+use serde::{Deserialize, Serialize};
+
+use super::failure::{AdminFailure, parse};
+use crate::gateway::Gateway;
+use crate::gateway::login_links::LinkState;
+use crate::hex::hex;
+use crate::http::login::OperatorSession;
+use crate::operator::LoginReach;
+
+/// The longest time for which a request for a link's state waits.
+const MOST_WAIT: u64 = 60;
+
+/// The answer to making a login link: the only time it is shown.
+#[derive(Serialize, Deserialize)]
+pub struct LoginLinkView {
+    /// Id of the link: 32 hex digits.
+    pub id: String,
+    /// The link, with the secret behind `#`.
+    pub url: String,
+    /// Name of the operator.
+    pub name: String,
+    /// Role of the session that it opens.
+    pub role: String,
+    /// Life of the link in seconds.
+    pub expires_in: u64,
+    /// Whom it reaches: `elsewhere`, `this_machine`, or `plain` for a connection that everybody on
+    /// the way can read.
+    pub reach: String,
+    /// Id of the delivery, to be confirmed once the link was shown.
+    pub delivery: String,
+}
+
+/// The state of a login link.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoginStateView {
+    /// `waits`, `used` or `ended`.
+    pub state: String,
+    /// Time of the use as RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub used_at: Option<String>,
+    /// Address of the browser that used it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip_address: Option<String>,
+}
+
+/// The session of the request.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OperatorView {
+    /// Id of the session: 32 hex digits.
+    pub id: String,
+    /// Name of the operator.
+    pub name: String,
+    /// Role of the session.
+    pub role: String,
+    /// What requests that change something carry in the header `X-Handfast-CSRF`.
+    pub csrf: String,
+    /// Latest end of the session as RFC 3339.
+    pub ends_at: String,
+    /// Time until which destructive acts need no new login, as RFC 3339.
+    pub fresh_until: String,
+}
+
+/// The answer to `GET /api/v1/operators`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct OperatorList {
+    /// Sessions in the order of their making, ended ones too.
+    pub operators: Vec<LoginView>,
+}
+
+/// The answer to `GET /api/v1/tokens`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TokenList {
+    /// Tokens in the order of their making, ended ones too.
+    pub tokens: Vec<LoginView>,
+}
+
+/// An operator's session or token, without its secret. Times are RFC 3339.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct LoginView {
+    /// Its id: 32 hex digits.
+    pub id: String,
+    /// Name of the operator or the program.
+    pub name: String,
+    /// Role of its holder.
+    pub role: String,
+    /// `valid`, `expired` or `revoked`.
+    pub state: String,
+    /// Time of its making.
+    pub made_at: String,
+    /// Time of its last use, to about a minute.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub used_at: Option<String>,
+    /// Address of that use.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ip_address: Option<String>,
+    /// End in force, which the use of a session moves.
+    pub expires_at: String,
+    /// Latest end.
+    pub ends_at: String,
+    /// Time of its revocation.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub revoked_at: Option<String>,
+}
+
+/// The answer to making a token: the only time it is shown.
+#[derive(Serialize, Deserialize)]
+pub struct TokenMadeView {
+    /// Id of the token: 32 hex digits.
+    pub id: String,
+    /// The token, as it is sent: `Authorization: Bearer TOKEN`.
+    pub token: String,
+    /// Name of the program.
+    pub name: String,
+    /// Role of the token.
+    pub role: String,
+    /// End of the token as RFC 3339.
+    pub ends_at: String,
+    /// Id of the delivery, to be confirmed once the token was shown.
+    pub delivery: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct LoginBody {
+    name: Option<String>,
+    role: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenBody {
+    role: String,
+    name: Option<String>,
+    expires: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WaitQuery {
+    #[serde(default)]
+    wait: u64,
+}
+
+/// Makes a login link. Only the operator's socket has this route.
+pub(super) async fn log_in(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<LoginLinkView>, AdminFailure> {
+    let LoginBody { name, role } = parse(&body)?;
+    let role = role.as_deref().map_or(Ok(Role::Operator), role_of)?;
+    let made = gateway.make_login_link(name.as_deref(), role)?;
+    let id = hex(made.id.as_bytes());
+    Ok(Json(LoginLinkView {
+        url: made.url.to_string(),
+        name: made.name.to_string(),
+        role: made.role.as_str().to_owned(),
+        expires_in: made.lives.as_secs(),
+        reach: match made.reach {
+            LoginReach::Elsewhere => "elsewhere",
+            LoginReach::ThisMachine => "this_machine",
+            LoginReach::Plain => "plain",
+        }
+        .to_owned(),
+        delivery: id.clone(),
+        id,
+    }))
+}
+
+/// Returns the state of a login link, on request as soon as it changes.
+pub(super) async fn link_state(
+    State(gateway): State<Gateway>,
+    Path(id): Path<String>,
+    query: Result<Query<WaitQuery>, QueryRejection>,
+) -> Result<Json<LoginStateView>, AdminFailure> {
+    let Query(WaitQuery { wait }) =
+        query.map_err(|_| AdminFailure::Usage("wait is a number of seconds".to_owned()))?;
+    let id = link_id(&id)?;
+    let mut changes = gateway.inner.logins.links.changes();
+    let waits = async {
+        while gateway.login_link_state(id) == Some(LinkState::Waits) {
+            // A link also ends by time, which changes nothing that is told.
+            let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(wait.min(MOST_WAIT)), waits).await;
+    let (state, used) = match gateway.login_link_state(id) {
+        Some(LinkState::Waits) => ("waits", None),
+        Some(LinkState::Used(at, from)) => ("used", Some((at, from))),
+        Some(LinkState::Ended) | None => ("ended", None),
+    };
+    Ok(Json(LoginStateView {
+        state: state.to_owned(),
+        used_at: used.map(|(at, _)| time(at)),
+        ip_address: used.and_then(|(_, from)| from).map(|address| address.to_string()),
+    }))
+}
+
+/// Shows the session of the request.
+pub(super) async fn me(
+    session: Option<Extension<OperatorSession>>,
+) -> Result<Json<OperatorView>, AdminFailure> {
+    let Some(Extension(session)) = session else {
+        return Err(AdminFailure::Usage(
+            "only a browser's session has this; the operator's socket and tokens need none"
+                .to_owned(),
+        ));
+    };
+    Ok(Json(OperatorView {
+        id: session.id(),
+        name: session.name().to_owned(),
+        role: session.role().as_str().to_owned(),
+        csrf: session.csrf_token().to_owned(),
+        ends_at: time(session.ends_at()),
+        fresh_until: time(session.fresh_until()),
+    }))
+}
+
+pub(super) async fn list(
+    State(gateway): State<Gateway>,
+) -> Result<Json<OperatorList>, AdminFailure> {
+    Ok(Json(OperatorList { operators: views(&gateway, LoginKind::Session).await? }))
+}
+
+pub(super) async fn revoke(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<LoginView>, AdminFailure> {
+    ended(&gateway, LoginKind::Session, &which).await
+}
+
+pub(super) async fn tokens(
+    State(gateway): State<Gateway>,
+) -> Result<Json<TokenList>, AdminFailure> {
+    Ok(Json(TokenList { tokens: views(&gateway, LoginKind::Token).await? }))
+}
+
+pub(super) async fn make_token(
+    State(gateway): State<Gateway>,
+    body: Bytes,
+) -> Result<Json<TokenMadeView>, AdminFailure> {
+    let TokenBody { role, name, expires } = parse(&body)?;
+    let lives = expires.map(Duration::from_secs);
+    let made = gateway.make_token(name.as_deref(), role_of(&role)?, lives).await?;
+    let id = hex(made.login.id.as_bytes());
+    Ok(Json(TokenMadeView {
+        token: made.text.to_string(),
+        name: made.login.name.to_string(),
+        role: made.login.role.as_str().to_owned(),
+        ends_at: time(made.login.ends_at),
+        delivery: id.clone(),
+        id,
+    }))
+}
+
+pub(super) async fn revoke_token(
+    State(gateway): State<Gateway>,
+    Path(which): Path<String>,
+) -> Result<Json<LoginView>, AdminFailure> {
+    ended(&gateway, LoginKind::Token, &which).await
+}
+
+async fn views(gateway: &Gateway, kind: LoginKind) -> Result<Vec<LoginView>, AdminFailure> {
+    let now = gateway.now();
+    Ok(gateway.logins(kind).await?.iter().map(|login| view(login, now)).collect())
+}
+
+async fn ended(
+    gateway: &Gateway,
+    kind: LoginKind,
+    which: &str,
+) -> Result<Json<LoginView>, AdminFailure> {
+    let login = gateway.login_for_good(kind, which).await?;
+    gateway.revoke_login(login.id).await?;
+    let now = gateway.now();
+    Ok(Json(view(&Login { revoked_at: login.revoked_at.or(Some(now)), ..login }, now)))
+}
+
+fn view(login: &Login, now: UnixTime) -> LoginView {
+    LoginView {
+        id: hex(login.id.as_bytes()),
+        name: login.name.to_string(),
+        role: login.role.as_str().to_owned(),
+        state: match (login.revoked_at, login.admits(now)) {
+            (Some(_), _) => "revoked",
+            (None, Ok(())) => "valid",
+            (None, Err(_)) => "expired",
+        }
+        .to_owned(),
+        made_at: time(login.made_at),
+        used_at: login.used_at.map(time),
+        ip_address: login.used_from.map(|address| address.to_string()),
+        expires_at: time(login.expires_at),
+        ends_at: time(login.ends_at),
+        revoked_at: login.revoked_at.map(time),
+    }
+}
+
+fn time(at: UnixTime) -> String {
+    rfc3339::write(at).to_string()
+}
+
+fn role_of(text: &str) -> Result<Role, AdminFailure> {
+    Role::parse(text).ok_or_else(|| {
+        AdminFailure::Usage(format!("{text:?} is no role: it is viewer, operator or owner"))
+    })
+}
+
+fn link_id(id: &str) -> Result<DeliveryId, AdminFailure> {
+    let all_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = all_hex.then(|| u128::from_str_radix(id, 16).ok()).flatten();
+    number.map(|number| DeliveryId::from_bytes(number.to_be_bytes())).ok_or_else(|| {
+        AdminFailure::Usage(format!("{id:?} is no id of a login link: it has 32 hex digits"))
+    })
+}
