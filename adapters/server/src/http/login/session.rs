@@ -42,6 +42,15 @@ pub(crate) struct OperatorSession {
 }
 
 impl OperatorSession {
+    /// Returns a session with this role, as the layer inserts it.
+    #[cfg(test)]
+    pub(crate) fn with_role(role: Role) -> Self {
+        let (made_at, ends_at) = (UnixTime::from_secs(0), UnixTime::from_secs(60));
+        let name = handfast_core::Label::parse("anna").unwrap().into();
+        let id = LoginId::from_bytes([7; 16]);
+        Self { id, name, role, csrf: "c5f".to_owned(), made_at, ends_at }
+    }
+
     /// Returns the id of the session.
     pub(crate) const fn login(&self) -> LoginId {
         self.id

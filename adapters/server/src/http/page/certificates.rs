@@ -32,7 +32,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
                 dt { "Root" } dd { code { (authority.fingerprint) } }
                 dt { "Trusted roots" } dd { (authority.roots) }
             }
-            @if visitor.role == Role::Owner {
+            @if visitor.0.role() == Role::Owner {
                 (Call::post("New root", "/api/v1/ca/rotate".to_owned(), json!({}))
                     .asks("The gateway makes a new root. Nodes get certificates of it when they renew; the old root is trusted until then.".to_owned())
                     .button("for certificates"))

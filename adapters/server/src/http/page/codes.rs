@@ -11,7 +11,7 @@ use super::words::{self, Call};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::pairing::{self, PinView};
-use crate::http::admin::{Caller, CodeView, PairingView};
+use crate::http::admin::{CodeView, PairingView};
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
     let live = live(&gateway, &asked.visitor).await;
@@ -44,8 +44,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
 /// Returns the pairing window, with the PINs that are shown while it is open.
 pub(super) async fn pins(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
     let window = pairing::show(State(gateway.clone())).await?.0;
-    let caller = Caller::new(visitor.authority());
-    let pins = pairing::pins(State(gateway.clone()), caller).await?.0.pins;
+    let pins = pairing::pins(State(gateway.clone()), visitor.caller()).await?.0.pins;
     Ok(html! {
         section #pins data-keyed {
             h2 #pins-title { "Pairing by PIN" }

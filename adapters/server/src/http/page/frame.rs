@@ -30,11 +30,11 @@ pub(super) struct Asked {
     live: bool,
 }
 
-impl<S: Sync> FromRequestParts<S> for Asked {
+impl FromRequestParts<Gateway> for Asked {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let visitor = Visitor::from_request_parts(parts, state).await?;
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Response> {
+        let visitor = Visitor::from_request_parts(parts, gateway).await?;
         let live = parts.headers.get(PART).is_some_and(|part| part == "live");
         Ok(Self { visitor, live })
     }
@@ -77,7 +77,7 @@ fn whole(gateway: &Gateway, visitor: &Visitor, path: &str, title: &str, live: &M
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                meta name="handfast-csrf" content=(visitor.csrf);
+                meta name="handfast-csrf" content=(visitor.0.csrf_token());
                 title { (title) " · " (name) }
                 link rel="icon" href="/admin/files/icon.svg";
                 link rel="stylesheet" href="/admin/files/page.css";
@@ -99,7 +99,7 @@ fn whole(gateway: &Gateway, visitor: &Visitor, path: &str, title: &str, live: &M
                         }
                     }
                     div.visitor {
-                        span { (visitor.name) " (" (visitor.role.as_str()) ")" }
+                        span { (visitor.0.name()) " (" (visitor.0.role().as_str()) ")" }
                         button type="button" class="plain" data-logout { "Log out" }
                     }
                 }

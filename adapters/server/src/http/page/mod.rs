@@ -2,8 +2,8 @@
 //! up to date and carries out its buttons.
 //!
 //! The page shows what the operator's [API](crate::http::admin) tells, from the same views, and each
-//! button is one call of that API. It holds no state and no right of its own: who asks is what a
-//! layer says with [`Visitor`].
+//! button is one call of that API. It holds no state and no right of its own: what it shows and
+//! offers follows from the [operator's session](crate::http::login).
 //!
 //! | path | content |
 //! |---|---|
@@ -38,9 +38,11 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAM
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use handfast_core::registry::authority::{Authority, Role};
+use handfast_core::registry::authority::Role;
 
 use crate::gateway::Gateway;
+use crate::http::admin::Caller;
+use crate::http::login::{LoginRefused, OperatorSession};
 
 /// The path of the page's first part.
 const PATH: &str = "/admin";
@@ -50,43 +52,41 @@ const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; \
                       frame-ancestors 'none'";
 
-/// Who looks at the page. A layer inserts it.
+/// The operator who looks at the page.
 #[derive(Clone, Debug)]
-pub(crate) struct Visitor {
-    /// Name of the operator's session.
-    pub(crate) name: String,
-    /// Role of the operator.
-    pub(crate) role: Role,
-    /// The text that a request which changes something must carry.
-    pub(crate) csrf: String,
-}
+struct Visitor(OperatorSession);
 
 impl Visitor {
-    const fn authority(&self) -> Authority {
-        Authority::Operator(self.role)
-    }
-
     /// Returns `true` if the visitor may decide anything.
     const fn decides(&self) -> bool {
-        match self.role {
+        match self.0.role() {
             Role::Viewer => false,
             Role::Operator | Role::Owner => true,
         }
     }
-}
 
-impl<S: Sync> FromRequestParts<S> for Visitor {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        // Without a session there is nothing to see, and the way in is the login.
-        let visitor = parts.extensions.get::<Self>().cloned();
-        visitor.ok_or_else(|| Redirect::to("/login").into_response())
+    fn caller(&self) -> Caller {
+        Caller::new(self.0.authority())
     }
 }
 
-/// Returns the routes of the page. A layer must insert the [`Visitor`] of each request; without one
-/// they redirect to the login.
+impl FromRequestParts<Gateway> for Visitor {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Gateway) -> Result<Self, Response> {
+        if let Some(session) = parts.extensions.get::<OperatorSession>() {
+            return Ok(Self(session.clone()));
+        }
+        match OperatorSession::of(gateway, parts).await {
+            Ok(Some(session)) => Ok(Self(session)),
+            // Without a session there is nothing to see, and the way in is the login.
+            Ok(None) | Err(LoginRefused::Needed) => Err(Redirect::to("/login").into_response()),
+            Err(refused) => Err(refused.into_response()),
+        }
+    }
+}
+
+/// Returns the routes of the page. Without an operator's session they lead to the login.
 pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/admin", get(pending::show))

@@ -11,7 +11,7 @@ use super::frame::Asked;
 use super::words::{self, Call};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
-use crate::http::admin::{Caller, SenderView, inbound};
+use crate::http::admin::{SenderView, inbound};
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
     let live = live(&gateway, &asked.visitor).await;
@@ -20,8 +20,7 @@ pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Respon
 
 async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
     let filter = SenderFilter { channel: None, all: true, include_revoked: false };
-    let caller = Caller::new(visitor.authority());
-    let senders = inbound::read(gateway, &caller, filter).await?.senders;
+    let senders = inbound::read(gateway, &visitor.caller(), filter).await?.senders;
     Ok(html! {
         section #senders data-keyed {
             h2 #senders-title { "Senders" }

@@ -13,9 +13,10 @@ use handfast_store::MemoryStore;
 use tower::ServiceExt;
 
 use super::files::FILES;
-use super::{Visitor, routes};
+use super::routes;
 use crate::entropy;
 use crate::gateway::Gateway;
+use crate::http::login::OperatorSession;
 use crate::operator::NewCode;
 
 async fn gateway() -> Gateway {
@@ -23,8 +24,7 @@ async fn gateway() -> Gateway {
 }
 
 fn seen_by(gateway: &Gateway, role: Role) -> Router {
-    let visitor = Visitor { name: "anna".to_owned(), role, csrf: "c5f".to_owned() };
-    routes(gateway).layer(Extension(visitor))
+    routes(gateway).layer(Extension(OperatorSession::with_role(role)))
 }
 
 /// Makes a node with a token ask under this name.

@@ -22,13 +22,38 @@ function settle(card) {
   }, SETTLES);
 }
 
+/** Returns what became of a node that no longer waits, and by whom. */
+async function outcome(node) {
+  const read = async (path) => {
+    const answer = await fetch(path);
+    return answer.ok ? answer.json() : {};
+  };
+  const { standing, cause, approved_by: approver } = await read(`/api/v1/devices/${node}?glance=true`);
+  if (standing === 'revoked') {
+    const words = { rejected: 'Rejected', barred: 'Rejected for good', unpaired: 'Revoked' };
+    return `${words[cause] ?? 'Ended'} elsewhere.`;
+  }
+  if (standing !== 'paired' && standing !== 'muted') return 'The request has ended.';
+  if (approver !== undefined) return `Approved by ${approver}.`;
+  const { grants = [] } = await read(`/api/v1/paired/${node}/permissions`);
+  const by = grants.at(-1)?.made_by;
+  return by === undefined ? 'Approved elsewhere.' : `Approved by ${by}.`;
+}
+
 /** Leaves a card in place that is gone at the gateway, and says what became of it. */
 function leave(card) {
   if (card.classList.contains('decided')) return;
   card.classList.add('decided');
   for (const part of [...card.children]) if (part.tagName !== 'H3') part.remove();
-  const words = card.dataset.outcome ?? 'This was decided elsewhere, or has ended.';
-  card.append(Object.assign(document.createElement('p'), { textContent: words }));
+  const words = document.createElement('p');
+  words.textContent = card.dataset.outcome ?? 'This was decided elsewhere, or has ended.';
+  card.append(words);
+  if (card.dataset.outcome === undefined && card.dataset.node !== undefined) {
+    outcome(card.dataset.node).then(
+      (told) => (words.textContent = told),
+      () => {}, // What stands there is true without it.
+    );
+  }
 }
 
 /** Puts what is new into a list of elements with ids, and returns what came. */

@@ -31,7 +31,7 @@ const stream = {
     if (this.source !== null) return;
     this.source = new EventSource('/api/v1/events');
     this.source.addEventListener('open', renew);
-    this.source.addEventListener('change', () => live.soon());
+    this.source.addEventListener('message', () => live.soon());
     this.source.addEventListener('resync', renew);
     this.source.addEventListener('error', () => {
       // A closed one is not opened again by itself: it may be the session that has ended.
