@@ -30,6 +30,7 @@ pub(super) const SECTIONS: [(&str, &str); 5] = [
     ("pairing", "Pairing"),
     ("mtls", "Nodes with certificates"),
     ("setup", "Setup codes"),
+    ("operators", "Operators over HTTP"),
     ("inbound", "Inbound gate"),
     ("limits", "Limits"),
 ];
@@ -69,6 +70,7 @@ pub(super) static KEYS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
         .chain(within("pairing", pairing()))
         .chain(within("mtls", mtls()))
         .chain(within("setup", setup()))
+        .chain(within("operators", operators()))
         .chain(within("inbound", inbound()))
         .chain(within("limits", limits()))
         .collect()
@@ -312,6 +314,22 @@ fn setup() -> Vec<ConfigKey> {
                 "The key that signs setup codes; it is made where it is missing [default: \
                  setup.key in the data directory]",
             ),
+    ]
+}
+
+/// Keys of the table `operators`: the sessions of operators' browsers.
+fn operators() -> Vec<ConfigKey> {
+    vec![
+        key("idle", time(MINUTE..=YEAR), |settings| &mut settings.operators.idle)
+            .option("operator-idle")
+            .doc("Time without use after which an operator's session ends"),
+        key("longest", time(MINUTE..=YEAR), |settings| &mut settings.operators.longest)
+            .option("operator-longest")
+            .doc("Lifetime of an operator's session in all"),
+        key("plain", flag(), |settings| &mut settings.operators.plain).option("plain-login").doc(
+            "Let operators log in over connections that are neither encrypted nor from this \
+                 machine, where everybody on the way can take the session over",
+        ),
     ]
 }
 

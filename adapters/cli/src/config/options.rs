@@ -106,6 +106,13 @@ impl Options {
             ));
         }
         problems.extend(companions::check(&settings.setup));
+        if settings.operators.longest < settings.operators.idle {
+            problems.push(
+                "longest in [operators] is shorter than idle: a session may not live longer \
+                 without use than in all; raise the first or lower the second"
+                    .to_owned(),
+            );
+        }
         if problems.is_empty() { Ok(settings) } else { Err(ConfigError(problems.join("\n"))) }
     }
 }

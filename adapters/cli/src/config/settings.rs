@@ -12,6 +12,7 @@ use handfast_server::ca::{self, CertificateSettings, NodeUri};
 use handfast_server::extension::ExtensionConfig;
 use handfast_server::inbound::InboundSettings;
 use handfast_server::keys::KEY_FILE;
+use handfast_server::policy::LoginSettings;
 use handfast_server::policy::PairingSettings;
 use handfast_server::policy::SetupSettings;
 use handfast_server::public_url::{Candidates, ExtraHost};
@@ -51,6 +52,8 @@ pub struct ServeSettings {
     pub pairing: PairingSettings,
     /// Settings of setup codes and companions' sessions.
     pub setup: SetupOptions,
+    /// Settings of operators' sessions; the URL is a fact of the running gateway.
+    pub operators: LoginSettings,
     /// Settings of nodes' certificates, and of the listeners that ask for them.
     pub mtls: MtlsOptions,
     /// Settings of the gate for strangers on channels.
@@ -253,6 +256,7 @@ impl Default for ServeSettings {
             serial: Vec::new(),
             pairing: PairingSettings::default(),
             setup: SetupOptions::default(),
+            operators: LoginSettings::default(),
             mtls: MtlsOptions::default(),
             inbound: InboundSettings::default(),
             extensions: Vec::new(),

@@ -368,6 +368,8 @@ fn settings_that_do_not_go_together_are_refused_wherever_they_come_from() {
     assert!(both(far, &["--plain-host", "gateway.example"]).is_ok());
     let told = both("[setup]\nsession_longest = \"2h\"", &["--session-ttl", "3h"]).unwrap_err();
     assert!(told.contains("session_longest in [setup] is shorter than session_ttl"), "{told}");
+    let told = both("[operators]\nlongest = \"2h\"", &["--operator-idle", "3h"]).unwrap_err();
+    assert!(told.contains("longest in [operators] is shorter than idle"), "{told}");
 }
 
 #[test]
