@@ -14,6 +14,7 @@ mod extensions;
 mod import;
 mod nodes;
 mod older;
+mod operators;
 mod pending;
 mod running;
 mod senders;
@@ -30,6 +31,7 @@ pub(crate) use extensions::{ExtensionsArgs, ExtensionsVerb, RunExtension};
 pub(crate) use import::Import;
 pub(crate) use nodes::{InvokeArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
+pub(crate) use operators::{LoginArgs, OperatorsArgs, OperatorsVerb, TokensArgs, TokensVerb};
 pub(crate) use pending::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
 pub(crate) use running::{CompletionsArgs, ConfigArgs, ConfigVerb, DoctorArgs, ManArgs};
 pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
@@ -70,6 +72,12 @@ pub(crate) enum Verb {
     /// Invite companions by setup codes, and list and end their sessions
     #[command(alias = "setup")]
     Companions(CompanionsArgs),
+    /// Log in with a browser: make a link that opens one session, once
+    Login(LoginArgs),
+    /// List and end the sessions of operators' browsers
+    Operators(OperatorsArgs),
+    /// Make, list and end tokens of programs that use the operator's API
+    Tokens(TokensArgs),
     /// See and decide who may write over channels
     #[command(alias = "inbound")]
     Senders(SendersArgs),

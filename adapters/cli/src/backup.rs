@@ -41,6 +41,7 @@ pub(crate) fn restore(args: Restore) -> Result<(), End> {
             json!({
                 "revoked_nodes": lost.revoked_nodes, "muted_nodes": lost.muted_nodes, "new_nodes": lost.new_nodes,
                 "revoked_capabilities": lost.revoked_capabilities, "ended_sessions": lost.ended_sessions,
+                "ended_logins": lost.ended_logins,
                 "spent_setup_codes": lost.spent_setup_codes, "blocked_senders": lost.blocked_senders,
             })
         });
@@ -117,6 +118,11 @@ fn in_words(lost: &LostDecisions) -> Vec<String> {
             lost.ended_sessions,
             "companion's session was ended and counts again",
             "companions' sessions were ended and count again",
+        ),
+        part(
+            lost.ended_logins,
+            "operator's session or token was ended and counts again",
+            "operators' sessions or tokens were ended and count again",
         ),
         part(
             lost.spent_setup_codes,

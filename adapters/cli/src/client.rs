@@ -227,6 +227,9 @@ const fn advised(call: NextCall) -> Option<(&'static str, Next<'static>)> {
         NextCall::Paired => Some(("see them with", Next::Paired)),
         NextCall::Sessions => Some(("see them with", Next::Companions)),
         NextCall::Senders => Some(("see who waits with", Next::Senders)),
+        NextCall::Login => Some(("log in with", Next::Login)),
+        NextCall::Operators => Some(("see them with", Next::Operators)),
+        NextCall::Tokens => Some(("see them with", Next::Tokens)),
         NextCall::RotateSetupKey => Some(("make one with", Next::RotateSetupKey)),
         // The gateway is of a newer version than this command.
         NextCall::Unknown => None,

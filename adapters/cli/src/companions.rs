@@ -191,10 +191,11 @@ fn whose(view: &SessionView) -> String {
 
 /// Formats a maker in short.
 pub(crate) fn maker(made_by: &str) -> String {
-    safe(&made_by.strip_prefix("session ").map_or_else(
-        || made_by.to_owned(),
-        |id| format!("session {}", id.chars().take(SHORT).collect::<String>()),
-    ))
+    let short = ["session", "login"].iter().find_map(|kind| {
+        let id = made_by.strip_prefix(kind)?.strip_prefix(' ')?;
+        Some(format!("{kind} {}", id.chars().take(SHORT).collect::<String>()))
+    });
+    safe(short.as_deref().unwrap_or(made_by))
 }
 
 fn listing(list: &SessionList, all: bool, invite: &Hint) -> String {

@@ -32,6 +32,9 @@ pub(crate) struct Happened {
     times: u32,
     why: String,
     session: String,
+    login: String,
+    name: String,
+    role: String,
     profile: String,
     channel: String,
     account: Option<String>,
@@ -268,6 +271,16 @@ fn alone(happened: &Happened, data: &DataPlace, links: bool) -> Option<String> {
                 safe(&happened.profile),
                 Next::Companions.on(data)
             )
+        }
+        "logged_in" => format!(
+            "{} logged in as {} from {}\nSee who is logged in with: {}",
+            quoted(&happened.name),
+            safe(&happened.role),
+            safe(&happened.ip_address),
+            Next::Operators.on(data)
+        ),
+        "login_ended" => {
+            format!("The operator's session or token {} was ended", short(&happened.login))
         }
         "session_revoked" => format!("The session {} was ended", short(&happened.session)),
         "companion_linked" if links => format!("The companion of session {} is linked", short(&happened.session)),

@@ -50,6 +50,14 @@ pub(crate) enum Next<'a> {
     /// Make a setup code that leads to this address.
     InviteAt(&'a str),
     Companions,
+    /// Log in with a browser.
+    Login,
+    /// List the sessions of operators.
+    Operators,
+    /// List the tokens of programs.
+    Tokens,
+    /// Make a token that only reads.
+    CreateToken,
     Senders,
     /// List every sender that the gateway knows.
     KnownSenders,
@@ -98,6 +106,10 @@ impl Next<'_> {
             Self::Invite => verb("companions invite"),
             Self::InviteAt(url) => verb("companions invite --public-url").arg(url),
             Self::Companions => verb("companions list"),
+            Self::Login => verb("login"),
+            Self::Operators => verb("operators list"),
+            Self::Tokens => verb("tokens list"),
+            Self::CreateToken => verb("tokens create --role viewer"),
             Self::Senders => verb("senders list"),
             Self::KnownSenders => verb("senders list --include-revoked"),
             Self::Watch => verb("watch"),
@@ -197,9 +209,9 @@ mod tests {
     fn every() -> Vec<Next<'static>> {
         use Next::{
             AcceptClock, Approve, ApproveOnly, Certificates, Clock, Codes, Companions, CreateCode,
-            Invite, InviteAt, KnownSenders, Nodes, OpenPairing, Paired, Pending, Permit, Release,
-            Restore, Results, Retry, Revoke, RotateAuthority, RotateSetupKey, Senders, Serve,
-            SetClock, Status, Watch, Withdraw,
+            CreateToken, Invite, InviteAt, KnownSenders, Login, Nodes, OpenPairing, Operators,
+            Paired, Pending, Permit, Release, Restore, Results, Retry, Revoke, RotateAuthority,
+            RotateSetupKey, Senders, Serve, SetClock, Status, Tokens, Watch, Withdraw,
         };
         let all = vec![
             Serve,
@@ -225,6 +237,10 @@ mod tests {
             Invite,
             InviteAt("wss://gateway.example"),
             Companions,
+            Login,
+            Operators,
+            Tokens,
+            CreateToken,
             Senders,
             KnownSenders,
             Watch,
@@ -235,10 +251,11 @@ mod tests {
         for one in &all {
             match one {
                 Release(_) | Revoke(_) | Serve | Status | Pending | Approve(_) | ApproveOnly
-                | Certificates | RotateAuthority | Permit(..) | Nodes | Paired | Clock
-                | AcceptClock | SetClock(_) | RotateSetupKey | OpenPairing | CreateCode | Codes
-                | Withdraw(_) | Invite | InviteAt(_) | Companions | Senders | KnownSenders
-                | Watch | Restore(_) | Results(_) | Retry(..) => {}
+                | Login | Operators | Tokens | CreateToken | Certificates | RotateAuthority
+                | Permit(..) | Nodes | Paired | Clock | AcceptClock | SetClock(_)
+                | RotateSetupKey | OpenPairing | CreateCode | Codes | Withdraw(_) | Invite
+                | InviteAt(_) | Companions | Senders | KnownSenders | Watch | Restore(_)
+                | Results(_) | Retry(..) => {}
             }
         }
         all

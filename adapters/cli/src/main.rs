@@ -23,7 +23,9 @@ mod events;
 mod extensions;
 mod hints;
 mod import;
+mod login;
 mod nodes;
+mod operators;
 mod pending;
 mod print;
 mod senders;
@@ -89,6 +91,9 @@ async fn run(verb: Verb) -> Result<(), End> {
         },
         Verb::Certs(certs) => certs::run(certs).await,
         Verb::Companions(companions) => companions::run(companions).await,
+        Verb::Login(login) => login::run(login).await,
+        Verb::Operators(operators) => operators::run(operators).await,
+        Verb::Tokens(tokens) => operators::tokens(tokens).await,
         Verb::Senders(senders) => senders::run(senders).await,
         Verb::Extensions(extensions) => extensions::run(extensions).await,
         Verb::RunExtension(run) => extensions::start(&run),

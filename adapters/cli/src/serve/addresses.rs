@@ -20,6 +20,19 @@ pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec
     of_use.take(INVITE_ADDRESSES).map(|(scheme, address)| format!("{scheme}://{address}")).collect()
 }
 
+/// Returns where browsers reach a listener. One that is not encrypted and listens on every interface
+/// is reached from this machine, unless plain logins are allowed.
+pub(super) fn for_browsers(web: SocketAddr, tls: bool, plain: bool) -> String {
+    let ip = match web.ip() {
+        ip if !ip.is_unspecified() => ip,
+        ip if tls || plain => outward(ip),
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{}", SocketAddr::new(ip, web.port()))
+}
+
 /// Returns the host's address towards other hosts. A listener on `::` usually accepts IPv4 as well,
 /// which more nodes support, so IPv4 is preferred.
 fn outward(unspecified: IpAddr) -> IpAddr {

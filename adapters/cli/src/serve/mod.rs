@@ -14,7 +14,7 @@ use std::path::Path;
 use handfast_cli::config::{Listener, ServeSettings};
 use handfast_server::StartError;
 use handfast_server::keys::file as key_file;
-use handfast_server::policy::PairingSettings;
+use handfast_server::policy::{LoginSettings, PairingSettings};
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
     Gateway, GatewayBuilder, Listening, LocalClock, MtlsListening, TlsAcceptor, TlsError, TlsFiles,
@@ -123,6 +123,8 @@ impl Running {
         }
         let setup =
             settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
+        let url = addresses::for_browsers(address, tls.is_some(), settings.operators.plain);
+        let logins = LoginSettings { url: Some(url), ..settings.operators.clone() };
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));
         let reached = addresses::certified(&mtls, &lan_addresses());
@@ -130,6 +132,7 @@ impl Running {
             .name(settings.name.clone())
             .limits(settings.limits)
             .setup(setup)
+            .logins(logins)
             .certificates(settings.mtls.certificates(path, reached))
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
