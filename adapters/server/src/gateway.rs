@@ -5,6 +5,7 @@
 
 pub(crate) mod bearers;
 pub(crate) mod certificates;
+pub(crate) mod changes;
 pub(crate) mod clone_marks;
 pub(crate) mod common;
 pub(crate) mod delegates;

@@ -16,6 +16,7 @@ use crate::connection::rate_limit::Failures;
 use crate::entropy;
 use crate::events::Event;
 use crate::gateway::bearers::{BearerHolder, Bearers};
+use crate::gateway::changes::Changes;
 use crate::keys::seal::{SealKind, StoreKey};
 use crate::keys::setup::NotOpened;
 use crate::policy::handler::PairingHandler;
@@ -92,6 +93,8 @@ pub(crate) struct PairingServices {
     pub(crate) window_changed: Arc<Notify>,
     /// The events for the operator's listeners.
     pub(crate) feed: broadcast::Sender<Event>,
+    /// The same as changes, for readers that resume.
+    pub(crate) changes: Changes,
     /// The delegates that have linked since the gateway started.
     pub(crate) delegates: Delegates,
     /// The number of PINs that each source may still be shown.
@@ -146,6 +149,7 @@ impl PairingServices {
             pings: Failures::new(PINGS_A_MINUTE),
             told: Told::default(),
             feed: broadcast::Sender::new(FEED),
+            changes: Changes::default(),
             notes: Mutex::default(),
         })
     }
@@ -163,6 +167,7 @@ impl PairingServices {
             Tells::It => {
                 // It fails if nobody listens, which is no error.
                 let _ = self.feed.send(event.clone());
+                self.changes.add(event);
                 None
             }
             Tells::LeftOut(address) => Some(Event::LeftOut { address }),

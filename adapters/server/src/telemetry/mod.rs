@@ -42,6 +42,11 @@ use crate::events::Event;
 /// The content type of what [`Telemetry::encode`] returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// Returns the word of an event's kind.
+pub(crate) fn event_word(event: &Event) -> &'static str {
+    EventKind::of(event).word()
+}
+
 /// What one gateway counts and times. Share it by [`Arc`]; all of it may be used from many threads
 /// at once.
 ///

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -14,13 +15,21 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
-use super::Caller;
+use super::{Caller, changes};
 use crate::events::Event;
 use crate::gateway::Gateway;
 use crate::hex::hex;
 
-/// Streams events until the gateway ends. A slow reader misses events, and receives their number.
-pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
+/// Streams events until the gateway ends, as JSON lines, or as server-sent events for who accepts
+/// those. A slow reader misses events, and receives their number.
+pub(super) async fn follow(
+    State(gateway): State<Gateway>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> Response {
+    if changes::is_wanted(&headers) {
+        return changes::follow(&gateway, &headers);
+    }
     let events = gateway.inner.pairing.feed.subscribe();
     lines(events, gateway.inner.shutdown.subscribe(), move |event| {
         Some(view(event, caller.authority()))
@@ -124,7 +133,7 @@ fn view(event: &Event, authority: &Authority) -> Value {
         }
         Event::LoggedIn { login, name, role, address } => json!({
             "event": "logged_in", "login": hex(login.as_bytes()), "name": name, "role": role.as_str(),
-            "ip_address": address.map(|address| address.to_string()),
+            "ip_address": address.map(|address| address.to_string()).unwrap_or_default(),
         }),
         Event::LoginEnded { login } => {
             json!({"event": "login_ended", "login": hex(login.as_bytes())})
