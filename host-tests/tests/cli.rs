@@ -15,6 +15,7 @@ mod hints;
 mod identity;
 mod import;
 mod inbound;
+mod login;
 mod nodes;
 mod output;
 mod output_alone;
@@ -138,6 +139,11 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         &["clock"],
         &["clock", "accept"],
         &["watch"],
+        &["login"],
+        &["operators", "list"],
+        &["operators", "revoke", "012345", "--yes"],
+        &["tokens", "list"],
+        &["tokens", "create", "--role", "viewer"],
     ] {
         let mut args = verb.to_vec();
         args.extend(["--data", path]);

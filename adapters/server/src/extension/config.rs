@@ -40,7 +40,18 @@ const OWN_WORDS: [&str; 25] = [
     "system",
 ];
 /// Reserved first segments of paths.
-const OWN_PATHS: [&str; 6] = ["pair", "api", "health", "ready", "metrics", "admin"];
+const OWN_PATHS: [&str; 10] = [
+    "pair",
+    "api",
+    "health",
+    "ready",
+    "metrics",
+    "admin",
+    "login",
+    "login.js",
+    "login.css",
+    "logout",
+];
 
 /// The configuration of one extension.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,6 +50,8 @@ pub struct LostDecisions {
     pub revoked_capabilities: u64,
     /// Companions' sessions that were ended since and are valid again.
     pub ended_sessions: u64,
+    /// Operators' sessions and tokens that were ended since and are valid again.
+    pub ended_logins: u64,
     /// Setup codes that were spent since. Those that have not expired can be spent again.
     pub spent_setup_codes: u64,
     /// Senders that were blocked or revoked since and may write again.
@@ -303,6 +305,11 @@ fn lost(database: &Path, backup: &Path) -> Result<LostDecisions, StoreError> {
                 "session",
                 "main.session AS now JOIN backup.session AS then_ USING (session_id) WHERE now.revoked_at IS NOT NULL AND then_.revoked_at IS NULL",
                 "main.session WHERE 0",
+            )?,
+            ended_logins: count(
+                "login",
+                "main.login AS now JOIN backup.login AS then_ USING (login_id) WHERE now.revoked_at IS NOT NULL AND then_.revoked_at IS NULL",
+                "main.login WHERE 0",
             )?,
             spent_setup_codes: count(
                 "spent_setup_code",

@@ -2,10 +2,12 @@
 
 use axum::http::HeaderValue;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
+
+use super::LoginRefused;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -21,6 +23,18 @@ pub(super) async fn script() -> Response {
 
 pub(super) async fn style() -> Response {
     answer("text/css; charset=utf-8", include_str!("page/login.css"))
+}
+
+/// Returns a page that says why there is no other, and what mends it.
+pub(super) fn refused(refused: LoginRefused) -> Response {
+    // The texts are this program's own, and have no characters that HTML would read otherwise.
+    let page = include_str!("page/refused.html").replace("REASON", &refused.to_string());
+    let mut response = answer("text/html; charset=utf-8", "");
+    *response.body_mut() = page.into();
+    *response.status_mut() = refused.status().0;
+    // The length of the body that was replaced.
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response
 }
 
 fn answer(kind: &'static str, body: &'static str) -> Response {

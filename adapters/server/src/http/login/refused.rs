@@ -63,7 +63,8 @@ pub(crate) enum LoginRefused {
 }
 
 impl LoginRefused {
-    const fn status(self) -> (StatusCode, &'static str) {
+    /// Returns the status and the code of the answer.
+    pub(super) const fn status(self) -> (StatusCode, &'static str) {
         match self {
             Self::Needed => (StatusCode::UNAUTHORIZED, "login_needed"),
             Self::Spent => (StatusCode::UNAUTHORIZED, "login_used"),

@@ -2,6 +2,7 @@
 //! something.
 
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header::ACCEPT;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 
 use super::LoginRefused;
 use super::channel::Channel;
-use super::cookie;
+use super::{cookie, page};
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::http::admin::Caller;
@@ -232,8 +233,17 @@ pub(crate) async fn require_operator(
             parts.extensions.insert(session);
             next.run(Request::from_parts(parts, body)).await
         }
-        Ok(None) => LoginRefused::Needed.into_response(),
-        Err(refused) => refused.into_response(),
+        Ok(None) => refusal(&parts, LoginRefused::Needed),
+        Err(refused) => refusal(&parts, refused),
+    }
+}
+
+/// Returns the answer to a refused request: a page for a browser that opens one.
+fn refusal(parts: &Parts, refused: LoginRefused) -> Response {
+    let accept = parts.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    match parts.method == Method::GET && accept.is_some_and(|kinds| kinds.contains("text/html")) {
+        true => page::refused(refused),
+        false => refused.into_response(),
     }
 }
 

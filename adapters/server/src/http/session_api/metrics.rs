@@ -13,7 +13,8 @@ use handfast_store::StoreError;
 
 use super::accept::wants_text;
 use crate::gateway::Gateway;
-use crate::http::bearer::{Bearer, BearerRefused};
+use crate::http::bearer::{Bearer, BearerRefused, bearer};
+use crate::http::login::OperatorToken;
 use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::{self, Live, text};
 
@@ -82,6 +83,17 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
 const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
 
 async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
+    let address = Address::parse(ADDRESS).map_err(BearerRefused::BadAddress);
+    let address = address.map_err(IntoResponse::into_response)?;
+    if let Ok(text) = bearer(&parts.headers)
+        && let Some(token) =
+            OperatorToken::of(gateway, parts, text).await.map_err(IntoResponse::into_response)?
+    {
+        return match token.authority().reaches(Action::Read, &address) {
+            true => Ok(()),
+            false => Err(BearerRefused::NotAllowed(Action::Read).into_response()),
+        };
+    }
     let permit = match Bearer::of(gateway, parts).await {
         Ok(permit) => permit,
         Err(BearerRefused::Missing) => {
@@ -91,9 +103,9 @@ async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
         }
         Err(refused) => return Err(refused.into_response()),
     };
-    match Address::parse(ADDRESS) {
-        Ok(address) if permit.allows_of_gateway(Action::Read, &address) => Ok(()),
-        Ok(_) | Err(_) => Err(BearerRefused::NotAllowed(Action::Read).into_response()),
+    match permit.allows_of_gateway(Action::Read, &address) {
+        true => Ok(()),
+        false => Err(BearerRefused::NotAllowed(Action::Read).into_response()),
     }
 }
 

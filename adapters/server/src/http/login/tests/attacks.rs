@@ -213,9 +213,9 @@ async fn a_cookie_that_was_set_before_the_login_is_never_a_sessions() {
     }
     let me = attacker.get(&world, "/api/v1/operator").await.json();
     assert_eq!(me["role"], "viewer", "the attacker's session gained nothing");
-    let forged =
-        ask(&world, HERE, "GET", "/api/v1/operator", (&format!("Cookie: {chosen}\r\n"), ""));
-    assert_eq!(forged.await.code(), (401, "login_needed".to_owned()));
+    let chosen = format!("Cookie: {chosen}\r\n");
+    let forged = ask(&world, HERE, "GET", "/api/v1/operator", (&chosen, "")).await;
+    assert_eq!(forged.code(), (401, "login_needed".to_owned()));
 }
 
 #[tokio::test]
@@ -261,4 +261,54 @@ async fn what_a_revoked_session_listens_to_ends_within_a_second() {
         );
     }
     assert_eq!(browser.get(&world, "/api/v1/status").await.status, 200, "others go on");
+}
+
+/// Reads a stream until it contains a text.
+async fn until(stream: &mut TcpStream, text: &str) -> String {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(text) {
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_buf(&mut heard));
+        assert_ne!(read.await.unwrap_or_else(|_| panic!("{heard:?}")).unwrap(), 0);
+    }
+    String::from_utf8(heard).unwrap()
+}
+
+const SSE: &str = "Accept: text/event-stream\r\n";
+
+#[tokio::test]
+async fn a_stream_of_changes_resumes_tells_no_pin_and_ends_with_its_session() {
+    let world = world().await;
+    let (viewer, operator) =
+        (Browser::of(&world, Role::Viewer).await, Browser::of(&world, Role::Operator).await);
+    let headers = format!("{}{SSE}", viewer.cookie);
+    let mut stream = open(&world, HERE, "GET", "/api/v1/events", (&headers, "")).await;
+    let ready = until(&mut stream, "event: ready").await;
+    let head = ready.to_ascii_lowercase();
+    for header in ["content-type: text/event-stream", "no-transform", "x-accel-buffering: no"] {
+        assert!(head.contains(header), "{ready}");
+    }
+    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    let told = until(&mut stream, r#""kind":"window_opened"}"#).await;
+    assert!(told.contains(r#"data: {"ids":{},"kind":"window_opened"}"#), "{told}");
+    drop(stream);
+
+    // Away, and back behind the last number: exactly what was missed is told.
+    let last = told.rsplit("id: ").next().unwrap().lines().next().unwrap();
+    operator.post(&world, "/api/v1/pairing", r#"{"open":false}"#).await;
+    let again = format!("{headers}Last-Event-ID: {last}\r\n");
+    let mut stream = open(&world, HERE, "GET", "/api/v1/events", (&again, "")).await;
+    let missed = until(&mut stream, "window_closed").await;
+    assert!(!missed.contains("window_opened") && !missed.contains("resync"), "{missed}");
+
+    // A number of another run, one that is none, and one that lies ahead.
+    for strange in ["0123456789ab-1", "x", &format!("{last}9")] {
+        let headers = format!("{headers}Last-Event-ID: {strange}\r\n");
+        let mut stream = open(&world, HERE, "GET", "/api/v1/events", (&headers, "")).await;
+        until(&mut stream, "event: resync").await;
+    }
+
+    world.gateway.revoke_login(viewer.id).await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(1), stream.read_to_end(&mut rest));
+    ended.await.expect("it ends at once").unwrap();
 }

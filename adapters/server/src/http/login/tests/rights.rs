@@ -170,7 +170,7 @@ async fn codes_end_with_the_session_that_made_them_and_what_they_yielded_does_no
     assert!(gone.headers("set-cookie").iter().all(|set| set.contains("Max-Age=0")));
     let answer = browser.get(&world, "/api/v1/status").await;
     assert_eq!(answer.code(), (401, "login_needed".to_owned()));
-    assert!(world.gateway.live_codes().await.unwrap().is_empty());
+    assert!(world.gateway.codes().await.unwrap().is_empty());
     assert!(!world.gateway.pairing_status().await.unwrap().open);
     assert!(world.shows(left["bootstrap_token"].as_str().unwrap()).await.is_err());
     let _session_of_a_companion_goes_on = world.links(&token).await;
