@@ -59,6 +59,13 @@ fn link(gateway: &Gateway, role: &str) -> String {
     made["url"].as_str().unwrap().to_owned()
 }
 
+/// Opens a session, and returns its id.
+pub(super) fn logged_in(gateway: &Gateway) -> String {
+    let opened = presses(&gateway.address, &link(gateway, "viewer"));
+    let me = asks(&gateway.address, "GET", "/api/v1/operator", &opened.cookie(), "");
+    me.json()["id"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_terminal_says_when_and_from_where_its_link_was_used_and_the_session_survives_a_restart() {
     let gateway = Gateway::start();

@@ -147,6 +147,10 @@ const PRINT: &[Row] = &[
     ("companions refresh", &["{companion}"]),
     ("companions revoke", &["--all", "--yes"]),
     ("companions rotate-key", &[]),
+    ("operators list", &[]),
+    ("operators revoke", &["{operator}", "--yes"]),
+    ("tokens list", &[]),
+    ("tokens revoke", &["{token}", "--yes"]),
     ("senders list", &[]),
     ("senders approve", &["{asking code}"]),
     ("senders reject", &["{asking}"]),
@@ -170,6 +174,8 @@ const PRINT: &[Row] = &[
 const SECRETS: &[Row] = &[
     ("approve", &["{waiting}"]),
     ("codes create", &["--text"]),
+    ("login", &["--no-wait", "--no-qr"]),
+    ("tokens create", &["--role", "viewer"]),
     ("companions invite", &["--no-qr", "--public-url", "wss://gateway.example"]),
 ];
 
@@ -243,6 +249,11 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 let before = sessions(gateway);
                 Box::pin(filled(gateway, &["{session}"])).await;
                 out.push(sessions(gateway).into_iter().find(|id| !before.contains(id)).unwrap());
+            }
+            "{operator}" => out.push(super::login::logged_in(gateway)),
+            "{token}" => {
+                let made = gateway.answer(&["tokens", "create", "--role", "viewer"]);
+                out.push(made["id"].as_str().unwrap().to_owned());
             }
             "{asking code}" => out.push(super::inbound::asks(gateway, &sender)),
             "{asking}" => {

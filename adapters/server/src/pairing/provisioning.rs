@@ -229,7 +229,7 @@ impl Gateway {
             asked: Asked::by(AskMethod::Provisioning),
             standing: Standing::Paired { credential, mode: Mode::Full },
         };
-        Ok((record, ProvisionedRights::ApprovedBy(code.maker)))
+        Ok((record, ProvisionedRights::ApprovedBy(code.maker.lasting())))
     }
 
     fn has_registered(&self, record: Record, rights: ProvisionedRights) {

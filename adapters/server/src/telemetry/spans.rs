@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use handfast_core::registry::logins::LoginId;
 use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
+
+use crate::hex::hex;
 
 /// Number of the next connection of this process.
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -30,6 +33,12 @@ pub(crate) fn flow(name: &str) {
 /// Records the node that the current connection has proven to be.
 pub(crate) fn node(id: impl Display) {
     Span::current().record("node", display(id));
+}
+
+/// Returns the span of a request by an operator's session or token, so that each line of its
+/// decisions says who made them.
+pub(crate) fn login(id: LoginId) -> Span {
+    tracing::info_span!("by", login = %hex(id.as_bytes()))
 }
 
 /// Serves an operator's request in a span with its verb, as `POST devices pair`.

@@ -29,6 +29,7 @@ use handfast_core::registry::codes::Window;
 use handfast_core::registry::grants::{Grant, State};
 use handfast_core::registry::lifecycle::{self, Decision};
 use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_core::{NodeId, UnixTime};
 
 use crate::{EndedWith, Listed, SaveError, Store, StoreError, Stored, StoredCode, Version};
@@ -290,9 +291,14 @@ impl HeldStore {
     }
 
     fn is_out(&self, code: &StoredCode) -> bool {
-        self.held.has_code(code.id)
-            || code.maker.login().is_some_and(|id| self.held.login(id).is_some())
-            || self.held.ends(|ends| ends.is_out(code.maker, Some(code.counted.expires)))
+        self.held.has_code(code.id) || self.is_maker_out(code.maker, Some(code.counted.expires))
+    }
+
+    /// Returns `true` if the end of this maker is held, and takes away a code or a window with this
+    /// end.
+    fn is_maker_out(&self, maker: Maker, end: Option<UnixTime>) -> bool {
+        maker.login().is_some_and(|id| self.held.login(id).is_some())
+            || self.held.ends(|ends| ends.is_out(maker, end))
     }
 
     /// A withdrawn code has no uses and no secret left.

@@ -266,9 +266,7 @@ impl Store for HeldStore {
     async fn window(&self) -> Result<Window, StoreError> {
         let window = self.store.window().await?;
         let is_closed = self.held.has_window()
-            || window
-                .opened
-                .is_some_and(|opened| self.held.ends(|ends| ends.is_out(opened.by, opened.closes)));
+            || window.opened.is_some_and(|opened| self.is_maker_out(opened.by, opened.closes));
         Ok(if is_closed { Window { opened: None, ..window } } else { window })
     }
 

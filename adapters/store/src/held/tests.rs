@@ -468,3 +468,34 @@ async fn a_node_that_is_held_out_or_muted_is_given_no_task() {
         bench.store.held().release(&ticket);
     }
 }
+
+#[tokio::test]
+async fn a_login_that_is_held_out_is_out_with_its_codes_and_its_window() {
+    use handfast_core::registry::codes::Kind;
+    use handfast_core::registry::sessions::LoginId;
+
+    use crate::Logins;
+    use crate::conformance::logins::login;
+
+    let bench = Bench::new();
+    let login = login();
+    assert!(bench.store.insert_login(login.clone(), START).await.unwrap());
+    let maker = Maker::Login(login.id);
+    let kind = Kind::Code(Selector::parse("K7QF").unwrap());
+    let code = crate::StoredCode { maker, ..code(kind) };
+    bench.store.mint(code.clone(), START).await.unwrap().unwrap();
+    bench.store.set_window(Window::open_by(START, None, maker)).await.unwrap();
+    bench.hold(Cut::Login(LoginId::from_bytes([9; 16])));
+    assert!(bench.store.window().await.unwrap().opened.is_some(), "another one's end");
+    bench.hold(Cut::Login(login.id));
+    let read = bench.store.login(login.id).await.unwrap().unwrap();
+    assert_eq!(read.admits(START), Err(Ended::Revoked));
+    assert_eq!(bench.store.logins().await.unwrap()[0].revoked_at, Some(START));
+    assert!(bench.store.codes(START).await.unwrap().is_empty());
+    assert!(bench.store.window().await.unwrap().opened.is_none());
+    bench.stores_all().await;
+    let stored = bench.raw.login(login.id).await.unwrap().unwrap();
+    assert_eq!(stored.revoked_at, Some(START));
+    assert!(bench.raw.codes(START).await.unwrap().is_empty());
+    assert!(bench.raw.window().await.unwrap().opened.is_none());
+}

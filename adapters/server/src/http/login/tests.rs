@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use crate::flows::setup_code::tests::{ELSEWHERE, HERE, World, settings};
 use crate::gateway::Gateway;
-use crate::policy::LoginSettings;
+use crate::policy::{LoginSettings, SetupSettings};
 use crate::proxies::ProxySettings;
 use crate::public_url::Candidates;
 
@@ -127,6 +127,13 @@ fn logins() -> LoginSettings {
     LoginSettings { url: Some("http://127.0.0.1:1".to_owned()), ..LoginSettings::default() }
 }
 
+/// A gateway without a public URL.
 async fn world() -> World {
+    let setup = SetupSettings { addresses: Candidates::default(), ..settings() };
+    World::of(Gateway::builder(MemoryStore::default()).setup(setup).logins(logins())).await
+}
+
+/// A gateway whose public URL is encrypted, reached from its own machine.
+async fn public_world() -> World {
     World::of(Gateway::builder(MemoryStore::default()).setup(settings()).logins(logins())).await
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use handfast_core::UnixTime;
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::authority::{self, Authority};
+use tracing::Instrument;
 
 use super::ending::{self, StreamHolder};
 use super::{BODY_BYTES, refuse, within};
@@ -19,6 +20,7 @@ use crate::http::login::{LoginRefused, OperatorSession, OperatorToken};
 use crate::policy::origin;
 use crate::proxies::NO_PEER;
 use crate::telemetry::log_lines::{CausedBy, limited};
+use crate::telemetry::spans;
 
 /// Prefix of the operator's API in addresses of permissions.
 const ADDRESS: &str = authority::GATEWAY;
@@ -149,7 +151,12 @@ pub(super) async fn operators(
         ApiCaller::Browser(session) => StreamHolder::Operator(session.login()),
         ApiCaller::Program(token) => StreamHolder::Operator(token.login()),
     };
-    ending::with_the_holder(&gateway, holder, next.run(Request::from_parts(parts, body)).await)
+    let served = next.run(Request::from_parts(parts, body));
+    let response = match holder {
+        StreamHolder::Companion(_) => served.await,
+        StreamHolder::Operator(login) => served.instrument(spans::login(login)).await,
+    };
+    ending::with_the_holder(&gateway, holder, response)
 }
 
 /// Returns the action that a request needs. Reading secrets requires `Admin`, except for a viewer,

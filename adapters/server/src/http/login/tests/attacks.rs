@@ -135,7 +135,7 @@ async fn behind_a_listed_proxy_guessing_is_charged_to_the_client_that_it_names()
         ProxySettings { trusted: vec!["127.0.0.2".parse().unwrap()], ..ProxySettings::default() };
     let addresses =
         Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
-    let setup = crate::policy::SetupSettings { addresses, ..settings() };
+    let setup = SetupSettings { addresses, ..settings() };
     let builder = Gateway::builder(MemoryStore::default()).setup(setup).limits(limits);
     let world = World::of(builder.proxies(proxies).logins(logins())).await;
     let made = world.gateway.make_login_link(None, Role::Operator).unwrap();

@@ -153,7 +153,7 @@ async fn a_session_ends_by_disuse_and_at_its_latest_end() {
 
 #[tokio::test]
 async fn codes_end_with_the_session_that_made_them_and_what_they_yielded_does_not() {
-    let world = world().await;
+    let world = public_world().await;
     let browser = Browser::of(&world, Role::Operator).await;
     let made = browser.post(&world, "/api/v1/setup", "{}").await.json();
     let left = browser.post(&world, "/api/v1/setup", "{}").await.json();
