@@ -6,7 +6,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use handfast_core::limits::Limits;
+use handfast_core::registry::authority::Role;
+use handfast_server::policy::SetupSettings;
 use handfast_server::proxies::{ForwardedHeader, ProxySettings};
+use handfast_server::public_url::Candidates;
 use handfast_server::{Gateway, Listening};
 use handfast_store::MemoryStore;
 use tempfile::TempDir;
@@ -104,6 +107,53 @@ async fn gateway(trusted: &[&str], header: ForwardedHeader, limits: Limits) -> G
     let builder =
         Gateway::builder(MemoryStore::default()).proxies(ProxySettings { trusted, header });
     builder.limits(limits).start().await.unwrap()
+}
+
+/// Sends a login link's secret through a proxy, as the page does, and returns the head of the answer.
+async fn logs_in(client: &str, to: SocketAddr, secret: &str) -> String {
+    let mut stream = from(client, to).await;
+    let body = serde_json::json!({ "secret": secret }).to_string();
+    let request = format!(
+        "POST /login HTTP/1.1\r\nHost: gateway.example\r\nOrigin: https://gateway.example\r\n\
+         Content-Type: application/json\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split_once("\r\n\r\n").unwrap().0.to_owned()
+}
+
+#[tokio::test]
+#[ignore = "needs nginx"]
+async fn behind_nginx_guesses_at_a_login_link_are_charged_to_the_client_that_makes_them() {
+    let limits = Limits { failures_per_minute: 2, ..Limits::DEFAULT };
+    let proxies = ProxySettings {
+        trusted: vec!["127.0.0.1/32".parse().unwrap()],
+        header: ForwardedHeader::XForwardedFor,
+    };
+    let addresses =
+        Candidates { public: Some("wss://gateway.example".to_owned()), ..Candidates::default() };
+    let gateway = Gateway::builder(MemoryStore::default())
+        .proxies(proxies)
+        .setup(SetupSettings { addresses, ..SetupSettings::default() })
+        .limits(limits)
+        .start()
+        .await
+        .unwrap();
+    let made = gateway.make_login_link(None, Role::Viewer).unwrap();
+    let secret = made.url.split_once('#').unwrap().1.to_owned();
+    let served = Served::over(gateway).await;
+    let nginx = nginx(served.address, APPENDED).await;
+    let wrong = "AAAAAAAAAAAAAAAAAAAAAA";
+    for status in ["401", "401", "429"] {
+        let answer = logs_in("127.0.0.3", nginx.address, wrong).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    let answer = logs_in("127.0.0.4", nginx.address, &secret).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("set-cookie: __host-handfast="), "{answer}");
 }
 
 #[tokio::test]
