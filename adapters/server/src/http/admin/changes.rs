@@ -107,10 +107,14 @@ async fn next_text(
     }
 }
 
+/// Writes a change. It has no type of its own, so that a browser's one listener for messages hears
+/// kinds that a later version adds.
 fn text(id: &str, change: &Change) -> String {
     let Change { kind, ids, .. } = change;
-    format!("id: {id}\nevent: {kind}\ndata: {}\n\n", json!({"kind": kind, "ids": ids}))
+    format!("id: {id}\ndata: {}\n\n", json!({"kind": kind, "ids": ids}))
 }
+
+/// Writes an event about the stream itself: `ready` or `resync`.
 
 fn told(id: &str, kind: &str) -> String {
     format!("id: {id}\nevent: {kind}\ndata: {}\n\n", json!({"kind": kind, "ids": {}}))

@@ -14,8 +14,8 @@
 //! - `GET /api/v1/events` streams events from now on, **PINs included**: one JSON object per line,
 //!   the first `{"event":"listening"}`
 //! - `GET /api/v1/events` with `Accept: text/event-stream` streams what has changed, as server-sent
-//!   events without PINs: `id:` a number, `event:` the kind, `data:` `{"kind","ids":{"node",…}}`.
-//!   The first is `ready`; with `Last-Event-ID` the stream goes on behind that, or begins with
+//!   events without PINs: `id:` a number, `data:` `{"kind","ids":{"node",…}}`. The first is of
+//!   the type `ready`; with `Last-Event-ID` the stream goes on behind that, or begins with
 //!   `resync` if that is too long ago or of an earlier run: read everything anew then
 //! - `GET /api/v1/messages` streams the messages of linked nodes in the same way:
 //!   `{"event":"message","node_id"|"fingerprint","action","address","text"|"base64url"}`; frames of
