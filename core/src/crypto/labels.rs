@@ -46,3 +46,8 @@ pub const COMPACT_CERTIFICATE: &[u8] = b"handfast/v1/compact-certificate\0";
 pub const CLONE_MARK: &[u8] = b"handfast/v1/clone-mark\0";
 /// Precedes the fields of a request in the hash of what an operator was shown.
 pub const SEEN: &[u8] = b"handfast/v1/seen\0";
+/// Precedes random bytes and a sender's name in the hash by which the audit log refers to it.
+pub const AUDIT_SENDER: &[u8] = b"handfast/v1/audit-sender\0";
+/// The beginning of the first line of a checkpoint of an audit log. The gateway's fingerprint
+/// follows, and the whole text is signed: no other signature begins like this.
+pub const AUDIT_CHECKPOINT: &str = "handfast/v1/audit/";

@@ -1,6 +1,7 @@
 //! The registry: the nodes that a gateway knows, by whichever flow they were paired.
 
 pub mod admission;
+pub mod audit_tree;
 pub mod authority;
 pub mod ceiling;
 pub mod codes;
