@@ -10,6 +10,7 @@ mod copies;
 mod fifth;
 mod fourth;
 mod ninth;
+mod seventh;
 mod sixth;
 mod third;
 
