@@ -1,10 +1,13 @@
 //! The stored state of senders: people who write over messaging channels.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::UnixTime;
 use handfast_core::flow::inbound::Verdict;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 
+use crate::audit::Origin;
 use crate::{SaveError, StoreError, Timekeeping};
 
 /// The name of a sender in a store: three texts, each a valid
@@ -160,6 +163,9 @@ pub trait Inbound: Timekeeping + Send + Sync + 'static {
     /// reader that takes the number first and the facts second may therefore cache the facts under
     /// that number. It counts from the start of the process.
     fn inbound_epoch(&self) -> u64;
+
+    /// Returns a handle whose decisions are recorded with this origin.
+    fn senders_by(self: Arc<Self>, origin: Origin) -> Arc<dyn Inbound>;
 
     /// Reads the facts about a sender at one moment. For a blocked sender, or one whose permission
     /// is in force, nothing else is read: `pending` is `None` and both counts are 0.

@@ -8,6 +8,7 @@
 //! The feature `conformance` is for tests: it has the suite that every store passes, and
 //! `MemoryStore`, the reference that the suite compares a store with.
 
+pub mod audit;
 mod certificates;
 mod clones;
 #[cfg(any(test, feature = "conformance"))]

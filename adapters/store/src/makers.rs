@@ -42,6 +42,16 @@ impl EndedWith {
         senders: Vec::new(),
     };
 
+    /// Returns the number of things that ended or were shortened.
+    pub(crate) fn number(&self) -> u64 {
+        let listed = self.sessions.len()
+            + self.shortened.len()
+            + self.grants.len()
+            + self.unapproved.len()
+            + self.senders.len();
+        listed as u64 + self.codes + u64::from(self.window)
+    }
+
     /// Returns the entries that `earlier` does not have.
     #[must_use]
     pub fn without(mut self, earlier: &Self) -> Self {

@@ -8,6 +8,7 @@ use handfast_core::registry::rejection::Rejection;
 use handfast_core::wire::registration::Profile;
 use handfast_core::{Label, Refusal, Span, UnixTime};
 
+use crate::audit::{Detail, What};
 use crate::{LinkedFrom, ListedSender, SenderName, SenderStanding, StoreError};
 
 /// Maximum number of entries of one kind that one call removes. A call adds at most one, so they
@@ -27,8 +28,58 @@ const DISPATCH_KEPT_FOR: Span = Span::from_secs(30 * 24 * 3600);
 pub(crate) const CERTIFICATES_OF_A_NODE: usize = 16;
 /// Time after which a link from the same address is written again.
 const LINK_TOLD_EVERY: Span = Span::from_secs(3600);
+/// Time by which a session has to prolong itself to be recorded in the audit log.
+const REFRESH_RECORDED: Span = Span::from_secs(60);
 /// Maximum length of a sender's `via` in bytes.
 const VIA_BYTES: usize = 64;
+
+/// Returns the decision by which a node's standing changed, with a fixed word about it; `None` if
+/// nobody decided anything. The standing before is unknown for a damaged record.
+pub(crate) fn decided(
+    before: Option<&Standing>,
+    after: &Standing,
+) -> Option<(What, Option<Detail>)> {
+    let credential_changed = |before: &Credential, after: &Credential| {
+        let confirmed = matches!(
+            (before, after),
+            (Credential::Undelivered(sent), Credential::Token(token)) if sent.token == *token
+        );
+        before != after && !confirmed
+    };
+    let what = match (before, after) {
+        (_, Standing::Revoked { cause: Cause::Rejected }) => What::Reject,
+        (_, Standing::Revoked { cause: Cause::Barred }) => What::RejectForGood,
+        (_, Standing::Revoked { cause: Cause::Unpaired }) => What::Revoke,
+        (_, Standing::Pending { .. } | Standing::Unapproved { .. }) => What::Unapprove,
+        (
+            Some(Standing::Paired { credential, mode }),
+            Standing::Paired { credential: after, mode: mode_after },
+        )
+        | (
+            Some(Standing::Muted { credential, restore: mode }),
+            Standing::Muted { credential: after, restore: mode_after },
+        ) => match (credential_changed(credential, after), mode == mode_after) {
+            (true, _) => What::Reissue,
+            (false, false) => {
+                return Some((What::SetMode, Some(Detail::Word(mode_after.as_str()))));
+            }
+            (false, true) => return None,
+        },
+        (Some(Standing::Muted { .. }), Standing::Paired { .. }) => What::Unmute,
+        (_, Standing::Muted { .. }) => What::Mute,
+        (
+            Some(Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. })
+            | None,
+            Standing::Paired { .. },
+        ) => What::Approve,
+    };
+    Some((what, None))
+}
+
+/// Returns `true` if a session's new end is later by so much that it is recorded.
+pub(crate) fn prolongs(before: UnixTime, end: UnixTime) -> bool {
+    before.after(REFRESH_RECORDED) <= end
+}
 
 /// Returns the time before which an ended grant is no longer listed.
 pub(crate) fn oldest_end(now: UnixTime) -> UnixTime {

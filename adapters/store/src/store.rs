@@ -1,5 +1,7 @@
 //! The database interface of a gateway.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
@@ -15,6 +17,7 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
+use crate::audit::{Audit, Origin};
 use crate::{
     Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, Listed,
     Logins, NotMinted, NotStored, Observation, Provisioning, Revoked, SaveError, Sessions,
@@ -51,6 +54,7 @@ use crate::{Timekeeping, node_id};
 /// | copied nodes | all of [`Clones`] |
 /// | tasks for nodes | all of [`Dispatches`] |
 /// | nodes that registered over HTTP | all of [`Provisioning`] |
+/// | audit log | [`by`](Store::by), all of [`Audit`] |
 ///
 /// [`offer`]: Store::offer
 /// [`set_ceiling`]: Store::set_ceiling
@@ -66,11 +70,16 @@ pub trait Store:
     + Clones
     + Dispatches
     + Provisioning
+    + Audit
     + Vault
     + Send
     + Sync
     + 'static
 {
+    /// Returns a handle whose decisions are recorded with this origin in the audit log. Over a
+    /// handle without one, they are recorded as the gateway's own.
+    fn by(self: Arc<Self>, origin: Origin) -> Arc<dyn Store>;
+
     /// Admits a pairing request: finds the unexpired entry with the same key, or adds the record
     /// under the caps of `limits` (see [`handfast_core::registry::admission::decide`]). `profile`
     /// is a JSON object. Expired entries are removed first.

@@ -3,6 +3,7 @@
 //! Each kind of row is a map by its key ([`Table`]), and every question is a search from end to
 //! end. A transaction that fails is undone from the list of its changes.
 
+mod audit;
 mod certificates;
 mod clones;
 mod codes;
@@ -20,10 +21,11 @@ mod table;
 mod time;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handfast_core::grant::capability;
 use handfast_core::grant::certificate::{KeyHash, Serial};
+use handfast_core::registry::audit_tree::{Hash, Subtree};
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::sessions::{LoginId, SessionId};
@@ -31,6 +33,7 @@ use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, Source, UnixTime};
 
+use crate::audit::Origin;
 use crate::ops::{Database, RowResult, Tx};
 use crate::{Capability, ProvisionedNode, SenderName, StoreError, StoredCounter};
 use table::Table;
@@ -80,6 +83,10 @@ struct MemoryTx {
     counters: Table<NodeId, StoredCounter>,
     dispatches: Table<DispatchId, dispatches::DispatchRow>,
     capabilities: Table<(NodeId, String), Capability>,
+    /// The entries of the audit log with their hashes.
+    audit: Table<u64, (String, Hash)>,
+    audit_hashes: Table<Subtree, Hash>,
+    audit_senders: Table<Hash, SenderName>,
     vault: Table<String, Vec<u8>>,
     singles: Singles,
     /// The values before the open transaction.
@@ -123,6 +130,9 @@ impl MemoryTx {
         self.counters.end(keep);
         self.dispatches.end(keep);
         self.capabilities.end(keep);
+        self.audit.end(keep);
+        self.audit_hashes.end(keep);
+        self.audit_senders.end(keep);
         self.vault.end(keep);
         match keep {
             true => self.singles_before = self.singles,
@@ -160,6 +170,16 @@ impl Tx for MemoryTx {
 }
 
 impl Database for MemoryStore {
+    type Base = Self;
+
+    fn base(self: Arc<Self>) -> Arc<Self> {
+        self
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::GATEWAY
+    }
+
     async fn change<T, E>(
         &self,
         operation: impl FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,

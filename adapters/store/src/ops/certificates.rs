@@ -7,7 +7,8 @@ use handfast_core::flow::identity::certificate::{
 use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::{NodeId, UnixTime};
 
-use super::{Database, RowResult, Tx};
+use super::{Database, Decided, RowResult, Tx};
+use crate::audit::{Detail, Entry, What};
 use crate::{
     Allowed, CertificateFilter, Certificates, Issuing, NotStored, RevokedCertificates, SaveError,
     StoreError, StoredCertificate, rules,
@@ -109,6 +110,24 @@ pub(super) fn issue(
     tx: &mut dyn Tx,
     stored: &StoredCertificate,
     now: UnixTime,
+) -> Result<Decided<Result<(), NotStored>>, StoreError> {
+    let issued = try_issue(tx, stored, now)?;
+    let certificate = &stored.certificate;
+    let details = [
+        Detail::Node(certificate.node_id),
+        Detail::Certificate(certificate.serial),
+        Detail::Until(certificate.not_after),
+    ];
+    Ok(match issued {
+        Ok(()) => Decided::by(issued, Entry::new(What::IssueCertificate, details).at(now)),
+        Err(_) => Decided::nothing(issued),
+    })
+}
+
+fn try_issue(
+    tx: &mut dyn Tx,
+    stored: &StoredCertificate,
+    now: UnixTime,
 ) -> Result<Result<(), NotStored>, StoreError> {
     let certificate = &stored.certificate;
     let id = certificate.node_id;
@@ -185,21 +204,29 @@ pub(super) fn revoke(
     tx: &mut dyn Tx,
     which: &RevokedCertificates,
     now: UnixTime,
-) -> Result<Vec<Serial>, StoreError> {
+) -> Result<Decided<Vec<Serial>>, StoreError> {
     if let RevokedCertificates::Key(key) = which {
         tx.revoke_certificate_key(key, now)?;
     }
-    tx.revoke_certificates(which, now)
+    let revoked = tx.revoke_certificates(which, now)?;
+    let which = match which {
+        RevokedCertificates::Node(id) => Detail::Node(*id),
+        RevokedCertificates::Serial(serial) => Detail::Certificate(*serial),
+        RevokedCertificates::Key(key) => Detail::CertificateKey(*key),
+        RevokedCertificates::Before(before) => Detail::Before(*before),
+    };
+    let details = [which, Detail::Count(revoked.len() as u64)];
+    Ok(Decided::by(revoked, Entry::new(What::RevokeCertificates, details).at(now)))
 }
 
-fn evict(tx: &mut dyn Tx, id: NodeId, from: u32) -> Result<u32, SaveError> {
+fn evict(tx: &mut dyn Tx, id: NodeId, from: u32) -> Result<Decided<u32>, SaveError> {
     let NodeStanding { epoch, .. } = tx.node_standing(id)?.ok_or(SaveError::Missing)?;
     if epoch != from {
-        return Ok(epoch);
+        return Ok(Decided::nothing(epoch));
     }
     let epoch = evicted(from);
     tx.set_epoch(id, epoch)?;
-    Ok(epoch)
+    Ok(Decided::by(epoch, Entry::new(What::Evict, [Detail::Node(id)])))
 }
 
 #[async_trait]
@@ -213,7 +240,7 @@ impl<D: Database> Certificates for D {
         certificate: StoredCertificate,
         now: UnixTime,
     ) -> Result<Result<(), NotStored>, StoreError> {
-        self.change(move |tx| issue(tx, &certificate, now)).await
+        self.decide(move |tx| issue(tx, &certificate, now)).await
     }
 
     async fn confirm_certificate(
@@ -237,7 +264,7 @@ impl<D: Database> Certificates for D {
         which: RevokedCertificates,
         now: UnixTime,
     ) -> Result<Vec<Serial>, StoreError> {
-        self.change(move |tx| revoke(tx, &which, now)).await
+        self.decide(move |tx| revoke(tx, &which, now)).await
     }
 
     async fn is_certificate_key_revoked(&self, key: KeyHash) -> Result<bool, StoreError> {
@@ -245,7 +272,7 @@ impl<D: Database> Certificates for D {
     }
 
     async fn evict(&self, node_id: NodeId, from: u32) -> Result<u32, SaveError> {
-        self.change(move |tx| evict(tx, node_id, from)).await
+        self.decide(move |tx| evict(tx, node_id, from)).await
     }
 
     async fn allow_list(&self, now: UnixTime) -> Result<Vec<Allowed>, StoreError> {

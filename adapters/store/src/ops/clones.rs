@@ -5,7 +5,8 @@ use handfast_core::flow::identity::clone_counter::{CloneCounter, LinkVerdict, Sh
 use handfast_core::link::dispatch::DispatchEvent;
 use handfast_core::{NodeId, UnixTime};
 
-use super::{Database, RowResult, Tx, dispatches};
+use super::{Database, Decided, RowResult, Tx, dispatches};
+use crate::audit::{Detail, Entry, What};
 use crate::{Clones, LinkedFrom, StoreError, StoredCounter, rules};
 
 /// The rows of clone counters.
@@ -82,14 +83,15 @@ impl<D: Database> Clones for D {
     }
 
     async fn release(&self, node_id: NodeId, now: UnixTime) -> Result<bool, StoreError> {
-        self.change(move |tx| {
-            let released = change(tx, node_id, |counter| counter.release(now))?;
-            if released {
-                // Its board may be older than what was sent to it.
-                let event = DispatchEvent::NodeRestored;
-                dispatches::step_open(tx, Some(node_id), event, now)?;
+        self.decide(move |tx| {
+            if !change(tx, node_id, |counter| counter.release(now))? {
+                return Ok::<_, StoreError>(Decided::nothing(false));
             }
-            Ok(released)
+            // Its board may be older than what was sent to it.
+            let event = DispatchEvent::NodeRestored;
+            dispatches::step_open(tx, Some(node_id), event, now)?;
+            let entry = Entry::new(What::Release, [Detail::Node(node_id)]);
+            Ok(Decided::by(true, entry.at(now)))
         })
         .await
     }

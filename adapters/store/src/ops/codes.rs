@@ -8,7 +8,8 @@ use handfast_core::registry::delivery::Settled;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Source, UnixTime};
 
-use super::{RowResult, Subject, Tx, makers};
+use super::{Decided, RowResult, Subject, Tx, makers};
+use crate::audit::{Detail, Entry, What};
 use crate::{CODES, NotMinted, PINS, StoreError, StoredCode, rules};
 
 /// A PIN that is alive.
@@ -89,15 +90,59 @@ pub(crate) trait CodeRows {
 }
 
 /// Sets the window for a caller. A window without counted guesses resets those of every source.
-pub(super) fn set_window(tx: &mut dyn Tx, window: &Window) -> Result<(), StoreError> {
+pub(super) fn set_window(tx: &mut dyn Tx, window: &Window) -> Result<Decided<()>, StoreError> {
+    let before = tx.window()?;
     tx.set_window(window)?;
-    match window.guesses {
-        0 => tx.forget_guesses(),
-        _ => Ok(()),
+    if window.guesses == 0 {
+        tx.forget_guesses()?;
     }
+    Ok(match (before.opened, window.opened) {
+        (_, Some(opened)) => {
+            let until = opened.closes.map(Detail::Until);
+            let entry = Entry::new(What::OpenPairing, Vec::from_iter(until)).at(opened.at);
+            Decided::by((), entry)
+        }
+        (Some(_), None) => Decided::by((), Entry::new(What::ClosePairing, [])),
+        (None, None) => Decided::nothing(()),
+    })
 }
 
 pub(super) fn mint(
+    tx: &mut dyn Tx,
+    code: &StoredCode,
+    now: UnixTime,
+) -> Result<Decided<Result<(), NotMinted>>, StoreError> {
+    let minted = try_mint(tx, code, now)?;
+    let mut details = vec![Detail::Code(code.id), Detail::Until(code.counted.expires)];
+    Ok(match (minted, code.counted.kind) {
+        (Ok(()), Kind::Code(_)) => {
+            details.push(Detail::Count(code.counted.uses_left.into()));
+            Decided::by(minted, Entry::new(What::MintCode, details).at(now))
+        }
+        (Ok(()), Kind::Provisioning) => {
+            Decided::by(minted, Entry::new(What::MintToken, details).at(now))
+        }
+        // A PIN is what a stranger asks for; the operator decided when the window was opened.
+        (Ok(()), Kind::Pin(_)) | (Err(_), _) => Decided::nothing(minted),
+    })
+}
+
+/// Withdraws a code by a decision.
+pub(super) fn withdraw(
+    tx: &mut dyn Tx,
+    id: CodeId,
+    now: UnixTime,
+) -> Result<Decided<bool>, StoreError> {
+    Ok(match tx.kill_code(id, now)? {
+        true => {
+            let entry = Entry::new(What::WithdrawCode, [Detail::Code(id)]);
+            Decided::by(true, entry.at(now))
+        }
+        false => Decided::nothing(false),
+    })
+}
+
+fn try_mint(
     tx: &mut dyn Tx,
     code: &StoredCode,
     now: UnixTime,

@@ -9,7 +9,8 @@ use handfast_core::registry::lifecycle;
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, UnixTime};
 
-use super::{Database, RowResult, Tx, nodes};
+use super::{Database, Decided, RowResult, Tx, nodes};
+use crate::audit::{Detail, Entry, What};
 use crate::{Delivered, Deliveries, Delivery, SaveError, Settlement, StoreError, Stored, rules};
 
 /// The secret that a delivery carries, by its id.
@@ -73,6 +74,29 @@ pub(super) fn settle(
     id: DeliveryId,
     outcome: Outcome,
     now: UnixTime,
+) -> Result<Decided<Result<Settlement, NotSettled>>, StoreError> {
+    let settlement = try_settle(tx, id, outcome, now)?;
+    let Ok(Settlement { of, settled: Settled::Undone, again: false, .. }) = settlement else {
+        return Ok(Decided::nothing(settlement));
+    };
+    let of = match of {
+        Delivered::Token(node_id) => Detail::Node(node_id),
+        Delivered::Code(code) => Detail::Code(code),
+        Delivered::Setup { nonce, .. } => Detail::SetupCode(nonce),
+    };
+    let how = match outcome {
+        Outcome::Cancelled => "cancelled",
+        Outcome::Confirmed | Outcome::Used | Outcome::Lapsed => "lapsed",
+    };
+    let entry = Entry::new(What::Undo, [of, Detail::Word(how)]);
+    Ok(Decided::by(settlement, entry.at(now)))
+}
+
+fn try_settle(
+    tx: &mut dyn Tx,
+    id: DeliveryId,
+    outcome: Outcome,
+    now: UnixTime,
 ) -> Result<Result<Settlement, NotSettled>, StoreError> {
     let Some((Delivery { ticket, of }, settled)) = tx.delivery(id)? else {
         return Ok(Err(NotSettled::Unknown));
@@ -100,7 +124,11 @@ pub(super) fn settle(
             };
             tx.settle_delivery(id, settled)?;
             match nodes::save(tx, node_id, version, &change.standing, now) {
-                Ok(_) => (settled, change.notice),
+                // The settlement has an entry of its own, if it undoes anything.
+                Ok(saved) => {
+                    saved.within();
+                    (settled, change.notice)
+                }
                 Err(SaveError::Store(error)) => return Err(error),
                 Err(SaveError::Conflict | SaveError::Missing) => {
                     return Ok(Err(NotSettled::Unknown));
@@ -134,8 +162,16 @@ impl<D: Database> Deliveries for D {
     async fn deliver(&self, delivery: Delivery, now: UnixTime) -> Result<(), StoreError> {
         match delivery.of {
             Delivered::Token(_) => Ok(()),
-            Delivered::Code(_) | Delivered::Setup { .. } => {
-                self.change(move |tx| begin(tx, &delivery, now)).await
+            Delivered::Code(_) => self.change(move |tx| begin(tx, &delivery, now)).await,
+            // Nothing else is stored of a setup code until it is spent.
+            Delivered::Setup { nonce, expires_at } => {
+                self.decide(move |tx| {
+                    begin(tx, &delivery, now)?;
+                    let details = [Detail::SetupCode(nonce), Detail::Until(expires_at)];
+                    let entry = Entry::new(What::MakeSetupCode, details);
+                    Ok::<_, StoreError>(Decided::by((), entry.at(now)))
+                })
+                .await
             }
         }
     }
@@ -146,7 +182,7 @@ impl<D: Database> Deliveries for D {
         outcome: Outcome,
         now: UnixTime,
     ) -> Result<Result<Settlement, NotSettled>, StoreError> {
-        self.change(move |tx| settle(tx, id, outcome, now)).await
+        self.decide(move |tx| settle(tx, id, outcome, now)).await
     }
 
     async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {

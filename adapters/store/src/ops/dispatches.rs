@@ -8,7 +8,8 @@ use handfast_core::registry::record::{Credential, Standing};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, Span, UnixTime};
 
-use super::{Database, RowResult, Tx, makers};
+use super::{Database, Decided, RowResult, Tx, makers};
+use crate::audit::{Detail, Entry, What};
 use crate::{
     CAPABILITIES, Capability, DISPATCHES_KEPT, DISPATCHES_QUEUED, DispatchReport, DispatchTask,
     Dispatches, Enqueued, NotQueued, SteppedDispatch, StoreError, StoredDispatch, rules,
@@ -240,6 +241,11 @@ fn announce(tx: &mut dyn Tx, id: NodeId, capability: &Capability) -> Result<bool
     tx.set_capability(id, capability)
 }
 
+fn entry(what: What, dispatch: &StoredDispatch) -> Entry {
+    let DispatchTask { node_id, id, .. } = dispatch.task;
+    Entry::new(what, [Detail::Node(node_id), Detail::Dispatch(id)])
+}
+
 #[async_trait]
 impl<D: Database> Dispatches for D {
     async fn enqueue(
@@ -248,7 +254,18 @@ impl<D: Database> Dispatches for D {
         within: Span,
         now: UnixTime,
     ) -> Result<Result<Enqueued, NotQueued>, StoreError> {
-        self.change(move |tx| enqueue(tx, task, within, now)).await
+        self.decide(move |tx| {
+            let queued = enqueue(tx, task, within, now)?;
+            Ok::<_, StoreError>(match &queued {
+                Ok(Enqueued::New(dispatch)) => {
+                    let entry = entry(What::Invoke, dispatch);
+                    Decided::by(queued, entry.at(now))
+                }
+                // A request that is repeated decides nothing anew.
+                Ok(Enqueued::Before(_)) | Err(_) => Decided::nothing(queued),
+            })
+        })
+        .await
     }
 
     async fn takes_tasks(&self, node_id: NodeId) -> Result<Result<(), NotQueued>, StoreError> {
@@ -262,7 +279,17 @@ impl<D: Database> Dispatches for D {
         within: Span,
         now: UnixTime,
     ) -> Result<Result<StoredDispatch, NotQueued>, StoreError> {
-        self.change(move |tx| retry(tx, node_id, id, within, now)).await
+        self.decide(move |tx| {
+            let again = retry(tx, node_id, id, within, now)?;
+            Ok::<_, StoreError>(match &again {
+                Ok(dispatch) => {
+                    let entry = entry(What::Retry, dispatch);
+                    Decided::by(again, entry.at(now))
+                }
+                Err(_) => Decided::nothing(again),
+            })
+        })
+        .await
     }
 
     async fn step_dispatch(
@@ -273,7 +300,18 @@ impl<D: Database> Dispatches for D {
         report: Option<DispatchReport>,
         now: UnixTime,
     ) -> Result<Option<SteppedDispatch>, StoreError> {
-        self.change(move |tx| step_one(tx, node_id, id, event, report, now)).await
+        self.decide(move |tx| {
+            let stepped = step_one(tx, node_id, id, event, report, now)?;
+            Ok::<_, StoreError>(match (&stepped, event) {
+                (Some(SteppedDispatch { dispatch, changed: true, .. }), DispatchEvent::Cancel) => {
+                    let entry = entry(What::Cancel, dispatch);
+                    Decided::by(stepped, entry.at(now))
+                }
+                // Everything else is what the node, or time, has brought about.
+                (_, _) => Decided::nothing(stepped),
+            })
+        })
+        .await
     }
 
     async fn step_open_dispatches(

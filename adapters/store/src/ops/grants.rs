@@ -5,10 +5,11 @@ use handfast_core::grant::capability::{self, Held};
 use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
-use handfast_core::registry::record::Record;
+use handfast_core::registry::record::{Record, Standing};
 use handfast_core::{NodeId, UnixTime};
 
-use super::{RowResult, Tx, makers, nodes};
+use super::{Decided, RowResult, Tx, makers, nodes};
+use crate::audit::{Detail, Entry, What};
 use crate::{Activation, BadRecord, Listed, Revoked, SaveError, StoreError, Version, rules};
 
 /// A selection of a node's grants that have not ended.
@@ -90,11 +91,20 @@ pub(super) fn offer(
     grant: &Grant,
     ceiling: Option<&Ceiling>,
     now: UnixTime,
-) -> Result<Version, SaveError> {
+) -> Result<Decided<Version>, SaveError> {
     rules::offerable(record, grant)?;
     if makers::end_of(tx, grant.maker, now)?.is_none() {
         return Err(SaveError::Conflict);
     }
+    let was_paired = match read_at {
+        Some(_) => tx.node(grant.node_id)?.is_some_and(|stored| match stored.record.standing {
+            Standing::Paired { .. } | Standing::Muted { .. } => true,
+            Standing::Pending { .. } | Standing::Unapproved { .. } | Standing::Revoked { .. } => {
+                false
+            }
+        }),
+        None => false,
+    };
     let version = match read_at {
         None => nodes::insert(tx, record, profile, now),
         Some(read_at) => nodes::replace(tx, record, profile, read_at, now),
@@ -104,10 +114,18 @@ pub(super) fn offer(
     }
     purge(tx, now)?;
     tx.end_grants(grant.node_id, Which::Unconfirmed, now)?;
-    match tx.add_grant(grant, now)? {
-        true => Ok(version),
-        false => Err(StoreError::Database("the fresh id of a grant is taken".to_owned()).into()),
+    if !tx.add_grant(grant, now)? {
+        return Err(StoreError::Database("the fresh id of a grant is taken".to_owned()).into());
     }
+    let what = match (was_paired, ceiling) {
+        (false, _) => What::Approve,
+        (true, Some(_)) => What::Permissions,
+        // What was decided before is offered once more.
+        (true, None) => return Ok(Decided::nothing(version)),
+    };
+    let mut details = vec![Detail::Node(grant.node_id), Detail::Grant(grant.id)];
+    details.extend(grant.expires.map(Detail::Until));
+    Ok(Decided::by(version, Entry::new(what, details).at(now)))
 }
 
 /// Sets a node's ceiling without an offer.
@@ -117,10 +135,11 @@ pub(super) fn set_ceiling(
     read_at: Version,
     ceiling: &Ceiling,
     now: UnixTime,
-) -> Result<Version, SaveError> {
+) -> Result<Decided<Version>, SaveError> {
     let version = nodes::raise(tx, node_id, read_at, now)?;
     decide(tx, node_id, ceiling, now)?;
-    Ok(version)
+    let entry = Entry::new(What::Permissions, [Detail::Node(node_id)]);
+    Ok(Decided::by(version, entry.at(now)))
 }
 
 /// Sets a node's ceiling, which also decides about what the node asked for beyond the last one.
@@ -159,6 +178,33 @@ pub(super) fn end(
     now: UnixTime,
 ) -> Result<Vec<capability::Id>, StoreError> {
     end_such(tx, node_id, which.map_or(Which::All, Which::One), now)
+}
+
+/// Ends grants by a decision.
+pub(super) fn end_by_decision(
+    tx: &mut dyn Tx,
+    node_id: NodeId,
+    which: Option<GrantId>,
+    now: UnixTime,
+) -> Result<Decided<Vec<capability::Id>>, StoreError> {
+    let ended = end(tx, node_id, which, now)?;
+    let mut details = vec![Detail::Node(node_id)];
+    details.extend(which.map(Detail::Grant));
+    Ok(Decided::by(ended, Entry::new(What::EndGrants, details).at(now)))
+}
+
+/// Revokes a block or a key.
+pub(super) fn revoke(
+    tx: &mut dyn Tx,
+    what: &Revoked,
+    now: UnixTime,
+) -> Result<Decided<()>, StoreError> {
+    tx.revoke(what, now)?;
+    let entry = match what {
+        Revoked::Block(id) => Entry::new(What::RevokeCapability, [Detail::Capability(*id)]),
+        Revoked::Key(key) => Entry::new(What::RevokeKey, [Detail::Key(*key.as_bytes())]),
+    };
+    Ok(Decided::by((), entry.at(now)))
 }
 
 /// Ends these grants. Returns the capabilities that no other grant continues.

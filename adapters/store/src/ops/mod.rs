@@ -19,6 +19,11 @@
 //! transactions runs the operation again or fails with [`StoreError`]; it never commits both.
 //! Nothing is kept between two operations except in rows, so several gateways may share a database.
 //!
+//! **Decisions.** An operation by which somebody decides returns [`Decided`], whose entries for the
+//! audit log are written in the same transaction ([`Database::decide`]). What the handle is for
+//! ([`By`]) says who decides. [`Database::change`] is for everything else: requests, readings,
+//! guesses, confirmations and housekeeping.
+//!
 //! **Runs.** Rows with a beginning or an end carry the number of the run that made them, or set
 //! their end ([`TimeRows::begin_run`]). The backend writes it, as SQLite's triggers do.
 //!
@@ -37,9 +42,13 @@
 //! | `clones` | clone counters |
 //! | `dispatches` | tasks for nodes, and what nodes can do |
 //! | `provisioning` | nodes that register by tokens over HTTP |
+//! | `audit` | the audit log, and the tree over it |
+//! | `by` | a handle with the origin of its decisions |
 //! | `time` | the mark, the run and steps of the clock |
 //! | `store` | the methods of `Store`, on top of the others |
 
+mod audit;
+mod by;
 mod certificates;
 mod clones;
 mod codes;
@@ -56,8 +65,13 @@ mod sessions;
 mod store;
 mod time;
 
-use crate::StoreError;
+use std::sync::Arc;
 
+use crate::StoreError;
+use crate::audit::Origin;
+
+pub(crate) use audit::{AuditRows, Decided};
+pub(crate) use by::By;
 pub(crate) use certificates::CertificateRows;
 pub(crate) use clones::CloneRows;
 pub(crate) use codes::{CodeRows, PinRow};
@@ -91,6 +105,7 @@ pub(crate) trait Tx:
     + CloneRows
     + DispatchRows
     + ProvisioningRows
+    + AuditRows
     + TimeRows
 {
     /// Returns the named secret. If there is none, stores and returns `fresh`.
@@ -105,6 +120,29 @@ pub(crate) trait Tx:
 
 /// A database that runs operations in transactions.
 pub(crate) trait Database: Send + Sync + 'static {
+    /// The database without an origin.
+    type Base: Database<Base = Self::Base>;
+
+    /// Returns the database without an origin.
+    fn base(self: Arc<Self>) -> Arc<Self::Base>;
+
+    /// Returns the origin of the decisions that are made over this handle.
+    fn origin(&self) -> Origin;
+
+    /// Runs an operation by which somebody decides, and records what it decided. Neither is kept
+    /// without the other.
+    fn decide<T, E>(
+        &self,
+        operation: impl FnOnce(&mut dyn Tx) -> Result<Decided<T>, E> + Send + 'static,
+    ) -> impl Future<Output = Result<T, E>> + Send
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let origin = self.origin();
+        self.change(move |tx| Ok(operation(tx)?.record(tx, &origin)?))
+    }
+
     /// Runs an operation and makes its changes durable. If it fails, nothing of it is kept.
     ///
     /// If the operation [changed facts](SenderRows::facts_changed), the epoch is raised after the

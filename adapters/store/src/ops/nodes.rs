@@ -10,7 +10,8 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::{Name, NodeId, Source, UnixTime};
 
-use super::{RowResult, Tx, deliveries, dispatches, grants, makers, requests};
+use super::{Decided, RowResult, Tx, deliveries, dispatches, grants, makers, requests};
+use crate::audit::{Detail, Entry, What};
 use crate::{
     Counts, Filter, Listed, Observation, Revoked, RevokedCertificates, SaveError, StoreError,
     Stored, StoredCertificate, Version, rules,
@@ -154,18 +155,36 @@ pub(super) fn insert(
     Ok(Version(1))
 }
 
+/// Adds a record as given.
+pub(super) fn import(
+    tx: &mut dyn Tx,
+    record: &Record,
+    profile: &str,
+    now: UnixTime,
+) -> Result<Decided<()>, SaveError> {
+    insert(tx, record, profile, now)?;
+    let details = [Detail::Node(record.node_id), Detail::Word("node")];
+    Ok(Decided::by((), Entry::new(What::Import, details).at(now)))
+}
+
 pub(super) fn save(
     tx: &mut dyn Tx,
     id: NodeId,
     read_at: Version,
     standing: &Standing,
     now: UnixTime,
-) -> Result<Version, SaveError> {
+) -> Result<Decided<Version>, SaveError> {
     let NodeHead { version, has_keys, request, is_under_delivery } =
         tx.head(id)?.ok_or(SaveError::Missing)?;
     if version != read_at {
         return Err(SaveError::Conflict);
     }
+    // A damaged record can be decided about; what it was before is unknown then.
+    let before = match tx.node(id) {
+        Ok(stored) => stored.map(|stored| stored.record.standing),
+        Err(StoreError::BadRecord(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
     rules::provable(standing, has_keys)?;
     let undelivered = standing.undelivered();
     let waits_again =
@@ -203,7 +222,10 @@ pub(super) fn save(
         dispatches::step_open(tx, Some(id), DispatchEvent::NodeRevoked, now)?;
         requests::turn_down(tx, id, standing, now)?;
     }
-    Ok(Version(read_at.0 + 1))
+    let entry = rules::decided(before.as_ref(), standing)
+        .map(|(what, more)| Entry::new(what, [&[Detail::Node(id)], more.as_slice()].concat()));
+    let entries = entry.into_iter().map(|entry| entry.at(now)).collect();
+    Ok(Decided::all(Version(read_at.0 + 1), entries))
 }
 
 /// Saves an approval with its maker.
@@ -214,7 +236,7 @@ pub(super) fn save_by(
     standing: &Standing,
     maker: Maker,
     now: UnixTime,
-) -> Result<Version, SaveError> {
+) -> Result<Decided<Version>, SaveError> {
     if makers::end_of(tx, maker, now)?.is_none() {
         return Err(SaveError::Conflict);
     }
@@ -257,7 +279,7 @@ pub(super) fn relabel(
     name: Option<&Name>,
     profile: Option<&str>,
     now: UnixTime,
-) -> Result<Version, SaveError> {
+) -> Result<Decided<Version>, SaveError> {
     let Stored { record, version, .. } = tx.node(id)?.ok_or(SaveError::Missing)?;
     let is_in = match record.standing {
         Standing::Paired { .. } | Standing::Muted { .. } => true,
@@ -267,7 +289,12 @@ pub(super) fn relabel(
         return Err(SaveError::Conflict);
     }
     tx.relabel(id, name, profile, now)?;
-    Ok(Version(read_at.0 + 1))
+    let version = Version(read_at.0 + 1);
+    // A node describes itself; nobody decides about that.
+    Ok(match name {
+        Some(_) => Decided::by(version, Entry::new(What::Rename, [Detail::Node(id)]).at(now)),
+        None => Decided::nothing(version),
+    })
 }
 
 /// Removes a revoked record. What is final for its key stays so without it.
@@ -276,7 +303,7 @@ pub(super) fn forget(
     id: NodeId,
     read_at: Version,
     now: UnixTime,
-) -> Result<(), SaveError> {
+) -> Result<Decided<()>, SaveError> {
     let Stored { record, version, .. } = tx.node(id)?.ok_or(SaveError::Missing)?;
     if version != read_at || !matches!(record.standing, Standing::Revoked { .. }) {
         return Err(SaveError::Conflict);
@@ -284,7 +311,8 @@ pub(super) fn forget(
     if let (Some(keys), true) = (&record.keys, record.standing.bars()) {
         tx.revoke(&Revoked::Key(keys.channel), now)?;
     }
-    Ok(tx.remove_node(id)?)
+    tx.remove_node(id)?;
+    Ok(Decided::by((), Entry::new(What::Forget, [Detail::Node(id)]).at(now)))
 }
 
 /// Revokes the keys of a node's current certificates, so that no other node gets one for them.

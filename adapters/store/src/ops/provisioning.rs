@@ -6,7 +6,8 @@ use handfast_core::registry::record::{Cause, Standing};
 use handfast_core::registry::trusted_time::Moment;
 use handfast_core::{Name, NodeId};
 
-use super::{Database, RowResult, Tx, grants, makers, nodes};
+use super::{Database, Decided, RowResult, Tx, grants, makers, nodes};
+use crate::audit::{Detail, Entry, What};
 use crate::{
     NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning, SaveError, StoreError,
     Stored, StoredCode,
@@ -31,7 +32,7 @@ pub(super) fn register(
     tx: &mut dyn Tx,
     new: &NewProvisioned,
     moment: &Moment,
-) -> Result<Result<(), NotRegistered>, SaveError> {
+) -> Result<Decided<Result<(), NotRegistered>>, SaveError> {
     let NewProvisioned { token, shown, node, record, profile, read_at, rights } = new;
     let now = moment.now;
     let code = tx.code(*token)?;
@@ -53,19 +54,20 @@ pub(super) fn register(
         standing: standing.as_ref(),
     };
     if let Err(no) = provisioning::register(&registering, moment) {
-        return Ok(Err(no));
+        return Ok(Decided::nothing(Err(no)));
     }
     // Checked inside the transaction, so that a token of a session that ends meanwhile is void.
     let maker = code.map(|code| code.maker);
     if let Some(maker) = maker
         && makers::end_of(tx, maker, now)?.is_none()
     {
-        return Ok(Err(NotRegistered::Token));
+        return Ok(Decided::nothing(Err(NotRegistered::Token)));
     }
     match rights {
         ProvisionedRights::Offer(rights) => {
             let (grant, ceiling) = &**rights;
-            grants::offer(tx, record, profile, *read_at, grant, Some(ceiling), now)?;
+            // The registration is the decision.
+            grants::offer(tx, record, profile, *read_at, grant, Some(ceiling), now)?.within();
         }
         ProvisionedRights::ApprovedBy(maker) => {
             nodes::insert(tx, record, profile, now)?;
@@ -75,7 +77,8 @@ pub(super) fn register(
     tx.set_provisioned(node)?;
     // The last use erases the hash.
     tx.set_counters(*token, 0, 0, now)?;
-    Ok(Ok(()))
+    let details = [Detail::Node(record.node_id), Detail::Code(*token)];
+    Ok(Decided::by(Ok(()), Entry::new(What::Register, details).at(now)))
 }
 
 #[async_trait]
@@ -85,7 +88,7 @@ impl<D: Database> Provisioning for D {
         node: NewProvisioned,
         moment: Moment,
     ) -> Result<Result<(), NotRegistered>, SaveError> {
-        self.change(move |tx| register(tx, &node, &moment)).await
+        self.decide(move |tx| register(tx, &node, &moment)).await
     }
 
     async fn by_node_key(

@@ -1,11 +1,14 @@
 //! Senders on messaging channels.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::{Span, UnixTime};
 
-use super::{Database, RowResult, Tx};
+use super::{By, Database, Decided, RowResult, Tx};
+use crate::audit::{Detail, Entry, Origin, What};
 use crate::{
     Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName,
     SenderStanding, StoreError, rules,
@@ -173,19 +176,22 @@ pub(super) fn approve(
     until: Option<UnixTime>,
     limits: &InboundLimits,
     now: UnixTime,
-) -> Result<Approved, StoreError> {
-    let Some((name, created_at)) = tx.waiting_sender(code)? else { return Ok(Approved::Unknown) };
+) -> Result<Decided<Approved>, StoreError> {
+    let Some((name, created_at)) = tx.waiting_sender(code)? else {
+        return Ok(Decided::nothing(Approved::Unknown));
+    };
     // A code that was found is used up, whatever the result.
     tx.remove_pending(only(&name))?;
     if !LivePeriod::at(now, limits.pending_for).contains(created_at) {
-        return Ok(Approved::Expired(name));
+        return Ok(Decided::nothing(Approved::Expired(name)));
     }
     if tx.is_blocked(&name)? {
-        return Ok(Approved::Unknown);
+        return Ok(Decided::nothing(Approved::Unknown));
     }
     tx.allow(&name, via, until, now)?;
     tx.facts_changed();
-    Ok(Approved::Sender(name))
+    let entry = entry(tx, What::ApproveSender, &name, until)?;
+    Ok(Decided::by(Approved::Sender(name), entry.at(now)))
 }
 
 pub(super) fn change(
@@ -193,7 +199,7 @@ pub(super) fn change(
     meant: Meant<'_>,
     change: &SenderChange,
     now: UnixTime,
-) -> Result<u64, StoreError> {
+) -> Result<Decided<u64>, StoreError> {
     let (channel, account, sender) = meant;
     let named = |account: &str| SenderName {
         channel: channel.to_owned(),
@@ -229,7 +235,30 @@ pub(super) fn change(
     if facts > 0 {
         tx.facts_changed();
     }
-    Ok(rows)
+    if rows == 0 {
+        return Ok(Decided::nothing(rows));
+    }
+    let (what, until) = match change {
+        SenderChange::Allow { until, .. } => (What::ApproveSender, *until),
+        SenderChange::Reject => (What::RejectSender, None),
+        SenderChange::Block => (What::BlockSender, None),
+        SenderChange::Unblock => (What::UnblockSender, None),
+        SenderChange::Revoke => (What::RevokeSender, None),
+    };
+    // An empty account stands for all, as in a block.
+    let entry = entry(tx, what, &named(account.unwrap_or("")), until)?;
+    Ok(Decided::by(rows, entry.at(now)))
+}
+
+fn entry(
+    tx: &mut dyn Tx,
+    what: What,
+    name: &SenderName,
+    until: Option<UnixTime>,
+) -> Result<Entry, StoreError> {
+    let mut details = vec![Detail::Sender(tx.sender_reference(name)?)];
+    details.extend(until.map(Detail::Until));
+    Ok(Entry::new(what, details))
 }
 
 pub(super) fn seed(
@@ -238,8 +267,8 @@ pub(super) fn seed(
     senders: Vec<String>,
     (via, until): (&str, Option<UnixTime>),
     now: UnixTime,
-) -> Result<u64, StoreError> {
-    let mut new = 0;
+) -> Result<Decided<u64>, StoreError> {
+    let mut entries = Vec::new();
     for sender in senders {
         let name = SenderName { channel: channel.to_owned(), account: account.to_owned(), sender };
         let is_in = tx.permission(&name)?.is_some_and(|allowed| allowed.is_active(now));
@@ -247,16 +276,17 @@ pub(super) fn seed(
             // An allowed sender no longer waits.
             tx.remove_pending(only(&name))?;
             tx.allow(&name, via, until, now)?;
-            new += 1;
+            let entry = entry(tx, What::ApproveSender, &name, until)?;
+            entries.push(entry.at(now));
         }
     }
-    if new > 0 {
+    if !entries.is_empty() {
         tx.facts_changed();
     }
-    Ok(new)
+    Ok(Decided::all(entries.len() as u64, entries))
 }
 
-pub(super) fn insert(tx: &mut dyn Tx, sender: &ListedSender) -> Result<(), SaveError> {
+pub(super) fn insert(tx: &mut dyn Tx, sender: &ListedSender) -> Result<Decided<()>, SaveError> {
     if !tx.add_sender(sender)? {
         return Err(SaveError::Conflict);
     }
@@ -264,11 +294,16 @@ pub(super) fn insert(tx: &mut dyn Tx, sender: &ListedSender) -> Result<(), SaveE
         SenderStanding::Pending { .. } => {}
         SenderStanding::Allowed { .. } | SenderStanding::Blocked { .. } => tx.facts_changed(),
     }
-    Ok(())
+    let details = [Detail::Sender(tx.sender_reference(&sender.name)?), Detail::Word("sender")];
+    Ok(Decided::by((), Entry::new(What::Import, details)))
 }
 
 #[async_trait]
 impl<D: Database> Inbound for D {
+    fn senders_by(self: Arc<Self>, origin: Origin) -> Arc<dyn Inbound> {
+        Arc::new(By::new(self.base(), origin))
+    }
+
     fn inbound_epoch(&self) -> u64 {
         self.epoch()
     }
@@ -319,7 +354,7 @@ impl<D: Database> Inbound for D {
     ) -> Result<Approved, StoreError> {
         rules::readable(&via)?;
         let limits = *limits;
-        self.change(move |tx| approve(tx, code, &via, until, &limits, now)).await
+        self.decide(move |tx| approve(tx, code, &via, until, &limits, now)).await
     }
 
     async fn change_sender(
@@ -333,7 +368,7 @@ impl<D: Database> Inbound for D {
         rules::named(channel, account, sender)?;
         let (channel, account, sender) =
             (channel.to_owned(), account.map(str::to_owned), sender.to_owned());
-        self.change(move |tx| change(tx, (&channel, account.as_deref(), &sender), &what, now)).await
+        self.decide(move |tx| change(tx, (&channel, account.as_deref(), &sender), &what, now)).await
     }
 
     async fn seed_until(
@@ -348,12 +383,12 @@ impl<D: Database> Inbound for D {
         rules::readable(&via)?;
         senders.iter().try_for_each(|sender| rules::named(channel, Some(account), sender))?;
         let (channel, account) = (channel.to_owned(), account.to_owned());
-        self.change(move |tx| seed(tx, (&channel, &account), senders, (&via, until), now)).await
+        self.decide(move |tx| seed(tx, (&channel, &account), senders, (&via, until), now)).await
     }
 
     async fn insert_sender(&self, sender: ListedSender) -> Result<(), SaveError> {
         rules::whole(&sender)?;
-        self.change(move |tx| insert(tx, &sender)).await
+        self.decide(move |tx| insert(tx, &sender)).await
     }
 
     async fn senders(

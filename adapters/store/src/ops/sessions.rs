@@ -11,7 +11,8 @@ use handfast_core::registry::sessions::{
 };
 use handfast_core::wire::setup::Nonce;
 
-use super::{Database, RowResult, Subject, Tx, grants, makers};
+use super::{Database, Decided, RowResult, Subject, Tx, grants, makers};
+use crate::audit::{Detail, Entry, What};
 use crate::makers::Ending;
 use crate::{EndedWith, SaveError, SessionFilter, Sessions, SetupCode, StoreError, Yield, rules};
 
@@ -76,27 +77,31 @@ pub(super) fn redeem(
     code: SetupCode,
     yields: &Yield,
     now: UnixTime,
-) -> Result<Result<(), NotRedeemed>, SaveError> {
+) -> Result<Decided<Result<(), NotRedeemed>>, SaveError> {
     let (mark, is_spent) = tx.setup_code(code.nonce)?;
     if let Err(no) = sessions::redeem(code.expires_at, mark, is_spent, now) {
-        return Ok(Err(no));
+        return Ok(Decided::nothing(Err(no)));
     }
     // Checked inside the transaction, so that a code of a session that ends meanwhile yields
     // nothing.
     if makers::end_of(tx, code.maker, now)?.is_none() {
-        return Ok(Err(NotRedeemed::Expired));
+        return Ok(Decided::nothing(Err(NotRedeemed::Expired)));
     }
-    match yields {
-        Yield::Session(session) => insert(tx, session)?,
-        Yield::Node { record, profile, read_at, grant, ceiling } => {
-            grants::offer(tx, record, profile, *read_at, grant, ceiling.as_deref(), now)?;
+    let yielded = match yields {
+        Yield::Session(session) => {
+            insert(tx, session)?;
+            let details = [Detail::Session(session.id), Detail::Until(session.expires_at)];
+            Decided::by((), Entry::new(What::OpenSession, details).at(now))
         }
-    }
+        Yield::Node { record, profile, read_at, grant, ceiling } => {
+            grants::offer(tx, record, profile, *read_at, grant, ceiling.as_deref(), now)?.map(drop)
+        }
+    };
     tx.add_spent(code.nonce, code.expires_at)?;
     tx.settle_deliveries_of(Subject::Setup(code.nonce), None, Settled::Delivered)?;
     tx.forget_spent(rules::PURGE, now)?;
     tx.forget_sessions(rules::oldest_session(now), rules::PURGE)?;
-    Ok(Ok(()))
+    Ok(yielded.map(Ok))
 }
 
 pub(super) fn insert(tx: &mut dyn Tx, session: &Session) -> Result<(), SaveError> {
@@ -111,14 +116,14 @@ pub(super) fn prolong(
     id: SessionId,
     how: Prolonging,
     now: UnixTime,
-) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
-    let Some(session) = tx.session(id)? else { return Ok(None) };
+) -> Result<Decided<Option<Result<UnixTime, Ended>>>, StoreError> {
+    let Some(session) = tx.session(id)? else { return Ok(Decided::nothing(None)) };
     let by = how.by.map_or(Maker::Operator, Maker::Session);
     // Neither an ended maker nor an ended prolonger can give time.
     let (Some(made), Some(by)) =
         (makers::end_of(tx, session.maker, now)?, makers::end_of(tx, by, now)?)
     else {
-        return Ok(Some(Err(Ended::Revoked)));
+        return Ok(Decided::nothing(Some(Err(Ended::Revoked))));
     };
     let how = Prolonging { ends: [how.ends, made, by].into_iter().flatten().min(), ..how };
     let refreshed = session.refreshed(&how, now);
@@ -127,8 +132,14 @@ pub(super) fn prolong(
         && (end, prolonged) != (session.expires_at, session.prolonged)
     {
         tx.prolong_session(id, end, prolonged, now)?;
+        // A companion that prolongs its own session all the time must not fill the log.
+        if how.by.is_some() || rules::prolongs(session.expires_at, end) {
+            let details = [Detail::Session(id), Detail::Until(end)];
+            let entry = Entry::new(What::RefreshSession, details);
+            return Ok(Decided::by(Some(Ok(end)), entry.at(now)));
+        }
     }
-    Ok(Some(refreshed.map(|(end, _)| end)))
+    Ok(Decided::nothing(Some(refreshed.map(|(end, _)| end))))
 }
 
 /// Ends a session. Reads nothing else of it, so that a damaged one can be ended too; reads no
@@ -137,9 +148,14 @@ pub(super) fn end(
     tx: &mut dyn Tx,
     id: SessionId,
     now: UnixTime,
-) -> Result<(bool, EndedWith), StoreError> {
+) -> Result<Decided<(bool, EndedWith)>, StoreError> {
     let revoked = tx.revoke_session(id, now)?;
-    Ok((revoked, makers::end_made_by(tx, vec![Ending::whole(id)], now)?))
+    let with = makers::end_made_by(tx, vec![Ending::whole(id)], now)?;
+    if !revoked && with == EndedWith::NOTHING {
+        return Ok(Decided::nothing((revoked, with)));
+    }
+    let details = [Detail::Session(id), Detail::Count(with.number())];
+    Ok(Decided::by((revoked, with), Entry::new(What::RevokeSession, details).at(now)))
 }
 
 /// The reason for which a trial change is rolled back.
@@ -164,7 +180,7 @@ impl<D: Database> Sessions for D {
         yields: Yield,
         now: UnixTime,
     ) -> Result<Result<(), NotRedeemed>, SaveError> {
-        self.change(move |tx| redeem(tx, code, &yields, now)).await
+        self.decide(move |tx| redeem(tx, code, &yields, now)).await
     }
 
     async fn setup_mark(&self) -> Result<UnixTime, StoreError> {
@@ -172,11 +188,20 @@ impl<D: Database> Sessions for D {
     }
 
     async fn forget_setup_codes(&self) -> Result<(), StoreError> {
-        self.change(|tx| tx.forget_all_spent()).await
+        self.decide(|tx| {
+            tx.forget_all_spent()?;
+            Ok::<_, StoreError>(Decided::by((), Entry::new(What::EndSetupCodes, [])))
+        })
+        .await
     }
 
     async fn insert_session(&self, session: Session) -> Result<(), SaveError> {
-        self.change(move |tx| insert(tx, &session)).await
+        self.decide(move |tx| {
+            insert(tx, &session)?;
+            let details = [Detail::Session(session.id), Detail::Word("session")];
+            Ok::<_, SaveError>(Decided::by((), Entry::new(What::Import, details)))
+        })
+        .await
     }
 
     async fn session_by_hash(&self, hash: &SessionHash) -> Result<Option<Session>, StoreError> {
@@ -208,7 +233,7 @@ impl<D: Database> Sessions for D {
         how: Prolonging,
         now: UnixTime,
     ) -> Result<Option<Result<UnixTime, Ended>>, StoreError> {
-        self.change(move |tx| prolong(tx, id, how, now)).await
+        self.decide(move |tx| prolong(tx, id, how, now)).await
     }
 
     async fn end_session(
@@ -216,14 +241,15 @@ impl<D: Database> Sessions for D {
         id: SessionId,
         now: UnixTime,
     ) -> Result<(bool, EndedWith), StoreError> {
-        self.change(move |tx| end(tx, id, now)).await
+        self.decide(move |tx| end(tx, id, now)).await
     }
 
     async fn ending_with(&self, id: SessionId, now: UnixTime) -> Result<EndedWith, StoreError> {
         // The session is ended and that is rolled back, so that the consequences are determined in
         // one place.
         let look = move |tx: &mut dyn Tx| -> Result<Infallible, Looked> {
-            let (_, with) = end(tx, id, now)?;
+            // Rolled back, so nothing is decided.
+            let (_, with) = end(tx, id, now)?.within();
             Err(Looked::Found(Box::new(with)))
         };
         match self.change(look).await {
@@ -234,6 +260,14 @@ impl<D: Database> Sessions for D {
     }
 
     async fn end_orphans(&self, now: UnixTime) -> Result<EndedWith, StoreError> {
-        self.change(move |tx| makers::end_orphans(tx, now)).await
+        self.decide(move |tx| {
+            let ended = makers::end_orphans(tx, now)?;
+            if ended == EndedWith::NOTHING {
+                return Ok::<_, StoreError>(Decided::nothing(ended));
+            }
+            let entry = Entry::new(What::EndOrphans, [Detail::Count(ended.number())]);
+            Ok(Decided::by(ended, entry.at(now)))
+        })
+        .await
     }
 }

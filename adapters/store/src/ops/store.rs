@@ -1,5 +1,7 @@
 //! The methods of [`Store`] and [`Vault`] for every [`Database`].
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
@@ -15,7 +17,8 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
-use super::{Database, certificates, codes, grants, nodes, requests};
+use super::{By, Database, Decided, certificates, codes, grants, nodes, requests};
+use crate::audit::{Entry, Origin, What};
 use crate::{
     Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
     Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
@@ -23,6 +26,10 @@ use crate::{
 
 #[async_trait]
 impl<D: Database> Store for D {
+    fn by(self: Arc<Self>, origin: Origin) -> Arc<dyn Store> {
+        Arc::new(By::new(self.base(), origin))
+    }
+
     async fn admit(
         &self,
         asking: PendingRequest,
@@ -58,7 +65,7 @@ impl<D: Database> Store for D {
         standing: Standing,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.change(move |tx| nodes::save(tx, node_id, read_at, &standing, now)).await
+        self.decide(move |tx| nodes::save(tx, node_id, read_at, &standing, now)).await
     }
 
     async fn save_by(
@@ -69,7 +76,7 @@ impl<D: Database> Store for D {
         maker: Maker,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.change(move |tx| nodes::save_by(tx, node_id, read_at, &standing, maker, now)).await
+        self.decide(move |tx| nodes::save_by(tx, node_id, read_at, &standing, maker, now)).await
     }
 
     async fn insert(
@@ -78,7 +85,7 @@ impl<D: Database> Store for D {
         profile: String,
         now: UnixTime,
     ) -> Result<(), SaveError> {
-        self.change(move |tx| nodes::insert(tx, &record, &profile, now).map(drop)).await
+        self.decide(move |tx| nodes::import(tx, &record, &profile, now)).await
     }
 
     async fn observe(&self, node_id: NodeId, observation: Observation) -> Result<(), StoreError> {
@@ -118,7 +125,7 @@ impl<D: Database> Store for D {
         ceiling: Option<Ceiling>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.change(move |tx| {
+        self.decide(move |tx| {
             grants::offer(tx, &record, &profile, read_at, &grant, ceiling.as_ref(), now)
         })
         .await
@@ -133,10 +140,13 @@ impl<D: Database> Store for D {
         certificate: StoredCertificate,
         now: UnixTime,
     ) -> Result<(Version, Result<(), NotStored>), SaveError> {
-        self.change(move |tx| {
-            let version =
+        self.decide(move |tx| {
+            let offered =
                 grants::offer(tx, &record, &profile, None, &grant, ceiling.as_ref(), now)?;
-            Ok((version, certificates::issue(tx, &certificate, now)?))
+            let issued = certificates::issue(tx, &certificate, now)?;
+            let mut entries = Vec::new();
+            let done = (offered.into(&mut entries), issued.into(&mut entries));
+            Ok(Decided::all(done, entries))
         })
         .await
     }
@@ -148,7 +158,7 @@ impl<D: Database> Store for D {
         ceiling: Ceiling,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.change(move |tx| grants::set_ceiling(tx, node_id, read_at, &ceiling, now)).await
+        self.decide(move |tx| grants::set_ceiling(tx, node_id, read_at, &ceiling, now)).await
     }
 
     async fn relabel(
@@ -159,7 +169,7 @@ impl<D: Database> Store for D {
         profile: Option<String>,
         now: UnixTime,
     ) -> Result<Version, SaveError> {
-        self.change(move |tx| {
+        self.decide(move |tx| {
             nodes::relabel(tx, node_id, read_at, name.as_ref(), profile.as_deref(), now)
         })
         .await
@@ -171,7 +181,7 @@ impl<D: Database> Store for D {
         read_at: Version,
         now: UnixTime,
     ) -> Result<(), SaveError> {
-        self.change(move |tx| nodes::forget(tx, node_id, read_at, now)).await
+        self.decide(move |tx| nodes::forget(tx, node_id, read_at, now)).await
     }
 
     async fn set_asks_more(
@@ -215,7 +225,7 @@ impl<D: Database> Store for D {
         which: Option<GrantId>,
         now: UnixTime,
     ) -> Result<Vec<capability::Id>, StoreError> {
-        self.change(move |tx| grants::end(tx, node_id, which, now)).await
+        self.decide(move |tx| grants::end_by_decision(tx, node_id, which, now)).await
     }
 
     async fn grant_of(&self, capability: &capability::Id) -> Result<Option<Grant>, StoreError> {
@@ -233,7 +243,7 @@ impl<D: Database> Store for D {
     }
 
     async fn revoke(&self, what: Revoked, now: UnixTime) -> Result<(), StoreError> {
-        self.change(move |tx| tx.revoke(&what, now)).await
+        self.decide(move |tx| grants::revoke(tx, &what, now)).await
     }
 
     async fn is_key_revoked(&self, key: &x25519::PublicKey) -> Result<bool, StoreError> {
@@ -250,7 +260,7 @@ impl<D: Database> Store for D {
     }
 
     async fn set_window(&self, window: Window) -> Result<(), StoreError> {
-        self.change(move |tx| codes::set_window(tx, &window)).await
+        self.decide(move |tx| codes::set_window(tx, &window)).await
     }
 
     async fn mint(
@@ -258,7 +268,7 @@ impl<D: Database> Store for D {
         code: StoredCode,
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError> {
-        self.change(move |tx| codes::mint(tx, &code, now)).await
+        self.decide(move |tx| codes::mint(tx, &code, now)).await
     }
 
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {
@@ -301,7 +311,7 @@ impl<D: Database> Store for D {
     }
 
     async fn withdraw(&self, code: CodeId, now: UnixTime) -> Result<bool, StoreError> {
-        self.change(move |tx| tx.kill_code(code, now)).await
+        self.decide(move |tx| codes::withdraw(tx, code, now)).await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
@@ -327,6 +337,13 @@ impl<D: Database> Vault for D {
         fresh: Vec<u8>,
     ) -> Result<bool, StoreError> {
         let name = name.to_owned();
-        self.change(move |tx| tx.replace_vault(&name, &before, &fresh)).await
+        self.decide(move |tx| {
+            let replaced = tx.replace_vault(&name, &before, &fresh)?;
+            Ok::<_, StoreError>(match replaced {
+                true => Decided::by(true, Entry::new(What::RotateKey, [])),
+                false => Decided::nothing(false),
+            })
+        })
+        .await
     }
 }

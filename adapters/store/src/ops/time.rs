@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockStep;
 
-use super::{Database, RowResult, Tx};
+use super::{Database, Decided, RowResult, Tx};
+use crate::audit::{Detail, Entry, What};
 use crate::{Over, Run, StoreError, TakenOver, Timekeeping, rules};
 
 /// The rows of all concerns by the run that made them, and the mark.
@@ -55,7 +56,10 @@ pub(super) fn raise_mark(tx: &mut dyn Tx, mark: UnixTime) -> Result<(), StoreErr
     }
 }
 
-pub(super) fn take_over(tx: &mut dyn Tx, step: ClockStep) -> Result<TakenOver, StoreError> {
+pub(super) fn take_over(
+    tx: &mut dyn Tx,
+    step: ClockStep,
+) -> Result<Decided<TakenOver>, StoreError> {
     let mut taken = TakenOver::default();
     if step.by() != 0 {
         taken.moved = tx.move_times(step.by())?;
@@ -71,7 +75,8 @@ pub(super) fn take_over(tx: &mut dyn Tx, step: ClockStep) -> Result<TakenOver, S
     tx.set_mark(step.mark())?;
     // Cached facts about senders contain ends that have moved.
     tx.facts_changed();
-    Ok(taken)
+    let details = [Detail::Seconds(step.by()), Detail::Count(taken.moved + taken.ended)];
+    Ok(Decided::by(taken, Entry::new(What::AcceptClock, details)))
 }
 
 #[async_trait]
@@ -85,7 +90,7 @@ impl<D: Database> Timekeeping for D {
     }
 
     async fn take_over(&self, step: ClockStep) -> Result<TakenOver, StoreError> {
-        self.change(move |tx| take_over(tx, step)).await
+        self.decide(move |tx| take_over(tx, step)).await
     }
 
     async fn write_over(&self, what: Over, now: UnixTime) -> Result<bool, StoreError> {

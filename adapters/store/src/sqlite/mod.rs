@@ -32,8 +32,10 @@
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `dispatches` | statements for tasks and capabilities |
+//! | `audit` | statements for the audit log |
 //! | `rows` | conversion between rows and records |
 
+mod audit;
 mod certificates;
 mod clones;
 mod codes;
@@ -66,6 +68,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rusqlite::{Connection, ErrorCode};
 
 use crate::StoreError;
+use crate::audit::Origin;
 use crate::ops::{Database, Tx};
 use keeper::Keeper;
 use reader::Readers;
@@ -166,6 +169,16 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl Database for SqliteStore {
+    type Base = Self;
+
+    fn base(self: Arc<Self>) -> Arc<Self> {
+        self
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::GATEWAY
+    }
+
     async fn change<T, E>(
         &self,
         operation: impl FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,

@@ -178,3 +178,58 @@ async fn a_registry_whose_log_was_half_copied_is_whole_with_its_log_and_refused_
         assert!(SqliteStore::open(&path).is_err(), "{pages}");
     }
 }
+
+#[tokio::test]
+async fn a_full_disk_keeps_neither_a_decision_nor_its_entry_without_the_other() {
+    use crate::audit::{Audit as _, Origin, Who};
+    use crate::conformance::{START, paired, record};
+    use crate::{Filter, Store};
+
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open(&directory.path().join("handfast.db")).unwrap());
+    let by = Arc::clone(&store).by(Origin::new(Who::Operator, START));
+    by.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
+    // From here on the file may not grow, as on a full disk.
+    let pages: Result<(), StoreError> = store
+        .writer
+        .change(|connection| {
+            let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+            connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+            Ok(())
+        })
+        .await;
+    pages.unwrap();
+    let (mut done, mut full) = (1, 0);
+    for turn in 0..200 {
+        let profile = format!("{{\"a\":\"{}\"}}", "x".repeat(turn * 3));
+        match by.insert(record(paired()), profile, START).await {
+            Ok(()) => done += 1,
+            Err(crate::SaveError::Store(StoreError::DiskFull)) => full += 1,
+            Err(other) => panic!("{other}"),
+        }
+        let head = store.audit_head(None).await.unwrap().unwrap();
+        let nodes = store.list(Filter::All, None, 1000, START).await.unwrap().len();
+        assert_eq!((head.size, nodes), (done, usize::try_from(done).unwrap()));
+    }
+    assert!(full > 0 && done > 1, "{done} done, {full} found the disk full");
+}
+
+#[tokio::test]
+async fn the_log_is_only_appended_to() {
+    use crate::Store as _;
+    use crate::conformance::{START, paired, record};
+
+    let store = SqliteStore::in_memory().unwrap();
+    store.insert(record(paired()), "{}".to_owned(), START).await.unwrap();
+    for sql in [
+        "UPDATE audit SET line = '{}'",
+        "DELETE FROM audit",
+        "INSERT INTO audit VALUES (2, zeroblob(32), '{}')",
+        "INSERT INTO audit VALUES (0, zeroblob(32), '{}')",
+        "INSERT OR REPLACE INTO audit VALUES (0, zeroblob(32), '{}')",
+    ] {
+        let changed: Result<(), StoreError> =
+            store.writer.change(move |connection| Ok(connection.execute_batch(sql)?)).await;
+        assert!(changed.is_err(), "{sql}");
+    }
+}
