@@ -26,6 +26,16 @@ macro_rules! conformance_tests {
                 nodes_are_found_by_their_whole_name
                 a_taken_id_is_never_overwritten_by_a_request
             }
+            audit {
+                every_decision_has_its_entry_and_no_other_has
+                what_nobody_decides_has_no_entry
+                an_entry_says_who_decided_and_from_where
+                every_entry_and_every_earlier_log_is_proven
+                decisions_at_once_have_numbers_without_a_gap
+                the_name_of_a_sender_is_apart_and_can_be_removed
+                a_session_that_prolongs_itself_all_the_time_does_not_fill_the_log
+                the_log_is_the_same_as_in_memory
+            }
             changes {
                 every_standing_reads_back_as_it_was_saved
                 a_save_changes_the_standing_and_the_version_and_nothing_else

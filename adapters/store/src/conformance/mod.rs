@@ -2,6 +2,7 @@
 //! [`conformance_tests!`](crate::conformance_tests) makes a test of each.
 
 pub mod admission;
+pub mod audit;
 mod cases;
 pub mod certificates;
 pub mod certified;
@@ -219,7 +220,7 @@ fn token(byte: u8) -> Credential {
     Credential::Token(TokenHash::from_bytes([byte; 32]))
 }
 
-fn paired() -> Standing {
+pub(crate) fn paired() -> Standing {
     Standing::Paired { credential: token(7), mode: Mode::Full }
 }
 
@@ -227,7 +228,7 @@ fn revoked() -> Standing {
     Standing::Revoked { cause: Cause::Unpaired }
 }
 
-async fn load(store: &dyn Store, id: NodeId) -> Option<(Record, Version)> {
+pub(crate) async fn load(store: &dyn Store, id: NodeId) -> Option<(Record, Version)> {
     store.load(id).await.expect("load").map(|stored| (stored.record, stored.version))
 }
 

@@ -1,10 +1,13 @@
 //! Senders, with the held decisions applied.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 
 use super::{Cut, HeldStore};
+use crate::audit::Origin;
 use crate::{
     Approved, Challenged, Inbound, ListedSender, SaveError, SenderChange, SenderFilter, SenderName,
     StoreError,
@@ -12,6 +15,11 @@ use crate::{
 
 #[async_trait]
 impl Inbound for HeldStore {
+    fn senders_by(self: Arc<Self>, origin: Origin) -> Arc<dyn Inbound> {
+        let store = Arc::clone(&self.store).by(origin);
+        Arc::new(Self { store, held: Arc::clone(&self.held) })
+    }
+
     fn inbound_epoch(&self) -> u64 {
         // Both numbers only rise, so a change of either gives a new sum.
         self.store.inbound_epoch().wrapping_add(self.held.epoch())

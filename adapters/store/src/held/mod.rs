@@ -8,6 +8,7 @@
 //!
 //! The tallies of [`counts`](Store::counts) and the listing of senders show the stored state.
 
+mod audit;
 mod certificates;
 mod clones;
 mod cut;
@@ -32,9 +33,11 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::{NodeId, UnixTime};
 
+use crate::audit::Origin;
 use crate::{EndedWith, Listed, SaveError, Store, StoreError, Stored, StoredCode, Version};
 
 pub use cut::Cut;
+use table::HeldEntry;
 pub use table::{HeldDecisions, HeldTicket, HeldView};
 
 /// A held decision that has been stored.
@@ -104,7 +107,7 @@ impl HeldStore {
             self.probe().await?;
         }
         for entry in entries {
-            match self.store_cut(&entry.cut, entry.since, now).await {
+            match self.store_cut(&entry, now).await {
                 Ok(StoreOutcome::Done(ended)) => {
                     self.held.works();
                     self.held.release(&entry.ticket);
@@ -128,36 +131,38 @@ impl HeldStore {
 
     async fn store_cut(
         &self,
-        cut: &Cut,
-        since: UnixTime,
+        entry: &HeldEntry,
         now: UnixTime,
     ) -> Result<StoreOutcome, StoreError> {
-        let stored = match cut {
+        let since = entry.since;
+        let origin = Origin { at: now, since: Some(since), ..entry.origin };
+        let store = Arc::clone(&self.store).by(origin);
+        let stored = match &entry.cut {
             Cut::Session { id, with } => {
                 // The session ended when that was decided, not when it is stored.
-                let ended = self.wrote(self.store.end_session(*id, since).await);
+                let ended = self.wrote(store.end_session(*id, since).await);
                 return ended.map(|(_, ended)| StoreOutcome::Done(ended.without(with)));
             }
             Cut::Node { node_id, decision, .. } => {
-                return self.store_decision(*node_id, decision, now).await;
+                return self.store_decision(&*store, *node_id, decision, now).await;
             }
             Cut::Ceiling { node_id, ceiling } => {
-                return self.store_ceiling(*node_id, ceiling, now).await;
+                return self.store_ceiling(&*store, *node_id, ceiling, now).await;
             }
             Cut::Grants { node_id, which, .. } => {
-                self.wrote(self.store.end_grants(*node_id, *which, now).await).map(drop)
+                self.wrote(store.end_grants(*node_id, *which, now).await).map(drop)
             }
-            Cut::Revoked(what) => self.wrote(self.store.revoke(*what, since).await),
+            Cut::Revoked(what) => self.wrote(store.revoke(*what, since).await),
             Cut::Login(id) => {
                 // It ended when that was decided, not when it is stored.
-                let ended = self.wrote(self.store.end_login(*id, since).await);
+                let ended = self.wrote(store.end_login(*id, since).await);
                 return ended.map(|(_, ended)| StoreOutcome::Done(ended));
             }
-            Cut::Code(id) => self.wrote(self.store.withdraw(*id, now).await).map(drop),
+            Cut::Code(id) => self.wrote(store.withdraw(*id, now).await).map(drop),
             Cut::Window => {
                 // Only the opening is taken back; the counted guesses stay.
-                let before = self.store.window().await?;
-                self.wrote(self.store.set_window(Window { opened: None, ..before }).await)
+                let before = store.window().await?;
+                self.wrote(store.set_window(Window { opened: None, ..before }).await)
             }
             Cut::Sender { channel, account, sender, change } => {
                 let changed = self
@@ -168,10 +173,10 @@ impl HeldStore {
             }
             Cut::Certificates(which) => {
                 // They ended when that was decided, not when it is stored.
-                self.wrote(self.store.revoke_certificates(*which, since).await).map(drop)
+                self.wrote(store.revoke_certificates(*which, since).await).map(drop)
             }
             Cut::Evicted { node_id, from } => {
-                return match self.wrote_save(self.store.evict(*node_id, *from).await) {
+                return match self.wrote_save(store.evict(*node_id, *from).await) {
                     // A node that is gone has nothing left to evict.
                     Ok(_) | Err(SaveError::Missing | SaveError::Conflict) => Ok(StoreOutcome::DONE),
                     Err(SaveError::Store(error)) => Err(error),
@@ -183,11 +188,12 @@ impl HeldStore {
 
     async fn store_decision(
         &self,
+        store: &dyn Store,
         node_id: NodeId,
         decision: &Decision,
         now: UnixTime,
     ) -> Result<StoreOutcome, StoreError> {
-        let Some(Stored { record, version, .. }) = self.store.load(node_id).await? else {
+        let Some(Stored { record, version, .. }) = store.load(node_id).await? else {
             // A record that is gone leaves nothing to decide about.
             return Ok(StoreOutcome::DONE);
         };
@@ -195,24 +201,25 @@ impl HeldStore {
         let Ok(change) = lifecycle::decide(&record.standing, decision.clone(), now) else {
             return Ok(StoreOutcome::DONE);
         };
-        self.outcome(self.store.save(node_id, version, change.standing, now).await)
+        self.outcome(store.save(node_id, version, change.standing, now).await)
     }
 
     /// Stores a ceiling without an offer. The gateway offers a grant when the node connects, as
     /// after an offer that was lost.
     async fn store_ceiling(
         &self,
+        store: &dyn Store,
         node_id: NodeId,
         ceiling: &Ceiling,
         now: UnixTime,
     ) -> Result<StoreOutcome, StoreError> {
-        match self.store.load(node_id).await? {
+        match store.load(node_id).await? {
             Some(Stored {
                 record: Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, .. },
                 version,
                 ..
             }) => {
-                self.outcome(self.store.set_ceiling(node_id, version, ceiling.clone(), now).await)
+                self.outcome(store.set_ceiling(node_id, version, ceiling.clone(), now).await)
             }
             // A node that is not paired has no permissions to limit.
             Some(_) | None => Ok(StoreOutcome::DONE),

@@ -1,5 +1,7 @@
 //! The methods of [`Store`] and [`Vault`], with the held decisions applied to every read.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held as Block};
@@ -17,6 +19,7 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use super::{Cut, HeldStore};
+use crate::audit::Origin;
 use crate::{
     Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
     Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
@@ -24,6 +27,11 @@ use crate::{
 
 #[async_trait]
 impl Store for HeldStore {
+    fn by(self: Arc<Self>, origin: Origin) -> Arc<dyn Store> {
+        let store = Arc::clone(&self.store).by(origin);
+        Arc::new(Self { store, held: Arc::clone(&self.held) })
+    }
+
     async fn admit(
         &self,
         asking: PendingRequest,

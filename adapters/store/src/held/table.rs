@@ -16,6 +16,7 @@ use handfast_core::{NodeId, UnixTime};
 
 use super::cut::{Cut, Subject};
 use super::ends::Ends;
+use crate::audit::Origin;
 use crate::{EndedWith, RevokedCertificates, StoredCertificate};
 
 /// Maximum number of held decisions.
@@ -47,6 +48,8 @@ pub(super) struct HeldEntry {
     pub(super) cut: Cut,
     pub(super) since: UnixTime,
     pub(super) what: String,
+    /// The one who decided, for the audit log.
+    pub(super) origin: Origin,
     pub(super) ticket: HeldTicket,
 }
 
@@ -70,7 +73,13 @@ impl HeldDecisions {
     /// Puts a decision in force and returns its ticket; `what` describes it in a clause. It
     /// replaces a held decision about the same subject. `None` if too many decisions are held.
     #[must_use]
-    pub fn hold(&self, cut: Cut, what: String, since: UnixTime) -> Option<HeldTicket> {
+    pub fn hold(
+        &self,
+        cut: Cut,
+        what: String,
+        since: UnixTime,
+        origin: Origin,
+    ) -> Option<HeldTicket> {
         let mut table = self.table();
         let subject = cut.subject();
         // A decision about the same subject replaces the held one, and needs no room.
@@ -82,7 +91,7 @@ impl HeldDecisions {
         // one.
         table.next += 1;
         let ticket = HeldTicket { subject, number: table.next };
-        table.insert(HeldEntry { cut, since, what, ticket: ticket.clone() });
+        table.insert(HeldEntry { cut, since, what, origin, ticket: ticket.clone() });
         self.changed(&table);
         Some(ticket)
     }

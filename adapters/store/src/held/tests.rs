@@ -30,7 +30,7 @@ impl Bench {
     }
 
     fn hold(&self, cut: Cut) -> HeldTicket {
-        self.store.held().hold(cut, "it".to_owned(), START).unwrap()
+        self.store.held().hold(cut, "it".to_owned(), START, crate::audit::Origin::GATEWAY).unwrap()
     }
 
     async fn stores_all(&self) {
@@ -498,4 +498,28 @@ async fn a_login_that_is_held_out_is_out_with_its_codes_and_its_window() {
     assert_eq!(stored.revoked_at, Some(START));
     assert!(bench.raw.codes(START).await.unwrap().is_empty());
     assert!(bench.raw.window().await.unwrap().opened.is_none());
+}
+
+#[tokio::test]
+async fn a_decision_that_is_stored_late_says_who_took_it_and_since_when_it_was_in_force() {
+    use crate::audit::{Audit as _, Origin, Who};
+
+    let bench = Bench::new();
+    let one = record(crate::conformance::paired());
+    bench.store.insert(one.clone(), "{}".to_owned(), START).await.unwrap();
+    let origin = Origin { from: Some([192, 0, 2, 7].into()), ..Origin::new(Who::Operator, START) };
+    let cut = node(one.node_id, Decision::Mute);
+    bench.store.held().hold(cut, "it".to_owned(), START, origin).unwrap();
+    assert_eq!(bench.store.audit_head(None).await.unwrap().unwrap().size, 1);
+    bench.store.store_held(at(60)).await.unwrap();
+    let lines = bench.store.audit_lines(1, 9).await.unwrap();
+    assert_eq!(lines.len(), 1);
+    assert!(
+        lines[0].contains(
+            "\"at\":\"2027-01-15T08:01:00Z\",\"who\":\"operator\",\"from\":\"192.0.2.7\",\"what\":\"mute\""
+        ) && lines[0].ends_with(
+            "\"outcome\":\"stored-late\",\"in_force_since\":\"2027-01-15T08:00:00Z\"}"
+        ),
+        "{lines:?}"
+    );
 }
