@@ -201,7 +201,7 @@ impl GatewayBuilder {
         let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
         let authority = authority(certified, &pairing, clock.unix()).await?;
         let clone_marks = CloneMarks::open(&*store, &pairing.seal).await?;
-        window::at_start(&*store, &pairing.settings, clock.unix()).await?;
+        window::at_start(&store, &pairing.settings, clock.unix()).await?;
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StartError::Settings(NOT_A_NAME.to_owned()));
         }
@@ -267,7 +267,7 @@ impl GatewayBuilder {
         deliveries::watch(&inner);
         dispatch::at_start(&inner).await?;
         dispatch::watch(&inner);
-        let gateway = Gateway { inner };
+        let gateway = Gateway::new(inner);
         rights::watch(&gateway).await?;
         Ok(gateway)
     }

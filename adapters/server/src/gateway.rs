@@ -26,6 +26,7 @@ pub(crate) mod token_cache;
 pub(crate) mod told;
 pub(crate) mod unstored;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::ws::Message;
@@ -33,6 +34,7 @@ use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{self, Notice};
 use handfast_core::registry::record::Record;
+use handfast_store::audit::{self, Origin, What, Who};
 use handfast_store::{Entry, HeldStore, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
@@ -70,6 +72,8 @@ use crate::telemetry::Telemetry;
 #[derive(Clone)]
 pub struct Gateway {
     pub(crate) inner: Arc<Inner>,
+    /// The one whose decisions this handle carries out, and the address of the peer.
+    who: (Who, Option<IpAddr>),
 }
 
 pub(crate) struct Inner {
@@ -152,6 +156,52 @@ impl Inner {
 pub(crate) const MOST_CONFLICTS: usize = 16;
 
 impl Gateway {
+    /// Returns a handle whose decisions are recorded as the gateway's own, or as those of the
+    /// program that embeds it.
+    pub(crate) const fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, who: (Who::Gateway, None) }
+    }
+
+    /// Returns a handle whose decisions are recorded in the audit log as this one's. What it may do
+    /// follows from the authority that its methods take, not from this.
+    pub(crate) fn by(&self, who: Who, from: Option<IpAddr>) -> Self {
+        Self { inner: Arc::clone(&self.inner), who: (who, from) }
+    }
+
+    /// Returns the origin of a decision that is made now.
+    pub(crate) fn origin(&self) -> Origin {
+        let (who, from) = self.who;
+        Origin { from, ..Origin::new(who, self.inner.clock.unix()) }
+    }
+
+    /// Returns the store for decisions. Reads, and what nobody decides, need no origin.
+    pub(crate) fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.inner.store).by(self.origin())
+    }
+
+    /// Records a decision whose effect lies outside of the registry, before it is carried out: it
+    /// is not without its entry. A failure has an entry of its own.
+    pub(crate) async fn recorded<T, E>(
+        &self,
+        what: What,
+        act: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, StoreError> {
+        let store = self.store();
+        store.note(audit::Entry::new(what, [])).await?;
+        let done = act.await;
+        if done.is_err()
+            && let Err(error) = store.note(audit::Entry::failed(what)).await
+        {
+            tracing::error!(%error, what = what.as_str(), "that a decision failed could not be recorded");
+        }
+        Ok(done)
+    }
+
+    /// Returns the inbound gate for decisions.
+    pub(crate) fn gate_by(&self) -> Gate {
+        self.inner.gate.by(self.origin())
+    }
+
     /// Returns the gateway's name for people, if it has one.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

@@ -19,6 +19,7 @@
 mod application;
 mod builder;
 pub mod ca;
+pub mod checkpoint;
 mod clock;
 mod connection;
 pub(crate) mod entropy;

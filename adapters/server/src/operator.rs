@@ -3,6 +3,7 @@
 //! The HTTP API and the extension host call these methods. They read and write the store, push
 //! decisions through the gateway's shared state, and serve no connection themselves.
 
+pub(crate) mod audit;
 pub(crate) mod bound_setup;
 pub(crate) mod certificates;
 pub(crate) mod codes;
@@ -27,6 +28,7 @@ pub(crate) mod window;
 pub use crate::gateway::operator_types::{
     Device, Issued, IssuedCredential, OperatorError, Summary,
 };
+pub use audit::SignedCheckpoint;
 pub use codes::{CodeKind, LiveCode, MintedCode, NewCode};
 pub use dispatch::{DispatchStatus, NewDispatch};
 pub use logins::{LoginLinkMade, LoginReach, TOKEN_LIFE, TokenMade};

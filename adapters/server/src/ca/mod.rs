@@ -82,6 +82,9 @@ pub enum AuthorityError {
     /// The work was broken off.
     #[error("the work at the certificate authority was broken off; try again")]
     Interrupted,
+    /// The decision could not be recorded in the audit log, so it was not carried out.
+    #[error("{0}; the decision was not recorded, and so nothing was changed")]
+    NotRecorded(#[from] handfast_store::StoreError),
     /// The library of TLS does not take the roots.
     #[error("the roots of the certificate authority cannot be used: {0}")]
     NotUsable(String),

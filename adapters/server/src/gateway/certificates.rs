@@ -6,6 +6,7 @@ use std::time::Duration;
 use handfast_core::Refusal;
 use handfast_core::grant::certificate::Serial;
 use handfast_store::StoreError;
+use handfast_store::audit::What;
 
 use crate::ca::{AllowList, Authority, AuthorityError, Overlap};
 use crate::gateway::{Gateway, Inner};
@@ -51,8 +52,11 @@ impl Gateway {
     /// [`AuthorityError`]. The roots are unchanged then.
     pub async fn rotate_authority(&self, overlap: Overlap) -> Result<(), AuthorityError> {
         let (authority, now) = (Arc::clone(&self.inner.authority), self.inner.clock.unix());
-        let rotated = tokio::task::spawn_blocking(move || authority.rotate(overlap, now)).await;
-        rotated.unwrap_or(Err(AuthorityError::Interrupted))?;
+        let rotated = self.recorded(What::RotateCa, async {
+            let done = tokio::task::spawn_blocking(move || authority.rotate(overlap, now)).await;
+            done.unwrap_or(Err(AuthorityError::Interrupted))
+        });
+        rotated.await??;
         tracing::warn!(fingerprint = self.inner.authority.fingerprint(), "there is a new root");
         Ok(())
     }

@@ -113,7 +113,7 @@ impl Gateway {
                 .collect();
             // A key is in the store before it makes a mark, so a restart reads every mark that is
             // out.
-            if inner.store.replace_vault(KEY, before, sealed(seal, &keys)).await? {
+            if self.store().replace_vault(KEY, before, sealed(seal, &keys)).await? {
                 let older = keys.len().saturating_sub(1);
                 let current = &inner.clone_marks.keys;
                 *current.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -233,7 +233,7 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::NotQuarantined`], and [`OperatorError::Store`].
     pub async fn release_node(&self, node_id: NodeId) -> Result<(), OperatorError> {
-        if !self.inner.store.release(node_id, self.inner.clock.unix()).await? {
+        if !self.store().release(node_id, self.inner.clock.unix()).await? {
             return Err(OperatorError::NotQuarantined(node_id));
         }
         // The release is durable before anybody hears of it.

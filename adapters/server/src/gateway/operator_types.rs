@@ -150,6 +150,9 @@ pub enum OperatorError {
     /// The key for setup codes could not be replaced.
     #[error("{0}")]
     SetupKey(String),
+    /// The audit log has no entry with this number.
+    #[error("the audit log has no entry {0}")]
+    NoSuchEntry(u64),
     /// No session's id starts with this prefix.
     #[error("no session has an id that begins with {0:?}, or it has ended")]
     NoSuchSession(String),

@@ -95,7 +95,7 @@ impl Gateway {
             // all codes of that time worthless in the true one.
             self.renew_setup_key().await?;
         }
-        let taken = take(&self.inner, step).await?;
+        let taken = take(self, step).await?;
         drop(taking);
         Ok(taken)
     }
@@ -126,8 +126,9 @@ fn status(inner: &Inner) -> ClockStatus {
 }
 
 /// Carries a step out, durably first.
-async fn take(inner: &Inner, step: ClockStep) -> Result<TakenOver, StoreError> {
-    let taken = inner.store.take_over(step).await?;
+async fn take(gateway: &Gateway, step: ClockStep) -> Result<TakenOver, StoreError> {
+    let inner = &gateway.inner;
+    let taken = gateway.store().take_over(step).await?;
     inner.clock.trusted().taken(step);
     certificates::follow_step(inner).await?;
     // The times of earlier runs did not move, so the ends of their open links are nearer or farther
@@ -170,13 +171,12 @@ async fn watcher(gateway: Weak<Inner>) {
     }
 }
 
-async fn look(inner: &Inner) -> Result<(), StoreError> {
+async fn look(inner: &Arc<Inner>) -> Result<(), StoreError> {
     let _taking = inner.clock.taking().await;
     let reading = inner.clock.read();
     let due = inner.clock.trusted().observe(reading);
     if let Some(step) = due.step {
-        // The transaction of a step writes the mark as well.
-        take(inner, step).await?;
+        take(&Gateway::new(Arc::clone(inner)), step).await?;
     } else if let Some(mark) = due.mark {
         inner.store.raise_mark(mark).await?;
         inner.clock.trusted().marked(mark);

@@ -62,7 +62,12 @@ impl Gateway {
 
     /// Puts a decision in force that is not stored yet. `what` describes its effect in a clause.
     pub(crate) fn hold(&self, cut: Cut, what: &str) -> Result<HeldTicket, OperatorError> {
-        let held = self.inner.held.held().hold(cut, what.to_owned(), self.inner.clock.unix());
+        let held = self.inner.held.held().hold(
+            cut,
+            what.to_owned(),
+            self.inner.clock.unix(),
+            self.origin(),
+        );
         held.ok_or_else(|| {
             StoreError::Database(
                 "too many decisions wait to be stored; free disk space first".to_owned(),
@@ -126,7 +131,7 @@ async fn watcher(gateway: Weak<Inner>) {
         let Some(inner) = gateway.upgrade() else { return };
         // A store that failed is tried again even if nothing waits, so that its status is true.
         if !inner.held.held().is_empty() || inner.held.held().is_failing() {
-            try_again(&Gateway { inner }).await;
+            try_again(&Gateway::new(inner)).await;
         }
     }
 }

@@ -11,6 +11,7 @@ use handfast_core::flow::inbound::{self as core, ChannelPolicy, Dropped, Seen, V
 use handfast_core::limits::{CHALLENGE_CHARS, SENDER_META_BYTES};
 use handfast_core::registry::inbound::{ChallengeCode, Ident, SenderId};
 use handfast_core::{Entropy, UnixTime};
+use handfast_store::audit::Origin;
 use handfast_store::held::HeldDecisions;
 use handfast_store::{Challenged, Inbound, SenderName, StoreError};
 
@@ -35,6 +36,8 @@ const MOST_DRAWS: usize = 8;
 #[derive(Clone)]
 pub struct Gate {
     pub(super) inner: Arc<GateInner>,
+    /// The origin of the decisions over this handle.
+    pub(super) origin: Option<Origin>,
 }
 
 pub(super) struct GateInner {
@@ -104,7 +107,23 @@ impl Gate {
                 observer,
                 held,
             }),
+            origin: None,
         }
+    }
+
+    /// Returns a handle whose decisions are recorded with this origin.
+    pub(crate) fn by(&self, origin: Origin) -> Self {
+        Self { inner: Arc::clone(&self.inner), origin: Some(origin) }
+    }
+
+    /// Returns the origin of a decision: the program itself, over a handle that was given none.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.unwrap_or(Origin { at: self.inner.clock.unix(), ..Origin::GATEWAY })
+    }
+
+    /// Returns the store for decisions.
+    pub(super) fn store(&self) -> Arc<dyn Inbound> {
+        Arc::clone(&self.inner.store).senders_by(self.origin())
     }
 
     /// Returns the channels. Register each one before its messages arrive; it may be replaced at

@@ -142,7 +142,7 @@ impl Gate {
             self.wrong_codes(|bucket, _| bucket.give_back(attempt));
             return Err(InboundError::ClockInDoubt);
         }
-        let approved = match inner.store.approve(code, via.clone(), until, limits, now).await {
+        let approved = match self.store().approve(code, via.clone(), until, limits, now).await {
             Ok(approved) => approved,
             Err(error) => {
                 // The attempt revealed nothing, so it does not count as a guess.
@@ -227,10 +227,11 @@ impl Gate {
                 Cut::Sender { channel, account, sender, change: change.clone() },
                 what.clone(),
                 now,
+                self.origin(),
             )
         });
-        let stored = inner
-            .store
+        let stored = self
+            .store()
             .change_sender(&channel, account.as_deref(), &sender, change.clone(), now)
             .await;
         let (changed, failed) = match (stored, &ticket) {
@@ -308,8 +309,7 @@ impl Gate {
         to_its_end(async move {
             let now = gate.inner.clock.unix();
             let added = gate
-                .inner
-                .store
+                .store()
                 .seed_until(&channel, &account, spelled.into_iter().collect(), via, until, now)
                 .await?;
             if added > 0 {

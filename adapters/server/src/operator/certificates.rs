@@ -77,7 +77,7 @@ impl Gateway {
         &self,
         which: RevokedCertificates,
     ) -> Result<Vec<Serial>, OperatorError> {
-        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        let (store, now) = (self.store(), self.inner.clock.unix());
         let what = match which {
             RevokedCertificates::Node(node_id) => format!("every certificate of node {node_id}"),
             RevokedCertificates::Serial(serial) => format!("certificate {serial}"),
@@ -110,7 +110,7 @@ impl Gateway {
     }
 
     async fn evict_now(&self, node_id: NodeId) -> Result<(), OperatorError> {
-        let store = &self.inner.store;
+        let store = self.store();
         let missing = || OperatorError::NotFound(node_id.to_string());
         let NodeStanding { epoch, may_link } =
             store.node_standing(node_id).await?.ok_or_else(missing)?;

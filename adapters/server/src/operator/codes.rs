@@ -205,11 +205,11 @@ impl Gateway {
             };
             // The delivery begins before the code is stored, so that no code exists without one.
             let delivery = self.begin_delivery(Delivered::Code(id)).await?;
-            let outcome = self.inner.store.mint(minted, now).await?;
+            let outcome = self.store().mint(minted, now).await?;
             // The code does not exist, so its delivery must not stay open.
             if outcome.is_err() {
                 let _nothing_is_on_its_way =
-                    self.inner.store.settle(delivery.id, Outcome::Cancelled, now).await?;
+                    self.store().settle(delivery.id, Outcome::Cancelled, now).await?;
             }
             match outcome {
                 Ok(()) => {
@@ -324,7 +324,8 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::NoSuchCode`] if no valid code has this id, and [`OperatorError::Store`].
     pub async fn withdraw_code(&self, id: CodeId) -> Result<(), OperatorError> {
-        let stored = self.inner.store.withdraw(id, self.inner.clock.unix());
+        let store = self.store();
+        let stored = store.withdraw(id, self.inner.clock.unix());
         match self
             .cut(
                 Cut::Code(id),

@@ -64,7 +64,7 @@ impl Gateway {
 
     pub(crate) async fn begin_delivery(&self, of: Delivered) -> Result<Ticket, OperatorError> {
         let ticket = self.ticket();
-        self.inner.store.deliver(Delivery { ticket, of }, self.inner.clock.unix()).await?;
+        self.store().deliver(Delivery { ticket, of }, self.inner.clock.unix()).await?;
         self.delivery_begun();
         Ok(ticket)
     }
@@ -106,8 +106,7 @@ impl Gateway {
                     why: NotSettled::ClockInDoubt,
                 });
             }
-            let settled =
-                gateway.inner.store.settle(id, outcome, gateway.inner.clock.unix()).await?;
+            let settled = gateway.store().settle(id, outcome, gateway.inner.clock.unix()).await?;
             let settlement =
                 settled.map_err(|why| OperatorError::Delivery { id: hex(id.as_bytes()), why })?;
             gateway.delivery_ended(&settlement, outcome);

@@ -236,8 +236,7 @@ impl Gateway {
                         self.push(node_id, Some(notice));
                     }
                     Effect::Save(standing) => {
-                        saved =
-                            self.inner.store.save(node_id, version, standing.clone(), now).await;
+                        saved = self.store().save(node_id, version, standing.clone(), now).await;
                         if saved.is_err() {
                             break;
                         }
@@ -305,8 +304,8 @@ impl Gateway {
                 },
                 Effect::Save(change) => {
                     notice = change.notice;
-                    match inner
-                        .store
+                    match self
+                        .store()
                         .save_by(node_id, stored.version, change.standing, maker, at)
                         .await
                     {

@@ -79,7 +79,7 @@ impl Gateway {
         let gateway = self.clone();
         to_its_end(async move {
             let inner = &gateway.inner;
-            match inner.store.enqueue(task, within, inner.clock.unix()).await? {
+            match gateway.store().enqueue(task, within, inner.clock.unix()).await? {
                 Ok(Enqueued::New(stored)) => {
                     gateway.dispatch_queued(&stored);
                     Ok(gateway.status_of(stored))
@@ -105,7 +105,7 @@ impl Gateway {
         to_its_end(async move {
             let inner = &gateway.inner;
             let now = inner.clock.unix();
-            match inner.store.retry_dispatch(node_id, id, within, now).await? {
+            match gateway.store().retry_dispatch(node_id, id, within, now).await? {
                 Ok(stored) => {
                     gateway.dispatch_queued(&stored);
                     Ok(gateway.status_of(stored))
@@ -130,7 +130,7 @@ impl Gateway {
             let inner = &gateway.inner;
             let now = inner.clock.unix();
             let cancel = DispatchEvent::Cancel;
-            let stepped = inner.store.step_dispatch(node_id, id, cancel, None, now).await?;
+            let stepped = gateway.store().step_dispatch(node_id, id, cancel, None, now).await?;
             let Some(stepped) = stepped else {
                 return Err(no_such(node_id, &hex(id.as_bytes())));
             };

@@ -119,7 +119,7 @@ struct OfferedMessage {
 impl Bridge {
     fn gateway(&self) -> Result<Gateway, String> {
         let inner = self.inner.get().and_then(Weak::upgrade);
-        inner.map(|inner| Gateway { inner }).ok_or_else(|| "the gateway does not run".to_owned())
+        inner.map(Gateway::new).ok_or_else(|| "the gateway does not run".to_owned())
     }
 
     fn check(&self, extension: &str, message: &OfferedMessage) -> Result<(), String> {

@@ -31,7 +31,7 @@ impl Gateway {
         for _ in 0..MOST_CONFLICTS {
             let version = self.paired_version(node_id).await?;
             let (name, profile, now) = (name.clone(), profile.clone(), self.inner.clock.unix());
-            match self.inner.store.relabel(node_id, version, name, profile, now).await {
+            match self.store().relabel(node_id, version, name, profile, now).await {
                 Ok(_) => return Ok(()),
                 Err(SaveError::Conflict) => {}
                 Err(SaveError::Missing) => {
@@ -63,7 +63,7 @@ impl Gateway {
                     return Err(OperatorError::NotRevoked(node_id));
                 }
             }
-            match self.inner.store.forget(node_id, version, self.inner.clock.unix()).await {
+            match self.store().forget(node_id, version, self.inner.clock.unix()).await {
                 Ok(()) => {
                     self.event(Event::Decided { node_id, decision: "forget" });
                     return Ok(stays_out);

@@ -358,7 +358,7 @@ impl Gateway {
     /// Ends the grant of this capability token. If it is the node's current one, all of the node's
     /// grants end, and its link with them.
     async fn revoke_grant(&self, id: capability::Id, node_id: NodeId) -> Result<(), OperatorError> {
-        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        let (store, now) = (self.store(), self.inner.clock.unix());
         let grants = store.grants(node_id).await?;
         let rests_on_it = current(&grants, now).is_some_and(|grant| grant.capability == Some(id));
         let of = |grant: &&Grant| rests_on_it || grant.capability == Some(id);
@@ -393,7 +393,8 @@ impl Gateway {
 
     async fn revoke_block(&self, id: capability::Id) -> Result<Revocation, OperatorError> {
         let what = Revoked::Block(id);
-        let stored = self.inner.store.revoke(what, self.inner.clock.unix());
+        let store = self.store();
+        let stored = store.revoke(what, self.inner.clock.unix());
         self.cut(
             Cut::Revoked(what),
             format!("capability {id}"),

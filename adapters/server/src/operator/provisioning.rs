@@ -104,7 +104,7 @@ impl Gateway {
             source: None,
             provisions: Some(name.clone()),
         };
-        match self.inner.store.mint(minted, now).await? {
+        match self.store().mint(minted, now).await? {
             Ok(()) => {}
             Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
             // A token has no selector and needs no open window, so only the limit is left.

@@ -144,7 +144,7 @@ impl Gateway {
             Err(no) => return Ok(Err(no)),
         };
         let spent = SetupCode { nonce: code.nonce, expires_at: end.at(), maker: code.maker };
-        let redeemed = inner.store.redeem(spent, yields, moment.now).await?;
+        let redeemed = self.store().redeem(spent, yields, moment.now).await?;
         if let (Err(NotRedeemed::Expired), Some(end)) = (redeemed, end.reached(moment.now)) {
             self.note_over(Over::SetupCode(end)).await;
         }
@@ -281,7 +281,7 @@ impl Gateway {
             self.hold(Cut::Session { id: session, with: Box::new(known.clone()) }, &what)?;
         // A connection that might still be open gets the notice, even if the session ended before.
         inner.hub.end_session(session);
-        let (revoked, ended) = match inner.store.end_session(session, now).await {
+        let (revoked, ended) = match self.store().end_session(session, now).await {
             Ok(ended) => ended,
             Err(error) => {
                 let ticket =
@@ -387,7 +387,7 @@ impl Gateway {
             ends = Some(authority.mint(&permissions.scopes(), Until::AtMost(now.after(ttl)))?);
         }
         let how = Prolonging { ttl, longest, ends, by };
-        let refreshed = self.inner.store.prolong_session(session, how, now).await?;
+        let refreshed = self.store().prolong_session(session, how, now).await?;
         match refreshed {
             Some(Ok(until)) => {
                 self.inner.telemetry.sessions(SessionEvent::Refreshed, 1);

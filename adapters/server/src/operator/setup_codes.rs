@@ -9,6 +9,7 @@ use handfast_core::limits::{
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::wire::setup::{MadeBy, Nonce, Payload, ProfileName};
 use handfast_core::{Label, Span, UnixTime};
+use handfast_store::audit::What;
 
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -205,21 +206,24 @@ impl Gateway {
     pub async fn rotate_setup_key(&self, at_once: bool) -> Result<(), OperatorError> {
         let gateway = self.clone();
         let now = self.inner.clock.unix();
-        let rotated =
-            // Rotating writes files, which blocks.
-            tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now))
-                .await;
-        let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
-        rotated.map_err(|error| match error {
-            SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
-            error @ (SetupKeyError::File(_) | SetupKeyError::NotReplaced(_)) => {
-                OperatorError::SetupKey(error.to_string())
-            }
-        })?;
+        let rotated = self.recorded(What::RotateSetupKey, async {
+            let rotated =
+                // Rotating writes files, which blocks.
+                tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now))
+                    .await;
+            let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
+            rotated.map_err(|error| match error {
+                SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
+                error @ (SetupKeyError::File(_) | SetupKeyError::NotReplaced(_)) => {
+                    OperatorError::SetupKey(error.to_string())
+                }
+            })
+        });
+        rotated.await??;
         if at_once {
             // All earlier codes are invalid now, so none has to be remembered; a mark that a clock
             // had set too far ahead is cleared, too.
-            self.inner.store.forget_setup_codes().await?;
+            self.store().forget_setup_codes().await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{Guesser, NoGuess, Opened, Window};
 use handfast_core::{Span, UnixTime};
+use handfast_store::audit::{Origin, Who};
 use handfast_store::held::Cut;
 use handfast_store::{Over, Store, StoreError};
 
@@ -99,7 +100,7 @@ impl Gateway {
         let window = Window::open_by(now, Some(closes), maker);
         // Otherwise the watcher could close the window that opens here, by what it read before.
         let _alone = self.inner.pairing.minting.lock().await;
-        self.inner.store.set_window(window).await?;
+        self.store().set_window(window).await?;
         let closes = window.opened.and_then(|opened| opened.closes);
         // The store does not tie the window to its maker, who may have ended while it was written.
         self.check_maker(maker).await?;
@@ -125,13 +126,8 @@ impl Gateway {
             }
             gateway.inner.pairing.window_changed.notify_one();
         };
-        self.cut(
-            Cut::Window,
-            "pairing by PIN".to_owned(),
-            end,
-            self.inner.store.set_window(closed),
-        )
-        .await?;
+        let store = self.store();
+        self.cut(Cut::Window, "pairing by PIN".to_owned(), end, store.set_window(closed)).await?;
         let guessers = self.inner.store.guessers().await?;
         Ok(PairingStatus::of(closed, guessers, now))
     }
@@ -153,7 +149,7 @@ impl Gateway {
 /// # Errors
 /// [`StoreError`] if the window cannot be read or written.
 pub(crate) async fn at_start(
-    store: &dyn Store,
+    store: &Arc<dyn Store>,
     settings: &PairingSettings,
     now: UnixTime,
 ) -> Result<(), StoreError> {
@@ -174,7 +170,11 @@ pub(crate) async fn at_start(
             "pairing stays closed after too many wrong PINs, until the operator opens it"
         );
     }
-    if window == before { Ok(()) } else { store.set_window(window).await }
+    if window == before {
+        return Ok(());
+    }
+    let store = Arc::clone(store).by(Origin::new(Who::Gateway, now));
+    store.set_window(window).await
 }
 
 /// Starts the task that closes the window at its time and emits the event, as long as the gateway

@@ -108,8 +108,8 @@ impl Gateway {
                     let before = inner.held.held().of_ceiling(node_id);
                     let record = Record { standing: standing.clone(), ..entry.record.clone() };
                     let (profile, version) = (entry.profile.clone(), Some(entry.version));
-                    match inner
-                        .store
+                    match self
+                        .store()
                         .offer(record, profile, version, grant.clone(), Some(ceiling.clone()), now)
                         .await
                     {

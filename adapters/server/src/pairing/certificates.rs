@@ -206,14 +206,9 @@ impl Gateway {
         };
         let ToBePaired { record, fresh, ceiling } = made.clone();
         let (profile, certificate) = (request.profile.clone(), signed.clone());
-        let entered = inner.store.offer_certified(
-            record,
-            profile,
-            fresh.grant,
-            Some(ceiling),
-            certificate,
-            now,
-        );
+        let store = self.store();
+        let entered =
+            store.offer_certified(record, profile, fresh.grant, Some(ceiling), certificate, now);
         // The node is entered even if its certificate was not taken.
         if entered.await?.1.is_ok() {
             self.is_issued(signed.certificate);
@@ -312,7 +307,7 @@ impl Gateway {
             let Some(made) = self.sign(node_id, &holder, &key, &issuing, now) else {
                 return Ok(Err(NotCertified::NotSigned));
             };
-            match inner.store.issue(made.clone(), now).await? {
+            match self.store().issue(made.clone(), now).await? {
                 Ok(()) => {
                     self.is_issued(made.certificate);
                     return Ok(Ok(self.to_be_sent(&made, key.object())));
@@ -415,7 +410,7 @@ impl Gateway {
         }
         let (node_id, now) = (record.node_id, self.inner.clock.unix());
         let which = RevokedCertificates::Node(node_id);
-        let revoked = self.inner.store.revoke_certificates(which, now).await?;
+        let revoked = self.store().revoke_certificates(which, now).await?;
         if !revoked.is_empty() {
             self.inner.allowed.revoke_all(|certificate| certificate.node_id == node_id);
             // A link that one of them has opened must not outlive it.

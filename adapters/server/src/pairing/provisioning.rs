@@ -144,7 +144,7 @@ impl Gateway {
                 read_at: stored.map(|stored| stored.version),
                 rights: rights.clone(),
             };
-            match inner.store.register(new, inner.clock.moment()).await {
+            match self.store().register(new, inner.clock.moment()).await {
                 Ok(Ok(())) => {
                     // The step is durable, so its events may be told.
                     self.has_registered(paired, rights);

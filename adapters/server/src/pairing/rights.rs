@@ -224,7 +224,7 @@ pub(crate) async fn watch(gateway: &Gateway) -> Result<(), StoreError> {
 pub(crate) async fn sweep(gateway: &Gateway) -> Result<(), StoreError> {
     match gateway.inner.clock.sweeps_at() {
         Some(now) => {
-            let ended = gateway.inner.store.end_orphans(now).await?;
+            let ended = gateway.store().end_orphans(now).await?;
             gateway.cut_what_ended(ended).await;
             Ok(())
         }
@@ -253,7 +253,7 @@ async fn have_those_look_again_that_sessions_approved(inner: &Inner) -> Result<(
 /// Ends the grants that allow more than the sessions that made them allow by now: the configuration
 /// may have narrowed their profiles.
 async fn end_what_is_wider(gateway: &Gateway) -> Result<(), StoreError> {
-    let (store, now) = (&gateway.inner.store, gateway.inner.clock.unix());
+    let (store, now) = (gateway.store(), gateway.inner.clock.unix());
     let mut after = None;
     loop {
         let page = store.list_granted(after, PAGE, now).await?;
@@ -295,7 +295,7 @@ async fn watcher(gateway: Weak<Inner>) {
         if *inner.shutdown.borrow() {
             return;
         }
-        let gateway = Gateway { inner };
+        let gateway = Gateway::new(inner);
         // A failed sweep does not end the watch, because the next one makes up for it.
         if let Err(error) = sweep(&gateway).await {
             tracing::error!(%error, "what has outlived its maker could not be ended; it is looked for again");

@@ -317,7 +317,7 @@ impl Gateway {
     ) -> Result<(), SaveError> {
         let ToBePaired { record, fresh, ceiling } = made.clone();
         let (read_at, profile) = (stored.map(|stored| stored.version), request.profile.clone());
-        let (store, now) = (&self.inner.store, self.inner.clock.unix());
+        let (store, now) = (self.store(), self.inner.clock.unix());
         store.offer(record, profile, read_at, fresh.grant, Some(ceiling), now).await.map(drop)
     }
 

@@ -61,8 +61,8 @@ impl Gateway {
         };
         let record = Record { keys: Some(keys), ..record.clone() };
         let (profile, id) = (request.profile.clone(), grant.id);
-        match inner
-            .store
+        match self
+            .store()
             .offer(record.clone(), profile, Some(*version), grant.clone(), None, now)
             .await
         {

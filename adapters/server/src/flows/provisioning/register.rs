@@ -8,7 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use handfast_core::crypto::base64url;
 use handfast_core::grant::keyed_secret::{KEYED_SECRET_CHARS, KeyedSecret, SecretUse};
+use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::provisioning::NotRegistered;
+use handfast_store::audit::Who;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -55,7 +57,8 @@ pub(super) async fn register(State(gateway): State<Gateway>, request: Request) -
         native_key,
         address: address.ip(),
     };
-    let registered = gateway.register_node(request).await;
+    let who = Who::Code(CodeId::from_bytes(*request.token.id()));
+    let registered = gateway.by(who, Some(address.ip())).register_node(request).await;
     // Only a wrong token is a guess.
     if !matches!(registered, Err(RegisterFailure::Refused(NotRegistered::Token))) {
         permit.give_back(inner.clock.now());

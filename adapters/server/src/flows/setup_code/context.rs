@@ -11,6 +11,7 @@ use handfast_core::flow::setup_code::gateway::{
 use handfast_core::registry::sessions::{Ended, Session, SessionId};
 use handfast_core::wire::companion::Word;
 use handfast_store::StoreError;
+use handfast_store::audit::Who;
 
 use super::effects::{CompanionAnswer, CompanionJob};
 use crate::application::CompanionInfo;
@@ -73,7 +74,8 @@ impl CompanionContext {
             CompanionJob::Request(request) => request,
             CompanionJob::Redeem(code) => {
                 self.code_was_judged();
-                let redeemed = self.gateway.redeem(*code).await;
+                let gateway = self.gateway.by(Who::SetupCode(code.nonce), Some(self.peer.ip()));
+                let redeemed = gateway.redeem(*code).await;
                 return Some(CompanionAnswer::Redeemed(match redeemed {
                     Ok(redeemed) => redeemed.map_err(SessionNotOpened::No),
                     Err(error) => {

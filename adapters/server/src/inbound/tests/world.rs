@@ -219,6 +219,10 @@ impl Timekeeping for Moody {
 
 #[async_trait]
 impl Inbound for Moody {
+    fn senders_by(self: Arc<Self>, _: handfast_store::audit::Origin) -> Arc<dyn Inbound> {
+        self
+    }
+
     fn inbound_epoch(&self) -> u64 {
         self.inner.inbound_epoch()
     }

@@ -1,16 +1,25 @@
 //! Effects of the identity flow on a native connection: certificates, and the marks of nodes.
 
+use handfast_core::NodeId;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::wire::native::link::CloneMark;
+
+use handfast_store::audit::Who;
 
 use super::NativeContext;
 use crate::flows::native::effects::{Lookup, NativeAnswer};
 use crate::flows::native::reports::OwnedIssue;
+use crate::gateway::Gateway;
 use crate::gateway::common::failed;
 use crate::pairing::certificates::WantedCertificate;
 use crate::policy::request::CertificateRequest;
 
 impl NativeContext {
+    /// Returns the gateway as the node at the other end acts on it.
+    fn by_node(&self, node_id: NodeId) -> Gateway {
+        self.gateway.by(Who::Node(node_id), Some(self.address))
+    }
+
     /// Compares the mark that a node has shown, and adds the outcome to what was read of it.
     pub(super) async fn with_mark(&self, lookup: Lookup, mark: Option<CloneMark>) -> Lookup {
         let Some(mut loaded) = lookup? else { return Ok(None) };
@@ -27,14 +36,14 @@ impl NativeContext {
                     Some(csr) => WantedCertificate::X509(csr.clone()),
                     None => WantedCertificate::Compact,
                 };
-                self.gateway.certify_paired(offered.node_id, wanted).await
+                self.by_node(offered.node_id).certify_paired(offered.node_id, wanted).await
             }
             (OwnedIssue::Renewal(csr), Some(Peer::Node(node_id)), _, _) => {
                 let wanted = match csr {
                     Some(csr) => WantedCertificate::X509(CertificateRequest::read(&csr)),
                     None => WantedCertificate::Compact,
                 };
-                self.gateway.certify_renewed(node_id, wanted).await
+                self.by_node(node_id).certify_renewed(node_id, wanted).await
             }
             // Nobody was granted anything here.
             (OwnedIssue::Asked, _, Some(_) | None, Some(_) | None)

@@ -5,6 +5,7 @@ use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::record::Standing;
 use handfast_core::wire::native::pair::Method;
 use handfast_store::Over;
+use handfast_store::audit::Who;
 
 use super::NativeContext;
 use crate::events::Event;
@@ -97,7 +98,9 @@ impl NativeContext {
         let Some(request) = self.request.take() else {
             return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         };
-        let gateway = self.gateway.clone();
+        // A code was given out by somebody; without one, the policy decides or the node waits.
+        let who = code.map_or(Who::Policy, Who::Code);
+        let gateway = self.gateway.by(who, Some(self.address));
         let mut verdict = tokio::select! {
             verdict = gateway.settle(&request, code) => verdict,
             // The settling goes on in its own task; the node hears its outcome when it asks again.
@@ -142,7 +145,8 @@ impl NativeContext {
         let Some(request) = self.request.take() else {
             return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         };
-        let verdict = self.gateway.settle_setup(&request, code).await;
+        let gateway = self.gateway.by(Who::SetupCode(code.nonce), Some(self.address));
+        let verdict = gateway.settle_setup(&request, code).await;
         if let OwnedVerdict::Offered(offer) = &verdict {
             self.offers(offer.node_id);
             self.request = Some(request);

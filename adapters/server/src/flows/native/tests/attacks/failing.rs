@@ -10,6 +10,7 @@ use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
+use handfast_core::registry::audit_tree::Proof;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
@@ -26,12 +27,13 @@ use handfast_core::registry::trusted_time::{ClockStep, Moment};
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_core::{Refusal, Source};
+use handfast_store::audit::{self, Audit, Origin, ProvenEntry, TreeHead};
 use handfast_store::{
     Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
-    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over,
-    ProvisionedNode, Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter,
-    SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate,
-    StoredCode, TakenOver, Timekeeping, Vault, Version, Yield,
+    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over, ProvisionedNode,
+    Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SenderName, SessionFilter,
+    Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode,
+    TakenOver, Timekeeping, Vault, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -98,7 +100,12 @@ macro_rules! fails_or_passes_on {
 mod identity;
 
 fails_or_passes_on! {
-    Store {}
+    Store {
+        // Its decisions are recorded as the gateway's; what fails is the same.
+        fn by(self: Arc<Self>, _: Origin) -> Arc<dyn Store> {
+            self
+        }
+    }
     admit(asking: PendingRequest, profile: String, limits: Limits, now: UnixTime) -> Result<Result<NodeId, Refusal>, StoreError>;
     rejection(key: RequestKey) -> Result<Option<Rejection>, StoreError>;
     named(name: &str, limit: usize, now: UnixTime) -> Result<Vec<Listed>, StoreError>;
@@ -208,6 +215,17 @@ fails_or_passes_on! {
 }
 
 fails_or_passes_on! {
+    Audit {}
+    note(entry: audit::Entry) -> Result<(), StoreError>;
+    audit_lines(from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
+    audit_head(size: Option<u64>) -> Result<Option<TreeHead>, StoreError>;
+    audit_entry(number: u64, size: Option<u64>) -> Result<Option<ProvenEntry>, StoreError>;
+    audit_consistency(earlier: u64, size: u64) -> Result<Option<Proof>, StoreError>;
+    audited_sender(reference: [u8; 32]) -> Result<Option<SenderName>, StoreError>;
+    forget_audited_sender(name: SenderName) -> Result<bool, StoreError>;
+}
+
+fails_or_passes_on! {
     Provisioning {}
     register(node: NewProvisioned, moment: Moment) -> Result<Result<(), NotRegistered>, SaveError>;
     by_node_key(id: NodeKeyId) -> Result<Option<(ProvisionedNode, Stored)>, StoreError>;
@@ -216,6 +234,10 @@ fails_or_passes_on! {
 
 fails_or_passes_on! {
     Inbound {
+        fn senders_by(self: Arc<Self>, _: Origin) -> Arc<dyn Inbound> {
+            self
+        }
+
         fn inbound_epoch(&self) -> u64 {
             self.store.inbound_epoch()
         }
