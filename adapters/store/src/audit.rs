@@ -15,7 +15,7 @@ use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::audit_tree::{Hash, Proof};
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
-use handfast_core::registry::sessions::{Maker, SessionId};
+use handfast_core::registry::sessions::{LoginId, Maker, SessionId};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{NodeId, UnixTime, rfc3339};
@@ -32,6 +32,8 @@ pub enum Who {
     Operator,
     /// A session, within its permissions.
     Session(SessionId),
+    /// An operator who has logged in, or a program with an operator's token.
+    Login(LoginId),
     /// The policy of the settings, or the embedding program's.
     Policy,
     /// The holder of a code or provisioning token that was minted in advance.
@@ -51,6 +53,7 @@ impl Who {
         match self {
             Self::Operator => "operator",
             Self::Session(_) => "session",
+            Self::Login(_) => "login",
             Self::Policy => "policy",
             Self::Code(_) => "code",
             Self::SetupCode(_) => "setup-code",
@@ -62,6 +65,7 @@ impl Who {
     fn id(self) -> Option<String> {
         match self {
             Self::Session(id) => Some(hex(id.as_bytes())),
+            Self::Login(id) => Some(hex(id.as_bytes())),
             Self::Code(id) => Some(hex(id.as_bytes())),
             Self::SetupCode(nonce) => Some(hex(nonce.as_bytes())),
             Self::Node(id) => Some(id.to_string()),
@@ -75,6 +79,7 @@ impl From<Maker> for Who {
         match maker {
             Maker::Operator => Self::Operator,
             Maker::Session(id) => Self::Session(id),
+            Maker::Login(id) => Self::Login(id),
         }
     }
 }

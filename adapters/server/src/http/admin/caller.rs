@@ -1,5 +1,6 @@
 //! Authority of a request.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
@@ -7,19 +8,43 @@ use axum::http::request::Parts;
 use handfast_core::registry::authority::{Authority, Maker};
 
 use super::failure::AdminFailure;
+use crate::gateway::Gateway;
+use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
 
 /// The authority of a request. A layer inserts it; a request without one is not served.
 #[derive(Clone, Debug)]
-pub(crate) struct Caller(Arc<Authority>);
+pub(crate) struct Caller {
+    authority: Arc<Authority>,
+    from: Option<IpAddr>,
+}
 
 impl Caller {
-    pub(crate) fn new(authority: Authority) -> Self {
-        Self(Arc::new(authority))
+    /// Returns the caller with this authority, and the address of its peer if it came over a
+    /// network.
+    pub(crate) fn new(authority: Authority, from: Option<IpAddr>) -> Self {
+        Self { authority: Arc::new(authority), from }
     }
 
     pub(super) fn authority(&self) -> &Authority {
-        &self.0
+        &self.authority
+    }
+}
+
+/// The gateway as this caller acts on it: what the caller decides is recorded as its own. Every
+/// handler of the operator's API takes the gateway in this way.
+pub(in crate::http) struct Acting(pub(in crate::http) Gateway);
+
+impl FromRequestParts<Gateway> for Acting {
+    type Rejection = AdminFailure;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Gateway,
+    ) -> Result<Self, AdminFailure> {
+        let caller = Caller::from_request_parts(parts, gateway).await?;
+        let maker = caller.authority.code_maker().map_err(OperatorError::from)?;
+        Ok(Self(gateway.by(maker.into(), caller.from)))
     }
 }
 

@@ -5,13 +5,14 @@ use std::collections::hash_map::Entry;
 
 use axum::Json;
 use axum::body::Bytes;
+use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
 use handfast_core::grant::certificate::KeyHash;
 use handfast_core::{NodeId, UnixTime};
 use handfast_store::{CertificateFilter, RevokedCertificates, StoredCertificate};
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use crate::ca::Overlap;
 use crate::gateway::Gateway;
@@ -102,7 +103,7 @@ struct RevokeBody {
 }
 
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<CertificateList>, AdminFailure> {
     let Query(ListQuery { all }) = query.map_err(|error| AdminFailure::Usage(error.body_text()))?;
@@ -130,7 +131,7 @@ pub(in crate::http) async fn read(
 }
 
 pub(super) async fn rotate(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<AuthorityView>, AdminFailure> {
     let RotateBody { at_once } = parse(&body)?;
@@ -140,7 +141,7 @@ pub(super) async fn rotate(
 }
 
 pub(super) async fn revoke(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
     let which = match parse(&body)? {
@@ -163,7 +164,7 @@ pub(super) async fn revoke(
 }
 
 pub(super) async fn revoke_all(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
     // One second more, so that a certificate of this second is among them.
     let before = UnixTime::from_secs(gateway.now().as_secs().saturating_add(1));
@@ -171,7 +172,7 @@ pub(super) async fn revoke_all(
 }
 
 pub(super) async fn revocation_lists(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<RevocationListsView>, AdminFailure> {
     let lists = gateway.revocation_lists().await.map_err(|error| match error {
         NotListed::Store(error) => error.into(),

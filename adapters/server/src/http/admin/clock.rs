@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockState;
 use handfast_store::TakenOver;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
-use crate::gateway::Gateway;
 use crate::gateway::timekeeping::ClockStatus;
 
 /// State of the clock. Times are Unix seconds.
@@ -69,12 +68,12 @@ struct Accept {
     at: Option<u64>,
 }
 
-pub(super) async fn show(State(gateway): State<Gateway>) -> Json<ClockView> {
+pub(super) async fn show(Acting(gateway): Acting) -> Json<ClockView> {
     Json(gateway.clock().into())
 }
 
 pub(super) async fn accept(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<AcceptedView>, AdminFailure> {
     let Accept { at } = parse(&body)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use handfast_core::Label;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::identity::seen::SeenHash;
@@ -14,6 +14,7 @@ use handfast_core::registry::record::Mode;
 use handfast_store::Version;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
@@ -126,7 +127,7 @@ pub struct RejectedView {
 }
 
 pub(super) async fn pair(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(prefix): Path<String>,
     body: Bytes,
@@ -172,7 +173,7 @@ pub(super) async fn pair(
 }
 
 pub(super) async fn policy(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
     body: Bytes,
 ) -> Result<Json<DeviceView>, AdminFailure> {
@@ -190,7 +191,7 @@ pub(super) async fn policy(
 }
 
 pub(super) async fn rename(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
     body: Bytes,
 ) -> Result<Json<DeviceView>, AdminFailure> {
@@ -205,7 +206,7 @@ pub(super) async fn rename(
 }
 
 pub(super) async fn evict(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
     let node_id = gateway.device_named(&prefix).await?.entry.record.node_id;
@@ -214,7 +215,7 @@ pub(super) async fn evict(
 }
 
 pub(super) async fn release(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
     let node_id = gateway.device_named(&prefix).await?.entry.record.node_id;
@@ -223,7 +224,7 @@ pub(super) async fn release(
 }
 
 pub(super) async fn forget(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<ForgottenView>, AdminFailure> {
     let record = gateway.device_for_good(&which).await?.entry.record;
@@ -236,7 +237,7 @@ pub(super) async fn forget(
 }
 
 pub(super) async fn reject(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
     body: Bytes,
 ) -> Result<Json<DeviceView>, AdminFailure> {
@@ -251,7 +252,7 @@ pub(super) async fn reject(
 }
 
 pub(super) async fn reject_many(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<RejectedView>, AdminFailure> {
     let body: RejectManyBody = parse(&body)?;
@@ -276,7 +277,7 @@ pub(super) async fn reject_many(
 }
 
 pub(super) async fn decide(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path((prefix, decision)): Path<(String, String)>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
     let decision = match decision.as_str() {

@@ -1,12 +1,12 @@
 //! Deliveries of secrets that are shown once.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use handfast_core::registry::delivery::DeliveryId;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::AdminFailure;
-use crate::gateway::Gateway;
 
 /// Outcome of a delivery.
 #[derive(Debug, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct DeliveryView {
 }
 
 pub(super) async fn confirm(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(id): Path<String>,
 ) -> Result<Json<DeliveryView>, AdminFailure> {
     gateway.confirm_delivery(parse(&id)?).await?;
@@ -26,7 +26,7 @@ pub(super) async fn confirm(
 }
 
 pub(super) async fn cancel(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(id): Path<String>,
 ) -> Result<Json<DeliveryView>, AdminFailure> {
     gateway.cancel_delivery(parse(&id)?).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use handfast_core::crypto::base64url;
 use handfast_core::grant::scope::{Action, Address, Pattern};
 use handfast_core::limits::PAYLOAD_BYTES;
@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Caller;
+use super::caller::Acting;
 use super::caller::made_by;
 use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
@@ -162,7 +163,7 @@ pub(super) struct ShowQuery {
 
 /// Gives a node a task.
 pub(super) async fn invoke(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
     body: Bytes,
@@ -195,7 +196,7 @@ pub(super) async fn invoke(
 
 /// Lists a node's tasks.
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -215,7 +216,7 @@ pub(super) async fn list(
 
 /// Shows one task, at once or as soon as there is news.
 pub(super) async fn show(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path((which, prefix)): Path<(String, String)>,
     query: Result<Query<ShowQuery>, QueryRejection>,
@@ -237,7 +238,7 @@ pub(super) async fn show(
 
 /// Cancels a task.
 pub(super) async fn cancel(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path((which, prefix)): Path<(String, String)>,
 ) -> Result<Json<DispatchView>, AdminFailure> {
@@ -249,7 +250,7 @@ pub(super) async fn cancel(
 
 /// Sends a task again that never ran.
 pub(super) async fn retry(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path((which, prefix)): Path<(String, String)>,
     body: Bytes,
@@ -264,7 +265,7 @@ pub(super) async fn retry(
 
 /// Lists what a node can do.
 pub(in crate::http) async fn capabilities(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<CapabilityList>, AdminFailure> {
     let record = gateway.device_named(&which).await?.entry.record;

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -15,15 +14,15 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
+use super::caller::Acting;
 use super::{Caller, changes};
 use crate::events::Event;
-use crate::gateway::Gateway;
 use crate::hex::hex;
 
 /// Streams events until the gateway ends, as JSON lines, or as server-sent events for who accepts
 /// those. A slow reader misses events, and receives their number.
 pub(super) async fn follow(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     headers: HeaderMap,
 ) -> Response {

@@ -2,14 +2,13 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Caller;
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
-use crate::gateway::Gateway;
 
 /// The answer to `GET /api/v1/extensions`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,14 +25,14 @@ struct CallBody {
     params: Value,
 }
 
-pub(super) async fn list(State(gateway): State<Gateway>) -> Json<ExtensionList> {
+pub(super) async fn list(Acting(gateway): Acting) -> Json<ExtensionList> {
     Json(ExtensionList { extensions: gateway.extensions().status() })
 }
 
 /// Calls an extension. The status is 200 with `"ok":false` if the extension refuses or does not
 /// answer: its errors are not errors of the gateway.
 pub(super) async fn call(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<AdminAnswer>, AdminFailure> {

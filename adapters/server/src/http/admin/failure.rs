@@ -141,6 +141,7 @@ impl AdminFailure {
                     OperatorError::NotPaired(_)
                     | OperatorError::NoSuchCertificate(_)
                     | OperatorError::NoSuchCode(_)
+                    | OperatorError::NoSuchEntry(_)
                     | OperatorError::NoSuchOperator { .. }
                     | OperatorError::NoSuchSession(_) => (StatusCode::NOT_FOUND, "not_found"),
                     OperatorError::SeveralPaired { .. }
@@ -245,6 +246,7 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
         | OperatorError::NotLinked(_)
         | OperatorError::SeveralPaired { .. }
         | OperatorError::NoSuchCode(_)
+        | OperatorError::NoSuchEntry(_)
         | OperatorError::NoUrl(_)
         | OperatorError::SetupKey(_)
         | OperatorError::SeveralOperators { .. }

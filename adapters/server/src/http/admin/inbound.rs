@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use handfast_core::UnixTime;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Caller;
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
@@ -168,7 +169,7 @@ struct QrBody {
 }
 
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     query: Result<Query<SendersQuery>, QueryRejection>,
 ) -> Result<Json<SenderList>, AdminFailure> {
@@ -199,7 +200,7 @@ pub(in crate::http) async fn read(
 }
 
 pub(super) async fn approve(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<ApprovedView>, AdminFailure> {
@@ -207,13 +208,13 @@ pub(super) async fn approve(
     let (via, maker) = by(&caller)?;
     let until = bounded(&caller, until.map(UnixTime::from_secs))?;
     let SenderName { channel, account, sender } =
-        gateway.gate().approve(&code, &via, until).await?;
+        gateway.gate_by().approve(&code, &via, until).await?;
     gateway.check_maker(maker).await?;
     Ok(Json(ApprovedView { channel, account, sender }))
 }
 
 pub(super) async fn decide(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(decision): Path<String>,
     body: Bytes,
 ) -> Result<Json<ChangedView>, AdminFailure> {
@@ -225,12 +226,12 @@ pub(super) async fn decide(
         _ => return Err(AdminFailure::NoRoute),
     };
     let SenderBody { channel, sender, account } = parse(&body)?;
-    let changed = gateway.gate().change(&channel, account.as_deref(), &sender, change).await?;
+    let changed = gateway.gate_by().change(&channel, account.as_deref(), &sender, change).await?;
     Ok(Json(ChangedView { changed }))
 }
 
 pub(super) async fn seed(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<SeededView>, AdminFailure> {
@@ -239,7 +240,7 @@ pub(super) async fn seed(
     // An operator's seed is marked as such; a session's names the session.
     let via = if maker == Maker::Operator { "seed" } else { &via };
     let added = gateway
-        .gate()
+        .gate_by()
         .seed_until(&channel, &account, senders, via, bounded(&caller, None)?)
         .await?;
     gateway.check_maker(maker).await?;
@@ -258,7 +259,7 @@ fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>,
 }
 
 pub(super) async fn admit(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<AdmissionView>, AdminFailure> {
     let AdmitBody { channel, account, sender, meta } = parse(&body)?;
@@ -302,7 +303,7 @@ pub(super) async fn admit(
 }
 
 pub(super) async fn qr(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(channel): Path<String>,
     body: Bytes,
 ) -> Result<Json<SentView>, AdminFailure> {

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use handfast_core::NodeId;
 use handfast_store::{Filter, StoredCounter};
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::device::{DeviceView, QuarantineView};
 use super::failure::AdminFailure;
 use crate::gateway::Gateway;
@@ -53,7 +54,7 @@ pub(super) enum ListFilter {
 }
 
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<DeviceList>, AdminFailure> {
     let Query(query) = query.map_err(|_| {
@@ -104,7 +105,7 @@ pub(super) struct ShowQuery {
 }
 
 pub(super) async fn show(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
     query: Result<Query<ShowQuery>, QueryRejection>,
 ) -> Result<Json<DeviceView>, AdminFailure> {

@@ -1,11 +1,10 @@
 //! The key of the marks by which copied nodes are noticed.
 
 use axum::Json;
-use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::AdminFailure;
-use crate::gateway::Gateway;
 
 /// The answer to the rotation of the key.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,8 +13,6 @@ pub struct MarkKeyView {
     pub older_keys: usize,
 }
 
-pub(super) async fn rotate(
-    State(gateway): State<Gateway>,
-) -> Result<Json<MarkKeyView>, AdminFailure> {
+pub(super) async fn rotate(Acting(gateway): Acting) -> Result<Json<MarkKeyView>, AdminFailure> {
     Ok(Json(MarkKeyView { older_keys: gateway.rotate_mark_key().await? }))
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
 use handfast_core::crypto::base64url;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Caller;
+use super::caller::Acting;
 use super::events::lines;
 use super::failure::{AdminFailure, parse};
-use crate::gateway::Gateway;
 use crate::gateway::messages::NodeMessage;
 use crate::gateway::operator_types::OperatorError;
 
@@ -38,7 +38,7 @@ struct SendBody {
 }
 
 /// Streams the messages of linked nodes from now on that the caller may hear.
-pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Response {
+pub(super) async fn follow(Acting(gateway): Acting, caller: Caller) -> Response {
     let messages = gateway.inner.messages.subscribe();
     lines(messages, gateway.inner.shutdown.subscribe(), move |message: &NodeMessage| {
         let address = message.place.as_ref().map(|(_, address)| Address::parse(address));
@@ -53,7 +53,7 @@ pub(super) async fn follow(State(gateway): State<Gateway>, caller: Caller) -> Re
 
 /// Sends a message to a node that is linked over the native wire.
 pub(super) async fn send(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
     body: Bytes,

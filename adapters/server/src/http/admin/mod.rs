@@ -166,6 +166,16 @@
 //! (`limits.deliver_within`) and nobody uses the secret, the decision behind it is undone: a
 //! request waits again, a node's old token remains valid, a code is withdrawn.
 //!
+//! Audit log:
+//! - `GET /api/v1/audit?limit=50&before=` lists decisions, the newest first:
+//!   `{"entries":[{"entry","at","who","by","from","what",…,"outcome"}],"size","next","names"}`
+//! - `GET /api/v1/audit/checkpoint?since=` signs a checkpoint of the log (C2SP `tlog-checkpoint`):
+//!   `{"checkpoint","key","size","root","consistency":[…]}`; with `since`, `consistency` proves that
+//!   the log of that size is the beginning of this one
+//! - `GET /api/v1/audit/{entry}/proof?size=` proves that the log holds an entry:
+//!   `{"entry","line","leaf","size","root","proof":[…]}`
+//! - `GET /api/v1/audit/export?from=` streams the entries, each a line as it is hashed
+//!
 //! A `prefix` is a whole name or the beginning of an id; for a session, the beginning of an id. A
 //! `which` belongs to permanent decisions: a whole name, or six or more characters of an id.
 //!
@@ -197,6 +207,7 @@
 //! means that the decision is in force, on live connections too, but the store could not be
 //! written: a restart loses it unless an automatic retry has stored it before.
 
+mod audit;
 mod caller;
 pub(in crate::http) mod certificates;
 mod changes;
@@ -220,7 +231,6 @@ mod provisioning;
 pub(in crate::http) mod setup;
 mod socket;
 
-use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::{delete, get, post};
@@ -228,6 +238,9 @@ use axum::{Extension, Json, Router};
 use handfast_core::registry::authority::Authority;
 use serde::{Deserialize, Serialize};
 
+pub use audit::{AuditList, AuditProofView, CheckpointView};
+use caller::Acting;
+pub(in crate::http) use caller::Acting;
 pub(crate) use caller::Caller;
 pub use certificates::{
     AuthorityView, CertificateList, CertificateView, RevocationListsView, RevokedCertificatesView,
@@ -272,7 +285,7 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .route("/api/v1/logins/{id}", get(operators::link_state))
         .layer(axum::middleware::from_fn(spans::operator))
         .with_state(gateway.clone());
-    routes(gateway).merge(local).layer(Extension(Caller::new(Authority::OWNER)))
+    routes(gateway).merge(local).layer(Extension(Caller::new(Authority::OWNER, None)))
 }
 
 /// Returns the routes without an authority: a layer must insert the [`Caller`] of each request.
@@ -280,6 +293,10 @@ pub fn admin_router(gateway: &Gateway) -> Router {
 pub(crate) fn routes(gateway: &Gateway) -> Router {
     Router::new()
         .route("/api/v1/status", get(status))
+        .route("/api/v1/audit", get(audit::list))
+        .route("/api/v1/audit/checkpoint", get(audit::checkpoint))
+        .route("/api/v1/audit/export", get(audit::export))
+        .route("/api/v1/audit/{entry}/proof", get(audit::proof))
         .route("/api/v1/clock", get(clock::show).post(clock::accept))
         .route("/api/v1/devices", get(listing::list))
         .route("/api/v1/devices/reject", post(decisions::reject_many))
@@ -413,7 +430,7 @@ pub struct NodeCounts {
 }
 
 pub(in crate::http) async fn status(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<StatusView>, AdminFailure> {
     let summary = gateway.summary().await?;
     let nodes = NodeCounts {
@@ -443,7 +460,7 @@ pub(in crate::http) async fn status(
     }))
 }
 
-async fn metrics(State(gateway): State<Gateway>, headers: HeaderMap) -> Response {
+async fn metrics(Acting(gateway): Acting, headers: HeaderMap) -> Response {
     session_api::metrics::answer(&gateway, &headers).await
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use axum::{Extension, Json};
 use handfast_core::registry::authority::Role;
 use handfast_core::registry::delivery::DeliveryId;
@@ -12,6 +12,7 @@ use handfast_core::registry::logins::{Login, LoginKind};
 use handfast_core::{UnixTime, rfc3339};
 use serde::{Deserialize, Serialize};
 
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::gateway::login_links::LinkState;
@@ -154,7 +155,7 @@ pub(super) struct WaitQuery {
 
 /// Makes a login link. Only the operator's socket has this route.
 pub(super) async fn log_in(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<LoginLinkView>, AdminFailure> {
     let LoginBody { name, role } = parse(&body)?;
@@ -179,7 +180,7 @@ pub(super) async fn log_in(
 
 /// Returns the state of a login link, on request as soon as it changes.
 pub(super) async fn link_state(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(id): Path<String>,
     query: Result<Query<WaitQuery>, QueryRejection>,
 ) -> Result<Json<LoginStateView>, AdminFailure> {
@@ -227,26 +228,26 @@ pub(super) async fn me(
 }
 
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<OperatorList>, AdminFailure> {
     Ok(Json(OperatorList { operators: views(&gateway, LoginKind::Session).await? }))
 }
 
 pub(super) async fn revoke(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<LoginView>, AdminFailure> {
     ended(&gateway, LoginKind::Session, &which).await
 }
 
 pub(super) async fn tokens(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<TokenList>, AdminFailure> {
     Ok(Json(TokenList { tokens: views(&gateway, LoginKind::Token).await? }))
 }
 
 pub(super) async fn make_token(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<TokenMadeView>, AdminFailure> {
     let TokenBody { role, name, expires } = parse(&body)?;
@@ -264,7 +265,7 @@ pub(super) async fn make_token(
 }
 
 pub(super) async fn revoke_token(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<LoginView>, AdminFailure> {
     ended(&gateway, LoginKind::Token, &which).await

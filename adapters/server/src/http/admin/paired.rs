@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use handfast_core::UnixTime;
 use handfast_core::registry::grants::State as GrantState;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
-use super::caller::{by_operator, made_by};
+use super::caller::{Acting, by_operator, made_by};
 use super::failure::{AdminFailure, parse};
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
-use crate::gateway::Gateway;
 use crate::gateway::delegates::Delegate;
 use crate::operator::paired::{PairedNode, PermissionEnd, Revocation};
 
@@ -126,7 +125,7 @@ pub struct RevokedAllView {
     pub failed: Vec<DamagedView>,
 }
 
-pub(super) async fn list(State(gateway): State<Gateway>) -> Result<Json<PairedList>, AdminFailure> {
+pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<PairedList>, AdminFailure> {
     let (nodes, damaged) = gateway.paired().await?;
     let damaged = damaged
         .into_iter()
@@ -154,14 +153,14 @@ enum Expires {
 }
 
 pub(super) async fn show(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<PairedView>, AdminFailure> {
     Ok(Json(view(&gateway.paired_named(&which).await?, gateway.now())))
 }
 
 pub(super) async fn permit(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
     body: Bytes,
@@ -201,7 +200,7 @@ pub struct PingView {
 }
 
 pub(super) async fn ping(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
 ) -> Result<Json<PingView>, AdminFailure> {
@@ -215,7 +214,7 @@ pub(super) async fn ping(
 }
 
 pub(super) async fn revoke(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<RevokedView>, AdminFailure> {
     Ok(Json(match gateway.revoke_paired(&which).await? {
@@ -235,7 +234,7 @@ pub(super) async fn revoke(
 }
 
 pub(super) async fn revoke_all(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<RevokedAllView>, AdminFailure> {
     let outcomes = gateway.revoke_all().await?;
     let revoked = outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();

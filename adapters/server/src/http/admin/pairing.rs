@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
@@ -12,7 +12,7 @@ use handfast_core::registry::codes::{CodeId, Guesser, Kind};
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
-use super::caller::{by_operator, made_by};
+use super::caller::{Acting, by_operator, made_by};
 use super::failure::{AdminFailure, parse};
 use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
@@ -182,13 +182,13 @@ enum KindBody {
 }
 
 pub(in crate::http) async fn show(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<PairingView>, AdminFailure> {
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
 }
 
 pub(super) async fn set(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<PairingView>, AdminFailure> {
@@ -207,13 +207,13 @@ pub(super) async fn set(
 }
 
 pub(in crate::http) async fn codes(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<CodeList>, AdminFailure> {
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
 }
 
 pub(in crate::http) async fn pins(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
 ) -> Result<Json<PinList>, AdminFailure> {
     let shown = gateway.shown_pins(caller.authority()).await?;
@@ -221,7 +221,7 @@ pub(in crate::http) async fn pins(
 }
 
 pub(super) async fn mint(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<MintedView>, AdminFailure> {
@@ -270,14 +270,14 @@ pub(super) async fn mint(
 }
 
 pub(super) async fn withdraw(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(id): Path<String>,
 ) -> Result<Json<CodeList>, AdminFailure> {
     let named = code_id(&id).ok_or_else(|| {
         AdminFailure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits"))
     })?;
     gateway.withdraw_code(named).await?;
-    codes(State(gateway)).await
+    codes(Acting(gateway)).await
 }
 
 fn guesser(guesser: &Guesser) -> GuesserView {

@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::http::StatusCode;
 use handfast_core::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
+use super::caller::Acting;
 use super::failure::{AdminFailure, parse};
 use super::permissions::PermissionsView;
-use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::provisioning::NewProvisioningToken;
 
@@ -42,7 +41,7 @@ struct TokenBody {
 }
 
 pub(super) async fn mint(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<(StatusCode, Json<ProvisioningTokenView>), AdminFailure> {

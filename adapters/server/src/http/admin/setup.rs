@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query};
 use handfast_core::registry::sessions::Session;
 use handfast_core::rfc3339;
 use handfast_store::SessionFilter;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Caller;
-use super::caller::{by_operator, made_by};
+use super::caller::{Acting, by_operator, made_by};
 use super::failure::{AdminFailure, parse};
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -109,7 +109,7 @@ enum SetupCodesFilter {
 }
 
 pub(super) async fn start(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     body: Bytes,
 ) -> Result<Json<StartedView>, AdminFailure> {
@@ -132,7 +132,7 @@ pub(super) async fn start(
 }
 
 pub(super) async fn rotate(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     body: Bytes,
 ) -> Result<Json<Value>, AdminFailure> {
     let RotateBody { at_once } = parse(&body)?;
@@ -141,7 +141,7 @@ pub(super) async fn rotate(
 }
 
 pub(super) async fn list(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     query: Result<Query<SetupCodesQuery>, QueryRejection>,
 ) -> Result<Json<SessionList>, AdminFailure> {
     let Query(query) =
@@ -163,7 +163,7 @@ pub(in crate::http) async fn read(
 }
 
 pub(super) async fn revoke(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     Path(prefix): Path<String>,
 ) -> Result<Json<SessionView>, AdminFailure> {
     let session = gateway.companion_for_good(&prefix).await?;
@@ -172,7 +172,7 @@ pub(super) async fn revoke(
 }
 
 pub(super) async fn refresh(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
     caller: Caller,
     Path(prefix): Path<String>,
 ) -> Result<Json<SessionView>, AdminFailure> {
@@ -182,7 +182,7 @@ pub(super) async fn refresh(
 }
 
 pub(super) async fn revoke_all(
-    State(gateway): State<Gateway>,
+    Acting(gateway): Acting,
 ) -> Result<Json<RevokedSessionsView>, AdminFailure> {
     Ok(Json(RevokedSessionsView { revoked: gateway.revoke_all_companions().await? }))
 }

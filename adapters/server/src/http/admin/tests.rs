@@ -146,7 +146,8 @@ async fn a_viewer_hears_that_a_pin_is_shown_and_not_which_and_an_operator_does()
         (Role::Operator, json!("847291")),
         (Role::Owner, json!("847291")),
     ] {
-        let router = routes(&gateway).layer(Extension(Caller::new(Authority::Operator(role))));
+        let router =
+            routes(&gateway).layer(Extension(Caller::new(Authority::Operator(role), None)));
         let request = Request::builder().uri("/api/v1/events").body(Body::empty()).unwrap();
         let mut body = router.oneshot(request).await.unwrap().into_body().into_data_stream();
         let mut line = async || {

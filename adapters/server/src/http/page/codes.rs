@@ -11,7 +11,7 @@ use super::words::{self, Call};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::pairing::{self, PinView};
-use crate::http::admin::{CodeView, PairingView};
+use crate::http::admin::{Acting, CodeView, PairingView};
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
     let live = live(&gateway, &asked.visitor).await;
@@ -19,7 +19,7 @@ pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Respon
 }
 
 async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
-    let codes = pairing::codes(State(gateway.clone())).await?.0.codes;
+    let codes = pairing::codes(Acting(gateway.clone())).await?.0.codes;
     let codes: Vec<_> = codes.iter().filter(|code| code.kind != "pin").collect();
     Ok(html! {
         (pins(gateway, visitor).await?)
@@ -43,8 +43,8 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
 
 /// Returns the pairing window, with the PINs that are shown while it is open.
 pub(super) async fn pins(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
-    let window = pairing::show(State(gateway.clone())).await?.0;
-    let pins = pairing::pins(State(gateway.clone()), visitor.caller()).await?.0.pins;
+    let window = pairing::show(Acting(gateway.clone())).await?.0;
+    let pins = pairing::pins(Acting(gateway.clone()), visitor.caller()).await?.0.pins;
     Ok(html! {
         section #pins data-keyed {
             h2 #pins-title { "Pairing by PIN" }

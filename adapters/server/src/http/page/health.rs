@@ -8,7 +8,7 @@ use super::frame::Asked;
 use super::words;
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
-use crate::http::admin::{StatusView, status};
+use crate::http::admin::{Acting, StatusView, status};
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
     let live = live(&gateway).await;
@@ -16,7 +16,7 @@ pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Respon
 }
 
 async fn live(gateway: &Gateway) -> Result<Markup, AdminFailure> {
-    let view = status(State(gateway.clone())).await?.0;
+    let view = status(Acting(gateway.clone())).await?.0;
     Ok(html! {
         (store(&view))
         section #clock {

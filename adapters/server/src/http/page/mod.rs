@@ -66,7 +66,7 @@ impl Visitor {
     }
 
     fn caller(&self) -> Caller {
-        Caller::new(self.0.authority())
+        Caller::new(self.0.authority(), None)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Visitor, pending};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
-    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, certificates,
+    Acting, CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, certificates,
     dispatches, listing, paired,
 };
 
@@ -229,7 +229,7 @@ async fn tasks(
     visitor: &Visitor,
     node_id: NodeId,
 ) -> Result<Markup, AdminFailure> {
-    let able = dispatches::capabilities(State(gateway.clone()), Path(node_id.to_string())).await?.0;
+    let able = dispatches::capabilities(Acting(gateway.clone()), Path(node_id.to_string())).await?.0;
     let tasks: Vec<DispatchView> = gateway
         .dispatches(node_id, TASKS)
         .await?

@@ -18,7 +18,7 @@ use crate::http::admin::Caller;
 use crate::http::bearer::{BearerRefused, CompanionBearer, bearer, decoded};
 use crate::http::login::{LoginRefused, OperatorSession, OperatorToken};
 use crate::policy::origin;
-use crate::proxies::NO_PEER;
+use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
 use crate::telemetry::spans;
 
@@ -145,7 +145,8 @@ pub(super) async fn operators(
         parts.extensions.insert(session.clone());
     }
     // Everything made behind this layer is made with this authority, and bounded by it.
-    parts.extensions.insert(Caller::new(authority));
+    let from = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers);
+    parts.extensions.insert(Caller::new(authority, from.map(PeerAddress::ip)));
     let holder = match &caller {
         ApiCaller::Companion(companion) => StreamHolder::Companion(companion.info().session),
         ApiCaller::Browser(session) => StreamHolder::Operator(session.login()),

@@ -3,7 +3,9 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use handfast_store::audit::Who;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -13,6 +15,7 @@ use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
 use crate::http::admin::PermissionsView;
 use crate::http::bearer::{BearerRefused, CompanionBearer};
+use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The answer to `GET /api/v1/session`.
@@ -51,7 +54,9 @@ pub(super) async fn show(companion: CompanionBearer) -> Json<OwnSession> {
 pub(super) async fn refresh(
     State(gateway): State<Gateway>,
     companion: CompanionBearer,
+    parts: Parts,
 ) -> Result<Json<OwnSession>, Response> {
+    let gateway = own(&gateway, &companion, &parts);
     let until = gateway.refresh_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
 }
@@ -59,9 +64,17 @@ pub(super) async fn refresh(
 pub(super) async fn end(
     State(gateway): State<Gateway>,
     companion: CompanionBearer,
+    parts: Parts,
 ) -> Result<Json<Value>, Response> {
+    let gateway = own(&gateway, &companion, &parts);
     let revoked = gateway.revoke_companion(companion.info().session).await.map_err(failed)?;
     Ok(Json(json!({"revoked": revoked})))
+}
+
+/// Returns the gateway as the session acts on it.
+fn own(gateway: &Gateway, companion: &CompanionBearer, parts: &Parts) -> Gateway {
+    let from = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers);
+    gateway.by(Who::Session(companion.info().session), from.map(PeerAddress::ip))
 }
 
 fn failed(error: OperatorError) -> Response {
@@ -85,6 +98,7 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::NotQuarantined(_)
         | OperatorError::NotRevoked(_)
         | OperatorError::NoSuchCode(_)
+        | OperatorError::NoSuchEntry(_)
         | OperatorError::NoUrl(_)
         | OperatorError::SetupKey(_)
         | OperatorError::SetupCodesSpent(_)

@@ -1,5 +1,6 @@
 //! Tests of the API over real sockets.
 
+mod audit;
 mod bearers;
 mod operators;
 mod own;

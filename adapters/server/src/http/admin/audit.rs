@@ -1,0 +1,254 @@
+//! The audit log.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::stream;
+use handfast_core::grant::scope::{Action, Address};
+use handfast_core::registry::audit_tree::Hash;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Caller;
+use super::caller::Acting;
+use super::failure::AdminFailure;
+use crate::gateway::Gateway;
+use crate::operator::audit::MOST_ENTRIES;
+
+/// Number of entries of an answer without a limit.
+const USUAL: usize = 50;
+/// The address that a delegated right needs to administer to be told the names of senders.
+const SENDERS: &str = "/gateway/inbound";
+
+/// The answer to `GET /api/v1/audit`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuditList {
+    /// The entries, the newest first.
+    pub entries: Vec<Map<String, Value>>,
+    /// Number of entries of the log.
+    pub size: u64,
+    /// The value of `before` for the next page; absent on the last one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<u64>,
+    /// The names of nodes in the entries, by their ids, and of senders, by their references. They
+    /// are not part of the log: a name that was removed is missing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub names: BTreeMap<String, String>,
+}
+
+/// The answer to `GET /api/v1/audit/checkpoint`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CheckpointView {
+    /// The signed note, in the form of C2SP `tlog-checkpoint`.
+    pub checkpoint: String,
+    /// The key that has signed it, in the form of C2SP `signed-note`.
+    pub key: String,
+    /// Number of entries.
+    pub size: u64,
+    /// Root of the tree, in base64.
+    pub root: String,
+    /// The proof that the log of the size that was asked about is the beginning of this one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub consistency: Option<Vec<String>>,
+}
+
+/// The answer to `GET /api/v1/audit/{entry}/proof`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct AuditProofView {
+    /// Number of the entry.
+    pub entry: u64,
+    /// The entry's line, byte for byte.
+    pub line: String,
+    /// Hash of the entry as it was appended, in base64.
+    pub leaf: String,
+    /// Number of entries of the tree.
+    pub size: u64,
+    /// Root of the tree, in base64.
+    pub root: String,
+    /// The proof of inclusion, in base64, from the leaf up.
+    pub proof: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    limit: Option<usize>,
+    before: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckpointQuery {
+    since: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProofQuery {
+    size: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ExportQuery {
+    #[serde(default)]
+    from: u64,
+}
+
+pub(super) async fn list(
+    Acting(gateway): Acting,
+    caller: Caller,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<AuditList>, AdminFailure> {
+    let Query(ListQuery { limit, before }) = understood(query)?;
+    let limit = limit.unwrap_or(USUAL);
+    if !(1..=MOST_ENTRIES).contains(&limit) {
+        return Err(AdminFailure::Usage(format!("limit is a number from 1 to {MOST_ENTRIES}")));
+    }
+    let size = gateway.audit_size().await?;
+    let end = before.unwrap_or(size).min(size);
+    let from = end.saturating_sub(limit as u64);
+    let wanted = usize::try_from(end - from).unwrap_or(limit);
+    let lines = match wanted {
+        0 => Vec::new(),
+        _ => gateway.audit_lines(from, wanted).await?,
+    };
+    let mut entries: Vec<Map<String, Value>> = lines.iter().map(|line| entry(line)).collect();
+    entries.reverse();
+    let names = names(&gateway, &caller, &entries).await?;
+    Ok(Json(AuditList { entries, size, next: (from > 0).then_some(from), names }))
+}
+
+pub(super) async fn checkpoint(
+    Acting(gateway): Acting,
+    query: Result<Query<CheckpointQuery>, QueryRejection>,
+) -> Result<Json<CheckpointView>, AdminFailure> {
+    let Query(CheckpointQuery { since }) = understood(query)?;
+    let signed = gateway.audit_checkpoint(since).await?;
+    Ok(Json(CheckpointView {
+        checkpoint: signed.note,
+        key: signed.key.to_string(),
+        size: signed.checkpoint.size,
+        root: STANDARD.encode(signed.checkpoint.root),
+        consistency: signed.consistency.as_deref().map(encoded),
+    }))
+}
+
+pub(super) async fn proof(
+    Acting(gateway): Acting,
+    Path(number): Path<String>,
+    query: Result<Query<ProofQuery>, QueryRejection>,
+) -> Result<Json<AuditProofView>, AdminFailure> {
+    let Query(ProofQuery { size }) = understood(query)?;
+    let number = number.parse().map_err(|_| {
+        AdminFailure::Usage("an entry is named by its number, which begins at 0".to_owned())
+    })?;
+    let proven = gateway.audit_entry(number, size).await?;
+    Ok(Json(AuditProofView {
+        entry: number,
+        line: proven.line,
+        leaf: STANDARD.encode(proven.leaf),
+        size: proven.head.size,
+        root: STANDARD.encode(proven.head.root),
+        proof: encoded(&proven.proof),
+    }))
+}
+
+/// Streams the entries that the log has now, each on a line of its own, as they are hashed. It
+/// holds one page of them at a time.
+pub(super) async fn export(
+    Acting(gateway): Acting,
+    query: Result<Query<ExportQuery>, QueryRejection>,
+) -> Result<Response, AdminFailure> {
+    let Query(ExportQuery { from }) = understood(query)?;
+    let size = gateway.audit_size().await?;
+    let lines = stream::unfold((gateway, from), move |(gateway, from)| async move {
+        let left = usize::try_from(size.saturating_sub(from)).unwrap_or(MOST_ENTRIES);
+        if left == 0 {
+            return None;
+        }
+        let page = match gateway.audit_lines(from, left.min(MOST_ENTRIES)).await {
+            // A log that has lost its end is shorter than it was just now; the reader compares the
+            // number of lines with the checkpoint.
+            Ok(page) if page.is_empty() => return None,
+            Ok(page) => page,
+            // The answer breaks off, so that nobody takes it for the whole log.
+            Err(error) => return Some((Err(error), (gateway, size))),
+        };
+        let next = from.saturating_add(page.len() as u64);
+        let text: String = page.into_iter().map(|line| line + "\n").collect();
+        Some((Ok(Bytes::from(text)), (gateway, next)))
+    });
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+/// Returns an entry as an object. A line that was damaged is shown as such.
+fn entry(line: &str) -> Map<String, Value> {
+    serde_json::from_str(line).unwrap_or_else(|_| {
+        Map::from_iter([("damaged".to_owned(), Value::String(line.to_owned()))])
+    })
+}
+
+/// Returns the names that belong to the ids of these entries.
+async fn names(
+    gateway: &Gateway,
+    caller: &Caller,
+    entries: &[Map<String, Value>],
+) -> Result<BTreeMap<String, String>, AdminFailure> {
+    let mut names = BTreeMap::new();
+    let text = |entry: &Map<String, Value>, member: &str| {
+        entry.get(member).and_then(Value::as_str).map(str::to_owned)
+    };
+    for id in entries.iter().filter_map(|entry| text(entry, "node")) {
+        if names.contains_key(&id) {
+            continue;
+        }
+        if let Ok(device) = gateway.device_by_prefix(&id).await {
+            names.insert(id, device.entry.record.name.to_string());
+        }
+    }
+    let authority = caller.authority();
+    let may_see = authority.is_viewer()
+        || Address::parse(SENDERS).is_ok_and(|address| authority.reaches(Action::Admin, &address));
+    let senders = entries.iter().filter_map(|entry| text(entry, "sender"));
+    for reference in senders.filter(|_| may_see) {
+        let Some(bytes) = hash(&reference).filter(|_| !names.contains_key(&reference)) else {
+            continue;
+        };
+        if let Some(name) = gateway.audited_sender(bytes).await? {
+            let account = match name.account.as_str() {
+                "" => "every account",
+                account => account,
+            };
+            names.insert(reference, format!("{} on {} ({account})", name.sender, name.channel));
+        }
+    }
+    Ok(names)
+}
+
+fn hash(text: &str) -> Option<Hash> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; 32];
+    if digits.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (place, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *place = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+fn encoded(hashes: &[Hash]) -> Vec<String> {
+    hashes.iter().map(|hash| STANDARD.encode(hash)).collect()
+}
+
+fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, AdminFailure> {
+    query.map_err(|error| AdminFailure::Usage(error.body_text()))
+}
