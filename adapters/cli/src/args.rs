@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Arguments, Parser, Subcommand};
 
+mod audit;
 mod certs;
 mod clock;
 mod codes;
@@ -19,6 +20,7 @@ mod pending;
 mod running;
 mod senders;
 
+pub(crate) use audit::{AuditArgs, AuditVerb, VerifyAudit};
 pub(crate) use certs::{CertsArgs, CertsVerb, RevokeCerts};
 pub(crate) use clock::{ClockArgs, ClockVerb};
 pub(crate) use codes::{
@@ -87,6 +89,8 @@ pub(crate) enum Verb {
     Companion(CompanionArgs),
     /// Show what people compare to know the gateway
     Gateway(GatewayArgs),
+    /// List who decided what, and check that nothing was changed since
+    Audit(AuditArgs),
     /// Show how the gateway's clock stands, and say that it is right
     Clock(ClockArgs),
     /// Follow what happens, with requests and their PINs, until interrupted

@@ -4,6 +4,7 @@
 
 mod args;
 mod asked;
+mod audit;
 mod backup;
 mod certs;
 mod client;
@@ -89,6 +90,7 @@ async fn run(verb: Verb) -> Result<(), End> {
             PairingVerb::Close => codes::window(&common, Window::Close).await,
             PairingVerb::Older(older) => Box::pin(run(older.current(common))).await,
         },
+        Verb::Audit(audit) => audit::run(audit).await,
         Verb::Certs(certs) => certs::run(certs).await,
         Verb::Companions(companions) => companions::run(companions).await,
         Verb::Login(login) => login::run(login).await,

@@ -15,9 +15,9 @@ use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
 use handfast_core::{Entropy, Name, UnixTime};
 use handfast_private_file as private_file;
+use handfast_store::audit::{Origin, Who};
 use handfast_store::{
-    Inbound, ListedSender, Observation, SaveError, SenderStanding, Sessions, SqliteStore, Store,
-    StoreError,
+    ListedSender, Observation, SaveError, SenderStanding, SqliteStore, Store, StoreError,
 };
 
 use super::snapshot::Snapshot;
@@ -38,9 +38,9 @@ pub(super) enum Came {
 }
 
 /// A registry, and the time of the whole import.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ImportTarget {
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     pub(super) now: UnixTime,
     /// The copy of a trial. It outlives the store.
     _copy: Option<Arc<Snapshot>>,
@@ -56,6 +56,11 @@ pub(super) struct ImportedSession {
     pub(super) expires_at: UnixTime,
 }
 
+/// Returns the registry for an import. What is imported is recorded as the operator's decision.
+fn recorded(store: SqliteStore, now: UnixTime) -> Arc<dyn Store> {
+    Arc::new(store).by(Origin::new(Who::Operator, now))
+}
+
 impl ImportTarget {
     /// Opens or creates the registry of a data directory; without `apply`, opens a copy.
     ///
@@ -67,7 +72,7 @@ impl ImportTarget {
             data::prepare(directory)?;
             let store = SqliteStore::open(&path)
                 .map_err(|error| End::Refused(explained(&error.to_string())))?;
-            return Ok(Self { store: Arc::new(store), now, _copy: None });
+            return Ok(Self { store: recorded(store, now), now, _copy: None });
         }
         if directory.exists() {
             // For an existing directory this only checks, and reports problems.
@@ -80,7 +85,7 @@ impl ImportTarget {
         let [there, here] = [copy.directory(), directory].map(|place| place.display().to_string());
         let store = SqliteStore::open(&copy.path)
             .map_err(|error| End::Refused(error.to_string().replace(&there, &here)))?;
-        Ok(Self { store: Arc::new(store), now, _copy: Some(Arc::new(copy)) })
+        Ok(Self { store: recorded(store, now), now, _copy: Some(Arc::new(copy)) })
     }
 
     /// Imports a node that does not wait for a decision, with its last readings.

@@ -25,6 +25,7 @@ use crate::hex::hex;
 use crate::http::admin::Caller;
 use crate::operator::logins::span;
 use crate::policy::origin;
+use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The header that carries the CSRF token.
@@ -229,7 +230,9 @@ pub(crate) async fn require_operator(
     let (mut parts, body) = request.into_parts();
     match OperatorSession::of(&gateway, &parts).await {
         Ok(Some(session)) => {
-            parts.extensions.insert(Caller::new(session.authority()));
+            let from = gateway.inner.proxies.address_of(&parts.extensions, &parts.headers);
+            let from = from.map(PeerAddress::ip);
+            parts.extensions.insert(Caller::new(session.authority(), from));
             parts.extensions.insert(session);
             next.run(Request::from_parts(parts, body)).await
         }
