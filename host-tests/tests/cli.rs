@@ -1,6 +1,7 @@
 //! The operator's command line and the gateway as a process.
 
 mod approving;
+mod audit;
 mod certs;
 mod companion;
 mod crashes;
@@ -138,6 +139,10 @@ fn every_verb_says_that_no_gateway_runs_and_how_to_start_one() {
         &["gateway", "fingerprint"],
         &["clock"],
         &["clock", "accept"],
+        &["audit", "list"],
+        &["audit", "verify"],
+        &["audit", "prove", "0"],
+        &["audit", "export"],
         &["watch"],
         &["login"],
         &["operators", "list"],

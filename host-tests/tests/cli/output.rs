@@ -122,6 +122,7 @@ const PRINT: &[Row] = &[
     ("status", &[]),
     ("pending", &[]),
     ("reject", &["{waiting}"]),
+    ("audit prove", &["0"]),
     ("nodes list", &[]),
     ("nodes describe", &["{waiting}"]),
     ("nodes rename", &["{paired}", "Another name"]),
