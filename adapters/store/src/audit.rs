@@ -28,7 +28,7 @@ pub const ENTRY_BYTES: usize = 1024;
 /// The one who decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The operator on the local socket, or the program that embeds the gateway.
+    /// The operator on the local socket, or at an import.
     Operator,
     /// A session, within its permissions.
     Session(SessionId),
@@ -42,7 +42,8 @@ pub enum Who {
     SetupCode(Nonce),
     /// A node, about itself.
     Node(NodeId),
-    /// The gateway by itself, as a consequence of time or of an earlier decision.
+    /// The gateway by itself, as a consequence of time or of an earlier decision, or the program
+    /// that embeds it.
     Gateway,
 }
 
