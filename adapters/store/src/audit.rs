@@ -112,7 +112,7 @@ impl Origin {
 
 /// The kind of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the names say it")]
 pub enum What {
     Approve,
     Reissue,
@@ -332,10 +332,10 @@ impl Entry {
             let (name, value) = detail.member();
             member(name, &value);
         }
-        match origin.since {
-            _ if self.failed => member("outcome", "\"failed\""),
-            None => member("outcome", "\"done\""),
-            Some(since) => {
+        match (self.failed, origin.since) {
+            (true, _) => member("outcome", "\"failed\""),
+            (false, None) => member("outcome", "\"done\""),
+            (false, Some(since)) => {
                 member("outcome", "\"stored-late\"");
                 member("in_force_since", &format!("\"{}\"", rfc3339::write(since).as_str()));
             }

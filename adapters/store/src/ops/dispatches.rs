@@ -302,13 +302,15 @@ impl<D: Database> Dispatches for D {
     ) -> Result<Option<SteppedDispatch>, StoreError> {
         self.decide(move |tx| {
             let stepped = step_one(tx, node_id, id, event, report, now)?;
-            Ok::<_, StoreError>(match (&stepped, event) {
-                (Some(SteppedDispatch { dispatch, changed: true, .. }), DispatchEvent::Cancel) => {
+            // Everything else is what the node, or time, has brought about.
+            Ok::<_, StoreError>(match &stepped {
+                Some(SteppedDispatch { dispatch, changed: true, .. })
+                    if matches!(event, DispatchEvent::Cancel) =>
+                {
                     let entry = entry(What::Cancel, dispatch);
                     Decided::by(stepped, entry.at(now))
                 }
-                // Everything else is what the node, or time, has brought about.
-                (_, _) => Decided::nothing(stepped),
+                Some(_) | None => Decided::nothing(stepped),
             })
         })
         .await
