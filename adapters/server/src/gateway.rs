@@ -72,8 +72,9 @@ use crate::telemetry::Telemetry;
 #[derive(Clone)]
 pub struct Gateway {
     pub(crate) inner: Arc<Inner>,
-    /// The one whose decisions this handle carries out, and the address of the peer.
-    who: (Who, Option<IpAddr>),
+    /// The one whose decisions this handle carries out, and the address of the peer; `None` for the
+    /// gateway itself. Behind a pointer, because every connection has handles.
+    who: Option<Arc<(Who, Option<IpAddr>)>>,
 }
 
 pub(crate) struct Inner {
@@ -159,18 +160,18 @@ impl Gateway {
     /// Returns a handle whose decisions are recorded as the gateway's own, or as those of the
     /// program that embeds it.
     pub(crate) const fn new(inner: Arc<Inner>) -> Self {
-        Self { inner, who: (Who::Gateway, None) }
+        Self { inner, who: None }
     }
 
     /// Returns a handle whose decisions are recorded in the audit log as this one's. What it may do
     /// follows from the authority that its methods take, not from this.
     pub(crate) fn by(&self, who: Who, from: Option<IpAddr>) -> Self {
-        Self { inner: Arc::clone(&self.inner), who: (who, from) }
+        Self { inner: Arc::clone(&self.inner), who: Some(Arc::new((who, from))) }
     }
 
     /// Returns the origin of a decision that is made now.
     pub(crate) fn origin(&self) -> Origin {
-        let (who, from) = self.who;
+        let (who, from) = self.who.as_deref().copied().unwrap_or((Who::Gateway, None));
         Origin { from, ..Origin::new(who, self.inner.clock.unix()) }
     }
 

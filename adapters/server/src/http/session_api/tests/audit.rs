@@ -5,7 +5,9 @@ use crate::checkpoint::{Checkpoint, VerifierKey, read_hash};
 use crate::hex::hex;
 
 fn lines(answer: &Answer) -> Vec<Value> {
-    answer.body.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    // The answer is in chunks, whose lengths are lines of their own.
+    let values = answer.body.lines().filter_map(|line| serde_json::from_str(line).ok());
+    values.filter(Value::is_object).collect()
 }
 
 #[tokio::test]
@@ -94,7 +96,6 @@ async fn a_long_log_is_exported_whole_and_every_proof_of_it_holds() {
     let proof = hashes(&view["consistency"]);
     assert_eq!(verify_consistency((620, &early.root), (head.size, &head.root), &proof), Ok(()));
     let exported = get(&world, "/api/v1/audit/export", &token).await;
-    // The answer is in chunks, whose lengths are lines of their own.
     let entries = lines(&exported);
     let numbers: Vec<u64> = entries.iter().filter_map(|entry| entry["entry"].as_u64()).collect();
     assert_eq!(numbers, (0..head.size).collect::<Vec<_>>());
