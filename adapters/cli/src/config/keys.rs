@@ -26,7 +26,7 @@ use super::simple::{
 use super::tables::{rules, show_rule};
 
 /// Tables of the file, each with its heading in the help.
-pub(super) const SECTIONS: [(&str, &str); 5] = [
+pub(super) const SECTIONS: [(&str, &str); 6] = [
     ("pairing", "Pairing"),
     ("mtls", "Nodes with certificates"),
     ("setup", "Setup codes"),

@@ -239,7 +239,6 @@ use handfast_core::registry::authority::Authority;
 use serde::{Deserialize, Serialize};
 
 pub use audit::{AuditList, AuditProofView, CheckpointView};
-use caller::Acting;
 pub(in crate::http) use caller::Acting;
 pub(crate) use caller::Caller;
 pub use certificates::{

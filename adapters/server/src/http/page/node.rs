@@ -257,7 +257,7 @@ fn capability(one: &CapabilityView, node_id: NodeId, may: bool) -> Markup {
             @if !one.available { " " span.none { "not available now" } }
             @if may && one.available {
                 " " button type="button" class="plain" data-invoke=(format!("/api/v1/nodes/{node_id}/dispatches"))
-                    data-capability=(one.name) aria-label=(format!("Run {}", one.name)) { "Run …" }
+                    data-capability=(one.name) aria-label=(format!("Run … {}", one.name)) { "Run …" }
             }
         }
     }

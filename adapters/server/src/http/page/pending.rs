@@ -128,11 +128,11 @@ fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
                     @if device.fingerprint.is_some() {
                         button type="button" class="plain" data-with=(path("pair")) data-body=(seen)
                             data-scopes=(asked_scopes(device))
-                            aria-label=(format!("Approve {name} with …")) { "Approve with …" }
+                            aria-label=(format!("Approve with … {name}")) { "Approve with …" }
                     }
                     button type="button" class="plain" data-reject=(path("reject"))
                         data-reasons[device.fingerprint.is_some()]
-                        aria-label=(format!("Reject {name}")) { "Reject …" }
+                        aria-label=(format!("Reject … {name}")) { "Reject …" }
                     (ignore(device))
                 }
             }
@@ -174,7 +174,7 @@ fn asks_more(device: &DeviceView, now: Option<&InForceView>, visitor: &Visitor) 
                 div.buttons {
                     button type="button" class="main" data-permit=(path)
                         data-scopes=(wanted(device, now))
-                        aria-label=(format!("Decide about {name}")) { "Decide …" }
+                        aria-label=(format!("Decide … about {name}")) { "Decide …" }
                 }
             }
         }
