@@ -30,13 +30,23 @@ pub(crate) fn is_allowed(
     extensions: &Extensions,
     settings: &SetupSettings,
 ) -> bool {
+    is_one_of(headers, extensions, settings, &settings.origins)
+}
+
+/// Applies the check to the gateway's own origins and these.
+fn is_one_of(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    settings: &SetupSettings,
+    others: &[String],
+) -> bool {
     let local = extensions.get::<LocalAddress>().map(|LocalAddress(address)| *address);
     let addresses = &settings.addresses;
     let own = [&addresses.public, &addresses.tunnel, &addresses.gateway]
         .into_iter()
         .flatten()
         .filter_map(|url| of_url(url));
-    let others = settings.origins.iter().filter_map(|other| origin(other));
+    let others = others.iter().filter_map(|other| origin(other));
     allows(headers, local, own.chain(others))
 }
 
@@ -54,8 +64,7 @@ pub(crate) fn is_own(
         (None, _) => headers.contains_key(ORIGIN),
         (Some(_), _) => false,
     };
-    let none_listed = SetupSettings { origins: Vec::new(), ..settings.clone() };
-    same && is_allowed(headers, extensions, &none_listed)
+    same && is_one_of(headers, extensions, settings, &[])
 }
 
 /// Returns `true` if the page that makes the request was loaded over an encrypted connection.

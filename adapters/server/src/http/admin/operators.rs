@@ -40,6 +40,7 @@ pub struct LoginLinkView {
     /// the way can read.
     pub reach: String,
     /// Id of the delivery, to be confirmed once the link was shown.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
 
@@ -129,6 +130,7 @@ pub struct TokenMadeView {
     /// End of the token as RFC 3339.
     pub ends_at: String,
     /// Id of the delivery, to be confirmed once the token was shown.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
 }
 
