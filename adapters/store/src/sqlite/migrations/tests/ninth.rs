@@ -21,7 +21,7 @@ async fn a_registry_without_operators_sessions_keeps_its_window_and_takes_them()
         connection
             .execute(
                 "UPDATE pairing_window SET opened_at = ?1, closes = ?2, opened_by = ?3, guesses = 3",
-                params![integer(START), integer(at(300)), [7; 16]],
+                params![integer(START), integer(at(300)), [7_u8; 16]],
             )
             .unwrap();
         let version =
