@@ -63,4 +63,4 @@ pub use sqlite::{
 };
 pub use store::Store;
 pub use time::{Over, Run, TakenOver, Timekeeping};
-pub use vault::Vault;
+pub use vault::{CLONE_MARK_KEY, Vault};

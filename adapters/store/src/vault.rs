@@ -4,6 +4,9 @@ use async_trait::async_trait;
 
 use crate::StoreError;
 
+/// Name of the key of clone marks, the only secret that is replaced.
+pub const CLONE_MARK_KEY: &str = "clone-mark-key";
+
 /// Secrets that all gateways of a registry share, each sealed by the caller and found by its name.
 #[async_trait]
 pub trait Vault {

@@ -121,7 +121,7 @@ fn listing(list: &AuditList) -> String {
             },
         );
         let outcome = Some(text(entry, "outcome")).filter(|outcome| outcome != "done");
-        let further = about.chain(outcome).map(|line| vec![format!("  {line}")]);
+        let further = about.chain(outcome).map(|line| vec![line]);
         std::iter::once(cells).chain(further).collect::<Vec<_>>()
     };
     let rows: Vec<_> = list.entries.iter().flat_map(row).collect();

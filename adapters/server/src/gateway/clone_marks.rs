@@ -23,7 +23,7 @@ use crate::keys::seal::{SealKind, StoreKey};
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The name under which the store keeps the key of marks.
-const KEY: &str = "clone-mark-key";
+const KEY: &str = handfast_store::CLONE_MARK_KEY;
 /// Number of keys that are kept: the one that makes marks, and older ones for reading.
 const MOST_KEYS: usize = 8;
 /// Number of nodes in quarantine that are read from the store at once.

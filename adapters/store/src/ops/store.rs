@@ -18,10 +18,10 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use super::{By, Database, Decided, certificates, codes, grants, nodes, requests};
-use crate::audit::{Entry, Origin, What};
+use crate::audit::{Detail, Entry, Origin, What};
 use crate::{
-    Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
-    Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
+    Activation, CLONE_MARK_KEY, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked,
+    SaveError, Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -340,7 +340,12 @@ impl<D: Database> Vault for D {
         self.decide(move |tx| {
             let replaced = tx.replace_vault(&name, &before, &fresh)?;
             Ok::<_, StoreError>(match replaced {
-                true => Decided::by(true, Entry::new(What::RotateKey, [])),
+                true => {
+                    // Another name is a text of the caller's, so it is not recorded.
+                    let known = [CLONE_MARK_KEY].into_iter().find(|known| *known == name);
+                    let which = known.map(Detail::Word);
+                    Decided::by(true, Entry::new(What::RotateKey, Vec::from_iter(which)))
+                }
                 false => Decided::nothing(false),
             })
         })
