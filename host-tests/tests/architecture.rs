@@ -100,6 +100,7 @@ const ORDER: [(&str, &[&str]); 6] = [
         &[
             "error",
             "prefix",
+            "audit",
             "rules",
             "makers",
             "node",
@@ -127,6 +128,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "clock",
             "entropy",
             "hex",
+            "checkpoint",
             "events",
             "proxies",
             "keys",
@@ -218,6 +220,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "delivery",
             "print",
             "table",
+            "audit",
             "backup",
             "clock",
             "companion",
