@@ -1,5 +1,6 @@
 //! The tree of an audit log, computed from its lines.
 
+use std::ops::Range;
 use std::path::Path;
 
 use handfast_core::registry::audit_tree::{Hash, empty_root, leaf_hash, node_hash, split};
@@ -51,34 +52,56 @@ impl Peaks {
     }
 }
 
-/// Finds an entry whose line is not the one that the gateway has appended, by the hashes that the
-/// gateway has stored: in O(log n) questions. `None` if these are the lines' own.
-pub(super) async fn changed_entry(data: &Path, size: u64) -> Result<Option<u64>, End> {
+/// Finds the entries of which one is not what the gateway has appended, by the hashes that the
+/// gateway has stored: in O(log n) questions, and down to a single entry if only its line was
+/// changed.
+pub(super) async fn changed_entries(data: &Path, size: u64) -> Result<Range<u64>, End> {
     let mut lines = LineStream::follow(data, "/api/v1/audit/export").await?;
     let mut leaves = Vec::new();
     while let Some(line) = lines.next().await? {
         leaves.push(leaf_hash(line.as_bytes()));
     }
-    let (mut start, mut end, mut found) = (0, size, false);
-    'narrower: while start < end {
-        let path = format!("/api/v1/audit/{start}/proof?size={size}");
-        let view: AuditProofView = read(&ask(data, Method::GET, &path, None).await?)?;
-        let (mut from, mut to) = (0, size);
-        for sibling in view.proof.iter().rev() {
-            let Some(middle) = split(from, to) else { break };
-            if start >= middle {
-                from = middle;
-                continue;
+    let mut changed = 0..size;
+    while let Some(middle) = split(changed.start, changed.end) {
+        let halves = [changed.start..middle, middle..changed.end];
+        let mut other = None;
+        for (half, within) in halves.iter().zip([middle, changed.start]) {
+            // The proof of an entry in one half has the hash of the other one.
+            let stored = stored_hash(data, within, size, half).await?;
+            if stored != Some(range_root(&leaves, half.start, half.end)) {
+                other = Some(half.clone());
+                break;
             }
-            // To the right of what is looked at nothing is of interest.
-            if middle < end && read_hash(sibling) != Some(range_root(&leaves, middle, to)) {
-                (start, end, found) = (middle, to, true);
-                continue 'narrower;
-            }
-            to = middle;
         }
-        let leaf = usize::try_from(start).ok().and_then(|start| leaves.get(start));
-        return Ok((found || leaf.copied() != read_hash(&view.leaf)).then_some(start));
+        match other {
+            Some(half) => changed = half,
+            // Both halves are as stored, and what is stored above them is not made of them.
+            None => break,
+        }
+    }
+    Ok(changed)
+}
+
+/// Returns the stored hash of a subtree beside the path from the root to an entry.
+async fn stored_hash(
+    data: &Path,
+    entry: u64,
+    size: u64,
+    subtree: &Range<u64>,
+) -> Result<Option<Hash>, End> {
+    let path = format!("/api/v1/audit/{entry}/proof?size={size}");
+    let view: AuditProofView = read(&ask(data, Method::GET, &path, None).await?)?;
+    let mut around = 0..size;
+    for sibling in view.proof.iter().rev() {
+        let Some(middle) = split(around.start, around.end) else { break };
+        let (beside, below) = match entry < middle {
+            true => (middle..around.end, around.start..middle),
+            false => (around.start..middle, middle..around.end),
+        };
+        if beside == *subtree {
+            return Ok(read_hash(sibling));
+        }
+        around = below;
     }
     Ok(None)
 }

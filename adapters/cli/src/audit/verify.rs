@@ -10,7 +10,7 @@ use handfast_store::audit::ENTRY_BYTES;
 use serde_json::json;
 
 use super::checkpoint;
-use super::tree::{Peaks, changed_entry};
+use super::tree::{Peaks, changed_entries};
 use crate::End;
 use crate::args::VerifyAudit;
 use crate::client::LineStream;
@@ -103,11 +103,17 @@ async fn verify_gateway(
         log.add(&line)?;
     }
     if log.peaks.root() != head.root {
-        return Err(End::Refused(match changed_entry(data, head.size).await? {
-            Some(entry) => {
-                format!("entry {entry} was changed: it is not the line that was appended")
+        let changed = changed_entries(data, head.size).await?;
+        return Err(End::Refused(match changed.end.saturating_sub(changed.start) {
+            1 => {
+                format!("entry {} was changed: it is not the line that was appended", changed.start)
             }
-            None => "the log is not the one that the gateway signed for".to_owned(),
+            _ => format!(
+                "one of the entries {} to {} was changed: they are not those that the gateway \
+                 signed for",
+                changed.start,
+                changed.end.saturating_sub(1)
+            ),
         }));
     }
     log.end()
