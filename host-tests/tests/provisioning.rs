@@ -6,10 +6,12 @@ use handfast_core::flow::provisioning::contract::{
 };
 use handfast_core::flow::provisioning::outcome::Outcome;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason};
-use handfast_core::flow::provisioning::status::PublicState;
+use handfast_core::flow::provisioning::status::{PublicState, Registration};
 use handfast_core::{Entropy, Span, crypto::keys::OwnKeys};
 use handfast_host_tests::prng::Prng;
-use handfast_host_tests::provisioning::{Sim, any_body, any_exchanges, any_inputs, body, k2_body};
+use handfast_host_tests::provisioning::{
+    Sim, any_body, any_exchanges, any_inputs, body, k2_body, network_body,
+};
 
 fn waiting() -> Sim {
     let mut sim = Sim::default();
@@ -206,6 +208,82 @@ fn failed_new_settings_leave_a_provisioned_node_with_its_old_ones_and_it_returns
 }
 
 #[test]
+fn a_provisioned_node_moves_to_another_network_and_keeps_its_pairing_and_k2() {
+    let mut sim = waiting();
+    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::NotProvisioned);
+    assert_eq!(sim.send_k2("jarvis-1a2b3c4d"), Answer::K2Stored);
+    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
+    sim.settle();
+    let (before, asked) = (sim.disk.clone(), sim.center.asked);
+    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::Accepted);
+    assert!(!sim.operates, "it leaves its network for the time of the attempt");
+    sim.settle();
+    assert_eq!((sim.state(), sim.operates), ("Operating", true));
+    assert_eq!(sim.radio.kept.as_deref(), Some("IoT_Network"));
+    assert_eq!(sim.center.asked, asked, "no command center is asked");
+    let (request, key) = sim.disk.in_force.clone().expect("provisioned");
+    let (old, old_key) = before.in_force.expect("provisioned");
+    assert_eq!((&*request.ssid, &request.node_id, key), ("IoT_Network", &old.node_id, old_key));
+    assert!(before.k2.is_some() && sim.disk.k2 == before.k2);
+    assert_eq!(sim.disk.network, None);
+}
+
+#[test]
+fn the_old_network_stays_until_the_new_one_has_worked() {
+    for (ssid, passphrase, captive, expected) in [
+        ("IoT_Network", "wrong", false, Outcome::WrongPassword { certain: false }),
+        ("Nowhere", "x", false, Outcome::NetworkNotFound),
+        ("CoffeeShop_Free", "", true, Outcome::CaptiveNetwork),
+    ] {
+        let mut sim = provisioned();
+        let before = sim.disk.in_force.clone();
+        sim.radio.captive = captive;
+        assert_eq!(sim.change_network(ssid, passphrase), Answer::Accepted);
+        sim.settle();
+        assert_eq!(sim.read(), (PublicState::Error, Some(expected)));
+        assert!(sim.radio.access_point && sim.radio.profile.is_none());
+        assert_eq!((&sim.disk.in_force, &sim.disk.network), (&before, &None));
+        assert_eq!(sim.radio.kept.as_deref(), Some("HomeNetwork"));
+        assert_eq!(sim.node().status().registration, Registration::Registered);
+        sim.pass(Span::from_secs(1300));
+        assert_eq!((sim.state(), sim.operates, sim.radio.joined), ("Operating", true, true));
+    }
+}
+
+#[test]
+fn a_power_cut_while_the_network_changes_leaves_the_old_or_the_new_one_with_the_same_pairing() {
+    let change = |cut| {
+        let mut sim = provisioned();
+        sim.cut_at = cut;
+        let _ = sim.change_network("IoT_Network", "right");
+        sim.settle();
+        sim
+    };
+    let (from, to) = (provisioned().effects, change(None).effects);
+    for cut in from..to {
+        let mut sim = change(Some(cut));
+        sim.pass(Span::from_secs(1300));
+        let (request, key) = sim.disk.in_force.clone().expect("still provisioned");
+        assert!(matches!(&*request.ssid, "HomeNetwork" | "IoT_Network"), "cut at {cut}");
+        assert_eq!(key, "key_of_prov_1", "cut at {cut}");
+        assert_eq!((sim.state(), sim.disk.network.take()), ("Operating", None), "cut at {cut}");
+    }
+}
+
+#[test]
+fn the_network_is_changed_only_in_the_setup_window_and_not_beside_another_request() {
+    let mut sim = provisioned();
+    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::Accepted);
+    assert_eq!(sim.change_network("Nowhere", "x"), Answer::Busy);
+    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Busy);
+    sim.settle();
+    sim.pass(Span::from_secs(601));
+    assert_eq!(sim.change_network("HomeNetwork", "right"), Answer::WindowClosed);
+    sim.feed(Input::Button);
+    assert_eq!(sim.change_network("HomeNetwork", "right"), Answer::Accepted);
+}
+
+#[test]
 fn a_second_request_while_one_is_under_way_is_busy() {
     let mut sim = waiting();
     assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
@@ -329,6 +407,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             br#"{"node_id":"n","node_key":"a.b","gateway_key":null,"gateway_address":null}"#
                 .to_vec(),
             br#"{"detail":"Node already registered"}"#.to_vec(),
+            network_body("IoT_Network", "correct horse").into_bytes(),
         ],
         // The owner proves and calls; then others guess, and the messages come again and changed.
         "sealed_exchanges" => vec![
@@ -342,6 +421,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             vec![0, 4, 14, 20, 5, 0, 0, 0, 14, 20],
             vec![0, 0, 7, 5, 14, 20, 4, 0, 3, 0],
             vec![0, 1, 14, 20, 10, 1, 12, 0, 14, 250, 6, 0],
+            vec![0, 0, 14, 20, 2, 0, 15, 0, 7, 4, 14, 20, 15, 4, 6, 0],
         ],
     }
 }

@@ -223,6 +223,52 @@ async fn a_factory_reset_leaves_k1_and_the_label_and_the_node_can_be_provisioned
 }
 
 #[tokio::test]
+async fn a_provisioned_node_moves_to_another_network_and_all_else_stays_as_it_is() {
+    let center = Center::start().await;
+    let node = Node::start().await;
+    let network = |ssid: &str, password: &str| {
+        json!({ "wifi_ssid": ssid, "wifi_password": password }).to_string()
+    };
+    const ROUTE: &str = "/api/v1/provision/network";
+    let refused = node.post(ROUTE, &network("IoT_Network", "right")).await.1;
+    assert_eq!(
+        (&refused["success"], &refused["error_code"]),
+        (&json!(false), &json!("not_provisioned"))
+    );
+    node.post("/api/v1/provision/k2", &k2_body("jarvis-1a2b3c4d")).await;
+    node.provision(&center, "HomeNetwork", "right").await;
+    node.until("PROVISIONED").await;
+    let file = |name: &str| std::fs::read(node.state().join("provisioning").join(name)).unwrap();
+    let kept = || ["config.json", "k2.enc", "k2_metadata.json", "secrets.key"].map(file);
+    let (before, wifi) = (kept(), file("wifi_credentials.enc"));
+
+    let (status, body) = node.post(ROUTE, r#"{"wifi_ssid":"","wifi_password":7}"#).await;
+    assert_eq!((status, body["detail"].as_array().unwrap().len()), (422, 2), "{body}");
+    let taken = node.post(ROUTE, &network("IoT_Network", "wrong")).await.1;
+    assert_eq!(taken["success"], true, "{taken}");
+    assert_eq!(node.status().await["state"], "CONNECTING");
+    let told = node.until("ERROR").await;
+    assert_eq!(
+        (&told["error_code"], &told["registration_status"]),
+        (&json!("wrong_password"), &json!("registered"))
+    );
+    node.until_true("hotspot_restored").await;
+    assert!((kept(), file("wifi_credentials.enc")) == (before.clone(), wifi.clone()));
+
+    let taken = node.post(ROUTE, &network("IoT_Network", "right")).await.1;
+    assert_eq!(taken["success"], true, "{taken}");
+    node.until("PROVISIONED").await;
+    node.operates().await;
+    assert!(kept() == before, "only the network is another one");
+    assert!(file("wifi_credentials.enc") != wifi);
+    assert!(!node.file_names().contains(&"network.enc".to_owned()));
+    assert_eq!(center.asked().len(), 1);
+    let node = node.restart().await;
+    node.operates().await;
+    assert_eq!(node.get("/api/v1/info").await.1["node_id"], "jarvis-1a2b3c4d");
+}
+
+#[tokio::test]
 async fn a_factory_reset_in_the_middle_of_a_run_never_shows_an_error() {
     let center = Center::start().await;
     let node = Node::start().await;

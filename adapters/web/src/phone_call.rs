@@ -61,9 +61,9 @@ mod tests {
 
     #[test]
     fn a_part_names_a_call_of_the_node_and_says_whether_it_is_the_last() {
-        assert_eq!(PhoneCall::read(b"\x22\x01\0\x06\x01\0\x01\0\0"), None, "there is no call 6");
+        assert_eq!(PhoneCall::read(b"\x22\x01\0\x07\x01\0\x01\0\0"), None, "there is no call 7");
         assert_eq!(PhoneCall::read(b"\x22\x01\0\x00\0\0\0\0"), None, "neither last nor not");
-        for number in 0..6 {
+        for number in 0..7 {
             let Some(PhoneCall::Part { call, .. }) =
                 PhoneCall::read(&[34, 1, 0, number, 1, 0, 0, 0, 0])
             else {

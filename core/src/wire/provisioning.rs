@@ -5,6 +5,7 @@
 //! passphrase of a network.
 
 mod body;
+mod network;
 pub mod sealed;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::time::UnixTime;
 
 use body::Reader;
 pub use body::{BodyDefect, FieldDefects, Problem};
+pub use network::NetworkRequest;
 
 /// The name of a Wi-Fi network: 1 to 32 bytes of UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,9 +152,8 @@ impl<'b> ProvisionRequest<'b> {
     ) -> Result<Self, BodyDefect> {
         let mut reader = Reader::new(body, &Self::FIELDS, room)?;
         let [ssid, password, room, url, household, node_id, token, service, _] = Self::FIELDS;
-        let ssid = reader.some(ssid, SSID_BYTES);
         let request = Self {
-            ssid: Ssid(heapless::String::try_from(ssid).unwrap_or_default()),
+            ssid: Ssid::read(&mut reader, ssid),
             passphrase: SecretText(reader.text(password, PASSPHRASE_BYTES)),
             room: reader.label(room),
             node_id: reader.id(node_id),

@@ -5,7 +5,7 @@ use handfast_core::flow::provisioning::contract::{Input, NoAccessPoint};
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Security, Seen};
 use handfast_core::wire::invite::Invite;
 use handfast_core::wire::provisioning::{
-    BodyDefect, K2Request, ProvisionRequest, RegisterAnswer, Target, refusal_detail,
+    BodyDefect, K2Request, NetworkRequest, ProvisionRequest, RegisterAnswer, Target, refusal_detail,
 };
 
 use super::Sim;
@@ -50,6 +50,11 @@ pub fn any_body(data: &[u8]) {
     {
         assert!(Invite::parse(invitation.expose()).is_ok());
     }
+    let mut f = vec![0; text.len()];
+    if let Ok(request) = NetworkRequest::read(text, &mut f) {
+        assert!(matches!(request.ssid.as_str().len(), 1..=32));
+        assert!(request.passphrase.expose().len() <= 64);
+    }
     if let Ok(request) = K2Request::read(text, &mut b) {
         assert!(!request.node_id.is_empty() && !request.kid.is_empty());
     }
@@ -70,7 +75,7 @@ pub fn any_inputs(data: &[u8]) {
     let mut sim = Sim::default();
     for pair in data.chunks(2).take(200) {
         let (what, how) = (pair[0], pair.get(1).copied().unwrap_or(0));
-        match what % 16 {
+        match what % 17 {
             0 | 1 => {
                 let ssid = ["HomeNetwork", "IoT_Network", "Nowhere", "CoffeeShop_Free"];
                 let passphrase = if how & 4 == 0 { "right" } else { "wrong" };
@@ -97,6 +102,18 @@ pub fn any_inputs(data: &[u8]) {
                 },
             })),
             13 => sim.disk.full = how & 1 == 1,
+            15 => {
+                let ssid = ["IoT_Network", "HomeNetwork", "Nowhere", "Neighbor_5G"];
+                let passphrase = if how & 4 == 0 { "right" } else { "wrong" };
+                let before = sim.disk.clone();
+                let _ = sim.change_network(ssid[usize::from(how) % 4], passphrase);
+                // Only the network changes, at once or later.
+                let kept = |disk: &super::Disk| {
+                    let of = disk.in_force.clone();
+                    (of.map(|(request, key)| (request.node_id, key)), disk.k2.clone())
+                };
+                assert_eq!(kept(&sim.disk), kept(&before), "the pairing or K2 is gone");
+            }
             14 => sim.pass(Span::from_secs(u64::from(how) * 5)),
             _ => drop(sim.advance(handfast_core::Instant::from_millis(u64::MAX))),
         }

@@ -15,11 +15,13 @@ use handfast_core::flow::provisioning::outcome::Outcome;
 use handfast_core::flow::provisioning::radio::RadioReport;
 use handfast_core::flow::provisioning::retry::RegisterFailure;
 use handfast_core::flow::provisioning::status::PublicState;
-use handfast_core::wire::provisioning::{K2Request, ProvisionRequest, RegisterAnswer};
+use handfast_core::wire::provisioning::{
+    K2Request, NetworkRequest, ProvisionRequest, RegisterAnswer,
+};
 use handfast_core::{Entropy, Instant, Label, Machine, Span};
 
 pub use fuzz::{any_body, any_inputs};
-pub use parts::{Center, Disk, NETWORKS, Radio, Request, body, k2_body};
+pub use parts::{Center, Disk, NETWORKS, Radio, Request, body, k2_body, network_body};
 pub use sealed::any_exchanges;
 
 /// What comes back to the machine later.
@@ -118,8 +120,11 @@ impl Sim {
             Effect::StopAccessPoint => self.radio.access_point = false,
             Effect::Join(network) => {
                 let wanted = match network {
-                    Network::Requested => self.disk.request.clone(),
-                    Network::Known => self.disk.in_force.clone().map(|(request, _)| request),
+                    Network::Requested => self.disk.requested(),
+                    Network::Known => {
+                        let known = self.disk.in_force.clone();
+                        known.map(|(request, _)| (request.ssid, request.passphrase))
+                    }
                 };
                 let wanted = wanted.unwrap_or_else(|| panic!("nothing to join, from {before}"));
                 // One radio: an access point and a join exclude each other.
@@ -236,6 +241,14 @@ impl Sim {
         let mut room = [0; 1024];
         let request = ProvisionRequest::read(&body, &mut room).expect("a request");
         self.ask(Input::Provision(request))
+    }
+
+    /// Sends another network alone, as a phone does.
+    pub fn change_network(&mut self, ssid: &str, passphrase: &str) -> Answer {
+        let body = network_body(ssid, passphrase);
+        let mut room = [0; 256];
+        let request = NetworkRequest::read(&body, &mut room).expect("a request");
+        self.ask(Input::ChangeNetwork(request))
     }
 
     /// Sends K2 as a phone does.

@@ -36,6 +36,8 @@ pub struct Disk {
     pub k2: Option<String>,
     /// The request beside what is in force.
     pub request: Option<Request>,
+    /// Another network beside what is in force, with its passphrase.
+    pub network: Option<(String, String)>,
     /// The answer beside what is in force.
     pub answer: Option<String>,
     /// The request and the answer in force.
@@ -46,7 +48,21 @@ pub struct Disk {
 
 impl Disk {
     pub(super) fn new() -> Self {
-        Self { k1: 42, k2: None, request: None, answer: None, in_force: None, full: false }
+        Self {
+            k1: 42,
+            k2: None,
+            request: None,
+            network: None,
+            answer: None,
+            in_force: None,
+            full: false,
+        }
+    }
+
+    /// Returns the network that is requested, and its passphrase.
+    pub(super) fn requested(&self) -> Option<(String, String)> {
+        let whole = self.request.clone().map(|request| (request.ssid, request.passphrase));
+        whole.or_else(|| self.network.clone())
     }
 
     pub(super) fn memory(&self) -> ProvisioningMemory {
@@ -56,7 +72,10 @@ impl Disk {
             unfinished: match (&self.request, &self.answer) {
                 (Some(request), Some(_)) => Unfinished::Registered(ssid(request)),
                 (Some(request), None) => Unfinished::Request(ssid(request)),
-                (None, _) => Unfinished::Nothing,
+                (None, _) => match &self.network {
+                    Some((name, _)) => Unfinished::Network(Ssid::parse(name).expect("an SSID")),
+                    None => Unfinished::Nothing,
+                },
             },
         }
     }
@@ -76,7 +95,17 @@ impl Disk {
                         Target::Gateway(invitation) => invitation.expose().to_owned(),
                     },
                 });
-                self.answer = None;
+                (self.answer, self.network) = (None, None);
+            }
+            Change::Network(request) => {
+                (self.request, self.answer) = (None, None);
+                let (ssid, passphrase) = (request.ssid.as_str(), request.passphrase.expose());
+                self.network = Some((ssid.to_owned(), passphrase.to_owned()));
+            }
+            Change::CommitNetwork => {
+                let (ssid, passphrase) = self.network.take().expect("a network to commit");
+                let (request, _) = self.in_force.as_mut().expect("a provisioned node");
+                (request.ssid, request.passphrase) = (ssid, passphrase);
             }
             Change::Registration(answer) => {
                 self.answer = Some(answer.node_key.expose().to_owned());
@@ -87,7 +116,7 @@ impl Disk {
                 self.k2 = self.k2.take().filter(|node_id| *node_id == request.node_id);
                 self.in_force = Some((request, answer));
             }
-            Change::Discard => (self.request, self.answer) = (None, None),
+            Change::Discard => (self.request, self.answer, self.network) = (None, None, None),
             Change::K2 { node_id, .. } => self.k2 = Some((*node_id).to_owned()),
             Change::Erase => *self = Self { k1: self.k1, ..Self::new() },
         }
@@ -150,18 +179,21 @@ impl Radio {
     }
 
     /// Plays the states that were measured of NetworkManager.
-    pub(super) fn join(&mut self, request: &Request, volatile: bool) -> Vec<RadioReport> {
+    pub(super) fn join(
+        &mut self,
+        (wanted, given): &(String, String),
+        volatile: bool,
+    ) -> Vec<RadioReport> {
         self.joins += 1;
         if volatile {
-            self.profile = Some(request.ssid.clone());
+            self.profile = Some(wanted.clone());
         }
-        let network =
-            NETWORKS.iter().find(|(ssid, ..)| *ssid == request.ssid && !self.out_of_reach);
+        let network = NETWORKS.iter().find(|(ssid, ..)| ssid == wanted && !self.out_of_reach);
         let seen =
             network.map(|(_, security, signal, _)| Seen { security: *security, signal: *signal });
         let states: &[(u32, u32)] = match network {
             None => &[(40, 0), (50, 0), (120, 53)],
-            Some((_, _, _, passphrase)) if *passphrase == request.passphrase => {
+            Some((_, _, _, passphrase)) if passphrase == given => {
                 self.joined = true;
                 &[(40, 0), (50, 0), (60, 0), (70, 0), (80, 0), (90, 0), (100, 0)]
             }
@@ -227,6 +259,12 @@ pub fn body(ssid: &str, passphrase: &str, token: &str) -> String {
     format!(
         r#"{{"wifi_ssid":"{ssid}","wifi_password":"{passphrase}","room":"Kitchen","command_center_url":"http://cc.local:7703","household_id":"h","node_id":"jarvis-1a2b3c4d","provisioning_token":"{token}"}}"#
     )
+}
+
+/// Returns the body that sends another network alone.
+#[must_use]
+pub fn network_body(ssid: &str, passphrase: &str) -> String {
+    format!(r#"{{"wifi_ssid":"{ssid}","wifi_password":"{passphrase}"}}"#)
 }
 
 /// Returns the body that sends K2.

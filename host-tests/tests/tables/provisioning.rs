@@ -6,15 +6,18 @@ use handfast_core::flow::provisioning::contract::{
 use handfast_core::flow::provisioning::node::ProvisioningNode;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Security, Seen};
 use handfast_core::flow::provisioning::retry::RegisterFailure;
-use handfast_core::wire::provisioning::{K2Request, ProvisionRequest, RegisterAnswer, Ssid};
+use handfast_core::wire::provisioning::{
+    K2Request, NetworkRequest, ProvisionRequest, RegisterAnswer, Ssid,
+};
 use handfast_core::{Entropy, Instant, Label, Machine};
-use handfast_host_tests::provisioning::{body, k2_body};
+use handfast_host_tests::provisioning::{body, k2_body, network_body};
 
 use super::{Table, deadline};
 
 /// Texts from which inputs borrow.
 struct Given {
     request: String,
+    network: String,
     k2: String,
     no_k2: String,
     answer: String,
@@ -38,6 +41,9 @@ const INPUTS: &[(&str, Make)] = &[
     ("tick", |_, _| Input::Tick),
     ("provision", |g, room| {
         Input::Provision(ProvisionRequest::read(&g.request, room).expect("a request"))
+    }),
+    ("change network", |g, room| {
+        Input::ChangeNetwork(NetworkRequest::read(&g.network, room).expect("a request"))
     }),
     ("k2", |g, room| Input::K2(K2Request::read(&g.k2, room).expect("a request"))),
     ("k2 that is none", |g, room| Input::K2(K2Request::read(&g.no_k2, room).expect("a request"))),
@@ -104,6 +110,27 @@ const STATES: &[(&str, bool, &[&str], u64)] = &[
     ("Rejoining", true, &["tick"], 0),
     ("Rejoining, too late", true, &["tick"], 120_000),
     ("ApMode, provisioned", true, &["tick", "tick in 1 h", "access point"], 4_200_000),
+    ("SavingRequest, of a network", true, &["tick", "radio, joined", "change network"], 0),
+    (
+        "Checking, of a network",
+        true,
+        &["tick", "radio, joined", "change network", "stored", "tick in 1 h", "radio, joined"],
+        3_600_001,
+    ),
+    (
+        "Committing, of a network",
+        true,
+        &[
+            "tick",
+            "radio, joined",
+            "change network",
+            "stored",
+            "tick in 1 h",
+            "radio, joined",
+            "checked",
+        ],
+        3_600_001,
+    ),
     ("Erasing", false, &["tick", "access point", "factory reset"], 0),
 ];
 
@@ -147,6 +174,7 @@ fn reach(given: &Given, known: bool, path: &[&str]) -> ProvisioningNode {
 fn a_node_that_is_provisioned_does_in_every_state_what_its_table_says() {
     let given = Given {
         request: body("HomeNetwork", "right", "prov_1"),
+        network: network_body("IoT_Network", "right"),
         k2: k2_body("jarvis-1a2b3c4d"),
         no_k2: k2_body("jarvis-1a2b3c4d").replace("BwcHBwcHBwcH", "AA"),
         answer: r#"{"node_id":"jarvis-1a2b3c4d","node_key":"id.secret"}"#.to_owned(),

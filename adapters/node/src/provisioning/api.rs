@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 /// defect.
 pub(super) enum ApiRequest {
     Provision(Zeroizing<String>, RequestForm),
+    Network(Zeroizing<String>),
     K2(Zeroizing<String>),
     FactoryReset,
     StatusRead,

@@ -16,7 +16,9 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::provisioning::contract::{Answer, Input, NotStored, ProvisioningSettings};
 use handfast_core::flow::provisioning::node::ProvisioningNode;
 use handfast_core::flow::provisioning::retry::RegisterFailure;
-use handfast_core::wire::provisioning::{K2Request, NativeGateway, RegisterAnswer, refusal_detail};
+use handfast_core::wire::provisioning::{
+    K2Request, NativeGateway, NetworkRequest, RegisterAnswer, refusal_detail,
+};
 use handfast_core::{Entropy, Instant, Machine, Span};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -286,6 +288,12 @@ impl Provisioner {
                 let mut room = Zeroizing::new(vec![0; body.len()]);
                 if let Ok(request) = form.read(&body, &mut room) {
                     self.feed(Input::Provision(request));
+                }
+            }
+            ApiRequest::Network(body) => {
+                let mut room = Zeroizing::new(vec![0; body.len()]);
+                if let Ok(request) = NetworkRequest::read(&body, &mut room) {
+                    self.feed(Input::ChangeNetwork(request));
                 }
             }
             ApiRequest::K2(body) => {

@@ -8,6 +8,7 @@
 //! | `config.json` | the command center, the node's id and key there, the room |
 //! | `.provisioned` | empty: the node is provisioned |
 //! | `request.enc`, `answer.enc` | a request that has not worked yet, and the answer to it, under K1 |
+//! | `network.enc` | another network that has not worked yet, under K1 |
 //! | `label.json` | what is printed on the node's label; nothing removes it |
 //! | `.erasing` | empty: an erasure has begun and is finished at the next start |
 //!
@@ -55,11 +56,12 @@ const CONFIG: &str = "config.json";
 const MARKER: &str = ".provisioned";
 const REQUEST: &str = "request.enc";
 const ANSWER: &str = "answer.enc";
+const NETWORK: &str = "network.enc";
 /// The folder in which the node pairs by an invitation.
 const PAIRING: &str = "pairing";
 const ERASING: &str = ".erasing";
 /// All files that an erasure removes, the marker first.
-const ERASED: [&str; 7] = [MARKER, REQUEST, ANSWER, WIFI, K2, K2_METADATA, CONFIG];
+const ERASED: [&str; 8] = [MARKER, REQUEST, ANSWER, NETWORK, WIFI, K2, K2_METADATA, CONFIG];
 const MOST_BYTES: u64 = 64 * 1024;
 const OPTIONS: Options = Options::PRIVATE.for_directory_owner().as_only_writer();
 
@@ -169,9 +171,10 @@ impl ProvisioningFiles {
             Some(wifi) => Some(self.ssid(&wifi.ssid, WIFI)?),
             None => None,
         };
-        let unfinished = match self.request()? {
-            None => Unfinished::Nothing,
-            Some(request) => {
+        let unfinished = match (self.request()?, self.read_wifi(NETWORK)?) {
+            (None, None) => Unfinished::Nothing,
+            (None, Some(network)) => Unfinished::Network(self.ssid(&network.ssid, NETWORK)?),
+            (Some(request), _) => {
                 let ssid = self.ssid(&request.ssid, REQUEST)?;
                 match self.read_sealed::<StoredAnswer>(ANSWER)? {
                     Some(_) => Unfinished::Registered(ssid),
@@ -188,7 +191,22 @@ impl ProvisioningFiles {
 
     /// Returns the network in force.
     pub(super) fn wifi(&self) -> Result<Option<WifiCredentials>, ProvisioningFileError> {
-        Ok(self.read_sealed::<StoredWifi>(WIFI)?.map(|mut wifi| WifiCredentials {
+        self.read_wifi(WIFI)
+    }
+
+    /// Returns the network that is requested, alone or with other settings.
+    pub(super) fn requested_wifi(&self) -> Result<Option<WifiCredentials>, ProvisioningFileError> {
+        match self.request()? {
+            Some(request) => Ok(Some(WifiCredentials {
+                ssid: request.ssid.clone(),
+                passphrase: Zeroizing::new(request.password.clone()),
+            })),
+            None => self.read_wifi(NETWORK),
+        }
+    }
+
+    fn read_wifi(&self, name: &str) -> Result<Option<WifiCredentials>, ProvisioningFileError> {
+        Ok(self.read_sealed::<StoredWifi>(name)?.map(|mut wifi| WifiCredentials {
             ssid: std::mem::take(&mut wifi.ssid),
             passphrase: Zeroizing::new(std::mem::take(&mut wifi.password)),
         }))
@@ -254,8 +272,9 @@ impl ProvisioningFiles {
                     }
                     Target::Gateway(invitation) => ("", "", "", Some(invitation.expose())),
                 };
-                // The answer to an earlier request must never stand beside this one.
+                // Nothing of an earlier request may stand beside this one.
                 self.remove(ANSWER)?;
+                self.remove(NETWORK)?;
                 self.write_sealed(
                     REQUEST,
                     &StoredRequest {
@@ -273,10 +292,19 @@ impl ProvisioningFiles {
             }
             Change::Registration(answer) => self.store_answer(answer),
             Change::Commit => self.commit(),
+            Change::Network(request) => {
+                self.remove(REQUEST)?;
+                self.remove(ANSWER)?;
+                let (ssid, password) = (request.ssid.as_str(), request.passphrase.expose());
+                let (ssid, password) = (ssid.to_owned(), password.to_owned());
+                self.write_sealed(NETWORK, &StoredWifi { ssid, password })
+            }
+            Change::CommitNetwork => self.commit_network(),
             Change::Discard => {
                 self.remove_pairing()?;
                 self.remove(REQUEST)?;
-                self.remove(ANSWER)
+                self.remove(ANSWER)?;
+                self.remove(NETWORK)
             }
             Change::K2 { node_id, kid, k2, created_at } => {
                 self.store_k2(node_id, kid, k2, *created_at)
@@ -357,6 +385,14 @@ impl ProvisioningFiles {
         self.write(MARKER, b"")?;
         self.remove(REQUEST)?;
         self.remove(ANSWER)
+    }
+
+    /// Puts the requested network into force. Interrupted behind the first write, the node joins the
+    /// same network once more at its next start.
+    fn commit_network(&self) -> Result<(), ProvisioningFileError> {
+        let Some(network): Option<StoredWifi> = self.read_sealed(NETWORK)? else { return Ok(()) };
+        self.write_sealed(WIFI, &network)?;
+        self.remove(NETWORK)
     }
 
     /// Stores the gateway of the native link as one that was asked: the node then fetches its grant

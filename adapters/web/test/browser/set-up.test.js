@@ -106,6 +106,30 @@ test('networks that need no password, and hidden ones, can be chosen', async (t)
   await says(page, 'The node is set up.');
 });
 
+test('a node that is set up is given another Wi-Fi, and keeps its gateway', async (t) => {
+  const { gateway, page, name, token, url } = await phone(t);
+  await setsUp(page, { password: 'right password', url, token });
+  await says(page, 'The node is set up.');
+  const { id } = await gateway.json('nodes', 'describe', name);
+  await page.getByRole('button', { name: 'Change the settings' }).click();
+  await page.getByLabel('Change only the Wi-Fi').waitFor();
+  assert.ok(await page.getByLabel('Change only the Wi-Fi').isChecked());
+  await page.getByLabel('Room').waitFor({ state: 'hidden' });
+  await shot(page, 'set-up-wifi-only');
+  await page.getByLabel('IoT_Network').check();
+  await page.getByLabel('Wi-Fi password').fill('wrong password');
+  await page.getByRole('button', { name: 'Set up' }).click();
+  await fails(page, 'The Wi-Fi password was not accepted');
+  await page.getByLabel('Wi-Fi password').fill('right password');
+  await page.getByRole('button', { name: 'Set up' }).click();
+  await says(page, 'The node is set up.');
+  assert.equal(await page.locator('#done-network').textContent(), 'IoT_Network');
+  assert.equal((await gateway.json('nodes', 'describe', name)).id, id);
+  await page.getByRole('button', { name: 'Change the settings' }).click();
+  await page.getByLabel('Change only the Wi-Fi').uncheck();
+  await page.getByLabel('Room').waitFor();
+});
+
 test('a token that the gateway refuses is told in its words', async (t) => {
   const { page, url } = await phone(t);
   await setsUp(page, { password: 'right password', url, token: 'prov_none' });

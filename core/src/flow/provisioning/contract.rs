@@ -7,7 +7,9 @@ use crate::entropy::Entropy;
 use crate::limits::SETUP_WINDOW;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
-use crate::wire::provisioning::{K2Request, NoK2, ProvisionRequest, RegisterAnswer, Ssid};
+use crate::wire::provisioning::{
+    K2Request, NetworkRequest, NoK2, ProvisionRequest, RegisterAnswer, Ssid,
+};
 
 /// What a node finds in its storage at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub enum Unfinished {
     Request(Ssid),
     /// The request and the command center's answer.
     Registered(Ssid),
+    /// The request for this other network.
+    Network(Ssid),
 }
 
 /// What the node's owner may set.
@@ -51,6 +55,8 @@ pub enum Input<'b> {
     Tick,
     /// A phone sent new settings.
     Provision(ProvisionRequest<'b>),
+    /// A phone sent another network for a node that is provisioned.
+    ChangeNetwork(NetworkRequest<'b>),
     /// A phone sent K2.
     K2(K2Request<'b>),
     /// A phone or the owner wants the node to forget everything but K1.
@@ -126,7 +132,7 @@ pub enum Effect<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Network {
-    /// The one of the stored request, with a profile that is gone if the node restarts.
+    /// The one of the stored request, of either kind, with a profile that is gone if the node restarts.
     Requested,
     /// The one in force.
     Known,
@@ -142,6 +148,11 @@ pub enum Change<'b> {
     /// Put the request and the answer into force, and remove them from beside. What was in force
     /// before is gone. K2 stays only if it was sent for the request's node id.
     Commit,
+    /// Store the request for another network beside the settings in force.
+    Network(NetworkRequest<'b>),
+    /// Put the requested network into force, and remove its request from beside. All other settings
+    /// stay.
+    CommitNetwork,
     /// Remove the request and the answer; what is in force stays.
     Discard,
     /// Store K2, for this node id.
@@ -173,6 +184,8 @@ pub enum Answer {
     NoK2(NoK2),
     /// K2 is refused, because the node is provisioned.
     AlreadyProvisioned,
+    /// Another network is refused, because the node is not provisioned.
+    NotProvisioned,
     /// A run is under way.
     Busy,
     /// The setup window is closed.

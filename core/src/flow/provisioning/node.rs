@@ -19,7 +19,7 @@ use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::provisioning::Ssid;
 
-use run::{Run, Stage};
+use run::{Goal, Run, Stage};
 
 /// Wait before another attempt to start an access point, or to join the known network.
 const RADIO_AGAIN: Span = Span::from_secs(10);
@@ -55,9 +55,11 @@ enum State {
     /// The run has failed at this percentage, and its request is being removed.
     Undoing {
         percent: u8,
+        registration: Registration,
     },
     Failed {
         percent: u8,
+        registration: Registration,
         until: Instant,
     },
     Provisioned {
@@ -115,12 +117,9 @@ impl ProvisioningNode {
                 (Step::Waiting, registration)
             }
             State::Running(run) => (run.step(), run.registration()),
-            State::Undoing { percent } | State::Failed { percent, .. } => {
-                // The percentage tells whether the run had come as far as the command center.
-                let asked = Step::Registering.percent() <= *percent;
-                let registration =
-                    if asked { Registration::Failed } else { Registration::NotStarted };
-                (Step::Failed(*percent), registration)
+            State::Undoing { percent, registration }
+            | State::Failed { percent, registration, .. } => {
+                (Step::Failed(*percent), *registration)
             }
             State::Provisioned { .. } | State::Operating => {
                 (Step::Complete, Registration::Registered)
@@ -161,6 +160,7 @@ impl Machine for ProvisioningNode {
         match input {
             Input::Tick => self.on_tick(now),
             Input::Provision(request) => self.on_provision(now, request),
+            Input::ChangeNetwork(request) => self.on_change_network(now, request),
             Input::K2(request) => self.on_k2(now, request),
             Input::FactoryReset => self.on_reset(now),
             Input::StatusRead => {
@@ -284,23 +284,27 @@ impl ProvisioningNode {
         };
         match unfinished {
             Unfinished::Registered(ssid) => {
-                // A power cut came between the stored answer and its commit, which follows here.
-                self.state =
-                    State::Running(Run { ssid, stage: Stage::Committing { joined: false } });
+                let stage = Stage::Committing { joined: false };
+                self.state = State::Running(Run { ssid, goal: Goal::Settings, stage });
                 Effects::of([Effect::Store(Change::Commit)])
             }
-            Unfinished::Request(ssid) => {
-                // A power cut came before the registration, so the stored request goes on.
-                self.state = State::Running(Run { ssid, stage: Stage::joining(now) });
-                Effects::of([Effect::Join(Network::Requested)])
+            Unfinished::Request(ssid) => self.join_requested(now, ssid, Goal::Settings),
+            Unfinished::Network(ssid) if self.known.is_some() => {
+                self.join_requested(now, ssid, Goal::Network)
             }
             Unfinished::Nothing if self.known.is_some() => Effects::of(self.rejoin(now)),
-            Unfinished::Nothing => {
+            // A network alone makes no provisioned node; the next request takes its place.
+            Unfinished::Nothing | Unfinished::Network(_) => {
                 // Without a network to return to, the access point stays.
                 self.state = State::ApMode { until: None };
                 Effects::of([self.start_access_point()])
             }
         }
+    }
+
+    fn join_requested<'b>(&mut self, now: Instant, ssid: Ssid, goal: Goal) -> Effects<Effect<'b>> {
+        self.state = State::Running(Run { ssid, goal, stage: Stage::joining(now) });
+        Effects::of([Effect::Join(Network::Requested)])
     }
 
     fn on_access_point<'b>(
@@ -388,8 +392,9 @@ impl ProvisioningNode {
             State::Running(_) => self.on_run_stored(now, result),
             // A request that could not be removed is tried again at the next start, and then fails
             // again; nothing of it is in force.
-            State::Undoing { percent } => {
-                self.state = State::Failed { percent, until: now.after(ACCESS_POINT_FOR) };
+            State::Undoing { percent, registration } => {
+                let until = now.after(ACCESS_POINT_FOR);
+                self.state = State::Failed { percent, registration, until };
                 Effects::of([self.start_access_point()])
             }
             State::Erasing => {

@@ -41,12 +41,21 @@ pub enum Call {
     Status,
     /// The node forgets everything but K1. No body.
     FactoryReset,
+    /// Another network for a provisioned node.
+    Network,
 }
 
 impl Call {
     /// All calls.
-    pub const ALL: [Self; 6] =
-        [Self::Info, Self::Scan, Self::Provision, Self::K2, Self::Status, Self::FactoryReset];
+    pub const ALL: [Self; 7] = [
+        Self::Info,
+        Self::Scan,
+        Self::Provision,
+        Self::K2,
+        Self::Status,
+        Self::FactoryReset,
+        Self::Network,
+    ];
 
     /// Returns the name of the call, for programs.
     #[must_use]
@@ -58,6 +67,7 @@ impl Call {
             Self::K2 => "k2",
             Self::Status => "status",
             Self::FactoryReset => "factory-reset",
+            Self::Network => "network",
         }
     }
 }

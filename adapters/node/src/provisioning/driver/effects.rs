@@ -4,9 +4,7 @@ use handfast_core::flow::provisioning::contract::{Effect, Network, NotStored};
 use zeroize::Zeroizing;
 
 use super::Provisioner;
-use crate::provisioning::ProvisioningFileError;
 use crate::provisioning::invited::{Invited, label, pair};
-use crate::provisioning::radio::WifiCredentials;
 use crate::provisioning::radio_task::RadioRequest;
 use crate::provisioning::register::{RegisterBody, RegisterReply, register};
 
@@ -63,7 +61,7 @@ impl Provisioner {
     fn join(&mut self, network: Network) {
         self.attempt += 1;
         let (credentials, known) = match network {
-            Network::Requested => (self.requested(), false),
+            Network::Requested => (self.files.requested_wifi(), false),
             Network::Known => (self.files.wifi(), true),
         };
         match credentials {
@@ -74,13 +72,6 @@ impl Provisioner {
             Ok(None) => tracing::error!("the network's name and passphrase are gone"),
             Err(why) => tracing::error!("the network's name and passphrase cannot be read: {why}"),
         }
-    }
-
-    fn requested(&self) -> Result<Option<WifiCredentials>, ProvisioningFileError> {
-        Ok(self.files.request()?.map(|request| WifiCredentials {
-            ssid: request.ssid.clone(),
-            passphrase: Zeroizing::new(request.password.clone()),
-        }))
     }
 
     fn register(&mut self) {

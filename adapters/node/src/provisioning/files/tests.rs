@@ -1,6 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
-use handfast_core::wire::provisioning::{K2Request, ProvisionRequest};
+use handfast_core::wire::provisioning::{K2Request, NetworkRequest, ProvisionRequest};
 
 use super::*;
 
@@ -153,6 +153,40 @@ fn the_copy_of_the_keys_in_a_pairing_that_was_given_up_does_not_outlive_it() {
     drop(opened);
     drop(files(dir.path()));
     assert!(!folder.exists());
+}
+
+#[test]
+fn another_network_stands_beside_the_one_in_force_until_it_is_committed() {
+    let dir = State::new();
+    let files = provisioned(dir.path());
+    let network = |files: &ProvisioningFiles| {
+        let body = r#"{"wifi_ssid":"New","wifi_password":"battery staple"}"#;
+        let mut room = [0; 64];
+        let request = NetworkRequest::read(body, &mut room).unwrap();
+        files.store(&Change::Network(request)).unwrap();
+    };
+    let in_force = |files: &ProvisioningFiles| files.wifi().unwrap().unwrap().ssid;
+    network(&files);
+    let text = std::fs::read_to_string(dir.path().join("provisioning").join(NETWORK)).unwrap();
+    assert!(!text.contains("staple"));
+    let memory = files.memory().unwrap();
+    assert_eq!(memory.known, Ssid::parse("HomeNetwork"));
+    assert_eq!(memory.unfinished, Unfinished::Network(Ssid::parse("New").unwrap()));
+    files.store(&Change::Discard).unwrap();
+    assert_eq!(files.memory().unwrap().unfinished, Unfinished::Nothing);
+    assert!(files.requested_wifi().unwrap().is_none() && in_force(&files) == "HomeNetwork");
+    network(&files);
+    files.store(&Change::CommitNetwork).unwrap();
+    assert_eq!(
+        (&*in_force(&files), files.memory().unwrap().unfinished),
+        ("New", Unfinished::Nothing)
+    );
+    // Whole settings and a network alone never stand side by side.
+    network(&files);
+    request(&files);
+    assert_eq!(names(dir.path()).iter().filter(|name| *name == NETWORK).count(), 0);
+    network(&files);
+    assert_eq!(names(dir.path()).iter().filter(|name| *name == REQUEST).count(), 0);
 }
 
 #[test]

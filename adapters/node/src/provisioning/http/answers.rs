@@ -10,6 +10,8 @@ const BUSY: &str = "Provisioning already in progress";
 const CLOSED: &str = "The setup window is closed: switch the node off and on, or press its button";
 const CLOSED_CODE: &str = "setup_window_closed";
 const NOT_STORED: &str = "The node could not store this; free space on its disk";
+const NOT_PROVISIONED: &str =
+    "This node has no network yet; send all settings, not the network alone";
 const ALREADY: &str = "Node is already provisioned. Re-enter pairing mode to update K2.";
 /// What a factory reset removes, by the dialect's names.
 const CLEARED: [&str; 4] =
@@ -77,6 +79,7 @@ fn refused(answer: Answer) -> Option<(String, Option<&'static str>)> {
             None,
         )),
         Answer::AlreadyProvisioned => Some((ALREADY.to_owned(), None)),
+        Answer::NotProvisioned => Some((NOT_PROVISIONED.to_owned(), Some("not_provisioned"))),
         Answer::Busy => Some((BUSY.to_owned(), None)),
         Answer::WindowClosed => Some((CLOSED.to_owned(), Some(CLOSED_CODE))),
         Answer::NotStored => Some((NOT_STORED.to_owned(), Some("cannot_store"))),

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use handfast_core::flow::provisioning::contract::Answer;
 use handfast_core::flow::provisioning::status::PublicState;
-use handfast_core::wire::provisioning::{BodyDefect, K2Request, ProvisionRequest};
+use handfast_core::wire::provisioning::{BodyDefect, K2Request, NetworkRequest, ProvisionRequest};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -59,6 +59,16 @@ impl ApiState {
             return defective(&defect);
         }
         let answer = self.ask(ApiRequest::Provision(body, form)).await;
+        (StatusCode::OK, answers::provision(answer))
+    }
+
+    pub(super) async fn network(&self, body: &[u8]) -> CallAnswer {
+        let Some(body) = text(body) else { return unprocessable(defects::no_text(body)) };
+        let mut room = Zeroizing::new(vec![0; body.len()]);
+        if let Err(defect) = NetworkRequest::read(&body, &mut room) {
+            return defective(&defect);
+        }
+        let answer = self.ask(ApiRequest::Network(body)).await;
         (StatusCode::OK, answers::provision(answer))
     }
 

@@ -78,6 +78,7 @@ fn plain() -> Router<ApiState> {
         .route("/api/v1/scan-networks", get(scan))
         .route("/api/v1/provision", post(provision))
         .route("/api/v1/provision/k2", post(k2))
+        .route("/api/v1/provision/network", post(network))
         .route("/api/v1/status", get(status))
         .route("/api/v1/factory-reset", post(factory_reset))
         .route("/openapi.json", get(async || Json(openapi::document())))
@@ -102,6 +103,11 @@ async fn status(State(api): State<ApiState>) -> Json<Value> {
 
 async fn provision(State(api): State<ApiState>, body: Bytes) -> (StatusCode, Json<Value>) {
     let (status, answer) = api.provision(&body, RequestForm::Plain).await;
+    (status, Json(answer))
+}
+
+async fn network(State(api): State<ApiState>, body: Bytes) -> (StatusCode, Json<Value>) {
+    let (status, answer) = api.network(&body).await;
     (status, Json(answer))
 }
 

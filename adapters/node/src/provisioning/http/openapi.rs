@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 /// A schema: its name, and its fields, each with its type and whether it is required.
 type Schema = (&'static str, &'static [(&'static str, &'static str, bool)]);
 
-const SCHEMAS: [Schema; 8] = [
+const SCHEMAS: [Schema; 9] = [
     (
         "NodeInfo",
         &[
@@ -40,6 +40,7 @@ const SCHEMAS: [Schema; 8] = [
             ("config_service_url", "string?", false),
         ],
     ),
+    ("NetworkRequest", &[("wifi_ssid", "string", true), ("wifi_password", "string", true)]),
     ("ProvisionResponse", &[("success", "boolean", true), ("message", "string", true)]),
     (
         "ProvisionStatus",
@@ -73,7 +74,7 @@ const SCHEMAS: [Schema; 8] = [
 /// A route: its method, its path, what it does, its request and its answer.
 type Route = (&'static str, &'static str, &'static str, Option<&'static str>, &'static str);
 
-const ROUTES: [Route; 6] = [
+const ROUTES: [Route; 7] = [
     ("get", "/api/v1/info", "Describe the node", None, "NodeInfo"),
     ("get", "/api/v1/scan-networks", "List the networks in reach", None, "ScanNetworksResponse"),
     (
@@ -89,6 +90,13 @@ const ROUTES: [Route; 6] = [
         "Give the node the key K2",
         Some("K2ProvisionRequest"),
         "K2ProvisionResponse",
+    ),
+    (
+        "post",
+        "/api/v1/provision/network",
+        "Move a provisioned node to another network; all else stays",
+        Some("NetworkRequest"),
+        "ProvisionResponse",
     ),
     ("get", "/api/v1/status", "Tell how far the node is", None, "ProvisionStatus"),
     ("post", "/api/v1/factory-reset", "Forget everything but K1", None, "FactoryResetResponse"),

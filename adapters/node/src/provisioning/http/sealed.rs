@@ -238,6 +238,7 @@ async fn carry_out(api: &ApiState, call: Call, body: &[u8]) -> CallAnswer {
         Call::Provision => api.provision(body, RequestForm::Sealed).await,
         Call::K2 => api.k2(body).await,
         Call::Status => (StatusCode::OK, api.status()),
+        Call::Network => api.network(body).await,
         Call::FactoryReset => (StatusCode::OK, api.factory_reset().await),
     }
 }

@@ -30,6 +30,8 @@ let node = { node_id: '' };
 let networks = [];
 /** The network and the gateway of the attempt that is under way. */
 let trying = { network: '', gateway: '' };
+/** `true` if all but the Wi-Fi stays as it is. */
+const wifiOnly = () => !$('wifi-only-field').hidden && $('wifi-only').checked;
 
 /** Asks the node, and for the proof where the node does not take the one that it took before. */
 async function asked(name) {
@@ -160,6 +162,7 @@ function check(values) {
   if (security().startsWith('WPA') && values.password.length < 8) {
     wrong('password', 'The password of this network has at least 8 characters.');
   }
+  if (wifiOnly()) return problems;
   if (values.room === '') wrong('room', 'Name the room, so that the node is found in lists.');
   if (values['node-id'] === '') wrong('node-id', 'The gateway knows the node by this name.');
   if (INVITES && values.gateway === '') {
@@ -191,7 +194,7 @@ async function submit(event) {
   show('failure', false);
   $('state').textContent = 'Sending the settings to the node…';
   try {
-    const said = await send(values);
+    const said = await send(values, wifiOnly());
     if (said.problems) {
       $('state').textContent = 'Check what is marked.';
       showProblems(said.problems.map((one) => ({ field: one.field, words: problem(one) })));
@@ -262,8 +265,17 @@ async function follow() {
   }
 }
 
+/** Leaves out of the form what stays as it is. */
+function arrangeWifi() {
+  show('beyond-wifi', !wifiOnly());
+}
+
 async function form(status) {
   view('form', 'Choose the network that the node is to use.');
+  const known = (await askOn('info')).previously_provisioned;
+  if (known && $('wifi-only-field').hidden) $('wifi-only').checked = true;
+  show('wifi-only-field', known);
+  arrangeWifi();
   await scan();
   if (status.error) failed(status.error_code, status.error);
 }
@@ -316,6 +328,7 @@ $('form').addEventListener('submit', submit);
 $('network').addEventListener('change', networkChanged);
 $('ssid').addEventListener('input', networkChanged);
 $('scan').addEventListener('click', scan);
+$('wifi-only').addEventListener('change', arrangeWifi);
 $('reveal').addEventListener('change', () => {
   $('password').type = $('reveal').checked ? 'text' : 'password';
 });

@@ -20,9 +20,9 @@ const PATHS = {
 };
 
 /** The page's fields, by the names of the API. */
+const WIFI = { wifi_ssid: 'network', wifi_password: 'password' };
 const FIELDS = {
-  wifi_ssid: 'network',
-  wifi_password: 'password',
+  ...WIFI,
   room: 'room',
   command_center_url: 'gateway',
   household_id: 'household',
@@ -50,13 +50,14 @@ export async function ask(name) {
 }
 
 /**
- * Sends the settings. Resolves to `{}` once the node has taken them, to `{ problems }` by field
+ * Sends the settings, or the Wi-Fi alone. Resolves to `{}` once the node has taken them, to `{ problems }` by field
  * where some are wrong, and to `{ error_code, message }` where it takes none.
  */
-export async function send(settings) {
+export async function send(settings, wifiOnly) {
   const body = {};
-  for (const [name, field] of Object.entries(FIELDS)) body[name] = settings[field];
-  const answer = await fetch('/api/v1/provision', {
+  const fields = wifiOnly ? WIFI : FIELDS;
+  for (const [name, field] of Object.entries(fields)) body[name] = settings[field];
+  const answer = await fetch(wifiOnly ? '/api/v1/provision/network' : '/api/v1/provision', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

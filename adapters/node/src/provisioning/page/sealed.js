@@ -13,7 +13,7 @@ const OPEN = 32;
 const POST = 33;
 const REPLY = 34;
 /** The calls of the node, in the order of their numbers. */
-const CALLS = ['info', 'scan', 'provision', 'k2', 'status', 'factory-reset'];
+const CALLS = ['info', 'scan', 'provision', 'k2', 'status', 'factory-reset', 'network'];
 /** The length of a part of a body. */
 const PART_BYTES = 1000;
 const HANDLE_BYTES = 16;

@@ -11,12 +11,8 @@ export const UNPROTECTED = false;
 export const NEEDS = ['network', 'password', 'room', 'invitation', 'node-id'];
 
 /** The page's fields, by the names of the API. */
-const FIELDS = {
-  wifi_ssid: 'network',
-  wifi_password: 'password',
-  room: 'room',
-  node_id: 'node-id',
-};
+const WIFI = { wifi_ssid: 'network', wifi_password: 'password' };
+const FIELDS = { ...WIFI, room: 'room', node_id: 'node-id' };
 const INVITED = { gateway: 'invitation' };
 const CENTER = {
   command_center_url: 'gateway',
@@ -108,15 +104,15 @@ export async function ask(name) {
 }
 
 /**
- * Sends the settings, with the invitation if there is one. Resolves to `{}` once the node has taken
- * them, to `{ problems }` by field where some are wrong, and to `{ error_code, message }` where it
- * takes none.
+ * Sends the settings, with the invitation if there is one, or the Wi-Fi alone. Resolves to `{}` once
+ * the node has taken them, to `{ problems }` by field where some are wrong, and to
+ * `{ error_code, message }` where it takes none.
  */
-export async function send(settings) {
-  const fields = { ...FIELDS, ...(settings.invitation ? INVITED : CENTER) };
+export async function send(settings, wifiOnly) {
+  const fields = wifiOnly ? WIFI : { ...FIELDS, ...(settings.invitation ? INVITED : CENTER) };
   const said = {};
   for (const [name, field] of Object.entries(fields)) said[name] = settings[field];
-  const { status, body } = await call('provision', JSON.stringify(said));
+  const { status, body } = await call(wifiOnly ? 'network' : 'provision', JSON.stringify(said));
   if (status === 422) {
     const problems = body.detail.map(({ loc, type, msg }) => ({
       field: fields[loc[loc.length - 1]],

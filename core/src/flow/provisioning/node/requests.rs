@@ -1,10 +1,10 @@
 //! What a phone or the owner asks for.
 
-use super::run::{Run, Stage};
+use super::run::{Goal, Run, Stage};
 use super::{Answer, Change, Effect, ProvisioningNode, State, answer};
 use crate::step::Effects;
 use crate::time::Instant;
-use crate::wire::provisioning::{K2Request, ProvisionRequest};
+use crate::wire::provisioning::{K2Request, NetworkRequest, ProvisionRequest, Ssid};
 
 impl ProvisioningNode {
     /// Returns `true` while the node works on a request, or starts.
@@ -39,11 +39,39 @@ impl ProvisioningNode {
         if let Some(refusal) = self.refusal(now) {
             return answer(refusal);
         }
+        let ssid = request.ssid.clone();
+        self.begin_run(ssid, Goal::Settings, Change::Request(request))
+    }
+
+    pub(super) fn on_change_network<'b>(
+        &mut self,
+        now: Instant,
+        request: NetworkRequest<'b>,
+    ) -> Effects<Effect<'b>> {
+        if self.is_at_work() {
+            return answer(Answer::Busy);
+        }
+        if let Some(refusal) = self.refusal(now) {
+            return answer(refusal);
+        }
+        if self.known.is_none() {
+            return answer(Answer::NotProvisioned);
+        }
+        let ssid = request.ssid.clone();
+        self.begin_run(ssid, Goal::Network, Change::Network(request))
+    }
+
+    /// Begins a run by storing its request. A provisioned node leaves its network for it.
+    fn begin_run<'b>(
+        &mut self,
+        ssid: Ssid,
+        goal: Goal,
+        request: Change<'b>,
+    ) -> Effects<Effect<'b>> {
         self.failure = None;
         self.forget_waiting_hotspot();
-        let stage = Stage::SavingRequest;
-        self.state = State::Running(Run { ssid: request.ssid.clone(), stage });
-        let store = Some(Effect::Store(Change::Request(request)));
+        self.state = State::Running(Run { ssid, goal, stage: Stage::SavingRequest });
+        let store = Some(Effect::Store(request));
         match self.known {
             // Normal operation ends before the network is left that carries it.
             Some(_) => Effects::flatten([Some(Effect::Rest), Some(Effect::Abandon), store]),

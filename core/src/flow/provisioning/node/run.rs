@@ -1,4 +1,5 @@
-//! One run: from a phone's request to a node that is provisioned, or to what it was before.
+//! One run: from a phone's request to a node that is provisioned, or on another network, or to what
+//! it was before.
 
 use super::{
     Answer, Change, Effect, Failure, Hotspot, JOIN_WITHIN, JoinWatch, Network, NotStored,
@@ -21,7 +22,17 @@ const CHECK_WITHIN: Span = Span::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) ssid: Ssid,
+    pub(super) goal: Goal,
     pub(super) stage: Stage,
+}
+
+/// What a run changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// All settings.
+    Settings,
+    /// The network alone. The pairing stays, so no command center is asked.
+    Network,
 }
 
 #[derive(Debug)]
@@ -72,13 +83,44 @@ impl Run {
     }
 
     pub(super) const fn registration(&self) -> Registration {
-        match &self.stage {
-            Stage::SavingRequest
-            | Stage::Leaving { .. }
-            | Stage::Joining { .. }
-            | Stage::Checking { .. } => Registration::NotStarted,
-            Stage::Registering { .. } | Stage::Pausing { .. } => Registration::Pending,
-            Stage::SavingAnswer | Stage::Committing { .. } => Registration::Registered,
+        match (self.goal, &self.stage) {
+            (
+                Goal::Settings,
+                Stage::SavingRequest
+                | Stage::Leaving { .. }
+                | Stage::Joining { .. }
+                | Stage::Checking { .. },
+            ) => Registration::NotStarted,
+            (Goal::Settings, Stage::Registering { .. } | Stage::Pausing { .. }) => {
+                Registration::Pending
+            }
+            (Goal::Settings, Stage::SavingAnswer | Stage::Committing { .. })
+            | (
+                Goal::Network,
+                Stage::SavingRequest
+                | Stage::Leaving { .. }
+                | Stage::Joining { .. }
+                | Stage::Checking { .. }
+                | Stage::Registering { .. }
+                | Stage::Pausing { .. }
+                | Stage::SavingAnswer
+                | Stage::Committing { .. },
+            ) => Registration::Registered,
+        }
+    }
+
+    /// Returns the registration that is left if the run fails. `known` is `true` for a node that was
+    /// provisioned before, and so stays registered.
+    const fn failed_registration(&self, known: bool) -> Registration {
+        match self.goal {
+            Goal::Network => Registration::Registered,
+            Goal::Settings => match self.registration() {
+                Registration::NotStarted if known => Registration::Registered,
+                Registration::NotStarted => Registration::NotStarted,
+                Registration::Pending | Registration::Registered | Registration::Failed => {
+                    Registration::Failed
+                }
+            },
         }
     }
 
@@ -132,13 +174,7 @@ impl ProvisioningNode {
                 self.fail(outcome.into())
             }
             // A network that does not tell is used as it is.
-            Stage::Checking { until } if *until <= now => {
-                *stage = Stage::Registering {
-                    attempts: Attempts::none(),
-                    until: now.after(REGISTER_WITHIN),
-                };
-                Effects::of([Effect::Register])
-            }
+            Stage::Checking { until } if *until <= now => self.on_usable(now),
             // The adapter bounds each attempt by less, so this is a fault of its own.
             Stage::Registering { until, .. } if *until <= now => {
                 self.fail(Outcome::GatewayUnreachable.into())
@@ -185,16 +221,35 @@ impl ProvisioningNode {
     }
 
     pub(super) fn on_checked<'b>(&mut self, now: Instant, captive: bool) -> Effects<Effect<'b>> {
-        let State::Running(Run { stage: stage @ Stage::Checking { .. }, .. }) = &mut self.state
-        else {
+        let State::Running(Run { stage: Stage::Checking { .. }, .. }) = &self.state else {
             return Effects::none();
         };
         if captive {
             return self.fail(Outcome::CaptiveNetwork.into());
         }
-        *stage =
-            Stage::Registering { attempts: Attempts::none(), until: now.after(REGISTER_WITHIN) };
-        Effects::of([Effect::Register])
+        self.on_usable(now)
+    }
+
+    /// Goes on once the network is joined and shows no login page.
+    fn on_usable<'b>(&mut self, now: Instant) -> Effects<Effect<'b>> {
+        let State::Running(Run { goal, stage, .. }) = &mut self.state else {
+            return Effects::none();
+        };
+        match goal {
+            Goal::Settings => {
+                *stage = Stage::Registering {
+                    attempts: Attempts::none(),
+                    until: now.after(REGISTER_WITHIN),
+                };
+                Effects::of([Effect::Register])
+            }
+            // Whether the gateway answers is not asked: it may be off, or have moved with the
+            // network, and the node finds it by its key.
+            Goal::Network => {
+                *stage = Stage::Committing { joined: true };
+                Effects::of([Effect::Store(Change::CommitNetwork)])
+            }
+        }
     }
 
     pub(super) fn on_registered<'b>(
@@ -232,7 +287,9 @@ impl ProvisioningNode {
         now: Instant,
         result: Result<(), NotStored>,
     ) -> Effects<Effect<'b>> {
-        let State::Running(Run { ssid, stage }) = &mut self.state else { return Effects::none() };
+        let State::Running(Run { ssid, stage, .. }) = &mut self.state else {
+            return Effects::none();
+        };
         match (stage, result) {
             (stage @ Stage::SavingRequest, Ok(())) => {
                 *stage = Stage::Leaving { until: now.after(LEAVE_AFTER) };
@@ -279,10 +336,21 @@ impl ProvisioningNode {
     /// Ends the run: the network's profile and the stored request go, then the access point
     /// returns.
     fn undo<'b>(&mut self, failure: Failure) -> [Effect<'b>; 2] {
-        // The percentage comes from the state, so it is read before that changes.
-        let percent = self.status().step.percent();
+        let status = self.status();
+        let percent = status.step.percent();
+        let registration = match &self.state {
+            State::Running(run) => run.failed_registration(self.known.is_some()),
+            State::Booting(_)
+            | State::ApMode { .. }
+            | State::Undoing { .. }
+            | State::Failed { .. }
+            | State::Provisioned { .. }
+            | State::Operating
+            | State::Rejoining { .. }
+            | State::Erasing => status.registration,
+        };
         self.failure = Some(failure);
-        self.state = State::Undoing { percent };
+        self.state = State::Undoing { percent, registration };
         [Effect::Abandon, Effect::Store(Change::Discard)]
     }
 }
