@@ -47,6 +47,8 @@ pub struct Sim {
     pub center: Center,
     /// `true` during normal operation.
     pub operates: bool,
+    /// The static key of sealed exchanges.
+    pub key: u64,
     /// The answers to the phone.
     pub answers: Vec<Answer>,
     /// The states, percentages and messages that a phone could have read, each once.
@@ -77,6 +79,7 @@ impl Sim {
             radio: Radio::new(),
             center: Center::default(),
             operates: false,
+            key: 0,
             answers: Vec::new(),
             told: Vec::new(),
             effects: 0,
@@ -92,6 +95,7 @@ impl Sim {
         self.pending.clear();
         self.radio.restart();
         self.operates = false;
+        self.key = self.disk.key;
         self.node = ProvisioningNode::boot(self.now, self.disk.memory(), self.settings.clone());
     }
 
@@ -158,7 +162,12 @@ impl Sim {
             Effect::Store(change) => {
                 self.pending.push_back(Pending::Stored(self.disk.store(&change)));
             }
-            Effect::Answer(answer) => self.answers.push(answer),
+            Effect::RenewKey => self.key = self.disk.key,
+            Effect::Answer(answer) => {
+                // Whoever hears that all is erased meets a node with another key.
+                assert_eq!(self.key, self.disk.key, "answers with an earlier key");
+                self.answers.push(answer);
+            }
             Effect::Operate => {
                 assert!(self.disk.in_force.is_some(), "operates without being provisioned");
                 self.operates = true;

@@ -32,6 +32,8 @@ pub struct Request {
 pub struct Disk {
     /// K1, which nothing removes.
     pub k1: u64,
+    /// The number of the static key, which an erasure replaces.
+    pub key: u64,
     /// The node id for which K2 was sent.
     pub k2: Option<String>,
     /// The request beside what is in force.
@@ -50,6 +52,7 @@ impl Disk {
     pub(super) fn new() -> Self {
         Self {
             k1: 42,
+            key: 0,
             k2: None,
             request: None,
             network: None,
@@ -118,7 +121,7 @@ impl Disk {
             }
             Change::Discard => (self.request, self.answer, self.network) = (None, None, None),
             Change::K2 { node_id, .. } => self.k2 = Some((*node_id).to_owned()),
-            Change::Erase => *self = Self { k1: self.k1, ..Self::new() },
+            Change::Erase => *self = Self { k1: self.k1, key: self.key + 1, ..Self::new() },
         }
         Ok(())
     }

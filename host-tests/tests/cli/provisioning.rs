@@ -236,6 +236,25 @@ fn a_phone_with_the_label_provisions_a_node_that_pairs_by_an_invitation() {
 }
 
 #[test]
+fn after_a_factory_reset_a_phone_meets_a_node_with_another_key_at_once() {
+    let state = private_dir();
+    let proof = node_says(&["label", "--json"], state.path())["proof"].as_str().unwrap().to_owned();
+    let (_node, address) = unprovisioned(state.path(), &[]);
+    let (mut owner, mut other) = (Phone::at(&address), Phone::at(&address));
+    assert_eq!(owner.prove(&proof), Told::Proven);
+    let before = owner.key();
+    let reset = answered(owner.call(Call::FactoryReset, ""));
+    assert_eq!(reset["success"], true, "{reset}");
+    // The exchange was sealed by the key that is gone.
+    assert_eq!(owner.call(Call::Status, ""), Told::Refused(404));
+    for phone in [&mut owner, &mut other] {
+        assert_eq!(phone.prove(&proof), Told::Proven, "the label stays");
+        assert_ne!(phone.key(), before);
+    }
+    assert_eq!(other.key(), owner.key());
+}
+
+#[test]
 fn settings_are_sealed_under_the_key_that_the_phone_sent_and_opened_again() {
     let gateway = Gateway::start();
     let state = private_dir();

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use handfast_core::crypto::code::Code;
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::provisioning::sealed::ExchangeHandle;
 use handfast_core::flow::provisioning::sealed::phone::{Effect, Input, SealedPhone};
 use handfast_core::limits::{SCRATCH, SEALED_PART_BYTES};
@@ -16,6 +17,7 @@ pub(super) struct Phone {
     address: String,
     machine: SealedPhone,
     answer: Vec<u8>,
+    key: Option<PublicKey>,
 }
 
 /// What the phone's owner is told.
@@ -39,7 +41,17 @@ fn draw<const N: usize>() -> Entropy<N> {
 
 impl Phone {
     pub(super) fn at(address: &str) -> Self {
-        Self { address: address.to_owned(), machine: SealedPhone::default(), answer: Vec::new() }
+        Self {
+            address: address.to_owned(),
+            machine: SealedPhone::default(),
+            answer: Vec::new(),
+            key: None,
+        }
+    }
+
+    /// Returns the node's key that was proven last.
+    pub(super) fn key(&self) -> PublicKey {
+        self.key.expect("the node is proven")
     }
 
     pub(super) fn prove(&mut self, proof: &str) -> Told {
@@ -86,7 +98,10 @@ impl Phone {
         for effect in self.machine.step(Instant::from_millis(0), input, scratch) {
             match effect {
                 Effect::Post(handle, bytes) => post = Some((handle, bytes.to_vec())),
-                Effect::Proven(_) => told = Some(Told::Proven),
+                Effect::Proven(key) => {
+                    self.key = Some(key);
+                    told = Some(Told::Proven);
+                }
                 Effect::Wrong(retry_in) => told = Some(Told::Wrong(retry_in)),
                 Effect::Later(retry_in) => told = Some(Told::Later(retry_in)),
                 Effect::Lost => told = Some(Told::Lost),

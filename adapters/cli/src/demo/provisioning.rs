@@ -81,6 +81,8 @@ pub(super) async fn play(stage: &mut Stage, scene: &Scene<'_>) -> Result<(), End
     let reset = phone.call(Call::FactoryReset, "").await?;
     hold(reset["success"] == true, "it is reset")?;
     stands(scene.data, "offline").await?;
+    // With its keys the exchange has ended.
+    let mut phone = Phone::proven(&node.address, &label).await?;
     let info = phone.call(Call::Info, "").await?;
     hold(info["previously_provisioned"] == false, "it knows nothing any more")?;
     stage.step("phone", "resets it: its network, its keys and its gateway are gone".to_owned());

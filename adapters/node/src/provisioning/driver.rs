@@ -58,6 +58,7 @@ pub struct Provisioner {
     operates: watch::Sender<bool>,
     open: watch::Sender<bool>,
     button: Arc<Notify>,
+    exchanges: Arc<Exchanges>,
     address: SocketAddr,
     api: Option<(TcpListener, ApiState)>,
 }
@@ -110,12 +111,13 @@ impl Parts {
                 false => Zeroizing::new(self.label.passphrase().to_owned()),
             },
         };
+        let exchanges = Arc::new(Exchanges::new(self.files.keys()?.channel, self.label));
         let api = ApiState::new(
             self.info.clone(),
             self.requests.0,
             status.subscribe(),
             Scanner::new(self.radio_in.clone()),
-            Exchanges::new(self.files.keys()?.channel, self.label),
+            exchanges.clone(),
             self.plain,
         );
         Ok(Provisioner {
@@ -137,6 +139,7 @@ impl Parts {
             operates: self.operates.0,
             open: watch::Sender::new(true),
             button: Arc::default(),
+            exchanges,
             address: self.address,
             api: Some((self.listener, api)),
         })

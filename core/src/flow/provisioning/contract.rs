@@ -120,6 +120,9 @@ pub enum Effect<'b> {
     /// Store this, durably, then answer with [`Input::Stored`]. The adapter takes no request of a
     /// phone until then.
     Store(Change<'b>),
+    /// Use the node's static key as the storage has it now for sealed exchanges. Those that were
+    /// opened with another one end.
+    RenewKey,
     /// Answer the phone's request.
     Answer(Answer),
     /// Begin, or go on with, normal operation: the link to the gateway.

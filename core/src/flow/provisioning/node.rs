@@ -410,7 +410,9 @@ impl ProvisioningNode {
                 self.failure = None;
                 self.state = State::ApMode { until: self.access_point_until(now) };
                 let start = self.start_access_point();
-                Effects::flatten([Some(Effect::Answer(told)), forget, Some(start)])
+                // Also where something is left: the keys may be gone already.
+                let renew = Some(Effect::RenewKey);
+                Effects::flatten([renew, Some(Effect::Answer(told)), forget, Some(start)])
             }
             State::Booting(_)
             | State::ApMode { .. }

@@ -39,6 +39,7 @@ impl Provisioner {
                     NotStored
                 }));
             }
+            Effect::RenewKey => self.renew_key(),
             Effect::Answer(answer) => {
                 if let Some(place) = self.answer.take() {
                     let _ = place.send(answer);
@@ -51,6 +52,12 @@ impl Provisioner {
                 self.operates.send_if_modified(|before| std::mem::replace(before, false));
             }
         }
+    }
+
+    fn renew_key(&self) {
+        let key = self.files.keys().map(|keys| keys.channel);
+        let key = key.inspect_err(|why| tracing::error!("the node has no keys: {why}")).ok();
+        self.exchanges.renew(key);
     }
 
     fn ask_radio(&self, request: RadioRequest) {

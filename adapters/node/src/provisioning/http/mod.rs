@@ -38,7 +38,7 @@ struct Shared {
     requests: AskedSender,
     status: watch::Receiver<StatusSnapshot>,
     scanner: Scanner,
-    exchanges: Exchanges,
+    exchanges: Arc<Exchanges>,
     /// `true` if the plain routes are served.
     plain: bool,
 }
@@ -49,7 +49,7 @@ impl ApiState {
         requests: AskedSender,
         status: watch::Receiver<StatusSnapshot>,
         scanner: Scanner,
-        exchanges: Exchanges,
+        exchanges: Arc<Exchanges>,
         plain: bool,
     ) -> Self {
         Self(Arc::new(Shared { info, requests, status, scanner, exchanges, plain }))

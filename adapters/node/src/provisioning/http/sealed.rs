@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -33,16 +33,16 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// The sealed exchanges of a node, and what its phones have sent and are still to be sent.
 pub(in crate::provisioning) struct Exchanges {
-    channel: KeyPair,
     label: NodeLabel,
     started: tokio::time::Instant,
     held: Mutex<Held>,
     changed: Notify,
 }
 
-#[derive(Default)]
 struct Held {
     machine: SealedSetup,
+    /// The node's static key; `None` if it could not be read. Nothing is exchanged then.
+    channel: Option<Arc<KeyPair>>,
     bodies: HashMap<ExchangeHandle, Zeroizing<Vec<u8>>>,
     answers: HashMap<ExchangeHandle, (u16, Zeroizing<Vec<u8>>)>,
     /// The time of the last line about a wrong guess.
@@ -58,13 +58,35 @@ enum Next {
 
 impl Exchanges {
     pub(in crate::provisioning) fn new(channel: KeyPair, label: NodeLabel) -> Self {
+        let held = Held {
+            machine: SealedSetup::default(),
+            channel: Some(Arc::new(channel)),
+            bodies: HashMap::new(),
+            answers: HashMap::new(),
+            warned: None,
+        };
         Self {
-            channel,
             label,
             started: tokio::time::Instant::now(),
-            held: Mutex::default(),
+            held: Mutex::new(held),
             changed: Notify::new(),
         }
+    }
+
+    /// Uses this static key from now on.
+    pub(in crate::provisioning) fn renew(&self, channel: Option<KeyPair>) {
+        let mut held = self.lock();
+        if let (Some(before), Some(now)) = (&held.channel, &channel)
+            && before.public() == now.public()
+        {
+            return;
+        }
+        held.channel = channel.map(Arc::new);
+        let now = self.now();
+        let effects = held.machine.step(now, Input::KeyChanged, &mut []);
+        let _ = held.carry_out(effects);
+        drop(held);
+        self.changed.notify_one();
     }
 
     /// Ends exchanges when their time has come, for as long as the future is polled.
@@ -101,13 +123,22 @@ impl Exchanges {
         Instant::from_millis(u64::try_from(elapsed).unwrap_or(u64::MAX))
     }
 
-    fn secrets(&self) -> SetupSecrets<'_> {
-        SetupSecrets { channel: &self.channel, proof: self.label.code() }
+    fn channel(&self) -> Option<Arc<KeyPair>> {
+        self.lock().channel.clone()
     }
 
-    fn step(&self, input: Input<'_>) -> Next {
+    fn secrets<'s>(&'s self, channel: &'s KeyPair) -> SetupSecrets<'s> {
+        SetupSecrets { channel, proof: self.label.code() }
+    }
+
+    /// Feeds a message of a phone, whose input was made with this key.
+    fn step(&self, channel: &Arc<KeyPair>, input: Input<'_>) -> Next {
         let mut scratch = Zeroizing::new([0; SCRATCH]);
         let mut held = self.lock();
+        // It may have been replaced since the message was read.
+        if !held.channel.as_ref().is_some_and(|now| Arc::ptr_eq(now, channel)) {
+            return Next::Reply(refused(NoExchange::Unknown));
+        }
         let effects = held.machine.step(self.now(), input, &mut scratch[..]);
         let next = held.carry_out(effects);
         drop(held);
@@ -120,19 +151,19 @@ impl Exchanges {
         let mut scratch = Zeroizing::new([0; SCRATCH]);
         let mut held = self.lock();
         let status = status.as_u16();
+        // Kept ahead of the step, since an exchange that ends with it fetches no rest.
+        held.answers.insert(handle, (status, body.clone()));
         let input = Input::Answered { handle, status, rest: &body };
         let effects = held.machine.step(self.now(), input, &mut scratch[..]);
-        let next = held.carry_out(effects);
-        // An exchange that has ended meanwhile fetches no rest.
-        if let Next::Reply(reply) = &next
-            && reply.status() == StatusCode::OK
-        {
-            held.answers.insert(handle, (status, body.clone()));
-        }
-        match next {
+        let reply = match held.carry_out(effects) {
             Next::Reply(reply) => reply,
             Next::Call(..) => refused(NoExchange::Unknown),
+        };
+        // Nor does one that has ended meanwhile.
+        if reply.status() != StatusCode::OK {
+            held.answers.remove(&handle);
         }
+        reply
     }
 }
 
@@ -198,8 +229,9 @@ pub(super) async fn open(
     let exchanges = &api.0.exchanges;
     let mut bytes = Zeroizing::new(body.to_vec());
     let entropy = (handle, entropy);
-    let (source, secrets) = (Source::of(from.ip()), exchanges.secrets());
-    match exchanges.step(Input::Open { source, bytes: &mut bytes, entropy, secrets }) {
+    let Some(channel) = exchanges.channel() else { return no_key() };
+    let (source, secrets) = (Source::of(from.ip()), exchanges.secrets(&channel));
+    match exchanges.step(&channel, Input::Open { source, bytes: &mut bytes, entropy, secrets }) {
         Next::Reply(reply) => reply,
         Next::Call(..) => refused(NoExchange::Unknown),
     }
@@ -219,8 +251,10 @@ pub(super) async fn go_on(
     let mut bytes = Zeroizing::new(body.to_vec());
     let next = {
         let exchanges = &api.0.exchanges;
-        let (source, secrets) = (Source::of(from.ip()), exchanges.secrets());
-        exchanges.step(Input::Frame { handle, source, bytes: &mut bytes, entropy, secrets })
+        let Some(channel) = exchanges.channel() else { return no_key() };
+        let (source, secrets) = (Source::of(from.ip()), exchanges.secrets(&channel));
+        let bytes = &mut bytes;
+        exchanges.step(&channel, Input::Frame { handle, source, bytes, entropy, secrets })
     };
     match next {
         Next::Reply(reply) => reply,
@@ -257,6 +291,11 @@ fn read_handle(text: &str) -> Option<ExchangeHandle> {
 
 fn octets(bytes: Vec<u8>) -> Response {
     ([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()
+}
+
+fn no_key() -> Response {
+    let words = "The node cannot read its keys; its log says why. Restart it";
+    detail(StatusCode::INTERNAL_SERVER_ERROR, words)
 }
 
 fn refused(why: NoExchange) -> Response {

@@ -69,6 +69,8 @@ pub enum Input<'b> {
         /// The body that remains to be sent.
         rest: &'b [u8],
     },
+    /// The node's static key is another one from now on.
+    KeyChanged,
 }
 
 /// A request to the adapter.
@@ -130,6 +132,8 @@ struct Exchange {
     source: Source,
     opened: Instant,
     heard: Instant,
+    /// The static key with which it was opened is gone: it ends with the answer to its call.
+    ends_with_answer: bool,
     stage: Stage,
 }
 
@@ -153,6 +157,16 @@ impl Exchange {
         match self.stage {
             Stage::AwaitThird(_) | Stage::AwaitYa(_) | Stage::AwaitTa(..) => false,
             Stage::Proven(..) | Stage::Calling(_) | Stage::Answering(..) => true,
+        }
+    }
+
+    /// Returns `true` while the phone waits for an answer, or for its rest.
+    const fn is_calling(&self) -> bool {
+        match self.stage {
+            Stage::Calling(_) | Stage::Answering(..) => true,
+            Stage::AwaitThird(_) | Stage::AwaitYa(_) | Stage::AwaitTa(..) | Stage::Proven(..) => {
+                false
+            }
         }
     }
 
@@ -196,6 +210,7 @@ impl Machine for SealedSetup {
                 Some(exchange) => self.on_answered(exchange, status, rest, out),
                 None => Effects::of([Effect::Refuse(NoExchange::Unknown)]),
             },
+            Input::KeyChanged => self.on_key_changed(),
         }
     }
 
@@ -245,6 +260,19 @@ impl SealedSetup {
         Effects::flatten([ended.next().flatten(), ended.next().flatten()])
     }
 
+    /// Ends all exchanges, so that no phone talks to a node that it has proven by an earlier key.
+    /// The phone that waits for an answer gets it first: its call may be why the key changed.
+    fn on_key_changed<'b>(&mut self) -> Effects<Effect<'b>> {
+        let mut ended = self.places.iter_mut().map(|place| match place {
+            Some(exchange) if exchange.is_calling() => {
+                exchange.ends_with_answer = true;
+                None
+            }
+            Some(_) | None => place.take().map(|exchange| Effect::Ended(exchange.handle)),
+        });
+        Effects::flatten([ended.next().flatten(), ended.next().flatten()])
+    }
+
     fn on_open<'b>(
         &mut self,
         now: Instant,
@@ -288,7 +316,8 @@ impl SealedSetup {
         };
         let handle = ExchangeHandle::new(&entropy.0);
         let stage = Stage::AwaitThird(answered);
-        let exchange = Exchange { handle, source, opened: now, heard: now, stage };
+        let (opened, heard, ends_with_answer) = (now, now, false);
+        let exchange = Exchange { handle, source, opened, heard, ends_with_answer, stage };
         let displaced = self.places.get_mut(at).and_then(|place| place.replace(exchange));
         Effects::flatten([
             displaced.map(|exchange| Effect::Ended(exchange.handle)),
@@ -305,8 +334,8 @@ impl SealedSetup {
         secrets: SetupSecrets<'_>,
         mut out: OutgoingBuffer<'b>,
     ) -> Effects<Effect<'b>> {
-        let Exchange { handle, source, opened, heard, stage } = exchange;
-        let with = |stage| Exchange { handle, source, opened, heard, stage };
+        let Exchange { handle, source, opened, heard, ends_with_answer, stage } = exchange;
+        let with = |stage| Exchange { handle, source, opened, heard, ends_with_answer, stage };
         let mut channel = match stage {
             Stage::AwaitThird(answered) => {
                 return match answered.read_third(bytes) {
@@ -433,6 +462,9 @@ impl SealedSetup {
             .map(|bytes| FromSetupNode::Answer { status, last, bytes })
             .and_then(|answer| channel.seal(&answer, &mut out));
         let (Some(frame), Ok(sent)) = (answer, u16::try_from(sent)) else { return broken(handle) };
+        if last && exchange.ends_with_answer {
+            return Effects::of([Effect::Reply(frame), Effect::Ended(handle)]);
+        }
         let stage = if last { Stage::Proven(channel, 0) } else { Stage::Answering(channel, sent) };
         self.keep(Exchange { stage, ..exchange });
         Effects::of([Effect::Reply(frame)])

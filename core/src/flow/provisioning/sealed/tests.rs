@@ -6,7 +6,7 @@ use super::ExchangeHandle;
 use super::node::{self, NoExchange, SealedSetup, SetupSecrets};
 use super::phone::{self, SealedPhone};
 use crate::crypto::code::Code;
-use crate::crypto::x25519::KeyPair;
+use crate::crypto::x25519::{KeyPair, PublicKey};
 use crate::entropy::Entropy;
 use crate::id::Source;
 use crate::limits::SEALED_SILENCE;
@@ -20,6 +20,8 @@ const PROOF: &str = "ABCD-EFGH-JKLM";
 struct Node {
     machine: SealedSetup,
     channel: KeyPair,
+    /// The key that the next call puts in the place of this one.
+    next_channel: Option<KeyPair>,
     proof: Code,
     now: Instant,
     drawn: u16,
@@ -42,6 +44,7 @@ impl Node {
         Self {
             machine: SealedSetup::default(),
             channel: KeyPair::generate(&Entropy::from_recorded([1; 32])),
+            next_channel: None,
             proof: Code::parse(PROOF).unwrap(),
             now: Instant::from_millis(1000),
             drawn: 0,
@@ -102,9 +105,20 @@ impl Node {
         if let Some((handle, from)) = asked {
             let rest = &self.answer[usize::from(from)..];
             let input = node::Input::Answered { handle, status: 200, rest };
+            // The call itself is why the key changes.
+            if let Some(next) = self.next_channel.take() {
+                self.channel = next;
+                let changed = self.machine.step(self.now, node::Input::KeyChanged, &mut []);
+                for effect in changed {
+                    let node::Effect::Ended(handle) = effect else { panic!("{effect:?}") };
+                    self.ended.push(handle);
+                }
+            }
             for effect in self.machine.step(self.now, input, &mut scratch) {
-                if let node::Effect::Reply(frame) = effect {
-                    reply = Some(Reply::Bytes(frame.to_vec()));
+                match effect {
+                    node::Effect::Reply(frame) => reply = Some(Reply::Bytes(frame.to_vec())),
+                    node::Effect::Ended(handle) => self.ended.push(handle),
+                    other => panic!("{other:?}"),
                 }
             }
         }
@@ -127,6 +141,8 @@ struct Phone {
     machine: SealedPhone,
     from: u8,
     answered: Vec<u8>,
+    /// The node's key that was proven last.
+    key: Option<PublicKey>,
     /// The last message to a handle, and its answer.
     sent: (Option<ExchangeHandle>, Vec<u8>),
 }
@@ -137,6 +153,7 @@ impl Phone {
             machine: SealedPhone::default(),
             from,
             answered: Vec::new(),
+            key: None,
             sent: (None, Vec::new()),
         }
     }
@@ -190,7 +207,10 @@ impl Phone {
         for effect in self.machine.step(Instant::from_millis(0), input, scratch) {
             match effect {
                 phone::Effect::Post(handle, bytes) => *post = Some((handle, bytes.to_vec())),
-                phone::Effect::Proven(_) => *told = Some(Told::Proven),
+                phone::Effect::Proven(key) => {
+                    self.key = Some(key);
+                    *told = Some(Told::Proven);
+                }
                 phone::Effect::Wrong(retry_in) => *told = Some(Told::Wrong(retry_in)),
                 phone::Effect::Later(retry_in) => *told = Some(Told::Later(retry_in)),
                 phone::Effect::Lost => *told = Some(Told::Lost),
@@ -218,6 +238,47 @@ fn a_phone_that_has_the_proof_calls_with_bodies_and_answers_of_any_length() {
         assert_eq!(answered, Told::Answered(node.answer.clone()));
         assert_eq!(node.called.pop(), Some((Call::Provision, body)));
     }
+}
+
+#[test]
+fn a_new_static_key_ends_all_exchanges_and_who_waits_for_an_answer_gets_it_first() {
+    let (mut node, mut owner, mut other) = (Node::new(), Phone::at(10), Phone::at(20));
+    assert_eq!(owner.prove(&mut node, PROOF), Told::Proven);
+    assert_eq!(other.prove(&mut node, PROOF), Told::Proven);
+    let first = owner.key;
+    node.answer = [7; 2 * SEALED_PART_BYTES + 1].to_vec();
+    node.next_channel = Some(KeyPair::generate(&Entropy::from_recorded([2; 32])));
+    let answered = owner.call(&mut node, Call::FactoryReset, b"");
+    assert_eq!(answered, Told::Answered(node.answer.clone()), "in all its parts");
+    assert_eq!(node.ended.len(), 2);
+    for phone in [&mut owner, &mut other] {
+        let told = phone.call(&mut node, Call::Status, b"");
+        assert_eq!(told, Told::Refused(NoExchange::Unknown));
+    }
+    assert_eq!(node.called.len(), 1);
+    assert_eq!(owner.prove(&mut node, PROOF), Told::Proven);
+    assert!(owner.key.is_some() && owner.key != first);
+    // A handshake that the change has interrupted does not go on, either.
+    let first = other_first(&mut node);
+    let half = node.post(30, None, &first);
+    let Reply::Bytes(opened) = half else { panic!("{half:?}") };
+    let handle = ExchangeHandle::from_bytes(opened[..16].try_into().unwrap());
+    let _ = node.machine.step(node.now, node::Input::KeyChanged, &mut []);
+    let third = node.post(30, Some(handle), &[0; 64]);
+    assert_eq!(third, Reply::Refused(NoExchange::Unknown));
+}
+
+/// Returns the first message of a phone.
+fn other_first(node: &mut Node) -> Vec<u8> {
+    let (entropy, mut scratch) = ([node.entropy(), node.entropy()], [0; 2048]);
+    let input = phone::Input::Start { proof: Code::parse(PROOF).unwrap(), entropy };
+    let mut phone = SealedPhone::default();
+    let effects = phone.step(Instant::from_millis(0), input, &mut scratch);
+    let post = effects.into_iter().find_map(|effect| match effect {
+        phone::Effect::Post(None, bytes) => Some(bytes.to_vec()),
+        _ => None,
+    });
+    post.unwrap()
 }
 
 #[test]
