@@ -206,7 +206,7 @@ pub const PROVISIONING_SECRET_BYTES: usize = 512;
 /// Maximum length of K2 as text, in bytes; only 43 or 44 of them can be right.
 pub const K2_CHARS: usize = 512;
 /// Maximum number of fields of a provisioning request.
-pub const PROVISIONING_FIELDS: usize = 9;
+pub const PROVISIONING_FIELDS: usize = 10;
 /// Maximum number of phones that provision a node at once over sealed exchanges.
 pub const SEALED_EXCHANGES: usize = 2;
 /// Maximum length of the part of a body in one sealed message, in bytes.

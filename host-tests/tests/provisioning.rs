@@ -7,6 +7,7 @@ use handfast_core::flow::provisioning::contract::{
 use handfast_core::flow::provisioning::outcome::Outcome;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason};
 use handfast_core::flow::provisioning::status::{PublicState, Registration};
+use handfast_core::wire::provisioning::Country;
 use handfast_core::{Entropy, Span, crypto::keys::OwnKeys};
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::provisioning::{
@@ -140,13 +141,54 @@ fn a_gateway_with_another_key_than_the_expected_one_is_refused() {
 #[test]
 fn an_access_point_that_does_not_start_is_tried_again_and_says_why() {
     let mut sim = Sim::default();
-    sim.radio.refusals = vec![NoAccessPoint::Refused, NoAccessPoint::CountryMissing];
+    sim.radio.refusals = vec![NoAccessPoint::Refused, NoAccessPoint::Blocked];
     sim.pass(Span::from_secs(1));
     assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::CountryMissing)));
     sim.pass(Span::from_secs(10));
     assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::RadioBusy)));
     sim.pass(Span::from_secs(10));
     assert_eq!((sim.read(), sim.radio.access_point), ((PublicState::ApMode, None), true));
+}
+
+#[test]
+fn a_blocked_radio_wants_its_country_which_holds_from_then_on_and_at_every_start() {
+    let mut sim = Sim::default();
+    sim.radio.blocks = true;
+    sim.cut_power();
+    sim.pass(Span::from_secs(1));
+    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::CountryMissing)));
+    // Without a country the request is in vain, and says so.
+    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
+    sim.pass(Span::from_secs(5));
+    assert_eq!(sim.read(), (PublicState::Error, Some(Outcome::CountryMissing)));
+    // The country holds although the password is wrong: the access point comes back now.
+    assert_eq!(sim.provision_in("de", "HomeNetwork", "wrong"), Answer::Accepted);
+    sim.settle();
+    assert_eq!(sim.read().1, Some(Outcome::WrongPassword { certain: true }));
+    assert!(sim.radio.access_point);
+    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
+    sim.settle();
+    assert_eq!(sim.state(), "Operating");
+    sim.cut_power();
+    sim.settle();
+    assert_eq!((sim.state(), sim.radio.country), ("Operating", Country::parse("DE")));
+    // A factory reset forgets it.
+    assert_eq!(sim.ask(Input::FactoryReset), Answer::Erased);
+    assert_eq!(sim.disk.country, None);
+    sim.cut_power();
+    sim.pass(Span::from_secs(1));
+    assert_eq!(sim.read().1, Some(Outcome::CountryMissing));
+}
+
+#[test]
+fn a_radio_that_stays_blocked_with_its_country_wants_no_other_one() {
+    let mut sim = waiting();
+    assert_eq!(sim.provision_in("DE", "HomeNetwork", "wrong"), Answer::Accepted);
+    sim.settle();
+    sim.radio.blocked = true;
+    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
+    sim.pass(Span::from_secs(5));
+    assert_eq!(sim.read(), (PublicState::Error, Some(Outcome::RadioBusy)));
 }
 
 #[test]
@@ -408,6 +450,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 .to_vec(),
             br#"{"detail":"Node already registered"}"#.to_vec(),
             network_body("IoT_Network", "correct horse").into_bytes(),
+            br#"{"wifi_ssid":"a","wifi_password":"","wifi_country":"de"}"#.to_vec(),
         ],
         // The owner proves and calls; then others guess, and the messages come again and changed.
         "sealed_exchanges" => vec![

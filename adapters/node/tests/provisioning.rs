@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::{Entropy, crypto::base64url};
+use handfast_node::provisioning::SimulatedRadio;
 use provisioning::{Center, Node, k2_body, request};
 use rustix::process::Signal;
 use serde_json::json;
@@ -100,6 +101,31 @@ async fn a_wrong_password_is_told_with_its_code_and_the_second_try_succeeds() {
         node.provision(&center, ssid, "right").await;
         node.until("PROVISIONED").await;
     }
+}
+
+#[tokio::test]
+async fn a_blocked_radio_asks_for_its_country_and_is_told_it_at_every_start() {
+    let blocked = || Box::new(SimulatedRadio::new(Some("wrong".to_owned())).blocked());
+    let center = Center::start().await;
+    let node = Node::start_with_radio(blocked()).await;
+    let told = node.until_equals("error_code", "country_missing").await;
+    assert_eq!((&told["state"], &told["retryable"]), (&json!("AP_MODE"), &json!(false)));
+    let in_country = |code: &str| {
+        let body = center.body("HomeNetwork", "right");
+        body.replacen('{', &format!(r#"{{"wifi_country":"{code}","#), 1)
+    };
+    for code in ["XX", "", "DE\\ncountry_code=US"] {
+        let (status, body) = node.post("/api/v1/provision", &in_country(code)).await;
+        assert_eq!((status, &body["detail"][0]["loc"][1]), (422, &json!("wifi_country")), "{body}");
+    }
+    let taken = node.post("/api/v1/provision", &in_country("de")).await.1;
+    assert_eq!(taken["success"], true, "{taken}");
+    node.until("PROVISIONED").await;
+    let kept = std::fs::read_to_string(node.state().join("provisioning/country")).unwrap();
+    assert_eq!(kept, "DE");
+    let node = node.restart_with_radio(blocked()).await;
+    node.operates().await;
+    node.until("PROVISIONED").await;
 }
 
 #[tokio::test]

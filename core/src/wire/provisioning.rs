@@ -5,6 +5,7 @@
 //! passphrase of a network.
 
 mod body;
+mod country;
 mod network;
 pub mod sealed;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::time::UnixTime;
 
 use body::Reader;
 pub use body::{BodyDefect, FieldDefects, Problem};
+pub use country::Country;
 pub use network::NetworkRequest;
 
 /// The name of a Wi-Fi network: 1 to 32 bytes of UTF-8.
@@ -88,6 +90,8 @@ pub struct ProvisionRequest<'b> {
     pub target: Target<'b>,
     /// The URL of a further service, which only the application interprets.
     pub config_service: Option<&'b str>,
+    /// The country whose rules hold for the radio. The dialect does not know it.
+    pub country: Option<Country>,
 }
 
 /// Where a node belongs, and what lets it in there once.
@@ -108,7 +112,7 @@ pub enum Target<'b> {
 }
 
 impl<'b> ProvisionRequest<'b> {
-    const FIELDS: [&'static str; 9] = [
+    const FIELDS: [&'static str; 10] = [
         "wifi_ssid",
         "wifi_password",
         "room",
@@ -117,6 +121,7 @@ impl<'b> ProvisionRequest<'b> {
         "node_id",
         "provisioning_token",
         "config_service_url",
+        "wifi_country",
         "gateway",
     ];
 
@@ -148,10 +153,11 @@ impl<'b> ProvisionRequest<'b> {
     fn read_with(
         body: &'b str,
         room: &'b mut [u8],
-        gateway: impl FnOnce(&mut Reader<'b, 9>) -> Option<SecretText<'b>>,
+        gateway: impl FnOnce(&mut Reader<'b, 10>) -> Option<SecretText<'b>>,
     ) -> Result<Self, BodyDefect> {
         let mut reader = Reader::new(body, &Self::FIELDS, room)?;
-        let [ssid, password, room, url, household, node_id, token, service, _] = Self::FIELDS;
+        let [ssid, password, room, url, household, node_id, token, service, country, _] =
+            Self::FIELDS;
         let request = Self {
             ssid: Ssid::read(&mut reader, ssid),
             passphrase: SecretText(reader.text(password, PASSPHRASE_BYTES)),
@@ -166,6 +172,7 @@ impl<'b> ProvisionRequest<'b> {
                 },
             },
             config_service: reader.optional(service, COMMAND_CENTER_URL_BYTES),
+            country: reader.country(country),
         };
         reader.finish(request)
     }

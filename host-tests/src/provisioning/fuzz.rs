@@ -93,7 +93,7 @@ pub fn any_inputs(data: &[u8]) {
             11 => sim.radio.refusals.push(NoAccessPoint::Refused),
             12 => sim.feed(Input::Radio(match how % 4 {
                 0 => RadioReport::Refused,
-                1 => RadioReport::CountryMissing,
+                1 => RadioReport::Blocked,
                 2 => RadioReport::Scanned(Some(Seen { security: Security::Wpa3, signal: -60 })),
                 // Only the simulated radio itself says that a network is joined.
                 _ => RadioReport::Changed {

@@ -121,6 +121,11 @@ impl Sim {
                 let started = self.radio.start_access_point();
                 self.pending.push_back(Pending::AccessPoint(started));
             }
+            Effect::SetCountry(country) => {
+                assert_eq!(self.disk.country, Some(country), "a country that is not stored");
+                self.radio.blocked = false;
+                self.radio.country = Some(country);
+            }
             Effect::StopAccessPoint => self.radio.access_point = false,
             Effect::Join(network) => {
                 let wanted = match network {
@@ -247,6 +252,16 @@ impl Sim {
     pub fn provision(&mut self, ssid: &str, passphrase: &str) -> Answer {
         let token = self.center.token();
         let body = body(ssid, passphrase, &token);
+        let mut room = [0; 1024];
+        let request = ProvisionRequest::read(&body, &mut room).expect("a request");
+        self.ask(Input::Provision(request))
+    }
+
+    /// Sends a request that names a country, as a phone does.
+    pub fn provision_in(&mut self, country: &str, ssid: &str, passphrase: &str) -> Answer {
+        let token = self.center.token();
+        let body = body(ssid, passphrase, &token);
+        let body = body.replacen('{', &format!(r#"{{"wifi_country":"{country}","#), 1);
         let mut room = [0; 1024];
         let request = ProvisionRequest::read(&body, &mut room).expect("a request");
         self.ask(Input::Provision(request))

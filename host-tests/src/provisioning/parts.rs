@@ -4,7 +4,7 @@ use handfast_core::flow::provisioning::contract::{
     Change, NoAccessPoint, NotStored, ProvisioningMemory, Unfinished,
 };
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Security, Seen};
-use handfast_core::wire::provisioning::{Ssid, Target};
+use handfast_core::wire::provisioning::{Country, Ssid, Target};
 
 /// The networks in reach, each with its security, its signal and its passphrase.
 pub const NETWORKS: [(&str, Security, i16, &str); 4] = [
@@ -34,6 +34,8 @@ pub struct Disk {
     pub k1: u64,
     /// The number of the static key, which an erasure replaces.
     pub key: u64,
+    /// The country whose rules hold for the radio.
+    pub country: Option<Country>,
     /// The node id for which K2 was sent.
     pub k2: Option<String>,
     /// The request beside what is in force.
@@ -53,6 +55,7 @@ impl Disk {
         Self {
             k1: 42,
             key: 0,
+            country: None,
             k2: None,
             request: None,
             network: None,
@@ -72,6 +75,7 @@ impl Disk {
         let ssid = |request: &Request| Ssid::parse(&request.ssid).expect("an SSID");
         ProvisioningMemory {
             known: self.in_force.as_ref().map(|(request, _)| ssid(request)),
+            country: self.country,
             unfinished: match (&self.request, &self.answer) {
                 (Some(request), Some(_)) => Unfinished::Registered(ssid(request)),
                 (Some(request), None) => Unfinished::Request(ssid(request)),
@@ -89,6 +93,7 @@ impl Disk {
         }
         match change {
             Change::Request(request) => {
+                self.country = request.country.or(self.country);
                 self.request = Some(Request {
                     ssid: request.ssid.as_str().to_owned(),
                     passphrase: request.passphrase.expose().to_owned(),
@@ -101,6 +106,7 @@ impl Disk {
                 (self.answer, self.network) = (None, None);
             }
             Change::Network(request) => {
+                self.country = request.country.or(self.country);
                 (self.request, self.answer) = (None, None);
                 let (ssid, passphrase) = (request.ssid.as_str(), request.passphrase.expose());
                 self.network = Some((ssid.to_owned(), passphrase.to_owned()));
@@ -144,6 +150,12 @@ pub struct Radio {
     pub refusals: Vec<NoAccessPoint>,
     /// `true` if no network is in reach.
     pub out_of_reach: bool,
+    /// `true` while software blocks the radio.
+    pub blocked: bool,
+    /// `true` if every start blocks it, until it is told its country.
+    pub blocks: bool,
+    /// The country that it was told since the start.
+    pub country: Option<Country>,
     /// The number of attempts to join.
     pub joins: usize,
 }
@@ -158,12 +170,16 @@ impl Radio {
             captive: false,
             refusals: Vec::new(),
             out_of_reach: false,
+            blocked: false,
+            blocks: false,
+            country: None,
             joins: 0,
         }
     }
 
     pub(super) fn restart(&mut self) {
         (self.access_point, self.joined, self.profile) = (false, false, None);
+        (self.blocked, self.country) = (self.blocks, None);
     }
 
     pub(super) fn keep(&mut self) {
@@ -172,6 +188,9 @@ impl Radio {
     }
 
     pub(super) fn start_access_point(&mut self) -> Result<(), NoAccessPoint> {
+        if self.blocked {
+            return Err(NoAccessPoint::Blocked);
+        }
         match self.refusals.pop() {
             Some(refusal) => Err(refusal),
             None => {
@@ -188,6 +207,9 @@ impl Radio {
         volatile: bool,
     ) -> Vec<RadioReport> {
         self.joins += 1;
+        if self.blocked {
+            return vec![RadioReport::Blocked];
+        }
         if volatile {
             self.profile = Some(wanted.clone());
         }

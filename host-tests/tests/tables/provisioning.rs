@@ -17,6 +17,7 @@ use super::{Table, deadline};
 /// Texts from which inputs borrow.
 struct Given {
     request: String,
+    abroad: String,
     network: String,
     k2: String,
     no_k2: String,
@@ -42,6 +43,9 @@ const INPUTS: &[(&str, Make)] = &[
     ("provision", |g, room| {
         Input::Provision(ProvisionRequest::read(&g.request, room).expect("a request"))
     }),
+    ("provision, with its country", |g, room| {
+        Input::Provision(ProvisionRequest::read(&g.abroad, room).expect("a request"))
+    }),
     ("change network", |g, room| {
         Input::ChangeNetwork(NetworkRequest::read(&g.network, room).expect("a request"))
     }),
@@ -51,6 +55,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("status read", |_, _| Input::StatusRead),
     ("button", |_, _| Input::Button),
     ("access point", |_, _| Input::AccessPoint(Ok(()))),
+    ("radio blocked, no access point", |_, _| Input::AccessPoint(Err(NoAccessPoint::Blocked))),
     ("no access point", |_, _| Input::AccessPoint(Err(NoAccessPoint::Refused))),
     ("radio, seen", |_, _| {
         Input::Radio(RadioReport::Scanned(Some(Seen { security: Security::Wpa3, signal: -50 })))
@@ -90,6 +95,12 @@ const STATES: &[(&str, bool, &[&str], u64)] = &[
     ("ApMode, no access point", false, &["tick", "no access point"], 10_000),
     ("ApMode, storing K2", false, &["tick", "access point", "k2"], 0),
     ("SavingRequest", false, &["tick", "access point", "provision"], 0),
+    (
+        "SavingRequest, with its country",
+        false,
+        &["tick", "radio blocked, no access point", "provision, with its country"],
+        0,
+    ),
     ("Leaving", false, &["tick", "access point", "provision", "stored"], 1_500),
     ("Joining", false, JOINING, 3_600_001),
     ("Joining, too late", false, JOINING, 3_660_000),
@@ -149,6 +160,7 @@ fn find(name: &str) -> Make {
 fn reach(given: &Given, known: bool, path: &[&str]) -> ProvisioningNode {
     let memory = ProvisioningMemory {
         known: Ssid::parse("HomeNetwork").filter(|_| known),
+        country: None,
         unfinished: Unfinished::Nothing,
     };
     let start = Instant::from_millis(0);
@@ -174,6 +186,7 @@ fn reach(given: &Given, known: bool, path: &[&str]) -> ProvisioningNode {
 fn a_node_that_is_provisioned_does_in_every_state_what_its_table_says() {
     let given = Given {
         request: body("HomeNetwork", "right", "prov_1"),
+        abroad: body("HomeNetwork", "right", "prov_1").replacen('{', r#"{"wifi_country":"DE","#, 1),
         network: network_body("IoT_Network", "right"),
         k2: k2_body("jarvis-1a2b3c4d"),
         no_k2: k2_body("jarvis-1a2b3c4d").replace("BwcHBwcHBwcH", "AA"),

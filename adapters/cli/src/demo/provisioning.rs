@@ -132,6 +132,7 @@ impl Node {
             plain: false,
             window: Duration::from_secs(600),
             gateway_key: None,
+            country: None,
             ca: None,
         };
         let radio = Box::new(SimulatedRadio::new(Some(WRONG.to_owned())));

@@ -17,7 +17,7 @@ use handfast_core::flow::provisioning::contract::{Answer, Input, NotStored, Prov
 use handfast_core::flow::provisioning::node::ProvisioningNode;
 use handfast_core::flow::provisioning::retry::RegisterFailure;
 use handfast_core::wire::provisioning::{
-    K2Request, NativeGateway, NetworkRequest, RegisterAnswer, refusal_detail,
+    Country, K2Request, NativeGateway, NetworkRequest, RegisterAnswer, refusal_detail,
 };
 use handfast_core::{Entropy, Instant, Machine, Span};
 use tokio::net::TcpListener;
@@ -82,6 +82,7 @@ pub(super) struct Parts {
     pub(super) info: NodeInfo,
     pub(super) window: Duration,
     pub(super) gateway_key: Option<PublicKey>,
+    pub(super) country: Option<Country>,
     pub(super) ca: Option<PathBuf>,
     pub(super) label: NodeLabel,
     /// `true` if the owner has chosen the plain mode.
@@ -99,7 +100,8 @@ impl Parts {
     pub(super) fn assemble(self) -> Result<Provisioner, ProvisionerError> {
         let window = Span::from_millis(u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX));
         let settings = ProvisioningSettings { window, gateway_key: self.gateway_key };
-        let memory = self.files.memory()?;
+        let mut memory = self.files.memory()?;
+        memory.country = self.country.or(memory.country);
         let node = ProvisioningNode::boot(Instant::from_millis(0), memory, settings);
         let assigned = self.files.config()?.map(|config| config.node_id.clone());
         let status = watch::Sender::new(StatusSnapshot::of(&node, assigned.clone()));

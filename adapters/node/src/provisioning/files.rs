@@ -9,6 +9,7 @@
 //! | `.provisioned` | empty: the node is provisioned |
 //! | `request.enc`, `answer.enc` | a request that has not worked yet, and the answer to it, under K1 |
 //! | `network.enc` | another network that has not worked yet, under K1 |
+//! | `country` | the country whose rules hold for the radio, as two letters |
 //! | `label.json` | what is printed on the node's label; nothing removes it |
 //! | `.erasing` | empty: an erasure has begun and is finished at the next start |
 //!
@@ -28,7 +29,7 @@ use handfast_core::flow::provisioning::contract::{Change, ProvisioningMemory, Un
 use handfast_core::rfc3339;
 use handfast_core::secret::Secret;
 use handfast_core::wire::invite::Invite;
-use handfast_core::wire::provisioning::{RegisterAnswer, Ssid, Target};
+use handfast_core::wire::provisioning::{Country, RegisterAnswer, Ssid, Target};
 use handfast_private_file::{self as private_file, Options, Others};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,11 +58,13 @@ const MARKER: &str = ".provisioned";
 const REQUEST: &str = "request.enc";
 const ANSWER: &str = "answer.enc";
 const NETWORK: &str = "network.enc";
+const COUNTRY: &str = "country";
 /// The folder in which the node pairs by an invitation.
 const PAIRING: &str = "pairing";
 const ERASING: &str = ".erasing";
 /// All files that an erasure removes, the marker first.
-const ERASED: [&str; 8] = [MARKER, REQUEST, ANSWER, NETWORK, WIFI, K2, K2_METADATA, CONFIG];
+const ERASED: [&str; 9] =
+    [MARKER, REQUEST, ANSWER, NETWORK, WIFI, K2, K2_METADATA, CONFIG, COUNTRY];
 const MOST_BYTES: u64 = 64 * 1024;
 const OPTIONS: Options = Options::PRIVATE.for_directory_owner().as_only_writer();
 
@@ -182,7 +185,20 @@ impl ProvisioningFiles {
                 }
             }
         };
-        Ok(ProvisioningMemory { known, unfinished })
+        Ok(ProvisioningMemory { known, country: self.country()?, unfinished })
+    }
+
+    fn country(&self) -> Result<Option<Country>, ProvisioningFileError> {
+        let Some(text) = self.read(COUNTRY)? else { return Ok(None) };
+        let country = std::str::from_utf8(&text).ok().and_then(Country::parse);
+        country.map(Some).ok_or_else(|| self.damaged(COUNTRY))
+    }
+
+    fn store_country(&self, country: Option<Country>) -> Result<(), ProvisioningFileError> {
+        match country {
+            Some(country) => self.write(COUNTRY, country.as_str().as_bytes()),
+            None => Ok(()),
+        }
     }
 
     fn ssid(&self, text: &str, file: &str) -> Result<Ssid, ProvisioningFileError> {
@@ -272,6 +288,7 @@ impl ProvisioningFiles {
                     }
                     Target::Gateway(invitation) => ("", "", "", Some(invitation.expose())),
                 };
+                self.store_country(request.country)?;
                 // Nothing of an earlier request may stand beside this one.
                 self.remove(ANSWER)?;
                 self.remove(NETWORK)?;
@@ -293,6 +310,7 @@ impl ProvisioningFiles {
             Change::Registration(answer) => self.store_answer(answer),
             Change::Commit => self.commit(),
             Change::Network(request) => {
+                self.store_country(request.country)?;
                 self.remove(REQUEST)?;
                 self.remove(ANSWER)?;
                 let (ssid, password) = (request.ssid.as_str(), request.passphrase.expose());

@@ -22,6 +22,8 @@ mod network_manager;
 mod page;
 #[cfg(feature = "wifi")]
 mod passphrase;
+#[cfg(feature = "wifi")]
+mod program;
 mod radio;
 mod radio_task;
 mod register;
@@ -35,6 +37,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::wire::provisioning::Country;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
@@ -65,6 +68,8 @@ pub struct ProvisionerConfig {
     pub window: Duration,
     /// The only gateway that a command center may name; `None` for any.
     pub gateway_key: Option<PublicKey>,
+    /// The country whose rules hold for the radio; `None` for the one that a phone has sent.
+    pub country: Option<Country>,
     /// A file of CA certificates in PEM form that are trusted at the command center besides the
     /// system's.
     pub ca: Option<PathBuf>,
@@ -99,7 +104,8 @@ impl Provisioner {
         config: ProvisionerConfig,
         radio: Box<dyn Radio>,
     ) -> Result<Self, ProvisionerError> {
-        let ProvisionerConfig { state, info, listen, plain, window, gateway_key, ca } = config;
+        let ProvisionerConfig { state, info, listen, plain, window, gateway_key, country, ca } =
+            config;
         let files = files::ProvisioningFiles::open(&state)?;
         let label = files.label()?;
         let address = listen;
@@ -117,6 +123,7 @@ impl Provisioner {
             info,
             window,
             gateway_key,
+            country,
             ca,
             label,
             plain,

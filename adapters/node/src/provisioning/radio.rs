@@ -8,6 +8,7 @@ use handfast_core::flow::provisioning::contract::NoAccessPoint;
 #[cfg(feature = "wifi")]
 use handfast_core::flow::provisioning::radio::Seen;
 use handfast_core::flow::provisioning::radio::{RadioReport, Security};
+use handfast_core::wire::provisioning::Country;
 use tokio::sync::mpsc;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,10 @@ pub type RadioReports = mpsc::UnboundedSender<RadioReport>;
 pub trait Radio: Send {
     /// Returns the networks in reach, each once, the strongest first.
     async fn scan(&mut self) -> Vec<WifiNetwork>;
+
+    /// Lets the radio send by the rules of this country, and ends what blocks it for want of one. A
+    /// radio that cannot be told is as it was.
+    async fn set_country(&mut self, _country: Country) {}
 
     /// Starts this access point, unless it runs.
     ///

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use handfast_core::flow::provisioning::contract::NoAccessPoint;
 use handfast_core::flow::provisioning::radio::RadioReport;
+use handfast_core::wire::provisioning::Country;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -44,6 +45,7 @@ pub(super) enum RadioRequest {
     /// Lists the networks in reach; the permit bounds how many of these wait.
     Scan(oneshot::Sender<Vec<WifiNetwork>>, OwnedSemaphorePermit),
     StartAccessPoint(WifiCredentials),
+    SetCountry(Country),
     StopAccessPoint,
     /// Joins a network. The number tells its reports from those of an earlier join.
     Join {
@@ -90,6 +92,10 @@ pub(super) async fn run(
                 joined = None;
                 let started = radio.start_access_point(&network).await;
                 let _ = events.send(RadioEvent::AccessPoint(started));
+                None
+            }
+            RadioRequest::SetCountry(country) => {
+                radio.set_country(country).await;
                 None
             }
             RadioRequest::StopAccessPoint => {

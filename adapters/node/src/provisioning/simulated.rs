@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use handfast_core::flow::provisioning::contract::NoAccessPoint;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Security, Seen};
+use handfast_core::wire::provisioning::Country;
 use tokio::time::sleep;
 
 use super::radio::{Radio, RadioReports, WifiCredentials, WifiNetwork, strongest_first};
@@ -22,13 +23,21 @@ const STATE: Duration = Duration::from_millis(20);
 #[derive(Debug, Default)]
 pub struct SimulatedRadio {
     wrong: Option<String>,
+    blocked: bool,
 }
 
 impl SimulatedRadio {
     /// Makes a radio on which this passphrase is wrong for every network, and any other is right.
     #[must_use]
     pub const fn new(wrong: Option<String>) -> Self {
-        Self { wrong }
+        Self { wrong, blocked: false }
+    }
+
+    /// Blocks the radio until its country is set, as some boards do.
+    #[must_use]
+    pub const fn blocked(mut self) -> Self {
+        self.blocked = true;
+        self
     }
 }
 
@@ -43,7 +52,15 @@ impl Radio for SimulatedRadio {
         strongest_first(NETWORKS.into_iter().map(network).collect())
     }
 
+    async fn set_country(&mut self, country: Country) {
+        tracing::info!("simulated: the radio's country is {country}");
+        self.blocked = false;
+    }
+
     async fn start_access_point(&mut self, network: &WifiCredentials) -> Result<(), NoAccessPoint> {
+        if self.blocked {
+            return Err(NoAccessPoint::Blocked);
+        }
         tracing::info!("simulated: the access point {} runs", network.ssid);
         Ok(())
     }
@@ -51,6 +68,10 @@ impl Radio for SimulatedRadio {
     async fn stop_access_point(&mut self) {}
 
     async fn join(&mut self, network: &WifiCredentials, _known: bool, reports: &RadioReports) {
+        if self.blocked {
+            let _ = reports.send(RadioReport::Blocked);
+            return;
+        }
         let found = NETWORKS.into_iter().find(|(ssid, ..)| *ssid == network.ssid);
         let seen = found.map(|(_, signal, security)| Seen { security, signal });
         let wrong = self.wrong.as_ref() == Some(&*network.passphrase);

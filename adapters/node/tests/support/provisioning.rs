@@ -175,6 +175,7 @@ impl Node {
             plain: true,
             window,
             gateway_key: None,
+            country: None,
             ca: None,
         };
         let provisioner = Provisioner::new(config, radio).await.expect("it starts");

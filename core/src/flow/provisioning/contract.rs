@@ -8,7 +8,7 @@ use crate::limits::SETUP_WINDOW;
 use crate::secret::Secret;
 use crate::time::{Span, UnixTime};
 use crate::wire::provisioning::{
-    K2Request, NetworkRequest, NoK2, ProvisionRequest, RegisterAnswer, Ssid,
+    Country, K2Request, NetworkRequest, NoK2, ProvisionRequest, RegisterAnswer, Ssid,
 };
 
 /// What a node finds in its storage at its start.
@@ -16,6 +16,8 @@ use crate::wire::provisioning::{
 pub struct ProvisioningMemory {
     /// The network of a provisioned node; `None` if the node is not provisioned.
     pub known: Option<Ssid>,
+    /// The country whose rules hold for the radio; `None` leaves it to the system.
+    pub country: Option<Country>,
     /// What an interrupted run left.
     pub unfinished: Unfinished,
 }
@@ -86,8 +88,8 @@ pub enum Input<'b> {
 pub enum NoAccessPoint {
     /// The radio refused.
     Refused,
-    /// The radio is blocked until its country is set.
-    CountryMissing,
+    /// Software blocks the radio, as it does on some boards until their country is set.
+    Blocked,
 }
 
 /// The storage took nothing.
@@ -100,6 +102,8 @@ pub struct NotStored;
 pub enum Effect<'b> {
     /// Start the access point, unless it runs. The answer is [`Input::AccessPoint`].
     StartAccessPoint,
+    /// Let the radio send by the rules of this country, and end what blocks it for want of one.
+    SetCountry(Country),
     /// Stop the access point.
     StopAccessPoint,
     /// Join this network. The radio's reports come as [`Input::Radio`], and begin with
@@ -144,14 +148,15 @@ pub enum Network {
 /// A change of the storage. Each is durable as a whole or not at all.
 #[derive(Debug)]
 pub enum Change<'b> {
-    /// Store the request beside the settings in force.
+    /// Store the request beside the settings in force. The country that it names holds at once: it
+    /// depends on where the node stands, and not on whether the settings work.
     Request(ProvisionRequest<'b>),
     /// Store the command center's answer beside the request.
     Registration(RegisterAnswer<'b>),
     /// Put the request and the answer into force, and remove them from beside. What was in force
     /// before is gone. K2 stays only if it was sent for the request's node id.
     Commit,
-    /// Store the request for another network beside the settings in force.
+    /// Store the request for another network beside the settings in force; its country as above.
     Network(NetworkRequest<'b>),
     /// Put the requested network into force, and remove its request from beside. All other settings
     /// stay.

@@ -17,7 +17,7 @@ use super::status::{Failure, Registration, Status, Step};
 use crate::limits::{ACCESS_POINT_FOR, JOIN_WITHIN, REJOIN_FOR};
 use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant, Span};
-use crate::wire::provisioning::Ssid;
+use crate::wire::provisioning::{Country, Ssid};
 
 use run::{Goal, Run, Stage};
 
@@ -32,6 +32,8 @@ const OPERATE_AFTER: Span = Span::from_secs(2);
 #[derive(Debug)]
 pub struct ProvisioningNode {
     settings: ProvisioningSettings,
+    /// The country that the radio was told.
+    country: Option<Country>,
     known: Option<Ssid>,
     window_ends: Instant,
     /// `true` if the button opened the window, and with it a provisioned node for a new K2.
@@ -87,10 +89,11 @@ impl ProvisioningNode {
     /// Makes a node that has just started. Its first deadline is now.
     #[must_use]
     pub fn boot(now: Instant, memory: ProvisioningMemory, settings: ProvisioningSettings) -> Self {
-        let ProvisioningMemory { known, unfinished } = memory;
+        let ProvisioningMemory { known, country, unfinished } = memory;
         Self {
             window_ends: now.after(settings.window),
             settings,
+            country,
             known,
             reopened: false,
             storing_k2: false,
@@ -282,29 +285,55 @@ impl ProvisioningNode {
         let State::Booting(unfinished) = core::mem::replace(&mut self.state, booting) else {
             return Effects::none();
         };
+        // Ahead of everything that sends.
+        let country = self.country.map(Effect::SetCountry);
         match unfinished {
             Unfinished::Registered(ssid) => {
                 let stage = Stage::Committing { joined: false };
                 self.state = State::Running(Run { ssid, goal: Goal::Settings, stage });
-                Effects::of([Effect::Store(Change::Commit)])
+                Effects::flatten([country, Some(Effect::Store(Change::Commit))])
             }
-            Unfinished::Request(ssid) => self.join_requested(now, ssid, Goal::Settings),
+            Unfinished::Request(ssid) => {
+                Effects::flatten([country, Some(self.join_requested(now, ssid, Goal::Settings))])
+            }
             Unfinished::Network(ssid) if self.known.is_some() => {
-                self.join_requested(now, ssid, Goal::Network)
+                Effects::flatten([country, Some(self.join_requested(now, ssid, Goal::Network))])
             }
-            Unfinished::Nothing if self.known.is_some() => Effects::of(self.rejoin(now)),
+            Unfinished::Nothing if self.known.is_some() => {
+                let [join, operate] = self.rejoin(now);
+                Effects::flatten([country, Some(join), Some(operate)])
+            }
             // A network alone makes no provisioned node; the next request takes its place.
             Unfinished::Nothing | Unfinished::Network(_) => {
                 // Without a network to return to, the access point stays.
                 self.state = State::ApMode { until: None };
-                Effects::of([self.start_access_point()])
+                Effects::flatten([country, Some(self.start_access_point())])
             }
         }
     }
 
-    fn join_requested<'b>(&mut self, now: Instant, ssid: Ssid, goal: Goal) -> Effects<Effect<'b>> {
+    fn join_requested<'b>(&mut self, now: Instant, ssid: Ssid, goal: Goal) -> Effect<'b> {
         self.state = State::Running(Run { ssid, goal, stage: Stage::joining(now) });
-        Effects::of([Effect::Join(Network::Requested)])
+        Effect::Join(Network::Requested)
+    }
+
+    /// Returns what is wrong with a join. A radio that is blocked though it has a country is blocked
+    /// by something else, and another country would not help.
+    fn judged(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::CountryMissing if self.country.is_some() => Outcome::RadioBusy,
+            Outcome::CountryMissing
+            | Outcome::WrongPassword { .. }
+            | Outcome::NetworkNotFound
+            | Outcome::TooWeak
+            | Outcome::NoAddress
+            | Outcome::CaptiveNetwork
+            | Outcome::GatewayUnreachable
+            | Outcome::GatewayRefused
+            | Outcome::GatewayKeyMismatch
+            | Outcome::RadioBusy
+            | Outcome::CannotStore => outcome,
+        }
     }
 
     fn on_access_point<'b>(
@@ -326,7 +355,7 @@ impl ProvisioningNode {
                 return Effects::none();
             }
             Err(NoAccessPoint::Refused) => Outcome::RadioBusy,
-            Err(NoAccessPoint::CountryMissing) => Outcome::CountryMissing,
+            Err(NoAccessPoint::Blocked) => self.judged(Outcome::CountryMissing),
         };
         self.hotspot = match &self.state {
             State::ApMode { .. } => {
@@ -359,7 +388,7 @@ impl ProvisioningNode {
                     }
                     Progress::Failed(outcome) => {
                         *again = Some(now.after(RADIO_AGAIN));
-                        self.failure = Some(outcome.into());
+                        self.failure = Some(self.judged(outcome).into());
                     }
                 }
                 Effects::none()
@@ -400,7 +429,8 @@ impl ProvisioningNode {
             State::Erasing => {
                 let (told, forget) = match result {
                     Ok(()) => {
-                        self.known = None;
+                        // The radio itself keeps its country until the next start.
+                        (self.known, self.country) = (None, None);
                         // The node is to be set up anew, for which the window opens once more.
                         self.window_ends = now.after(self.settings.window);
                         (Answer::Erased, Some(Effect::ForgetNetworks))
@@ -453,7 +483,7 @@ fn is_lost(report: RadioReport) -> bool {
     let mut watch = JoinWatch::new();
     match report {
         RadioReport::Scanned(_) => false,
-        RadioReport::Changed { .. } | RadioReport::CountryMissing | RadioReport::Refused => {
+        RadioReport::Changed { .. } | RadioReport::Blocked | RadioReport::Refused => {
             watch.report(report) != Progress::Joined
         }
     }

@@ -88,7 +88,8 @@ impl Outcome {
             }
             Self::RadioBusy => "The radio could not be used; restart the node and try again",
             Self::CountryMissing => {
-                "The radio is blocked until its country is set; set the country on the node"
+                "The radio is blocked until its country is set; send the country, or set it on the \
+                 node"
             }
             Self::CannotStore => "The node could not store its settings; free space on its disk",
         }
@@ -166,7 +167,7 @@ impl JoinWatch {
                 self.at = state;
                 Progress::Going
             }
-            RadioReport::CountryMissing => Progress::Failed(Outcome::CountryMissing),
+            RadioReport::Blocked => Progress::Failed(Outcome::CountryMissing),
             RadioReport::Refused => Progress::Failed(Outcome::RadioBusy),
         }
     }

@@ -152,8 +152,8 @@ pub enum RadioReport {
         /// Its reason.
         reason: Reason,
     },
-    /// The radio is blocked until its country is set.
-    CountryMissing,
+    /// Software blocks the radio, as it does on some boards until their country is set.
+    Blocked,
     /// The radio refused the request: there is none, or it is used otherwise.
     Refused,
 }

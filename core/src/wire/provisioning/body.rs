@@ -1,6 +1,7 @@
 //! Reading the fields of a body, with all that is wrong in it at once.
 
 use super::super::json::{self, Value};
+use super::Country;
 use crate::error::Malformed;
 use crate::limits::{EXTERNAL_ID_BYTES, LABEL_BYTES, PROVISIONING_FIELDS};
 use crate::text::Label;
@@ -51,6 +52,8 @@ pub enum Problem {
     NotATime,
     /// The text is no invitation of a gateway.
     NotAnInvitation,
+    /// The text is no code of a country.
+    NotACountry,
 }
 
 /// Reads the fields of one body. A field that is wrong is noted and read as empty; the result is
@@ -162,6 +165,11 @@ impl<'b, const N: usize> Reader<'b, N> {
             self.wrong::<()>(name, Problem::Characters);
         }
         text
+    }
+
+    pub(super) fn country(&mut self, name: &'static str) -> Option<Country> {
+        let text = self.optional(name, LABEL_BYTES)?;
+        Country::parse(text).or_else(|| self.wrong(name, Problem::NotACountry))
     }
 
     pub(super) fn label(&mut self, name: &'static str) -> Label<'b> {

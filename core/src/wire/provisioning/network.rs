@@ -1,7 +1,7 @@
 //! The body that moves a provisioned node to another network.
 
 use super::body::Reader;
-use super::{BodyDefect, SecretText, Ssid};
+use super::{BodyDefect, Country, SecretText, Ssid};
 use crate::limits::{PASSPHRASE_BYTES, SSID_BYTES};
 
 /// The request that gives a provisioned node another network. All else stays as it is.
@@ -11,10 +11,12 @@ pub struct NetworkRequest<'b> {
     pub ssid: Ssid,
     /// The network's passphrase; empty for an open network.
     pub passphrase: SecretText<'b>,
+    /// The country whose rules hold for the radio.
+    pub country: Option<Country>,
 }
 
 impl<'b> NetworkRequest<'b> {
-    const FIELDS: [&'static str; 2] = ["wifi_ssid", "wifi_password"];
+    const FIELDS: [&'static str; 3] = ["wifi_ssid", "wifi_password", "wifi_country"];
 
     /// Reads a body, as [`ProvisionRequest::read`](super::ProvisionRequest::read) does.
     ///
@@ -22,10 +24,11 @@ impl<'b> NetworkRequest<'b> {
     /// [`BodyDefect`], with every field that is wrong.
     pub fn read(body: &'b str, room: &'b mut [u8]) -> Result<Self, BodyDefect> {
         let mut reader = Reader::new(body, &Self::FIELDS, room)?;
-        let [ssid, password] = Self::FIELDS;
+        let [ssid, password, country] = Self::FIELDS;
         let request = Self {
             ssid: Ssid::read(&mut reader, ssid),
             passphrase: SecretText(reader.text(password, PASSPHRASE_BYTES)),
+            country: reader.country(country),
         };
         reader.finish(request)
     }

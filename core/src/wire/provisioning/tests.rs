@@ -35,6 +35,28 @@ fn a_request_is_read_with_its_escapes_and_shown_without_its_secrets() {
 }
 
 #[test]
+fn a_country_is_an_extra_field_that_is_checked_where_it_is_there() {
+    let with =
+        |country: &str| BODY.replace("\"more\"", &format!("\"wifi_country\":{country},\"more\""));
+    let mut room = [0; 512];
+    assert_eq!(ProvisionRequest::read(BODY, &mut room).unwrap().country, None);
+    let body = with("\"at\"");
+    assert_eq!(ProvisionRequest::read(&body, &mut room).unwrap().country, Country::parse("AT"));
+    let body = with("null");
+    assert_eq!(ProvisionRequest::read(&body, &mut room).unwrap().country, None);
+    for (wrong, problem) in [
+        ("\"XX\"", Problem::NotACountry),
+        ("\"\"", Problem::NotACountry),
+        ("\"AT\\ncountry_code=US\"", Problem::NotACountry),
+        ("7", Problem::NotText),
+    ] {
+        assert_eq!(defects(&with(wrong)), [("wifi_country", problem)], "{wrong}");
+    }
+    let body = r#"{"wifi_ssid":"a","wifi_password":"","wifi_country":"CH"}"#;
+    assert_eq!(NetworkRequest::read(body, &mut room).unwrap().country, Country::parse("CH"));
+}
+
+#[test]
 fn an_invitation_takes_the_command_centers_place_only_where_it_is_sealed() {
     const INVITATION: &str = "handfast:1?a=ws://192.168.1.10:8765&k=AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO&c=K7QF-ABCDEFGHJKLMNPQR";
     let body = |gateway: &str| {

@@ -14,6 +14,7 @@ impl Provisioner {
             Effect::StartAccessPoint => {
                 self.ask_radio(RadioRequest::StartAccessPoint(self.access_point.clone()));
             }
+            Effect::SetCountry(country) => self.ask_radio(RadioRequest::SetCountry(country)),
             Effect::StopAccessPoint => self.ask_radio(RadioRequest::StopAccessPoint),
             Effect::Join(network) => self.join(network),
             Effect::Abandon => {

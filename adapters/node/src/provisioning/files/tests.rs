@@ -112,7 +112,7 @@ fn a_start_finds_how_far_an_interrupted_run_was() {
     files.store(&Change::Discard).unwrap();
     assert_eq!(
         files.memory().unwrap(),
-        ProvisioningMemory { known: None, unfinished: Unfinished::Nothing }
+        ProvisioningMemory { known: None, country: None, unfinished: Unfinished::Nothing }
     );
 }
 
@@ -187,6 +187,29 @@ fn another_network_stands_beside_the_one_in_force_until_it_is_committed() {
     assert_eq!(names(dir.path()).iter().filter(|name| *name == NETWORK).count(), 0);
     network(&files);
     assert_eq!(names(dir.path()).iter().filter(|name| *name == REQUEST).count(), 0);
+}
+
+#[test]
+fn a_country_holds_although_its_request_fails_and_goes_with_a_factory_reset() {
+    let dir = State::new();
+    let files = files(dir.path());
+    let country = || files.memory().unwrap().country;
+    request(&files);
+    assert_eq!(country(), None);
+    let body = BODY.replacen('{', r#"{"wifi_country":"nz","#, 1);
+    let mut room = [0; 1024];
+    let named = ProvisionRequest::read(&body, &mut room).unwrap();
+    files.store(&Change::Request(named)).unwrap();
+    assert_eq!(country(), Country::parse("NZ"));
+    files.store(&Change::Discard).unwrap();
+    assert_eq!(country(), Country::parse("NZ"));
+    // A later request that names none leaves it.
+    request(&files);
+    assert_eq!(country(), Country::parse("NZ"));
+    files.write(COUNTRY, b"XX").unwrap();
+    assert!(matches!(files.memory(), Err(ProvisioningFileError::Damaged { .. })));
+    files.store(&Change::Erase).unwrap();
+    assert_eq!(country(), None);
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(super) fn hostapd(
     ));
     if let Some(country) = &settings.country {
         text.push_str("country_code=");
-        text.push_str(country);
+        text.push_str(country.as_str());
         text.push_str("\nieee80211d=1\n");
     }
     let passphrase = &network.passphrase;
@@ -74,7 +74,7 @@ pub(super) fn supplicant(settings: &HostapdSettings, control: &Path) -> String {
     let mut text = format!("ctrl_interface={}\nupdate_config=0\n", control.display());
     if let Some(country) = &settings.country {
         text.push_str("country=");
-        text.push_str(country);
+        text.push_str(country.as_str());
         text.push('\n');
     }
     text

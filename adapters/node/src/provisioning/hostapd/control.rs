@@ -6,10 +6,9 @@ use std::io::{Error, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::provisioning::program::Program;
 use tokio::net::UnixDatagram;
 use tokio::time::{sleep, timeout};
-
-use super::program::Program;
 
 /// Limit for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);

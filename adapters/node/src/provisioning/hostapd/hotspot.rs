@@ -3,8 +3,8 @@
 use handfast_private_file as private_file;
 
 use super::control::Control;
-use super::program::{Program, run};
 use super::{HostapdSettings, Unusable, config};
+use crate::provisioning::program::{Program, run};
 use crate::provisioning::radio::{ACCESS_POINT_ADDRESS, WifiCredentials};
 
 /// Limit for hostapd to begin, from the opening of its control socket on.

@@ -5,7 +5,6 @@ mod config;
 mod control;
 mod events;
 mod hotspot;
-mod program;
 #[cfg(test)]
 mod real_tests;
 mod supplicant;
@@ -14,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use handfast_core::flow::provisioning::contract::NoAccessPoint;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason};
+use handfast_core::wire::provisioning::Country;
 use handfast_private_file as private_file;
 
 use super::passphrase::is_passphrase;
@@ -34,7 +34,7 @@ pub struct HostapdSettings {
     /// The directory of the configuration files; it is made with mode 0700.
     pub directory: PathBuf,
     /// The country whose rules hold for the radio, as two letters; `None` leaves it to the system.
-    pub country: Option<String>,
+    pub country: Option<Country>,
     /// The driver of hostapd, such as `nl80211`.
     pub hostapd_driver: String,
     /// The drivers of wpa_supplicant, such as `nl80211,wext`.
@@ -184,7 +184,7 @@ impl Radio for HostapdRadio {
         self.start(network).await.map_err(|why| {
             tracing::warn!("no access point: {why}");
             match why {
-                Unusable::Blocked => NoAccessPoint::CountryMissing,
+                Unusable::Blocked => NoAccessPoint::Blocked,
                 Unusable::File(_)
                 | Unusable::Path(_)
                 | Unusable::NotStarted(..)
@@ -194,6 +194,21 @@ impl Radio for HostapdRadio {
                 | Unusable::Passphrase => NoAccessPoint::Refused,
             }
         })
+    }
+
+    async fn set_country(&mut self, country: Country) {
+        self.settings.country = Some(country);
+        // hostapd and wpa_supplicant are told when they start; a supplicant that runs is replaced.
+        self.leave().await;
+        for (radio, ended) in unblock(Path::new(RFKILL)) {
+            match ended {
+                Ok(()) => tracing::info!("{} is unblocked, for {country}", radio.display()),
+                Err(why) => tracing::warn!(
+                    "{} stays blocked: {why}; unblock it: rfkill unblock wifi",
+                    radio.display()
+                ),
+            }
+        }
     }
 
     async fn stop_access_point(&mut self) {
@@ -206,7 +221,7 @@ impl Radio for HostapdRadio {
         if let Err(why) = self.try_to_join(network, reports).await {
             tracing::warn!("the network cannot be joined: {why}");
             let _ = reports.send(match why {
-                Unusable::Blocked => RadioReport::CountryMissing,
+                Unusable::Blocked => RadioReport::Blocked,
                 Unusable::File(_)
                 | Unusable::Path(_)
                 | Unusable::NotStarted(..)
@@ -244,12 +259,26 @@ impl Radio for HostapdRadio {
 
 /// Returns `true` if software blocks a Wi-Fi radio: so it is on boards whose country is not set.
 fn is_blocked(rfkill: &Path) -> bool {
-    let Ok(radios) = std::fs::read_dir(rfkill) else { return false };
-    radios.flatten().any(|radio| {
+    blocked(rfkill).next().is_some()
+}
+
+/// Lists the Wi-Fi radios that software blocks.
+fn blocked(rfkill: &Path) -> impl Iterator<Item = PathBuf> {
+    let radios = std::fs::read_dir(rfkill).ok().into_iter().flatten().flatten();
+    radios.map(|radio| radio.path()).filter(|radio| {
         let is = |name: &str, wanted: &str| {
-            let text = std::fs::read_to_string(radio.path().join(name));
+            let text = std::fs::read_to_string(radio.join(name));
             text.is_ok_and(|text| text.trim() == wanted)
         };
         is("type", "wlan") && is("soft", "1")
     })
+}
+
+/// Ends the blocks of Wi-Fi radios by software, each with how that went.
+fn unblock(rfkill: &Path) -> Vec<(PathBuf, std::io::Result<()>)> {
+    let end = |radio: PathBuf| {
+        let ended = std::fs::write(radio.join("soft"), "0");
+        (radio, ended)
+    };
+    blocked(rfkill).map(end).collect()
 }

@@ -108,7 +108,7 @@ async fn the_supplicant_takes_every_kind_of_network() {
     };
     let mut settings = radio(&directory, "node", "air0").settings;
     private_file::create_directory(&settings.directory).unwrap();
-    settings.country = Some("DE".to_owned());
+    settings.country = Country::parse("DE");
     let mut supplicant = Supplicant::start(&settings).await.expect("it starts");
     for security in [Security::Open, Security::Wpa2, Security::Wpa3, Security::Wpa2Wpa3] {
         for passphrase in ["", "quo\"te d pass", &"x".repeat(63), &"ab".repeat(32)] {
@@ -156,7 +156,7 @@ async fn programs_end_with_a_node_that_is_killed() {
 fn hostapd_and_dnsmasq_find_no_fault_in_their_files() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = HostapdSettings::new("none0".to_owned(), dir.path().to_owned());
-    settings.country = Some("DE".to_owned());
+    settings.country = Country::parse("DE");
     let file = dir.path().join("hostapd.conf");
     let text =
         config::hostapd(&settings, &dir.path().join("control"), &network("Home", "a secret = #1"));

@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 
 use super::control::Control;
 use super::events::{self, JoinEvents, Meaning};
-use super::program::{Program, is_installed, run};
 use super::{HostapdSettings, Unusable, config};
+use crate::provisioning::program::{Program, is_installed, run};
 use crate::provisioning::radio::{RadioReports, WifiCredentials, WifiNetwork};
 
 /// Limit for a scan of all channels.
@@ -122,7 +122,7 @@ impl Supplicant {
                     let _ = reports.send(report);
                     match report {
                         RadioReport::Changed { state: DeviceState::Failed, .. }
-                        | RadioReport::CountryMissing
+                        | RadioReport::Blocked
                         | RadioReport::Refused => return Ok(JoinEnd::Failed),
                         RadioReport::Changed { .. } | RadioReport::Scanned(_) => {}
                     }

@@ -57,6 +57,12 @@ fn of_field(name: &str, problem: Problem) -> Value {
                 .to_owned(),
             None,
         ),
+        Problem::NotACountry => (
+            "value_error",
+            "Value error, the text is no country: write its two letters of ISO 3166-1, such as DE"
+                .to_owned(),
+            None,
+        ),
         Problem::NotATime => (
             "datetime_parsing",
             "Input should be a valid datetime (RFC 3339, or seconds since 1970)".to_owned(),

@@ -38,9 +38,17 @@ const SCHEMAS: [Schema; 9] = [
             ("node_id", "string", true),
             ("provisioning_token", "string", true),
             ("config_service_url", "string?", false),
+            ("wifi_country", "string?", false),
         ],
     ),
-    ("NetworkRequest", &[("wifi_ssid", "string", true), ("wifi_password", "string", true)]),
+    (
+        "NetworkRequest",
+        &[
+            ("wifi_ssid", "string", true),
+            ("wifi_password", "string", true),
+            ("wifi_country", "string?", false),
+        ],
+    ),
     ("ProvisionResponse", &[("success", "boolean", true), ("message", "string", true)]),
     (
         "ProvisionStatus",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zbus::connection::Builder;
 use zbus::message::Sequence;
-use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Type};
+use zbus::wire::{DynamicType, OwnedObjectPath, OwnedVariant, Type, Variant};
 use zbus::{Connection, Error, MatchRule, Message, MessageStream};
 
 const SERVICE: &str = "org.freedesktop.NetworkManager";
@@ -107,6 +107,17 @@ impl Bus {
         let answer = self.send(object, PROPERTIES, "Get", &body).await?;
         let (value,): (OwnedVariant,) = answer.body().deserialize_ignore_signature()?;
         T::try_from(value)
+    }
+
+    pub(super) async fn set(
+        &self,
+        object: &str,
+        interface: Interface,
+        property: &str,
+        value: bool,
+    ) -> Result<(), Error> {
+        let body = (interface.name(), property, Variant::from(value));
+        self.send(object, PROPERTIES, "Set", &body).await.map(|_| ())
     }
 
     pub(super) async fn get_all(

@@ -41,14 +41,14 @@ pub(super) enum Unusable {
 impl Unusable {
     pub(super) const fn report(&self) -> RadioReport {
         match self.access_point() {
-            NoAccessPoint::CountryMissing => RadioReport::CountryMissing,
+            NoAccessPoint::Blocked => RadioReport::Blocked,
             NoAccessPoint::Refused => RadioReport::Refused,
         }
     }
 
     pub(super) const fn access_point(&self) -> NoAccessPoint {
         match self {
-            Self::Blocked => NoAccessPoint::CountryMissing,
+            Self::Blocked => NoAccessPoint::Blocked,
             Self::Failed(_)
             | Self::NoDevice(_)
             | Self::Unmanaged(_)
@@ -104,6 +104,11 @@ impl Device {
             return Err(Unusable::Unmanaged(self.interface.clone()));
         }
         Ok(())
+    }
+
+    /// Ends a block of the radio by software.
+    pub(super) async fn unblock(&self) -> Result<(), Error> {
+        self.bus.set(MANAGER, Interface::Manager, "WirelessEnabled", true).await
     }
 
     /// Checks that the radio can be an access point.

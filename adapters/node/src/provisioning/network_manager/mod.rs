@@ -20,8 +20,10 @@ use std::path::PathBuf;
 
 use handfast_core::flow::provisioning::contract::NoAccessPoint;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Seen};
+use handfast_core::wire::provisioning::Country;
 
 use super::passphrase::is_passphrase;
+use super::program::{is_installed, run};
 use super::radio::{Radio, RadioReports, WifiCredentials, WifiNetwork, seen_in, strongest_first};
 use attempt::NetworkAttempt;
 use bus::{Bus, Interface, MANAGER};
@@ -169,6 +171,15 @@ impl NetworkManagerRadio {
         }
     }
 
+    /// Switches the radio on where software has switched it off.
+    async fn unblock(&mut self) -> Result<(), Unusable> {
+        let device = self.device().await?;
+        match device.check().await {
+            Err(Unusable::Blocked) => Ok(device.unblock().await?),
+            other => other,
+        }
+    }
+
     async fn portal(&mut self) -> Result<bool, Unusable> {
         let device = self.device().await?;
         let (connectivity,): (u32,) =
@@ -197,6 +208,24 @@ impl Radio for NetworkManagerRadio {
             tracing::warn!("no access point: {why}");
             why.access_point()
         })
+    }
+
+    /// NetworkManager has no setting for it, so the kernel is told by `iw`.
+    async fn set_country(&mut self, country: Country) {
+        if !is_installed("iw") {
+            tracing::warn!(
+                "the radio's country is not set to {country}, since iw is not installed; install \
+                 it, or set the country on the node"
+            );
+        } else if !run("iw", &["reg", "set", country.as_str()]).await {
+            tracing::warn!(
+                "iw does not set the radio's country to {country}, which needs CAP_NET_ADMIN; set \
+                 the country on the node"
+            );
+        }
+        if let Err(why) = self.unblock().await {
+            tracing::warn!("the radio cannot be switched on: {why}");
+        }
     }
 
     async fn stop_access_point(&mut self) {

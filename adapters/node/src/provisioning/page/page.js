@@ -14,6 +14,7 @@ const ASK_MAX = 5000;
 const FIELDS = [
   'network',
   'password',
+  'country',
   'room',
   'invitation',
   'gateway',
@@ -162,6 +163,9 @@ function check(values) {
   if (security().startsWith('WPA') && values.password.length < 8) {
     wrong('password', 'The password of this network has at least 8 characters.');
   }
+  if (!$('country-field').hidden && !/^[a-z]{2}$/i.test(values.country)) {
+    wrong('country', 'Write its two letters, such as DE.');
+  }
   if (wifiOnly()) return problems;
   if (values.room === '') wrong('room', 'Name the room, so that the node is found in lists.');
   if (values['node-id'] === '') wrong('node-id', 'The gateway knows the node by this name.');
@@ -222,6 +226,7 @@ function failed(code, words) {
   const told = failure(code, words, $('invitation').value.trim() !== '');
   $('failure-title').textContent = told.title;
   $('failure-words').textContent = told.words;
+  if (told.field === 'country') show('country-field');
   show('failure');
   showProblems([]);
   if (told.field !== '') control(told.field).setAttribute('aria-invalid', 'true');

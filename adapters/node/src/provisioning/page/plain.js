@@ -20,7 +20,7 @@ const PATHS = {
 };
 
 /** The page's fields, by the names of the API. */
-const WIFI = { wifi_ssid: 'network', wifi_password: 'password' };
+const WIFI = { wifi_ssid: 'network', wifi_password: 'password', wifi_country: 'country' };
 const FIELDS = {
   ...WIFI,
   room: 'room',
@@ -56,7 +56,10 @@ export async function ask(name) {
 export async function send(settings, wifiOnly) {
   const body = {};
   const fields = wifiOnly ? WIFI : FIELDS;
-  for (const [name, field] of Object.entries(fields)) body[name] = settings[field];
+  for (const [name, field] of Object.entries(fields)) {
+    // It is asked for only where the radio wants it.
+    if (field !== 'country' || settings.country !== '') body[name] = settings[field];
+  }
   const answer = await fetch(wifiOnly ? '/api/v1/provision/network' : '/api/v1/provision', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

@@ -11,7 +11,7 @@ export const UNPROTECTED = false;
 export const NEEDS = ['network', 'password', 'room', 'invitation', 'node-id'];
 
 /** The page's fields, by the names of the API. */
-const WIFI = { wifi_ssid: 'network', wifi_password: 'password' };
+const WIFI = { wifi_ssid: 'network', wifi_password: 'password', wifi_country: 'country' };
 const FIELDS = { ...WIFI, room: 'room', node_id: 'node-id' };
 const INVITED = { gateway: 'invitation' };
 const CENTER = {
@@ -111,7 +111,10 @@ export async function ask(name) {
 export async function send(settings, wifiOnly) {
   const fields = wifiOnly ? WIFI : { ...FIELDS, ...(settings.invitation ? INVITED : CENTER) };
   const said = {};
-  for (const [name, field] of Object.entries(fields)) said[name] = settings[field];
+  for (const [name, field] of Object.entries(fields)) {
+    // It is asked for only where the radio wants it.
+    if (field !== 'country' || settings.country !== '') said[name] = settings[field];
+  }
   const { status, body } = await call(wifiOnly ? 'network' : 'provision', JSON.stringify(said));
   if (status === 422) {
     const problems = body.detail.map(({ loc, type, msg }) => ({

@@ -11,7 +11,7 @@ const FAILURES = {
   gateway_refused: ['The gateway refused the node', 'token'],
   gateway_key_mismatch: ['The gateway has another key than expected', 'gateway'],
   radio_busy: ['The node’s radio could not be used', ''],
-  country_missing: ['The node’s radio is blocked until its country is set', ''],
+  country_missing: ['The node’s radio is blocked until its country is set', 'country'],
   cannot_store: ['The node could not store the settings', ''],
   setup_window_closed: ['The node takes no settings at the moment', ''],
 };
@@ -20,7 +20,8 @@ const FAILURES = {
 const MORE = {
   gateway_refused: 'A token is for the name that stands under “More”, once, and for ten minutes.',
   country_missing:
-    'On a Raspberry Pi, with your country’s code: sudo raspi-config nonint do_wifi_country DE',
+    'Write the country below and press the button. On a Raspberry Pi it can also be set there: ' +
+    'sudo raspi-config nonint do_wifi_country DE',
 };
 
 /** What stands in their place where the node was invited: its sentences are of command centers. */

@@ -4,7 +4,7 @@ use super::run::{Goal, Run, Stage};
 use super::{Answer, Change, Effect, ProvisioningNode, State, answer};
 use crate::step::Effects;
 use crate::time::Instant;
-use crate::wire::provisioning::{K2Request, NetworkRequest, ProvisionRequest, Ssid};
+use crate::wire::provisioning::{Country, K2Request, NetworkRequest, ProvisionRequest, Ssid};
 
 impl ProvisioningNode {
     /// Returns `true` while the node works on a request, or starts.
@@ -39,8 +39,8 @@ impl ProvisioningNode {
         if let Some(refusal) = self.refusal(now) {
             return answer(refusal);
         }
-        let ssid = request.ssid.clone();
-        self.begin_run(ssid, Goal::Settings, Change::Request(request))
+        let (ssid, country) = (request.ssid.clone(), request.country);
+        self.begin_run(ssid, country, Goal::Settings, Change::Request(request))
     }
 
     pub(super) fn on_change_network<'b>(
@@ -57,20 +57,21 @@ impl ProvisioningNode {
         if self.known.is_none() {
             return answer(Answer::NotProvisioned);
         }
-        let ssid = request.ssid.clone();
-        self.begin_run(ssid, Goal::Network, Change::Network(request))
+        let (ssid, country) = (request.ssid.clone(), request.country);
+        self.begin_run(ssid, country, Goal::Network, Change::Network(request))
     }
 
     /// Begins a run by storing its request. A provisioned node leaves its network for it.
     fn begin_run<'b>(
         &mut self,
         ssid: Ssid,
+        country: Option<Country>,
         goal: Goal,
         request: Change<'b>,
     ) -> Effects<Effect<'b>> {
         self.failure = None;
         self.forget_waiting_hotspot();
-        self.state = State::Running(Run { ssid, goal, stage: Stage::SavingRequest });
+        self.state = State::Running(Run { ssid, goal, stage: Stage::SavingRequest { country } });
         let store = Some(Effect::Store(request));
         match self.known {
             // Normal operation ends before the network is left that carries it.

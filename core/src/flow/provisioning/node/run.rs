@@ -11,7 +11,7 @@ use crate::limits::REGISTER_WITHIN;
 use crate::step::Effects;
 use crate::text::Name;
 use crate::time::{DeadlineReason, Instant, Span};
-use crate::wire::provisioning::{RegisterAnswer, Ssid};
+use crate::wire::provisioning::{Country, RegisterAnswer, Ssid};
 
 /// Time between the answer to a phone and the end of the access point that carries it.
 const LEAVE_AFTER: Span = Span::from_millis(1500);
@@ -37,7 +37,10 @@ pub(super) enum Goal {
 
 #[derive(Debug)]
 pub(super) enum Stage {
-    SavingRequest,
+    SavingRequest {
+        /// The country that the request names.
+        country: Option<Country>,
+    },
     Leaving {
         until: Instant,
     },
@@ -73,7 +76,7 @@ impl Stage {
 impl Run {
     pub(super) const fn step(&self) -> Step<'_> {
         match &self.stage {
-            Stage::SavingRequest => Step::Saving,
+            Stage::SavingRequest { .. } => Step::Saving,
             Stage::Leaving { .. } => Step::Saved(&self.ssid),
             Stage::Joining { .. } => Step::Joining(&self.ssid),
             Stage::Checking { .. } => Step::Joined(&self.ssid),
@@ -86,7 +89,7 @@ impl Run {
         match (self.goal, &self.stage) {
             (
                 Goal::Settings,
-                Stage::SavingRequest
+                Stage::SavingRequest { .. }
                 | Stage::Leaving { .. }
                 | Stage::Joining { .. }
                 | Stage::Checking { .. },
@@ -97,7 +100,7 @@ impl Run {
             (Goal::Settings, Stage::SavingAnswer | Stage::Committing { .. })
             | (
                 Goal::Network,
-                Stage::SavingRequest
+                Stage::SavingRequest { .. }
                 | Stage::Leaving { .. }
                 | Stage::Joining { .. }
                 | Stage::Checking { .. }
@@ -131,13 +134,13 @@ impl Run {
             }
             Stage::Registering { until, .. } => Some((*until, DeadlineReason::Answer)),
             Stage::Pausing { until, .. } => Some((*until, DeadlineReason::Reconnect)),
-            Stage::SavingRequest | Stage::SavingAnswer | Stage::Committing { .. } => None,
+            Stage::SavingRequest { .. } | Stage::SavingAnswer | Stage::Committing { .. } => None,
         }
     }
 
     pub(super) const fn is_storing(&self) -> bool {
         match &self.stage {
-            Stage::SavingRequest | Stage::SavingAnswer | Stage::Committing { .. } => true,
+            Stage::SavingRequest { .. } | Stage::SavingAnswer | Stage::Committing { .. } => true,
             Stage::Leaving { .. }
             | Stage::Joining { .. }
             | Stage::Checking { .. }
@@ -148,7 +151,7 @@ impl Run {
 
     pub(super) const fn name(&self) -> &'static str {
         match &self.stage {
-            Stage::SavingRequest => "SavingRequest",
+            Stage::SavingRequest { .. } => "SavingRequest",
             Stage::Leaving { .. } => "Leaving",
             Stage::Joining { .. } => "Joining",
             Stage::Checking { .. } => "Checking",
@@ -187,7 +190,7 @@ impl ProvisioningNode {
                 };
                 Effects::of([Effect::Register])
             }
-            Stage::SavingRequest
+            Stage::SavingRequest { .. }
             | Stage::Leaving { .. }
             | Stage::Joining { .. }
             | Stage::Checking { .. }
@@ -216,7 +219,7 @@ impl ProvisioningNode {
                 (*watch, *again, *until) = (JoinWatch::new(), true, now.after(JOIN_WITHIN));
                 Effects::of([Effect::Join(Network::Requested)])
             }
-            Progress::Failed(outcome) => self.fail(outcome.into()),
+            Progress::Failed(outcome) => self.fail(self.judged(outcome).into()),
         }
     }
 
@@ -287,15 +290,15 @@ impl ProvisioningNode {
         now: Instant,
         result: Result<(), NotStored>,
     ) -> Effects<Effect<'b>> {
-        let State::Running(Run { ssid, stage, .. }) = &mut self.state else {
-            return Effects::none();
-        };
-        match (stage, result) {
-            (stage @ Stage::SavingRequest, Ok(())) => {
-                *stage = Stage::Leaving { until: now.after(LEAVE_AFTER) };
-                Effects::of([Effect::Answer(Answer::Accepted)])
+        let State::Running(run) = &mut self.state else { return Effects::none() };
+        match (&mut run.stage, result) {
+            (&mut Stage::SavingRequest { country }, Ok(())) => {
+                run.stage = Stage::Leaving { until: now.after(LEAVE_AFTER) };
+                self.country = country.or(self.country);
+                let answer = Effect::Answer(Answer::Accepted);
+                Effects::flatten([country.map(Effect::SetCountry), Some(answer)])
             }
-            (Stage::SavingRequest, Err(NotStored)) => {
+            (Stage::SavingRequest { .. }, Err(NotStored)) => {
                 // A part of the request may have reached the storage, so it is discarded.
                 let [abandon, discard] = self.undo(Outcome::CannotStore.into());
                 Effects::of([Effect::Answer(Answer::NotStored), abandon, discard])
@@ -306,7 +309,7 @@ impl ProvisioningNode {
             }
             (Stage::Committing { joined }, Ok(())) => {
                 let joined = *joined;
-                self.known = Some(ssid.clone());
+                self.known = Some(run.ssid.clone());
                 self.reopened = false;
                 if joined {
                     self.state = State::Provisioned { until: now.after(OPERATE_AFTER) };

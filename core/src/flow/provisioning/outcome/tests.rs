@@ -91,7 +91,7 @@ fn an_attempt_that_takes_too_long_before_an_address_is_told_by_the_last_scan() {
 #[test]
 fn a_blocked_and_a_refusing_radio_end_the_attempt() {
     for (report, outcome) in [
-        (RadioReport::CountryMissing, Outcome::CountryMissing),
+        (RadioReport::Blocked, Outcome::CountryMissing),
         (RadioReport::Refused, Outcome::RadioBusy),
     ] {
         assert_eq!(JoinWatch::new().report(report), Progress::Failed(outcome));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ArgAction;
 use clap::builder::FalseyValueParser;
 use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::wire::provisioning::Country;
 use handfast_node::native::read_public;
 #[cfg(feature = "wifi")]
 use handfast_node::provisioning::{
@@ -33,10 +34,10 @@ pub(crate) struct Provision {
     /// Interface of the radio; wlan0 or, with NetworkManager, the first one unless given
     #[arg(long, value_name = "NAME", value_parser = interface)]
     wifi_interface: Option<String>,
-    /// Country whose rules hold for the radio of --wifi hostapd, as two letters; the system's unless
-    /// given
+    /// Country whose rules hold for the radio, as two letters; unless given, the one that a phone
+    /// has sent, or the system's
     #[arg(long, value_name = "CC", value_parser = country)]
-    wifi_country: Option<String>,
+    wifi_country: Option<Country>,
     /// Directory from which NetworkManager's dnsmasq reads
     #[arg(long, value_name = "DIR", hide = true)]
     dnsmasq_directory: Option<PathBuf>,
@@ -46,6 +47,9 @@ pub(crate) struct Provision {
     /// A passphrase that is wrong for every network of the simulated radio
     #[arg(long, value_name = "TEXT", hide = true)]
     simulated_wrong_password: Option<String>,
+    /// The simulated radio is blocked until its country is set
+    #[arg(long, hide = true)]
+    simulated_blocked: bool,
     /// Go over to normal operation at once, with what is kept
     #[arg(long, env = "JARVIS_SKIP_PROVISIONING_CHECK", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) skip_check: bool,
@@ -126,7 +130,10 @@ enum Wifi {
 impl Provision {
     /// Returns the radio.
     pub(crate) fn radio(&self) -> Result<Box<dyn Radio>, Failure> {
-        let simulated = || Box::new(SimulatedRadio::new(self.simulated_wrong_password.clone()));
+        let simulated = || {
+            let radio = SimulatedRadio::new(self.simulated_wrong_password.clone());
+            Box::new(if self.simulated_blocked { radio.blocked() } else { radio })
+        };
         match self.wifi {
             _ if self.simulate => Ok(simulated()),
             Some(Wifi::Simulated) => Ok(simulated()),
@@ -144,9 +151,7 @@ impl Provision {
             Some(Wifi::Hostapd) => {
                 let interface = self.wifi_interface.as_deref().unwrap_or("wlan0").to_owned();
                 let directory = self.state.dir()?.path().join("provisioning").join("wifi");
-                let mut settings = HostapdSettings::new(interface, directory);
-                settings.country = self.wifi_country.clone();
-                Ok(Box::new(HostapdRadio::new(settings)))
+                Ok(Box::new(HostapdRadio::new(HostapdSettings::new(interface, directory))))
             }
             None => Err(Failure::Usage(
                 "name the radio: --wifi networkmanager, --wifi hostapd, --wifi none for a node on a cable, \
@@ -166,6 +171,7 @@ impl Provision {
             plain: self.plain,
             window: Duration::from_secs(self.setup_window),
             gateway_key: self.gateway_key,
+            country: self.wifi_country,
             ca: self.ca.path().map(ToOwned::to_owned),
         })
     }
@@ -186,9 +192,9 @@ fn interface(text: &str) -> Result<String, String> {
     fits.then(|| text.to_owned()).ok_or("it must be the name of a network interface".into())
 }
 
-fn country(text: &str) -> Result<String, String> {
-    let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    is_code.then(|| text.to_owned()).ok_or("it must be two capital letters, such as DE".into())
+fn country(text: &str) -> Result<Country, String> {
+    Country::parse(text)
+        .ok_or("it must be a country's two letters of ISO 3166-1, such as DE".into())
 }
 
 fn public_key(text: &str) -> Result<PublicKey, String> {

@@ -1,4 +1,4 @@
-//! The programs that the radio needs. Each ends with this process.
+//! The programs that a radio needs. Each ends with this process.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const KEEPER: &str =
     r#"child=; trap 'kill $child' TERM; "$@" & child=$!; wait $child; wait $child"#;
 
 /// A program that runs.
-pub(super) struct Program {
+pub(in crate::provisioning) struct Program {
     child: Child,
 }
 
@@ -25,7 +25,7 @@ impl Program {
     /// Starts a program. The kernel ends it if this process is killed.
     ///
     /// What it writes is dropped, since it can repeat a passphrase.
-    pub(super) fn start(name: &str, arguments: &[&str]) -> std::io::Result<Self> {
+    pub(in crate::provisioning) fn start(name: &str, arguments: &[&str]) -> std::io::Result<Self> {
         // `setpriv` sets the signal and then becomes the shell.
         let child = command("setpriv")
             .args(["--pdeathsig", "TERM", "--", "sh", "-c", KEEPER, "sh", name])
@@ -35,12 +35,12 @@ impl Program {
     }
 
     /// Returns `true` if the program has ended by itself.
-    pub(super) fn has_ended(&mut self) -> bool {
+    pub(in crate::provisioning) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Ends the program, and waits until it has cleaned up.
-    pub(super) async fn stop(mut self) {
+    pub(in crate::provisioning) async fn stop(mut self) {
         self.signal(Signal::TERM);
         if tokio::time::timeout(END_WITHIN, self.child.wait()).await.is_err() {
             self.signal(Signal::KILL);
@@ -65,13 +65,13 @@ impl Drop for Program {
 }
 
 /// Runs a program to its end; `true` if it succeeds.
-pub(super) async fn run(name: &str, arguments: &[&str]) -> bool {
+pub(in crate::provisioning) async fn run(name: &str, arguments: &[&str]) -> bool {
     let ended = command(name).args(arguments).status().await;
     ended.is_ok_and(|status| status.success())
 }
 
 /// Returns `true` if a program of this name is installed.
-pub(super) fn is_installed(name: &str) -> bool {
+pub(in crate::provisioning) fn is_installed(name: &str) -> bool {
     path().split(':').any(|directory| std::path::Path::new(directory).join(name).is_file())
 }
 
