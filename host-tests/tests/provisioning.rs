@@ -2,7 +2,7 @@
 //! how, and power cuts at every effect.
 
 use handfast_core::flow::provisioning::contract::{
-    Answer, Input, NoAccessPoint, ProvisioningSettings,
+    AccessPoint, AccessPointPolicy, Answer, Input, NoAccessPoint, ProvisioningSettings,
 };
 use handfast_core::flow::provisioning::outcome::Outcome;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason};
@@ -148,6 +148,65 @@ fn an_access_point_that_does_not_start_is_tried_again_and_says_why() {
     assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::RadioBusy)));
     sim.pass(Span::from_secs(10));
     assert_eq!((sim.read(), sim.radio.access_point), ((PublicState::ApMode, None), true));
+}
+
+#[test]
+fn an_open_access_point_takes_the_place_of_a_protected_one_that_fails_twice_and_says_so() {
+    let mut sim = Sim::default();
+    sim.radio.starts_none = (true, false);
+    sim.pass(Span::from_secs(1));
+    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::RadioBusy)));
+    sim.pass(Span::from_secs(10));
+    assert!(!sim.radio.access_point && !sim.node().status().open_instead);
+    sim.pass(Span::from_secs(10));
+    assert_eq!(sim.radio.protection, Some(AccessPoint::Open));
+    assert!(sim.radio.access_point && sim.node().status().open_instead);
+    // It comes back as it was, at once.
+    assert_eq!(failure(&mut sim, "Nowhere", "x"), Outcome::NetworkNotFound);
+    assert!(sim.node().status().open_instead);
+    sim.person_completes();
+    assert!(!sim.node().status().open_instead, "there is none any more");
+    // A start may find another driver.
+    sim.radio.starts_none = (false, false);
+    sim.cut_power();
+    sim.feed(Input::Button);
+    sim.settle();
+    sim.feed(Input::Button);
+    sim.pass(Span::from_secs(1));
+    assert_eq!(sim.radio.protection, Some(AccessPoint::Protected));
+}
+
+#[test]
+fn a_radio_that_is_busy_blocked_or_failed_by_chance_gets_no_open_access_point() {
+    let mut sim = Sim::default();
+    sim.radio.refusals = [NoAccessPoint::Refused, NoAccessPoint::Blocked].repeat(4);
+    sim.radio.refusals.push(NoAccessPoint::NotStarted);
+    sim.pass(Span::from_secs(120));
+    assert_eq!(
+        (sim.radio.access_point, sim.radio.protection),
+        (true, Some(AccessPoint::Protected))
+    );
+    // Where an open one does not start, either, a protected one is tried again.
+    let mut sim = Sim::default();
+    sim.radio.starts_none = (true, true);
+    sim.pass(Span::from_secs(25));
+    sim.radio.starts_none = (false, true);
+    sim.pass(Span::from_secs(10));
+    assert_eq!(sim.radio.protection, Some(AccessPoint::Protected));
+}
+
+#[test]
+fn an_owner_who_wants_no_open_access_point_gets_none_and_the_plain_mode_has_no_other() {
+    for (access_points, expected) in
+        [(AccessPointPolicy::Protected, None), (AccessPointPolicy::Open, Some(AccessPoint::Open))]
+    {
+        let settings = ProvisioningSettings { access_points, ..ProvisioningSettings::default() };
+        let mut sim = Sim::new(settings);
+        sim.radio.starts_none = (true, false);
+        sim.pass(Span::from_secs(300));
+        assert_eq!(sim.radio.protection, expected);
+        assert!(!sim.node().status().open_instead);
+    }
 }
 
 #[test]

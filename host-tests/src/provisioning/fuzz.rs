@@ -90,7 +90,8 @@ pub fn any_inputs(data: &[u8]) {
             8 => sim.center.failures = vec![[0, 500, 401, 404][usize::from(how) % 4]; 6],
             9 => sim.radio.captive = how & 1 == 1,
             10 => sim.radio.out_of_reach = how & 1 == 1,
-            11 => sim.radio.refusals.push(NoAccessPoint::Refused),
+            11 if how & 1 == 0 => sim.radio.refusals.push(NoAccessPoint::Refused),
+            11 => sim.radio.starts_none = (how & 2 != 0, how & 4 != 0),
             12 => sim.feed(Input::Radio(match how % 4 {
                 0 => RadioReport::Refused,
                 1 => RadioReport::Blocked,
@@ -121,6 +122,7 @@ pub fn any_inputs(data: &[u8]) {
     }
     sim.disk.full = false;
     (sim.radio.captive, sim.radio.out_of_reach) = (false, false);
+    sim.radio.starts_none.1 = false;
     sim.center.failures.clear();
     sim.person_completes();
 }

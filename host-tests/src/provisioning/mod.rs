@@ -117,8 +117,8 @@ impl Sim {
 
     fn carry_out(&mut self, effect: Effect<'_>, before: &str) {
         match effect {
-            Effect::StartAccessPoint => {
-                let started = self.radio.start_access_point();
+            Effect::StartAccessPoint(access_point) => {
+                let started = self.radio.start_access_point(access_point);
                 self.pending.push_back(Pending::AccessPoint(started));
             }
             Effect::SetCountry(country) => {

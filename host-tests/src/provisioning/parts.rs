@@ -1,7 +1,7 @@
 //! The surroundings of the simulated node.
 
 use handfast_core::flow::provisioning::contract::{
-    Change, NoAccessPoint, NotStored, ProvisioningMemory, Unfinished,
+    AccessPoint, Change, NoAccessPoint, NotStored, ProvisioningMemory, Unfinished,
 };
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason, Security, Seen};
 use handfast_core::wire::provisioning::{Country, Ssid, Target};
@@ -138,6 +138,10 @@ impl Disk {
 pub struct Radio {
     /// `true` while the access point runs.
     pub access_point: bool,
+    /// How the access point that was started last is protected.
+    pub protection: Option<AccessPoint>,
+    /// `true` if no protected access point starts, and whether no open one does.
+    pub starts_none: (bool, bool),
     /// `true` while a network is joined.
     pub joined: bool,
     /// The network of the profile that is gone after a restart.
@@ -164,6 +168,8 @@ impl Radio {
     pub(super) fn new() -> Self {
         Self {
             access_point: false,
+            protection: None,
+            starts_none: (false, false),
             joined: false,
             profile: None,
             kept: None,
@@ -187,10 +193,18 @@ impl Radio {
         self.kept = Some(self.profile.take().expect("a profile to keep"));
     }
 
-    pub(super) fn start_access_point(&mut self) -> Result<(), NoAccessPoint> {
+    pub(super) fn start_access_point(&mut self, kind: AccessPoint) -> Result<(), NoAccessPoint> {
         if self.blocked {
             return Err(NoAccessPoint::Blocked);
         }
+        let starts_none = match kind {
+            AccessPoint::Protected => self.starts_none.0,
+            AccessPoint::Open => self.starts_none.1,
+        };
+        if starts_none {
+            return Err(NoAccessPoint::NotStarted);
+        }
+        self.protection = Some(kind);
         match self.refusals.pop() {
             Some(refusal) => Err(refusal),
             None => {

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use handfast_core::wire::provisioning::sealed::Call;
 use serde_json::{Value, json};
@@ -46,6 +47,12 @@ fn register(gateway: &Gateway, node: &str, token: &str) -> (u16, Value) {
 
 /// Starts a node that waits to be provisioned. Returns it with the address of its API.
 fn unprovisioned(state: &Path, more: &[&str]) -> (Running, String) {
+    let (node, address, _) = logged(state, more);
+    (node, address)
+}
+
+/// Starts such a node. Returns it with the address of its API, and what it logs from then on.
+fn logged(state: &Path, more: &[&str]) -> (Running, String, Arc<Mutex<String>>) {
     let mut command = program("handfast-node");
     command.args(["provision", "--simulate", "--listen", "127.0.0.1", "--port", "0"]).args(more);
     command.arg("--state").arg(state).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -58,8 +65,13 @@ fn unprovisioned(state: &Path, more: &[&str]) -> (Running, String) {
         }
     };
     // Read on, so that the program never waits for its reader.
-    std::thread::spawn(move || said.for_each(drop));
-    (Running(child), address)
+    let log = Arc::<Mutex<String>>::default();
+    let written = log.clone();
+    std::thread::spawn(move || {
+        said.map_while(Result::ok)
+            .for_each(|line| written.lock().unwrap().push_str(&(line + "\n")));
+    });
+    (Running(child), address, log)
 }
 
 const NODE: &str = "jarvis-0a1b2c3d";
@@ -233,6 +245,31 @@ fn a_phone_with_the_label_provisions_a_node_that_pairs_by_an_invitation() {
 
     let log = gateway.log();
     assert!(!log.contains(&invitation[invitation.len() - 12..]), "no code is in the log");
+}
+
+#[test]
+fn a_node_whose_radio_starts_only_open_access_points_says_what_that_does_not_protect() {
+    let state = private_dir();
+    let proof = node_says(&["label", "--json"], state.path())["proof"].as_str().unwrap().to_owned();
+    let (_node, address, log) = logged(state.path(), &["--simulated-open-only"]);
+    let mut phone = Phone::at(&address);
+    assert_eq!(phone.prove(&proof), Told::Proven);
+    let info = answered(phone.call(Call::Info, ""));
+    assert_eq!(info["access_point_note"], Value::Null, "{info}");
+    until("it falls back", || {
+        is(&answered(phone.call(Call::Info, ""))["access_point"], &json!("open"))
+    });
+    let info = answered(phone.call(Call::Info, ""));
+    let note = info["access_point_note"].as_str().unwrap();
+    assert!(note.contains("nobody who listens can read it"), "{note}");
+    assert!(note.contains("anybody can offer a network of the same name"), "{note}");
+    assert!(log.lock().unwrap().contains(note), "the log says the same");
+
+    let state = private_dir();
+    let more = ["--simulated-open-only", "--no-open-access-point"];
+    let (_node, _address, log) = logged(state.path(), &more);
+    std::thread::sleep(std::time::Duration::from_secs(25));
+    assert!(!log.lock().unwrap().contains("open"), "none is offered");
 }
 
 #[test]

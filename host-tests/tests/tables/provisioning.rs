@@ -56,6 +56,7 @@ const INPUTS: &[(&str, Make)] = &[
     ("button", |_, _| Input::Button),
     ("access point", |_, _| Input::AccessPoint(Ok(()))),
     ("radio blocked, no access point", |_, _| Input::AccessPoint(Err(NoAccessPoint::Blocked))),
+    ("access point, not started", |_, _| Input::AccessPoint(Err(NoAccessPoint::NotStarted))),
     ("no access point", |_, _| Input::AccessPoint(Err(NoAccessPoint::Refused))),
     ("radio, seen", |_, _| {
         Input::Radio(RadioReport::Scanned(Some(Seen { security: Security::Wpa3, signal: -50 })))
@@ -93,6 +94,18 @@ const STATES: &[(&str, bool, &[&str], u64)] = &[
     ("ApMode", false, WAITING, 0),
     ("ApMode, the window is closed", false, WAITING, 600_000),
     ("ApMode, no access point", false, &["tick", "no access point"], 10_000),
+    (
+        "ApMode, starting an open one instead",
+        false,
+        &[
+            "tick",
+            "access point, not started",
+            "tick in 1 h",
+            "access point, not started",
+            "later tick",
+        ],
+        3_700_001,
+    ),
     ("ApMode, storing K2", false, &["tick", "access point", "k2"], 0),
     ("SavingRequest", false, &["tick", "access point", "provision"], 0),
     (
@@ -173,6 +186,9 @@ fn reach(given: &Given, known: bool, path: &[&str]) -> ProvisioningNode {
     for step in whole {
         let make = if step == "tick in 1 h" {
             at = 3_600_000;
+            find("tick")
+        } else if step == "later tick" {
+            at = 3_700_000;
             find("tick")
         } else {
             find(step)

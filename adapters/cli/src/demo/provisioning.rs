@@ -130,6 +130,7 @@ impl Node {
             info: NodeInfo { node_id: NAME.to_owned(), ..NodeInfo::of_this_machine("") },
             listen: ([127, 0, 0, 1], 0).into(),
             plain: false,
+            protected_only: false,
             window: Duration::from_secs(600),
             gateway_key: None,
             country: None,

@@ -42,6 +42,8 @@ pub(super) struct StatusSnapshot {
     pub(super) registration_status: &'static str,
     pub(super) retryable: bool,
     pub(super) hotspot_restored: bool,
+    /// `true` if the access point is open, because the radio starts no protected one.
+    pub(super) open_instead: bool,
     pub(super) previously_provisioned: bool,
 }
 
@@ -58,6 +60,7 @@ impl StatusSnapshot {
             error_code: status.failure.map(|failure| failure.outcome.code()),
             registration_status: status.registration.as_str(),
             retryable: status.failure.is_some_and(|failure| failure.outcome.is_retryable()),
+            open_instead: status.open_instead,
             hotspot_restored: failed && status.hotspot,
             previously_provisioned: status.provisioned_before,
         }

@@ -13,9 +13,12 @@ use std::time::Duration;
 
 use getrandom::SysRng;
 use handfast_core::crypto::x25519::PublicKey;
-use handfast_core::flow::provisioning::contract::{Answer, Input, NotStored, ProvisioningSettings};
+use handfast_core::flow::provisioning::contract::{
+    AccessPointPolicy, Answer, Input, NotStored, ProvisioningSettings,
+};
 use handfast_core::flow::provisioning::node::ProvisioningNode;
 use handfast_core::flow::provisioning::retry::RegisterFailure;
+use handfast_core::flow::provisioning::status::OPEN_INSTEAD;
 use handfast_core::wire::provisioning::{
     Country, K2Request, NativeGateway, NetworkRequest, RegisterAnswer, refusal_detail,
 };
@@ -87,6 +90,8 @@ pub(super) struct Parts {
     pub(super) label: NodeLabel,
     /// `true` if the owner has chosen the plain mode.
     pub(super) plain: bool,
+    /// `true` if the access point is never open in the secure mode.
+    pub(super) protected_only: bool,
     pub(super) listener: TcpListener,
     pub(super) address: SocketAddr,
     pub(super) requests: (AskedSender, mpsc::Receiver<Asked>),
@@ -99,7 +104,14 @@ pub(super) struct Parts {
 impl Parts {
     pub(super) fn assemble(self) -> Result<Provisioner, ProvisionerError> {
         let window = Span::from_millis(u64::try_from(self.window.as_millis()).unwrap_or(u64::MAX));
-        let settings = ProvisioningSettings { window, gateway_key: self.gateway_key };
+        let access_points = match (self.plain, self.protected_only) {
+            // The plain mode's clients know open access points alone.
+            (true, _) => AccessPointPolicy::Open,
+            (false, true) => AccessPointPolicy::Protected,
+            (false, false) => AccessPointPolicy::ProtectedOrOpen,
+        };
+        let settings =
+            ProvisioningSettings { window, gateway_key: self.gateway_key, access_points };
         let mut memory = self.files.memory()?;
         memory.country = self.country.or(memory.country);
         let node = ProvisioningNode::boot(Instant::from_millis(0), memory, settings);
@@ -107,11 +119,7 @@ impl Parts {
         let status = watch::Sender::new(StatusSnapshot::of(&node, assigned.clone()));
         let access_point = WifiCredentials {
             ssid: self.info.access_point().to_owned(),
-            // The plain mode's clients know open access points alone.
-            passphrase: match self.plain {
-                true => Zeroizing::default(),
-                false => Zeroizing::new(self.label.passphrase().to_owned()),
-            },
+            passphrase: Zeroizing::new(self.label.passphrase().to_owned()),
         };
         let exchanges = Arc::new(Exchanges::new(self.files.keys()?.channel, self.label));
         let api = ApiState::new(
@@ -372,6 +380,9 @@ impl Provisioner {
                     told.progress_percent,
                     told.message
                 );
+            }
+            if told.open_instead && !before.open_instead {
+                tracing::warn!("{OPEN_INSTEAD}");
             }
             if let Some(error) = told.error.as_ref().filter(|_| before.error != told.error) {
                 tracing::warn!("{error}");

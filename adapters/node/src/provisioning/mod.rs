@@ -64,6 +64,8 @@ pub struct ProvisionerConfig {
     pub listen: SocketAddr,
     /// Serves the plain mode, too, which is unprotected.
     pub plain: bool,
+    /// Never offers an open access point in the secure mode, also where the radio starts no other.
+    pub protected_only: bool,
     /// Time after a start in which new settings are taken.
     pub window: Duration,
     /// The only gateway that a command center may name; `None` for any.
@@ -104,8 +106,17 @@ impl Provisioner {
         config: ProvisionerConfig,
         radio: Box<dyn Radio>,
     ) -> Result<Self, ProvisionerError> {
-        let ProvisionerConfig { state, info, listen, plain, window, gateway_key, country, ca } =
-            config;
+        let ProvisionerConfig {
+            state,
+            info,
+            listen,
+            plain,
+            protected_only,
+            window,
+            gateway_key,
+            country,
+            ca,
+        } = config;
         let files = files::ProvisioningFiles::open(&state)?;
         let label = files.label()?;
         let address = listen;
@@ -127,6 +138,7 @@ impl Provisioner {
             ca,
             label,
             plain,
+            protected_only,
             listener,
             address,
             requests: (requests_in, requests),

@@ -24,13 +24,21 @@ const STATE: Duration = Duration::from_millis(20);
 pub struct SimulatedRadio {
     wrong: Option<String>,
     blocked: bool,
+    open_only: bool,
 }
 
 impl SimulatedRadio {
     /// Makes a radio on which this passphrase is wrong for every network, and any other is right.
     #[must_use]
     pub const fn new(wrong: Option<String>) -> Self {
-        Self { wrong, blocked: false }
+        Self { wrong, blocked: false, open_only: false }
+    }
+
+    /// Lets the radio start no access point with a passphrase, as some drivers do.
+    #[must_use]
+    pub const fn open_only(mut self) -> Self {
+        self.open_only = true;
+        self
     }
 
     /// Blocks the radio until its country is set, as some boards do.
@@ -60,6 +68,9 @@ impl Radio for SimulatedRadio {
     async fn start_access_point(&mut self, network: &WifiCredentials) -> Result<(), NoAccessPoint> {
         if self.blocked {
             return Err(NoAccessPoint::Blocked);
+        }
+        if self.open_only && !network.passphrase.is_empty() {
+            return Err(NoAccessPoint::NotStarted);
         }
         tracing::info!("simulated: the access point {} runs", network.ssid);
         Ok(())

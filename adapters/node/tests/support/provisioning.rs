@@ -173,6 +173,7 @@ impl Node {
             },
             listen: "127.0.0.1:0".parse().expect("an address"),
             plain: true,
+            protected_only: false,
             window,
             gateway_key: None,
             country: None,

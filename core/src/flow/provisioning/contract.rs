@@ -42,11 +42,39 @@ pub struct ProvisioningSettings {
     pub window: Span,
     /// The only gateway that a command center may name; `None` for any.
     pub gateway_key: Option<PublicKey>,
+    /// The access points that may be offered.
+    pub access_points: AccessPointPolicy,
+}
+
+/// The access points that a node may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AccessPointPolicy {
+    /// An open one, which the plain mode's clients expect.
+    Open,
+    /// One with the label's passphrase, and no other.
+    Protected,
+    /// One with the label's passphrase, and an open one where the radio does not start that.
+    ProtectedOrOpen,
+}
+
+/// How an access point is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum AccessPoint {
+    /// By the passphrase on the label (WPA2).
+    Protected,
+    /// Not at all.
+    Open,
 }
 
 impl Default for ProvisioningSettings {
     fn default() -> Self {
-        Self { window: SETUP_WINDOW, gateway_key: None }
+        Self {
+            window: SETUP_WINDOW,
+            gateway_key: None,
+            access_points: AccessPointPolicy::ProtectedOrOpen,
+        }
     }
 }
 
@@ -86,8 +114,10 @@ pub enum Input<'b> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NoAccessPoint {
-    /// The radio refused.
+    /// The radio refused: there is none, or it is used otherwise.
     Refused,
+    /// The radio is free, and did not start this access point.
+    NotStarted,
     /// Software blocks the radio, as it does on some boards until their country is set.
     Blocked,
 }
@@ -100,8 +130,8 @@ pub struct NotStored;
 /// A request of a node to the adapter.
 #[derive(Debug)]
 pub enum Effect<'b> {
-    /// Start the access point, unless it runs. The answer is [`Input::AccessPoint`].
-    StartAccessPoint,
+    /// Start this access point, unless it runs. The answer is [`Input::AccessPoint`].
+    StartAccessPoint(AccessPoint),
     /// Let the radio send by the rules of this country, and end what blocks it for want of one.
     SetCountry(Country),
     /// Stop the access point.

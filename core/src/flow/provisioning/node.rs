@@ -8,8 +8,8 @@ mod requests;
 mod run;
 
 use super::contract::{
-    Answer, Change, Effect, Input, Network, NoAccessPoint, NotStored, ProvisioningMemory,
-    ProvisioningSettings, Unfinished,
+    AccessPoint, AccessPointPolicy, Answer, Change, Effect, Input, Network, NoAccessPoint,
+    NotStored, ProvisioningMemory, ProvisioningSettings, Unfinished,
 };
 use super::outcome::{JoinWatch, Outcome, Progress};
 use super::radio::RadioReport;
@@ -23,6 +23,9 @@ use run::{Goal, Run, Stage};
 
 /// Wait before another attempt to start an access point, or to join the known network.
 const RADIO_AGAIN: Span = Span::from_secs(10);
+/// Starts of a protected access point that fail in a row before an open one takes its place. One may
+/// fail by chance.
+const PROTECTED_STARTS: u8 = 2;
 /// Time for which a failure stays after a phone has read it.
 const READ_FAILURE_FOR: Span = Span::from_secs(30);
 /// Time between the end of a run and normal operation, so that a phone reads it.
@@ -41,6 +44,8 @@ pub struct ProvisioningNode {
     /// `true` while K2 is being stored.
     storing_k2: bool,
     hotspot: Hotspot,
+    /// Starts of a protected access point that have failed in a row.
+    failed_starts: u8,
     failure: Option<Failure>,
     state: State,
 }
@@ -98,6 +103,7 @@ impl ProvisioningNode {
             reopened: false,
             storing_k2: false,
             hotspot: Hotspot::Down,
+            failed_starts: 0,
             failure: None,
             state: State::Booting(unfinished),
         }
@@ -133,6 +139,7 @@ impl ProvisioningNode {
             failure: self.failure.as_ref(),
             registration,
             hotspot: self.hotspot == Hotspot::Up,
+            open_instead: self.hotspot == Hotspot::Up && self.is_open_instead(),
             provisioned_before: self.known.is_some(),
         }
     }
@@ -348,6 +355,9 @@ impl ProvisioningNode {
         let outcome = match result {
             Ok(()) => {
                 self.hotspot = Hotspot::Up;
+                if !self.is_open_instead() {
+                    self.failed_starts = 0;
+                }
                 // What remains to be told is only why there was no access point.
                 if let (State::ApMode { .. }, None) = (&self.state, &self.known) {
                     self.failure = None;
@@ -355,6 +365,14 @@ impl ProvisioningNode {
                 return Effects::none();
             }
             Err(NoAccessPoint::Refused) => Outcome::RadioBusy,
+            Err(NoAccessPoint::NotStarted) => {
+                // Where an open one does not start, either, the passphrase was not the reason.
+                self.failed_starts = match self.is_open_instead() {
+                    true => 0,
+                    false => self.failed_starts.saturating_add(1),
+                };
+                Outcome::RadioBusy
+            }
             Err(NoAccessPoint::Blocked) => self.judged(Outcome::CountryMissing),
         };
         self.hotspot = match &self.state {
@@ -456,7 +474,22 @@ impl ProvisioningNode {
     /// Starts the access point. While it runs, this is a request without consequence.
     fn start_access_point<'b>(&mut self) -> Effect<'b> {
         self.hotspot = Hotspot::Starting;
-        Effect::StartAccessPoint
+        Effect::StartAccessPoint(match self.settings.access_points {
+            AccessPointPolicy::Open => AccessPoint::Open,
+            AccessPointPolicy::ProtectedOrOpen if self.is_open_instead() => AccessPoint::Open,
+            AccessPointPolicy::Protected | AccessPointPolicy::ProtectedOrOpen => {
+                AccessPoint::Protected
+            }
+        })
+    }
+
+    /// Returns `true` if an open access point takes the place of a protected one. It stays so until
+    /// the node starts again: the radio's driver is no other one before.
+    const fn is_open_instead(&self) -> bool {
+        match self.settings.access_points {
+            AccessPointPolicy::ProtectedOrOpen => self.failed_starts >= PROTECTED_STARTS,
+            AccessPointPolicy::Open | AccessPointPolicy::Protected => false,
+        }
     }
 
     /// Starts no access point that could not start before: the state is left that wanted it.

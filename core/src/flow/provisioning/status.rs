@@ -168,6 +168,12 @@ impl Registration {
     }
 }
 
+/// What a person is told while the access point is open although the label has a passphrase for it.
+pub const OPEN_INSTEAD: &str = "The node's network is open, because its radio does not start one \
+    with the label's password. What this page sends is sealed with the proof, so nobody who \
+    listens can read it. But anybody can offer a network of the same name, with a page of their \
+    own that asks for the proof: type it only where you trust those in radio range";
+
 /// The answer to a phone that asks how far the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status<'s> {
@@ -179,6 +185,8 @@ pub struct Status<'s> {
     pub registration: Registration,
     /// `true` if the access point runs.
     pub hotspot: bool,
+    /// `true` if it is open, because the radio does not start one with the label's passphrase.
+    pub open_instead: bool,
     /// `true` if the node was provisioned before.
     pub provisioned_before: bool,
 }

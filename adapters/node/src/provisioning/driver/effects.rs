@@ -1,6 +1,6 @@
 //! Carrying out the machine's effects.
 
-use handfast_core::flow::provisioning::contract::{Effect, Network, NotStored};
+use handfast_core::flow::provisioning::contract::{AccessPoint, Effect, Network, NotStored};
 use zeroize::Zeroizing;
 
 use super::Provisioner;
@@ -11,8 +11,13 @@ use crate::provisioning::register::{RegisterBody, RegisterReply, register};
 impl Provisioner {
     pub(super) fn carry_out(&mut self, effect: Effect<'_>) {
         match effect {
-            Effect::StartAccessPoint => {
-                self.ask_radio(RadioRequest::StartAccessPoint(self.access_point.clone()));
+            Effect::StartAccessPoint(access_point) => {
+                let mut network = self.access_point.clone();
+                match access_point {
+                    AccessPoint::Protected => {}
+                    AccessPoint::Open => network.passphrase.clear(),
+                }
+                self.ask_radio(RadioRequest::StartAccessPoint(network));
             }
             Effect::SetCountry(country) => self.ask_radio(RadioRequest::SetCountry(country)),
             Effect::StopAccessPoint => self.ask_radio(RadioRequest::StopAccessPoint),

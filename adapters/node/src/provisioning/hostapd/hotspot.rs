@@ -40,12 +40,12 @@ impl HostapdAccessPoint {
         let server = control.join(&settings.interface);
         let mut events = Control::open(&mut hostapd, &server, directory.join("hostapd.answers"))
             .await
-            .map_err(|why| Unusable::Ended("hostapd", hostapd_file.clone(), why))?;
+            .map_err(|why| Unusable::NotOffered(hostapd_file.clone(), why))?;
         let runs = tokio::time::timeout(START_WITHIN, is_enabled(&mut events)).await;
         if !runs.is_ok_and(|runs| runs) {
             hostapd.stop().await;
             let why = std::io::Error::other("the radio offers no access point");
-            return Err(Unusable::Ended("hostapd", hostapd_file, why));
+            return Err(Unusable::NotOffered(hostapd_file, why));
         }
         let address = format!("{ACCESS_POINT_ADDRESS}/24");
         if !run("ip", &["address", "replace", &address, "dev", &settings.interface]).await {

@@ -61,6 +61,8 @@ enum Unusable {
     NotStarted(&'static str, std::io::Error),
     #[error("{0} does not run ({2}); start it by hand with {1:?} to see why")]
     Ended(&'static str, PathBuf, std::io::Error),
+    #[error("hostapd offers no access point ({1}); start it by hand with {0:?} to see why")]
+    NotOffered(PathBuf, std::io::Error),
     #[error("the interface {0} takes no address; check --wifi-interface")]
     Interface(String),
     #[error("wpa_supplicant does not do it: {0}")]
@@ -185,6 +187,7 @@ impl Radio for HostapdRadio {
             tracing::warn!("no access point: {why}");
             match why {
                 Unusable::Blocked => NoAccessPoint::Blocked,
+                Unusable::NotOffered(..) => NoAccessPoint::NotStarted,
                 Unusable::File(_)
                 | Unusable::Path(_)
                 | Unusable::NotStarted(..)
@@ -222,7 +225,8 @@ impl Radio for HostapdRadio {
             tracing::warn!("the network cannot be joined: {why}");
             let _ = reports.send(match why {
                 Unusable::Blocked => RadioReport::Blocked,
-                Unusable::File(_)
+                Unusable::NotOffered(..)
+                | Unusable::File(_)
                 | Unusable::Path(_)
                 | Unusable::NotStarted(..)
                 | Unusable::Ended(..)

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use handfast_core::flow::provisioning::contract::Answer;
-use handfast_core::flow::provisioning::status::PublicState;
+use handfast_core::flow::provisioning::status::{OPEN_INSTEAD, PublicState};
 use handfast_core::wire::provisioning::{BodyDefect, K2Request, NetworkRequest, ProvisionRequest};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -17,7 +17,7 @@ pub(super) type CallAnswer = (StatusCode, Value);
 impl ApiState {
     pub(super) fn info(&self) -> Value {
         let (info, status) = (&self.0.info, self.snapshot());
-        json!({
+        let mut body = json!({
             "node_id": status.node_id.as_ref().unwrap_or(&info.node_id),
             "firmware_version": info.firmware_version,
             "hardware": info.hardware,
@@ -25,7 +25,12 @@ impl ApiState {
             "capabilities": info.capabilities,
             "state": status.state.as_str(),
             "previously_provisioned": status.previously_provisioned,
-        })
+        });
+        if status.open_instead {
+            body["access_point"] = "open".into();
+            body["access_point_note"] = OPEN_INSTEAD.into();
+        }
+        body
     }
 
     pub(super) async fn scan(&self) -> Value {

@@ -42,20 +42,20 @@ impl Unusable {
     pub(super) const fn report(&self) -> RadioReport {
         match self.access_point() {
             NoAccessPoint::Blocked => RadioReport::Blocked,
-            NoAccessPoint::Refused => RadioReport::Refused,
+            NoAccessPoint::Refused | NoAccessPoint::NotStarted => RadioReport::Refused,
         }
     }
 
     pub(super) const fn access_point(&self) -> NoAccessPoint {
         match self {
             Self::Blocked => NoAccessPoint::Blocked,
+            Self::NotStarted(_) => NoAccessPoint::NotStarted,
             Self::Failed(_)
             | Self::NoDevice(_)
             | Self::Unmanaged(_)
             | Self::NoAccessPoint(_)
             | Self::SwitchedOff
-            | Self::NoAddresses(_)
-            | Self::NotStarted(_) => NoAccessPoint::Refused,
+            | Self::NoAddresses(_) => NoAccessPoint::Refused,
         }
     }
 }

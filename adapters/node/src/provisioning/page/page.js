@@ -318,6 +318,8 @@ async function begin() {
   }
   if (PROOF) await proves();
   node = await askOn('info', silent);
+  show('open-instead', Boolean(node.access_point_note));
+  $('open-instead').textContent = node.access_point_note ? `${node.access_point_note}.` : '';
   document.title = `Set up ${node.node_id}`;
   $('title').textContent = document.title;
   for (const place of document.querySelectorAll('.node')) place.textContent = node.node_id;

@@ -28,6 +28,10 @@ pub(crate) struct Provision {
     /// gateway are as safe as the network at that moment, and the command center's URL: use https.
     #[arg(long)]
     plain: bool,
+    /// Never offer an access point without the label's password, also where the radio starts none
+    /// with it; the node is then reached by cable alone
+    #[arg(long, conflicts_with = "plain")]
+    no_open_access_point: bool,
     /// The radio
     #[arg(long, value_name = "RADIO", env = "JARVIS_WIFI_BACKEND", value_enum)]
     wifi: Option<Wifi>,
@@ -50,6 +54,9 @@ pub(crate) struct Provision {
     /// The simulated radio is blocked until its country is set
     #[arg(long, hide = true)]
     simulated_blocked: bool,
+    /// The simulated radio starts no access point with a passphrase
+    #[arg(long, hide = true)]
+    simulated_open_only: bool,
     /// Go over to normal operation at once, with what is kept
     #[arg(long, env = "JARVIS_SKIP_PROVISIONING_CHECK", action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub(crate) skip_check: bool,
@@ -132,7 +139,8 @@ impl Provision {
     pub(crate) fn radio(&self) -> Result<Box<dyn Radio>, Failure> {
         let simulated = || {
             let radio = SimulatedRadio::new(self.simulated_wrong_password.clone());
-            Box::new(if self.simulated_blocked { radio.blocked() } else { radio })
+            let radio = if self.simulated_blocked { radio.blocked() } else { radio };
+            Box::new(if self.simulated_open_only { radio.open_only() } else { radio })
         };
         match self.wifi {
             _ if self.simulate => Ok(simulated()),
@@ -169,6 +177,7 @@ impl Provision {
             info: NodeInfo::of_this_machine(&self.prefix),
             listen: (self.listen, self.port).into(),
             plain: self.plain,
+            protected_only: self.no_open_access_point,
             window: Duration::from_secs(self.setup_window),
             gateway_key: self.gateway_key,
             country: self.wifi_country,
