@@ -348,6 +348,44 @@ async fn the_port_of_a_provisioned_node_closes_with_the_setup_window_and_opens_b
     assert_eq!(k2["success"], true);
 }
 
+/// Finds a port that nothing uses.
+async fn free_port() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn phones_find_the_page_on_a_second_port_that_closes_with_the_first() {
+    let (center, port) = (Center::start().await, free_port().await);
+    let node = Node::start_with_captive_port(port, Duration::from_secs(8)).await;
+    let captive = ([127, 0, 0, 1], port).into();
+    assert_eq!(request(captive, "GET", "/generate_204", "").await.0, 204);
+    assert_eq!(request(captive, "GET", "/api/v1/info", "").await.1["state"], "AP_MODE");
+    node.provision(&center, "HomeNetwork", "right").await;
+    node.until("PROVISIONED").await;
+    node.operates().await;
+    node.until_closed().await;
+    assert!(tokio::net::TcpStream::connect(captive).await.is_err());
+}
+
+#[tokio::test]
+async fn a_second_port_that_cannot_be_used_is_named_with_what_mends_it_and_the_node_goes_on() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let home = Home::new();
+    let mut program = Program::start_line(&format!(
+        "handfast-node provision --simulate --listen 127.0.0.1 --port 0 --captive-port {port} \
+         --state {}",
+        home.state()
+    ));
+    let line = program.says("cannot be used").await;
+    assert!(line.contains(&format!("port {port} ")), "{line}");
+    assert!(line.contains("CAP_NET_BIND_SERVICE"), "{line}");
+    program.says("Provisioning at http://").await;
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().await.code, Some(0));
+}
+
 #[tokio::test]
 async fn the_program_names_what_it_needs_before_it_serves_the_api() {
     let state = Home::new().state();

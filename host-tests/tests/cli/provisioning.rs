@@ -54,7 +54,8 @@ fn unprovisioned(state: &Path, more: &[&str]) -> (Running, String) {
 /// Starts such a node. Returns it with the address of its API, and what it logs from then on.
 fn logged(state: &Path, more: &[&str]) -> (Running, String, Arc<Mutex<String>>) {
     let mut command = program("handfast-node");
-    command.args(["provision", "--simulate", "--listen", "127.0.0.1", "--port", "0"]).args(more);
+    command.args(["provision", "--simulate", "--listen", "127.0.0.1", "--port", "0"]);
+    command.args(["--captive-port", "0"]).args(more);
     command.arg("--state").arg(state).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -129,6 +129,7 @@ impl Node {
             state: state.to_owned(),
             info: NodeInfo { node_id: NAME.to_owned(), ..NodeInfo::of_this_machine("") },
             listen: ([127, 0, 0, 1], 0).into(),
+            captive_port: None,
             plain: false,
             protected_only: false,
             window: Duration::from_secs(600),

@@ -64,6 +64,8 @@ pub struct Provisioner {
     exchanges: Arc<Exchanges>,
     address: SocketAddr,
     api: Option<(TcpListener, ApiState)>,
+    /// The port where phones look for a page by themselves.
+    captive: Option<TcpListener>,
 }
 
 type RadioTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -93,6 +95,7 @@ pub(super) struct Parts {
     /// `true` if the access point is never open in the secure mode.
     pub(super) protected_only: bool,
     pub(super) listener: TcpListener,
+    pub(super) captive: Option<TcpListener>,
     pub(super) address: SocketAddr,
     pub(super) requests: (AskedSender, mpsc::Receiver<Asked>),
     pub(super) radio_in: mpsc::UnboundedSender<RadioRequest>,
@@ -152,6 +155,7 @@ impl Parts {
             exchanges,
             address: self.address,
             api: Some((self.listener, api)),
+            captive: self.captive,
         })
     }
 }
@@ -190,9 +194,15 @@ impl Provisioner {
     /// [`ProvisionerError`] if the operating system gives no random bytes.
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> Result<(), ProvisionerError> {
         let radio = self.radio_task.take().map(tokio::spawn);
-        let api = self.api.take().map(|(listener, api)| {
-            tokio::spawn(http::serve(listener, self.address, api, self.open.subscribe()))
-        });
+        let (mut api, mut captive) = (None, None);
+        if let Some((listener, shared)) = self.api.take() {
+            captive = self.captive.take().map(|listener| {
+                tokio::spawn(http::serve(listener, shared.clone(), self.open.subscribe()))
+            });
+            api = Some(tokio::spawn(http::serve(listener, shared, self.open.subscribe())));
+        }
+        let exchanges = self.exchanges.clone();
+        let expiring = Some(tokio::spawn(async move { exchanges.expire().await }));
         let ended = tokio::select! {
             failed = self.drive() => failed,
             () = shutdown => Ok(()),
@@ -200,7 +210,7 @@ impl Provisioner {
         if let Some(registering) = self.registering.take() {
             registering.abort();
         }
-        for task in [radio, api].into_iter().flatten() {
+        for task in [radio, api, captive, expiring].into_iter().flatten() {
             task.abort();
             // The access point has ended when this has.
             let _ = task.await;

@@ -62,6 +62,9 @@ pub struct ProvisionerConfig {
     pub info: NodeInfo,
     /// The address of the HTTP API.
     pub listen: SocketAddr,
+    /// Port of the same address where phones look for a page by themselves, 80 as a rule; `None` for
+    /// no such port. It is served where it can be bound.
+    pub captive_port: Option<u16>,
     /// Serves the plain mode, too, which is unprotected.
     pub plain: bool,
     /// Never offers an open access point in the secure mode, also where the radio starts no other.
@@ -110,6 +113,7 @@ impl Provisioner {
             state,
             info,
             listen,
+            captive_port,
             plain,
             protected_only,
             window,
@@ -125,6 +129,10 @@ impl Provisioner {
             .map_err(|why| ProvisionerError::Listen { address, why })?;
         let address =
             listener.local_addr().map_err(|why| ProvisionerError::Listen { address, why })?;
+        let captive = match captive_port {
+            Some(port) => captive(SocketAddr::new(address.ip(), port), address).await,
+            None => None,
+        };
         let (requests_in, requests) = mpsc::channel(8);
         let (radio_in, radio_requests) = mpsc::unbounded_channel();
         let (radio_events_in, radio_events) = mpsc::unbounded_channel();
@@ -140,6 +148,7 @@ impl Provisioner {
             plain,
             protected_only,
             listener,
+            captive,
             address,
             requests: (requests_in, requests),
             radio_in,
@@ -148,5 +157,23 @@ impl Provisioner {
             operates: watch::channel(false),
         }
         .assemble()
+    }
+}
+
+/// Binds the port where phones look for a page by themselves. Without it, people open the page.
+async fn captive(wanted: SocketAddr, api: SocketAddr) -> Option<TcpListener> {
+    if wanted == api {
+        return None;
+    }
+    match TcpListener::bind(wanted).await {
+        Ok(listener) => Some(listener),
+        Err(why) => {
+            tracing::warn!(
+                "port {} cannot be used ({why}), so phones do not open the page by themselves: open \
+                 http://{api} there, or let the node use the port (root or CAP_NET_BIND_SERVICE)",
+                wanted.port()
+            );
+            None
+        }
     }
 }

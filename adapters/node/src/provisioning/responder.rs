@@ -32,6 +32,11 @@ pub(super) struct PhoneResponder {
 }
 
 impl PhoneResponder {
+    /// Returns `true` if the node may use the ports, now.
+    pub(super) async fn is_allowed() -> bool {
+        UdpSocket::bind((Ipv4Addr::UNSPECIFIED, DHCP_PORT)).await.is_ok()
+    }
+
     /// Starts to answer on this interface, which has this address in a network of 24 bits.
     ///
     /// # Errors

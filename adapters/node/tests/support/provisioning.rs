@@ -160,7 +160,23 @@ impl Node {
         Self::start_in(dir, Duration::from_secs(600), radio).await
     }
 
+    /// Starts a node that is asked for its page on this port, too.
+    pub(crate) async fn start_with_captive_port(port: u16, window: Duration) -> Self {
+        let radio = Box::new(SimulatedRadio::new(None));
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_at(dir, window, radio, Some(port)).await
+    }
+
     async fn start_in(dir: tempfile::TempDir, window: Duration, radio: Box<dyn Radio>) -> Self {
+        Self::start_at(dir, window, radio, None).await
+    }
+
+    async fn start_at(
+        dir: tempfile::TempDir,
+        window: Duration,
+        radio: Box<dyn Radio>,
+        captive_port: Option<u16>,
+    ) -> Self {
         let mac_address = "b8:27:eb:1a:2b:3c".to_owned();
         let config = ProvisionerConfig {
             state: dir.path().join("state"),
@@ -172,6 +188,7 @@ impl Node {
                 capabilities: vec!["wifi".to_owned()],
             },
             listen: "127.0.0.1:0".parse().expect("an address"),
+            captive_port,
             plain: true,
             protected_only: false,
             window,

@@ -90,7 +90,7 @@ impl Exchanges {
     }
 
     /// Ends exchanges when their time has come, for as long as the future is polled.
-    pub(super) async fn expire(&self) {
+    pub(in crate::provisioning) async fn expire(&self) {
         loop {
             let deadline = self.lock().machine.deadline().map(|(at, _)| at);
             let wait = async {

@@ -30,11 +30,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Serves the API while it is open, and closes its port while it is not.
 pub(in crate::provisioning) async fn serve(
     listener: TcpListener,
-    address: SocketAddr,
     api: ApiState,
     mut open: watch::Receiver<bool>,
 ) {
+    let Ok(address) = listener.local_addr() else { return };
     let mut bound = Some(listener);
+    let mut warned = false;
     loop {
         if open.wait_for(|open| *open).await.is_err() {
             return;
@@ -44,7 +45,10 @@ pub(in crate::provisioning) async fn serve(
             None => match TcpListener::bind(address).await {
                 Ok(listener) => listener,
                 Err(why) => {
-                    tracing::warn!("the setup API cannot listen on {address}: {why}");
+                    // Tried again, but said once.
+                    if !std::mem::replace(&mut warned, true) {
+                        tracing::warn!("the setup API cannot listen on {address}: {why}");
+                    }
                     sleep(AGAIN).await;
                     continue;
                 }
@@ -52,7 +56,6 @@ pub(in crate::provisioning) async fn serve(
         };
         tokio::select! {
             () = accept(&listener, &api) => {}
-            () = api.0.exchanges.expire() => {}
             closed = open.wait_for(|open| !*open) => {
                 if closed.is_err() {
                     return;

@@ -39,13 +39,18 @@ impl NodeAccessPoint {
         dnsmasq: Option<&Path>,
     ) -> Result<Self, Unusable> {
         device.check_access_point().await?;
-        let addresses = if dnsmasq.is_some() { Addresses::Shared } else { Addresses::Own };
         let catch_all = dnsmasq.and_then(CatchAll::write);
+        // A dnsmasq that does not lead phones to the page is used only where the node may not.
+        let addresses = match (dnsmasq, &catch_all) {
+            (Some(_), Some(_)) => Addresses::Shared,
+            (Some(_), None) if !PhoneResponder::is_allowed().await => Addresses::Shared,
+            (Some(_) | None, _) => Addresses::Own,
+        };
         tracing::info!(
             "phones get their addresses from {}",
             match addresses {
                 Addresses::Shared => "dnsmasq",
-                Addresses::Own => "the node itself, since dnsmasq is not installed",
+                Addresses::Own => "the node itself",
             }
         );
         let profile =
@@ -136,8 +141,8 @@ impl CatchAll {
             Ok(()) => Some(Self(path)),
             Err(why) => {
                 tracing::warn!(
-                    "{} cannot be written, so phones do not open the node's page by themselves: \
-                     {why}; open http://{ACCESS_POINT_ADDRESS} there, or let the node write this file",
+                    "{} cannot be written: {why}; phones open the node's page by themselves only if \
+                     the node may write this file or use the ports 53 and 67 (CAP_NET_BIND_SERVICE)",
                     path.display()
                 );
                 None

@@ -63,6 +63,10 @@ pub(crate) struct Provision {
     /// Port of the API; 0 lets the system choose one
     #[arg(long, value_name = "PORT", env = "JARVIS_PROVISIONING_PORT", default_value_t = 8080)]
     port: u16,
+    /// Port where phones look for a page by themselves, served as well where it can be used; 0 for
+    /// none
+    #[arg(long, value_name = "PORT", default_value_t = 80)]
+    captive_port: u16,
     /// Address at which the API listens
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
     listen: IpAddr,
@@ -176,6 +180,7 @@ impl Provision {
             state,
             info: NodeInfo::of_this_machine(&self.prefix),
             listen: (self.listen, self.port).into(),
+            captive_port: Some(self.captive_port).filter(|port| *port != 0),
             plain: self.plain,
             protected_only: self.no_open_access_point,
             window: Duration::from_secs(self.setup_window),
