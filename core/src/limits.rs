@@ -207,6 +207,8 @@ pub const PROVISIONING_SECRET_BYTES: usize = 512;
 pub const K2_CHARS: usize = 512;
 /// Maximum number of fields of a provisioning request.
 pub const PROVISIONING_FIELDS: usize = 10;
+/// Pushes of settings whose nonces a node remembers.
+pub const PUSH_NONCES: usize = 64;
 /// Maximum number of phones that provision a node at once over sealed exchanges.
 pub const SEALED_EXCHANGES: usize = 2;
 /// Maximum length of the part of a body in one sealed message, in bytes.

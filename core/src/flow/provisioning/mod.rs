@@ -12,7 +12,7 @@
 //!
 //! [`node::ProvisioningNode`] decides, and [`sealed`] has the exchange in which a phone proves that
 //! its owner holds the node's label. The radio, the store and the command center belong to the
-//! adapter. [`outcome`] infers from a radio's reports why a join failed.
+//! adapter. [`settings`] bounds what a phone pushes later. [`outcome`] infers from a radio's reports why a join failed.
 
 pub mod contract;
 pub mod node;
@@ -20,4 +20,5 @@ pub mod outcome;
 pub mod radio;
 pub mod retry;
 pub mod sealed;
+pub mod settings;
 pub mod status;
