@@ -132,6 +132,7 @@ impl Node {
             captive_port: None,
             plain: false,
             protected_only: false,
+            share_settings: false,
             window: Duration::from_secs(600),
             gateway_key: None,
             country: None,

@@ -18,6 +18,7 @@ use handfast_core::flow::provisioning::contract::{
 };
 use handfast_core::flow::provisioning::node::ProvisioningNode;
 use handfast_core::flow::provisioning::retry::RegisterFailure;
+use handfast_core::flow::provisioning::settings::Openness;
 use handfast_core::flow::provisioning::status::OPEN_INSTEAD;
 use handfast_core::wire::provisioning::{
     Country, K2Request, NativeGateway, NetworkRequest, RegisterAnswer, refusal_detail,
@@ -31,7 +32,7 @@ use zeroize::Zeroizing;
 use super::ProvisionerError;
 use super::api::{ApiRequest, Asked, AskedSender, StatusSnapshot};
 use super::files::{ProvisioningFiles, StoredRequest};
-use super::http::{self, ApiState, Exchanges};
+use super::http::{self, ApiState, Exchanges, Port};
 use super::info::NodeInfo;
 use super::label::NodeLabel;
 use super::radio::WifiCredentials;
@@ -59,7 +60,8 @@ pub struct Provisioner {
     stored: VecDeque<Result<(), NotStored>>,
     status: watch::Sender<StatusSnapshot>,
     operates: watch::Sender<bool>,
-    open: watch::Sender<bool>,
+    open: watch::Sender<Openness>,
+    share_settings: bool,
     button: Arc<Notify>,
     exchanges: Arc<Exchanges>,
     address: SocketAddr,
@@ -94,6 +96,8 @@ pub(super) struct Parts {
     pub(super) plain: bool,
     /// `true` if the access point is never open in the secure mode.
     pub(super) protected_only: bool,
+    /// `true` if settings are shared outside the setup window.
+    pub(super) share_settings: bool,
     pub(super) listener: TcpListener,
     pub(super) captive: Option<TcpListener>,
     pub(super) address: SocketAddr,
@@ -131,6 +135,7 @@ impl Parts {
             status.subscribe(),
             Scanner::new(self.radio_in.clone()),
             exchanges.clone(),
+            self.files.folders().0,
             self.plain,
         );
         Ok(Provisioner {
@@ -150,7 +155,8 @@ impl Parts {
             stored: VecDeque::new(),
             status,
             operates: self.operates.0,
-            open: watch::Sender::new(true),
+            open: watch::Sender::new(Openness::Setup),
+            share_settings: self.share_settings,
             button: Arc::default(),
             exchanges,
             address: self.address,
@@ -197,9 +203,11 @@ impl Provisioner {
         let (mut api, mut captive) = (None, None);
         if let Some((listener, shared)) = self.api.take() {
             captive = self.captive.take().map(|listener| {
-                tokio::spawn(http::serve(listener, shared.clone(), self.open.subscribe()))
+                let (shared, open) = (shared.clone(), self.open.subscribe());
+                tokio::spawn(http::serve(listener, Port::Captive, shared, open))
             });
-            api = Some(tokio::spawn(http::serve(listener, shared, self.open.subscribe())));
+            let open = self.open.subscribe();
+            api = Some(tokio::spawn(http::serve(listener, Port::Api, shared, open)));
         }
         let exchanges = self.exchanges.clone();
         let expiring = Some(tokio::spawn(async move { exchanges.expire().await }));
@@ -294,7 +302,8 @@ impl Provisioner {
         while let Some(stored) = self.stored.pop_front() {
             self.feed(Input::Stored(stored));
         }
-        let open = self.node.is_window_open(self.now()) || !self.is_settled();
+        let window_open = self.node.is_window_open(self.now());
+        let open = Openness::of(window_open, self.is_settled(), self.share_settings);
         self.open.send_if_modified(|before| std::mem::replace(before, open) != open);
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! | `.provisioned` | empty: the node is provisioned |
 //! | `request.enc`, `answer.enc` | a request that has not worked yet, and the answer to it, under K1 |
 //! | `network.enc` | another network that has not worked yet, under K1 |
+//! | `settings.enc` | the settings that are shared under K2, under K1 |
 //! | `country` | the country whose rules hold for the radio, as two letters |
 //! | `label.json` | what is printed on the node's label; nothing removes it |
 //! | `.erasing` | empty: an erasure has begun and is finished at the next start |
@@ -50,7 +51,7 @@ use stored::{K2Metadata, StoredAnswer, StoredWifi};
 pub(super) use stored::{StoredConfig, StoredRequest};
 
 const K1: &str = "secrets.key";
-const K2: &str = "k2.enc";
+pub(super) const K2: &str = "k2.enc";
 const K2_METADATA: &str = "k2_metadata.json";
 const WIFI: &str = "wifi_credentials.enc";
 const CONFIG: &str = "config.json";
@@ -59,12 +60,14 @@ const REQUEST: &str = "request.enc";
 const ANSWER: &str = "answer.enc";
 const NETWORK: &str = "network.enc";
 const COUNTRY: &str = "country";
+/// The settings that are shared under K2.
+pub(super) const SETTINGS: &str = "settings.enc";
 /// The folder in which the node pairs by an invitation.
 const PAIRING: &str = "pairing";
 const ERASING: &str = ".erasing";
-/// All files that an erasure removes, the marker first.
-const ERASED: [&str; 9] =
-    [MARKER, REQUEST, ANSWER, NETWORK, WIFI, K2, K2_METADATA, CONFIG, COUNTRY];
+/// All files that an erasure removes: the marker first, and the shared settings after K2.
+const ERASED: [&str; 10] =
+    [MARKER, REQUEST, ANSWER, NETWORK, WIFI, K2, K2_METADATA, CONFIG, COUNTRY, SETTINGS];
 const MOST_BYTES: u64 = 64 * 1024;
 const OPTIONS: Options = Options::PRIVATE.for_directory_owner().as_only_writer();
 
@@ -122,15 +125,11 @@ impl ProvisioningFiles {
         let dir = directory(state)?;
         let busy = || ProvisioningFileError::Busy { path: dir.clone() };
         let lock = private_file::lock(&dir.join("lock"))?.ok_or_else(busy)?;
-        let path = dir.join(K1);
-        let key = match OPTIONS.read(&path, MOST_BYTES)?.map(Zeroizing::new) {
-            Some(text) => std::str::from_utf8(&text)
-                .ok()
-                .and_then(FernetKey::read)
-                .ok_or(ProvisioningFileError::Damaged { path })?,
+        let key = match k1(&dir)? {
+            Some(key) => key,
             None => {
                 let key = FernetKey::new(random()?);
-                OPTIONS.replace(&path, key.write().as_bytes())?;
+                OPTIONS.replace(&dir.join(K1), key.write().as_bytes())?;
                 key
             }
         };
@@ -150,7 +149,7 @@ impl ProvisioningFiles {
             Ok(OPTIONS.read(&dir.join(name), MOST_BYTES)?.map(Zeroizing::new))
         };
         let damaged = |name: &str| ProvisioningFileError::Damaged { path: dir.join(name) };
-        let (Some(k1), Some(token), Some(config)) = (read(K1)?, read(K2)?, read(CONFIG)?) else {
+        let (Some(key), Some(token), Some(config)) = (k1(&dir)?, read(K2)?, read(CONFIG)?) else {
             return Ok(None);
         };
         // Without its metadata a key counts as none.
@@ -158,8 +157,6 @@ impl ProvisioningFiles {
             return Ok(None);
         }
         let config: StoredConfig = serde_json::from_slice(&config).map_err(|_| damaged(CONFIG))?;
-        let key = std::str::from_utf8(&k1).ok().and_then(FernetKey::read);
-        let key = key.ok_or_else(|| damaged(K1))?;
         let opened = std::str::from_utf8(&token).ok().and_then(|token| key.open(token));
         let bytes: Option<[u8; 32]> = opened.and_then(|bytes| bytes[..].try_into().ok());
         let k2 = Secret::new(bytes.ok_or_else(|| damaged(K2))?);
@@ -364,6 +361,8 @@ impl ProvisioningFiles {
         };
         // Without its metadata a key counts as none, so an interruption between the two leaves none.
         self.remove(K2_METADATA)?;
+        // Settings are for who has the key under which they came.
+        self.remove(SETTINGS)?;
         self.write(K2, self.key.seal(k2.expose(), now(), random()?).as_bytes())?;
         self.write(K2_METADATA, &json(&metadata))
     }
@@ -383,6 +382,7 @@ impl ProvisioningFiles {
             );
             self.remove(K2_METADATA)?;
             self.remove(K2)?;
+            self.remove(SETTINGS)?;
         }
         self.commit_native(&request, &answer)?;
         self.write(
@@ -509,6 +509,14 @@ pub(super) fn directory(state: &Path) -> Result<PathBuf, ProvisioningFileError> 
     Ok(dir)
 }
 
+/// Reads K1 in this directory; `None` before the first start.
+pub(super) fn k1(dir: &Path) -> Result<Option<FernetKey>, ProvisioningFileError> {
+    let path = dir.join(K1);
+    let Some(text) = OPTIONS.read(&path, MOST_BYTES)?.map(Zeroizing::new) else { return Ok(None) };
+    let key = std::str::from_utf8(&text).ok().and_then(FernetKey::read);
+    key.map(Some).ok_or(ProvisioningFileError::Damaged { path })
+}
+
 /// Removes the pairing of the native link with its token. What cannot be read must not keep the node
 /// from new settings.
 fn forget_pairing(held: &HeldState) -> Result<(), ProvisioningFileError> {
@@ -542,7 +550,7 @@ pub(super) fn json(value: &impl Serialize) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     unix_now().as_secs()
 }
 

@@ -29,6 +29,7 @@ mod radio_task;
 mod register;
 #[cfg(feature = "wifi")]
 mod responder;
+mod shared_settings;
 mod simulated;
 mod snapshot;
 
@@ -50,8 +51,9 @@ pub use label::NodeLabel;
 #[cfg(feature = "wifi")]
 pub use network_manager::{NetworkManagerRadio, NetworkManagerSettings};
 pub use radio::{Radio, RadioReports, WifiCredentials, WifiNetwork, strongest_first};
+pub use shared_settings::{RevisedSettings, SharedSettings};
 pub use simulated::{NoRadio, SimulatedRadio};
-pub use snapshot::{SETTINGS_BYTES, SealedSettings, SettingsError, SettingsKey};
+pub use snapshot::{SETTINGS_BYTES, SealedSettings, SettingsError, SettingsKey, SettingsPurpose};
 
 /// Settings of a [`Provisioner`].
 #[derive(Debug)]
@@ -67,6 +69,9 @@ pub struct ProvisionerConfig {
     pub captive_port: Option<u16>,
     /// Serves the plain mode, too, which is unprotected.
     pub plain: bool,
+    /// Keeps the port open outside the setup window, for what is sealed under K2 alone: phones share
+    /// settings with the node at any time.
+    pub share_settings: bool,
     /// Never offers an open access point in the secure mode, also where the radio starts no other.
     pub protected_only: bool,
     /// Time after a start in which new settings are taken.
@@ -116,6 +121,7 @@ impl Provisioner {
             captive_port,
             plain,
             protected_only,
+            share_settings,
             window,
             gateway_key,
             country,
@@ -147,6 +153,7 @@ impl Provisioner {
             label,
             plain,
             protected_only,
+            share_settings,
             listener,
             captive,
             address,

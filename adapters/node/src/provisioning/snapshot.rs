@@ -2,7 +2,7 @@
 //! that are pushed to it.
 //!
 //! AES-256-GCM over compact JSON, in which every character outside ASCII is escaped: the dialect's
-//! reader garbles raw UTF-8. The node's id is bound to what is sealed.
+//! reader garbles raw UTF-8. The node's id and the purpose are bound to what is sealed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -11,6 +11,7 @@ use aes_gcm::aead::{Aead, Payload};
 use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use handfast_core::flow::provisioning::settings::{NONCE_BYTES, PushRefusal};
 use handfast_core::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,7 +20,6 @@ use zeroize::Zeroizing;
 use super::ProvisioningFileError;
 use super::files::{ProvisioningFiles, random};
 
-const NONCE_BYTES: usize = 12;
 const TAG_BYTES: usize = 16;
 /// Maximum length of settings as JSON, in bytes.
 pub const SETTINGS_BYTES: usize = 64 * 1024;
@@ -33,6 +33,21 @@ pub struct SealedSettings {
     pub nonce: String,
     /// The tag, 16 bytes.
     pub tag: String,
+}
+
+/// What is sealed, so that nothing that is sealed for one purpose serves another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsPurpose {
+    /// The node's settings, as the dialect has them.
+    Snapshot,
+    /// A phone's request for a snapshot.
+    Request,
+    /// A phone's settings for the node.
+    Push {
+        /// The revision that they make: the one after the node's.
+        revision: u64,
+    },
 }
 
 /// The reason for which settings cannot be sealed or opened.
@@ -56,6 +71,22 @@ pub enum SettingsError {
     /// The settings are longer than any.
     #[error("the settings have more than {SETTINGS_BYTES} bytes")]
     TooLong,
+    /// Pushed settings do not follow on those in force.
+    #[error(
+        "these settings do not follow on revision {revision}, which is in force; read it again, and seal them for the next one"
+    )]
+    Stale {
+        /// The revision in force.
+        revision: u64,
+    },
+    /// Pushed settings have the nonce of earlier ones.
+    #[error(
+        "these settings have the nonce of earlier ones, which gives both away; draw each nonce anew, and send another K2"
+    )]
+    NonceReused,
+    /// Another program changes the settings at this moment.
+    #[error("another program changes this node's settings; try again")]
+    Busy,
     /// The operating system gave no random bytes.
     #[error("the operating system gives no random bytes: {0}")]
     Randomness(#[from] getrandom::Error),
@@ -67,6 +98,16 @@ pub struct SettingsKey {
     key: Secret<32>,
 }
 
+impl SettingsError {
+    /// Returns what a refusal of core means, at this revision.
+    pub(super) const fn refused(why: PushRefusal, revision: u64) -> Self {
+        match why {
+            PushRefusal::Stale => Self::Stale { revision },
+            PushRefusal::NonceReused => Self::NonceReused,
+        }
+    }
+}
+
 impl std::fmt::Debug for SettingsKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SettingsKey({}, redacted)", self.node_id)
@@ -74,6 +115,12 @@ impl std::fmt::Debug for SettingsKey {
 }
 
 impl SettingsKey {
+    /// Makes the key of a phone for a node.
+    #[must_use]
+    pub const fn new(node_id: String, key: Secret<32>) -> Self {
+        Self { node_id, key }
+    }
+
     /// Reads the key of the node with this state directory, also while the node runs.
     ///
     /// # Errors
@@ -88,11 +135,29 @@ impl SettingsKey {
     /// # Errors
     /// [`SettingsError::TooLong`], [`SettingsError::Randomness`].
     pub fn seal(&self, settings: &Value) -> Result<SealedSettings, SettingsError> {
-        self.seal_with(settings, random()?)
+        self.seal_for(SettingsPurpose::Snapshot, settings)
     }
 
-    fn seal_with(
+    /// Seals settings for a purpose.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_for(
         &self,
+        purpose: SettingsPurpose,
+        settings: &Value,
+    ) -> Result<SealedSettings, SettingsError> {
+        self.seal_with(purpose, settings, random()?)
+    }
+
+    /// Seals settings with this nonce. Each nonce serves once under a key: a second use gives away
+    /// what both say, and is refused by the node.
+    ///
+    /// # Errors
+    /// As [`seal`](Self::seal).
+    pub fn seal_with(
+        &self,
+        purpose: SettingsPurpose,
         settings: &Value,
         nonce: [u8; NONCE_BYTES],
     ) -> Result<SealedSettings, SettingsError> {
@@ -100,7 +165,7 @@ impl SettingsKey {
         if text.len() > SETTINGS_BYTES {
             return Err(SettingsError::TooLong);
         }
-        let aad = self.aad();
+        let aad = self.aad(purpose);
         let payload = Payload { msg: text.as_bytes(), aad: aad.as_bytes() };
         // Only a text longer than any bound of ours fails.
         let mut sealed = self
@@ -117,6 +182,18 @@ impl SettingsKey {
     /// # Errors
     /// [`SettingsError::NotOurs`], [`SettingsError::NotJson`], [`SettingsError::TooLong`].
     pub fn open(&self, sealed: &SealedSettings) -> Result<Value, SettingsError> {
+        self.open_for(SettingsPurpose::Snapshot, sealed).map(|(settings, _)| settings)
+    }
+
+    /// Opens what was sealed for this node and a purpose. Returns it with its nonce.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_for(
+        &self,
+        purpose: SettingsPurpose,
+        sealed: &SealedSettings,
+    ) -> Result<(Value, [u8; NONCE_BYTES]), SettingsError> {
         if sealed.ciphertext.len() > 2 * SETTINGS_BYTES {
             return Err(SettingsError::TooLong);
         }
@@ -129,18 +206,27 @@ impl SettingsKey {
             bytes(&sealed.tag)?.try_into().map_err(|_| SettingsError::NotOurs)?;
         let mut text = bytes(&sealed.ciphertext)?;
         text.extend(tag);
-        let aad = self.aad();
+        let aad = self.aad(purpose);
         let payload = Payload { msg: &text, aad: aad.as_bytes() };
         let text = self
             .cipher()
             .decrypt(&Nonce::from(nonce), payload)
             .map(Zeroizing::new)
             .map_err(|_| SettingsError::NotOurs)?;
-        serde_json::from_slice(&text).map_err(|_| SettingsError::NotJson)
+        if text.len() > SETTINGS_BYTES {
+            return Err(SettingsError::TooLong);
+        }
+        let settings = serde_json::from_slice(&text).map_err(|_| SettingsError::NotJson)?;
+        Ok((settings, nonce))
     }
 
-    fn aad(&self) -> String {
-        format!("{}:settings:snapshot", self.node_id)
+    fn aad(&self, purpose: SettingsPurpose) -> String {
+        let node_id = &self.node_id;
+        match purpose {
+            SettingsPurpose::Snapshot => format!("{node_id}:settings:snapshot"),
+            SettingsPurpose::Request => format!("{node_id}:settings:request"),
+            SettingsPurpose::Push { revision } => format!("{node_id}:settings:push:{revision}"),
+        }
     }
 
     fn cipher(&self) -> Aes256Gcm {
@@ -194,6 +280,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_sealed_for_one_purpose_serves_no_other() {
+        let ours = key("jarvis-1a2b3c4d", 7);
+        let purposes = [
+            SettingsPurpose::Snapshot,
+            SettingsPurpose::Request,
+            SettingsPurpose::Push { revision: 1 },
+            SettingsPurpose::Push { revision: 11 },
+        ];
+        for sealed_for in purposes {
+            let sealed = ours.seal_for(sealed_for, &json!({})).unwrap();
+            for purpose in purposes {
+                let opened = ours.open_for(purpose, &sealed);
+                assert_eq!(opened.is_ok(), purpose == sealed_for, "{sealed_for:?} {purpose:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn settings_longer_than_any_are_neither_sealed_nor_opened() {
+        let ours = key("jarvis-1a2b3c4d", 7);
+        let longest = Value::from("x".repeat(SETTINGS_BYTES - 2));
+        let sealed = ours.seal(&longest).unwrap();
+        assert_eq!(ours.open(&sealed).unwrap(), longest);
+        let longer = Value::from("x".repeat(SETTINGS_BYTES - 1));
+        assert!(matches!(ours.seal(&longer), Err(SettingsError::TooLong)));
+        let ciphertext = "A".repeat(2 * SETTINGS_BYTES + 1);
+        let longer = SealedSettings { ciphertext, ..sealed };
+        assert!(matches!(ours.open(&longer), Err(SettingsError::TooLong)));
+    }
+
+    #[test]
     fn what_is_sealed_is_compact_ascii() {
         assert_eq!(ascii(r#"{"n":"Kü🏡"}"#), r#"{"n":"K\u00fc\ud83c\udfe1"}"#);
     }
@@ -201,7 +318,9 @@ mod tests {
     /// From Python: AESGCM(bytes([7]) * 32).encrypt(bytes(12), b'{"a":1}', b'node:settings:snapshot').
     #[test]
     fn sealing_gives_what_the_reference_library_gives() {
-        let sealed = key("node", 7).seal_with(&json!({ "a": 1 }), [0; 12]).unwrap();
+        let sealed = key("node", 7)
+            .seal_with(SettingsPurpose::Snapshot, &json!({ "a": 1 }), [0; 12])
+            .unwrap();
         assert_eq!((sealed.ciphertext.as_str(), sealed.tag.as_str()), (CIPHERTEXT, TAG));
     }
 

@@ -164,11 +164,18 @@ impl Node {
     pub(crate) async fn start_with_captive_port(port: u16, window: Duration) -> Self {
         let radio = Box::new(SimulatedRadio::new(None));
         let dir = tempfile::tempdir().expect("a directory");
-        Self::start_at(dir, window, radio, Some(port)).await
+        Self::start_at(dir, window, radio, Some(port), false).await
+    }
+
+    /// Starts a node that shares its settings at any time.
+    pub(crate) async fn start_sharing(window: Duration) -> Self {
+        let radio = Box::new(SimulatedRadio::new(None));
+        let dir = tempfile::tempdir().expect("a directory");
+        Self::start_at(dir, window, radio, None, true).await
     }
 
     async fn start_in(dir: tempfile::TempDir, window: Duration, radio: Box<dyn Radio>) -> Self {
-        Self::start_at(dir, window, radio, None).await
+        Self::start_at(dir, window, radio, None, false).await
     }
 
     async fn start_at(
@@ -176,6 +183,7 @@ impl Node {
         window: Duration,
         radio: Box<dyn Radio>,
         captive_port: Option<u16>,
+        share_settings: bool,
     ) -> Self {
         let mac_address = "b8:27:eb:1a:2b:3c".to_owned();
         let config = ProvisionerConfig {
@@ -191,6 +199,7 @@ impl Node {
             captive_port,
             plain: true,
             protected_only: false,
+            share_settings,
             window,
             gateway_key: None,
             country: None,
@@ -297,6 +306,22 @@ impl Node {
         let mut operates = self.operates.clone();
         let waiting = operates.wait_for(|operates| *operates);
         tokio::time::timeout(WITHIN, waiting).await.expect("it operates").expect("it runs");
+    }
+
+    /// Asks until the node refuses this path. Returns the status and the answer.
+    pub(crate) async fn until_refused(&self, path: &str) -> (u16, Value) {
+        let refused = async {
+            loop {
+                if TcpStream::connect(self.address).await.is_ok() {
+                    let (status, body) = self.get(path).await;
+                    if status != 200 {
+                        return (status, body);
+                    }
+                }
+                tokio::time::sleep(STEP).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, refused).await.expect("it refuses")
     }
 
     /// Waits until nothing listens any more.

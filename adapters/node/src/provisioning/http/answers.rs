@@ -1,5 +1,7 @@
 //! The bodies of answers.
 
+use axum::Json;
+use axum::http::StatusCode;
 use handfast_core::flow::provisioning::contract::Answer;
 use handfast_core::wire::provisioning::NoK2;
 use serde_json::{Value, json};
@@ -16,6 +18,11 @@ const ALREADY: &str = "Node is already provisioned. Re-enter pairing mode to upd
 /// What a factory reset removes, by the dialect's names.
 const CLEARED: [&str; 4] =
     ["provisioning_marker", "k2_key", "wifi_credentials", "config_credentials"];
+
+/// The answer of a node outside its setup window.
+pub(super) fn closed() -> (StatusCode, Json<Value>) {
+    (StatusCode::FORBIDDEN, Json(json!({ "detail": CLOSED, "error_code": CLOSED_CODE })))
+}
 
 pub(super) fn status(status: &StatusSnapshot) -> Value {
     json!({

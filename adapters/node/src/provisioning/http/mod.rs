@@ -8,7 +8,9 @@ mod openapi;
 mod probes;
 mod sealed;
 mod serve;
+mod settings;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -27,7 +29,7 @@ use super::page;
 use super::radio_task::Scanner;
 
 pub(super) use sealed::Exchanges;
-pub(super) use serve::serve;
+pub(super) use serve::{Port, serve};
 
 /// What the routes share.
 #[derive(Clone)]
@@ -39,6 +41,8 @@ struct Shared {
     status: watch::Receiver<StatusSnapshot>,
     scanner: Scanner,
     exchanges: Arc<Exchanges>,
+    /// The state directory.
+    state: PathBuf,
     /// `true` if the plain routes are served.
     plain: bool,
 }
@@ -50,9 +54,10 @@ impl ApiState {
         status: watch::Receiver<StatusSnapshot>,
         scanner: Scanner,
         exchanges: Arc<Exchanges>,
+        state: PathBuf,
         plain: bool,
     ) -> Self {
-        Self(Arc::new(Shared { info, requests, status, scanner, exchanges, plain }))
+        Self(Arc::new(Shared { info, requests, status, scanner, exchanges, state, plain }))
     }
 }
 
@@ -62,6 +67,7 @@ pub(super) fn router(api: ApiState) -> Router {
     plain
         .merge(page::routes(api.0.plain))
         .merge(probes::routes())
+        .merge(settings::routes())
         .route("/api/v1/sealed", post(sealed::open))
         .route("/api/v1/sealed/{handle}", post(sealed::go_on))
         .fallback(async || detail(StatusCode::NOT_FOUND, "Not Found"))
@@ -70,6 +76,12 @@ pub(super) fn router(api: ApiState) -> Router {
         })
         .layer(DefaultBodyLimit::max(PROVISIONING_BODY_BYTES))
         .with_state(api)
+}
+
+/// Returns the routes outside the setup window: what is sealed under K2, and nothing else.
+pub(super) fn closed_router(api: ApiState) -> Router {
+    let closed = async || answers::closed().into_response();
+    settings::routes().fallback(closed).method_not_allowed_fallback(closed).with_state(api)
 }
 
 fn plain() -> Router<ApiState> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::ConnectInfo;
+use handfast_core::flow::provisioning::settings::Openness;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::probes::LocalAddress;
-use super::{ApiState, router};
+use super::{ApiState, closed_router, router};
 
 /// Connections at once. More wait in the system's queue.
 const CONNECTIONS: usize = 32;
@@ -27,19 +28,38 @@ const CONNECTION_WITHIN: Duration = Duration::from_secs(120);
 /// Wait after an error of the system, or before the port is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::provisioning) enum Port {
+    /// The API and the page.
+    Api,
+    /// Where phones look for a page by themselves. It is there to set the node up, and for nothing
+    /// else.
+    Captive,
+}
+
+impl Port {
+    const fn openness(self, node: Openness) -> Openness {
+        match (self, node) {
+            (Self::Captive, Openness::Settings) => Openness::Closed,
+            (Self::Api | Self::Captive, node) => node,
+        }
+    }
+}
+
 /// Serves the API while it is open, and closes its port while it is not.
 pub(in crate::provisioning) async fn serve(
     listener: TcpListener,
+    port: Port,
     api: ApiState,
-    mut open: watch::Receiver<bool>,
+    mut open: watch::Receiver<Openness>,
 ) {
     let Ok(address) = listener.local_addr() else { return };
     let mut bound = Some(listener);
     let mut warned = false;
     loop {
-        if open.wait_for(|open| *open).await.is_err() {
-            return;
-        }
+        let wanted = open.wait_for(|open| port.openness(*open) != Openness::Closed).await;
+        let Ok(openness) = wanted.map(|open| port.openness(*open)) else { return };
         let listener = match bound.take() {
             Some(listener) => listener,
             None => match TcpListener::bind(address).await {
@@ -55,19 +75,28 @@ pub(in crate::provisioning) async fn serve(
             },
         };
         tokio::select! {
-            () = accept(&listener, &api) => {}
-            closed = open.wait_for(|open| !*open) => {
-                if closed.is_err() {
-                    return;
+            () = accept(&listener, &api, openness) => {}
+            changed = open.wait_for(|open| port.openness(*open) != openness) => {
+                let Ok(now) = changed.map(|open| port.openness(*open)) else { return };
+                let number = address.port();
+                match now {
+                    Openness::Setup => {}
+                    Openness::Settings => tracing::info!(
+                        "the setup window is over: port {number} takes only what is sealed under K2"
+                    ),
+                    Openness::Closed => {
+                        tracing::info!("the setup window is over: port {number} is closed");
+                        continue;
+                    }
                 }
-                tracing::info!("the setup window is over: port {} is closed", address.port());
+                bound = Some(listener);
             }
         }
     }
 }
 
 /// Accepts connections; dropping the future ends all of them.
-async fn accept(listener: &TcpListener, api: &ApiState) {
+async fn accept(listener: &TcpListener, api: &ApiState, openness: Openness) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
@@ -77,7 +106,7 @@ async fn accept(listener: &TcpListener, api: &ApiState) {
             Ok((stream, from)) => {
                 let api = api.clone();
                 connections.spawn(async move {
-                    one(stream, from, api).await;
+                    one(stream, from, api, openness).await;
                     drop(place);
                 });
             }
@@ -89,12 +118,15 @@ async fn accept(listener: &TcpListener, api: &ApiState) {
     }
 }
 
-async fn one(stream: TcpStream, from: SocketAddr, api: ApiState) {
+async fn one(stream: TcpStream, from: SocketAddr, api: ApiState, openness: Openness) {
     let _ = stream.set_nodelay(true);
     // A connection without an address of its own is over already.
     let Ok(local) = stream.local_addr() else { return };
-    let router =
-        router(api).layer(Extension(ConnectInfo(from))).layer(Extension(LocalAddress(local)));
+    let router = match openness {
+        Openness::Setup => router(api),
+        Openness::Settings | Openness::Closed => closed_router(api),
+    };
+    let router = router.layer(Extension(ConnectInfo(from))).layer(Extension(LocalAddress(local)));
     let service = TowerToHyperService::new(router);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -28,6 +28,10 @@ pub(crate) struct Provision {
     /// gateway are as safe as the network at that moment, and the command center's URL: use https.
     #[arg(long)]
     plain: bool,
+    /// Keep the port open outside the setup window, for phones that have K2: they read and push this
+    /// node's settings, and nothing else is served
+    #[arg(long)]
+    share_settings: bool,
     /// Never offer an access point without the label's password, also where the radio starts none
     /// with it; the node is then reached by cable alone
     #[arg(long, conflicts_with = "plain")]
@@ -107,7 +111,8 @@ pub(crate) struct LabelArgs {
 /// Options of `settings`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SettingsArgs {
-    /// seal: JSON to sealed settings. open: sealed settings to JSON
+    /// show, put: the settings that this node shares, as JSON. seal: JSON to sealed settings. open:
+    /// sealed settings to JSON
     #[arg(value_enum)]
     pub(crate) way: SettingsWay,
     #[command(flatten)]
@@ -117,6 +122,10 @@ pub(crate) struct SettingsArgs {
 /// The direction of settings.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum SettingsWay {
+    /// Print the settings that phones read and push.
+    Show,
+    /// Put the settings from standard input in their place.
+    Put,
     /// From the node.
     Seal,
     /// To the node.
@@ -182,6 +191,7 @@ impl Provision {
             listen: (self.listen, self.port).into(),
             captive_port: Some(self.captive_port).filter(|port| *port != 0),
             plain: self.plain,
+            share_settings: self.share_settings,
             protected_only: self.no_open_access_point,
             window: Duration::from_secs(self.setup_window),
             gateway_key: self.gateway_key,

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use handfast_node::provisioning::{SETTINGS_BYTES, SealedSettings, SettingsKey};
+use handfast_node::provisioning::{SETTINGS_BYTES, SealedSettings, SettingsKey, SharedSettings};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -13,7 +13,11 @@ use crate::args::provision::{SettingsArgs, SettingsWay};
 const MOST_BYTES: u64 = 2 * SETTINGS_BYTES as u64;
 
 pub(crate) fn settings(args: &SettingsArgs) -> Result<(), Failure> {
-    let key = SettingsKey::of(args.state.dir()?.path())?;
+    let dir = args.state.dir()?;
+    if let SettingsWay::Show = args.way {
+        return crate::put(&format!("{}\n", SharedSettings::open(dir.path())?.read()?));
+    }
+    let key = SettingsKey::of(dir.path())?;
     let mut text = Zeroizing::new(String::new());
     let read = std::io::stdin().lock().take(MOST_BYTES + 1).read_to_string(&mut text)?;
     if read as u64 > MOST_BYTES {
@@ -27,6 +31,12 @@ pub(crate) fn settings(args: &SettingsArgs) -> Result<(), Failure> {
             let settings: Value =
                 serde_json::from_str(&text).map_err(|why| no_json("JSON", why))?;
             serde_json::to_string(&key.seal(&settings)?)?
+        }
+        SettingsWay::Show => return Ok(()),
+        SettingsWay::Put => {
+            let settings: Value =
+                serde_json::from_str(&text).map_err(|why| no_json("JSON", why))?;
+            return Ok(SharedSettings::open(dir.path())?.replace(&settings)?);
         }
         SettingsWay::Open => {
             let sealed: SealedSettings = serde_json::from_str(&text).map_err(|why| {
