@@ -9,6 +9,8 @@ mod network_manager;
 mod played;
 #[path = "support/provisioning.rs"]
 mod provisioning;
+#[path = "provisioning/settings.rs"]
+mod settings;
 mod support;
 
 use std::time::Duration;
