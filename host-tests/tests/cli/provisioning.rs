@@ -236,6 +236,16 @@ fn a_phone_with_the_label_provisions_a_node_that_pairs_by_an_invitation() {
     });
     assert!(!state.path().join("provisioning/pairing").exists(), "no copy of the keys is left");
 
+    // Only the network changes: the node stays the one that it was.
+    let described = || gateway.answer(&["nodes", "describe", &name]);
+    let before = described()["id"].clone();
+    let network = json!({ "wifi_ssid": "IoT_Network", "wifi_password": "right enough" });
+    let taken = answered(phone.call(Call::Network, &network.to_string()));
+    assert_eq!(taken["success"], true, "{taken}");
+    until("it has moved", || is(&status(&mut phone)["progress_percent"], &json!(100)));
+    until("it is online again", || is(&described()["status"], &json!("online")));
+    assert!(before.is_string() && described()["id"] == before);
+
     // The phone sends K2, and both share settings under it.
     let k2 = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";
     let body = json!({

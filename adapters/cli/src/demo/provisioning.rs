@@ -71,6 +71,13 @@ pub(super) async fn play(stage: &mut Stage, scene: &Scene<'_>) -> Result<(), End
     stands(scene.data, "online").await?;
     stage.step("node", format!("joins, pairs by the sealed invitation, and {NAME} is online"));
 
+    let body = json!({ "wifi_ssid": "IoT_Network", "wifi_password": "correct horse" });
+    let taken = phone.call(Call::Network, &body.to_string()).await?;
+    hold(taken["success"] == true, "it takes another network")?;
+    phone.until("have changed its network", |it| it["progress_percent"] == 100).await?;
+    stands(scene.data, "online").await?;
+    stage.step("phone", "moves it to another Wi-Fi: it stays paired, and is online".to_owned());
+
     node.stop().await;
     stands(scene.data, "offline").await?;
     let node = Node::start(&state).await?;

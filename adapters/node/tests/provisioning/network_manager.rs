@@ -269,6 +269,21 @@ async fn a_login_page_a_refusing_command_center_and_a_leftover_checkpoint_are_ro
 
 #[tokio::test]
 #[ignore = "needs dbus-daemon and python3-dbusmock"]
+async fn a_blocked_radio_is_switched_on_once_its_country_is_known() {
+    let parameters = json!({ "networks": home(), "WirelessEnabled": false });
+    let manager = PlayedNetworkManager::start(&parameters).await;
+    let (node, center) = (Node::start_with_radio(manager.radio()).await, Center::start().await);
+    node.until_equals("error_code", "country_missing").await;
+    let body = center.body(HOME, "right horse");
+    let body = body.replacen('{', r#"{"wifi_country":"DE","#, 1);
+    assert_eq!(node.post("/api/v1/provision", &body).await.1["success"], true);
+    manager.until_called(joins).await;
+    manager.play(&[(40, 0), (50, 0), (60, 0), (70, 0), (80, 0), (90, 0), (100, 0)]).await;
+    node.until("PROVISIONED").await;
+}
+
+#[tokio::test]
+#[ignore = "needs dbus-daemon and python3-dbusmock"]
 async fn a_blocked_radio_tells_that_its_country_is_missing() {
     let parameters = json!({ "networks": home(), "WirelessEnabled": false });
     let manager = PlayedNetworkManager::start(&parameters).await;

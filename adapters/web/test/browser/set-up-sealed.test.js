@@ -77,6 +77,33 @@ test('a phone with the label sets a node up by an invitation, and the gateway li
   assert.ok(!stored.includes(proof) && !stored.includes('handfast:1?'), stored);
 });
 
+test('a node that is set up is given another Wi-Fi over the sealed exchange, and stays paired', async (t) => {
+  const { gateway, page, proof, name, invitation } = await phone(t);
+  await proves(page, proof);
+  await setsUp(page, { password, invitation });
+  await says(page, 'The node is set up.');
+  const { id } = await online(gateway, name);
+  await page.getByRole('button', { name: 'Change the settings' }).click();
+  await page.getByLabel('IoT_Network').check();
+  await page.getByLabel('Wi-Fi password').fill(password);
+  await page.getByRole('button', { name: 'Set up' }).click();
+  await says(page, 'The node is set up.');
+  assert.equal((await online(gateway, name)).id, id);
+});
+
+test('an open access point says what it does not protect', async (t) => {
+  const { page, proof } = await phone(t, { more: ['--simulated-open-only'] });
+  await proves(page, proof);
+  await page.getByLabel('HomeNetwork').waitFor();
+  assert.ok(await page.locator('#open-instead').isHidden());
+  // Two starts fail, 10 s apart, before the third one is open.
+  await new Promise((resolve) => setTimeout(resolve, 21000));
+  await page.reload();
+  await proves(page, proof);
+  await page.getByText('anybody can offer a network of the same name').waitFor();
+  await shot(page, 'sealed-open-instead');
+});
+
 test('a wrong proof is told with a countdown, and the right one goes on', async (t) => {
   const { page, proof } = await phone(t);
   await proves(page, 'A');

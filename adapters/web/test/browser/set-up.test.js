@@ -130,6 +130,21 @@ test('a node that is set up is given another Wi-Fi, and keeps its gateway', asyn
   await page.getByLabel('Room').waitFor();
 });
 
+test('a blocked radio makes the page ask for the country', async (t) => {
+  const { page, token, url } = await phone(t, { more: ['--simulated-blocked'] });
+  await fails(page, 'The node’s radio is blocked until its country is set');
+  await page.getByLabel('Country').fill('X');
+  await setsUp(page, { password: 'right password', url, token });
+  await page.getByText('Write its two letters, such as DE.').waitFor();
+  await page.getByLabel('Country').fill('xx');
+  await page.getByRole('button', { name: 'Set up' }).click();
+  await page.getByText('the text is no country').waitFor();
+  await shot(page, 'set-up-country');
+  await page.getByLabel('Country').fill('nz');
+  await page.getByRole('button', { name: 'Set up' }).click();
+  await says(page, 'The node is set up.');
+});
+
 test('a token that the gateway refuses is told in its words', async (t) => {
   const { page, url } = await phone(t);
   await setsUp(page, { password: 'right password', url, token: 'prov_none' });

@@ -193,7 +193,7 @@ export class SetUpNode {
 
   async #run(port, more) {
     const args = ['provision', '--simulate', '--listen', '127.0.0.1', '--port', port];
-    args.push('--state', this.#state, '--simulated-wrong-password', 'wrong password', ...more);
+    args.push('--captive-port', '0', '--state', this.#state, '--simulated-wrong-password', 'wrong password', ...more);
     this.#child = spawn(join(bin, 'handfast-node'), args, {
       env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
