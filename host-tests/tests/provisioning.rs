@@ -1,13 +1,13 @@
 //! A node that is provisioned from a phone, in the simulator: what the phone reads, what fails and
 //! how, and power cuts at every effect.
 
-use handfast_core::flow::provisioning::contract::{
-    AccessPoint, AccessPointPolicy, Answer, Input, NoAccessPoint, ProvisioningSettings,
-};
+mod network;
+mod radio;
+
+use handfast_core::flow::provisioning::contract::{Answer, Input, ProvisioningSettings};
 use handfast_core::flow::provisioning::outcome::Outcome;
 use handfast_core::flow::provisioning::radio::{DeviceState, RadioReport, Reason};
-use handfast_core::flow::provisioning::status::{PublicState, Registration};
-use handfast_core::wire::provisioning::Country;
+use handfast_core::flow::provisioning::status::PublicState;
 use handfast_core::{Entropy, Span, crypto::keys::OwnKeys};
 use handfast_host_tests::prng::Prng;
 use handfast_host_tests::provisioning::{
@@ -139,118 +139,6 @@ fn a_gateway_with_another_key_than_the_expected_one_is_refused() {
 }
 
 #[test]
-fn an_access_point_that_does_not_start_is_tried_again_and_says_why() {
-    let mut sim = Sim::default();
-    sim.radio.refusals = vec![NoAccessPoint::Refused, NoAccessPoint::Blocked];
-    sim.pass(Span::from_secs(1));
-    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::CountryMissing)));
-    sim.pass(Span::from_secs(10));
-    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::RadioBusy)));
-    sim.pass(Span::from_secs(10));
-    assert_eq!((sim.read(), sim.radio.access_point), ((PublicState::ApMode, None), true));
-}
-
-#[test]
-fn an_open_access_point_takes_the_place_of_a_protected_one_that_fails_twice_and_says_so() {
-    let mut sim = Sim::default();
-    sim.radio.starts_none = (true, false);
-    sim.pass(Span::from_secs(1));
-    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::RadioBusy)));
-    sim.pass(Span::from_secs(10));
-    assert!(!sim.radio.access_point && !sim.node().status().open_instead);
-    sim.pass(Span::from_secs(10));
-    assert_eq!(sim.radio.protection, Some(AccessPoint::Open));
-    assert!(sim.radio.access_point && sim.node().status().open_instead);
-    // It comes back as it was, at once.
-    assert_eq!(failure(&mut sim, "Nowhere", "x"), Outcome::NetworkNotFound);
-    assert!(sim.node().status().open_instead);
-    sim.person_completes();
-    assert!(!sim.node().status().open_instead, "there is none any more");
-    // A start may find another driver.
-    sim.radio.starts_none = (false, false);
-    sim.cut_power();
-    sim.feed(Input::Button);
-    sim.settle();
-    sim.feed(Input::Button);
-    sim.pass(Span::from_secs(1));
-    assert_eq!(sim.radio.protection, Some(AccessPoint::Protected));
-}
-
-#[test]
-fn a_radio_that_is_busy_blocked_or_failed_by_chance_gets_no_open_access_point() {
-    let mut sim = Sim::default();
-    sim.radio.refusals = [NoAccessPoint::Refused, NoAccessPoint::Blocked].repeat(4);
-    sim.radio.refusals.push(NoAccessPoint::NotStarted);
-    sim.pass(Span::from_secs(120));
-    assert_eq!(
-        (sim.radio.access_point, sim.radio.protection),
-        (true, Some(AccessPoint::Protected))
-    );
-    // Where an open one does not start, either, a protected one is tried again.
-    let mut sim = Sim::default();
-    sim.radio.starts_none = (true, true);
-    sim.pass(Span::from_secs(25));
-    sim.radio.starts_none = (false, true);
-    sim.pass(Span::from_secs(10));
-    assert_eq!(sim.radio.protection, Some(AccessPoint::Protected));
-}
-
-#[test]
-fn an_owner_who_wants_no_open_access_point_gets_none_and_the_plain_mode_has_no_other() {
-    for (access_points, expected) in
-        [(AccessPointPolicy::Protected, None), (AccessPointPolicy::Open, Some(AccessPoint::Open))]
-    {
-        let settings = ProvisioningSettings { access_points, ..ProvisioningSettings::default() };
-        let mut sim = Sim::new(settings);
-        sim.radio.starts_none = (true, false);
-        sim.pass(Span::from_secs(300));
-        assert_eq!(sim.radio.protection, expected);
-        assert!(!sim.node().status().open_instead);
-    }
-}
-
-#[test]
-fn a_blocked_radio_wants_its_country_which_holds_from_then_on_and_at_every_start() {
-    let mut sim = Sim::default();
-    sim.radio.blocks = true;
-    sim.cut_power();
-    sim.pass(Span::from_secs(1));
-    assert_eq!(sim.read(), (PublicState::ApMode, Some(Outcome::CountryMissing)));
-    // Without a country the request is in vain, and says so.
-    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
-    sim.pass(Span::from_secs(5));
-    assert_eq!(sim.read(), (PublicState::Error, Some(Outcome::CountryMissing)));
-    // The country holds although the password is wrong: the access point comes back now.
-    assert_eq!(sim.provision_in("de", "HomeNetwork", "wrong"), Answer::Accepted);
-    sim.settle();
-    assert_eq!(sim.read().1, Some(Outcome::WrongPassword { certain: true }));
-    assert!(sim.radio.access_point);
-    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
-    sim.settle();
-    assert_eq!(sim.state(), "Operating");
-    sim.cut_power();
-    sim.settle();
-    assert_eq!((sim.state(), sim.radio.country), ("Operating", Country::parse("DE")));
-    // A factory reset forgets it.
-    assert_eq!(sim.ask(Input::FactoryReset), Answer::Erased);
-    assert_eq!(sim.disk.country, None);
-    sim.cut_power();
-    sim.pass(Span::from_secs(1));
-    assert_eq!(sim.read().1, Some(Outcome::CountryMissing));
-}
-
-#[test]
-fn a_radio_that_stays_blocked_with_its_country_wants_no_other_one() {
-    let mut sim = waiting();
-    assert_eq!(sim.provision_in("DE", "HomeNetwork", "wrong"), Answer::Accepted);
-    sim.settle();
-    sim.radio.blocked = true;
-    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
-    sim.pass(Span::from_secs(5));
-    assert_eq!(sim.read(), (PublicState::Error, Some(Outcome::RadioBusy)));
-}
-
-#[test]
 fn after_a_power_cut_at_any_effect_the_node_is_provisioned_in_the_end_and_keeps_k1() {
     let whole = provisioned().effects;
     for cut in 0..whole {
@@ -306,82 +194,6 @@ fn failed_new_settings_leave_a_provisioned_node_with_its_old_ones_and_it_returns
     assert_eq!((&sim.disk.in_force, sim.operates), (&before, false));
     sim.pass(Span::from_secs(700));
     assert_eq!((sim.state(), sim.operates, sim.radio.joined), ("Operating", true, true));
-}
-
-#[test]
-fn a_provisioned_node_moves_to_another_network_and_keeps_its_pairing_and_k2() {
-    let mut sim = waiting();
-    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::NotProvisioned);
-    assert_eq!(sim.send_k2("jarvis-1a2b3c4d"), Answer::K2Stored);
-    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Accepted);
-    sim.settle();
-    let (before, asked) = (sim.disk.clone(), sim.center.asked);
-    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::Accepted);
-    assert!(!sim.operates, "it leaves its network for the time of the attempt");
-    sim.settle();
-    assert_eq!((sim.state(), sim.operates), ("Operating", true));
-    assert_eq!(sim.radio.kept.as_deref(), Some("IoT_Network"));
-    assert_eq!(sim.center.asked, asked, "no command center is asked");
-    let (request, key) = sim.disk.in_force.clone().expect("provisioned");
-    let (old, old_key) = before.in_force.expect("provisioned");
-    assert_eq!((&*request.ssid, &request.node_id, key), ("IoT_Network", &old.node_id, old_key));
-    assert!(before.k2.is_some() && sim.disk.k2 == before.k2);
-    assert_eq!(sim.disk.network, None);
-}
-
-#[test]
-fn the_old_network_stays_until_the_new_one_has_worked() {
-    for (ssid, passphrase, captive, expected) in [
-        ("IoT_Network", "wrong", false, Outcome::WrongPassword { certain: false }),
-        ("Nowhere", "x", false, Outcome::NetworkNotFound),
-        ("CoffeeShop_Free", "", true, Outcome::CaptiveNetwork),
-    ] {
-        let mut sim = provisioned();
-        let before = sim.disk.in_force.clone();
-        sim.radio.captive = captive;
-        assert_eq!(sim.change_network(ssid, passphrase), Answer::Accepted);
-        sim.settle();
-        assert_eq!(sim.read(), (PublicState::Error, Some(expected)));
-        assert!(sim.radio.access_point && sim.radio.profile.is_none());
-        assert_eq!((&sim.disk.in_force, &sim.disk.network), (&before, &None));
-        assert_eq!(sim.radio.kept.as_deref(), Some("HomeNetwork"));
-        assert_eq!(sim.node().status().registration, Registration::Registered);
-        sim.pass(Span::from_secs(1300));
-        assert_eq!((sim.state(), sim.operates, sim.radio.joined), ("Operating", true, true));
-    }
-}
-
-#[test]
-fn a_power_cut_while_the_network_changes_leaves_the_old_or_the_new_one_with_the_same_pairing() {
-    let change = |cut| {
-        let mut sim = provisioned();
-        sim.cut_at = cut;
-        let _ = sim.change_network("IoT_Network", "right");
-        sim.settle();
-        sim
-    };
-    let (from, to) = (provisioned().effects, change(None).effects);
-    for cut in from..to {
-        let mut sim = change(Some(cut));
-        sim.pass(Span::from_secs(1300));
-        let (request, key) = sim.disk.in_force.clone().expect("still provisioned");
-        assert!(matches!(&*request.ssid, "HomeNetwork" | "IoT_Network"), "cut at {cut}");
-        assert_eq!(key, "key_of_prov_1", "cut at {cut}");
-        assert_eq!((sim.state(), sim.disk.network.take()), ("Operating", None), "cut at {cut}");
-    }
-}
-
-#[test]
-fn the_network_is_changed_only_in_the_setup_window_and_not_beside_another_request() {
-    let mut sim = provisioned();
-    assert_eq!(sim.change_network("IoT_Network", "right"), Answer::Accepted);
-    assert_eq!(sim.change_network("Nowhere", "x"), Answer::Busy);
-    assert_eq!(sim.provision("HomeNetwork", "right"), Answer::Busy);
-    sim.settle();
-    sim.pass(Span::from_secs(601));
-    assert_eq!(sim.change_network("HomeNetwork", "right"), Answer::WindowClosed);
-    sim.feed(Input::Button);
-    assert_eq!(sim.change_network("HomeNetwork", "right"), Answer::Accepted);
 }
 
 #[test]

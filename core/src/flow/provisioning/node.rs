@@ -1,15 +1,16 @@
 //! The machine of a node that is provisioned.
 //!
-//! The settings in force change in one step, [`Change::Commit`], after the new ones have worked: the
-//! network was joined and the command center has answered. So after a power cut the node either
-//! goes on with the request, or is what it was before.
+//! The settings in force change in one step, [`Change::Commit`] or [`Change::CommitNetwork`], after
+//! the new ones have worked: the network was joined, and the command center has answered if it was
+//! asked. So after a power cut the node either goes on with the request, or is what it was before.
 
+mod hotspot;
 mod requests;
 mod run;
 
 use super::contract::{
-    AccessPoint, AccessPointPolicy, Answer, Change, Effect, Input, Network, NoAccessPoint,
-    NotStored, ProvisioningMemory, ProvisioningSettings, Unfinished,
+    Answer, Change, Effect, Input, Network, NoAccessPoint, NotStored, ProvisioningMemory,
+    ProvisioningSettings, Unfinished,
 };
 use super::outcome::{JoinWatch, Outcome, Progress};
 use super::radio::RadioReport;
@@ -19,13 +20,11 @@ use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant, Span};
 use crate::wire::provisioning::{Country, Ssid};
 
+use hotspot::Hotspot;
 use run::{Goal, Run, Stage};
 
 /// Wait before another attempt to start an access point, or to join the known network.
 const RADIO_AGAIN: Span = Span::from_secs(10);
-/// Starts of a protected access point that fail in a row before an open one takes its place. One may
-/// fail by chance.
-const PROTECTED_STARTS: u8 = 2;
 /// Time for which a failure stays after a phone has read it.
 const READ_FAILURE_FOR: Span = Span::from_secs(30);
 /// Time between the end of a run and normal operation, so that a phone reads it.
@@ -79,15 +78,6 @@ enum State {
         until: Instant,
     },
     Erasing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Hotspot {
-    Down,
-    Starting,
-    Up,
-    /// It could not start; another attempt follows.
-    Waiting(Instant),
 }
 
 impl ProvisioningNode {
@@ -343,57 +333,6 @@ impl ProvisioningNode {
         }
     }
 
-    fn on_access_point<'b>(
-        &mut self,
-        now: Instant,
-        result: Result<(), NoAccessPoint>,
-    ) -> Effects<Effect<'b>> {
-        // Meanwhile the access point may have been stopped; then its start counts no more.
-        if self.hotspot != Hotspot::Starting {
-            return Effects::none();
-        }
-        let outcome = match result {
-            Ok(()) => {
-                self.hotspot = Hotspot::Up;
-                if !self.is_open_instead() {
-                    self.failed_starts = 0;
-                }
-                // What remains to be told is only why there was no access point.
-                if let (State::ApMode { .. }, None) = (&self.state, &self.known) {
-                    self.failure = None;
-                }
-                return Effects::none();
-            }
-            Err(NoAccessPoint::Refused) => Outcome::RadioBusy,
-            Err(NoAccessPoint::NotStarted) => {
-                // Where an open one does not start, either, the passphrase was not the reason.
-                self.failed_starts = match self.is_open_instead() {
-                    true => 0,
-                    false => self.failed_starts.saturating_add(1),
-                };
-                Outcome::RadioBusy
-            }
-            Err(NoAccessPoint::Blocked) => self.judged(Outcome::CountryMissing),
-        };
-        self.hotspot = match &self.state {
-            State::ApMode { .. } => {
-                self.failure = Some(outcome.into());
-                Hotspot::Waiting(now.after(RADIO_AGAIN))
-            }
-            // The failure of the run tells more than that of the access point.
-            State::Failed { .. } => Hotspot::Waiting(now.after(RADIO_AGAIN)),
-            // Each of these starts it again where it is wanted.
-            State::Booting(_)
-            | State::Running(_)
-            | State::Undoing { .. }
-            | State::Provisioned { .. }
-            | State::Operating
-            | State::Rejoining { .. }
-            | State::Erasing => Hotspot::Down,
-        };
-        Effects::none()
-    }
-
     fn on_radio<'b>(&mut self, now: Instant, report: RadioReport) -> Effects<Effect<'b>> {
         match &mut self.state {
             State::Running(_) => self.on_run_radio(now, report),
@@ -468,34 +407,6 @@ impl ProvisioningNode {
             | State::Provisioned { .. }
             | State::Operating
             | State::Rejoining { .. } => Effects::none(),
-        }
-    }
-
-    /// Starts the access point. While it runs, this is a request without consequence.
-    fn start_access_point<'b>(&mut self) -> Effect<'b> {
-        self.hotspot = Hotspot::Starting;
-        Effect::StartAccessPoint(match self.settings.access_points {
-            AccessPointPolicy::Open => AccessPoint::Open,
-            AccessPointPolicy::ProtectedOrOpen if self.is_open_instead() => AccessPoint::Open,
-            AccessPointPolicy::Protected | AccessPointPolicy::ProtectedOrOpen => {
-                AccessPoint::Protected
-            }
-        })
-    }
-
-    /// Returns `true` if an open access point takes the place of a protected one. It stays so until
-    /// the node starts again: the radio's driver is no other one before.
-    const fn is_open_instead(&self) -> bool {
-        match self.settings.access_points {
-            AccessPointPolicy::ProtectedOrOpen => self.failed_starts >= PROTECTED_STARTS,
-            AccessPointPolicy::Open | AccessPointPolicy::Protected => false,
-        }
-    }
-
-    /// Starts no access point that could not start before: the state is left that wanted it.
-    fn forget_waiting_hotspot(&mut self) {
-        if let Hotspot::Waiting(_) = self.hotspot {
-            self.hotspot = Hotspot::Down;
         }
     }
 

@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
+use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::wire::provisioning::{K2Request, NetworkRequest, ProvisionRequest};
 
 use super::*;
