@@ -180,6 +180,8 @@ test('an exchange that is lost is opened and proven anew without asking', async 
   await page.getByLabel('HomeNetwork').waitFor();
   await node.restart();
   await page.getByRole('button', { name: 'Look for networks again' }).click();
+  // The list from before is shown until the new one has come.
+  await page.locator('#scan:enabled').waitFor();
   await page.getByLabel('HomeNetwork').waitFor();
   assert.ok(await page.getByLabel('Proof').isHidden());
   await node.restart();
