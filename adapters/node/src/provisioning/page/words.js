@@ -96,7 +96,8 @@ const PROBLEMS = {
 };
 
 /** What is wrong with a field, as the node says it. */
-export const problem = ({ type, msg }) => PROBLEMS[type] || `${msg}.`;
+export const problem = ({ type, msg }) =>
+  PROBLEMS[type] || `${msg.replace(/^Value error, /, '')}.`;
 
 /** How strong a signal is, in words. */
 export function strength(dbm) {
