@@ -191,6 +191,37 @@ fn a_radio_is_blocked_if_software_blocks_it() {
 }
 
 #[test]
+fn a_block_is_ended_for_wifi_radios_and_for_no_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let soft = |name: &str| dir.path().join(name).join("soft");
+    for (name, kind) in [("rfkill0", "bluetooth"), ("rfkill1", "wlan"), ("rfkill2", "wlan")] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        std::fs::write(dir.path().join(name).join("type"), kind).unwrap();
+        std::fs::write(soft(name), "1\n").unwrap();
+    }
+    let ended = unblock(dir.path());
+    assert!(ended.len() == 2 && ended.iter().all(|(_, ended)| ended.is_ok()), "{ended:?}");
+    assert!(!is_blocked(dir.path()) && unblock(dir.path()).is_empty());
+    assert_eq!(std::fs::read_to_string(soft("rfkill0")).unwrap(), "1\n");
+}
+
+#[test]
+fn a_country_stands_in_the_files_of_both_programs() {
+    let mut settings = HostapdSettings::new("wlan0".to_owned(), "/nowhere".into());
+    let made = |settings: &HostapdSettings| {
+        let control = Path::new("/control");
+        let hostapd = config::hostapd(settings, control, &network("Home", "")).unwrap();
+        (hostapd.to_string(), config::supplicant(settings, control))
+    };
+    let (hostapd, supplicant) = made(&settings);
+    assert!(!hostapd.contains("country") && !supplicant.contains("country"));
+    settings.country = Country::parse("nz");
+    let (hostapd, supplicant) = made(&settings);
+    assert!(hostapd.contains("\ncountry_code=NZ\nieee80211d=1\n"), "{hostapd}");
+    assert!(supplicant.contains("\ncountry=NZ\n"), "{supplicant}");
+}
+
+#[test]
 fn a_passphrase_cannot_write_another_line_into_hostapds_file() {
     let settings = HostapdSettings::new("wlan0".to_owned(), "/nowhere".into());
     let made = |ssid, passphrase: &str| {
