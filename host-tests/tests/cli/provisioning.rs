@@ -238,13 +238,15 @@ fn a_phone_with_the_label_provisions_a_node_that_pairs_by_an_invitation() {
 
     // Only the network changes: the node stays the one that it was.
     let described = || gateway.answer(&["nodes", "describe", &name]);
-    let before = described()["id"].clone();
+    let identity = |node: &Value| (node["node_id"].clone(), node["fingerprint"].clone());
+    let before = identity(&described());
     let network = json!({ "wifi_ssid": "IoT_Network", "wifi_password": "right enough" });
     let taken = answered(phone.call(Call::Network, &network.to_string()));
     assert_eq!(taken["success"], true, "{taken}");
     until("it has moved", || is(&status(&mut phone)["progress_percent"], &json!(100)));
     until("it is online again", || is(&described()["status"], &json!("online")));
-    assert!(before.is_string() && described()["id"] == before);
+    assert!(before.0.is_string() && before.1.is_string(), "{before:?}");
+    assert_eq!(identity(&described()), before);
 
     // The phone sends K2, and both share settings under it.
     let k2 = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc";

@@ -82,13 +82,14 @@ test('a node that is set up is given another Wi-Fi over the sealed exchange, and
   await proves(page, proof);
   await setsUp(page, { password, invitation });
   await says(page, 'The node is set up.');
-  const { id } = await online(gateway, name);
+  const { node_id: id } = await online(gateway, name);
+  assert.ok(id);
   await page.getByRole('button', { name: 'Change the settings' }).click();
   await page.getByLabel('IoT_Network').check();
   await page.getByLabel('Wi-Fi password').fill(password);
   await page.getByRole('button', { name: 'Set up' }).click();
   await says(page, 'The node is set up.');
-  assert.equal((await online(gateway, name)).id, id);
+  assert.equal((await online(gateway, name)).node_id, id);
 });
 
 test('an open access point says what it does not protect', async (t) => {

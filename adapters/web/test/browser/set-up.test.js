@@ -110,7 +110,8 @@ test('a node that is set up is given another Wi-Fi, and keeps its gateway', asyn
   const { gateway, page, name, token, url } = await phone(t);
   await setsUp(page, { password: 'right password', url, token });
   await says(page, 'The node is set up.');
-  const { id } = await gateway.json('nodes', 'describe', name);
+  const { node_id: id } = await gateway.json('nodes', 'describe', name);
+  assert.ok(id);
   await page.getByRole('button', { name: 'Change the settings' }).click();
   await page.getByLabel('Change only the Wi-Fi').waitFor();
   assert.ok(await page.getByLabel('Change only the Wi-Fi').isChecked());
@@ -124,7 +125,7 @@ test('a node that is set up is given another Wi-Fi, and keeps its gateway', asyn
   await page.getByRole('button', { name: 'Set up' }).click();
   await says(page, 'The node is set up.');
   assert.equal(await page.locator('#done-network').textContent(), 'IoT_Network');
-  assert.equal((await gateway.json('nodes', 'describe', name)).id, id);
+  assert.equal((await gateway.json('nodes', 'describe', name)).node_id, id);
   await page.getByRole('button', { name: 'Change the settings' }).click();
   await page.getByLabel('Change only the Wi-Fi').uncheck();
   await page.getByLabel('Room').waitFor();
