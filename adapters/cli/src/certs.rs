@@ -17,7 +17,7 @@ use crate::print::{ago, left, quoted, safe, show};
 use crate::table::{short_ids, table};
 
 pub(crate) async fn run(args: CertsArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         CertsVerb::List { all } => {
             let path = format!("/api/v1/certs?all={all}");

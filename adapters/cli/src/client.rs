@@ -15,7 +15,8 @@ use tokio::net::UnixStream;
 
 use crate::End;
 use crate::data::{DATABASE, DataPlace};
-use crate::hints::Next;
+use crate::groups::refused_by;
+use crate::hints::{Next, start_service};
 
 /// Sends a request to the gateway that runs on a data directory, and returns its answer as JSON
 /// text.
@@ -146,6 +147,13 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
             Ok(stream) => return Ok(stream),
             Err(error) => error,
         };
+        if error.kind() == ErrorKind::PermissionDenied {
+            return Err(End::Refused(format!(
+                "{}: you may not use the gateway's socket: {}",
+                socket.display(),
+                refused_by(data)
+            )));
+        }
         if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) {
             return Err(End::Refused(format!(
                 "{}: the gateway's socket cannot be opened: {error}",
@@ -153,6 +161,13 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
             )));
         }
         let shown = data.display();
+        if DataPlace::named(data).is_shared() {
+            return Err(End::Refused(format!(
+                "no gateway answers at {}; start it with: {}; --data DIR names another gateway",
+                socket.display(),
+                start_service()
+            )));
+        }
         let serve = Next::Serve.on(&DataPlace::named(data));
         // The registry's lock tells a gateway that is just starting from none at all.
         match handfast_store::holder(&data.join(DATABASE)) {

@@ -15,7 +15,7 @@ use crate::print::show;
 const CLOCK: &str = "/api/v1/clock";
 
 pub(crate) async fn run(args: ClockArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb.unwrap_or(ClockVerb::Show) {
         ClockVerb::Show => {
             let answer = ask(&data, Method::GET, CLOCK, None).await?;

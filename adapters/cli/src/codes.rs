@@ -38,7 +38,7 @@ pub(crate) enum Window {
 }
 
 pub(crate) async fn run(args: CodesArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         CodesVerb::Create(create) => match create.method()? {
             CodeMethod::Qr => scanned(&data, json, &create).await,
@@ -53,7 +53,7 @@ pub(crate) async fn run(args: CodesArgs) -> Result<(), End> {
 
 /// Opens pairing by PIN for a time, or closes it.
 pub(crate) async fn window(common: &Common, change: Window) -> Result<(), End> {
-    let (data, json) = (common.data.place()?, common.json);
+    let (data, json) = (common.data.gateway()?, common.json);
     let body = match change {
         Window::Open(lasts) => json!({ "open": true, "for": lasts.map(|lasts| lasts.as_secs()) }),
         Window::Close => json!({ "open": false }),

@@ -26,7 +26,7 @@ const SESSIONS: &str = "/api/v1/sessions";
 const SHORT: usize = 8;
 
 pub(crate) async fn run(args: CompanionsArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         CompanionsVerb::Invite(args) => invite(&data, json, &args).await,
         CompanionsVerb::List { all } => {

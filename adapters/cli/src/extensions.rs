@@ -22,7 +22,7 @@ const RUN: &str = "run-extension";
 const THIS_PROGRAM: &str = "/proc/self/exe";
 
 pub(crate) async fn run(args: ExtensionsArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         ExtensionsVerb::List => {
             let answer = ask(&data, Method::GET, EXTENSIONS, None).await?;

@@ -190,6 +190,21 @@ impl NextElsewhere<'_> {
     }
 }
 
+/// Returns the command that makes a user a member of a group.
+pub(crate) fn join_group(group: &str, user: &str) -> Hint {
+    Hint::new("sudo", "usermod -aG").arg(group).arg(user)
+}
+
+/// Returns the command that makes a group of the system.
+pub(crate) fn make_group(group: &str) -> Hint {
+    Hint::new("sudo", "groupadd --system").arg(group)
+}
+
+/// Returns the command that starts the packaged gateway.
+pub(crate) fn start_service() -> Hint {
+    Hint::new("sudo", "systemctl start handfast")
+}
+
 /// Returns the command that lets nobody but its owner read or write a file.
 pub(crate) fn hide_file(path: &Path) -> Hint {
     Hint::new("chmod", "600").arg(path)

@@ -22,6 +22,7 @@ mod dispatch;
 mod doctor;
 mod events;
 mod extensions;
+mod groups;
 mod hints;
 mod import;
 mod login;

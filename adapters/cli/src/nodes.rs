@@ -20,7 +20,7 @@ use crate::print::{ago, left, permissions, put, quoted, safe, show};
 use crate::table::{short_ids, table};
 
 pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         NodesVerb::List { permissions: true, .. } => {
             let answer = ask(&data, Method::GET, "/api/v1/paired", None).await?;

@@ -32,7 +32,7 @@ struct Waiting {
 }
 
 pub(crate) async fn run(args: PendingArgs) -> Result<(), End> {
-    let data = args.common.data.place()?;
+    let data = args.common.data.gateway()?;
     let devices = ask(&data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
     let more = ask(&data, Method::GET, "/api/v1/devices?filter=more", None).await?;
     let codes = ask(&data, Method::GET, "/api/v1/pairing/codes", None).await?;
@@ -120,7 +120,7 @@ fn nodes(devices: &[DeviceView]) -> String {
 }
 
 pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     let Approval { node, node_id, reissue, fingerprint, permissions, expires, yes } = args.what;
     let which = match node.or(node_id) {
         Some(which) => which,
@@ -199,7 +199,7 @@ async fn device(data: &DataPlace, which: &str) -> Result<DeviceView, End> {
 }
 
 pub(crate) async fn reject(args: RejectArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     let Rejection { id, all, name, from, for_good, reason, sure } = args.what;
     if let Some(id) = id {
         let which = named(&id, &data)?;

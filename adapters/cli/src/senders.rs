@@ -18,7 +18,7 @@ use crate::table::table;
 const SENDERS: &str = "/api/v1/inbound";
 
 pub(crate) async fn run(args: SendersArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         SendersVerb::List { channel, all, include_revoked } => {
             let channel = channel

@@ -22,7 +22,7 @@ struct Answers {
 }
 
 pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
-    let data = args.common.data.place()?;
+    let data = args.common.data.gateway()?;
     let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let sessions = ask(&data, Method::GET, "/api/v1/sessions?filter=live", None).await?;

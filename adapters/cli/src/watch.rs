@@ -10,7 +10,7 @@ use crate::events::{Happened, Narrator};
 use crate::print::{put, show};
 
 pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
-    let data = args.data.place()?;
+    let data = args.data.gateway()?;
     let mut lines = LineStream::follow(&data, "/api/v1/events").await?;
     let mut messages = match args.messages {
         true => Some(LineStream::follow(&data, "/api/v1/messages").await?),
@@ -44,7 +44,7 @@ async fn next_of(stream: &mut Option<LineStream>) -> Result<Option<String>, End>
 
 pub(crate) async fn gateway(args: args::GatewayArgs) -> Result<(), End> {
     let args::GatewayVerb::Fingerprint = args.verb;
-    let data = args.common.data.place()?;
+    let data = args.common.data.gateway()?;
     let answer = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let fingerprint = read::<PairingView>(&answer)?.fingerprint;
     let json = serde_json::json!({ "fingerprint": fingerprint }).to_string();

@@ -12,8 +12,9 @@ use crate::End;
 /// Where the gateway keeps its data and its operator's socket.
 #[derive(Debug, Clone, Arguments)]
 pub(crate) struct DataDir {
-    /// Data directory of the gateway
-    /// [default: $HANDFAST_DATA, else $STATE_DIRECTORY, else $XDG_DATA_HOME/handfast, else
+    /// Data directory of the gateway, or the directory of its group's socket
+    /// [default: $HANDFAST_DATA, else $STATE_DIRECTORY, else /run/handfast if a gateway has its
+    /// socket there and the verb asks it, else $XDG_DATA_HOME/handfast, else
     /// ~/.local/share/handfast]
     #[arg(long, value_name = "DIR", global = true)]
     pub(crate) data: Option<PathBuf>,

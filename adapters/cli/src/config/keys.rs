@@ -14,7 +14,7 @@ use super::duration::show_lasting;
 use super::extensions::{extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
-    choice, flag, label, listed, location, log, node_uri, number, port, scopes, socket, span,
+    choice, directory, flag, group, label, listed, location, log, node_uri, number, port, scopes, socket, span,
     tables, text, texts, time, time_or, url,
 };
 use super::print::line;
@@ -87,6 +87,14 @@ fn gateway() -> Vec<ConfigKey> {
         key("data", location("DIR"), |settings| &mut settings.data).doc(
             "Data directory of the gateway [default: $STATE_DIRECTORY, else \
              $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]",
+        ),
+        key("socket_group", group(), |settings| &mut settings.socket_group).doc(
+            "Group whose members are operators: they get a socket of their own (mode 0660) in \
+             socket_dir; without it, only the gateway's user and root are",
+        ),
+        key("socket_dir", directory(), |settings| &mut settings.socket_dir).doc(
+            "Directory of the group's socket; if it is missing, it is made for the group. The \
+             command line finds it in the default one; another one is its --data",
         ),
         key("log", log(), |settings| &mut settings.log).live().doc(
             "What is logged, as info, debug or warn,handfast_server=debug [default: $RUST_LOG, \

@@ -118,6 +118,24 @@ pub(super) fn location(placeholder: &str) -> Kind<Option<PathBuf>> {
     Kind::new(placeholder, |value| value.path().map(Some), |found| found.as_deref().map(path))
 }
 
+/// A path of a directory that always has a value.
+pub(super) fn directory() -> Kind<PathBuf> {
+    Kind::new("DIR", |value| value.path(), |found: &PathBuf| Some(path(found)))
+}
+
+/// The name of a group of the system.
+pub(super) fn group() -> Kind<Option<String>> {
+    let need = "it must be the name of a group, of letters, digits, `_`, `.` and `-`";
+    let read = move |value: &ConfigValue<'_>| {
+        value.parsed(need, |text| {
+            let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+            let named = (1..=32).contains(&text.len()) && !text.starts_with('-');
+            (named && text.bytes().all(fits)).then(|| Some(text.to_owned()))
+        })
+    };
+    Kind::new("NAME", read, |name| name.as_ref().map(quoted))
+}
+
 /// An IP address with a port.
 pub(super) fn socket() -> Kind<SocketAddr> {
     let read = |value: &ConfigValue<'_>| value.parsed(ADDRESS, |text| text.parse().ok());

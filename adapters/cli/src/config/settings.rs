@@ -26,6 +26,10 @@ pub struct ServeSettings {
     pub name: Option<String>,
     /// The data directory; `None` for the default one.
     pub data: Option<PathBuf>,
+    /// Group whose members are operators, over a socket in [`socket_dir`](Self::socket_dir).
+    pub socket_group: Option<String>,
+    /// Directory of that socket.
+    pub socket_dir: PathBuf,
     /// What is logged, in the notation of `RUST_LOG`; `None` for the variable's, or else `info`.
     pub log: Option<String>,
     /// The form of the log.
@@ -243,6 +247,8 @@ impl Default for ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             name: None,
             data: None,
+            socket_group: None,
+            socket_dir: PathBuf::from("/run/handfast"),
             log: None,
             log_format: LogFormat::default(),
             clock_synchronised_file: None,

@@ -1,6 +1,8 @@
 //! `handfast doctor`: what is wrong with a gateway and its machine, and what mends it.
 //!
-//! It looks at the data directory by itself, and asks the gateway if one runs. It changes nothing.
+//! It looks at the data directory by itself, and asks the gateway if one runs. Of a packaged
+//! gateway that is found by its group's socket, it sees only what the gateway tells. It changes
+//! nothing.
 
 mod directory;
 mod listening;
@@ -30,8 +32,8 @@ impl Finding {
 }
 
 pub(crate) async fn run(args: DoctorArgs) -> Result<(), End> {
-    let data = args.common.data.place()?;
-    let mut findings = directory::findings(&data);
+    let data = args.common.data.gateway()?;
+    let mut findings = if data.is_shared() { Vec::new() } else { directory::findings(&data) };
     let answers = running::findings(&data, &mut findings).await;
     if let Some(config) = &args.config {
         findings.extend(listening::findings(config, answers));

@@ -34,6 +34,10 @@ pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Dat
             safe(&roots.display().to_string())
         );
     }
+    if let (Some(socket), Some(group)) = (&running.operators, &settings.socket_group) {
+        text +=
+            &format!("operators of the group {group}: {}\n", safe(&socket.display().to_string()));
+    }
     for metrics in &running.metrics {
         text += &format!("metrics: http://{metrics}/metrics, for everybody who can reach it\n");
     }

@@ -9,10 +9,11 @@ mod reload;
 mod signals;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use handfast_cli::config::{Listener, ServeSettings};
 use handfast_server::StartError;
+use handfast_server::admin::SharedSocket;
 use handfast_server::keys::file as key_file;
 use handfast_server::policy::{LoginSettings, PairingSettings};
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
@@ -27,8 +28,9 @@ use tokio::task::JoinHandle;
 
 use crate::End;
 use crate::args::{DataDir, Serve};
-use crate::data::{self, DATABASE, DataPlace};
+use crate::data::{self, DATABASE, DataPlace, SHARED};
 use crate::extensions::tied;
+use crate::groups;
 use crate::hints::{Next, hide_file};
 use crate::print::put;
 use console::StdoutQueue;
@@ -61,6 +63,9 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut signals = Signals::catch()?;
     let store = store(&path, args.accept_older_store)?;
     let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
+    // Operators of the group find this gateway by themselves, and may not enter its data.
+    let shared = settings.socket_group.is_some() && settings.socket_dir == Path::new(SHARED);
+    let path = if shared { path.served_there() } else { path };
     let mut console = StdoutQueue::open();
     // It subscribes before anybody is told the address, so it misses no request.
     let followed = console.follow(&path).await?;
@@ -88,6 +93,8 @@ pub(crate) struct Running {
     pub(crate) mtls: Vec<SocketAddr>,
     /// Addresses that serve only the metrics.
     pub(crate) metrics: Vec<SocketAddr>,
+    /// Path of the socket of the operators' group.
+    pub(crate) operators: Option<PathBuf>,
     /// URL for companions and its source, or the reason for which there is none.
     pub(crate) companions: Result<(String, UrlSource), NotResolved>,
     /// The handle of the gateway.
@@ -117,6 +124,8 @@ impl Running {
         // Bound before the gateway starts, so that a taken or unusable socket ends it with nothing
         // served.
         let socket = admin::bind(path).map_err(End::refused)?;
+        let shared = groups::shared_socket(path, settings)?;
+        let operators = shared.as_ref().map(SharedSocket::path);
         let mut pairing = settings.pairing.clone();
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, tls.is_some(), &tcp);
@@ -152,6 +161,10 @@ impl Running {
             tokio::spawn(handfast_server::serve(gateway.clone(), web, tls, until(stopped.clone()))),
             tokio::spawn(admin::serve_admin(gateway.clone(), socket, until(stopped.clone()))),
         ];
+        if let Some(shared) = shared {
+            let until = until(stopped.clone());
+            tasks.push(tokio::spawn(admin::serve_shared_admin(gateway.clone(), shared, until)));
+        }
         for listening in certified {
             let require = settings.mtls.require_mtls;
             let listening =
@@ -183,7 +196,7 @@ impl Running {
             tasks
                 .push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
-        Ok(Self { address, tcp, mtls, metrics, companions, gateway, stop, tasks })
+        Ok(Self { address, tcp, mtls, metrics, operators, companions, gateway, stop, tasks })
     }
 
     /// Ends every connection and waits for them.

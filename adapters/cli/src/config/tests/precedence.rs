@@ -24,6 +24,8 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("port", "9", "9"),
     ("name", "Küche 2", r#""Küche 2""#),
     ("data", "/d", r#""/d""#),
+    ("socket_group", "operators", r#""operators""#),
+    ("socket_dir", "/o", r#""/o""#),
     ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
     ("clock_synchronised_file", "/y", r#""/y""#),
     ("tls_cert", "/c", r#""/c""#),

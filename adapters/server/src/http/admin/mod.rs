@@ -229,6 +229,7 @@ pub(in crate::http) mod pairing;
 mod permissions;
 mod provisioning;
 pub(in crate::http) mod setup;
+mod shared_socket;
 mod socket;
 
 use axum::http::HeaderMap;
@@ -268,6 +269,7 @@ pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView, PinL
 pub use permissions::PermissionsView;
 pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, SessionList, SessionView, StartedView};
+pub use shared_socket::{SharedSocket, SocketGroup, serve_shared_admin};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
 
 use crate::gateway::Gateway;

@@ -38,6 +38,26 @@ pub enum SocketError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// The directory is not fit for a group's socket.
+    #[error("{directory}: the operators' socket cannot be there: {problem}")]
+    Directory {
+        /// Directory of the socket.
+        directory: PathBuf,
+        /// What is wrong, and what mends it.
+        problem: String,
+    },
+    /// The socket or its directory cannot be given to the group.
+    #[error(
+        "{path}: cannot be given to the group {group}: {source}; only root and members of a group may do that: usermod -aG {group} USER, with the gateway's user, and start it again"
+    )]
+    Group {
+        /// Path of the socket or its directory.
+        path: PathBuf,
+        /// Name of the group.
+        group: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
 }
 
 /// Returns the path of a data directory's socket, after checking that it fits a socket address.
@@ -80,17 +100,17 @@ fn file_at(path: &Path) -> Option<(u64, u64)> {
 /// Creates the socket again if its file is gone or was replaced. `None` if the file is in place, or
 /// the socket cannot be created yet.
 fn restored(
-    directory: &Path,
+    path: &Path,
+    again: impl FnOnce() -> Result<UnixListener, SocketError>,
     own: &mut Option<(u64, u64)>,
     warned: &mut bool,
 ) -> Option<UnixListener> {
-    let path = directory.join(SOCKET_NAME);
-    if own.is_some() && file_at(&path) == *own {
+    if own.is_some() && file_at(path) == *own {
         return None;
     }
-    match bind(directory) {
+    match again() {
         Ok(listener) => {
-            (*own, *warned) = (file_at(&path), false);
+            (*own, *warned) = (file_at(path), false);
             tracing::warn!(
                 "{}: the operator's socket was removed; it is there again",
                 path.display()
@@ -111,17 +131,30 @@ fn restored(
 /// finished. A socket whose file is removed is created again.
 pub async fn serve_admin(
     gateway: Gateway,
+    listener: UnixListener,
+    until: impl Future<Output = ()>,
+) {
+    let path =
+        listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
+    // A socket that the caller bound under another name is the caller's to maintain.
+    let kept = path.filter(|path| path.ends_with(SOCKET_NAME));
+    let directory = kept.as_deref().and_then(Path::parent).map(Path::to_owned);
+    let again = || bind(directory.as_deref().unwrap_or(Path::new(".")));
+    serve_restoring(gateway, listener, kept.as_deref(), again, until).await;
+}
+
+/// Serves the operator's routes on a socket. The file at `kept` is looked after: if it is gone,
+/// `again` makes it anew.
+pub(super) async fn serve_restoring(
+    gateway: Gateway,
     mut listener: UnixListener,
+    kept: Option<&Path>,
+    again: impl Fn() -> Result<UnixListener, SocketError>,
     until: impl Future<Output = ()>,
 ) {
     let router = admin_router(&gateway);
     let graceful = hyper_util::server::graceful::GracefulShutdown::new();
-    let path =
-        listener.local_addr().ok().and_then(|address| address.as_pathname().map(Path::to_owned));
-    // A socket that the caller bound under another name is the caller's to maintain.
-    let directory =
-        path.as_deref().filter(|path| path.ends_with(SOCKET_NAME)).and_then(Path::parent);
-    let mut own = path.as_deref().and_then(file_at);
+    let mut own = kept.and_then(file_at);
     let mut warned = false;
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -130,8 +163,8 @@ pub async fn serve_admin(
         let stream = tokio::select! {
             () = &mut until => break,
             _ = look.tick() => {
-                if let Some(again) = directory.and_then(|directory| restored(directory, &mut own, &mut warned)) {
-                    listener = again;
+                if let Some(made) = kept.and_then(|path| restored(path, &again, &mut own, &mut warned)) {
+                    listener = made;
                 }
                 continue;
             }
