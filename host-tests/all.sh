@@ -3,7 +3,7 @@
 # had it says so and fails: nothing is left out silently. One release-like profile serves tests, demo and shipped binaries.
 #
 # With --long it also does what takes long: every state of larger models, two minutes for each fuzz target, every package built from its own
-# archive, and the shipped binaries with their sizes.
+# archive, the shipped binaries with their sizes, and the Debian package, which it installs in a copy of this system.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUSTFLAGS="${RUSTFLAGS--D warnings}" RUSTDOCFLAGS="-D warnings"
@@ -68,6 +68,7 @@ has NetworkManager || [ -x /usr/sbin/NetworkManager ] || apt_install network-man
 has hostapd || [ -x /usr/sbin/hostapd ] || apt_install hostapd
 has dnsmasq || [ -x /usr/sbin/dnsmasq ] || apt_install dnsmasq-base
 has wpa_supplicant || [ -x /usr/sbin/wpa_supplicant ] || apt_install wpasupplicant
+has systemd-analyze || apt_install systemd
 has udhcpc || [ -x /usr/sbin/udhcpc ] || apt_install udhcpc
 has ip || [ -x /usr/sbin/ip ] || apt_install iproute2
 /usr/bin/python3 -c "import dbusmock" 2>/dev/null || apt_install python3-dbusmock
@@ -172,6 +173,9 @@ if [ -n "$long" ]; then
   step "shipped binaries"
   cargo build --quiet --profile dist -p handfast-cli -p handfast-node
   stat --format '%n: %s bytes' target/dist/handfast target/dist/handfast-node
+
+  step "Debian package"
+  host-tests/packages.sh
 fi
 
 step "done"
