@@ -85,19 +85,25 @@ pub(crate) async fn nginx(to: SocketAddr, location: &str) -> Proxy {
 /// with the address of the second listener.
 pub(crate) async fn haproxy(http: SocketAddr, tcp: SocketAddr) -> (Proxy, SocketAddr) {
     let (dir, in_front, in_front_tcp) = (tempfile::tempdir().unwrap(), free().await, free().await);
-    let configuration = format!(
-        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
-         listen web\n  bind {in_front}\n  server gateway {http} send-proxy-v2 check-send-proxy\n\
-         listen native\n  bind {in_front_tcp}\n  server gateway {tcp} send-proxy-v2\n"
-    );
+    let configuration = haproxy_configuration([&in_front, &http, &in_front_tcp, &tcp]);
     std::fs::write(dir.path().join("haproxy.cfg"), configuration).unwrap();
     let mut command = Command::new(found("haproxy"));
     command.arg("-db").arg("-f").arg(dir.path().join("haproxy.cfg"));
     (started(command, in_front, dir).await, in_front_tcp)
 }
 
+/// Returns a configuration of haproxy that listens at the first and third address, and asks the
+/// gateway at those behind them.
+pub(crate) fn haproxy_configuration([web, http, native, tcp]: [&SocketAddr; 4]) -> String {
+    format!(
+        "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
+         listen web\n  bind {web}\n  server gateway {http} send-proxy-v2 check-send-proxy\n\
+         listen native\n  bind {native}\n  server gateway {tcp} send-proxy-v2\n"
+    )
+}
+
 /// Returns the path of a program that packages install outside the usual `PATH`.
-fn found(name: &str) -> String {
+pub(crate) fn found(name: &str) -> String {
     let beside = format!("/usr/sbin/{name}");
     if Path::new(&beside).exists() { beside } else { name.to_owned() }
 }

@@ -1,0 +1,274 @@
+//! What the gateway is installed with: its unit, its package, its image and its dashboard.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::gateway::{Gateway, private_dir};
+use crate::binaries::{program, run, text};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn packaged(name: &str) -> String {
+    std::fs::read_to_string(root().join("adapters/cli/packaging").join(name)).unwrap()
+}
+
+/// Returns the values of a unit's key, in order.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
+}
+
+#[test]
+fn the_unit_takes_every_right_from_the_gateway_that_it_does_not_need() {
+    let unit = packaged("handfast.service");
+    for (key, value) in [
+        ("User", "handfast"),
+        ("Group", "handfast"),
+        ("StateDirectory", "handfast"),
+        ("StateDirectoryMode", "0700"),
+        ("RuntimeDirectory", "handfast"),
+        ("RuntimeDirectoryMode", "0750"),
+        ("UMask", "0077"),
+        ("CapabilityBoundingSet", ""),
+        ("AmbientCapabilities", ""),
+        ("NoNewPrivileges", "yes"),
+        ("ProtectSystem", "strict"),
+        ("ProtectHome", "yes"),
+        ("PrivateTmp", "yes"),
+        ("MemoryDenyWriteExecute", "yes"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+        ("ExecReload", "/bin/kill -HUP $MAINPID"),
+        ("LimitNOFILE", "65536"),
+        ("Restart", "on-failure"),
+        ("RestartPreventExitStatus", "2"),
+    ] {
+        assert_eq!(values(&unit, key), [value], "{key}");
+    }
+    let calls = values(&unit, "SystemCallFilter");
+    assert_eq!(calls, ["@system-service", "~@privileged", "@chown"]);
+}
+
+#[test]
+fn what_the_unit_starts_is_an_option_of_serve_and_its_settings_have_no_mistake() {
+    let unit = packaged("handfast.service");
+    let [start] = values(&unit, "ExecStart")[..] else { panic!("one ExecStart") };
+    let words: Vec<&str> = start.split_whitespace().collect();
+    assert_eq!(words[..2], ["/usr/bin/handfast", "serve"]);
+    let help = text(&run("handfast", &["serve", "--help"])).1;
+    let known: BTreeSet<&str> = help.split([' ', '=', '[', '\n']).collect();
+    let options: Vec<&str> = words.into_iter().filter(|word| word.starts_with("--")).collect();
+    assert_eq!(options, ["--config", "--socket-group"]);
+    assert!(options.iter().all(|option| known.contains(option)), "{options:?}");
+    let settings = root().join("adapters/cli/packaging/handfast.toml");
+    let check = ["config", "check", "--config", settings.to_str().unwrap()];
+    let (code, _, err) = text(&run("handfast", &check));
+    assert_eq!(code, 0, "{err}");
+    // What stands there as a comment is right, too, once it is taken in.
+    let place = private_dir();
+    let taken_in: String = packaged("handfast.toml")
+        .lines()
+        .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+        .filter(|line| !line.starts_with("listen = \"127") && !line.starts_with("tls_"))
+        .map(|line| format!("{}\n", line.replace("# [setup]", "[setup]")))
+        .collect();
+    let taken_in = taken_in.replace("# [setup]", "[setup]");
+    let file = place.path().join("all.toml");
+    std::fs::write(&file, &taken_in).unwrap();
+    let check = ["config", "check", "--config", file.to_str().unwrap()];
+    let (code, _, err) = text(&run("handfast", &check));
+    assert_eq!(code, 0, "{err}\n{taken_in}");
+    assert!(taken_in.contains("\npublic_url"), "{taken_in}");
+}
+
+#[test]
+#[ignore = "needs systemd-analyze"]
+fn systemd_finds_no_fault_with_the_unit_and_calls_it_little_exposed() {
+    let place = private_dir();
+    let file = place.path().join("handfast.service");
+    // The program that is built here stands in for the installed one.
+    let program = program("handfast");
+    let program = program.get_program().to_str().unwrap();
+    std::fs::write(&file, packaged("handfast.service").replace("/usr/bin/handfast", program))
+        .unwrap();
+    let analyze = |more: &[&str]| {
+        let mut command = Command::new("systemd-analyze");
+        text(&command.args(more).arg(&file).output().unwrap())
+    };
+    let (code, out, err) = analyze(&["verify", "--man=no"]);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""));
+    let (code, out, err) = analyze(&["security", "--offline=true", "--threshold=20", "--no-pager"]);
+    assert_eq!(code, 0, "{out}{err}");
+}
+
+#[test]
+fn the_package_holds_what_is_there_and_its_scripts_are_shell() {
+    let folder = root().join("adapters/cli");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let deb = manifest.split("[package.metadata.deb]\n").nth(1).unwrap();
+    let assets = deb.split("assets = [\n").nth(1).unwrap().split("\n]").next().unwrap();
+    let sources: Vec<&str> = assets.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
+    assert!(sources.contains(&"target/release/handfast"));
+    for source in sources.into_iter().filter(|source| !source.contains("target/")) {
+        let fixed = source.split('*').next().unwrap();
+        assert!(folder.join(fixed).exists(), "{source}");
+    }
+    assert!(deb.contains("[\"packaging/handfast.toml\", \"etc/handfast/\", \"640\"]"));
+    assert!(deb.contains("conf-files = [\"/etc/handfast/handfast.toml\"]"));
+    for script in ["postinst", "postrm"] {
+        let path = folder.join("packaging/deb").join(script);
+        let shell = Command::new("sh").arg("-n").arg(&path).status().unwrap();
+        assert!(shell.success(), "{script}");
+        let words = std::fs::read_to_string(path).unwrap();
+        assert!(words.contains("\nset -e\n") && words.contains("\n#DEBHELPER#\n"), "{script}");
+        assert!(!words.contains("rm -r"), "{script} removes what cannot be made again");
+    }
+    let user = packaged("handfast.sysusers");
+    assert!(user.contains("\nu handfast - "), "{user}");
+    for script in ["packages.sh", "packages-inside.sh"] {
+        let path = root().join("host-tests").join(script);
+        assert!(Command::new("bash").arg("-n").arg(path).status().unwrap().success(), "{script}");
+    }
+}
+
+/// Returns the instructions of a Dockerfile, each with its words.
+fn instructions(text: &str) -> Vec<(String, String)> {
+    let joined = text.replace("\\\n", " ");
+    let lines = joined.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let (name, rest) = line.split_once(' ').unwrap();
+            (name.to_uppercase(), rest.trim().to_owned())
+        })
+        .collect()
+}
+
+/// Returns what is wrong with a Dockerfile.
+fn faults(text: &str) -> Vec<String> {
+    let all = instructions(text);
+    let last = all.iter().rposition(|(name, _)| name == "FROM").unwrap_or(0);
+    let mut found = Vec::new();
+    let mut stages = BTreeSet::new();
+    for (number, (name, rest)) in all.iter().enumerate() {
+        let wrong = match name.as_str() {
+            "FROM" => {
+                let words: Vec<&str> = rest.split_whitespace().collect();
+                let tag = words[0].rsplit('/').next().unwrap().split_once(':');
+                let pinned = tag.is_some_and(|(_, tag)| !tag.is_empty() && tag != "latest");
+                let known = stages.contains(words[0]);
+                stages.extend(words.get(2).copied());
+                (!pinned && !known).then_some("a base without a tag")
+            }
+            "RUN" | "CMD" | "ENTRYPOINT" if !rest.starts_with('[') => Some("no exec form"),
+            "HEALTHCHECK" => (!rest.contains("CMD [")).then_some("no exec form"),
+            "ARG" | "ENV" => {
+                let upper = rest.to_uppercase();
+                ["SECRET", "TOKEN", "PASSWORD", "KEY"]
+                    .iter()
+                    .any(|word| upper.contains(word))
+                    .then_some("a secret that stays in the image")
+            }
+            "ADD" => Some("ADD fetches and unpacks; COPY does not"),
+            "USER" => {
+                let user = rest.split(':').next().unwrap();
+                (number > last && ["root", "0"].contains(&user)).then_some("root")
+            }
+            _ => None,
+        };
+        found.extend(wrong.map(|wrong| format!("{name} {rest}: {wrong}")));
+    }
+    for needed in ["USER", "HEALTHCHECK", "STOPSIGNAL", "ENTRYPOINT"] {
+        if !all[last..].iter().any(|(name, _)| name == needed) {
+            found.push(format!("the image has no {needed}"));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_image_runs_without_root_from_pinned_bases_and_holds_no_secret() {
+    let text = std::fs::read_to_string(root().join(".github/Dockerfile")).unwrap();
+    assert_eq!(faults(&text), [""; 0]);
+    for (good, bad) in [
+        ("rust:1.95-bookworm", "rust"),
+        ("cc-debian12:nonroot", "cc-debian12:latest"),
+        ("USER 65532:65532", "USER root"),
+        ("USER 65532:65532\n", ""),
+        ("[\"/usr/bin/handfast\", \"status\"]", "handfast status"),
+        ("ENTRYPOINT [\"/usr/bin/handfast\"]", "ENTRYPOINT handfast serve"),
+        ("STOPSIGNAL SIGTERM\n", ""),
+        ("ENV HANDFAST_DATA=", "ENV API_TOKEN="),
+        ("COPY . .", "ADD https://example.org/x ."),
+    ] {
+        assert!(text.contains(good), "{good}");
+        assert!(!faults(&text.replace(good, bad)).is_empty(), "{bad} is found");
+    }
+    let health = instructions(&text).into_iter().find(|(name, _)| name == "HEALTHCHECK").unwrap();
+    assert!(health.1.ends_with("CMD [\"/usr/bin/handfast\", \"status\"]"), "{}", health.1);
+    let ignored = std::fs::read_to_string(root().join(".github/Dockerfile.dockerignore")).unwrap();
+    assert!(ignored.lines().any(|line| line == "*"), "what is not named stays outside");
+}
+
+#[test]
+fn what_the_image_asks_for_its_health_tells_a_gateway_from_none() {
+    let gateway = Gateway::start();
+    let health = |data: &str| program("handfast").arg("status").env("HANDFAST_DATA", data).output();
+    assert_eq!(text(&health(gateway.data()).unwrap()).0, 0);
+    let none = private_dir();
+    assert_eq!(text(&health(none.path().to_str().unwrap()).unwrap()).0, 1);
+}
+
+/// Returns the names of metrics in an expression.
+fn metrics(expression: &str) -> Vec<String> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    expression
+        .split(|c| !is_word(c))
+        .filter(|word| word.starts_with("handfast_") || word.starts_with("pairing_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Collects the values of a key, anywhere below.
+fn below<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(fields) => {
+            found.extend(fields.get(key).and_then(Value::as_str));
+            fields.values().for_each(|field| below(field, key, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| below(item, key, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_metric_of_the_dashboard_is_one_that_a_gateway_has() {
+    let gateway = Gateway::start();
+    let mut stream = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
+    let request =
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let mut known = BTreeSet::new();
+    for line in answer.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        known.insert(name.to_owned());
+        if kind == "histogram" {
+            known.extend(["_bucket", "_sum", "_count"].map(|end| format!("{name}{end}")));
+        }
+    }
+    let dashboard: Value = serde_json::from_str(&packaged("grafana.json")).unwrap();
+    let mut expressions = Vec::new();
+    below(&dashboard, "expr", &mut expressions);
+    below(&dashboard, "query", &mut expressions);
+    let used: BTreeSet<String> = expressions.into_iter().flat_map(metrics).collect();
+    assert!(used.len() >= 14, "{used:?}");
+    let unknown: Vec<_> = used.difference(&known).collect();
+    assert!(unknown.is_empty(), "{unknown:?} of {known:?}");
+}
