@@ -68,6 +68,7 @@ has NetworkManager || [ -x /usr/sbin/NetworkManager ] || apt_install network-man
 has hostapd || [ -x /usr/sbin/hostapd ] || apt_install hostapd
 has dnsmasq || [ -x /usr/sbin/dnsmasq ] || apt_install dnsmasq-base
 has wpa_supplicant || [ -x /usr/sbin/wpa_supplicant ] || apt_install wpasupplicant
+has strace || apt_install strace
 has systemd-analyze || apt_install systemd
 has udhcpc || [ -x /usr/sbin/udhcpc ] || apt_install udhcpc
 has ip || [ -x /usr/sbin/ip ] || apt_install iproute2

@@ -34,13 +34,13 @@ start
 [ "$(mode /var/lib/handfast/handfast.sock)" = '600 handfast:handfast' ] || fail "the other socket is open"
 
 # An operator, and somebody else.
-useradd --no-create-home operator
-usermod -aG handfast operator
-useradd --no-create-home somebody
-as operator operator handfast status >/dev/null || fail "an operator of the group is refused"
+useradd --no-create-home hf-operator
+usermod -aG handfast hf-operator
+useradd --no-create-home hf-somebody
+as hf-operator hf-operator handfast status >/dev/null || fail "an operator of the group is refused"
 handfast status >/dev/null || fail "root is refused"
-said=$(as somebody somebody handfast status 2>&1) && fail "somebody is an operator"
-grep -q 'group handfast.*usermod -aG handfast somebody' <<<"$said" || fail "somebody is told: $said"
+said=$(as hf-somebody hf-somebody handfast status 2>&1) && fail "somebody is an operator"
+grep -q 'group handfast.*usermod -aG handfast hf-somebody' <<<"$said" || fail "somebody is told: $said"
 as handfast handfast handfast backup /var/lib/handfast/backup.db --data /var/lib/handfast >/dev/null || fail "no backup"
 
 # An upgrade keeps what an administrator changed; the gateway ends in order and finds its registry again.

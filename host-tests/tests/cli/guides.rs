@@ -95,10 +95,24 @@ fn stand_ins(at: &Path) -> PathBuf {
 fn every_command_of_the_guides_is_one_that_the_programs_take() {
     let place = private_dir();
     let bin = stand_ins(place.path());
+    let state = place.path().to_str().unwrap();
+    let shown = text(&run("handfast-node", &["identity", "--state", state])).1;
     let mut ran = 0;
-    for (name, guide) in guides() {
+    let readme = std::fs::read_to_string(folder().join("../../../README.md")).unwrap();
+    let service = readme.split("\n## Run it as a service\n").nth(1).unwrap();
+    let service = service.split("\n## ").next().unwrap().to_owned();
+    for (name, guide) in guides().into_iter().chain([("README.md".to_owned(), service)]) {
         for command in commands(&guide) {
-            let line = command.replace("/tmp/", &format!("{}/", place.path().display()));
+            if let Some(script) = command.strip_prefix("host-tests/") {
+                let script = script.split_whitespace().next().unwrap();
+                assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(script).exists(), "{command}");
+                continue;
+            }
+            let line = command
+                .replace("/tmp/", &format!("{state}/"))
+                .replace("CHANNEL_KEY", &told(&shown, "channel key"))
+                .replace("SIGNING_KEY", &told(&shown, "signing key"))
+                .replace("FINGERPRINT", &told(&shown, "fingerprint"));
             let (code, _, err) = typed(&line, place.path(), &[&bin], "");
             assert_eq!(code, 0, "{name}: {command}\n{err}");
             ran += 1;
@@ -118,7 +132,9 @@ fn every_setting_of_the_guides_is_read_and_every_link_leads_somewhere() {
     std::fs::create_dir(&tls).unwrap();
     let made = rcgen::generate_simple_self_signed(["gateway.example".to_owned()]).unwrap();
     std::fs::write(tls.join("fullchain.pem"), made.cert.pem()).unwrap();
-    handfast_private_key(&tls.join("key.pem"), &made.signing_key.serialize_pem());
+    let key = tls.join("key.pem");
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let (file, mut read) = (place.path().join("handfast.toml"), 0);
     for (name, guide) in guides() {
         for block in blocks(&guide, "toml") {
@@ -136,12 +152,6 @@ fn every_setting_of_the_guides_is_read_and_every_link_leads_somewhere() {
         assert_eq!(long, None, "{name}");
     }
     assert!(read >= 3, "{read} settings");
-}
-
-/// Writes a key that only its owner may read.
-fn handfast_private_key(path: &Path, pem: &str) {
-    std::fs::write(path, pem).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn words(text: &str) -> Vec<&str> {

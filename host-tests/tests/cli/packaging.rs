@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -104,6 +104,75 @@ fn systemd_finds_no_fault_with_the_unit_and_calls_it_little_exposed() {
     assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""));
     let (code, out, err) = analyze(&["security", "--offline=true", "--threshold=20", "--no-pager"]);
     assert_eq!(code, 0, "{out}{err}");
+}
+
+/// Returns the system calls of a set of systemd, with those of the sets in it.
+fn system_calls(set: &str) -> BTreeSet<String> {
+    let mut command = Command::new("systemd-analyze");
+    let (_, listed, _) = text(&command.args(["syscall-filter", set]).output().unwrap());
+    let mut found = BTreeSet::new();
+    for word in listed.lines().map(str::trim).filter(|word| !word.is_empty() && *word != set) {
+        match word.chars().next() {
+            Some('#') => {}
+            Some('@') => found.extend(system_calls(word)),
+            _ => {
+                found.insert(word.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+#[ignore = "needs systemd-analyze and strace"]
+fn a_gateway_makes_only_the_system_calls_that_the_unit_lets_it_make() {
+    let unit = packaged("handfast.service");
+    // What every filter allows.
+    let mut allowed = system_calls("@default");
+    for set in values(&unit, "SystemCallFilter") {
+        match set.strip_prefix('~') {
+            Some(denied) => allowed = &allowed - &system_calls(denied),
+            None => allowed.extend(system_calls(set)),
+        }
+    }
+    let (data, place) = (private_dir(), private_dir());
+    let (trace, group) = (place.path().join("trace"), Command::new("id").arg("-gn").output());
+    let group = String::from_utf8(group.unwrap().stdout).unwrap();
+    let config = place.path().join("handfast.toml");
+    std::fs::write(&config, "listen_metrics = [\"127.0.0.1:0\"]\n").unwrap();
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o"]).arg(&trace).arg(program("handfast").get_program());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data.path());
+    command.args(["--socket-group", group.trim(), "--socket-dir"]).arg(place.path().join("op"));
+    command.arg("--config").arg(config).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut gateway = Gateway::of(command.spawn().unwrap(), data, PathBuf::new());
+    for verb in [&["status"][..], &["codes", "create"], &["companions", "list"]] {
+        assert_eq!(gateway.verb(verb).0, 0, "{verb:?}");
+    }
+    let traced = std::fs::read_to_string(&trace).unwrap();
+    let pid = traced.split_whitespace().next().unwrap().to_owned();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    assert!(gateway.running.0.wait().unwrap().success());
+    let traced = std::fs::read_to_string(&trace).unwrap();
+    let name = |line: &str| {
+        let call = line.split_once(' ')?.1.trim_start();
+        let name = call.split_once('(')?.0;
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            .then(|| name.to_owned())
+    };
+    let made: BTreeSet<String> = traced.lines().filter_map(name).collect();
+    assert!(made.contains("lchown") || made.contains("fchownat"), "{made:?}");
+    assert!(made.len() > 40, "{made:?}");
+    assert_eq!(made.difference(&allowed).collect::<Vec<_>>(), [""; 0]);
+    // MemoryDenyWriteExecute: nothing becomes executable that was written.
+    let executable = |line: &&str| {
+        let maps = line.contains("mprotect(") || line.contains("mmap(");
+        let written = line.contains("PROT_WRITE") || line.contains("mprotect(");
+        maps && line.contains("PROT_EXEC") && written
+    };
+    let found: Vec<_> = traced.lines().filter(executable).collect();
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[test]
