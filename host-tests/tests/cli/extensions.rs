@@ -20,7 +20,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Starts a gateway whose configuration is this text, with the example extension beside it.
-fn with_extension(text: &str) -> Gateway {
+pub(super) fn with_extension(text: &str) -> Gateway {
     let data = private_dir();
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/server");
     let program = data.path().join("extension.py");
@@ -33,7 +33,7 @@ fn with_extension(text: &str) -> Gateway {
 }
 
 /// Returns the first block of TOML in the documentation of extensions.
-fn documented() -> String {
+pub(super) fn documented() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/server/EXTENSIONS.md");
     let text = std::fs::read_to_string(file).unwrap();
     let block = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());

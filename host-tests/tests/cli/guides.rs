@@ -213,8 +213,9 @@ async fn a_capability_is_delegated_shown_and_ended_as_the_guide_says() {
     let mut present = None;
     for command in commands(&guide("capabilities.md")) {
         let line = command
-            .replace("/tmp/hf", gateway.data())
+            .replace("/tmp/hf", "DATA")
             .replace("/tmp/", &format!("{}/", home.display()))
+            .replace("DATA", gateway.data())
             .replace("127.0.0.1:8765", &gateway.address)
             .replace("CHANNEL_KEY", &keys[0])
             .replace("SIGNING_KEY", &keys[1])

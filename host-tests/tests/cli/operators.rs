@@ -184,6 +184,7 @@ echo "option: $(HANDFAST_DATA=/nowhere "$handfast" status --data "$HOME/.local/s
 for _ in $(seq 200); do grep -q 'approve nodes with' "$1/shared.out" && break; sleep 0.05; done
 grep 'approve nodes with' "$1/shared.out"
 kill -9 $shared
+wait $shared 2>/dev/null || true
 echo "killed: $("$handfast" status 2>&1 || true)"
 rm /run/handfast/handfast.sock
 echo "gone: $(name)"
