@@ -33,7 +33,7 @@ look() { # package
     '\./usr/share/bash-completion/completions/handfast$' '\./usr/share/doc/handfast/guides/.*\.md(\.gz)?$'; do
     grep -qE -e "$expected" <<<"$listed" || die "the package lacks $expected"
   done
-  [ "$(dpkg-deb --info "$1" conffiles)" = /etc/handfast/handfast.toml ] || die "the settings are no conffile"
+  [ "$(dpkg-deb --info "$1" conffiles | sort -u)" = /etc/handfast/handfast.toml ] || die "the settings are no conffile"
   ! dpkg-deb --info "$1" postinst | grep -q '#DEBHELPER#' || die "the unit is not started by the package"
   dpkg-deb --info "$1" postinst | grep -q handfast.service || die "the unit is not enabled by the package"
 }

@@ -198,7 +198,7 @@ fn the_package_holds_what_is_there_and_its_scripts_are_shell() {
         assert!(words.contains("\nset -e\n") && words.contains("\n#DEBHELPER#\n"), "{script}");
         assert!(!words.contains("rm -r"), "{script} removes what cannot be made again");
     }
-    let user = packaged("handfast.sysusers");
+    let user = packaged("sysusers.conf");
     assert!(user.contains("\nu handfast - "), "{user}");
     for script in ["packages.sh", "packages-inside.sh"] {
         let path = root().join("host-tests").join(script);
