@@ -14,8 +14,8 @@ use super::duration::show_lasting;
 use super::extensions::{extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
-    choice, directory, flag, group, label, listed, location, log, node_uri, number, port, scopes, socket, span,
-    tables, text, texts, time, time_or, url,
+    choice, directory, flag, group, label, listed, location, log, node_uri, number, port, scopes,
+    socket, span, tables, text, texts, time, time_or, url,
 };
 use super::print::line;
 use super::settings::LogFormat;
