@@ -184,6 +184,8 @@ const SECRETS: &[Row] = &[
 /// `output_alone`, `nodes` and `extensions` have their tests.
 const ELSEWHERE: &[&str] = &[
     "restore",
+    "completions",
+    "man",
     "demo",
     "token hash",
     "nodes send",

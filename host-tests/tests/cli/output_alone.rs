@@ -29,6 +29,16 @@ fn a_demo_that_cannot_be_shown_is_played_to_its_end_and_says_so() {
 }
 
 #[test]
+fn completions_and_man_pages_that_cannot_be_told_of_are_said_so() {
+    let folder = private_dir();
+    for out in OUTS {
+        for args in [["completions", "bash"], ["man", folder.path().to_str().unwrap()]] {
+            is_said(out, &args, &ran(to(out, "handfast", &args)));
+        }
+    }
+}
+
+#[test]
 fn a_restore_is_made_although_what_is_lost_by_it_cannot_be_printed() {
     let gateway = Gateway::start();
     let folder = private_dir();
