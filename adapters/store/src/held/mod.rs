@@ -218,9 +218,7 @@ impl HeldStore {
                 record: Record { standing: Standing::Paired { .. } | Standing::Muted { .. }, .. },
                 version,
                 ..
-            }) => {
-                self.outcome(store.set_ceiling(node_id, version, ceiling.clone(), now).await)
-            }
+            }) => self.outcome(store.set_ceiling(node_id, version, ceiling.clone(), now).await),
             // A node that is not paired has no permissions to limit.
             Some(_) | None => Ok(StoreOutcome::DONE),
         }

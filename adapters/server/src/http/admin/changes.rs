@@ -115,7 +115,6 @@ fn text(id: &str, change: &Change) -> String {
 }
 
 /// Writes an event about the stream itself: `ready` or `resync`.
-
 fn told(id: &str, kind: &str) -> String {
     format!("id: {id}\nevent: {kind}\ndata: {}\n\n", json!({"kind": kind, "ids": {}}))
 }

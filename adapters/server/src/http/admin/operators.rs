@@ -229,9 +229,7 @@ pub(super) async fn me(
     }))
 }
 
-pub(super) async fn list(
-    Acting(gateway): Acting,
-) -> Result<Json<OperatorList>, AdminFailure> {
+pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<OperatorList>, AdminFailure> {
     Ok(Json(OperatorList { operators: views(&gateway, LoginKind::Session).await? }))
 }
 
@@ -242,9 +240,7 @@ pub(super) async fn revoke(
     ended(&gateway, LoginKind::Session, &which).await
 }
 
-pub(super) async fn tokens(
-    Acting(gateway): Acting,
-) -> Result<Json<TokenList>, AdminFailure> {
+pub(super) async fn tokens(Acting(gateway): Acting) -> Result<Json<TokenList>, AdminFailure> {
     Ok(Json(TokenList { tokens: views(&gateway, LoginKind::Token).await? }))
 }
 

@@ -178,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_could_change_or_that_the_group_cannot_enter_is_no_place() {
-        let (own, other): (fn(u32) -> u32, fn(u32) -> u32) = (|id| id, |id| id + 1);
+        let own: fn(u32) -> u32 = |id| id;
+        let other: fn(u32) -> u32 = |id| id + 1;
         assert_eq!(problem(0o750, own, own), None);
         assert_eq!(problem(0o755, other, own), None);
         for (mode, group, user, said) in [

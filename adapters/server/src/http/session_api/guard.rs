@@ -59,6 +59,7 @@ pub(super) async fn everybody(
 }
 
 /// The caller of the operator's API over HTTP.
+#[expect(clippy::large_enum_variant, reason = "one is made for each request, and lives as long")]
 pub(super) enum ApiCaller {
     /// A companion, by the token of its session.
     Companion(CompanionBearer),

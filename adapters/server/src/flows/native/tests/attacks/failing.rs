@@ -30,10 +30,10 @@ use handfast_core::{Refusal, Source};
 use handfast_store::audit::{self, Audit, Origin, ProvenEntry, TreeHead};
 use handfast_store::{
     Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
-    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over, ProvisionedNode,
-    Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SenderName, SessionFilter,
-    Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode,
-    TakenOver, Timekeeping, Vault, Version, Yield,
+    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over,
+    ProvisionedNode, Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SenderName,
+    SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate,
+    StoredCode, TakenOver, Timekeeping, Vault, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
