@@ -27,6 +27,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("socket_group", "operators", r#""operators""#),
     ("socket_dir", "/o", r#""/o""#),
     ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
+    ("log_format", "json", r#""json""#),
     ("clock_synchronised_file", "/y", r#""/y""#),
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),
