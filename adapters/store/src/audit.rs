@@ -143,6 +143,12 @@ pub enum What {
     OpenSession,
     RefreshSession,
     RevokeSession,
+    /// An operator logged in with a link.
+    LogIn,
+    /// A token for a program was made, with an operator's role.
+    MakeAccessToken,
+    /// An operator's session or token was ended.
+    EndLogin,
     /// What ended sessions had made has ended.
     EndOrphans,
     ApproveSender,
@@ -197,6 +203,9 @@ impl What {
             Self::OpenSession => "open-session",
             Self::RefreshSession => "refresh-session",
             Self::RevokeSession => "revoke-session",
+            Self::LogIn => "log-in",
+            Self::MakeAccessToken => "make-access-token",
+            Self::EndLogin => "end-login",
             Self::EndOrphans => "end-orphans",
             Self::ApproveSender => "approve-sender",
             Self::RejectSender => "reject-sender",
@@ -235,6 +244,8 @@ pub enum Detail {
     SetupCode(Nonce),
     /// Id of a session.
     Session(SessionId),
+    /// Id of an operator's session or token.
+    Login(LoginId),
     /// Reference to the row that has a sender's name, as long as that is there.
     Sender([u8; 32]),
     /// Serial number of a certificate.
@@ -268,6 +279,7 @@ impl Detail {
             Self::Code(id) => ("code", text(hex(id.as_bytes()))),
             Self::SetupCode(nonce) => ("setup_code", text(hex(nonce.as_bytes()))),
             Self::Session(id) => ("session", text(hex(id.as_bytes()))),
+            Self::Login(id) => ("login", text(hex(id.as_bytes()))),
             Self::Sender(reference) => ("sender", text(hex(reference))),
             Self::Certificate(serial) => ("certificate", text(serial.to_string())),
             Self::CertificateKey(key) => ("certificate_key", text(key.to_string())),

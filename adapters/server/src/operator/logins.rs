@@ -9,6 +9,7 @@ use handfast_core::registry::authority::Role;
 use handfast_core::registry::delivery::{DeliveryId, NotSettled};
 use handfast_core::registry::logins::{LINK_LIFE, LOGINS, Login, LoginId, LoginKind, LoginUse};
 use handfast_core::{Label, Name, Span};
+use handfast_store::audit::Who;
 use handfast_store::held::Cut;
 use handfast_store::{SaveError, StoreError};
 use url::Url;
@@ -192,7 +193,9 @@ impl Gateway {
                 ends_at,
                 revoked_at: None,
             };
-            match inner.store.insert_login(login.clone(), now).await {
+            // The session speaks for itself from its first entry on.
+            let acting = gateway.by(Who::Login(login.id), from);
+            match acting.store().insert_login(login.clone(), now).await {
                 Ok(true) => {}
                 Ok(false) => {
                     links.give_back(link);
@@ -264,7 +267,7 @@ impl Gateway {
             ends_at,
             revoked_at: None,
         };
-        match self.inner.store.insert_login(login.clone(), now).await {
+        match self.store().insert_login(login.clone(), now).await {
             Ok(true) => {}
             Ok(false) => {
                 return Err(OperatorError::Usage(format!(
@@ -325,7 +328,8 @@ impl Gateway {
             let now = gateway.inner.clock.unix();
             let what = format!("the operator's session {}", hex(id.as_bytes()));
             let end = |gateway: &Self| gateway.event(Event::LoginEnded { login: id });
-            let ended = gateway.inner.store.end_login(id, now);
+            let store = gateway.store();
+            let ended = store.end_login(id, now);
             let (revoked, with) = gateway.cut(Cut::Login(id), what, end, ended).await?;
             gateway.cut_what_ended(with).await;
             Ok(revoked)

@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use handfast_core::UnixTime;
-use handfast_core::registry::logins::{LOGINS, Login, LoginId, LoginUse};
+use handfast_core::registry::logins::{LOGINS, Login, LoginId, LoginKind, LoginUse};
 
-use super::{Database, RowResult, Tx, makers};
+use super::{Database, Decided, RowResult, Tx, makers};
+use crate::audit::{Detail, Entry, What};
 use crate::{EndedWith, Logins, SaveError, StoreError, rules};
 
 /// The rows of operators' sessions and tokens, and of what they made.
@@ -37,28 +38,43 @@ pub(crate) trait LoginRows {
     fn login_makers(&mut self, now: UnixTime) -> RowResult<Vec<LoginId>>;
 }
 
-fn insert(tx: &mut dyn Tx, login: &Login, now: UnixTime) -> Result<bool, SaveError> {
+fn insert(tx: &mut dyn Tx, login: &Login, now: UnixTime) -> Result<Decided<bool>, SaveError> {
     tx.forget_logins(rules::oldest_session(now), rules::PURGE)?;
     // There are few, so they are counted one by one.
     let valid = tx.logins()?.iter().filter(|login| login.admits(now).is_ok()).count();
     if valid >= LOGINS {
-        return Ok(false);
+        return Ok(Decided::nothing(false));
     }
-    match tx.add_login(login)? {
-        true => Ok(true),
-        false => Err(SaveError::Conflict),
+    if !tx.add_login(login)? {
+        return Err(SaveError::Conflict);
     }
+    let what = match login.kind {
+        LoginKind::Session => What::LogIn,
+        LoginKind::Token => What::MakeAccessToken,
+    };
+    let details =
+        [Detail::Login(login.id), Detail::Word(login.role.as_str()), Detail::Until(login.ends_at)];
+    Ok(Decided::by(true, Entry::new(what, details).at(now)))
 }
 
-fn end(tx: &mut dyn Tx, id: LoginId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
+fn end(
+    tx: &mut dyn Tx,
+    id: LoginId,
+    now: UnixTime,
+) -> Result<Decided<(bool, EndedWith)>, StoreError> {
     let revoked = tx.revoke_login(id, now)?;
-    Ok((revoked, makers::end_made_by_login(tx, id, now)?))
+    let with = makers::end_made_by_login(tx, id, now)?;
+    if !revoked && with == EndedWith::NOTHING {
+        return Ok(Decided::nothing((revoked, with)));
+    }
+    let details = [Detail::Login(id), Detail::Count(with.number())];
+    Ok(Decided::by((revoked, with), Entry::new(What::EndLogin, details).at(now)))
 }
 
 #[async_trait]
 impl<D: Database> Logins for D {
     async fn insert_login(&self, login: Login, now: UnixTime) -> Result<bool, SaveError> {
-        self.change(move |tx| insert(tx, &login, now)).await
+        self.decide(move |tx| insert(tx, &login, now)).await
     }
 
     async fn login(&self, id: LoginId) -> Result<Option<Login>, StoreError> {
@@ -74,6 +90,6 @@ impl<D: Database> Logins for D {
     }
 
     async fn end_login(&self, id: LoginId, now: UnixTime) -> Result<(bool, EndedWith), StoreError> {
-        self.change(move |tx| end(tx, id, now)).await
+        self.decide(move |tx| end(tx, id, now)).await
     }
 }

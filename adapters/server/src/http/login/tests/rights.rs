@@ -212,6 +212,28 @@ async fn a_token_counts_once_it_is_confirmed_or_used_and_until_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn the_audit_log_names_the_session_of_the_operator_who_decided() {
+    let world = world().await;
+    let operator = Browser::of(&world, Role::Operator).await;
+    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    world.gateway.make_token(None, Role::Viewer, None).await.unwrap();
+    world.gateway.revoke_login(operator.id).await.unwrap();
+    let lines = world.gateway.inner.store.audit_lines(0, 99).await.unwrap();
+    let entry = |what: &str| {
+        let what = format!(r#""what":"{what}""#);
+        lines.iter().find(|line| line.contains(&what)).unwrap_or_else(|| panic!("{what} {lines:?}"))
+    };
+    let id = crate::hex::hex(operator.id.as_bytes());
+    for what in ["log-in", "open-pairing"] {
+        let by = format!(r#""who":"login","by":"{id}","from":"{HERE}""#);
+        assert!(entry(what).contains(&by), "{}", entry(what));
+    }
+    assert!(entry("log-in").contains(r#""how":"operator""#));
+    assert!(entry("end-login").contains(&format!(r#""login":"{id}""#)));
+    assert!(entry("make-access-token").contains(r#""how":"viewer""#));
+}
+
+#[tokio::test]
 async fn a_login_link_that_was_not_shown_is_cancelled_and_one_that_was_used_is_not() {
     let world = world().await;
     let (lost, used) = (
