@@ -12,6 +12,7 @@ mod firmware;
 mod identity;
 mod keyed;
 mod nodes;
+mod operators;
 mod phone;
 mod promises;
 mod provisioning;
@@ -152,6 +153,7 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
     identity::play(stage, &Scene::open(home, &data, &gateway).await?, &gateway).await?;
     provisioning::play(stage, &Scene::open(home, &data, &gateway).await?).await?;
     strangers::play(stage, &data, &gateway).await?;
+    operators::play(stage, &data, address).await?;
 
     stage.chapter("The same state machines in a microcontroller");
     if args.boards {
