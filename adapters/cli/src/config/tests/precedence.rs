@@ -314,7 +314,8 @@ fn the_flags_need_no_value() {
     assert!(told(&["--pairing", "--pairing-timeout", "300"]).pairing.enabled);
     assert!(options(&["--pairing", "true"]).is_err());
     assert!(told(&["--proxy-protocol", "--trusted-proxy", "::1"]).proxy_protocol);
-    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 3);
+    assert!(told(&["--plain-login"]).operators.plain);
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 4);
 }
 
 #[test]
