@@ -37,7 +37,8 @@ async fn whatever_a_session_decides_is_recorded_as_its_own_and_from_where() {
     let path = format!("/api/v1/audit/export?from={before}");
     let entries = lines(&get(&world, &path, &reader).await);
     let own: Vec<_> = entries.iter().filter(|entry| entry["who"] != "setup-code").collect();
-    assert!(own.len() >= 5, "{entries:?}");
+    // Pairing and codes are wider than its right, and a prolongation of seconds is not recorded.
+    assert!(own.len() >= 4, "{entries:?}");
     for entry in own {
         assert_eq!((&entry["who"], &entry["by"]), (&"session".into(), &id.clone().into()));
         assert_eq!(entry["from"], ELSEWHERE.to_string(), "{entry}");
