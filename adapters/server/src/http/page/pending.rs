@@ -120,7 +120,7 @@ fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
                 @if let Some(times) = device.rejected_times {
                     dt { "Before" } dd { "rejected " (times) " times lately" }
                 }
-                @if let Some(ends) = device.expires_at { dt { "Waits" } dd { (words::until(ends)) } }
+                @if let Some(ends) = device.expires_at { dt { "Ends" } dd { (words::until(ends)) } }
             }
             @if visitor.decides() {
                 div.buttons {

@@ -63,14 +63,18 @@ function renew(list, next, came) {
     const present = [...list.children].find((element) => element.id === wanted.id);
     if (present === undefined) {
       const fresh = document.importNode(wanted, true);
-      list.insertBefore(fresh, place === null ? list.firstElementChild : place.nextElementSibling);
+      // A card that comes stands below all others, wherever it will stand on a new page.
+      const cards = [...list.children].filter((element) => element.matches('.card'));
+      const last = fresh.matches('.card') ? cards.at(-1) : undefined;
+      const before = last ?? place;
+      list.insertBefore(fresh, before === null ? list.firstElementChild : before.nextElementSibling);
       sent.set(fresh, wanted.outerHTML);
       remember(fresh);
       if (fresh.matches('.card')) {
         fresh.classList.add('fresh');
         came.push(fresh);
       }
-      place = fresh;
+      if (last === undefined) place = fresh;
     } else {
       if ('keyed' in present.dataset && 'keyed' in wanted.dataset) renew(present, wanted, came);
       else if (sent.get(present) !== wanted.outerHTML) change(present, wanted, came);
