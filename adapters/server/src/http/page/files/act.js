@@ -266,8 +266,12 @@ export async function press(button) {
   button.disabled = true;
   try {
     const outcome = await ACTS[kind]({ ...button.dataset });
-    if (outcome !== null) card.dataset.outcome = outcome;
-    return outcome !== null;
+    if (outcome === null) return false;
+    card.dataset.outcome = outcome;
+    // The stream of changes may have been faster than the answer.
+    const words = card.querySelector('[data-words]');
+    if (words !== null) words.textContent = outcome;
+    return true;
   } catch (error) {
     fail(card, error);
     // What the card shows may be what is wrong with it.

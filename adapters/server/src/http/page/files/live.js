@@ -46,11 +46,13 @@ function leave(card) {
   card.classList.add('decided');
   for (const part of [...card.children]) if (part.tagName !== 'H3') part.remove();
   const words = document.createElement('p');
+  words.dataset.words = '';
   words.textContent = card.dataset.outcome ?? 'This was decided elsewhere, or has ended.';
   card.append(words);
   if (card.dataset.outcome === undefined && card.dataset.node !== undefined) {
     outcome(card.dataset.node).then(
-      (told) => (words.textContent = told),
+      // What this page did itself may be known only by now.
+      (told) => (words.textContent = card.dataset.outcome ?? told),
       () => {}, // What stands there is true without it.
     );
   }
