@@ -110,6 +110,8 @@ test('an entry that was decided elsewhere stays in place and says so', async (t)
 test('a page shows what another page of the same operator decided', async (t) => {
   const { gateway, browser, page } = await operator(t);
   await NativeNode.start(t, gateway, 'Both', ['--approval']);
+  // A page that is hidden hears nothing, so this one has to have seen the request before.
+  await card(page, 'Both').waitFor();
   const second = await browser.page(new URL('/admin', page.url()).href);
   await card(second, 'Both').getByRole('button', { name: 'Approve Both', exact: true }).click();
   await card(second, 'Both').getByText('Approved by you.').waitFor();
