@@ -87,11 +87,8 @@ fn the_program_takes_the_command_line_of_each_unit() {
 }
 
 #[test]
+#[ignore = "needs systemd-analyze"]
 fn systemd_finds_nothing_wrong_with_the_units_and_little_exposed() {
-    if Command::new("systemd-analyze").arg("--version").output().is_err() {
-        eprintln!("systemd-analyze is not installed: the other tests check the units' settings");
-        return;
-    }
     let dir = tempfile::tempdir().unwrap();
     for (name, unit) in
         [("handfast-node.service", NODE), ("handfast-node-provision.service", PROVISION)]
