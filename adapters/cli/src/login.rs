@@ -21,7 +21,7 @@ use crate::table::terminal_columns;
 const WAIT: u64 = 30;
 
 pub(crate) async fn run(args: LoginArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     let body = json!({ "name": args.name, "role": args.role.word() });
     let answer = ask(&data, Method::POST, "/api/v1/logins", Some(body)).await?;
     let mut view: LoginLinkView = read(&answer)?;

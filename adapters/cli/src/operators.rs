@@ -18,7 +18,7 @@ const OPERATORS: &str = "/api/v1/operators";
 const TOKENS: &str = "/api/v1/tokens";
 
 pub(crate) async fn run(args: OperatorsArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         OperatorsVerb::List { all } => {
             let answer = ask(&data, Method::GET, OPERATORS, None).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: OperatorsArgs) -> Result<(), End> {
 }
 
 pub(crate) async fn tokens(args: TokensArgs) -> Result<(), End> {
-    let (data, json) = (args.common.data.place()?, args.common.json);
+    let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         TokensVerb::Create { role, name, expires } => {
             let body = json!({ "role": role.word(), "name": name, "expires": expires.as_secs() });

@@ -186,6 +186,10 @@ grep 'approve nodes with' "$1/shared.out"
 kill -9 $shared
 wait $shared 2>/dev/null || true
 echo "killed: $("$handfast" status 2>&1 || true)"
+# The user's own gateway runs, so a verb that is answered has asked that one.
+for verb in "pending" "nodes list" "operators list" "tokens list" "audit list" "login --no-wait"; do
+  if "$handfast" $verb >/dev/null 2>&1; then echo "$verb asked another gateway"; fi
+done
 rm /run/handfast/handfast.sock
 echo "gone: $(name)"
 kill $own

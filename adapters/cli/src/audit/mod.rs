@@ -20,7 +20,7 @@ use crate::table::table;
 const COLUMNS: [&str; 7] = ["entry", "at", "who", "by", "from", "what", "outcome"];
 
 pub(crate) async fn run(args: AuditArgs) -> Result<(), End> {
-    let data = args.common.data.place()?;
+    let data = args.common.data.gateway()?;
     let json = args.common.json;
     match args.verb {
         AuditVerb::List { limit, before } => {
