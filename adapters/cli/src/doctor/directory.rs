@@ -4,11 +4,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use handfast_private_file::{self as private_file, Others};
+use handfast_stdio::Hint;
 use rusqlite::{Connection, OpenFlags};
 
 use super::Finding;
 use crate::data::{DATABASE, DataPlace};
-use crate::hints::Next;
+use crate::hints::{Next, hide_file};
 use crate::print::safe;
 
 /// Free space below which a registry may soon be unable to grow: a checkpoint needs as much as the
@@ -36,7 +37,7 @@ pub(super) fn findings(data: &DataPlace) -> Vec<Finding> {
         Err(error) => found.push(Finding::new(
             "directory_open",
             error.to_string(),
-            format!("chmod 700 {}", shown(data)),
+            Hint::new("chmod", "700").arg(data.as_os_str()).to_string(),
         )),
     }
     found.extend(PRIVATE.iter().filter_map(|name| file(&data.join(name))));
@@ -54,7 +55,7 @@ fn file(path: &Path) -> Option<Finding> {
         return Some(Finding::new(
             "file_open",
             format!("{}: others than its owner may use it (mode {mode:03o})", shown(path)),
-            format!("chmod 600 {}; if somebody may have read a key, replace it", shown(path)),
+            format!("{}; if somebody may have read a key, replace it", hide_file(path)),
         ));
     }
     let user = rustix::process::geteuid().as_raw();
@@ -62,7 +63,10 @@ fn file(path: &Path) -> Option<Finding> {
         Finding::new(
             "file_foreign",
             format!("{}: it belongs to user {}, and this is user {user}", shown(path), found.uid()),
-            format!("run the command as that user, or chown {user} {}", shown(path)),
+            format!(
+                "run the command as that user, or: {}",
+                Hint::new("chown", &user.to_string()).arg(path)
+            ),
         )
     })
 }
