@@ -115,6 +115,13 @@ fn whole(gateway: &Gateway, visitor: &Visitor, path: &str, title: &str, live: &M
                     h1 { (title) }
                     div #live tabindex="-1" data-keyed { (live) }
                 }
+                footer {
+                    p {
+                        "A command here finds the gateway in its usual place; where its data is \
+                         elsewhere, add "
+                        code { "--data DIR" } "."
+                    }
+                }
                 p #announced .heard role="status" aria-live="polite" {}
                 dialog #dialog aria-labelledby="dialog-title" {}
             }

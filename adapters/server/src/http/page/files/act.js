@@ -51,7 +51,12 @@ function ask(title, fields, { submit = 'OK', danger = false } = {}) {
     let values = null;
     form.addEventListener('submit', () => (values = Object.fromEntries(new FormData(form))));
     cancel.addEventListener('click', () => dialog.close());
-    dialog.addEventListener('close', () => resolve(values), { once: true });
+    const close = () => {
+      // A secret that was shown does not stay in the page behind it.
+      dialog.replaceChildren();
+      resolve(values);
+    };
+    dialog.addEventListener('close', close, { once: true });
     dialog.replaceChildren(form);
     dialog.showModal();
   });
@@ -252,9 +257,7 @@ const ACTS = {
 /** Says what went wrong, beside the button. */
 function fail(card, error) {
   card.querySelector('.failed')?.remove();
-  const hint = error.code === 'fresh_login' ? ' Log in once more: handfast login' : '';
-  const text = `${error.message}${hint}`;
-  card.append(element('p', { class: 'failed', role: 'alert' }, text));
+  card.append(element('p', { class: 'failed', role: 'alert' }, error.message));
 }
 
 /** Does what a button says. Resolves to `true` if something was done. */
