@@ -283,6 +283,8 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use handfast_core::crypto::ed25519;
+    use handfast_node::native::write_public;
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -330,5 +332,31 @@ mod tests {
                 assert!(Args::try_parse_from(line).is_err(), "{one:?} {other:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_key_that_begins_with_a_dash_is_a_key_and_no_option() {
+        // Every 64th key begins so: a dash is base64url's 62nd digit.
+        let key = (0..=255)
+            .map(|tail| [&[0xf8][..], &[tail; 31]].concat().try_into().unwrap())
+            .find(|key| ed25519::PublicKey::parse(key).is_ok())
+            .unwrap();
+        let text = write_public(&key);
+        assert!(text.starts_with('-'), "{text}");
+        let line = ["handfast-node", "delegate", "--to-channel-key", &text, "--to-signing-key"];
+        let rest = [&text, "--scope", "read:/a", "--for", "1h", "--state", "/tmp/lamp"];
+        let read = Args::try_parse_from([&line[..], &rest].concat()).unwrap();
+        let Args { verb: Verb::Delegate(read) } = read else { panic!("not delegate") };
+        assert_eq!(read.to_signing_key.as_bytes(), &key);
+        assert_eq!(read.to_channel_key.as_bytes(), &key);
+    }
+
+    #[test]
+    fn a_text_that_begins_with_a_dash_is_sent() {
+        let line = ["handfast-node", "send", "write", "/temperature", "-5", "--state", "/tmp/lamp"];
+        let Args { verb: Verb::Send(read) } = Args::try_parse_from(line).unwrap() else {
+            panic!("not send")
+        };
+        assert_eq!(read.text, "-5");
     }
 }

@@ -147,6 +147,7 @@ pub(crate) struct Send {
     /// Address, like /lights/1
     pub(crate) address: String,
     /// Text to send: up to 864 bytes
+    #[arg(allow_hyphen_values = true)]
     pub(crate) text: String,
     #[command(flatten)]
     pub(crate) state: StateArgs,
@@ -179,10 +180,10 @@ pub(crate) struct IdentityArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct DelegateArgs {
     /// The X25519 key of who gets it, as handfast-node identity prints it there
-    #[arg(long, value_name = "KEY", value_parser = channel_key)]
+    #[arg(long, value_name = "KEY", value_parser = channel_key, allow_hyphen_values = true)]
     pub(crate) to_channel_key: x25519::PublicKey,
     /// The Ed25519 key of who gets it
-    #[arg(long, value_name = "KEY", value_parser = signing_key)]
+    #[arg(long, value_name = "KEY", value_parser = signing_key, allow_hyphen_values = true)]
     pub(crate) to_signing_key: ed25519::PublicKey,
     /// Scope of the new token, like read:/lights/**; may be repeated
     #[arg(long, value_name = "SCOPE", required = true)]
@@ -210,7 +211,7 @@ pub(crate) struct PresentArgs {
     #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
     pub(crate) gateway_key: Option<Fingerprint>,
     /// Send this: an action, an address and a text
-    #[arg(long, num_args = 3, value_names = ["ACTION", "ADDRESS", "TEXT"], conflicts_with = "listen")]
+    #[arg(long, num_args = 3, value_names = ["ACTION", "ADDRESS", "TEXT"], conflicts_with = "listen", allow_hyphen_values = true)]
     pub(crate) send: Option<Vec<String>>,
     /// Print what comes there until told to stop
     #[arg(long, value_name = "PATTERN")]

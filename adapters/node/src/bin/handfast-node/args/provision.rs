@@ -81,7 +81,7 @@ pub(crate) struct Provision {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     setup_window: u64,
     /// The key that the command center's gateway must have; any unless given
-    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    #[arg(long, value_name = "KEY", value_parser = public_key, allow_hyphen_values = true)]
     gateway_key: Option<PublicKey>,
     #[command(flatten)]
     pub(crate) state: StateArgs,
