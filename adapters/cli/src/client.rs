@@ -221,8 +221,8 @@ fn is_changed(text: &str) -> bool {
 /// Returns the gateway's refusal, with the command for the call that it advises.
 fn failed(data: &Path, status: StatusCode, text: &str) -> End {
     let message = match serde_json::from_str::<ErrorView>(text) {
-        Ok(ErrorView { error: ErrorBody { message, next, .. } }) => {
-            let advised = next.and_then(advised);
+        Ok(ErrorView { error: ErrorBody { message, hint, .. } }) => {
+            let advised = hint.and_then(advised);
             advised.map_or(message.clone(), |(what, next)| {
                 format!("{message}; {what}: {}", next.on(&DataPlace::named(data)))
             })
@@ -246,8 +246,8 @@ const fn advised(call: NextCall) -> Option<(&'static str, Next<'static>)> {
         NextCall::Operators => Some(("see them with", Next::Operators)),
         NextCall::Tokens => Some(("see them with", Next::Tokens)),
         NextCall::RotateSetupKey => Some(("make one with", Next::RotateSetupKey)),
-        // The gateway is of a newer version than this command.
-        NextCall::Unknown => None,
+        // The commands are in this command's help; and the gateway may be of a newer version.
+        NextCall::Document | NextCall::Unknown => None,
     }
 }
 

@@ -165,7 +165,7 @@ export class Companion {
     const body = await answer.json().catch(() => ({}));
     if (answer.ok) return body;
     const code = answer.status === 401 ? 'unknown session' : 'internal';
-    throw new HandfastError(code, { detail: body.message ?? body.error, status: answer.status });
+    throw new HandfastError(code, { detail: body.error?.message, status: answer.status });
   }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::connect_info::ConnectInfo;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use handfast_core::Source;
@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use crate::connection::preauth_bytes::Metered;
 use crate::connection::slots::SeatGuard;
 use crate::gateway::Gateway;
+use crate::http::session_api;
 use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
 use crate::listen::mtls::TlsPeer;
@@ -206,7 +207,7 @@ async fn http<S>(
             // An upgrade goes on without a slot: the WebSocket itself carries the refusal.
             if crowded && !request.headers().contains_key(header::UPGRADE) {
                 paced.rests();
-                return Ok(crowd());
+                return Ok(crowd(request.uri().path()));
             }
             accepted.seated(SeatGuard::rests);
             let Ok(answer) = router.oneshot(request).await;
@@ -249,8 +250,13 @@ async fn http<S>(
 }
 
 /// Answers a proxy's request for a client that holds its share of unauthenticated connections.
-fn crowd() -> Response {
+fn crowd(path: &str) -> Response {
     let text =
         "Too many connections from your address have not authenticated. Try again in a moment.\n";
-    (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], text).into_response()
+    let mut response = match session_api::is_api(path) {
+        true => session_api::refuse(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text.trim_end()),
+        false => (StatusCode::TOO_MANY_REQUESTS, text).into_response(),
+    };
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }

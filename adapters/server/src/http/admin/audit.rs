@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -18,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::Caller;
 use super::caller::Acting;
+use super::extract::{Path, Query};
 use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::operator::audit::MOST_ENTRIES;
@@ -105,9 +104,9 @@ pub(super) struct ExportQuery {
 pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<AuditList>, AdminFailure> {
-    let Query(ListQuery { limit, before }) = understood(query)?;
+    let ListQuery { limit, before } = query;
     let limit = limit.unwrap_or(USUAL);
     if !(1..=MOST_ENTRIES).contains(&limit) {
         return Err(AdminFailure::Usage(format!("limit is a number from 1 to {MOST_ENTRIES}")));
@@ -128,9 +127,9 @@ pub(super) async fn list(
 
 pub(super) async fn checkpoint(
     Acting(gateway): Acting,
-    query: Result<Query<CheckpointQuery>, QueryRejection>,
+    Query(query): Query<CheckpointQuery>,
 ) -> Result<Json<CheckpointView>, AdminFailure> {
-    let Query(CheckpointQuery { since }) = understood(query)?;
+    let CheckpointQuery { since } = query;
     let signed = gateway.audit_checkpoint(since).await?;
     Ok(Json(CheckpointView {
         checkpoint: signed.note,
@@ -144,9 +143,9 @@ pub(super) async fn checkpoint(
 pub(super) async fn proof(
     Acting(gateway): Acting,
     Path(number): Path<String>,
-    query: Result<Query<ProofQuery>, QueryRejection>,
+    Query(query): Query<ProofQuery>,
 ) -> Result<Json<AuditProofView>, AdminFailure> {
-    let Query(ProofQuery { size }) = understood(query)?;
+    let ProofQuery { size } = query;
     let number = number.parse().map_err(|_| {
         AdminFailure::Usage("an entry is named by its number, which begins at 0".to_owned())
     })?;
@@ -165,9 +164,9 @@ pub(super) async fn proof(
 /// holds one page of them at a time.
 pub(super) async fn export(
     Acting(gateway): Acting,
-    query: Result<Query<ExportQuery>, QueryRejection>,
+    Query(query): Query<ExportQuery>,
 ) -> Result<Response, AdminFailure> {
-    let Query(ExportQuery { from }) = understood(query)?;
+    let ExportQuery { from } = query;
     let size = gateway.audit_size().await?;
     let lines = stream::unfold((gateway, from), move |(gateway, from)| async move {
         let left = usize::try_from(size.saturating_sub(from)).unwrap_or(MOST_ENTRIES);
@@ -247,8 +246,4 @@ fn hash(text: &str) -> Option<Hash> {
 
 fn encoded(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(|hash| STANDARD.encode(hash)).collect()
-}
-
-fn understood<T>(query: Result<Query<T>, QueryRejection>) -> Result<Query<T>, AdminFailure> {
-    query.map_err(|error| AdminFailure::Usage(error.body_text()))
 }

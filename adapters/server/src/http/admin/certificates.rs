@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use handfast_core::grant::certificate::KeyHash;
 use handfast_core::{NodeId, UnixTime};
 use handfast_store::{CertificateFilter, RevokedCertificates, StoredCertificate};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Query};
+use super::failure::AdminFailure;
 use crate::ca::Overlap;
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -89,14 +87,14 @@ pub(super) struct ListQuery {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RotateBody {
+pub(super) struct RotateBody {
     #[serde(default)]
     at_once: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RevokeBody {
+pub(super) struct RevokeBody {
     certificate: Option<String>,
     key: Option<String>,
     node: Option<String>,
@@ -104,9 +102,9 @@ struct RevokeBody {
 
 pub(super) async fn list(
     Acting(gateway): Acting,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<CertificateList>, AdminFailure> {
-    let Query(ListQuery { all }) = query.map_err(|error| AdminFailure::Usage(error.body_text()))?;
+    let ListQuery { all } = query;
     let filter = if all { CertificateFilter::All } else { CertificateFilter::Live };
     Ok(Json(read(&gateway, filter).await?))
 }
@@ -132,9 +130,9 @@ pub(in crate::http) async fn read(
 
 pub(super) async fn rotate(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<RotateBody>,
 ) -> Result<Json<AuthorityView>, AdminFailure> {
-    let RotateBody { at_once } = parse(&body)?;
+    let RotateBody { at_once } = body;
     let overlap = if at_once { Overlap::None } else { Overlap::UntilLeavesEnd };
     gateway.rotate_authority(overlap).await.map_err(AdminFailure::Authority)?;
     Ok(Json(authority(&gateway)))
@@ -142,9 +140,9 @@ pub(super) async fn rotate(
 
 pub(super) async fn revoke(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<RevokeBody>,
 ) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
-    let which = match parse(&body)? {
+    let which = match body {
         RevokeBody { certificate: Some(which), key: None, node: None } => {
             RevokedCertificates::Serial(gateway.certificate_named(&which).await?.certificate.serial)
         }

@@ -1,14 +1,14 @@
 //! State of the clock, and the operator's confirmation of it.
 
 use axum::Json;
-use axum::body::Bytes;
 use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockState;
 use handfast_store::TakenOver;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::Body;
+use super::failure::AdminFailure;
 use crate::gateway::timekeeping::ClockStatus;
 
 /// State of the clock. Times are Unix seconds.
@@ -64,7 +64,7 @@ pub struct AcceptedView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Accept {
+pub(super) struct Accept {
     at: Option<u64>,
 }
 
@@ -74,9 +74,9 @@ pub(super) async fn show(Acting(gateway): Acting) -> Json<ClockView> {
 
 pub(super) async fn accept(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<Accept>,
 ) -> Result<Json<AcceptedView>, AdminFailure> {
-    let Accept { at } = parse(&body)?;
+    let Accept { at } = body;
     let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
     Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))
 }

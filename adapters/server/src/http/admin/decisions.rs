@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::Path;
 use handfast_core::Label;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::identity::seen::SeenHash;
@@ -15,7 +13,8 @@ use handfast_store::Version;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path};
+use super::failure::AdminFailure;
 use super::paired::{InForceView, OfferedView, in_force, offered};
 use super::permissions::PermissionsView;
 use super::{Caller, DamagedView, DeviceView};
@@ -63,7 +62,7 @@ pub struct IssuedView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PairBody {
+pub(super) struct PairBody {
     #[serde(default)]
     reissue: bool,
     version: Option<u64>,
@@ -75,13 +74,13 @@ struct PairBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PolicyBody {
+pub(super) struct PolicyBody {
     mode: String,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RenameBody {
+pub(super) struct RenameBody {
     name: String,
 }
 
@@ -99,7 +98,7 @@ pub struct ForgottenView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RejectBody {
+pub(super) struct RejectBody {
     reason: Option<String>,
     #[serde(default)]
     for_good: bool,
@@ -107,7 +106,7 @@ struct RejectBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RejectManyBody {
+pub(super) struct RejectManyBody {
     #[serde(default)]
     all: bool,
     name: Option<String>,
@@ -130,9 +129,8 @@ pub(super) async fn pair(
     Acting(gateway): Acting,
     caller: Caller,
     Path(prefix): Path<String>,
-    body: Bytes,
+    Body(body): Body<PairBody>,
 ) -> Result<Json<IssuedView>, AdminFailure> {
-    let body: PairBody = parse(&body)?;
     let purpose = match body.reissue {
         true => Purpose::Reissue,
         false => Purpose::Approve,
@@ -175,9 +173,8 @@ pub(super) async fn pair(
 pub(super) async fn policy(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
-    body: Bytes,
+    Body(body): Body<PolicyBody>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let body: PolicyBody = parse(&body)?;
     let decision = match (body.mode.as_str(), Mode::parse(&body.mode)) {
         // `muted` is a mode for clients only; the registry keeps the mode to which unmuting
         // returns.
@@ -193,9 +190,9 @@ pub(super) async fn policy(
 pub(super) async fn rename(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
-    body: Bytes,
+    Body(body): Body<RenameBody>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let RenameBody { name } = parse(&body)?;
+    let RenameBody { name } = body;
     let label = Label::parse(&name).ok_or_else(|| {
         let bounds = "a name has 1 to 64 characters on one line, and none that is invisible";
         AdminFailure::Usage(bounds.to_owned())
@@ -239,9 +236,8 @@ pub(super) async fn forget(
 pub(super) async fn reject(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
-    body: Bytes,
+    Body(body): Body<RejectBody>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let body: RejectBody = parse(&body)?;
     let device = match body.for_good {
         true => gateway.device_for_good(&prefix).await?,
         false => gateway.device_named(&prefix).await?,
@@ -253,9 +249,8 @@ pub(super) async fn reject(
 
 pub(super) async fn reject_many(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<RejectManyBody>,
 ) -> Result<Json<RejectedView>, AdminFailure> {
-    let body: RejectManyBody = parse(&body)?;
     let which = match (body.all, body.name, body.from) {
         (true, None, None) => RequestSelection::All,
         (false, Some(name), None) => RequestSelection::Named(name),
@@ -276,25 +271,26 @@ pub(super) async fn reject_many(
     Ok(Json(RejectedView { rejected, failed: failed.collect() }))
 }
 
-pub(super) async fn decide(
+pub(super) async fn unpair(
     Acting(gateway): Acting,
-    Path((prefix, decision)): Path<(String, String)>,
+    Path(which): Path<String>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let decision = match decision.as_str() {
-        "unpair" => {
-            let node_id = gateway.device_for_good(&prefix).await?.entry.record.node_id;
-            return apply(&gateway, &node_id.to_string(), Decision::Unpair).await;
-        }
-        "mute" => Decision::Mute,
-        "unmute" => Decision::Unmute,
-        _ => {
-            return Err(AdminFailure::Usage(
-                "a decision is pair, reject, unpair, policy, mute, unmute, rename, evict, release or forget"
-                    .to_owned(),
-            ));
-        }
-    };
-    apply(&gateway, &prefix, decision).await
+    let node_id = gateway.device_for_good(&which).await?.entry.record.node_id;
+    apply(&gateway, &node_id.to_string(), Decision::Unpair).await
+}
+
+pub(super) async fn mute(
+    Acting(gateway): Acting,
+    Path(prefix): Path<String>,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    apply(&gateway, &prefix, Decision::Mute).await
+}
+
+pub(super) async fn unmute(
+    Acting(gateway): Acting,
+    Path(prefix): Path<String>,
+) -> Result<Json<DeviceView>, AdminFailure> {
+    apply(&gateway, &prefix, Decision::Unmute).await
 }
 
 async fn apply(

@@ -1,11 +1,11 @@
 //! Deliveries of secrets that are shown once.
 
 use axum::Json;
-use axum::extract::Path;
 use handfast_core::registry::delivery::DeliveryId;
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
+use super::extract::Path;
 use super::failure::AdminFailure;
 
 /// Outcome of a delivery.

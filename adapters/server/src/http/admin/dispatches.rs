@@ -4,9 +4,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use handfast_core::crypto::base64url;
 use handfast_core::grant::scope::{Action, Address, Pattern};
 use handfast_core::limits::PAYLOAD_BYTES;
@@ -21,7 +18,8 @@ use serde_json::Value;
 use super::Caller;
 use super::caller::Acting;
 use super::caller::made_by;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path, Query};
+use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
@@ -135,7 +133,7 @@ pub struct CapabilityView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct InvokeBody {
+pub(super) struct InvokeBody {
     request_id: Option<String>,
     capability: String,
     #[serde(default)]
@@ -146,7 +144,7 @@ struct InvokeBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RetryBody {
+pub(super) struct RetryBody {
     timeout: Option<u64>,
 }
 
@@ -166,9 +164,8 @@ pub(super) async fn invoke(
     Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
-    body: Bytes,
+    Body(body): Body<InvokeBody>,
 ) -> Result<Json<DispatchView>, AdminFailure> {
-    let body: InvokeBody = parse(&body)?;
     let new = NewDispatch {
         id: body.request_id.as_deref().map(id).transpose()?,
         capability: CapabilityName::parse(&body.capability)
@@ -199,10 +196,9 @@ pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<DispatchList>, AdminFailure> {
-    let Query(ListQuery { limit }) =
-        query.map_err(|_| AdminFailure::Usage("limit must be a number".to_owned()))?;
+    let ListQuery { limit } = query;
     let record = gateway.device_named(&which).await?.entry.record;
     let told = reaches(&caller, record.node_id);
     let all = DISPATCHES_KEPT + DISPATCHES_QUEUED;
@@ -219,10 +215,9 @@ pub(super) async fn show(
     Acting(gateway): Acting,
     caller: Caller,
     Path((which, prefix)): Path<(String, String)>,
-    query: Result<Query<ShowQuery>, QueryRejection>,
+    Query(query): Query<ShowQuery>,
 ) -> Result<Json<DispatchView>, AdminFailure> {
-    let Query(ShowQuery { wait, known }) =
-        query.map_err(|_| AdminFailure::Usage("wait must be a number of seconds".to_owned()))?;
+    let ShowQuery { wait, known } = query;
     let (node_id, status) = named(&gateway, &which, &prefix).await?;
     let told = reaches(&caller, node_id);
     // The caller names what it has seen, so that nothing that came in between is missed.
@@ -253,9 +248,9 @@ pub(super) async fn retry(
     Acting(gateway): Acting,
     caller: Caller,
     Path((which, prefix)): Path<(String, String)>,
-    body: Bytes,
+    Body(body): Body<RetryBody>,
 ) -> Result<Json<DispatchView>, AdminFailure> {
-    let RetryBody { timeout } = parse(&body)?;
+    let RetryBody { timeout } = body;
     let within = within(timeout)?;
     let (node_id, status) = named(&gateway, &which, &prefix).await?;
     allowed(&caller, node_id)?;
@@ -264,16 +259,24 @@ pub(super) async fn retry(
 }
 
 /// Lists what a node can do.
-pub(in crate::http) async fn capabilities(
+pub(super) async fn capabilities(
     Acting(gateway): Acting,
     Path(which): Path<String>,
 ) -> Result<Json<CapabilityList>, AdminFailure> {
-    let record = gateway.device_named(&which).await?.entry.record;
-    let takes_none = gateway.takes_no_tasks(record.node_id).await?;
-    let capabilities = gateway.capabilities(record.node_id).await?;
-    let open = gateway.open_dispatches(record.node_id).await?;
-    Ok(Json(CapabilityList {
-        node_id: record.node_id.to_string(),
+    let node_id = gateway.device_named(&which).await?.entry.record.node_id;
+    Ok(Json(can(&gateway, node_id).await?))
+}
+
+/// Returns what a node can do.
+pub(in crate::http) async fn can(
+    gateway: &Gateway,
+    node_id: NodeId,
+) -> Result<CapabilityList, AdminFailure> {
+    let takes_none = gateway.takes_no_tasks(node_id).await?;
+    let capabilities = gateway.capabilities(node_id).await?;
+    let open = gateway.open_dispatches(node_id).await?;
+    Ok(CapabilityList {
+        node_id: node_id.to_string(),
         takes_tasks: takes_none.is_none(),
         takes_none,
         capabilities: capabilities
@@ -286,7 +289,7 @@ pub(in crate::http) async fn capabilities(
             })
             .collect(),
         open,
-    }))
+    })
 }
 
 fn usage(text: String) -> AdminFailure {

@@ -1,13 +1,13 @@
 //! The extensions: programs outside the gateway.
 
 use axum::Json;
-use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Caller;
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::Body;
+use super::failure::AdminFailure;
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 
 /// The answer to `GET /api/v1/extensions`.
@@ -19,7 +19,7 @@ pub struct ExtensionList {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CallBody {
+pub(super) struct CallBody {
     method: String,
     #[serde(default)]
     params: Value,
@@ -34,9 +34,9 @@ pub(super) async fn list(Acting(gateway): Acting) -> Json<ExtensionList> {
 pub(super) async fn call(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<CallBody>,
 ) -> Result<Json<AdminAnswer>, AdminFailure> {
-    let CallBody { method, params } = parse(&body)?;
+    let CallBody { method, params } = body;
     let on_behalf_of = OnBehalfOf::of(caller.authority());
     Ok(Json(gateway.extensions().router().call_for(&method, params, on_behalf_of).await))
 }

@@ -1,7 +1,7 @@
 //! Error answers of the operator's API.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use handfast_core::Refusal;
 use handfast_core::registry::delivery::NotSettled;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ca::AuthorityError;
 use crate::gateway::operator_types::OperatorError;
+use crate::http::session_api::BODY_BYTES;
 use crate::inbound::{GateError, InboundError};
 use crate::operator::PingError;
 
@@ -31,37 +32,63 @@ pub struct ErrorBody {
     /// The problem and its remedy, in a sentence for people. It names no command line: a client
     /// names [`next`](Self::next) in its own words.
     pub message: String,
-    /// The call that mends the problem or shows more about it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<NextCall>,
+    /// The call that mends the problem or shows more about it; `null` if there is none.
+    #[serde(default)]
+    pub hint: Option<NextCall>,
 }
 
-/// A call of this API that an error advises.
+impl ErrorView {
+    /// Creates the body of an error without a hint.
+    pub(in crate::http) fn new(code: &str, message: &str) -> Self {
+        Self { error: ErrorBody { code: code.to_owned(), message: message.to_owned(), hint: None } }
+    }
+
+    /// Adds the call that mends the problem or shows more about it.
+    pub(in crate::http) fn hinting(mut self, hint: Option<NextCall>) -> Self {
+        self.error.hint = hint;
+        self
+    }
+}
+
+/// A call of this API that an error advises, written as its method and path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
 pub enum NextCall {
-    /// `GET /api/v1/clock`: the state of the clock, and what mends it.
+    /// The state of the clock, and what mends it.
+    #[serde(rename = "GET /api/v1/clock")]
     Clock,
-    /// `GET /api/v1/devices`: the nodes, with their states.
+    /// The nodes, with their states.
+    #[serde(rename = "GET /api/v1/devices")]
     Nodes,
-    /// `GET /api/v1/paired`: the nodes that are paired by their keys.
+    /// The nodes that are paired by their keys.
+    #[serde(rename = "GET /api/v1/paired")]
     Paired,
-    /// `GET /api/v1/certs`: the certificates of nodes.
+    /// The certificates of nodes.
+    #[serde(rename = "GET /api/v1/certs")]
     Certificates,
-    /// `POST /api/v1/ca/rotate`: a new root of the certificate authority.
+    /// A new root of the certificate authority.
+    #[serde(rename = "POST /api/v1/ca/rotate")]
     RotateAuthority,
-    /// `GET /api/v1/sessions`: the sessions of companions.
+    /// The sessions of companions.
+    #[serde(rename = "GET /api/v1/sessions")]
     Sessions,
-    /// `GET /api/v1/inbound`: the senders that wait.
+    /// The senders that wait.
+    #[serde(rename = "GET /api/v1/inbound")]
     Senders,
-    /// `POST /api/v1/setup/rotate` with `at_once`.
+    /// A new key for setup codes, with `at_once`.
+    #[serde(rename = "POST /api/v1/setup/rotate")]
     RotateSetupKey,
-    /// `POST /api/v1/logins`: a login link, which is made at the gateway alone.
+    /// A login link, which is made at the gateway alone.
+    #[serde(rename = "POST /api/v1/logins")]
     Login,
-    /// `GET /api/v1/operators`: the sessions of operators.
+    /// The sessions of operators.
+    #[serde(rename = "GET /api/v1/operators")]
     Operators,
-    /// `GET /api/v1/tokens`: the tokens of operators' programs.
+    /// The tokens of operators' programs.
+    #[serde(rename = "GET /api/v1/tokens")]
     Tokens,
+    /// Everything that this API can do.
+    #[serde(rename = "GET /api/v1/openapi.json")]
+    Document,
     /// A call that this version does not know.
     #[serde(other)]
     Unknown,
@@ -70,7 +97,11 @@ pub enum NextCall {
 /// The reason for which a request was not carried out.
 pub(crate) enum AdminFailure {
     Usage(String),
+    /// The body has more bytes than are read.
+    TooLarge,
     NoRoute,
+    /// The route exists, but not with this method.
+    NoMethod(Method),
     /// No layer has inserted a [`Caller`](super::caller::Caller).
     NoCaller,
     Operator(OperatorError),
@@ -106,10 +137,8 @@ impl From<GateError> for AdminFailure {
 
 impl IntoResponse for AdminFailure {
     fn into_response(self) -> Response {
-        let next = self.next();
         let (status, code, message) = self.told();
-        (status, Json(ErrorView { error: ErrorBody { code: code.to_owned(), message, next } }))
-            .into_response()
+        (status, Json(ErrorView::new(code, &message).hinting(self.hint()))).into_response()
     }
 }
 
@@ -118,11 +147,15 @@ impl AdminFailure {
     pub(in crate::http) fn told(&self) -> (StatusCode, &'static str, String) {
         match self {
             Self::Usage(message) => (StatusCode::BAD_REQUEST, "usage", message.clone()),
-            Self::NoRoute => (
-                StatusCode::NOT_FOUND,
-                "usage",
-                "there is no such route, or not with this method".to_owned(),
-            ),
+            Self::TooLarge => {
+                let text = format!("the body of a request has at most {} KiB", BODY_BYTES / 1024);
+                (StatusCode::PAYLOAD_TOO_LARGE, "usage", text)
+            }
+            Self::NoRoute => (StatusCode::NOT_FOUND, "usage", "there is no such route".to_owned()),
+            Self::NoMethod(method) => {
+                let text = format!("this route is not for {method}: the header Allow names others");
+                (StatusCode::METHOD_NOT_ALLOWED, "usage", text)
+            }
             Self::NoCaller => {
                 let text = "nobody says by whose right this comes, so it is not done".to_owned();
                 (StatusCode::INTERNAL_SERVER_ERROR, "usage", text)
@@ -199,15 +232,16 @@ impl AdminFailure {
     }
 
     /// Returns the call that mends this or shows more about it.
-    const fn next(&self) -> Option<NextCall> {
+    const fn hint(&self) -> Option<NextCall> {
         match self {
+            Self::NoRoute | Self::NoMethod(_) => Some(NextCall::Document),
             Self::Operator(error) => next_of(error),
             Self::Inbound(InboundError::NoSuchCode) => Some(NextCall::Senders),
             Self::Inbound(InboundError::ClockInDoubt) => Some(NextCall::Clock),
             Self::Ping(PingError::NotLinked(_)) => Some(NextCall::Nodes),
             Self::Authority(AuthorityError::RootEnded) => Some(NextCall::RotateAuthority),
             Self::Usage(_)
-            | Self::NoRoute
+            | Self::TooLarge
             | Self::NoCaller
             | Self::Inbound(_)
             | Self::Gate(_)
@@ -286,12 +320,4 @@ const fn of_gate(error: &GateError) -> (StatusCode, &'static str) {
         GateError::Adapter(_) => (StatusCode::BAD_GATEWAY, "channel"),
         GateError::Store(_) | GateError::NoFreeCode => (StatusCode::SERVICE_UNAVAILABLE, "store"),
     }
-}
-
-/// Parses a body as JSON, whatever its declared type. An empty body counts as an empty object.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, AdminFailure> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| {
-        AdminFailure::Usage(format!("the request's body is not understood: {error}"))
-    })
 }

@@ -2,9 +2,6 @@
 //! channel themselves.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use handfast_core::UnixTime;
@@ -17,7 +14,8 @@ use serde_json::{Map, Value};
 
 use super::Caller;
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path, Query};
+use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{Dropped, Incoming, MessageAdmission};
@@ -130,14 +128,14 @@ pub(super) struct SendersQuery {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ApproveBody {
+pub(super) struct ApproveBody {
     code: String,
     until: Option<u64>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SenderBody {
+pub(super) struct SenderBody {
     channel: String,
     sender: String,
     account: Option<String>,
@@ -145,7 +143,7 @@ struct SenderBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SeedBody {
+pub(super) struct SeedBody {
     channel: String,
     account: String,
     senders: Vec<String>,
@@ -153,7 +151,7 @@ struct SeedBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AdmitBody {
+pub(super) struct AdmitBody {
     channel: String,
     account: String,
     sender: Option<String>,
@@ -162,7 +160,7 @@ struct AdmitBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct QrBody {
+pub(super) struct QrBody {
     account: String,
     to: String,
     png_base64: String,
@@ -171,11 +169,8 @@ struct QrBody {
 pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
-    query: Result<Query<SendersQuery>, QueryRejection>,
+    Query(query): Query<SendersQuery>,
 ) -> Result<Json<SenderList>, AdminFailure> {
-    let Query(query) = query.map_err(|_| {
-        AdminFailure::Usage("give channel=NAME, all=true, include_revoked=true or none".to_owned())
-    })?;
     let filter = SenderFilter {
         channel: query.channel,
         all: query.all || query.include_revoked,
@@ -202,9 +197,9 @@ pub(in crate::http) async fn read(
 pub(super) async fn approve(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<ApproveBody>,
 ) -> Result<Json<ApprovedView>, AdminFailure> {
-    let ApproveBody { code, until } = parse(&body)?;
+    let ApproveBody { code, until } = body;
     let (via, maker) = by(&caller)?;
     let until = bounded(&caller, until.map(UnixTime::from_secs))?;
     let SenderName { channel, account, sender } =
@@ -213,19 +208,40 @@ pub(super) async fn approve(
     Ok(Json(ApprovedView { channel, account, sender }))
 }
 
-pub(super) async fn decide(
-    Acting(gateway): Acting,
-    Path(decision): Path<String>,
-    body: Bytes,
+pub(super) async fn reject(
+    acting: Acting,
+    body: Body<SenderBody>,
 ) -> Result<Json<ChangedView>, AdminFailure> {
-    let change = match decision.as_str() {
-        "reject" => SenderChange::Reject,
-        "block" => SenderChange::Block,
-        "unblock" => SenderChange::Unblock,
-        "revoke" => SenderChange::Revoke,
-        _ => return Err(AdminFailure::NoRoute),
-    };
-    let SenderBody { channel, sender, account } = parse(&body)?;
+    decide(acting, body, SenderChange::Reject).await
+}
+
+pub(super) async fn block(
+    acting: Acting,
+    body: Body<SenderBody>,
+) -> Result<Json<ChangedView>, AdminFailure> {
+    decide(acting, body, SenderChange::Block).await
+}
+
+pub(super) async fn unblock(
+    acting: Acting,
+    body: Body<SenderBody>,
+) -> Result<Json<ChangedView>, AdminFailure> {
+    decide(acting, body, SenderChange::Unblock).await
+}
+
+pub(super) async fn revoke(
+    acting: Acting,
+    body: Body<SenderBody>,
+) -> Result<Json<ChangedView>, AdminFailure> {
+    decide(acting, body, SenderChange::Revoke).await
+}
+
+async fn decide(
+    Acting(gateway): Acting,
+    Body(body): Body<SenderBody>,
+    change: SenderChange,
+) -> Result<Json<ChangedView>, AdminFailure> {
+    let SenderBody { channel, sender, account } = body;
     let changed = gateway.gate_by().change(&channel, account.as_deref(), &sender, change).await?;
     Ok(Json(ChangedView { changed }))
 }
@@ -233,9 +249,9 @@ pub(super) async fn decide(
 pub(super) async fn seed(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<SeedBody>,
 ) -> Result<Json<SeededView>, AdminFailure> {
-    let SeedBody { channel, account, senders } = parse(&body)?;
+    let SeedBody { channel, account, senders } = body;
     let (via, maker) = by(&caller)?;
     // An operator's seed is marked as such; a session's names the session.
     let via = if maker == Maker::Operator { "seed" } else { &via };
@@ -260,9 +276,9 @@ fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>,
 
 pub(super) async fn admit(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<AdmitBody>,
 ) -> Result<Json<AdmissionView>, AdminFailure> {
-    let AdmitBody { channel, account, sender, meta } = parse(&body)?;
+    let AdmitBody { channel, account, sender, meta } = body;
     let meta = meta.map(|meta| Value::Object(meta).to_string());
     let message = Incoming {
         channel: &channel,
@@ -305,9 +321,9 @@ pub(super) async fn admit(
 pub(super) async fn qr(
     Acting(gateway): Acting,
     Path(channel): Path<String>,
-    body: Bytes,
+    Body(body): Body<QrBody>,
 ) -> Result<Json<SentView>, AdminFailure> {
-    let QrBody { account, to, png_base64 } = parse(&body)?;
+    let QrBody { account, to, png_base64 } = body;
     let png = STANDARD
         .decode(png_base64)
         .map_err(|_| AdminFailure::Usage("png_base64 is no base64".to_owned()))?;

@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use handfast_core::NodeId;
 use handfast_store::{Filter, StoredCounter};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
 use super::device::{DeviceView, QuarantineView};
+use super::extract::{Path, Query};
 use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::Device;
@@ -55,11 +54,8 @@ pub(super) enum ListFilter {
 
 pub(super) async fn list(
     Acting(gateway): Acting,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Query(query): Query<ListQuery>,
 ) -> Result<Json<DeviceList>, AdminFailure> {
-    let Query(query) = query.map_err(|_| {
-        AdminFailure::Usage("filter must be current, pending, more or all".to_owned())
-    })?;
     let filter = match query.filter {
         ListFilter::Current => Filter::Current,
         ListFilter::Pending => Filter::Pending,
@@ -107,10 +103,8 @@ pub(super) struct ShowQuery {
 pub(super) async fn show(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
-    query: Result<Query<ShowQuery>, QueryRejection>,
+    Query(query): Query<ShowQuery>,
 ) -> Result<Json<DeviceView>, AdminFailure> {
-    let Query(query) =
-        query.map_err(|_| AdminFailure::Usage("glance must be true or false".to_owned()))?;
     let device = gateway.device_named(&prefix).await?;
     if !query.glance {
         gateway.inner.shown.see(&device.entry);

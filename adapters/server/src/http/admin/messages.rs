@@ -1,8 +1,6 @@
 //! Messages between the operator and linked nodes.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::Path;
 use axum::response::Response;
 use handfast_core::crypto::base64url;
 use handfast_core::crypto::fingerprint::Fingerprint;
@@ -16,7 +14,8 @@ use serde_json::{Value, json};
 use super::Caller;
 use super::caller::Acting;
 use super::events::lines;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path};
+use super::failure::AdminFailure;
 use crate::gateway::messages::NodeMessage;
 use crate::gateway::operator_types::OperatorError;
 
@@ -31,7 +30,7 @@ pub struct SentToNodeView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SendBody {
+pub(super) struct SendBody {
     action: Option<String>,
     address: String,
     text: String,
@@ -56,9 +55,8 @@ pub(super) async fn send(
     Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
-    body: Bytes,
+    Body(body): Body<SendBody>,
 ) -> Result<Json<SentToNodeView>, AdminFailure> {
-    let body: SendBody = parse(&body)?;
     let usage = |text: String| AdminFailure::from(OperatorError::Usage(text));
     let action = Action::parse(body.action.as_deref().unwrap_or("write"))
         .map_err(|_| usage("the action is read, write or admin".to_owned()))?;

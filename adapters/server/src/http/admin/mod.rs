@@ -201,8 +201,9 @@
 //! new keys, and what concerns operators and tokens need a session that was opened in the last ten
 //! minutes (403 `fresh_login`), which no token is. The clock is set over the Unix socket only.
 //!
-//! Errors are `{"error":{"code","message"}}` with 400 (`usage`), 403 (`wider_than_yours`), 404
-//! (`not_found`; `usage` for a route), 409 (`ambiguous`, `changed`, `refused`), 429
+//! Errors are `{"error":{"code","message","hint"}}`, where `hint` is a call of this API that mends
+//! the problem or shows more about it, or `null`; with 400 (`usage`), 403 (`wider_than_yours`), 404
+//! (`not_found`; `usage` for a route), 405 and 413 (`usage`), 409 (`ambiguous`, `changed`, `refused`), 429
 //! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
 //! means that the decision is in force, on live connections too, but the store could not be
 //! written: a restart loses it unless an automatic retry has stored it before.
@@ -218,6 +219,7 @@ mod device;
 pub(in crate::http) mod dispatches;
 mod events;
 pub(in crate::http) mod extensions;
+mod extract;
 pub(in crate::http) mod failure;
 pub(in crate::http) mod inbound;
 pub(in crate::http) mod listing;
@@ -232,7 +234,8 @@ pub(in crate::http) mod setup;
 mod shared_socket;
 mod socket;
 
-use axum::http::HeaderMap;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Extension, Json, Router};
@@ -251,6 +254,7 @@ pub use deliveries::DeliveryView;
 pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, Sensors};
 pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
 pub use extensions::ExtensionList;
+pub(crate) use failure::AdminFailure;
 pub use failure::{ErrorBody, ErrorView, NextCall};
 pub use inbound::{
     AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
@@ -276,7 +280,6 @@ use crate::gateway::Gateway;
 use crate::gateway::unstored::StoreStatus;
 use crate::http::session_api;
 use crate::telemetry::spans;
-use failure::AdminFailure;
 
 /// Returns the operator's routes. Every client that can reach them has the owner's authority over
 /// every node: serve them only where only the operator can connect.
@@ -316,7 +319,9 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/ca/rotate", post(certificates::rotate))
         .route("/api/v1/devices/{prefix}/forget", post(decisions::forget))
         .route("/api/v1/devices/{prefix}/reject", post(decisions::reject))
-        .route("/api/v1/devices/{prefix}/{decision}", post(decisions::decide))
+        .route("/api/v1/devices/{prefix}/unpair", post(decisions::unpair))
+        .route("/api/v1/devices/{prefix}/mute", post(decisions::mute))
+        .route("/api/v1/devices/{prefix}/unmute", post(decisions::unmute))
         .route("/api/v1/nodes/{which}/capabilities", get(dispatches::capabilities))
         .route("/api/v1/nodes/{which}/dispatches", get(dispatches::list).post(dispatches::invoke))
         .route("/api/v1/nodes/{which}/dispatches/{id}", get(dispatches::show))
@@ -349,7 +354,10 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/inbound/approve", post(inbound::approve))
         .route("/api/v1/inbound/seed", post(inbound::seed))
         .route("/api/v1/inbound/admit", post(inbound::admit))
-        .route("/api/v1/inbound/{decision}", post(inbound::decide))
+        .route("/api/v1/inbound/reject", post(inbound::reject))
+        .route("/api/v1/inbound/block", post(inbound::block))
+        .route("/api/v1/inbound/unblock", post(inbound::unblock))
+        .route("/api/v1/inbound/revoke", post(inbound::revoke))
         .route("/api/v1/channels/{channel}/qr", post(inbound::qr))
         .route("/metrics", get(metrics))
         .route("/api/v1/extensions", get(extensions::list))
@@ -357,7 +365,8 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/api/v1/events", get(events::follow))
         .route("/api/v1/messages", get(messages::follow))
         .fallback(no_such_route)
-        .method_not_allowed_fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(session_api::BODY_BYTES))
         .layer(axum::middleware::from_fn(spans::operator))
         .with_state(gateway.clone())
 }
@@ -465,8 +474,18 @@ async fn metrics(Acting(gateway): Acting, headers: HeaderMap) -> Response {
     session_api::metrics::answer(&gateway, &headers).await
 }
 
-async fn no_such_route() -> AdminFailure {
+/// Answers a request for a path that is no route.
+pub(in crate::http) async fn no_such_route() -> AdminFailure {
     AdminFailure::NoRoute
+}
+
+/// Answers a request for a route that has no such method.
+pub(in crate::http) async fn no_such_method(method: Method, uri: Uri) -> AdminFailure {
+    // The dialect of command centers knows no other answer.
+    match uri.path().starts_with("/api/v0") {
+        true => AdminFailure::NoRoute,
+        false => AdminFailure::NoMethod(method),
+    }
 }
 
 #[cfg(test)]

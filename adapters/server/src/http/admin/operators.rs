@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use axum::{Extension, Json};
 use handfast_core::registry::authority::Role;
 use handfast_core::registry::delivery::DeliveryId;
@@ -13,7 +10,8 @@ use handfast_core::{UnixTime, rfc3339};
 use serde::{Deserialize, Serialize};
 
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path, Query};
+use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::gateway::login_links::LinkState;
 use crate::hex::hex;
@@ -136,14 +134,14 @@ pub struct TokenMadeView {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct LoginBody {
+pub(super) struct LoginBody {
     name: Option<String>,
     role: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TokenBody {
+pub(super) struct TokenBody {
     role: String,
     name: Option<String>,
     expires: Option<u64>,
@@ -158,9 +156,9 @@ pub(super) struct WaitQuery {
 /// Makes a login link. Only the operator's socket has this route.
 pub(super) async fn log_in(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<LoginBody>,
 ) -> Result<Json<LoginLinkView>, AdminFailure> {
-    let LoginBody { name, role } = parse(&body)?;
+    let LoginBody { name, role } = body;
     let role = role.as_deref().map_or(Ok(Role::Operator), role_of)?;
     let made = gateway.make_login_link(name.as_deref(), role)?;
     let id = hex(made.id.as_bytes());
@@ -184,10 +182,9 @@ pub(super) async fn log_in(
 pub(super) async fn link_state(
     Acting(gateway): Acting,
     Path(id): Path<String>,
-    query: Result<Query<WaitQuery>, QueryRejection>,
+    Query(query): Query<WaitQuery>,
 ) -> Result<Json<LoginStateView>, AdminFailure> {
-    let Query(WaitQuery { wait }) =
-        query.map_err(|_| AdminFailure::Usage("wait is a number of seconds".to_owned()))?;
+    let WaitQuery { wait } = query;
     let id = link_id(&id)?;
     let mut changes = gateway.inner.logins.links.changes();
     let waits = async {
@@ -246,9 +243,9 @@ pub(super) async fn tokens(Acting(gateway): Acting) -> Result<Json<TokenList>, A
 
 pub(super) async fn make_token(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<TokenBody>,
 ) -> Result<Json<TokenMadeView>, AdminFailure> {
-    let TokenBody { role, name, expires } = parse(&body)?;
+    let TokenBody { role, name, expires } = body;
     let lives = expires.map(Duration::from_secs);
     let made = gateway.make_token(name.as_deref(), role_of(&role)?, lives).await?;
     let id = hex(made.login.id.as_bytes());

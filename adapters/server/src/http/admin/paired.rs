@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::Path;
 use handfast_core::UnixTime;
 use handfast_core::registry::grants::State as GrantState;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path};
+use super::failure::AdminFailure;
 use super::permissions::PermissionsView;
 use super::{DamagedView, DeviceView};
 use crate::gateway::delegates::Delegate;
@@ -140,14 +139,14 @@ pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<PairedList>, Ad
 /// A change of a node's permissions or their end.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PermitBody {
+pub(super) struct PermitBody {
     permissions: Option<PermissionsView>,
     expires: Option<Expires>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Expires {
+pub(super) enum Expires {
     After(u64),
     Word(String),
 }
@@ -163,9 +162,8 @@ pub(super) async fn permit(
     Acting(gateway): Acting,
     caller: Caller,
     Path(which): Path<String>,
-    body: Bytes,
+    Body(body): Body<PermitBody>,
 ) -> Result<Json<PairedView>, AdminFailure> {
-    let body: PermitBody = parse(&body)?;
     let permissions = body.permissions.as_ref().map(PermissionsView::scopes).transpose()?;
     let until = match body.expires {
         None => None,

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::Path;
 use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
@@ -13,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path};
+use super::failure::AdminFailure;
 use super::permissions::PermissionsView;
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -151,7 +150,7 @@ pub struct MintedView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WindowBody {
+pub(super) struct WindowBody {
     open: bool,
     #[serde(rename = "for")]
     open_for: Option<u64>,
@@ -159,7 +158,7 @@ struct WindowBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MintBody {
+pub(super) struct MintBody {
     permissions: Option<PermissionsView>,
     expires: Option<u64>,
     uses: Option<u64>,
@@ -174,7 +173,7 @@ struct MintBody {
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum KindBody {
+pub(super) enum KindBody {
     #[default]
     Qr,
     Letters,
@@ -190,9 +189,9 @@ pub(in crate::http) async fn show(
 pub(super) async fn set(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<WindowBody>,
 ) -> Result<Json<PairingView>, AdminFailure> {
-    let status = match parse(&body)? {
+    let status = match body {
         WindowBody { open: true, open_for } => {
             gateway.open_pairing_by(caller.authority(), open_for.map(Duration::from_secs)).await?
         }
@@ -223,9 +222,8 @@ pub(in crate::http) async fn pins(
 pub(super) async fn mint(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<MintBody>,
 ) -> Result<Json<MintedView>, AdminFailure> {
-    let body: MintBody = parse(&body)?;
     let defaults = NewCode::default();
     let kind = match body.kind {
         KindBody::Qr => CodeKind::Qr,

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::http::StatusCode;
 use handfast_core::rfc3339;
 use serde::{Deserialize, Serialize};
 
 use super::Caller;
 use super::caller::Acting;
-use super::failure::{AdminFailure, parse};
+use super::extract::Body;
+use super::failure::AdminFailure;
 use super::permissions::PermissionsView;
 use crate::hex::hex;
 use crate::operator::provisioning::NewProvisioningToken;
@@ -32,7 +32,7 @@ pub struct ProvisioningTokenView {
 
 // Fields of other systems are ignored, as the dialect of command centers wants it.
 #[derive(Deserialize)]
-struct TokenBody {
+pub(super) struct TokenBody {
     node_id: Option<String>,
     permissions: Option<PermissionsView>,
     grant_expires: Option<u64>,
@@ -43,9 +43,8 @@ struct TokenBody {
 pub(super) async fn mint(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<TokenBody>,
 ) -> Result<(StatusCode, Json<ProvisioningTokenView>), AdminFailure> {
-    let body: TokenBody = parse(&body)?;
     let new = NewProvisioningToken {
         // An empty name is refused, with words that say what is missing.
         node: body.node_id.unwrap_or_default(),

@@ -3,9 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query};
 use handfast_core::registry::sessions::Session;
 use handfast_core::rfc3339;
 use handfast_store::SessionFilter;
@@ -14,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
-use super::failure::{AdminFailure, parse};
+use super::extract::{Body, Path, Query};
+use super::failure::AdminFailure;
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::setup_codes::NewSetup;
@@ -78,7 +76,7 @@ pub struct RevokedSessionsView {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct StartBody {
+pub(super) struct StartBody {
     for_device: Option<String>,
     profile: Option<String>,
     ttl: Option<u64>,
@@ -89,7 +87,7 @@ struct StartBody {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct RotateBody {
+pub(super) struct RotateBody {
     #[serde(default)]
     at_once: bool,
 }
@@ -102,7 +100,7 @@ pub(super) struct SetupCodesQuery {
 
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum SetupCodesFilter {
+pub(super) enum SetupCodesFilter {
     #[default]
     Live,
     All,
@@ -111,9 +109,9 @@ enum SetupCodesFilter {
 pub(super) async fn start(
     Acting(gateway): Acting,
     caller: Caller,
-    body: Bytes,
+    Body(body): Body<StartBody>,
 ) -> Result<Json<StartedView>, AdminFailure> {
-    let StartBody { for_device, profile, ttl, public_url, bound } = parse(&body)?;
+    let StartBody { for_device, profile, ttl, public_url, bound } = body;
     let new =
         NewSetup { for_device, profile, ttl: ttl.map(Duration::from_secs), public_url, bound };
     let started = gateway.start_setup_by(caller.authority(), &new)?;
@@ -133,19 +131,17 @@ pub(super) async fn start(
 
 pub(super) async fn rotate(
     Acting(gateway): Acting,
-    body: Bytes,
+    Body(body): Body<RotateBody>,
 ) -> Result<Json<Value>, AdminFailure> {
-    let RotateBody { at_once } = parse(&body)?;
+    let RotateBody { at_once } = body;
     gateway.rotate_setup_key(at_once).await?;
     Ok(Json(json!({"rotated": true})))
 }
 
 pub(super) async fn list(
     Acting(gateway): Acting,
-    query: Result<Query<SetupCodesQuery>, QueryRejection>,
+    Query(query): Query<SetupCodesQuery>,
 ) -> Result<Json<SessionList>, AdminFailure> {
-    let Query(query) =
-        query.map_err(|_| AdminFailure::Usage("filter must be live or all".to_owned()))?;
     let filter = match query.filter {
         SetupCodesFilter::Live => SessionFilter::Live,
         SetupCodesFilter::All => SessionFilter::All,

@@ -13,7 +13,7 @@ use super::CompanionBearer;
 use crate::gateway::Gateway;
 use crate::gateway::bearers::BearerHolder;
 use crate::gateway::in_force::OwnedInForce;
-use crate::http::admin::{ErrorBody, ErrorView};
+use crate::http::admin::ErrorView;
 use crate::proxies::PeerAddress;
 
 /// Proof that a request came with a valid bearer. It is an axum extractor for every state from
@@ -25,7 +25,7 @@ pub struct Bearer {
     scopes: ScopesBuf,
 }
 
-/// Reasons to refuse a request. The response is JSON, `{"error":{"code","message"}}`.
+/// Reasons to refuse a request. The response is JSON, `{"error":{"code","message","hint"}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BearerRefused {
     /// 401 `bearer_missing`: no `Authorization` header with the scheme `Bearer`, or more than one.
@@ -156,10 +156,7 @@ impl IntoResponse for BearerRefused {
             Self::ClockInDoubt => (StatusCode::SERVICE_UNAVAILABLE, "clock_in_doubt"),
             Self::BadAddress(_) => (StatusCode::BAD_REQUEST, "bad_address"),
         };
-        let body = ErrorView {
-            error: ErrorBody { code: code.to_owned(), message: self.to_string(), next: None },
-        };
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (status, Json(ErrorView::new(code, &self.to_string()))).into_response();
         let challenge = match self {
             Self::Missing => "Bearer",
             Self::Unknown => "Bearer error=\"invalid_token\"",

@@ -5,10 +5,10 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::admin::{ErrorBody, ErrorView, NextCall};
+use crate::http::admin::{ErrorView, NextCall};
 
 /// The reason for which an operator's request is refused. The response is JSON,
-/// `{"error":{"code","message","next"}}`.
+/// `{"error":{"code","message","hint"}}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LoginRefused {
     /// 401 `login_needed`: no session, an unknown one, or one that has ended.
@@ -80,7 +80,7 @@ impl LoginRefused {
         }
     }
 
-    const fn next(self) -> Option<NextCall> {
+    const fn hint(self) -> Option<NextCall> {
         match self {
             Self::Needed | Self::Spent | Self::NotFresh => Some(NextCall::Login),
             Self::TooMany => Some(NextCall::Operators),
@@ -98,9 +98,8 @@ impl LoginRefused {
 impl IntoResponse for LoginRefused {
     fn into_response(self) -> Response {
         let (status, code) = self.status();
-        let error =
-            ErrorBody { code: code.to_owned(), message: self.to_string(), next: self.next() };
-        let mut response = (status, Json(ErrorView { error })).into_response();
+        let body = ErrorView::new(code, &self.to_string()).hinting(self.hint());
+        let mut response = (status, Json(body)).into_response();
         if self == Self::Throttled {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
         }

@@ -13,8 +13,8 @@ use super::{Visitor, pending};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
-    Acting, CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView,
-    certificates, dispatches, listing, paired,
+    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, certificates,
+    dispatches, listing, paired,
 };
 
 /// The number of a node's tasks that are shown.
@@ -229,8 +229,7 @@ async fn tasks(
     visitor: &Visitor,
     node_id: NodeId,
 ) -> Result<Markup, AdminFailure> {
-    let able =
-        dispatches::capabilities(Acting(gateway.clone()), Path(node_id.to_string())).await?.0;
+    let able = dispatches::can(gateway, node_id).await?;
     let tasks: Vec<DispatchView> = gateway
         .dispatches(node_id, TASKS)
         .await?

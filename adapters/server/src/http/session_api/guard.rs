@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::ending::{self, StreamHolder};
 use super::{BODY_BYTES, refuse, within};
 use crate::gateway::Gateway;
-use crate::http::admin::Caller;
+use crate::http::admin::{AdminFailure, Caller};
 use crate::http::bearer::{BearerRefused, CompanionBearer, bearer, decoded};
 use crate::http::login::{LoginRefused, OperatorSession, OperatorToken};
 use crate::policy::origin;
@@ -45,11 +45,7 @@ pub(super) async fn everybody(
         .map(|length| length.to_str().ok().and_then(|text| text.parse().ok()));
     // Bodies without a length are limited while they are read.
     if length.is_some_and(|length| length.is_none_or(|bytes: usize| bytes > BODY_BYTES)) {
-        return refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "usage",
-            "the body of a request has at most 64 KiB",
-        );
+        return AdminFailure::TooLarge.into_response();
     }
     if !is_read(request.method()) && !origin::may_come(&request, &gateway.inner.setup.settings) {
         let text = "a web page of another origin may change nothing here: name its origin in the gateway's settings";

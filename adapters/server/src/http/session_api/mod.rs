@@ -24,12 +24,12 @@ use axum::{Json, Router, middleware};
 
 use crate::flows::provisioning;
 use crate::gateway::Gateway;
-use crate::http::admin::{ErrorBody, ErrorView, routes};
+use crate::http::admin::{ErrorView, no_such_method, no_such_route, routes};
 
 /// Path prefixes of all routes of this module: our own API, and the dialect of command centers.
 const PREFIXES: [&str; 2] = ["/api/v1", "/api/v0"];
 /// Maximum size of a request's body in bytes.
-const BODY_BYTES: usize = 64 * 1024;
+pub(in crate::http) const BODY_BYTES: usize = 64 * 1024;
 
 /// Returns `true` for the paths that [`router`] answers, whether or not the route exists.
 pub(crate) fn is_api(path: &str) -> bool {
@@ -50,19 +50,14 @@ pub(crate) fn router(gateway: &Gateway) -> Router {
         .route("/api/v1/session", get(session::show).delete(session::end))
         .route("/api/v1/session/refresh", post(session::refresh))
         .merge(provisioning::routes())
-        .method_not_allowed_fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
         .fallback_service(operators)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn_with_state(gateway.clone(), guard::everybody))
         .with_state(gateway.clone())
 }
 
-async fn no_such_route() -> Response {
-    refuse(StatusCode::NOT_FOUND, "usage", "there is no such route, or not with this method")
-}
-
 /// Returns an error answer in the format of the operator's API.
-fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
-    let error = ErrorBody { code: code.to_owned(), message: message.to_owned(), next: None };
-    (status, Json(ErrorView { error })).into_response()
+pub(crate) fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
+    (status, Json(ErrorView::new(code, message))).into_response()
 }

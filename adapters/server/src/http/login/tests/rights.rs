@@ -126,7 +126,7 @@ async fn destructive_acts_need_a_login_of_the_last_ten_minutes() {
         let refused = owner.post(&world, path, r#"{"role":"viewer"}"#).await;
         assert_eq!(refused.code(), (403, "fresh_login".to_owned()), "{path}");
         let error = &refused.json()["error"];
-        assert_eq!(error["next"], "login");
+        assert_eq!(error["hint"], "POST /api/v1/logins");
         assert!(error["message"].as_str().unwrap().contains("`handfast login`"));
     }
     let daily = owner.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bearers;
+mod errors;
 mod operators;
 mod own;
 mod provisioning;

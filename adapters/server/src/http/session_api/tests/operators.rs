@@ -41,7 +41,7 @@ async fn what_a_session_may_reach_its_permissions_say() {
             "/api/v1/no-such-route",
             &[("admin", 404), ("reader", 404), ("one", 403), ("none", 403)],
         ),
-        ("PUT", "/api/v1/devices", &[("admin", 404), ("reader", 403), ("one", 403)]),
+        ("PUT", "/api/v1/devices", &[("admin", 405), ("reader", 403), ("one", 403)]),
     ] {
         for (profile, status) in may {
             let answer = ask(&world, HERE, method, path, by(&token[profile])).await;

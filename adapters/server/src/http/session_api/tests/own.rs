@@ -75,7 +75,7 @@ async fn without_a_session_there_is_nothing_and_no_other_method_or_path() {
     for (method, path) in [("PUT", SESSION), ("GET", REFRESH), ("POST", SESSION)] {
         assert_eq!(
             ask(&world, HERE, method, path, by(&token)).await.code(),
-            (404, "usage".to_owned()),
+            (405, "usage".to_owned()),
             "{method} {path}"
         );
     }
