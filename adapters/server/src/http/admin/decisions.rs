@@ -11,6 +11,7 @@ use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Mode;
 use handfast_store::Version;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::caller::Acting;
 use super::extract::{Body, Path};
@@ -26,7 +27,7 @@ use crate::policy::rules::ApprovalTerms;
 
 /// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
 /// is offered its permissions over its own channel.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct IssuedView {
     /// Id of the approved node.
     pub node_id: String,
@@ -60,32 +61,43 @@ pub struct IssuedView {
     pub offered: Option<OfferedView>,
 }
 
-#[derive(Deserialize)]
+/// The terms of an approval.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PairBody {
+    /// Gives a paired node a new token or grant.
     #[serde(default)]
     reissue: bool,
+    /// The version that was shown; another one is refused.
     version: Option<u64>,
+    /// The request that was shown, as its `seen`; another one is refused.
     seen: Option<String>,
+    /// Permissions, for a node with keys; those that it asks for if left out.
     permissions: Option<PermissionsView>,
+    /// Life of the permissions in seconds, for a node with keys.
     expires: Option<u64>,
+    /// A sentence for the node, if it has keys.
     message: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// A mode for a node.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PolicyBody {
+    /// `full`, `safe-chat` or `muted`.
     mode: String,
 }
 
-#[derive(Deserialize)]
+/// A name for a node.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RenameBody {
+    /// 1 to 64 characters on one line.
     name: String,
 }
 
 /// The answer to the removal of a record.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ForgottenView {
     /// Id of the node whose record was removed.
     pub forgotten: String,
@@ -96,27 +108,35 @@ pub struct ForgottenView {
     pub stays_revoked: bool,
 }
 
-#[derive(Deserialize)]
+/// The terms of a rejection.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RejectBody {
+    /// A sentence for the node, if it has keys.
     reason: Option<String>,
+    /// Rejects it permanently.
     #[serde(default)]
     for_good: bool,
 }
 
-#[derive(Deserialize)]
+/// The requests that are rejected: one of `all`, `name` and `from`.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RejectManyBody {
+    /// All requests.
     #[serde(default)]
     all: bool,
+    /// Requests of nodes of this name.
     name: Option<String>,
+    /// Requests from this address or net, like `192.0.2.0/24`.
     from: Option<String>,
+    /// Rejects them permanently.
     #[serde(default)]
     for_good: bool,
 }
 
 /// The answer to the rejection of many requests.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RejectedView {
     /// Number of rejected requests.
     pub rejected: usize,
@@ -125,6 +145,17 @@ pub struct RejectedView {
     pub failed: Vec<DamagedView>,
 }
 
+/// Approves a request.
+///
+/// A node with keys is offered its permissions over its own channel. A node without keys gets a
+/// token, which this answer alone tells: confirm its delivery. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/pair",
+    tag = "Nodes",
+    request_body = PairBody,
+    responses((status = 200, body = IssuedView)),
+)]
 pub(super) async fn pair(
     Acting(gateway): Acting,
     caller: Caller,
@@ -170,6 +201,14 @@ pub(super) async fn pair(
     }))
 }
 
+/// Sets the mode of a paired node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/policy",
+    tag = "Nodes",
+    request_body = PolicyBody,
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn policy(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -187,6 +226,14 @@ pub(super) async fn policy(
     apply(&gateway, &prefix, decision).await
 }
 
+/// Names a paired node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/rename",
+    tag = "Nodes",
+    request_body = RenameBody,
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn rename(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -202,6 +249,15 @@ pub(super) async fn rename(
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
 }
 
+/// Ends a node's links and its certificates.
+///
+/// It may come back by renewing with its key.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/evict",
+    tag = "Nodes",
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn evict(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -211,6 +267,13 @@ pub(super) async fn evict(
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
 }
 
+/// Ends the quarantine of a node whose state was restored from a backup.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/release",
+    tag = "Nodes",
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn release(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -220,6 +283,15 @@ pub(super) async fn release(
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
 }
 
+/// Removes the record of a revoked or rejected node.
+///
+/// The key of a revoked one stays revoked for good; a rejected one may ask again.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{which}/forget",
+    tag = "Nodes",
+    responses((status = 200, body = ForgottenView)),
+)]
 pub(super) async fn forget(
     Acting(gateway): Acting,
     Path(which): Path<String>,
@@ -233,6 +305,17 @@ pub(super) async fn forget(
     }))
 }
 
+/// Rejects a request, which may be made again later; with `for_good`, permanently.
+///
+/// A permanent rejection needs a whole name, or six or more characters of the id. The body may be
+/// empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/reject",
+    tag = "Nodes",
+    request_body = RejectBody,
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn reject(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -247,6 +330,14 @@ pub(super) async fn reject(
     Ok(Json(DeviceView::from(&gateway.device_by_prefix(&node_id.to_string()).await?)))
 }
 
+/// Rejects all requests that match one of `all`, `name` and `from`.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/reject",
+    tag = "Nodes",
+    request_body = RejectManyBody,
+    responses((status = 200, body = RejectedView)),
+)]
 pub(super) async fn reject_many(
     Acting(gateway): Acting,
     Body(body): Body<RejectManyBody>,
@@ -271,6 +362,13 @@ pub(super) async fn reject_many(
     Ok(Json(RejectedView { rejected, failed: failed.collect() }))
 }
 
+/// Revokes a node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{which}/unpair",
+    tag = "Nodes",
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn unpair(
     Acting(gateway): Acting,
     Path(which): Path<String>,
@@ -279,6 +377,13 @@ pub(super) async fn unpair(
     apply(&gateway, &node_id.to_string(), Decision::Unpair).await
 }
 
+/// Mutes a node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/mute",
+    tag = "Nodes",
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn mute(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -286,6 +391,13 @@ pub(super) async fn mute(
     apply(&gateway, &prefix, Decision::Mute).await
 }
 
+/// Ends the muting of a node, which gets the mode back that it had.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/unmute",
+    tag = "Nodes",
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn unmute(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,

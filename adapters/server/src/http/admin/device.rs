@@ -6,12 +6,13 @@ use handfast_core::registry::record::{AskMethod, Credential, Mode, Record, Stand
 use handfast_store::{LinkedFrom, StoredCounter};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::caller::made_by;
 use crate::gateway::operator_types::Device;
 
 /// A node of the registry. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceView {
     /// Id of the node.
     pub node_id: String,
@@ -89,12 +90,13 @@ pub struct DeviceView {
     pub last_seen: Option<u64>,
     /// Latest readings of the node.
     pub sensor_data: Sensors,
-    /// Hardware profile of the node.
+    /// Hardware profile of the node: any JSON.
+    #[schema(value_type = serde_json::Value)]
     pub hardware_profile: Box<RawValue>,
 }
 
 /// What a node asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AsksView {
     /// `token`, `approval`, `pin`, `code` or `setup`.
     pub method: String,
@@ -106,7 +108,7 @@ pub struct AsksView {
 }
 
 /// The links of two machines that have shown one node's state. Each may be unknown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct QuarantineView {
     /// The last link before the alarm.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -117,7 +119,7 @@ pub struct QuarantineView {
 }
 
 /// A link of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LinkedView {
     /// The address that it came from.
     pub ip_address: String,
@@ -136,7 +138,7 @@ impl From<&StoredCounter> for QuarantineView {
 }
 
 /// Latest readings of a node.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Sensors {
     /// Presence of people.
     pub occupancy: Option<bool>,

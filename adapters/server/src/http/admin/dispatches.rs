@@ -14,6 +14,7 @@ use handfast_core::{NodeId, Span};
 use handfast_store::{DISPATCHES_KEPT, DISPATCHES_QUEUED, DispatchReport, StoredDispatch};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Caller;
 use super::caller::Acting;
@@ -36,7 +37,7 @@ const WAIT_MOST: Duration = Duration::from_secs(60);
 const SHORTEST: usize = 4;
 
 /// A task for a node. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DispatchView {
     /// Id of the task: 32 hexadecimal digits.
     pub id: String,
@@ -92,7 +93,7 @@ pub struct DispatchView {
 }
 
 /// The answer to a request for a node's tasks.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DispatchList {
     /// Id of the node.
     pub node_id: String,
@@ -103,7 +104,7 @@ pub struct DispatchList {
 }
 
 /// The answer to a request for a node's capabilities.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CapabilityList {
     /// Id of the node.
     pub node_id: String,
@@ -119,7 +120,7 @@ pub struct CapabilityList {
 }
 
 /// A capability of a node.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CapabilityView {
     /// Name of the capability.
     pub name: String,
@@ -131,35 +132,57 @@ pub struct CapabilityView {
     pub idempotent: bool,
 }
 
-#[derive(Deserialize)]
+/// A task.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InvokeBody {
+    /// Id that makes the request repeatable: 32 hex digits, as a UUID or without its dashes.
     request_id: Option<String>,
+    /// Name of the capability.
     capability: String,
+    /// Input of the task: any JSON.
     #[serde(default)]
     input: Value,
+    /// Time in which it has to be done, in seconds: 1 to 86400; 60 if left out.
     timeout: Option<u64>,
+    /// Maximum size of the result in bytes.
     max_payload: Option<u16>,
 }
 
-#[derive(Deserialize)]
+/// The terms of a repetition.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryBody {
+    /// Time in which it has to be done, in seconds: 1 to 86400; 60 if left out.
     timeout: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Maximum number of tasks.
     limit: Option<usize>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ShowQuery {
+    /// Longest wait for news in seconds, at most 60.
     wait: Option<u64>,
+    /// The task's `seen` as the caller knows it; if it differs by now, nothing is waited for.
     known: Option<String>,
 }
 
 /// Gives a node a task.
+///
+/// Made again with the same `request_id`, the answer is what became of it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{which}/dispatches",
+    tag = "Tasks",
+    request_body = InvokeBody,
+    responses((status = 200, body = DispatchView)),
+)]
 pub(super) async fn invoke(
     Acting(gateway): Acting,
     caller: Caller,
@@ -191,7 +214,14 @@ pub(super) async fn invoke(
     Ok(Json(view(&status, true)))
 }
 
-/// Lists a node's tasks.
+/// Lists the tasks of a node, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{which}/dispatches",
+    tag = "Tasks",
+    params(ListQuery),
+    responses((status = 200, body = DispatchList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
@@ -211,6 +241,13 @@ pub(super) async fn list(
 }
 
 /// Shows one task, at once or as soon as there is news.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{which}/dispatches/{id}",
+    tag = "Tasks",
+    params(ShowQuery),
+    responses((status = 200, body = DispatchView)),
+)]
 pub(super) async fn show(
     Acting(gateway): Acting,
     caller: Caller,
@@ -232,6 +269,12 @@ pub(super) async fn show(
 }
 
 /// Cancels a task.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{which}/dispatches/{id}/cancel",
+    tag = "Tasks",
+    responses((status = 200, body = DispatchView)),
+)]
 pub(super) async fn cancel(
     Acting(gateway): Acting,
     caller: Caller,
@@ -243,7 +286,14 @@ pub(super) async fn cancel(
     Ok(Json(view(&status, true)))
 }
 
-/// Sends a task again that never ran.
+/// Sends a task again that certainly never ran. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/nodes/{which}/dispatches/{id}/retry",
+    tag = "Tasks",
+    request_body = RetryBody,
+    responses((status = 200, body = DispatchView)),
+)]
 pub(super) async fn retry(
     Acting(gateway): Acting,
     caller: Caller,
@@ -259,6 +309,12 @@ pub(super) async fn retry(
 }
 
 /// Lists what a node can do.
+#[utoipa::path(
+    get,
+    path = "/api/v1/nodes/{which}/capabilities",
+    tag = "Tasks",
+    responses((status = 200, body = CapabilityList)),
+)]
 pub(super) async fn capabilities(
     Acting(gateway): Acting,
     Path(which): Path<String>,

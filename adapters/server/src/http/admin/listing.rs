@@ -6,6 +6,7 @@ use axum::Json;
 use handfast_core::NodeId;
 use handfast_store::{Filter, StoredCounter};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
 use super::device::{DeviceView, QuarantineView};
@@ -18,7 +19,7 @@ use crate::gateway::operator_types::Device;
 const PAGE: usize = 500;
 
 /// The answer to `GET /api/v1/devices`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceList {
     /// Nodes in order of their ids.
     pub devices: Vec<DeviceView>,
@@ -28,7 +29,7 @@ pub struct DeviceList {
 }
 
 /// A node whose stored record cannot be read.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DamagedView {
     /// Id of the node.
     pub node_id: String,
@@ -36,22 +37,40 @@ pub struct DamagedView {
     pub problem: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// The nodes that are listed.
     #[serde(default)]
+    #[param(inline)]
     filter: ListFilter,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+/// The nodes of a list.
+#[derive(Deserialize, Default, Clone, Copy, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum ListFilter {
+    /// Waiting, paired and muted nodes.
     #[default]
     Current,
+    /// Waiting nodes.
     Pending,
+    /// Paired nodes that ask for more than they may.
     More,
+    /// Revoked nodes, too.
     All,
 }
 
+/// Lists nodes in order of their ids.
+///
+/// A waiting node that is listed counts as shown, for an approval that names no version.
+#[utoipa::path(
+    get,
+    path = "/api/v1/devices",
+    tag = "Nodes",
+    params(ListQuery),
+    responses((status = 200, body = DeviceList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
     Query(query): Query<ListQuery>,
@@ -93,13 +112,22 @@ pub(super) async fn list(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ShowQuery {
     /// The client shows only the node's name and place, so the node does not count as shown.
     #[serde(default)]
     glance: bool,
 }
 
+/// Returns a node, and records it as shown, for a later approval.
+#[utoipa::path(
+    get,
+    path = "/api/v1/devices/{prefix}",
+    tag = "Nodes",
+    params(ShowQuery),
+    responses((status = 200, body = DeviceView)),
+)]
 pub(super) async fn show(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,

@@ -10,6 +10,7 @@ use handfast_core::limits::PAYLOAD_BYTES;
 use handfast_core::wire::native::Payload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::Acting;
@@ -20,7 +21,7 @@ use crate::gateway::messages::NodeMessage;
 use crate::gateway::operator_types::OperatorError;
 
 /// The answer to a message to a node.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SentToNodeView {
     /// Id of the node.
     pub node_id: String,
@@ -28,15 +29,28 @@ pub struct SentToNodeView {
     pub sent: usize,
 }
 
-#[derive(Deserialize)]
+/// A message to a node.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendBody {
+    /// `read`, `write` or `admin`; `write` if left out.
     action: Option<String>,
+    /// The address of the application, like `/lights/hall`.
     address: String,
+    /// The message.
     text: String,
 }
 
-/// Streams the messages of linked nodes from now on that the caller may hear.
+/// Streams the messages of linked nodes from now on, a JSON object a line.
+///
+/// The first line is `{"event":"listening"}`. A session hears only what its own scopes allow at the
+/// message's address; frames of nodes with tokens have no action and no address.
+#[utoipa::path(
+    get,
+    path = "/api/v1/messages",
+    tag = "Events",
+    responses((status = 200, content_type = "application/x-ndjson", body = String)),
+)]
 pub(super) async fn follow(Acting(gateway): Acting, caller: Caller) -> Response {
     let messages = gateway.inner.messages.subscribe();
     lines(messages, gateway.inner.shutdown.subscribe(), move |message: &NodeMessage| {
@@ -51,6 +65,15 @@ pub(super) async fn follow(Acting(gateway): Acting, caller: Caller) -> Response 
 }
 
 /// Sends a message to a node that is linked over the native wire.
+///
+/// A session sends only what its own scopes allow at that address.
+#[utoipa::path(
+    post,
+    path = "/api/v1/devices/{prefix}/send",
+    tag = "Nodes",
+    request_body = SendBody,
+    responses((status = 200, body = SentToNodeView)),
+)]
 pub(super) async fn send(
     Acting(gateway): Acting,
     caller: Caller,

@@ -6,6 +6,7 @@ use axum::Json;
 use handfast_core::UnixTime;
 use handfast_core::registry::grants::State as GrantState;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
@@ -17,7 +18,7 @@ use crate::gateway::delegates::Delegate;
 use crate::operator::paired::{PairedNode, PermissionEnd, Revocation};
 
 /// The answer to `GET /api/v1/paired`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PairedList {
     /// Nodes in order of their ids.
     pub paired: Vec<PairedView>,
@@ -27,7 +28,7 @@ pub struct PairedList {
 }
 
 /// A node that is paired by its keys.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PairedView {
     /// The node's registry entry.
     pub device: DeviceView,
@@ -46,7 +47,7 @@ pub struct PairedView {
 }
 
 /// The permissions of a node that are in force.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct InForceView {
     /// The permitted patterns by action.
     pub permissions: PermissionsView,
@@ -59,7 +60,7 @@ pub struct InForceView {
 }
 
 /// The permissions that a node has once it has confirmed them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct OfferedView {
     /// The permitted patterns by action.
     pub permissions: PermissionsView,
@@ -69,7 +70,7 @@ pub struct OfferedView {
 }
 
 /// A grant of a node.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct GrantView {
     /// Id of the capability token, by which it is revoked; absent for a grant without permissions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -89,7 +90,7 @@ pub struct GrantView {
 }
 
 /// The holder of a capability token that a node delegated.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DelegateView {
     /// Fingerprint of the holder's static key.
     pub fingerprint: String,
@@ -100,7 +101,7 @@ pub struct DelegateView {
 }
 
 /// The answer to a revocation.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevokedView {
     /// `node` or `capability`.
     pub revoked: String,
@@ -116,7 +117,7 @@ pub struct RevokedView {
 }
 
 /// The answer to `POST /api/v1/paired/revoke-all`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevokedAllView {
     /// Number of revoked nodes.
     pub revoked: usize,
@@ -124,6 +125,13 @@ pub struct RevokedAllView {
     pub failed: Vec<DamagedView>,
 }
 
+/// Lists the nodes that are paired by their keys, in order of their ids.
+#[utoipa::path(
+    get,
+    path = "/api/v1/paired",
+    tag = "Nodes",
+    responses((status = 200, body = PairedList)),
+)]
 pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<PairedList>, AdminFailure> {
     let (nodes, damaged) = gateway.paired().await?;
     let damaged = damaged
@@ -137,20 +145,30 @@ pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<PairedList>, Ad
 }
 
 /// A change of a node's permissions or their end.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PermitBody {
+    /// All permissions from now on.
     permissions: Option<PermissionsView>,
+    /// Life of the permissions in seconds, or `never`.
     expires: Option<Expires>,
 }
 
-#[derive(Deserialize)]
+/// A number of seconds, or `never`.
+#[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Expires {
     After(u64),
     Word(String),
 }
 
+/// Returns a node's permissions: those in force, and those offered.
+#[utoipa::path(
+    get,
+    path = "/api/v1/paired/{which}/permissions",
+    tag = "Nodes",
+    responses((status = 200, body = PairedView)),
+)]
 pub(super) async fn show(
     Acting(gateway): Acting,
     Path(which): Path<String>,
@@ -158,6 +176,16 @@ pub(super) async fn show(
     Ok(Json(view(&gateway.paired_named(&which).await?, gateway.now())))
 }
 
+/// Changes a node's permissions, their end, or both.
+///
+/// Fewer permissions are in force at once, more of them once the node has confirmed them.
+#[utoipa::path(
+    post,
+    path = "/api/v1/paired/{which}/permissions",
+    tag = "Nodes",
+    request_body = PermitBody,
+    responses((status = 200, body = PairedView)),
+)]
 pub(super) async fn permit(
     Acting(gateway): Acting,
     caller: Caller,
@@ -187,7 +215,7 @@ pub(super) async fn permit(
 }
 
 /// The answer to `POST /api/v1/paired/{which}/ping`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PingView {
     /// Id of the node.
     pub node_id: String,
@@ -197,6 +225,15 @@ pub struct PingView {
     pub micros: u64,
 }
 
+/// Asks a linked node for an answer.
+///
+/// A session may ask for 20 a minute of one node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/paired/{which}/ping",
+    tag = "Nodes",
+    responses((status = 200, body = PingView)),
+)]
 pub(super) async fn ping(
     Acting(gateway): Acting,
     caller: Caller,
@@ -211,6 +248,15 @@ pub(super) async fn ping(
     }))
 }
 
+/// Revokes a node, or a capability token.
+///
+/// A node is named by its name or the beginning of its id, a token by the beginning of its id.
+#[utoipa::path(
+    post,
+    path = "/api/v1/paired/{which}/revoke",
+    tag = "Nodes",
+    responses((status = 200, body = RevokedView)),
+)]
 pub(super) async fn revoke(
     Acting(gateway): Acting,
     Path(which): Path<String>,
@@ -231,6 +277,13 @@ pub(super) async fn revoke(
     }))
 }
 
+/// Revokes all nodes that are paired by their keys.
+#[utoipa::path(
+    post,
+    path = "/api/v1/paired/revoke-all",
+    tag = "Nodes",
+    responses((status = 200, body = RevokedAllView)),
+)]
 pub(super) async fn revoke_all(
     Acting(gateway): Acting,
 ) -> Result<Json<RevokedAllView>, AdminFailure> {

@@ -2,12 +2,13 @@
 
 use handfast_core::grant::scope::{Action, Pattern, Scope, Scopes, ScopesBuf};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::failure::AdminFailure;
 
 /// Permitted patterns, like `/lights/**`, by action. A permission to write includes reading, and
 /// one to administer includes both.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PermissionsView {
     /// Patterns for reading and subscribing.
