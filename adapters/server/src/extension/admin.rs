@@ -5,6 +5,7 @@ use handfast_core::registry::authority::{Authority, Delegated, Right};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::config::{PATH_BYTES, own_word};
 use super::handle::{Extension, Problem};
@@ -62,7 +63,7 @@ impl OnBehalfOf {
 }
 
 /// The outcome of a call: `{"ok":true,"result":…}` or `{"ok":false,"error":"…"}`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AdminAnswer {
     /// `true` if the extension carried out the call.
     pub ok: bool,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 use super::config::{ConfigError, ExtensionConfig, Transport};
 use super::host::ExtensionHost;
@@ -77,7 +78,7 @@ pub enum Problem {
 }
 
 /// State of an extension.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ExtensionStatus {
     /// Name of the extension.
     pub name: String,

@@ -13,6 +13,7 @@ use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::audit_tree::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Caller;
 use super::caller::Acting;
@@ -27,9 +28,10 @@ const USUAL: usize = 50;
 const SENDERS: &str = "/gateway/inbound";
 
 /// The answer to `GET /api/v1/audit`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditList {
     /// The entries, the newest first.
+    #[schema(value_type = Vec<Object>)]
     pub entries: Vec<Map<String, Value>>,
     /// Number of entries of the log.
     pub size: u64,
@@ -43,7 +45,7 @@ pub struct AuditList {
 }
 
 /// The answer to `GET /api/v1/audit/checkpoint`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CheckpointView {
     /// The signed note, in the form of C2SP `tlog-checkpoint`.
     pub checkpoint: String,
@@ -59,7 +61,7 @@ pub struct CheckpointView {
 }
 
 /// The answer to `GET /api/v1/audit/{entry}/proof`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditProofView {
     /// Number of the entry.
     pub entry: u64,
@@ -75,32 +77,49 @@ pub struct AuditProofView {
     pub proof: Vec<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Number of entries, at most 500; 50 if left out.
     limit: Option<usize>,
+    /// Number of the entry behind the last one that is wanted; `next` of the page before.
     before: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckpointQuery {
+    /// Size of an earlier log.
     since: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProofQuery {
+    /// Size of the tree to prove it for; the present size if left out.
     size: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ExportQuery {
+    /// Number of the first entry.
     #[serde(default)]
     from: u64,
 }
 
+/// Lists decisions, the newest first.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit",
+    tag = "Audit log",
+    params(ListQuery),
+    responses((status = 200, body = AuditList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
@@ -125,6 +144,16 @@ pub(super) async fn list(
     Ok(Json(AuditList { entries, size, next: (from > 0).then_some(from), names }))
 }
 
+/// Signs a checkpoint of the log, in the form of C2SP `tlog-checkpoint`.
+///
+/// With `since`, the answer proves that the log of that size is the beginning of this one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/checkpoint",
+    tag = "Audit log",
+    params(CheckpointQuery),
+    responses((status = 200, body = CheckpointView)),
+)]
 pub(super) async fn checkpoint(
     Acting(gateway): Acting,
     Query(query): Query<CheckpointQuery>,
@@ -140,6 +169,14 @@ pub(super) async fn checkpoint(
     }))
 }
 
+/// Proves that the log holds an entry.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/{entry}/proof",
+    tag = "Audit log",
+    params(ProofQuery),
+    responses((status = 200, body = AuditProofView)),
+)]
 pub(super) async fn proof(
     Acting(gateway): Acting,
     Path(number): Path<String>,
@@ -160,8 +197,16 @@ pub(super) async fn proof(
     }))
 }
 
-/// Streams the entries that the log has now, each on a line of its own, as they are hashed. It
-/// holds one page of them at a time.
+/// Streams the entries, each on a line of its own, as they are hashed.
+///
+/// It holds one page of them at a time.
+#[utoipa::path(
+    get,
+    path = "/api/v1/audit/export",
+    tag = "Audit log",
+    params(ExportQuery),
+    responses((status = 200, content_type = "application/x-ndjson", body = String)),
+)]
 pub(super) async fn export(
     Acting(gateway): Acting,
     Query(query): Query<ExportQuery>,

@@ -8,6 +8,7 @@ use handfast_core::grant::certificate::KeyHash;
 use handfast_core::{NodeId, UnixTime};
 use handfast_store::{CertificateFilter, RevokedCertificates, StoredCertificate};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
 use super::extract::{Body, Query};
@@ -18,7 +19,7 @@ use crate::hex::hex;
 use crate::operator::revocation_lists::NotListed;
 
 /// The answer to `GET /api/v1/certs`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CertificateList {
     /// The authority that issued them.
     pub authority: AuthorityView,
@@ -27,7 +28,7 @@ pub struct CertificateList {
 }
 
 /// The gateway's certificate authority.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuthorityView {
     /// SHA-256 fingerprint of its newest root.
     pub fingerprint: String,
@@ -36,7 +37,7 @@ pub struct AuthorityView {
 }
 
 /// A certificate of a node. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {
     /// Serial number: 40 hex digits.
     pub serial: String,
@@ -61,14 +62,14 @@ pub struct CertificateView {
 }
 
 /// The answer to a revocation of certificates.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevokedCertificatesView {
     /// Serial numbers of those that were not revoked before.
     pub revoked: Vec<String>,
 }
 
 /// The answer to `GET /api/v1/certs/crl`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevocationListsView {
     /// The lists of all trusted roots as PEM, the newest root's first.
     pub pem: String,
@@ -78,28 +79,44 @@ pub struct RevocationListsView {
     pub next_update: u64,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListQuery {
+    /// Lists ended certificates, too.
     #[serde(default)]
     all: bool,
 }
 
-#[derive(Deserialize)]
+/// The terms of a new root.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RotateBody {
+pub(super) struct RotateAuthorityBody {
+    /// Ends the trust in older roots at once, and with it all certificates that they signed.
     #[serde(default)]
     at_once: bool,
 }
 
-#[derive(Deserialize)]
+/// The certificates that are revoked: one of `certificate`, `key` and `node`.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RevokeBody {
+    /// A serial number, or the fingerprint of a certificate as a name for it.
     certificate: Option<String>,
+    /// SHA-256 of a public key: 64 hex digits.
     key: Option<String>,
+    /// A node's whole name, or six or more characters of its id.
     node: Option<String>,
 }
 
+/// Lists nodes' certificates in order of their serial numbers.
+#[utoipa::path(
+    get,
+    path = "/api/v1/certs",
+    tag = "Certificates",
+    params(ListQuery),
+    responses((status = 200, body = CertificateList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
     Query(query): Query<ListQuery>,
@@ -128,16 +145,32 @@ pub(in crate::http) async fn read(
     Ok(CertificateList { authority: authority(gateway), certificates: certificates.collect() })
 }
 
+/// Makes a new root of the certificate authority. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/ca/rotate",
+    tag = "Certificates",
+    request_body = RotateAuthorityBody,
+    responses((status = 200, body = AuthorityView)),
+)]
 pub(super) async fn rotate(
     Acting(gateway): Acting,
-    Body(body): Body<RotateBody>,
+    Body(body): Body<RotateAuthorityBody>,
 ) -> Result<Json<AuthorityView>, AdminFailure> {
-    let RotateBody { at_once } = body;
+    let RotateAuthorityBody { at_once } = body;
     let overlap = if at_once { Overlap::None } else { Overlap::UntilLeavesEnd };
     gateway.rotate_authority(overlap).await.map_err(AdminFailure::Authority)?;
     Ok(Json(authority(&gateway)))
 }
 
+/// Revokes certificates for good: one, those of a key, or those of a node.
+#[utoipa::path(
+    post,
+    path = "/api/v1/certs/revoke",
+    tag = "Certificates",
+    request_body = RevokeBody,
+    responses((status = 200, body = RevokedCertificatesView)),
+)]
 pub(super) async fn revoke(
     Acting(gateway): Acting,
     Body(body): Body<RevokeBody>,
@@ -161,6 +194,13 @@ pub(super) async fn revoke(
     revoked(&gateway, which).await
 }
 
+/// Revokes all certificates that were issued until now.
+#[utoipa::path(
+    post,
+    path = "/api/v1/certs/revoke-all",
+    tag = "Certificates",
+    responses((status = 200, body = RevokedCertificatesView)),
+)]
 pub(super) async fn revoke_all(
     Acting(gateway): Acting,
 ) -> Result<Json<RevokedCertificatesView>, AdminFailure> {
@@ -169,6 +209,13 @@ pub(super) async fn revoke_all(
     revoked(&gateway, RevokedCertificates::Before(before)).await
 }
 
+/// Returns the lists of revoked certificates that all trusted roots have signed.
+#[utoipa::path(
+    get,
+    path = "/api/v1/certs/crl",
+    tag = "Certificates",
+    responses((status = 200, body = RevocationListsView)),
+)]
 pub(super) async fn revocation_lists(
     Acting(gateway): Acting,
 ) -> Result<Json<RevocationListsView>, AdminFailure> {

@@ -5,6 +5,7 @@ use handfast_core::UnixTime;
 use handfast_core::registry::trusted_time::ClockState;
 use handfast_store::TakenOver;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::caller::Acting;
 use super::extract::Body;
@@ -12,7 +13,7 @@ use super::failure::AdminFailure;
 use crate::gateway::timekeeping::ClockStatus;
 
 /// State of the clock. Times are Unix seconds.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ClockView {
     /// `good`, `behind` or `doubtful`.
     pub state: String,
@@ -51,7 +52,7 @@ impl From<ClockStatus> for ClockView {
 }
 
 /// The answer to `POST /api/v1/clock`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AcceptedView {
     /// State of the clock after the change.
     pub clock: ClockView,
@@ -62,21 +63,41 @@ pub struct AcceptedView {
     pub ended: u64,
 }
 
-#[derive(Deserialize)]
+/// A confirmation of the clock.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Accept {
+pub(super) struct AcceptBody {
+    /// The time that it is, in Unix seconds; left out, the system's clock is right.
     at: Option<u64>,
 }
 
+/// Reports on the gateway's clock.
+#[utoipa::path(
+    get,
+    path = "/api/v1/clock",
+    tag = "State",
+    responses((status = 200, body = ClockView)),
+)]
 pub(super) async fn show(Acting(gateway): Acting) -> Json<ClockView> {
     Json(gateway.clock().into())
 }
 
+/// Confirms the system's clock, or sets the time that is given.
+///
+/// Remaining lives of this run are kept; what earlier runs made under a false time ends. The body
+/// may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/clock",
+    tag = "State",
+    request_body = AcceptBody,
+    responses((status = 200, body = AcceptedView)),
+)]
 pub(super) async fn accept(
     Acting(gateway): Acting,
-    Body(body): Body<Accept>,
+    Body(body): Body<AcceptBody>,
 ) -> Result<Json<AcceptedView>, AdminFailure> {
-    let Accept { at } = body;
+    let AcceptBody { at } = body;
     let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
     Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))
 }

@@ -3,13 +3,14 @@
 use axum::Json;
 use handfast_core::registry::delivery::DeliveryId;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::caller::Acting;
 use super::extract::Path;
 use super::failure::AdminFailure;
 
 /// Outcome of a delivery.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeliveryView {
     /// Id of the delivery: 32 hex digits.
     pub delivery: String,
@@ -17,6 +18,13 @@ pub struct DeliveryView {
     pub settled: String,
 }
 
+/// Confirms that a secret is in its place.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deliveries/{delivery}/confirm",
+    tag = "Deliveries",
+    responses((status = 200, body = DeliveryView)),
+)]
 pub(super) async fn confirm(
     Acting(gateway): Acting,
     Path(id): Path<String>,
@@ -25,6 +33,13 @@ pub(super) async fn confirm(
     Ok(Json(DeliveryView { delivery: id, settled: "delivered".to_owned() }))
 }
 
+/// Reports that a secret could not be shown, and undoes the decision behind it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deliveries/{delivery}/cancel",
+    tag = "Deliveries",
+    responses((status = 200, body = DeliveryView)),
+)]
 pub(super) async fn cancel(
     Acting(gateway): Acting,
     Path(id): Path<String>,

@@ -19,8 +19,21 @@ use super::{Caller, changes};
 use crate::events::Event;
 use crate::hex::hex;
 
-/// Streams events until the gateway ends, as JSON lines, or as server-sent events for who accepts
-/// those. A slow reader misses events, and receives their number.
+/// Streams events until the gateway ends.
+///
+/// As JSON lines, each an event from now on, **PINs included** for those who may pair with them;
+/// the first is `{"event":"listening"}`, and a slow reader gets `missed` with a `count`.
+///
+/// With `Accept: text/event-stream`, server-sent events without PINs that tell what has changed:
+/// `id:` is a number, `data:` `{"kind","ids":{"node",…}}`. The first is of the type `ready`; with
+/// `Last-Event-ID` the stream goes on behind that, or begins with `resync` if that is too long ago
+/// or of an earlier run: read everything anew then.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "Events",
+    responses((status = 200, content((String = "application/x-ndjson"), (String = "text/event-stream")))),
+)]
 pub(super) async fn follow(
     Acting(gateway): Acting,
     caller: Caller,

@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::Acting;
@@ -11,26 +12,45 @@ use super::failure::AdminFailure;
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 
 /// The answer to `GET /api/v1/extensions`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExtensionList {
     /// The extensions in the order of the configuration.
     pub extensions: Vec<ExtensionStatus>,
 }
 
-#[derive(Deserialize)]
+/// A call of an extension.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CallBody {
+    /// Name of the method.
     method: String,
+    /// Parameters: any JSON.
     #[serde(default)]
     params: Value,
 }
 
+/// Reports on the extensions, in the order of the configuration.
+#[utoipa::path(
+    get,
+    path = "/api/v1/extensions",
+    tag = "Extensions",
+    responses((status = 200, body = ExtensionList)),
+)]
 pub(super) async fn list(Acting(gateway): Acting) -> Json<ExtensionList> {
     Json(ExtensionList { extensions: gateway.extensions().status() })
 }
 
-/// Calls an extension. The status is 200 with `"ok":false` if the extension refuses or does not
-/// answer: its errors are not errors of the gateway.
+/// Calls the extension that has this method.
+///
+/// The status is 200 with `"ok":false` if the extension refuses or does not answer: its errors are
+/// not errors of the gateway.
+#[utoipa::path(
+    post,
+    path = "/api/v1/extensions/call",
+    tag = "Extensions",
+    request_body = CallBody,
+    responses((status = 200, body = AdminAnswer)),
+)]
 pub(super) async fn call(
     Acting(gateway): Acting,
     caller: Caller,

@@ -8,6 +8,7 @@ use handfast_core::registry::delivery::NotSettled;
 use handfast_core::registry::logins::LoginKind;
 use handfast_store::NotQueued;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::ca::AuthorityError;
 use crate::gateway::operator_types::OperatorError;
@@ -16,14 +17,14 @@ use crate::inbound::{GateError, InboundError};
 use crate::operator::PingError;
 
 /// The body of an error answer.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorView {
     /// Code and message of the error.
     pub error: ErrorBody,
 }
 
 /// An error for programs and for people.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
     /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `rate_limited`,
     /// `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
@@ -32,7 +33,9 @@ pub struct ErrorBody {
     /// The problem and its remedy, in a sentence for people. It names no command line: a client
     /// names [`next`](Self::next) in its own words.
     pub message: String,
-    /// The call that mends the problem or shows more about it; `null` if there is none.
+    /// The call of this API that mends the problem or shows more about it, as its method and path;
+    /// `null` if there is none.
+    #[schema(value_type = Option<String>, example = "GET /api/v1/clock", required)]
     #[serde(default)]
     pub hint: Option<NextCall>,
 }

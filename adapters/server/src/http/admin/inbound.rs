@@ -11,6 +11,7 @@ use handfast_store::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Caller;
 use super::caller::Acting;
@@ -24,7 +25,7 @@ use crate::inbound::{Dropped, Incoming, MessageAdmission};
 const VIA: &str = "cli";
 
 /// The answer to `GET /api/v1/inbound`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SenderList {
     /// Pending senders first, then allowed ones, then blocked ones; each group in order of the
     /// names.
@@ -32,7 +33,7 @@ pub struct SenderList {
 }
 
 /// A sender on a channel. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SenderView {
     /// Name of the channel.
     pub channel: String,
@@ -63,7 +64,7 @@ pub struct SenderView {
 }
 
 /// The answer to an approval.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ApprovedView {
     /// Name of the channel.
     pub channel: String,
@@ -74,21 +75,21 @@ pub struct ApprovedView {
 }
 
 /// The answer to every other decision.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ChangedView {
     /// Number of changed entries; 0 if the decision was in force already, or the sender is unknown.
     pub changed: u64,
 }
 
 /// The answer to a seed.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SeededView {
     /// Number of senders that were not allowed before.
     pub added: u64,
 }
 
 /// The gate's decision about a message. The message may be handled only if `decision` is `admit`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AdmissionView {
     /// `admit`, `challenge` or `drop`.
     pub decision: String,
@@ -110,62 +111,95 @@ pub struct AdmissionView {
 }
 
 /// The answer to sending a QR code.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SentView {
     /// Always `true`; a failure is an error answer.
     pub sent: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendersQuery {
+    /// Name of the channel; all channels if left out.
     channel: Option<String>,
+    /// Lists allowed and blocked senders, too.
     #[serde(default)]
     all: bool,
+    /// Lists all, and revoked allowances, too.
     #[serde(default)]
     include_revoked: bool,
 }
 
-#[derive(Deserialize)]
+/// The approval of a sender.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ApproveBody {
+    /// The code that the sender was given.
     code: String,
+    /// End of the allowance in Unix seconds; none if left out.
     until: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// A sender.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SenderBody {
+    /// Name of the channel.
     channel: String,
+    /// Id of the sender on the channel.
     sender: String,
+    /// Account on the channel; all accounts if left out.
     account: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// Senders of one account.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SeedBody {
+    /// Name of the channel.
     channel: String,
+    /// Account on the channel.
     account: String,
+    /// Ids of the senders on the channel.
     senders: Vec<String>,
 }
 
-#[derive(Deserialize)]
+/// A message that came over a channel.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdmitBody {
+    /// Name of the channel.
     channel: String,
+    /// Account on the channel.
     account: String,
+    /// Id of the sender; left out if the message has none.
     sender: Option<String>,
+    /// Data about the sender for people.
+    #[schema(value_type = Option<Object>)]
     meta: Option<Map<String, Value>>,
 }
 
-#[derive(Deserialize)]
+/// A picture for somebody on a channel.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct QrBody {
+    /// Account on the channel.
     account: String,
+    /// Id of the receiver on the channel.
     to: String,
+    /// The picture: PNG in base64.
     png_base64: String,
 }
 
+/// Lists senders: pending ones, or all.
+#[utoipa::path(
+    get,
+    path = "/api/v1/inbound",
+    tag = "Senders",
+    params(SendersQuery),
+    responses((status = 200, body = SenderList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
     caller: Caller,
@@ -194,6 +228,14 @@ pub(in crate::http) async fn read(
     Ok(SenderList { senders })
 }
 
+/// Allows the sender that waits with this code.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/approve",
+    tag = "Senders",
+    request_body = ApproveBody,
+    responses((status = 200, body = ApprovedView)),
+)]
 pub(super) async fn approve(
     Acting(gateway): Acting,
     caller: Caller,
@@ -208,6 +250,14 @@ pub(super) async fn approve(
     Ok(Json(ApprovedView { channel, account, sender }))
 }
 
+/// Rejects a sender that waits; without an account, on all accounts.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/reject",
+    tag = "Senders",
+    request_body = SenderBody,
+    responses((status = 200, body = ChangedView)),
+)]
 pub(super) async fn reject(
     acting: Acting,
     body: Body<SenderBody>,
@@ -215,6 +265,14 @@ pub(super) async fn reject(
     decide(acting, body, SenderChange::Reject).await
 }
 
+/// Blocks a sender; without an account, on all accounts.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/block",
+    tag = "Senders",
+    request_body = SenderBody,
+    responses((status = 200, body = ChangedView)),
+)]
 pub(super) async fn block(
     acting: Acting,
     body: Body<SenderBody>,
@@ -222,6 +280,14 @@ pub(super) async fn block(
     decide(acting, body, SenderChange::Block).await
 }
 
+/// Ends the block of a sender; without an account, on all accounts.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/unblock",
+    tag = "Senders",
+    request_body = SenderBody,
+    responses((status = 200, body = ChangedView)),
+)]
 pub(super) async fn unblock(
     acting: Acting,
     body: Body<SenderBody>,
@@ -229,6 +295,14 @@ pub(super) async fn unblock(
     decide(acting, body, SenderChange::Unblock).await
 }
 
+/// Ends the allowance of a sender; without an account, on all accounts.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/revoke",
+    tag = "Senders",
+    request_body = SenderBody,
+    responses((status = 200, body = ChangedView)),
+)]
 pub(super) async fn revoke(
     acting: Acting,
     body: Body<SenderBody>,
@@ -246,6 +320,14 @@ async fn decide(
     Ok(Json(ChangedView { changed }))
 }
 
+/// Allows many senders of one account.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/seed",
+    tag = "Senders",
+    request_body = SeedBody,
+    responses((status = 200, body = SeededView)),
+)]
 pub(super) async fn seed(
     Acting(gateway): Acting,
     caller: Caller,
@@ -274,6 +356,14 @@ fn bounded(caller: &Caller, until: Option<UnixTime>) -> Result<Option<UnixTime>,
     Ok(Gateway::lets_in_until(caller.authority(), until)?)
 }
 
+/// Queries the gate about a message, for a program that holds a channel itself.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/admit",
+    tag = "Senders",
+    request_body = AdmitBody,
+    responses((status = 200, body = AdmissionView)),
+)]
 pub(super) async fn admit(
     Acting(gateway): Acting,
     Body(body): Body<AdmitBody>,
@@ -318,6 +408,14 @@ pub(super) async fn admit(
     }))
 }
 
+/// Sends a picture over a channel.
+#[utoipa::path(
+    post,
+    path = "/api/v1/channels/{channel}/qr",
+    tag = "Senders",
+    request_body = QrBody,
+    responses((status = 200, body = SentView)),
+)]
 pub(super) async fn qr(
     Acting(gateway): Acting,
     Path(channel): Path<String>,

@@ -8,6 +8,7 @@ use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::logins::{Login, LoginKind};
 use handfast_core::{UnixTime, rfc3339};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
 use super::extract::{Body, Path, Query};
@@ -22,7 +23,7 @@ use crate::operator::LoginReach;
 const MOST_WAIT: u64 = 60;
 
 /// The answer to making a login link: the only time it is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct LoginLinkView {
     /// Id of the link: 32 hex digits.
     pub id: String,
@@ -43,7 +44,7 @@ pub struct LoginLinkView {
 }
 
 /// The state of a login link.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoginStateView {
     /// `waits`, `used` or `ended`.
     pub state: String,
@@ -56,7 +57,7 @@ pub struct LoginStateView {
 }
 
 /// The session of the request.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperatorView {
     /// Id of the session: 32 hex digits.
     pub id: String,
@@ -73,21 +74,21 @@ pub struct OperatorView {
 }
 
 /// The answer to `GET /api/v1/operators`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperatorList {
     /// Sessions in the order of their making, ended ones too.
     pub operators: Vec<LoginView>,
 }
 
 /// The answer to `GET /api/v1/tokens`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenList {
     /// Tokens in the order of their making, ended ones too.
     pub tokens: Vec<LoginView>,
 }
 
 /// An operator's session or token, without its secret. Times are RFC 3339.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoginView {
     /// Its id: 32 hex digits.
     pub id: String,
@@ -115,7 +116,7 @@ pub struct LoginView {
 }
 
 /// The answer to making a token: the only time it is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct TokenMadeView {
     /// Id of the token: 32 hex digits.
     pub id: String,
@@ -132,28 +133,44 @@ pub struct TokenMadeView {
     pub delivery: String,
 }
 
-#[derive(Deserialize, Default)]
+/// Who logs in.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct LoginBody {
+    /// Name of the operator.
     name: Option<String>,
+    /// `viewer`, `operator` or `owner`; `operator` if left out.
     role: Option<String>,
 }
 
-#[derive(Deserialize)]
+/// The terms of a token.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenBody {
+    /// `viewer`, `operator` or `owner`.
     role: String,
+    /// Name of the program.
     name: Option<String>,
+    /// Life of the token in seconds; 30 days if left out.
     expires: Option<u64>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
+    /// Longest wait for a change in seconds, at most 60.
     #[serde(default)]
     wait: u64,
 }
 
-/// Makes a login link. Only the operator's socket has this route.
+/// Makes a login link, which this answer alone tells: confirm its delivery. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/logins",
+    tag = "Operators",
+    request_body = LoginBody,
+    responses((status = 200, body = LoginLinkView)),
+)]
 pub(super) async fn log_in(
     Acting(gateway): Acting,
     Body(body): Body<LoginBody>,
@@ -178,7 +195,14 @@ pub(super) async fn log_in(
     }))
 }
 
-/// Returns the state of a login link, on request as soon as it changes.
+/// Returns the state of a login link, at once or as soon as it changes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/logins/{id}",
+    tag = "Operators",
+    params(WaitQuery),
+    responses((status = 200, body = LoginStateView)),
+)]
 pub(super) async fn link_state(
     Acting(gateway): Acting,
     Path(id): Path<String>,
@@ -206,7 +230,13 @@ pub(super) async fn link_state(
     }))
 }
 
-/// Shows the session of the request.
+/// Describes the browser's session that this request comes with.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operator",
+    tag = "Operators",
+    responses((status = 200, body = OperatorView)),
+)]
 pub(super) async fn me(
     session: Option<Extension<OperatorSession>>,
 ) -> Result<Json<OperatorView>, AdminFailure> {
@@ -226,10 +256,24 @@ pub(super) async fn me(
     }))
 }
 
+/// Lists operators' sessions in the order of their making, ended ones too.
+#[utoipa::path(
+    get,
+    path = "/api/v1/operators",
+    tag = "Operators",
+    responses((status = 200, body = OperatorList)),
+)]
 pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<OperatorList>, AdminFailure> {
     Ok(Json(OperatorList { operators: views(&gateway, LoginKind::Session).await? }))
 }
 
+/// Ends an operator's session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/operators/{which}/revoke",
+    tag = "Operators",
+    responses((status = 200, body = LoginView)),
+)]
 pub(super) async fn revoke(
     Acting(gateway): Acting,
     Path(which): Path<String>,
@@ -237,10 +281,25 @@ pub(super) async fn revoke(
     ended(&gateway, LoginKind::Session, &which).await
 }
 
+/// Lists the tokens of operators' programs in the order of their making, ended ones too.
+#[utoipa::path(
+    get,
+    path = "/api/v1/tokens",
+    tag = "Operators",
+    responses((status = 200, body = TokenList)),
+)]
 pub(super) async fn tokens(Acting(gateway): Acting) -> Result<Json<TokenList>, AdminFailure> {
     Ok(Json(TokenList { tokens: views(&gateway, LoginKind::Token).await? }))
 }
 
+/// Makes a token for a program, which this answer alone tells: confirm its delivery.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens",
+    tag = "Operators",
+    request_body = TokenBody,
+    responses((status = 200, body = TokenMadeView)),
+)]
 pub(super) async fn make_token(
     Acting(gateway): Acting,
     Body(body): Body<TokenBody>,
@@ -259,6 +318,13 @@ pub(super) async fn make_token(
     }))
 }
 
+/// Ends the token of a program.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tokens/{which}/revoke",
+    tag = "Operators",
+    responses((status = 200, body = LoginView)),
+)]
 pub(super) async fn revoke_token(
     Acting(gateway): Acting,
     Path(which): Path<String>,

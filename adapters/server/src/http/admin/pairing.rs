@@ -8,6 +8,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{CodeId, Guesser, Kind};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
@@ -21,7 +22,7 @@ use crate::operator::pins::ShownPin;
 use crate::operator::window::PairingStatus;
 
 /// The answer to `GET /api/v1/pairing`. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PairingView {
     /// `true` while PINs are shown and may be entered.
     pub open: bool,
@@ -43,7 +44,7 @@ pub struct PairingView {
 }
 
 /// A source of wrong PINs since pairing was opened.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct GuesserView {
     /// An IPv4 address, or the /64 of an IPv6 address.
     pub source: String,
@@ -54,14 +55,14 @@ pub struct GuesserView {
 }
 
 /// The answer to `GET /api/v1/pairing/codes`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CodeList {
     /// PINs and codes, the newest first.
     pub codes: Vec<CodeView>,
 }
 
 /// A valid PIN or code, without its secret. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CodeView {
     /// Id of the PIN or code: 32 hex digits.
     pub id: String,
@@ -96,14 +97,14 @@ pub struct CodeView {
 }
 
 /// The answer to `GET /api/v1/pairing/pins`.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct PinList {
     /// PINs that nodes show or wait for, the oldest first.
     pub pins: Vec<PinView>,
 }
 
 /// A PIN that pairs the node with this key. Times are Unix seconds.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct PinView {
     /// Id of the PIN: 32 hex digits.
     pub id: String,
@@ -124,7 +125,7 @@ pub struct PinView {
 }
 
 /// The answer to minting a code: the only time the code is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct MintedView {
     /// Id of the code: 32 hex digits.
     pub id: String,
@@ -148,44 +149,74 @@ pub struct MintedView {
     pub delivery: String,
 }
 
-#[derive(Deserialize)]
+/// Whether pairing by PIN is open.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WindowBody {
+    /// Opens or closes it.
     open: bool,
+    /// Time for which it is open, in seconds.
     #[serde(rename = "for")]
     open_for: Option<u64>,
 }
 
-#[derive(Deserialize)]
+/// The terms of a code.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MintBody {
+    /// Permissions of nodes that pair with it; the usual ones if left out.
     permissions: Option<PermissionsView>,
+    /// Life of the code in seconds.
     expires: Option<u64>,
+    /// Number of nodes that may use it; 1 if left out.
     uses: Option<u64>,
+    /// Life of what it grants, in seconds.
     grant_expires: Option<u64>,
+    /// A label for people.
     #[serde(default)]
     label: String,
+    /// Form of the code.
     #[serde(default)]
     kind: KindBody,
+    /// Addresses that the invitation names; those of the gateway if left out.
     #[serde(default)]
     addresses: Vec<String>,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+/// The form of a code.
+#[derive(Deserialize, Default, Clone, Copy, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum KindBody {
+    /// Scanned or copied: a secret of 130 bits.
     #[default]
     Qr,
+    /// Typed: letters and digits, a secret of 40 bits.
     Letters,
+    /// Typed: as long as a PIN, but at least six characters.
     Typed,
 }
 
+/// Reports on pairing by PIN.
+#[utoipa::path(
+    get,
+    path = "/api/v1/pairing",
+    tag = "Pairing",
+    responses((status = 200, body = PairingView)),
+)]
 pub(in crate::http) async fn show(
     Acting(gateway): Acting,
 ) -> Result<Json<PairingView>, AdminFailure> {
     Ok(Json(view(&gateway, gateway.pairing_status().await?)))
 }
 
+/// Opens pairing by PIN for a time, or closes it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/pairing",
+    tag = "Pairing",
+    request_body = WindowBody,
+    responses((status = 200, body = PairingView)),
+)]
 pub(super) async fn set(
     Acting(gateway): Acting,
     caller: Caller,
@@ -205,12 +236,26 @@ pub(super) async fn set(
     Ok(Json(view(&gateway, status)))
 }
 
+/// Lists usable PINs, codes and provisioning tokens, without their secrets.
+#[utoipa::path(
+    get,
+    path = "/api/v1/pairing/codes",
+    tag = "Pairing",
+    responses((status = 200, body = CodeList)),
+)]
 pub(in crate::http) async fn codes(
     Acting(gateway): Acting,
 ) -> Result<Json<CodeList>, AdminFailure> {
     Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
 }
 
+/// Lists the PINs that pair a node now, for callers that may pair with them.
+#[utoipa::path(
+    get,
+    path = "/api/v1/pairing/pins",
+    tag = "Pairing",
+    responses((status = 200, body = PinList)),
+)]
 pub(in crate::http) async fn pins(
     Acting(gateway): Acting,
     caller: Caller,
@@ -219,6 +264,14 @@ pub(in crate::http) async fn pins(
     Ok(Json(PinList { pins: shown.iter().map(pin).collect() }))
 }
 
+/// Mints a code, which this answer alone tells: confirm its delivery. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/pairing/codes",
+    tag = "Pairing",
+    request_body = MintBody,
+    responses((status = 200, body = MintedView)),
+)]
 pub(super) async fn mint(
     Acting(gateway): Acting,
     caller: Caller,
@@ -267,6 +320,13 @@ pub(super) async fn mint(
     }))
 }
 
+/// Withdraws a PIN, code or provisioning token, and lists those that are left.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/pairing/codes/{id}",
+    tag = "Pairing",
+    responses((status = 200, body = CodeList)),
+)]
 pub(super) async fn withdraw(
     Acting(gateway): Acting,
     Path(id): Path<String>,

@@ -7,7 +7,7 @@ use handfast_core::registry::sessions::Session;
 use handfast_core::rfc3339;
 use handfast_store::SessionFilter;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
@@ -18,7 +18,7 @@ use crate::hex::hex;
 use crate::operator::setup_codes::NewSetup;
 
 /// The answer to starting a setup: the only time the code is shown.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 pub struct StartedView {
     /// URL of the gateway for the companion.
     pub url: String,
@@ -35,15 +35,22 @@ pub struct StartedView {
     pub delivery: String,
 }
 
+/// The answer to a rotation of the key for setup codes.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RotatedView {
+    /// Always `true`; a failure is an error answer.
+    pub rotated: bool,
+}
+
 /// The answer to `GET /api/v1/sessions`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionList {
     /// Sessions in order of their ids.
     pub sessions: Vec<SessionView>,
 }
 
 /// A companion's session, without its token. Times are Unix seconds.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// Id of the session: 32 hex digits.
     pub id: String,
@@ -68,44 +75,66 @@ pub struct SessionView {
 }
 
 /// The answer to ending all sessions.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RevokedSessionsView {
     /// Number of sessions that were ended by it.
     pub revoked: usize,
 }
 
-#[derive(Deserialize, Default)]
+/// The terms of a setup code.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StartBody {
+    /// Label of the device that it is for.
     for_device: Option<String>,
+    /// Profile of the session that it opens; the usual one if left out.
     profile: Option<String>,
+    /// Life of the code in seconds.
     ttl: Option<u64>,
+    /// URL of the gateway for the companion; the gateway's own if left out.
     public_url: Option<String>,
+    /// Makes a code for a device with a key of its own, which opens no session.
     #[serde(default)]
     bound: bool,
 }
 
-#[derive(Deserialize, Default)]
+/// The terms of a new key.
+#[derive(Deserialize, Default, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct RotateBody {
+pub(super) struct RotateSetupKeyBody {
+    /// Ends codes of the old key at once.
     #[serde(default)]
     at_once: bool,
 }
 
-#[derive(Deserialize)]
-pub(super) struct SetupCodesQuery {
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct SessionsQuery {
+    /// The sessions that are listed.
     #[serde(default)]
-    filter: SetupCodesFilter,
+    #[param(inline)]
+    filter: SessionsFilter,
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+/// The sessions of a list.
+#[derive(Deserialize, Default, Clone, Copy, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum SetupCodesFilter {
+pub(super) enum SessionsFilter {
+    /// Sessions that are valid.
     #[default]
     Live,
+    /// Ended sessions, too.
     All,
 }
 
+/// Makes a setup code, which this answer alone tells: confirm its delivery. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/setup",
+    tag = "Companions",
+    request_body = StartBody,
+    responses((status = 200, body = StartedView)),
+)]
 pub(super) async fn start(
     Acting(gateway): Acting,
     caller: Caller,
@@ -129,22 +158,38 @@ pub(super) async fn start(
     }))
 }
 
+/// Makes a new key for setup codes. The body may be empty.
+#[utoipa::path(
+    post,
+    path = "/api/v1/setup/rotate",
+    tag = "Companions",
+    request_body = RotateSetupKeyBody,
+    responses((status = 200, body = RotatedView)),
+)]
 pub(super) async fn rotate(
     Acting(gateway): Acting,
-    Body(body): Body<RotateBody>,
-) -> Result<Json<Value>, AdminFailure> {
-    let RotateBody { at_once } = body;
+    Body(body): Body<RotateSetupKeyBody>,
+) -> Result<Json<RotatedView>, AdminFailure> {
+    let RotateSetupKeyBody { at_once } = body;
     gateway.rotate_setup_key(at_once).await?;
-    Ok(Json(json!({"rotated": true})))
+    Ok(Json(RotatedView { rotated: true }))
 }
 
+/// Lists companions' sessions in order of their ids.
+#[utoipa::path(
+    get,
+    path = "/api/v1/sessions",
+    tag = "Companions",
+    params(SessionsQuery),
+    responses((status = 200, body = SessionList)),
+)]
 pub(super) async fn list(
     Acting(gateway): Acting,
-    Query(query): Query<SetupCodesQuery>,
+    Query(query): Query<SessionsQuery>,
 ) -> Result<Json<SessionList>, AdminFailure> {
     let filter = match query.filter {
-        SetupCodesFilter::Live => SessionFilter::Live,
-        SetupCodesFilter::All => SessionFilter::All,
+        SessionsFilter::Live => SessionFilter::Live,
+        SessionsFilter::All => SessionFilter::All,
     };
     Ok(Json(read(&gateway, filter).await?))
 }
@@ -158,6 +203,13 @@ pub(in crate::http) async fn read(
     Ok(SessionList { sessions: sessions.iter().map(|session| view(gateway, session)).collect() })
 }
 
+/// Ends a companion's session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sessions/{which}/revoke",
+    tag = "Companions",
+    responses((status = 200, body = SessionView)),
+)]
 pub(super) async fn revoke(
     Acting(gateway): Acting,
     Path(prefix): Path<String>,
@@ -167,6 +219,13 @@ pub(super) async fn revoke(
     show(&gateway, &session).await
 }
 
+/// Prolongs a companion's session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sessions/{prefix}/refresh",
+    tag = "Companions",
+    responses((status = 200, body = SessionView)),
+)]
 pub(super) async fn refresh(
     Acting(gateway): Acting,
     caller: Caller,
@@ -177,6 +236,13 @@ pub(super) async fn refresh(
     show(&gateway, &session).await
 }
 
+/// Ends all companions' sessions.
+#[utoipa::path(
+    post,
+    path = "/api/v1/sessions/revoke-all",
+    tag = "Companions",
+    responses((status = 200, body = RevokedSessionsView)),
+)]
 pub(super) async fn revoke_all(
     Acting(gateway): Acting,
 ) -> Result<Json<RevokedSessionsView>, AdminFailure> {

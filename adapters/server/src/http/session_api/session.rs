@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use handfast_store::audit::Who;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::refuse;
 use crate::gateway::Gateway;
@@ -19,7 +19,7 @@ use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
 
 /// The answer to `GET /api/v1/session`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct OwnSession {
     /// Id of the session: 32 hex digits.
     pub(crate) id: String,
@@ -32,6 +32,13 @@ pub(crate) struct OwnSession {
     pub(crate) expires_at: u64,
     /// Permissions of the session.
     pub(crate) permissions: PermissionsView,
+}
+
+/// The answer to the end of a session.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EndedView {
+    /// `true` if the session was valid until now.
+    revoked: bool,
 }
 
 impl OwnSession {
@@ -47,10 +54,24 @@ impl OwnSession {
     }
 }
 
+/// Describes the companion's session that this request comes with.
+#[utoipa::path(
+    get,
+    path = "/api/v1/session",
+    tag = "Companions",
+    responses((status = 200, body = OwnSession)),
+)]
 pub(super) async fn show(companion: CompanionBearer) -> Json<OwnSession> {
     Json(OwnSession::of(&companion))
 }
 
+/// Prolongs the companion's session that this request comes with.
+#[utoipa::path(
+    post,
+    path = "/api/v1/session/refresh",
+    tag = "Companions",
+    responses((status = 200, body = OwnSession)),
+)]
 pub(super) async fn refresh(
     State(gateway): State<Gateway>,
     companion: CompanionBearer,
@@ -61,14 +82,21 @@ pub(super) async fn refresh(
     Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
 }
 
+/// Ends the companion's session that this request comes with.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/session",
+    tag = "Companions",
+    responses((status = 200, body = EndedView)),
+)]
 pub(super) async fn end(
     State(gateway): State<Gateway>,
     companion: CompanionBearer,
     parts: Parts,
-) -> Result<Json<Value>, Response> {
+) -> Result<Json<EndedView>, Response> {
     let gateway = own(&gateway, &companion, &parts);
     let revoked = gateway.revoke_companion(companion.info().session).await.map_err(failed)?;
-    Ok(Json(json!({"revoked": revoked})))
+    Ok(Json(EndedView { revoked }))
 }
 
 /// Returns the gateway as the session acts on it.
