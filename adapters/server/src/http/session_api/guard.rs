@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handfast_core::UnixTime;
 use handfast_core::grant::scope::{Action, Address};
-use handfast_core::registry::authority::{self, Authority};
+use handfast_core::registry::authority::{self, Authority, Role};
 use tracing::Instrument;
 
 use super::ending::{self, StreamHolder};
@@ -113,29 +113,11 @@ pub(super) async fn operators(
         Ok(caller) => caller,
         Err(refused) => return refused,
     };
-    let address = match address(parts.uri.path()) {
-        Ok(address) => address,
-        Err(refused) => return refused.into_response(),
-    };
     let authority = caller.authority();
-    let action = action(&parts.method, &address, &authority);
-    match Address::parse(&address) {
-        // The clock ends every right, so only the local socket sets it.
-        Ok(_) if address == "/gateway/clock" && action == Action::Admin => {
-            return BearerRefused::NotAllowed(Action::Admin).into_response();
-        }
-        // A new key ends everybody's setup codes, and no session bounds what it signs.
-        Ok(_) if authority.is_delegated() && is_key(&address) => {
-            return BearerRefused::NotAllowed(Action::Admin).into_response();
-        }
-        // The id of a delivery is known only to the client that received the secret.
-        Ok(_) if is_delivery(parts.uri.path()) && !authority.is_viewer() => {}
-        Ok(address) if authority.reaches(action, &address) => {}
-        Ok(_) => return BearerRefused::NotAllowed(action).into_response(),
-        Err(wrong) => return BearerRefused::BadAddress(wrong).into_response(),
+    if let Err(refused) = admitted(&authority, &parts.method, parts.uri.path()) {
+        return refused.into_response();
     }
-    let destroys = !is_read(&parts.method) && is_destructive(&address);
-    if destroys && !caller.is_fresh(gateway.now()) {
+    if destroys(&parts.method, parts.uri.path()) && !caller.is_fresh(gateway.now()) {
         return LoginRefused::NotFresh.into_response();
     }
     if let ApiCaller::Browser(session) = &caller {
@@ -155,6 +137,42 @@ pub(super) async fn operators(
         StreamHolder::Operator(login) => served.instrument(spans::login(login)).await,
     };
     ending::with_the_holder(&gateway, holder, response)
+}
+
+/// Checks that an authority covers a request.
+///
+/// # Errors
+/// [`BearerRefused::NotAllowed`] if it does not, and [`BearerRefused::BadAddress`] for a path that
+/// is no address.
+fn admitted(authority: &Authority, method: &Method, path: &str) -> Result<(), BearerRefused> {
+    let address = address(path)?;
+    let action = action(method, &address, authority);
+    match Address::parse(&address) {
+        // The clock ends every right, so only the local socket sets it.
+        Ok(_) if address == "/gateway/clock" && action == Action::Admin => {
+            Err(BearerRefused::NotAllowed(Action::Admin))
+        }
+        // A new key ends everybody's setup codes, and no session bounds what it signs.
+        Ok(_) if authority.is_delegated() && is_key(&address) => {
+            Err(BearerRefused::NotAllowed(Action::Admin))
+        }
+        // The id of a delivery is known only to the client that received the secret.
+        Ok(_) if is_delivery(path) && !authority.is_viewer() => Ok(()),
+        Ok(address) if authority.reaches(action, &address) => Ok(()),
+        Ok(_) => Err(BearerRefused::NotAllowed(action)),
+        Err(wrong) => Err(BearerRefused::BadAddress(wrong)),
+    }
+}
+
+/// Returns the least role that covers a request; `None` if only the local socket may make it.
+pub(in crate::http) fn least_role(method: &Method, path: &str) -> Option<Role> {
+    let roles = [Role::Viewer, Role::Operator, Role::Owner];
+    roles.into_iter().find(|role| admitted(&Authority::Operator(*role), method, path).is_ok())
+}
+
+/// Returns `true` for a request that needs a fresh login.
+pub(in crate::http) fn destroys(method: &Method, path: &str) -> bool {
+    !is_read(method) && address(path).is_ok_and(|address| is_destructive(&address))
 }
 
 /// Returns the action that a request needs. Reading secrets requires `Admin`, except for a viewer,
@@ -222,8 +240,6 @@ fn is_secret(address: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use handfast_core::registry::authority::Role;
-
     use super::*;
 
     #[test]

@@ -10,7 +10,7 @@
 
 mod accept;
 pub(crate) mod ending;
-mod guard;
+pub(in crate::http) mod guard;
 pub(crate) mod metrics;
 mod session;
 #[cfg(test)]
@@ -19,12 +19,14 @@ pub(crate) mod tests;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::flows::provisioning;
 use crate::gateway::Gateway;
-use crate::http::admin::{ErrorView, no_such_method, no_such_route, routes};
+use crate::http::admin::{self, ErrorView, no_such_method, openapi};
 
 /// Path prefixes of all routes of this module: our own API, and the dialect of command centers.
 const PREFIXES: [&str; 2] = ["/api/v1", "/api/v0"];
@@ -44,17 +46,24 @@ fn within(path: &str) -> Option<&str> {
 
 /// Returns the routes under `/api/v1` and `/api/v0`.
 pub(crate) fn router(gateway: &Gateway) -> Router {
-    let operators =
-        routes(gateway).layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
-    Router::new()
-        .route("/api/v1/session", get(session::show).delete(session::end))
-        .route("/api/v1/session/refresh", post(session::refresh))
+    let operators = admin::routes(gateway)
+        .layer(middleware::from_fn_with_state(gateway.clone(), guard::operators));
+    let (own, _) = own_routes().split_for_parts();
+    own.route(openapi::PATH, get(openapi::show))
         .merge(provisioning::routes())
         .method_not_allowed_fallback(no_such_method)
         .fallback_service(operators)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(middleware::from_fn_with_state(gateway.clone(), guard::everybody))
         .with_state(gateway.clone())
+}
+
+/// Returns the routes of a companion's own session, with their operations.
+pub(in crate::http) fn own_routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new()
+        .routes(routes!(session::show))
+        .routes(routes!(session::end))
+        .routes(routes!(session::refresh))
 }
 
 /// Returns an error answer in the format of the operator's API.
