@@ -106,8 +106,8 @@ mod tests {
     fn what_a_paired_node_asks_for_beyond_is_shown_with_both_ways_to_decide() {
         let device = serde_json::json!({
             "node_id": "0123456789ab", "friendly_name": "Desk", "room": "Hall",
-            "ip_address": "192.0.2.7", "standing": "paired", "status": "online", "asked_at": 0,
-            "changed_at": 0, "sensor_data": {}, "hardware_profile": {},
+            "ip_address": "192.0.2.7", "standing": "paired", "status": "online", "asked_at": "1970-01-01T00:00:00Z",
+            "changed_at": "1970-01-01T00:00:00Z", "sensor_data": {}, "hardware_profile": {},
             "asks_more": ["write:/a/**", "read:/b"],
         });
         let view = serde_json::json!({

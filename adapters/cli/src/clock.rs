@@ -1,7 +1,6 @@
 //! `handfast clock`: the gateway's time, and its trust in the system's clock.
 
-use handfast_core::{UnixTime, rfc3339};
-use handfast_server::admin::{AcceptedView, ClockView};
+use handfast_server::admin::{AcceptedView, ClockView, Time};
 use hyper::Method;
 use serde_json::json;
 
@@ -22,20 +21,16 @@ pub(crate) async fn run(args: ClockArgs) -> Result<(), End> {
             show(json, &answer, |view: ClockView| stands(&view, &data))
         }
         ClockVerb::Accept { at } => {
-            let body = json!({ "at": at.map(UnixTime::as_secs) });
+            let body = json!({ "at": at.map(Time::from) });
             let answer = ask(&data, Method::POST, CLOCK, Some(body)).await?;
             show(json, &answer, |view: AcceptedView| accepted(&view, &data))
         }
     }
 }
 
-fn time(secs: u64) -> String {
-    rfc3339::write(UnixTime::from_secs(secs)).as_str().to_owned()
-}
-
 /// Returns the remedy for a clock that is not good, with its command.
 pub(crate) fn mend(view: &ClockView, data: &DataPlace) -> Option<String> {
-    let system = time(view.system);
+    let system = view.system.to_string();
     let (what, next) = match view.state.as_str() {
         "behind" => ("if the system's clock is right, say so with", Next::SetClock(&system)),
         _ => ("accept it with", Next::AcceptClock),
@@ -49,9 +44,7 @@ fn stands(view: &ClockView, data: &DataPlace) -> String {
     let mend = mend(view, data).map_or_else(String::new, |mend| format!("{mend}\n"));
     format!(
         "clock: {}\nthe gateway goes by {}\nthe system's clock says {}, {synchronised}\n{mend}",
-        view.state,
-        time(view.now),
-        time(view.system)
+        view.state, view.now, view.system
     )
 }
 

@@ -55,7 +55,9 @@ pub(crate) async fn run(args: CodesArgs) -> Result<(), End> {
 pub(crate) async fn window(common: &Common, change: Window) -> Result<(), End> {
     let (data, json) = (common.data.gateway()?, common.json);
     let body = match change {
-        Window::Open(lasts) => json!({ "open": true, "for": lasts.map(|lasts| lasts.as_secs()) }),
+        Window::Open(lasts) => {
+            json!({ "open": true, "for_seconds": lasts.map(|lasts| lasts.as_secs()) })
+        }
         Window::Close => json!({ "open": false }),
     };
     let answer = ask(&data, Method::POST, WINDOW, Some(body)).await?;
@@ -162,9 +164,9 @@ fn body(minting: &Minting, kind: &str) -> Result<Value, End> {
     Ok(json!({
         "kind": kind,
         "permissions": minting.permissions.view()?,
-        "expires": minting.expires.as_secs(),
+        "expires_seconds": minting.expires.as_secs(),
         "uses": minting.uses,
-        "grant_expires": minting.grant_for.map(|lasts| lasts.as_secs()),
+        "grant_expires_seconds": minting.grant_for.map(|lasts| lasts.as_secs()),
         "label": minting.label,
     }))
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use handfast_core::rfc3339;
 use handfast_qr::{self as qr, NoQrCode};
 use handfast_server::admin::{
     RevokedSessionsView, SessionList, SessionView, StartedView, StatusView,
@@ -96,7 +95,7 @@ async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> 
     let body = json!({
         "for_device": args.for_device,
         "profile": args.profile,
-        "ttl": args.ttl_secs,
+        "ttl_seconds": args.ttl_secs,
         "public_url": args.public_url,
         "bound": args.bound,
     });
@@ -152,10 +151,7 @@ fn started(view: &StartedView, bound: bool, pictured: bool) -> String {
         "lan" => "the gateway's address on its network",
         other => other,
     };
-    let until = match rfc3339::read(&view.expires_at) {
-        Some(at) => format!("{} (in {})", safe(&view.expires_at), left(at.as_secs())),
-        None => safe(&view.expires_at),
-    };
+    let until = format!("{} (in {})", view.expires_at, left(view.expires_at));
     // A companion refuses a code that only a device may use.
     let (who, paste) = match bound {
         true => ("a device binds it to its own key", NextElsewhere::PasteBoundSetupCode.hint()),
@@ -215,7 +211,7 @@ fn listing(list: &SessionList, all: bool, invite: &Hint) -> String {
         .map(|(view, id)| {
             let (ends, status) = match view.revoked_at {
                 Some(at) => (format!("ended {}", ago(at)), "ended"),
-                None if view.expires_at <= now => (ago(view.expires_at), "expired"),
+                None if view.expires_at.as_secs() <= now => (ago(view.expires_at), "expired"),
                 None => (
                     format!("in {}", left(view.expires_at)),
                     if view.linked { "linked" } else { "offline" },
@@ -242,11 +238,18 @@ fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use handfast_core::UnixTime;
+    use handfast_server::admin::Time;
+
     use super::*;
+
+    fn at(secs: u64) -> Time {
+        UnixTime::from_secs(secs).into()
+    }
 
     fn session(id: &str, more: Value) -> SessionView {
         let now = now();
-        let mut view = json!({ "id": id, "profile": "p", "issued_at": now, "expires_at": now + 60, "linked": false });
+        let mut view = json!({ "id": id, "profile": "p", "issued_at": at(now), "expires_at": at(now + 60), "linked": false });
         view.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(view).unwrap()
     }
@@ -258,8 +261,8 @@ mod tests {
                 "0123456789abcdef",
                 json!({ "linked": true, "device_label": "Ana's \u{1b}[2J" }),
             ),
-            session("1123456789abcdef", json!({ "revoked_at": now() })),
-            session("2123456789abcdef", json!({ "expires_at": now() - 9 })),
+            session("1123456789abcdef", json!({ "revoked_at": at(now()) })),
+            session("2123456789abcdef", json!({ "expires_at": at(now() - 9) })),
         ];
         let invite = Next::Invite.on(&DataPlace::named(Path::new("/d")));
         let shown = listing(&SessionList { sessions }, true, &invite);

@@ -29,13 +29,13 @@ pub(crate) async fn invoke(data: &DataPlace, json: bool, args: InvokeArgs) -> Re
     let answer = match &args.retry {
         Some(id) => {
             let path = format!("{tasks}/{}/retry", encoded(id));
-            ask(data, Method::POST, &path, Some(json!({ "timeout": timeout }))).await?
+            ask(data, Method::POST, &path, Some(json!({ "timeout_seconds": timeout }))).await?
         }
         None => {
             let body = json!({
                 "capability": args.capability,
                 "input": input(args.input.as_deref())?,
-                "timeout": timeout,
+                "timeout_seconds": timeout,
                 "max_payload": args.max_result,
                 "request_id": args.request_id,
             });
@@ -151,14 +151,15 @@ async fn wait(
 ) -> Result<(String, DispatchView), End> {
     loop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let late = view.deadline.saturating_add(GRACE).saturating_sub(now);
+        let late = view.deadline.as_secs().saturating_add(GRACE).saturating_sub(now);
         if view.over || (late == 0 && view.state == "unknown") {
             return Ok((answer, view));
         }
-        let path = format!("{tasks}/{}?wait={}&known={}", view.id, late.clamp(1, 30), view.seen);
+        let path =
+            format!("{tasks}/{}?wait_seconds={}&known={}", view.id, late.clamp(1, 30), view.seen);
         let _waiting = Waiting::at_most(
             &format!("task {}: {}", &view.id[..8], progress(&view)),
-            Duration::from_secs(view.deadline.saturating_sub(now)),
+            Duration::from_secs(view.deadline.as_secs().saturating_sub(now)),
         );
         answer = ask(data, Method::GET, &path, None).await?;
         view = read(&answer)?;
@@ -277,8 +278,9 @@ mod tests {
     fn view(state: &str, over: bool) -> DispatchView {
         let text = json!({
             "id": "000102030405060708090a0b0c0d0e0f", "node_id": "n", "capability": "echo",
-            "state": state, "over": over, "seen": "s", "number": 1, "made_at": 1, "deadline": 2,
-            "changed_at": 1, "made_by": "operator",
+            "state": state, "over": over, "seen": "s", "number": 1, "made_at": "1970-01-01T00:00:01Z",
+            "deadline": "1970-01-01T00:00:02Z",
+            "changed_at": "1970-01-01T00:00:01Z", "made_by": "operator",
         });
         serde_json::from_value(text).unwrap()
     }

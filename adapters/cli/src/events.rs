@@ -1,6 +1,6 @@
 //! Events of a gateway as text, for the running gateway's output and `handfast watch`.
 
-use handfast_server::admin::{DeviceView, PairedList, PairingView, QuarantineView};
+use handfast_server::admin::{DeviceView, PairedList, PairingView, QuarantineView, Time};
 use hyper::Method;
 use serde::Deserialize;
 
@@ -22,9 +22,10 @@ pub(crate) struct Happened {
     ip_address: String,
     older_ip_address: String,
     pin: Option<String>,
+    #[serde(rename = "expires_in_seconds")]
     expires_in: u64,
     guesses_left: u8,
-    closes_at: Option<u64>,
+    closes_at: Option<Time>,
     decision: String,
     fingerprint: String,
     subject: String,
@@ -375,7 +376,7 @@ mod tests {
 
     #[test]
     fn a_request_with_a_pin_reads_as_the_documentation_says() {
-        let line = r#"{"event":"pairing_request","friendly_name":"My Phone","pin":"847291","expires_in":300,"unknown":1}"#;
+        let line = r#"{"event":"pairing_request","friendly_name":"My Phone","pin":"847291","expires_in_seconds":300,"unknown":1}"#;
         assert_eq!(
             words(line).unwrap(),
             "Pairing request from \"My Phone\"\nPIN: 847291\nExpires in 5:00"
@@ -384,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_name_cannot_add_lines_of_its_own() {
-        let line = r#"{"event":"pairing_request","friendly_name":"x\"\nPIN: 000000","pin":"847291","expires_in":61}"#;
+        let line = r#"{"event":"pairing_request","friendly_name":"x\"\nPIN: 000000","pin":"847291","expires_in_seconds":61}"#;
         assert_eq!(
             words(line).unwrap(),
             "Pairing request from \"x\\\"\\u{a}PIN: 000000\"\nPIN: 847291\nExpires in 1:01"

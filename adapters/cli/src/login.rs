@@ -95,7 +95,7 @@ fn shown(view: &LoginLinkView, args: &LoginArgs) -> String {
 /// Waits until the link is used or its time is over.
 async fn wait(data: &DataPlace, json: bool, view: &LoginLinkView) -> Result<(), End> {
     let life = Duration::from_secs(view.expires_in);
-    let (begun, path) = (Instant::now(), format!("/api/v1/logins/{}?wait={WAIT}", view.id));
+    let (begun, path) = (Instant::now(), format!("/api/v1/logins/{}?wait_seconds={WAIT}", view.id));
     let waiting = Waiting::at_most("waiting until the link is opened; Ctrl-C ends only this", life);
     let answer = loop {
         let answer = ask(data, Method::GET, &path, None).await?;
@@ -116,7 +116,7 @@ async fn wait(data: &DataPlace, json: bool, view: &LoginLinkView) -> Result<(), 
         )));
     }
     show(json, &answer, |state: LoginStateView| {
-        let at = state.used_at.as_deref().map(safe).unwrap_or_default();
+        let at = state.used_at.map(|at| at.to_string()).unwrap_or_default();
         let from = state
             .ip_address
             .as_deref()

@@ -3,7 +3,7 @@
 use handfast_server::admin::{
     CapabilityList, DamagedView, DeviceList, DeviceView, ForgottenView, InForceView, LinkedView,
     MarkKeyView, OfferedView, PairedList, PairedView, PermissionsView, PingView, QuarantineView,
-    RevokedAllView, RevokedView, SentToNodeView,
+    RevokedAllView, RevokedView, SentToNodeView, Time,
 };
 use hyper::Method;
 use serde_json::json;
@@ -228,7 +228,7 @@ async fn permit_node(data: &DataPlace, json: bool, permit: PermitArgs) -> Result
     let answer = match (named.is_null(), expires.is_null()) {
         (true, true) => ask(data, Method::GET, &path, None).await?,
         _ => {
-            let body = json!({ "permissions": named, "expires": expires });
+            let body = json!({ "permissions": named, "expires_seconds": expires });
             ask(data, Method::POST, &path, Some(body)).await?
         }
     };
@@ -292,7 +292,7 @@ fn listing(devices: &[DeviceView]) -> String {
     table(&["ID", "NAME", "ROOM", "FLOW", "STANDING", "STATUS", "SEEN", "ADDRESS"], &rows)
 }
 
-fn seen(at: Option<u64>) -> String {
+fn seen(at: Option<Time>) -> String {
     at.map_or_else(|| "never".to_owned(), ago)
 }
 
@@ -313,7 +313,7 @@ fn with_permissions(list: &PairedList, data: &DataPlace) -> String {
 fn lines(view: &PairedView, id: String) -> Vec<Vec<String>> {
     let device = &view.device;
     let ends =
-        |at: Option<u64>| at.map_or_else(|| "never".to_owned(), |at| format!("in {}", left(at)));
+        |at: Option<Time>| at.map_or_else(|| "never".to_owned(), |at| format!("in {}", left(at)));
     let (may, expires) = match (&view.in_force, &view.offered) {
         (Some(in_force), _) => (may(in_force), ends(in_force.expires_at)),
         (None, Some(_)) => ("nothing yet".to_owned(), String::new()),
@@ -445,7 +445,7 @@ pub(crate) fn offered_text(view: &OfferedView) -> String {
     format!("{}, {}", permissions(&view.permissions), lasts(view.expires_at))
 }
 
-fn lasts(expires_at: Option<u64>) -> String {
+fn lasts(expires_at: Option<Time>) -> String {
     expires_at.map_or_else(|| "without end".to_owned(), |at| format!("for {}", left(at)))
 }
 

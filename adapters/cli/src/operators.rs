@@ -1,6 +1,5 @@
 //! `handfast operators …` and `handfast tokens …`: operators' sessions, and tokens of programs.
 
-use handfast_core::rfc3339;
 use handfast_server::admin::{LoginView, OperatorList, TokenList, TokenMadeView};
 use hyper::Method;
 use serde_json::json;
@@ -39,7 +38,8 @@ pub(crate) async fn tokens(args: TokensArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         TokensVerb::Create { role, name, expires } => {
-            let body = json!({ "role": role.word(), "name": name, "expires": expires.as_secs() });
+            let body =
+                json!({ "role": role.word(), "name": name, "expires_seconds": expires.as_secs() });
             let answer = ask(&data, Method::POST, TOKENS, Some(body)).await?;
             let mut view: TokenMadeView = read(&answer)?;
             let delivery = std::mem::take(&mut view.delivery);
@@ -80,7 +80,7 @@ fn made(view: &TokenMadeView) -> String {
         safe(&view.token),
         quoted(&view.name),
         safe(&view.role),
-        safe(&view.ends_at)
+        view.ends_at
     )
 }
 
@@ -110,23 +110,20 @@ fn listing(logins: &[LoginView], all: bool, none: String) -> String {
         return none;
     }
     let ids: Vec<&str> = listed.iter().map(|login| login.id.as_str()).collect();
-    let secs = |text: &str| rfc3339::read(text).map(|at| at.as_secs());
     let rows: Vec<Vec<String>> = listed
         .iter()
         .zip(short_ids(&ids))
         .map(|(login, id)| {
-            let past = |text: &str| secs(text).map_or_else(|| safe(text), ago);
             let ends = match login.state.as_str() {
-                "valid" => secs(&login.expires_at)
-                    .map_or_else(|| safe(&login.expires_at), |at| format!("in {}", left(at))),
+                "valid" => format!("in {}", left(login.expires_at)),
                 other => safe(other),
             };
             vec![
                 id,
                 safe(&login.name),
                 safe(&login.role),
-                past(&login.made_at),
-                login.used_at.as_deref().map_or_else(|| "-".to_owned(), past),
+                ago(login.made_at),
+                login.used_at.map_or_else(|| "-".to_owned(), ago),
                 login.ip_address.as_deref().map_or_else(|| "-".to_owned(), safe),
                 ends,
             ]

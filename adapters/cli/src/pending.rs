@@ -145,7 +145,7 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     }
     let mut body = json!({ "reissue": reissue });
     body["permissions"] = permissions.view()?;
-    body["expires"] = json!(expires.map(|lasts| lasts.as_secs()));
+    body["expires_seconds"] = json!(expires.map(|lasts| lasts.as_secs()));
     // Fetched before the decision, because nothing may fail between the decision and the display of
     // its result.
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;

@@ -24,8 +24,8 @@ pub(crate) fn safe(text: &str) -> String {
 }
 
 /// Formats the approximate time since a Unix time.
-pub(crate) fn ago(unix: u64) -> String {
-    let then = UNIX_EPOCH + Duration::from_secs(unix);
+pub(crate) fn ago(unix: impl Into<u64>) -> String {
+    let then = UNIX_EPOCH + Duration::from_secs(unix.into());
     let secs = SystemTime::now().duration_since(then).unwrap_or_default().as_secs();
     match secs {
         0..5 => "now".to_owned(),
@@ -37,11 +37,11 @@ pub(crate) fn ago(unix: u64) -> String {
 }
 
 /// Formats the time until a Unix time, such as `4:32`, `7 h`, `89 days`.
-pub(crate) fn left(unix: u64) -> String {
+pub(crate) fn left(unix: impl Into<u64>) -> String {
     // The gateway counts whole seconds as well, so an end in five minutes from now is shown as five
     // minutes.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    in_words(unix.saturating_sub(now))
+    in_words(unix.into().saturating_sub(now))
 }
 
 /// Formats a duration of this many seconds.

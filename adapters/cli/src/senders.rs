@@ -3,7 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use handfast_server::admin::{ApprovedView, ChangedView, SeededView, SenderList, SenderView};
+use handfast_core::UnixTime;
+use handfast_server::admin::{ApprovedView, ChangedView, SeededView, SenderList, SenderView, Time};
 use hyper::Method;
 use serde_json::json;
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: SendersArgs) -> Result<(), End> {
         }
         SendersVerb::Approve { code, lasts } => {
             let until = lasts.map(|lasts| now().saturating_add(lasts.as_secs()));
+            let until = until.map(|until| Time::from(UnixTime::from_secs(until)));
             let body = json!({ "code": code, "until": until });
             let answer =
                 ask(&data, Method::POST, &format!("{SENDERS}/approve"), Some(body)).await?;
@@ -123,7 +125,11 @@ fn row(view: &SenderView) -> Vec<String> {
     let code = view.code.as_deref().map_or_else(|| "-".to_owned(), safe);
     let via = view.via.as_ref().map(|via| format!("by {}", safe(via)));
     let until = view.until.map(|at| {
-        if at <= now() { format!("until {}", ago(at)) } else { format!("for {}", left(at)) }
+        if at.as_secs() <= now() {
+            format!("until {}", ago(at))
+        } else {
+            format!("for {}", left(at))
+        }
     });
     let revoked = view.revoked_at.map(|at| format!("taken back {}", ago(at)));
     let told =

@@ -49,7 +49,7 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     let gateway = Gateway::start_with(&PROFILES);
     let codes = "/api/v1/pairing/codes";
     let ten_years = 10 * 365 * 86_400;
-    let all = json!({"permissions": {"admin": ["/**"]}, "uses": 255, "expires": ten_years, "grant_expires": ten_years});
+    let all = json!({"permissions": {"admin": ["/**"]}, "uses": 255, "expires_seconds": ten_years, "grant_expires_seconds": ten_years});
     let (status, refused) = post(&gateway, codes, &session(&gateway, "codes"), &all);
     assert_eq!((status, &refused["error"]["code"]), (403, &json!("wider_than_yours")));
     let message = refused["error"]["message"].as_str().unwrap();
@@ -59,7 +59,7 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     );
 
     let helper = session(&gateway, "helper");
-    let within = json!({"kind": "typed", "permissions": {"read": ["/lights/**"]}, "uses": 3, "expires": 600});
+    let within = json!({"kind": "typed", "permissions": {"read": ["/lights/**"]}, "uses": 3, "expires_seconds": 600});
     let (status, minted) = post(&gateway, codes, &helper, &within);
     assert_eq!(status, 200, "{minted}");
     let code = minted["code"].as_str().unwrap();

@@ -49,7 +49,7 @@ async fn who_is_rejected_may_ask_again_later_and_who_is_rejected_for_good_never(
         "{told}"
     );
     let shown = gateway.json(&["show", &id]);
-    assert!(shown["cause"] == "rejected" && shown["may_ask_at"].is_u64(), "{shown}");
+    assert!(shown["cause"] == "rejected" && shown["may_ask_at"].is_string(), "{shown}");
     // A neighbour behind the same address is another request.
     let other = asks(&gateway, "door", json!({})).await["node_id"].as_str().unwrap().to_owned();
     let (code, _, err) = gateway.devices(&["reject", "--for-good", &other]);

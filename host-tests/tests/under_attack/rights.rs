@@ -142,7 +142,7 @@ async fn a_session_that_may_mint_codes_reaches_nothing_else_over_any_route_howev
     }
     lines.push(format!("GET http://{}/api/v1/devices", gateway.address));
     lines.push("GET /API/V1/devices".to_owned());
-    let bodies = ["", "{}", r#"{"open":true,"for":300,"all":true,"mode":"muted"}"#];
+    let bodies = ["", "{}", r#"{"open":true,"for_seconds":300,"all":true,"mode":"muted"}"#];
     let extra = [
         "X-HTTP-Method-Override: GET",
         "X-Original-URL: /api/v1/pairing/codes",
@@ -177,7 +177,8 @@ fn what_a_session_mints_has_no_permission_more_and_no_second_longer_than_it() {
     let token = session(&gateway, "codes");
     let (_, own) = request(&gateway, "GET /api/v1/session", &[shows(&token)], "");
     let own: Value = serde_json::from_str(&own).unwrap();
-    let ends = own["expires_at"].as_u64().unwrap();
+    let secs = |time: &Value| handfast_core::rfc3339::read(time.as_str().unwrap()).unwrap();
+    let ends = secs(&own["expires_at"]);
     for permissions in [
         json!({"read": ["/**"]}),
         json!({"read": ["/lights/1"]}),
@@ -197,10 +198,10 @@ fn what_a_session_mints_has_no_permission_more_and_no_second_longer_than_it() {
         );
     }
     for (key, seconds) in [
-        ("grant_expires", 300 * 86_400_u64),
-        ("expires", 300 * 86_400),
-        ("grant_expires", u64::MAX),
-        ("expires", u64::MAX),
+        ("grant_expires_seconds", 300 * 86_400_u64),
+        ("expires_seconds", 300 * 86_400),
+        ("grant_expires_seconds", u64::MAX),
+        ("expires_seconds", u64::MAX),
     ] {
         let (status, refused) =
             post(&gateway, CODES, &token, &json!({"permissions": {}, key: seconds}));
@@ -222,7 +223,7 @@ fn what_a_session_mints_has_no_permission_more_and_no_second_longer_than_it() {
     ] {
         let (status, minted) =
             post(&gateway, CODES, &token, &json!({"kind": "typed", "permissions": permissions}));
-        assert!(status == 200 && minted["expires_at"].as_u64().unwrap() <= ends, "{minted}");
+        assert!(status == 200 && secs(&minted["expires_at"]) <= ends, "{minted}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! Status, refresh and end of a companion's session.
 
 use handfast_node::companion::{self, SessionFile, SessionRequest};
-use handfast_server::admin::PermissionsView;
+use handfast_server::admin::{PermissionsView, Time};
 use handfast_stdio::Waiting;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,8 +18,8 @@ struct View {
     profile: String,
     #[serde(default)]
     device_label: Option<String>,
-    /// End of the session in Unix seconds.
-    expires_at: u64,
+    /// End of the session.
+    expires_at: Time,
     permissions: PermissionsView,
 }
 
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn nothing_of_a_gateways_answer_moves_the_cursor() {
-        let view = r#"{"id":"ab","profile":"p\u001b[2J","device_label":"x\ny","expires_at":1,"permissions":{"read":["/\u202e"],"write":[],"admin":[]}}"#;
+        let view = r#"{"id":"ab","profile":"p\u001b[2J","device_label":"x\ny","expires_at":"1970-01-01T00:00:01Z","permissions":{"read":["/\u202e"],"write":[],"admin":[]}}"#;
         let shown = told("ws://127.0.0.1:1", &serde_json::from_str(view).unwrap());
         assert_eq!(shown.lines().count(), 6, "{shown}");
         assert!(

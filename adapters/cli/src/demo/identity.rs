@@ -78,7 +78,7 @@ fn can() -> Result<Capabilities, End> {
 
 /// Pairs a node by a code, which brings it a certificate.
 async fn by_code(stage: &mut Stage, scene: &Scene<'_>) -> Result<Phone, End> {
-    let body = json!({ "kind": "qr", "permissions": { "read": ["/workshop/**"] }, "expires": 300 });
+    let body = json!({ "kind": "qr", "permissions": { "read": ["/workshop/**"] }, "expires_seconds": 300 });
     let answer = ask(scene.data, Method::POST, "/api/v1/pairing/codes", Some(body)).await?;
     let minted: MintedView = read(&answer)?;
     let text = minted.invitation.ok_or_else(|| End::Refused("there is no invitation".into()))?;
@@ -250,10 +250,10 @@ pub(super) async fn gives(
     input: Value,
 ) -> Result<DispatchView, End> {
     let tasks = format!("/api/v1/nodes/{}/dispatches", encoded(node));
-    let body = json!({ "capability": capability, "input": input, "timeout": 20 });
+    let body = json!({ "capability": capability, "input": input, "timeout_seconds": 20 });
     let mut view: DispatchView = read(&ask(data, Method::POST, &tasks, Some(body)).await?)?;
     while !view.over {
-        let path = format!("{tasks}/{}?wait=20&known={}", view.id, view.seen);
+        let path = format!("{tasks}/{}?wait_seconds=20&known={}", view.id, view.seen);
         view = read(&ask(data, Method::GET, &path, None).await?)?;
     }
     Ok(view)

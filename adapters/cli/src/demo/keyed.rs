@@ -157,7 +157,7 @@ impl<'d> Scene<'d> {
     /// Plays a code in a QR code, for one node.
     pub(super) async fn code(&mut self, stage: &mut Stage) -> Result<Phone, End> {
         stage.chapter("A code that is scanned, for one node, with what it may do");
-        let body = json!({ "kind": "qr", "permissions": { "read": ["/sensors/**"] }, "expires": 300, "uses": 1, "label": "demo" });
+        let body = json!({ "kind": "qr", "permissions": { "read": ["/sensors/**"] }, "expires_seconds": 300, "uses": 1, "label": "demo" });
         let answer = ask(self.data, Method::POST, "/api/v1/pairing/codes", Some(body)).await?;
         let view: MintedView = read(&answer)?;
         let text =
@@ -253,7 +253,7 @@ impl<'d> Scene<'d> {
             format!("shows the gateway's fingerprint {seen}, as the gateway says it"),
         );
 
-        let body = json!({ "permissions": { "read": ["/lights/**"], "write": ["/lights/room1"] }, "expires": 30 * 86_400 });
+        let body = json!({ "permissions": { "read": ["/lights/**"], "write": ["/lights/room1"] }, "expires_seconds": 30 * 86_400 });
         let path = format!("/api/v1/devices/{}/pair", waiting.node_id);
         let issued: IssuedView = read(&ask(self.data, Method::POST, &path, Some(body)).await?)?;
         hold(

@@ -48,7 +48,7 @@ pub(super) async fn play(stage: &mut Stage, data: &Path, at: SocketAddr) -> Resu
 
     let me = http(at, Method::GET, "/api/v1/operator", &cookie, "", None).await?;
     let me: OperatorView = read(&me.body)?;
-    let open = Some(json!({ "open": true, "for": 60 }));
+    let open = Some(json!({ "open": true, "for_seconds": 60 }));
     let foreign = http(at, Method::POST, "/api/v1/pairing", &cookie, "", open.clone()).await?;
     hold(foreign.status == StatusCode::FORBIDDEN, "a request without the page's token is refused")?;
     let decided = http(at, Method::POST, "/api/v1/pairing", &cookie, &me.csrf, open).await?;

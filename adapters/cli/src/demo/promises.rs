@@ -170,8 +170,9 @@ impl Installer {
             .await
             .map_err(End::refused)?;
         let connection = tokio::spawn(async move { drop(connection.await) });
-        let body = json!({ "kind": "qr", "permissions": permissions, "uses": 2, "expires": 300 })
-            .to_string();
+        let body =
+            json!({ "kind": "qr", "permissions": permissions, "uses": 2, "expires_seconds": 300 })
+                .to_string();
         let request = Request::post("/api/v1/pairing/codes")
             .header("host", &self.address)
             .header("authorization", format!("Bearer {}", self.bearer))

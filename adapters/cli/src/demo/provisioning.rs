@@ -118,7 +118,8 @@ fn text(value: &Value) -> &str {
 }
 
 async fn invitation(data: &Path) -> Result<String, End> {
-    let body = json!({ "kind": "qr", "permissions": { "read": ["/cellar/**"] }, "expires": 300 });
+    let body =
+        json!({ "kind": "qr", "permissions": { "read": ["/cellar/**"] }, "expires_seconds": 300 });
     let answer = ask(data, Method::POST, "/api/v1/pairing/codes", Some(body)).await?;
     let minted: MintedView = read(&answer)?;
     minted.invitation.ok_or_else(|| End::Refused("there is no invitation".into()))

@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::Acting;
 use super::extract::{Body, Query};
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::ca::Overlap;
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -36,7 +37,7 @@ pub struct AuthorityView {
     pub roots: usize,
 }
 
-/// A certificate of a node. Times are Unix seconds.
+/// A certificate of a node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {
     /// Serial number: 40 hex digits.
@@ -53,12 +54,12 @@ pub struct CertificateView {
     /// `issued` until the node has stored it, then `delivered`; or `superseded` or `revoked`.
     pub state: String,
     /// Start of validity.
-    pub not_before: u64,
+    pub not_before: Time,
     /// End of validity.
-    pub not_after: u64,
+    pub not_after: Time,
     /// Time at which it was superseded or revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ended_at: Option<u64>,
+    pub ended_at: Option<Time>,
 }
 
 /// The answer to a revocation of certificates.
@@ -75,8 +76,8 @@ pub struct RevocationListsView {
     pub pem: String,
     /// Number of certificates in each list.
     pub revoked: usize,
-    /// Time until which a reader may rely on them, in Unix seconds.
-    pub next_update: u64,
+    /// Time until which a reader may rely on them.
+    pub next_update: Time,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -226,7 +227,7 @@ pub(super) async fn revocation_lists(
     Ok(Json(RevocationListsView {
         pem: lists.pem(),
         revoked: lists.revoked,
-        next_update: lists.next_update.as_secs(),
+        next_update: lists.next_update.into(),
     }))
 }
 
@@ -266,8 +267,8 @@ fn view(stored: &StoredCertificate, friendly_name: Option<String>) -> Certificat
         friendly_name,
         key: certificate.key.to_string(),
         state: certificate.state.as_str().to_owned(),
-        not_before: certificate.not_before.as_secs(),
-        not_after: certificate.not_after.as_secs(),
-        ended_at: stored.ended.map(UnixTime::as_secs),
+        not_before: certificate.not_before.into(),
+        not_after: certificate.not_after.into(),
+        ended_at: stored.ended.map(Time::from),
     }
 }

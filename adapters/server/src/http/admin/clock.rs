@@ -10,23 +10,24 @@ use utoipa::ToSchema;
 use super::caller::Acting;
 use super::extract::Body;
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::gateway::timekeeping::ClockStatus;
 
-/// State of the clock. Times are Unix seconds.
+/// State of the clock.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ClockView {
     /// `good`, `behind` or `doubtful`.
     pub state: String,
     /// The time that the gateway uses.
-    pub now: u64,
+    pub now: Time,
     /// The time of the system's clock.
-    pub system: u64,
+    pub system: Time,
     /// The high-water mark: the latest time that is known to have passed.
-    pub mark: u64,
+    pub mark: Time,
     /// `true` if the system reports its clock as synchronised.
     pub synchronised: bool,
     /// Number of seconds for which a doubted clock has been synchronised without a step.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(rename = "synchronised_for_seconds", skip_serializing_if = "Option::is_none", default)]
     pub synchronised_for: Option<u64>,
     /// The problem and its remedy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -41,9 +42,9 @@ impl From<ClockStatus> for ClockView {
         };
         Self {
             state: status.state.as_str().to_owned(),
-            now: status.now.as_secs(),
-            system: status.wall.as_secs(),
-            mark: status.mark.as_secs(),
+            now: status.now.into(),
+            system: status.wall.into(),
+            mark: status.mark.into(),
             synchronised: status.synchronised,
             synchronised_for,
             mend: status.mend(),
@@ -67,8 +68,8 @@ pub struct AcceptedView {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AcceptBody {
-    /// The time that it is, in Unix seconds; left out, the system's clock is right.
-    at: Option<u64>,
+    /// The time that it is; left out, the system's clock is right.
+    at: Option<Time>,
 }
 
 /// Reports on the gateway's clock.
@@ -98,6 +99,6 @@ pub(super) async fn accept(
     Body(body): Body<AcceptBody>,
 ) -> Result<Json<AcceptedView>, AdminFailure> {
     let AcceptBody { at } = body;
-    let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from_secs)).await?;
+    let TakenOver { moved, ended } = gateway.accept_clock(at.map(UnixTime::from)).await?;
     Ok(Json(AcceptedView { clock: gateway.clock().into(), moved, ended }))
 }

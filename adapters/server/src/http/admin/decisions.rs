@@ -75,6 +75,7 @@ pub(super) struct PairBody {
     /// Permissions, for a node with keys; those that it asks for if left out.
     permissions: Option<PermissionsView>,
     /// Life of the permissions in seconds, for a node with keys.
+    #[serde(rename = "expires_seconds")]
     expires: Option<u64>,
     /// A sentence for the node, if it has keys.
     message: Option<String>,

@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::caller::made_by;
+use super::time::Time;
 use crate::gateway::operator_types::Device;
 
-/// A node of the registry. Times are Unix seconds.
+/// A node of the registry.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceView {
     /// Id of the node.
@@ -60,13 +61,13 @@ pub struct DeviceView {
     /// End of the time in which the newest token must be confirmed or used; only while it is being
     /// delivered.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub undelivered_until: Option<u64>,
+    pub undelivered_until: Option<Time>,
     /// Number of recent rejections of the key; only for a rejected request.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rejected_times: Option<u8>,
     /// Earliest time of a new request; only for a request that was rejected, but not barred.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub may_ask_at: Option<u64>,
+    pub may_ask_at: Option<Time>,
     /// Number of requests, each over a connection of its own; absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub asked_times: Option<u32>,
@@ -79,15 +80,15 @@ pub struct DeviceView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub approved_by: Option<String>,
     /// Time of the request.
-    pub asked_at: u64,
+    pub asked_at: Time,
     /// End of the request's life; only while pending.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_at: Option<u64>,
+    pub expires_at: Option<Time>,
     /// Time of the record's last change.
-    pub changed_at: u64,
+    pub changed_at: Time,
     /// Time of the last contact; absent if there was none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub last_seen: Option<u64>,
+    pub last_seen: Option<Time>,
     /// Latest readings of the node.
     pub sensor_data: Sensors,
     /// Hardware profile of the node: any JSON.
@@ -123,15 +124,15 @@ pub struct QuarantineView {
 pub struct LinkedView {
     /// The address that it came from.
     pub ip_address: String,
-    /// Its time in Unix seconds.
-    pub at: u64,
+    /// Its time.
+    pub at: Time,
 }
 
 impl From<&StoredCounter> for QuarantineView {
     fn from(counter: &StoredCounter) -> Self {
         let view = |from: LinkedFrom| LinkedView {
             ip_address: from.address.to_string(),
-            at: from.at.as_secs(),
+            at: from.at.into(),
         };
         Self { before: counter.linked.map(view), alarm: counter.alarmed.map(view) }
     }
@@ -177,7 +178,7 @@ impl From<&Device> for DeviceView {
         let record = &entry.record;
         let mode = |mode: &Mode| Some(mode.as_str().to_owned());
         let (standing, policy_mode, restores, cause, expires_at) = match &record.standing {
-            Standing::Pending { expires } => ("pending", None, None, None, Some(expires.as_secs())),
+            Standing::Pending { expires } => ("pending", None, None, None, Some((*expires).into())),
             Standing::Unapproved { .. } => ("unapproved", None, None, None, None),
             Standing::Paired { mode: now, .. } => ("paired", mode(now), None, None, None),
             Standing::Muted { restore, .. } => {
@@ -221,12 +222,9 @@ impl From<&Device> for DeviceView {
             undelivered_until: record
                 .standing
                 .undelivered()
-                .map(|undelivered| undelivered.ticket.until.as_secs()),
+                .map(|undelivered| undelivered.ticket.until.into()),
             rejected_times: entry.rejection.map(|rejection| rejection.times),
-            may_ask_at: entry
-                .rejection
-                .and_then(|rejection| rejection.until)
-                .map(handfast_core::UnixTime::as_secs),
+            may_ask_at: entry.rejection.and_then(|rejection| rejection.until).map(Time::from),
             asked_times: entry.asked.map(|asked| asked.times),
             version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),
@@ -238,10 +236,10 @@ impl From<&Device> for DeviceView {
                 | Standing::Unapproved { .. }
                 | Standing::Revoked { .. } => None,
             },
-            asked_at: record.asked_at.as_secs(),
+            asked_at: record.asked_at.into(),
             expires_at,
-            changed_at: entry.changed_at.as_secs(),
-            last_seen: entry.observed.map(|o| o.last_seen.as_secs()),
+            changed_at: entry.changed_at.into(),
+            last_seen: entry.observed.map(|o| o.last_seen.into()),
             sensor_data: entry.observed.map_or_else(Sensors::default, |o| Sensors {
                 occupancy: o.occupancy,
                 noise_level: o.noise_level,

@@ -21,6 +21,7 @@ use super::caller::Acting;
 use super::caller::made_by;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
@@ -36,7 +37,7 @@ const WAIT_MOST: Duration = Duration::from_secs(60);
 /// Shortest beginning of a dispatch's id, in characters.
 const SHORTEST: usize = 4;
 
-/// A task for a node. Times are Unix seconds.
+/// A task for a node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DispatchView {
     /// Id of the task: 32 hexadecimal digits.
@@ -67,11 +68,11 @@ pub struct DispatchView {
     /// Number among the node's tasks.
     pub number: u64,
     /// Time at which it was queued.
-    pub made_at: u64,
+    pub made_at: Time,
     /// End of the time for it.
-    pub deadline: u64,
+    pub deadline: Time,
     /// Time of its last change.
-    pub changed_at: u64,
+    pub changed_at: Time,
     /// Maker: `operator`, or `session ID`.
     pub made_by: String,
     /// Share that is done, in percent, as the node told last.
@@ -144,6 +145,7 @@ pub(super) struct InvokeBody {
     #[serde(default)]
     input: Value,
     /// Time in which it has to be done, in seconds: 1 to 86400; 60 if left out.
+    #[serde(rename = "timeout_seconds")]
     timeout: Option<u64>,
     /// Maximum size of the result in bytes.
     max_payload: Option<u16>,
@@ -154,6 +156,7 @@ pub(super) struct InvokeBody {
 #[serde(deny_unknown_fields)]
 pub(super) struct RetryBody {
     /// Time in which it has to be done, in seconds: 1 to 86400; 60 if left out.
+    #[serde(rename = "timeout_seconds")]
     timeout: Option<u64>,
 }
 
@@ -168,6 +171,7 @@ pub(super) struct ListQuery {
 #[into_params(parameter_in = Query)]
 pub(super) struct ShowQuery {
     /// Longest wait for news in seconds, at most 60.
+    #[serde(rename = "wait_seconds")]
     wait: Option<u64>,
     /// The task's `seen` as the caller knows it; if it differs by now, nothing is waited for.
     known: Option<String>,
@@ -461,9 +465,9 @@ pub(in crate::http) fn view(status: &DispatchStatus, told: bool) -> DispatchView
         may_retry: life.may_retry(),
         seen: seen(status),
         number: life.number,
-        made_at: made_at.as_secs(),
-        deadline: life.deadline.as_secs(),
-        changed_at: changed_at.as_secs(),
+        made_at: (*made_at).into(),
+        deadline: life.deadline.into(),
+        changed_at: (*changed_at).into(),
         made_by: made_by(task.maker),
         percent: progress.percent,
         note: progress.note,

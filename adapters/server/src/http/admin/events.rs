@@ -7,14 +7,15 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use handfast_core::Refusal;
 use handfast_core::registry::authority::Authority;
 use handfast_core::registry::lifecycle::Notice;
-use handfast_core::{Refusal, UnixTime};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 
 use super::caller::Acting;
+use super::time::Time;
 use super::{Caller, changes};
 use crate::events::Event;
 use crate::hex::hex;
@@ -95,7 +96,7 @@ fn view(event: &Event, authority: &Authority) -> Value {
             json!({
                 "event": "pairing_request", "friendly_name": name, "room": room, "fingerprint": fingerprint.to_string(),
                 "pin": authority.is_shown_secrets_of(*opened_by).then(|| pin.expose()),
-                "expires_in": expires_in, "ip_address": address.to_string(),
+                "expires_in_seconds": expires_in, "ip_address": address.to_string(),
             })
         }
         Event::Asked { node_id, name, room, address } => json!({
@@ -135,7 +136,7 @@ fn view(event: &Event, authority: &Authority) -> Value {
         }
         Event::CodeLocked => json!({"event": "code_locked"}),
         Event::WindowOpened { closes } => {
-            json!({"event": "window_opened", "closes_at": closes.map(UnixTime::as_secs)})
+            json!({"event": "window_opened", "closes_at": closes.map(Time::from)})
         }
         Event::SessionOpened { session, profile } => {
             json!({"event": "session_opened", "session": hex(session.as_bytes()), "profile": profile})
@@ -188,8 +189,8 @@ fn view(event: &Event, authority: &Authority) -> Value {
         Event::CloneAlarm { node_id, older, newer } => json!({
             "event": "clone_alarm", "node_id": node_id.to_string(),
             "older_ip_address": older.map(|older| older.address.to_string()),
-            "older_at": older.map(|older| older.at.as_secs()),
-            "ip_address": newer.address.to_string(), "at": newer.at.as_secs(),
+            "older_at": older.map(|older| Time::from(older.at)),
+            "ip_address": newer.address.to_string(), "at": Time::from(newer.at),
         }),
         Event::GatewayIsOlder { node_id } => {
             json!({"event": "gateway_is_older", "node_id": node_id.to_string()})

@@ -17,6 +17,7 @@ use super::Caller;
 use super::caller::Acting;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::inbound::{Dropped, Incoming, MessageAdmission};
@@ -32,7 +33,7 @@ pub struct SenderList {
     pub senders: Vec<SenderView>,
 }
 
-/// A sender on a channel. Times are Unix seconds.
+/// A sender on a channel.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SenderView {
     /// Name of the channel.
@@ -45,7 +46,7 @@ pub struct SenderView {
     /// `allowed`, with `until` in the past.
     pub state: String,
     /// Start of the state.
-    pub since: u64,
+    pub since: Time,
     /// The code that allows a pending sender.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub code: Option<String>,
@@ -57,10 +58,10 @@ pub struct SenderView {
     pub via: Option<String>,
     /// End of the allowance; absent if it has none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub until: Option<u64>,
+    pub until: Option<Time>,
     /// Time of the revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub revoked_at: Option<u64>,
+    pub revoked_at: Option<Time>,
 }
 
 /// The answer to an approval.
@@ -137,8 +138,8 @@ pub(super) struct SendersQuery {
 pub(super) struct ApproveBody {
     /// The code that the sender was given.
     code: String,
-    /// End of the allowance in Unix seconds; none if left out.
-    until: Option<u64>,
+    /// End of the allowance; none if left out.
+    until: Option<Time>,
 }
 
 /// A sender.
@@ -243,7 +244,7 @@ pub(super) async fn approve(
 ) -> Result<Json<ApprovedView>, AdminFailure> {
     let ApproveBody { code, until } = body;
     let (via, maker) = by(&caller)?;
-    let until = bounded(&caller, until.map(UnixTime::from_secs))?;
+    let until = bounded(&caller, until.map(UnixTime::from))?;
     let SenderName { channel, account, sender } =
         gateway.gate_by().approve(&code, &via, until).await?;
     gateway.check_maker(maker).await?;
@@ -436,7 +437,7 @@ fn view(listed: ListedSender) -> SenderView {
         account,
         sender,
         state: state.to_owned(),
-        since: since.as_secs(),
+        since: since.into(),
         code: None,
         meta: None,
         via: None,
@@ -452,8 +453,8 @@ fn view(listed: ListedSender) -> SenderView {
         },
         SenderStanding::Allowed { at, via, until, revoked_at } => SenderView {
             via: Some(via),
-            until: until.map(UnixTime::as_secs),
-            revoked_at: revoked_at.map(UnixTime::as_secs),
+            until: until.map(Time::from),
+            revoked_at: revoked_at.map(Time::from),
             ..plain(if revoked_at.is_some() { "revoked" } else { "allowed" }, at)
         },
         SenderStanding::Blocked { at } => plain("blocked", at),

@@ -18,7 +18,7 @@
 //! `which` belongs to permanent decisions: a whole name, or six or more characters of an id.
 //!
 //! Permissions are `{"read":[…],"write":[…],"admin":[…]}` with patterns like `/lights/**`; times
-//! are in seconds.
+//! are RFC 3339; durations are in seconds, and their names say so.
 //!
 //! Over HTTP a companion's session reaches what its permissions name under `/gateway`, and they
 //! bound what it makes (codes, setup codes and what these open, grants, prolonged sessions, allowed
@@ -72,6 +72,7 @@ mod provisioning;
 pub(in crate::http) mod setup;
 mod shared_socket;
 mod socket;
+mod time;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, Method, Uri};
@@ -114,6 +115,7 @@ pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, RotatedView, SessionList, SessionView, StartedView};
 pub use shared_socket::{SharedSocket, SocketGroup, serve_shared_admin};
 pub use socket::{SOCKET_NAME, SocketError, bind, serve_admin, socket_path};
+pub use time::Time;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -271,10 +273,10 @@ pub struct StatusView {
     /// Number of nodes in quarantine, because their state may have been copied.
     #[serde(default)]
     pub quarantined: usize,
-    /// Time since which this gateway is known to be older than its nodes, in Unix seconds: it was
+    /// Time since which this gateway is known to be older than its nodes: it was
     /// restored from a backup.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub older_than_nodes_since: Option<u64>,
+    pub older_than_nodes_since: Option<Time>,
 }
 
 /// State of the store.
@@ -293,8 +295,8 @@ pub struct StoreView {
 pub struct UnstoredView {
     /// The effect of the decision, as a clause.
     pub what: String,
-    /// Time of the decision in Unix seconds.
-    pub since: u64,
+    /// Time of the decision.
+    pub since: Time,
 }
 
 /// Number of nodes by standing.
@@ -334,7 +336,7 @@ pub(in crate::http) async fn status(
     let StoreStatus { failing, failures, unstored } = gateway.store_status();
     let unstored = unstored
         .into_iter()
-        .map(|one| UnstoredView { what: one.what, since: one.since.as_secs() })
+        .map(|one| UnstoredView { what: one.what, since: one.since.into() })
         .collect();
     let store = StoreView { failing, failures, unstored };
     Ok(Json(StatusView {
@@ -347,7 +349,7 @@ pub(in crate::http) async fn status(
         clock: gateway.clock().into(),
         store,
         quarantined: gateway.quarantined().await?.len(),
-        older_than_nodes_since: gateway.older_than_nodes().map(|older| older.at.as_secs()),
+        older_than_nodes_since: gateway.older_than_nodes().map(|older| older.at.into()),
     }))
 }
 

@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use axum::{Extension, Json};
+use handfast_core::UnixTime;
 use handfast_core::registry::authority::Role;
 use handfast_core::registry::delivery::DeliveryId;
 use handfast_core::registry::logins::{Login, LoginKind};
-use handfast_core::{UnixTime, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::login_links::LinkState;
 use crate::hex::hex;
@@ -34,6 +35,7 @@ pub struct LoginLinkView {
     /// Role of the session that it opens.
     pub role: String,
     /// Life of the link in seconds.
+    #[serde(rename = "expires_in_seconds")]
     pub expires_in: u64,
     /// Whom it reaches: `elsewhere`, `this_machine`, or `plain` for a connection that everybody on
     /// the way can read.
@@ -48,9 +50,9 @@ pub struct LoginLinkView {
 pub struct LoginStateView {
     /// `waits`, `used` or `ended`.
     pub state: String,
-    /// Time of the use as RFC 3339.
+    /// Time of the use.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub used_at: Option<String>,
+    pub used_at: Option<Time>,
     /// Address of the browser that used it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ip_address: Option<String>,
@@ -67,10 +69,10 @@ pub struct OperatorView {
     pub role: String,
     /// What requests that change something carry in the header `X-Handfast-CSRF`.
     pub csrf: String,
-    /// Latest end of the session as RFC 3339.
-    pub ends_at: String,
-    /// Time until which destructive acts need no new login, as RFC 3339.
-    pub fresh_until: String,
+    /// Latest end of the session.
+    pub ends_at: Time,
+    /// Time until which destructive acts need no new login.
+    pub fresh_until: Time,
 }
 
 /// The answer to `GET /api/v1/operators`.
@@ -87,7 +89,7 @@ pub struct TokenList {
     pub tokens: Vec<LoginView>,
 }
 
-/// An operator's session or token, without its secret. Times are RFC 3339.
+/// An operator's session or token, without its secret.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct LoginView {
     /// Its id: 32 hex digits.
@@ -99,20 +101,20 @@ pub struct LoginView {
     /// `valid`, `expired` or `revoked`.
     pub state: String,
     /// Time of its making.
-    pub made_at: String,
+    pub made_at: Time,
     /// Time of its last use, to about a minute.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub used_at: Option<String>,
+    pub used_at: Option<Time>,
     /// Address of that use.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ip_address: Option<String>,
     /// End in force, which the use of a session moves.
-    pub expires_at: String,
+    pub expires_at: Time,
     /// Latest end.
-    pub ends_at: String,
+    pub ends_at: Time,
     /// Time of its revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub revoked_at: Option<String>,
+    pub revoked_at: Option<Time>,
 }
 
 /// The answer to making a token: the only time it is shown.
@@ -126,8 +128,8 @@ pub struct TokenMadeView {
     pub name: String,
     /// Role of the token.
     pub role: String,
-    /// End of the token as RFC 3339.
-    pub ends_at: String,
+    /// End of the token.
+    pub ends_at: Time,
     /// Id of the delivery, to be confirmed once the token was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
@@ -152,6 +154,7 @@ pub(super) struct TokenBody {
     /// Name of the program.
     name: Option<String>,
     /// Life of the token in seconds; 30 days if left out.
+    #[serde(rename = "expires_seconds")]
     expires: Option<u64>,
 }
 
@@ -159,7 +162,7 @@ pub(super) struct TokenBody {
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
     /// Longest wait for a change in seconds, at most 60.
-    #[serde(default)]
+    #[serde(rename = "wait_seconds", default)]
     wait: u64,
 }
 
@@ -225,7 +228,7 @@ pub(super) async fn link_state(
     };
     Ok(Json(LoginStateView {
         state: state.to_owned(),
-        used_at: used.map(|(at, _)| time(at)),
+        used_at: used.map(|(at, _)| at.into()),
         ip_address: used.and_then(|(_, from)| from).map(|address| address.to_string()),
     }))
 }
@@ -251,8 +254,8 @@ pub(super) async fn me(
         name: session.name().to_owned(),
         role: session.role().as_str().to_owned(),
         csrf: session.csrf_token().to_owned(),
-        ends_at: time(session.ends_at()),
-        fresh_until: time(session.fresh_until()),
+        ends_at: session.ends_at().into(),
+        fresh_until: session.fresh_until().into(),
     }))
 }
 
@@ -312,7 +315,7 @@ pub(super) async fn make_token(
         token: made.text.to_string(),
         name: made.login.name.to_string(),
         role: made.login.role.as_str().to_owned(),
-        ends_at: time(made.login.ends_at),
+        ends_at: made.login.ends_at.into(),
         delivery: id.clone(),
         id,
     }))
@@ -359,17 +362,13 @@ fn view(login: &Login, now: UnixTime) -> LoginView {
             (None, Err(_)) => "expired",
         }
         .to_owned(),
-        made_at: time(login.made_at),
-        used_at: login.used_at.map(time),
+        made_at: login.made_at.into(),
+        used_at: login.used_at.map(Time::from),
         ip_address: login.used_from.map(|address| address.to_string()),
-        expires_at: time(login.expires_at),
-        ends_at: time(login.ends_at),
-        revoked_at: login.revoked_at.map(time),
+        expires_at: login.expires_at.into(),
+        ends_at: login.ends_at.into(),
+        revoked_at: login.revoked_at.map(Time::from),
     }
-}
-
-fn time(at: UnixTime) -> String {
-    rfc3339::write(at).to_string()
 }
 
 fn role_of(text: &str) -> Result<Role, AdminFailure> {

@@ -13,6 +13,7 @@ use super::caller::{Acting, by_operator, made_by};
 use super::extract::{Body, Path};
 use super::failure::AdminFailure;
 use super::permissions::PermissionsView;
+use super::time::Time;
 use super::{DamagedView, DeviceView};
 use crate::gateway::delegates::Delegate;
 use crate::operator::paired::{PairedNode, PermissionEnd, Revocation};
@@ -54,9 +55,9 @@ pub struct InForceView {
     /// A second bound, if the two overlap only partly: in force is what both allow.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub within: Option<PermissionsView>,
-    /// End of the permissions in Unix seconds; absent if they have none.
+    /// End of the permissions; absent if they have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_at: Option<u64>,
+    pub expires_at: Option<Time>,
 }
 
 /// The permissions that a node has once it has confirmed them.
@@ -64,9 +65,9 @@ pub struct InForceView {
 pub struct OfferedView {
     /// The permitted patterns by action.
     pub permissions: PermissionsView,
-    /// End of the permissions in Unix seconds; absent if they have none.
+    /// End of the permissions; absent if they have none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_at: Option<u64>,
+    pub expires_at: Option<Time>,
 }
 
 /// A grant of a node.
@@ -77,11 +78,11 @@ pub struct GrantView {
     pub capability: Option<String>,
     /// The permitted patterns by action.
     pub permissions: PermissionsView,
-    /// Start of validity in Unix seconds.
-    pub since: u64,
-    /// End of validity in Unix seconds; absent if there is none.
+    /// Start of validity.
+    pub since: Time,
+    /// End of validity; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_at: Option<u64>,
+    pub expires_at: Option<Time>,
     /// `offered` until the node has stored it, then `active`.
     pub state: String,
     /// The maker: `operator`, or `session ID`; the grant ends with that session.
@@ -96,8 +97,8 @@ pub struct DelegateView {
     pub fingerprint: String,
     /// `online` while its link is open, else `offline`.
     pub status: String,
-    /// Time when the link last opened or ended, in Unix seconds.
-    pub last_seen: u64,
+    /// Time when the link last opened or ended.
+    pub last_seen: Time,
 }
 
 /// The answer to a revocation.
@@ -151,6 +152,7 @@ pub(super) struct PermitBody {
     /// All permissions from now on.
     permissions: Option<PermissionsView>,
     /// Life of the permissions in seconds, or `never`.
+    #[serde(rename = "expires_seconds")]
     expires: Option<Expires>,
 }
 
@@ -199,13 +201,13 @@ pub(super) async fn permit(
         Some(Expires::Word(word)) if word == "never" => Some(PermissionEnd::Renewed),
         Some(Expires::Word(_)) => {
             return Err(AdminFailure::Usage(
-                "expires is a number of seconds, or \"never\"".to_owned(),
+                "expires_seconds is a number, or \"never\"".to_owned(),
             ));
         }
     };
     if permissions.is_none() && until.is_none() {
         return Err(AdminFailure::Usage(
-            "say what it may do, with permissions, or until when, with expires".to_owned(),
+            "say what it may do, with permissions, or until when, with expires_seconds".to_owned(),
         ));
     }
     // The name is resolved once, so that the answer is about the node that was changed.
@@ -308,14 +310,14 @@ pub(in crate::http) fn in_force(node: &PairedNode, now: UnixTime) -> Option<InFo
     (!nothing).then(|| InForceView {
         permissions: PermissionsView::of(permissions),
         within: within.map(PermissionsView::of),
-        expires_at: until.map(UnixTime::as_secs),
+        expires_at: until.map(Time::from),
     })
 }
 
 /// Returns the offered permissions as a view.
 pub(super) fn offered(node: &PairedNode, now: UnixTime) -> Option<OfferedView> {
     let offered = node.offered(now)?;
-    let expires_at = offered.expires.map(UnixTime::as_secs);
+    let expires_at = offered.expires.map(Time::from);
     Some(OfferedView { permissions: PermissionsView::of(&offered.permissions), expires_at })
 }
 
@@ -323,8 +325,8 @@ pub(in crate::http) fn view(node: &PairedNode, now: UnixTime) -> PairedView {
     let grants = node.grants.iter().map(|grant| GrantView {
         capability: grant.capability.map(|id| id.to_string()),
         permissions: PermissionsView::of(&grant.scopes),
-        since: grant.not_before.as_secs(),
-        expires_at: grant.expires.map(UnixTime::as_secs),
+        since: grant.not_before.into(),
+        expires_at: grant.expires.map(Time::from),
         state: match grant.state {
             GrantState::Offered { .. } => "offered",
             GrantState::Active => "active",
@@ -347,6 +349,6 @@ fn delegate(delegate: &Delegate) -> DelegateView {
     DelegateView {
         fingerprint: delegate.fingerprint.to_string(),
         status: if delegate.online { "online" } else { "offline" }.to_owned(),
-        last_seen: delegate.seen.as_secs(),
+        last_seen: delegate.seen.into(),
     }
 }

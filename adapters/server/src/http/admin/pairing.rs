@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use axum::Json;
-use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{CodeId, Guesser, Kind};
@@ -15,13 +14,14 @@ use super::caller::{Acting, by_operator, made_by};
 use super::extract::{Body, Path};
 use super::failure::AdminFailure;
 use super::permissions::PermissionsView;
+use super::time::Time;
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::codes::{CodeKind, LiveCode, NewCode};
 use crate::operator::pins::ShownPin;
 use crate::operator::window::PairingStatus;
 
-/// The answer to `GET /api/v1/pairing`. Times are Unix seconds.
+/// The answer to `GET /api/v1/pairing`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PairingView {
     /// `true` while PINs are shown and may be entered.
@@ -30,10 +30,10 @@ pub struct PairingView {
     pub locked: bool,
     /// Time when pairing was opened.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub since: Option<u64>,
+    pub since: Option<Time>,
     /// Time when pairing closes by itself; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub closes_at: Option<u64>,
+    pub closes_at: Option<Time>,
     /// Number of wrong PINs since pairing was opened.
     pub wrong_pins: u8,
     /// Sources of the wrong PINs.
@@ -61,7 +61,7 @@ pub struct CodeList {
     pub codes: Vec<CodeView>,
 }
 
-/// A valid PIN or code, without its secret. Times are Unix seconds.
+/// A valid PIN or code, without its secret.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CodeView {
     /// Id of the PIN or code: 32 hex digits.
@@ -83,9 +83,9 @@ pub struct CodeView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub permissions: Option<PermissionsView>,
     /// Time when it was minted.
-    pub created_at: u64,
+    pub created_at: Time,
     /// End of its validity.
-    pub expires_at: u64,
+    pub expires_at: Time,
     /// Number of wrong guesses that are left.
     pub guesses_left: u8,
     /// Number of nodes that may still use it.
@@ -103,7 +103,7 @@ pub struct PinList {
     pub pins: Vec<PinView>,
 }
 
-/// A PIN that pairs the node with this key. Times are Unix seconds.
+/// A PIN that pairs the node with this key.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct PinView {
     /// Id of the PIN: 32 hex digits.
@@ -119,7 +119,7 @@ pub struct PinView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source: Option<String>,
     /// End of its validity.
-    pub expires_at: u64,
+    pub expires_at: Time,
     /// Number of wrong guesses that are left.
     pub guesses_left: u8,
 }
@@ -133,8 +133,8 @@ pub struct MintedView {
     pub selector: String,
     /// The whole code, for typing.
     pub code: String,
-    /// End of its validity in Unix seconds.
-    pub expires_at: u64,
+    /// End of its validity.
+    pub expires_at: Time,
     /// Fingerprint of this gateway.
     pub fingerprint: String,
     /// Text of the QR code, or for copying; absent for a typed code, and if no address of the
@@ -156,7 +156,7 @@ pub(super) struct WindowBody {
     /// Opens or closes it.
     open: bool,
     /// Time for which it is open, in seconds.
-    #[serde(rename = "for")]
+    #[serde(rename = "for_seconds")]
     open_for: Option<u64>,
 }
 
@@ -167,10 +167,12 @@ pub(super) struct MintBody {
     /// Permissions of nodes that pair with it; the usual ones if left out.
     permissions: Option<PermissionsView>,
     /// Life of the code in seconds.
+    #[serde(rename = "expires_seconds")]
     expires: Option<u64>,
     /// Number of nodes that may use it; 1 if left out.
     uses: Option<u64>,
     /// Life of what it grants, in seconds.
+    #[serde(rename = "grant_expires_seconds")]
     grant_expires: Option<u64>,
     /// A label for people.
     #[serde(default)]
@@ -229,7 +231,8 @@ pub(super) async fn set(
         WindowBody { open: false, open_for: None } => gateway.close_pairing().await?,
         WindowBody { open: false, open_for: Some(_) } => {
             return Err(AdminFailure::Usage(
-                "pairing is opened for a time, and closed for good: leave out `for`".to_owned(),
+                "pairing is opened for a time, and closed for good: leave out `for_seconds`"
+                    .to_owned(),
             ));
         }
     };
@@ -312,7 +315,7 @@ pub(super) async fn mint(
         id: hex(id.as_bytes()),
         selector: selector.as_str().to_owned(),
         code: text,
-        expires_at: expires.as_secs(),
+        expires_at: expires.into(),
         fingerprint: gateway.fingerprint().to_string(),
         invitation,
         addresses: addresses.to_vec(),
@@ -350,8 +353,8 @@ fn view(gateway: &Gateway, status: PairingStatus) -> PairingView {
     PairingView {
         open: status.open,
         locked: status.locked,
-        since: status.since.map(UnixTime::as_secs),
-        closes_at: status.closes.map(UnixTime::as_secs),
+        since: status.since.map(Time::from),
+        closes_at: status.closes.map(Time::from),
         wrong_pins: status.wrong,
         guessers: status.guessers.iter().map(guesser).collect(),
         fingerprint: gateway.fingerprint().to_string(),
@@ -373,8 +376,8 @@ fn code(live: &LiveCode) -> CodeView {
         selector,
         fingerprint,
         label: live.label.clone(),
-        created_at: live.created.as_secs(),
-        expires_at: live.counted.expires.as_secs(),
+        created_at: live.created.into(),
+        expires_at: live.counted.expires.into(),
         guesses_left: GUESSES_PER_CODE.saturating_sub(live.counted.guesses),
         uses_left: live.counted.uses_left,
         made_by: made_by(live.maker),
@@ -388,7 +391,7 @@ fn pin(shown: &ShownPin) -> PinView {
         label: shown.label.clone(),
         fingerprint: shown.fingerprint.to_string(),
         source: shown.source.map(|source| source.to_string()),
-        expires_at: shown.expires.as_secs(),
+        expires_at: shown.expires.into(),
         guesses_left: shown.left,
     }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use axum::Json;
 use handfast_core::registry::sessions::Session;
-use handfast_core::rfc3339;
 use handfast_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -13,6 +12,7 @@ use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::time::Time;
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::setup_codes::NewSetup;
@@ -26,8 +26,8 @@ pub struct StartedView {
     pub url_source: String,
     /// The token that the companion presents at the URL.
     pub bootstrap_token: String,
-    /// End of the code's validity as RFC 3339.
-    pub expires_at: String,
+    /// End of the code's validity.
+    pub expires_at: Time,
     /// URL and token in one text, for a QR code or for copying.
     pub payload: String,
     /// Id of the delivery, to be confirmed once the code was shown.
@@ -49,7 +49,7 @@ pub struct SessionList {
     pub sessions: Vec<SessionView>,
 }
 
-/// A companion's session, without its token. Times are Unix seconds.
+/// A companion's session, without its token.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionView {
     /// Id of the session: 32 hex digits.
@@ -60,16 +60,16 @@ pub struct SessionView {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub device_label: Option<String>,
     /// Time when the session was opened.
-    pub issued_at: u64,
+    pub issued_at: Time,
     /// End of the session.
-    pub expires_at: u64,
+    pub expires_at: Time,
     /// The maker of the code that opened the session: `operator`, or `session ID`; it ends with
     /// that session.
     #[serde(default = "by_operator")]
     pub made_by: String,
     /// Time of the revocation.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub revoked_at: Option<u64>,
+    pub revoked_at: Option<Time>,
     /// `true` while a connection of the companion is open.
     pub linked: bool,
 }
@@ -90,6 +90,7 @@ pub(super) struct StartBody {
     /// Profile of the session that it opens; the usual one if left out.
     profile: Option<String>,
     /// Life of the code in seconds.
+    #[serde(rename = "ttl_seconds")]
     ttl: Option<u64>,
     /// URL of the gateway for the companion; the gateway's own if left out.
     public_url: Option<String>,
@@ -152,7 +153,7 @@ pub(super) async fn start(
         url: started.url,
         url_source: started.url_source.to_string(),
         bootstrap_token: started.bootstrap_token,
-        expires_at: rfc3339::write(started.expires_at).to_string(),
+        expires_at: started.expires_at.into(),
         payload: started.payload,
         delivery: hex(delivery.id.as_bytes()),
     }))
@@ -264,10 +265,10 @@ pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {
         id: hex(session.id.as_bytes()),
         profile: session.profile.to_string(),
         device_label: session.device_label.as_ref().map(ToString::to_string),
-        issued_at: session.issued_at.as_secs(),
-        expires_at: session.expires_at.as_secs(),
+        issued_at: session.issued_at.into(),
+        expires_at: session.expires_at.into(),
         made_by: made_by(session.maker),
-        revoked_at: session.revoked_at.map(handfast_core::UnixTime::as_secs),
+        revoked_at: session.revoked_at.map(Time::from),
         linked: gateway.inner.hub.is_live(session.id),
     }
 }

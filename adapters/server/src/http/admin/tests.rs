@@ -31,6 +31,11 @@ async fn call(router: &Router, method: &str, path: &str, body: Value) -> (Status
     (status, serde_json::from_slice(&bytes).unwrap())
 }
 
+/// Returns the seconds of a time.
+fn secs(time: &Value) -> u64 {
+    serde_json::from_value::<super::Time>(time.clone()).unwrap().as_secs()
+}
+
 #[tokio::test]
 async fn pairing_is_opened_shown_and_closed() {
     let (gateway, router) = gateway().await;
@@ -41,14 +46,14 @@ async fn pairing_is_opened_shown_and_closed() {
     );
     assert_eq!(shown["fingerprint"], gateway.fingerprint().to_string());
     let (_, opened) =
-        call(&router, "POST", "/api/v1/pairing", json!({"open": true, "for": 60})).await;
-    assert_eq!(opened["closes_at"].as_u64().unwrap() - opened["since"].as_u64().unwrap(), 60);
+        call(&router, "POST", "/api/v1/pairing", json!({"open": true, "for_seconds": 60})).await;
+    assert_eq!(secs(&opened["closes_at"]) - secs(&opened["since"]), 60);
     let (_, closed) = call(&router, "POST", "/api/v1/pairing", json!({"open": false})).await;
     assert_eq!(closed["open"], json!(false));
     for wrong in [
         json!({}),
-        json!({"open": false, "for": 3}),
-        json!({"open": true, "for": 0}),
+        json!({"open": false, "for_seconds": 3}),
+        json!({"open": true, "for_seconds": 0}),
         json!({"open": true, "minutes": 5}),
     ] {
         let (status, body) = call(&router, "POST", "/api/v1/pairing", wrong).await;
@@ -59,7 +64,7 @@ async fn pairing_is_opened_shown_and_closed() {
 #[tokio::test]
 async fn a_code_is_minted_shown_once_listed_without_its_secret_and_withdrawn() {
     let (_, router) = gateway().await;
-    let asked = json!({"permissions": {"read": ["/public/**"]}, "expires": 60, "uses": 2, "label": "guests"});
+    let asked = json!({"permissions": {"read": ["/public/**"]}, "expires_seconds": 60, "uses": 2, "label": "guests"});
     let (status, minted) = call(&router, "POST", "/api/v1/pairing/codes", asked).await;
     assert_eq!(status, StatusCode::OK);
     let code = minted["code"].as_str().unwrap();

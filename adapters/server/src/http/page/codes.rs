@@ -81,7 +81,7 @@ fn state(window: &PairingView, visitor: &Visitor) -> Markup {
             @if visitor.decides() {
                 div.buttons {
                     @if window.open { (set("Close", json!({"open": false})).button(about)) }
-                    (set(if window.open { "Start again" } else { "Open for 5 minutes" }, json!({"open": true, "for": 300})).button(about))
+                    (set(if window.open { "Start again" } else { "Open for 5 minutes" }, json!({"open": true, "for_seconds": 300})).button(about))
                 }
             }
         }

@@ -1,23 +1,22 @@
 //! Pieces of text that several parts of the page show.
 
-use handfast_core::{UnixTime, rfc3339};
 use maud::{Markup, html};
 
-use crate::http::admin::PermissionsView;
+use crate::http::admin::{PermissionsView, Time};
 
 /// Returns a time, which the module shows as a time ago.
-pub(super) fn ago(secs: u64) -> Markup {
-    html! { time datetime=(text(secs)) data-ago { (text(secs)) } }
+pub(super) fn ago(at: Time) -> Markup {
+    html! { time datetime=(at) data-ago { (at) } }
 }
 
 /// Returns a time to come, which the module counts down.
-pub(super) fn until(secs: u64) -> Markup {
-    html! { time datetime=(text(secs)) data-until { (text(secs)) } }
+pub(super) fn until(at: Time) -> Markup {
+    html! { time datetime=(at) data-until { (at) } }
 }
 
 /// Returns a time in RFC 3339.
-pub(super) fn text(secs: u64) -> String {
-    rfc3339::write(UnixTime::from_secs(secs)).to_string()
+pub(super) fn text(at: Time) -> String {
+    at.to_string()
 }
 
 /// Returns a fingerprint, whose groups stay whole where a line ends.

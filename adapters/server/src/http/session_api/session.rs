@@ -13,7 +13,7 @@ use super::refuse;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
 use crate::hex::hex;
-use crate::http::admin::PermissionsView;
+use crate::http::admin::{PermissionsView, Time};
 use crate::http::bearer::{BearerRefused, CompanionBearer};
 use crate::proxies::PeerAddress;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -28,8 +28,8 @@ pub(crate) struct OwnSession {
     /// Label of the device that the code was made for.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(crate) device_label: Option<String>,
-    /// End of the session in Unix seconds.
-    pub(crate) expires_at: u64,
+    /// End of the session.
+    pub(crate) expires_at: Time,
     /// Permissions of the session.
     pub(crate) permissions: PermissionsView,
 }
@@ -48,7 +48,7 @@ impl OwnSession {
             id: hex(info.session.as_bytes()),
             profile: info.profile.to_string(),
             device_label: info.device_label.as_ref().map(ToString::to_string),
-            expires_at: companion.expires_at().as_secs(),
+            expires_at: companion.expires_at().into(),
             permissions: PermissionsView::of(companion.scopes()),
         }
     }
@@ -79,7 +79,7 @@ pub(super) async fn refresh(
 ) -> Result<Json<OwnSession>, Response> {
     let gateway = own(&gateway, &companion, &parts);
     let until = gateway.refresh_companion(companion.info().session).await.map_err(failed)?;
-    Ok(Json(OwnSession { expires_at: until.as_secs(), ..OwnSession::of(&companion) }))
+    Ok(Json(OwnSession { expires_at: until.into(), ..OwnSession::of(&companion) }))
 }
 
 /// Ends the companion's session that this request comes with.

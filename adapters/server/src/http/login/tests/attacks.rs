@@ -96,7 +96,7 @@ async fn a_foreign_page_logs_nobody_in_and_changes_nothing() {
         }
     }
     assert!(!world.gateway.pairing_status().await.unwrap().open);
-    let opened = browser.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    let opened = browser.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     assert_eq!(opened.status, 200, "{opened:?}");
 }
 
@@ -287,7 +287,7 @@ async fn a_stream_of_changes_resumes_tells_no_pin_and_ends_with_its_session() {
     for header in ["content-type: text/event-stream", "no-transform", "x-accel-buffering: no"] {
         assert!(head.contains(header), "{ready}");
     }
-    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     let told = until(&mut stream, r#""kind":"window_opened"}"#).await;
     assert!(told.contains(r#"data: {"ids":{},"kind":"window_opened"}"#), "{told}");
     drop(stream);

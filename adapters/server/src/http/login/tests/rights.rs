@@ -47,7 +47,7 @@ async fn a_viewers_cookie_changes_nothing_and_reads_no_secret() {
     let world = world().await;
     let (viewer, operator) =
         (Browser::of(&world, Role::Viewer).await, Browser::of(&world, Role::Operator).await);
-    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     let minted = operator.post(&world, "/api/v1/pairing/codes", r#"{"kind":"typed"}"#).await.json();
     let code = minted["code"].as_str().unwrap().to_owned();
     world.challenge("stranger").await;
@@ -129,7 +129,7 @@ async fn destructive_acts_need_a_login_of_the_last_ten_minutes() {
         assert_eq!(error["hint"], "POST /api/v1/logins");
         assert!(error["message"].as_str().unwrap().contains("`handfast login`"));
     }
-    let daily = owner.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    let daily = owner.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     assert_eq!(daily.status, 200, "{daily:?}");
 }
 
@@ -158,7 +158,7 @@ async fn codes_end_with_the_session_that_made_them_and_what_they_yielded_does_no
     let made = browser.post(&world, "/api/v1/setup", "{}").await.json();
     let left = browser.post(&world, "/api/v1/setup", "{}").await.json();
     let minted = browser.post(&world, "/api/v1/pairing/codes", "{}").await.json();
-    browser.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    browser.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     let codes = browser.get(&world, "/api/v1/pairing/codes").await.json();
     let me = format!("login {}", crate::hex::hex(browser.id.as_bytes()));
     assert_eq!(codes["codes"][0]["made_by"], me, "{codes}");
@@ -215,7 +215,7 @@ async fn a_token_counts_once_it_is_confirmed_or_used_and_until_it_is_revoked() {
 async fn the_audit_log_names_the_session_of_the_operator_who_decided() {
     let world = world().await;
     let operator = Browser::of(&world, Role::Operator).await;
-    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for":60}"#).await;
+    operator.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     world.gateway.make_token(None, Role::Viewer, None).await.unwrap();
     world.gateway.revoke_login(operator.id).await.unwrap();
     let lines = world.gateway.inner.store.audit_lines(0, 99).await.unwrap();

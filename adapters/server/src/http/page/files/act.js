@@ -158,7 +158,7 @@ const ACTS = {
     if (values === null) return null;
     const terms = { ...JSON.parse(body) };
     if (values.scopes.trim() !== '') terms.permissions = permissions(values.scopes);
-    if (values.expires !== '') terms.expires = Number(values.expires);
+    if (values.expires !== '') terms.expires_seconds = Number(values.expires);
     if (values.message !== '') terms.message = values.message;
     return approved(await call(path, terms));
   },
@@ -185,8 +185,8 @@ const ACTS = {
     );
     if (values === null) return null;
     const change = { permissions: permissions(values.scopes) };
-    if (values.expires === 'never') change.expires = 'never';
-    else if (values.expires !== '') change.expires = Number(values.expires);
+    if (values.expires === 'never') change.expires_seconds = 'never';
+    else if (values.expires !== '') change.expires_seconds = Number(values.expires);
     await call(path, change);
     return 'Decided by you.';
   },
@@ -232,7 +232,8 @@ const ACTS = {
       { submit: 'Make it' },
     );
     if (values === null) return null;
-    const body = { label: values.label, kind: values.kind, uses: Number(values.uses), expires: Number(values.expires) };
+    const { label, kind } = values;
+    const body = { label, kind, uses: Number(values.uses), expires_seconds: Number(values.expires) };
     if (values.scopes.trim() !== '') body.permissions = permissions(values.scopes);
     const made = await call(path, body);
     const lines = [['Type it at the node:', made.code]];

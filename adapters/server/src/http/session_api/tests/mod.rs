@@ -46,6 +46,11 @@ pub(crate) struct Saying<'a> {
     pub(crate) body: &'a str,
 }
 
+/// Returns the seconds of a time of an answer.
+pub(crate) fn secs(time: &Value) -> u64 {
+    serde_json::from_value::<crate::http::admin::Time>(time.clone()).unwrap().as_secs()
+}
+
 pub(crate) fn by(token: &str) -> Saying<'_> {
     Saying { bearer: Some(token), ..Saying::default() }
 }

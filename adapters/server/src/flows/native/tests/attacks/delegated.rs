@@ -19,7 +19,7 @@ use super::failing::Failing;
 use super::*;
 use crate::flows::setup_code::tests::{HERE, Heard, World, hear, settings};
 use crate::gateway::operator_types::OperatorError;
-use crate::http::session_api::tests::{Answer, Saying, ask, by};
+use crate::http::session_api::tests::{Answer, Saying, ask, by, secs};
 use crate::policy::setup_settings::SetupSettings;
 
 /// What sessions of each profile may do.
@@ -152,7 +152,7 @@ async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_lo
     let world = world().await;
     let token = world.session_as("codes").await;
     let ten_years = 10 * 365 * 86_400;
-    let all = json!({"permissions": {"admin": ["/**"]}, "uses": 255, "expires": ten_years, "grant_expires": ten_years});
+    let all = json!({"permissions": {"admin": ["/**"]}, "uses": 255, "expires_seconds": ten_years, "grant_expires_seconds": ten_years});
     is_wider(&post(&world, "/api/v1/pairing/codes", &token, all).await, "admin:/**");
     // What is left out is what everybody gets, and that is more than it has, too.
     is_wider(&post(&world, "/api/v1/pairing/codes", &token, json!({})).await, "read:/**");
@@ -166,8 +166,8 @@ async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_lo
     let lights = world.session_as("lights").await;
     let own = json!({"read": ["/lights/**"]});
     for (body, named) in [
-        (json!({"permissions": own, "expires": ten_years}), "longer"),
-        (json!({"permissions": own, "grant_expires": 2 * 86_400}), "longer"),
+        (json!({"permissions": own, "expires_seconds": ten_years}), "longer"),
+        (json!({"permissions": own, "grant_expires_seconds": 2 * 86_400}), "longer"),
         (
             json!({"permissions": {"read": ["/lights/**"], "write": ["/lights/**", "/doors/**"]}}),
             "write:/doors/**",
@@ -327,7 +327,7 @@ async fn what_a_session_minted_ends_when_its_time_is_over() {
         Gateway::builder(Failing::default()).store_key(key).setup(profiles()).limits(limits);
     let world = World::of(builder).await;
     let (_, token) = ending_in(&world, "lights", 3).await;
-    let body = json!({"permissions": {"read": ["/lights/**"]}, "expires": 2});
+    let body = json!({"permissions": {"read": ["/lights/**"]}, "expires_seconds": 2});
     let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
@@ -353,14 +353,19 @@ async fn an_approval_gives_no_more_than_whoever_approves_has_and_ends_with_it() 
     );
     let own_lights = json!({"read": ["/lights/**"]});
     is_wider(
-        &post(&world, &path, &token, json!({"permissions": own_lights, "expires": 30 * 86_400}))
-            .await,
+        &post(
+            &world,
+            &path,
+            &token,
+            json!({"permissions": own_lights, "expires_seconds": 30 * 86_400}),
+        )
+        .await,
         "longer",
     );
     let approved = post(&world, &path, &token, json!({"permissions": own_lights})).await.json();
     let id = world.id_of(&token).await;
     let ends = world.gateway.inner.store.session(id).await.unwrap().unwrap().expires_at;
-    assert!(approved["offered"]["expires_at"].as_u64().unwrap() <= ends.as_secs(), "{approved}");
+    assert!(secs(&approved["offered"]["expires_at"]) <= ends.as_secs(), "{approved}");
     let link = links(&world, &own).await.unwrap();
     // Nor by a new grant in place of it.
     is_wider(
@@ -394,7 +399,7 @@ async fn what_an_operator_approved_survives_the_sessions_that_look_after_it() {
 async fn a_grant_that_a_session_made_is_renewed_no_longer_than_to_its_end() {
     let world = world().await;
     let (id, token) = ending_in(&world, "lights", 100).await;
-    let body = json!({"permissions": {"read": ["/lights/**"]}, "grant_expires": 60});
+    let body = json!({"permissions": {"read": ["/lights/**"]}, "grant_expires_seconds": 60});
     let minted = post(&world, "/api/v1/pairing/codes", &token, body).await.json();
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
@@ -435,9 +440,9 @@ async fn a_session_prolongs_no_other_that_is_wider_and_none_beyond_its_own_end()
         |id: SessionId| format!("/api/v1/sessions/{}/refresh", crate::hex::hex(id.as_bytes()));
     is_wider(&post(&world, &path(wide), &token, json!({})).await, "read:/**");
     let longer = post(&world, &path(lamp), &token, json!({})).await.json();
-    assert!(longer["expires_at"].as_u64().unwrap() <= in_seconds(7200).as_secs(), "{longer}");
+    assert!(secs(&longer["expires_at"]) <= in_seconds(7200).as_secs(), "{longer}");
     // What was added ends with whoever added it; what it had of its own does not.
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
     let left = get(&world, "/api/v1/session", &lamps).await.json();
-    assert!(left["expires_at"].as_u64().unwrap() <= in_seconds(60).as_secs(), "{left}");
+    assert!(secs(&left["expires_at"]) <= in_seconds(60).as_secs(), "{left}");
 }
