@@ -76,8 +76,8 @@ async fn an_operator_lists_approves_mutes_unmutes_and_unpairs() {
         assert_eq!(gateway.devices(&[&[verb, id.as_str()][..], more.as_slice()].concat()).0, 0);
         assert_eq!(gateway.auth(&id, &token).await, answer, "after {verb}");
     }
-    assert_eq!(gateway.json(&["list"])["devices"], json!([]));
-    assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["standing"], "revoked");
+    assert_eq!(gateway.json(&["list"])["items"], json!([]));
+    assert_eq!(gateway.json(&["list", "--all"])["items"][0]["standing"], "revoked");
     assert_eq!(gateway.json(&["status"])["nodes"]["revoked"], 1);
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{CertsArgs, CertsVerb, RevokeCerts};
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::data::DataPlace;
 use crate::print::{ago, left, quoted, safe, show};
 use crate::table::{short_ids, table};
@@ -21,7 +21,7 @@ pub(crate) async fn run(args: CertsArgs) -> Result<(), End> {
     match args.verb {
         CertsVerb::List { all } => {
             let path = format!("/api/v1/certs?all={all}");
-            let answer = ask(&data, Method::GET, &path, None).await?;
+            let answer = ask_all(&data, &path).await?;
             show(json, &answer, |list: CertificateList| listing(&list))
         }
         CertsVerb::Rotate { at_once, sure } => {

@@ -11,6 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::net::UnixStream;
 
 use crate::End;
@@ -27,9 +28,38 @@ pub(crate) async fn ask(
     data: &Path,
     method: Method,
     path: &str,
-    body: Option<serde_json::Value>,
+    body: Option<Value>,
 ) -> Result<String, End> {
     Ok(try_ask(data, method, path, body).await?)
+}
+
+/// Requests a whole list, page by page, and returns it as one answer.
+///
+/// # Errors
+/// [`End`] if no gateway answers, or it refuses.
+pub(crate) async fn ask_all(data: &Path, path: &str) -> Result<String, End> {
+    let first = ask(data, Method::GET, path, None).await?;
+    let mut whole: Value = read(&first)?;
+    let mut next = whole["next"].as_str().map(str::to_owned);
+    if next.is_none() {
+        return Ok(first);
+    }
+    let joint = if path.contains('?') { '&' } else { '?' };
+    while let Some(after) = next {
+        let path = format!("{path}{joint}after={}", encoded(&after));
+        let page: Value = read(&ask(data, Method::GET, &path, None).await?)?;
+        for member in ["items", "damaged"] {
+            let more = page[member].as_array().cloned().unwrap_or_default();
+            match whole[member].as_array_mut() {
+                Some(all) => all.extend(more),
+                None if more.is_empty() => {}
+                None => whole[member] = Value::Array(more),
+            }
+        }
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    whole["next"] = Value::Null;
+    Ok(whole.to_string())
 }
 
 /// The reason for which there is no answer.
@@ -63,7 +93,7 @@ pub(crate) async fn try_ask(
     data: &Path,
     method: Method,
     path: &str,
-    body: Option<serde_json::Value>,
+    body: Option<Value>,
 ) -> Result<String, Unanswered> {
     let (driver, response) = send(data, method, path, body).await.map_err(Unanswered::Broken)?;
     let status = response.status();
@@ -192,7 +222,7 @@ async fn send(
     data: &Path,
     method: Method,
     path: &str,
-    body: Option<serde_json::Value>,
+    body: Option<Value>,
 ) -> Result<(Driver, Response<Incoming>), End> {
     let socket = socket_path(data).map_err(End::refused)?;
     let stream = connect(data, &socket).await?;

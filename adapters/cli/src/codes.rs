@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::End;
 use crate::args::{CodeMethod, CodesArgs, CodesVerb, Common, CreateCode, Minting};
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::companions;
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery, with_images};
@@ -110,10 +110,10 @@ fn guessers(view: &PairingView, data: &DataPlace) -> String {
 
 async fn list(data: &DataPlace, json: bool) -> Result<(), End> {
     let window = ask(data, Method::GET, WINDOW, None).await?;
-    let codes = ask(data, Method::GET, CODES, None).await?;
+    let codes = ask_all(data, CODES).await?;
     if json {
         let (window, codes): (Value, Value) = (read(&window)?, read(&codes)?);
-        return put(&format!("{}\n", json!({ "pairing": window, "codes": codes["codes"] })));
+        return put(&format!("{}\n", json!({ "pairing": window, "codes": codes["items"] })));
     }
     let (window, list): (PairingView, CodeList) = (read(&window)?, read(&codes)?);
     let mut out = format!(
@@ -304,7 +304,7 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
 const FEWEST_OF_AN_ID: usize = 6;
 
 async fn withdraw(data: &DataPlace, json: bool, which: &str) -> Result<(), End> {
-    let list: CodeList = read(&ask(data, Method::GET, CODES, None).await?)?;
+    let list: CodeList = read(&ask_all(data, CODES).await?)?;
     let id = which.to_ascii_lowercase();
     let by_selector = |code: &CodeView| {
         code.selector.as_deref().is_some_and(|selector| selector.eq_ignore_ascii_case(which))

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::End;
 use crate::args::{CompanionsArgs, CompanionsVerb, Invite};
-use crate::client::{ask, encoded, read};
+use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery, with_images};
 use crate::hints::{Next, NextElsewhere};
@@ -30,8 +30,7 @@ pub(crate) async fn run(args: CompanionsArgs) -> Result<(), End> {
         CompanionsVerb::Invite(args) => invite(&data, json, &args).await,
         CompanionsVerb::List { all } => {
             let filter = if all { "all" } else { "live" };
-            let answer =
-                ask(&data, Method::GET, &format!("{SESSIONS}?filter={filter}"), None).await?;
+            let answer = ask_all(&data, &format!("{SESSIONS}?filter={filter}")).await?;
             // Without an address of its own, the gateway makes no code unless one is named.
             let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
             let invite = match read::<StatusView>(&status)?.companion_url {
@@ -265,12 +264,12 @@ mod tests {
             session("2123456789abcdef", json!({ "expires_at": at(now() - 9) })),
         ];
         let invite = Next::Invite.on(&DataPlace::named(Path::new("/d")));
-        let shown = listing(&SessionList { sessions }, true, &invite);
+        let shown = listing(&SessionList { sessions, next: None }, true, &invite);
         let lines: Vec<&str> = shown.lines().collect();
         assert!(lines[1].starts_with("01234567  p") && lines[1].ends_with("linked"), "{shown}");
         assert!(lines[1].contains("Ana's \\u{1b}[2J"), "{shown}");
         assert!(lines[2].ends_with("ended") && lines[3].ends_with("expired"), "{shown}");
-        let none = listing(&SessionList { sessions: Vec::new() }, false, &invite);
+        let none = listing(&SessionList { sessions: Vec::new(), next: None }, false, &invite);
         assert!(none.ends_with("handfast companions invite --data /d\n"), "{none}");
     }
 }

@@ -96,7 +96,8 @@ pub(crate) async fn results(
         let answer = ask(data, Method::GET, &format!("{tasks}/{}", encoded(id)), None).await?;
         return show(json, &answer, |view: DispatchView| details(&view));
     }
-    let answer = ask(data, Method::GET, &format!("{tasks}?limit={limit}"), None).await?;
+    let answer =
+        ask(data, Method::GET, &format!("{tasks}?limit={}", limit.clamp(1, 500)), None).await?;
     show(json, &answer, |list: DispatchList| listing(&list))
 }
 

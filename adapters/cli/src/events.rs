@@ -1,6 +1,6 @@
 //! Events of a gateway as text, for the running gateway's output and `handfast watch`.
 
-use handfast_server::admin::{DeviceView, PairedList, PairingView, QuarantineView, Time};
+use handfast_server::admin::{DeviceView, PairedView, PairingView, QuarantineView, Time};
 use hyper::Method;
 use serde::Deserialize;
 
@@ -142,10 +142,9 @@ impl Narrator {
 
     /// Formats a pairing: the node, its permissions and their lifetime.
     async fn paired(&self, node_id: &str) -> String {
-        let list = ask(&self.data, Method::GET, "/api/v1/paired", None).await;
-        let found = list.and_then(|list| read::<PairedList>(&list)).ok();
-        let view = found
-            .and_then(|list| list.paired.into_iter().find(|view| view.device.node_id == node_id));
+        let path = format!("/api/v1/paired/{}/permissions", encoded(node_id));
+        let answer = ask(&self.data, Method::GET, &path, None).await;
+        let view = answer.and_then(|answer| read::<PairedView>(&answer)).ok();
         let told = view.as_ref().and_then(|view| {
             let words = match (&view.in_force, &view.offered) {
                 (Some(in_force), Some(offered)) if in_force.permissions != offered.permissions => {

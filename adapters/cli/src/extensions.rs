@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{ExtensionsArgs, ExtensionsVerb, RunExtension};
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::print::{put, safe, show};
 use crate::table::table;
 
@@ -25,7 +25,7 @@ pub(crate) async fn run(args: ExtensionsArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         ExtensionsVerb::List => {
-            let answer = ask(&data, Method::GET, EXTENSIONS, None).await?;
+            let answer = ask_all(&data, EXTENSIONS).await?;
             show(json, &answer, |list: ExtensionList| listed(&list))
         }
         ExtensionsVerb::Call { method, params } => {

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::End;
 use crate::args::{NodesArgs, NodesVerb, PermitArgs, UntilArg};
 use crate::asked::{asked_for, difference, scopes};
-use crate::client::{Unanswered, ask, named, read, try_ask};
+use crate::client::{Unanswered, ask, ask_all, named, read, try_ask};
 use crate::confirm::Sure;
 use crate::data::DataPlace;
 use crate::dispatch;
@@ -23,13 +23,13 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         NodesVerb::List { permissions: true, .. } => {
-            let answer = ask(&data, Method::GET, "/api/v1/paired", None).await?;
+            let answer = ask_all(&data, "/api/v1/paired").await?;
             show(json, &answer, |list: PairedList| with_permissions(&list, &data))
         }
         NodesVerb::List { all, permissions: false } => {
             let filter = if all { "all" } else { "current" };
             let path = format!("/api/v1/devices?filter={filter}");
-            let answer = ask(&data, Method::GET, &path, None).await?;
+            let answer = ask_all(&data, &path).await?;
             show(json, &answer, |list: DeviceList| {
                 damaged(&list.damaged)
                     + &listing(&list.devices)
@@ -188,7 +188,7 @@ fn revoked(view: &RevokedView) -> String {
 
 async fn revoke_all(data: &DataPlace, json: bool, sure: Sure) -> Result<(), End> {
     if !sure.yes {
-        let list: PairedList = read(&ask(data, Method::GET, "/api/v1/paired", None).await?)?;
+        let list: PairedList = read(&ask_all(data, "/api/v1/paired").await?)?;
         let who = count(list.paired.len());
         sure.check(&format!(
             "End the pairing of {who} for good? Each has to be reset before it can pair again."

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{OperatorsArgs, OperatorsVerb, TokensArgs, TokensVerb};
-use crate::client::{ask, encoded, read};
+use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
 use crate::delivery::{SecretDelivery, printed};
 use crate::hints::Next;
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: OperatorsArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         OperatorsVerb::List { all } => {
-            let answer = ask(&data, Method::GET, OPERATORS, None).await?;
+            let answer = ask_all(&data, OPERATORS).await?;
             show(json, &answer, |list: OperatorList| {
                 let none =
                     format!("no operator is logged in; log in with: {}\n", Next::Login.on(&data));
@@ -56,7 +56,7 @@ pub(crate) async fn tokens(args: TokensArgs) -> Result<(), End> {
             delivery.show(|| put_secret(&out)).await
         }
         TokensVerb::List { all } => {
-            let answer = ask(&data, Method::GET, TOKENS, None).await?;
+            let answer = ask_all(&data, TOKENS).await?;
             show(json, &answer, |list: TokenList| {
                 let make = Next::CreateToken.on(&data);
                 listing(

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::End;
 use crate::args::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
 use crate::asked::{asked_for, difference, request};
-use crate::client::{Unanswered, ask, named, read, try_ask};
+use crate::client::{Unanswered, ask, ask_all, named, read, try_ask};
 use crate::confirm::{is_attended, question};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
@@ -33,17 +33,24 @@ struct Waiting {
 
 pub(crate) async fn run(args: PendingArgs) -> Result<(), End> {
     let data = args.common.data.gateway()?;
-    let devices = ask(&data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
-    let more = ask(&data, Method::GET, "/api/v1/devices?filter=more", None).await?;
-    let codes = ask(&data, Method::GET, "/api/v1/pairing/codes", None).await?;
-    let senders = ask(&data, Method::GET, "/api/v1/inbound", None).await?;
+    let devices = ask_all(&data, "/api/v1/devices?filter=pending").await?;
+    let more = ask_all(&data, "/api/v1/devices?filter=more").await?;
+    let codes = ask_all(&data, "/api/v1/pairing/codes").await?;
+    let senders = ask_all(&data, "/api/v1/inbound").await?;
     if args.common.json {
-        let (mut all, codes, senders): (Value, Value, Value) =
-            (read(&devices)?, read(&codes)?, read(&senders)?);
-        let pins = codes["codes"].as_array().into_iter().flatten();
-        all["pins"] = pins.filter(|code| code["kind"] == "pin").cloned().collect();
-        all["senders"] = senders["senders"].clone();
-        all["more"] = read::<Value>(&more)?["devices"].clone();
+        let items = |list: &str| Ok::<_, End>(read::<Value>(list)?["items"].take());
+        let codes = items(&codes)?;
+        let pins = codes.as_array().into_iter().flatten();
+        let mut all = json!({
+            "devices": items(&devices)?,
+            "more": items(&more)?,
+            "pins": pins.filter(|code| code["kind"] == "pin").collect::<Vec<_>>(),
+            "senders": items(&senders)?,
+        });
+        let damaged = read::<Value>(&devices)?["damaged"].take();
+        if !damaged.is_null() {
+            all["damaged"] = damaged;
+        }
         return put(&format!("{}\n", harmless(&all.to_string())));
     }
     let mut pins = read::<CodeList>(&codes)?.codes;
@@ -260,7 +267,7 @@ fn compare(device: &DeviceView, expected: &str) -> Result<(), End> {
 /// Returns the only node that waits. If several wait, they are listed and the operator has to
 /// choose.
 async fn only_pending(data: &DataPlace) -> Result<String, End> {
-    let answer = ask(data, Method::GET, "/api/v1/devices?filter=pending", None).await?;
+    let answer = ask_all(data, "/api/v1/devices?filter=pending").await?;
     let mut list: DeviceList = read(&answer)?;
     match list.devices.len() {
         0 => Err(End::Refused(format!(

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::End;
 use crate::args::{SenderArgs, SendersArgs, SendersVerb};
-use crate::client::{ask, encoded, read};
+use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
 use crate::hints::Next;
 use crate::print::{ago, left, put, quoted, safe, show};
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: SendersArgs) -> Result<(), End> {
                 .map(|channel| format!("&channel={}", encoded(&channel)))
                 .unwrap_or_default();
             let path = format!("{SENDERS}?all={all}&include_revoked={include_revoked}{channel}");
-            let answer = ask(&data, Method::GET, &path, None).await?;
+            let answer = ask_all(&data, &path).await?;
             show(json, &answer, |list: SenderList| listing(&list))
         }
         SendersVerb::Approve { code, lasts } => {
@@ -161,7 +161,8 @@ mod tests {
             "meta": { "n": "\u{1b}\ne" },
         });
         let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": now() });
-        let list = serde_json::from_value(json!({ "senders": [stranger, blocked] })).unwrap();
+        let list =
+            serde_json::from_value(json!({ "next": null, "items": [stranger, blocked] })).unwrap();
         let shown = listing(&list);
         assert_eq!(shown.lines().count(), 3, "{shown}");
         assert!(

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::End;
 use crate::args::StatusArgs;
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::clock::mend;
 use crate::codes::stands;
 use crate::data::DataPlace;
@@ -25,8 +25,8 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
     let data = args.common.data.gateway()?;
     let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
-    let sessions = ask(&data, Method::GET, "/api/v1/sessions?filter=live", None).await?;
-    let senders = ask(&data, Method::GET, "/api/v1/inbound", None).await?;
+    let sessions = ask_all(&data, "/api/v1/sessions?filter=live").await?;
+    let senders = ask_all(&data, "/api/v1/inbound").await?;
     if args.common.json {
         let (mut all, pairing): (Value, Value) = (read(&status)?, read(&pairing)?);
         all["fingerprint"] = pairing["fingerprint"].clone();

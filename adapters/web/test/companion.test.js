@@ -48,7 +48,7 @@ test("a companion's link comes back by itself, and ends with its session", async
   const linked = next(link, 'linked');
   await gateway.restart();
   await linked;
-  const { sessions } = await gateway.json('companions', 'list');
+  const { items: sessions } = await gateway.json('companions', 'list');
   assert.equal(sessions[0].linked, true);
   const closed = next(link, 'closed');
   await gateway.verb('companions', 'revoke', '--all', '--yes');

@@ -23,7 +23,7 @@ test('a node that submits the PIN of the gateway is paired and linked', async (t
   assert.equal(client.linked, true);
   assert.deepEqual(own.permissions, { read: ['/**'], write: ['/**'], admin: [] });
   assert.ok(own.expires > new Date() && own.pairedAt <= new Date());
-  const { paired } = await gateway.json('paired', 'list');
+  const { items: paired } = await gateway.json('paired', 'list');
   const { device } = paired[0];
   assert.deepEqual(
     [device.friendly_name, device.room, device.fingerprint, device.node_id],

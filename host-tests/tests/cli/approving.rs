@@ -85,7 +85,7 @@ fn a_forgotten_nodes_key_stays_revoked_through_a_restart_and_is_counted() {
     let (code, out, err) = gateway.verb(&["nodes", "forget", &id, "--yes"]);
     assert!(code == 0 && out.contains("its key stays revoked for good"), "{out}{err}");
     let gateway = gateway.crash_and_restart();
-    assert_eq!(gateway.json(&["list", "--all"])["devices"].as_array().unwrap().len(), 0);
+    assert_eq!(gateway.json(&["list", "--all"])["items"].as_array().unwrap().len(), 0);
     assert_eq!(gateway.answer(&["status"])["nodes"]["forgotten"], 1);
     let (_, out, _) = gateway.verb(&["status"]);
     assert!(out.contains("1 key of a forgotten node stays revoked"), "{out}");

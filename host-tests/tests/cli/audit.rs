@@ -81,7 +81,7 @@ async fn every_decision_is_listed_with_who_made_it_and_from_where() {
     let (code, answer) = post(&gateway, &format!("/api/v1/devices/{id}/mute"), &token, &json!({}));
     assert_eq!(code, 200, "{answer}");
     let sessions = gateway.answer(&["companions", "list"]);
-    let helper = sessions["sessions"][0]["id"].as_str().unwrap();
+    let helper = sessions["items"][0]["id"].as_str().unwrap();
 
     let entries = export(&gateway);
     let what: Vec<&str> = entries.iter().map(|entry| entry["what"].as_str().unwrap()).collect();
@@ -120,8 +120,8 @@ async fn every_decision_is_listed_with_who_made_it_and_from_where() {
     assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
     let page = gateway.answer(&["audit", "list", "--limit", "3", "--before", "6"]);
     let numbers: Vec<_> =
-        page["entries"].as_array().unwrap().iter().map(|it| it["entry"].clone()).collect();
-    assert_eq!((json!(numbers), &page["next"]), (json!([5, 4, 3]), &json!(3)));
+        page["items"].as_array().unwrap().iter().map(|it| it["entry"].clone()).collect();
+    assert_eq!((json!(numbers), &page["next"]), (json!([5, 4, 3]), &json!("3")));
     // The name is gone with the record; the log keeps the id.
     assert_eq!(gateway.verb(&["nodes", "revoke", &id, "--yes"]).0, 0);
     assert_eq!(gateway.verb(&["nodes", "forget", &id, "--yes"]).0, 0);

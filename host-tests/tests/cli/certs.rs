@@ -8,7 +8,7 @@ fn the_authority_is_listed_and_rotated_with_an_overlap_and_without_one() {
     let listed = |all: &[&str]| gateway.answer(&[&["certs", "list"], all].concat());
     let first = listed(&[]);
     assert_eq!(first["authority"]["roots"], 1, "{first}");
-    assert_eq!(first["certificates"].as_array().unwrap().len(), 0);
+    assert_eq!(first["items"].as_array().unwrap().len(), 0);
     let (code, out, err) = gateway.verb(&["certs", "rotate"]);
     assert!(code == 0 && out.contains("there is a new root"), "{out}{err}");
     let second = listed(&["--all"]);

@@ -85,7 +85,7 @@ fn a_code_opens_one_session_which_its_owner_alone_can_read_and_which_ends_when_t
     );
     let (code, out, _) = companion.says(&["status", "--json"]);
     let status: Value = serde_json::from_str(&out).unwrap();
-    let listed = gateway.answer(&["setup", "list"])["sessions"][0].clone();
+    let listed = gateway.answer(&["setup", "list"])["items"][0].clone();
     assert!(
         code == 0 && status["id"] == listed["id"] && status["expires_at"] == listed["expires_at"],
         "{out}"
@@ -117,7 +117,7 @@ fn a_companion_ends_its_own_session_and_its_file_is_gone() {
     let (code, out, err) = companion.says(&["end", "--json"]);
     assert!(code == 0 && serde_json::from_str::<Value>(&out).unwrap()["revoked"] == true, "{err}");
     assert!(!companion.file().exists());
-    assert_eq!(gateway.answer(&["setup", "list"])["sessions"].as_array().unwrap().len(), 0);
+    assert_eq!(gateway.answer(&["setup", "list"])["items"].as_array().unwrap().len(), 0);
     let (code, _, err) = companion.says(&["status"]);
     assert!(code == 1 && err.contains("handfast companion --code"), "{err}");
 }
@@ -226,7 +226,7 @@ fn a_companion_that_listens_is_linked_until_its_session_ends() {
         (&first["event"], &first["session"]["device_label"]),
         (&"linked".into(), &"Desk".into())
     );
-    let listed = gateway.answer(&["setup", "list"])["sessions"][0].clone();
+    let listed = gateway.answer(&["setup", "list"])["items"][0].clone();
     assert!(listed["linked"] == true && listed["id"] == first["session"]["session_id"], "{listed}");
     assert_eq!(gateway.verb(&["setup", "revoke", "--all", "--yes"]).0, 0);
     assert_eq!(listening.0.wait().unwrap().code(), Some(1));
@@ -239,8 +239,7 @@ fn a_companion_that_listens_is_linked_until_its_session_ends() {
 fn whoever_watches_sees_companions_come_and_go() {
     let gateway = Gateway::start();
     let companion = Companion::of(&gateway, "Desk");
-    let id =
-        gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap()[..8].to_owned();
+    let id = gateway.answer(&["setup", "list"])["items"][0]["id"].as_str().unwrap()[..8].to_owned();
     let shown = gateway.shows("A companion has a session now: ");
     assert!(
         shown.contains(&format!("A companion has a session now: {id} as companion-v1\n")),

@@ -26,7 +26,7 @@ fn a_gateway_that_is_killed_at_any_moment_of_an_issue_leaves_no_node_without_a_c
         node.running.kill();
     }
     let all = world.gateway.answer(&["certs", "list", "--all"]);
-    let all = all["certificates"].as_array().unwrap().len();
+    let all = all["items"].as_array().unwrap().len();
     // A request that was answered twice has got the same certificate.
     assert_eq!(all as u64, 1 + rounds);
 }

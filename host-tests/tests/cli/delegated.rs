@@ -68,13 +68,13 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     let (done, said) = node.ends();
     assert_eq!(done, 0, "{said}");
     let sessions = gateway.answer(&["setup", "list"]);
-    let sessions = sessions["sessions"].as_array().unwrap();
+    let sessions = sessions["items"].as_array().unwrap();
     let id = sessions.iter().find(|session| session["profile"] == "helper").unwrap()["id"]
         .as_str()
         .unwrap()
         .to_owned();
     let paired = gateway.answer(&["paired", "list"]);
-    let grant = &paired["paired"][0]["grants"][0];
+    let grant = &paired["items"][0]["grants"][0];
     assert_eq!(grant["made_by"], format!("session {id}"), "{paired}");
     let (_, listed, _) = gateway.verb(&["pairing", "list"]);
     assert!(listed.contains(&format!("session {}", &id[..8])), "{listed}");
@@ -83,7 +83,7 @@ fn a_sessions_code_is_no_wider_than_the_session_and_is_out_with_it_after_a_crash
     assert_eq!(done, 0, "{err}");
     let is_out = |gateway: &Gateway| {
         let paired = gateway.answer(&["paired", "list"]);
-        assert_eq!(paired["paired"][0]["grants"], json!([]), "{paired}");
+        assert_eq!(paired["items"][0]["grants"], json!([]), "{paired}");
         assert_eq!(gateway.answer(&["pairing", "list"])["codes"], json!([]));
         let mut late = gateway.node("Late", &["--code"]);
         late.types(code);

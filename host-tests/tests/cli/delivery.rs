@@ -65,7 +65,7 @@ async fn a_token_that_could_not_be_shown_leaves_the_node_waiting() {
         "what was shown is confirmed at once"
     );
     assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
-    assert_eq!(gateway.json(&["list"])["devices"].as_array().unwrap().len(), 1);
+    assert_eq!(gateway.json(&["list"])["items"].as_array().unwrap().len(), 1);
     let log = gateway.log();
     assert!(
         log.contains("could not be shown") && !log.contains(&token),

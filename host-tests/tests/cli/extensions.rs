@@ -44,8 +44,8 @@ pub(super) fn documented() -> String {
 fn the_documented_extension_is_listed_and_called() {
     let gateway = with_extension(&documented());
     let list = gateway.answer(&["extensions", "list"]);
-    assert_eq!(list["extensions"][0]["name"], "echo");
-    assert_eq!(list["extensions"][0]["alive"], true);
+    assert_eq!(list["items"][0]["name"], "echo");
+    assert_eq!(list["items"][0]["alive"], true);
     let (code, out, _) = gateway.verb(&["extensions", "list"]);
     assert!(code == 0 && out.starts_with("NAME") && out.contains("\necho  yes"), "{out}");
 

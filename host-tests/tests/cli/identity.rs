@@ -65,7 +65,7 @@ impl World {
     /// Returns the certificates that are in force.
     pub(super) fn in_force(&self) -> Vec<Value> {
         let listed = self.gateway.answer(&["certs", "list"]);
-        listed["certificates"].as_array().unwrap().clone()
+        listed["items"].as_array().unwrap().clone()
     }
 
     /// Returns the only certificate in force.
@@ -160,7 +160,7 @@ fn an_evicted_node_fetches_another_certificate_at_once_and_comes_back_over_mutua
         before = after;
     }
     let all = world.gateway.answer(&["certs", "list", "--all"]);
-    assert_eq!(all["certificates"].as_array().unwrap().len(), 3, "{all}");
+    assert_eq!(all["items"].as_array().unwrap().len(), 3, "{all}");
 }
 
 #[test]

@@ -44,9 +44,9 @@ fn a_stranger_is_listed_approved_and_revoked() {
         "{out}"
     );
     assert!(!out.contains('\u{1b}'), "what a stranger says is escaped: {out:?}");
-    let listed = gateway.answer(&["inbound", "list", "--channel", "telegram"])["senders"].clone();
+    let listed = gateway.answer(&["inbound", "list", "--channel", "telegram"])["items"].clone();
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["code"]), (1, &json!(code)));
-    assert_eq!(gateway.answer(&["inbound", "list", "--channel", "mail"])["senders"], json!([]));
+    assert_eq!(gateway.answer(&["inbound", "list", "--channel", "mail"])["items"], json!([]));
 
     let typed = format!("{}-{}", code[..4].to_lowercase(), &code[4..]);
     let (exit, out, _) = gateway.verb(&["inbound", "approve", &typed, "--for", "2h"]);
@@ -56,13 +56,13 @@ fn a_stranger_is_listed_approved_and_revoked() {
     let (exit, _, err) = gateway.verb(&["inbound", "approve", &code]);
     assert!(exit == 1 && err.contains("senders list"), "{err}");
 
-    assert_eq!(gateway.answer(&["inbound", "list"])["senders"], json!([]));
-    let allowed = gateway.answer(&["inbound", "list", "--all"])["senders"][0].clone();
+    assert_eq!(gateway.answer(&["inbound", "list"])["items"], json!([]));
+    let allowed = gateway.answer(&["inbound", "list", "--all"])["items"][0].clone();
     assert!(allowed["state"] == "allowed" && allowed["until"].is_string(), "{allowed}");
     let (exit, out, _) = gateway.verb(&["inbound", "revoke", "telegram:@Ana"]);
     assert!(exit == 0 && out == "\"@Ana\" is not let in any more over telegram\n", "{out}");
     assert_eq!(
-        gateway.answer(&["inbound", "list", "--include-revoked"])["senders"][0]["state"],
+        gateway.answer(&["inbound", "list", "--include-revoked"])["items"][0]["state"],
         "revoked"
     );
     assert_eq!(admit(&gateway, "@ana")["decision"], "challenge");
@@ -73,7 +73,7 @@ fn a_sender_is_rejected_blocked_and_unblocked_and_what_is_not_so_is_refused() {
     let gateway = Gateway::start();
     asks(&gateway, "@ana");
     assert_eq!(gateway.answer(&["inbound", "reject", "telegram:@ana"])["changed"], 1);
-    assert_eq!(gateway.answer(&["inbound", "list"])["senders"], json!([]));
+    assert_eq!(gateway.answer(&["inbound", "list"])["items"], json!([]));
     for (verb, word) in
         [("reject", "does not wait"), ("revoke", "is not let in"), ("unblock", "is not blocked")]
     {

@@ -107,7 +107,7 @@ fn the_terminal_says_when_and_from_where_its_link_was_used_and_the_session_survi
     assert_eq!(presses(&gateway.address, url).status, 401, "a restart revives no link");
 
     let listed = gateway.answer(&["operators", "list"]);
-    let session = &listed["operators"][0];
+    let session = &listed["items"][0];
     assert_eq!((session["name"].as_str(), session["state"].as_str()), (Some("Ana"), Some("valid")));
     assert_eq!(session["ip_address"], "127.0.0.1");
     assert!(!listed.to_string().contains(cookie.trim().split_once('=').unwrap().1), "{listed}");

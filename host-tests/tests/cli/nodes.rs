@@ -49,7 +49,7 @@ pub(super) fn paired(gateway: &Gateway) -> (TempDir, Running) {
     assert_eq!(code, 0, "{said}");
     let running = running_node(state.path());
     until("it links", || {
-        is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("online"))
+        is(&gateway.answer(&["paired", "list"])["items"][0]["device"]["status"], &json!("online"))
     });
     (state, running)
 }
@@ -152,7 +152,7 @@ fn a_node_is_renamed_and_once_it_is_out_for_good_forgotten() {
     assert!(code == 0 && out.contains("forgotten; its key stays revoked for good"), "{out}{err}");
     assert_eq!(gateway.verb(&["nodes", "describe", &id]).0, 1);
     let all = gateway.answer(&["nodes", "list", "--all"]);
-    assert_eq!(all["devices"].as_array().unwrap().len(), 0);
+    assert_eq!(all["items"].as_array().unwrap().len(), 0);
 }
 
 #[test]
@@ -209,9 +209,9 @@ fn a_node_that_is_away_is_narrow_for_the_lists_and_after_a_restart_and_when_it_c
     let (state, mut running) = paired(&gateway);
     running.kill();
     until("it is gone", || {
-        is(&gateway.answer(&["paired", "list"])["paired"][0]["device"]["status"], &json!("offline"))
+        is(&gateway.answer(&["paired", "list"])["items"][0]["device"]["status"], &json!("offline"))
     });
-    let id = gateway.answer(&["paired", "list"])["paired"][0]["device"]["node_id"]
+    let id = gateway.answer(&["paired", "list"])["items"][0]["device"]["node_id"]
         .as_str()
         .unwrap()
         .to_owned();
@@ -223,7 +223,7 @@ fn a_node_that_is_away_is_narrow_for_the_lists_and_after_a_restart_and_when_it_c
     gateway.shows("Paired \"Desk\": read /only/**, ");
     let gateway = gateway.crash_and_restart();
     let narrow = json!({"read": ["/only/**"], "write": []});
-    let listed = &gateway.answer(&["paired", "list"])["paired"][0];
+    let listed = &gateway.answer(&["paired", "list"])["items"][0];
     assert_eq!(
         (&listed["in_force"]["permissions"], &listed["offered"]["permissions"]),
         (&narrow, &narrow)
@@ -239,7 +239,7 @@ fn a_node_that_is_away_is_narrow_for_the_lists_and_after_a_restart_and_when_it_c
         is(&status(state.path())["permissions"], &json!(["read:/only/**"]))
     });
     until("it is confirmed", || {
-        is(&gateway.answer(&["paired", "list"])["paired"][0]["offered"], &Value::Null)
+        is(&gateway.answer(&["paired", "list"])["items"][0]["offered"], &Value::Null)
     });
 }
 

@@ -205,7 +205,7 @@ fn fresh(word: &str) -> String {
 /// Returns the ids of the live sessions.
 fn sessions(gateway: &Gateway) -> Vec<String> {
     let listed = gateway.answer(&["setup", "list"]);
-    listed["sessions"]
+    listed["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -220,7 +220,7 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
         match *arg {
             // A new name for each, because a rejected request has to wait before it asks again.
             "{waiting}" => {
-                let number = gateway.json(&["list", "--all"])["devices"].as_array().unwrap().len();
+                let number = gateway.json(&["list", "--all"])["items"].as_array().unwrap().len();
                 out.push(gateway.ask(&format!("Waiting {number}")).await);
             }
             "{rejected}" => {

@@ -29,7 +29,7 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
 
     let own =
         said.split("This node").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
-    let paired = &gateway.answer(&["paired", "list"])["paired"][0];
+    let paired = &gateway.answer(&["paired", "list"])["items"][0];
     assert_eq!(
         (paired["device"]["fingerprint"].as_str(), paired["device"]["flow"].as_str()),
         (Some(own), Some("native"))
@@ -49,7 +49,7 @@ fn a_node_is_paired_by_pin_and_the_gateway_prints_what_the_documentation_says() 
     assert!(code == 0 && out.contains("revoked"), "{out}");
     let (code, _, err) = gateway.verb(&["paired", "revoke", "My Phone", "--yes"]);
     assert!(code == 1 && err.contains("My Phone") && err.contains("whole name"), "{err}");
-    assert_eq!(gateway.answer(&["paired", "list"])["paired"], json!([]));
+    assert_eq!(gateway.answer(&["paired", "list"])["items"], json!([]));
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_code_is_shown_once_as_picture_and_text_and_pairs_one_node() {
     second.types(&invitation);
     let (code, said) = second.ends();
     assert_eq!(code, 1, "{said}");
-    assert_eq!(gateway.answer(&["paired", "list"])["paired"].as_array().unwrap().len(), 1);
+    assert_eq!(gateway.answer(&["paired", "list"])["items"].as_array().unwrap().len(), 1);
     assert!(!gateway.log().contains(secret), "no secret is in the log");
 }
 
@@ -306,10 +306,10 @@ fn revoking_all_asks_and_where_nobody_can_answer_it_wants_to_be_told() {
     assert_eq!(phone.ends().0, 0);
     let (code, _, err) = gateway.verb(&["paired", "revoke-all"]);
     assert!(code == 2 && err.contains("--yes"), "{err}");
-    assert_eq!(gateway.answer(&["paired", "list"])["paired"].as_array().unwrap().len(), 1);
+    assert_eq!(gateway.answer(&["paired", "list"])["items"].as_array().unwrap().len(), 1);
     let (code, out, _) = gateway.verb(&["paired", "revoke-all", "--yes"]);
     assert!(code == 0 && out == "1 node revoked\n", "{out}");
-    assert_eq!(gateway.answer(&["paired", "list"])["paired"], json!([]));
+    assert_eq!(gateway.answer(&["paired", "list"])["items"], json!([]));
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn a_node_that_a_phone_provisions_comes_online_by_itself_and_takes_tasks() {
     until("it is online", || is(&describe()["status"], &json!("online")));
     until("it has a certificate", || {
         let certificates = gateway.answer(&["certs", "list"]);
-        match certificates["certificates"].as_array().is_some_and(|list| !list.is_empty()) {
+        match certificates["items"].as_array().is_some_and(|list| !list.is_empty()) {
             true => Ok(()),
             false => Err(certificates.to_string()),
         }

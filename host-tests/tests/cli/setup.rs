@@ -99,7 +99,7 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     let gateway = Gateway::start();
     let (one, two) = (Companion::of(&gateway, "One"), Companion::of(&gateway, "Two"));
     let list = gateway.answer(&["setup", "list"]);
-    let sessions = list["sessions"].as_array().unwrap();
+    let sessions = list["items"].as_array().unwrap();
     assert_eq!(sessions.len(), 2, "{list}");
     let of = |name: &str| {
         sessions.iter().find(|session| session["device_label"] == name).unwrap()["id"]
@@ -123,11 +123,8 @@ fn an_operator_sees_refreshes_and_ends_sessions() {
     assert!(code == 1 && err.contains("companions list"), "{err}");
     assert_eq!(gateway.answer(&["setup", "revoke", "--all", "--yes"])["revoked"], 1);
     assert_eq!(two.says(&["status"]).0, 1);
-    assert_eq!(gateway.answer(&["setup", "list"])["sessions"].as_array().unwrap().len(), 0);
-    assert_eq!(
-        gateway.answer(&["setup", "list", "--all"])["sessions"].as_array().unwrap().len(),
-        2
-    );
+    assert_eq!(gateway.answer(&["setup", "list"])["items"].as_array().unwrap().len(), 0);
+    assert_eq!(gateway.answer(&["setup", "list", "--all"])["items"].as_array().unwrap().len(), 2);
 }
 
 #[test]

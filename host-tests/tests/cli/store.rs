@@ -100,8 +100,7 @@ async fn whoever_is_put_out_while_the_disk_is_full_is_out_at_once_and_for_good_o
     assert_eq!(code, 0, "{err}");
     let (rejected, waiting) = (gateway.ask("Rejected").await, gateway.ask("Waiting").await);
     let companion = Companion::of(&gateway, "Phone");
-    let session =
-        gateway.answer(&["setup", "list"])["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let session = gateway.answer(&["setup", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
     let minted = gateway.answer(&["pairing", "code"])["id"].as_str().unwrap().to_owned();
     assert_eq!(gateway.verb(&["inbound", "seed", "telegram", "bot", "@ana"]).0, 0);
     let links = [
@@ -187,19 +186,19 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
     node.types(&gateway.pin(1));
     assert_eq!(node.ends().0, 0);
     let mut linked = gateway.run_node(&state);
-    until("the node does not link", || gateway.json(&["list"])["devices"][0]["status"] == "online");
+    until("the node does not link", || gateway.json(&["list"])["items"][0]["status"] == "online");
 
     writes(&gateway, false);
     is_cut_and_not_stored(gateway.verb(&["paired", "revoke", "Phone", "--yes"]));
     until("the link goes on", || {
-        gateway.json(&["list", "--all"])["devices"][0]["status"] == "offline"
+        gateway.json(&["list", "--all"])["items"][0]["status"] == "offline"
     });
     linked.kill();
     let mut again = gateway.run_node(&state);
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         assert_eq!(
-            gateway.json(&["list", "--all"])["devices"][0]["status"],
+            gateway.json(&["list", "--all"])["items"][0]["status"],
             "offline",
             "it came back"
         );
@@ -215,7 +214,7 @@ async fn a_node_with_keys_is_cut_off_while_the_disk_is_full_and_one_that_pairs_i
         gateway.json(&["status"])["store"]["unstored"] == json!([])
     });
     let gateway = gateway.crash_and_restart();
-    assert_eq!(gateway.json(&["list", "--all"])["devices"][0]["standing"], "revoked");
+    assert_eq!(gateway.json(&["list", "--all"])["items"][0]["standing"], "revoked");
 }
 
 #[test]

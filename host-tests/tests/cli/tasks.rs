@@ -81,7 +81,7 @@ fn an_operator_gives_a_node_tasks_and_sees_what_became_of_each() {
     assert!(code == 2 && err.contains("is not JSON"), "{err}");
 
     let listed = gateway.answer(&["nodes", "results", "Desk"]);
-    let listed: Vec<String> = listed["dispatches"].as_array().unwrap().iter().map(id).collect();
+    let listed: Vec<String> = listed["items"].as_array().unwrap().iter().map(id).collect();
     assert!(listed.len() == 3 && listed[0] == id(&twice[0]) && listed[2] == id(&done));
     let (code, out, _) = gateway.verb(&["nodes", "results", "Desk", &id(&done)[..8]]);
     assert!(code == 0 && out.contains("succeeded"), "{out}");

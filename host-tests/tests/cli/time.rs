@@ -150,7 +150,7 @@ impl Clocked {
 
     fn ends_of_sessions(&self) -> Vec<u64> {
         let list = self.gateway.answer(&["setup", "list", "--all"]);
-        list["sessions"]
+        list["items"]
             .as_array()
             .unwrap()
             .iter()
@@ -165,10 +165,8 @@ async fn a_session_that_was_ended_while_the_clock_was_ahead_stays_ended_when_it_
     let gateway = Clocked::start("+0");
     let (one, two, three) =
         (gateway.session().await, gateway.session().await, gateway.session().await);
-    let id = gateway.gateway.answer(&["setup", "list"])["sessions"][0]["id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id =
+        gateway.gateway.answer(&["setup", "list"])["items"][0]["id"].as_str().unwrap().to_owned();
     let gateway = gateway.restart("+2h");
     let (code, out, err) = gateway.gateway.verb(&["setup", "revoke", "--yes", &id]);
     assert!(code == 0 && out.contains("ended"), "{out}{err}");

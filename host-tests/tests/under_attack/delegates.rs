@@ -33,7 +33,7 @@ async fn delegate(gateway: SocketAddr, node: &Paired) -> Option<Peer> {
 /// Returns the delegates that are listed under the node with this name.
 fn listed(gateway: &Gateway, name: &str) -> Vec<Value> {
     let paired = gets(gateway, "/api/v1/paired");
-    let node = paired["paired"]
+    let node = paired["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -78,11 +78,7 @@ async fn ten_keys_of_one_node_take_what_other_nodes_leave_and_turn_none_of_them_
     .await;
     let paired = gets(&gateway, "/api/v1/paired");
     assert!(
-        paired["paired"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|view| view["device"]["status"] == "online"),
+        paired["items"].as_array().unwrap().iter().all(|view| view["device"]["status"] == "online"),
         "{paired}"
     );
     drop(links);

@@ -110,7 +110,7 @@ async fn a_stranger_who_only_takes_pins_buries_nobody_elses_under_his_own() {
         gateway.shown().matches("Pairing request from \"Junk\"").count(),
     );
     println!("{taken} PINs taken and {shown} shown in {:?}", begun.elapsed());
-    let live = gets(&gateway, "/api/v1/pairing/codes")["codes"].as_array().unwrap().len();
+    let live = gets(&gateway, "/api/v1/pairing/codes")["items"].as_array().unwrap().len();
     assert!(live <= 4, "{live} PINs of one address live");
     let most = PINS_A_MINUTE as usize + 5;
     assert!(shown <= most, "{shown} PINs of one address were shown");
@@ -141,7 +141,7 @@ async fn twenty_wrong_guesses_over_all_addresses_close_pairing_until_it_is_opene
         (&json!(false), &json!(true), &json!(20))
     );
     assert_eq!(
-        gets(&gateway, "/api/v1/pairing/codes")["codes"],
+        gets(&gateway, "/api/v1/pairing/codes")["items"],
         json!([]),
         "no PIN is listed that nobody may guess"
     );

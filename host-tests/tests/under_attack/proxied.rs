@@ -20,7 +20,7 @@ async fn in_front_of(gateway: &Gateway) -> Proxy {
 
 /// Returns the number of waiting requests.
 fn pending(gateway: &Gateway) -> usize {
-    gets(gateway, "/api/v1/devices?filter=pending")["devices"].as_array().unwrap().len()
+    gets(gateway, "/api/v1/devices?filter=pending")["items"].as_array().unwrap().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn whatever_a_client_of_nginx_says_of_itself_it_asks_from_where_it_is() {
         socket.say(json!({"type": "pair_request", "friendly_name": client, "room": "R"})).await;
         assert!(matches!(socket.next().await, Message::Text(_)));
         let devices = gets(&gateway, "/api/v1/devices?filter=pending");
-        let asked = devices["devices"]
+        let asked = devices["items"]
             .as_array()
             .unwrap()
             .iter()

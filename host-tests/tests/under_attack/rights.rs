@@ -65,7 +65,7 @@ async fn a_session_that_may_mint_codes_reaches_nothing_else_over_any_route_howev
     let waits = gateway.ask("Waits").await;
     let operators = minted(&gateway, &json!({}))["id"].as_str().unwrap().to_owned();
     let sessions = gets(&gateway, "/api/v1/sessions");
-    let ids: Vec<&str> = sessions["sessions"]
+    let ids: Vec<&str> = sessions["items"]
         .as_array()
         .unwrap()
         .iter()
@@ -215,7 +215,7 @@ fn what_a_session_mints_has_no_permission_more_and_no_second_longer_than_it() {
         let (status, refused) = post(&gateway, CODES, &token, &body);
         assert_eq!(status, 400, "{refused}");
     }
-    assert_eq!(gets(&gateway, CODES)["codes"], json!([]), "what is refused is not minted");
+    assert_eq!(gets(&gateway, CODES)["items"], json!([]), "what is refused is not minted");
     for permissions in [
         json!({}),
         json!({"read": ["/gateway/pairing/codes"]}),
@@ -231,7 +231,7 @@ fn what_a_session_mints_has_no_permission_more_and_no_second_longer_than_it() {
 fn codes_that_are_minted_while_their_session_ends_end_with_it() {
     let gateway = Gateway::start_quietly(&PROFILES);
     let token = session(&gateway, "codes");
-    let id = gets(&gateway, "/api/v1/sessions")["sessions"][0]["id"].as_str().unwrap().to_owned();
+    let id = gets(&gateway, "/api/v1/sessions")["items"][0]["id"].as_str().unwrap().to_owned();
     let stop = AtomicBool::new(false);
     let minted = std::thread::scope(|threads| {
         let mints = || {
@@ -244,14 +244,14 @@ fn codes_that_are_minted_while_their_session_ends_end_with_it() {
             minted
         };
         let minting: Vec<_> = (0..3).map(|_| threads.spawn(mints)).collect();
-        while gets(&gateway, CODES)["codes"].as_array().unwrap().len() < 10 {}
+        while gets(&gateway, CODES)["items"].as_array().unwrap().len() < 10 {}
         posts(&gateway, &format!("/api/v1/sessions/{id}/revoke"), &Value::Null);
-        assert_eq!(gets(&gateway, CODES)["codes"], json!([]));
+        assert_eq!(gets(&gateway, CODES)["items"], json!([]));
         stop.store(true, Ordering::Relaxed);
         minting.into_iter().map(|one| one.join().unwrap()).sum::<usize>()
     });
     assert!(minted >= 10, "{minted}");
-    assert_eq!(gets(&gateway, CODES)["codes"], json!([]));
+    assert_eq!(gets(&gateway, CODES)["items"], json!([]));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn a_session_that_mints_all_the_codes_that_it_can_leaves_the_operator_some() {
         }
         live += of_one;
     }
-    assert_eq!(gets(&gateway, CODES)["codes"].as_array().unwrap().len(), live);
+    assert_eq!(gets(&gateway, CODES)["items"].as_array().unwrap().len(), live);
     let (status, answer) = asks(&gateway, "POST", CODES, &json!({"kind": "typed"}));
     assert_eq!(status, 200, "beside {live} codes of sessions: {answer}");
 }

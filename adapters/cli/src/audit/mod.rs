@@ -24,7 +24,7 @@ pub(crate) async fn run(args: AuditArgs) -> Result<(), End> {
     let json = args.common.json;
     match args.verb {
         AuditVerb::List { limit, before } => {
-            let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+            let before = before.map_or_else(String::new, |before| format!("&after={before}"));
             let path = format!("/api/v1/audit?limit={limit}{before}");
             let answer = ask(&data, Method::GET, &path, None).await?;
             show(json, &answer, |list: AuditList| listing(&list))
@@ -125,7 +125,7 @@ fn listing(list: &AuditList) -> String {
         std::iter::once(cells).chain(further).collect::<Vec<_>>()
     };
     let rows: Vec<_> = list.entries.iter().flat_map(row).collect();
-    let older = match list.next {
+    let older = match &list.next {
         Some(next) => format!("older ones: --before {next}\n"),
         None => String::new(),
     };

@@ -56,13 +56,13 @@ pub(super) async fn play(stage: &mut Stage, data: &Path, at: SocketAddr) -> Resu
     stage.step("browser", "opens pairing by PIN; without the page's token it is refused".into());
 
     let log: Value = read(&ask(data, Method::GET, "/api/v1/audit?limit=5", None).await?)?;
-    let entries = log["entries"].as_array().cloned().unwrap_or_default();
+    let entries = log["items"].as_array().cloned().unwrap_or_default();
     let told = entries.iter().any(|entry| {
         entry["what"] == "open-pairing" && entry["who"] == "login" && entry["by"] == *me.id
     });
     hold(told, "the log tells who opened pairing")?;
     let checkpoint: Value = read(&ask(data, Method::GET, "/api/v1/audit/checkpoint", None).await?)?;
-    hold(checkpoint["size"] == log["size"], "the checkpoint covers every entry")?;
+    hold(checkpoint["size"] == log["total"], "the checkpoint covers every entry")?;
     let size = checkpoint["size"].as_u64().unwrap_or_default();
     stage.step(
         "operator",

@@ -103,7 +103,7 @@ async fn stands(data: &Path, status: &str) -> Result<(), End> {
     loop {
         let list = ask(data, Method::GET, "/api/v1/paired", None).await?;
         let list: Value = read(&list)?;
-        let listed = list["paired"].as_array().into_iter().flatten();
+        let listed = list["items"].as_array().into_iter().flatten();
         let mut ours = listed.map(|one| &one["device"]).filter(|it| it["friendly_name"] == NAME);
         if ours.any(|device| device["status"] == status) {
             return Ok(());

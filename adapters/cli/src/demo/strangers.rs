@@ -36,7 +36,7 @@ pub(super) async fn play(stage: &mut Stage, data: &Path, gateway: &Running) -> R
     let challenge = eve.hears().await?;
     let waiting: Value =
         read(&ask(data, Method::GET, &format!("/api/v1/inbound?channel={CHANNEL}"), None).await?)?;
-    let code = waiting["senders"][0]["code"].as_str().unwrap_or_default().to_owned();
+    let code = waiting["items"][0]["code"].as_str().unwrap_or_default().to_owned();
     hold(
         code.len() == 8 && challenge.contains(&code),
         "the stranger is told the code that the operator sees",

@@ -326,20 +326,26 @@ impl Gate {
     /// # Errors
     /// [`InboundError::Store`].
     pub async fn list(&self, filter: SenderFilter) -> Result<Vec<ListedSender>, InboundError> {
-        let inner = &self.inner;
         let mut all: Vec<ListedSender> = Vec::new();
         loop {
-            let (after, now) = (all.last().cloned(), inner.clock.unix());
-            let page = inner
-                .store
-                .senders(filter.clone(), after, PAGE, &inner.settings.limits, now)
-                .await?;
+            let page = self.list_after(filter.clone(), all.last().cloned(), PAGE).await?;
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
                 return Ok(all);
             }
         }
+    }
+
+    /// Returns the next senders that a filter keeps, at most `limit`.
+    pub(crate) async fn list_after(
+        &self,
+        filter: SenderFilter,
+        after: Option<ListedSender>,
+        limit: usize,
+    ) -> Result<Vec<ListedSender>, InboundError> {
+        let (inner, now) = (&self.inner, self.inner.clock.unix());
+        Ok(inner.store.senders(filter, after, limit, &inner.settings.limits, now).await?)
     }
 
     /// Returns the name of a sender in its channel's canonical spelling.

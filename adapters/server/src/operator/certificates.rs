@@ -25,22 +25,35 @@ impl Gateway {
     ) -> Result<Vec<StoredCertificate>, OperatorError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let now = self.inner.clock.unix();
-            let page = self.inner.store.certificates(filter, after, PAGE, now).await?;
-            after = page.last().map(|stored| stored.certificate.serial);
-            let full = page.len() == PAGE;
-            // An eviction ends certificates by their node's epoch, which their rows do not show.
-            let in_force = |stored: &StoredCertificate| match filter {
-                CertificateFilter::Live => {
-                    self.inner.allowed.still_allows(&stored.certificate.serial, now).is_ok()
-                }
-                CertificateFilter::All => true,
-            };
-            all.extend(page.into_iter().filter(in_force));
-            if !full {
+            let (page, next) = self.certificates_after(filter, after, PAGE).await?;
+            all.extend(page);
+            after = next;
+            if after.is_none() {
                 return Ok(all);
             }
         }
+    }
+
+    /// Returns those of the next certificates, at most `limit`, that a filter keeps, and the one
+    /// after which the next page begins; `None` on the last page.
+    pub(crate) async fn certificates_after(
+        &self,
+        filter: CertificateFilter,
+        after: Option<Serial>,
+        limit: usize,
+    ) -> Result<(Vec<StoredCertificate>, Option<Serial>), OperatorError> {
+        let now = self.inner.clock.unix();
+        let mut page = self.inner.store.certificates(filter, after, limit, now).await?;
+        let last = page.last().map(|stored| stored.certificate.serial);
+        let next = last.filter(|_| page.len() == limit);
+        // An eviction ends certificates by their node's epoch, which their rows do not show.
+        page.retain(|stored| match filter {
+            CertificateFilter::Live => {
+                self.inner.allowed.still_allows(&stored.certificate.serial, now).is_ok()
+            }
+            CertificateFilter::All => true,
+        });
+        Ok((page, next))
     }
 
     /// Returns the certificate with this name: its serial number, or its SHA-256 fingerprint, in

@@ -118,6 +118,14 @@ impl PairedNode {
     }
 }
 
+/// A page of the nodes that are paired by their keys.
+pub(crate) struct PairedPage {
+    pub(crate) nodes: Vec<PairedNode>,
+    pub(crate) damaged: Vec<BadRecord>,
+    /// The node after which the next page begins; `None` on the last page.
+    pub(crate) next: Option<NodeId>,
+}
+
 /// Returns `true` if the node has confirmed one of its grants that are not over.
 fn confirmed(grants: &[Grant], now: UnixTime) -> bool {
     current(grants, now).is_some_and(|grant| grant.state == State::Active)
@@ -130,37 +138,52 @@ impl Gateway {
     /// # Errors
     /// [`OperatorError::Store`].
     pub async fn paired(&self) -> Result<(Vec<PairedNode>, Vec<BadRecord>), OperatorError> {
-        let now = self.inner.clock.unix();
-        let mut delegates = self.inner.pairing.delegates.by_subject();
         let (mut nodes, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
         loop {
-            let page = self.inner.store.list_granted(after, PAGE, now).await?;
-            let full = page.len() == PAGE;
-            // Damaged records count, too, so that the next page does not begin with them again.
-            after = page.last().map(|(listed, _)| node_id(listed));
-            for (listed, grants) in page {
-                match listed {
-                    Ok(entry) if !is_paired(&entry) => {}
-                    Ok(entry) => {
-                        // A node without keys authenticates with a token, and has no grants.
-                        let Some(keys) = entry.record.keys else { continue };
-                        let under = delegates
-                            .remove(Fingerprint::of(&keys.channel).as_bytes())
-                            .unwrap_or_default();
-                        nodes.push(PairedNode {
-                            device: self.device(entry),
-                            keys,
-                            grants,
-                            delegates: under,
-                        });
-                    }
-                    Err(bad) => damaged.push(bad),
-                }
-            }
-            if !full {
+            let page = self.paired_after(after, PAGE).await?;
+            nodes.extend(page.nodes);
+            damaged.extend(page.damaged);
+            after = page.next;
+            if after.is_none() {
                 return Ok((nodes, damaged));
             }
         }
+    }
+
+    /// Returns the nodes that are paired by their keys among the next nodes with keys, at most
+    /// `limit`, in order of their ids.
+    pub(crate) async fn paired_after(
+        &self,
+        after: Option<NodeId>,
+        limit: usize,
+    ) -> Result<PairedPage, OperatorError> {
+        let now = self.inner.clock.unix();
+        let mut delegates = self.inner.pairing.delegates.by_subject();
+        let listed = self.inner.store.list_granted(after, limit, now).await?;
+        // Damaged records count, too, so that the next page does not begin with them again.
+        let last = listed.last().map(|(listed, _)| node_id(listed));
+        let next = last.filter(|_| listed.len() == limit);
+        let mut page = PairedPage { nodes: Vec::new(), damaged: Vec::new(), next };
+        for (listed, grants) in listed {
+            match listed {
+                Ok(entry) if !is_paired(&entry) => {}
+                Ok(entry) => {
+                    // A node without keys authenticates with a token, and has no grants.
+                    let Some(keys) = entry.record.keys else { continue };
+                    let under = delegates
+                        .remove(Fingerprint::of(&keys.channel).as_bytes())
+                        .unwrap_or_default();
+                    page.nodes.push(PairedNode {
+                        device: self.device(entry),
+                        keys,
+                        grants,
+                        delegates: under,
+                    });
+                }
+                Err(bad) => page.damaged.push(bad),
+            }
+        }
+        Ok(page)
     }
 
     /// Returns the paired node with this whole name, or with an id that begins with it.

@@ -184,8 +184,7 @@ impl Gateway {
     pub async fn companions(&self, filter: SessionFilter) -> Result<Vec<Session>, OperatorError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page =
-                self.inner.store.sessions(filter, after, PAGE, self.inner.clock.unix()).await?;
+            let page = self.companions_after(filter, after, PAGE).await?;
             after = page.last().map(|session| session.id);
             let full = page.len() == PAGE;
             all.extend(page);
@@ -193,6 +192,16 @@ impl Gateway {
                 return Ok(all);
             }
         }
+    }
+
+    /// Returns the next sessions, at most `limit`, in order of their ids.
+    pub(crate) async fn companions_after(
+        &self,
+        filter: SessionFilter,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Session>, OperatorError> {
+        Ok(self.inner.store.sessions(filter, after, limit, self.inner.clock.unix()).await?)
     }
 
     /// Returns the only session whose id begins with this prefix, in hex, whether or not it has

@@ -121,7 +121,7 @@ test('a page shows what another page of the same operator decided', async (t) =>
 
 test('a session that is revoked is told, and its page decides nothing more', async (t) => {
   const { gateway, page } = await operator(t);
-  const { operators } = await gateway.json('operators', 'list');
+  const { items: operators } = await gateway.json('operators', 'list');
   await gateway.verb('operators', 'revoke', operators[0].id, '--yes');
   await page.getByText('Your session has ended').waitFor();
   await page.reload();

@@ -47,7 +47,7 @@ test('a page pairs by PIN, is linked again after a reload and after the browser 
   await page.getByRole('button', { name: 'Submit' }).click();
   await tells(page, 'Linked.');
   await shot(page, 'example-linked');
-  const { paired } = await gateway.json('paired', 'list');
+  const { items: paired } = await gateway.json('paired', 'list');
   const { fingerprint } = paired[0].device;
   await page.getByText(fingerprint).waitFor();
 

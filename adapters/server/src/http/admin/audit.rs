@@ -19,6 +19,7 @@ use super::Caller;
 use super::caller::Acting;
 use super::extract::{Path, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use crate::gateway::Gateway;
 use crate::operator::audit::MOST_ENTRIES;
 
@@ -31,13 +32,15 @@ const SENDERS: &str = "/gateway/inbound";
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuditList {
     /// The entries, the newest first.
+    #[serde(rename = "items")]
     #[schema(value_type = Vec<Object>)]
     pub entries: Vec<Map<String, Value>>,
     /// Number of entries of the log.
+    #[serde(rename = "total")]
     pub size: u64,
-    /// The value of `before` for the next page; absent on the last one.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub next: Option<u64>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
     /// The names of nodes in the entries, by their ids, and of senders, by their references. They
     /// are not part of the log: a name that was removed is missing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
@@ -83,8 +86,8 @@ pub struct AuditProofView {
 pub(super) struct ListQuery {
     /// Number of entries, at most 500; 50 if left out.
     limit: Option<usize>,
-    /// Number of the entry behind the last one that is wanted; `next` of the page before.
-    before: Option<u64>,
+    /// Cursor of the page: the `next` of the page before, which is the number of its last entry.
+    after: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -125,11 +128,9 @@ pub(super) async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<AuditList>, AdminFailure> {
-    let ListQuery { limit, before } = query;
-    let limit = limit.unwrap_or(USUAL);
-    if !(1..=MOST_ENTRIES).contains(&limit) {
-        return Err(AdminFailure::Usage(format!("limit is a number from 1 to {MOST_ENTRIES}")));
-    }
+    let ListQuery { limit, after } = query;
+    let limit = paging::limit(limit.or(Some(USUAL)))?;
+    let before = paging::after(after.as_deref(), |number| number.parse().ok())?;
     let size = gateway.audit_size().await?;
     let end = before.unwrap_or(size).min(size);
     let from = end.saturating_sub(limit as u64);
@@ -141,7 +142,7 @@ pub(super) async fn list(
     let mut entries: Vec<Map<String, Value>> = lines.iter().map(|line| entry(line)).collect();
     entries.reverse();
     let names = names(&gateway, &caller, &entries).await?;
-    Ok(Json(AuditList { entries, size, next: (from > 0).then_some(from), names }))
+    Ok(Json(AuditList { entries, size, next: (from > 0).then(|| from.to_string()), names }))
 }
 
 /// Signs a checkpoint of the log, in the form of C2SP `tlog-checkpoint`.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use axum::Json;
-use handfast_core::grant::certificate::KeyHash;
+use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::{NodeId, UnixTime};
 use handfast_store::{CertificateFilter, RevokedCertificates, StoredCertificate};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::Acting;
 use super::extract::{Body, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use super::time::Time;
 use crate::ca::Overlap;
 use crate::gateway::Gateway;
@@ -25,7 +26,11 @@ pub struct CertificateList {
     /// The authority that issued them.
     pub authority: AuthorityView,
     /// Certificates in order of their serial numbers.
+    #[serde(rename = "items")]
     pub certificates: Vec<CertificateView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
 }
 
 /// The gateway's certificate authority.
@@ -87,6 +92,10 @@ pub(super) struct ListQuery {
     /// Lists ended certificates, too.
     #[serde(default)]
     all: bool,
+    /// Maximum number of items, from 1 to 500; 500 if left out.
+    limit: Option<usize>,
+    /// Cursor of the page: the `next` of the page before.
+    after: Option<String>,
 }
 
 /// The terms of a new root.
@@ -122,9 +131,12 @@ pub(super) async fn list(
     Acting(gateway): Acting,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<CertificateList>, AdminFailure> {
-    let ListQuery { all } = query;
+    let ListQuery { all, limit, after } = query;
     let filter = if all { CertificateFilter::All } else { CertificateFilter::Live };
-    Ok(Json(read(&gateway, filter).await?))
+    let after = paging::after(after.as_deref(), Serial::parse)?;
+    let (found, next) = gateway.certificates_after(filter, after, paging::limit(limit)?).await?;
+    let next = next.map(|serial| serial.to_string());
+    Ok(Json(CertificateList { next, ..shown(&gateway, &found).await }))
 }
 
 /// Returns the certificates that a filter keeps, and their authority.
@@ -132,9 +144,12 @@ pub(in crate::http) async fn read(
     gateway: &Gateway,
     filter: CertificateFilter,
 ) -> Result<CertificateList, AdminFailure> {
-    let found = gateway.certificates(filter).await?;
+    Ok(shown(gateway, &gateway.certificates(filter).await?).await)
+}
+
+async fn shown(gateway: &Gateway, found: &[StoredCertificate]) -> CertificateList {
     let mut names: HashMap<NodeId, Option<String>> = HashMap::new();
-    for stored in &found {
+    for stored in found {
         if let Entry::Vacant(unknown) = names.entry(stored.certificate.node_id) {
             let known = gateway.device_by_prefix(&unknown.key().to_string()).await.ok();
             unknown.insert(known.map(|known| known.entry.record.name.to_string()));
@@ -143,7 +158,11 @@ pub(in crate::http) async fn read(
     let certificates = found
         .iter()
         .map(|stored| view(stored, names.get(&stored.certificate.node_id).cloned().flatten()));
-    Ok(CertificateList { authority: authority(gateway), certificates: certificates.collect() })
+    CertificateList {
+        authority: authority(gateway),
+        certificates: certificates.collect(),
+        next: None,
+    }
 }
 
 /// Makes a new root of the certificate authority. The body may be empty.

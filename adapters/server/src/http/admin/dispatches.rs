@@ -21,6 +21,7 @@ use super::caller::Acting;
 use super::caller::made_by;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
@@ -101,7 +102,13 @@ pub struct DispatchList {
     /// The node's name for people.
     pub friendly_name: String,
     /// Tasks, the newest first.
+    #[serde(rename = "items")]
     pub dispatches: Vec<DispatchView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// The answer to a request for a node's capabilities.
@@ -163,8 +170,10 @@ pub(super) struct RetryBody {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
-    /// Maximum number of tasks.
+    /// Maximum number of items, from 1 to 500; 500 if left out.
     limit: Option<usize>,
+    /// Cursor of the page: the `next` of the page before.
+    after: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -232,15 +241,21 @@ pub(super) async fn list(
     Path(which): Path<String>,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<DispatchList>, AdminFailure> {
-    let ListQuery { limit } = query;
     let record = gateway.device_named(&which).await?.entry.record;
     let told = reaches(&caller, record.node_id);
     let all = DISPATCHES_KEPT + DISPATCHES_QUEUED;
-    let dispatches = gateway.dispatches(record.node_id, limit.unwrap_or(all).min(all)).await?;
+    let dispatches = gateway.dispatches(record.node_id, all).await?;
+    let dispatches = dispatches.iter().map(|status| view(status, told)).collect();
+    let page =
+        paging::cut(dispatches, query.limit, query.after.as_deref(), |one: &DispatchView| {
+            one.id.clone()
+        })?;
     Ok(Json(DispatchList {
         node_id: record.node_id.to_string(),
         friendly_name: record.name.to_string(),
-        dispatches: dispatches.iter().map(|status| view(status, told)).collect(),
+        dispatches: page.items,
+        next: page.next,
+        total: page.total,
     }))
 }
 

@@ -7,15 +7,22 @@ use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::Acting;
-use super::extract::Body;
+use super::extract::{Body, Query};
 use super::failure::AdminFailure;
+use super::paging::{self, PageQuery};
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
 
 /// The answer to `GET /api/v1/extensions`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExtensionList {
     /// The extensions in the order of the configuration.
+    #[serde(rename = "items")]
     pub extensions: Vec<ExtensionStatus>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// A call of an extension.
@@ -34,10 +41,16 @@ pub(super) struct CallBody {
     get,
     path = "/api/v1/extensions",
     tag = "Extensions",
+    params(PageQuery),
     responses((status = 200, body = ExtensionList)),
 )]
-pub(super) async fn list(Acting(gateway): Acting) -> Json<ExtensionList> {
-    Json(ExtensionList { extensions: gateway.extensions().status() })
+pub(super) async fn list(
+    Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<ExtensionList>, AdminFailure> {
+    let all = gateway.extensions().status();
+    let page = paging::cut(all, query.limit, query.after.as_deref(), |one| one.name.clone())?;
+    Ok(Json(ExtensionList { extensions: page.items, next: page.next, total: page.total }))
 }
 
 /// Calls the extension that has this method.

@@ -3,9 +3,10 @@
 
 use axum::Json;
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use handfast_core::UnixTime;
 use handfast_core::registry::authority::Maker;
+use handfast_core::registry::inbound::ChallengeCode;
 use handfast_store::{
     ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session,
 };
@@ -17,6 +18,7 @@ use super::Caller;
 use super::caller::Acting;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
@@ -30,7 +32,11 @@ const VIA: &str = "cli";
 pub struct SenderList {
     /// Pending senders first, then allowed ones, then blocked ones; each group in order of the
     /// names.
+    #[serde(rename = "items")]
     pub senders: Vec<SenderView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
 }
 
 /// A sender on a channel.
@@ -130,6 +136,10 @@ pub(super) struct SendersQuery {
     /// Lists all, and revoked allowances, too.
     #[serde(default)]
     include_revoked: bool,
+    /// Maximum number of items, from 1 to 500; 500 if left out.
+    limit: Option<usize>,
+    /// Cursor of the page: the `next` of the page before.
+    after: Option<String>,
 }
 
 /// The approval of a sender.
@@ -211,7 +221,12 @@ pub(super) async fn list(
         all: query.all || query.include_revoked,
         include_revoked: query.include_revoked,
     };
-    Ok(Json(read(&gateway, &caller, filter).await?))
+    let most = paging::limit(query.limit)?;
+    let after = paging::after(query.after.as_deref(), place)?;
+    let page = gateway.gate().list_after(filter, after, most).await?;
+    let last = page.last().filter(|_| page.len() == most);
+    let next = last.and_then(cursor);
+    Ok(Json(SenderList { next, ..shown(&caller, page) }))
 }
 
 /// Returns the senders that a filter keeps, as far as the caller may know them.
@@ -220,13 +235,16 @@ pub(in crate::http) async fn read(
     caller: &Caller,
     filter: SenderFilter,
 ) -> Result<SenderList, AdminFailure> {
-    let senders = gateway.gate().list(filter).await?;
+    Ok(shown(caller, gateway.gate().list(filter).await?))
+}
+
+fn shown(caller: &Caller, senders: Vec<ListedSender>) -> SenderList {
     let mut senders: Vec<_> = senders.into_iter().map(view).collect();
     if caller.authority().is_viewer() {
         // The code would allow its reader to admit the sender.
         senders.iter_mut().for_each(|sender| sender.code = None);
     }
-    Ok(SenderList { senders })
+    SenderList { senders, next: None }
 }
 
 /// Allows the sender that waits with this code.
@@ -428,6 +446,38 @@ pub(super) async fn qr(
         .map_err(|_| AdminFailure::Usage("png_base64 is no base64".to_owned()))?;
     gateway.gate().send_qr(&channel, &account, &to, &png).await?;
     Ok(Json(SentView { sent: true }))
+}
+
+/// The place of a sender in the list: its standing, channel, account and id.
+type Place = (char, String, String, String);
+
+/// Returns the cursor of the page behind a sender.
+fn cursor(last: &ListedSender) -> Option<String> {
+    let SenderName { channel, account, sender } = last.name.clone();
+    let standing = match last.standing {
+        SenderStanding::Pending { .. } => 'p',
+        SenderStanding::Allowed { .. } => 'a',
+        SenderStanding::Blocked { .. } => 'b',
+    };
+    let place: Place = (standing, channel, account, sender);
+    Some(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&place).ok()?))
+}
+
+/// Returns a sender at the place of a cursor. Only its place is ever compared.
+fn place(cursor: &str) -> Option<ListedSender> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let (standing, channel, account, sender): Place = serde_json::from_slice(&bytes).ok()?;
+    let at = UnixTime::from_secs(0);
+    let standing = match standing {
+        'p' => {
+            let code = ChallengeCode::parse("22222222")?;
+            SenderStanding::Pending { code, created_at: at, meta: String::new() }
+        }
+        'a' => SenderStanding::Allowed { at, via: String::new(), until: None, revoked_at: None },
+        'b' => SenderStanding::Blocked { at },
+        _ => return None,
+    };
+    Some(ListedSender { name: SenderName { channel, account, sender }, standing })
 }
 
 fn view(listed: ListedSender) -> SenderView {

@@ -12,17 +12,19 @@ use super::caller::Acting;
 use super::device::{DeviceView, QuarantineView};
 use super::extract::{Path, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::Device;
-
-/// Number of nodes that a listing reads from the store at once.
-const PAGE: usize = 500;
 
 /// The answer to `GET /api/v1/devices`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DeviceList {
     /// Nodes in order of their ids.
+    #[serde(rename = "items")]
     pub devices: Vec<DeviceView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
     /// Nodes whose stored record cannot be read; the records are left unchanged.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub damaged: Vec<DamagedView>,
@@ -44,6 +46,10 @@ pub(super) struct ListQuery {
     #[serde(default)]
     #[param(inline)]
     filter: ListFilter,
+    /// Maximum number of items, from 1 to 500; 500 if left out.
+    limit: Option<usize>,
+    /// Cursor of the page: the `next` of the page before.
+    after: Option<String>,
 }
 
 /// The nodes of a list.
@@ -81,35 +87,32 @@ pub(super) async fn list(
         ListFilter::More => Filter::AskingMore,
         ListFilter::All => Filter::All,
     };
-    let mut all = DeviceList { devices: Vec::new(), damaged: Vec::new() };
+    let most = paging::limit(query.limit)?;
+    let after = paging::after(query.after.as_deref(), NodeId::parse)?;
+    let mut all = DeviceList { devices: Vec::new(), next: None, damaged: Vec::new() };
     let quarantined: HashMap<NodeId, StoredCounter> =
         gateway.quarantined().await?.into_iter().collect();
-    let mut after = None;
-    loop {
-        let page = gateway.devices(filter, after, PAGE).await?;
-        let full = page.len() == PAGE;
-        for listed in page {
-            match listed {
-                Ok(device) => {
-                    gateway.inner.shown.see(&device.entry);
-                    after = Some(device.entry.record.node_id);
-                    let counter = quarantined.get(&device.entry.record.node_id);
-                    let quarantine = counter.map(QuarantineView::from);
-                    all.devices.push(DeviceView { quarantine, ..DeviceView::from(&device) });
-                }
-                Err(bad) => {
-                    after = Some(bad.node_id);
-                    all.damaged.push(DamagedView {
-                        node_id: bad.node_id.to_string(),
-                        problem: bad.problem,
-                    });
-                }
+    let page = gateway.devices(filter, after, most).await?;
+    let is_full = page.len() == most;
+    let mut last = None;
+    for listed in page {
+        match listed {
+            Ok(device) => {
+                gateway.inner.shown.see(&device.entry);
+                last = Some(device.entry.record.node_id);
+                let counter = quarantined.get(&device.entry.record.node_id);
+                let quarantine = counter.map(QuarantineView::from);
+                all.devices.push(DeviceView { quarantine, ..DeviceView::from(&device) });
+            }
+            Err(bad) => {
+                last = Some(bad.node_id);
+                all.damaged
+                    .push(DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
             }
         }
-        if !full {
-            return Ok(Json(all));
-        }
     }
+    all.next = last.filter(|_| is_full).map(|node_id| node_id.to_string());
+    Ok(Json(all))
 }
 
 #[derive(Deserialize, IntoParams)]

@@ -65,6 +65,7 @@ mod marks;
 mod messages;
 pub(in crate::http) mod openapi;
 mod operators;
+mod paging;
 pub(in crate::http) mod paired;
 pub(in crate::http) mod pairing;
 mod permissions;

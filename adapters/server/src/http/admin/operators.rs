@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::caller::Acting;
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging::{self, Page, PageQuery};
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::login_links::LinkState;
@@ -79,14 +80,26 @@ pub struct OperatorView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct OperatorList {
     /// Sessions in the order of their making, ended ones too.
+    #[serde(rename = "items")]
     pub operators: Vec<LoginView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// The answer to `GET /api/v1/tokens`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct TokenList {
     /// Tokens in the order of their making, ended ones too.
+    #[serde(rename = "items")]
     pub tokens: Vec<LoginView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// An operator's session or token, without its secret.
@@ -264,10 +277,15 @@ pub(super) async fn me(
     get,
     path = "/api/v1/operators",
     tag = "Operators",
+    params(PageQuery),
     responses((status = 200, body = OperatorList)),
 )]
-pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<OperatorList>, AdminFailure> {
-    Ok(Json(OperatorList { operators: views(&gateway, LoginKind::Session).await? }))
+pub(super) async fn list(
+    Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<OperatorList>, AdminFailure> {
+    let page = views(&gateway, LoginKind::Session, &query).await?;
+    Ok(Json(OperatorList { operators: page.items, next: page.next, total: page.total }))
 }
 
 /// Ends an operator's session.
@@ -289,10 +307,15 @@ pub(super) async fn revoke(
     get,
     path = "/api/v1/tokens",
     tag = "Operators",
+    params(PageQuery),
     responses((status = 200, body = TokenList)),
 )]
-pub(super) async fn tokens(Acting(gateway): Acting) -> Result<Json<TokenList>, AdminFailure> {
-    Ok(Json(TokenList { tokens: views(&gateway, LoginKind::Token).await? }))
+pub(super) async fn tokens(
+    Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<TokenList>, AdminFailure> {
+    let page = views(&gateway, LoginKind::Token, &query).await?;
+    Ok(Json(TokenList { tokens: page.items, next: page.next, total: page.total }))
 }
 
 /// Makes a token for a program, which this answer alone tells: confirm its delivery.
@@ -335,9 +358,14 @@ pub(super) async fn revoke_token(
     ended(&gateway, LoginKind::Token, &which).await
 }
 
-async fn views(gateway: &Gateway, kind: LoginKind) -> Result<Vec<LoginView>, AdminFailure> {
+async fn views(
+    gateway: &Gateway,
+    kind: LoginKind,
+    query: &PageQuery,
+) -> Result<Page<LoginView>, AdminFailure> {
     let now = gateway.now();
-    Ok(gateway.logins(kind).await?.iter().map(|login| view(login, now)).collect())
+    let all = gateway.logins(kind).await?.iter().map(|login| view(login, now)).collect();
+    paging::cut(all, query.limit, query.after.as_deref(), |login: &LoginView| login.id.clone())
 }
 
 async fn ended(

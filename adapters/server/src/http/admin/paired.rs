@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use axum::Json;
-use handfast_core::UnixTime;
 use handfast_core::registry::grants::State as GrantState;
+use handfast_core::{NodeId, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
-use super::extract::{Body, Path};
+use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging::{self, PageQuery};
 use super::permissions::PermissionsView;
 use super::time::Time;
 use super::{DamagedView, DeviceView};
@@ -22,7 +23,11 @@ use crate::operator::paired::{PairedNode, PermissionEnd, Revocation};
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct PairedList {
     /// Nodes in order of their ids.
+    #[serde(rename = "items")]
     pub paired: Vec<PairedView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
     /// Nodes whose stored record or grants cannot be read; they are left unchanged.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub damaged: Vec<DamagedView>,
@@ -131,16 +136,23 @@ pub struct RevokedAllView {
     get,
     path = "/api/v1/paired",
     tag = "Nodes",
+    params(PageQuery),
     responses((status = 200, body = PairedList)),
 )]
-pub(super) async fn list(Acting(gateway): Acting) -> Result<Json<PairedList>, AdminFailure> {
-    let (nodes, damaged) = gateway.paired().await?;
-    let damaged = damaged
+pub(super) async fn list(
+    Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<PairedList>, AdminFailure> {
+    let after = paging::after(query.after.as_deref(), NodeId::parse)?;
+    let page = gateway.paired_after(after, paging::limit(query.limit)?).await?;
+    let damaged = page
+        .damaged
         .into_iter()
         .map(|bad| DamagedView { node_id: bad.node_id.to_string(), problem: bad.problem });
     let now = gateway.now();
     Ok(Json(PairedList {
-        paired: nodes.iter().map(|node| view(node, now)).collect(),
+        paired: page.nodes.iter().map(|node| view(node, now)).collect(),
+        next: page.next.map(|node_id| node_id.to_string()),
         damaged: damaged.collect(),
     }))
 }

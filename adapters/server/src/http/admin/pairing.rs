@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 
 use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
-use super::extract::{Body, Path};
+use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging::{self, PageQuery};
 use super::permissions::PermissionsView;
 use super::time::Time;
 use crate::gateway::Gateway;
@@ -58,7 +59,13 @@ pub struct GuesserView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CodeList {
     /// PINs and codes, the newest first.
+    #[serde(rename = "items")]
     pub codes: Vec<CodeView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// A valid PIN or code, without its secret.
@@ -100,7 +107,13 @@ pub struct CodeView {
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct PinList {
     /// PINs that nodes show or wait for, the oldest first.
+    #[serde(rename = "items")]
     pub pins: Vec<PinView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
 }
 
 /// A PIN that pairs the node with this key.
@@ -244,12 +257,16 @@ pub(super) async fn set(
     get,
     path = "/api/v1/pairing/codes",
     tag = "Pairing",
+    params(PageQuery),
     responses((status = 200, body = CodeList)),
 )]
-pub(in crate::http) async fn codes(
+pub(super) async fn codes(
     Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<CodeList>, AdminFailure> {
-    Ok(Json(CodeList { codes: gateway.codes().await?.iter().map(code).collect() }))
+    let codes = read(&gateway).await?;
+    let page = paging::cut(codes, query.limit, query.after.as_deref(), |code| code.id.clone())?;
+    Ok(Json(CodeList { codes: page.items, next: page.next, total: page.total }))
 }
 
 /// Lists the PINs that pair a node now, for callers that may pair with them.
@@ -257,14 +274,17 @@ pub(in crate::http) async fn codes(
     get,
     path = "/api/v1/pairing/pins",
     tag = "Pairing",
+    params(PageQuery),
     responses((status = 200, body = PinList)),
 )]
-pub(in crate::http) async fn pins(
+pub(super) async fn pins(
     Acting(gateway): Acting,
     caller: Caller,
+    Query(query): Query<PageQuery>,
 ) -> Result<Json<PinList>, AdminFailure> {
-    let shown = gateway.shown_pins(caller.authority()).await?;
-    Ok(Json(PinList { pins: shown.iter().map(pin).collect() }))
+    let pins = read_pins(&gateway, &caller).await?;
+    let page = paging::cut(pins, query.limit, query.after.as_deref(), |pin| pin.id.clone())?;
+    Ok(Json(PinList { pins: page.items, next: page.next, total: page.total }))
 }
 
 /// Mints a code, which this answer alone tells: confirm its delivery. The body may be empty.
@@ -338,7 +358,21 @@ pub(super) async fn withdraw(
         AdminFailure::Usage(format!("{id:?} is no id of a code: it has 32 hex digits"))
     })?;
     gateway.withdraw_code(named).await?;
-    codes(Acting(gateway)).await
+    codes(Acting(gateway), Query(PageQuery { limit: None, after: None })).await
+}
+
+/// Returns all usable PINs and codes, without their secrets.
+pub(in crate::http) async fn read(gateway: &Gateway) -> Result<Vec<CodeView>, AdminFailure> {
+    Ok(gateway.codes().await?.iter().map(code).collect())
+}
+
+/// Returns all PINs that pair a node now, as far as the caller may know them.
+pub(in crate::http) async fn read_pins(
+    gateway: &Gateway,
+    caller: &Caller,
+) -> Result<Vec<PinView>, AdminFailure> {
+    let shown = gateway.shown_pins(caller.authority()).await?;
+    Ok(shown.iter().map(pin).collect())
 }
 
 fn guesser(guesser: &Guesser) -> GuesserView {

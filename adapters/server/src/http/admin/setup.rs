@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use handfast_core::registry::sessions::Session;
+use handfast_core::registry::sessions::{Session, SessionId};
 use handfast_store::SessionFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,6 +12,7 @@ use super::Caller;
 use super::caller::{Acting, by_operator, made_by};
 use super::extract::{Body, Path, Query};
 use super::failure::AdminFailure;
+use super::paging;
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::hex::hex;
@@ -46,7 +47,11 @@ pub struct RotatedView {
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct SessionList {
     /// Sessions in order of their ids.
+    #[serde(rename = "items")]
     pub sessions: Vec<SessionView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
 }
 
 /// A companion's session, without its token.
@@ -115,6 +120,10 @@ pub(super) struct SessionsQuery {
     #[serde(default)]
     #[param(inline)]
     filter: SessionsFilter,
+    /// Maximum number of items, from 1 to 500; 500 if left out.
+    limit: Option<usize>,
+    /// Cursor of the page: the `next` of the page before.
+    after: Option<String>,
 }
 
 /// The sessions of a list.
@@ -192,7 +201,13 @@ pub(super) async fn list(
         SessionsFilter::Live => SessionFilter::Live,
         SessionsFilter::All => SessionFilter::All,
     };
-    Ok(Json(read(&gateway, filter).await?))
+    let most = paging::limit(query.limit)?;
+    let after = paging::after(query.after.as_deref(), session_id)?;
+    let page = gateway.companions_after(filter, after, most).await?;
+    let last = page.last().filter(|_| page.len() == most);
+    let next = last.map(|session| hex(session.id.as_bytes()));
+    let sessions = page.iter().map(|session| view(&gateway, session)).collect();
+    Ok(Json(SessionList { sessions, next }))
 }
 
 /// Returns the sessions that a filter keeps.
@@ -201,7 +216,8 @@ pub(in crate::http) async fn read(
     filter: SessionFilter,
 ) -> Result<SessionList, AdminFailure> {
     let sessions = gateway.companions(filter).await?;
-    Ok(SessionList { sessions: sessions.iter().map(|session| view(gateway, session)).collect() })
+    let sessions = sessions.iter().map(|session| view(gateway, session)).collect();
+    Ok(SessionList { sessions, next: None })
 }
 
 /// Ends a companion's session.
@@ -258,6 +274,12 @@ async fn show(gateway: &Gateway, session: &Session) -> Result<Json<SessionView>,
         .await
         .map_err(crate::gateway::operator_types::OperatorError::from)?;
     Ok(Json(view(gateway, now.as_ref().unwrap_or(session))))
+}
+
+fn session_id(text: &str) -> Option<SessionId> {
+    let all_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = all_hex.then(|| u128::from_str_radix(text, 16).ok())??;
+    Some(SessionId::from_bytes(number.to_be_bytes()))
 }
 
 pub(super) fn view(gateway: &Gateway, session: &Session) -> SessionView {

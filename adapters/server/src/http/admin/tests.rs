@@ -71,14 +71,17 @@ async fn a_code_is_minted_shown_once_listed_without_its_secret_and_withdrawn() {
     assert!(minted["invitation"].as_str().unwrap().ends_with(code));
     assert!(code.starts_with(minted["selector"].as_str().unwrap()));
     let (_, listed) = call(&router, "GET", "/api/v1/pairing/codes", Value::Null).await;
-    assert_eq!(listed["codes"][0]["permissions"], json!({"read": ["/public/**"], "write": []}));
+    assert_eq!(listed["items"][0]["permissions"], json!({"read": ["/public/**"], "write": []}));
     assert_eq!(
-        (&listed["codes"][0]["uses_left"], &listed["codes"][0]["label"]),
+        (&listed["items"][0]["uses_left"], &listed["items"][0]["label"]),
         (&json!(2), &json!("guests"))
     );
     assert!(!listed.to_string().contains(&code[5..]));
     let path = format!("/api/v1/pairing/codes/{}", minted["id"].as_str().unwrap());
-    assert_eq!(call(&router, "DELETE", &path, Value::Null).await.1, json!({"codes": []}));
+    assert_eq!(
+        call(&router, "DELETE", &path, Value::Null).await.1,
+        json!({"items": [], "next": null, "total": 0})
+    );
     assert_eq!(call(&router, "DELETE", &path, Value::Null).await.0, StatusCode::NOT_FOUND);
 }
 
@@ -97,14 +100,17 @@ async fn a_permission_that_is_none_is_named_and_no_code_is_left_behind() {
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert_eq!(
         call(&router, "GET", "/api/v1/pairing/codes", Value::Null).await.1,
-        json!({"codes": []})
+        json!({"items": [], "next": null, "total": 0})
     );
 }
 
 #[tokio::test]
 async fn nobody_is_revoked_by_a_name_that_nobody_has() {
     let (_, router) = gateway().await;
-    assert_eq!(call(&router, "GET", "/api/v1/paired", Value::Null).await.1, json!({"paired": []}));
+    assert_eq!(
+        call(&router, "GET", "/api/v1/paired", Value::Null).await.1,
+        json!({"items": [], "next": null})
+    );
     let (status, body) =
         call(&router, "POST", "/api/v1/paired/My%20Phone/revoke", Value::Null).await;
     assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));

@@ -19,7 +19,7 @@ pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Respon
 }
 
 async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
-    let codes = pairing::codes(Acting(gateway.clone())).await?.0.codes;
+    let codes = pairing::read(gateway).await?;
     let codes: Vec<_> = codes.iter().filter(|code| code.kind != "pin").collect();
     Ok(html! {
         (pins(gateway, visitor).await?)
@@ -44,7 +44,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
 /// Returns the pairing window, with the PINs that are shown while it is open.
 pub(super) async fn pins(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
     let window = pairing::show(Acting(gateway.clone())).await?.0;
-    let pins = pairing::pins(Acting(gateway.clone()), visitor.caller()).await?.0.pins;
+    let pins = pairing::read_pins(gateway, &visitor.caller()).await?;
     Ok(html! {
         section #pins data-keyed {
             h2 #pins-title { "Pairing by PIN" }

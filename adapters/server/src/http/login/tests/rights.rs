@@ -66,7 +66,7 @@ async fn a_viewers_cookie_changes_nothing_and_reads_no_secret() {
         assert!(!answer.body.contains(&code), "{path}");
     }
     let waiting = viewer.get(&world, "/api/v1/inbound").await.json();
-    assert!(waiting["senders"][0]["code"].is_null(), "{waiting}");
+    assert!(waiting["items"][0]["code"].is_null(), "{waiting}");
     for (path, body) in [
         ("/api/v1/pairing", r#"{"open":false}"#),
         ("/api/v1/pairing/codes", "{}"),
@@ -161,8 +161,8 @@ async fn codes_end_with_the_session_that_made_them_and_what_they_yielded_does_no
     browser.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     let codes = browser.get(&world, "/api/v1/pairing/codes").await.json();
     let me = format!("login {}", crate::hex::hex(browser.id.as_bytes()));
-    assert_eq!(codes["codes"][0]["made_by"], me, "{codes}");
-    assert_eq!(codes["codes"][0]["id"], minted["id"]);
+    assert_eq!(codes["items"][0]["made_by"], me, "{codes}");
+    assert_eq!(codes["items"][0]["id"], minted["id"]);
     let token = world.shows(made["bootstrap_token"].as_str().unwrap()).await.unwrap();
 
     let gone = browser.post(&world, "/logout", "").await;

@@ -107,10 +107,10 @@ async fn a_long_log_is_exported_whole_and_every_proof_of_it_holds() {
         let proof = hashes(&view["proof"]);
         assert_eq!(verify_inclusion(number, &leaf, head.size, &head.root, &proof), Ok(()));
     }
-    let page = get(&world, "/api/v1/audit?limit=2&before=10", &token).await.json();
-    assert_eq!((&page["entries"][0]["entry"], &page["next"]), (&9.into(), &8.into()));
-    let last = get(&world, "/api/v1/audit?limit=5&before=2", &token).await.json();
-    assert_eq!(last["entries"].as_array().unwrap().len(), 2);
+    let page = get(&world, "/api/v1/audit?limit=2&after=10", &token).await.json();
+    assert_eq!((&page["items"][0]["entry"], &page["next"]), (&9.into(), &"8".into()));
+    let last = get(&world, "/api/v1/audit?limit=5&after=2", &token).await.json();
+    assert_eq!(last["items"].as_array().unwrap().len(), 2);
     assert!(last["next"].is_null(), "{last}");
 }
 

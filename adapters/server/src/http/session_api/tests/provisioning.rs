@@ -64,7 +64,7 @@ async fn a_node_that_registers_is_listed_muted_and_revoked_like_every_node() {
     );
     let admin = world.session_as("admin").await;
     let listed = get(&world, "/api/v1/devices", &admin).await.json();
-    let [device] = listed["devices"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    let [device] = listed["items"].as_array().unwrap().as_slice() else { panic!("{listed}") };
     assert_eq!((&device["friendly_name"], &device["room"]), (&json!(NODE), &json!("kitchen")));
 
     let shown = format!("{NODE}:{key}");
@@ -122,7 +122,7 @@ async fn a_token_registers_its_own_node_and_only_once() {
     let admin = world.session_as("admin").await;
     let path = format!("/api/v1/pairing/codes/{id}");
     let codes = get(&world, "/api/v1/pairing/codes", &admin).await.json();
-    let listed = codes["codes"].as_array().unwrap().iter().find(|code| code["id"] == json!(id));
+    let listed = codes["items"].as_array().unwrap().iter().find(|code| code["id"] == json!(id));
     assert_eq!(listed.unwrap()["kind"], "provisioning");
     assert_eq!(listed.unwrap()["node_id"], "jarvis-2");
     assert!(!codes.to_string().contains(&token[30..]), "a list has no secrets");

@@ -181,7 +181,7 @@ async fn a_session_that_may_only_mint_codes_mints_none_that_is_wider_or_lasts_lo
     assert_eq!(too_many.code(), (400, "usage".to_owned()));
     assert!(too_many.body.contains("255 nodes at most"), "{}", too_many.body);
     assert_eq!(
-        get(&world, "/api/v1/pairing/codes", &lights).await.json()["codes"],
+        get(&world, "/api/v1/pairing/codes", &lights).await.json()["items"],
         json!([]),
         "nothing was minted"
     );
@@ -233,7 +233,7 @@ async fn what_a_session_minted_is_out_with_it_at_once_and_after_a_restart() {
     let listed = get(&world, "/api/v1/pairing/codes", &token).await.json();
     let id = world.id_of(&token).await;
     let hex = crate::hex::hex(id.as_bytes());
-    assert_eq!(listed["codes"][0]["made_by"], format!("session {hex}"));
+    assert_eq!(listed["items"][0]["made_by"], format!("session {hex}"));
     let own = pairs(&world, &minted).await.unwrap();
     let node_id = node_of(&world, &own).await;
     let grant = store.grants(node_id).await.unwrap().remove(0);

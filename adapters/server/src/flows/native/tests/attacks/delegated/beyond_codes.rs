@@ -229,10 +229,10 @@ async fn a_session_lets_a_sender_in_for_no_longer_than_itself() {
         .unwrap()
         .expires_at;
     let listed = get(&world, "/api/v1/inbound?all=true", &token).await.json();
-    for sender in listed["senders"].as_array().unwrap() {
+    for sender in listed["items"].as_array().unwrap() {
         assert!(secs(&sender["until"]) <= ends.as_secs(), "{sender}");
     }
-    assert_eq!(listed["senders"].as_array().unwrap().len(), 2);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
     world.gateway.revoke_companion(world.id_of(&token).await).await.unwrap();
     let left = world
         .gateway
