@@ -84,7 +84,7 @@ rustup target add --toolchain stable $BARE_TARGETS >/dev/null 2>&1 || die "a bar
 rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal >/dev/null || die "the nightly toolchain, which fuzzing needs, cannot be installed"
 cargo_tool cargo-deny cargo-deny 0.20.2
 cargo_tool cargo-fuzz cargo-fuzz 0.13.2
-python3 -c 'import websockets, cryptography' 2>/dev/null || {
+python3 -c 'import websockets, cryptography, schemathesis' 2>/dev/null || {
   python3 -m venv target/venv 2>/dev/null || { apt_install python3-venv; python3 -m venv target/venv; }
   target/venv/bin/pip install --quiet -r host-tests/interop/requirements.txt || die "the Python packages of host-tests/interop/requirements.txt cannot be installed"
 }

@@ -19,6 +19,7 @@ mod import;
 mod inbound;
 mod login;
 mod nodes;
+mod operator_api;
 mod operators;
 mod output;
 mod output_alone;

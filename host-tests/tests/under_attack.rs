@@ -6,7 +6,7 @@ mod clumsy;
 mod crowds;
 mod delegates;
 mod displays;
-mod operator;
+pub(crate) mod operator;
 mod peer;
 mod pins;
 mod proxied;

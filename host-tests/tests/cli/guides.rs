@@ -29,7 +29,7 @@ fn guides() -> Vec<(String, String)> {
     found
 }
 
-fn guide(name: &str) -> String {
+pub(super) fn guide(name: &str) -> String {
     std::fs::read_to_string(folder().join(name)).unwrap()
 }
 
@@ -40,7 +40,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 }
 
 /// Returns the commands of a guide in order; a continued line is one command.
-fn commands(text: &str) -> Vec<String> {
+pub(super) fn commands(text: &str) -> Vec<String> {
     let joined = blocks(text, "sh").concat().replace("\\\n", " ");
     joined.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
 }
@@ -51,7 +51,7 @@ fn programs() -> PathBuf {
 }
 
 /// Runs a line as a shell reads it, in a folder, with these folders of programs before the usual.
-fn typed(line: &str, at: &Path, before: &[&Path], input: &str) -> (i32, String, String) {
+pub(super) fn typed(line: &str, at: &Path, before: &[&Path], input: &str) -> (i32, String, String) {
     let given = at.join("typed");
     std::fs::write(&given, input).unwrap();
     let mut path: Vec<String> = before.iter().map(|one| one.display().to_string()).collect();
@@ -81,6 +81,7 @@ fn stand_ins(at: &Path) -> PathBuf {
                 .to_owned(),
         ),
         ("install", String::new()),
+        ("curl", String::new()),
         ("dpkg", String::new()),
         ("usermod", "[ \"$*\" = \"-aG handfast ana\" ]".to_owned()),
     ] {

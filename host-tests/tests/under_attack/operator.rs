@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::gateway::Gateway;
 
 /// Sends one request over the socket in the data directory, and returns the status and the answer.
-pub(super) fn asks(gateway: &Gateway, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn asks(gateway: &Gateway, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let mut stream = UnixStream::connect(gateway.data.path().join("handfast.sock")).unwrap();
     let head = format!(

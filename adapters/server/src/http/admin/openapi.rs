@@ -296,3 +296,6 @@ fn described(answer: &Value, schemas: &Value) -> String {
     let texts = names.filter_map(|name| schemas[name]["description"].as_str());
     texts.map(str::to_owned).next().unwrap_or_else(|| "It was done.".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
