@@ -158,6 +158,11 @@ impl Authority {
         Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Returns the directory of the authority; `None` if it is kept in memory.
+    pub(super) const fn directory(&self) -> Option<&CaDirectory> {
+        self.directory.as_ref()
+    }
+
     /// Returns the settings of certificates.
     #[must_use]
     pub const fn settings(&self) -> &CertificateSettings {

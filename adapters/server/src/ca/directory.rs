@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use handfast_core::UnixTime;
+use handfast_core::secret::{Secret, exposed};
 use handfast_private_file as private_file;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,8 @@ pub const DIRECTORY: &str = "ca";
 pub const CERTIFICATES_FILE: &str = "roots.pem";
 /// Name of the sealed file, which is also the name that it is sealed under.
 const SEALED: &str = "authority";
+/// Name of the sealed file with the certificate of the listener for browsers.
+const LISTENER: &str = "listener";
 const LOCK: &str = "lock";
 /// Time that a change waits for another process.
 const LOCKED_FOR: Duration = Duration::from_secs(5);
@@ -30,7 +34,7 @@ const MOST_BYTES: u64 = 16 * 1024;
 /// Maximum size of the record in it, in bytes.
 const RECORD_BYTES: usize = 8 * 1024;
 /// Version of the record.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Length of a line of PEM, in characters.
 const LINE: usize = 64;
 
@@ -39,6 +43,20 @@ struct Record {
     version: u8,
     /// Oldest first.
     roots: Vec<RootRecord>,
+}
+
+/// The certificate of the listener for browsers, with its key.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ListenerRecord {
+    pub(super) version: u8,
+    pub(super) certificate: Vec<u8>,
+    #[serde(with = "exposed")]
+    pub(super) key: Secret<32>,
+    /// Certificate of the root that signed it.
+    pub(super) issuer: Vec<u8>,
+    pub(super) names: Vec<String>,
+    pub(super) made: UnixTime,
+    pub(super) renew_at: UnixTime,
 }
 
 /// The directory of one authority.
@@ -95,6 +113,32 @@ impl CaDirectory {
         let sealed = self.seal.seal_text(SealKind::Authority, SEALED.as_bytes(), text);
         private_file::replace(&self.path.join(SEALED), &sealed)?;
         Ok(sealed)
+    }
+
+    /// Returns the certificate that is kept for the listener for browsers; `None` if there is none,
+    /// or none that opens.
+    pub(super) fn listener(&self) -> Result<Option<ListenerRecord>, AuthorityError> {
+        let Some(sealed) = private_file::read(&self.path.join(LISTENER), MOST_BYTES)? else {
+            return Ok(None);
+        };
+        let kind = SealKind::ListenerCertificate;
+        let Ok(text) = self.seal.open_text(kind, LISTENER.as_bytes(), &sealed) else {
+            return Ok(None);
+        };
+        // The form of the rest depends on the version.
+        let read = (text.first() == Some(&VERSION)).then(|| postcard::from_bytes(&text).ok());
+        Ok(read.flatten())
+    }
+
+    /// Keeps the certificate of the listener for browsers in place of the one before.
+    pub(super) fn keep_listener(&self, record: &ListenerRecord) -> Result<(), AuthorityError> {
+        let path = self.path.join(LISTENER);
+        // The record has the private key, so its buffer is wiped.
+        let mut text = Zeroizing::new([0; RECORD_BYTES]);
+        let text = postcard::to_slice(record, &mut *text)
+            .map_err(|_| AuthorityError::Unreadable(path.clone()))?;
+        let sealed = self.seal.seal_text(SealKind::ListenerCertificate, LISTENER.as_bytes(), text);
+        Ok(private_file::replace(&path, &sealed)?)
     }
 
     /// Writes the certificates for other programs, unless they are written already. The caller

@@ -29,6 +29,8 @@ pub(crate) enum SealKind {
     SetupKey,
     /// The roots of the certificate authority.
     Authority,
+    /// The certificate of the listener for browsers, with its key.
+    ListenerCertificate,
     /// The key of the marks by which a copied node is noticed.
     MarkKey,
 }
@@ -40,6 +42,7 @@ impl SealKind {
             Self::Code => b"handfast/v1/sealed-code\0",
             Self::SetupKey => b"handfast/v1/sealed-setup-key\0",
             Self::Authority => b"handfast/v1/sealed-authority\0",
+            Self::ListenerCertificate => b"handfast/v1/sealed-listener-certificate\0",
             Self::MarkKey => b"handfast/v1/sealed-mark-key\0",
         }
     }

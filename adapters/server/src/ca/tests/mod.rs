@@ -1,6 +1,7 @@
 //! Tests of the authority.
 
 pub(crate) mod admitting;
+mod browsers;
 mod calendar;
 mod files;
 mod issuing;
