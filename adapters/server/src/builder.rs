@@ -4,7 +4,7 @@ use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
 use handfast_core::{Label, UnixTime};
 use handfast_store::{HeldStore, Inbound, Store};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 
 use crate::application::{Application, NoApplication};
@@ -247,6 +247,7 @@ impl GatewayBuilder {
             revocation_lists: tokio::sync::Mutex::default(),
             allowed: Arc::new(AllowList::new(authority.settings().uri.clone())),
             authority: Arc::new(authority),
+            own_certificate: OnceLock::new(),
             clone_marks,
             setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
             logins: LoginServices { settings: logins, links: LoginLinks::default() },

@@ -27,7 +27,7 @@ pub(crate) mod told;
 pub(crate) mod unstored;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::extract::ws::Message;
 use handfast_core::NodeId;
@@ -40,7 +40,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use crate::application::Application;
-use crate::ca::{AllowList, Authority, RevocationLists};
+use crate::ca::{AllowList, Authority, RevocationLists, ServerCertificate};
 use crate::clock::GatewayClock;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -107,6 +107,8 @@ pub(crate) struct Inner {
     pub(crate) lingering: Semaphore,
     pub(crate) pairing: PairingServices,
     pub(crate) authority: Arc<Authority>,
+    /// The certificate of its own that a listener for browsers has.
+    pub(crate) own_certificate: OnceLock<Arc<ServerCertificate>>,
     /// The lists of revoked certificates that strangers got last, and the time of their signature.
     pub(crate) revocation_lists:
         tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<RevocationLists>)>>,

@@ -45,6 +45,7 @@ pub use crate::gateway::timekeeping::ClockStatus;
 pub use crate::gateway::unstored::StoreStatus;
 pub use crate::http::{admin, bearer};
 pub use crate::listen::accept::Listening;
+pub use crate::listen::own_tls::OwnTlsError;
 pub use crate::listen::serve::serve;
 pub use crate::listen::tls::{TlsError, TlsFiles, TlsPair};
 pub use crate::operator::final_decisions::FEWEST_FOR_GOOD;

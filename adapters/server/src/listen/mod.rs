@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 pub(crate) mod metrics;
 pub(crate) mod mtls;
+pub(crate) mod own_tls;
 pub(crate) mod router;
 pub(crate) mod serial;
 pub(crate) mod serve;

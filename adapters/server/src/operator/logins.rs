@@ -54,6 +54,9 @@ pub struct LoginLinkMade {
     pub lives: Span,
     /// Whom it reaches.
     pub reach: LoginReach,
+    /// SHA-256 fingerprint of the certificate that the browser warns about, where it is one of the
+    /// gateway's own authority and the link leads there.
+    pub certificate: Option<String>,
 }
 
 /// A token that was just made.
@@ -96,6 +99,9 @@ impl Gateway {
     ) -> Result<LoginLinkMade, OperatorError> {
         let name = operator_name(name.unwrap_or(role.as_str()))?;
         let (mut url, reach) = self.login_url()?;
+        // Another URL leads to a proxy or tunnel, which has a certificate of its own.
+        let leads_here = self.inner.logins.settings.url.as_deref().and_then(login_page);
+        let certificate = self.own_tls_fingerprint().filter(|_| leads_here.as_ref() == Some(&url));
         let (id, secret) = (DeliveryId::new(&entropy::draw()), LoginSecret::mint(&entropy::draw()));
         let times = (LINK_LIFE, self.inner.limits.deliver_within);
         let offer = LoginOffer { name: name.clone(), role };
@@ -109,7 +115,7 @@ impl Gateway {
         let mut room = Zeroizing::new([0; LOGIN_SECRET_CHARS]);
         url.set_fragment(Some(secret.write(&mut room)));
         let url = Zeroizing::new(String::from(url));
-        Ok(LoginLinkMade { id, url, name, role, lives: LINK_LIFE, reach })
+        Ok(LoginLinkMade { id, url, name, role, lives: LINK_LIFE, reach, certificate })
     }
 
     /// Returns the URL of the login page, and whom it reaches.
@@ -140,7 +146,7 @@ impl Gateway {
                 return Err(OperatorError::NoUrl(format!(
                     "{base} is neither encrypted nor on this machine, so everybody on the way \
                      could take the session over: give the gateway a certificate with --tls-cert \
-                     and --tls-key, put a reverse proxy with TLS before it and name that in \
+                     and --tls-key, or one of its own with --tls-own, put a reverse proxy with TLS before it and name that in \
                      --public-url, or let it listen on 127.0.0.1; --plain-login allows it \
                      nevertheless"
                 )));

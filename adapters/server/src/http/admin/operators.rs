@@ -41,6 +41,10 @@ pub struct LoginLinkView {
     /// Whom it reaches: `elsewhere`, `this_machine`, or `plain` for a connection that everybody on
     /// the way can read.
     pub reach: String,
+    /// SHA-256 fingerprint of the certificate that the browser warns about, where it is one of the
+    /// gateway's own authority and the link leads there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub certificate: Option<String>,
     /// Id of the delivery, to be confirmed once the link was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
@@ -206,6 +210,7 @@ pub(super) async fn log_in(
             LoginReach::Plain => "plain",
         }
         .to_owned(),
+        certificate: made.certificate,
         delivery: id.clone(),
         id,
     }))
