@@ -24,6 +24,7 @@ mod operators;
 mod output;
 mod output_alone;
 mod output_nodes;
+mod own_tls;
 mod packaging;
 mod pairing;
 mod provisioning;

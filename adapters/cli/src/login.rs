@@ -19,6 +19,8 @@ use crate::table::terminal_columns;
 
 /// Time for which one request waits for the link's use.
 const WAIT: u64 = 30;
+/// Length of half a SHA-256 fingerprint, in characters: 16 bytes, each with a colon behind it.
+const HALF: usize = 48;
 
 pub(crate) async fn run(args: LoginArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
@@ -50,20 +52,35 @@ pub(crate) async fn run(args: LoginArgs) -> Result<(), End> {
 /// Returns who cannot use the link, and what mends that.
 fn reach(view: &LoginLinkView, data: &DataPlace) -> Vec<String> {
     let serve = Next::Serve.on(data);
-    match view.reach.as_str() {
+    let mut lines = match view.reach.as_str() {
         "this_machine" => vec![format!(
             "note: this link opens on this machine alone, not on a phone. For others, start the \
-             gateway with a certificate (`{serve} --tls-cert FILE --tls-key FILE --listen \
-             0.0.0.0:8765`), or put a reverse proxy with TLS before it and name that \
+             gateway with a certificate of its own (`{serve} --tls-own --listen 0.0.0.0:8765`) or \
+             another one (--tls-cert, --tls-key), or put a reverse proxy with TLS before it and name that \
              (`--public-url https://gateway.example`)"
         )],
         "plain" => vec![format!(
             "warning: this link leads over a connection that is not encrypted: everybody on the \
              way can take the session over, and some browsers refuse to open it. Start the \
-             gateway with a certificate: `{serve} --tls-cert FILE --tls-key FILE`"
+             gateway with a certificate of its own, `{serve} --tls-own`, or another one: --tls-cert \
+             and --tls-key"
         )],
         _ => Vec::new(),
+    };
+    if let Some(fingerprint) = &view.certificate {
+        lines.push(format!(
+            "note: the browser warns that it does not know the gateway's certificate. Compare the \
+             SHA-256 fingerprint that it shows before you go on:\n{}",
+            in_lines(fingerprint)
+        ));
     }
+    lines
+}
+
+/// Returns a fingerprint in two lines, because it is wider than a terminal.
+fn in_lines(fingerprint: &str) -> String {
+    let (first, second) = fingerprint.split_at_checked(HALF).unwrap_or((fingerprint, ""));
+    format!("  {}\n  {}", safe(first), safe(second))
 }
 
 fn shown(view: &LoginLinkView, args: &LoginArgs) -> String {

@@ -114,6 +114,10 @@ fn gateway() -> Vec<ConfigKey> {
             .doc("PEM certificate chain; with its key, only TLS is spoken"),
         key("tls_key", location("FILE"), |settings| &mut settings.tls_key)
             .doc("PEM private key of the certificate"),
+        key("tls_own", flag(), |settings| &mut settings.tls_own).doc(
+            "Speak only TLS, with a certificate of the gateway's own authority, where there is no \
+             other one; a browser warns once, and the terminal shows the fingerprint to compare",
+        ),
         key("listen_tcp", listed("ADDR:PORT", listeners, show_listener), |settings| {
             &mut settings.listen_tcp
         })

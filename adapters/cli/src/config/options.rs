@@ -79,6 +79,11 @@ impl Options {
             (None, Some(_)) => {
                 problems.push("there is a tls_key and no tls_cert; TLS needs both".to_owned());
             }
+            (Some(_), Some(_)) if settings.tls_own => problems.push(
+                "there is tls_own beside tls_cert and tls_key; a listener has one certificate, so \
+                 leave one of them out"
+                    .to_owned(),
+            ),
             (Some(_), Some(_)) | (None, None) => {}
         }
         let headed = settings.proxy_protocol

@@ -40,6 +40,8 @@ pub struct ServeSettings {
     pub tls_cert: Option<PathBuf>,
     /// Private key of the listener.
     pub tls_key: Option<PathBuf>,
+    /// `true` if the listener has a certificate of the gateway's own authority.
+    pub tls_own: bool,
     /// TCP listeners of the native wire.
     pub listen_tcp: Vec<Listener>,
     /// TLS listeners for nodes with certificates.
@@ -241,6 +243,14 @@ impl SetupOptions {
     }
 }
 
+impl ServeSettings {
+    /// Returns `true` if only TLS is spoken on the main listener.
+    #[must_use]
+    pub const fn is_tls(&self) -> bool {
+        self.tls_cert.is_some() || self.tls_own
+    }
+}
+
 impl Default for ServeSettings {
     fn default() -> Self {
         Self {
@@ -254,6 +264,7 @@ impl Default for ServeSettings {
             clock_synchronised_file: None,
             tls_cert: None,
             tls_key: None,
+            tls_own: false,
             listen_tcp: Vec::new(),
             listen_mtls: Vec::new(),
             listen_metrics: Vec::new(),

@@ -35,11 +35,11 @@ pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
             .chain(settings.listen_metrics.iter().copied());
         found.extend(addresses.filter_map(taken));
     }
-    if settings.tls_cert.is_none() && !settings.listen.ip().to_canonical().is_loopback() {
+    if !settings.is_tls() && !settings.listen.ip().to_canonical().is_loopback() {
         found.push(Finding::new(
             "plain_listener",
             format!("{}: who listens on this network reads what is not sealed", settings.listen),
-            "set tls_cert and tls_key, or listen on 127.0.0.1 behind a proxy that speaks TLS; \
+            "set tls_cert and tls_key, or tls_own, or listen on 127.0.0.1 behind a proxy that speaks TLS; \
              only the native wire is sealed by itself",
         ));
     }

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use handfast_cli::config::ServeSettings;
 use handfast_core::limits::INVITE_ADDRESSES;
+use handfast_server::ca::is_name;
+use url::Url;
 
 /// Returns one address for each listener, up to the capacity of an invitation. For a listener on
 /// every interface it is the host's address on its network, or loopback if that is unknown. If any
@@ -63,6 +66,21 @@ pub(super) fn certified(listeners: &[SocketAddr], lan: &[IpAddr]) -> Vec<String>
         let reached = if listener.ip().is_unspecified() { lan } else { &own };
         names.extend(reached.iter().map(IpAddr::to_string));
     }
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Returns the names and addresses in the certificate of the listener for browsers: the configured
+/// ones, or those under which it is reached, with the host of the public URL.
+pub(super) fn named(web: SocketAddr, lan: &[IpAddr], settings: &ServeSettings) -> Vec<String> {
+    if !settings.mtls.names.is_empty() {
+        return settings.mtls.names.clone();
+    }
+    let mut names = certified(&[web], lan);
+    let public = settings.setup.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+    let host = public.as_ref().and_then(Url::host_str).map(|host| host.trim_matches(['[', ']']));
+    names.extend(host.filter(|host| is_name(host)).map(str::to_owned));
     names.sort_unstable();
     names.dedup();
     names

@@ -14,12 +14,20 @@ use crate::print::{left, safe};
 /// pairing.
 pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &DataPlace) -> String {
     let address = running.address;
-    let tls = settings.tls_cert.is_some();
+    let tls = settings.is_tls();
     let scheme = if tls { "wss" } else { "ws" };
     let mut text = format!(
         "handfast gateway: {scheme}://{address} (data in {})\n",
         safe(&data.display().to_string())
     );
+    if let Some(fingerprint) = running.gateway.own_tls_fingerprint() {
+        let roots = data.join(ca::DIRECTORY).join(ca::CERTIFICATES_FILE);
+        text += &format!(
+            "certificate of its own: {fingerprint}; a browser warns about it once, and other \
+             programs trust it by {}\n",
+            safe(&roots.display().to_string())
+        );
+    }
     for stream in &running.tcp {
         text += &format!("native wire: tcp://{stream}\n");
     }
@@ -51,7 +59,7 @@ pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Dat
     if !tls && !address.ip().is_loopback() {
         text += &format!(
             "warning: {address} is not loopback and this listener is not TLS: tokens of companions, and of nodes that do not speak the native wire, cross the network \
-             readable. Use --tls-cert and --tls-key. Over the native wire everything is sealed\n"
+             readable. Use --tls-cert and --tls-key, or --tls-own. Over the native wire everything is sealed\n"
         );
     }
     for stream in running.tcp.iter().filter(|stream| !stream.ip().is_loopback()) {

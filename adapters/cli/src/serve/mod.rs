@@ -126,17 +126,17 @@ impl Running {
         let socket = admin::bind(path).map_err(End::refused)?;
         let shared = groups::shared_socket(path, settings)?;
         let operators = shared.as_ref().map(SharedSocket::path);
+        let lan = lan_addresses();
         let mut pairing = settings.pairing.clone();
         if pairing.addresses.is_empty() {
-            pairing.addresses = addresses::reached(address, tls.is_some(), &tcp);
+            pairing.addresses = addresses::reached(address, settings.is_tls(), &tcp);
         }
-        let setup =
-            settings.setup.settings(path, lan_candidates(address, &lan_addresses()), tls.is_some());
-        let url = addresses::for_browsers(address, tls.is_some(), settings.operators.plain);
+        let setup = settings.setup.settings(path, lan_candidates(address, &lan), settings.is_tls());
+        let url = addresses::for_browsers(address, settings.is_tls(), settings.operators.plain);
         let logins = LoginSettings { url: Some(url), ..settings.operators.clone() };
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));
-        let reached = addresses::certified(&mtls, &lan_addresses());
+        let reached = addresses::certified(&mtls, &lan);
         let builder = Gateway::builder(store)
             .name(settings.name.clone())
             .limits(settings.limits)
@@ -151,6 +151,13 @@ impl Running {
             None => builder,
         };
         let gateway = with_key(path, more(builder), pairing).await?;
+        let tls = match settings.tls_own {
+            true => {
+                let names = addresses::named(address, &lan, settings);
+                Some(gateway.own_tls(names).await.map_err(End::refused)?)
+            }
+            false => tls,
+        };
 
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
