@@ -77,6 +77,18 @@ pub trait Deliveries: Send + Sync + 'static {
         now: UnixTime,
     ) -> Result<Result<Settlement, NotSettled>, StoreError>;
 
+    /// Ends many deliveries as [`settle`](Deliveries::settle) does each, in one step. The answers are
+    /// in the order of the ids; one delivery that does not end this way keeps no other from it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable; then none of them has ended.
+    async fn settle_all(
+        &self,
+        ids: Vec<DeliveryId>,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError>;
+
     /// Returns the deliveries under way, ordered by the time at which they lapse, at most `limit`.
     ///
     /// # Errors

@@ -17,6 +17,10 @@ pub const PINS: u32 = 64;
 /// sessions.
 pub const CODES: u32 = 256;
 
+/// Maximum number of codes that one call mints: they share a transaction, which holds up every other
+/// write, and one answer, which is shown as a whole or not at all; and they leave room for others.
+pub const CODES_AT_ONCE: usize = 100;
+
 /// The outcome of a node's confirmation of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activation {
@@ -87,7 +91,7 @@ pub enum NotMinted {
     /// Too many wrong PINs have closed the window.
     Locked,
     /// The limit [`PINS`] or [`CODES`], or the source's share of it, is reached, and no live one
-    /// can make room.
+    /// can make room; or more than [`CODES_AT_ONCE`] were to be minted.
     TooMany,
     /// A live code has this selector; draw another.
     Taken,

@@ -10,6 +10,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
+use handfast_core::registry::delivery::Ticket;
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -424,6 +425,18 @@ pub trait Store:
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
+    /// Adds many codes as [`mint`](Store::mint) does, each with its delivery under way: all of them
+    /// or none, in one step. They are no PINs, at most [`CODES_AT_ONCE`](crate::CODES_AT_ONCE), and
+    /// have one maker.
+    ///
+    /// # Errors
+    /// As [`mint`](Store::mint); [`NotMinted::Taken`] also if two of them have one selector.
+    async fn mint_all(
+        &self,
+        codes: Vec<(StoredCode, Ticket)>,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError>;
+
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError>;
 
     /// Reads the live code with this selector: one that has not expired and has uses left, even if

@@ -252,16 +252,17 @@ pub fn spend(
     Some((code, window, of_source.saturating_sub(given_back)))
 }
 
-/// Returns `true` if one more code may live for its maker, beside `live` codes of which sessions
+/// Returns `true` if `more` codes may live for their maker, beside `live` codes of which sessions
 /// have made `of_sessions`, where `most` may live. Companions' sessions together have three
 /// quarters of the places, so that an operator always has some.
 #[must_use]
-pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, most: u32) -> bool {
+pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, more: u32, most: u32) -> bool {
     // A quarter stays for operators, however many codes the sessions mint.
     let for_sessions = most.saturating_sub(most / 4);
+    let fits = live.saturating_add(more) <= most;
     match maker {
-        Maker::Operator | Maker::Login(_) => live < most,
-        Maker::Session(_) => live < most && of_sessions < for_sessions,
+        Maker::Operator | Maker::Login(_) => fits,
+        Maker::Session(_) => fits && of_sessions.saturating_add(more) <= for_sessions,
     }
 }
 
@@ -430,9 +431,15 @@ mod tests {
     #[test]
     fn sessions_leave_the_operator_a_quarter_of_the_places_for_codes() {
         let session = Maker::Session(crate::registry::sessions::SessionId::from_bytes([1; 16]));
-        assert!(has_room(session, 191, 191, 256) && !has_room(session, 192, 192, 256));
-        assert!(has_room(Maker::Operator, 192, 192, 256) && has_room(Maker::Operator, 255, 0, 256));
-        assert!(!has_room(Maker::Operator, 256, 0, 256) && !has_room(session, 256, 0, 256));
+        assert!(has_room(session, 191, 191, 1, 256) && !has_room(session, 192, 192, 1, 256));
+        assert!(has_room(Maker::Operator, 192, 192, 1, 256));
+        assert!(has_room(Maker::Operator, 255, 0, 1, 256));
+        assert!(!has_room(Maker::Operator, 256, 0, 1, 256) && !has_room(session, 256, 0, 1, 256));
+        // Many at once have room together, or none of them has.
+        assert!(has_room(Maker::Operator, 156, 0, 100, 256));
+        assert!(!has_room(Maker::Operator, 157, 0, 100, 256));
+        assert!(has_room(session, 92, 92, 100, 256) && !has_room(session, 93, 93, 100, 256));
+        assert!(!has_room(Maker::Operator, 1, 0, u32::MAX, 256));
     }
 
     #[test]

@@ -113,6 +113,7 @@ macro_rules! conformance_tests {
             }
             codes {
                 a_code_reads_back_as_it_was_minted
+                many_deliveries_end_in_one_step_each_by_its_own_state
                 a_window_reads_back_as_it_was_set
                 a_pin_needs_an_open_window_and_a_code_does_not
                 a_newer_pin_for_the_same_node_kills_the_older
@@ -123,6 +124,7 @@ macro_rules! conformance_tests {
                 the_dead_lose_their_secrets_and_are_gone_after_a_day
                 the_first_secret_of_a_name_stays
                 of_all_who_replace_a_secret_at_once_exactly_one_does
+                of_many_codes_at_once_all_are_minted_or_none
             }
             guesses {
                 eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_opened_anew

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use handfast_core::UnixTime;
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, Opened, Window};
+use handfast_core::registry::delivery::{DeliveryId, Ticket};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
 use tokio::task::JoinSet;
 
-use super::{START, at, code, here, keys, pin, selected, source};
-use crate::{CODES, NotMinted, PINS, Store, StoredCode};
+use super::{START, at, code, fresh, here, keys, pin, selected, source};
+use crate::{CODES, CODES_AT_ONCE, NotMinted, PINS, Store, StoredCode};
 
 const DAY: u64 = 24 * 3600;
 
@@ -162,6 +163,45 @@ pub async fn so_many_pins_and_codes_live_and_no_more(store: Arc<dyn Store>) {
     // Once they have expired, there is room again.
     assert_eq!(mint(&*store, &counted_until(pin(), 900), at(300)).await, Ok(()));
     assert_eq!(mint(&*store, &counted_until(selected("ROOM"), 900), at(300)).await, Ok(()));
+}
+
+pub async fn of_many_codes_at_once_all_are_minted_or_none(store: Arc<dyn Store>) {
+    let many = |from: usize, number: usize| -> Vec<(StoredCode, Ticket)> {
+        (from..from + number)
+            .map(|number| {
+                let id = DeliveryId::from_bytes(fresh());
+                (selected(&format!("{number:04}")), Ticket { id, until: at(60) })
+            })
+            .collect()
+    };
+    let mint_all = async |codes: Vec<(StoredCode, Ticket)>, now| {
+        store.mint_all(codes, now).await.expect("mint")
+    };
+    mint(&*store, &selected("0050"), START).await.unwrap();
+    let size = store.audit_head(None).await.unwrap().unwrap().size;
+    let refused = [
+        // One of them has the selector of a code that lives, or of another of them.
+        (many(0, 100), NotMinted::Taken),
+        ([many(100, 2), many(101, 1)].concat(), NotMinted::Taken),
+        (many(100, CODES_AT_ONCE + 1), NotMinted::TooMany),
+    ];
+    for (codes, why) in refused {
+        assert_eq!(mint_all(codes, START).await, Err(why));
+        assert_eq!(live(&*store, START).await.len(), 1);
+        assert_eq!(store.undelivered(9).await.unwrap(), []);
+        assert_eq!(store.audit_head(None).await.unwrap().unwrap().size, size);
+    }
+    for from in [100, 200] {
+        assert_eq!(mint_all(many(from, CODES_AT_ONCE), START).await, Ok(()));
+    }
+    // There are 55 places left, and none of 56 codes takes one.
+    assert_eq!(mint_all(many(300, 56), START).await, Err(NotMinted::TooMany));
+    assert_eq!(live(&*store, START).await.len(), 201);
+    assert_eq!(mint_all(many(300, 55), START).await, Ok(()));
+    assert_eq!(live(&*store, START).await.len(), CODES as usize);
+    assert_eq!(store.undelivered(999).await.unwrap().len(), 255);
+    assert_eq!(store.audit_head(None).await.unwrap().unwrap().size, size + 255);
+    assert_eq!(mint_all(vec![], START).await, Ok(()));
 }
 
 pub async fn the_live_are_listed_newest_first_without_their_secrets(store: Arc<dyn Store>) {

@@ -249,6 +249,21 @@ pub async fn a_code_that_nobody_was_shown_is_withdrawn_unless_it_was_used(store:
     assert_eq!(store.undelivered(9).await.unwrap(), []);
 }
 
+pub async fn many_deliveries_end_in_one_step_each_by_its_own_state(store: Arc<dyn Store>) {
+    let made: Vec<_> =
+        ["K7QF", "K7QG", "K7QH"].map(|selector| (selected(selector), ticket())).into();
+    store.mint_all(made.clone(), START).await.unwrap().unwrap();
+    let ids: Vec<_> = made.iter().map(|(_, ticket)| ticket.id).collect();
+    let unknown = DeliveryId::from_bytes(fresh());
+    store.settle(ids[0], Outcome::Cancelled, at(1)).await.unwrap().unwrap();
+    let asked = vec![ids[0], unknown, ids[1], ids[2]];
+    let ended = store.settle_all(asked, Outcome::Confirmed, at(1)).await.unwrap();
+    assert_eq!(ended[..2], [Err(NotSettled::Undone), Err(NotSettled::Unknown)]);
+    assert!(ended[2..].iter().all(|ended| ended.unwrap().settled == Settled::Delivered));
+    assert_eq!(store.codes(at(60)).await.unwrap().len(), 2);
+    assert_eq!(store.undelivered(9).await.unwrap(), []);
+}
+
 pub async fn a_setup_code_that_nobody_was_shown_opens_nothing(store: Arc<dyn Store>) {
     for use_it in [false, true] {
         let (code, ticket) = (setup_code(600), ticket());

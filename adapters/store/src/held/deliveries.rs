@@ -23,6 +23,15 @@ impl Deliveries for HeldStore {
         self.wrote(self.store.settle(id, outcome, now).await)
     }
 
+    async fn settle_all(
+        &self,
+        ids: Vec<DeliveryId>,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError> {
+        self.wrote(self.store.settle_all(ids, outcome, now).await)
+    }
+
     async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         self.store.undelivered(limit).await
     }

@@ -10,6 +10,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, Kind, NoGuess, Window};
+use handfast_core::registry::delivery::Ticket;
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::{Record, Standing};
@@ -297,6 +298,14 @@ impl Store for HeldStore {
             return Ok(Err(NotMinted::Closed));
         }
         self.wrote(self.store.mint(code, now).await)
+    }
+
+    async fn mint_all(
+        &self,
+        codes: Vec<(StoredCode, Ticket)>,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
+        self.wrote(self.store.mint_all(codes, now).await)
     }
 
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {

@@ -4,13 +4,15 @@ use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::registry::codes::{
     self, CodeId, Counted, Guesser, Kind, LivePin, NoGuess, PinRoom, Reserved, Window,
 };
-use handfast_core::registry::delivery::Settled;
+use handfast_core::registry::delivery::{Settled, Ticket};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Source, UnixTime};
 
-use super::{Decided, RowResult, Subject, Tx, makers};
+use super::{Decided, RowResult, Subject, Tx, deliveries, makers};
 use crate::audit::{Detail, Entry, What};
-use crate::{CODES, NotMinted, PINS, StoreError, StoredCode, rules};
+use crate::{
+    CODES, CODES_AT_ONCE, Delivered, Delivery, NotMinted, PINS, StoreError, StoredCode, rules,
+};
 
 /// A PIN that is alive.
 pub(crate) struct PinRow {
@@ -112,19 +114,70 @@ pub(super) fn mint(
     code: &StoredCode,
     now: UnixTime,
 ) -> Result<Decided<Result<(), NotMinted>>, StoreError> {
-    let minted = try_mint(tx, code, now)?;
+    clear(tx, now)?;
+    let minted = may_mint(tx, code, 1, now)?;
+    if minted.is_err() {
+        return Ok(Decided::nothing(minted));
+    }
+    tx.add_code(code)?;
+    Ok(Decided::all(minted, Vec::from_iter(entry(code, now))))
+}
+
+/// Returns the audit log's entry about a code that was minted.
+fn entry(code: &StoredCode, now: UnixTime) -> Option<Entry> {
     let mut details = vec![Detail::Code(code.id), Detail::Until(code.counted.expires)];
-    Ok(match (minted, code.counted.kind) {
-        (Ok(()), Kind::Code(_)) => {
+    let what = match code.counted.kind {
+        Kind::Code(_) => {
             details.push(Detail::Count(code.counted.uses_left.into()));
-            Decided::by(minted, Entry::new(What::MintCode, details).at(now))
+            What::MintCode
         }
-        (Ok(()), Kind::Provisioning) => {
-            Decided::by(minted, Entry::new(What::MintToken, details).at(now))
-        }
+        Kind::Provisioning => What::MintToken,
         // A PIN is what a stranger asks for; the operator decided when the window was opened.
-        (Ok(()), Kind::Pin(_)) | (Err(_), _) => Decided::nothing(minted),
-    })
+        Kind::Pin(_) => return None,
+    };
+    Some(Entry::new(what, details).at(now))
+}
+
+/// Mints many codes, each with its delivery: all of them or none.
+pub(super) fn mint_all(
+    tx: &mut dyn Tx,
+    minted: &[(StoredCode, Ticket)],
+    now: UnixTime,
+) -> Result<Decided<Result<(), NotMinted>>, StoreError> {
+    let [(first, _), ..] = minted else { return Ok(Decided::nothing(Ok(()))) };
+    let more = u32::try_from(minted.len()).unwrap_or(u32::MAX);
+    if minted.len() > CODES_AT_ONCE {
+        return Ok(Decided::nothing(Err(NotMinted::TooMany)));
+    }
+    clear(tx, now)?;
+    // Everything is checked before anything is added, so that a refusal leaves nothing behind.
+    let mut selectors = Vec::new();
+    for (code, _) in minted {
+        let selector = match code.counted.kind {
+            Kind::Code(selector) if code.maker == first.maker => selector,
+            Kind::Code(_) | Kind::Pin(_) | Kind::Provisioning => {
+                return Err(StoreError::Database(
+                    "many codes at once are no PINs or tokens, and have one maker".to_owned(),
+                ));
+            }
+        };
+        if selectors.contains(&selector) {
+            return Ok(Decided::nothing(Err(NotMinted::Taken)));
+        }
+        selectors.push(selector);
+    }
+    for (code, _) in minted {
+        if let Err(no) = may_mint(tx, code, more, now)? {
+            return Ok(Decided::nothing(Err(no)));
+        }
+    }
+    let mut entries = Vec::new();
+    for (code, ticket) in minted {
+        tx.add_code(code)?;
+        deliveries::begin(tx, &Delivery { ticket: *ticket, of: Delivered::Code(code.id) }, now)?;
+        entries.extend(entry(code, now));
+    }
+    Ok(Decided::all(Ok(()), entries))
 }
 
 /// Withdraws a code by a decision.
@@ -142,14 +195,20 @@ pub(super) fn withdraw(
     })
 }
 
-fn try_mint(
-    tx: &mut dyn Tx,
-    code: &StoredCode,
-    now: UnixTime,
-) -> Result<Result<(), NotMinted>, StoreError> {
+/// Removes what has been dead for long, and the secrets of the dead.
+fn clear(tx: &mut dyn Tx, now: UnixTime) -> Result<(), StoreError> {
     // The dead are removed first, so that no call erases a secret that it then removes.
     tx.forget_codes(rules::oldest_death(now), rules::PURGE)?;
-    tx.erase_dead_codes(rules::PURGE, now)?;
+    tx.erase_dead_codes(rules::PURGE, now)
+}
+
+/// Checks that a code may be added, as one of `more`, and makes room for a PIN.
+fn may_mint(
+    tx: &mut dyn Tx,
+    code: &StoredCode,
+    more: u32,
+    now: UnixTime,
+) -> Result<Result<(), NotMinted>, StoreError> {
     if tx.code(code.id)?.is_some() {
         return Err(StoreError::Database("the fresh id of a code is taken".to_owned()));
     }
@@ -157,30 +216,24 @@ fn try_mint(
         return Ok(Err(NotMinted::MakerEnded));
     }
     // The checks and the changes share a transaction, so concurrent calls cannot exceed the limit.
-    let fits = match code.counted.kind {
-        Kind::Pin(key) => make_room(tx, key.as_bytes(), code.source, now)?,
-        Kind::Code(selector) => {
-            if tx.code_by_selector(selector, now)?.is_some() {
-                return Ok(Err(NotMinted::Taken));
-            }
-            has_room(tx, code, now)?
+    match code.counted.kind {
+        Kind::Pin(key) => make_room(tx, key.as_bytes(), code.source, now),
+        Kind::Code(selector) if tx.code_by_selector(selector, now)?.is_some() => {
+            Ok(Err(NotMinted::Taken))
         }
-        Kind::Provisioning => has_room(tx, code, now)?,
-    };
-    if fits.is_ok() {
-        tx.add_code(code)?;
+        Kind::Code(_) | Kind::Provisioning => has_room(tx, code, more, now),
     }
-    Ok(fits)
 }
 
-/// Checks that one more code or token of this maker may live.
+/// Checks that so many more codes or tokens of this maker may live.
 fn has_room(
     tx: &mut dyn Tx,
     code: &StoredCode,
+    more: u32,
     now: UnixTime,
 ) -> Result<Result<(), NotMinted>, StoreError> {
     let (all, of_sessions) = tx.count_codes(now)?;
-    Ok(match codes::has_room(code.maker, all, of_sessions, CODES) {
+    Ok(match codes::has_room(code.maker, all, of_sessions, more, CODES) {
         true => Ok(()),
         false => Err(NotMinted::TooMany),
     })

@@ -185,6 +185,23 @@ impl<D: Database> Deliveries for D {
         self.decide(move |tx| settle(tx, id, outcome, now)).await
     }
 
+    async fn settle_all(
+        &self,
+        ids: Vec<DeliveryId>,
+        outcome: Outcome,
+        now: UnixTime,
+    ) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError> {
+        self.decide(move |tx| {
+            let mut entries = Vec::new();
+            let mut settled = Vec::with_capacity(ids.len());
+            for id in &ids {
+                settled.push(settle(tx, *id, outcome, now)?.into(&mut entries));
+            }
+            Ok::<_, StoreError>(Decided::all(settled, entries))
+        })
+        .await
+    }
+
     async fn undelivered(&self, limit: usize) -> Result<Vec<Delivery>, StoreError> {
         self.page(move |tx| tx.deliveries_under_way(limit)).await
     }

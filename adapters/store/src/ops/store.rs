@@ -10,6 +10,7 @@ use handfast_core::limits::Limits;
 use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
+use handfast_core::registry::delivery::Ticket;
 use handfast_core::registry::grants::{Grant, GrantId};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -269,6 +270,14 @@ impl<D: Database> Store for D {
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError> {
         self.decide(move |tx| codes::mint(tx, &code, now)).await
+    }
+
+    async fn mint_all(
+        &self,
+        codes: Vec<(StoredCode, Ticket)>,
+        now: UnixTime,
+    ) -> Result<Result<(), NotMinted>, StoreError> {
+        self.decide(move |tx| codes::mint_all(tx, &codes, now)).await
     }
 
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError> {

@@ -13,7 +13,7 @@ use handfast_core::registry::admission::{PendingRequest, RequestKey};
 use handfast_core::registry::audit_tree::Proof;
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Guesser, NoGuess, Window};
-use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome};
+use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Ticket};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::registry::logins::{Login, LoginId, LoginUse};
@@ -139,6 +139,7 @@ fails_or_passes_on! {
     mint(code: StoredCode, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
     code(id: CodeId) -> Result<Option<StoredCode>, StoreError>;
     code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<StoredCode>, StoreError>;
+    mint_all(codes: Vec<(StoredCode, Ticket)>, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
     codes(now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
     guessers() -> Result<Vec<Guesser>, StoreError>;
     reserve(code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
@@ -212,6 +213,7 @@ fails_or_passes_on! {
     }
     deliver(delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
     settle(id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError>;
+    settle_all(ids: Vec<DeliveryId>, outcome: Outcome, now: UnixTime) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError>;
 }
 
 fails_or_passes_on! {
