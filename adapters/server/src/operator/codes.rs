@@ -8,13 +8,13 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::INVITE_BYTES;
 use handfast_core::registry::authority::{Authority, Maker, Until};
 use handfast_core::registry::codes::{CodeId, Counted, Kind, NoGuess, is_live};
-use handfast_core::registry::delivery::{Outcome, Ticket};
+use handfast_core::registry::delivery::Ticket;
 use handfast_core::wire::gateway_address::GatewayAddress;
 use handfast_core::wire::invite::{Invite, TypedCode};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Label, Name, Span, UnixTime};
 use handfast_store::held::Cut;
-use handfast_store::{Delivered, NotMinted};
+use handfast_store::{CODES, CODES_AT_ONCE, NotMinted, StoredCode};
 
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -84,6 +84,8 @@ pub struct MintedCode {
     pub code: TypedCode,
     /// End of the code's validity.
     pub expires: UnixTime,
+    /// Permissions of the nodes that pair with the code.
+    pub permissions: ScopesBuf,
     /// Ticket for [`Gateway::confirm_delivery`], with its deadline.
     pub delivery: Ticket,
 }
@@ -98,6 +100,18 @@ impl MintedCode {
             std::str::from_utf8(self.code.code.expose()).unwrap_or_default()
         )
     }
+}
+
+/// What new codes are to be, checked.
+struct CodePlan {
+    alphabet: Alphabet,
+    length: usize,
+    expires: UnixTime,
+    uses: u8,
+    scopes: ScopesBuf,
+    grant_for: Option<u64>,
+    label: String,
+    maker: Maker,
 }
 
 /// A PIN or code that can be used now, without its secret.
@@ -140,6 +154,66 @@ impl Gateway {
         authority: &Authority,
         new: NewCode,
     ) -> Result<MintedCode, OperatorError> {
+        let mut minted = self.mint_codes_by(authority, new, 1).await?;
+        minted.pop().ok_or_else(|| OperatorError::Usage("no code was asked for".to_owned()))
+    }
+
+    /// Mints many codes of one kind with an authority: all of them or none, in one step. Each has a
+    /// delivery of its own, so that the first use of one confirms no other.
+    ///
+    /// # Errors
+    /// As for [`Gateway::mint_code_by`]; [`OperatorError::Usage`] also for none, or for more than
+    /// [`CODES_AT_ONCE`].
+    pub async fn mint_codes_by(
+        &self,
+        authority: &Authority,
+        new: NewCode,
+        count: usize,
+    ) -> Result<Vec<MintedCode>, OperatorError> {
+        if !(1..=CODES_AT_ONCE).contains(&count) {
+            return Err(OperatorError::Usage(format!(
+                "{count} codes cannot be made at once: between 1 and {CODES_AT_ONCE} are, because \
+                 they are stored in one step, which holds up every other, and at most {CODES} codes \
+                 live; make the others by a call of their own"
+            )));
+        }
+        let now = self.inner.clock.unix();
+        let plan = self.plan_codes(authority, new, now)?;
+        for _ in 0..MOST_DRAWS {
+            let drawn =
+                (0..count).map(|_| self.draw_code(&plan, now)).collect::<Result<Vec<_>, _>>()?;
+            let stored = drawn.iter().map(|(stored, minted)| (stored.clone(), minted.delivery));
+            match self.store().mint_all(stored.collect(), now).await? {
+                Ok(()) => {
+                    self.delivery_begun();
+                    return Ok(drawn.into_iter().map(|(_, minted)| minted).collect());
+                }
+                // Another code has one of these selectors: the next draw has others.
+                Err(NotMinted::Taken) => {}
+                Err(NotMinted::TooMany) => {
+                    return Err(OperatorError::Usage(format!(
+                        "too many codes live already: at most {CODES}, of which sessions make three \
+                         quarters; withdraw some, or wait until they expire"
+                    )));
+                }
+                Err(NotMinted::Closed | NotMinted::Locked) => {
+                    return Err(OperatorError::Usage(
+                        "pairing is closed; open it first".to_owned(),
+                    ));
+                }
+                Err(NotMinted::MakerEnded) => return Err(self.has_ended(plan.maker)),
+            }
+        }
+        Err(OperatorError::Usage("no free selector was found; withdraw some codes".to_owned()))
+    }
+
+    /// Checks the options of new codes against the settings and the authority.
+    fn plan_codes(
+        &self,
+        authority: &Authority,
+        new: NewCode,
+        now: UnixTime,
+    ) -> Result<CodePlan, OperatorError> {
         let NewCode { permissions, expires, uses, grant_for, label, kind } = new;
         let usage = |problem: &str| Err(OperatorError::Usage(problem.to_owned()));
         if expires.is_some_and(|lives| lives.as_secs() == 0)
@@ -161,7 +235,6 @@ impl Gateway {
                 (pairing.settings.pin_alphabet, usize::from(pairing.settings.pin_length.max(6)))
             }
         };
-        let now = self.inner.clock.unix();
         let scopes = permissions.unwrap_or_else(|| pairing.settings.default_permissions.clone());
         let lives = Span::from_secs(expires.unwrap_or(OPEN_FOR).as_secs());
         let grants = grant_for.map(|lives| Span::from_secs(lives.as_secs()));
@@ -180,60 +253,53 @@ impl Gateway {
             .bounds
             .check_code(lives, uses, grants)
             .map_err(|which| self.exceeded(which))?;
-        let (uses, maker) = (u8::try_from(uses).unwrap_or(u8::MAX), authority.code_maker()?);
-        for _ in 0..MOST_DRAWS {
-            let (id, selector) = (CodeId::new(&entropy::draw()), Selector::mint(&entropy::draw()));
-            let Some(code) = Code::mint(alphabet, length, &entropy::draw()) else {
-                return usage("there is no code of that length");
-            };
-            let minted = handfast_store::StoredCode {
-                id,
-                counted: Counted {
-                    kind: Kind::Code(selector),
-                    expires,
-                    guesses: 0,
-                    uses_left: uses,
-                },
-                sealed: pairing.seal.seal_code(id.as_bytes(), &code),
-                scopes: scopes.clone(),
-                grant_for: grant_for.map(|lives| lives.as_secs()),
-                created_at: now,
-                label: label.clone(),
-                maker,
-                source: None,
-                provisions: None,
-            };
-            // The delivery begins before the code is stored, so that no code exists without one.
-            let delivery = self.begin_delivery(Delivered::Code(id)).await?;
-            let outcome = self.store().mint(minted, now).await?;
-            // The code does not exist, so its delivery must not stay open.
-            if outcome.is_err() {
-                let _nothing_is_on_its_way =
-                    self.store().settle(delivery.id, Outcome::Cancelled, now).await?;
-            }
-            match outcome {
-                Ok(()) => {
-                    return Ok(MintedCode {
-                        id,
-                        code: TypedCode { selector, code },
-                        expires,
-                        delivery,
-                    });
-                }
-                // Another code has this selector: the next draw has another.
-                Err(NotMinted::Taken) => {}
-                Err(NotMinted::TooMany) => {
-                    return usage(
-                        "too many codes live already; withdraw some, or wait until they expire",
-                    );
-                }
-                Err(NotMinted::Closed | NotMinted::Locked) => {
-                    return usage("pairing is closed; open it first");
-                }
-                Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
-            }
-        }
-        usage("no free selector was found; withdraw some codes")
+        Ok(CodePlan {
+            alphabet,
+            length,
+            expires,
+            uses: u8::try_from(uses).unwrap_or(u8::MAX),
+            scopes,
+            grant_for: grant_for.map(|lives| lives.as_secs()),
+            label,
+            maker: authority.code_maker()?,
+        })
+    }
+
+    /// Draws a code with its ids, its secret and its delivery.
+    fn draw_code(
+        &self,
+        plan: &CodePlan,
+        now: UnixTime,
+    ) -> Result<(StoredCode, MintedCode), OperatorError> {
+        let (id, selector) = (CodeId::new(&entropy::draw()), Selector::mint(&entropy::draw()));
+        let Some(code) = Code::mint(plan.alphabet, plan.length, &entropy::draw()) else {
+            return Err(OperatorError::Usage("there is no code of that length".to_owned()));
+        };
+        let stored = StoredCode {
+            id,
+            counted: Counted {
+                kind: Kind::Code(selector),
+                expires: plan.expires,
+                guesses: 0,
+                uses_left: plan.uses,
+            },
+            sealed: self.inner.pairing.seal.seal_code(id.as_bytes(), &code),
+            scopes: plan.scopes.clone(),
+            grant_for: plan.grant_for,
+            created_at: now,
+            label: plan.label.clone(),
+            maker: plan.maker,
+            source: None,
+            provisions: None,
+        };
+        let minted = MintedCode {
+            id,
+            code: TypedCode { selector, code },
+            expires: plan.expires,
+            permissions: plan.scopes.clone(),
+            delivery: self.ticket(),
+        };
+        Ok((stored, minted))
     }
 
     /// Returns the error for a session that ended while its right was in use.
@@ -307,7 +373,7 @@ impl Gateway {
             let guesser = guessers.iter().find(|guesser| Some(guesser.source) == code.source);
             is_live(&code.counted, &window, guesser.map_or(0, |guesser| guesser.guesses), now)
         });
-        let view = |code: handfast_store::StoredCode| LiveCode {
+        let view = |code: StoredCode| LiveCode {
             id: code.id,
             counted: code.counted,
             permissions: code.scopes,

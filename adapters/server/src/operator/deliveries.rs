@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Settled, Ticket};
 use handfast_core::{NodeId, Refusal, UnixTime};
-use handfast_store::{Delivered, Delivery, Settlement, StoreError};
+use handfast_store::{CODES_AT_ONCE, Delivered, Delivery, Settlement, StoreError};
 
 use crate::entropy;
 use crate::events::Event;
@@ -47,6 +47,46 @@ impl Gateway {
             Some(()) => Ok(()),
             None => self.settle_delivery(id, Outcome::Cancelled).await,
         }
+    }
+
+    /// Confirms the deliveries of many codes in one step, or cancels them all. Returns the first
+    /// failure after the others have ended.
+    ///
+    /// # Errors
+    /// [`OperatorError::Usage`] for more than [`CODES_AT_ONCE`]; otherwise as for
+    /// [`Gateway::confirm_delivery`] and [`Gateway::cancel_delivery`].
+    pub async fn settle_deliveries(
+        &self,
+        ids: Vec<DeliveryId>,
+        arrived: bool,
+    ) -> Result<(), OperatorError> {
+        if ids.len() > CODES_AT_ONCE {
+            return Err(OperatorError::Usage(format!(
+                "{} deliveries cannot end at once: at most {CODES_AT_ONCE} begin so",
+                ids.len()
+            )));
+        }
+        let outcome = if arrived { Outcome::Confirmed } else { Outcome::Cancelled };
+        let failed = |id: DeliveryId, why| OperatorError::Delivery { id: hex(id.as_bytes()), why };
+        let gateway = self.clone();
+        to_its_end(async move {
+            for id in &ids {
+                if gateway.inner.doubts_delivery(*id, outcome).await? {
+                    return Err(failed(*id, NotSettled::ClockInDoubt));
+                }
+            }
+            let now = gateway.inner.clock.unix();
+            let settled = gateway.store().settle_all(ids.clone(), outcome, now).await?;
+            let mut first = Ok(());
+            for (id, settled) in ids.into_iter().zip(settled) {
+                match settled {
+                    Ok(settlement) => gateway.delivery_ended(&settlement, outcome),
+                    Err(why) => first = first.and(Err(failed(id, why))),
+                }
+            }
+            first
+        })
+        .await
     }
 
     /// Begins the delivery of a setup code that was just made. The code becomes worthless if the

@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::caller::Acting;
-use super::extract::Path;
+use super::extract::{Body, Path};
 use super::failure::AdminFailure;
+use crate::gateway::Gateway;
 
 /// Outcome of a delivery.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -46,6 +47,65 @@ pub(super) async fn cancel(
 ) -> Result<Json<DeliveryView>, AdminFailure> {
     gateway.cancel_delivery(parse(&id)?).await?;
     Ok(Json(DeliveryView { delivery: id, settled: "undone".to_owned() }))
+}
+
+/// Many deliveries.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ManyBody {
+    /// Ids of the deliveries: 32 hex digits each.
+    deliveries: Vec<String>,
+}
+
+/// Outcome of many deliveries.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct DeliveriesView {
+    /// Ids of the deliveries: 32 hex digits each.
+    pub deliveries: Vec<String>,
+    /// `delivered` or `undone`.
+    pub settled: String,
+}
+
+/// Confirms that many secrets are in their places.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deliveries/confirm",
+    tag = "Deliveries",
+    request_body = ManyBody,
+    responses((status = 200, body = DeliveriesView)),
+)]
+pub(super) async fn confirm_many(
+    Acting(gateway): Acting,
+    Body(body): Body<ManyBody>,
+) -> Result<Json<DeliveriesView>, AdminFailure> {
+    settle_many(&gateway, body, true).await
+}
+
+/// Reports that many secrets could not be shown, and undoes the decisions behind them.
+#[utoipa::path(
+    post,
+    path = "/api/v1/deliveries/cancel",
+    tag = "Deliveries",
+    request_body = ManyBody,
+    responses((status = 200, body = DeliveriesView)),
+)]
+pub(super) async fn cancel_many(
+    Acting(gateway): Acting,
+    Body(body): Body<ManyBody>,
+) -> Result<Json<DeliveriesView>, AdminFailure> {
+    settle_many(&gateway, body, false).await
+}
+
+async fn settle_many(
+    gateway: &Gateway,
+    body: ManyBody,
+    arrived: bool,
+) -> Result<Json<DeliveriesView>, AdminFailure> {
+    let ManyBody { deliveries } = body;
+    let ids = deliveries.iter().map(|id| parse(id)).collect::<Result<Vec<_>, _>>()?;
+    gateway.settle_deliveries(ids, arrived).await?;
+    let settled = if arrived { "delivered" } else { "undone" };
+    Ok(Json(DeliveriesView { deliveries, settled: settled.to_owned() }))
 }
 
 fn parse(id: &str) -> Result<DeliveryId, AdminFailure> {

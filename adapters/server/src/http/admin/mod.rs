@@ -91,7 +91,7 @@ pub use certificates::{
 };
 pub use clock::{AcceptedView, ClockView};
 pub use decisions::{ForgottenView, IssuedView, RejectedView};
-pub use deliveries::DeliveryView;
+pub use deliveries::{DeliveriesView, DeliveryView};
 pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, Sensors};
 pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
 pub use extensions::ExtensionList;
@@ -110,7 +110,9 @@ pub use paired::{
     DelegateView, GrantView, InForceView, OfferedView, PairedList, PairedView, PingView,
     RevokedAllView, RevokedView,
 };
-pub use pairing::{CodeList, CodeView, GuesserView, MintedView, PairingView, PinList, PinView};
+pub use pairing::{
+    CodeList, CodeView, GuesserView, MintedList, MintedView, PairingView, PinList, PinView,
+};
 pub use permissions::PermissionsView;
 pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, RotatedView, SessionList, SessionView, StartedView};
@@ -237,6 +239,7 @@ fn pairing_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(pairing::pins))
         .routes(routes!(pairing::codes))
         .routes(routes!(pairing::mint))
+        .routes(routes!(pairing::mint_many))
         .routes(routes!(pairing::withdraw))
         .routes(routes!(setup::start))
         .routes(routes!(setup::rotate))
@@ -246,6 +249,8 @@ fn pairing_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(setup::revoke_all))
         .routes(routes!(deliveries::confirm))
         .routes(routes!(deliveries::cancel))
+        .routes(routes!(deliveries::confirm_many))
+        .routes(routes!(deliveries::cancel_many))
 }
 
 /// The answer to `GET /api/v1/status`.

@@ -18,7 +18,7 @@ use super::permissions::PermissionsView;
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::hex::hex;
-use crate::operator::codes::{CodeKind, LiveCode, NewCode};
+use crate::operator::codes::{CodeKind, LiveCode, MintedCode, NewCode};
 use crate::operator::pins::ShownPin;
 use crate::operator::window::PairingStatus;
 
@@ -157,9 +157,19 @@ pub struct MintedView {
     /// Addresses at which nodes reach this gateway, as far as it knows them.
     #[serde(default)]
     pub addresses: Vec<String>,
+    /// Permissions of a node that pairs with the code.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub permissions: Option<PermissionsView>,
     /// Id of the delivery, to be confirmed once the code was shown.
     #[serde(skip_serializing_if = "String::is_empty", default)]
     pub delivery: String,
+}
+
+/// The answer to minting many codes at once: the only time they are shown.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct MintedList {
+    /// The codes, each with a delivery of its own.
+    pub codes: Vec<MintedView>,
 }
 
 /// Whether pairing by PIN is open.
@@ -193,6 +203,8 @@ pub(super) struct MintBody {
     /// Form of the code.
     #[serde(default)]
     kind: KindBody,
+    /// Number of codes, only where many are made at once.
+    count: Option<usize>,
     /// Addresses that the invitation names; those of the gateway if left out.
     #[serde(default)]
     addresses: Vec<String>,
@@ -300,47 +312,99 @@ pub(super) async fn mint(
     caller: Caller,
     Body(body): Body<MintBody>,
 ) -> Result<Json<MintedView>, AdminFailure> {
-    let defaults = NewCode::default();
-    let kind = match body.kind {
-        KindBody::Qr => CodeKind::Qr,
-        KindBody::Letters => CodeKind::Letters,
-        KindBody::Typed => CodeKind::Typed,
-    };
-    let new = NewCode {
-        permissions: body.permissions.as_ref().map(PermissionsView::scopes).transpose()?,
-        expires: body.expires.map(Duration::from_secs),
-        uses: body.uses.unwrap_or(defaults.uses),
-        grant_for: body.grant_expires.map(Duration::from_secs),
-        label: body.label,
-        kind,
-    };
-    let minted = gateway.mint_code_by(caller.authority(), new).await?;
-    let delivery = hex(minted.delivery.id.as_bytes());
-    let (id, selector, text, expires) =
-        // Read here, because the invitation takes the code.
-        (minted.id, minted.code.selector, minted.text(), minted.expires);
-    let addresses = gateway.addresses(&body.addresses);
-    // A typed code needs no invitation, and without an address there can be none.
-    let invites = kind == CodeKind::Qr && !addresses.is_empty();
-    let invitation = match invites.then(|| gateway.invitation(minted, &body.addresses)).transpose()
-    {
-        Ok(invitation) => invitation,
-        Err(wrong) => {
-            // The answer is an error, so nobody would ever see this code.
-            gateway.withdraw_code(id).await?;
-            return Err(wrong.into());
+    if body.count.is_some() {
+        return Err(AdminFailure::Usage(
+            "one code is made here; POST /api/v1/pairing/codes/batch makes many".to_owned(),
+        ));
+    }
+    let minted = gateway.mint_code_by(caller.authority(), body.new_code()?).await?;
+    Ok(Json(body.shown(&gateway, minted).await?))
+}
+
+/// Makes many codes on the same terms, all of them or none.
+#[utoipa::path(
+    post,
+    path = "/api/v1/pairing/codes/batch",
+    tag = "Pairing",
+    request_body = MintBody,
+    responses((status = 200, body = MintedList)),
+)]
+pub(super) async fn mint_many(
+    Acting(gateway): Acting,
+    caller: Caller,
+    Body(each): Body<MintBody>,
+) -> Result<Json<MintedList>, AdminFailure> {
+    let count = each.count.ok_or_else(|| {
+        AdminFailure::Usage("say how many codes are to be made: `count` is missing".to_owned())
+    })?;
+    let minted = gateway.mint_codes_by(caller.authority(), each.new_code()?, count).await?;
+    let deliveries: Vec<_> = minted.iter().map(|minted| minted.delivery.id).collect();
+    let mut codes = Vec::with_capacity(minted.len());
+    for minted in minted {
+        match each.shown(&gateway, minted).await {
+            Ok(view) => codes.push(view),
+            Err(wrong) => {
+                // The answer is an error, so nobody would ever see these codes.
+                gateway.settle_deliveries(deliveries, false).await?;
+                return Err(wrong);
+            }
         }
-    };
-    Ok(Json(MintedView {
-        id: hex(id.as_bytes()),
-        selector: selector.as_str().to_owned(),
-        code: text,
-        expires_at: expires.into(),
-        fingerprint: gateway.fingerprint().to_string(),
-        invitation,
-        addresses: addresses.to_vec(),
-        delivery,
-    }))
+    }
+    Ok(Json(MintedList { codes }))
+}
+
+impl MintBody {
+    fn new_code(&self) -> Result<NewCode, AdminFailure> {
+        Ok(NewCode {
+            permissions: self.permissions.as_ref().map(PermissionsView::scopes).transpose()?,
+            expires: self.expires.map(Duration::from_secs),
+            uses: self.uses.unwrap_or(NewCode::default().uses),
+            grant_for: self.grant_expires.map(Duration::from_secs),
+            label: self.label.clone(),
+            kind: match self.kind {
+                KindBody::Qr => CodeKind::Qr,
+                KindBody::Letters => CodeKind::Letters,
+                KindBody::Typed => CodeKind::Typed,
+            },
+        })
+    }
+
+    /// Returns the view of a minted code, with its invitation if it is scanned. A code that has none
+    /// for a wrong address is withdrawn.
+    async fn shown(
+        &self,
+        gateway: &Gateway,
+        minted: MintedCode,
+    ) -> Result<MintedView, AdminFailure> {
+        let delivery = hex(minted.delivery.id.as_bytes());
+        let (id, selector, text, expires) =
+            // Read here, because the invitation takes the code.
+            (minted.id, minted.code.selector, minted.text(), minted.expires);
+        let permissions = PermissionsView::of(&minted.permissions);
+        let addresses = gateway.addresses(&self.addresses);
+        // A typed code needs no invitation, and without an address there can be none.
+        let invites = matches!(self.kind, KindBody::Qr) && !addresses.is_empty();
+        let invitation =
+            match invites.then(|| gateway.invitation(minted, &self.addresses)).transpose() {
+                Ok(invitation) => invitation,
+                Err(wrong) => {
+                    // The answer is an error, so nobody would ever see this code.
+                    gateway.withdraw_code(id).await?;
+                    return Err(wrong.into());
+                }
+            };
+        Ok(MintedView {
+            id: hex(id.as_bytes()),
+            selector: selector.as_str().to_owned(),
+            code: text,
+            expires_at: expires.into(),
+            fingerprint: gateway.fingerprint().to_string(),
+            invitation,
+            addresses: addresses.to_vec(),
+            permissions: Some(permissions),
+            delivery,
+        })
+    }
 }
 
 /// Withdraws a PIN, code or provisioning token, and lists those that are left.
