@@ -24,7 +24,7 @@ pub(crate) use audit::{AuditArgs, AuditVerb, VerifyAudit};
 pub(crate) use certs::{CertsArgs, CertsVerb, RevokeCerts};
 pub(crate) use clock::{ClockArgs, ClockVerb};
 pub(crate) use codes::{
-    CodeMethod, CodesArgs, CodesVerb, CreateCode, Minting, PairingArgs, PairingVerb,
+    CodeMethod, CodesArgs, CodesVerb, CreateCode, Many, Minting, PairingArgs, PairingVerb, Scanned,
 };
 pub(crate) use common::{Common, DataDir, Permissions, length_of_time};
 pub(crate) use companion::{CompanionArgs, CompanionVerb};

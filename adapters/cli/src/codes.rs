@@ -1,6 +1,8 @@
 //! `handfast codes …` and `handfast pairing …`: codes that are minted in advance, and the pairing
 //! window.
 
+mod many;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,6 +42,7 @@ pub(crate) enum Window {
 pub(crate) async fn run(args: CodesArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
+        CodesVerb::Create(create) if create.many.is_many() => many::run(&data, json, &create).await,
         CodesVerb::Create(create) => match create.method()? {
             CodeMethod::Qr => scanned(&data, json, &create).await,
             CodeMethod::Code => typed(&data, json, &create.minting, "letters").await,
@@ -171,13 +174,8 @@ fn body(minting: &Minting, kind: &str) -> Result<Value, End> {
     }))
 }
 
-fn of_code<'a>(data: &'a Path, id: &'a str) -> SecretDelivery<'a> {
-    SecretDelivery {
-        data,
-        id: Some(id),
-        what: "the code",
-        undone: "it is withdrawn; mint another one",
-    }
+fn of_code<'a>(data: &'a Path, ids: &'a [&'a str]) -> SecretDelivery<'a> {
+    SecretDelivery { data, ids, what: "the code", undone: "it is withdrawn; mint another one" }
 }
 
 /// Formats a minted code with its lifetime and the command that withdraws it.
@@ -202,7 +200,7 @@ async fn typed(data: &DataPlace, json: bool, minting: &Minting, kind: &str) -> R
         let how = format!("type it into: {}", NextElsewhere::TypeCode(gateway).hint());
         format!("{}\n\n{}", safe(&view.code), minted(&view, &how, data))
     });
-    of_code(data, &id).show(|| put_secret(&text?)).await
+    of_code(data, &[&id]).show(|| put_secret(&text?)).await
 }
 
 /// The life and the uses that `codes create` has without options; a token's are fixed.
@@ -236,6 +234,27 @@ async fn provisioning(data: &DataPlace, json: bool, args: &CreateCode) -> Result
     put_secret(&text)
 }
 
+fn parsed(text: &str) -> Result<Invite<'_>, End> {
+    Invite::parse(text).map_err(|wrong| {
+        End::Refused(format!("the gateway made an invitation that is none: {wrong}"))
+    })
+}
+
+/// Warns of an invitation that no other machine can follow.
+fn warn_of_loopback(invite: &Invite<'_>) {
+    let loopback = invite.addresses().iter().all(|address| match address.host() {
+        Host::V4(ip) => ip.is_loopback(),
+        Host::V6(ip) => ip.is_loopback(),
+        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
+    });
+    if loopback {
+        note_line(&format!(
+            "warning: this code leads to this machine alone ({}); for nodes elsewhere let the gateway listen on this machine's address in the network (`serve --listen`), or name where they reach it with --address",
+            invite.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        ));
+    }
+}
+
 async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), End> {
     let shown = &args.scanned;
     let mut body = body(&args.minting, "qr")?;
@@ -249,20 +268,8 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
             "the gateway does not know where nodes reach it; name that with --address".to_owned(),
         ));
     };
-    let invite = Invite::parse(text).map_err(|wrong| {
-        End::Refused(format!("the gateway made an invitation that is none: {wrong}"))
-    })?;
-    let loopback = invite.addresses().iter().all(|address| match address.host() {
-        Host::V4(ip) => ip.is_loopback(),
-        Host::V6(ip) => ip.is_loopback(),
-        Host::Name(name) => name.eq_ignore_ascii_case("localhost"),
-    });
-    if loopback {
-        note_line(&format!(
-            "warning: this code leads to this machine alone ({}); for nodes elsewhere let the gateway listen on this machine's address in the network (`serve --listen`), or name where they reach it with --address",
-            invite.addresses().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-        ));
-    }
+    let invite = parsed(text)?;
+    warn_of_loopback(&invite);
     let mut dense = [0; INVITE_BYTES];
     let dense = invite.write_for_qr(&mut dense);
     let mut out = String::new();
@@ -297,7 +304,7 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
     // An image holds the same text as the picture on a terminal.
     let images: Vec<(&Path, &str)> =
         shown.qr_file.iter().map(|file| (file.as_path(), dense.unwrap_or(text))).collect();
-    of_code(data, &id).show(|| with_images(&images, || put_secret(&out))).await
+    of_code(data, &[&id]).show(|| with_images(&images, || put_secret(&out))).await
 }
 
 /// Minimum number of characters of an id that name a code, because its end is final.

@@ -132,7 +132,7 @@ async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> 
     };
     let delivery = SecretDelivery {
         data,
-        id: Some(&id),
+        ids: &[&id],
         what: "the setup code",
         undone: "nobody can use it; start another one",
     };

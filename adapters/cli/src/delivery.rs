@@ -7,6 +7,7 @@ use handfast_qr as qr;
 use handfast_stdio::{Waiting, note_line};
 use hyper::Method;
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::End;
@@ -53,8 +54,9 @@ pub(crate) fn with_images(
 /// A secret in the gateway's answer.
 pub(crate) struct SecretDelivery<'a> {
     pub(crate) data: &'a Path,
-    /// Id of the delivery; `None` for a secret that needs no confirmation.
-    pub(crate) id: Option<&'a str>,
+    /// Ids of the deliveries; none for a secret that needs no confirmation, several for secrets that
+    /// are shown together.
+    pub(crate) ids: &'a [&'a str],
     /// Name of the secret in messages, as in "the token".
     pub(crate) what: &'a str,
     /// The state once the decision is undone, as in "the node waits for approval as before".
@@ -64,25 +66,29 @@ pub(crate) struct SecretDelivery<'a> {
 impl SecretDelivery<'_> {
     /// Shows the secret and confirms it. If it cannot be shown, the decision behind it is undone.
     pub(crate) async fn show(self, show: impl FnOnce() -> Result<(), End>) -> Result<(), End> {
-        let Some(id) = self.id.filter(|id| !id.is_empty()) else { return show() };
+        if self.ids.iter().all(|id| id.is_empty()) {
+            return show();
+        }
         match show() {
-            Ok(()) => self.confirm(id).await,
-            Err(failed) => Err(self.cancel(id, &failed).await),
+            Ok(()) => self.confirm().await,
+            Err(failed) => Err(self.cancel(&failed).await),
         }
     }
 
-    async fn confirm(&self, id: &str) -> Result<(), End> {
+    /// Returns the call that ends the deliveries in this way: its path and its body.
+    fn call(&self, how: &str) -> (String, Option<Value>) {
+        match self.ids {
+            [id] => (format!("/api/v1/deliveries/{id}/{how}"), None),
+            ids => (format!("/api/v1/deliveries/{how}"), Some(json!({ "deliveries": ids }))),
+        }
+    }
+
+    async fn confirm(&self) -> Result<(), End> {
         let begun = Instant::now();
         let _waiting = Waiting::at_most("telling the gateway that it was shown", CONFIRM_FOR);
+        let (path, body) = self.call("confirm");
         let why = loop {
-            match try_ask(
-                self.data,
-                Method::POST,
-                &format!("/api/v1/deliveries/{id}/confirm"),
-                None,
-            )
-            .await
-            {
+            match try_ask(self.data, Method::POST, &path, body.clone()).await {
                 Ok(_) => return Ok(()),
                 // The gateway has answered, so another attempt would get the same answer.
                 Err(
@@ -100,9 +106,10 @@ impl SecretDelivery<'_> {
         )))
     }
 
-    async fn cancel(&self, id: &str, failed: &End) -> End {
+    async fn cancel(&self, failed: &End) -> End {
         let (what, undone, failed) = (self.what, self.undone, said(failed));
-        match ask(self.data, Method::POST, &format!("/api/v1/deliveries/{id}/cancel"), None).await {
+        let (path, body) = self.call("cancel");
+        match ask(self.data, Method::POST, &path, body).await {
             Ok(_) => End::Refused(format!("{failed}; {what} is worth nothing now: {undone}")),
             Err(error) => End::Refused(format!(
                 "{failed}; {what} could not be taken back at once ({}): if it is not used, that happens by itself within a minute, and {undone}",

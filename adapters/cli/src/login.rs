@@ -37,7 +37,7 @@ pub(crate) async fn run(args: LoginArgs) -> Result<(), End> {
     };
     SecretDelivery {
         data: &data,
-        id: Some(&delivery),
+        ids: &[&delivery],
         what: "the login link",
         undone: "nobody can log in with it; make another one",
     }

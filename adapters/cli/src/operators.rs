@@ -49,7 +49,7 @@ pub(crate) async fn tokens(args: TokensArgs) -> Result<(), End> {
             };
             let delivery = SecretDelivery {
                 data: &data,
-                id: Some(&delivery),
+                ids: &[&delivery],
                 what: "the token",
                 undone: "nobody can use it; make another one",
             };

@@ -193,7 +193,8 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
         true => "the node stands as before, with the token that it had",
         false => "the node waits for approval as before",
     };
-    let delivery = SecretDelivery { data: &data, id: id.as_deref(), what: "the token", undone };
+    let ids = id.as_deref();
+    let delivery = SecretDelivery { data: &data, ids: ids.as_slice(), what: "the token", undone };
     delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
 }
 

@@ -246,3 +246,52 @@ fn an_image_for_which_there_is_no_room_is_named_and_its_code_opens_nothing() {
         .collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().contains(".handfast-")), "{left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_codes_is_whole_or_none_of_its_codes_counts() {
+    let gateway = Gateway::start_with(&["--deliver-within", "2s"]);
+    let live = || gateway.answer(&["codes", "list"])["codes"].as_array().unwrap().len();
+    let many = ["codes", "create", "--count", "100", "--data", gateway.data()];
+    for out in OUTS {
+        for form in ["--csv", "--json"] {
+            let (code, err) = ran(to(out, "handfast", &[&many[..], &[form]].concat()));
+            let says = err.contains("each of the 100 codes is worth nothing now");
+            assert!(code == 1 && says, "{out:?} {form}: {code} {err}");
+            assert_eq!(live(), 0, "{out:?} {form}");
+        }
+    }
+    let label = "the \"upper\" shelf";
+    let options = ["--csv", "--label", label, "--read", "/a/**", "--write", "/b"];
+    let (code, list, err) = gateway.verb(&[&many[..4], &options].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{list}");
+    let lines: Vec<&str> = list.split_terminator("\r\n").collect();
+    assert_eq!(lines[0], "id,selector,payload,method,permissions,label,expires_at");
+    assert_eq!(lines.len(), 101);
+    let cells = ",pin,\"read /a/**, write /b\",\"the \"\"upper\"\" shelf\",20";
+    assert!(lines[1..].iter().all(|line| line.contains(cells) && line.ends_with('Z')), "{list}");
+    // What was written as a whole is confirmed, and so it stays.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(live(), 100);
+    // One that is used pairs, and neither the log nor the audit log knows a secret of any.
+    let payload = |line: &str| line.split(',').nth(2).unwrap().to_owned();
+    let mut node = gateway.node("Shelf", &["--code"]);
+    node.types(&payload(lines[1]));
+    assert_eq!(node.ends().0, 0);
+    let audit = gateway.verb(&["audit", "list", "--json"]).1;
+    for line in &lines[1..] {
+        let payload = payload(line);
+        assert!(!gateway.log().contains(&payload) && !audit.contains(&payload), "{payload}");
+        assert!(audit.contains(line.split(',').next().unwrap()), "each is in the audit log");
+    }
+    for (count, why) in [("101", "at most 256 codes live"), ("0", "between 1 and 100")] {
+        let (code, _, err) = gateway.verb(&["codes", "create", "--csv", "--count", count]);
+        assert!(code == 2 && err.contains(why), "{code} {err}");
+    }
+    let (code, _, err) = gateway.verb(&["codes", "create", "--count", "2"]);
+    assert!(code == 2 && err.contains("--csv and --json"), "{code} {err}");
+    // 101 of 256 places are taken at most, so a hundred more fit, and no further hundred does.
+    assert_eq!(gateway.verb(&many[..4].iter().copied().chain(["--csv"]).collect::<Vec<_>>()).0, 0);
+    let (code, out, err) =
+        gateway.verb(&many[..4].iter().copied().chain(["--csv"]).collect::<Vec<_>>());
+    assert!(code != 0 && out.is_empty() && err.contains("too many codes"), "{code} {err}");
+}

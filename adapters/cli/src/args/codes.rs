@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args as Arguments, Subcommand, ValueEnum};
 use handfast_core::wire::gateway_address::GatewayAddress;
+use handfast_store::{CODES, CODES_AT_ONCE};
 
 use super::{Common, Permissions, length_of_time};
 use crate::End;
@@ -55,6 +56,27 @@ pub(crate) struct CreateCode {
     pub(crate) minting: Minting,
     #[command(flatten)]
     pub(crate) scanned: Scanned,
+    #[command(flatten)]
+    pub(crate) many: Many,
+}
+
+/// Many codes at once.
+#[derive(Debug, Default, Arguments)]
+pub(crate) struct Many {
+    /// How many codes to make, all of them or none; at most 100, with --csv or --json
+    #[arg(long, value_name = "N", value_parser = count)]
+    pub(crate) count: Option<usize>,
+    /// Print the codes as CSV, for labels: id, selector, payload, method, permissions, label and
+    /// expires_at, below a line with these names
+    #[arg(long)]
+    pub(crate) csv: bool,
+}
+
+impl Many {
+    /// Returns `true` if codes are printed as a list.
+    pub(crate) const fn is_many(&self) -> bool {
+        self.csv || self.count.is_some()
+    }
 }
 
 /// What a code is to be.
@@ -167,6 +189,17 @@ pub(crate) enum PairingVerb {
     Close,
     #[command(flatten)]
     Older(super::OlderPairingVerb),
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let wrong = || {
+        format!(
+            "between 1 and {CODES_AT_ONCE} codes are made at once: the gateway stores them in one \
+             step, and at most {CODES} codes live; make the others by a command of their own"
+        )
+    };
+    let count = text.parse().ok().filter(|count| (1..=CODES_AT_ONCE).contains(count));
+    count.ok_or_else(wrong)
 }
 
 fn address(text: &str) -> Result<String, String> {

@@ -5,7 +5,7 @@ use clap::{Args as Arguments, Subcommand};
 use super::codes::{CodeArg, Minting, Scanned};
 use super::nodes::{NodeArg, PolicyMode};
 use super::{
-    Approval, ApproveArgs, CodesArgs, CodesVerb, Common, CreateCode, NodesArgs, NodesVerb,
+    Approval, ApproveArgs, CodesArgs, CodesVerb, Common, CreateCode, Many, NodesArgs, NodesVerb,
     PendingArgs, PermissionsVerb, PermitArgs, RejectArgs, Rejection, StatusArgs, Verb,
 };
 use crate::confirm::Sure;
@@ -178,7 +178,8 @@ impl OlderPairingVerb {
             Self::Qr(create) => CodesVerb::Create(Box::new(CreateCode { qr: true, ..*create })),
             Self::Code(minting) => {
                 let scanned = Scanned::default();
-                let create = CreateCode { qr: false, node_id: None, minting, scanned };
+                let many = Many::default();
+                let create = CreateCode { qr: false, node_id: None, minting, scanned, many };
                 CodesVerb::Create(Box::new(create))
             }
             Self::Withdraw(which) => CodesVerb::Withdraw(which),
