@@ -15,4 +15,5 @@ pub mod record;
 pub mod rejection;
 pub mod renewal;
 pub mod sessions;
+pub mod replacing;
 pub mod trusted_time;
