@@ -112,6 +112,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "logins",
             "certificates",
             "clones",
+            "replacements",
             "dispatches",
             "inbound",
             "provisioning",

@@ -116,6 +116,8 @@ impl Origin {
 pub enum What {
     Approve,
     Reissue,
+    /// A node was approved in the place of another, which was revoked.
+    Replace,
     SetMode,
     Mute,
     Unmute,
@@ -180,6 +182,7 @@ impl What {
             Self::SetMode => "set-mode",
             Self::Mute => "mute",
             Self::Unmute => "unmute",
+            Self::Replace => "replace",
             Self::Reject => "reject",
             Self::RejectForGood => "reject-for-good",
             Self::Revoke => "revoke",
@@ -238,6 +241,8 @@ pub enum Detail {
     Capability(capability::Id),
     /// A node's static key.
     Key([u8; 32]),
+    /// Id of the node whose place another takes.
+    Replaces(NodeId),
     /// Id of a code or a provisioning token.
     Code(CodeId),
     /// Nonce of a setup code, which is worth nothing without its signature.
@@ -279,6 +284,7 @@ impl Detail {
             Self::Code(id) => ("code", text(hex(id.as_bytes()))),
             Self::SetupCode(nonce) => ("setup_code", text(hex(nonce.as_bytes()))),
             Self::Session(id) => ("session", text(hex(id.as_bytes()))),
+            Self::Replaces(id) => ("replaces", text(id.to_string())),
             Self::Login(id) => ("login", text(hex(id.as_bytes()))),
             Self::Sender(reference) => ("sender", text(hex(reference))),
             Self::Certificate(serial) => ("certificate", text(serial.to_string())),

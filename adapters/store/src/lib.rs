@@ -28,6 +28,7 @@ mod pairing;
 mod prefix;
 mod provisioning;
 mod rules;
+mod replacements;
 mod sessions;
 mod sqlite;
 mod store;
@@ -59,6 +60,7 @@ pub use pairing::{Activation, CODES, NotMinted, PINS, Revoked, StoredCode};
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use sqlite::{
+pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
     Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
 };
 pub use store::Store;

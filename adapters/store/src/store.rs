@@ -21,8 +21,8 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 use crate::audit::{Audit, Origin};
 use crate::{
     Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, Listed,
-    Logins, NotMinted, NotStored, Observation, Provisioning, Revoked, SaveError, Sessions,
-    StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
+    Logins, NotMinted, NotStored, Observation, Provisioning, Replacements, Revoked,
+    SaveError, Sessions, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
 };
 #[cfg(doc)]
 use crate::{Timekeeping, node_id};
@@ -53,6 +53,7 @@ use crate::{Timekeeping, node_id};
 /// | secrets that are shown once | all of [`Deliveries`] |
 /// | certificates of nodes | all of [`Certificates`] |
 /// | copied nodes | all of [`Clones`] |
+/// | nodes that took the place of others | all of [`Replacements`] |
 /// | tasks for nodes | all of [`Dispatches`] |
 /// | nodes that registered over HTTP | all of [`Provisioning`] |
 /// | audit log | [`by`](Store::by), all of [`Audit`] |
@@ -70,6 +71,7 @@ pub trait Store:
     + Certificates
     + Clones
     + Dispatches
+    + Replacements
     + Provisioning
     + Audit
     + Vault
@@ -423,8 +425,6 @@ pub trait Store:
 
     /// Reads a PIN or code, live or dead.
     ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
     /// Adds many codes as [`mint`](Store::mint) does, each with its delivery under way: all of them
     /// or none, in one step. They are no PINs, at most [`CODES_AT_ONCE`](crate::CODES_AT_ONCE), and
     /// have one maker.
@@ -437,6 +437,8 @@ pub trait Store:
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError>;
 
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError>;
 
     /// Reads the live code with this selector: one that has not expired and has uses left, even if

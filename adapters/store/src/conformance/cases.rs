@@ -90,6 +90,11 @@ macro_rules! conformance_tests {
                 a_ceiling_is_written_without_an_offer_and_leaves_the_grants_alone
                 the_paired_are_listed_with_the_grants_that_count
             }
+            replacements {
+                a_node_takes_a_place_and_the_one_before_is_out_in_one_step
+                nobody_takes_a_place_that_has_changed_since_it_was_read
+                the_nodes_that_had_a_place_are_listed_one_after_the_other
+            }
             revocation {
                 a_capability_leads_to_its_grant
                 a_capability_of_two_grants_lives_as_long_as_one_of_them
@@ -108,23 +113,23 @@ macro_rules! conformance_tests {
                 a_delivery_ends_with_the_session_that_approved_it
                 a_delivery_that_another_takes_the_place_of_is_undone_and_changes_nothing
                 a_code_that_nobody_was_shown_is_withdrawn_unless_it_was_used
+                many_deliveries_end_in_one_step_each_by_its_own_state
                 a_setup_code_that_nobody_was_shown_opens_nothing
                 deliveries_are_listed_by_their_end
             }
             codes {
                 a_code_reads_back_as_it_was_minted
-                many_deliveries_end_in_one_step_each_by_its_own_state
                 a_window_reads_back_as_it_was_set
                 a_pin_needs_an_open_window_and_a_code_does_not
                 a_newer_pin_for_the_same_node_kills_the_older
                 a_selector_is_taken_while_its_code_lives
                 so_many_pins_and_codes_live_and_no_more
+                of_many_codes_at_once_all_are_minted_or_none
                 the_live_are_listed_newest_first_without_their_secrets
                 a_withdrawn_code_is_dead_even_to_a_guess_under_way
                 the_dead_lose_their_secrets_and_are_gone_after_a_day
                 the_first_secret_of_a_name_stays
                 of_all_who_replace_a_secret_at_once_exactly_one_does
-                of_many_codes_at_once_all_are_minted_or_none
             }
             guesses {
                 eight_wrong_pins_of_a_source_lock_them_for_it_until_the_window_is_opened_anew

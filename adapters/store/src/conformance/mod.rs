@@ -25,6 +25,7 @@ pub mod provisioning;
 pub mod reading;
 pub mod redeeming;
 pub mod revocation;
+pub mod replacements;
 pub mod senders;
 pub mod sessions;
 pub mod timekeeping;

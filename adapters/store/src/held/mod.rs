@@ -19,6 +19,7 @@ mod inbound;
 mod logins;
 mod provisioning;
 mod sessions;
+mod replacements;
 mod store;
 mod table;
 mod time;

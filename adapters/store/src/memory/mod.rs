@@ -15,6 +15,7 @@ mod makers;
 mod nodes;
 mod provisioning;
 mod requests;
+mod replacements;
 mod senders;
 mod sessions;
 mod table;
@@ -35,7 +36,7 @@ use handfast_core::{NodeId, Source, UnixTime};
 
 use crate::audit::Origin;
 use crate::ops::{Database, RowResult, Tx};
-use crate::{Capability, ProvisionedNode, SenderName, StoreError, StoredCounter};
+use crate::{Capability, ProvisionedNode, Replacement, SenderName, StoreError, StoredCounter};
 use table::Table;
 
 /// A [`Store`](crate::Store) that loses its content when it is dropped. It is for tests: its
@@ -84,6 +85,8 @@ struct MemoryTx {
     dispatches: Table<DispatchId, dispatches::DispatchRow>,
     capabilities: Table<(NodeId, String), Capability>,
     /// The entries of the audit log with their hashes.
+    /// The nodes that took the place of these.
+    replacements: Table<NodeId, Replacement>,
     audit: Table<u64, (String, Hash)>,
     audit_hashes: Table<Subtree, Hash>,
     audit_senders: Table<Hash, SenderName>,
@@ -132,6 +135,7 @@ impl MemoryTx {
         self.capabilities.end(keep);
         self.audit.end(keep);
         self.audit_hashes.end(keep);
+        self.replacements.end(keep);
         self.audit_senders.end(keep);
         self.vault.end(keep);
         match keep {

@@ -237,6 +237,7 @@ impl NodeRows for MemoryTx {
         self.nodes.remove(&id);
         self.asked.remove(&id);
         self.counters.remove(&id);
+        self.replacements.remove_all(|_, row| row.node_id == id);
         self.provisioned.remove(&id);
         self.dispatches.remove_all(|_, row| row.stored.task.node_id == id);
         self.capabilities.remove_all(|(node_id, _), _| *node_id == id);

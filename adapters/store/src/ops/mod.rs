@@ -40,6 +40,7 @@
 //! | `deliveries` | secrets that are shown once |
 //! | `certificates` | certificates of nodes, and nodes' epochs |
 //! | `clones` | clone counters |
+//! | `replacements` | nodes that take the place of others |
 //! | `dispatches` | tasks for nodes, and what nodes can do |
 //! | `provisioning` | nodes that register by tokens over HTTP |
 //! | `audit` | the audit log, and the tree over it |
@@ -61,6 +62,7 @@ mod nodes;
 mod provisioning;
 mod requests;
 mod senders;
+mod replacements;
 mod sessions;
 mod store;
 mod time;
@@ -85,6 +87,7 @@ pub(crate) use provisioning::ProvisioningRows;
 pub(crate) use requests::RequestRows;
 pub(crate) use senders::{LivePeriod, Meant, SenderRows};
 pub(crate) use sessions::SessionRows;
+pub(crate) use replacements::ReplacementRows;
 pub(crate) use time::TimeRows;
 
 /// The result of a statement.
@@ -106,6 +109,7 @@ pub(crate) trait Tx:
     + DispatchRows
     + ProvisioningRows
     + AuditRows
+    + ReplacementRows
     + TimeRows
 {
     /// Returns the named secret. If there is none, stores and returns `fresh`.

@@ -32,6 +32,7 @@
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `dispatches` | statements for tasks and capabilities |
+//! | `replacements` | statements for nodes that took the place of others |
 //! | `audit` | statements for the audit log |
 //! | `rows` | conversion between rows and records |
 
@@ -54,6 +55,7 @@ mod provisioning;
 mod reader;
 mod requests;
 mod rows;
+mod replacements;
 mod schema;
 mod senders;
 mod sessions;

@@ -12,6 +12,7 @@ mod fourth;
 mod ninth;
 mod seventh;
 mod sixth;
+mod tenth;
 mod third;
 
 use super::*;

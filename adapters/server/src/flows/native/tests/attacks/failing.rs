@@ -29,11 +29,12 @@ use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_core::{Refusal, Source};
 use handfast_store::audit::{self, Audit, Origin, ProvenEntry, TreeHead};
 use handfast_store::{
-    Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter, Inbound,
-    Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored, Observation, Over,
-    ProvisionedNode, Provisioning, Revoked, Run, SaveError, SenderChange, SenderFilter, SenderName,
-    SessionFilter, Sessions, Settlement, SetupCode, Store, StoreError, Stored, StoredCertificate,
-    StoredCode, TakenOver, Timekeeping, Vault, Version, Yield,
+    Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter,
+    InPlace, Inbound, Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored,
+    Observation, Over, ProvisionedNode, Provisioning, Replacement, Replacements, Revoked,
+    Run, SaveError, SenderChange, SenderFilter, SenderName, SessionFilter, Sessions, Settlement,
+    SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode, TakenOver,
+    Timekeeping, Vault, Version, Yield,
 };
 
 use super::codes::{Said, guesses, hears};
@@ -138,8 +139,8 @@ fails_or_passes_on! {
     set_window(window: Window) -> Result<(), StoreError>;
     mint(code: StoredCode, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
     code(id: CodeId) -> Result<Option<StoredCode>, StoreError>;
-    code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<StoredCode>, StoreError>;
     mint_all(codes: Vec<(StoredCode, Ticket)>, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+    code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<StoredCode>, StoreError>;
     codes(now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
     guessers() -> Result<Vec<Guesser>, StoreError>;
     reserve(code: Option<CodeId>, source: Source, now: UnixTime) -> Result<Result<u8, NoGuess>, StoreError>;
@@ -213,8 +214,15 @@ fails_or_passes_on! {
     }
     deliver(delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
     settle(id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError>;
+}
     settle_all(ids: Vec<DeliveryId>, outcome: Outcome, now: UnixTime) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError>;
 }
+
+fails_or_passes_on! {
+    Replacements {}
+    offer_in_place(offered: InPlace, now: UnixTime) -> Result<Version, SaveError>;
+    predecessors(node_id: NodeId) -> Result<Vec<Replacement>, StoreError>;
+    successor(node_id: NodeId) -> Result<Option<Replacement>, StoreError>;
 
 fails_or_passes_on! {
     Audit {}
