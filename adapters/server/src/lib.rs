@@ -65,5 +65,6 @@ pub use listen::mtls::{
 pub use listen::serial::serve_serial;
 pub use listen::tcp::serve_tcp;
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, Summary};
+pub use pairing::ReplacedNode;
 pub use proxies::{OverTls, PeerAddress, ProxySettings};
 pub use tokio_rustls::TlsAcceptor;

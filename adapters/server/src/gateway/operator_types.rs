@@ -5,6 +5,7 @@ use handfast_core::registry::authority::Wider;
 use handfast_core::registry::delivery::{NotSettled, Ticket};
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::logins::LoginKind;
+use handfast_core::registry::replacing::CannotReplace;
 use handfast_core::wire::native::ReasonText;
 use handfast_core::{NodeId, Refusal, UnixTime, rfc3339};
 use handfast_store::{Counts, Entry, NotQueued, StoreError};
@@ -108,6 +109,16 @@ pub enum OperatorError {
         shown: String,
         /// The node's present description, as JSON.
         now: String,
+    },
+    /// The node cannot take the place of the other one.
+    #[error("node {node_id} cannot take the place of {old}: {}; nothing was decided", unfit(*.why))]
+    CannotReplace {
+        /// The node that was to take the place.
+        node_id: NodeId,
+        /// The node that has it.
+        old: NodeId,
+        /// The reason why it cannot.
+        why: CannotReplace,
     },
     /// The node authenticates with a token, which carries no permissions.
     #[error(
@@ -269,6 +280,27 @@ const fn undelivered(why: NotSettled) -> &'static str {
 /// Explains a refusal, with its remedy.
 fn explain(refusal: Refusal) -> &'static str {
     match refusal {
+/// Explains why a node cannot take the place of another, with the remedy.
+const fn unfit(why: CannotReplace) -> &'static str {
+    match why {
+        CannotReplace::Itself => "it is the same node; to approve it anew, use --reissue",
+        CannotReplace::NoKeys => {
+            "it has no keys, so it gets a token, which may come back undelivered when the other \
+             node is out for good; approve it by itself, and revoke the other one once it is linked"
+        }
+        CannotReplace::NotWaiting => "it does not wait for approval; only a waiting node can",
+        CannotReplace::Expired => "its request has expired; let it ask again",
+        CannotReplace::OldWaits => {
+            "that one waits itself, so it has no place; approve this one alone"
+        }
+        CannotReplace::OldMuted => "that one is muted; unmute it first, or approve this one alone",
+        CannotReplace::OldRevoked => "that one is out already; approve this one alone",
+        CannotReplace::OldHasNothing => {
+            "what that one might do is over or unknown; name what this one may do, as with --read"
+        }
+    }
+}
+
         Refusal::AlreadyPaired => {
             "it is paired already; revoke it to put it out, or reissue what it was given"
         }

@@ -3,13 +3,13 @@
 
 use handfast_core::flow::native::settle::{NamedTerms, OperatorApproval, approve, regrant};
 use handfast_core::flow::registration::operator::Purpose;
-use handfast_core::grant::capability::{CannotIssue, Holder};
+use handfast_core::grant::capability::Holder;
 use handfast_core::registry::authority::Authority;
 use handfast_core::registry::ceiling::{self, Ceiling, Effect};
 use handfast_core::registry::grants::{Grant, current};
 use handfast_core::registry::lifecycle::{self, Change, Decision};
 use handfast_core::registry::record::{Credential, Record};
-use handfast_core::{NodeId, Refusal, Span};
+use handfast_core::{NodeId, Span};
 use handfast_store::held::Cut;
 use handfast_store::{Entry, SaveError, StoreError};
 
@@ -76,15 +76,8 @@ impl Gateway {
             let said = Span::from_secs(said.as_secs());
             settings.bounds.check_grant(said).map_err(|which| self.exceeded(which))?;
         }
-        let grant = self.fresh_grant(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now);
-        let FreshGrant { grant, .. } = grant.map_err(|error| match error {
-            CannotIssue::NeverInForce | CannotIssue::TooLong => {
-                OperatorError::Usage("the permissions or their time are too much".to_owned())
-            }
-            CannotIssue::NotTheHolder | CannotIssue::Wider(_) | CannotIssue::TooDeep => {
-                refused(Refusal::StoreFailed)
-            }
-        })?;
+        let FreshGrant { grant, .. } =
+            self.granted(node_id, &holder, ceiling.scopes.clone(), (ends, maker), now)?;
         let order = self.order(entry, purpose, &ceiling).await?;
         let what = format!(
             "node {node_id} ({:?}) has no more than its narrower permissions",
@@ -196,7 +189,7 @@ impl Gateway {
 
 impl ApprovalTerms {
     /// Returns the terms as core decides by them.
-    fn as_named(&self) -> NamedTerms<'_> {
+    pub(super) fn as_named(&self) -> NamedTerms<'_> {
         NamedTerms { scopes: self.permissions.as_ref(), lives: self.expires.map(grant_life) }
     }
 }

@@ -11,6 +11,7 @@
 //! | `session` | `prepare` and `settle`: the effects of a node's connection |
 //! | `pins` | PINs and codes that nodes prove |
 //! | `approval` | the operator's decision about a node with keys |
+//! | `replacing` | the approval of a node in the place of another |
 //! | `known_key` | what is known of a static key, revoked ones without a record included |
 //! | `grants`, `renew` | new grants and their offers; renewal over a link |
 //! | `certificates` | certificates of nodes: with a grant, and renewed over a link |
@@ -29,8 +30,11 @@ mod pins;
 pub(crate) mod provisioning;
 mod renew;
 pub(crate) mod rights;
+mod replacing;
 mod session;
 mod signing_key;
 
 #[cfg(test)]
+pub use replacing::ReplacedNode;
+
 mod tests;

@@ -23,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::gateway::operator_types::IssuedCredential;
 use crate::gateway::requests::{NamedRequest, RequestSelection};
 use crate::hex::hex;
+use crate::pairing::ReplacedNode;
 use crate::policy::rules::ApprovalTerms;
 
 /// The answer to an approval: the only time a token is shown. A node with keys needs no token; it
@@ -79,6 +80,10 @@ pub(super) struct PairBody {
     expires: Option<u64>,
     /// A sentence for the node, if it has keys.
     message: Option<String>,
+    /// The node whose place it takes, by its whole name or six or more characters of its id.
+    replaces: Option<String>,
+    /// Version of that node's record, as it was shown.
+    replaces_version: Option<u64>,
 }
 
 /// A mode for a node.
@@ -180,8 +185,21 @@ pub(super) async fn pair(
     let named = NamedRequest { hash: seen.flatten(), version: body.version.map(Version) };
     let entry = gateway.device_named(&prefix).await?.entry;
     let (record, profile, asked) = (entry.record, entry.profile, entry.asked);
-    let issued =
-        gateway.pair_named_by(caller.authority(), record.node_id, purpose, terms, named).await?;
+    let (authority, node_id) = (caller.authority(), record.node_id);
+    let issued = match body.replaces {
+        None => gateway.pair_named_by(authority, node_id, purpose, terms, named).await?,
+        Some(_) if body.reissue => {
+            return Err(AdminFailure::Usage(
+                "a node is approved anew, or in the place of another: leave reissue or replaces out"
+                    .to_owned(),
+            ));
+        }
+        Some(old) => {
+            let old = gateway.device_for_good(&old).await?.entry.record.node_id;
+            let place = ReplacedNode { node_id: old, version: body.replaces_version.map(Version) };
+            gateway.replace_named_by(authority, node_id, place, terms, named).await?
+        }
+    };
     let node = match &issued.credential {
         IssuedCredential::Grant(_) => Some(gateway.paired_node(issued.node_id).await?),
         IssuedCredential::Token(_) => None,

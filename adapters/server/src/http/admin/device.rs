@@ -47,6 +47,12 @@ pub struct DeviceView {
     /// The two links that put the node into quarantine; only while it is in it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub quarantine: Option<QuarantineView>,
+    /// The nodes that had this one's place before it, the latest first; only where one node is shown.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub replaces: Vec<ReplacementView>,
+    /// The node that took this one's place; only where one node is shown.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub replaced_by: Option<ReplacementView>,
     /// `pending` (until `expires_at`), `unapproved`, `paired`, `muted` or `revoked`.
     pub standing: String,
     /// `full`, `safe-chat` or `muted`; absent before pairing and after revocation.
@@ -94,6 +100,18 @@ pub struct DeviceView {
     /// Hardware profile of the node: any JSON.
     #[schema(value_type = serde_json::Value)]
     pub hardware_profile: Box<RawValue>,
+}
+
+/// The other node of a replacement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplacementView {
+    /// Id of the node.
+    pub node_id: String,
+    /// Fingerprint of its static key; absent if it has none, or if its record was removed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fingerprint: Option<String>,
+    /// Time of the replacement.
+    pub at: Time,
 }
 
 /// What a node asked for.
@@ -215,6 +233,8 @@ impl From<&Device> for DeviceView {
             seen: matches!(record.standing, Standing::Pending { .. })
                 .then(|| SeenHash::of(record).to_string()),
             quarantine: None,
+            replaces: Vec::new(),
+            replaced_by: None,
             standing: standing.to_owned(),
             policy_mode,
             restores,

@@ -173,7 +173,9 @@ impl AdminFailure {
                         (StatusCode::CONFLICT, "ambiguous")
                     }
                     OperatorError::Changed { .. } => (StatusCode::CONFLICT, "changed"),
-                    OperatorError::Refused { .. } => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::Refused { .. } | OperatorError::CannotReplace { .. } => {
+                        (StatusCode::CONFLICT, "refused")
+                    }
                     OperatorError::NotPaired(_)
                     | OperatorError::NoSuchCertificate(_)
                     | OperatorError::NoSuchCode(_)
@@ -276,6 +278,7 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
         | OperatorError::NotDispatched { .. }
         | OperatorError::NotRevoked(_)
         | OperatorError::Refused { .. }
+        | OperatorError::CannotReplace { .. }
         | OperatorError::NotNamed(_)
         | OperatorError::SeveralNamed { .. }
         | OperatorError::Changed { .. }

@@ -4,17 +4,18 @@ use std::collections::HashMap;
 
 use axum::Json;
 use handfast_core::NodeId;
-use handfast_store::{Filter, StoredCounter};
+use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_store::{Filter, Replacement, StoredCounter};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
-use super::device::{DeviceView, QuarantineView};
+use super::device::{DeviceView, QuarantineView, ReplacementView};
 use super::extract::{Path, Query};
 use super::failure::AdminFailure;
 use super::paging;
 use crate::gateway::Gateway;
-use crate::gateway::operator_types::Device;
+use crate::gateway::operator_types::{Device, OperatorError};
 
 /// The answer to `GET /api/v1/devices`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -153,5 +154,28 @@ pub(in crate::http) async fn described(
     let quarantine = counter.map(|(_, counter)| QuarantineView::from(counter));
     let registered = gateway.registered_name(device.entry.record.node_id).await?;
     let registered_as = registered.map(|name| name.to_string());
-    Ok(DeviceView { quarantine, registered_as, ..DeviceView::from(device) })
+    let (before, after) = gateway.places_of(device.entry.record.node_id).await?;
+    let mut replaces = Vec::with_capacity(before.len());
+    for one in before {
+        replaces.push(replacement(gateway, one).await?);
+    }
+    let replaced_by = match after {
+        Some(one) => Some(replacement(gateway, one).await?),
+        None => None,
+    };
+    let view = DeviceView::from(device);
+    Ok(DeviceView { quarantine, registered_as, replaces, replaced_by, ..view })
+}
+
+async fn replacement(
+    gateway: &Gateway,
+    Replacement { node_id, at }: Replacement,
+) -> Result<ReplacementView, AdminFailure> {
+    // A record that was removed has no key to show any more.
+    let fingerprint = match gateway.entry(node_id).await {
+        Ok(entry) => entry.record.keys.map(|keys| Fingerprint::of(&keys.channel).to_string()),
+        Err(OperatorError::NotFound(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(ReplacementView { node_id: node_id.to_string(), fingerprint, at: at.into() })
 }

@@ -92,7 +92,7 @@ pub use certificates::{
 pub use clock::{AcceptedView, ClockView};
 pub use decisions::{ForgottenView, IssuedView, RejectedView};
 pub use deliveries::{DeliveriesView, DeliveryView};
-pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, Sensors};
+pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, ReplacementView, Sensors};
 pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
 pub use extensions::ExtensionList;
 pub(crate) use failure::AdminFailure;

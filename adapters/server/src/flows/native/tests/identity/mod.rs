@@ -6,6 +6,7 @@ mod attacks;
 mod certificates;
 mod copies;
 mod cut_off;
+mod replacing;
 
 use handfast_core::NodeId;
 use handfast_core::crypto::keys::OwnKeys;
