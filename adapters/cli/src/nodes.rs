@@ -3,7 +3,7 @@
 use handfast_server::admin::{
     CapabilityList, DamagedView, DeviceList, DeviceView, ForgottenView, InForceView, LinkedView,
     MarkKeyView, OfferedView, PairedList, PairedView, PermissionsView, PingView, QuarantineView,
-    RevokedAllView, RevokedView, SentToNodeView, Time,
+    ReplacementView, RevokedAllView, RevokedView, SentToNodeView, Time,
 };
 use hyper::Method;
 use serde_json::json;
@@ -390,6 +390,13 @@ fn details(d: &DeviceView, list: &CapabilityList, data: &DataPlace) -> String {
     rows.extend(d.asked_times.filter(|times| *times > 1).map(|times| {
         ("asked in all", format!("{times} times, each over a connection of its own"))
     }));
+    let other = |one: &ReplacementView| {
+        let key =
+            one.fingerprint.as_ref().map_or_else(String::new, |key| format!(" ({})", safe(key)));
+        format!("node {}{key}, {}", safe(&one.node_id), ago(one.at))
+    };
+    rows.extend(d.replaces.iter().map(|one| ("took the place of", other(one))));
+    rows.extend(d.replaced_by.iter().map(|one| ("gave its place to", other(one))));
     rows.extend(d.may_ask_at.map(|at| ("may ask again", format!("in {}", left(at)))));
     if let Some(asks) = &d.asks {
         rows.push(("asked for", asked_for(asks)));

@@ -1,5 +1,6 @@
 //! `handfast pending`, `approve` and `reject`: what waits for a decision, and the decision.
 
+use handfast_server::FEWEST_FOR_GOOD;
 use handfast_server::admin::{
     CodeList, CodeView, DeviceList, DeviceView, IssuedView, PairingView, RejectedView, SenderList,
 };
@@ -10,7 +11,7 @@ use crate::End;
 use crate::args::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
 use crate::asked::{asked_for, difference, request};
 use crate::client::{Unanswered, ask, ask_all, named, read, try_ask};
-use crate::confirm::{is_attended, question};
+use crate::confirm::{Sure, is_attended, question};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
 use crate::hints::{Next, NextElsewhere};
@@ -128,7 +129,8 @@ fn nodes(devices: &[DeviceView]) -> String {
 
 pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
-    let Approval { node, node_id, reissue, fingerprint, permissions, expires, yes } = args.what;
+    let Approval { node, node_id, reissue, replaces, fingerprint, permissions, expires, yes } =
+        args.what;
     let which = match node.or(node_id) {
         Some(which) => which,
         None if reissue => {
@@ -151,14 +153,23 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
         handfast_stdio::note(&difference);
     }
     let mut body = json!({ "reissue": reissue });
+    let old = match replaces {
+        Some(old) => Some(replaced(&data, &device, &old, Sure { yes }).await?),
+        None => None,
+    };
     body["permissions"] = permissions.view()?;
+    if let Some(old) = &old {
+        body["replaces"] = json!(old.node_id);
+        body["replaces_version"] = json!(old.version);
+    }
     body["expires_seconds"] = json!(expires.map(|lasts| lasts.as_secs()));
     // Fetched before the decision, because nothing may fail between the decision and the display of
     // its result.
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let gateway = read::<PairingView>(&pairing)?.fingerprint;
     // Who names the fingerprint has compared it already.
-    let asks = is_attended() && !yes && fingerprint.is_none() && device.seen.is_some();
+    let asks =
+        is_attended() && !yes && fingerprint.is_none() && device.seen.is_some() && old.is_none();
     let answer = loop {
         if asks {
             handfast_stdio::note(&request(&device));
@@ -195,7 +206,42 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     };
     let ids = id.as_deref();
     let delivery = SecretDelivery { data: &data, ids: ids.as_slice(), what: "the token", undone };
-    delivery.show(|| put_secret(&shown(json, &answer, |view| issued(&view, &gateway))?)).await
+    let place = old.map_or_else(String::new, |old| {
+        format!("It has the place of node {}, whose key is out for good.\n", safe(&old.node_id))
+    });
+    let text = |view: IssuedView| issued(&view, &gateway) + &place;
+    delivery.show(|| put_secret(&shown(json, &answer, text)?)).await
+}
+
+/// Reads the node whose place another is to take, and asks whether that is meant: its end is final.
+async fn replaced(
+    data: &DataPlace,
+    new: &DeviceView,
+    which: &str,
+    sure: Sure,
+) -> Result<DeviceView, End> {
+    let path = format!("/api/v1/devices/{}?glance=true", named(which, data)?);
+    let old: DeviceView = read(&ask(data, Method::GET, &path, None).await?)?;
+    if which != old.friendly_name && which.len() < FEWEST_FOR_GOOD {
+        return Err(End::Usage(format!(
+            "the end of a node is final: name it by its whole name or {FEWEST_FOR_GOOD} or more characters of its id; nothing was decided"
+        )));
+    }
+    let place = |one: &DeviceView| {
+        let key = one.fingerprint.as_deref().unwrap_or("none");
+        format!(
+            "{} ({}): node {}, fingerprint {key}",
+            quoted(&one.friendly_name),
+            safe(&one.room),
+            one.node_id
+        )
+    };
+    sure.check(&format!(
+        "{}\nwould take the place of\n{}\nand that one's key would be out for good. Approve it so?",
+        place(new),
+        place(&old)
+    ))?;
+    Ok(old)
 }
 
 /// Reads a node. It counts as shown to a person only where there is one: what was listed before

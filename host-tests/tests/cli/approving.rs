@@ -123,3 +123,32 @@ fn a_new_key_of_marks_takes_no_node_for_a_copy_also_after_a_restart() {
     online(&gateway);
     assert_eq!(gateway.answer(&["status"])["quarantined"], 0);
 }
+
+#[test]
+fn a_node_takes_the_place_of_another_and_both_are_shown_with_what_became_of_them() {
+    let gateway = Gateway::start();
+    let (_state, old) = approved(&gateway, "Hall lamp");
+    let node = gateway.node("Spare", &["--approval"]);
+    let new = waiting(&gateway)["node_id"].as_str().unwrap().to_owned();
+    let replaces = ["approve", &new, "--replaces", "Hall lamp"];
+    // It is final for the old key, so nobody who is not there decides it by accident.
+    let (code, out, err) = gateway.verb(&replaces);
+    assert!(code == 2 && out.is_empty() && err.contains("--yes"), "{code}: {out}{err}");
+    let (code, _, err) = gateway.verb(&["approve", &new, "--replaces", &old[..3], "--yes"]);
+    assert!(code != 0 && err.contains("6 or more"), "{code}: {err}");
+    let (code, _, err) = gateway.verb(&["approve", &new, "--replaces", &new, "--yes"]);
+    assert!(code == 1 && err.contains("the same node"), "{code}: {err}");
+    let (code, out, err) = gateway.verb(&[&replaces[..], &["--yes"]].concat());
+    assert!(code == 0 && out.contains(&format!("place of node {old}")), "{out}{err}");
+    assert_eq!(node.ends().0, 0);
+    let described = gateway.answer(&["nodes", "describe", &new]);
+    assert_eq!(described["friendly_name"], "Hall lamp");
+    assert_eq!(described["replaces"][0]["node_id"], *old);
+    let (_, shown, _) = gateway.verb(&["nodes", "describe", &old]);
+    assert!(shown.contains("gave its place to") && shown.contains(&new), "{shown}");
+    let audit = gateway.verb(&["audit", "list", "--json"]).1;
+    assert!(
+        audit.contains("\"replace\"") && audit.contains(&old) && audit.contains(&new),
+        "{audit}"
+    );
+}

@@ -44,6 +44,11 @@ pub(crate) struct Approval {
     /// or without any those that it has
     #[arg(long)]
     pub(crate) reissue: bool,
+    /// Let it take the place of this node, by its whole name or 6 or more characters of its id: it
+    /// gets its name, room, permissions and tasks, and the key of that one is out for good; asks
+    /// first
+    #[arg(long, value_name = "OLD", conflicts_with = "reissue")]
+    pub(crate) replaces: Option<String>,
     /// Approve only if this is the fingerprint of the node's key, as the node itself shows it
     #[arg(long, value_name = "FINGERPRINT", value_parser = fingerprint)]
     pub(crate) fingerprint: Option<String>,
