@@ -115,6 +115,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "replacements",
             "dispatches",
             "inbound",
+            "policies",
             "provisioning",
             "store",
             "ops",

@@ -15,6 +15,7 @@ use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::audit_tree::{Hash, Proof};
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::policies::PolicyId;
 use handfast_core::registry::sessions::{LoginId, Maker, SessionId};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
@@ -115,9 +116,12 @@ impl Origin {
 #[allow(missing_docs, reason = "the names say it")]
 pub enum What {
     Approve,
-    Reissue,
     /// A node was approved in the place of another, which was revoked.
     Replace,
+    Reissue,
+    /// Approvals in advance were allowed, for a time and a number of nodes.
+    MakePolicy,
+    EndPolicy,
     SetMode,
     Mute,
     Unmute,
@@ -178,11 +182,13 @@ impl What {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Approve => "approve",
+            Self::Replace => "replace",
             Self::Reissue => "reissue",
+            Self::MakePolicy => "make-policy",
+            Self::EndPolicy => "end-policy",
             Self::SetMode => "set-mode",
             Self::Mute => "mute",
             Self::Unmute => "unmute",
-            Self::Replace => "replace",
             Self::Reject => "reject",
             Self::RejectForGood => "reject-for-good",
             Self::Revoke => "revoke",
@@ -235,14 +241,16 @@ impl What {
 pub enum Detail {
     /// Id of a node.
     Node(NodeId),
+    /// Id of the node whose place another takes.
+    Replaces(NodeId),
+    /// Id of an approval policy.
+    Policy(PolicyId),
     /// Id of a grant.
     Grant(GrantId),
     /// Id of a block of a capability token.
     Capability(capability::Id),
     /// A node's static key.
     Key([u8; 32]),
-    /// Id of the node whose place another takes.
-    Replaces(NodeId),
     /// Id of a code or a provisioning token.
     Code(CodeId),
     /// Nonce of a setup code, which is worth nothing without its signature.
@@ -278,13 +286,14 @@ impl Detail {
         let time = |time: &UnixTime| text(rfc3339::write(*time).as_str().to_owned());
         match self {
             Self::Node(id) => ("node", text(id.to_string())),
+            Self::Replaces(id) => ("replaces", text(id.to_string())),
+            Self::Policy(id) => ("policy", text(hex(id.as_bytes()))),
             Self::Grant(id) => ("grant", text(hex(id.as_bytes()))),
             Self::Capability(id) => ("capability", text(hex(id.as_bytes()))),
             Self::Key(key) => ("key", text(hex(key))),
             Self::Code(id) => ("code", text(hex(id.as_bytes()))),
             Self::SetupCode(nonce) => ("setup_code", text(hex(nonce.as_bytes()))),
             Self::Session(id) => ("session", text(hex(id.as_bytes()))),
-            Self::Replaces(id) => ("replaces", text(id.to_string())),
             Self::Login(id) => ("login", text(hex(id.as_bytes()))),
             Self::Sender(reference) => ("sender", text(hex(reference))),
             Self::Certificate(serial) => ("certificate", text(serial.to_string())),

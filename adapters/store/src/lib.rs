@@ -25,10 +25,11 @@ mod memory;
 mod node;
 mod ops;
 mod pairing;
+mod policies;
 mod prefix;
 mod provisioning;
-mod rules;
 mod replacements;
+mod rules;
 mod sessions;
 mod sqlite;
 mod store;
@@ -56,11 +57,12 @@ pub use makers::{EndedWith, via_session};
 #[cfg(any(test, feature = "conformance"))]
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
-pub use pairing::{Activation, CODES, NotMinted, PINS, Revoked, StoredCode};
+pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};
+pub use policies::{ByPolicy, Policies, StoredPolicy};
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
+pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use sqlite::{
-pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
     Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
 };
 pub use store::Store;

@@ -21,7 +21,7 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 use crate::audit::{Audit, Origin};
 use crate::{
     Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, Listed,
-    Logins, NotMinted, NotStored, Observation, Provisioning, Replacements, Revoked,
+    Logins, NotMinted, NotStored, Observation, Policies, Provisioning, Replacements, Revoked,
     SaveError, Sessions, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
 };
 #[cfg(doc)]
@@ -55,6 +55,7 @@ use crate::{Timekeeping, node_id};
 /// | copied nodes | all of [`Clones`] |
 /// | nodes that took the place of others | all of [`Replacements`] |
 /// | tasks for nodes | all of [`Dispatches`] |
+/// | approvals in advance | all of [`Policies`] |
 /// | nodes that registered over HTTP | all of [`Provisioning`] |
 /// | audit log | [`by`](Store::by), all of [`Audit`] |
 ///
@@ -70,8 +71,9 @@ pub trait Store:
     + Deliveries
     + Certificates
     + Clones
-    + Dispatches
     + Replacements
+    + Dispatches
+    + Policies
     + Provisioning
     + Audit
     + Vault
@@ -423,8 +425,6 @@ pub trait Store:
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError>;
 
-    /// Reads a PIN or code, live or dead.
-    ///
     /// Adds many codes as [`mint`](Store::mint) does, each with its delivery under way: all of them
     /// or none, in one step. They are no PINs, at most [`CODES_AT_ONCE`](crate::CODES_AT_ONCE), and
     /// have one maker.
@@ -437,6 +437,8 @@ pub trait Store:
         now: UnixTime,
     ) -> Result<Result<(), NotMinted>, StoreError>;
 
+    /// Reads a PIN or code, live or dead.
+    ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn code(&self, id: CodeId) -> Result<Option<StoredCode>, StoreError>;

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use handfast_core::grant::certificate::Serial;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::GrantId;
+use handfast_core::registry::policies::PolicyId;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::registry::trusted_time::ClockStep;
 use handfast_core::{NodeId, UnixTime};
@@ -47,6 +48,8 @@ pub enum Over {
     SetupCode(UnixTime),
     /// A sender's permission.
     Sender(SenderName),
+    /// An approval policy.
+    Policy(PolicyId),
     /// A certificate.
     Certificate(Serial),
 }

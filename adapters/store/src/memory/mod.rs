@@ -13,9 +13,10 @@ mod grants;
 mod logins;
 mod makers;
 mod nodes;
+mod policies;
 mod provisioning;
-mod requests;
 mod replacements;
+mod requests;
 mod senders;
 mod sessions;
 mod table;
@@ -29,6 +30,7 @@ use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
 use handfast_core::registry::codes::Window;
 use handfast_core::registry::delivery::DeliveryId;
+use handfast_core::registry::policies::PolicyId;
 use handfast_core::registry::sessions::{LoginId, SessionId};
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::setup::Nonce;
@@ -78,15 +80,16 @@ struct MemoryTx {
     blocked: Table<SenderName, UnixTime>,
     cursors: Table<String, String>,
     deliveries: Table<DeliveryId, deliveries::DeliveryRow>,
+    policies: Table<PolicyId, policies::PolicyRow>,
     provisioned: Table<NodeId, ProvisionedNode>,
     certificates: Table<Serial, certificates::CertificateRow>,
     revoked_certificate_keys: Table<KeyHash, UnixTime>,
     counters: Table<NodeId, StoredCounter>,
+    /// The nodes that took the place of these.
+    replacements: Table<NodeId, Replacement>,
     dispatches: Table<DispatchId, dispatches::DispatchRow>,
     capabilities: Table<(NodeId, String), Capability>,
     /// The entries of the audit log with their hashes.
-    /// The nodes that took the place of these.
-    replacements: Table<NodeId, Replacement>,
     audit: Table<u64, (String, Hash)>,
     audit_hashes: Table<Subtree, Hash>,
     audit_senders: Table<Hash, SenderName>,
@@ -127,15 +130,16 @@ impl MemoryTx {
         self.blocked.end(keep);
         self.cursors.end(keep);
         self.deliveries.end(keep);
+        self.policies.end(keep);
         self.provisioned.end(keep);
         self.certificates.end(keep);
         self.revoked_certificate_keys.end(keep);
         self.counters.end(keep);
+        self.replacements.end(keep);
         self.dispatches.end(keep);
         self.capabilities.end(keep);
         self.audit.end(keep);
         self.audit_hashes.end(keep);
-        self.replacements.end(keep);
         self.audit_senders.end(keep);
         self.vault.end(keep);
         match keep {

@@ -9,6 +9,7 @@ use handfast_core::registry::record::{Credential, Standing};
 use super::MemoryTx;
 use super::certificates::CertificateRow;
 use super::nodes::NodeRow;
+use super::policies::PolicyRow;
 use super::requests::waits_again;
 use crate::Over;
 use crate::ops::{RowResult, TimeRows};
@@ -49,6 +50,8 @@ impl TimeRows for MemoryTx {
         let pending = self.pending.values().filter(|row| row.run == run);
         made.extend(pending.map(|row| row.pending.created_at));
         made.extend(self.allowed.values().filter(|row| row.run == run).map(|row| row.at));
+        let policies = self.policies.values().filter(|row| row.run == run);
+        made.extend(policies.map(|row| row.stored.policy.made_at));
         let dispatches = self.dispatches.values().filter(|row| row.run == run);
         made.extend(dispatches.map(|row| row.stored.made_at));
         made.retain(|made| *made <= latest);
@@ -190,6 +193,14 @@ impl TimeRows for MemoryTx {
             },
         );
         add(allowed.len());
+        let policies = self.policies.change_all(
+            |_, row| row.run == run,
+            |row| {
+                later(&mut row.stored.policy.made_at);
+                later(&mut row.stored.policy.ends_at);
+            },
+        );
+        add(policies.len());
         let dispatches = self.dispatches.change_all(
             |_, row| row.run == run,
             |row| {
@@ -281,6 +292,14 @@ impl TimeRows for MemoryTx {
             |row| row.login.revoked_at = Some(latest),
         );
         add(logins.len());
+        let policies = self.policies.change_all(
+            |_, row| {
+                let policy = &row.stored.policy;
+                row.run != run && policy.made_at > latest && policy.ended_at.is_none()
+            },
+            |row| row.stored.policy.ended_at = Some(latest),
+        );
+        add(policies.len());
         // A permission without an end does not depend on the clock.
         let allowed = self.allowed.change_all(
             |_, row| {
@@ -374,6 +393,18 @@ impl TimeRows for MemoryTx {
                     |row| row.allowed.revoked_at = row.allowed.until,
                 )
                 .len(),
+            Over::Policy(id) => {
+                let over = |row: &PolicyRow| {
+                    let policy = &row.stored.policy;
+                    policy.ended_at.is_none() && is_over(Some(policy.ends_at))
+                };
+                self.policies
+                    .change_all(
+                        |key, row| key == id && over(row),
+                        |row| row.stored.policy.ended_at = Some(row.stored.policy.ends_at),
+                    )
+                    .len()
+            }
             Over::Certificate(serial) => {
                 let over = |row: &CertificateRow| {
                     row.is_current() && row.stored.certificate.not_after < now

@@ -42,6 +42,7 @@
 //! | `clones` | clone counters |
 //! | `replacements` | nodes that take the place of others |
 //! | `dispatches` | tasks for nodes, and what nodes can do |
+//! | `policies` | approvals in advance |
 //! | `provisioning` | nodes that register by tokens over HTTP |
 //! | `audit` | the audit log, and the tree over it |
 //! | `by` | a handle with the origin of its decisions |
@@ -59,10 +60,11 @@ mod grants;
 mod logins;
 mod makers;
 mod nodes;
+mod policies;
 mod provisioning;
+mod replacements;
 mod requests;
 mod senders;
-mod replacements;
 mod sessions;
 mod store;
 mod time;
@@ -83,11 +85,12 @@ pub(crate) use grants::{EndedGrant, GrantRows, Which};
 pub(crate) use logins::LoginRows;
 pub(crate) use makers::{MakerRows, Outlasting};
 pub(crate) use nodes::{NewNode, NewStanding, NodeHead, NodeRows};
+pub(crate) use policies::PolicyRows;
 pub(crate) use provisioning::ProvisioningRows;
+pub(crate) use replacements::ReplacementRows;
 pub(crate) use requests::RequestRows;
 pub(crate) use senders::{LivePeriod, Meant, SenderRows};
 pub(crate) use sessions::SessionRows;
-pub(crate) use replacements::ReplacementRows;
 pub(crate) use time::TimeRows;
 
 /// The result of a statement.
@@ -106,10 +109,11 @@ pub(crate) trait Tx:
     + DeliveryRows
     + CertificateRows
     + CloneRows
+    + ReplacementRows
     + DispatchRows
+    + PolicyRows
     + ProvisioningRows
     + AuditRows
-    + ReplacementRows
     + TimeRows
 {
     /// Returns the named secret. If there is none, stores and returns `fresh`.

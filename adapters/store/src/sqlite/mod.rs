@@ -22,6 +22,7 @@
 //! | `requests` | statements for requests that wait, and rejections |
 //! | `grants` | statements for grants and revocations |
 //! | `codes` | statements for PINs, codes and the pairing window |
+//! | `policies` | statements for approvals in advance |
 //! | `provisioning` | statements for nodes that registered over HTTP |
 //! | `logins` | operators' sessions and tokens |
 //! | `makers` | statements for all that a session made |
@@ -31,8 +32,8 @@
 //! | `deliveries` | statements for secrets that are shown once |
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
-//! | `dispatches` | statements for tasks and capabilities |
 //! | `replacements` | statements for nodes that took the place of others |
+//! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
 //! | `rows` | conversion between rows and records |
 
@@ -51,11 +52,12 @@ mod logins;
 mod makers;
 mod migrations;
 mod nodes;
+mod policies;
 mod provisioning;
 mod reader;
+mod replacements;
 mod requests;
 mod rows;
-mod replacements;
 mod schema;
 mod senders;
 mod sessions;

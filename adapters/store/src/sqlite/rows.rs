@@ -83,7 +83,7 @@ fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
 }
 
 /// Reads a maker that may also be a login, which has a column of its own.
-fn maker_or_login(row: &Row<'_>, session: &str, login: &str) -> Result<Maker, String> {
+pub(super) fn maker_or_login(row: &Row<'_>, session: &str, login: &str) -> Result<Maker, String> {
     match get::<Option<[u8; 16]>>(row, login)? {
         Some(id) => Ok(Maker::Login(LoginId::from_bytes(id))),
         None => maker(row, session),
@@ -381,6 +381,11 @@ pub(super) fn name(row: &Row<'_>, column: &str) -> Result<Name, String> {
 
 fn scopes(row: &Row<'_>) -> Result<ScopesBuf, String> {
     word(row, "scopes", |text| ScopesBuf::parse(text).ok())
+}
+
+/// Reads scopes from a text.
+pub(super) fn scopes_of(text: &str) -> Result<ScopesBuf, String> {
+    ScopesBuf::parse(text).map_err(|_| format!("scopes {text:?} are none"))
 }
 
 pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {

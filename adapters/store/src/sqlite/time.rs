@@ -39,7 +39,7 @@ const OWN: &str = "run = ?1";
 /// beginning, and so may a node's data besides its request. The end of a setup code under delivery
 /// is written in the code itself, so it never moves; nor do a certificate's times, which are
 /// signed.
-const MOVED: [Moved; 17] = [
+const MOVED: [Moved; 18] = [
     Moved::new("node", OWN, Some("asked_at"), &["asked_at", "expires", "fallback_expires"]),
     Moved::new("node", "ceiling_run = ?1", Some("ceiling_at"), &["ceiling_at", "ceiling_expires"]),
     Moved::new(
@@ -61,12 +61,13 @@ const MOVED: [Moved; 17] = [
     Moved::new("spent_setup_code", OWN, None, &["expires"]),
     Moved::new("sender_pending", OWN, Some("created_at"), &["created_at", "told_at"]),
     Moved::new("sender_allowed", OWN, Some("approved_at"), &["approved_at", "until"]),
+    Moved::new("approval_policy", OWN, Some("made_at"), &["made_at", "ends_at"]),
     Moved::new("dispatch", OWN, Some("made_at"), &["made_at", "deadline"]),
 ];
 
 /// Statements that end what earlier runs made under a wrong clock. `?1` is the latest plausible
 /// time, `?2` the current run.
-const ENDED: [&str; 14] = [
+const ENDED: [&str; 15] = [
     "DELETE FROM node WHERE standing = 'pending' AND run <> ?2 AND asked_at > ?1",
     "UPDATE granted SET state = 'ended', until = NULL, ended_at = ?1 WHERE state <> 'ended' AND run <> ?2 AND not_before > ?1",
     "UPDATE code SET expires = min(expires, ?1), dead_since = min(dead_since, ?1), uses_left = 0, sealed = NULL
@@ -76,6 +77,7 @@ const ENDED: [&str; 14] = [
         AND ((run <> ?2 AND issued_at > ?1) OR (end_run <> ?2 AND renewed > ?1))",
     "UPDATE login SET revoked_at = ?1 WHERE revoked_at IS NULL
         AND ((run <> ?2 AND made_at > ?1) OR (use_run <> ?2 AND used_at > ?1))",
+    "UPDATE approval_policy SET ended_at = ?1 WHERE ended_at IS NULL AND run <> ?2 AND made_at > ?1",
     "DELETE FROM sender_pending WHERE run <> ?2 AND created_at > ?1",
     "UPDATE sender_allowed SET revoked_at = ?1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> ?2 AND approved_at > ?1",
     "UPDATE node SET ceiling_expires = ?1, ceiling_at = ?1 WHERE ceiling_run <> ?2 AND ceiling_at > ?1 AND ceiling_expires > ?1",
@@ -181,6 +183,11 @@ impl TimeRows for SqliteTx<'_> {
                 let sql = "UPDATE sender_allowed SET revoked_at = until
                            WHERE channel = ?1 AND account = ?2 AND sender = ?3 AND revoked_at IS NULL AND until <= ?4";
                 self.execute(sql, params![channel, account, sender, now])
+            }
+            Over::Policy(id) => {
+                let sql = "UPDATE approval_policy SET ended_at = ends_at
+                           WHERE policy_id = ?1 AND ended_at IS NULL AND ends_at <= ?2";
+                self.execute(sql, params![id.as_bytes(), now])
             }
             Over::Certificate(serial) => {
                 let sql = "UPDATE certificate SET state = 'superseded', out_at = not_after

@@ -17,6 +17,7 @@ use handfast_core::registry::delivery::{DeliveryId, NotSettled, Outcome, Ticket}
 use handfast_core::registry::grants::Grant;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
 use handfast_core::registry::logins::{Login, LoginId, LoginUse};
+use handfast_core::registry::policies::PolicyId;
 use handfast_core::registry::provisioning::{NodeKeyId, NotRegistered};
 use handfast_core::registry::record::{Record, Standing};
 use handfast_core::registry::rejection::Rejection;
@@ -29,11 +30,11 @@ use handfast_core::wire::native::pair::{PairFromNode as Tells, Selector};
 use handfast_core::{Refusal, Source};
 use handfast_store::audit::{self, Audit, Origin, ProvenEntry, TreeHead};
 use handfast_store::{
-    Activation, Approved, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter,
+    Activation, Approved, ByPolicy, Challenged, Counts, Deliveries, Delivery, EndedWith, Filter,
     InPlace, Inbound, Listed, ListedSender, Logins, NewProvisioned, NotMinted, NotStored,
-    Observation, Over, ProvisionedNode, Provisioning, Replacement, Replacements, Revoked,
+    Observation, Over, Policies, ProvisionedNode, Provisioning, Replacement, Replacements, Revoked,
     Run, SaveError, SenderChange, SenderFilter, SenderName, SessionFilter, Sessions, Settlement,
-    SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode, TakenOver,
+    SetupCode, Store, StoreError, Stored, StoredCertificate, StoredCode, StoredPolicy, TakenOver,
     Timekeeping, Vault, Version, Yield,
 };
 
@@ -138,8 +139,8 @@ fails_or_passes_on! {
     window() -> Result<Window, StoreError>;
     set_window(window: Window) -> Result<(), StoreError>;
     mint(code: StoredCode, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
-    code(id: CodeId) -> Result<Option<StoredCode>, StoreError>;
     mint_all(codes: Vec<(StoredCode, Ticket)>, now: UnixTime) -> Result<Result<(), NotMinted>, StoreError>;
+    code(id: CodeId) -> Result<Option<StoredCode>, StoreError>;
     code_by_selector(selector: Selector, now: UnixTime) -> Result<Option<StoredCode>, StoreError>;
     codes(now: UnixTime) -> Result<Vec<StoredCode>, StoreError>;
     guessers() -> Result<Vec<Guesser>, StoreError>;
@@ -214,8 +215,15 @@ fails_or_passes_on! {
     }
     deliver(delivery: Delivery, now: UnixTime) -> Result<(), StoreError>;
     settle(id: DeliveryId, outcome: Outcome, now: UnixTime) -> Result<Result<Settlement, NotSettled>, StoreError>;
-}
     settle_all(ids: Vec<DeliveryId>, outcome: Outcome, now: UnixTime) -> Result<Vec<Result<Settlement, NotSettled>>, StoreError>;
+}
+
+fails_or_passes_on! {
+    Policies {}
+    add_policy(policy: StoredPolicy, now: UnixTime) -> Result<bool, StoreError>;
+    policies() -> Result<Vec<StoredPolicy>, StoreError>;
+    end_policy(id: PolicyId, now: UnixTime) -> Result<bool, StoreError>;
+    offer_by_policy(offered: ByPolicy, now: UnixTime) -> Result<Option<Version>, SaveError>;
 }
 
 fails_or_passes_on! {
@@ -223,6 +231,7 @@ fails_or_passes_on! {
     offer_in_place(offered: InPlace, now: UnixTime) -> Result<Version, SaveError>;
     predecessors(node_id: NodeId) -> Result<Vec<Replacement>, StoreError>;
     successor(node_id: NodeId) -> Result<Option<Replacement>, StoreError>;
+}
 
 fails_or_passes_on! {
     Audit {}
