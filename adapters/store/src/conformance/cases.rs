@@ -296,6 +296,14 @@ macro_rules! conformance_tests {
                 a_deadline_moves_with_the_run_that_set_it
                 setting_the_time_back_ends_what_was_queued_under_the_false_time
             }
+            policies {
+                a_policy_reads_back_as_it_was_made
+                a_policy_approves_so_many_nodes_however_many_ask_at_once
+                a_policy_that_has_ended_approves_nobody
+                so_many_policies_are_in_force_and_no_more
+                steps_of_the_clock_leave_a_policy_as_long_as_it_was_made
+                a_policy_that_was_made_under_a_false_time_ends_when_that_is_mended
+            }
             provisioning {
                 a_token_reads_back_and_is_listed_among_the_codes
                 a_node_registers_once_by_its_token
