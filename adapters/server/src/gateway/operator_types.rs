@@ -152,6 +152,9 @@ pub enum OperatorError {
         "node {0} is not out, and only the record of a node that is out is removed; revoke it first"
     )]
     NotRevoked(NodeId),
+    /// No approval policy with this id is in force.
+    #[error("no policy with the id {0} is in force: it was ended, or its time is over")]
+    NoSuchPolicy(String),
     /// No live PIN or code has this id.
     #[error("no code with the id {0} lives: it was spent or withdrawn, or it has expired")]
     NoSuchCode(String),
@@ -277,9 +280,6 @@ const fn undelivered(why: NotSettled) -> &'static str {
     }
 }
 
-/// Explains a refusal, with its remedy.
-fn explain(refusal: Refusal) -> &'static str {
-    match refusal {
 /// Explains why a node cannot take the place of another, with the remedy.
 const fn unfit(why: CannotReplace) -> &'static str {
     match why {
@@ -301,6 +301,9 @@ const fn unfit(why: CannotReplace) -> &'static str {
     }
 }
 
+/// Explains a refusal, with its remedy.
+fn explain(refusal: Refusal) -> &'static str {
+    match refusal {
         Refusal::AlreadyPaired => {
             "it is paired already; revoke it to put it out, or reissue what it was given"
         }

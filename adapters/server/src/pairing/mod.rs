@@ -12,6 +12,7 @@
 //! | `pins` | PINs and codes that nodes prove |
 //! | `approval` | the operator's decision about a node with keys |
 //! | `replacing` | the approval of a node in the place of another |
+//! | `in_advance` | requests that an approval policy decides about |
 //! | `known_key` | what is known of a static key, revoked ones without a record included |
 //! | `grants`, `renew` | new grants and their offers; renewal over a link |
 //! | `certificates` | certificates of nodes: with a grant, and renewed over a link |
@@ -25,16 +26,17 @@
 pub(crate) mod approval;
 pub(crate) mod certificates;
 mod grants;
+mod in_advance;
 pub(crate) mod known_key;
 mod pins;
 pub(crate) mod provisioning;
 mod renew;
-pub(crate) mod rights;
 mod replacing;
+pub(crate) mod rights;
 mod session;
 mod signing_key;
 
-#[cfg(test)]
 pub use replacing::ReplacedNode;
 
+#[cfg(test)]
 mod tests;

@@ -143,7 +143,8 @@ impl Gateway {
                 }
                 (Settlement::AskOperator, _) => {
                     let (terms, _) = terms_of(decided.as_ref());
-                    self.ask_operator(request, terms, shown.as_ref()).await?
+                    let stored = stored.as_ref();
+                    self.policy_or_operator(request, stored, terms, shown.as_ref()).await?
                 }
                 (Settlement::Pair, Some(authority)) => {
                     let (terms, mode) = terms_of(decided.as_ref());
@@ -393,7 +394,7 @@ impl Gateway {
     }
 
     /// Passes the request to the operator. Returns `None` if the record changed meanwhile.
-    async fn ask_operator(
+    pub(super) async fn ask_operator(
         &self,
         request: &OwnedRequest,
         terms: ApprovalTerms,

@@ -179,6 +179,7 @@ impl AdminFailure {
                     OperatorError::NotPaired(_)
                     | OperatorError::NoSuchCertificate(_)
                     | OperatorError::NoSuchCode(_)
+                    | OperatorError::NoSuchPolicy(_)
                     | OperatorError::NoSuchEntry(_)
                     | OperatorError::NoSuchOperator { .. }
                     | OperatorError::NoSuchSession(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -277,8 +278,8 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
         OperatorError::Ambiguous { .. }
         | OperatorError::NotDispatched { .. }
         | OperatorError::NotRevoked(_)
-        | OperatorError::Refused { .. }
         | OperatorError::CannotReplace { .. }
+        | OperatorError::Refused { .. }
         | OperatorError::NotNamed(_)
         | OperatorError::SeveralNamed { .. }
         | OperatorError::Changed { .. }
@@ -286,6 +287,7 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
         | OperatorError::NotLinked(_)
         | OperatorError::SeveralPaired { .. }
         | OperatorError::NoSuchCode(_)
+        | OperatorError::NoSuchPolicy(_)
         | OperatorError::NoSuchEntry(_)
         | OperatorError::NoUrl(_)
         | OperatorError::SetupKey(_)

@@ -69,6 +69,7 @@ mod paging;
 pub(in crate::http) mod paired;
 pub(in crate::http) mod pairing;
 mod permissions;
+mod policies;
 mod provisioning;
 pub(in crate::http) mod setup;
 mod shared_socket;
@@ -114,6 +115,7 @@ pub use pairing::{
     CodeList, CodeView, GuesserView, MintedList, MintedView, PairingView, PinList, PinView,
 };
 pub use permissions::PermissionsView;
+pub use policies::{PolicyList, PolicyView};
 pub use provisioning::ProvisioningTokenView;
 pub use setup::{RevokedSessionsView, RotatedView, SessionList, SessionView, StartedView};
 pub use shared_socket::{SharedSocket, SocketGroup, serve_shared_admin};
@@ -241,6 +243,9 @@ fn pairing_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(pairing::mint))
         .routes(routes!(pairing::mint_many))
         .routes(routes!(pairing::withdraw))
+        .routes(routes!(policies::list))
+        .routes(routes!(policies::make))
+        .routes(routes!(policies::end))
         .routes(routes!(setup::start))
         .routes(routes!(setup::rotate))
         .routes(routes!(setup::list))
@@ -276,6 +281,9 @@ pub struct StatusView {
     /// State of the store.
     #[serde(default)]
     pub store: StoreView,
+    /// Approvals in advance that approve nodes now, or will once the clock is right.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub policies: Vec<PolicyView>,
     /// Number of nodes in quarantine, because their state may have been copied.
     #[serde(default)]
     pub quarantined: usize,
@@ -354,6 +362,7 @@ pub(in crate::http) async fn status(
         companion_url: gateway.companion_url(),
         clock: gateway.clock().into(),
         store,
+        policies: policies::in_force(&gateway).await?,
         quarantined: gateway.quarantined().await?.len(),
         older_than_nodes_since: gateway.older_than_nodes().map(|older| older.at.into()),
     }))

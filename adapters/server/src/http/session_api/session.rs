@@ -126,6 +126,7 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::NotQuarantined(_)
         | OperatorError::NotRevoked(_)
         | OperatorError::NoSuchCode(_)
+        | OperatorError::NoSuchPolicy(_)
         | OperatorError::CannotReplace { .. }
         | OperatorError::NoSuchEntry(_)
         | OperatorError::NoUrl(_)

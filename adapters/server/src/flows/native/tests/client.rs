@@ -35,10 +35,18 @@ pub(super) enum Wire {
 
 impl Wire {
     pub(super) async fn websocket(address: std::net::SocketAddr) -> Self {
+        Self::websocket_for(address, &[]).await
+    }
+
+    /// Connects with these values of X-Forwarded-For, each in a header of its own.
+    pub(super) async fn websocket_for(address: std::net::SocketAddr, whom: &[&str]) -> Self {
         let mut request = format!("ws://{address}/pair").into_client_request().unwrap();
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", format!("chat, {SUBPROTOCOL}").parse().unwrap());
+        for one in whom {
+            request.headers_mut().append("X-Forwarded-For", one.parse().unwrap());
+        }
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
         assert_eq!(response.headers()["Sec-WebSocket-Protocol"], SUBPROTOCOL);

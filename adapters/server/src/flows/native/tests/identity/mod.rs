@@ -6,6 +6,7 @@ mod attacks;
 mod certificates;
 mod copies;
 mod cut_off;
+mod in_advance;
 mod replacing;
 
 use handfast_core::NodeId;
