@@ -34,7 +34,9 @@ pub(crate) use import::Import;
 pub(crate) use nodes::{InvokeArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
 pub(crate) use operators::{LoginArgs, OperatorsArgs, OperatorsVerb, TokensArgs, TokensVerb};
-pub(crate) use pending::{Approval, ApproveArgs, PendingArgs, RejectArgs, Rejection};
+pub(crate) use pending::{
+    Approval, ApproveArgs, PendingArgs, PoliciesArgs, PoliciesVerb, RejectArgs, Rejection,
+};
 pub(crate) use running::{CompletionsArgs, ConfigArgs, ConfigVerb, DoctorArgs, ManArgs};
 pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
 
@@ -59,8 +61,10 @@ pub(crate) enum Verb {
     Status(StatusArgs),
     /// List what waits: nodes for approval, nodes for their PIN, and senders
     Pending(PendingArgs),
-    /// Approve a node that waits
+    /// Approve a node that waits, or for a time whoever asks from a network
     Approve(Box<ApproveArgs>),
+    /// List and end approvals in advance, which `approve --from` makes
+    Policies(PoliciesArgs),
     /// Turn down a node that waits
     Reject(RejectArgs),
     /// See and decide about nodes

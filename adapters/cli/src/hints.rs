@@ -58,6 +58,10 @@ pub(crate) enum Next<'a> {
     Tokens,
     /// Make a token that only reads.
     CreateToken,
+    /// List the approvals in advance.
+    Policies,
+    /// End this approval in advance.
+    EndPolicy(&'a str),
     Senders,
     /// List every sender that the gateway knows.
     KnownSenders,
@@ -110,6 +114,8 @@ impl Next<'_> {
             Self::Operators => verb("operators list"),
             Self::Tokens => verb("tokens list"),
             Self::CreateToken => verb("tokens create --role viewer"),
+            Self::Policies => verb("policies list"),
+            Self::EndPolicy(id) => verb("policies end").arg(id),
             Self::Senders => verb("senders list"),
             Self::KnownSenders => verb("senders list --include-revoked"),
             Self::Watch => verb("watch"),
@@ -224,9 +230,10 @@ mod tests {
     fn every() -> Vec<Next<'static>> {
         use Next::{
             AcceptClock, Approve, ApproveOnly, Certificates, Clock, Codes, Companions, CreateCode,
-            CreateToken, Invite, InviteAt, KnownSenders, Login, Nodes, OpenPairing, Operators,
-            Paired, Pending, Permit, Release, Restore, Results, Retry, Revoke, RotateAuthority,
-            RotateSetupKey, Senders, Serve, SetClock, Status, Tokens, Watch, Withdraw,
+            CreateToken, EndPolicy, Invite, InviteAt, KnownSenders, Login, Nodes, OpenPairing,
+            Operators, Paired, Pending, Permit, Policies, Release, Restore, Results, Retry, Revoke,
+            RotateAuthority, RotateSetupKey, Senders, Serve, SetClock, Status, Tokens, Watch,
+            Withdraw,
         };
         let all = vec![
             Serve,
@@ -249,6 +256,8 @@ mod tests {
             CreateCode,
             Codes,
             Withdraw("K7QF"),
+            Policies,
+            EndPolicy("0123456789ab"),
             Invite,
             InviteAt("wss://gateway.example"),
             Companions,
@@ -270,7 +279,7 @@ mod tests {
                 | Permit(..) | Nodes | Paired | Clock | AcceptClock | SetClock(_)
                 | RotateSetupKey | OpenPairing | CreateCode | Codes | Withdraw(_) | Invite
                 | InviteAt(_) | Companions | Senders | KnownSenders | Watch | Restore(_)
-                | Results(_) | Retry(..) => {}
+                | Results(_) | Retry(..) | Policies | EndPolicy(_) => {}
             }
         }
         all

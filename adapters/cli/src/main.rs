@@ -29,6 +29,7 @@ mod login;
 mod nodes;
 mod operators;
 mod pending;
+mod policies;
 mod print;
 mod senders;
 mod serve;
@@ -83,6 +84,7 @@ async fn run(verb: Verb) -> Result<(), End> {
         Verb::Status(status) => status::run(status).await,
         Verb::Pending(pending) => pending::run(pending).await,
         Verb::Approve(approve) => pending::approve(*approve).await,
+        Verb::Policies(policies) => policies::run(policies).await,
         Verb::Reject(reject) => pending::reject(reject).await,
         Verb::Nodes(nodes) => nodes::run(nodes).await,
         Verb::Codes(codes) => codes::run(codes).await,

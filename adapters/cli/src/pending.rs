@@ -16,6 +16,7 @@ use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
 use crate::hints::{Next, NextElsewhere};
 use crate::nodes::{damaged, decided};
+use crate::policies;
 use crate::print::{ago, harmless, left, put, put_secret, quoted, safe, show, shown};
 use crate::table::{short_ids, table};
 
@@ -129,8 +130,12 @@ fn nodes(devices: &[DeviceView]) -> String {
 
 pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
-    let Approval { node, node_id, reissue, replaces, fingerprint, permissions, expires, yes } =
-        args.what;
+    if let Some(from) = &args.what.from {
+        return policies::make(&data, json, from, &args.what).await;
+    }
+    let Approval {
+        node, node_id, reissue, replaces, fingerprint, permissions, expires, yes, ..
+    } = args.what;
     let which = match node.or(node_id) {
         Some(which) => which,
         None if reissue => {
@@ -152,16 +157,16 @@ pub(crate) async fn approve(args: ApproveArgs) -> Result<(), End> {
         }
         handfast_stdio::note(&difference);
     }
-    let mut body = json!({ "reissue": reissue });
     let old = match replaces {
         Some(old) => Some(replaced(&data, &device, &old, Sure { yes }).await?),
         None => None,
     };
-    body["permissions"] = permissions.view()?;
+    let mut body = json!({ "reissue": reissue });
     if let Some(old) = &old {
         body["replaces"] = json!(old.node_id);
         body["replaces_version"] = json!(old.version);
     }
+    body["permissions"] = permissions.view()?;
     body["expires_seconds"] = json!(expires.map(|lasts| lasts.as_secs()));
     // Fetched before the decision, because nothing may fail between the decision and the display of
     // its result.

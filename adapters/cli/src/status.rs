@@ -11,6 +11,7 @@ use crate::clock::mend;
 use crate::codes::stands;
 use crate::data::DataPlace;
 use crate::hints::Next;
+use crate::policies::time_left;
 use crate::print::{ago, harmless, put, safe};
 
 /// The answers that a status is made of.
@@ -55,6 +56,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         companion_url,
         store,
         clock,
+        policies,
         quarantined,
         older_than_nodes_since,
     } = status;
@@ -90,6 +92,17 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         senders.senders.len(),
         clock.state,
     );
+    for one in policies {
+        text += &format!(
+            "in advance:  whoever asks from {} is approved, for {} and {} more nodes ({}); end it \
+             with: {}\n",
+            safe(&one.from),
+            time_left(one),
+            one.left,
+            safe(&one.state),
+            Next::EndPolicy(&one.id).on(data)
+        );
+    }
     if *quarantined > 0 {
         text += &format!(
             "quarantine:  {quarantined} with a copied state; see the ways out with: {}\n",

@@ -152,3 +152,36 @@ fn a_node_takes_the_place_of_another_and_both_are_shown_with_what_became_of_them
         "{audit}"
     );
 }
+
+#[test]
+fn whoever_asks_from_a_network_is_approved_until_the_policy_ends_also_after_a_restart() {
+    let gateway = Gateway::start();
+    let allows = ["approve", "--from", "127.0.0.0/8", "--until", "10m", "--max", "2"];
+    let (code, out, err) = gateway.verb(&allows);
+    assert!(code == 0 && out.contains("2 nodes at most"), "{out}{err}");
+    assert_eq!(gateway.node("First", &["--approval"]).ends().0, 0);
+    let gateway = gateway.crash_and_restart();
+    let (_, status, _) = gateway.verb(&["status"]);
+    assert!(status.contains("from 127.0.0.0/8") && status.contains("1 more"), "{status}");
+    let listed = gateway.answer(&["policies", "list"]);
+    let one = &listed["policies"][0];
+    assert_eq!(
+        (&one["left"], &one["used"], &one["state"]),
+        (&1.into(), &1.into(), &"in force".into())
+    );
+    let id = one["id"].as_str().unwrap();
+    assert_eq!(gateway.verb(&["policies", "end", &id[..8]]).0, 0);
+    let third = gateway.node("Third", &["--approval"]);
+    assert_eq!(waiting(&gateway)["friendly_name"], "Third");
+    third.switch_off();
+    let (code, _, err) = gateway.verb(&["policies", "end", id]);
+    assert!(code == 1 && err.contains("was ended"), "{code} {err}");
+    for wrong in [
+        &["approve", "--from", "0.0.0.0/0", "--until", "10m", "--max", "2"][..],
+        &["approve", "--from", "127.0.0.0/8", "--until", "25h", "--max", "2"],
+        &["approve", "--from", "127.0.0.0/8", "--until", "10m"],
+        &["approve", "--from", "127.0.0.1/8", "--until", "10m", "--max", "2"],
+    ] {
+        assert_eq!(gateway.verb(wrong).0, 2, "{wrong:?}");
+    }
+}

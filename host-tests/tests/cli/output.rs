@@ -142,6 +142,8 @@ const PRINT: &[Row] = &[
     ("certs revoke", &["--all-before-now", "--yes"]),
     ("codes list", &[]),
     ("codes withdraw", &["{code}"]),
+    ("policies list", &[]),
+    ("policies end", &["{policy}"]),
     ("pairing open", &[]),
     ("pairing close", &[]),
     ("companions list", &[]),
@@ -252,6 +254,11 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 let before = sessions(gateway);
                 Box::pin(filled(gateway, &["{session}"])).await;
                 out.push(sessions(gateway).into_iter().find(|id| !before.contains(id)).unwrap());
+            }
+            "{policy}" => {
+                let net = ["--from", "192.0.2.0/24", "--until", "1m", "--max", "1"];
+                let made = gateway.answer(&[&["approve"][..], &net].concat());
+                out.push(made["id"].as_str().unwrap().to_owned());
             }
             "{operator}" => out.push(super::login::logged_in(gateway)),
             "{token}" => {

@@ -44,6 +44,17 @@ pub(crate) struct Approval {
     /// or without any those that it has
     #[arg(long)]
     pub(crate) reissue: bool,
+    /// Approve in advance whoever asks from this network, as 192.0.2.0/24, and has keys; those that
+    /// wait already, too. It ends by itself, by --until and by --max
+    #[arg(long, value_name = "CIDR", requires_all = ["until", "max"],
+        conflicts_with_all = ["node", "node_id", "reissue", "replaces", "fingerprint"])]
+    pub(crate) from: Option<String>,
+    /// For how long whoever asks from the network is approved, for instance 10m; at most 24h
+    #[arg(long, value_name = "TIME", requires = "from", value_parser = length_of_time)]
+    pub(crate) until: Option<Duration>,
+    /// How many nodes from the network are approved
+    #[arg(long, value_name = "N", requires = "from")]
+    pub(crate) max: Option<u64>,
     /// Let it take the place of this node, by its whole name or 6 or more characters of its id: it
     /// gets its name, room, permissions and tasks, and the key of that one is out for good; asks
     /// first
@@ -109,4 +120,24 @@ fn fingerprint(text: &str) -> Result<String, String> {
     handfast_core::crypto::fingerprint::Fingerprint::parse(&text)
         .map(|read| read.to_string())
         .map_err(wrong)
+}
+
+#[derive(Debug, Arguments)]
+pub(crate) struct PoliciesArgs {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: PoliciesVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum PoliciesVerb {
+    /// List the approvals in advance with what is left of them, and for a day those that are over
+    List,
+    /// End one before its time; nodes that it has approved stay approved
+    End {
+        /// The id of the policy, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
 }
