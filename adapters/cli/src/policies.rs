@@ -1,13 +1,12 @@
 //! `handfast approve --from` and `handfast policies`: approvals in advance.
 
-use handfast_core::rfc3339;
 use handfast_server::admin::{PolicyList, PolicyView};
 use hyper::Method;
 use serde_json::json;
 
 use crate::End;
 use crate::args::{Approval, PoliciesArgs, PoliciesVerb};
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::data::DataPlace;
 use crate::hints::Next;
 use crate::print::{left, permissions, safe, show};
@@ -24,10 +23,10 @@ pub(crate) async fn make(
 ) -> Result<(), End> {
     let body = json!({
         "from": from,
-        "for": what.until.map(|lasts| lasts.as_secs()),
+        "for_seconds": what.until.map(|lasts| lasts.as_secs()),
         "max": what.max,
         "permissions": what.permissions.view()?,
-        "grant_expires": what.expires.map(|lasts| lasts.as_secs()),
+        "grant_expires_seconds": what.expires.map(|lasts| lasts.as_secs()),
     });
     let answer = ask(data, Method::POST, POLICIES, Some(body)).await?;
     show(json, &answer, |view: PolicyView| {
@@ -45,11 +44,11 @@ pub(crate) async fn run(args: PoliciesArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
     match args.verb {
         PoliciesVerb::List => {
-            let answer = ask(&data, Method::GET, POLICIES, None).await?;
+            let answer = ask_all(&data, POLICIES).await?;
             show(json, &answer, |list: PolicyList| listing(&list.policies))
         }
         PoliciesVerb::End { id } => {
-            let list: PolicyList = read(&ask(&data, Method::GET, POLICIES, None).await?)?;
+            let list: PolicyList = read(&ask_all(&data, POLICIES).await?)?;
             let begins = id.to_ascii_lowercase();
             let found: Vec<&str> = list
                 .policies
@@ -102,5 +101,5 @@ fn listing(policies: &[PolicyView]) -> String {
 
 /// Formats what is left of a policy's time.
 pub(crate) fn time_left(view: &PolicyView) -> String {
-    rfc3339::read(&view.ends_at).map_or_else(|| safe(&view.ends_at), |at| left(at.as_secs()))
+    left(view.ends_at)
 }

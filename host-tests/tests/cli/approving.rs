@@ -164,7 +164,7 @@ fn whoever_asks_from_a_network_is_approved_until_the_policy_ends_also_after_a_re
     let (_, status, _) = gateway.verb(&["status"]);
     assert!(status.contains("from 127.0.0.0/8") && status.contains("1 more"), "{status}");
     let listed = gateway.answer(&["policies", "list"]);
-    let one = &listed["policies"][0];
+    let one = &listed["items"][0];
     assert_eq!(
         (&one["left"], &one["used"], &one["state"]),
         (&1.into(), &1.into(), &"in force".into())

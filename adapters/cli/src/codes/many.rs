@@ -1,6 +1,5 @@
 //! Many codes at once, as a list for labels.
 
-use handfast_core::{UnixTime, rfc3339};
 use handfast_server::admin::{MintedList, MintedView};
 use hyper::Method;
 use serde_json::json;
@@ -85,10 +84,10 @@ fn as_csv(list: &MintedList, method: &str, label: &str) -> Result<String, End> {
     let mut out = row(HEADING);
     for code in &list.codes {
         let MintedView { id, selector, expires_at, invitation, .. } = code;
+        let ends = expires_at.to_string();
         let payload = invitation.as_deref().unwrap_or(&code.code);
         let may = code.permissions.as_ref().map(permissions).unwrap_or_default();
-        let ends = rfc3339::write(UnixTime::from_secs(*expires_at));
-        out += &row([id, selector, payload, method, &may, label, ends.as_str()]);
+        out += &row([id, selector, payload, method, &may, label, &ends]);
     }
     Ok(out)
 }

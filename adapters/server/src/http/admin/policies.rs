@@ -112,7 +112,8 @@ pub(super) async fn list(
     Query(query): Query<PageQuery>,
 ) -> Result<Json<PolicyList>, AdminFailure> {
     let all = gateway.policies().await?.iter().map(view).collect();
-    let page = paging::cut(all, query.limit, query.after.as_deref(), |one: &PolicyView| one.id.clone())?;
+    let page =
+        paging::cut(all, query.limit, query.after.as_deref(), |one: &PolicyView| one.id.clone())?;
     Ok(Json(PolicyList { policies: page.items, next: page.next, total: page.total }))
 }
 
