@@ -160,6 +160,12 @@ pub const CAPABILITY_BYTES: usize = (CAPABILITY_CHARS - 4) / 4 * 3;
 pub const INVITE_BYTES: usize = 300;
 /// Maximum number of gateway addresses in one invitation.
 pub const INVITE_ADDRESSES: usize = 3;
+/// Maximum number of gateways that a search of the local network lists.
+pub const FOUND_GATEWAYS: usize = 32;
+/// Maximum number of addresses of one gateway that a search keeps.
+pub const FOUND_ADDRESSES: usize = 8;
+/// Maximum number of found addresses that a paired node tries after one search.
+pub const SEARCH_ADDRESSES: u8 = 8;
 /// Maximum length of one gateway address, in bytes.
 pub const GATEWAY_ADDRESS_BYTES: usize = 96;
 

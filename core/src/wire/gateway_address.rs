@@ -33,7 +33,7 @@ impl AddressScheme {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let named = |carrier: &Self| text.eq_ignore_ascii_case(carrier.as_str());
         [Self::WebSocket, Self::WebSocketTls, Self::Stream].into_iter().find(named)
     }

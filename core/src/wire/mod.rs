@@ -1,6 +1,7 @@
 //! Bytes to messages and back. Parsing is total: every input gives a message or a typed error, and
 //! a parsed message cannot hold illegal values.
 
+pub mod announcement;
 pub mod close;
 pub mod companion;
 pub mod forwarded;

@@ -5,6 +5,7 @@
 //! runs. [`settle`] decides about requests to pair. Frames go in and out whole; the adapter cuts
 //! them out of WebSockets or byte streams.
 
+pub mod found;
 pub mod gateway;
 pub mod node;
 pub mod settle;
