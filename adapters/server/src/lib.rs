@@ -45,6 +45,8 @@ pub use crate::gateway::timekeeping::ClockStatus;
 pub use crate::gateway::unstored::StoreStatus;
 pub use crate::http::{admin, bearer};
 pub use crate::listen::accept::Listening;
+#[cfg(feature = "announce")]
+pub use crate::listen::announce::{Announcer, NotAnnounced};
 pub use crate::listen::own_tls::OwnTlsError;
 pub use crate::listen::serve::serve;
 pub use crate::listen::tls::{TlsError, TlsFiles, TlsPair};

@@ -43,7 +43,7 @@ fn the_unit_takes_every_right_from_the_gateway_that_it_does_not_need() {
         ("ProtectHome", "yes"),
         ("PrivateTmp", "yes"),
         ("MemoryDenyWriteExecute", "yes"),
-        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+        ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX AF_NETLINK"),
         ("ExecReload", "/bin/kill -HUP $MAINPID"),
         ("LimitNOFILE", "65536"),
         ("Restart", "on-failure"),

@@ -141,6 +141,10 @@ fn gateway() -> Vec<ConfigKey> {
              is; may be repeated. On the main listener the metrics are for bearers that may read \
              /gateway/metrics",
         ),
+        key("no_announce", flag(), |settings| &mut settings.no_announce).doc(
+            "Do not announce the gateway on its network, where nodes look for it by multicast \
+             DNS (_handfast._tcp); on loopback nothing is announced anyway",
+        ),
         key("trusted_proxies", texts("NET", nets), |settings| &mut settings.proxies.trusted)
             .option("trusted-proxy")
             .live()

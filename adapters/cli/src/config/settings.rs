@@ -48,6 +48,8 @@ pub struct ServeSettings {
     pub listen_mtls: Vec<Listener>,
     /// Addresses that serve only the metrics.
     pub listen_metrics: Vec<SocketAddr>,
+    /// `true` if the gateway is not announced on its network.
+    pub no_announce: bool,
     /// Trusted proxies in front of the gateway.
     pub proxies: ProxySettings,
     /// `true` if connections to [`listen`](Self::listen) begin with a PROXY header.
@@ -269,6 +271,7 @@ impl Default for ServeSettings {
             listen_mtls: Vec::new(),
             listen_metrics: Vec::new(),
             proxies: ProxySettings::default(),
+            no_announce: false,
             proxy_protocol: false,
             serial: Vec::new(),
             pairing: PairingSettings::default(),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 use handfast_cli::config::ServeSettings;
 use handfast_core::limits::INVITE_ADDRESSES;
+use handfast_core::wire::gateway_address::AddressScheme;
 use handfast_server::ca::is_name;
 use url::Url;
 
@@ -21,6 +22,14 @@ pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec
     let near_only = reached.iter().all(|(_, address)| address.ip().is_loopback());
     let of_use = reached.iter().filter(|(_, address)| near_only || !address.ip().is_loopback());
     of_use.take(INVITE_ADDRESSES).map(|(scheme, address)| format!("{scheme}://{address}")).collect()
+}
+
+/// Returns the transport of the main listener.
+pub(super) const fn scheme(settings: &ServeSettings) -> AddressScheme {
+    match settings.tls_cert {
+        Some(_) => AddressScheme::WebSocketTls,
+        None => AddressScheme::WebSocket,
+    }
 }
 
 /// Returns where browsers reach a listener. One that is not encrypted and listens on every interface

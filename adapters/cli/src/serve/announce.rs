@@ -68,6 +68,14 @@ pub(super) async fn text(running: &Running, settings: &ServeSettings, data: &Dat
         );
     }
     text += &format!("fingerprint: {}\n", running.gateway.fingerprint());
+    text += &match &running.announcer {
+        Some(Ok(announcer)) => format!(
+            "announced on the network as {}, where nodes find it; --no-announce turns that off\n",
+            safe(announcer.name())
+        ),
+        Some(Err(why)) => format!("warning: {}\n", safe(&why.to_string())),
+        None => String::new(),
+    };
     text += &companions(running, data);
     match running.gateway.pairing_status().await {
         Ok(status) => text += &pairing(&status, data),

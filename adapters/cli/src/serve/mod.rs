@@ -12,14 +12,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use handfast_cli::config::{Listener, ServeSettings};
+use handfast_core::wire::gateway_address::AddressScheme;
 use handfast_server::StartError;
 use handfast_server::admin::SharedSocket;
 use handfast_server::keys::file as key_file;
 use handfast_server::policy::{LoginSettings, PairingSettings};
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
-    Gateway, GatewayBuilder, Listening, LocalClock, MtlsListening, TlsAcceptor, TlsError, TlsFiles,
-    admin,
+    Announcer, Gateway, GatewayBuilder, Listening, LocalClock, MtlsListening, NotAnnounced,
+    TlsAcceptor, TlsError, TlsFiles, admin,
 };
 use handfast_store::{Migrated, SqliteStore, StoreError};
 use tokio::net::TcpListener;
@@ -99,6 +100,9 @@ pub(crate) struct Running {
     pub(crate) companions: Result<(String, UrlSource), NotResolved>,
     /// The handle of the gateway.
     pub(crate) gateway: Gateway,
+    /// The gateway's announcement on its network, or the reason for which there is none; `None` on
+    /// loopback and where it is not wanted.
+    announcer: Option<Result<Announcer, NotAnnounced>>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -203,11 +207,37 @@ impl Running {
             tasks
                 .push(tokio::spawn(handfast_server::serve_serial(gateway, path, line.baud, until)));
         }
-        Ok(Self { address, tcp, mtls, metrics, operators, companions, gateway, stop, tasks })
+        // The listeners serve by now, so nobody is sent to one that does not.
+        let announcer = match settings.no_announce {
+            true => None,
+            false => {
+                let web = (addresses::scheme(settings), address);
+                let streams = tcp.iter().map(|at| (AddressScheme::Stream, *at));
+                let listeners: Vec<_> = std::iter::once(web).chain(streams).collect();
+                let name = settings.name.as_deref();
+                Announcer::start(name, gateway.fingerprint(), &listeners).transpose()
+            }
+        };
+        Ok(Self {
+            address,
+            tcp,
+            mtls,
+            metrics,
+            operators,
+            companions,
+            gateway,
+            announcer,
+            stop,
+            tasks,
+        })
     }
 
     /// Ends every connection and waits for them.
     pub(crate) async fn stop(self) {
+        // First, so that nobody new is sent here.
+        if let Some(Ok(announcer)) = self.announcer {
+            announcer.stop().await;
+        }
         self.stop.send_replace(true);
         for task in self.tasks {
             let _ = task.await;

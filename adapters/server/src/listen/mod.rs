@@ -4,6 +4,8 @@
 //! nothing about pairing.
 
 pub(crate) mod accept;
+#[cfg(feature = "announce")]
+pub(crate) mod announce;
 pub(crate) mod metrics;
 pub(crate) mod mtls;
 pub(crate) mod own_tls;
