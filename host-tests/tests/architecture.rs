@@ -155,6 +155,7 @@ const ORDER: [(&str, &[&str]); 6] = [
         "node",
         &[
             "clock",
+            "discovery",
             "event",
             "gateway_url",
             "seal",

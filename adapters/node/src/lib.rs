@@ -6,6 +6,8 @@ pub mod capability;
 mod clock;
 pub mod companion;
 mod connection;
+#[cfg(feature = "discovery")]
+pub mod discovery;
 mod driver;
 mod event;
 mod gateway_url;

@@ -58,7 +58,7 @@ fn each_unit_runs_as_a_user_of_its_own_with_no_right_that_it_does_not_need() {
             ("PrivateDevices", "yes"),
             ("PrivateTmp", "yes"),
             ("MemoryDenyWriteExecute", "yes"),
-            ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX"),
+            ("RestrictAddressFamilies", "AF_INET AF_INET6 AF_UNIX AF_NETLINK"),
             ("SystemCallArchitectures", "native"),
         ] {
             assert_eq!(one(&service, key), value, "{key}");

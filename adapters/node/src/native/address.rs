@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use handfast_core::flow::native::found::FoundGateway;
 use handfast_core::wire::gateway_address::{AddressScheme, GatewayAddress};
 
 use crate::gateway_url::{GatewayUrl, UrlError};
@@ -99,6 +100,13 @@ impl GatewayAt {
                 address.to_string().parse().ok()
             }
         }
+    }
+
+    /// Returns the addresses of a gateway that was found on the network.
+    pub fn of_found(gateway: &FoundGateway) -> impl Iterator<Item = Self> + '_ {
+        gateway
+            .addresses()
+            .filter_map(|found| format!("{}://{}", found.scheme.as_str(), found.at).parse().ok())
     }
 
     /// Returns `true` if only a node with a certificate can link there.

@@ -44,6 +44,10 @@ pub(crate) enum Verb {
     /// or serial:/dev/ttyUSB0?baud=115200. Without any of them it asks a gateway that knows tokens
     /// (ws:// or wss://), tries once, and keeps the node id it is given; one that is kept already
     /// is then replaced.
+    ///
+    /// With --pin, --code or --approval and without --gateway it looks for gateways on the local
+    /// network for 3 s, lists them, and asks which one is meant. That one has to prove the
+    /// announced key before it is told anything.
     Pair(Box<Pair>),
     /// Stay linked to the gateway until told to stop (SIGTERM or Ctrl-C)
     ///
@@ -104,7 +108,8 @@ pub(crate) struct Pair {
     #[arg(long, value_name = "JSON|@FILE", default_value = "{}")]
     pub(crate) profile: String,
     /// The gateway: ws:// or wss:// (http:// and https:// mean the same; port 8765 unless named),
-    /// tcp://HOST:PORT, serial:/dev/ttyUSB0
+    /// tcp://HOST:PORT, serial:/dev/ttyUSB0. Without it, --pin, --code and --approval look for
+    /// gateways on the local network
     #[arg(long, value_name = "URL", conflicts_with = "qr")]
     pub(crate) gateway: Option<GatewayAt>,
     #[command(flatten)]

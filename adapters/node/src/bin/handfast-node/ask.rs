@@ -25,6 +25,13 @@ impl Question {
         Self::until(prompt, |_| true)
     }
 
+    /// Asks for one line that is no secret, so that a terminal shows it while it is typed.
+    #[cfg(feature = "discovery")]
+    pub(crate) fn shown(prompt: &str) -> Self {
+        handfast_stdio::note(&format!("{prompt}: "));
+        Self::read(prompt, None, |_| true)
+    }
+
     /// Reads lines until `is_whole` accepts the text, because mail programs wrap long lines. An
     /// empty line also ends the input.
     pub(crate) fn until(prompt: &str, is_whole: impl Fn(&str) -> bool + Send + 'static) -> Self {
@@ -32,6 +39,14 @@ impl Question {
         if quiet.is_some() {
             handfast_stdio::note(&format!("{prompt}: "));
         }
+        Self::read(prompt, quiet, is_whole)
+    }
+
+    fn read(
+        prompt: &str,
+        quiet: Option<Quiet>,
+        is_whole: impl Fn(&str) -> bool + Send + 'static,
+    ) -> Self {
         let (answer_in, answer) = oneshot::channel();
         // A detached thread: a blocking read cannot be cancelled when the question becomes moot.
         std::thread::spawn(move || answer_in.send(read_lines(is_whole)));

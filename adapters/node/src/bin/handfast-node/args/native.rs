@@ -92,6 +92,24 @@ pub(crate) enum Chosen {
     Approval,
 }
 
+impl Chosen {
+    /// Returns the option of this method.
+    pub(crate) const fn option(&self) -> &'static str {
+        match self {
+            Self::Pin => "--pin",
+            Self::Code => "--code",
+            Self::Qr(_) => "--qr",
+            Self::Setup(_) => "--setup",
+            Self::Approval => "--approval",
+        }
+    }
+
+    /// Returns `true` if the method comes without an address of the gateway.
+    pub(crate) const fn lacks_address(&self) -> bool {
+        matches!(self, Self::Pin | Self::Code | Self::Approval)
+    }
+}
+
 /// An option value that must not be given. It is parsed only to be refused, and is not stored.
 #[derive(Clone, Debug)]
 struct Hidden;

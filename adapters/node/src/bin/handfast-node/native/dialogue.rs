@@ -141,7 +141,7 @@ impl PairingDialogue {
             )),
             NativeEvent::OtherGateway(fingerprint) => {
                 return Err(Failure::Failed(format!(
-                    "another gateway answers: {fingerprint}. Nothing was told to it. Check the \
+                    "gateway_key_mismatch: another gateway answers: {fingerprint}. Nothing was told to it. Check the \
                      address and the fingerprint; if this node asked another gateway before, {}",
                     self.shown.hints.forget_first()
                 )));

@@ -28,20 +28,24 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
     let dir = place.dir()?;
     let personal = place.is_personal();
     let kept = kept(&dir, hints)?;
-    let wanted = wanted(way, flow.gateway_key).await?;
     let kept = kept.map(|(identity, _)| identity);
-    let gateways = match (wanted.gateways, gateway) {
-        (Some(gateways), _) => gateways,
-        (None, Some(gateway)) => vec![gateway],
-        (None, None) => match &kept {
-            Some(identity) => identity.gateways.clone(),
-            None => {
-                return Err(Failure::Usage(
-                    "name the gateway with --gateway, like --gateway ws://gateway.local:8765"
-                        .into(),
-                ));
-            }
-        },
+    // Before anything secret is asked for.
+    let found = match (&gateway, &kept) {
+        (None, None) if way.lacks_address() => {
+            Some(found(&way, flow.gateway_key.as_ref(), hints).await?)
+        }
+        (_, _) => None,
+    };
+    let (found, expect) = match found {
+        Some((gateways, key)) => (Some(gateways), Some(key)),
+        None => (None, flow.gateway_key),
+    };
+    let wanted = wanted(way, expect).await?;
+    let gateways = match (wanted.gateways.or(found), gateway, &kept) {
+        (Some(gateways), _, _) => gateways,
+        (None, Some(gateway), _) => vec![gateway],
+        (None, None, Some(identity)) => identity.gateways.clone(),
+        (None, None, None) => return Err(unnamed()),
     };
     if let Some(other) = gateways.iter().find(|gateway| gateway.needs_certificate()) {
         return Err(Failure::Usage(format!(
@@ -100,6 +104,30 @@ pub(crate) async fn pair(args: args::Pair, way: Chosen, hints: &Hints) -> Result
         let _ = running.await;
     }
     outcome
+}
+
+/// Returns the addresses and the key of a gateway on the network.
+#[cfg(feature = "discovery")]
+async fn found(
+    way: &Chosen,
+    key: Option<&Fingerprint>,
+    hints: &Hints,
+) -> Result<(Vec<GatewayAt>, Fingerprint), Failure> {
+    let choice = super::discover::choose(way, key, hints).await?;
+    Ok((choice.gateways, choice.fingerprint))
+}
+
+#[cfg(not(feature = "discovery"))]
+async fn found(
+    _: &Chosen,
+    _: Option<&Fingerprint>,
+    _: &Hints,
+) -> Result<(Vec<GatewayAt>, Fingerprint), Failure> {
+    Err(unnamed())
+}
+
+fn unnamed() -> Failure {
+    Failure::Usage("name the gateway with --gateway, like --gateway ws://gateway.local:8765".into())
 }
 
 /// Loads the stored native pairing. An error if the node was paired by token, because that pairing
