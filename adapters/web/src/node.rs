@@ -372,13 +372,16 @@ fn carry_out(
                 let _ = told.push(event);
             }
             Effect::Tell(event) => event::tell(&event, reply),
-            // This node offers no capability, so core answers dispatches itself; and it asks for
-            // no certificate.
+            // A page has no multicast, so this node never looks for its gateway. It offers no
+            // capability, so core answers dispatches itself; and it asks for no certificate.
             Effect::Dispatch(_)
             | Effect::Cancel(_)
             | Effect::Query(..)
             | Effect::Certificate
             | Effect::CertificateKey(_)
+            | Effect::Search(_)
+            | Effect::ConnectFound(_)
+            | Effect::KeepFound
             | Effect::Time(_) => {}
         }
     }

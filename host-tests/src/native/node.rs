@@ -348,6 +348,8 @@ impl World {
                 Effect::Chain(None) => host.staged = host.came.take(),
                 Effect::Certificate => host.certified = host.came.take(),
                 Effect::CertificateKey(_) | Effect::Time(_) => {}
+                // These nodes know where their gateway is.
+                Effect::Search(_) | Effect::ConnectFound(_) | Effect::KeepFound => {}
                 // The board is in flash before the task runs.
                 Effect::Dispatch(task) => match host.board.take(task.number, task.id) {
                     Taken::Run => todo.push(Do::Work(task.id)),

@@ -252,6 +252,8 @@ where
             Effect::Time(time) => {
                 Work::Obey(NativeOrder::Certificate(CertificateOrder::Time(time)))
             }
+            // Only a node that looks on its network for its gateway asks for these.
+            Effect::Search(_) | Effect::ConnectFound(_) | Effect::KeepFound => Work::Nothing,
             // A device authenticates with its keys only, so it stores no tokens.
             Effect::Chain(_) | Effect::Bearer(_) => Work::Nothing,
         }

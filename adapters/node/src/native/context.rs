@@ -171,6 +171,9 @@ impl FlowContext<NativeEffects> for NativeContext {
             Occurrence::Request(NativeRequest::NextCertificate(_)) => return Ok(None),
             Occurrence::Request(NativeRequest::RenewCertificate(_)) => Input::RenewCertificate(own),
             Occurrence::Request(NativeRequest::Redial) => Input::Redial,
+            Occurrence::Request(NativeRequest::Found(count)) => {
+                Input::Found(count, Entropy::try_draw(&mut SysRng)?)
+            }
             Occurrence::Request(NativeRequest::Announce(announcement)) => {
                 let announcement = borrowed.announcement.insert(announcement);
                 match announcement.message() {

@@ -22,6 +22,7 @@ use super::owner::{NotSent, OwnerMessage, Renewable};
 use super::record::NativeIdentity;
 use super::renewal::RenewalSchedule;
 use super::request::{NativeOwnerCommand, NativeRequest};
+use super::search::GatewaySearch;
 use super::storage::{NativeKeeper, NativeStorageError, ToKeep};
 use super::transport::{NativeLink, NativeTarget, open_first};
 use crate::capability::TaskEvent;
@@ -30,6 +31,9 @@ use crate::driver::{EffectOf, NodeFlow, Work};
 use crate::event::Lost;
 use crate::standing::{NodeStanding, Teller};
 use crate::waits::Waits;
+
+/// Maximum number of a gateway's addresses that a node keeps once one was found.
+const KEPT_ADDRESSES: usize = 8;
 
 /// Core's name for the state of a node that waits for its owner.
 const IDLE: &str = "Idle";
@@ -40,11 +44,15 @@ pub(super) enum NativeWork {
     Dispatch(DispatchWork),
     /// Store the certificate that has come; `None` if its parts did not.
     Certificate(Option<Vec<u8>>),
+    /// Keep the found address at which the gateway has proven its key.
+    KeepAddress,
 }
 
 /// An event of the node's own.
 pub(super) enum NativeHappening {
     Task(TaskEvent),
+    /// The search for the gateway has ended.
+    Searched,
     /// A renewal of the token is due.
     Renewal,
     /// A renewal of the certificate is due.
@@ -69,6 +77,7 @@ pub(super) struct NativeEffects {
     pub(super) target: NativeTarget,
     dispatches: NativeDispatches,
     certificates: NativeCertificates,
+    search: GatewaySearch,
     /// The gateway's name, if it has told one since the node started.
     gateway_name: Option<String>,
     /// Index of the address that the present connection was opened at.
@@ -125,6 +134,7 @@ impl NativeEffects {
             events,
             dispatches,
             certificates,
+            search: GatewaySearch::default(),
             gateway_name: None,
             address: 0,
             serial: None,
@@ -146,6 +156,32 @@ impl NativeEffects {
         let keeper = self.keeper.clone();
         let done = tokio::task::spawn_blocking(move || task(&keeper)).await;
         Ok(done.map_err(|_| NativeError::Stopped)??)
+    }
+
+    /// Makes the found address durable, as the first one.
+    async fn keep_found(&mut self) -> Result<(), NativeError> {
+        let Some(found) = self.search.called().cloned() else { return Ok(()) };
+        let with_found = |known: &[GatewayAt]| -> Vec<GatewayAt> {
+            let others = known.iter().filter(|known| **known != found).cloned();
+            std::iter::once(found.clone()).chain(others).take(KEPT_ADDRESSES).collect()
+        };
+        let identity = NativeIdentity {
+            gateways: with_found(&self.identity.gateways),
+            ..self.identity.clone()
+        };
+        let (before, now) = (self.router(), identity.clone());
+        match self.blocking(move |keeper| keeper.keep_address(&before, &now)).await {
+            Ok(()) => {
+                tracing::info!("the gateway is at {found} now, which is kept");
+                self.identity = identity;
+                self.target.gateways = with_found(&self.target.gateways).into();
+                (self.address, self.passed_over) = (0, false);
+                self.search.turn_to(None);
+            }
+            // The link stands, and the next search finds the address again.
+            Err(error) => tracing::warn!("the gateway's new address {found} is not kept: {error}"),
+        }
+        Ok(())
     }
 
     /// Returns the key of the gateway's entry in the token store.
@@ -173,8 +209,12 @@ impl NodeFlow for NativeEffects {
     }
 
     fn dial(&self) -> Opening<NativeLink> {
-        let certificates = self.certificates.usable();
-        Box::pin(open_first(NativeTarget { certificates, ..self.target.clone() }))
+        let mut target =
+            NativeTarget { certificates: self.certificates.usable(), ..self.target.clone() };
+        if let Some(found) = self.search.called() {
+            target.gateways = [found.clone()].into();
+        }
+        Box::pin(open_first(target))
     }
 
     /// Moves the address that answered to the front. Once the node is paired, the order stays,
@@ -245,6 +285,7 @@ impl NodeFlow for NativeEffects {
         let certifies = machine.gets_certificates() || self.certificates.has_any();
         tokio::select! {
             event = self.dispatches.next() => NativeHappening::Task(event),
+            () = self.search.done() => NativeHappening::Searched,
             () = self.renewal.due(), if linked => {
                 // This is noted only once it is due, so that a dropped future is no request.
                 self.renewal.asked();
@@ -261,6 +302,7 @@ impl NodeFlow for NativeEffects {
     ) -> Result<Option<NativeRequest>, NativeError> {
         match event {
             NativeHappening::Task(event) => self.dispatches.happened(event).await,
+            NativeHappening::Searched => Ok(Some(NativeRequest::Found(self.search.count()))),
             NativeHappening::Renewal => {
                 Ok(Some(NativeOwnerCommand::Renew(Renewable::Chain).into()))
             }
@@ -285,7 +327,19 @@ impl NodeFlow for NativeEffects {
 
     fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
         match effect {
-            Effect::Connect => Work::Connect,
+            Effect::Connect => {
+                self.search.turn_to(None);
+                Work::Connect
+            }
+            Effect::Search(sought) => {
+                self.search.begin(sought, &self.target.gateways, self.target.tls.is_some());
+                Work::Nothing
+            }
+            Effect::ConnectFound(index) => {
+                self.search.turn_to(Some(index));
+                Work::Connect
+            }
+            Effect::KeepFound => Work::Own(NativeWork::KeepAddress),
             Effect::Send(frame) => Work::Send(frame),
             Effect::Close(close) => Work::Close(close),
             Effect::Part(part) => {
@@ -325,6 +379,7 @@ impl NodeFlow for NativeEffects {
     async fn carry_out(&mut self, work: NativeWork) -> Result<Vec<NativeRequest>, NativeError> {
         match work {
             NativeWork::Dispatch(work) => self.dispatches.carry_out(work).await,
+            NativeWork::KeepAddress => self.keep_found().await.map(|()| Vec::new()),
             NativeWork::Certificate(object) => {
                 let next = match object {
                     Some(object) => self.certificates.receive(&object).await?,
@@ -389,7 +444,10 @@ impl NodeFlow for NativeEffects {
             // The next pairing must not inherit the subscriptions of this one.
             self.subscriptions.clear();
         }
-        super::log::log(&event, &self.target.gateways, self.address);
+        match self.search.called() {
+            Some(found) => super::log::log(&event, std::slice::from_ref(found), 0),
+            None => super::log::log(&event, &self.target.gateways, self.address),
+        }
         if let Some(standing) = standing_after(&event) {
             self.keeper.tell(&mut self.teller, standing);
         }

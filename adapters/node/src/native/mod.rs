@@ -22,6 +22,7 @@ mod owner;
 pub(crate) mod record;
 mod renewal;
 mod request;
+mod search;
 pub(crate) mod storage;
 mod stream;
 pub(crate) mod transport;

@@ -130,8 +130,18 @@ impl NativeNode {
         // The owner's sender is kept, so that receiving from it never ends.
         let Self { effects, context, memory, owner: _owner, commands } = self;
         let timing = effects.target.waits.timing();
+        // A gateway at the other end of a serial line is not on a network.
+        let on_network = |at: &GatewayAt| !matches!(at, GatewayAt::Serial { .. });
+        let searches =
+            cfg!(feature = "discovery") && effects.target.gateways.iter().any(on_network);
         NodeDriver { flow: effects, context, commands }
-            .run(|now| Node::boot(now, memory, timing), shutdown)
+            .run(
+                |now| {
+                    let node = Node::boot(now, memory, timing);
+                    if searches { node.searching() } else { node }
+                },
+                shutdown,
+            )
             .await
     }
 }

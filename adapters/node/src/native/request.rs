@@ -37,6 +37,8 @@ pub(super) enum NativeRequest {
     NextCertificate(Vec<u8>),
     /// Asks for a certificate with this request.
     RenewCertificate(Vec<u8>),
+    /// The search for the gateway has found this many addresses.
+    Found(u8),
     /// Ends the link, and connects again at once.
     Redial,
     Announce(Announcement),

@@ -203,6 +203,33 @@ impl NativeKeeper {
         Ok(facts)
     }
 
+    /// Makes durable that the gateway has moved: its first address is another one now, and its
+    /// entry in the token store goes with it from `before`.
+    pub(super) fn keep_address(
+        &self,
+        before: &str,
+        identity: &NativeIdentity,
+    ) -> Result<(), NativeStorageError> {
+        let Some((_, memory)) = self.state.dir().load_native()? else { return Ok(()) };
+        let router = identity.gateways.first().map(super::GatewayAt::router).unwrap_or_default();
+        let moved = match &memory {
+            NativeMemory::Paired(paired) if router != before => {
+                self.tokens.get(before)?.filter(|entry| entry.node_id == Some(paired.node_id))
+            }
+            NativeMemory::Paired(_) | NativeMemory::Asked { .. } | NativeMemory::Blank => None,
+        };
+        let has_moved = moved.is_some();
+        // The token goes first, so that `native.json` never names an address without its token.
+        if let Some(entry) = moved {
+            self.tokens.put(&router, entry)?;
+        }
+        self.state.write_file(NATIVE, &record::write_native(identity, &memory))?;
+        if has_moved {
+            self.tokens.remove(before)?;
+        }
+        Ok(())
+    }
+
     /// Stores the gateway's name in its entry, if there is one.
     pub(super) fn keep_name(&self, router: &str, name: &str) -> Result<(), NativeStorageError> {
         // An equal name costs no write.

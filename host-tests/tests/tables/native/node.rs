@@ -131,6 +131,7 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("renew certificate", |world, _| node::Input::RenewCertificate(own(world))),
     ("redial", |_, _| node::Input::Redial),
     ("renew", |_, _| node::Input::Renew(Renew::Chain)),
+    ("found", |_, _| node::Input::Found(2, Entropy::from_recorded([0, 128]))),
     ("forget", |_, _| node::Input::Forget),
 ];
 
@@ -143,6 +144,9 @@ fn node_brief(effect: &node::Effect<'_>) -> String {
     };
     match effect {
         Effect::Connect => "Connect".to_owned(),
+        Effect::Search(_) => "Search".to_owned(),
+        Effect::ConnectFound(index) => format!("ConnectFound {index}"),
+        Effect::KeepFound => "KeepFound".to_owned(),
         Effect::Send(frame) => format!("Send {} bytes", frame.len()),
         Effect::Close(_) => "Close".to_owned(),
         Effect::Part(_) => "Part".to_owned(),

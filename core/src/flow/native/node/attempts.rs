@@ -24,8 +24,10 @@ impl Node {
     ) -> Effects<Effect<'b>> {
         // The owner's choice does not wait for the failures of earlier attempts.
         (self.expect, self.backoff) = (expect, Backoff::new());
+        #[cfg(feature = "search")]
+        self.end_search();
         match &self.state {
-            State::Idle | State::Waiting { .. } => {
+            State::Idle | State::Waiting { .. } | State::Searching => {
                 self.enter(State::Waiting { wish: Some(wish), until: now }, [])
             }
             State::Closing { .. } => {
@@ -47,7 +49,7 @@ impl Node {
     pub(super) fn forget<'b>(&mut self) -> Effects<Effect<'b>> {
         let close = match &self.state {
             // These states have no connection to close.
-            State::Idle | State::Waiting { .. } | State::Closing { .. } => None,
+            State::Idle | State::Waiting { .. } | State::Searching | State::Closing { .. } => None,
             State::Opening { .. }
             | State::Introducing { .. }
             | State::Pairing(_)
@@ -74,6 +76,22 @@ impl Node {
     /// Waits, longer each time, before the next attempt.
     #[inline(never)]
     pub(super) fn back_off<'b>(
+        &mut self,
+        now: Instant,
+        wish: Option<PairMethod>,
+        entropy: &Entropy<2>,
+    ) -> Effects<Effect<'b>> {
+        #[cfg(feature = "search")]
+        if wish.is_none()
+            && let Some(effects) = self.search_on()
+        {
+            return effects;
+        }
+        self.wait_on(now, wish, entropy)
+    }
+
+    /// Waits before the next attempt, without a search in its place.
+    pub(super) fn wait_on<'b>(
         &mut self,
         now: Instant,
         wish: Option<PairMethod>,
@@ -106,6 +124,7 @@ impl Node {
                 wish
             }
             State::Idle
+            | State::Searching
             | State::Pairing(_)
             | State::Calling { .. }
             | State::Greeting { .. }

@@ -146,8 +146,13 @@ pub(super) fn on_second<'b>(
         features,
         dispatches: own.dispatch,
     };
+    // Who opens the second message of IK has the gateway's key, and answers this very call.
+    #[cfg(feature = "search")]
+    let kept = node.proven();
+    #[cfg(not(feature = "search"))]
+    let kept = None;
     match admission {
-        Admission::Welcome | Admission::Expired => greet(node, link, own, out),
+        Admission::Welcome | Admission::Expired => greet(node, link, kept, own, out),
         // The node keeps its pairing: the operator may have restored an older registry, and may
         // pair the node again.
         Admission::NotPaired => pair_again(node),
@@ -160,6 +165,7 @@ pub(super) fn on_second<'b>(
 fn greet<'b>(
     node: &mut Node,
     mut link: NodeLink,
+    kept: Option<Effect<'b>>,
     own: &NodeIdentity<'_>,
     mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
@@ -171,13 +177,20 @@ fn greet<'b>(
     };
     if !link.renews {
         let linked = Effect::Tell(NativeNodeEvent::Linked(node_id));
-        return node.enter(State::Linked(link), [Effect::Send(hello), linked]);
+        node.state = State::Linked(link);
+        return Effects::flatten([Some(Effect::Send(hello)), kept, Some(linked)]);
     }
     match link.channel.seal(&FromNode::Renew(Renew::Chain), &mut out) {
-        Some(renew) => node.enter(
-            State::Linked(link),
-            [Effect::Send(hello), Effect::Send(renew), Effect::Tell(NativeNodeEvent::Expired)],
-        ),
+        Some(renew) => {
+            node.state = State::Linked(link);
+            let expired = Effect::Tell(NativeNodeEvent::Expired);
+            Effects::flatten([
+                Some(Effect::Send(hello)),
+                Some(Effect::Send(renew)),
+                kept,
+                Some(expired),
+            ])
+        }
         None => node.close(None, AfterClose::Retry),
     }
 }
@@ -307,6 +320,8 @@ pub(super) fn step<'b>(
         Input::Answer(answer) => link.say(&FromNode::Answer(answer), out),
         #[cfg(feature = "identity")]
         Input::ConnectedTls { .. } => Effects::none(),
+        #[cfg(feature = "search")]
+        Input::Found(..) => Effects::none(),
         // These inputs belong to other states, or to this one no longer.
         Input::Connected(..)
         | Input::Kept(_)

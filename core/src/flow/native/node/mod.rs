@@ -21,6 +21,8 @@ mod attempts;
 mod leaving;
 mod linking;
 mod pairing;
+#[cfg(feature = "search")]
+mod search;
 mod talk;
 
 use crate::budget::Backoff;
@@ -51,6 +53,8 @@ pub struct Node {
     /// The only gateway that is acceptable for pairing, if the owner gave its fingerprint.
     expect: Option<Fingerprint>,
     memory: NativeMemory,
+    #[cfg(feature = "search")]
+    search: search::Search,
     state: State,
 }
 
@@ -69,6 +73,12 @@ enum State {
     Opening {
         wish: Option<PairMethod>,
     },
+    /// The adapter looks for the gateway on the local network.
+    #[cfg_attr(
+        not(feature = "search"),
+        allow(dead_code, reason = "only a node that can search does so")
+    )]
+    Searching,
     Introducing {
         wish: PairMethod,
         initiator: xx::Initiator,
@@ -134,7 +144,15 @@ impl Node {
             }
             NativeMemory::Paired(_) => State::Waiting { wish: None, until: now },
         };
-        Self { timing, backoff: Backoff::new(), expect: None, memory, state }
+        Self {
+            timing,
+            backoff: Backoff::new(),
+            expect: None,
+            memory,
+            #[cfg(feature = "search")]
+            search: search::Search::default(),
+            state,
+        }
     }
 
     /// Returns the node's memory.
@@ -214,6 +232,8 @@ impl Machine for Node {
                 | Input::Answer(_)
                 | Input::Forget,
             ) => Effects::none(),
+            #[cfg(feature = "search")]
+            (State::Keeping(_), Input::Found(..)) => Effects::none(),
 
             (_, Input::Pair(wish, expect)) => self.pair(now, wish, expect),
             (_, Input::Forget) => self.forget(),
@@ -238,6 +258,12 @@ impl Machine for Node {
                 let wish = wish.take();
                 self.lost(now, wish, &entropy)
             }
+
+            #[cfg(feature = "search")]
+            (State::Searching, Input::Found(count, entropy)) => match self.on_found(count) {
+                Some(effects) => effects,
+                None => self.wait_on(now, None, &entropy),
+            },
 
             (State::Introducing { .. }, Input::Frame { bytes, entropy, own }) => {
                 pairing::on_second(self, now, bytes, &entropy, &own, out)
@@ -316,6 +342,7 @@ impl Machine for Node {
             (
                 State::Idle
                 | State::Waiting { .. }
+                | State::Searching
                 | State::Opening { .. }
                 | State::Introducing { .. }
                 | State::Pairing(_)
@@ -341,6 +368,7 @@ impl Machine for Node {
             (
                 State::Idle
                 | State::Waiting { .. }
+                | State::Searching
                 | State::Opening { .. }
                 | State::Introducing { .. }
                 | State::Pairing(_)
@@ -349,6 +377,18 @@ impl Machine for Node {
                 | State::Keeping(_)
                 | State::Closing { .. },
                 Input::ConnectedTls { .. } | Input::RenewCertificate(_) | Input::Redial,
+            ) => Effects::none(),
+            #[cfg(feature = "search")]
+            (
+                State::Idle
+                | State::Waiting { .. }
+                | State::Opening { .. }
+                | State::Introducing { .. }
+                | State::Pairing(_)
+                | State::Calling { .. }
+                | State::Greeting { .. }
+                | State::Closing { .. },
+                Input::Found(..),
             ) => Effects::none(),
         }
     }
@@ -361,7 +401,11 @@ impl Machine for Node {
             | State::Calling { until, .. }
             | State::Greeting { until, .. } => Some((*until, DeadlineReason::Answer)),
             State::Linked(link) => Some(link.deadline()),
-            State::Idle | State::Opening { .. } | State::Keeping(_) | State::Closing { .. } => None,
+            State::Idle
+            | State::Searching
+            | State::Opening { .. }
+            | State::Keeping(_)
+            | State::Closing { .. } => None,
         }
     }
 
@@ -371,7 +415,7 @@ impl Machine for Node {
 
     fn awaits_answer(&self) -> bool {
         match &self.state {
-            State::Opening { .. } | State::Keeping(_) => true,
+            State::Searching | State::Opening { .. } | State::Keeping(_) => true,
             State::Idle
             | State::Waiting { .. }
             | State::Introducing { .. }
@@ -387,6 +431,7 @@ impl Machine for Node {
         match &self.state {
             State::Idle => "Idle",
             State::Waiting { .. } => "Waiting",
+            State::Searching => "Searching",
             State::Opening { .. } => "Opening",
             State::Introducing { .. } => "Introducing",
             State::Pairing(pairing) => pairing.stage.name(),

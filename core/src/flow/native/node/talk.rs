@@ -198,6 +198,10 @@ pub enum Input<'b> {
     /// needs the certificate that has come. A linked node ends its link and connects at once.
     #[cfg(feature = "identity")]
     Redial,
+    /// The answer to [`Effect::Search`]: the number of addresses that were found, beside those
+    /// that are known. It carries entropy for the wait before the next attempt.
+    #[cfg(feature = "search")]
+    Found(u8, Entropy<2>),
     /// The node offers this capability, or no longer.
     Announce(Announce<'b>),
     /// The state of a dispatch; the answer to [`Effect::Dispatch`] and to [`Effect::Cancel`].
@@ -216,6 +220,15 @@ pub enum Effect<'b> {
     /// Open a connection to the gateway. The answer is [`Input::Connected`] or
     /// [`Input::Disconnected`]; the adapter bounds the time.
     Connect,
+    /// Look on the local network for the gateway with this fingerprint. The answer is
+    /// [`Input::Found`], within some seconds. Only a node with the feature `search` asks for it.
+    Search(Fingerprint),
+    /// Open a connection to the found address of this index, answered as [`Self::Connect`]. Where
+    /// it leads is not known yet.
+    ConnectFound(u8),
+    /// The gateway has proven its key at the found address that was called last, so keep that
+    /// address for the next time.
+    KeepFound,
     /// Send a frame.
     Send(&'b [u8]),
     /// Close the connection, then report [`Input::Disconnected`].

@@ -79,6 +79,9 @@ pub(in crate::flow::native::node) fn on_first<'b>(
         return broken(node, None);
     };
     (link.heard, link.features) = (now, features);
+    // A certificate's address is a known one, so there is none to keep.
+    #[cfg(feature = "search")]
+    let _ = node.proven();
     match admission {
         Admission::Welcome => {
             let linked = NativeNodeEvent::Linked(link.paired.node_id);
