@@ -71,6 +71,8 @@ has wpa_supplicant || [ -x /usr/sbin/wpa_supplicant ] || apt_install wpasupplica
 has strace || apt_install strace
 has systemd-analyze || apt_install systemd
 has udhcpc || [ -x /usr/sbin/udhcpc ] || apt_install udhcpc
+has avahi-daemon || [ -x /usr/sbin/avahi-daemon ] || apt_install avahi-daemon
+has avahi-browse || apt_install avahi-utils
 has ip || [ -x /usr/sbin/ip ] || apt_install iproute2
 /usr/bin/python3 -c "import dbusmock" 2>/dev/null || apt_install python3-dbusmock
 has gnome-keyring-daemon || apt_install gnome-keyring

@@ -8,6 +8,7 @@ mod ceilings;
 mod cli;
 mod companions;
 mod conformance;
+mod discovery;
 mod examples;
 mod firmware;
 mod forwarded;
