@@ -1,5 +1,5 @@
-//! Records the messages of a native gateway while a node with known randomness pairs by PIN and
-//! then links, so that an image can play them back: the gateway's own work is done here, on the
+//! Records the messages of a native gateway while a node with known randomness pairs by each method
+//! and then links, so that an image can play them back: the gateway's own work is done here, on the
 //! host.
 
 #![allow(
@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 use handfast_core::crypto::code::Code;
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::gateway::{
     self, Confirmation, FrameContext, IssuedCertificate, KnownPeer, NativeConnection, Offer,
@@ -26,38 +27,50 @@ use handfast_core::flow::native::node::{
 use handfast_core::grant::capability::Holder;
 use handfast_core::grant::certificate::{CompactFields, Serial, issue_compact};
 use handfast_core::grant::scope::ScopesBuf;
-use handfast_core::limits::{Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, STREAM_FRAME};
+use handfast_core::grant::setup_code::{SetupKey, Terms, issue};
+use handfast_core::limits::{
+    Limits, NATIVE_NODE_SCRATCH, NATIVE_SCRATCH, SETUP_TOKEN_CHARS, STREAM_FRAME,
+};
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record, Standing};
 use handfast_core::registry::sessions::Maker;
+use handfast_core::secret::Secret;
 use handfast_core::wire::frame::encode;
-use handfast_core::wire::native::pair::AskedScopes;
+use handfast_core::wire::native::pair::{AskedScopes, BootstrapToken, Selector};
 use handfast_core::wire::native::part::Object;
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
+use handfast_core::wire::setup::ProfileName;
 use handfast_core::{Entropy, Instant, Label, Machine, NodeId, Span, UnixTime};
 
 include!("src/native/known.rs");
 
 const START: Instant = Instant::from_millis(0);
-const TODAY: UnixTime = UnixTime::from_secs(1_800_000_000);
+const TODAY: UnixTime = UnixTime::from_secs(1_750_000_000);
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/native/known.rs");
     let mut text = String::from(
-        "/// After how many messages of the node on which connection, and what.\npub(super) const SAID: &[(u32, u32, &[u8])] = &[\n",
+        "/// The recording of each flow: after how many messages of the node on which connection, and what.\npub(super) const SAID: [&[(u32, u32, &[u8])]; 4] = [\n",
     );
-    let mut size = 0;
-    for Said { connection, heard, message } in Play::new().run() {
-        let mut room = [0; STREAM_FRAME];
-        let frame = encode(&message, &mut room).map_err(|error| format!("{error:?}"))?;
-        // A list entry takes the bytes and two numbers, an address and a length.
-        size += frame.len() + 16;
-        writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
+    let (mut size, mut setup_code) = (0, String::new());
+    for flow in Flow::ALL {
+        text.push_str("&[\n");
+        let play = Play::new(flow);
+        setup_code.clone_from(&play.setup_code);
+        for Said { connection, heard, message } in play.run() {
+            let mut room = [0; STREAM_FRAME];
+            let frame = encode(&message, &mut room).map_err(|error| format!("{error:?}"))?;
+            // A list entry takes the bytes and two numbers, an address and a length.
+            size += frame.len() + 16;
+            writeln!(text, "    ({connection}, {heard}, &{frame:?}),")?;
+        }
+        text.push_str("],\n");
     }
+    let gateway = Fingerprint::of(gateway_keys().channel.public()).to_string();
     writeln!(
         text,
-        "];\n/// Bytes of flash that they take on a board.\npub(super) const SAID_BYTES: u32 = {size};"
+        "];\n/// Bytes of flash that they take on a board.\npub(super) const SAID_BYTES: u32 = {size};\n/// The gateway's fingerprint.\npub(super) const GATEWAY: &str = {gateway:?};\n/// The setup code that the node shows.\npub(super) const SETUP_CODE: &str = {setup_code:?};",
     )?;
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("said.rs"), text)?;
     Ok(())
@@ -75,8 +88,25 @@ struct Said {
     message: Vec<u8>,
 }
 
+/// Makes a setup code that pairs a device.
+fn setup_code(key: &SetupKey) -> String {
+    let profile = ProfileName::parse("device-v1").expect("a profile");
+    let device_label = Some(label(NAME));
+    let terms = Terms { profile, device_label, ttl: Span::from_secs(600), bound: true };
+    let mut room = [0; SETUP_TOKEN_CHARS];
+    let entropy = Entropy::from_recorded([0x66; 16]);
+    issue(key, &terms, TODAY, &entropy, &mut room).expect("a setup code").token.to_owned()
+}
+
+fn gateway_keys() -> OwnKeys {
+    OwnKeys::generate(&Entropy::from_recorded([0x77; 64]))
+}
+
 /// Both machines, and the gateway's stored records.
 struct Play {
+    flow: Flow,
+    setup: [SetupKey; 1],
+    setup_code: String,
     keys: OwnKeys,
     gateway_keys: OwnKeys,
     record: Record,
@@ -91,7 +121,7 @@ fn label(text: &str) -> Label<'_> {
 }
 
 impl Play {
-    fn new() -> Self {
+    fn new(flow: Flow) -> Self {
         let keys = OwnKeys::generate(&Entropy::from_recorded([CHANCE; 64]));
         let (node_id, id) = (NodeId::from_bytes([0xaa; 16]), GrantId::from_bytes([0xbb; 16]));
         let record = Record {
@@ -116,8 +146,22 @@ impl Play {
             state: State::Active,
             maker: Maker::Operator,
         }];
-        let gateway_keys = OwnKeys::generate(&Entropy::from_recorded([0x77; 64]));
-        Self { keys, gateway_keys, record, grants, connection: 0, heard: 0, said: Vec::new() }
+        let setup = [SetupKey::new(&Secret::new([0x88; 32])).expect("a key")];
+        let setup_code = setup_code(&setup[0]);
+        let gateway_keys = gateway_keys();
+        let (connection, heard, said) = (0, 0, Vec::new());
+        Self {
+            flow,
+            setup,
+            setup_code,
+            keys,
+            gateway_keys,
+            record,
+            grants,
+            connection,
+            heard,
+            said,
+        }
     }
 
     /// Runs until the first heartbeat of the link.
@@ -125,6 +169,7 @@ impl Play {
         let mut node = Node::boot(START, NativeMemory::Blank, Timing::DEFAULT);
         let mut gateway = None;
         let mut inputs = vec![In::Pair];
+        let mut ticks = 0;
         while let Some(input) = inputs.pop() {
             let mut answers = Vec::new();
             for effect in self.node(&mut node, &input) {
@@ -155,6 +200,9 @@ impl Play {
             answers.reverse();
             inputs.extend(answers);
             if inputs.is_empty() && !(self.connection == 2 && self.heard >= 4) {
+                ticks += 1;
+                let (flow, state) = (self.flow, node.state_name());
+                assert!(ticks < 10, "{flow:?}: the node does not link, and stays in {state}");
                 inputs.push(In::Tick);
             }
         }
@@ -166,7 +214,7 @@ impl Play {
         let own = NodeIdentity {
             keys: &self.keys,
             about,
-            setup: None,
+            setup: BootstrapToken::new(&self.setup_code),
             wants: AskedScopes::NONE,
             certificate: match wants_certificate() {
                 true => CertificateWish::Compact,
@@ -177,7 +225,20 @@ impl Play {
         let entropy = || Entropy::from_recorded([CHANCE; 32]);
         let mut frame;
         let input = match input {
-            In::Pair => node::Input::Pair(PairMethod::Pin, None),
+            In::Pair => {
+                let selector = Selector::parse(SELECTOR).expect("a selector");
+                let code = Code::parse(PIN).expect("a code");
+                let (method, expect) = match self.flow {
+                    Flow::Pin => (PairMethod::Pin, None),
+                    Flow::Code => (PairMethod::Code { selector, code }, None),
+                    Flow::Setup => {
+                        let gateway = Fingerprint::of(self.gateway_keys.channel.public());
+                        (PairMethod::Setup, Some(gateway))
+                    }
+                    Flow::Approval => (PairMethod::Approval, None),
+                };
+                node::Input::Pair(method, expect)
+            }
             In::Tick => node::Input::Tick(Heartbeat::default()),
             In::Connected => node::Input::Connected(entropy(), own),
             In::Disconnected => node::Input::Disconnected(Entropy::from_recorded([CHANCE; 2])),
@@ -226,7 +287,7 @@ impl Play {
         let around = FrameContext {
             keys: &self.gateway_keys,
             in_force: None,
-            setup: &[],
+            setup: &self.setup,
             subscriptions_left: 0,
             now: TODAY,
         };
@@ -256,11 +317,11 @@ impl Play {
                     gateway::Effect::Ask(..) => {
                         let (id, code) =
                             (CodeId::from_bytes([0xcc; 16]), Code::parse(PIN).expect("a PIN"));
-                        gateway::Input::Prepared(Prepared::Pin {
-                            id,
-                            code,
-                            expires_in: 300,
-                            attempts: 5,
+                        gateway::Input::Prepared(match self.flow {
+                            Flow::Pin => Prepared::Pin { id, code, expires_in: 300, attempts: 5 },
+                            Flow::Code => Prepared::Code { id: Some(id), code },
+                            Flow::Setup => Prepared::Setup,
+                            Flow::Approval => Prepared::Settle,
                         })
                     }
                     gateway::Effect::Request(gateway::NativeRequest::Reserve(_)) => {

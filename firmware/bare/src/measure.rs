@@ -3,12 +3,15 @@
 
 use semihosting::{println, process};
 
-#[cfg(any(feature = "missy", feature = "native", feature = "setup"))]
+#[cfg(any(feature = "missy", feature = "native", feature = "script", feature = "setup"))]
 use handfast_replay::Measured;
+#[cfg(any(feature = "native", feature = "script"))]
+use handfast_replay::{Gauges, native::Flow};
 
 use crate::stack;
 
 /// Exit code if a measurement could not be made.
+#[cfg(any(feature = "missy", feature = "native", feature = "script", feature = "setup"))]
 const FAILED: i32 = 4;
 
 /// Prints the measurements of every wire that the image has, and ends the emulation.
@@ -22,6 +25,10 @@ pub fn run(instructions: fn() -> u32) -> ! {
     }
     #[cfg(feature = "native")]
     if native(instructions).is_none() {
+        process::exit(FAILED);
+    }
+    #[cfg(feature = "script")]
+    if script(instructions).is_none() {
         process::exit(FAILED);
     }
     #[cfg(feature = "setup")]
@@ -71,7 +78,7 @@ fn setup(instructions: fn() -> u32) -> Option<()> {
 #[inline(never)]
 fn native(instructions: fn() -> u32) -> Option<()> {
     use handfast_edge::native::NativeBuffers;
-    use handfast_replay::native::{Certificate, Flash, Keys, Tasks, flow};
+    use handfast_replay::native::{Certificate, Flash, Keys, SCRIPT_STACK, Tasks, flow};
     let buffers = cortex_m::singleton!(: NativeBuffers = NativeBuffers::new())?;
     let keys = cortex_m::singleton!(: Keys = None)?;
     let flash = cortex_m::singleton!(: Flash = Flash::zeroed())?;
@@ -84,11 +91,46 @@ fn native(instructions: fn() -> u32) -> Option<()> {
     #[cfg(not(feature = "identity"))]
     let certificate: &mut Certificate = &mut ();
     let measured = cortex_m::singleton!(: Measured = Measured::new())?;
-    flow(buffers, keys, flash, (tasks, certificate), measured, instructions)?;
-    let peak = stack::peak();
-    for (name, number) in measured.iter() {
-        println!("{number}\t{name}");
+    let gauges = Gauges { instructions, depth: stack::depth };
+    for (chosen, name) in Flow::ALL.into_iter().zip(FLOWS) {
+        measured.clear();
+        stack::paint();
+        flow(chosen, buffers, keys, flash, (tasks, certificate), measured, gauges)?;
+        let peak = stack::peak();
+        print(name, measured);
+        let script = measured.iter().find(|(name, _)| *name == SCRIPT_STACK)?.1 as usize;
+        println!("{}\t{name}: bytes of stack at most", peak.saturating_sub(script));
     }
-    println!("{peak}\tbytes of stack at most");
     Some(())
+}
+
+/// Uses the script of the native wire without a node.
+#[cfg(feature = "script")]
+#[inline(never)]
+fn script(instructions: fn() -> u32) -> Option<()> {
+    use handfast_replay::native::{Flash, script};
+    let flash = cortex_m::singleton!(: Flash = Flash::zeroed())?;
+    let measured = cortex_m::singleton!(: Measured = Measured::new())?;
+    let gauges = Gauges { instructions, depth: stack::depth };
+    for (chosen, name) in Flow::ALL.into_iter().zip(FLOWS) {
+        measured.clear();
+        stack::paint();
+        script(chosen, flash, measured, gauges)?;
+        let peak = stack::peak();
+        print(name, measured);
+        println!("{peak}\t{name}: bytes of stack at most");
+    }
+    Some(())
+}
+
+/// Names of the flows.
+#[cfg(any(feature = "native", feature = "script"))]
+const FLOWS: [&str; 4] = ["PIN", "code", "setup code", "approval"];
+
+/// Prints the measurements of a flow.
+#[cfg(any(feature = "native", feature = "script"))]
+fn print(flow: &str, measured: &Measured) {
+    for (name, number) in measured.iter() {
+        println!("{number}\t{flow}: {name}");
+    }
 }

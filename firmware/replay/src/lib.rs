@@ -5,9 +5,9 @@
 
 #[cfg(feature = "missy")]
 pub mod missy;
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "script"))]
 pub mod native;
-#[cfg(any(feature = "missy", feature = "native"))]
+#[cfg(any(feature = "missy", feature = "native", feature = "script"))]
 mod props;
 #[cfg(feature = "setup")]
 pub mod setup;
@@ -31,10 +31,24 @@ impl Measured {
         self.0.iter()
     }
 
+    /// Removes every measurement.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
     fn note(&mut self, name: &'static str, number: u32) {
         // There are fewer than MOST.
         let _ = self.0.push((name, number));
     }
+}
+
+/// The gauges of a board.
+#[derive(Clone, Copy, Debug)]
+pub struct Gauges {
+    /// Returns the number of instructions since the start.
+    pub instructions: fn() -> u32,
+    /// Returns the number of bytes of stack that are in use at the call.
+    pub depth: fn() -> u32,
 }
 
 /// A recorder that counts instructions between notes.
@@ -57,14 +71,15 @@ impl<'m> Notes<'m> {
     }
 
     /// Excludes the work since the last note.
-    #[cfg(feature = "setup")]
+    #[cfg(any(feature = "setup", feature = "native", feature = "script"))]
     fn skip(&mut self) {
         self.last = (self.instructions)();
     }
 
-    #[cfg(any(feature = "missy", feature = "native"))]
+    #[cfg(feature = "missy")]
     fn end(&mut self, future: usize) {
-        self.measured.note("bytes of the pump's future", u32::try_from(future).unwrap_or(u32::MAX));
+        self.measured
+            .note("bytes of the driver's future", u32::try_from(future).unwrap_or(u32::MAX));
     }
 }
 
@@ -74,4 +89,12 @@ impl<'m> Notes<'m> {
 #[inline(never)]
 fn in_place<F: Future>(make: impl FnOnce() -> F) -> F {
     make()
+}
+
+/// Polls a future until it is done, in a frame of its own: what the driver needs of the stack does not
+/// become the script's.
+#[cfg(any(feature = "native", feature = "script"))]
+#[inline(never)]
+fn drive<F: Future>(future: core::pin::Pin<&mut F>) -> F::Output {
+    handfast_edge::blocking::block_on(future)
 }

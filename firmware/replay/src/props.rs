@@ -65,7 +65,7 @@ impl<const BYTES: usize> RamFlash<BYTES> {
     }
 
     /// Erases every page.
-    #[cfg(feature = "native")]
+    #[cfg(any(feature = "native", feature = "script"))]
     pub(crate) fn erase_all(&mut self) {
         self.0.fill(0xFF);
     }

@@ -1,16 +1,12 @@
 //! Pairing and linking through the driver, from the generation of the keys on.
 
 use core::cell::RefCell;
-use core::future::pending;
 use core::pin::pin;
 
 use handfast_core::Label;
-use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::native::node::{
-    CertificateWish, NativeNodeEvent, NodeIdentity, PairMethod,
-};
-use handfast_core::wire::native::pair::AskedScopes;
+use handfast_core::flow::native::node::{CertificateWish, NodeIdentity};
+use handfast_core::wire::native::pair::{AskedScopes, BootstrapToken};
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_edge::blocking::block_on;
 #[cfg(not(feature = "dispatch"))]
@@ -22,9 +18,7 @@ use handfast_edge::native::memory::CertificateFlash;
 #[cfg(all(feature = "dispatch", not(feature = "identity")))]
 use handfast_edge::native::memory::DispatchFlash;
 use handfast_edge::native::memory::{NativeFlash, keys};
-use handfast_edge::native::{
-    self, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings,
-};
+use handfast_edge::native::{self, NativeBuffers, NativePorts, NativeSettings};
 #[cfg(feature = "dispatch")]
 use handfast_edge::native::{
     Capabilities, Capability, DispatchBuffers, Dispatching, Started, Task, TaskEnd,
@@ -33,10 +27,11 @@ use handfast_edge::native::{
 use handfast_edge::native::{CertificateBuffers, Certificates};
 use handfast_edge::ports::NoSensors;
 
-use super::gateway::{NativePlayback, NativeScript, SAID_BYTES};
-use super::{CHANCE, NAME, PIN, ROOM};
+use super::gateway::{NativePlayback, NativeScript, SAID_BYTES, SETUP_CODE};
+use super::owner::{NativeTypist, choice};
+use super::{CHANCE, Flow, NAME, ROOM};
 use crate::props::{Always, PAGE, RamFlash, Still};
-use crate::{Measured, Notes, in_place};
+use crate::{Gauges, Measured, Notes, drive, in_place};
 
 /// Storage for the node's keys.
 pub type Keys = Option<OwnKeys>;
@@ -67,37 +62,42 @@ type Storage<'f> = DispatchFlash<&'f mut Flash>;
 #[cfg(not(any(feature = "dispatch", feature = "identity")))]
 type Storage<'f> = NativeFlash<&'f mut Flash>;
 
+/// Name of the measurement of the stack that lies above the driver's.
+pub const SCRIPT_STACK: &str = "bytes of stack of the script";
+
 /// Four pages for the memory and the keys, and those of the board and of the certificate.
 const PAGES: usize = 4
     + if cfg!(any(feature = "dispatch", feature = "identity")) { 2 * 11 } else { 0 }
     + if cfg!(feature = "identity") { 2 * 3 } else { 0 };
 
-/// Runs the flow once and notes the cost of each part, measured with `instructions`, an increasing
-/// counter. `None` if the recording was not played to its end.
+/// Runs a flow once and notes its cost, that of pairing by PIN in parts. `None` if the recording was
+/// not played to its end.
+#[inline(never)]
 pub fn flow(
+    flow: Flow,
     buffers: &mut NativeBuffers,
     own: &mut Keys,
     flash: &mut Flash,
     (tasks, certificate_buffers): (&mut Tasks, &mut Certificate),
     measured: &mut Measured,
-    instructions: fn() -> u32,
+    gauges: Gauges,
 ) -> Option<()> {
     flash.erase_all();
-    let stage = NativePlayback::default();
-    let notes = RefCell::new(Notes::new(measured, instructions));
+    let stage = NativePlayback::new(flow);
+    let notes = RefCell::new(Notes::new(measured, gauges.instructions));
     make_keys(flash, own)?;
-    notes.borrow_mut().note("first boot: make the keys and keep them");
+    if let Ok(mut notes) = notes.try_borrow_mut() {
+        match stage.in_parts() {
+            true => notes.note("first boot: make the keys and keep them"),
+            false => notes.skip(),
+        }
+    }
     let ports = NativePorts {
         gateway: NativeScript { stage: &stage, notes: &notes },
         clock: Still,
         keep: Storage::new(flash, 0)?,
         rng: Always(CHANCE),
-        owner: NativeTypist {
-            stage: &stage,
-            notes: &notes,
-            next: Some(NativeCommand::Pair(PairMethod::Pin, None)),
-            linked: false,
-        },
+        owner: NativeTypist { stage: &stage, notes: &notes, next: choice(flow), linked: false },
         sensors: NoSensors,
         capabilities: capabilities(tasks),
         certificate: certificate(certificate_buffers),
@@ -108,22 +108,31 @@ pub fn flow(
                 room: Label::parse(ROOM)?,
                 profile: Profile::EMPTY,
             },
-            setup: None,
+            setup: BootstrapToken::new(SETUP_CODE),
             wants: AskedScopes::NONE,
             certificate: CertificateWish::None,
             dispatch: false,
         },
     };
-    let size = {
+    let (size, depth) = {
         let mut future = pin!(in_place(|| native::run(ports, &NativeSettings::DEFAULT, buffers)));
-        block_on(future.as_mut());
-        size_of_val(&*future)
+        let depth = (gauges.depth)();
+        drive(future.as_mut());
+        (u32::try_from(size_of_val(&*future)).ok()?, depth)
     };
     let mut notes = notes.try_borrow_mut().ok().filter(|_| stage.heartbeat())?;
-    notes.end(size);
-    notes.measured.note("bytes of flash for the recording", SAID_BYTES);
-    let stands_in = u32::try_from(PAGES * PAGE).ok()?;
-    notes.measured.note("bytes of static RAM that stand in for flash", stands_in);
+    if !stage.in_parts() {
+        notes.note("pair and link");
+    }
+    let measured = &mut *notes.measured;
+    // The future lies in this frame, but is the driver's.
+    measured.note(SCRIPT_STACK, depth.saturating_sub(size));
+    if stage.in_parts() {
+        measured.note("bytes of the driver's future", size);
+        measured.note("bytes of flash for the recordings", SAID_BYTES);
+        let stands_in = u32::try_from(PAGES * PAGE).ok()?;
+        measured.note("bytes of static RAM that stand in for flash", stands_in);
+    }
     Some(())
 }
 
@@ -170,54 +179,4 @@ impl Capabilities for Echo {
 fn make_keys(flash: &mut Flash, own: &mut Keys) -> Option<()> {
     *own = block_on(keys(&mut NativeFlash::new(flash, 0)?, &mut Always(CHANCE))).ok();
     own.as_ref().map(|_| ())
-}
-
-/// An owner that enters the PIN when it is awaited, and ends the driver after the heartbeat.
-struct NativeTypist<'s> {
-    stage: &'s NativePlayback,
-    notes: &'s RefCell<Notes<'s>>,
-    next: Option<NativeCommand>,
-    linked: bool,
-}
-
-impl NativeTypist<'_> {
-    fn note(&self, name: &'static str) {
-        if let Ok(mut notes) = self.notes.try_borrow_mut() {
-            notes.note(name);
-        }
-    }
-}
-
-impl NativeOwnerPort for NativeTypist<'_> {
-    async fn command(&mut self) -> NativeCommand {
-        if let Some(command) = self.next.take() {
-            return command;
-        }
-        if self.linked && self.stage.heartbeat() {
-            self.note("first heartbeat");
-            return NativeCommand::Stop;
-        }
-        pending().await
-    }
-
-    async fn tell(&mut self, report: NativeReport<'_>) {
-        match report {
-            NativeReport::News(NativeNodeEvent::TypeThePin { .. }) => {
-                self.note("pair by PIN: connect, handshake, ask");
-                self.next = Code::parse(PIN).ok().map(NativeCommand::EnterCode);
-            }
-            NativeReport::News(NativeNodeEvent::CodeConfirmed) => {
-                self.note("pair by PIN: prove it both ways");
-            }
-            NativeReport::News(NativeNodeEvent::Granted { .. }) => {
-                self.note("pair by PIN: remember the gateway, take the grant");
-            }
-            NativeReport::News(NativeNodeEvent::Linked(_)) => {
-                self.note("link: connect, handshake");
-                self.linked = true;
-            }
-            // The recording causes no other reports; if one came, the heartbeat would be missing.
-            _ => {}
-        }
-    }
 }

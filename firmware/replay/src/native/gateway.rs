@@ -6,14 +6,15 @@ use core::future::pending;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use handfast_edge::ports::{Connector, Stream};
 
+use super::Flow;
 use crate::Notes;
 
 include!(concat!(env!("OUT_DIR"), "/said.rs"));
 
 /// Progress of the playback. It is all here, so that the driver's future holds nothing of the
 /// script.
-#[derive(Default)]
 pub(crate) struct NativePlayback {
+    flow: Flow,
     connection: Cell<u32>,
     /// Number of messages from the node on this connection.
     heard: Cell<u32>,
@@ -24,6 +25,17 @@ pub(crate) struct NativePlayback {
 }
 
 impl NativePlayback {
+    /// Starts a recording.
+    pub(crate) const fn new(flow: Flow) -> Self {
+        let (connection, heard) = (Cell::new(0), Cell::new(0));
+        Self { flow, connection, heard, said: Cell::new(0), within: Cell::new(0) }
+    }
+
+    /// Returns `true` if this flow's parts are measured one by one.
+    pub(crate) fn in_parts(&self) -> bool {
+        self.flow == Flow::Pin
+    }
+
     /// Returns `true` once the first heartbeat of the link has arrived, after the capabilities.
     pub(crate) fn heartbeat(&self) -> bool {
         let before = if cfg!(feature = "dispatch") { 4 } else { 3 };
@@ -45,7 +57,8 @@ impl<'s> Connector for NativeScript<'s> {
 
     async fn connect(&mut self) -> Result<NativeScripted<'s>, ErrorKind> {
         let stage = self.stage;
-        if stage.connection.get() == 1
+        if stage.in_parts()
+            && stage.connection.get() == 1
             && let Ok(mut notes) = self.notes.try_borrow_mut()
         {
             notes.note("pair by PIN: keep the grant, confirm it");
@@ -65,7 +78,7 @@ impl ErrorType for NativeScripted<'_> {
 impl Read for NativeScripted<'_> {
     async fn read(&mut self, room: &mut [u8]) -> Result<usize, ErrorKind> {
         let stage = self.0;
-        let line = SAID.get(stage.said.get());
+        let line = SAID.get(stage.flow as usize).and_then(|said| said.get(stage.said.get()));
         let due = line.filter(|(connection, heard, _)| {
             (*connection, *heard) <= (stage.connection.get(), stage.heard.get())
         });
