@@ -335,8 +335,11 @@ fn sample(entropy: &Entropy<32>) -> Secret<32> {
     reason = "multiplying a point by a scalar always gives a point"
 )]
 fn multiply(point: &RistrettoPoint, scalar: &Secret<32>) -> RistrettoPoint {
-    // The sampled value lies below the order of the group, so nothing is reduced.
-    let mut scalar = Scalar::from_bytes_mod_order(*scalar.expose());
+    // `from_bits` reduces nothing, and `sample` leaves nothing to reduce: the value is below 2^252,
+    // and so below the order of the group. A reduced scalar is the same bytes. Scalars that are not
+    // reduced would be safe here, too, because the scalar is only multiplied with a point, which is
+    // defined for each value below 2^255; sums and products of scalars are what needs reduced ones.
+    let mut scalar = Scalar::from_bits(*scalar.expose());
     let product = point * scalar;
     scalar.zeroize();
     product
