@@ -210,8 +210,10 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    const FIRST: u64 = 1_000;
-    const LONGEST: u64 = 60_000;
+    /// A fifth of the first wait, in milliseconds.
+    const FIRST_FIFTH: u32 = 200;
+    /// A fifth of the longest wait, in milliseconds.
+    const LONGEST_FIFTH: u32 = 12_000;
 
     /// Creates a back-off without failures.
     #[must_use]
@@ -229,20 +231,41 @@ impl Backoff {
     /// Returns the wait before the next attempt, and the back-off to use after that.
     #[must_use]
     pub fn wait(self, entropy: &Entropy<2>) -> (Span, Self) {
-        // A shift by 64 or more has no result; the longest wait stands in for it.
-        let doubled = 1u64.checked_shl(u32::from(self.failures)).unwrap_or(u64::MAX);
-        let base = Self::FIRST.saturating_mul(doubled).min(Self::LONGEST);
-        let chance = u64::from(u16::from_le_bytes(*entropy.expose()));
-        // 0..=65535 becomes 80 %..=120 % of the base.
-        let jittered =
-            base.saturating_mul(chance.saturating_mul(2).saturating_add(4 * 65_535)) / (5 * 65_535);
+        // A shift by 32 or more has no result; the longest wait stands in for it.
+        let doubled = 1u32.checked_shl(u32::from(self.failures)).unwrap_or(u32::MAX);
+        let fifth = Self::FIRST_FIFTH.saturating_mul(doubled).min(Self::LONGEST_FIFTH);
+        let chance = u32::from(u16::from_le_bytes(*entropy.expose()));
+        // 0..=65535 becomes four to six fifths of the wait.
+        let jitter = by_65535(fifth.saturating_mul(2).saturating_mul(chance));
+        let jittered = u64::from(fifth.saturating_mul(4).saturating_add(jitter));
         (Span::from_millis(jittered), Self { failures: self.failures.saturating_add(1) })
     }
+}
+
+/// Divides by 65535 without a division, which a small processor does in software. Exact for every
+/// number that [`Backoff::wait`] can have, as a test checks.
+const fn by_65535(number: u32) -> u32 {
+    (number.saturating_add(number >> 16).saturating_add(1)) >> 16
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_is_the_base_with_the_exact_share_of_its_jitter() {
+        for failures in 0..8 {
+            let base = (1_000u64 << failures).min(60_000);
+            for chance in 0..=u16::MAX {
+                let entropy = Entropy::from_recorded(chance.to_le_bytes());
+                let (wait, next) = Backoff { failures }.wait(&entropy);
+                let exact = base * (u64::from(chance) * 2 + 4 * 65_535) / (5 * 65_535);
+                assert_eq!((wait.as_millis(), next.failures), (exact, failures + 1), "{chance}");
+            }
+        }
+        let (longest, _) = Backoff::longest().wait(&Entropy::from_recorded([0xff; 2]));
+        assert_eq!(longest, Span::from_secs(72));
+    }
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
