@@ -28,20 +28,24 @@ impl<'b> Label<'b> {
     /// if the text is too long or holds a [forbidden](Self::forbids) character.
     #[must_use]
     pub fn parse(text: &'b str) -> Option<Self> {
-        if text.trim().is_empty() && text.len() <= LABEL_BYTES && !text.chars().any(Label::forbids)
-        {
-            return Some(Label::UNKNOWN);
-        }
-        // Most names are ASCII, where a byte is a character, so no walk over characters is needed.
-        if text.is_ascii() {
-            let fine =
-                text.len() <= LABEL_CHARS && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-            return fine.then_some(Self(text));
-        }
-        let allowed = text.chars().take(LABEL_CHARS.saturating_add(1)).all(|c| !Label::forbids(c));
         // Byte length first: it bounds the walk over the characters.
-        (text.len() <= LABEL_BYTES && allowed && text.chars().count() <= LABEL_CHARS)
-            .then_some(Self(text))
+        if text.len() > LABEL_BYTES {
+            return None;
+        }
+        // One walk with no table of Unicode, which a device would have to hold in flash.
+        let (mut characters, mut blank) = (0usize, true);
+        for c in text.chars() {
+            if Label::forbids(c) {
+                return None;
+            }
+            characters = characters.saturating_add(1);
+            blank &= is_blank(c);
+        }
+        match (blank, characters <= LABEL_CHARS) {
+            (true, _) => Some(Label::UNKNOWN),
+            (false, true) => Some(Self(text)),
+            (false, false) => None,
+        }
     }
 
     /// Returns the longest displayable beginning of a text from another system. It ends before the
@@ -59,6 +63,16 @@ impl<'b> Label<'b> {
     pub const fn as_str(&self) -> &'b str {
         self.0
     }
+}
+
+/// Returns `true` for the white space that a label may hold; the rest of it is
+/// [forbidden](Label::forbids).
+fn is_blank(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'
+            ..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+    )
 }
 
 // `Label::parse` turns blank text into `unknown`; a format holds it only as written out.
@@ -128,6 +142,15 @@ mod tests {
         for nothing in ["", "  ", "\nAna", " \u{7}"] {
             assert_eq!(Label::beginning(nothing), None, "{nothing:?}");
         }
+    }
+
+    #[test]
+    fn every_white_space_that_is_allowed_makes_a_blank_label() {
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let allowed = !Label::forbids(c);
+            assert_eq!(allowed && c.is_whitespace(), allowed && is_blank(c), "{c:?}");
+        }
+        assert_eq!(Label::parse("\u{3000} \u{a0}"), Some(Label::UNKNOWN));
     }
 
     #[test]
