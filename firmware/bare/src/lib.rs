@@ -3,5 +3,6 @@
 #![no_std]
 
 pub mod measure;
+pub mod memory;
 pub mod register;
 pub mod stack;

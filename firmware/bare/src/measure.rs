@@ -8,15 +8,17 @@ use handfast_replay::Measured;
 #[cfg(any(feature = "native", feature = "script"))]
 use handfast_replay::{Gauges, native::Flow};
 
-use crate::stack;
+use crate::{memory, stack};
 
 /// Exit code if a measurement could not be made.
-#[cfg(any(feature = "missy", feature = "native", feature = "script", feature = "setup"))]
 const FAILED: i32 = 4;
 
 /// Prints the measurements of every wire that the image has, and ends the emulation.
 /// `instructions` returns the number of instructions since the start.
 pub fn run(instructions: fn() -> u32) -> ! {
+    if !memory::works() {
+        process::exit(FAILED);
+    }
     println!("{}\tinstructions until here", instructions());
     println!("{}\tbytes of stack until here", stack::peak());
     #[cfg(feature = "missy")]
