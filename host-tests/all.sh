@@ -152,6 +152,9 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
   [ "$passed" -ge "${#again[@]}" ] || die "was not run a second time: ${again[*]}"
 }
 
+step "what a board costs"
+(cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
+
 step "documentation"
 cargo doc --quiet --release --workspace --no-deps
 

@@ -62,6 +62,14 @@ impl Elf {
         Ok(elf)
     }
 
+    /// Returns the bytes of code that support the compiler: copying, filling, division. An image has
+    /// them once, whoever needs them.
+    pub fn support(&self) -> u64 {
+        let marks = ["compiler_builtins::", "__aeabi_", "mem"];
+        let is_support = |name: &str| marks.iter().any(|mark| name.starts_with(mark));
+        self.functions.iter().filter(|(name, _)| is_support(name)).map(|(_, size)| size).sum()
+    }
+
     /// Returns the bytes of code by crate, largest first.
     pub fn code_by_crate(&self) -> Vec<(String, u64)> {
         let mut sizes = BTreeMap::<String, u64>::new();

@@ -18,7 +18,7 @@ pub struct EmulatedBoard {
 const SILENT: &str = "silent";
 
 /// Builds a board's program with these wires, or without the node if `wires` is empty, and returns
-/// its path. A silent one replaces the one that speaks, in the same place.
+/// the path of a copy.
 pub fn build(
     firmware: &Path,
     board: &EmulatedBoard,
@@ -26,11 +26,10 @@ pub fn build(
     wires: &str,
     silent: bool,
 ) -> Result<PathBuf, Box<dyn Error>> {
-    let folder = format!("cost-{}", if wires.is_empty() { "without" } else { wires });
-    // Separate folders let each variant's program stay; the dependencies are built once in each.
+    // One folder for all: what the variants have in common is built once.
     let target_dir = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| firmware.join("target"), PathBuf::from)
-        .join(folder);
+        .join("cost");
     let mut cargo = Command::new("cargo");
     cargo.current_dir(firmware.join("boards").join(board.folder));
     cargo.args(["build", "--release", "--quiet", "--bin", image, "--target-dir"]).arg(&target_dir);
@@ -45,7 +44,13 @@ pub fn build(
         )
         .into());
     }
-    Ok(target_dir.join(board.target).join("release").join(image))
+    let built = target_dir.join(board.target).join("release").join(image);
+    // The next variant replaces the program.
+    let wires = if wires.is_empty() { "without" } else { wires };
+    let copy = format!("{image}-{wires}{}", if silent { "-silent" } else { "" });
+    let copy = target_dir.join(copy);
+    std::fs::copy(built, &copy)?;
+    Ok(copy)
 }
 
 /// Runs an image that measures itself and returns its output. With a fixed time for each

@@ -41,7 +41,7 @@ fn a_device_takes_a_good_setup_code_and_refuses_a_forged_an_expired_and_a_rotate
     }
     for (folder, target, program, qemu) in BOARDS {
         // `firmware/cost` uses the same folder.
-        let built = firmware().join("target/cost-setup");
+        let built = firmware().join("target/cost");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.current_dir(firmware().join("boards").join(folder));
         // Settings for the host's compiler do not apply to the board's.

@@ -95,7 +95,7 @@ pub(super) fn on_second<'b>(
     bytes: &'b mut [u8],
     entropy: &Entropy<32>,
     own: &NodeIdentity<'_>,
-    out: OutgoingBuffer<'b>,
+    mut out: OutgoingBuffer<'b>,
 ) -> Effects<Effect<'b>> {
     let State::Introducing { wish, initiator, .. } =
         core::mem::replace(&mut node.state, State::Idle)
@@ -116,7 +116,11 @@ pub(super) fn on_second<'b>(
     };
     let news = NativeNodeEvent::Gateway { fingerprint: Fingerprint::of(&peer), trust };
     let until = now.after(node.timing.answer_within);
-    match ask(introduced, wish, entropy, own, out) {
+    let sent = ask(introduced, &wish, own, &mut out).and_then(|sent| match &wish {
+        PairMethod::Code { code, .. } => with_element(sent, code, entropy, own, &mut out),
+        PairMethod::Approval | PairMethod::Pin | PairMethod::Setup => Some(sent),
+    });
+    match sent {
         Some(sent) => asked(node, sent, until, news),
         None => node.close(None, AfterClose::Idle),
     }
@@ -177,14 +181,13 @@ fn trust(node: &Node, wish: &PairMethod, peer: &PublicKey) -> Option<Trust> {
     }
 }
 
-/// Makes the third message, `Ask`, and `Ya` if the node has a code.
+/// Makes the third message, `Ask`, and the setup code if the node shows one.
 #[inline(never)]
 fn ask<'b>(
     introduced: xx::Introduced,
-    wish: PairMethod,
-    entropy: &Entropy<32>,
+    wish: &PairMethod,
     own: &NodeIdentity<'_>,
-    mut out: OutgoingBuffer<'b>,
+    out: &mut OutgoingBuffer<'b>,
 ) -> Option<SentMessages<'b>> {
     let (established, third) = out.put(|place| {
         let (established, message) = introduced.write_third(&own.keys.channel, &[], place).ok()?;
@@ -207,22 +210,36 @@ fn ask<'b>(
     let ask = Ask::sign(request, &own.keys.signing, &channel.hash);
     #[cfg(not(feature = "identity"))]
     let ask = Ask::unsigned(request);
-    let asked = channel.seal(&PairFromNode::Ask(ask), &mut out)?;
+    let asked = channel.seal(&PairFromNode::Ask(ask), out)?;
     let (stage, element) = match wish {
         PairMethod::Approval => (NodePairingStage::AwaitAnswer { pin: false }, None),
         PairMethod::Pin => (NodePairingStage::AwaitAnswer { pin: true }, None),
         PairMethod::Setup => {
             // The code follows the request at once, which saves a round trip.
-            let frame = channel.seal(&PairFromNode::SetupCode(own.setup?), &mut out)?;
+            let frame = channel.seal(&PairFromNode::SetupCode(own.setup?), out)?;
             (NodePairingStage::AwaitSettled, Some(frame))
         }
-        PairMethod::Code { code, .. } => {
-            let (stage, frame) =
-                begin(&mut channel, &code, cpace::CodeOrigin::Code, entropy, own, &mut out)?;
-            (stage, Some(frame))
+        // The element follows once this frame has left the stack.
+        PairMethod::Code { .. } => {
+            (NodePairingStage::AwaitCode { method: cpace::CodeOrigin::Code }, None)
         }
     };
     Some(SentMessages { channel, stage, frames: [third, asked], element })
+}
+
+/// Adds `Ya` for a code that the node has already.
+#[inline(never)]
+fn with_element<'b>(
+    mut sent: SentMessages<'b>,
+    code: &Code,
+    entropy: &Entropy<32>,
+    own: &NodeIdentity<'_>,
+    out: &mut OutgoingBuffer<'b>,
+) -> Option<SentMessages<'b>> {
+    let (stage, frame) =
+        begin(&mut sent.channel, code, cpace::CodeOrigin::Code, entropy, own, out)?;
+    (sent.stage, sent.element) = (stage, Some(frame));
+    Some(sent)
 }
 
 /// Makes the node's half of CPace. The code is not needed afterwards.
