@@ -23,7 +23,9 @@ use handfast_core::wire::close::Close;
 use handfast_core::{Effects, Instant, Machine, Span};
 
 use self::effects::{EffectPorts, NextAction};
-use self::role::{Dialer, EffectOf, InputOf, Link, Received, Role, Senses, Wake};
+use self::role::{
+    Commanded, Dialer, EffectOf, InputOf, Link, Received, Refused, Role, Senses, Wake,
+};
 use crate::ports::Clock;
 use crate::select::{Woken, in_place};
 use crate::transport::Broken;
@@ -90,7 +92,7 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
     workspace: Workspace<'_, '_, R::Machine>,
 ) -> impl Future<Output = ()> {
     // An async function's future would hold all of this twice.
-    let mut ports = EffectPorts { role, clock, held: None, kept: None };
+    let mut ports = EffectPorts { role, clock, held: None, kept: None, refused: None };
     let Workspace { slot, scratch, frame, output } = workspace;
     async move {
         let Some(memory) = pin!(in_place(|| ports.load())).await else { return };
@@ -100,7 +102,7 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
         let mut body = MachineInPlace { machine, scratch };
         let mut after = NextAction::Wait;
         loop {
-            if !pin!(in_place(|| ports.settle_tasks())).await {
+            if !pin!(in_place(|| ports.settle())).await {
                 return;
             }
             let (input, otherwise) = match (ports.kept.take(), after) {
@@ -129,10 +131,13 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
                     let never = pin!(pending::<Infallible>());
                     match ports.wait(body.deadline(), never, Some(&mut *output)).await {
                         Woken::Deadline => (senses.tick(), NextAction::Wait),
-                        Woken::Command(Wake::Command(command)) => match senses.command(command) {
-                            Some(input) => (input, NextAction::Wait),
-                            None => return,
-                        },
+                        Woken::Command(Wake::Command(command)) => {
+                            match ports.admit(command).map(|command| senses.command(command)) {
+                                Some(Commanded::Input(input)) => (input, NextAction::Wait),
+                                Some(Commanded::Stop) => return,
+                                Some(Commanded::Nothing) | None => continue,
+                            }
+                        }
                         Woken::Command(Wake::Task) => continue,
                         Woken::Event(never) => match never {},
                     }
@@ -165,7 +170,7 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
         if after != NextAction::Wait {
             return after;
         }
-        if !pin!(in_place(|| ports.settle_tasks())).await {
+        if !pin!(in_place(|| ports.settle())).await {
             return NextAction::Stop;
         }
         // The report borrows the output, which a task must not write meanwhile.
@@ -189,10 +194,13 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                     Woken::Event(Err(broken)) => break Some(broken),
                     Woken::Deadline => break Some(Broken::Overdue),
                     Woken::Command(Wake::Task) => continue,
-                    Woken::Command(Wake::Command(command)) => match senses.command(command) {
-                        Some(input) => input,
-                        None => break None,
-                    },
+                    Woken::Command(Wake::Command(command)) => {
+                        match ports.admit(command).map(|command| senses.command(command)) {
+                            Some(Commanded::Input(input)) => input,
+                            Some(Commanded::Stop) => break None,
+                            Some(Commanded::Nothing) | None => continue,
+                        }
+                    }
                 }
             }
             (None, Some(open)) => {
@@ -201,10 +209,17 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                 let now = ports.clock.now();
                 match woken {
                     Woken::Command(Wake::Task) => continue,
-                    Woken::Command(Wake::Command(command)) => match senses.command(command) {
-                        Some(input) => input,
-                        None => break None,
-                    },
+                    Woken::Command(Wake::Command(command)) => {
+                        match ports.admit(command).map(|command| senses.command(command)) {
+                            Some(Commanded::Input(input)) => input,
+                            Some(Commanded::Stop) => break None,
+                            Some(Commanded::Nothing) => {
+                                ports.refused = Some(Refused::Nothing);
+                                continue;
+                            }
+                            None => continue,
+                        }
+                    }
                     // The deadline may have been the link's or the machine's; a tick too early is
                     // harmless to either.
                     Woken::Deadline => {

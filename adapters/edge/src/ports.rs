@@ -3,6 +3,8 @@
 use embedded_io_async::{ErrorKind, Read, Write};
 use handfast_core::Instant;
 use handfast_core::flow::registration::node::RegistrationNodeEvent;
+use handfast_core::wire::native::link::App;
+use handfast_core::wire::path::Pattern;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::wire::token::Token;
 
@@ -56,10 +58,27 @@ pub trait Owner {
     async fn tell(&mut self, report: Report<'_>);
 }
 
-/// Readings that the node reports in heartbeats.
+/// What the node has to say: the readings of its heartbeats, and on the native wire messages about
+/// addresses.
+///
+/// A message is named by a number of the board's own choice, and read when it is sent. So a command
+/// needs no room for its text, and a reading is as new as it can be.
 pub trait Sensors {
     /// Returns the current values.
     fn heartbeat(&mut self) -> Heartbeat<'_>;
+
+    /// Returns the message with this number, for
+    /// [`NativeCommand::Send`](crate::native::NativeCommand::Send). A reading is one that writes to
+    /// its address.
+    fn message(&mut self, _number: u16) -> Option<App<'_>> {
+        None
+    }
+
+    /// Returns the pattern with this number, for
+    /// [`NativeCommand::Subscribe`](crate::native::NativeCommand::Subscribe).
+    fn pattern(&mut self, _number: u16) -> Option<Pattern<'_>> {
+        None
+    }
 }
 
 /// A node without sensors: its heartbeats are empty.

@@ -29,7 +29,7 @@ use handfast_edge::native::memory::DispatchFlash as NodeFlash;
 use handfast_edge::native::memory::{NativeFlash, NativeStorage as _, keys};
 use handfast_edge::native::{
     self, DispatchBuffers, Dispatching, NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts,
-    NativeReport, TaskNews,
+    NativeReport, NotSent, TaskNews,
 };
 use handfast_edge::ports::{Clock, Connector};
 use rand_core::CryptoRng;
@@ -211,6 +211,8 @@ impl Display for NativeReportText<'_, '_> {
             NativeReport::App(app) => {
                 write!(f, "{} bytes for {}", app.bytes.as_bytes().len(), app.address.as_str())
             }
+            NativeReport::NotSent(NotSent::NoLink) => f.write_str("not sent: there is no link"),
+            NativeReport::NotSent(NotSent::NoMessage) => f.write_str("not sent: no such message"),
             NativeReport::Task(news) => task_in_words(news, f),
             #[cfg(feature = "identity")]
             NativeReport::Certificate(news) => certificate_in_words(news, f),

@@ -8,7 +8,7 @@ use core::pin::{Pin, pin};
 use handfast_core::wire::close::Close;
 use handfast_core::{Effects, Instant};
 
-use super::role::{EffectOf, Failure, Link, Order, Role, Wake, Work};
+use super::role::{EffectOf, Failure, Link, Order, Refused, Role, Wake, Work};
 use crate::error::KeepError;
 use crate::ports::Clock;
 use crate::select::{Woken, in_place, wait, within};
@@ -35,6 +35,9 @@ pub(super) struct EffectPorts<R: Role, C> {
     pub(super) held: Option<R::Command>,
     /// A durable memory that the machine has not been told of yet.
     pub(super) kept: Option<R::Memory>,
+    /// What the owner has not been told yet of a command that had no effect. It is told in one
+    /// place, because each place that waits for the owner has code and room of its own.
+    pub(super) refused: Option<Refused>,
 }
 
 impl<R: Role, C: Clock> EffectPorts<R, C> {
@@ -51,6 +54,16 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
             return Woken::Command(Wake::Command(command));
         }
         wait(pin!(self.role.wake(output)), &self.clock, until, event).await
+    }
+
+    /// Returns the command, unless it needs a link and there is none.
+    #[inline(never)]
+    pub(super) fn admit(&mut self, command: R::Command) -> Option<R::Command> {
+        if self.role.refuses(&command) {
+            self.refused = Some(Refused::NoLink);
+            return None;
+        }
+        Some(command)
     }
 
     /// Performs one write within the time limit, or fails with [`Broken::Overdue`].
@@ -146,16 +159,26 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
         self.role.start(&order, saved.is_ok(), output);
     }
 
-    /// Makes the tasks durable if they have changed. `false` if the owner ended the driver.
-    pub(super) async fn settle_tasks(&mut self) -> bool {
-        if !self.role.unsaved() {
-            return true;
+    /// Tells of a command that had no effect, and makes the tasks durable if they have changed.
+    /// `false` if the owner ended the driver.
+    pub(super) async fn settle(&mut self) -> bool {
+        loop {
+            let mut durable = true;
+            let report = match self.refused.take() {
+                Some(refused) => R::refused(refused),
+                None if self.role.unsaved() => {
+                    durable = self.make_durable(None).await;
+                    self.role.ended()
+                }
+                None => return true,
+            };
+            if let Some(report) = report {
+                self.role.tell(report).await;
+            }
+            if !durable {
+                return false;
+            }
         }
-        let durable = self.make_durable(None).await;
-        if let Some(report) = self.role.ended() {
-            self.role.tell(report).await;
-        }
-        durable
     }
 
     /// Loads the memory and retries until that succeeds. `None` if the owner ended the driver.

@@ -92,6 +92,16 @@ pub(crate) trait Role {
     /// Returns what a command means to the driver itself.
     fn order(command: &Self::Command) -> Order<Self::Report<'static>>;
 
+    /// Returns `true` if this command needs a link, and there is none.
+    fn refuses(&self, _command: &Self::Command) -> bool {
+        false
+    }
+
+    /// Returns the report of a command that had no effect.
+    fn refused(_refused: Refused) -> Option<Self::Report<'static>> {
+        None
+    }
+
     /// Puts a failure of the driver into words.
     fn failure(failure: Failure) -> Self::Report<'static>;
 
@@ -119,8 +129,8 @@ pub(crate) trait Senses<M: Machine, Q, D> {
     /// The link has ended, or could not be opened, so the dialer is free.
     fn disconnected(&mut self, dialer: &mut D) -> InputOf<'_, M>;
 
-    /// Translates the owner's command; `None` for the one that stops the driver.
-    fn command(&mut self, command: Q) -> Option<InputOf<'_, M>>;
+    /// Translates the owner's command.
+    fn command(&mut self, command: Q) -> Commanded<InputOf<'_, M>>;
 
     /// Translates a message; `None` if the machine knows none of its kind.
     fn message<'b>(&'b mut self, message: Incoming<'b>) -> Option<InputOf<'b, M>>;
@@ -218,6 +228,25 @@ pub(crate) enum Wake<C> {
     Command(C),
     /// A task has something to tell.
     Task,
+}
+
+/// What a command means to a machine: `I` is its input.
+pub(crate) enum Commanded<I> {
+    /// An input.
+    Input(I),
+    /// Nothing, because the board does not have what it names.
+    Nothing,
+    /// The end of the driver.
+    Stop,
+}
+
+/// The reason for which a command had no effect.
+#[derive(Clone, Copy)]
+pub(crate) enum Refused {
+    /// It needs a link, and there is none.
+    NoLink,
+    /// It was [nothing](Commanded::Nothing).
+    Nothing,
 }
 
 /// What the driver does for one effect: `M` is the memory, `T` the report, `O` an order about a

@@ -120,7 +120,16 @@ where
     let output = tasks.output();
     driver::run(
         (
-            NativeRole { keep, owner, settings, tasks, certificate, own, lifetime: PhantomData },
+            NativeRole {
+                keep,
+                owner,
+                settings,
+                tasks,
+                certificate,
+                own,
+                linked: false,
+                lifetime: PhantomData,
+            },
             clock,
         ),
         NativeDialer(gateway),

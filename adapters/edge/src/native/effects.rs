@@ -7,6 +7,7 @@ use core::pin::pin;
 use handfast_core::flow::native::node::{
     Effect, Input, NativeMemory, NativeNodeEvent, Node, NodeIdentity,
 };
+use handfast_core::wire::native::link::Renew;
 use handfast_core::{Entropy, Instant};
 use rand_core::CryptoRng;
 use zeroize::Zeroize;
@@ -15,10 +16,11 @@ use super::certificate_port::{CertificateNews, CertificateOrder, CertificatePort
 use super::driver::NativeSettings;
 use super::memory::NativeStorage;
 use super::tasks::{TaskMessage, TaskOrder, TaskPort, TaskReport};
-use super::{Framed, NativeCommand, NativeOwnerPort, NativeReport};
+use super::{Framed, NativeCommand, NativeOwnerPort, NativeReport, NotSent};
 use crate::driver::TimeLimits;
 use crate::driver::role::{
-    Dialer, EffectOf, Failure, Incoming, Order, Role, Senses, Wake, Work, WorkOf,
+    Commanded, Dialer, EffectOf, Failure, Incoming, Order, Refused, Role, Senses, Wake, Work,
+    WorkOf,
 };
 use crate::error::KeepError;
 use crate::ports::{Connector, Sensors};
@@ -33,6 +35,8 @@ pub(super) struct NativeRole<'s, 't, 'i, K, O, T, P> {
     pub(super) tasks: T,
     pub(super) certificate: P,
     pub(super) own: NodeIdentity<'i>,
+    /// `true` while messages may be sent.
+    pub(super) linked: bool,
     /// The lifetime of the tasks' buffers.
     pub(super) lifetime: PhantomData<&'t ()>,
 }
@@ -119,6 +123,7 @@ where
 
     fn tell(&mut self, report: Self::Report<'_>) -> impl Future<Output = ()> {
         if let NativeReport::News(NativeNodeEvent::Linked(_)) = report {
+            self.linked = true;
             self.tasks.linked();
             self.certificate.set_linked(true);
         }
@@ -126,6 +131,7 @@ where
     }
 
     fn left(&mut self) {
+        self.linked = false;
         self.tasks.left();
         self.certificate.set_linked(false);
     }
@@ -202,7 +208,29 @@ where
             // Until the memory is known, nothing says whether the node may pair; the report of the
             // next attempt at the flash answers.
             NativeCommand::Pair(..) | NativeCommand::EnterCode(_) => Order::Other(None),
+            NativeCommand::Send(_) | NativeCommand::Subscribe(_) | NativeCommand::Renew => {
+                Order::Other(Some(NativeReport::NotSent(NotSent::NoLink)))
+            }
         }
+    }
+
+    fn refuses(&self, command: &NativeCommand) -> bool {
+        match command {
+            NativeCommand::Send(_) | NativeCommand::Subscribe(_) | NativeCommand::Renew => {
+                !self.linked
+            }
+            NativeCommand::Pair(..)
+            | NativeCommand::EnterCode(_)
+            | NativeCommand::Forget
+            | NativeCommand::Stop => false,
+        }
+    }
+
+    fn refused(refused: Refused) -> Option<NativeReport<'static>> {
+        Some(NativeReport::NotSent(match refused {
+            Refused::NoLink => NotSent::NoLink,
+            Refused::Nothing => NotSent::NoMessage,
+        }))
     }
 
     fn failure(failure: Failure) -> NativeReport<'static> {
@@ -309,15 +337,19 @@ impl<R: CryptoRng, S: Sensors, G> Senses<Node, NativeCommand, NativeDialer<G>>
         Input::Disconnected(Entropy::draw(&mut self.rng))
     }
 
-    fn command(&mut self, command: NativeCommand) -> Option<Input<'_>> {
-        match command {
+    fn command(&mut self, command: NativeCommand) -> Commanded<Input<'_>> {
+        let input = match command {
             NativeCommand::Pair(wish, expect) => Some(Input::Pair(wish, expect)),
             NativeCommand::EnterCode(code) => {
                 Some(Input::CodeEntered(code, Entropy::draw(&mut self.rng), self.own))
             }
+            NativeCommand::Send(number) => self.sensors.message(number).map(Input::App),
+            NativeCommand::Subscribe(number) => self.sensors.pattern(number).map(Input::Subscribe),
+            NativeCommand::Renew => Some(Input::Renew(Renew::Chain)),
             NativeCommand::Forget => Some(Input::Forget),
-            NativeCommand::Stop => None,
-        }
+            NativeCommand::Stop => return Commanded::Stop,
+        };
+        input.map_or(Commanded::Nothing, Commanded::Input)
     }
 
     fn message<'b>(&'b mut self, message: Incoming<'b>) -> Option<Input<'b>> {

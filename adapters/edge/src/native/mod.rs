@@ -57,10 +57,31 @@ pub enum NativeCommand {
     Pair(PairMethod, Option<Fingerprint>),
     /// The PIN that the gateway shows, or another code after a wrong one.
     EnterCode(Code),
+    /// Sends the message with this number, which is
+    /// [`Sensors::message`](crate::ports::Sensors::message). What the gateway does not allow is
+    /// reported as [`NativeNodeEvent::NotAllowed`], and answers come as [`NativeReport::App`].
+    Send(u16),
+    /// Subscribes to the pattern with this number, which is
+    /// [`Sensors::pattern`](crate::ports::Sensors::pattern). Its messages come as
+    /// [`NativeReport::App`] until the link ends; the next link needs another subscription.
+    Subscribe(u16),
+    /// Asks for a new grant, for instance after the operator has allowed more. The outcome is
+    /// [`NativeNodeEvent::Renewed`] or [`NativeNodeEvent::NotRenewed`].
+    Renew,
     /// Erases the pairing. The keys stay.
     Forget,
     /// Ends the driver: it closes the connection, then returns.
     Stop,
+}
+
+/// The reason for which nothing was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotSent {
+    /// There is no link.
+    NoLink,
+    /// The board has no message or pattern with this number.
+    NoMessage,
 }
 
 /// A message for the owner.
@@ -70,6 +91,8 @@ pub enum NativeReport<'b> {
     News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.
     App(App<'b>),
+    /// A command that speaks on the link had no effect.
+    NotSent(NotSent),
     /// A task was taken, or has ended.
     Task(TaskNews<'b>),
     /// The memory cannot be read; the driver tries again, and overwrites nothing until the owner

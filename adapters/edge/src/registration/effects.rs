@@ -18,8 +18,8 @@ use super::driver::RegistrationSettings;
 use super::memory::RegistrationStorage;
 use crate::driver::TimeLimits;
 use crate::driver::role::{
-    Dialer, EffectOf, Failure, Incoming, Link, Order, Received as Heard, Role, Senses, Wake, Work,
-    WorkOf,
+    Commanded, Dialer, EffectOf, Failure, Incoming, Link, Order, Received as Heard, Role, Senses,
+    Wake, Work, WorkOf,
 };
 use crate::error::KeepError;
 use crate::ports::{Command, Owner, Report, Sensors};
@@ -173,12 +173,12 @@ where
         Input::Disconnected(Entropy::draw(&mut dialer.rng))
     }
 
-    fn command(&mut self, command: Command) -> Option<Input<'_>> {
+    fn command(&mut self, command: Command) -> Commanded<Input<'_>> {
         match command {
-            Command::TokenEntered(token) => Some(Input::TokenEntered(token)),
-            Command::AskAgain => Some(Input::AskAgain),
-            Command::Forget => Some(Input::Forget),
-            Command::Stop => None,
+            Command::TokenEntered(token) => Commanded::Input(Input::TokenEntered(token)),
+            Command::AskAgain => Commanded::Input(Input::AskAgain),
+            Command::Forget => Commanded::Input(Input::Forget),
+            Command::Stop => Commanded::Stop,
         }
     }
 

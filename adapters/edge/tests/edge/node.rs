@@ -8,6 +8,9 @@ use embedded_io_adapters::tokio_1::FromTokio;
 use embedded_io_async::{ErrorKind, ErrorType, Read, Write};
 use handfast_core::flow::registration::node::{RegistrationMemory, RegistrationNodeEvent};
 use handfast_core::wire::json::Number;
+use handfast_core::wire::native::Payload;
+use handfast_core::wire::native::link::App;
+use handfast_core::wire::path::{Action, Address, Pattern};
 use handfast_core::wire::registration::{Heartbeat, PairRequest, Profile};
 use handfast_core::{Instant, Label, NodeId, Refusal, Span};
 use handfast_edge::ports::{Clock, Command, Connector, Owner, Report, Sensors, Stream};
@@ -190,6 +193,20 @@ pub(crate) struct Microphone;
 impl Sensors for Microphone {
     fn heartbeat(&mut self) -> Heartbeat<'_> {
         Heartbeat { noise_level: Number::parse("0.25"), ..Heartbeat::default() }
+    }
+
+    fn message(&mut self, number: u16) -> Option<App<'_>> {
+        let (address, bytes) = match number {
+            1 => ("/home/kitchen/temperature", &b"21.5"[..]),
+            2 => ("/home/attic/lamp", &b"on"[..]),
+            _ => return None,
+        };
+        let (address, bytes) = (Address::parse(address).ok()?, Payload::new(bytes)?);
+        Some(App { action: Action::Write, address, bytes })
+    }
+
+    fn pattern(&mut self, number: u16) -> Option<Pattern<'_>> {
+        (number == 1).then(|| Pattern::parse("/home/kitchen/**").ok()).flatten()
     }
 }
 

@@ -20,7 +20,7 @@ use handfast_edge::native::memory::{
 };
 use handfast_edge::native::{
     CertificateBuffers, CertificateNews, Certificates, DispatchBuffers, Dispatching, NativeBuffers,
-    NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, run,
+    NativeCommand, NativeOwnerPort, NativePorts, NativeReport, NativeSettings, NotSent, run,
 };
 use handfast_edge::ports::Connector;
 use handfast_edge::registration::memory::KeepError;
@@ -55,6 +55,7 @@ pub(crate) enum Told {
     RetryIn(Span),
     Unpaired,
     Forgotten,
+    NotSent(NotSent),
     /// News of a task, formatted.
     Task(String),
     TasksNotLoaded(KeepError),
@@ -207,6 +208,7 @@ impl NativeOwnerPort for Console {
             NativeReport::News(NativeNodeEvent::Forgotten) => Told::Forgotten,
             NativeReport::News(news) => Told::News(format!("{news:?}")),
             NativeReport::App(app) => Told::News(format!("{app:?}")),
+            NativeReport::NotSent(reason) => Told::NotSent(reason),
             NativeReport::Task(news) => Told::Task(format!("{news:?}")),
             NativeReport::Certificate(news) => Told::Certificate(news),
             NativeReport::TasksNotLoaded(error) => Told::TasksNotLoaded(error),

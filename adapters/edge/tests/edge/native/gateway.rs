@@ -21,6 +21,7 @@ use handfast_core::grant::capability::Holder;
 use handfast_core::limits::{
     GUESSES_PER_CODE, Limits, NATIVE_SCRATCH, STREAM_BUFFER, STREAM_FRAME,
 };
+use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::lifecycle::Notice;
@@ -79,6 +80,7 @@ impl Gateway {
             shown: Vec::new(),
             issuing: Issuing::default(),
             observed: 0,
+            scopes: None,
             drawn: 0,
         };
         let (registry, restart) = (Arc::new(Mutex::new(registry)), Arc::new(Notify::new()));
@@ -241,11 +243,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let Ok(mut frame) = cut.map(<[u8]>::to_vec) else { continue };
             let keys = self.gateway.registry().keys.clone();
             let entropy = Entropy::from_recorded(self.gateway.registry().draw());
+            let scopes = self.gateway.registry().scopes.clone();
             let around = FrameContext {
                 keys: &keys,
-                in_force: None,
+                in_force: scopes.as_ref().map(InForce::of),
                 setup: &[],
-                subscriptions_left: 0,
+                subscriptions_left: 4,
                 now: self.gateway.unix(),
             };
             self.step(Input::Frame { bytes: &mut frame, entropy, around }).await;
@@ -465,13 +468,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     | NativeRequest::GuessWrong { .. }
                     | NativeRequest::Ponged(..)
                     | NativeRequest::FindNode(_)
-                    | NativeRequest::Name
-                    | NativeRequest::Renew(_),
+                    | NativeRequest::Name,
                 )
                 | Effect::Part(_)
-                | Effect::Present(_)
-                | Effect::App(_)
-                | Effect::Subscribe(_) => continue,
+                | Effect::Present(_) => continue,
+                Effect::App(app) => {
+                    let (address, bytes) = (app.address.as_str(), app.bytes.as_bytes());
+                    self.hear(Heard::App(address.to_owned(), bytes.to_vec()));
+                    continue;
+                }
+                Effect::Subscribe(pattern) => {
+                    self.hear(Heard::Subscribed(pattern.as_str().to_owned()));
+                    continue;
+                }
+                Effect::Request(NativeRequest::Renew(_)) => {
+                    self.hear(Heard::RenewalAsked);
+                    continue;
+                }
             };
             answer = Some(due);
         }

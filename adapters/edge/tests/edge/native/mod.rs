@@ -9,4 +9,5 @@ mod linking;
 mod memory;
 mod pairing;
 mod power;
+mod speaking;
 mod workshop;

@@ -44,6 +44,8 @@ pub(crate) struct Registry {
     /// The certificates.
     pub(crate) issuing: Issuing,
     pub(super) observed: usize,
+    /// The rights of the linked node.
+    pub(crate) scopes: Option<ScopesBuf>,
     pub(super) drawn: u32,
 }
 

@@ -23,6 +23,10 @@ pub(crate) enum Heard {
     Answered(u8, String),
     MarkStored(CloneMark),
     NotDispatched,
+    /// A message of the node, and its payload.
+    App(String, Vec<u8>),
+    Subscribed(String),
+    RenewalAsked,
 }
 
 /// Returns the id of the task with this number.
