@@ -26,9 +26,9 @@ pub(super) fn reached(web: SocketAddr, tls: bool, streams: &[SocketAddr]) -> Vec
 
 /// Returns the transport of the main listener.
 pub(super) const fn scheme(settings: &ServeSettings) -> AddressScheme {
-    match settings.tls_cert {
-        Some(_) => AddressScheme::WebSocketTls,
-        None => AddressScheme::WebSocket,
+    match settings.is_tls() {
+        true => AddressScheme::WebSocketTls,
+        false => AddressScheme::WebSocket,
     }
 }
 
