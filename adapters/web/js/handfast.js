@@ -45,10 +45,10 @@ export const Handfast = Object.freeze({
     });
   },
 
-  /** Pairs with the text of a QR code: an invitation, or a setup code that is bound to a key. */
+  /** Pairs with the text of a QR code, alone or in a link: an invitation, or a setup code that is bound to a key. */
   async pairWithQR(text, options = {}) {
     const trimmed = String(text).trim();
-    if (!/^handfast:/i.test(trimmed)) {
+    if (!/(^|#)handfast:/i.test(trimmed)) {
       const { url, token, gateway } = await asked(options.wasm, Call.READ_SETUP, trimmed);
       if (gateway === undefined) throw new HandfastError('setup_unbound');
       return paired([new GatewayAddress(url)], 'setup', { code: token, gateway }, options);

@@ -3,15 +3,16 @@
 use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::wire::invite::Invite;
 use handfast_core::wire::path::{Address, Pattern};
+use handfast_core::wire::phone_link::{self, LinkProof};
 use handfast_core::wire::setup::Payload;
 use zeroize::Zeroizing;
 
 use crate::reply::{Kind, Reply, number, with_fingerprint};
 
-/// Tells the parts of an invitation: its addresses, one a line, the gateway's fingerprint, and the
-/// code.
+/// Tells the parts of an invitation, alone or in a link: its addresses, one a line, the gateway's
+/// fingerprint, the code, and the proof of it that shows what it grants.
 pub(crate) fn invite(text: &str, reply: &mut Reply<'_>) {
-    let invite = match Invite::parse(text) {
+    let invite = match Invite::parse(phone_link::payload(text)) {
         Ok(invite) => invite,
         Err(why) => return reply.refuse("invite", why.as_str()),
     };
@@ -29,10 +30,17 @@ pub(crate) fn invite(text: &str, reply: &mut Reply<'_>) {
         length = length.saturating_add(1);
     }
     // Codes are ASCII.
+    let gateway = *invite.gateway();
+    let typed = invite.into_code();
+    let proof = LinkProof::of(&typed).text();
+    let proof = core::str::from_utf8(&proof).unwrap_or("");
     let code = code.get(..length).and_then(|code| core::str::from_utf8(code).ok()).unwrap_or("");
     reply.object(Kind::Event, |object| {
         let object = object.text("event", "invite").text("addresses", &addresses);
-        with_fingerprint(object, "gateway", invite.gateway()).text("code", code)
+        with_fingerprint(object, "gateway", &gateway)
+            .text("code", code)
+            .text("selector", selector.as_str())
+            .text("proof", proof)
     });
 }
 
@@ -40,7 +48,7 @@ pub(crate) fn invite(text: &str, reply: &mut Reply<'_>) {
 /// code can be bound to a node's key.
 pub(crate) fn setup(text: &str, reply: &mut Reply<'_>) {
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
-    let Some(payload) = Payload::decode(text, &mut *scratch) else {
+    let Some(payload) = Payload::decode(phone_link::payload(text), &mut *scratch) else {
         return reply.refuse("setup_code", "");
     };
     reply.object(Kind::Event, |object| {

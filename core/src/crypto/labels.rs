@@ -40,6 +40,8 @@ pub const OPERATOR_TOKEN: &[u8] = b"handfast/v1/operator-token\0";
 pub const CSRF_TOKEN: &[u8] = b"handfast/v1/csrf-token\0";
 /// Precedes the secret of a login link in its stored hash.
 pub const LOGIN_LINK: &[u8] = b"handfast/v1/login-link\0";
+/// Precedes selector and secret of a code in the proof of it that a link's page shows its gateway.
+pub const LINK_PROOF: &[u8] = b"handfast/v1/link-proof\0";
 /// Precedes the bytes of a compact certificate in its signature.
 pub const COMPACT_CERTIFICATE: &[u8] = b"handfast/v1/compact-certificate\0";
 /// Precedes the static key and the counter in the tag of a node's clone mark.

@@ -14,6 +14,7 @@ pub mod local_host;
 pub mod missy;
 pub mod native;
 pub mod path;
+pub mod phone_link;
 pub mod provisioning;
 pub mod registration;
 pub mod setup;

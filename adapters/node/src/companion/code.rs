@@ -1,6 +1,7 @@
 //! Setup codes as a companion is given them.
 
 use handfast_core::limits::{SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS};
+use handfast_core::wire::phone_link;
 use handfast_core::wire::setup::Payload;
 use zeroize::Zeroizing;
 
@@ -26,12 +27,13 @@ impl std::fmt::Debug for CompanionCode {
 pub struct NotACode;
 
 impl CompanionCode {
-    /// Parses a payload, or a bare bootstrap token. White space is left out, because mail programs
+    /// Parses a payload, alone or in a link for phones, or a bare bootstrap token. White space is left out, because mail programs
     /// wrap long lines. Only a token contains a dot.
     ///
     /// # Errors
     /// [`NotACode`] if the text is neither.
     pub fn parse(text: &str) -> Result<Self, NotACode> {
+        let text = phone_link::payload(text);
         if text.contains('.') {
             // The capacity suffices, so that growth leaves no copy of the token behind.
             let mut token = Zeroizing::new(String::with_capacity(text.len()));
@@ -51,6 +53,7 @@ impl CompanionCode {
     /// Returns `true` if the text is a complete payload, or a token with a complete signature.
     #[must_use]
     pub fn is_whole(text: &str) -> bool {
+        let text = phone_link::payload(text);
         let behind_dot = text
             .split_once('.')
             .map(|(_, signature)| signature.chars().filter(|c| !c.is_whitespace()).count());

@@ -8,6 +8,7 @@ use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeMemory, PairMethod};
 use handfast_core::limits::SETUP_PAYLOAD_CHARS;
 use handfast_core::wire::invite::{Invite, TypedCode};
+use handfast_core::wire::phone_link;
 use handfast_core::wire::setup::Payload;
 use handfast_core::{Label, Name};
 use handfast_node::capability::Capabilities;
@@ -184,7 +185,7 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan,
                 false => Zeroizing::new(text),
             };
             let text = unwrapped(&text);
-            let invite = Invite::parse(&text).map_err(|why| {
+            let invite = Invite::parse(phone_link::payload(&text)).map_err(|why| {
                 Failure::Usage(format!(
                     "that is no invitation: {why}; copy the whole text that begins with handfast:1?"
                 ))
@@ -202,8 +203,8 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan,
         }
         Chosen::Setup(text) => {
             let is_whole = |text: &str| {
-                Payload::decode(text, &mut Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS])[..])
-                    .is_some()
+                let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
+                Payload::decode(phone_link::payload(text), &mut scratch[..]).is_some()
             };
             let text = match text == "-" {
                 true => {
@@ -220,17 +221,23 @@ async fn wanted(way: Chosen, expect: Option<Fingerprint>) -> Result<PairingPlan,
 fn is_invitation_or_none(text: &str) -> bool {
     const BEGINNING: &str = "handfast:1?";
     let text = unwrapped(text);
+    // A link is whole once its payload is; until the `#` nothing says whether it is one.
+    let text = phone_link::payload(&text);
+    if text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("http")) {
+        return false;
+    }
     let length = text.len().min(BEGINNING.len());
     let begins = text.get(..length).is_some_and(|start| {
         BEGINNING.get(..length).is_some_and(|part| part.eq_ignore_ascii_case(start))
     });
-    !begins || Invite::parse(&text).is_ok()
+    !begins || Invite::parse(text).is_ok()
 }
 
 /// Reads a setup code. One that does not name its gateway's fingerprint is refused, because any
 /// gateway at its address would receive it.
 fn setup(text: &str) -> Result<PairingPlan, Failure> {
     let mut scratch = Zeroizing::new([0; 2 * SETUP_PAYLOAD_CHARS]);
+    let text = phone_link::payload(text);
     let payload = Payload::decode(text, &mut scratch[..]).ok_or_else(|| {
         Failure::Usage("that is no setup code; copy the whole text under the QR code".into())
     })?;
