@@ -124,24 +124,29 @@ fn built() {
     BUILT.call_once(|| runs(&mut Command::new("./build.sh")));
 }
 
-/// The node is built without the target of WebAssembly, so the module of its page is committed.
-/// Another compiler may make another file of the same sources, too; it is renewed likewise.
+/// Node and gateway are built without the target of WebAssembly, so the modules of their pages are
+/// committed. Another compiler may make other files of the same sources, too; they are renewed
+/// likewise.
 #[test]
 #[ignore = "needs the target wasm32-unknown-unknown"]
-fn the_committed_module_of_the_nodes_page_is_what_the_sources_give() {
-    const COMMITTED: &str = "../node/src/provisioning/page/setup.wasm";
+fn the_committed_modules_of_the_pages_are_what_the_sources_give() {
     built();
-    let [made, committed] = ["dist/setup.wasm", COMMITTED].map(|name| {
-        let path = package().join(name);
-        std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
-    });
-    assert!(
-        made == committed,
-        "adapters/web/dist/setup.wasm ({} bytes) is not the committed file ({} bytes); renew it: \
-         cd adapters/web && ./build.sh && cp dist/setup.wasm {COMMITTED}",
-        made.len(),
-        committed.len()
-    );
+    for (name, kept) in [
+        ("setup.wasm", "../node/src/provisioning/page/setup.wasm"),
+        ("handfast.wasm", "../server/src/http/phone/files/handfast.wasm"),
+    ] {
+        let [made, committed] = [&format!("dist/{name}"), kept].map(|name| {
+            let path = package().join(name);
+            std::fs::read(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()))
+        });
+        assert!(
+            made == committed,
+            "adapters/web/dist/{name} ({} bytes) is not the committed file ({} bytes); renew it: \
+             cd adapters/web && ./build.sh && cp dist/{name} {kept}",
+            made.len(),
+            committed.len()
+        );
+    }
 }
 
 /// Builds the modules and fetches what the tests need, once, then runs a script of the package with

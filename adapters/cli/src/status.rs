@@ -54,6 +54,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         linked,
         waiting,
         companion_url,
+        links: _,
         store,
         clock,
         policies,

@@ -66,6 +66,7 @@ pub struct GatewayBuilder {
     inbound: InboundSettings,
     proxies: ProxySettings,
     extensions: Vec<ExtensionConfig>,
+    links: bool,
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
@@ -141,6 +142,12 @@ impl GatewayBuilder {
         Self { extensions, ..self }
     }
 
+    /// Sets whether the page of links for phones is served, at `/p`. The default is yes.
+    #[must_use]
+    pub fn links(self, links: bool) -> Self {
+        Self { links, ..self }
+    }
+
     /// Sets the handler of requests to pair over the native wire, in place of the settings' rules.
     #[must_use]
     pub fn pairing_handler(self, handler: impl PairingHandler) -> Self {
@@ -181,6 +188,7 @@ impl GatewayBuilder {
             inbound,
             proxies,
             extensions,
+            links,
             handler,
             clock,
             store_key,
@@ -223,6 +231,7 @@ impl GatewayBuilder {
         );
         let inner = Arc::new(Inner {
             name,
+            links,
             store,
             held,
             limits,
@@ -302,6 +311,7 @@ impl Gateway {
             inbound: InboundSettings::default(),
             proxies: ProxySettings::default(),
             extensions: Vec::new(),
+            links: true,
             handler: None,
             clock: Box::new(LocalClock::default()),
             store_key: None,

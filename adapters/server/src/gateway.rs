@@ -80,6 +80,8 @@ pub struct Gateway {
 pub(crate) struct Inner {
     /// The gateway's name for people.
     pub(crate) name: Option<String>,
+    /// `true` if the page of links for phones is served.
+    pub(crate) links: bool,
     pub(crate) store: Arc<dyn Store>,
     /// The same store, with the decisions that are in force and not stored yet.
     pub(crate) held: HeldStore,

@@ -145,6 +145,10 @@ fn gateway() -> Vec<ConfigKey> {
             "Do not announce the gateway on its network, where nodes look for it by multicast \
              DNS (_handfast._tcp); on loopback nothing is announced anyway",
         ),
+        key("no_links", flag(), |settings| &mut settings.no_links).doc(
+            "Do not serve the page /p, which links for phones open (codes create --link, \
+             companions invite --link)",
+        ),
         key("trusted_proxies", texts("NET", nets), |settings| &mut settings.proxies.trusted)
             .option("trusted-proxy")
             .live()

@@ -50,6 +50,8 @@ pub struct ServeSettings {
     pub listen_metrics: Vec<SocketAddr>,
     /// `true` if the gateway is not announced on its network.
     pub no_announce: bool,
+    /// `true` if the page of links for phones is not served.
+    pub no_links: bool,
     /// Trusted proxies in front of the gateway.
     pub proxies: ProxySettings,
     /// `true` if connections to [`listen`](Self::listen) begin with a PROXY header.
@@ -272,6 +274,7 @@ impl Default for ServeSettings {
             listen_metrics: Vec::new(),
             proxies: ProxySettings::default(),
             no_announce: false,
+            no_links: false,
             proxy_protocol: false,
             serial: Vec::new(),
             pairing: PairingSettings::default(),

@@ -149,7 +149,8 @@ impl Running {
             .certificates(settings.mtls.certificates(path, reached))
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
-            .extensions(tied(&settings.extensions));
+            .extensions(tied(&settings.extensions))
+            .links(!settings.no_links);
         let builder = match &settings.clock_synchronised_file {
             Some(file) => builder.clock(LocalClock::with_file(file)),
             None => builder,

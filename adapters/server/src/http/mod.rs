@@ -7,5 +7,6 @@ pub mod admin;
 pub mod bearer;
 pub(crate) mod login;
 pub(crate) mod page;
+pub(crate) mod phone;
 pub(crate) mod revocation_lists;
 pub(crate) mod session_api;

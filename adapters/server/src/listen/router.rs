@@ -20,7 +20,7 @@ use crate::connection::slots::SeatGuard;
 use crate::flows::native::SUBPROTOCOL;
 use crate::flows::{native, registration, setup_code};
 use crate::gateway::Gateway;
-use crate::http::{login, page, revocation_lists, session_api};
+use crate::http::{login, page, phone, revocation_lists, session_api};
 use crate::policy::origin;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -77,6 +77,8 @@ impl Gateway {
     ///   link opens. `POST /login/look` with `{"secret"}` tells who would log in,
     ///   `{"name","role","gateway"}`; `POST /login` spends the secret and sets the cookie of an
     ///   operator's session; `POST /logout` ends that.
+    /// - `GET /p`, for everybody: the page of links for phones, unless these are turned off.
+    ///   `POST /p/look` tells whoever knows a link what it grants.
     /// - `GET /api/v1/session`, for the session itself: its description,
     ///   `{"id","profile","device_label","expires_at","permissions"}`.
     /// - `POST /api/v1/session/refresh`, for the session itself: prolongs it, with the same answer.
@@ -125,6 +127,7 @@ impl Gateway {
             .route("/crl.der", get(revocation_lists::der))
             .route("/crl.pem", get(revocation_lists::pem))
             .merge(login::router(self))
+            .merge(phone::router(self))
             .fallback(other)
             .with_state(self.clone())
             .merge(page::routes(self))

@@ -35,6 +35,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("listen_mtls", "[::1]:3", r#""[::1]:3""#),
     ("listen_metrics", "127.0.0.1:9464", r#""127.0.0.1:9464""#),
     ("no_announce", "true", "true"),
+    ("no_links", "true", "true"),
     ("trusted_proxies", "10.0.0.5/32", r#"["10.0.0.5"]"#),
     ("proxy_header", "forwarded", r#""forwarded""#),
     ("proxy_protocol", "true", "true"),
@@ -316,8 +317,8 @@ fn the_flags_need_no_value() {
     assert!(options(&["--pairing", "true"]).is_err());
     assert!(told(&["--proxy-protocol", "--trusted-proxy", "::1"]).proxy_protocol);
     assert!(told(&["--plain-login"]).operators.plain);
-    assert!(told(&["--no-announce"]).no_announce);
-    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 5);
+    assert!(told(&["--no-announce"]).no_announce && told(&["--no-links"]).no_links);
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 6);
 }
 
 #[test]

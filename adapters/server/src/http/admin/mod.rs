@@ -276,6 +276,9 @@ pub struct StatusView {
     /// Address that setup codes name; absent if companions elsewhere cannot reach the gateway.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub companion_url: Option<String>,
+    /// `true` if the page of links for phones is served.
+    #[serde(default)]
+    pub links: bool,
     /// State of the clock.
     pub clock: ClockView,
     /// State of the store.
@@ -360,6 +363,7 @@ pub(in crate::http) async fn status(
         linked: summary.linked,
         waiting: summary.waiting,
         companion_url: gateway.companion_url(),
+        links: gateway.inner.links,
         clock: gateway.clock().into(),
         store,
         policies: policies::in_force(&gateway).await?,
