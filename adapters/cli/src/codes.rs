@@ -24,6 +24,7 @@ use crate::companions;
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery, with_images};
 use crate::hints::{Next, NextElsewhere};
+use crate::links::{self, LinkPage};
 use crate::print::{left, permissions, put, put_secret, safe, show, shown};
 use crate::table::{short_ids, table, terminal_columns};
 
@@ -257,6 +258,11 @@ fn warn_of_loopback(invite: &Invite<'_>) {
 
 async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), End> {
     let shown = &args.scanned;
+    // Before a code is made that could not be shown.
+    let page = match shown.link {
+        true => Some(LinkPage::find(data, None).await?),
+        false => None,
+    };
     let mut body = body(&args.minting, "qr")?;
     body["addresses"] = json!(shown.addresses);
     let answer = ask(data, Method::POST, CODES, Some(body)).await?;
@@ -270,8 +276,14 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
     };
     let invite = parsed(text)?;
     warn_of_loopback(&invite);
+    let link = page.map(|page| page.of(text));
+    let text = link.as_ref().unwrap_or(text);
     let mut dense = [0; INVITE_BYTES];
-    let dense = invite.write_for_qr(&mut dense);
+    // A path and a host cannot be written in capitals, as an invitation alone is.
+    let dense = match &link {
+        Some(link) => Some(link.as_str()),
+        None => invite.write_for_qr(&mut dense),
+    };
     let mut out = String::new();
     let mut pictured = shown.qr_file.is_some();
     if !json && !shown.text {
@@ -298,7 +310,7 @@ async fn scanned(data: &DataPlace, json: bool, args: &CreateCode) -> Result<(), 
         (false, _) => format!("paste the line into: {paste}"),
     };
     out += &match json {
-        true => format!("{}\n", delivery::printed(&view)?),
+        true => format!("{}\n", links::printed(&view, link.as_deref())?),
         false => format!("{text}\n\n{}", minted(&view, &how, data)),
     };
     // An image holds the same text as the picture on a terminal.

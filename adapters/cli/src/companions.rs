@@ -15,8 +15,9 @@ use crate::End;
 use crate::args::{CompanionsArgs, CompanionsVerb, Invite};
 use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
-use crate::delivery::{self, SecretDelivery, with_images};
+use crate::delivery::{SecretDelivery, with_images};
 use crate::hints::{Next, NextElsewhere};
+use crate::links::{self, LinkPage};
 use crate::print::{ago, left, put_secret, quoted, safe, show};
 use crate::table::{short_ids, table, terminal_columns};
 
@@ -91,6 +92,11 @@ pub(crate) async fn run(args: CompanionsArgs) -> Result<(), End> {
 }
 
 async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> {
+    // Before a code is made that could not be shown.
+    let page = match args.link {
+        true => Some(LinkPage::find(data, args.public_url.as_deref()).await?),
+        false => None,
+    };
     let body = json!({
         "for_device": args.for_device,
         "profile": args.profile,
@@ -108,13 +114,15 @@ async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> 
             safe(&view.url)
         ));
     }
+    let link = page.map(|page| page.of(&view.payload));
+    let text = link.as_deref().unwrap_or(&view.payload);
     let mut out = String::new();
     let images: Vec<&Path> =
         [&args.qr_png, &args.qr_svg].into_iter().flatten().map(PathBuf::as_path).collect();
     let mut pictured = !images.is_empty();
     if !json && !args.no_qr {
         let columns = terminal_columns().unwrap_or(qr::COLUMNS);
-        match qr::render_within(&view.payload, args.invert, columns) {
+        match qr::render_within(text, args.invert, columns) {
             Ok(picture) => {
                 out += &format!("{picture}\n");
                 pictured = true;
@@ -127,8 +135,8 @@ async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> 
         }
     }
     out += &match json {
-        true => format!("{}\n", delivery::printed(&view)?),
-        false => started(&view, args.bound, pictured),
+        true => format!("{}\n", links::printed(&view, link.as_deref())?),
+        false => started(&view, text, args.bound, pictured),
     };
     let delivery = SecretDelivery {
         data,
@@ -136,13 +144,12 @@ async fn invite(data: &DataPlace, json: bool, args: &Invite) -> Result<(), End> 
         what: "the setup code",
         undone: "nobody can use it; start another one",
     };
-    let images: Vec<(&Path, &str)> =
-        images.into_iter().map(|path| (path, view.payload.as_str())).collect();
+    let images: Vec<(&Path, &str)> = images.into_iter().map(|path| (path, text)).collect();
     delivery.show(|| with_images(&images, || put_secret(&out))).await
 }
 
 /// Formats a setup code with its way, its end, and where it is put in.
-fn started(view: &StartedView, bound: bool, pictured: bool) -> String {
+fn started(view: &StartedView, text: &str, bound: bool, pictured: bool) -> String {
     let source = match view.url_source.as_str() {
         "public" => "the public URL",
         "tunnel" => "the tunnel's URL",
@@ -159,7 +166,7 @@ fn started(view: &StartedView, bound: bool, pictured: bool) -> String {
     let scan = if pictured { "Scan it, or paste" } else { "Paste" };
     format!(
         "{}\n\nLeads to {} ({source}).\nGood until {until}, once, and shown this once.\n{scan} the line where {who}: {paste}\n",
-        safe(&view.payload),
+        safe(text),
         safe(&view.url),
         source = safe(source),
     )

@@ -25,6 +25,7 @@ mod extensions;
 mod groups;
 mod hints;
 mod import;
+mod links;
 mod login;
 mod nodes;
 mod operators;

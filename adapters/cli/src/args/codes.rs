@@ -124,6 +124,10 @@ pub(crate) struct Scanned {
     /// three, without any where the gateway listens
     #[arg(long = "address", value_name = "URL", value_parser = address)]
     pub(crate) addresses: Vec<String>,
+    /// Make it a link that a phone's camera opens as the gateway's page; the gateway has to be
+    /// reached by https, or on this machine
+    #[arg(long)]
+    pub(crate) link: bool,
     /// For a terminal with dark characters on a light ground
     #[arg(long)]
     pub(crate) invert: bool,
@@ -135,8 +139,9 @@ pub(crate) struct Scanned {
 impl CreateCode {
     /// Returns how the code reaches the node; an error if the options contradict each other.
     pub(crate) fn method(&self) -> Result<CodeMethod, End> {
-        let Scanned { qr_file, addresses, invert, text } = &self.scanned;
-        let scanned = self.qr || qr_file.is_some() || !addresses.is_empty() || *invert || *text;
+        let Scanned { qr_file, addresses, link, invert, text } = &self.scanned;
+        let scanned =
+            self.qr || qr_file.is_some() || !addresses.is_empty() || *link || *invert || *text;
         match (self.minting.method, scanned, self.node_id.is_some()) {
             (None | Some(CodeMethod::Provisioning), false, true) => Ok(CodeMethod::Provisioning),
             (Some(CodeMethod::Provisioning), false, false) => Err(End::Usage(

@@ -76,6 +76,10 @@ pub(crate) struct Invite {
     /// handfast-node pair --setup
     #[arg(long)]
     pub(crate) bound: bool,
+    /// Make it a link that a phone's camera opens as the gateway's page; the gateway has to be
+    /// reached by https, or on this machine
+    #[arg(long)]
+    pub(crate) link: bool,
     /// Write the QR code to this file too, which only its owner can read; its name ends in .png
     #[arg(long, value_name = "FILE", value_parser = png)]
     pub(crate) qr_png: Option<PathBuf>,

@@ -11,6 +11,7 @@ use crate::client::{ask, read};
 use crate::data::DataPlace;
 use crate::delivery::{self, SecretDelivery};
 use crate::hints::Next;
+use crate::links::LinkPage;
 use crate::print::{permissions, put_secret};
 
 const HEADING: [&str; 7] =
@@ -26,7 +27,7 @@ pub(super) async fn run(data: &DataPlace, json: bool, args: &CreateCode) -> Resu
         );
     }
     let method = args.method()?;
-    let Scanned { qr_file, addresses, invert, text: _ } = &args.scanned;
+    let Scanned { qr_file, addresses, link, invert, text: _ } = &args.scanned;
     if qr_file.is_some() || *invert {
         return usage("a list of codes has no pictures; leave --qr-file and --invert out");
     }
@@ -40,6 +41,11 @@ pub(super) async fn run(data: &DataPlace, json: bool, args: &CreateCode) -> Resu
             );
         }
     };
+    // Before codes are made that could not be shown.
+    let page = match link {
+        true => Some(LinkPage::find(data, None).await?),
+        false => None,
+    };
     let mut body = body(&args.minting, kind)?;
     body["addresses"] = json!(addresses);
     body["count"] = json!(count.unwrap_or(1));
@@ -49,8 +55,8 @@ pub(super) async fn run(data: &DataPlace, json: bool, args: &CreateCode) -> Resu
         list.codes.iter_mut().map(|code| std::mem::take(&mut code.delivery)).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let out = match json {
-        true => delivery::printed(&list).map(|list| list + "\n"),
-        false => as_csv(&list, method, &args.minting.label),
+        true => as_json(&list, page.as_ref()),
+        false => as_csv(&list, method, &args.minting.label, page.as_ref()),
     };
     // A reader of half a list must not take it for a whole one, so none of its codes counts then.
     let selectors: Vec<&str> = list.codes.iter().map(|code| code.selector.as_str()).collect();
@@ -70,8 +76,23 @@ pub(super) async fn run(data: &DataPlace, json: bool, args: &CreateCode) -> Resu
     delivery.show(|| put_secret(&out?)).await
 }
 
-/// Formats the codes as CSV (RFC 4180) with a heading.
-fn as_csv(list: &MintedList, method: &str, label: &str) -> Result<String, End> {
+fn as_json(list: &MintedList, page: Option<&LinkPage>) -> Result<String, End> {
+    let mut view = serde_json::to_value(list).map_err(End::refused)?;
+    for (number, code) in list.codes.iter().enumerate() {
+        if let (Some(page), Some(invitation)) = (page, &code.invitation) {
+            view["codes"][number]["link"] = json!(page.of(invitation));
+        }
+    }
+    delivery::printed(&view).map(|list| list + "\n")
+}
+
+/// Formats the codes as CSV (RFC 4180) with a heading. With a page their payloads are links to it.
+fn as_csv(
+    list: &MintedList,
+    method: &str,
+    label: &str,
+    page: Option<&LinkPage>,
+) -> Result<String, End> {
     if method == "qr" {
         let Some(first) = list.codes.first().and_then(|code| code.invitation.as_deref()) else {
             return Err(End::Usage(
@@ -85,7 +106,8 @@ fn as_csv(list: &MintedList, method: &str, label: &str) -> Result<String, End> {
     for code in &list.codes {
         let MintedView { id, selector, expires_at, invitation, .. } = code;
         let ends = expires_at.to_string();
-        let payload = invitation.as_deref().unwrap_or(&code.code);
+        let link = page.zip(invitation.as_deref()).map(|(page, text)| page.of(text));
+        let payload = link.as_deref().or(invitation.as_deref()).unwrap_or(&code.code);
         let may = code.permissions.as_ref().map(permissions).unwrap_or_default();
         out += &row([id, selector, payload, method, &may, label, &ends]);
     }
