@@ -43,8 +43,8 @@ impl LinkPage {
         if !url.is_secure() && !url.is_loopback() {
             return Err(End::Refused(format!(
                 "{} is not https: a page over plain HTTP can be replaced on the way, by one that \
-                 takes the code. Serve with --tls-cert and --tls-key, or name an https address \
-                 with `serve --public-url`; or leave --link out",
+                 takes the code. Serve with --tls-cert and --tls-key or --tls-own, or name an https \
+                 address with `serve --public-url`; or leave --link out",
                 safe(url.as_str())
             )));
         }
