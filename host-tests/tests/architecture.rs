@@ -241,6 +241,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "codes",
             "login",
             "operators",
+            "policies",
             "pending",
             "status",
             "extensions",

@@ -277,7 +277,7 @@ async fn a_list_of_codes_is_whole_or_none_of_its_codes_counts() {
     let mut node = gateway.node("Shelf", &["--code"]);
     node.types(&payload(lines[1]));
     assert_eq!(node.ends().0, 0);
-    let audit = gateway.verb(&["audit", "list", "--json"]).1;
+    let audit = gateway.verb(&["audit", "list", "--limit", "500", "--json"]).1;
     for line in &lines[1..] {
         let payload = payload(line);
         assert!(!gateway.log().contains(&payload) && !audit.contains(&payload), "{payload}");
