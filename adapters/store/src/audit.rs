@@ -410,6 +410,18 @@ pub trait Audit: Send + Sync + 'static {
     /// [`StoreError`] if they cannot be read.
     async fn audit_lines(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
 
+    /// Returns the lines of the entries about a node, the newest first, at most `limit`: those
+    /// before number `before`, or the newest of all. The cost does not grow with the log.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn audit_lines_of(
+        &self,
+        node_id: NodeId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
     /// Returns the state of the tree, or that after the first `size` entries.
     ///
     /// # Errors

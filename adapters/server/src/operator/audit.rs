@@ -1,5 +1,6 @@
 //! The audit log: its entries, its checkpoints and its proofs.
 
+use handfast_core::NodeId;
 use handfast_core::registry::audit_tree::Proof;
 use handfast_store::audit::{ProvenEntry, TreeHead};
 use handfast_store::{SenderName, StoreError};
@@ -31,6 +32,21 @@ impl Gateway {
     /// [`OperatorError::Store`].
     pub async fn audit_lines(&self, from: u64, limit: usize) -> Result<Vec<String>, OperatorError> {
         Ok(self.inner.store.audit_lines(from, limit.min(MOST_ENTRIES)).await?)
+    }
+
+    /// Returns the lines of the audit log about a node, the newest first, at most 500: those before
+    /// number `before`, or the newest of all.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn audit_lines_of(
+        &self,
+        node_id: NodeId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<String>, OperatorError> {
+        let limit = limit.min(MOST_ENTRIES);
+        Ok(self.inner.store.audit_lines_of(node_id, before, limit).await?)
     }
 
     /// Returns the number of entries of the audit log.

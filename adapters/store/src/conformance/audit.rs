@@ -12,7 +12,7 @@ use handfast_core::registry::codes::{Kind, Window};
 use handfast_core::registry::record::{Cause, Standing};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::wire::native::pair::Selector;
-use handfast_core::{Label, Source, Span};
+use handfast_core::{Label, NodeId, Source, Span};
 use tokio::task::JoinSet;
 
 use super::{START, asking, at, code, grant, keyed, load, paired, record, session};
@@ -231,6 +231,40 @@ pub async fn decisions_at_once_have_numbers_without_a_gap(store: Arc<dyn Store>)
         assert!(line.starts_with(&format!("{{\"entry\":{number},")), "{line}");
     }
     assert_eq!(store.audit_head(None).await.unwrap().unwrap().size, 32);
+}
+
+pub async fn what_was_decided_about_a_node_is_found_page_by_page_and_nothing_else(
+    store: Arc<dyn Store>,
+) {
+    let (one, other) = (keyed(), keyed());
+    for node in [&one, &other] {
+        store.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+    }
+    for second in 0..10 {
+        let changed = if second % 3 == 0 { &other } else { &one };
+        store.end_grants(changed.node_id, None, at(second)).await.unwrap();
+    }
+    let all = lines(&*store).await;
+    let about = |id: NodeId| -> Vec<String> {
+        let named = format!("\"node\":\"{id}\"");
+        all.iter().rev().filter(|line| line.contains(&named)).cloned().collect()
+    };
+    for node in [&one, &other] {
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let page = store.audit_lines_of(node.node_id, before, 2).await.unwrap();
+            assert!(page.len() <= 2);
+            let Some(last) = page.last() else { break };
+            let number = last.strip_prefix("{\"entry\":").unwrap().split_once(',').unwrap().0;
+            before = Some(number.parse().unwrap());
+            found.extend(page);
+        }
+        assert_eq!(found, about(node.node_id));
+        assert!(found.len() > 2);
+        assert_eq!(store.audit_lines_of(node.node_id, Some(u64::MAX), 99).await.unwrap(), found);
+    }
+    let nobody = NodeId::from_bytes([9; 16]);
+    assert!(store.audit_lines_of(nobody, None, 9).await.unwrap().is_empty());
 }
 
 pub async fn the_name_of_a_sender_is_apart_and_can_be_removed(store: Arc<dyn Store>) {

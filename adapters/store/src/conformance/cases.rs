@@ -32,6 +32,7 @@ macro_rules! conformance_tests {
                 an_entry_says_who_decided_and_from_where
                 every_entry_and_every_earlier_log_is_proven
                 decisions_at_once_have_numbers_without_a_gap
+                what_was_decided_about_a_node_is_found_page_by_page_and_nothing_else
                 the_name_of_a_sender_is_apart_and_can_be_removed
                 a_session_that_prolongs_itself_all_the_time_does_not_fill_the_log
                 the_log_is_the_same_as_in_memory

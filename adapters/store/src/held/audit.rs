@@ -1,6 +1,7 @@
 //! The methods of [`Audit`]. A held decision has no entry before it is stored.
 
 use async_trait::async_trait;
+use handfast_core::NodeId;
 use handfast_core::registry::audit_tree::Proof;
 
 use super::HeldStore;
@@ -15,6 +16,15 @@ impl Audit for HeldStore {
 
     async fn audit_lines(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
         self.store.audit_lines(from, limit).await
+    }
+
+    async fn audit_lines_of(
+        &self,
+        node_id: NodeId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.store.audit_lines_of(node_id, before, limit).await
     }
 
     async fn audit_head(&self, size: Option<u64>) -> Result<Option<TreeHead>, StoreError> {

@@ -1,5 +1,6 @@
 //! The rows of the audit log.
 
+use handfast_core::NodeId;
 use handfast_core::crypto::{labels, sha256};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
 
@@ -23,6 +24,13 @@ impl AuditRows for MemoryTx {
 
     fn audit_lines(&mut self, from: u64, limit: usize) -> RowResult<Vec<String>> {
         Ok(self.audit.range(from..).take(limit).map(|(_, (line, _))| line.clone()).collect())
+    }
+
+    fn audit_lines_of(&mut self, id: NodeId, before: u64, limit: usize) -> RowResult<Vec<String>> {
+        // A line holds no text of others, so this stands nowhere but in its member.
+        let member = format!("\"node\":\"{id}\"");
+        let about = self.audit.range(..before).rev().map(|(_, (line, _))| line);
+        Ok(about.filter(|line| line.contains(&member)).take(limit).cloned().collect())
     }
 
     fn audit_hash(&mut self, subtree: Subtree) -> RowResult<Option<Hash>> {

@@ -34,7 +34,10 @@ impl<K: Clone + Ord, V: Clone> Table<K, V> {
         self.rows.values()
     }
 
-    pub(super) fn range(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
+    pub(super) fn range(
+        &self,
+        keys: impl RangeBounds<K>,
+    ) -> impl DoubleEndedIterator<Item = (&K, &V)> {
         self.rows.range(keys)
     }
 

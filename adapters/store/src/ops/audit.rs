@@ -1,6 +1,7 @@
 //! The audit log: entries, and the hashes of the tree over them.
 
 use async_trait::async_trait;
+use handfast_core::NodeId;
 use handfast_core::registry::audit_tree::{self, Hash, Proof, Subtree, Subtrees};
 
 use super::{Database, RowResult, Tx};
@@ -20,6 +21,9 @@ pub(crate) trait AuditRows {
 
     /// Returns the lines of the entries from this number on.
     fn audit_lines(&mut self, from: u64, limit: usize) -> RowResult<Vec<String>>;
+
+    /// Returns the lines of the entries about a node before this number, the highest number first.
+    fn audit_lines_of(&mut self, id: NodeId, before: u64, limit: usize) -> RowResult<Vec<String>>;
 
     /// Returns the hash of a complete subtree; that of level 0 belongs to an entry.
     fn audit_hash(&mut self, subtree: Subtree) -> RowResult<Option<Hash>>;
@@ -148,6 +152,22 @@ impl<D: Database> Audit for D {
 
     async fn audit_lines(&self, from: u64, limit: usize) -> Result<Vec<String>, StoreError> {
         self.page(move |tx| tx.audit_lines(from, limit)).await
+    }
+
+    async fn audit_lines_of(
+        &self,
+        node_id: NodeId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.page(move |tx| {
+            let before = match before {
+                Some(before) => before,
+                None => tx.audit_size()?,
+            };
+            tx.audit_lines_of(node_id, before, limit)
+        })
+        .await
     }
 
     async fn audit_head(&self, size: Option<u64>) -> Result<Option<TreeHead>, StoreError> {

@@ -1,5 +1,6 @@
 //! Statements for the audit log.
 
+use handfast_core::NodeId;
 use handfast_core::crypto::{labels, sha256};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
 use rusqlite::params;
@@ -29,6 +30,14 @@ impl AuditRows for SqliteTx<'_> {
     fn audit_lines(&mut self, from: u64, limit: usize) -> RowResult<Vec<String>> {
         let sql = "SELECT line FROM audit WHERE number >= ?1 ORDER BY number LIMIT ?2";
         Ok(self.all(sql, params![place(from)?, most(limit)], |row| row.get(0))?)
+    }
+
+    fn audit_lines_of(&mut self, id: NodeId, before: u64, limit: usize) -> RowResult<Vec<String>> {
+        // A number from a request may lie beyond those that a column holds.
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let sql = "SELECT line FROM audit INDEXED BY audit_of_node
+                   WHERE node = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3";
+        Ok(self.all(sql, params![id.to_string(), before, most(limit)], |row| row.get(0))?)
     }
 
     fn audit_hash(&mut self, Subtree { level, index }: Subtree) -> RowResult<Option<Hash>> {

@@ -7,6 +7,7 @@ use handfast_core::registry::codes::Kind;
 use rusqlite::{Connection, params};
 
 mod copies;
+mod eleventh;
 mod fifth;
 mod fourth;
 mod ninth;

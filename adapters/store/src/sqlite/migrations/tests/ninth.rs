@@ -9,7 +9,7 @@ async fn a_registry_without_operators_sessions_keeps_its_window_and_takes_them()
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("handfast.db");
-    let before = 8;
+    let before = MIGRATIONS.iter().position(|version| *version == v9::V9).unwrap();
     {
         let connection = Connection::open(&path).unwrap();
         let versions = format!("PRAGMA journal_mode = WAL; {}", MIGRATIONS[..before].concat());

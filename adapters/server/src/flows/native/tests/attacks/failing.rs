@@ -237,6 +237,9 @@ fails_or_passes_on! {
     Audit {}
     note(entry: audit::Entry) -> Result<(), StoreError>;
     audit_lines(from: u64, limit: usize) -> Result<Vec<String>, StoreError>;
+    audit_lines_of(
+        node_id: NodeId, before: Option<u64>, limit: usize
+    ) -> Result<Vec<String>, StoreError>;
     audit_head(size: Option<u64>) -> Result<Option<TreeHead>, StoreError>;
     audit_entry(number: u64, size: Option<u64>) -> Result<Option<ProvenEntry>, StoreError>;
     audit_consistency(earlier: u64, size: u64) -> Result<Option<Proof>, StoreError>;
