@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::stream;
+use handfast_core::NodeId;
 use handfast_core::grant::scope::{Action, Address};
 use handfast_core::registry::audit_tree::Hash;
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,8 @@ pub(super) struct ListQuery {
     limit: Option<usize>,
     /// Cursor of the page: the `next` of the page before, which is the number of its last entry.
     after: Option<String>,
+    /// Only the entries about this node: its id, also after it was forgotten, or its name.
+    node: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -128,21 +131,61 @@ pub(super) async fn list(
     caller: Caller,
     Query(query): Query<ListQuery>,
 ) -> Result<Json<AuditList>, AdminFailure> {
-    let ListQuery { limit, after } = query;
+    let ListQuery { limit, after, node } = query;
     let limit = paging::limit(limit.or(Some(USUAL)))?;
     let before = paging::after(after.as_deref(), |number| number.parse().ok())?;
+    let node = match node {
+        Some(node) => Some(node_of(&gateway, &node).await?),
+        None => None,
+    };
+    Ok(Json(page(&gateway, &caller, node, before, limit).await?))
+}
+
+/// Returns the newest entries before number `before`, of one node or of all, with the names that
+/// belong to them.
+pub(in crate::http) async fn page(
+    gateway: &Gateway,
+    caller: &Caller,
+    node: Option<NodeId>,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<AuditList, AdminFailure> {
     let size = gateway.audit_size().await?;
     let end = before.unwrap_or(size).min(size);
-    let from = end.saturating_sub(limit as u64);
-    let wanted = usize::try_from(end - from).unwrap_or(limit);
-    let lines = match wanted {
-        0 => Vec::new(),
-        _ => gateway.audit_lines(from, wanted).await?,
+    let (entries, next) = match node {
+        None => {
+            let from = end.saturating_sub(limit as u64);
+            let wanted = usize::try_from(end - from).unwrap_or(limit);
+            let lines = match wanted {
+                0 => Vec::new(),
+                _ => gateway.audit_lines(from, wanted).await?,
+            };
+            let entries: Vec<_> = lines.iter().rev().map(|line| entry(line)).collect();
+            (entries, (from > 0).then_some(from))
+        }
+        Some(node) => {
+            // One more shows that there is a next page.
+            let lines = gateway.audit_lines_of(node, Some(end), limit.saturating_add(1)).await?;
+            let entries: Vec<_> = lines.iter().take(limit).map(|line| entry(line)).collect();
+            let more = lines.len() > limit;
+            let last = entries.last().and_then(|last| last.get("entry")).and_then(Value::as_u64);
+            (entries, last.filter(|_| more))
+        }
     };
-    let mut entries: Vec<Map<String, Value>> = lines.iter().map(|line| entry(line)).collect();
-    entries.reverse();
-    let names = names(&gateway, &caller, &entries).await?;
-    Ok(Json(AuditList { entries, size, next: (from > 0).then(|| from.to_string()), names }))
+    let names = names(gateway, caller, &entries).await?;
+    Ok(AuditList { entries, size, next: next.map(|next| next.to_string()), names })
+}
+
+/// Reads a node's id, or finds the node with this name. A node whose record was forgotten has its
+/// entries all the same.
+pub(in crate::http) async fn node_of(
+    gateway: &Gateway,
+    which: &str,
+) -> Result<NodeId, AdminFailure> {
+    match NodeId::parse(which) {
+        Some(node_id) => Ok(node_id),
+        None => Ok(gateway.device_named(which).await?.entry.record.node_id),
+    }
 }
 
 /// Signs a checkpoint of the log, in the form of C2SP `tlog-checkpoint`.

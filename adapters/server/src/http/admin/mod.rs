@@ -46,7 +46,7 @@
 //! means that the decision is in force, on live connections too, but the store could not be
 //! written: a restart loses it unless an automatic retry has stored it before.
 
-mod audit;
+pub(in crate::http) mod audit;
 mod caller;
 pub(in crate::http) mod certificates;
 mod changes;
@@ -64,7 +64,7 @@ pub(in crate::http) mod listing;
 mod marks;
 mod messages;
 pub(in crate::http) mod openapi;
-mod operators;
+pub(in crate::http) mod operators;
 mod paging;
 pub(in crate::http) mod paired;
 pub(in crate::http) mod pairing;
