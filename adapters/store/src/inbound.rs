@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use handfast_core::UnixTime;
 use handfast_core::flow::inbound::Verdict;
+use handfast_core::limits::CHALLENGE_CHARS;
 use handfast_core::registry::inbound::{ChallengeCode, Facts, InboundLimits, SenderId};
+use handfast_core::{Entropy, UnixTime};
 
 use crate::audit::Origin;
 use crate::{SaveError, StoreError, Timekeeping};
@@ -96,6 +97,37 @@ pub struct ListedSender {
 }
 
 impl ListedSender {
+    /// Returns a sender that stands for a place in a listing, so that a page can begin after it:
+    /// the entry of this kind (`pending`, `allowed` or `blocked`) with this name. Only its place has
+    /// a meaning. `None` for another kind.
+    #[must_use]
+    pub fn at(kind: &str, name: SenderName) -> Option<Self> {
+        let at = UnixTime::from_secs(0);
+        let standing = match kind {
+            "pending" => SenderStanding::Pending {
+                code: ChallengeCode::new(&Entropy::from_recorded([0; CHALLENGE_CHARS])),
+                created_at: at,
+                meta: String::new(),
+            },
+            "allowed" => {
+                SenderStanding::Allowed { at, via: String::new(), until: None, revoked_at: None }
+            }
+            "blocked" => SenderStanding::Blocked { at },
+            _ => return None,
+        };
+        Some(Self { name, standing })
+    }
+
+    /// Returns the word of the entry's kind, as [`at`](Self::at) takes it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.standing {
+            SenderStanding::Pending { .. } => "pending",
+            SenderStanding::Allowed { .. } => "allowed",
+            SenderStanding::Blocked { .. } => "blocked",
+        }
+    }
+
     /// Returns the sort key of a listing: the kind first, then the name.
     pub(crate) fn place(&self) -> (EntryKind, &SenderName) {
         let kind = match self.standing {

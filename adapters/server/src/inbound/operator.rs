@@ -328,7 +328,7 @@ impl Gate {
     pub async fn list(&self, filter: SenderFilter) -> Result<Vec<ListedSender>, InboundError> {
         let mut all: Vec<ListedSender> = Vec::new();
         loop {
-            let page = self.list_after(filter.clone(), all.last().cloned(), PAGE).await?;
+            let page = self.page(filter.clone(), all.last().cloned(), PAGE).await?;
             let is_last = page.len() < PAGE;
             all.extend(page);
             if is_last {
@@ -337,8 +337,11 @@ impl Gate {
         }
     }
 
-    /// Returns the next senders that a filter keeps, at most `limit`.
-    pub(crate) async fn list_after(
+    /// Lists a page of senders in the order of [`list`](Self::list): at most `limit`, after `after`.
+    ///
+    /// # Errors
+    /// [`InboundError::Store`].
+    pub async fn page(
         &self,
         filter: SenderFilter,
         after: Option<ListedSender>,

@@ -1,9 +1,9 @@
 //! Certificates of nodes, as the operator sees and revokes them, and the eviction of nodes.
 
-use handfast_core::NodeId;
 use handfast_core::flow::identity::certificate::{NodeStanding, evicted};
 use handfast_core::grant::certificate::Serial;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::{NodeId, UnixTime};
 use handfast_store::held::Cut;
 use handfast_store::{CertificateFilter, RevokedCertificates, SaveError, StoredCertificate};
 
@@ -13,6 +13,9 @@ use crate::gateway::{Gateway, to_its_end};
 
 /// Number of certificates that are read from the store at once.
 const PAGE: usize = 500;
+/// Number of a node's newest certificates among which those in force are looked for: as many as may
+/// be in force, and as many that have ended since.
+const MOST_OF_A_NODE: usize = 32;
 
 impl Gateway {
     /// Returns the certificates that pass the filter, in order of their serial numbers.
@@ -25,7 +28,7 @@ impl Gateway {
     ) -> Result<Vec<StoredCertificate>, OperatorError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let (page, next) = self.certificates_after(filter, after, PAGE).await?;
+            let (page, next) = self.certificates_page(filter, after, PAGE).await?;
             all.extend(page);
             after = next;
             if after.is_none() {
@@ -34,26 +37,53 @@ impl Gateway {
         }
     }
 
-    /// Returns those of the next certificates, at most `limit`, that a filter keeps, and the one
-    /// after which the next page begins; `None` on the last page.
-    pub(crate) async fn certificates_after(
+    /// Returns a page of the certificates that pass the filter, in order of their serial numbers:
+    /// at most `limit`, after `after`; and the serial number after which the next page begins, if
+    /// there is one. A page may hold fewer than `limit` and not be the last.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn certificates_page(
         &self,
         filter: CertificateFilter,
         after: Option<Serial>,
         limit: usize,
     ) -> Result<(Vec<StoredCertificate>, Option<Serial>), OperatorError> {
+        let (now, limit) = (self.inner.clock.unix(), limit.max(1));
+        // One more shows that there is a next page.
+        let mut page = self.inner.store.certificates(filter, after, limit + 1, now).await?;
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let next = page.last().filter(|_| more).map(|last| last.certificate.serial);
+        page.retain(|stored| self.keeps(filter, stored, now));
+        Ok((page, next))
+    }
+
+    /// Returns the certificates of a node that are in force, the newest first.
+    ///
+    /// # Errors
+    /// [`OperatorError::Store`].
+    pub async fn certificates_of(
+        &self,
+        node_id: NodeId,
+    ) -> Result<Vec<StoredCertificate>, OperatorError> {
         let now = self.inner.clock.unix();
-        let mut page = self.inner.store.certificates(filter, after, limit, now).await?;
-        let last = page.last().map(|stored| stored.certificate.serial);
-        let next = last.filter(|_| page.len() == limit);
-        // An eviction ends certificates by their node's epoch, which their rows do not show.
-        page.retain(|stored| match filter {
+        let mut own = self.inner.store.certificates_of(node_id, MOST_OF_A_NODE).await?;
+        own.retain(|stored| {
+            stored.is_live(now) && self.keeps(CertificateFilter::Live, stored, now)
+        });
+        Ok(own)
+    }
+
+    /// Returns `true` if a certificate that the store has found belongs in a list. An eviction ends
+    /// certificates by their node's epoch, which their rows do not show.
+    fn keeps(&self, filter: CertificateFilter, stored: &StoredCertificate, now: UnixTime) -> bool {
+        match filter {
             CertificateFilter::Live => {
                 self.inner.allowed.still_allows(&stored.certificate.serial, now).is_ok()
             }
             CertificateFilter::All => true,
-        });
-        Ok((page, next))
+        }
     }
 
     /// Returns the certificate with this name: its serial number, or its SHA-256 fingerprint, in

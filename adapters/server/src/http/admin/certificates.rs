@@ -133,10 +133,7 @@ pub(super) async fn list(
 ) -> Result<Json<CertificateList>, AdminFailure> {
     let ListQuery { all, limit, after } = query;
     let filter = if all { CertificateFilter::All } else { CertificateFilter::Live };
-    let after = paging::after(after.as_deref(), Serial::parse)?;
-    let (found, next) = gateway.certificates_after(filter, after, paging::limit(limit)?).await?;
-    let next = next.map(|serial| serial.to_string());
-    Ok(Json(CertificateList { next, ..shown(&gateway, &found).await }))
+    Ok(Json(page(&gateway, filter, after.as_deref(), paging::limit(limit)?).await?))
 }
 
 /// Returns the certificates that a filter keeps, and their authority.
@@ -144,10 +141,28 @@ pub(in crate::http) async fn read(
     gateway: &Gateway,
     filter: CertificateFilter,
 ) -> Result<CertificateList, AdminFailure> {
-    Ok(shown(gateway, &gateway.certificates(filter).await?).await)
+    let found = gateway.certificates(filter).await?;
+    let certificates = named(gateway, &found).await;
+    Ok(CertificateList { authority: authority(gateway), certificates, next: None })
 }
 
-async fn shown(gateway: &Gateway, found: &[StoredCertificate]) -> CertificateList {
+/// Returns a page of the certificates that a filter keeps: at most `limit`, after this serial
+/// number.
+pub(in crate::http) async fn page(
+    gateway: &Gateway,
+    filter: CertificateFilter,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<CertificateList, AdminFailure> {
+    let after = paging::after(after, Serial::parse)?;
+    let (found, next) = gateway.certificates_page(filter, after, limit).await?;
+    let certificates = named(gateway, &found).await;
+    let next = next.map(|next| next.to_string());
+    Ok(CertificateList { authority: authority(gateway), certificates, next })
+}
+
+/// Returns the views of certificates, with the names of their nodes.
+async fn named(gateway: &Gateway, found: &[StoredCertificate]) -> Vec<CertificateView> {
     let mut names: HashMap<NodeId, Option<String>> = HashMap::new();
     for stored in found {
         if let Entry::Vacant(unknown) = names.entry(stored.certificate.node_id) {
@@ -155,14 +170,10 @@ async fn shown(gateway: &Gateway, found: &[StoredCertificate]) -> CertificateLis
             unknown.insert(known.map(|known| known.entry.record.name.to_string()));
         }
     }
-    let certificates = found
-        .iter()
-        .map(|stored| view(stored, names.get(&stored.certificate.node_id).cloned().flatten()));
-    CertificateList {
-        authority: authority(gateway),
-        certificates: certificates.collect(),
-        next: None,
-    }
+    let view = |stored: &StoredCertificate| {
+        view(stored, names.get(&stored.certificate.node_id).cloned().flatten())
+    };
+    found.iter().map(view).collect()
 }
 
 /// Makes a new root of the certificate authority. The body may be empty.

@@ -3,10 +3,9 @@
 
 use axum::Json;
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use handfast_core::UnixTime;
 use handfast_core::registry::authority::Maker;
-use handfast_core::registry::inbound::ChallengeCode;
 use handfast_store::{
     ListedSender, SenderChange, SenderFilter, SenderName, SenderStanding, via_session,
 };
@@ -22,6 +21,7 @@ use super::paging;
 use super::time::Time;
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::OperatorError;
+use crate::hex::hex;
 use crate::inbound::{Dropped, Incoming, MessageAdmission};
 
 /// The `via` value of senders that an operator allowed on the command line, as in the original.
@@ -222,11 +222,7 @@ pub(super) async fn list(
         include_revoked: query.include_revoked,
     };
     let most = paging::limit(query.limit)?;
-    let after = paging::after(query.after.as_deref(), place)?;
-    let page = gateway.gate().list_after(filter, after, most).await?;
-    let last = page.last().filter(|_| page.len() == most);
-    let next = last.and_then(cursor);
-    Ok(Json(SenderList { next, ..shown(&caller, page) }))
+    Ok(Json(page(&gateway, &caller, filter, query.after.as_deref(), most).await?))
 }
 
 /// Returns the senders that a filter keeps, as far as the caller may know them.
@@ -245,6 +241,42 @@ fn shown(caller: &Caller, senders: Vec<ListedSender>) -> SenderList {
         senders.iter_mut().for_each(|sender| sender.code = None);
     }
     SenderList { senders, next: None }
+}
+
+/// Returns a page of senders as far as the caller may know them: at most `limit`, after the place
+/// that `after` names.
+pub(in crate::http) async fn page(
+    gateway: &Gateway,
+    caller: &Caller,
+    filter: SenderFilter,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<SenderList, AdminFailure> {
+    let after = paging::after(after, place)?;
+    // One more shows that there is a next page.
+    let mut senders = gateway.gate().page(filter, after, limit.saturating_add(1)).await?;
+    let more = senders.len() > limit;
+    senders.truncate(limit);
+    let next = senders.last().filter(|_| more).map(|last| {
+        let SenderName { channel, account, sender } = &last.name;
+        let names = [channel, account, sender].map(|name| hex(name.as_bytes()));
+        format!("{}.{}", last.kind(), names.join("."))
+    });
+    Ok(SenderList { next, ..shown(caller, senders) })
+}
+
+/// Reads the place of a sender in the list: its kind, and its name in hexadecimal digits.
+fn place(text: &str) -> Option<ListedSender> {
+    let mut parts = text.split('.');
+    let kind = parts.next()?;
+    let mut name = || {
+        let digits = parts.next()?.as_bytes();
+        let (pairs, []) = digits.as_chunks::<2>() else { return None };
+        let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        String::from_utf8(pairs.iter().map(byte).collect::<Option<_>>()?).ok()
+    };
+    let name = SenderName { channel: name()?, account: name()?, sender: name()? };
+    ListedSender::at(kind, name).filter(|_| parts.next().is_none())
 }
 
 /// Allows the sender that waits with this code.
@@ -446,38 +478,6 @@ pub(super) async fn qr(
         .map_err(|_| AdminFailure::Usage("png_base64 is no base64".to_owned()))?;
     gateway.gate().send_qr(&channel, &account, &to, &png).await?;
     Ok(Json(SentView { sent: true }))
-}
-
-/// The place of a sender in the list: its standing, channel, account and id.
-type Place = (char, String, String, String);
-
-/// Returns the cursor of the page behind a sender.
-fn cursor(last: &ListedSender) -> Option<String> {
-    let SenderName { channel, account, sender } = last.name.clone();
-    let standing = match last.standing {
-        SenderStanding::Pending { .. } => 'p',
-        SenderStanding::Allowed { .. } => 'a',
-        SenderStanding::Blocked { .. } => 'b',
-    };
-    let place: Place = (standing, channel, account, sender);
-    Some(URL_SAFE_NO_PAD.encode(serde_json::to_vec(&place).ok()?))
-}
-
-/// Returns a sender at the place of a cursor. Only its place is ever compared.
-fn place(cursor: &str) -> Option<ListedSender> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
-    let (standing, channel, account, sender): Place = serde_json::from_slice(&bytes).ok()?;
-    let at = UnixTime::from_secs(0);
-    let standing = match standing {
-        'p' => {
-            let code = ChallengeCode::parse("22222222")?;
-            SenderStanding::Pending { code, created_at: at, meta: String::new() }
-        }
-        'a' => SenderStanding::Allowed { at, via: String::new(), until: None, revoked_at: None },
-        'b' => SenderStanding::Blocked { at },
-        _ => return None,
-    };
-    Some(ListedSender { name: SenderName { channel, account, sender }, standing })
 }
 
 fn view(listed: ListedSender) -> SenderView {

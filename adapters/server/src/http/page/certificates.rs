@@ -1,10 +1,12 @@
 //! Certificates of nodes, and the authority that issues them.
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use handfast_core::registry::authority::Role;
 use handfast_store::CertificateFilter;
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::Visitor;
@@ -14,17 +16,33 @@ use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{CertificateView, certificates};
 
-/// The number of certificates that are shown at once.
-const MOST: usize = 200;
+/// The number of certificates on a page.
+const PAGE: usize = 50;
 
-pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
-    let live = live(&gateway, &asked.visitor).await;
+#[derive(Deserialize, Default)]
+pub(super) struct ShowQuery {
+    /// Serial number of the last certificate of the page before.
+    after: Option<String>,
+}
+
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    asked: Asked,
+    query: Result<Query<ShowQuery>, QueryRejection>,
+) -> Response {
+    let Query(query) = query.unwrap_or_default();
+    let live = live(&gateway, &asked.visitor, &query).await;
     asked.answer(&gateway, "/admin/certificates", "Certificates", live)
 }
 
-async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
-    let found = certificates::read(gateway, CertificateFilter::Live).await?;
-    let (all, authority) = (found.certificates, found.authority);
+async fn live(
+    gateway: &Gateway,
+    visitor: &Visitor,
+    query: &ShowQuery,
+) -> Result<Markup, AdminFailure> {
+    let after = query.after.as_deref();
+    let found = certificates::page(gateway, CertificateFilter::Live, after, PAGE).await?;
+    let (all, authority, next) = (found.certificates, found.authority, found.next);
     Ok(html! {
         section #authority {
             h2 { "Authority" }
@@ -40,17 +58,15 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
         }
         section #certificates data-keyed {
             h2 #certificates-title { "Certificates in force" }
-            @for one in all.iter().take(MOST) { (row(one, visitor)) }
-            @if all.len() > MOST {
-                p #unseen { (all.len() - MOST) " more: " (words::command("handfast certs list")) }
-            }
-            @if all.is_empty() {
+            @for one in &all { (row(one, visitor)) }
+            @if all.is_empty() && after.is_none() && next.is_none() {
                 div #certificates-none .empty {
                     p { "No node has a certificate. Nodes get one when they are paired, where the gateway listens for them:" }
                     (words::command("handfast serve --listen-mtls 0.0.0.0:8766"))
                 }
             }
         }
+        (words::further("/admin/certificates?", next.as_deref(), "certificates"))
     })
 }
 

@@ -69,8 +69,8 @@ async fn live(gateway: &Gateway, query: &ShowQuery) -> Result<Markup, AdminFailu
     };
     let listed = gateway.devices(filter, after, PAGE).await?;
     let next = (listed.len() == PAGE).then(|| listed.last()).flatten().map(|last| match last {
-        Ok(device) => device.entry.record.node_id,
-        Err(damaged) => damaged.node_id,
+        Ok(device) => device.entry.record.node_id.to_string(),
+        Err(damaged) => damaged.node_id.to_string(),
     });
     let quarantined: Vec<NodeId> =
         gateway.quarantined().await?.into_iter().map(|(node_id, _)| node_id).collect();
@@ -107,11 +107,7 @@ async fn live(gateway: &Gateway, query: &ShowQuery) -> Result<Markup, AdminFailu
                 }
             }
         }
-        @if let Some(next) = next {
-            nav #more-nodes aria-label="Further nodes" {
-                a href=(format!("/admin/nodes{filter}after={next}")) { "Further nodes" }
-            }
-        }
+        (words::further(&format!("/admin/nodes{filter}"), next.as_deref(), "nodes"))
     })
 }
 

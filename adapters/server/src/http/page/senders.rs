@@ -1,9 +1,11 @@
 //! Senders on channels: who waits, who is allowed, who is blocked.
 
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::Response;
 use handfast_store::SenderFilter;
 use maud::{Markup, html};
+use serde::Deserialize;
 use serde_json::json;
 
 use super::Visitor;
@@ -13,25 +15,46 @@ use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{SenderView, inbound};
 
-pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
-    let live = live(&gateway, &asked.visitor).await;
+/// The number of senders on a page.
+const PAGE: usize = 50;
+
+#[derive(Deserialize, Default)]
+pub(super) struct ShowQuery {
+    /// Place of the last sender of the page before.
+    after: Option<String>,
+}
+
+pub(super) async fn show(
+    State(gateway): State<Gateway>,
+    asked: Asked,
+    query: Result<Query<ShowQuery>, QueryRejection>,
+) -> Response {
+    let Query(query) = query.unwrap_or_default();
+    let live = live(&gateway, &asked.visitor, &query).await;
     asked.answer(&gateway, "/admin/senders", "Senders", live)
 }
 
-async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
+async fn live(
+    gateway: &Gateway,
+    visitor: &Visitor,
+    query: &ShowQuery,
+) -> Result<Markup, AdminFailure> {
     let filter = SenderFilter { channel: None, all: true, include_revoked: false };
-    let senders = inbound::read(gateway, &visitor.caller(), filter).await?.senders;
+    let after = query.after.as_deref();
+    let list = inbound::page(gateway, &visitor.caller(), filter, after, PAGE).await?;
+    let (senders, next) = (list.senders, list.next);
     Ok(html! {
         section #senders data-keyed {
             h2 #senders-title { "Senders" }
             @for sender in &senders { (row(sender, visitor)) }
-            @if senders.is_empty() {
+            @if senders.is_empty() && after.is_none() {
                 div #senders-none .empty {
                     p { "Nobody has written over a channel. Extensions of the gateway bring channels; it names those that it has:" }
                     (words::command("handfast extensions list"))
                 }
             }
         }
+        (words::further("/admin/senders?", next.as_deref(), "senders"))
     })
 }
 

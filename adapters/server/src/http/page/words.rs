@@ -68,7 +68,7 @@ pub(super) fn maker(made_by: &str) -> Markup {
 /// Returns a state as a word with a sign, so that no state is told by its colour alone.
 pub(super) fn state(word: &str) -> Markup {
     let (sign, kind) = match word {
-        "online" | "linked" | "active" | "good" | "delivered" | "allowed" | "paired" => {
+        "online" | "linked" | "active" | "good" | "delivered" | "allowed" | "paired" | "valid" => {
             ("●", "good")
         }
         "pending" | "offered" | "issued" | "unapproved" => ("◐", "wait"),
@@ -77,6 +77,17 @@ pub(super) fn state(word: &str) -> Markup {
         _ => ("○", "plain"),
     };
     html! { span.state data-kind=(kind) { span aria-hidden="true" { (sign) } " " (word) } }
+}
+
+/// Returns the link to the next page, if there is one. `path` ends with `?` or `&`.
+pub(super) fn further(path: &str, after: Option<&str>, what: &str) -> Markup {
+    html! {
+        @if let Some(after) = after {
+            nav #further aria-label=(format!("Further {what}")) {
+                a href=(format!("{path}after={after}")) { "Further " (what) }
+            }
+        }
+    }
 }
 
 /// Returns a command to copy.
