@@ -141,10 +141,57 @@ test('the page fits a phone, and has no fault for who hears it', async (t) => {
   await NativeNode.start(t, gateway, 'A node with a long name for a phone', ['--approval']);
   await card(page, 'A node').waitFor();
   await shot(page, 'admin-phone');
-  for (const part of ['', '/nodes', '/codes', '/companions', '/senders', '/certificates', '/health']) {
+  for (const part of ['', '/nodes', '/codes', '/companions', '/senders', '/certificates', '/operators', '/log', '/health']) {
     await page.goto(new URL(`/admin${part}`, page.url()).href);
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(wide <= 360, `${part}: ${wide}`);
     await accessible(page);
   }
+});
+
+test('an owner sees who is logged in, and ends a session and a token', async (t) => {
+  const { gateway, browser, page } = await operator(t);
+  await gateway.json('tokens', 'create', '--role', 'viewer', '--name', 'backup');
+  const { url } = await gateway.json('login', '--role', 'viewer', '--as', 'ben', '--no-wait');
+  const other = await browser.page(url);
+  await other.getByRole('button', { name: /log in/i }).click();
+  await other.getByRole('heading', { name: 'Waiting' }).waitFor();
+  await page.bringToFront();
+  await page.goto(new URL('/admin/operators', page.url()).href);
+  await page.locator('article.row', { hasText: 'this browser' }).waitFor();
+  await accessible(page);
+  for (const name of ['ben', 'backup']) {
+    await page.getByRole('button', { name: `Revoke ${name}` }).click();
+    await page.getByRole('button', { name: 'Yes' }).click();
+    await page.locator('#ended article.row', { hasText: name }).waitFor();
+  }
+  await accessible(page);
+  await other.reload();
+  await other.waitForURL(/\/login/);
+  assert.deepEqual(browser.errors, []);
+});
+
+test('what was decided stands in the log, and on the page of the node', async (t) => {
+  const { gateway, page } = await operator(t);
+  const code = await gateway.json('codes', 'create');
+  const node = await NativeNode.start(t, gateway, 'Desk', ['--code']);
+  await node.types(code.code);
+  assert.equal(await node.ends(), 0);
+  await gateway.verb('nodes', 'mute', 'Desk');
+  await page.goto(new URL('/admin/log', page.url()).href);
+  const muted = page.locator('#entries article.row', { hasText: /mute\s+Desk/i });
+  await muted.waitFor();
+  // What happens elsewhere comes above it by itself.
+  await gateway.verb('nodes', 'unmute', 'Desk');
+  await page.locator('#entries article.row', { hasText: /unmute/i }).waitFor();
+  const first = await page.locator('#entries article.row').first().textContent();
+  assert.match(first, /unmute/i);
+  await accessible(page);
+  await page.getByLabel(/Only about the node/).fill('Desk');
+  await page.getByRole('button', { name: 'Filter' }).click();
+  await page.getByRole('link', { name: 'About everything' }).waitFor();
+  assert.equal(await page.locator('#entries article.row', { hasText: /mint code/i }).count(), 0);
+  await page.locator('#entries').getByRole('link', { name: 'Desk' }).first().click();
+  await page.locator('#history article.row', { hasText: /unmute/i }).waitFor();
+  await accessible(page);
 });

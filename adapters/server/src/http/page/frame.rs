@@ -11,13 +11,15 @@ use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 
 /// The parts of the page: path and name.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 9] = [
     ("/admin", "Waiting"),
     ("/admin/nodes", "Nodes"),
     ("/admin/codes", "Codes"),
     ("/admin/companions", "Companions"),
     ("/admin/senders", "Senders"),
     ("/admin/certificates", "Certificates"),
+    ("/admin/operators", "Operators"),
+    ("/admin/log", "Audit log"),
     ("/admin/health", "Health"),
 ];
 

@@ -13,7 +13,9 @@
 //! | `/admin/companions` | setup codes, and the sessions that they opened |
 //! | `/admin/senders` | senders on channels |
 //! | `/admin/certificates` | certificates of nodes, and their authority |
-//! | `/admin/health` | store, clock, counts and extensions |
+//! | `/admin/operators` | operators' sessions, and tokens of programs |
+//! | `/admin/log` | the audit log, and its checkpoint |
+//! | `/admin/health` | store, disk, clock, certificates, limits, counts over time, extensions |
 //!
 //! `GET` with `X-Handfast-Part: live` answers with the part that changes, for the module.
 
@@ -23,8 +25,10 @@ mod companions;
 mod files;
 mod frame;
 mod health;
+mod log;
 mod node;
 mod nodes;
+mod operators;
 mod pending;
 mod senders;
 #[cfg(test)]
@@ -97,6 +101,8 @@ pub(crate) fn routes(gateway: &Gateway) -> Router {
         .route("/admin/companions", get(companions::show))
         .route("/admin/senders", get(senders::show))
         .route("/admin/certificates", get(certificates::show))
+        .route("/admin/operators", get(operators::show))
+        .route("/admin/log", get(log::show))
         .route("/admin/health", get(health::show))
         .layer(axum::middleware::map_response(guarded))
         .merge(files::routes())

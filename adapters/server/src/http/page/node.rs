@@ -3,17 +3,16 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use handfast_core::NodeId;
-use handfast_store::CertificateFilter;
 use maud::{Markup, html};
 use serde_json::json;
 
 use super::frame::Asked;
 use super::words::{self, Call};
-use super::{Visitor, pending};
+use super::{Visitor, log, pending};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
-    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, certificates,
+    Acting, CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView,
     dispatches, listing, paired,
 };
 
@@ -64,6 +63,7 @@ async fn live(
             h2 { "What it says of itself" }
             pre { (view.hardware_profile.get()) }
         }
+        (log::history(gateway, visitor, node_id).await?)
     };
     Ok((view.friendly_name, live))
 }
@@ -289,16 +289,18 @@ fn dispatch(task: &DispatchView, visitor: &Visitor) -> Markup {
 }
 
 async fn certified(gateway: &Gateway, node_id: NodeId) -> Result<Markup, AdminFailure> {
-    let id = node_id.to_string();
-    let all = certificates::read(gateway, CertificateFilter::Live).await?;
-    let own: Vec<_> = all.certificates.iter().filter(|one| one.node_id == id).collect();
+    let own = gateway.certificates_of(node_id).await?;
     Ok(html! {
         @if !own.is_empty() {
             section #certificates {
                 h2 { "Certificates" }
                 ul.lines {
                     @for one in own {
-                        li { (words::state(&one.state)) " serial " (words::id(&one.serial)) ", ends " (words::text(one.not_after)) }
+                        li {
+                            (words::state(one.certificate.state.as_str()))
+                            " serial " (words::id(&one.certificate.serial.to_string()))
+                            ", ends " (words::text(one.certificate.not_after.as_secs()))
+                        }
                     }
                 }
             }

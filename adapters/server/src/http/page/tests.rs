@@ -1,15 +1,20 @@
 //! The page as HTML: what each role sees, and what a browser may do with it.
 
+use std::collections::BTreeSet;
+
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use axum::{Extension, Router};
+use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::PendingRequest;
 use handfast_core::registry::authority::Role;
+use handfast_core::registry::lifecycle::Decision;
+use handfast_core::registry::record::Credential;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::{Label, NodeId};
-use handfast_store::MemoryStore;
+use handfast_store::{MemoryStore, SenderChange};
 use tower::ServiceExt;
 
 use super::files::FILES;
@@ -51,13 +56,15 @@ async fn text(answer: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-const PARTS: [&str; 7] = [
+const PARTS: [&str; 9] = [
     "/admin",
     "/admin/nodes",
     "/admin/codes",
     "/admin/companions",
     "/admin/senders",
     "/admin/certificates",
+    "/admin/operators",
+    "/admin/log",
     "/admin/health",
 ];
 
@@ -106,6 +113,89 @@ async fn a_viewer_gets_no_button_that_decides() {
     }
     let decided = text(get(&seen_by(&gateway, Role::Operator), "/admin/codes", true).await).await;
     assert!(decided.contains("Withdraw") && decided.contains("Close"), "{decided}");
+}
+
+#[tokio::test]
+async fn only_an_owner_may_end_sessions_and_everybody_sees_them() {
+    let gateway = gateway().await;
+    gateway.make_token(Some("backup"), Role::Viewer, None).await.unwrap();
+    for (role, buttons) in [(Role::Viewer, 0), (Role::Operator, 0), (Role::Owner, 1)] {
+        let page = text(get(&seen_by(&gateway, role), "/admin/operators", true).await).await;
+        assert!(page.contains("backup"), "{page}");
+        assert_eq!(page.matches("/revoke\"").count(), buttons, "{role:?}: {page}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_shown_page_by_page_and_that_of_a_node_on_its_own_page() {
+    let gateway = gateway().await;
+    let node_id = asks(&gateway, "lamp").await;
+    let token = Decision::Approve(Credential::Token(TokenHash::from_bytes([3; 32])));
+    gateway.decide(node_id, &token).await.unwrap();
+    for _ in 0..30 {
+        gateway.decide(node_id, &Decision::Mute).await.unwrap();
+        gateway.decide(node_id, &Decision::Unmute).await.unwrap();
+    }
+    gateway.open_pairing(None).await.unwrap();
+    let router = seen_by(&gateway, Role::Viewer);
+    let of_all = text(get(&router, "/admin/log", true).await).await;
+    assert!(of_all.contains("open pairing") && of_all.contains("/admin/log?before="), "{of_all}");
+    assert!(of_all.contains("handfast audit verify --against FILE"), "{of_all}");
+    let mut path = format!("/admin/log?node={node_id}");
+    let mut entries = 0;
+    loop {
+        let page = text(get(&router, &path, true).await).await;
+        assert!(!page.contains("open pairing"), "{page}");
+        entries += page.matches("<article").count();
+        let Some((_, next)) = page.split_once("<nav id=\"older\"") else { break };
+        let next = next.split_once("href=\"").unwrap().1.split_once('"').unwrap().0;
+        path = next.replace("&amp;", "&");
+    }
+    assert_eq!(entries, 61);
+    let own = text(get(&router, &format!("/admin/nodes/{node_id}"), true).await).await;
+    let history = own.split_once("id=\"history\"").unwrap().1;
+    assert_eq!(history.matches("<article").count(), 10, "{history}");
+    assert!(history.contains("All of its history"), "{history}");
+    let unknown = get(&router, "/admin/log?node=nobody", true).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn senders_are_shown_page_by_page_and_each_once() {
+    let gateway = gateway().await;
+    let senders = (0..120).map(|number| format!("+49{number:03}")).collect();
+    gateway
+        .inner
+        .store
+        .seed("sms", "bot", senders, "seed".to_owned(), gateway.now())
+        .await
+        .unwrap();
+    for number in 0..20 {
+        let name = format!("+1{number:03}");
+        let change = SenderChange::Block;
+        let store = &gateway.inner.store;
+        store.change_sender("sms", Some("bot"), &name, change, gateway.now()).await.unwrap();
+    }
+    let router = seen_by(&gateway, Role::Owner);
+    let (mut path, mut seen) = ("/admin/senders".to_owned(), BTreeSet::new());
+    loop {
+        let page = text(get(&router, &path, true).await).await;
+        let names: Vec<_> = page.split("<article").skip(1).collect();
+        assert!(names.len() <= 50, "{}", names.len());
+        for row in names {
+            let id = row.split_once("id=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+            assert!(seen.insert(id));
+        }
+        let Some((_, next)) = page.split_once("<nav id=\"further\"") else { break };
+        path = next.split_once("href=\"").unwrap().1.split_once('"').unwrap().0.to_owned();
+    }
+    assert_eq!(seen.len(), 140);
+    for wrong in ["x", "allowed.zz.00.00", "allowed.736d73", "allowed.00.00.00.00"] {
+        let path = format!("/admin/senders?after={wrong}");
+        assert_eq!(get(&router, &path, true).await.status(), StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    let wrong = get(&router, "/admin/certificates?after=xyz", true).await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
