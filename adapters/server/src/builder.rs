@@ -4,6 +4,7 @@ use handfast_core::limits::Limits;
 use handfast_core::secret::Secret;
 use handfast_core::{Label, UnixTime};
 use handfast_store::{HeldStore, Inbound, Store};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 
@@ -18,6 +19,7 @@ use crate::entropy;
 use crate::events::Observer;
 use crate::extension::ExtensionConfig;
 use crate::gateway::clone_marks::CloneMarks;
+use crate::gateway::day_counts::{self, DayCounts};
 use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
@@ -27,7 +29,7 @@ use crate::gateway::messages::MessageFeed;
 use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
-use crate::gateway::{Gateway, Inner, LoginServices, SetupServices};
+use crate::gateway::{Gateway, Inner, LoginServices, SetupServices, Surroundings};
 use crate::gateway::{certificates, readings, timekeeping, unstored};
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
@@ -70,6 +72,7 @@ pub struct GatewayBuilder {
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
     store_key: Option<Secret<32>>,
+    surroundings: Surroundings,
 }
 
 impl GatewayBuilder {
@@ -169,6 +172,25 @@ impl GatewayBuilder {
         Self { store_key: Some(key), ..self }
     }
 
+    /// Sets the directory of the registry, so that the operator's page shows the room on its disk.
+    #[must_use]
+    pub fn data_directory(self, path: impl Into<PathBuf>) -> Self {
+        let surroundings = Surroundings { directory: Some(path.into()), ..self.surroundings };
+        Self { surroundings, ..self }
+    }
+
+    /// Sets the function that returns the end of the web listener's certificate, which the
+    /// operator's page shows: [`TlsFiles::ends`](crate::TlsFiles::ends), as a rule.
+    #[must_use]
+    pub fn certificate_ends(
+        self,
+        ends: impl Fn() -> Option<UnixTime> + Send + Sync + 'static,
+    ) -> Self {
+        let surroundings =
+            Surroundings { certificate_ends: Some(Arc::new(ends)), ..self.surroundings };
+        Self { surroundings, ..self }
+    }
+
     /// Opens or creates the gateway's keys, and starts its hashing threads. The gateway serves
     /// nothing yet: nest [`Gateway::router`] or call [`crate::serve`].
     ///
@@ -192,6 +214,7 @@ impl GatewayBuilder {
             handler,
             clock,
             store_key,
+            surroundings,
         } = self;
         let store_key = match store_key {
             Some(key) => key,
@@ -265,6 +288,8 @@ impl GatewayBuilder {
             extensions,
             deliveries: DeliveryWaker::default(),
             dispatches: DispatchNews::default(),
+            day_counts: DayCounts::default(),
+            surroundings,
         });
         // The list is complete before a listener can ask it.
         certificates::read_allow_list(&inner).await?;
@@ -275,6 +300,7 @@ impl GatewayBuilder {
         readings::watch(&inner);
         unstored::watch(&inner);
         deliveries::watch(&inner);
+        day_counts::watch(&inner);
         dispatch::at_start(&inner).await?;
         dispatch::watch(&inner);
         let gateway = Gateway::new(inner);
@@ -315,6 +341,7 @@ impl Gateway {
             handler: None,
             clock: Box::new(LocalClock::default()),
             store_key: None,
+            surroundings: Surroundings::default(),
             store: Arc::new(store),
             limits: Limits::DEFAULT,
             application: Arc::new(NoApplication),

@@ -8,6 +8,7 @@ pub(crate) mod certificates;
 pub(crate) mod changes;
 pub(crate) mod clone_marks;
 pub(crate) mod common;
+pub(crate) mod day_counts;
 pub(crate) mod delegates;
 pub(crate) mod deliveries;
 pub(crate) mod dispatches;
@@ -27,13 +28,14 @@ pub(crate) mod told;
 pub(crate) mod unstored;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use axum::extract::ws::Message;
-use handfast_core::NodeId;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{self, Notice};
 use handfast_core::registry::record::Record;
+use handfast_core::{NodeId, UnixTime};
 use handfast_store::audit::{self, Origin, What, Who};
 use handfast_store::{Entry, HeldStore, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
@@ -50,6 +52,7 @@ use crate::events::{Event, Observer};
 use crate::extension::Extensions;
 use crate::gateway::bearers::BearerHolder;
 use crate::gateway::clone_marks::CloneMarks;
+use crate::gateway::day_counts::DayCounts;
 use crate::gateway::deliveries::DeliveryWaker;
 use crate::gateway::dispatches::DispatchNews;
 use crate::gateway::hash_pool::HashPool;
@@ -124,6 +127,17 @@ pub(crate) struct Inner {
     pub(crate) extensions: Extensions,
     pub(crate) deliveries: DeliveryWaker,
     pub(crate) dispatches: DispatchNews,
+    pub(crate) day_counts: DayCounts,
+    pub(crate) surroundings: Surroundings,
+}
+
+/// What a gateway cannot see by itself, and tells of on its page.
+#[derive(Clone, Default)]
+pub(crate) struct Surroundings {
+    /// The directory of the registry, whose disk has to have room.
+    pub(crate) directory: Option<PathBuf>,
+    /// Returns the end of the certificate that the web listener shows.
+    pub(crate) certificate_ends: Option<Arc<dyn Fn() -> Option<UnixTime> + Send + Sync>>,
 }
 
 /// The state of operators' access over HTTP outside the registry.

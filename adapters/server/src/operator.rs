@@ -12,6 +12,7 @@ pub(crate) mod devices;
 pub(crate) mod dispatch;
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
+pub(crate) mod health;
 pub(crate) mod logins;
 pub(crate) mod nodes;
 pub(crate) mod paired;

@@ -58,12 +58,17 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
         (_, _) => None,
     };
     let tls = files.as_ref().map(TlsFiles::acceptor).transpose().map_err(End::refused)?;
+    let certificate = files.clone();
     let mut reloader = Reloader::new(args.options, settings.clone(), files, log);
     settings.limits = descriptors::within_descriptors(settings.limits);
     // Caught before the store is opened, so that an early signal also ends the gateway in order.
     let mut signals = Signals::catch()?;
     let store = store(&path, args.accept_older_store)?;
-    let running = Running::start(store, &path, &settings, tls, |builder| builder).await?;
+    let shown = |builder: GatewayBuilder| match certificate {
+        Some(files) => builder.certificate_ends(move || files.ends()),
+        None => builder,
+    };
+    let running = Running::start(store, &path, &settings, tls, shown).await?;
     // Operators of the group find this gateway by themselves, and may not enter its data.
     let shared = settings.socket_group.is_some() && settings.socket_dir == Path::new(SHARED);
     let path = if shared { path.served_there() } else { path };
@@ -143,6 +148,7 @@ impl Running {
         let reached = addresses::certified(&mtls, &lan);
         let builder = Gateway::builder(store)
             .name(settings.name.clone())
+            .data_directory(path)
             .limits(settings.limits)
             .setup(setup)
             .logins(logins)

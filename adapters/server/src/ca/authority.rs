@@ -177,6 +177,14 @@ impl Authority {
         hash.map(|byte| format!("{byte:02X}")).join(":")
     }
 
+    /// Returns the end of each trusted root, the newest first: the time from which it is not trusted
+    /// any more.
+    #[must_use]
+    pub fn ends(&self) -> Vec<UnixTime> {
+        let end = |root: &Root| root.retires_at.map_or(root.not_after, |at| at.min(root.not_after));
+        self.trust().roots.iter().rev().map(end).collect()
+    }
+
     /// Returns the certificates of all trusted roots, the newest first.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateDer<'static>> {

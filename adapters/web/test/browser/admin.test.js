@@ -195,3 +195,12 @@ test('what was decided stands in the log, and on the page of the node', async (t
   await page.locator('#history article.row', { hasText: /unmute/i }).waitFor();
   await accessible(page);
 });
+
+test('health says what has to be done', async (t) => {
+  const { gateway, page } = await operator(t);
+  await page.goto(new URL('/admin/health', page.url()).href);
+  await page.locator('#disk', { hasText: /left/ }).waitFor();
+  await page.locator('#limits', { hasText: 'none is near its end' }).waitFor();
+  await page.locator('#certificate-dates', { hasText: 'Root for nodes' }).waitFor();
+  await accessible(page);
+});

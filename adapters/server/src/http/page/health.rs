@@ -1,14 +1,16 @@
-//! The health of the gateway: store, clock, counts and extensions.
+//! The health of the gateway: store, disk, clock, certificates, limits, counts and extensions.
 
 use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::frame::Asked;
-use super::words;
+use super::{sparkline, words};
 use crate::gateway::Gateway;
+use crate::gateway::day_counts::Sample;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{Acting, StatusView, status};
+use crate::operator::health::HealthReport;
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
     let live = live(&gateway).await;
@@ -17,14 +19,19 @@ pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Respon
 
 async fn live(gateway: &Gateway) -> Result<Markup, AdminFailure> {
     let view = status(Acting(gateway.clone())).await?.0;
+    let report = gateway.health().await?;
     Ok(html! {
         (store(&view))
+        (disk(&report))
         section #clock {
             h2 { "Clock" }
             p { (words::state(&view.clock.state)) " " (words::text(view.clock.now)) }
             p { "The system " @if view.clock.synchronised { "says" } @else { "does not say" } " that its clock is synchronised." }
             @if let Some(mend) = &view.clock.mend { p role="alert" { (mend) } }
         }
+        (certificates(&report))
+        (limits(&report))
+        (over_time(gateway))
         section #counts {
             h2 { "Counts" }
             dl {
@@ -65,4 +72,97 @@ fn store(view: &StatusView) -> Markup {
             }
         }
     }
+}
+
+fn disk(report: &HealthReport) -> Markup {
+    html! {
+        section #disk {
+            h2 { "Disk" }
+            @match report.disk_left {
+                None => { p.none { "The registry is in memory, or its disk cannot be looked at." } }
+                Some(left) if report.lacks_room() => {
+                    p role="alert" { (bytes(left)) " left: free disk space. A registry that cannot be written lets nobody in." }
+                }
+                Some(left) => { p { (words::state("good")) " " (bytes(left)) " left" } }
+            }
+        }
+    }
+}
+
+fn certificates(report: &HealthReport) -> Markup {
+    html! {
+        section #certificate-dates {
+            h2 { "Certificates of the gateway" }
+            dl {
+                dt { "Web listener" }
+                dd {
+                    @match report.certificate_ends {
+                        None => { span.none { "none of its own" } }
+                        Some(ends) => { "ends " (words::text(ends.as_secs())) }
+                    }
+                }
+                @for (nth, ends) in report.roots_end.iter().enumerate() {
+                    dt { @if nth == 0 { "Root for nodes" } @else { "Older root" } }
+                    dd { "ends " (words::text(ends.as_secs())) ", replaced by itself before" }
+                }
+            }
+            @if report.certificate_is_over() {
+                p role="alert" { "The web listener's certificate has ended: browsers and nodes refuse it. Renew its files; the gateway takes them at SIGHUP." }
+            } @else if report.certificate_is_due() {
+                p role="alert" { "The web listener's certificate ends soon. Renew its files; the gateway takes them at SIGHUP." }
+            }
+        }
+    }
+}
+
+fn limits(report: &HealthReport) -> Markup {
+    html! {
+        section #limits {
+            h2 { "Limits" }
+            @if report.limits.iter().all(|limit| !limit.is_near()) {
+                p { (words::state("good")) " none is near its end" }
+            }
+            ul.lines {
+                @for limit in &report.limits {
+                    li {
+                        (limit.used) " of " (limit.most) " " (limit.what)
+                        @if limit.is_near() {
+                            " " strong { "near the limit" }
+                            @if let Some(setting) = limit.setting { ", raised by " code { (setting) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn over_time(gateway: &Gateway) -> Markup {
+    let samples = gateway.inner.day_counts.samples();
+    let series = |name: &str, count: fn(&Sample) -> u32| {
+        let points: Vec<_> = samples.iter().map(|sample| (sample.at, count(sample))).collect();
+        sparkline::figure(name, &points)
+    };
+    html! {
+        section #over-time {
+            h2 { "The last day" }
+            @if samples.len() < 2 { p.none { "The counts of the first minutes are not there yet." } }
+            @else {
+                (series("Links", |sample| sample.linked))
+                (series("Nodes that wait", |sample| sample.pending))
+                (series("Connections that have not authenticated", |sample| sample.waiting))
+            }
+        }
+    }
+}
+
+/// Returns a number of bytes for people.
+fn bytes(count: u64) -> String {
+    const UNITS: [(u32, &str); 3] = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (bits, unit) in UNITS {
+        if let whole @ 1.. = count >> bits {
+            return format!("{whole} {unit}");
+        }
+    }
+    format!("{count} bytes")
 }

@@ -31,6 +31,7 @@ mod nodes;
 mod operators;
 mod pending;
 mod senders;
+mod sparkline;
 #[cfg(test)]
 mod tests;
 mod words;

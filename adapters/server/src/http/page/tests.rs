@@ -199,6 +199,20 @@ async fn senders_are_shown_page_by_page_and_each_once() {
 }
 
 #[tokio::test]
+async fn the_health_of_a_gateway_names_its_disk_its_certificates_and_its_limits() {
+    let directory = tempfile::tempdir().unwrap();
+    let builder = Gateway::builder(MemoryStore::default());
+    let soon = || Some(handfast_core::UnixTime::from_secs(5));
+    let gateway =
+        builder.data_directory(directory.path()).certificate_ends(soon).start().await.unwrap();
+    let page = text(get(&seen_by(&gateway, Role::Viewer), "/admin/health", true).await).await;
+    assert!(page.contains(" left</p>"), "{page}");
+    assert!(page.contains("certificate has ended"), "{page}");
+    assert!(page.contains("none is near its end") && page.contains("Root for nodes"), "{page}");
+    assert!(!page.contains("<button"), "{page}");
+}
+
+#[tokio::test]
 async fn what_a_node_says_of_itself_is_text_and_never_markup() {
     let gateway = gateway().await;
     let name = "<img src=x onerror=alert(1)>";
