@@ -36,6 +36,20 @@ impl OwnKeys {
         Self::from_halves(stored.expose())
     }
 
+    /// Returns these key pairs with a fresh one for channels. The one that signs stays, and with it
+    /// everything that it has signed.
+    #[must_use]
+    pub fn with_new_channel(&self, entropy: &Entropy<32>) -> Self {
+        let mut both = *self.to_stored().expose();
+        let fresh = x25519::KeyPair::generate(entropy).to_stored();
+        for (place, byte) in both.iter_mut().zip(fresh.expose()) {
+            *place = *byte;
+        }
+        let keys = Self::from_halves(&both);
+        both.zeroize();
+        keys
+    }
+
     /// Returns the private halves for a store, X25519 first.
     #[must_use]
     pub fn to_stored(&self) -> Secret<64> {
@@ -70,6 +84,14 @@ impl OwnKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_channel_leaves_the_key_that_signs() {
+        let keys = OwnKeys::generate(&Entropy::from_recorded([1; 64]));
+        let newer = keys.with_new_channel(&Entropy::from_recorded([2; 32]));
+        assert_ne!(newer.channel.public(), keys.channel.public());
+        assert_eq!(newer.to_stored().expose()[32..], keys.to_stored().expose()[32..]);
+    }
 
     #[test]
     fn kept_keys_are_the_same_keys_again() {

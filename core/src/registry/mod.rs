@@ -6,6 +6,7 @@ pub mod authority;
 pub mod ceiling;
 pub mod codes;
 pub mod delivery;
+pub mod gateway_keys;
 pub mod grants;
 pub mod inbound;
 pub mod lifecycle;
