@@ -113,6 +113,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "certificates",
             "clones",
             "replacements",
+            "known_keys",
             "dispatches",
             "inbound",
             "policies",

@@ -18,6 +18,7 @@ mod dispatches;
 mod error;
 pub mod held;
 mod inbound;
+mod known_keys;
 mod logins;
 mod makers;
 #[cfg(any(test, feature = "conformance"))]
@@ -52,6 +53,7 @@ pub use inbound::{
     Approved, Challenged, Inbound, ListedSender, SenderChange, SenderFilter, SenderName,
     SenderStanding,
 };
+pub use known_keys::{KeyCounts, KnownKeys};
 pub use logins::Logins;
 pub use makers::{EndedWith, via_session};
 #[cfg(any(test, feature = "conformance"))]
@@ -67,4 +69,4 @@ pub use sqlite::{
 };
 pub use store::Store;
 pub use time::{Over, Run, TakenOver, Timekeeping};
-pub use vault::{CLONE_MARK_KEY, Vault};
+pub use vault::{CLONE_MARK_KEY, GATEWAY_KEYS, Vault};

@@ -20,9 +20,10 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use crate::audit::{Audit, Origin};
 use crate::{
-    Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, Listed,
-    Logins, NotMinted, NotStored, Observation, Policies, Provisioning, Replacements, Revoked,
-    SaveError, Sessions, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
+    Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, KnownKeys,
+    Listed, Logins, NotMinted, NotStored, Observation, Policies, Provisioning, Replacements,
+    Revoked, SaveError, Sessions, StoreError, Stored, StoredCertificate, StoredCode, Vault,
+    Version,
 };
 #[cfg(doc)]
 use crate::{Timekeeping, node_id};
@@ -54,6 +55,7 @@ use crate::{Timekeeping, node_id};
 /// | certificates of nodes | all of [`Certificates`] |
 /// | copied nodes | all of [`Clones`] |
 /// | nodes that took the place of others | all of [`Replacements`] |
+/// | the gateway's key as nodes know it | all of [`KnownKeys`] |
 /// | tasks for nodes | all of [`Dispatches`] |
 /// | approvals in advance | all of [`Policies`] |
 /// | nodes that registered over HTTP | all of [`Provisioning`] |
@@ -72,6 +74,7 @@ pub trait Store:
     + Certificates
     + Clones
     + Replacements
+    + KnownKeys
     + Dispatches
     + Policies
     + Provisioning

@@ -4,8 +4,10 @@ use async_trait::async_trait;
 
 use crate::StoreError;
 
-/// Name of the key of clone marks, the only secret that is replaced.
+/// Name of the key of clone marks.
 pub const CLONE_MARK_KEY: &str = "clone-mark-key";
+/// Name of the gateway's own keys. Only this secret and the one above are replaced.
+pub const GATEWAY_KEYS: &str = "gateway-keys";
 
 /// Secrets that all gateways of a registry share, each sealed by the caller and found by its name.
 #[async_trait]

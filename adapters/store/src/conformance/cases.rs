@@ -274,6 +274,9 @@ macro_rules! conformance_tests {
                 a_node_that_is_paired_anew_starts_afresh
                 of_links_at_once_all_get_the_same_value_and_the_node_may_confirm_any
             }
+            known_keys {
+                nodes_are_counted_by_the_key_that_they_have_proven_to_know
+            }
             dispatches {
                 a_dispatch_reads_back_as_it_was_queued
                 a_request_that_is_repeated_is_queued_once

@@ -18,6 +18,7 @@ pub mod grants;
 pub mod guesses;
 pub mod inbound;
 pub mod keyed;
+pub mod known_keys;
 pub mod lives;
 pub mod logins;
 pub mod makers;

@@ -16,6 +16,7 @@ mod deliveries;
 mod dispatches;
 mod ends;
 mod inbound;
+mod known_keys;
 mod logins;
 mod policies;
 mod provisioning;

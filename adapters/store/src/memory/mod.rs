@@ -10,6 +10,7 @@ mod codes;
 mod deliveries;
 mod dispatches;
 mod grants;
+mod known_keys;
 mod logins;
 mod makers;
 mod nodes;
@@ -25,6 +26,7 @@ mod time;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::grant::capability;
 use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
@@ -87,6 +89,7 @@ struct MemoryTx {
     counters: Table<NodeId, StoredCounter>,
     /// The nodes that took the place of these.
     replacements: Table<NodeId, Replacement>,
+    known_keys: Table<NodeId, PublicKey>,
     dispatches: Table<DispatchId, dispatches::DispatchRow>,
     capabilities: Table<(NodeId, String), Capability>,
     /// The entries of the audit log with their hashes.
@@ -136,6 +139,7 @@ impl MemoryTx {
         self.revoked_certificate_keys.end(keep);
         self.counters.end(keep);
         self.replacements.end(keep);
+        self.known_keys.end(keep);
         self.dispatches.end(keep);
         self.capabilities.end(keep);
         self.audit.end(keep);

@@ -41,6 +41,7 @@
 //! | `certificates` | certificates of nodes, and nodes' epochs |
 //! | `clones` | clone counters |
 //! | `replacements` | nodes that take the place of others |
+//! | `known_keys` | the gateway's key as each node knows it |
 //! | `dispatches` | tasks for nodes, and what nodes can do |
 //! | `policies` | approvals in advance |
 //! | `provisioning` | nodes that register by tokens over HTTP |
@@ -57,6 +58,7 @@ mod codes;
 mod deliveries;
 mod dispatches;
 mod grants;
+mod known_keys;
 mod logins;
 mod makers;
 mod nodes;
@@ -82,6 +84,7 @@ pub(crate) use codes::{CodeRows, PinRow};
 pub(crate) use deliveries::{DeliveryRows, Subject};
 pub(crate) use dispatches::{DispatchRows, ends_by_time};
 pub(crate) use grants::{EndedGrant, GrantRows, Which};
+pub(crate) use known_keys::KnownKeyRows;
 pub(crate) use logins::LoginRows;
 pub(crate) use makers::{MakerRows, Outlasting};
 pub(crate) use nodes::{NewNode, NewStanding, NodeHead, NodeRows};
@@ -110,6 +113,7 @@ pub(crate) trait Tx:
     + CertificateRows
     + CloneRows
     + ReplacementRows
+    + KnownKeyRows
     + DispatchRows
     + PolicyRows
     + ProvisioningRows

@@ -21,8 +21,9 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 use super::{By, Database, Decided, certificates, codes, grants, nodes, requests};
 use crate::audit::{Detail, Entry, Origin, What};
 use crate::{
-    Activation, CLONE_MARK_KEY, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked,
-    SaveError, Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
+    Activation, CLONE_MARK_KEY, Counts, Filter, GATEWAY_KEYS, Listed, NotMinted, NotStored,
+    Observation, Revoked, SaveError, Store, StoreError, Stored, StoredCertificate, StoredCode,
+    Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -351,7 +352,8 @@ impl<D: Database> Vault for D {
             Ok::<_, StoreError>(match replaced {
                 true => {
                     // Another name is a text of the caller's, so it is not recorded.
-                    let known = [CLONE_MARK_KEY].into_iter().find(|known| *known == name);
+                    let known =
+                        [CLONE_MARK_KEY, GATEWAY_KEYS].into_iter().find(|known| *known == name);
                     let which = known.map(Detail::Word);
                     Decided::by(true, Entry::new(What::RotateKey, Vec::from_iter(which)))
                 }

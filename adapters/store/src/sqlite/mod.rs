@@ -48,6 +48,7 @@ mod file;
 mod generation;
 mod grants;
 mod keeper;
+mod known_keys;
 mod logins;
 mod makers;
 mod migrations;

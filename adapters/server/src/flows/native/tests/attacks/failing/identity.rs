@@ -1,5 +1,6 @@
 //! Certificates, clone counters and dispatches of the store that fails.
 
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::identity::certificate::NodeStanding;
 use handfast_core::flow::identity::clone_counter::{LinkVerdict, Shown};
 use handfast_core::grant::certificate::{KeyHash, Serial};
@@ -8,8 +9,9 @@ use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, Span, UnixTime};
 use handfast_store::{
     Allowed, Capability, CertificateFilter, Certificates, Clones, DispatchReport, DispatchTask,
-    Dispatches, Enqueued, Issuing, LinkedFrom, NotQueued, NotStored, RevokedCertificates,
-    SaveError, SteppedDispatch, StoreError, StoredCertificate, StoredCounter, StoredDispatch,
+    Dispatches, Enqueued, Issuing, KeyCounts, KnownKeys, LinkedFrom, NotQueued, NotStored,
+    RevokedCertificates, SaveError, SteppedDispatch, StoreError, StoredCertificate, StoredCounter,
+    StoredDispatch,
 };
 
 use super::Failing;
@@ -41,6 +43,12 @@ fails_or_passes_on! {
     paired_anew(node_id: NodeId, now: UnixTime) -> Result<(), StoreError>;
     clone_counter(node_id: NodeId) -> Result<Option<StoredCounter>, StoreError>;
     quarantined(after: Option<NodeId>, limit: usize) -> Result<Vec<(NodeId, StoredCounter)>, StoreError>;
+}
+
+fails_or_passes_on! {
+    KnownKeys {}
+    knows_key(node_id: NodeId, key: PublicKey) -> Result<(), StoreError>;
+    key_counts(key: PublicKey) -> Result<KeyCounts, StoreError>;
 }
 
 fails_or_passes_on! {
