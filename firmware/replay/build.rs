@@ -286,6 +286,7 @@ impl Play {
         };
         let around = FrameContext {
             keys: &self.gateway_keys,
+            older: None,
             in_force: None,
             setup: &self.setup,
             subscriptions_left: 0,

@@ -1,6 +1,7 @@
 //! Attacks that must fail, each by its name.
 
 mod codes;
+mod gateway_key;
 mod inbound;
 mod links;
 mod middle;

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use handfast_core::budget::{Bucket, Proving, Replays};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::crypto::x25519::{KeyPair, PublicKey};
 use handfast_core::flow::identity::clone_counter::{CloneCounter, MarkKey};
 use handfast_core::flow::native::gateway::{
     CloneStanding, Confirmation, Cost, Effect, FrameContext, Input, Issue, IssuedCertificate,
@@ -48,6 +48,10 @@ use super::{Job, World};
 pub struct GatewayHost {
     /// The gateway's keys, which survive a restart.
     pub keys: OwnKeys,
+    /// The static key before a rotation, while nodes may link with it.
+    pub older_key: Option<KeyPair>,
+    /// Nodes that have proven that they know a static key of the gateway.
+    pub known_keys: Vec<(NodeId, PublicKey)>,
     /// The valid keys of setup codes, the current one first; they survive a restart.
     pub setup: Vec<SetupKey>,
     /// Its connections by id.
@@ -128,6 +132,16 @@ const fn refusal(denial: Denial) -> PairRefusal<'static> {
 }
 
 impl World {
+    /// Gives the gateway another static key. The older one stays beside it until somebody removes
+    /// it.
+    pub fn rotate_gateway_key(&mut self) {
+        let mut bytes = [0; 32];
+        self.prng.fill(&mut bytes);
+        let newer = self.gateway.keys.with_new_channel(&Entropy::from_recorded(bytes));
+        let older = std::mem::replace(&mut self.gateway.keys, newer);
+        self.gateway.older_key = Some(older.channel);
+    }
+
     /// Accepts a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
         self.seat(conn, NativeConnection::accepted(self.instant(), self.limits));
@@ -157,6 +171,7 @@ impl World {
         let left = SUBSCRIPTIONS - seat.subscribed.len();
         let around = FrameContext {
             keys: &self.gateway.keys,
+            older: self.gateway.older_key.as_ref(),
             in_force: scopes.as_ref().map(|(scopes, bounds)| InForce { scopes, bounds }),
             setup: &self.gateway.setup,
             subscriptions_left: left,
@@ -330,6 +345,9 @@ impl World {
                 }
                 Effect::Request(NativeRequest::MarkStored(mark)) => {
                     todo.push(Do::Report(Report::MarkStored(mark)));
+                }
+                Effect::Request(NativeRequest::KnowsKey(key)) => {
+                    todo.push(Do::Report(Report::KnowsKey(key)));
                 }
                 Effect::Request(NativeRequest::Name) => todo.push(Do::Ask(Asked::Name)),
                 Effect::Announced(announce) => {

@@ -78,6 +78,8 @@ pub enum Report {
     CertificateStored(u64),
     /// A mark is stored.
     MarkStored(CloneMark),
+    /// The node has proven that it knows this key of the gateway.
+    KnowsKey(PublicKey),
     /// A capability, and whether it may run twice.
     Announced(String, bool),
     /// The state of a task.
@@ -235,6 +237,7 @@ impl World {
                     }
                 }
             }
+            Report::KnowsKey(known) => self.gateway.known_keys.push((node_id, known)),
             Report::Announced(capability, _) => {
                 self.gateway.announced.insert((node_id, capability));
             }

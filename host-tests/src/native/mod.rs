@@ -171,6 +171,8 @@ impl World {
             meddled: 0,
             alarms: 0,
             older: 0,
+            older_key: None,
+            known_keys: Vec::new(),
         };
         let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();
         let scopes = ScopesBuf::parse(SCOPES).expect("scopes");

@@ -1,7 +1,9 @@
 //! Certificates and names of both sides, and links over TLS.
 
 use handfast_core::crypto::noise::HandshakeHash;
-use handfast_core::wire::native::link::{CertificateRenewal, FromNode, Identify, Renew};
+use handfast_core::wire::native::link::{
+    CertificateRenewal, FromGateway, FromNode, Identify, Policy, Renew,
+};
 use handfast_host_tests::native::World;
 use handfast_host_tests::native::node::NodeIn;
 use handfast_host_tests::native::raw::keys;
@@ -198,4 +200,24 @@ fn an_identity_signed_by_another_key_opens_nothing_and_an_unknown_node_is_answer
     }
     assert_eq!(answers[0], answers[1]);
     assert!(answers[0].is_some());
+}
+
+#[test]
+fn a_node_takes_no_key_of_the_gateway_over_tls_whoever_has_the_authority() {
+    for certified in [true, false] {
+        let mut world = over_tls(certified);
+        let before = world.nodes[0].memory;
+        let news = FromGateway::Policy(Policy::GatewayKey(*keys(66).channel.public()));
+        let news = news.write(&mut [0; 200]).unwrap().to_vec();
+        let conn = world.nodes[0].conn.unwrap();
+        world.inject(conn, Side::Client, news);
+        world.run();
+        assert_eq!(world.nodes[0].memory, before, "{}", world.story());
+        assert!(world.is_linked(0));
+        // The gateway does not try.
+        world.rotate_gateway_key();
+        world.pass(handfast_core::Span::from_secs(300));
+        assert_eq!(world.nodes[0].memory, before, "{}", world.story());
+        assert_eq!(world.nodes[0].conn, Some(conn));
+    }
 }

@@ -235,7 +235,8 @@ pub enum Policy {
     Unmute,
     /// The node forgets the pairing.
     Unpair,
-    /// The gateway's static key from the next link on.
+    /// The gateway's static key from the next link on. It counts only over a link that the present
+    /// static key has proven, so not over TLS.
     GatewayKey(x25519::PublicKey),
 }
 

@@ -60,6 +60,7 @@ pub fn gateway(data: &[u8]) {
         let mut frame = peer.frame(code, argument, &own, &theirs, &mut bytes);
         let around = FrameContext {
             keys: &own,
+            older: None,
             in_force: (argument & 1 == 0)
                 .then_some(InForce { scopes: &known.scopes, bounds: &known.bounds }),
             setup: &setup,

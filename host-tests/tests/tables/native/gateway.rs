@@ -74,6 +74,7 @@ type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
     let around = FrameContext {
         keys: &world.gateway.keys,
+        older: None,
         in_force: Some(InForce::of(&world.store.scopes)),
         setup: &world.gateway.setup,
         subscriptions_left: 16,
@@ -278,6 +279,7 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
             format!("CertificateStored, {number}")
         }
         Effect::Request(NativeRequest::MarkStored(_)) => "MarkStored".to_owned(),
+        Effect::Request(NativeRequest::KnowsKey(_)) => "KnowsKey".to_owned(),
         Effect::Request(NativeRequest::Name) => "Name".to_owned(),
         Effect::Announced(announce) => format!("Announced, {}", announce.capability.as_str()),
         Effect::Outcome(result) => format!("Outcome, {:?}", result.outcome),

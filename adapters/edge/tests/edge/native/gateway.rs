@@ -246,6 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
             let scopes = self.gateway.registry().scopes.clone();
             let around = FrameContext {
                 keys: &keys,
+                older: None,
                 in_force: scopes.as_ref().map(InForce::of),
                 setup: &[],
                 subscriptions_left: 4,
@@ -466,6 +467,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                 | Effect::Request(
                     NativeRequest::Refund
                     | NativeRequest::GuessWrong { .. }
+                    | NativeRequest::KnowsKey(_)
                     | NativeRequest::Ponged(..)
                     | NativeRequest::FindNode(_)
                     | NativeRequest::Name,

@@ -221,6 +221,7 @@ fn carry_out(
             | NativeRequest::GuessWrong { .. }
             | NativeRequest::Detach
             | NativeRequest::Linked(_)
+            | NativeRequest::KnowsKey(_)
             | NativeRequest::Ponged(..),
         )
         | Effect::Observe(_) => {}
@@ -278,6 +279,7 @@ fn step(
             let left = SUBSCRIPTIONS - around.patterns.len();
             let around = core::FrameContext {
                 keys: &shared.keys,
+                older: None,
                 in_force: scopes.as_ref().map(InForce::of),
                 setup: &[],
                 subscriptions_left: left,

@@ -132,6 +132,7 @@ impl ConnectionFlow for NativeContext {
         let setup = gateway.inner.setup.keys.now(now);
         let around = FrameContext {
             keys: gateway.keys(),
+            older: None,
             in_force: in_force.as_ref().map(OwnedInForce::lend),
             setup: &setup,
             subscriptions_left: self.subscriptions_left(),

@@ -5,7 +5,7 @@ use crate::crypto::code::Code;
 use crate::crypto::cpace::Confirmed;
 use crate::crypto::ed25519;
 use crate::crypto::keys::OwnKeys;
-use crate::crypto::x25519::PublicKey;
+use crate::crypto::x25519::{KeyPair, PublicKey};
 use crate::entropy::Entropy;
 use crate::error::Refusal;
 use crate::flow::identity::clone_counter::{LinkVerdict, MarkKey};
@@ -35,6 +35,8 @@ use crate::wire::registration::Heartbeat;
 pub struct FrameContext<'b> {
     /// The gateway's keys.
     pub keys: &'b OwnKeys,
+    /// The gateway's static key before the last rotation, while nodes may still link with it.
+    pub older: Option<&'b KeyPair>,
     /// The rights of the peer of a link; `None` if it has none.
     pub in_force: Option<InForce<'b>>,
     /// The keys of setup codes that count now.
@@ -410,6 +412,9 @@ pub enum NativeRequest {
     MarkStored(CloneMark),
     /// The node takes the gateway's name: answer with [`Input::Name`] if there is one.
     Name,
+    /// The node has proven that it knows this static key of the gateway: it has linked with it, or
+    /// has stored it.
+    KnowsKey(PublicKey),
     /// The dispatch with this id was not sent, because the peer may not get it or takes none.
     NotDispatched(DispatchId),
     /// The node has answered the ping with this number, or takes none.

@@ -10,6 +10,7 @@
 mod attach;
 mod ends;
 mod frame;
+mod known_gateway;
 mod notice;
 mod open;
 mod reply;
@@ -17,6 +18,7 @@ mod reply;
 use super::{
     Confirmation, Effect, Input, NativeRequest, Peer, PingAnswer, State, Turn, close, end, stay,
 };
+use crate::crypto::x25519::PublicKey;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
@@ -31,6 +33,7 @@ use crate::wire::path::Action;
 use attach::{Attaching, on_attached, on_first};
 use ends::LinkEnds;
 use frame::on_frame;
+use known_gateway::KnownGateway;
 use notice::on_push;
 use open::{AwaitedAnswer, OpenLink};
 use reply::{issue, leave, offer_it, say, say_and_offer};
@@ -38,6 +41,7 @@ use reply::{issue, leave, offer_it, say, say_and_offer};
 #[derive(Debug)]
 pub(super) struct NativeLink {
     channel: Channel,
+    gateway: KnownGateway,
     stage: LinkStage,
 }
 
@@ -62,22 +66,29 @@ impl NativeLink {
     /// Creates the link of a node whose handshake is done and whose first message is due.
     pub(super) const fn proving(
         channel: Channel,
+        called: Option<PublicKey>,
         node_id: NodeId,
         renews: bool,
         until: Instant,
     ) -> Self {
-        Self { channel, stage: LinkStage::Proving { node_id, renews, until } }
+        let gateway = match called {
+            Some(key) => KnownGateway::Proven { key, is_reported: false },
+            None => KnownGateway::Otherwise,
+        };
+        Self { channel, gateway, stage: LinkStage::Proving { node_id, renews, until } }
     }
 
     /// Creates the link of a node that TLS and its first message have proven.
     pub(super) const fn proven(channel: Channel, node_id: NodeId, hello: &Hello) -> Self {
         let attaching = Attaching::new(node_id, true, hello);
-        Self { channel, stage: LinkStage::Attaching(attaching) }
+        let gateway = KnownGateway::Otherwise;
+        Self { channel, gateway, stage: LinkStage::Attaching(attaching) }
     }
 
     /// Creates the link of a delegate whose chain is due.
     pub(super) const fn delegates(channel: Channel, until: Instant) -> Self {
-        Self { channel, stage: LinkStage::AwaitChain { until } }
+        let gateway = KnownGateway::Otherwise;
+        Self { channel, gateway, stage: LinkStage::AwaitChain { until } }
     }
 
     pub(super) const fn channel(&self) -> &Channel {
@@ -170,7 +181,7 @@ pub(super) fn step<'b>(
 ) -> Turn<'b> {
     let mut out = OutgoingBuffer::new(scratch);
     let attached = link.stage.is_attached();
-    let NativeLink { channel, stage } = link;
+    let NativeLink { channel, gateway, stage } = link;
     match (&mut *stage, input) {
         (_, Input::Closed) => {
             let detach = attached.then_some(NativeRequest::Detach.into());
@@ -207,7 +218,7 @@ pub(super) fn step<'b>(
                 // This is noted before `heard` below clears the open ping.
                 let answers = matches!(open.keepalive, Keepalive::Asked { .. });
                 open.keepalive = open.keepalive.heard(now, limits);
-                on_frame(channel, open, text, &around, answers, out)
+                on_frame(channel, open, gateway, text, &around, answers, out)
             }
             Err(ChannelBroken) => {
                 // A channel that broke seals nothing more, so no `Bye` is sent.

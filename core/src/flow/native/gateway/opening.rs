@@ -10,6 +10,7 @@ use super::{
 use crate::budget::NoPlace;
 use crate::crypto::noise::HandshakeHash;
 use crate::crypto::noise::{ik, xx};
+use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
 use crate::id::NodeId;
 use crate::limits::{Limits, PROVE_WITHIN};
@@ -39,10 +40,13 @@ pub(super) enum Opening {
     },
     Finding {
         responder: ik::Responder,
+        /// The gateway's static key with which the node has called.
+        called: PublicKey,
         until: Instant,
     },
     Entering {
         responder: ik::Responder,
+        called: PublicKey,
         admitted: LinkPermission,
         entropy: Entropy<32>,
         until: Instant,
@@ -184,21 +188,16 @@ pub(super) fn step<'b>(
             say(&ClearRefusal::Refused, out)
         }
         (Opening::AwaitFirst { intent: Intent::Link, .. }, Input::Frame { bytes, around, .. }) => {
-            match ik::Responder::read_first(
-                Open::new(Intent::Link).prologue(),
-                &around.keys.channel,
-                bytes,
-            ) {
-                // The payload of a replay proves nothing, so it is ignored.
-                Ok((responder, _)) => {
+            match read_link(bytes, &around) {
+                Some((responder, called)) => {
                     let peer = *responder.peer();
                     opening.enter(
-                        Opening::Finding { responder, until },
+                        Opening::Finding { responder, called, until },
                         [NativeRequest::Find(peer).into()],
                     )
                 }
                 // A handshake for another key and plain junk look alike here, and get one refusal.
-                Err(_) => say(&ClearRefusal::Refused, out),
+                None => say(&ClearRefusal::Refused, out),
             }
         }
         (Opening::AwaitFirst { intent, .. }, Input::Frame { bytes, entropy, around }) => {
@@ -221,7 +220,7 @@ pub(super) fn step<'b>(
                 Err(_) => close(Close::PROTOCOL_VIOLATION),
             }
         }
-        (Opening::Finding { responder, .. }, Input::Found(found, unix, entropy)) => {
+        (Opening::Finding { responder, called, .. }, Input::Found(found, unix, entropy)) => {
             let node = match found {
                 Ok(known) => known.and_then(|known| known.admitted(unix, limits)),
                 // The refusal is the same for every reason, but a fault of the gateway must not say
@@ -233,18 +232,23 @@ pub(super) fn step<'b>(
                     let enter =
                         NativeRequest::Enter(*responder.peer(), *responder.ephemeral().as_bytes())
                             .into();
-                    let entering = Opening::Entering { responder, admitted, entropy, until };
+                    let entering =
+                        Opening::Entering { responder, called, admitted, entropy, until };
                     opening.enter(entering, [enter])
                 }
                 // An unknown key gets the same handshake answer, so that a stranger cannot probe
                 // for keys.
-                None => answer_ik(responder, None, features, &entropy, until, out),
+                None => answer_ik((responder, called), None, features, &entropy, until, out),
             }
         }
-        (Opening::Entering { responder, admitted, entropy, .. }, Input::Entered(Ok(()))) => {
+        (
+            Opening::Entering { responder, called, admitted, entropy, .. },
+            Input::Entered(Ok(())),
+        ) => {
             // The time runs from the gateway's answer, since the waits before were not the node's.
             let until = now.after(PROVE_WITHIN);
-            answer_ik(responder, Some(admitted), features, &entropy, until, out)
+            let called = (responder, called);
+            answer_ik(called, Some(admitted), features, &entropy, until, out)
         }
         (Opening::Entering { .. }, Input::Entered(Err(NoPlace::Repeated | NoPlace::Full))) => {
             // A replay and a lack of room are refused alike, so that neither can be probed.
@@ -298,6 +302,18 @@ pub(super) fn step<'b>(
     }
 }
 
+/// Reads the first message of a link, and returns the gateway's key that it was written for: the
+/// current one, or the one before a rotation, for a node that was away since.
+fn read_link(bytes: &mut [u8], around: &FrameContext<'_>) -> Option<(ik::Responder, PublicKey)> {
+    // What does not open is not changed, so it can be tried with the other key.
+    [Some(&around.keys.channel), around.older].into_iter().flatten().find_map(|own| {
+        let prologue = Open::new(Intent::Link).prologue();
+        // The payload of a replay proves nothing, so it is ignored.
+        let (responder, _) = ik::Responder::read_first(prologue, own, bytes).ok()?;
+        Some((responder, *own.public()))
+    })
+}
+
 fn answer_xx<'b>(
     opening: &mut Opening,
     intent: Intent,
@@ -329,7 +345,7 @@ fn answer_xx<'b>(
 /// Answers an IK handshake with one message of one length, for the same work, so that the answer
 /// does not tell a stranger if the node is known or muted.
 fn answer_ik<'b>(
-    responder: ik::Responder,
+    (responder, called): (ik::Responder, PublicKey),
     node: Option<LinkPermission>,
     features: Features,
     entropy: &Entropy<32>,
@@ -350,7 +366,13 @@ fn answer_ik<'b>(
     });
     match (answer, node) {
         (Some((established, message)), Some(LinkPermission { node_id, renews, .. })) => {
-            let link = NativeLink::proving(Channel::new(established), node_id, renews, until);
+            let link = NativeLink::proving(
+                Channel::new(established),
+                Some(called),
+                node_id,
+                renews,
+                until,
+            );
             Turn::Break((State::Link(link), Effects::of([Effect::Send(message)])))
         }
         (Some((_, message)), None) => {

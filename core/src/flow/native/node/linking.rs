@@ -370,6 +370,11 @@ fn on_frame<'b>(
                 ],
             );
         }
+        // Only a link that the present key has proven may name another one; TLS rests on a
+        // certificate authority instead.
+        Ok(FromGateway::Policy(Policy::GatewayKey(_))) if link.channel.is_over_tls() => {
+            return Effects::none();
+        }
         Ok(FromGateway::Policy(Policy::GatewayKey(gateway))) => {
             // The new key counts from the next link on; this channel goes on as it is.
             let paired = Paired { gateway, ..link.paired };

@@ -72,6 +72,8 @@ impl NativeContext {
             NativeRequest::GuessWrong { left } => self.guessed_wrong(left).await,
             NativeRequest::CertificateStored(number) => self.certificate_stored(number).await,
             NativeRequest::MarkStored(mark) => self.mark_stored(&mark).await,
+            // The gateway has one key, so that every node knows it.
+            NativeRequest::KnowsKey(_) => {}
             NativeRequest::Ponged(number, answer) => self.ponged(number, answer),
         }
         None
@@ -113,6 +115,7 @@ const fn without(job: &NativeJob) -> Option<Option<NativeAnswer>> {
             | NativeRequest::Reserve(_)
             | NativeRequest::GuessWrong { .. }
             | NativeRequest::Spend(_)
+            | NativeRequest::KnowsKey(_)
             | NativeRequest::Ponged(..),
         )
         | NativeJob::Tasks

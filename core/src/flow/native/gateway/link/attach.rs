@@ -91,7 +91,7 @@ pub(super) fn on_attached<'b>(
     takes: Features,
     mut out: OutgoingBuffer<'b>,
 ) -> Turn<'b> {
-    let NativeLink { channel, stage } = link;
+    let NativeLink { channel, stage, .. } = link;
     let LinkStage::Attaching(attaching) = *stage else { return stay([]) };
     let Attaching { node_id, features, holds, muted, quarantined, renews: told, owed } = attaching;
     let (known, LinkPermission { until, renews, .. }) = match known {

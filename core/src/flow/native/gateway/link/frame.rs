@@ -1,6 +1,7 @@
 //! Frames from the peer of an open link.
 
 use super::attach::inline;
+use super::known_gateway::{KEY_PING, KnownGateway};
 use super::reply::{leave, say};
 use super::{AwaitedAnswer, OpenLink};
 use crate::flow::native::gateway::{
@@ -16,6 +17,7 @@ use crate::wire::registration::Heartbeat;
 pub(super) fn on_frame<'b>(
     channel: &mut Channel,
     open: &mut OpenLink,
+    gateway: &mut KnownGateway,
     text: &'b [u8],
     around: &FrameContext<'_>,
     answers: bool,
@@ -32,7 +34,8 @@ pub(super) fn on_frame<'b>(
         // The node sends its first one as the link begins.
         Ok(FromNode::Heartbeat(heartbeat)) => {
             let key = open.seal_key(channel, around.keys, &mut out);
-            Turn::Continue(Effects::flatten([Some(Effect::Observe(heartbeat)), key]))
+            let [news, ping] = gateway.news(channel, open, around.keys, &mut out);
+            Turn::Continue(Effects::flatten([Some(Effect::Observe(heartbeat)), key, news, ping]))
         }
         Ok(FromNode::App(app)) => {
             if in_force
@@ -112,6 +115,9 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::MarkStored(mark)) => stay([NativeRequest::MarkStored(mark).into()]),
         Ok(FromNode::CertificateStored { number }) => {
             stay([NativeRequest::CertificateStored(number).into()])
+        }
+        Ok(FromNode::Pong { number: KEY_PING }) if gateway.is_told() => {
+            Turn::Continue(Effects::flatten([gateway.stored()]))
         }
         Ok(FromNode::Pong { number }) => {
             stay([NativeRequest::Ponged(number, PingAnswer::Came).into()])

@@ -62,7 +62,7 @@ pub(super) fn on_found<'b>(
         }
         // The link tells whether the node may only renew, so it counts as told.
         (Some((channel, LinkPermission { node_id, .. })), TlsFirst::Identify(_)) => {
-            let link = NativeLink::proving(channel, node_id, true, until);
+            let link = NativeLink::proving(channel, None, node_id, true, until);
             // The permit goes back with `Hello`, as on every other link.
             Turn::Break((State::Link(link), Effects::none()))
         }
