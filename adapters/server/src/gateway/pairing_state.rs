@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::limits::{PINGS_A_MINUTE, PINS_A_MINUTE};
 use handfast_core::secret::Secret;
 use handfast_core::{Instant, NodeId, UnixTime};
@@ -11,20 +10,18 @@ use handfast_store::{Store, StoreError};
 use tokio::sync::{Notify, broadcast};
 
 use super::delegates::Delegates;
+use super::own_keys::KeysInUse;
 use super::told::{Tells, Told};
 use crate::connection::rate_limit::Failures;
-use crate::entropy;
 use crate::events::Event;
 use crate::gateway::bearers::{BearerHolder, Bearers};
 use crate::gateway::changes::Changes;
-use crate::keys::seal::{SealKind, StoreKey};
+use crate::keys::seal::StoreKey;
 use crate::keys::setup::NotOpened;
 use crate::policy::handler::PairingHandler;
 use crate::policy::rules::{ApprovalTerms, LiveRules};
 use crate::policy::settings::PairingSettings;
 
-/// The name under which the store keeps the gateway's keys.
-const KEYS: &str = "gateway-keys";
 /// The maximum number of nodes with a remembered proposal or message.
 const MOST_NOTES: usize = 4096;
 /// The number of events that a listener may fall behind before it misses some.
@@ -78,7 +75,7 @@ impl From<NotOpened> for StartError {
 
 /// The state of pairing outside the registry.
 pub(crate) struct PairingServices {
-    pub(crate) keys: OwnKeys,
+    pub(crate) keys: KeysInUse,
     pub(crate) seal: StoreKey,
     pub(crate) settings: PairingSettings,
     pub(crate) handler: Arc<dyn PairingHandler>,
@@ -125,18 +122,10 @@ impl PairingServices {
     ) -> Result<Self, StartError> {
         settings.check().map_err(StartError::Settings)?;
         let seal = StoreKey(key);
-        let fresh = seal.seal(
-            SealKind::GatewayKeys,
-            KEYS.as_bytes(),
-            &OwnKeys::generate(&entropy::draw()).to_stored(),
-        );
-        let kept = store.vault(KEYS, fresh).await?;
-        let keys = seal
-            .open(SealKind::GatewayKeys, KEYS.as_bytes(), &kept)
-            .map_err(|_| StartError::WrongStoreKey)?;
+        let keys = KeysInUse::open(store, &seal).await?;
         let rules = Arc::new(LiveRules::new(&settings));
         Ok(Self {
-            keys: OwnKeys::from_stored(&keys),
+            keys,
             seal,
             handler: handler.unwrap_or_else(|| Arc::clone(&rules) as Arc<dyn PairingHandler>),
             rules,

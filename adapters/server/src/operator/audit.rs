@@ -1,6 +1,7 @@
 //! The audit log: its entries, its checkpoints and its proofs.
 
 use handfast_core::NodeId;
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::registry::audit_tree::Proof;
 use handfast_store::audit::{ProvenEntry, TreeHead};
 use handfast_store::{SenderName, StoreError};
@@ -76,8 +77,9 @@ impl Gateway {
             }
             None => None,
         };
-        let keys = &self.inner.pairing.keys;
-        let origin = Checkpoint::origin_of(&self.fingerprint());
+        let keys = self.keys();
+        // A log keeps its name, whatever key the gateway has by now.
+        let origin = Checkpoint::origin_of(&Fingerprint::of(keys.0.first()));
         let key = VerifierKey::new(origin.clone(), keys.signing.public());
         let checkpoint = Checkpoint { origin, size, root };
         let note = checkpoint.sign(&keys.signing);

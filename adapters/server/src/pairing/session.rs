@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::settle::{
     Denial, PairedState, Plan, PolicyVerdict, ProofTerms, Proven, SettleRequest, Settlement,
     not_entered, offered_again, pair, plan, settle,
@@ -25,6 +24,7 @@ use super::grants::{FreshGrant, offer_with};
 use super::signing_key::SigningKeyNews;
 use crate::entropy;
 use crate::events::Event;
+use crate::gateway::own_keys::KeysNow;
 use crate::gateway::{Gateway, MOST_CONFLICTS};
 use crate::policy::handler;
 use crate::policy::handler::{PairingDecision, VerifiedCode};
@@ -41,9 +41,9 @@ pub(crate) struct ToBePaired {
 }
 
 impl Gateway {
-    /// Returns this gateway's keys.
-    pub(crate) fn keys(&self) -> &OwnKeys {
-        &self.inner.pairing.keys
+    /// Returns this gateway's keys as they are now.
+    pub(crate) fn keys(&self) -> KeysNow {
+        self.inner.pairing.keys.now()
     }
 
     /// Decides the next stage of a request, and prepares what that stage needs.

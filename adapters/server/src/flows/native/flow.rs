@@ -130,9 +130,10 @@ impl ConnectionFlow for NativeContext {
         let in_force = self.in_force();
         let now = gateway.inner.clock.unix();
         let setup = gateway.inner.setup.keys.now(now);
+        let keys = gateway.keys();
         let around = FrameContext {
-            keys: gateway.keys(),
-            older: None,
+            keys: &keys,
+            older: keys.0.older_at(&gateway.inner.clock.moment()),
             in_force: in_force.as_ref().map(OwnedInForce::lend),
             setup: &setup,
             subscriptions_left: self.subscriptions_left(),

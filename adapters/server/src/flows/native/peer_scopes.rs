@@ -1,7 +1,7 @@
 //! Permissions of a peer: by its node's grant, or by a chain that it presents.
 
 use handfast_core::crypto::fingerprint::Fingerprint;
-use handfast_core::crypto::x25519::PublicKey;
+use handfast_core::crypto::x25519::{KeyPair, PublicKey};
 use handfast_core::grant::capability::{self, Chain, Check, Held};
 use handfast_core::grant::scope::{Pattern, ScopesBuf};
 use handfast_core::registry::ceiling::{Ceiling, Entitled, entitled};
@@ -138,18 +138,23 @@ impl Gateway {
     /// Verifies a chain for the holder of this key, except for its state in the registry, which
     /// [`Gateway::ceilings_over`] checks.
     pub(super) fn verify(&self, chain: &[u8], key: &PublicKey) -> Option<Rights> {
-        let gateway = self.keys().signing.public();
-        // A chain may be meant for one verifier alone; this one is called by its fingerprint.
-        let name = Fingerprint::of(self.keys().channel.public()).to_string();
-        let audience = Label::parse(&name);
-        let check =
-            Check { gateway: &gateway, channel: key, audience, now: self.inner.clock.unix() };
+        let (keys, moment) = (self.keys(), self.inner.clock.moment());
+        let gateway = keys.signing.public();
         let chain = Chain::from_bytes(chain)
-            .inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"));
-        // Revocation is a matter of the registry, which is asked later.
-        let authorised = capability::verify(&chain.ok()?, &check, |_| false)
-            .inspect_err(|denied| tracing::debug!(?denied, "a chain does not count"))
+            .inspect_err(|error| tracing::debug!(?error, "what was presented is no chain"))
             .ok()?;
+        // A chain may be meant for one verifier alone; this one is called by its fingerprint, and
+        // by that of its older key as long as nodes link with it.
+        let names = [Some(keys.channel.public()), keys.0.older_at(&moment).map(KeyPair::public)];
+        let authorised = names.into_iter().flatten().find_map(|own| {
+            let name = Fingerprint::of(own).to_string();
+            let audience = Label::parse(&name);
+            let check = Check { gateway: &gateway, channel: key, audience, now: moment.now };
+            // Revocation is a matter of the registry, which is asked later.
+            capability::verify(&chain, &check, |_| false)
+                .inspect_err(|denied| tracing::debug!(?denied, "a chain does not count"))
+                .ok()
+        })?;
         Some(Rights {
             scopes: authorised.scopes().as_str().into(),
             subject: *authorised.subject(),

@@ -128,11 +128,11 @@ async fn is_not_let_in(world: &World, own: &OwnKeys) {
     let mut wire = wire;
     wire.send(open.as_bytes()).await;
     let mut room = [0; handfast_core::limits::MESSAGE_BYTES];
-    let key = world.gateway.keys().channel.public();
+    let key = *world.gateway.keys().channel.public();
     let started = handfast_core::crypto::noise::ik::Initiator::start(
         open.prologue(),
         &own.channel,
-        key,
+        &key,
         &entropy::draw(),
         &[],
         &mut room,
