@@ -60,6 +60,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         policies,
         quarantined,
         older_than_nodes_since,
+        key_rotation: _,
     } = status;
     let mend = mend(clock, data).map_or_else(String::new, |mend| format!(": {mend}"));
     let linked_companions = sessions.sessions.iter().filter(|session| session.linked).count();

@@ -30,7 +30,7 @@ use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
 use crate::gateway::token_cache::Proven;
 use crate::gateway::{Gateway, Inner, LoginServices, SetupServices, Surroundings};
-use crate::gateway::{certificates, readings, timekeeping, unstored};
+use crate::gateway::{certificates, key_rotation, readings, timekeeping, unstored};
 use crate::inbound::{Gate, InboundSettings};
 use crate::keys::setup::SetupKeys;
 use crate::operator::deliveries;
@@ -304,6 +304,7 @@ impl GatewayBuilder {
         dispatch::at_start(&inner).await?;
         dispatch::watch(&inner);
         let gateway = Gateway::new(inner);
+        key_rotation::watch(&gateway).await?;
         rights::watch(&gateway).await?;
         Ok(gateway)
     }

@@ -15,6 +15,7 @@ pub(crate) mod dispatches;
 pub(crate) mod hash_pool;
 pub(crate) mod in_force;
 pub(crate) mod issued_setups;
+pub(crate) mod key_rotation;
 pub(crate) mod live_settings;
 pub(crate) mod login_links;
 pub(crate) mod messages;

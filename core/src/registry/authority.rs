@@ -34,16 +34,17 @@ pub const SESSION_DEPTH: usize = 8;
 pub enum Role {
     /// Reads everything except secrets.
     Viewer,
-    /// Administers everything except the certificate authority, roles, tokens, and actions that end
-    /// all of a kind at once.
+    /// Administers everything except the gateway's key, the certificate authority, roles, tokens, and
+    /// actions that end all of a kind at once.
     Operator,
     /// Administers everything. The local socket has this role.
     Owner,
 }
 
 /// The addresses that only an owner administers.
-const OWNERS: [&str; 6] = [
+const OWNERS: [&str; 7] = [
     "/gateway/ca/**",
+    "/gateway/key/**",
     "/gateway/logins/**",
     "/gateway/operators/**",
     "/gateway/roles/**",

@@ -59,6 +59,7 @@ mod events;
 pub(in crate::http) mod extensions;
 mod extract;
 pub(in crate::http) mod failure;
+mod gateway_key;
 pub(in crate::http) mod inbound;
 pub(in crate::http) mod listing;
 mod marks;
@@ -98,6 +99,7 @@ pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView}
 pub use extensions::ExtensionList;
 pub(crate) use failure::AdminFailure;
 pub use failure::{ErrorBody, ErrorView, NextCall};
+pub use gateway_key::{GatewayKeyView, RotationView};
 pub use inbound::{
     AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
 };
@@ -219,6 +221,9 @@ fn node_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(decisions::forget))
         .routes(routes!(messages::send))
         .routes(routes!(marks::rotate))
+        .routes(routes!(gateway_key::show))
+        .routes(routes!(gateway_key::rotate))
+        .routes(routes!(gateway_key::finish))
         .routes(routes!(paired::list))
         .routes(routes!(paired::show))
         .routes(routes!(paired::permit))
@@ -294,6 +299,9 @@ pub struct StatusView {
     /// restored from a backup.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub older_than_nodes_since: Option<Time>,
+    /// The rotation of the gateway's key that is under way.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key_rotation: Option<RotationView>,
 }
 
 /// State of the store.
@@ -369,6 +377,7 @@ pub(in crate::http) async fn status(
         policies: policies::in_force(&gateway).await?,
         quarantined: gateway.quarantined().await?.len(),
         older_than_nodes_since: gateway.older_than_nodes().map(|older| older.at.into()),
+        key_rotation: gateway.key_rotation().await?.map(RotationView::from),
     }))
 }
 

@@ -186,8 +186,8 @@ fn action(method: &Method, address: &str, authority: &Authority) -> Action {
     }
 }
 
-/// Returns `true` for the routes of keys that sign for everybody: that of setup codes, that of the
-/// marks of nodes, and that of the certificate authority.
+/// Returns `true` for the routes of keys that everybody relies on: the gateway's own, that of setup
+/// codes, that of the marks of nodes, and that of the certificate authority.
 fn is_key(address: &str) -> bool {
     let is = |key: &str| {
         address
@@ -195,7 +195,7 @@ fn is_key(address: &str) -> bool {
             .and_then(|rest| rest.strip_prefix(key))
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    is("/setup/rotate") || is("/marks") || is("/ca")
+    is("/setup/rotate") || is("/marks") || is("/ca") || is("/key")
 }
 
 /// Returns `true` for acts that end all of a kind at once, replace a key, or give others access.
@@ -288,6 +288,7 @@ mod tests {
         for (path, is) in [
             ("/gateway/paired/revoke-all", true),
             ("/gateway/ca/rotate", true),
+            ("/gateway/key/rotate", true),
             ("/gateway/tokens", true),
             ("/gateway/operators/ab/revoke", true),
             ("/gateway/operator", false),

@@ -1,6 +1,7 @@
 //! Effects of the identity flow on a native connection: certificates, and the marks of nodes.
 
 use handfast_core::NodeId;
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::gateway::Peer;
 use handfast_core::wire::native::link::CloneMark;
 
@@ -63,6 +64,13 @@ impl NativeContext {
                     offered.certified = Some(number);
                 }
             }
+        }
+    }
+
+    /// Takes in that the node knows this static key of the gateway.
+    pub(in crate::flows::native) async fn knows_key(&self, key: &PublicKey) {
+        if let Some(Peer::Node(node_id)) = self.attached {
+            self.gateway.knows_key(node_id, key).await;
         }
     }
 

@@ -72,8 +72,7 @@ impl NativeContext {
             NativeRequest::GuessWrong { left } => self.guessed_wrong(left).await,
             NativeRequest::CertificateStored(number) => self.certificate_stored(number).await,
             NativeRequest::MarkStored(mark) => self.mark_stored(&mark).await,
-            // The gateway has one key, so that every node knows it.
-            NativeRequest::KnowsKey(_) => {}
+            NativeRequest::KnowsKey(known) => self.knows_key(&known).await,
             NativeRequest::Ponged(number, answer) => self.ponged(number, answer),
         }
         None

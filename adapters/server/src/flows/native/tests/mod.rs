@@ -3,6 +3,7 @@
 pub(crate) mod attacks;
 mod client;
 mod identity;
+mod key_rotation;
 mod provisioned;
 mod serial;
 
