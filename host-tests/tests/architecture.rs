@@ -244,6 +244,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "operators",
             "policies",
             "pending",
+            "gateway_key",
             "status",
             "extensions",
             "serve",

@@ -12,6 +12,7 @@ mod doctor;
 mod extensions;
 mod full_disk;
 pub(crate) mod gateway;
+mod gateway_key;
 mod guides;
 mod hints;
 mod identity;

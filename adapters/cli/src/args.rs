@@ -1,8 +1,11 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand};
+
+use crate::confirm::Sure;
 
 mod audit;
 mod certs;
@@ -181,6 +184,28 @@ pub(crate) enum GatewayVerb {
     /// Print the fingerprint of the gateway's key: what a node shows while it pairs, and what it
     /// may be told to expect
     Fingerprint,
+    /// Make a new key of the gateway, which nodes are told over their links; those that are away
+    /// link with the older one until the overlap ends
+    RotateKey(RotateKey),
+}
+
+/// How one key takes the place of the other.
+#[derive(Debug, Arguments)]
+#[command(
+    after_help = "From then on the new fingerprint is shown, and codes that were made under \
+    the older key have ended: make and print them anew. The older key is erased at the end of the \
+    overlap, and a node that has not linked by then has to be paired again."
+)]
+pub(crate) struct RotateKey {
+    /// Time for which nodes may still link with the older key: 1h to 400d
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = length_of_time,
+        conflicts_with = "finish")]
+    pub(crate) overlap: Duration,
+    /// End the overlap that is under way now, and erase the older key
+    #[arg(long)]
+    pub(crate) finish: bool,
+    #[command(flatten)]
+    pub(crate) sure: Sure,
 }
 
 /// What is followed.

@@ -22,6 +22,7 @@ mod dispatch;
 mod doctor;
 mod events;
 mod extensions;
+mod gateway_key;
 mod groups;
 mod hints;
 mod import;
@@ -104,7 +105,7 @@ async fn run(verb: Verb) -> Result<(), End> {
         Verb::Extensions(extensions) => extensions::run(extensions).await,
         Verb::RunExtension(run) => extensions::start(&run),
         Verb::Companion(companion) => companion::run(companion).await,
-        Verb::Gateway(gateway) => watch::gateway(gateway).await,
+        Verb::Gateway(gateway) => gateway_key::run(gateway).await,
         Verb::Clock(clock) => clock::run(clock).await,
         Verb::Watch(watch) => watch::run(watch).await,
         Verb::Import(import) => import::run(import).await,

@@ -10,6 +10,7 @@ use crate::client::{ask, ask_all, read};
 use crate::clock::mend;
 use crate::codes::stands;
 use crate::data::DataPlace;
+use crate::gateway_key::stands as stands_rotation;
 use crate::hints::Next;
 use crate::policies::time_left;
 use crate::print::{ago, harmless, put, safe};
@@ -60,7 +61,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         policies,
         quarantined,
         older_than_nodes_since,
-        key_rotation: _,
+        key_rotation,
     } = status;
     let mend = mend(clock, data).map_or_else(String::new, |mend| format!(": {mend}"));
     let linked_companions = sessions.sessions.iter().filter(|session| session.linked).count();
@@ -104,6 +105,9 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
             safe(&one.state),
             Next::EndPolicy(&one.id).on(data)
         );
+    }
+    if let Some(rotation) = key_rotation {
+        text += &stands_rotation(rotation);
     }
     if *quarantined > 0 {
         text += &format!(

@@ -1,13 +1,10 @@
-//! `handfast watch` and `handfast gateway`: events, and the gateway's fingerprint.
-
-use handfast_server::admin::PairingView;
-use hyper::Method;
+//! `handfast watch`: events as they happen.
 
 use crate::End;
 use crate::args;
-use crate::client::{LineStream, ask, read};
+use crate::client::LineStream;
 use crate::events::{Happened, Narrator};
-use crate::print::{put, show};
+use crate::print::put;
 
 pub(crate) async fn run(args: args::Watch) -> Result<(), End> {
     let data = args.data.gateway()?;
@@ -40,13 +37,4 @@ async fn next_of(stream: &mut Option<LineStream>) -> Result<Option<String>, End>
         Some(stream) => stream.next().await,
         None => std::future::pending().await,
     }
-}
-
-pub(crate) async fn gateway(args: args::GatewayArgs) -> Result<(), End> {
-    let args::GatewayVerb::Fingerprint = args.verb;
-    let data = args.common.data.gateway()?;
-    let answer = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
-    let fingerprint = read::<PairingView>(&answer)?.fingerprint;
-    let json = serde_json::json!({ "fingerprint": fingerprint }).to_string();
-    show(args.common.json, &json, |_: serde_json::Value| format!("{fingerprint}\n"))
 }

@@ -168,6 +168,7 @@ const PRINT: &[Row] = &[
     ("companion send", &["hello", "{session}"]),
     ("companion listen", &["--json", "{session}"]),
     ("gateway fingerprint", &[]),
+    ("gateway rotate-key", &["{rotating}"]),
     ("watch", &["--json"]),
     ("import", &["{records}"]),
     ("backup", &["{backup}"]),
@@ -293,6 +294,10 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 ));
                 assert_eq!(code, 0, "{err}");
                 out.extend(["--session".to_owned(), file]);
+            }
+            "{rotating}" => {
+                assert_eq!(gateway.verb(&["gateway", "rotate-key"]).0, 0);
+                out.extend(["--finish".to_owned(), "--yes".to_owned()]);
             }
             "{records}" => {
                 let file = gateway.data.path().join("devices.json");

@@ -76,6 +76,19 @@ fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
             format!("look through who was put out since: {}", Next::Nodes.on(data)),
         ));
     }
+    if let Some(rotation) = &status.key_rotation
+        && rotation.loses_nodes_soon
+    {
+        found.push(Finding::new(
+            "key_overlap_ends",
+            format!(
+                "{} nodes have not taken the gateway's new key, and lose it at {}",
+                rotation.missing,
+                safe(&rotation.until)
+            ),
+            format!("let them link before then; see how many are left: {}", Next::Status.on(data)),
+        ));
+    }
     if let Some(version) = &status.version
         && version != env!("CARGO_PKG_VERSION")
     {
@@ -116,6 +129,14 @@ mod tests {
         assert_eq!(names(&format!(r#","version":"{}""#, env!("CARGO_PKG_VERSION"))), [""; 0]);
         assert_eq!(names(r#","quarantined":2"#), ["quarantined"]);
         assert_eq!(names(r#","older_than_nodes_since":5"#), ["older_than_nodes"]);
+        let rotation = |soon: bool| {
+            format!(
+                r#","key_rotation":{{"older_fingerprint":"A","begun":"b","until":"u","confirmed":1,
+                "missing":2,"loses_nodes_soon":{soon}}}"#
+            )
+        };
+        assert_eq!(names(&rotation(false)), [""; 0]);
+        assert_eq!(names(&rotation(true)), ["key_overlap_ends"]);
         let failing =
             r#","store":{"failing":true,"failures":3,"unstored":[{"what":"x is out","since":1}]}"#;
         assert_eq!(names(failing), ["store_failing", "unstored"]);

@@ -153,7 +153,9 @@ test('an owner sees who is logged in, and ends a session and a token', async (t)
   const { gateway, browser, page } = await operator(t);
   await gateway.json('tokens', 'create', '--role', 'viewer', '--name', 'backup');
   const { url } = await gateway.json('login', '--role', 'viewer', '--as', 'ben', '--no-wait');
-  const other = await browser.page(url);
+  // Another browser: two sessions of one would share its cookie.
+  const elsewhere = await Browser.start(t);
+  const other = await elsewhere.page(url);
   await other.getByRole('button', { name: /log in/i }).click();
   await other.getByRole('heading', { name: 'Waiting' }).waitFor();
   await page.bringToFront();
@@ -196,11 +198,18 @@ test('what was decided stands in the log, and on the page of the node', async (t
   await accessible(page);
 });
 
-test('health says what has to be done', async (t) => {
+test('health says what has to be done, and shows the key that is being replaced', async (t) => {
   const { gateway, page } = await operator(t);
   await page.goto(new URL('/admin/health', page.url()).href);
   await page.locator('#disk', { hasText: /left/ }).waitFor();
   await page.locator('#limits', { hasText: 'none is near its end' }).waitFor();
   await page.locator('#certificate-dates', { hasText: 'Root for nodes' }).waitFor();
+  await page.getByRole('button', { name: 'New key of the gateway' }).click();
+  await page.getByRole('button', { name: 'Yes' }).click();
+  await page.locator('#key', { hasText: '0 of 0 nodes have taken the new key' }).waitFor();
+  assert.ok('key_rotation' in (await gateway.json('status')));
   await accessible(page);
+  await page.getByRole('button', { name: /Finish/ }).click();
+  await page.getByRole('button', { name: 'Yes' }).click();
+  await page.getByRole('button', { name: 'New key of the gateway' }).waitFor();
 });

@@ -65,7 +65,7 @@ pub(super) struct RotateKeyBody {
 #[utoipa::path(
     get,
     path = "/api/v1/key",
-    tag = "Gateway",
+    tag = "State",
     responses((status = 200, body = GatewayKeyView)),
 )]
 pub(super) async fn show(Acting(gateway): Acting) -> Result<Json<GatewayKeyView>, AdminFailure> {
@@ -77,7 +77,7 @@ pub(super) async fn show(Acting(gateway): Acting) -> Result<Json<GatewayKeyView>
 #[utoipa::path(
     post,
     path = "/api/v1/key/rotate",
-    tag = "Gateway",
+    tag = "State",
     request_body = RotateKeyBody,
     responses((status = 200, body = GatewayKeyView)),
 )]
@@ -94,7 +94,7 @@ pub(super) async fn rotate(
 #[utoipa::path(
     post,
     path = "/api/v1/key/finish",
-    tag = "Gateway",
+    tag = "State",
     responses((status = 200, body = GatewayKeyView)),
 )]
 pub(super) async fn finish(Acting(gateway): Acting) -> Result<Json<GatewayKeyView>, AdminFailure> {

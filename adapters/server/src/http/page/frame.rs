@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use handfast_core::crypto::fingerprint::Fingerprint;
 use maud::{DOCTYPE, Markup, html};
 
 use super::{PATH, Visitor, words};
@@ -72,6 +73,8 @@ fn problem(text: &str) -> Markup {
 fn whole(gateway: &Gateway, visitor: &Visitor, path: &str, title: &str, live: &Markup) -> Markup {
     let name = gateway.name().unwrap_or("Handfast");
     let fingerprint = gateway.fingerprint().to_string();
+    let keys = gateway.keys();
+    let older = keys.0.older().map(|older| Fingerprint::of(older.pair.public()).to_string());
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -90,7 +93,13 @@ fn whole(gateway: &Gateway, visitor: &Visitor, path: &str, title: &str, live: &M
                 header {
                     div.gateway {
                         strong { (name) }
-                        details { summary { "Fingerprint" } (words::fingerprint(&fingerprint)) }
+                        details {
+                            summary { "Fingerprint" }
+                            (words::fingerprint(&fingerprint))
+                            @if let Some(older) = &older {
+                                p { "before: " (words::fingerprint(older)) }
+                            }
+                        }
                     }
                     nav aria-label="Parts" {
                         ul {

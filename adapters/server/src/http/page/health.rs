@@ -2,10 +2,13 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use handfast_core::registry::authority::Role;
 use maud::{Markup, html};
+use serde_json::json;
 
 use super::frame::Asked;
-use super::{sparkline, words};
+use super::words::{self, Call};
+use super::{Visitor, sparkline};
 use crate::gateway::Gateway;
 use crate::gateway::day_counts::Sample;
 use crate::http::admin::failure::AdminFailure;
@@ -13,11 +16,11 @@ use crate::http::admin::{Acting, StatusView, status};
 use crate::operator::health::HealthReport;
 
 pub(super) async fn show(State(gateway): State<Gateway>, asked: Asked) -> Response {
-    let live = live(&gateway).await;
+    let live = live(&gateway, &asked.visitor).await;
     asked.answer(&gateway, "/admin/health", "Health", live)
 }
 
-async fn live(gateway: &Gateway) -> Result<Markup, AdminFailure> {
+async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
     let view = status(Acting(gateway.clone())).await?.0;
     let report = gateway.health().await?;
     Ok(html! {
@@ -29,6 +32,7 @@ async fn live(gateway: &Gateway) -> Result<Markup, AdminFailure> {
             p { "The system " @if view.clock.synchronised { "says" } @else { "does not say" } " that its clock is synchronised." }
             @if let Some(mend) = &view.clock.mend { p role="alert" { (mend) } }
         }
+        (key(gateway, visitor).await?)
         (certificates(&report))
         (limits(&report))
         (over_time(gateway))
@@ -87,6 +91,41 @@ fn disk(report: &HealthReport) -> Markup {
             }
         }
     }
+}
+
+async fn key(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailure> {
+    let rotation = gateway.key_rotation().await?;
+    let owner = visitor.0.role() == Role::Owner;
+    Ok(html! {
+        section #key {
+            h2 { "Key of the gateway" }
+            p { (words::fingerprint(&gateway.fingerprint().to_string())) }
+            @match &rotation {
+                None => {
+                    @if owner {
+                        (Call::post("New key", "/api/v1/key/rotate".to_owned(), json!({}))
+                            .asks("The gateway has a new fingerprint at once, and codes that were made before end. For 30 days nodes may still link with the older key, over which they are told the new one.".to_owned())
+                            .button("of the gateway"))
+                    }
+                }
+                Some(rotation) => {
+                    p { "The older key is " (words::fingerprint(&rotation.older.to_string())) }
+                    p {
+                        "It is for nodes that were away, until " (words::text(rotation.until.as_secs())) ". "
+                        (rotation.know) " of " (rotation.know.saturating_add(rotation.lack)) " nodes have taken the new key."
+                    }
+                    @if rotation.is_near && rotation.lack > 0 {
+                        p role="alert" { (rotation.lack) " nodes have not taken the new key, and lose this gateway then." }
+                    }
+                    @if owner {
+                        (Call::post("Finish", "/api/v1/key/finish".to_owned(), json!({}))
+                            .asks(format!("{} nodes have not taken the new key and lose this gateway: they have to be paired again.", rotation.lack))
+                            .button("the rotation of the gateway's key"))
+                    }
+                }
+            }
+        }
+    })
 }
 
 fn certificates(report: &HealthReport) -> Markup {

@@ -213,6 +213,25 @@ async fn the_health_of_a_gateway_names_its_disk_its_certificates_and_its_limits(
 }
 
 #[tokio::test]
+async fn both_fingerprints_are_shown_while_one_key_takes_the_place_of_the_other() {
+    let gateway = gateway().await;
+    let before = gateway.fingerprint().to_string();
+    gateway.rotate_key(None).await.unwrap();
+    let after = gateway.fingerprint().to_string();
+    let router = seen_by(&gateway, Role::Owner);
+    let plain = |page: &str| page.replace("</span>", "").replace("<span>", "");
+    let page = plain(&text(get(&router, "/admin/health", false).await).await);
+    for fingerprint in [&before, &after] {
+        let shown = fingerprint.replace('-', " ");
+        assert!(page.matches(&shown).count() >= 2, "{shown}: {page}");
+    }
+    assert!(page.contains("0 of 0 nodes have taken the new key"), "{page}");
+    assert!(page.contains("/api/v1/key/finish"), "{page}");
+    let viewed = text(get(&seen_by(&gateway, Role::Operator), "/admin/health", true).await).await;
+    assert!(!viewed.contains("/api/v1/key/"), "{viewed}");
+}
+
+#[tokio::test]
 async fn what_a_node_says_of_itself_is_text_and_never_markup() {
     let gateway = gateway().await;
     let name = "<img src=x onerror=alert(1)>";
