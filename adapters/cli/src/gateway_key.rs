@@ -27,7 +27,7 @@ pub(crate) async fn run(args: GatewayArgs) -> Result<(), End> {
 async fn rotate_key(data: &DataPlace, json: bool, rotate: RotateKey) -> Result<(), End> {
     let RotateKey { overlap, finish, sure } = rotate;
     if !finish {
-        let body = Some(json!({ "overlap": overlap.as_secs() }));
+        let body = Some(json!({ "overlap_seconds": overlap.as_secs() }));
         let answer = ask(data, Method::POST, "/api/v1/key/rotate", body).await?;
         return show(json, &answer, |view| rotated(&view, data));
     }
@@ -76,20 +76,22 @@ pub(crate) fn stands(rotation: &RotationView) -> String {
         "older key:   {}, for nodes that were away, until {}\n\
          new key:     taken by {confirmed} of {} nodes\n",
         safe(older_fingerprint),
-        safe(until),
+        until,
         confirmed.saturating_add(*missing),
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use handfast_core::UnixTime;
+
     use super::*;
 
     fn rotation(missing: u64) -> RotationView {
         RotationView {
             older_fingerprint: "AAAA-BBBB".to_owned(),
-            begun: "2027-01-15T08:00:00Z".to_owned(),
-            until: "2027-02-14T08:00:00Z".to_owned(),
+            begun: UnixTime::from_secs(1_800_000_000).into(),
+            until: UnixTime::from_secs(1_802_592_000).into(),
             confirmed: 3,
             missing,
             loses_nodes_soon: false,
