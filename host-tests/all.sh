@@ -155,6 +155,9 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
 step "what a board costs"
 (cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
 
+step "what a board costs"
+(cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
+
 step "documentation"
 cargo doc --quiet --release --workspace --no-deps
 
