@@ -111,7 +111,7 @@ async fn key(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailur
                 Some(rotation) => {
                     p { "The older key is " (words::fingerprint(&rotation.older.to_string())) }
                     p {
-                        "It is for nodes that were away, until " (words::text(rotation.until.as_secs())) ". "
+                        "It is for nodes that were away, until " (words::text(rotation.until.into())) ". "
                         (rotation.know) " of " (rotation.know.saturating_add(rotation.lack)) " nodes have taken the new key."
                     }
                     @if rotation.is_near && rotation.lack > 0 {
@@ -137,12 +137,12 @@ fn certificates(report: &HealthReport) -> Markup {
                 dd {
                     @match report.certificate_ends {
                         None => { span.none { "none of its own" } }
-                        Some(ends) => { "ends " (words::text(ends.as_secs())) }
+                        Some(ends) => { "ends " (words::text(ends.into())) }
                     }
                 }
                 @for (nth, ends) in report.roots_end.iter().enumerate() {
                     dt { @if nth == 0 { "Root for nodes" } @else { "Older root" } }
-                    dd { "ends " (words::text(ends.as_secs())) ", replaced by itself before" }
+                    dd { "ends " (words::text(ends.into())) ", replaced by itself before" }
                 }
             }
             @if report.certificate_is_over() {

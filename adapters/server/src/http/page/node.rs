@@ -12,7 +12,7 @@ use super::{Visitor, log, pending};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
-    Acting, CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView,
+    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView,
     dispatches, listing, paired,
 };
 
@@ -299,7 +299,7 @@ async fn certified(gateway: &Gateway, node_id: NodeId) -> Result<Markup, AdminFa
                         li {
                             (words::state(one.certificate.state.as_str()))
                             " serial " (words::id(&one.certificate.serial.to_string()))
-                            ", ends " (words::text(one.certificate.not_after.as_secs()))
+                            ", ends " (words::text(one.certificate.not_after.into()))
                         }
                     }
                 }

@@ -98,13 +98,13 @@ fn row(login: &Login, visitor: &Visitor, valid: bool) -> Markup {
             h3 { (name) " " span.room { (login.role.as_str()) @if is_own { ", this browser" } } }
             p {
                 (words::state(if valid { "valid" } else { "ended" })) " " (words::id(&id))
-                " made " (words::ago(login.made_at.as_secs()))
+                " made " (words::ago(login.made_at.into()))
                 @if let Some(used) = login.used_at {
-                    ", used " (words::ago(used.as_secs()))
+                    ", used " (words::ago(used.into()))
                     @if let Some(from) = login.used_from { " from " (from) }
                 }
-                @if valid { ", ends " (words::until(login.expires_at.as_secs())) }
-                @else if let Some(at) = login.revoked_at { ", ended " (words::ago(at.as_secs())) }
+                @if valid { ", ends " (words::until(login.expires_at.into())) }
+                @else if let Some(at) = login.revoked_at { ", ended " (words::ago(at.into())) }
             }
             @if valid && visitor.0.role() == Role::Owner {
                 div.buttons {
