@@ -319,6 +319,8 @@ mod tests {
             node_id: "n".to_owned(),
             friendly_name: "lamp".to_owned(),
             dispatches: vec![long, view("timed_out", true)],
+            next: None,
+            total: 2,
         };
         let shown = listing(&list);
         assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");

@@ -84,7 +84,7 @@ fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
             format!(
                 "{} nodes have not taken the gateway's new key, and lose it at {}",
                 rotation.missing,
-                safe(&rotation.until)
+                rotation.until
             ),
             format!("let them link before then; see how many are left: {}", Next::Status.on(data)),
         ));

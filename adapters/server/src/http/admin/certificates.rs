@@ -136,16 +136,6 @@ pub(super) async fn list(
     Ok(Json(page(&gateway, filter, after.as_deref(), paging::limit(limit)?).await?))
 }
 
-/// Returns the certificates that a filter keeps, and their authority.
-pub(in crate::http) async fn read(
-    gateway: &Gateway,
-    filter: CertificateFilter,
-) -> Result<CertificateList, AdminFailure> {
-    let found = gateway.certificates(filter).await?;
-    let certificates = named(gateway, &found).await;
-    Ok(CertificateList { authority: authority(gateway), certificates, next: None })
-}
-
 /// Returns a page of the certificates that a filter keeps: at most `limit`, after this serial
 /// number.
 pub(in crate::http) async fn page(

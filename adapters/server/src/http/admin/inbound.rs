@@ -225,15 +225,6 @@ pub(super) async fn list(
     Ok(Json(page(&gateway, &caller, filter, query.after.as_deref(), most).await?))
 }
 
-/// Returns the senders that a filter keeps, as far as the caller may know them.
-pub(in crate::http) async fn read(
-    gateway: &Gateway,
-    caller: &Caller,
-    filter: SenderFilter,
-) -> Result<SenderList, AdminFailure> {
-    Ok(shown(caller, gateway.gate().list(filter).await?))
-}
-
 fn shown(caller: &Caller, senders: Vec<ListedSender>) -> SenderList {
     let mut senders: Vec<_> = senders.into_iter().map(view).collect();
     if caller.authority().is_viewer() {

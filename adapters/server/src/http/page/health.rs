@@ -142,7 +142,7 @@ fn certificates(report: &HealthReport) -> Markup {
                 }
                 @for (nth, ends) in report.roots_end.iter().enumerate() {
                     dt { @if nth == 0 { "Root for nodes" } @else { "Older root" } }
-                    dd { "ends " (words::text(ends.into())) ", replaced by itself before" }
+                    dd { "ends " (words::text((*ends).into())) ", replaced by itself before" }
                 }
             }
             @if report.certificate_is_over() {

@@ -12,8 +12,8 @@ use super::{Visitor, log, pending};
 use crate::gateway::Gateway;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
-    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView,
-    dispatches, listing, paired,
+    CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, dispatches,
+    listing, paired,
 };
 
 /// The number of a node's tasks that are shown.

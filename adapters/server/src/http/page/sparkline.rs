@@ -21,7 +21,7 @@ pub(super) fn figure(name: &str, points: &[(UnixTime, u32)]) -> Markup {
         figure.chart {
             figcaption {
                 strong { (name) } ": " (now) " now, " (lowest) " to " (highest) " since "
-                (words::ago(from.into()))
+                (words::ago((*from).into()))
             }
             // The sentence above says it, so that nobody who hears the page hears it twice.
             svg viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) preserveAspectRatio="none" aria-hidden="true" focusable="false" {
