@@ -123,6 +123,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "conformance",
             "held",
             "memory",
+            "rows",
             "sqlite",
         ],
     ),

@@ -30,6 +30,7 @@ mod policies;
 mod prefix;
 mod provisioning;
 mod replacements;
+mod rows;
 mod rules;
 mod sessions;
 mod sqlite;

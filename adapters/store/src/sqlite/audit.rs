@@ -5,8 +5,9 @@ use handfast_core::crypto::{labels, sha256};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
 use rusqlite::params;
 
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{AuditRows, RowResult};
+use crate::rows::most;
 use crate::{SenderName, StoreError};
 
 impl AuditRows for SqliteTx<'_> {

@@ -5,15 +5,16 @@ use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::{NodeId, UnixTime};
 use rusqlite::{Row, params};
 
-use super::rows::{get, integer, perhaps, time, word};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{CertificateRows, RowResult};
-use crate::{Allowed, CertificateFilter, RevokedCertificates, StoreError, StoredCertificate};
+use crate::rows::certificates::{node_standing, stored, unreadable, whole};
+use crate::rows::{integer, most};
+use crate::{Allowed, CertificateFilter, RevokedCertificates, StoredCertificate};
 
 impl CertificateRows for SqliteTx<'_> {
     fn certificate(&mut self, serial: &Serial) -> RowResult<Option<StoredCertificate>> {
         let sql = "SELECT * FROM certificate WHERE serial = ?1";
-        self.find(sql, [serial.as_bytes()], stored)?.transpose().map_err(unreadable)
+        self.find(sql, [serial.as_bytes()], |row| stored(row))?.transpose().map_err(unreadable)
     }
 
     fn certificate_by_fingerprint(
@@ -22,18 +23,18 @@ impl CertificateRows for SqliteTx<'_> {
     ) -> RowResult<Option<StoredCertificate>> {
         let sql = "SELECT * FROM certificate INDEXED BY certificate_by_fingerprint
                    WHERE fingerprint = ?1 ORDER BY seq DESC LIMIT 1";
-        self.find(sql, [fingerprint], stored)?.transpose().map_err(unreadable)
+        self.find(sql, [fingerprint], |row| stored(row))?.transpose().map_err(unreadable)
     }
 
     fn certificates_of(&mut self, id: NodeId, limit: usize) -> RowResult<Vec<StoredCertificate>> {
         let sql = "SELECT * FROM certificate WHERE node_id = ?1 ORDER BY number DESC LIMIT ?2";
-        whole(self.all(sql, params![id.as_bytes(), most(limit)], stored)?)
+        whole(self.all(sql, params![id.as_bytes(), most(limit)], |row| stored(row))?)
     }
 
     fn current_of(&mut self, id: NodeId) -> RowResult<Vec<StoredCertificate>> {
         let sql = "SELECT * FROM certificate INDEXED BY certificate_current_of
                    WHERE node_id = ?1 AND state IN ('issued', 'delivered') ORDER BY number DESC";
-        whole(self.all(sql, [id.as_bytes()], stored)?)
+        whole(self.all(sql, [id.as_bytes()], |row| stored(row))?)
     }
 
     fn certificates_after(
@@ -54,7 +55,7 @@ impl CertificateRows for SqliteTx<'_> {
         };
         // The empty blob comes before every serial number.
         let after: &[u8] = after.as_ref().map_or(&[], |serial| serial.as_bytes());
-        whole(self.all(sql, params![after, most(limit), integer(now)], stored)?)
+        whole(self.all(sql, params![after, most(limit), integer(now)], |row| stored(row))?)
     }
 
     fn allowed(&mut self, now: UnixTime) -> RowResult<Vec<Allowed>> {
@@ -184,46 +185,4 @@ impl CertificateRows for SqliteTx<'_> {
         self.execute(sql, params![id.as_bytes(), epoch])?;
         Ok(())
     }
-}
-
-/// Returns a node's standing from its columns.
-fn node_standing(epoch: u32, standing: &str) -> NodeStanding {
-    NodeStanding { epoch, may_link: matches!(standing, "paired" | "muted") }
-}
-
-/// Reads a certificate. The schema allows only ids and hashes of the right length.
-fn stored(row: &Row<'_>) -> rusqlite::Result<Result<StoredCertificate, String>> {
-    let serial: [u8; 20] = row.get("serial")?;
-    let node_id = NodeId::from_bytes(row.get("node_id")?);
-    let key = KeyHash::from_bytes(row.get("key")?);
-    let fingerprint = row.get("fingerprint")?;
-    let read = || {
-        let state = word(row, "state", CertificateState::parse)?;
-        let certificate = Certificate {
-            serial: Serial::from_bytes(&serial).ok_or("serial is none")?,
-            node_id,
-            number: get::<i64>(row, "number")?.cast_unsigned(),
-            key,
-            epoch: get(row, "epoch")?,
-            not_before: time(row, "not_before")?,
-            not_after: time(row, "not_after")?,
-            state,
-        };
-        Ok(StoredCertificate {
-            certificate,
-            issued_at: time(row, "issued_at")?,
-            ended: perhaps(row, "out_at")?,
-            fingerprint,
-            encoded: get(row, "der")?,
-        })
-    };
-    Ok(read())
-}
-
-fn whole(rows: Vec<Result<StoredCertificate, String>>) -> RowResult<Vec<StoredCertificate>> {
-    rows.into_iter().collect::<Result<_, _>>().map_err(unreadable)
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Database(format!("a stored certificate cannot be read: {problem}"))
 }

@@ -1,18 +1,20 @@
 //! The rows of clone counters.
 
 use handfast_core::NodeId;
-use handfast_core::flow::identity::clone_counter::{CloneCondition, CloneCounter};
-use rusqlite::{Row, params};
+use handfast_core::flow::identity::clone_counter::CloneCounter;
+use rusqlite::params;
 
-use super::rows::{get, integer, perhaps, word};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
+use crate::StoredCounter;
 use crate::ops::{CloneRows, RowResult};
-use crate::{LinkedFrom, StoreError, StoredCounter};
+use crate::rows::clones::{counter, unreadable};
+use crate::rows::{integer, most};
 
 impl CloneRows for SqliteTx<'_> {
     fn counter(&mut self, id: NodeId) -> RowResult<Option<StoredCounter>> {
         let sql = "SELECT * FROM clone_counter WHERE node_id = ?1";
-        let found = self.find(sql, [id.as_bytes()], counter)?.transpose().map_err(unreadable)?;
+        let found =
+            self.find(sql, [id.as_bytes()], |row| counter(row))?.transpose().map_err(unreadable)?;
         Ok(found.map(|(_, counter)| counter))
     }
 
@@ -49,42 +51,7 @@ impl CloneRows for SqliteTx<'_> {
                    WHERE condition = 'quarantined' AND node_id > ?1 ORDER BY node_id LIMIT ?2";
         // The empty blob comes before every id.
         let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-        let found = self.all(sql, params![after, most(limit)], counter)?;
+        let found = self.all(sql, params![after, most(limit)], |row| counter(row))?;
         found.into_iter().collect::<Result<_, _>>().map_err(unreadable)
     }
-}
-
-/// Reads a counter. The schema allows only 16 bytes as its node's id.
-fn counter(row: &Row<'_>) -> rusqlite::Result<Result<(NodeId, StoredCounter), String>> {
-    let node_id = NodeId::from_bytes(row.get("node_id")?);
-    let read = || {
-        let value = |column| -> Result<_, String> {
-            Ok(get::<Option<i64>>(row, column)?.map(i64::cast_unsigned))
-        };
-        let link = |address, at| -> Result<_, String> {
-            let (Some(text), Some(at)) = (get::<Option<String>>(row, address)?, perhaps(row, at)?)
-            else {
-                return Ok(None);
-            };
-            let parsed = text.parse().map_err(|_| format!("{address} {text:?} is none"))?;
-            Ok(Some(LinkedFrom { address: parsed, at }))
-        };
-        let counter = CloneCounter {
-            confirmed: value("confirmed")?,
-            confirmed_at: perhaps(row, "confirmed_at")?,
-            offered: value("offered")?,
-            offered_at: perhaps(row, "offered_at")?,
-            condition: word(row, "condition", CloneCondition::parse)?,
-        };
-        let linked = link("address", "linked_at")?;
-        Ok((
-            node_id,
-            StoredCounter { counter, linked, alarmed: link("alarm_address", "alarmed_at")? },
-        ))
-    };
-    Ok(read())
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Database(format!("a stored clone counter cannot be read: {problem}"))
 }

@@ -5,15 +5,15 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, Source, UnixTime};
 use rusqlite::params;
 
-use super::rows::{self, integer};
 use super::tx::SqliteTx;
 use crate::StoredCode;
 use crate::ops::{CodeRows, PinRow, RowResult};
+use crate::rows::{self, integer};
 
 impl CodeRows for SqliteTx<'_> {
     fn window(&mut self) -> RowResult<Window> {
         let sql = "SELECT opened_at, closes, opened_by, opened_login, guesses FROM pairing_window";
-        self.one(sql, [], rows::window)?
+        self.one(sql, [], |row| rows::window(row))?
     }
 
     fn set_window(&mut self, Window { opened, guesses }: &Window) -> RowResult<()> {
@@ -67,7 +67,7 @@ impl CodeRows for SqliteTx<'_> {
 
     fn code(&mut self, id: CodeId) -> RowResult<Option<StoredCode>> {
         let sql = "SELECT * FROM code WHERE code_id = ?1";
-        self.find(sql, [id.as_bytes()], rows::code)?.transpose()
+        self.find(sql, [id.as_bytes()], |row| rows::code(row))?.transpose()
     }
 
     fn code_by_selector(
@@ -76,13 +76,13 @@ impl CodeRows for SqliteTx<'_> {
         now: UnixTime,
     ) -> RowResult<Option<StoredCode>> {
         let sql = "SELECT * FROM code INDEXED BY code_by_selector WHERE selector = ?1 AND dead_since > ?2 AND uses_left > 0 LIMIT 1";
-        self.find(sql, params![selector.as_str(), integer(now)], rows::code)?.transpose()
+        self.find(sql, params![selector.as_str(), integer(now)], |row| rows::code(row))?.transpose()
     }
 
     fn live_codes(&mut self, now: UnixTime) -> RowResult<Vec<StoredCode>> {
         let sql = "SELECT code_id, pin_for, selector, expires, guesses, uses_left, grant_for, created_at, label, scopes, maker, login, source, provisions, NULL AS sealed
              FROM code INDEXED BY code_by_death WHERE dead_since > ?1 AND uses_left > 0 ORDER BY seq DESC";
-        self.all(sql, [integer(now)], rows::code)?.into_iter().collect()
+        self.all(sql, [integer(now)], |row| rows::code(row))?.into_iter().collect()
     }
 
     fn live_pins(&mut self, now: UnixTime) -> RowResult<Vec<PinRow>> {

@@ -1,24 +1,14 @@
 //! The rows of deliveries.
 
-use handfast_core::registry::codes::CodeId;
-use handfast_core::registry::delivery::{DeliveryId, Settled, Ticket};
-use handfast_core::wire::setup::Nonce;
-use handfast_core::{NodeId, UnixTime};
-use rusqlite::{Row, params};
+use handfast_core::UnixTime;
+use handfast_core::registry::delivery::{DeliveryId, Settled};
+use rusqlite::params;
 
-use super::rows::{get, integer, seconds, time};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{DeliveryRows, RowResult, Subject};
-use crate::{Delivered, Delivery, StoreError};
-
-/// The columns of a delivery's subject.
-const fn subject(of: &Subject) -> (&'static str, &[u8; 16]) {
-    match of {
-        Subject::Token(id) => ("token", id.as_bytes()),
-        Subject::Code(id) => ("code", id.as_bytes()),
-        Subject::Setup(nonce) => ("setup", nonce.as_bytes()),
-    }
-}
+use crate::rows::deliveries::{delivery, subject, unreadable};
+use crate::rows::{integer, most};
+use crate::{Delivered, Delivery};
 
 impl DeliveryRows for SqliteTx<'_> {
     fn delivery(&mut self, id: DeliveryId) -> RowResult<Option<(Delivery, Option<Settled>)>> {
@@ -77,30 +67,7 @@ impl DeliveryRows for SqliteTx<'_> {
     fn deliveries_under_way(&mut self, limit: usize) -> RowResult<Vec<Delivery>> {
         let sql = "SELECT delivery_id, until, what, subject, expires FROM delivery INDEXED BY delivery_under_way
                WHERE settled IS NULL ORDER BY until LIMIT ?1";
-        let found = self.all(sql, [most(limit)], delivery)?;
+        let found = self.all(sql, [most(limit)], |row| delivery(row))?;
         found.into_iter().collect::<Result<_, _>>().map_err(unreadable)
     }
-}
-
-/// Reads a delivery. The schema allows only 16 bytes as its id and as its subject.
-fn delivery(row: &Row<'_>) -> rusqlite::Result<Result<Delivery, String>> {
-    let ticket = Ticket {
-        id: DeliveryId::from_bytes(row.get("delivery_id")?),
-        until: seconds(row.get("until")?),
-    };
-    let subject: [u8; 16] = row.get("subject")?;
-    let of = || match get::<String>(row, "what")?.as_str() {
-        "token" => Ok(Delivered::Token(NodeId::from_bytes(subject))),
-        "code" => Ok(Delivered::Code(CodeId::from_bytes(subject))),
-        "setup" => Ok(Delivered::Setup {
-            nonce: Nonce::from_bytes(subject),
-            expires_at: time(row, "expires")?,
-        }),
-        other => Err(format!("what {other:?} is unknown")),
-    };
-    Ok(of().map(|of| Delivery { ticket, of }))
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Database(format!("a stored delivery cannot be read: {problem}"))
 }

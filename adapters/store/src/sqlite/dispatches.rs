@@ -1,25 +1,25 @@
 //! The rows of dispatches and of capabilities.
 
-use handfast_core::link::dispatch::{DispatchEnd, DispatchLife, DispatchState};
-use handfast_core::registry::sessions::Maker;
+use handfast_core::link::dispatch::DispatchEnd;
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::{Row, named_params, params};
+use rusqlite::{named_params, params};
 
-use super::rows::{get, integer, seconds, session, time};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{DispatchRows, RowResult, ends_by_time};
-use crate::{Capability, DispatchReport, DispatchTask, StoreError, StoredDispatch};
+use crate::rows::dispatches::{columns, is_for_good, stored, unreadable, whole};
+use crate::rows::{integer, most, seconds, session};
+use crate::{Capability, DispatchTask, StoredDispatch};
 
 impl DispatchRows for SqliteTx<'_> {
     fn dispatch(&mut self, id: DispatchId) -> RowResult<Option<StoredDispatch>> {
         let sql = "SELECT * FROM dispatch WHERE dispatch_id = ?1";
-        self.find(sql, [id.as_bytes()], stored)?.transpose().map_err(unreadable)
+        self.find(sql, [id.as_bytes()], |row| stored(row))?.transpose().map_err(unreadable)
     }
 
     fn dispatches_of(&mut self, id: NodeId, limit: usize) -> RowResult<Vec<StoredDispatch>> {
         let sql = "SELECT * FROM dispatch INDEXED BY dispatch_of WHERE node_id = ?1 ORDER BY number DESC LIMIT ?2";
-        whole(self.all(sql, params![id.as_bytes(), most(limit)], stored)?)
+        whole(self.all(sql, params![id.as_bytes(), most(limit)], |row| stored(row))?)
     }
 
     fn open_dispatches(&mut self, id: Option<NodeId>) -> RowResult<Vec<StoredDispatch>> {
@@ -27,12 +27,12 @@ impl DispatchRows for SqliteTx<'_> {
             Some(id) => {
                 let sql = "SELECT * FROM dispatch INDEXED BY dispatch_open
                            WHERE is_open = 1 AND node_id = ?1 ORDER BY number";
-                self.all(sql, [id.as_bytes()], stored)?
+                self.all(sql, [id.as_bytes()], |row| stored(row))?
             }
             None => {
                 let sql = "SELECT * FROM dispatch INDEXED BY dispatch_open
                            WHERE is_open = 1 ORDER BY node_id, number";
-                self.all(sql, [], stored)?
+                self.all(sql, [], |row| stored(row))?
             }
         })
     }
@@ -83,7 +83,7 @@ impl DispatchRows for SqliteTx<'_> {
     fn dispatches_due(&mut self, now: UnixTime, limit: usize) -> RowResult<Vec<StoredDispatch>> {
         let sql = "SELECT * FROM dispatch INDEXED BY dispatch_due
                    WHERE ends_by_time = 1 AND deadline <= ?1 ORDER BY deadline, seq LIMIT ?2";
-        whole(self.all(sql, params![integer(now), most(limit)], stored)?)
+        whole(self.all(sql, params![integer(now), most(limit)], |row| stored(row))?)
     }
 
     fn next_due(&mut self) -> RowResult<Option<UnixTime>> {
@@ -102,7 +102,7 @@ impl DispatchRows for SqliteTx<'_> {
     fn forget_dispatches_of(&mut self, id: NodeId, kept: usize, most: u32) -> RowResult<()> {
         let sql = "DELETE FROM dispatch WHERE seq IN (SELECT seq FROM dispatch INDEXED BY dispatch_over_of
                    WHERE is_open = 0 AND node_id = ?1 ORDER BY number DESC LIMIT ?3 OFFSET ?2)";
-        self.execute(sql, params![id.as_bytes(), super::tx::most(kept), most])?;
+        self.execute(sql, params![id.as_bytes(), crate::rows::most(kept), most])?;
         Ok(())
     }
 
@@ -125,66 +125,4 @@ impl DispatchRows for SqliteTx<'_> {
                    SELECT node_id, ?2, ?3, ?4, ?5 FROM node WHERE node_id = ?1";
         Ok(self.execute(sql, params![id.as_bytes(), name, version, available, idempotent])? == 1)
     }
-}
-
-const fn is_for_good(state: DispatchState) -> bool {
-    matches!(state, DispatchState::Unknown { for_good: true })
-}
-
-/// The columns of a report: its bytes, and what they are.
-fn columns(report: Option<&DispatchReport>) -> (Option<&[u8]>, Option<&'static str>) {
-    match report {
-        Some(DispatchReport::Result(bytes)) => (Some(bytes), Some("result")),
-        Some(DispatchReport::Reason(text)) => (Some(text.as_bytes()), Some("reason")),
-        None => (None, None),
-    }
-}
-
-/// Reads a dispatch. The schema allows only 16 bytes as its id and as its node's.
-fn stored(row: &Row<'_>) -> rusqlite::Result<Result<StoredDispatch, String>> {
-    let id = DispatchId::from_bytes(row.get("dispatch_id")?);
-    let node_id = NodeId::from_bytes(row.get("node_id")?);
-    let read = || {
-        let (state, for_good): (String, bool) = (get(row, "state")?, get(row, "for_good")?);
-        let late = get::<Option<String>>(row, "late")?.map(|word| {
-            DispatchEnd::parse(&word).ok_or_else(|| format!("late {word:?} is unknown"))
-        });
-        let life = DispatchLife {
-            state: DispatchState::parse(&state, for_good)
-                .ok_or_else(|| format!("state {state:?} is unknown"))?,
-            number: get::<i64>(row, "number")?.cast_unsigned(),
-            deadline: time(row, "deadline")?,
-            idempotent: get(row, "idempotent")?,
-            cancelling: get(row, "cancelling")?,
-            late: late.transpose()?,
-        };
-        let told = || get::<Vec<u8>>(row, "told");
-        let report = match get::<Option<String>>(row, "told_as")?.as_deref() {
-            None => None,
-            Some("result") => Some(DispatchReport::Result(told()?)),
-            Some("reason") => Some(DispatchReport::Reason(
-                String::from_utf8(told()?).map_err(|_| "told is no text".to_owned())?,
-            )),
-            Some(other) => return Err(format!("told_as {other:?} is unknown")),
-        };
-        let task = DispatchTask {
-            id,
-            node_id,
-            capability: get(row, "capability")?,
-            input: get(row, "input")?,
-            max_payload: get(row, "max_payload")?,
-            maker: get(row, "maker").map(Maker::stored)?,
-        };
-        let (made_at, changed_at) = (time(row, "made_at")?, time(row, "changed_at")?);
-        Ok(StoredDispatch { task, life, report, made_at, changed_at })
-    };
-    Ok(read())
-}
-
-fn whole(rows: Vec<Result<StoredDispatch, String>>) -> RowResult<Vec<StoredDispatch>> {
-    rows.into_iter().collect::<Result<_, _>>().map_err(unreadable)
-}
-
-fn unreadable(problem: String) -> StoreError {
-    StoreError::Database(format!("a stored dispatch cannot be read: {problem}"))
 }

@@ -7,34 +7,34 @@ use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::{NodeId, UnixTime};
 use rusqlite::params;
 
-use super::rows::{grant, integer, seconds, session};
 use super::tx::SqliteTx;
 use crate::ops::{EndedGrant, GrantRows, RowResult, Which};
+use crate::rows::{grant, integer, seconds, session};
 use crate::{BadRecord, Revoked};
 
 impl GrantRows for SqliteTx<'_> {
     fn grant(&mut self, node_id: NodeId, id: GrantId) -> RowResult<Option<Grant>> {
         let sql = "SELECT * FROM granted WHERE grant_id = ?1 AND node_id = ?2";
-        Ok(self.find(sql, [id.as_bytes(), node_id.as_bytes()], grant)?.transpose()?)
+        Ok(self.find(sql, [id.as_bytes(), node_id.as_bytes()], |row| grant(row))?.transpose()?)
     }
 
     fn grants(&mut self, node_id: NodeId) -> RowResult<Vec<Grant>> {
         let sql =
             "SELECT * FROM granted INDEXED BY granted_by_node WHERE node_id = ?1 ORDER BY seq";
-        let grants = self.all(sql, [node_id.as_bytes()], grant)?;
+        let grants = self.all(sql, [node_id.as_bytes()], |row| grant(row))?;
         Ok(grants.into_iter().collect::<Result<_, _>>()?)
     }
 
     fn open_grants(&mut self, node_id: NodeId) -> RowResult<Result<Vec<Grant>, BadRecord>> {
         let sql = "SELECT * FROM granted INDEXED BY granted_open WHERE node_id = ?1 AND state <> 'ended' ORDER BY seq";
-        let grants = self.all(sql, [node_id.as_bytes()], grant)?;
+        let grants = self.all(sql, [node_id.as_bytes()], |row| grant(row))?;
         Ok(grants.into_iter().collect())
     }
 
     fn grant_of(&mut self, capability: &capability::Id) -> RowResult<Option<Grant>> {
         let sql = "SELECT * FROM granted INDEXED BY granted_by_capability WHERE capability = ?1
                    ORDER BY state = 'ended', seq DESC LIMIT 1";
-        Ok(self.find(sql, [capability.as_bytes()], grant)?.transpose()?)
+        Ok(self.find(sql, [capability.as_bytes()], |row| grant(row))?.transpose()?)
     }
 
     fn add_grant(&mut self, grant: &Grant, now: UnixTime) -> RowResult<bool> {

@@ -1,25 +1,23 @@
 //! The rows of operators' sessions and tokens.
 
 use handfast_core::UnixTime;
-use handfast_core::grant::keyed_secret::KeyedHash;
-use handfast_core::registry::authority::Role;
-use handfast_core::registry::logins::{Login, LoginId, LoginKind, LoginUse};
-use rusqlite::{Row, params};
+use handfast_core::registry::logins::{Login, LoginId, LoginUse};
+use rusqlite::params;
 
-use super::rows::{get, integer, name, perhaps, time, word};
 use super::tx::SqliteTx;
-use crate::StoreError;
 use crate::ops::{LoginRows, RowResult};
+use crate::rows::integer;
+use crate::rows::logins::login;
 
 impl LoginRows for SqliteTx<'_> {
     fn login(&mut self, id: LoginId) -> RowResult<Option<Login>> {
         let sql = "SELECT * FROM login WHERE login_id = ?1";
-        self.find(sql, [id.as_bytes()], login)?.transpose()
+        self.find(sql, [id.as_bytes()], |row| login(row))?.transpose()
     }
 
     fn logins(&mut self) -> RowResult<Vec<Login>> {
         let sql = "SELECT * FROM login ORDER BY made_at, login_id";
-        self.all(sql, [], login)?.into_iter().collect()
+        self.all(sql, [], |row| login(row))?.into_iter().collect()
     }
 
     fn add_login(&mut self, login: &Login) -> RowResult<bool> {
@@ -86,34 +84,4 @@ impl LoginRows for SqliteTx<'_> {
                    UNION SELECT opened_login FROM pairing_window WHERE opened_login IS NOT NULL";
         Ok(self.all(sql, [integer(now)], |row| row.get(0).map(LoginId::from_bytes))?)
     }
-}
-
-/// Reads a session or token. The schema allows only 16 bytes as its id.
-fn login(row: &Row<'_>) -> rusqlite::Result<Result<Login, StoreError>> {
-    let id: [u8; 16] = row.get("login_id")?;
-    let id = LoginId::from_bytes(id);
-    Ok(try_login(row, id).map_err(|problem| {
-        let id = id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        StoreError::Database(format!("the operator's session {id} cannot be read: {problem}"))
-    }))
-}
-
-fn try_login(row: &Row<'_>, id: LoginId) -> Result<Login, String> {
-    let used_from = match get::<Option<String>>(row, "used_from")? {
-        Some(text) => Some(text.parse().map_err(|_| format!("used_from {text:?} is none"))?),
-        None => None,
-    };
-    Ok(Login {
-        id,
-        kind: word(row, "kind", LoginKind::parse)?,
-        hash: KeyedHash::from_bytes(get(row, "hash")?),
-        name: name(row, "name")?,
-        role: word(row, "role", Role::parse)?,
-        made_at: time(row, "made_at")?,
-        used_at: perhaps(row, "used_at")?,
-        used_from,
-        expires_at: time(row, "expires_at")?,
-        ends_at: time(row, "ends_at")?,
-        revoked_at: perhaps(row, "revoked_at")?,
-    })
 }

@@ -6,9 +6,9 @@ use handfast_core::registry::sessions::SessionId;
 use handfast_core::{NodeId, UnixTime};
 use rusqlite::params;
 
-use super::rows::{integer, seconds};
 use super::tx::SqliteTx;
 use crate::ops::{MakerRows, Outlasting, RowResult};
+use crate::rows::{integer, seconds};
 use crate::{SenderName, via_session};
 
 /// Converts the time that things must outlast to a column's value.

@@ -35,7 +35,6 @@
 //! | `replacements` | statements for nodes that took the place of others |
 //! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
-//! | `rows` | conversion between rows and records |
 
 mod audit;
 mod certificates;
@@ -58,7 +57,6 @@ mod provisioning;
 mod reader;
 mod replacements;
 mod requests;
-mod rows;
 mod schema;
 mod senders;
 mod sessions;

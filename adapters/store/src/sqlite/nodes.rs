@@ -3,92 +3,28 @@
 use std::ops::RangeInclusive;
 
 use handfast_core::crypto::x25519;
-use handfast_core::grant::capability::Holder;
 use handfast_core::grant::certificate::KeyHash;
 use handfast_core::grant::scope::AskedScopesBuf;
-use handfast_core::grant::token::TokenHash;
-use handfast_core::registry::delivery::{Before, Undelivered};
-use handfast_core::registry::record::{Record, Standing};
+use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::{Name, NodeId, Source, UnixTime};
 use rusqlite::{named_params, params};
 
-use super::rows::{Columns, NO_SIGNING_KEY, integer, listed, session, stored};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{NewNode, NewStanding, NodeHead, NodeRows, RowResult};
+use crate::rows::nodes::{DeliveryColumns, select_listed, select_stored, signing_key};
+use crate::rows::{Columns, integer, listed, most, session, stored};
 use crate::{Counts, Filter, Listed, Observation, Stored, Version};
-
-/// Selects everything that a listing shows, for the nodes that the rest of the query names.
-macro_rules! select_listed {
-    ($index:literal, $rest:literal) => {
-        concat!(
-            "SELECT node.node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    ceiling, ceiling_expires, ceiling_named, ceiling_by, changed_at, profile, approved_by, last_seen, occupancy, noise_level,
-                    wake_word_fp, delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
-                    asked_permissions, asked_csr_key, asked_method, asks_more,
-                    asked.times AS times, asked.last AS last, asked.request AS request, rejection.times AS rejected, rejection.until AS until
-             FROM node ",
-            $index,
-            " LEFT JOIN observation USING (node_id)
-             LEFT JOIN asked ON asked.node_id = node.node_id LEFT JOIN rejection ON rejection.node_id = node.node_id
-             WHERE ",
-            $rest
-        )
-    };
-}
-
-/// Selects the columns of a record, for the node that the rest of the query names.
-macro_rules! select_stored {
-    ($rest:literal) => {
-        concat!(
-            "SELECT node_id, name, room, address, asked_at, standing, expires, token_hash, mode, cause, version, static_key, signing_key,
-                    ceiling, ceiling_expires, ceiling_named, ceiling_by, delivery_id, delivery_until, fallback, fallback_expires, fallback_token,
-                    asked_permissions, asked_csr_key, asked_method
-             FROM node ",
-            $rest
-        )
-    };
-}
-
-/// The columns of a token under delivery.
-#[derive(Default)]
-struct DeliveryColumns<'a> {
-    id: Option<&'a [u8; 16]>,
-    until: Option<i64>,
-    fallback: Option<&'static str>,
-    fallback_expires: Option<i64>,
-    fallback_token: Option<&'a [u8; 32]>,
-}
-
-impl<'a> DeliveryColumns<'a> {
-    fn of(standing: &'a Standing) -> Self {
-        let Some(Undelivered { token: _, ticket, before }) = standing.undelivered() else {
-            return Self::default();
-        };
-        let (fallback, fallback_expires, fallback_token) = match before {
-            Before::Pending { expires } => ("pending", Some(integer(*expires)), None),
-            Before::Unapproved { token } => ("unapproved", None, Some(TokenHash::as_bytes(token))),
-            Before::Token(token) => ("token", None, Some(TokenHash::as_bytes(token))),
-        };
-        Self {
-            id: Some(ticket.id.as_bytes()),
-            until: Some(integer(ticket.until)),
-            fallback: Some(fallback),
-            fallback_expires,
-            fallback_token,
-        }
-    }
-}
 
 impl NodeRows for SqliteTx<'_> {
     fn node(&mut self, id: NodeId) -> RowResult<Option<Stored>> {
         let sql = select_stored!("WHERE node_id = ?1");
-        Ok(self.find(sql, [id.as_bytes()], stored)?.transpose()?)
+        Ok(self.find(sql, [id.as_bytes()], |row| stored(row))?.transpose()?)
     }
 
     fn node_by_key(&mut self, key: &x25519::PublicKey) -> RowResult<Option<Stored>> {
         let sql = select_stored!("INDEXED BY node_by_key WHERE static_key = ?1");
-        Ok(self.find(sql, [key.as_bytes()], stored)?.transpose()?)
+        Ok(self.find(sql, [key.as_bytes()], |row| stored(row))?.transpose()?)
     }
 
     fn head(&mut self, id: NodeId) -> RowResult<Option<NodeHead>> {
@@ -234,7 +170,7 @@ impl NodeRows for SqliteTx<'_> {
         let sql =
             select_listed!("", "node.node_id BETWEEN ?1 AND ?2 ORDER BY node.node_id LIMIT ?3");
         let range = params![ids.start().as_bytes(), ids.end().as_bytes(), most(limit)];
-        Ok(self.all(sql, range, listed)?)
+        Ok(self.all(sql, range, |row| listed(row))?)
     }
 
     fn nodes_named(&mut self, name: &str, limit: usize, now: UnixTime) -> RowResult<Vec<Listed>> {
@@ -242,7 +178,7 @@ impl NodeRows for SqliteTx<'_> {
             "INDEXED BY node_by_name",
             "standing <> 'revoked' AND name = ?1 AND (expires IS NULL OR expires > ?3) ORDER BY node.node_id LIMIT ?2"
         );
-        Ok(self.all(sql, params![name, most(limit), integer(now)], listed)?)
+        Ok(self.all(sql, params![name, most(limit), integer(now)], |row| listed(row))?)
     }
 
     fn nodes_after(
@@ -277,7 +213,7 @@ impl NodeRows for SqliteTx<'_> {
         };
         // The empty blob comes before every id.
         let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-        Ok(self.all(sql, params![after, most(limit), integer(now)], listed)?)
+        Ok(self.all(sql, params![after, most(limit), integer(now)], |row| listed(row))?)
     }
 
     fn keyed_after(
@@ -292,7 +228,7 @@ impl NodeRows for SqliteTx<'_> {
              ORDER BY node.node_id LIMIT ?2"
         );
         let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-        Ok(self.all(sql, params![after, most(limit), integer(now)], listed)?)
+        Ok(self.all(sql, params![after, most(limit), integer(now)], |row| listed(row))?)
     }
 
     fn count_nodes(&mut self, now: UnixTime) -> RowResult<Counts> {
@@ -317,10 +253,4 @@ impl NodeRows for SqliteTx<'_> {
         counts.pending = counts.pending.saturating_sub(expired);
         Ok(counts)
     }
-}
-
-/// Returns the column for a node's signing key. The schema asks for one beside each static key, so
-/// 32 zero bytes, which are no key, stand for a node without one.
-fn signing_key(keys: &Holder) -> [u8; 32] {
-    keys.signing.map_or(NO_SIGNING_KEY, |key| *key.as_bytes())
 }

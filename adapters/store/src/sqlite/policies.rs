@@ -2,22 +2,23 @@
 
 use handfast_core::UnixTime;
 use handfast_core::registry::policies::{ApprovalPolicy, PolicyId};
-use rusqlite::{Row, params};
+use rusqlite::params;
 
-use super::rows::{get, integer, login, maker_or_login, perhaps, scopes_of, session, time};
 use super::tx::SqliteTx;
+use crate::StoredPolicy;
 use crate::ops::{PolicyRows, RowResult};
-use crate::{StoreError, StoredPolicy};
+use crate::rows::policies::stored;
+use crate::rows::{integer, login, session};
 
 impl PolicyRows for SqliteTx<'_> {
     fn policy(&mut self, id: PolicyId) -> RowResult<Option<StoredPolicy>> {
         let sql = "SELECT * FROM approval_policy WHERE policy_id = ?1";
-        self.find(sql, [id.as_bytes()], stored)?.transpose()
+        self.find(sql, [id.as_bytes()], |row| stored(row))?.transpose()
     }
 
     fn policies(&mut self) -> RowResult<Vec<StoredPolicy>> {
         let sql = "SELECT * FROM approval_policy ORDER BY made_at, policy_id";
-        self.all(sql, [], stored)?.into_iter().collect()
+        self.all(sql, [], |row| stored(row))?.into_iter().collect()
     }
 
     fn add_policy(&mut self, StoredPolicy { policy, net }: &StoredPolicy) -> RowResult<bool> {
@@ -62,28 +63,4 @@ impl PolicyRows for SqliteTx<'_> {
         self.execute(sql, params![integer(before), most])?;
         Ok(())
     }
-}
-
-/// Reads a policy. The schema allows only 16 bytes as its id.
-fn stored(row: &Row<'_>) -> rusqlite::Result<Result<StoredPolicy, StoreError>> {
-    let id = PolicyId::from_bytes(row.get("policy_id")?);
-    let read = || {
-        let policy = ApprovalPolicy {
-            id,
-            made_at: time(row, "made_at")?,
-            ends_at: time(row, "ends_at")?,
-            most: get(row, "most")?,
-            used: get(row, "used")?,
-            scopes: get::<Option<String>>(row, "scopes")?
-                .map(|text| scopes_of(&text))
-                .transpose()?,
-            grant_for: perhaps(row, "grant_for")?.map(UnixTime::as_secs),
-            maker: maker_or_login(row, "maker", "login")?,
-            ended_at: perhaps(row, "ended_at")?,
-        };
-        Ok(StoredPolicy { policy, net: get(row, "net")? })
-    };
-    Ok(read().map_err(|problem: String| {
-        StoreError::Database(format!("a stored policy cannot be read: {problem}"))
-    }))
 }

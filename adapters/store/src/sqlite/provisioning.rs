@@ -1,23 +1,23 @@
 //! The rows of nodes that registered by a provisioning token.
 
-use handfast_core::grant::keyed_secret::KeyedHash;
 use handfast_core::registry::provisioning::NodeKeyId;
-use handfast_core::{Label, Name, NodeId};
-use rusqlite::{Row, params};
+use handfast_core::{Name, NodeId};
+use rusqlite::params;
 
 use super::tx::SqliteTx;
+use crate::ProvisionedNode;
 use crate::ops::{ProvisioningRows, RowResult};
-use crate::{ProvisionedNode, StoreError};
+use crate::rows::provisioning::node;
 
 impl ProvisioningRows for SqliteTx<'_> {
     fn provisioned(&mut self, id: NodeId) -> RowResult<Option<ProvisionedNode>> {
         let sql = "SELECT node_id, external, key_id, key_hash FROM provisioned WHERE node_id = ?1";
-        self.find(sql, [id.as_bytes()], node)?.transpose()
+        self.find(sql, [id.as_bytes()], |row| node(row))?.transpose()
     }
 
     fn provisioned_with(&mut self, key: NodeKeyId) -> RowResult<Option<ProvisionedNode>> {
         let sql = "SELECT node_id, external, key_id, key_hash FROM provisioned WHERE key_id = ?1";
-        self.find(sql, [key.as_bytes()], node)?.transpose()
+        self.find(sql, [key.as_bytes()], |row| node(row))?.transpose()
     }
 
     fn has_registered(&mut self, external: &Name) -> RowResult<bool> {
@@ -35,22 +35,4 @@ impl ProvisioningRows for SqliteTx<'_> {
         self.execute(sql, row)?;
         Ok(())
     }
-}
-
-fn node(row: &Row<'_>) -> rusqlite::Result<Result<ProvisionedNode, StoreError>> {
-    let node_id = NodeId::from_bytes(row.get("node_id")?);
-    let (key, hash) = (row.get("key_id")?, row.get("key_hash")?);
-    let external: String = row.get("external")?;
-    let unreadable = || {
-        StoreError::Database(format!(
-            "the name by which node {node_id} registered cannot be read: {external:?}"
-        ))
-    };
-    let label = Label::parse(&external).filter(|label| label.as_str() == external);
-    Ok(label.map(Name::from).ok_or_else(unreadable).map(|external| ProvisionedNode {
-        node_id,
-        external,
-        key: NodeKeyId::from_bytes(key),
-        hash: KeyedHash::from_bytes(hash),
-    }))
 }

@@ -1,12 +1,13 @@
 //! The rows of replacements.
 
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::{Row, params};
+use rusqlite::params;
 
-use super::rows::{integer, seconds};
 use super::tx::SqliteTx;
 use crate::Replacement;
 use crate::ops::{ReplacementRows, RowResult};
+use crate::rows::integer;
+use crate::rows::replacements::replacement;
 
 impl ReplacementRows for SqliteTx<'_> {
     fn add_replacement(&mut self, old: NodeId, new: NodeId, now: UnixTime) -> RowResult<bool> {
@@ -17,12 +18,12 @@ impl ReplacementRows for SqliteTx<'_> {
 
     fn predecessor(&mut self, new: NodeId) -> RowResult<Option<Replacement>> {
         let sql = "SELECT old_id, at FROM replacement WHERE new_id = ?1";
-        Ok(self.find(sql, [new.as_bytes()], replacement)?)
+        Ok(self.find(sql, [new.as_bytes()], |row| replacement(row))?)
     }
 
     fn successor(&mut self, old: NodeId) -> RowResult<Option<Replacement>> {
         let sql = "SELECT new_id, at FROM replacement WHERE old_id = ?1";
-        Ok(self.find(sql, [old.as_bytes()], replacement)?)
+        Ok(self.find(sql, [old.as_bytes()], |row| replacement(row))?)
     }
 
     fn move_dispatches(&mut self, from: NodeId, to: NodeId) -> RowResult<()> {
@@ -30,10 +31,4 @@ impl ReplacementRows for SqliteTx<'_> {
         self.execute(sql, params![from.as_bytes(), to.as_bytes()])?;
         Ok(())
     }
-}
-
-/// Reads a replacement. The schema allows only 16 bytes as an id.
-fn replacement(row: &Row<'_>) -> rusqlite::Result<Replacement> {
-    let node_id = NodeId::from_bytes(row.get(0)?);
-    Ok(Replacement { node_id, at: seconds(row.get(1)?) })
 }

@@ -8,9 +8,9 @@ use handfast_core::registry::rejection::Rejection;
 use handfast_core::{NodeId, Source, UnixTime};
 use rusqlite::params;
 
-use super::rows::{integer, rejection, seconds};
 use super::tx::SqliteTx;
 use crate::ops::{RequestRows, RowResult};
+use crate::rows::{integer, rejection, seconds};
 
 impl RequestRows for SqliteTx<'_> {
     fn waiting_with(&mut self, key: &[u8; 32]) -> RowResult<Option<(NodeId, UnixTime)>> {
@@ -112,7 +112,7 @@ impl RequestRows for SqliteTx<'_> {
 
     fn rejection(&mut self, key: &RequestKey) -> RowResult<Option<Rejection>> {
         let sql = "SELECT times, until FROM rejection WHERE request_key = ?1";
-        Ok(self.find(sql, [key.as_bytes()], |row| rejection(row.get(0)?, row.get(1)?))?)
+        Ok(self.find(sql, [key.as_bytes()], |row| Ok(rejection(row.get(0)?, row.get(1)?)))?)
     }
 
     fn set_rejection(

@@ -6,20 +6,21 @@ use handfast_core::wire::setup::Nonce;
 use handfast_core::{Name, UnixTime};
 use rusqlite::params;
 
-use super::rows::{self, integer, seconds};
-use super::tx::{SqliteTx, most};
+use super::tx::SqliteTx;
 use crate::ops::{RowResult, SessionRows};
+use crate::rows::most;
+use crate::rows::{self, integer, seconds};
 use crate::{SessionFilter, rules};
 
 impl SessionRows for SqliteTx<'_> {
     fn session(&mut self, id: SessionId) -> RowResult<Option<Session>> {
         let sql = "SELECT * FROM session WHERE session_id = ?1";
-        self.find(sql, [id.as_bytes()], rows::companion)?.transpose()
+        self.find(sql, [id.as_bytes()], |row| rows::companion(row))?.transpose()
     }
 
     fn session_by_hash(&mut self, hash: &SessionHash) -> RowResult<Option<Session>> {
         let sql = "SELECT * FROM session WHERE hash = ?1";
-        self.find(sql, [hash.as_bytes()], rows::companion)?.transpose()
+        self.find(sql, [hash.as_bytes()], |row| rows::companion(row))?.transpose()
     }
 
     fn sessions_after(
@@ -35,7 +36,7 @@ impl SessionRows for SqliteTx<'_> {
         let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
         let (all, latest) = (filter == SessionFilter::All, integer(rules::latest_made(now)));
         let page = params![after, most(limit), integer(now), all, latest];
-        self.all(sql, page, rows::companion)?.into_iter().collect()
+        self.all(sql, page, |row| rows::companion(row))?.into_iter().collect()
     }
 
     fn count_live_sessions(&mut self, now: UnixTime) -> RowResult<u64> {

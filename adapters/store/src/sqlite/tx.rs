@@ -2,9 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row, params};
 
 use crate::ops::{RowResult, Tx};
+use crate::rows;
 
 /// An open transaction of the writing connection, or a reading connection.
 pub(super) struct SqliteTx<'a> {
@@ -66,6 +68,18 @@ impl<'a> SqliteTx<'a> {
     }
 }
 
+impl rows::Row for Row<'_> {
+    type Error = rusqlite::Error;
+
+    fn get<T: FromSql>(&self, column: &str) -> rusqlite::Result<T> {
+        Row::get(self, column)
+    }
+
+    fn at<T: FromSql>(&self, place: usize) -> rusqlite::Result<T> {
+        Row::get(self, place)
+    }
+}
+
 impl Tx for SqliteTx<'_> {
     fn vault(&mut self, name: &str, fresh: &[u8]) -> RowResult<Vec<u8>> {
         self.execute(
@@ -84,9 +98,4 @@ impl Tx for SqliteTx<'_> {
         self.execute("UPDATE generation SET base = base", [])?;
         Ok(())
     }
-}
-
-/// Converts a limit to a parameter.
-pub(super) fn most(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
 }

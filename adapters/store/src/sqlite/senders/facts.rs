@@ -4,8 +4,9 @@ use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Facts, InboundLimits};
 use rusqlite::{Connection, params};
 
-use super::{bounds, rows};
+use super::bounds;
 use crate::ops::LivePeriod;
+use crate::rows::senders as rows;
 use crate::{SenderName, StoreError};
 
 /// Reads the facts, and the number of expired entries as far as it was needed.

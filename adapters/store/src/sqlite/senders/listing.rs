@@ -3,13 +3,12 @@
 use handfast_core::UnixTime;
 use rusqlite::{Connection, Row, ToSql};
 
-use super::rows;
 use crate::inbound::EntryKind;
-use crate::sqlite::rows::integer;
+use crate::rows::{integer, senders as rows};
 use crate::{ListedSender, SenderFilter, StoreError};
 
 /// A function that reads a row of one kind.
-type Read = fn(&Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>>;
+type Read = fn(&Row<'_>) -> Result<ListedSender, StoreError>;
 
 pub(super) fn page(
     connection: &Connection,
@@ -49,7 +48,7 @@ pub(super) fn page(
                    AND created_at > :after AND created_at <= :upto
                  ORDER BY channel, account, sender LIMIT :limit",
                 [(":after", &live_after), (":upto", &live_upto)],
-                rows::pending_sender,
+                |row| rows::pending_sender(row),
             ),
             EntryKind::Allowed => (
                 "SELECT channel, account, sender, approved_at, via, until, revoked_at FROM sender_allowed
@@ -57,19 +56,19 @@ pub(super) fn page(
                    AND (:ended OR (revoked_at IS NULL AND (until IS NULL OR until > :now)))
                  ORDER BY channel, account, sender LIMIT :limit",
                 [(":ended", &filter.include_revoked), (":now", &now)],
-                rows::allowed_sender,
+                |row| rows::allowed_sender(row),
             ),
             EntryKind::Blocked => (
                 "SELECT channel, account, sender, blocked_at FROM sender_blocked
                  WHERE (channel, account, sender) > (:channel, :account, :sender) AND (:of IS NULL OR channel = :of)
                  ORDER BY channel, account, sender LIMIT :limit",
                 [(":of", &filter.channel), (":limit", &most)],
-                rows::blocked_sender,
+                |row| rows::blocked_sender(row),
             ),
         };
         let parameters: Vec<_> = place.into_iter().chain(more).collect();
         let mut statement = connection.prepare_cached(sql)?;
-        for entry in statement.query_map(&*parameters, read)? {
+        for entry in statement.query_map(&*parameters, |row| Ok(read(row)))? {
             page.push(entry??);
         }
     }

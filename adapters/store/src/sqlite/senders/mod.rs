@@ -2,15 +2,14 @@
 
 mod facts;
 mod listing;
-mod rows;
 
 use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
 use rusqlite::params;
 
-use super::rows::{integer, seconds};
 use super::tx::SqliteTx;
 use crate::ops::{LivePeriod, Meant, RowResult, SenderRows};
+use crate::rows::{self, integer, seconds};
 use crate::{ListedSender, SenderFilter, SenderName, SenderStanding};
 
 /// Converts a range of live entries to values of `created_at`: later than the first, and no later
@@ -51,7 +50,7 @@ impl SenderRows for SqliteTx<'_> {
         let SenderName { channel, account, sender } = name;
         let sql = "SELECT 0, approved_at, until, revoked_at FROM sender_allowed WHERE channel = ?1 AND account = ?2 AND sender = ?3";
         let found = self
-            .find(sql, [channel, account, sender], |row| Ok(rows::allowed(row)))?
+            .find(sql, [channel, account, sender], |row| Ok(rows::senders::allowed(row)))?
             .transpose()?;
         Ok(found.flatten())
     }

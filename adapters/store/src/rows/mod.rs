@@ -1,5 +1,20 @@
-//! Conversion between rows and records. Reading any row ends in a record or in a description of its
-//! damage.
+//! Conversion between rows and records, for every backend that has SQL. Reading any row ends in a
+//! record or in a description of its damage.
+//!
+//! rusqlite's types stand for the few that a column has in any database: an integer, a number, a
+//! text, bytes, or nothing.
+
+pub(crate) mod certificates;
+pub(crate) mod clones;
+pub(crate) mod deliveries;
+pub(crate) mod dispatches;
+pub(crate) mod logins;
+pub(crate) mod nodes;
+pub(crate) mod policies;
+pub(crate) mod provisioning;
+pub(crate) mod replacements;
+pub(crate) mod senders;
+pub(crate) mod time;
 
 use handfast_core::crypto::{ed25519, x25519};
 use handfast_core::grant::capability::{self, Holder};
@@ -20,22 +35,34 @@ use handfast_core::registry::sessions::{LoginId, Maker, Prolonged, Session, Sess
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::Profile;
 use handfast_core::{Label, Name, NodeId, Source, UnixTime};
-use rusqlite::Row;
+
 use rusqlite::types::FromSql;
 
 use crate::{BadRecord, Entry, Listed, Observation, StoreError, Stored, StoredCode, Version};
 
+/// A row of a result.
+pub(crate) trait Row {
+    /// The backend's error.
+    type Error: std::fmt::Display + Into<StoreError>;
+
+    /// Returns the value of the column with this name.
+    fn get<T: FromSql>(&self, column: &str) -> Result<T, Self::Error>;
+
+    /// Returns the value of the column at this place.
+    fn at<T: FromSql>(&self, place: usize) -> Result<T, Self::Error>;
+}
+
 /// The columns of a standing.
-pub(super) struct Columns<'a> {
-    pub(super) standing: &'static str,
-    pub(super) expires: Option<i64>,
-    pub(super) token_hash: Option<&'a [u8; 32]>,
-    pub(super) mode: Option<&'static str>,
-    pub(super) cause: Option<&'static str>,
+pub(crate) struct Columns<'a> {
+    pub(crate) standing: &'static str,
+    pub(crate) expires: Option<i64>,
+    pub(crate) token_hash: Option<&'a [u8; 32]>,
+    pub(crate) mode: Option<&'static str>,
+    pub(crate) cause: Option<&'static str>,
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(standing: &'a Standing) -> Self {
+    pub(crate) fn of(standing: &'a Standing) -> Self {
         let empty = |word| Self {
             standing: word,
             expires: None,
@@ -59,31 +86,36 @@ impl<'a> Columns<'a> {
 
 /// Converts a time to a column's value. SQLite's integers end 292 billion years after the epoch; a
 /// later time is stored as the last one.
-pub(super) fn integer(time: UnixTime) -> i64 {
+pub(crate) fn integer(time: UnixTime) -> i64 {
     i64::try_from(time.as_secs()).unwrap_or(i64::MAX)
 }
 
+/// Converts a limit to a parameter.
+pub(crate) fn most(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 /// Converts a column's value to a time.
-pub(super) fn seconds(stored: i64) -> UnixTime {
+pub(crate) fn seconds(stored: i64) -> UnixTime {
     UnixTime::from_secs(u64::try_from(stored).unwrap_or(0))
 }
 
 /// Converts a maker to a column's value: the session's id.
-pub(super) fn session(maker: Maker) -> Option<[u8; 16]> {
+pub(crate) fn session(maker: Maker) -> Option<[u8; 16]> {
     maker.session().map(|id| *id.as_bytes())
 }
 
 /// Converts a maker to the value of a column for operators' sessions and tokens.
-pub(super) fn login(maker: Maker) -> Option<[u8; 16]> {
+pub(crate) fn login(maker: Maker) -> Option<[u8; 16]> {
     maker.login().map(|id| *id.as_bytes())
 }
 
-fn maker(row: &Row<'_>, column: &str) -> Result<Maker, String> {
+fn maker(row: &impl Row, column: &str) -> Result<Maker, String> {
     get(row, column).map(Maker::stored)
 }
 
 /// Reads a maker that may also be a login, which has a column of its own.
-pub(super) fn maker_or_login(row: &Row<'_>, session: &str, login: &str) -> Result<Maker, String> {
+fn maker_or_login(row: &impl Row, session: &str, login: &str) -> Result<Maker, String> {
     match get::<Option<[u8; 16]>>(row, login)? {
         Some(id) => Ok(Maker::Login(LoginId::from_bytes(id))),
         None => maker(row, session),
@@ -92,23 +124,23 @@ pub(super) fn maker_or_login(row: &Row<'_>, session: &str, login: &str) -> Resul
 
 /// Reads the first column. The schema allows only 16 bytes there, so other content is a damaged
 /// database, not a bad record.
-fn node_id(row: &Row<'_>) -> rusqlite::Result<NodeId> {
-    row.get(0).map(NodeId::from_bytes)
+fn node_id<R: Row>(row: &R) -> Result<NodeId, R::Error> {
+    row.get("node_id").map(NodeId::from_bytes)
 }
 
 /// Reads a record from its columns, by name; the id comes first.
-pub(super) fn stored(row: &Row<'_>) -> rusqlite::Result<Result<Stored, BadRecord>> {
+pub(crate) fn stored<R: Row>(row: &R) -> Result<Result<Stored, BadRecord>, R::Error> {
     let node_id = node_id(row)?;
     Ok(try_stored(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
 }
 
 /// Reads the record, the profile, the time of the last change, and the observation.
-pub(super) fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
+pub(crate) fn listed<R: Row>(row: &R) -> Result<Listed, R::Error> {
     let node_id = node_id(row)?;
     Ok(try_listed(row, node_id).map_err(|problem| BadRecord { node_id, problem }))
 }
 
-fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
+fn try_stored(row: &impl Row, node_id: NodeId) -> Result<Stored, String> {
     let keys = keys(row)?;
     let token = || get(row, "token_hash").map(TokenHash::from_bytes);
     let credential = || match get::<Option<[u8; 32]>>(row, "token_hash")? {
@@ -145,7 +177,7 @@ fn try_stored(row: &Row<'_>, node_id: NodeId) -> Result<Stored, String> {
 }
 
 /// Reads the content of a node's request. An older version has stored none.
-fn asked(row: &Row<'_>, has_keys: bool) -> Result<Asked, String> {
+fn asked(row: &impl Row, has_keys: bool) -> Result<Asked, String> {
     let permissions: String = get(row, "asked_permissions")?;
     let method = match get::<Option<String>>(row, "asked_method")? {
         Some(_) => word(row, "asked_method", AskMethod::parse)?,
@@ -161,7 +193,7 @@ fn asked(row: &Row<'_>, has_keys: bool) -> Result<Asked, String> {
 }
 
 /// Reads the state of a token under delivery.
-fn undelivered(row: &Row<'_>, token: TokenHash, id: DeliveryId) -> Result<Undelivered, String> {
+fn undelivered(row: &impl Row, token: TokenHash, id: DeliveryId) -> Result<Undelivered, String> {
     let older = || get(row, "fallback_token").map(TokenHash::from_bytes);
     let before = match get::<String>(row, "fallback")?.as_str() {
         "pending" => Before::Pending { expires: time(row, "fallback_expires")? },
@@ -172,7 +204,7 @@ fn undelivered(row: &Row<'_>, token: TokenHash, id: DeliveryId) -> Result<Undeli
     Ok(Undelivered { token, ticket: Ticket { id, until: time(row, "delivery_until")? }, before })
 }
 
-fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
+fn try_listed(row: &impl Row, node_id: NodeId) -> Result<Entry, String> {
     let Stored { record, version, ceiling } = try_stored(row, node_id)?;
     let profile: String = get(row, "profile")?;
     Profile::parse(&profile).ok_or("profile is not a JSON object of at most 4 KiB")?;
@@ -197,9 +229,7 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
         None => None,
         // A key whose request was approved later is not rejected any more.
         Some(_) if !matches!(record.standing, Standing::Revoked { .. }) => None,
-        Some(times) => {
-            rejection(times, get(row, "until")?).map(Some).map_err(|error| error.to_string())?
-        }
+        Some(times) => Some(rejection(times, get(row, "until")?)),
     };
     let more: String = get(row, "asks_more")?;
     let asks_more =
@@ -220,12 +250,12 @@ fn try_listed(row: &Row<'_>, node_id: NodeId) -> Result<Entry, String> {
 }
 
 /// Converts the columns of a rejection.
-pub(super) fn rejection(times: i64, until: Option<i64>) -> rusqlite::Result<Rejection> {
-    Ok(Rejection { times: u8::try_from(times).unwrap_or(u8::MAX), until: until.map(seconds) })
+pub(crate) fn rejection(times: i64, until: Option<i64>) -> Rejection {
+    Rejection { times: u8::try_from(times).unwrap_or(u8::MAX), until: until.map(seconds) }
 }
 
 /// Reads a node's ceiling.
-fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
+fn ceiling(row: &impl Row) -> Result<Option<Box<Ceiling>>, String> {
     let Some(text) = get::<Option<String>>(row, "ceiling")? else { return Ok(None) };
     let scopes = ScopesBuf::parse(&text).map_err(|_| format!("ceiling {text:?} is unknown"))?;
     Ok(Some(Box::new(Ceiling {
@@ -237,10 +267,10 @@ fn ceiling(row: &Row<'_>) -> Result<Option<Box<Ceiling>>, String> {
 }
 
 /// The column of a node without a signing key: no key has this form.
-pub(super) const NO_SIGNING_KEY: [u8; 32] = [0; 32];
+pub(crate) const NO_SIGNING_KEY: [u8; 32] = [0; 32];
 
 /// Reads a node's keys: both columns, or none.
-fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
+fn keys(row: &impl Row) -> Result<Option<Holder>, String> {
     let (channel, signing) = (get(row, "static_key")?, get(row, "signing_key")?);
     match (channel, signing) {
         (None, None) => Ok(None),
@@ -257,13 +287,13 @@ fn keys(row: &Row<'_>) -> Result<Option<Holder>, String> {
 }
 
 /// Reads a grant.
-pub(super) fn grant(row: &Row<'_>) -> rusqlite::Result<Result<Grant, BadRecord>> {
+pub(crate) fn grant<R: Row>(row: &R) -> Result<Result<Grant, BadRecord>, R::Error> {
     let node_id = row.get("node_id").map(NodeId::from_bytes)?;
     Ok(try_grant(row, node_id)
         .map_err(|problem| BadRecord { node_id, problem: format!("grant: {problem}") }))
 }
 
-fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
+fn try_grant(row: &impl Row, node_id: NodeId) -> Result<Grant, String> {
     let state = match get::<String>(row, "state")?.as_str() {
         "offered" => State::Offered { until: time(row, "until")? },
         "active" => State::Active,
@@ -284,7 +314,7 @@ fn try_grant(row: &Row<'_>, node_id: NodeId) -> Result<Grant, String> {
 }
 
 /// Reads a PIN or code. The schema allows only 16 bytes as its id.
-pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<StoredCode, StoreError>> {
+pub(crate) fn code<R: Row>(row: &R) -> Result<Result<StoredCode, StoreError>, R::Error> {
     let id: [u8; 16] = row.get("code_id")?;
     let id = CodeId::from_bytes(id);
     Ok(try_code(row, id).map_err(|problem| {
@@ -292,7 +322,7 @@ pub(super) fn code(row: &Row<'_>) -> rusqlite::Result<Result<StoredCode, StoreEr
     }))
 }
 
-fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
+fn try_code(row: &impl Row, id: CodeId) -> Result<StoredCode, String> {
     let provisions = match get::<Option<String>>(row, "provisions")? {
         Some(text) => Some(Label::parse(&text).ok_or("provisions is no name")?.into()),
         None => None,
@@ -323,7 +353,7 @@ fn try_code(row: &Row<'_>, id: CodeId) -> Result<StoredCode, String> {
 }
 
 /// Reads the pairing window.
-pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreError>> {
+pub(crate) fn window<R: Row>(row: &R) -> Result<Result<Window, StoreError>, R::Error> {
     let read = || {
         let opened = match perhaps(row, "opened_at")? {
             Some(at) => {
@@ -340,7 +370,7 @@ pub(super) fn window(row: &Row<'_>) -> rusqlite::Result<Result<Window, StoreErro
 }
 
 /// Reads a companion's session. The schema allows only 16 bytes as its id.
-pub(super) fn companion(row: &Row<'_>) -> rusqlite::Result<Result<Session, StoreError>> {
+pub(crate) fn companion<R: Row>(row: &R) -> Result<Result<Session, StoreError>, R::Error> {
     let id: [u8; 16] = row.get("session_id")?;
     let id = SessionId::from_bytes(id);
     Ok(try_session(row, id).map_err(|problem| {
@@ -349,7 +379,7 @@ pub(super) fn companion(row: &Row<'_>) -> rusqlite::Result<Result<Session, Store
     }))
 }
 
-fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
+fn try_session(row: &impl Row, id: SessionId) -> Result<Session, String> {
     let device_label = match get::<Option<String>>(row, "device_label")? {
         Some(_) => Some(name(row, "device_label")?),
         None => None,
@@ -373,37 +403,37 @@ fn try_session(row: &Row<'_>, id: SessionId) -> Result<Session, String> {
     })
 }
 
-pub(super) fn name(row: &Row<'_>, column: &str) -> Result<Name, String> {
+pub(crate) fn name(row: &impl Row, column: &str) -> Result<Name, String> {
     let text: String = get(row, column)?;
     let label = Label::parse(&text).filter(|label| label.as_str() == text);
     label.map(Name::from).ok_or_else(|| format!("{column} is not allowed"))
 }
 
-fn scopes(row: &Row<'_>) -> Result<ScopesBuf, String> {
+fn scopes(row: &impl Row) -> Result<ScopesBuf, String> {
     word(row, "scopes", |text| ScopesBuf::parse(text).ok())
 }
 
 /// Reads scopes from a text.
-pub(super) fn scopes_of(text: &str) -> Result<ScopesBuf, String> {
+fn scopes_of(text: &str) -> Result<ScopesBuf, String> {
     ScopesBuf::parse(text).map_err(|_| format!("scopes {text:?} are none"))
 }
 
-pub(super) fn get<T: FromSql>(row: &Row<'_>, column: &str) -> Result<T, String> {
+pub(crate) fn get<T: FromSql>(row: &impl Row, column: &str) -> Result<T, String> {
     row.get(column).map_err(|problem| format!("{column}: {problem}"))
 }
 
-pub(super) fn time(row: &Row<'_>, column: &str) -> Result<UnixTime, String> {
+pub(crate) fn time(row: &impl Row, column: &str) -> Result<UnixTime, String> {
     u64::try_from(get::<i64>(row, column)?)
         .map(UnixTime::from_secs)
         .map_err(|_| format!("{column} lies before 1970"))
 }
 
-pub(super) fn perhaps(row: &Row<'_>, column: &str) -> Result<Option<UnixTime>, String> {
+pub(crate) fn perhaps(row: &impl Row, column: &str) -> Result<Option<UnixTime>, String> {
     get::<Option<i64>>(row, column)?.map(|_| time(row, column)).transpose()
 }
 
-pub(super) fn word<T>(
-    row: &Row<'_>,
+pub(crate) fn word<T>(
+    row: &impl Row,
     column: &str,
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, String> {

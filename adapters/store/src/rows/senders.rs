@@ -2,15 +2,14 @@
 
 use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Ident, Pending};
-use rusqlite::Row;
 
-use crate::sqlite::rows::{get, perhaps, time};
+use super::{Row, get, perhaps, time};
 use crate::{ListedSender, SenderName, SenderStanding, StoreError, rules};
 
 /// Reads a sender's permission from the second column on: the time it was given, its end, and its
 /// revocation. By position, because this runs for every message.
-pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
-    match row.get::<_, Option<i64>>(1)? {
+pub(crate) fn allowed(row: &impl Row) -> Result<Option<Allowed>, StoreError> {
+    match row.at::<Option<i64>>(1).map_err(Into::into)? {
         None => Ok(None),
         Some(_) => Ok(Some(Allowed { until: at(row, 2)?, revoked_at: at(row, 3)? })),
     }
@@ -18,8 +17,8 @@ pub(super) fn allowed(row: &Row<'_>) -> Result<Option<Allowed>, StoreError> {
 
 /// Reads a pending entry from the fifth column on: the code, the time of creation, and the time at
 /// which the code was last sent.
-pub(super) fn waiting(row: &Row<'_>) -> Result<Option<Pending>, StoreError> {
-    let Some(text) = row.get::<_, Option<String>>(4)? else { return Ok(None) };
+pub(crate) fn waiting(row: &impl Row) -> Result<Option<Pending>, StoreError> {
+    let Some(text) = row.at::<Option<String>>(4).map_err(Into::into)? else { return Ok(None) };
     let code = code(&text).map_err(spoiled)?;
     let (Some(created_at), Some(told_at)) = (at(row, 5)?, at(row, 6)?) else {
         return Err(spoiled("a time is missing".to_owned()));
@@ -27,8 +26,8 @@ pub(super) fn waiting(row: &Row<'_>) -> Result<Option<Pending>, StoreError> {
     Ok(Some(Pending { code, created_at, told_at }))
 }
 
-fn at(row: &Row<'_>, column: usize) -> Result<Option<UnixTime>, StoreError> {
-    let time = row.get::<_, Option<i64>>(column)?;
+fn at(row: &impl Row, column: usize) -> Result<Option<UnixTime>, StoreError> {
+    let time = row.at::<Option<i64>>(column).map_err(Into::into)?;
     let time = time.map(|seconds| u64::try_from(seconds).map(UnixTime::from_secs)).transpose();
     time.map_err(|_| spoiled("a time lies before 1970".to_owned()))
 }
@@ -42,8 +41,8 @@ fn spoiled(problem: String) -> StoreError {
     StoreError::Database(format!("what is stored of a sender cannot be read: {problem}"))
 }
 
-pub(super) fn pending_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
-    Ok(listed(row, |row| {
+pub(crate) fn pending_sender(row: &impl Row) -> Result<ListedSender, StoreError> {
+    listed(row, |row| {
         let meta: String = get(row, "meta")?;
         rules::telling(&meta).map_err(|problem| problem.to_string())?;
         Ok(SenderStanding::Pending {
@@ -51,26 +50,26 @@ pub(super) fn pending_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSen
             created_at: time(row, "created_at")?,
             meta,
         })
-    }))
+    })
 }
 
-pub(super) fn allowed_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
-    Ok(listed(row, |row| {
+pub(crate) fn allowed_sender(row: &impl Row) -> Result<ListedSender, StoreError> {
+    listed(row, |row| {
         let via: String = get(row, "via")?;
         rules::readable(&via).map_err(|problem| problem.to_string())?;
         let (at, until, revoked_at) =
             (time(row, "approved_at")?, perhaps(row, "until")?, perhaps(row, "revoked_at")?);
         Ok(SenderStanding::Allowed { at, via, until, revoked_at })
-    }))
+    })
 }
 
-pub(super) fn blocked_sender(row: &Row<'_>) -> rusqlite::Result<Result<ListedSender, StoreError>> {
-    Ok(listed(row, |row| Ok(SenderStanding::Blocked { at: time(row, "blocked_at")? })))
+pub(crate) fn blocked_sender(row: &impl Row) -> Result<ListedSender, StoreError> {
+    listed(row, |row| Ok(SenderStanding::Blocked { at: time(row, "blocked_at")? }))
 }
 
-fn listed(
-    row: &Row<'_>,
-    standing: impl FnOnce(&Row<'_>) -> Result<SenderStanding, String>,
+fn listed<R: Row>(
+    row: &R,
+    standing: impl FnOnce(&R) -> Result<SenderStanding, String>,
 ) -> Result<ListedSender, StoreError> {
     let read = || {
         let name = |column| {
