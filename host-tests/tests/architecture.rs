@@ -124,6 +124,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "held",
             "memory",
             "rows",
+            "postgres",
             "sqlite",
         ],
     ),

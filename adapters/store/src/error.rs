@@ -35,6 +35,23 @@ pub enum StoreError {
     /// space.
     #[error("the disk is full")]
     DiskFull,
+    /// The database is none that this version can work on, or is not reached safely. Nothing was
+    /// changed.
+    #[error("{0}")]
+    Refused(String),
+    /// The database cannot be reached, or was lost before a change was committed. Nothing was
+    /// changed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The database did not answer in time. Nothing was changed.
+    #[error("the database did not answer in time")]
+    Timeout,
+    /// The database was lost while a change was being committed: it was made or not. Reading again
+    /// tells.
+    #[error(
+        "the database was lost during a commit, so the change was made or not ({0}); read again to find out"
+    )]
+    OutcomeUnknown(String),
     /// The database reported this error.
     #[error("database: {0}")]
     Database(String),

@@ -27,6 +27,8 @@ mod node;
 mod ops;
 mod pairing;
 mod policies;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod prefix;
 mod provisioning;
 mod replacements;
@@ -62,6 +64,8 @@ pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};
 pub use policies::{ByPolicy, Policies, StoredPolicy};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresAddress;
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};

@@ -1,0 +1,22 @@
+//! The registry in a PostgreSQL database, for any number of gateways.
+//!
+//! An operation is synchronous, so it needs a thread for as long as it runs. These threads own the
+//! connections: one that writes, and several that read, each waiting for its own connection alone.
+//! A pool of connections beside them (deadpool) would bound the same number twice, and each answer
+//! would wake two threads instead of one.
+//!
+//! Every wait is bounded: opening a connection, a statement, the write lock, and the queue before
+//! it. What was not answered in time is [`StoreError::Timeout`], and was not done. A connection
+//! that is lost during a commit is [`StoreError::OutcomeUnknown`].
+//!
+//! The clock is the caller's, as for every store: no statement asks the database for the time. The
+//! number of the run is the database's, and there is one: gateways that each begin a run would move
+//! each other's times.
+//!
+//! | file | concern |
+//! |---|---|
+//! | `address` | address of the database, and TLS |
+
+mod address;
+
+pub use address::PostgresAddress;
