@@ -16,7 +16,9 @@
 //! | file | concern |
 //! |---|---|
 //! | `address` | address of the database, and TLS |
+//! | `session` | a connection: statements, time-outs, errors |
 
 mod address;
+mod session;
 
 pub use address::PostgresAddress;
