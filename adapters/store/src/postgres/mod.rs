@@ -17,8 +17,10 @@
 //! |---|---|
 //! | `address` | address of the database, and TLS |
 //! | `session` | a connection: statements, time-outs, errors |
+//! | `migrations` | the tables |
 
 mod address;
+mod migrations;
 mod session;
 
 pub use address::PostgresAddress;

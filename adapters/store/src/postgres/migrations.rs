@@ -1,0 +1,112 @@
+//! Creating and migrating the schema, one gateway at a time.
+
+mod v1;
+
+use std::time::Duration;
+
+use super::session::Session;
+use crate::StoreError;
+
+/// Number of the advisory lock that a transaction takes before it writes: "HfSt".
+pub(super) const WRITE_LOCK: i64 = 0x4866_5374;
+
+/// The migrations in order: each brings the schema from the version that is its index to the next
+/// one. A released migration is never changed.
+const MIGRATIONS: &[&[&str]] = &[v1::V1];
+
+/// The oldest server that has all that the statements use.
+const OLDEST_SERVER: u32 = 13;
+
+/// Time that a migration may take, and that a gateway waits for another one's.
+const MIGRATION: Duration = Duration::from_secs(60);
+
+/// Brings the schema to the version of this program. A schema of a newer version is refused and
+/// left as it is.
+pub(super) fn migrate(session: &mut Session) -> Result<(), StoreError> {
+    session.ready()?;
+    let migrated = migrated(session, MIGRATIONS);
+    if migrated.is_err() && session.is_open() && session.batch("ROLLBACK").is_err() {
+        session.close();
+    }
+    migrated
+}
+
+fn migrated(session: &mut Session, migrations: &[&[&str]]) -> Result<(), StoreError> {
+    let server = session.texts(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')",
+        MIGRATION,
+    )?;
+    let [version, encoding] = [0, 1].map(|place| server.get(place).cloned().flatten());
+    if version
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .is_none_or(|it: u32| it < OLDEST_SERVER)
+    {
+        return Err(StoreError::Refused(format!(
+            "this is PostgreSQL {}, and a registry needs {OLDEST_SERVER} or later; nothing was changed",
+            version.unwrap_or_default()
+        )));
+    }
+    if encoding.as_deref() != Some("UTF8") {
+        return Err(StoreError::Refused(format!(
+            "this database keeps text as {}, and a registry needs UTF8; create it with ENCODING 'UTF8' TEMPLATE template0; nothing was changed",
+            encoding.unwrap_or_default()
+        )));
+    }
+    // The lock of all writers, so that none of them sees half a schema.
+    session.texts(
+        &format!(
+            "BEGIN; SET LOCAL statement_timeout = '{}s'; SELECT pg_advisory_xact_lock({WRITE_LOCK})",
+            MIGRATION.as_secs()
+        ),
+        MIGRATION,
+    )?;
+    let is_here =
+        session.texts("SELECT to_regclass('handfast.registry') IS NOT NULL", MIGRATION)?;
+    let from = match is_here.first() {
+        Some(Some(word)) if word == "t" => {
+            let stored = session.texts("SELECT version FROM registry", MIGRATION)?;
+            version_of(stored.last(), migrations.len())?
+        }
+        _ => {
+            session.texts(
+                "CREATE SCHEMA IF NOT EXISTS handfast;
+                 CREATE TABLE registry (
+                     one     SMALLINT PRIMARY KEY CHECK (one = 1),
+                     version INTEGER NOT NULL
+                 );
+                 INSERT INTO registry VALUES (1, 0)",
+                MIGRATION,
+            )?;
+            0
+        }
+    };
+    for step in migrations.iter().skip(from).flat_map(|steps| steps.iter()) {
+        session.texts(step, MIGRATION)?;
+    }
+    session.commit(&format!(
+        "UPDATE registry SET version = {to} WHERE version <> {to}; COMMIT",
+        to = migrations.len()
+    ))
+}
+
+/// Checks that the schema still has the version of this program.
+pub(super) fn check(stored: Option<&Option<String>>) -> Result<(), StoreError> {
+    match version_of(stored, MIGRATIONS.len())? {
+        version if version == MIGRATIONS.len() => Ok(()),
+        version => Err(StoreError::Refused(format!(
+            "this registry went back to an older version while it was open (schema {version}, this one knows {}); start again; nothing was changed",
+            MIGRATIONS.len()
+        ))),
+    }
+}
+
+fn version_of(stored: Option<&Option<String>>, known: usize) -> Result<usize, StoreError> {
+    let stored = stored.cloned().flatten().unwrap_or_default();
+    let version = stored.parse().ok().filter(|version: &usize| *version <= known);
+    version.ok_or_else(|| {
+        StoreError::Refused(format!(
+            "a newer Handfast wrote this registry (schema {stored}, this one knows {known}); run that one; nothing was changed"
+        ))
+    })
+}

@@ -1,0 +1,16 @@
+//! The first version: the tables of nodes, as the ninth version of the SQLite schema has them.
+
+mod devices;
+
+use devices::{GRANTS, NODES, REQUESTS, TASKS};
+
+/// The migration. Names and meanings of tables, columns and indices are those of SQLite, so that
+/// its migrations describe them.
+///
+/// **Order.** Text is compared by its bytes (`COLLATE "C"`), as core compares it.
+///
+/// **Runs** are written by triggers before a row is, so that no statement can forget it.
+///
+/// **Tallies** are kept by triggers inside the transaction of each change. One of pending nodes
+/// includes expired ones until they are purged.
+pub(super) const V1: &[&str] = &[NODES, REQUESTS, GRANTS, TASKS];
