@@ -18,9 +18,11 @@
 //! | `address` | address of the database, and TLS |
 //! | `session` | a connection: statements, time-outs, errors |
 //! | `migrations` | the tables |
+//! | `tx` | the transaction that an operation runs in |
 
 mod address;
 mod migrations;
 mod session;
+mod tx;
 
 pub use address::PostgresAddress;

@@ -1,8 +1,10 @@
-//! The first version: the tables of nodes, as the ninth version of the SQLite schema has them.
+//! The first version: everything that the ninth version of the SQLite schema has.
 
 mod devices;
+mod operators;
 
 use devices::{GRANTS, NODES, REQUESTS, TASKS};
+use operators::{AUDIT, CODES, SENDERS, SESSIONS};
 
 /// The migration. Names and meanings of tables, columns and indices are those of SQLite, so that
 /// its migrations describe them.
@@ -13,4 +15,4 @@ use devices::{GRANTS, NODES, REQUESTS, TASKS};
 ///
 /// **Tallies** are kept by triggers inside the transaction of each change. One of pending nodes
 /// includes expired ones until they are purged.
-pub(super) const V1: &[&str] = &[NODES, REQUESTS, GRANTS, TASKS];
+pub(super) const V1: &[&str] = &[NODES, REQUESTS, GRANTS, CODES, SESSIONS, SENDERS, TASKS, AUDIT];
