@@ -19,9 +19,13 @@
 //! | `session` | a connection: statements, time-outs, errors |
 //! | `migrations` | the tables |
 //! | `tx` | the transaction that an operation runs in |
+//! | `nodes` | statements for nodes |
+//! | `requests` | statements for requests that wait, and rejections |
 
 mod address;
 mod migrations;
+mod nodes;
+mod requests;
 mod session;
 mod tx;
 
