@@ -21,8 +21,14 @@
 //! | `tx` | the transaction that an operation runs in |
 //! | `nodes` | statements for nodes |
 //! | `requests` | statements for requests that wait, and rejections |
+//! | `grants` | statements for grants and revocations |
+//! | `codes` | statements for PINs, codes and the pairing window |
+//! | `clones` | statements for clone counters |
 
 mod address;
+mod clones;
+mod codes;
+mod grants;
 mod migrations;
 mod nodes;
 mod requests;
