@@ -23,16 +23,24 @@
 //! | `requests` | statements for requests that wait, and rejections |
 //! | `grants` | statements for grants and revocations |
 //! | `codes` | statements for PINs, codes and the pairing window |
+//! | `provisioning` | statements for nodes that registered over HTTP |
+//! | `logins` | operators' sessions and tokens |
+//! | `makers` | statements for all that a session made |
+//! | `sessions` | statements for companions' sessions and spent setup codes |
 //! | `clones` | statements for clone counters |
 
 mod address;
 mod clones;
 mod codes;
 mod grants;
+mod logins;
+mod makers;
 mod migrations;
 mod nodes;
+mod provisioning;
 mod requests;
 mod session;
+mod sessions;
 mod tx;
 
 pub use address::PostgresAddress;
