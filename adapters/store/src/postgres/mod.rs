@@ -27,11 +27,16 @@
 //! | `logins` | operators' sessions and tokens |
 //! | `makers` | statements for all that a session made |
 //! | `sessions` | statements for companions' sessions and spent setup codes |
+//! | `senders` | statements for senders on messaging channels |
+//! | `deliveries` | statements for secrets that are shown once |
 //! | `clones` | statements for clone counters |
+//! | `audit` | statements for the audit log |
 
 mod address;
+mod audit;
 mod clones;
 mod codes;
+mod deliveries;
 mod grants;
 mod logins;
 mod makers;
@@ -39,6 +44,7 @@ mod migrations;
 mod nodes;
 mod provisioning;
 mod requests;
+mod senders;
 mod session;
 mod sessions;
 mod tx;
