@@ -23,6 +23,7 @@
 //! | `requests` | statements for requests that wait, and rejections |
 //! | `grants` | statements for grants and revocations |
 //! | `codes` | statements for PINs, codes and the pairing window |
+//! | `policies` | statements for approvals in advance |
 //! | `provisioning` | statements for nodes that registered over HTTP |
 //! | `logins` | operators' sessions and tokens |
 //! | `makers` | statements for all that a session made |
@@ -30,6 +31,7 @@
 //! | `senders` | statements for senders on messaging channels |
 //! | `deliveries` | statements for secrets that are shown once |
 //! | `clones` | statements for clone counters |
+//! | `replacements` | statements for nodes that took the place of others |
 //! | `audit` | statements for the audit log |
 
 mod address;
@@ -42,7 +44,9 @@ mod logins;
 mod makers;
 mod migrations;
 mod nodes;
+mod policies;
 mod provisioning;
+mod replacements;
 mod requests;
 mod senders;
 mod session;

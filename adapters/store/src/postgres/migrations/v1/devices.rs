@@ -234,7 +234,8 @@ CREATE TABLE clone_counter (
 CREATE INDEX clone_quarantined ON clone_counter (node_id) WHERE condition = 'quarantined';
 ";
 
-/// Tasks and capabilities, and the end of all that belongs to a node.
+/// Tasks and capabilities, nodes that took the place of others, and the end of all that belongs to a
+/// node.
 pub(super) const TASKS: &str = "
 CREATE TABLE dispatch (
     seq          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -277,6 +278,12 @@ CREATE TABLE capability (
     PRIMARY KEY (node_id, name)
 );
 
+CREATE TABLE replacement (
+    old_id BYTEA PRIMARY KEY CHECK (length(old_id) = 16),
+    new_id BYTEA NOT NULL UNIQUE CHECK (length(new_id) = 16 AND new_id <> old_id),
+    at     BIGINT NOT NULL
+);
+
 CREATE FUNCTION node_takes_along() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM observation WHERE node_id = OLD.node_id;
@@ -285,6 +292,7 @@ BEGIN
     DELETE FROM dispatch WHERE node_id = OLD.node_id;
     DELETE FROM capability WHERE node_id = OLD.node_id;
     DELETE FROM provisioned WHERE node_id = OLD.node_id;
+    DELETE FROM replacement WHERE new_id = OLD.node_id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER node_takes_along AFTER DELETE ON node FOR EACH ROW EXECUTE FUNCTION node_takes_along();

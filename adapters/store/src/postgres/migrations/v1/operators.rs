@@ -1,6 +1,6 @@
 //! The tables of codes, sessions, senders, and the audit log.
 
-/// The pairing window, PINs and codes.
+/// The pairing window, PINs and codes, and approvals in advance.
 pub(super) const CODES: &str = "
 CREATE TABLE pairing_window (
     one          SMALLINT PRIMARY KEY CHECK (one = 1),
@@ -50,6 +50,22 @@ CREATE INDEX code_by_selector ON code (selector, dead_since) WHERE selector IS N
 CREATE INDEX code_by_maker    ON code (maker)                WHERE maker IS NOT NULL;
 CREATE INDEX code_by_login    ON code (login)                WHERE login IS NOT NULL;
 CREATE TRIGGER code_has_run BEFORE INSERT ON code FOR EACH ROW EXECUTE FUNCTION has_run();
+
+CREATE TABLE approval_policy (
+    policy_id BYTEA PRIMARY KEY CHECK (length(policy_id) = 16),
+    net       TEXT NOT NULL,
+    made_at   BIGINT NOT NULL,
+    ends_at   BIGINT NOT NULL,
+    most      BIGINT NOT NULL CHECK (most > 0),
+    used      BIGINT NOT NULL CHECK (used BETWEEN 0 AND most),
+    scopes    TEXT,
+    grant_for BIGINT,
+    maker     BYTEA CHECK (maker IS NULL OR length(maker) = 16),
+    login     BYTEA CHECK (login IS NULL OR (length(login) = 16 AND maker IS NULL)),
+    ended_at  BIGINT,
+    run       BIGINT NOT NULL DEFAULT 0
+);
+CREATE TRIGGER approval_policy_has_run BEFORE INSERT ON approval_policy FOR EACH ROW EXECUTE FUNCTION has_run();
 ";
 
 /// Companions' sessions, spent setup codes, and operators' logins.
