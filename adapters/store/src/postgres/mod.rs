@@ -32,6 +32,7 @@
 //! | `deliveries` | statements for secrets that are shown once |
 //! | `clones` | statements for clone counters |
 //! | `replacements` | statements for nodes that took the place of others |
+//! | `known_keys` | statements for the gateway's key as each node knows it |
 //! | `audit` | statements for the audit log |
 
 mod address;
@@ -40,6 +41,7 @@ mod clones;
 mod codes;
 mod deliveries;
 mod grants;
+mod known_keys;
 mod logins;
 mod makers;
 mod migrations;

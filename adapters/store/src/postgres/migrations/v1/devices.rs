@@ -234,8 +234,8 @@ CREATE TABLE clone_counter (
 CREATE INDEX clone_quarantined ON clone_counter (node_id) WHERE condition = 'quarantined';
 ";
 
-/// Tasks and capabilities, nodes that took the place of others, and the end of all that belongs to a
-/// node.
+/// Tasks and capabilities, nodes that took the place of others, the gateway's key as nodes know it,
+/// and the end of all that belongs to a node.
 pub(super) const TASKS: &str = "
 CREATE TABLE dispatch (
     seq          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -284,6 +284,11 @@ CREATE TABLE replacement (
     at     BIGINT NOT NULL
 );
 
+CREATE TABLE known_key (
+    node_id BYTEA PRIMARY KEY CHECK (length(node_id) = 16),
+    key     BYTEA NOT NULL CHECK (length(key) = 32)
+);
+
 CREATE FUNCTION node_takes_along() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM observation WHERE node_id = OLD.node_id;
@@ -293,6 +298,7 @@ BEGIN
     DELETE FROM capability WHERE node_id = OLD.node_id;
     DELETE FROM provisioned WHERE node_id = OLD.node_id;
     DELETE FROM replacement WHERE new_id = OLD.node_id;
+    DELETE FROM known_key WHERE node_id = OLD.node_id;
     RETURN NULL;
 END $$;
 CREATE TRIGGER node_takes_along AFTER DELETE ON node FOR EACH ROW EXECUTE FUNCTION node_takes_along();

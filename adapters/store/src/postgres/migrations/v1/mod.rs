@@ -1,4 +1,4 @@
-//! The first version: everything that the tenth version of the SQLite schema has.
+//! The first version: everything that the eleventh version of the SQLite schema has.
 
 mod devices;
 mod operators;
