@@ -30,16 +30,20 @@
 //! | `sessions` | statements for companions' sessions and spent setup codes |
 //! | `senders` | statements for senders on messaging channels |
 //! | `deliveries` | statements for secrets that are shown once |
+//! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `replacements` | statements for nodes that took the place of others |
 //! | `known_keys` | statements for the gateway's key as each node knows it |
+//! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
 
 mod address;
 mod audit;
+mod certificates;
 mod clones;
 mod codes;
 mod deliveries;
+mod dispatches;
 mod grants;
 mod known_keys;
 mod logins;
