@@ -29,6 +29,7 @@
 //! | `makers` | statements for all that a session made |
 //! | `sessions` | statements for companions' sessions and spent setup codes |
 //! | `senders` | statements for senders on messaging channels |
+//! | `time` | statements for the mark, the run and steps of the clock |
 //! | `deliveries` | statements for secrets that are shown once |
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
@@ -57,6 +58,7 @@ mod requests;
 mod senders;
 mod session;
 mod sessions;
+mod time;
 mod tx;
 
 pub use address::PostgresAddress;

@@ -1,15 +1,15 @@
 //! The transaction that an operation runs in.
 
 use bytes::BytesMut;
-use rusqlite::ToSql;
 use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
+use rusqlite::{ToSql, params};
 use tokio_postgres::row::RowIndex;
 use tokio_postgres::types::{
     FromSql as FromColumn, IsNull, ToSql as ToColumn, Type, to_sql_checked,
 };
 
 use super::session::Session;
-use crate::ops::RowResult;
+use crate::ops::{RowResult, Tx};
 use crate::{StoreError, rows};
 
 type BoxError = Box<dyn std::error::Error + Sync + Send>;
@@ -65,6 +65,24 @@ impl<'a> PostgresTx<'a> {
         let parameters = converted(parameters)?;
         let rows = self.session.query(sql, &borrowed(&parameters))?;
         rows.into_iter().map(|row| read(&Row(row))).collect()
+    }
+}
+
+impl Tx for PostgresTx<'_> {
+    fn vault(&mut self, name: &str, fresh: &[u8]) -> RowResult<Vec<u8>> {
+        let sql = "INSERT INTO vault VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        self.execute(sql, params![name, fresh])?;
+        self.one("SELECT sealed FROM vault WHERE name = $1", params![name], |row| row.get(0))
+    }
+
+    fn replace_vault(&mut self, name: &str, before: &[u8], fresh: &[u8]) -> RowResult<bool> {
+        let sql = "UPDATE vault SET sealed = $3 WHERE name = $1 AND sealed = $2";
+        Ok(self.execute(sql, params![name, before, fresh])? == 1)
+    }
+
+    fn probe(&mut self) -> RowResult<()> {
+        self.execute("UPDATE registry SET version = version", params![])?;
+        Ok(())
     }
 }
 
