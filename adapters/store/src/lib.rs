@@ -2,8 +2,9 @@
 //!
 //! [`Store`] is the database interface of a gateway, in the words of the registry: one atomic,
 //! durable write per decision, an optimistic version per record, and work per operation that does
-//! not grow with the number of nodes. [`SqliteStore`] is a file, or lies in memory. Each decision is
-//! made once for all backends, in `ops`.
+//! not grow with the number of nodes. [`SqliteStore`] is a file, or lies in memory. With the feature
+//! `postgres`, `PostgresStore` is a database that several gateways may share. Each decision is made
+//! once for all backends, in `ops`.
 //!
 //! The feature `conformance` is for tests: it has the suite that every store passes, and
 //! `MemoryStore`, the reference that the suite compares a store with.
@@ -65,7 +66,7 @@ pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node
 pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};
 pub use policies::{ByPolicy, Policies, StoredPolicy};
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresAddress;
+pub use postgres::{PostgresAddress, PostgresStore};
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};

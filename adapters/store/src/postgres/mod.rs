@@ -18,6 +18,8 @@
 //! | `address` | address of the database, and TLS |
 //! | `session` | a connection: statements, time-outs, errors |
 //! | `migrations` | the tables |
+//! | `writer` | the thread that commits groups of changes |
+//! | `reader` | the threads that read |
 //! | `tx` | the transaction that an operation runs in |
 //! | `nodes` | statements for nodes |
 //! | `requests` | statements for requests that wait, and rejections |
@@ -53,6 +55,7 @@ mod migrations;
 mod nodes;
 mod policies;
 mod provisioning;
+mod reader;
 mod replacements;
 mod requests;
 mod senders;
@@ -60,5 +63,158 @@ mod session;
 mod sessions;
 mod time;
 mod tx;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use crate::StoreError;
+use crate::audit::Origin;
+use crate::ops::{Database, Tx};
+use reader::Readers;
+use session::{Session, Use};
+use writer::Change;
 
 pub use address::PostgresAddress;
+
+/// Number of connections for point reads, so that the writer and these together are eight.
+const POINTS: usize = 5;
+/// Number of connections for listings, so that a long one delays no point read.
+const PAGES: usize = 2;
+/// Maximum number of changes that wait for the thread; further callers wait for a place.
+const QUEUE: usize = 256;
+
+/// A [`Store`](crate::Store) in a PostgreSQL database, which other gateways may use at the same
+/// time.
+///
+/// All of it lies in the database's schema `handfast`. It opens up to eight connections, and opens
+/// them again after they were lost. Dropping the store waits for the changes under way.
+///
+/// The [epoch of the facts](crate::Inbound::inbound_epoch) counts this gateway's changes alone.
+#[derive(Debug)]
+pub struct PostgresStore {
+    points: Readers,
+    pages: Readers,
+    writer: Writer,
+    inbound_epoch: Arc<AtomicU64>,
+}
+
+impl PostgresStore {
+    /// Opens the database, and creates or migrates the schema in it. Blocks until the database has
+    /// answered.
+    ///
+    /// # Errors
+    /// [`StoreError::Unreachable`] or [`StoreError::Timeout`] if the database does not answer, and
+    /// [`StoreError::Refused`] if a newer version wrote the registry, or the database is none that
+    /// can hold one. Nothing is changed in any of these cases.
+    pub fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
+        Ok(Self {
+            writer: Writer::start(address)?,
+            points: Readers::start(address, POINTS)?,
+            pages: Readers::start(address, PAGES)?,
+            inbound_epoch: Arc::default(),
+        })
+    }
+}
+
+/// The handle of the writing thread.
+#[derive(Debug)]
+struct Writer {
+    queue: Option<mpsc::Sender<Change>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    fn start(address: &PostgresAddress) -> Result<Self, StoreError> {
+        let (queue, arriving) = mpsc::channel(QUEUE);
+        let (tell, opened) = std::sync::mpsc::channel();
+        let address = address.clone();
+        let thread = reader::spawn(move || {
+            let opened = Session::new(address, Use::Writing)
+                .and_then(|mut session| migrations::migrate(&mut session).map(|()| session));
+            match opened {
+                Ok(mut session) => {
+                    // The opener waits for this answer.
+                    let _ = tell.send(Ok(()));
+                    writer::serve(&mut session, arriving);
+                }
+                Err(error) => {
+                    let _ = tell.send(Err(error));
+                }
+            }
+        })?;
+        let writer = Self { queue: Some(queue), thread: Some(thread) };
+        let stopped = || StoreError::Database("the writing thread has stopped".to_owned());
+        opened.recv().map_err(|_| stopped())??;
+        Ok(writer)
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        // Dropping the sender ends the thread once the queue is empty.
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // The thread has panicked, or is done; either way it is gone.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Database for PostgresStore {
+    type Base = Self;
+
+    fn base(self: Arc<Self>) -> Arc<Self> {
+        self
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::GATEWAY
+    }
+
+    async fn change<T, E>(
+        &self,
+        operation: impl FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let stopped = || E::from(StoreError::Database("the writing thread has stopped".to_owned()));
+        let queue = self.writer.queue.as_ref().ok_or_else(stopped)?;
+        let epoch = Arc::clone(&self.inbound_epoch);
+        let make = move |tx: &mut tx::PostgresTx<'_>| Ok((operation(tx)?, tx.facts_changed));
+        // Facts cached under the new number were read when the change was visible.
+        let before_answer = move |(_, facts_changed): &(T, bool)| {
+            if *facts_changed {
+                epoch.fetch_add(1, Ordering::Release);
+            }
+        };
+        writer::change_then(queue, make, before_answer).await.map(|(made, _)| made)
+    }
+
+    async fn point<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.points.point(|tx| read(tx)).await
+    }
+
+    async fn page<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Tx) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.pages.page(|tx| read(tx)).await
+    }
+
+    fn epoch(&self) -> u64 {
+        self.inbound_epoch.load(Ordering::Acquire)
+    }
+
+    fn forgets(&self) -> bool {
+        false
+    }
+}
