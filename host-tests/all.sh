@@ -61,6 +61,8 @@ has openssl || apt_install openssl
 has curl || apt_install curl
 has qemu-system-arm || apt_install qemu-system-arm
 has dbus-run-session || apt_install dbus
+# Debian keeps the server's programs out of the search path.
+has initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || apt_install postgresql
 has nginx || [ -x /usr/sbin/nginx ] || apt_install nginx-light
 has haproxy || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 has promtool || apt_install prometheus
@@ -100,6 +102,7 @@ cargo fmt --all --check
 
 step "lints"
 cargo clippy --quiet --release --workspace --all-targets
+cargo clippy --quiet --release -p handfast-store --features postgres --all-targets
 for board in $FIRMWARE_BOARDS; do
   (cd "firmware/boards/$board" && cargo clippy --quiet --release)
 done
@@ -151,6 +154,8 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
   passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$scratch/again")
   [ "$passed" -ge "${#again[@]}" ] || die "was not run a second time: ${again[*]}"
 }
+# The registry in PostgreSQL, on a server that the tests start.
+cargo test --release -p handfast-store --features postgres --quiet --no-fail-fast --lib --test postgres
 
 step "what a board costs"
 (cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)

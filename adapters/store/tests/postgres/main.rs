@@ -1,0 +1,7 @@
+//! The store in PostgreSQL: the conformance suite, and what the suite cannot show. Needs PostgreSQL
+//! 13 or later (`apt-get install postgresql`), which the tests start by themselves.
+
+mod gateways;
+mod server;
+
+handfast_store::conformance_tests!(server::fresh());
