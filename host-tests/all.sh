@@ -156,6 +156,7 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
 }
 # The registry in PostgreSQL, on a server that the tests start.
 cargo test --release -p handfast-store --features postgres --quiet --no-fail-fast --lib --test postgres
+cargo test --release -p handfast-store --features postgres --quiet --bench postgres
 
 step "what a board costs"
 (cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
