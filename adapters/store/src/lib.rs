@@ -66,7 +66,7 @@ pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node
 pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};
 pub use policies::{ByPolicy, Policies, StoredPolicy};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresAddress, PostgresStore};
+pub use postgres::{Change, ChangeKind, ChangePlace, PostgresAddress, PostgresStore};
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};

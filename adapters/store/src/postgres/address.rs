@@ -27,6 +27,7 @@ const SILENT: Duration = Duration::from_secs(10);
 pub struct PostgresAddress {
     config: Config,
     roots: Option<RootCertStore>,
+    gateway: String,
 }
 
 impl PostgresAddress {
@@ -65,7 +66,7 @@ impl PostgresAddress {
             .tcp_user_timeout(SILENT)
             .keepalives_idle(SILENT)
             .application_name("handfast");
-        Ok(Self { config, roots: None })
+        Ok(Self { config, roots: None, gateway: String::new() })
     }
 
     /// Accepts only server certificates below these, instead of the system's authorities.
@@ -88,6 +89,25 @@ impl PostgresAddress {
         }
         self.roots = Some(roots);
         Ok(self)
+    }
+
+    /// Sets the name by which the log of changes calls this gateway.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] unless it is 1 to 64 ASCII letters, digits, `.`, `-` and `_`.
+    pub fn with_gateway(mut self, name: &str) -> Result<Self, StoreError> {
+        let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        if !(1..=64).contains(&name.len()) || !name.bytes().all(is_fine) {
+            return Err(StoreError::Refused(format!(
+                "{name:?} is no name of a gateway; write 1 to 64 ASCII letters, digits, '.', '-' and '_'"
+            )));
+        }
+        name.clone_into(&mut self.gateway);
+        Ok(self)
+    }
+
+    pub(super) fn gateway(&self) -> &str {
+        &self.gateway
     }
 
     pub(super) const fn config(&self) -> &Config {

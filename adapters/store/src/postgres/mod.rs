@@ -9,9 +9,9 @@
 //! it. What was not answered in time is [`StoreError::Timeout`], and was not done. A connection
 //! that is lost during a commit is [`StoreError::OutcomeUnknown`].
 //!
-//! The clock is the caller's, as for every store: no statement asks the database for the time. The
-//! number of the run is the database's, and there is one: gateways that each begin a run would move
-//! each other's times.
+//! The clock is the caller's, as for every store: only the age of the log of changes is by the
+//! database's. The number of the run is the database's, and there is one: gateways that each begin
+//! a run would move each other's times.
 //!
 //! | file | concern |
 //! |---|---|
@@ -33,6 +33,7 @@
 //! | `senders` | statements for senders on messaging channels |
 //! | `time` | statements for the mark, the run and steps of the clock |
 //! | `deliveries` | statements for secrets that are shown once |
+//! | `changes` | the log of changes that other gateways must hear of |
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `replacements` | statements for nodes that took the place of others |
@@ -43,6 +44,7 @@
 mod address;
 mod audit;
 mod certificates;
+mod changes;
 mod clones;
 mod codes;
 mod deliveries;
@@ -76,9 +78,9 @@ use crate::audit::Origin;
 use crate::ops::{Database, Tx};
 use reader::Readers;
 use session::{Session, Use};
-use writer::Change;
 
 pub use address::PostgresAddress;
+pub use changes::{Change, ChangeKind, ChangePlace};
 
 /// Number of connections for point reads, so that the writer and these together are eight.
 const POINTS: usize = 5;
@@ -123,7 +125,7 @@ impl PostgresStore {
 /// The handle of the writing thread.
 #[derive(Debug)]
 struct Writer {
-    queue: Option<mpsc::Sender<Change>>,
+    queue: Option<mpsc::Sender<writer::Change>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -150,6 +152,11 @@ impl Writer {
         let stopped = || StoreError::Database("the writing thread has stopped".to_owned());
         opened.recv().map_err(|_| stopped())??;
         Ok(writer)
+    }
+
+    fn queue(&self) -> Result<&mpsc::Sender<writer::Change>, StoreError> {
+        let stopped = || StoreError::Database("the writing thread has stopped".to_owned());
+        self.queue.as_ref().ok_or_else(stopped)
     }
 }
 
@@ -183,8 +190,7 @@ impl Database for PostgresStore {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let stopped = || E::from(StoreError::Database("the writing thread has stopped".to_owned()));
-        let queue = self.writer.queue.as_ref().ok_or_else(stopped)?;
+        let queue = self.writer.queue()?;
         let epoch = Arc::clone(&self.inbound_epoch);
         let make = move |tx: &mut tx::PostgresTx<'_>| Ok((operation(tx)?, tx.facts_changed));
         // Facts cached under the new number were read when the change was visible.

@@ -109,7 +109,11 @@ impl Session {
         self.open = Some(Open { client, driver, statements, last_used: Instant::now() });
         let set = self.batch(SETTINGS).and_then(|()| match self.usage {
             Use::Reading => self.batch("SET default_transaction_read_only = on"),
-            Use::Writing => Ok(()),
+            Use::Writing => {
+                // The name has no character that would need care.
+                let gateway = format!("SET handfast.gateway = '{}'", self.address.gateway());
+                self.batch(&gateway)
+            }
         });
         set.inspect_err(|_| self.close())
     }

@@ -1,8 +1,11 @@
-//! The first version: everything that the eleventh version of the SQLite schema has.
+//! The first version: everything that the eleventh version of the SQLite schema has, and a log of
+//! changes.
 
+mod changes;
 mod devices;
 mod operators;
 
+use changes::CHANGES;
 use devices::{GRANTS, NODES, REQUESTS, TASKS};
 use operators::{AUDIT, CODES, SENDERS, SESSIONS};
 
@@ -15,4 +18,5 @@ use operators::{AUDIT, CODES, SENDERS, SESSIONS};
 ///
 /// **Tallies** are kept by triggers inside the transaction of each change. One of pending nodes
 /// includes expired ones until they are purged.
-pub(super) const V1: &[&str] = &[NODES, REQUESTS, GRANTS, CODES, SESSIONS, SENDERS, TASKS, AUDIT];
+pub(super) const V1: &[&str] =
+    &[NODES, REQUESTS, GRANTS, CODES, SESSIONS, SENDERS, TASKS, AUDIT, CHANGES];

@@ -1,0 +1,171 @@
+//! The log of changes that other gateways must hear of.
+//!
+//! Numbers are taken before a commit, so they are not in the order in which changes become visible.
+//! A reader therefore goes by transaction, and reads only those that are older than every
+//! transaction still open (`pg_snapshot_xmin`): no other can ever come before them.
+
+use handfast_core::NodeId;
+use rusqlite::params;
+
+use super::tx::{PostgresTx, Row};
+use super::{PostgresStore, writer};
+use crate::ops::RowResult;
+use crate::rows::most;
+use crate::{StoreError, Version};
+
+/// A place in the log of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChangePlace {
+    transaction: i64,
+    number: i64,
+}
+
+/// The subject of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChangeKind {
+    /// A node that is not waiting: its standing, its ceiling, or its epoch. Without a version, it
+    /// was removed.
+    Node,
+    /// The grants of a node.
+    Grant,
+    /// The certificates of a node, or the revoked keys of certificates.
+    Certificate,
+    /// The clone counter of a node.
+    Clone,
+    /// A task for a node.
+    Dispatch,
+    /// The revoked blocks and keys.
+    Revocation,
+    /// The end of a companion's session.
+    Session,
+    /// The end of an operator's session or token.
+    Login,
+    /// The facts about senders.
+    Sender,
+    /// A secret that all gateways share.
+    Key,
+}
+
+impl ChangeKind {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "node" => Self::Node,
+            "grant" => Self::Grant,
+            "certificate" => Self::Certificate,
+            "clone" => Self::Clone,
+            "dispatch" => Self::Dispatch,
+            "revocation" => Self::Revocation,
+            "session" => Self::Session,
+            "login" => Self::Login,
+            "sender" => Self::Sender,
+            "key" => Self::Key,
+            _ => return None,
+        })
+    }
+}
+
+/// A change that other gateways must hear of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Its place in the log.
+    pub place: ChangePlace,
+    /// Its subject.
+    pub kind: ChangeKind,
+    /// The node, if it is about one.
+    pub node: Option<NodeId>,
+    /// Name of the gateway that made it ([`PostgresAddress::with_gateway`]).
+    ///
+    /// [`PostgresAddress::with_gateway`]: crate::PostgresAddress::with_gateway
+    pub gateway: String,
+    /// Version of the node's record.
+    pub version: Option<Version>,
+}
+
+impl PostgresStore {
+    /// Returns the present end of the log. What is read from now on rests on every change before
+    /// it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub async fn last_change(&self) -> Result<ChangePlace, StoreError> {
+        self.points.point(last).await
+    }
+
+    /// Returns the changes after this place, in order, at most `limit`; `None` if some of them were
+    /// removed, so that everything has to be read anew.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    pub async fn changes(
+        &self,
+        after: ChangePlace,
+        limit: usize,
+    ) -> Result<Option<Vec<Change>>, StoreError> {
+        self.points.point(move |tx| after_place(tx, after, limit)).await
+    }
+
+    /// Removes at most `most` changes that are older than a day by the database's clock, the
+    /// earliest first. Returns their number.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    pub async fn prune_changes(&self, most: u32) -> Result<usize, StoreError> {
+        writer::change_then(self.writer.queue()?, move |tx| prune(tx, most), |_| ()).await
+    }
+}
+
+fn last(tx: &mut PostgresTx<'_>) -> RowResult<ChangePlace> {
+    let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
+    let oldest_open: i64 = tx.one(sql, params![], |row| row.get(0))?;
+    Ok(ChangePlace { transaction: oldest_open.saturating_sub(1), number: i64::MAX })
+}
+
+fn after_place(
+    tx: &mut PostgresTx<'_>,
+    after: ChangePlace,
+    limit: usize,
+) -> RowResult<Option<Vec<Change>>> {
+    let ChangePlace { transaction, number } = after;
+    // One statement, so that nothing is removed between the check and the reading.
+    let sql = "SELECT (pruned.xid, pruned.seq) > ($1::text::xid8, $2::bigint), found.xid::text::bigint, found.seq, kind, node, gateway, version
+               FROM change_pruned AS pruned LEFT JOIN LATERAL
+                   (SELECT * FROM change WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                    ORDER BY xid, seq LIMIT $3) AS found ON TRUE
+               ORDER BY found.xid, found.seq";
+    let rows = tx.all(sql, params![transaction.to_string(), number, most(limit)], |row| {
+        Ok((row.get::<_, bool>(0)?, change(row)?))
+    })?;
+    if rows.iter().any(|(is_pruned, _)| *is_pruned) {
+        return Ok(None);
+    }
+    Ok(Some(rows.into_iter().filter_map(|(_, change)| change).collect()))
+}
+
+/// Reads a change. `None` in the row that says that there is none.
+fn change(row: &Row) -> RowResult<Option<Change>> {
+    let Some(transaction) = row.get(1)? else { return Ok(None) };
+    let word: String = row.get("kind")?;
+    let kind = ChangeKind::parse(&word)
+        .ok_or_else(|| StoreError::Database(format!("a change of the kind {word:?} is unknown")))?;
+    Ok(Some(Change {
+        place: ChangePlace { transaction, number: row.get(2)? },
+        kind,
+        node: row.get::<_, Option<_>>("node")?.map(NodeId::from_bytes),
+        gateway: row.get("gateway")?,
+        version: row.get::<_, Option<i64>>("version")?.map(|it| Version(it.cast_unsigned())),
+    }))
+}
+
+fn prune(tx: &mut PostgresTx<'_>, most: u32) -> RowResult<usize> {
+    // Whoever has read up to a removed change has missed nothing, and whoever has not may have.
+    let sql = "WITH gone AS (
+                   DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE made_at < now() - interval '1 day' ORDER BY made_at, seq LIMIT $1)
+                   RETURNING xid, seq),
+               latest AS (SELECT xid, seq FROM gone ORDER BY xid DESC, seq DESC LIMIT 1),
+               marked AS (UPDATE change_pruned AS pruned SET xid = latest.xid, seq = latest.seq FROM latest
+                          WHERE (latest.xid, latest.seq) > (pruned.xid, pruned.seq))
+               SELECT count(*) FROM gone";
+    let gone: i64 = tx.one(sql, params![most], |row| row.get(0))?;
+    Ok(usize::try_from(gone).unwrap_or(0))
+}

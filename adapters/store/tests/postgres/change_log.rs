@@ -1,0 +1,167 @@
+//! The log of changes that other gateways must hear of.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use handfast_core::NodeId;
+use handfast_core::limits::Limits;
+use handfast_core::registry::record::{Cause, Standing};
+use handfast_store::conformance::{START, asking, keyed, record, session, setup_code};
+use handfast_store::{
+    Change, ChangeKind, ChangePlace, PostgresStore, SenderChange, Sessions, Store, Version, Yield,
+};
+use handfast_store::{Inbound, Revoked};
+use tokio::task::JoinSet;
+
+use crate::server::shared;
+
+fn two() -> ([Arc<PostgresStore>; 2], String) {
+    let name = shared().create();
+    let open = |gateway| {
+        let address = shared().address(&name).with_gateway(gateway).unwrap();
+        Arc::new(PostgresStore::open(&address).unwrap())
+    };
+    ([open("north"), open("south")], name)
+}
+
+async fn read(store: &PostgresStore, after: ChangePlace) -> Vec<Change> {
+    store.changes(after, 1000).await.unwrap().expect("nothing was removed")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_hears_of_what_it_may_remember_and_of_no_request() {
+    let ([north, south], _) = two();
+    let before = south.last_change().await.unwrap();
+    let limits = Limits::DEFAULT;
+    let asks = asking("lamp", "192.0.2.1", &limits);
+    let waits = north.admit(asks, "{}".to_owned(), limits, START).await.unwrap().unwrap();
+    assert_eq!(read(&south, before).await, [], "a request that waits concerns nobody");
+
+    let node = keyed();
+    north.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+    let out = Standing::Revoked { cause: Cause::Unpaired };
+    north.save(node.node_id, Version(1), out.clone(), START).await.unwrap();
+    north.save(waits, Version(1), out, START).await.unwrap();
+    let opened = session();
+    north.redeem(setup_code(60), Yield::Session(opened.clone()), START).await.unwrap().unwrap();
+    north.revoke_session(opened.id, START).await.unwrap();
+    let blocked = SenderChange::Block;
+    north.change_sender("telegram", Some("home"), "ana", blocked, START).await.unwrap();
+    north.revoke(Revoked::Key(node.keys.unwrap().channel), START).await.unwrap();
+
+    let changes = read(&south, before).await;
+    let told: Vec<_> = changes.iter().map(|it| (it.kind, it.node, it.version)).collect();
+    let node = |id: NodeId, version| (ChangeKind::Node, Some(id), Some(Version(version)));
+    let all = |kind| (kind, None, None);
+    assert_eq!(
+        told,
+        [
+            node(changes[0].node.unwrap(), 1),
+            node(changes[0].node.unwrap(), 2),
+            node(waits, 2),
+            all(ChangeKind::Session),
+            all(ChangeKind::Sender),
+            all(ChangeKind::Revocation),
+        ]
+    );
+    assert!(changes.iter().all(|change| change.gateway == "north"));
+    // From any place on, exactly the rest is read.
+    for (number, change) in changes.iter().enumerate() {
+        assert_eq!(read(&south, change.place).await, changes[number + 1..]);
+        assert_eq!(
+            south.changes(change.place, 1).await.unwrap().unwrap().len(),
+            usize::from(number < 5)
+        );
+    }
+    assert_eq!(read(&south, south.last_change().await.unwrap()).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_is_committed_late_is_never_passed_over() {
+    let ([north, south], name) = two();
+    let before = south.last_change().await.unwrap();
+    // Somebody changes a row by hand, without the write lock, and takes time over it.
+    let mut psql = shared().psql(&name);
+    let mut late = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut orders = late.stdin.take().unwrap();
+    let sql = "SET search_path = handfast; BEGIN; INSERT INTO sender_blocked VALUES ('telegram', 'home', 'late', 1);";
+    writeln!(orders, "{sql}\n\\echo begun").unwrap();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(late.stdout.take().unwrap()),
+        &mut String::new(),
+    )
+    .unwrap();
+    let insert = async |store: &PostgresStore| {
+        let entry = record(Standing::Revoked { cause: Cause::Unpaired });
+        store.insert(entry, "{}".to_owned(), START).await.unwrap();
+    };
+    insert(&north).await;
+    // The later one is committed, and is not read before the earlier one is.
+    assert_eq!(read(&south, before).await, []);
+    writeln!(orders, "COMMIT;").unwrap();
+    drop(orders);
+    assert!(late.wait().unwrap().success());
+    let kinds: Vec<_> = read(&south, before).await.iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [ChangeKind::Sender, ChangeKind::Node]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_beside_busy_gateways_reads_everything_exactly_once() {
+    let (gateways, _) = two();
+    let mut place = gateways[0].last_change().await.unwrap();
+    let mut writing = JoinSet::new();
+    for number in 0..8 {
+        let gateway = Arc::clone(&gateways[number % 2]);
+        writing.spawn(async move {
+            let mut ids = Vec::new();
+            for _ in 0..25 {
+                let entry = record(Standing::Revoked { cause: Cause::Unpaired });
+                ids.push(entry.node_id);
+                gateway.insert(entry, "{}".to_owned(), START).await.unwrap();
+            }
+            ids
+        });
+    }
+    let mut heard = Vec::new();
+    while heard.len() < 200 {
+        for change in gateways[1].changes(place, 7).await.unwrap().unwrap() {
+            assert!(change.place > place);
+            place = change.place;
+            heard.push(change.node.unwrap());
+        }
+    }
+    let mut made = writing.join_all().await.concat();
+    made.sort_unstable();
+    heard.sort_unstable();
+    assert_eq!(heard, made);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_is_further_behind_than_the_log_has_to_read_everything_anew() {
+    let ([north, south], name) = two();
+    let before = south.last_change().await.unwrap();
+    for _ in 0..6 {
+        let entry = record(Standing::Revoked { cause: Cause::Unpaired });
+        north.insert(entry, "{}".to_owned(), START).await.unwrap();
+    }
+    let changes = read(&south, before).await;
+    assert_eq!(north.prune_changes(100).await.unwrap(), 0, "none is a day old");
+    let old = "UPDATE handfast.change SET made_at = now() - interval '25 hours' WHERE seq <= 4";
+    shared().sql(&name, old);
+    assert_eq!(north.prune_changes(3).await.unwrap(), 3);
+    assert_eq!(south.changes(before, 10).await.unwrap(), None);
+    assert_eq!(south.changes(changes[1].place, 10).await.unwrap(), None);
+    // Who has read up to the last removed one has missed nothing.
+    assert_eq!(read(&south, changes[2].place).await, changes[3..]);
+}
+
+#[test]
+fn a_gateways_name_is_plain() {
+    let address = || shared().address("postgres");
+    for name in ["", "o'brien", "north south", &"n".repeat(65)] {
+        let refused = address().with_gateway(name).unwrap_err().to_string();
+        assert!(refused.contains("is no name of a gateway"), "{refused}");
+    }
+    address().with_gateway("north-1.example_2").unwrap();
+}
