@@ -2,7 +2,8 @@
 //!
 //! Numbers are taken before a commit, so they are not in the order in which changes become visible.
 //! A reader therefore goes by transaction, and reads only those that are older than every
-//! transaction still open (`pg_snapshot_xmin`): no other can ever come before them.
+//! transaction still open (`pg_snapshot_xmin`): no other can ever come before them. These are the
+//! transactions of the whole server: one that stays open in another database holds readers back.
 
 use handfast_core::NodeId;
 use rusqlite::params;
