@@ -5,12 +5,18 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handfast_core::NodeId;
 use handfast_core::limits::Limits;
-use handfast_core::registry::record::{Cause, Standing};
-use handfast_store::conformance::{START, asking, keyed, record, session, setup_code};
+use handfast_core::registry::ceiling::Ceiling;
+use handfast_core::registry::record::{Cause, Credential, Mode, Record, Standing};
+use handfast_core::registry::sessions::Maker;
+use handfast_core::wire::native::link::DispatchId;
+use handfast_core::{NodeId, Span};
+use handfast_store::conformance::{
+    START, asking, at, grant, keyed, keys, record, session, setup_code,
+};
 use handfast_store::{
-    Change, ChangeKind, ChangePlace, PostgresStore, SenderChange, Sessions, Store, Version, Yield,
+    Capability, Change, ChangeKind, ChangePlace, DispatchTask, Dispatches, InPlace, PostgresStore,
+    Replaced, Replacements, SenderChange, Sessions, Store, Version, Yield,
 };
 use handfast_store::{Inbound, Revoked};
 use tokio::task::JoinSet;
@@ -89,6 +95,61 @@ async fn another_gateway_hears_of_what_it_may_remember_and_of_no_request() {
         );
     }
     assert_eq!(read(&south, south.last_change().await.unwrap()).await, []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_gateway_hears_of_a_node_that_takes_the_place_of_another() {
+    let ([north, south], _) = two();
+    let (old, new) = (keyed(), Record { keys: Some(keys()), ..record(pending()) });
+    for node in [&old, &new] {
+        north.insert(node.clone(), "{}".to_owned(), START).await.unwrap();
+    }
+    let (name, version) = ("echo".to_owned(), "1".to_owned());
+    let capability = Capability { name, version, available: true, idempotent: false };
+    assert!(north.announce(old.node_id, capability).await.unwrap());
+    let task = DispatchTask {
+        id: DispatchId::from_bytes([7; 16]),
+        node_id: old.node_id,
+        capability: "echo".to_owned(),
+        input: b"{}".to_vec(),
+        max_payload: 200,
+        maker: Maker::Operator,
+    };
+    north.enqueue(task, Span::from_secs(60), START).await.unwrap().unwrap();
+
+    let before = south.last_change().await.unwrap();
+    let offered = grant(new.node_id);
+    let (scopes, maker) = (offered.scopes.clone(), Maker::Operator);
+    let standing = Standing::Paired { credential: Credential::Keys, mode: Mode::Full };
+    let out = Standing::Revoked { cause: Cause::Unpaired };
+    let in_place = InPlace {
+        record: Record { standing, ..new.clone() },
+        profile: "{}".to_owned(),
+        read_at: Version(1),
+        grant: offered,
+        ceiling: Ceiling { scopes, expires: None, named: true, maker },
+        replaced: Replaced { node_id: old.node_id, version: Version(1), standing: out },
+    };
+    north.offer_in_place(in_place, START).await.unwrap();
+    // At most two of them are older, and those of the replacement become visible together.
+    let changes = read_so_many(&south, before, 4).await;
+    let mut told: Vec<_> = changes.iter().map(|it| (it.kind, it.node.unwrap())).collect();
+    told.dedup();
+    assert_eq!(
+        told[told.len() - 3..],
+        [
+            (ChangeKind::Node, old.node_id),
+            (ChangeKind::Node, new.node_id),
+            (ChangeKind::Grant, new.node_id),
+        ]
+    );
+    // Its task has ended with it, and is read from the registry.
+    assert_eq!(south.dispatches_of(new.node_id, 9).await.unwrap().len(), 1);
+    assert_eq!(south.open_dispatches(new.node_id).await.unwrap(), []);
+}
+
+fn pending() -> Standing {
+    Standing::Pending { expires: at(600) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,12 +7,18 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::GUESSES_PER_CODE;
 use handfast_core::limits::Limits;
 use handfast_core::registry::audit_tree::verify_consistency;
+use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{NoGuess, Window};
+use handfast_core::registry::policies::{ApprovalPolicy, PolicyId};
 use handfast_core::registry::record::{Cause, Standing};
+use handfast_core::registry::sessions::Maker;
 use handfast_store::audit::{Audit, TreeHead};
-use handfast_store::conformance::{START, asking, at, pin, record, session, setup_code};
+use handfast_store::conformance::{
+    START, asking, at, grant, keyed, pin, record, session, setup_code,
+};
 use handfast_store::{
-    PostgresStore, SaveError, SessionFilter, Sessions, Store, StoreError, Version, Yield,
+    ByPolicy, Policies, PostgresStore, SaveError, SessionFilter, Sessions, Store, StoreError,
+    StoredPolicy, Version, Yield,
 };
 use tokio::task::JoinSet;
 
@@ -91,6 +97,42 @@ async fn guesses_over_two_gateways_count_once() {
     assert!(answers.iter().all(|answer| matches!(answer, Ok(_) | Err(NoGuess::Locked))));
     for gateway in &gateways {
         assert_eq!(gateway.window().await.unwrap().guesses, GUESSES_PER_CODE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_for_five_nodes_approves_five_over_two_gateways() {
+    let (gateways, _) = two();
+    let policy = ApprovalPolicy {
+        id: PolicyId::from_bytes([7; 16]),
+        made_at: START,
+        ends_at: at(600),
+        most: 5,
+        used: 0,
+        scopes: None,
+        grant_for: None,
+        maker: Maker::Operator,
+        ended_at: None,
+    };
+    let (id, net) = (policy.id, "192.0.2.0/24".to_owned());
+    assert!(gateways[0].add_policy(StoredPolicy { policy, net }, START).await.unwrap());
+    let mut tasks = JoinSet::new();
+    for number in 0..20 {
+        let gateway = Arc::clone(&gateways[number % 2]);
+        tasks.spawn(async move {
+            let record = keyed();
+            let grant = grant(record.node_id);
+            let (scopes, maker) = (grant.scopes.clone(), Maker::Operator);
+            let ceiling = Ceiling { scopes, expires: None, named: false, maker };
+            let profile = "{}".to_owned();
+            let asks = ByPolicy { policy: id, record, profile, read_at: None, grant, ceiling };
+            gateway.offer_by_policy(asks, at(1)).await.unwrap()
+        });
+    }
+    assert_eq!(tasks.join_all().await.into_iter().flatten().count(), 5);
+    for gateway in &gateways {
+        assert_eq!(gateway.policies().await.unwrap()[0].policy.left(), 0);
+        assert_eq!(gateway.counts(at(1)).await.unwrap().paired, 5);
     }
 }
 

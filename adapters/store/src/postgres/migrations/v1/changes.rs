@@ -1,7 +1,9 @@
 //! The log of changes that other gateways must hear of.
 
 /// Triggers write the log, so that no statement can forget it. A request that waits is not in it:
-/// nothing that a gateway remembers rests on one, and anybody can make many.
+/// nothing that a gateway remembers rests on one, and anybody can make many. Nor are approvals in
+/// advance, which are read for each request, nor tasks that go over to a node with a place: they have
+/// ended with the node before.
 pub(super) const CHANGES: &str = "
 CREATE TABLE change (
     seq     BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
