@@ -101,8 +101,10 @@ cargo fmt --all --check
 (cd fuzz && cargo fmt --all --check)
 
 step "lints"
-cargo clippy --quiet --release --workspace --all-targets
-cargo clippy --quiet --release -p handfast-store --features postgres --all-targets
+# With the registry in PostgreSQL, which is off by default: one set of features for lints and tests, so that nothing is built twice for them.
+features='--features handfast-store/postgres'
+# shellcheck disable=SC2086
+cargo clippy --quiet --release --workspace --all-targets $features
 for board in $FIRMWARE_BOARDS; do
   (cd "firmware/boards/$board" && cargo clippy --quiet --release)
 done
@@ -136,10 +138,10 @@ long_tests='--skip ::long::'
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 run_tests() { # what libtest is given
-  SCRATCH="$scratch" dbus-run-session -- bash -ec '
+  FEATURES="$features" SCRATCH="$scratch" dbus-run-session -- bash -ec '
     if [ ! -d "$SCRATCH/keyring" ]; then mkdir -m 700 "$SCRATCH/keyring"; fi
     printf secret | XDG_DATA_HOME="$SCRATCH/keyring" XDG_RUNTIME_DIR="$SCRATCH/keyring" gnome-keyring-daemon --unlock --components=secrets >/dev/null
-    cargo test --release --workspace --quiet --no-fail-fast -- --include-ignored "$@"
+    cargo test --release --workspace $FEATURES --quiet --no-fail-fast -- --include-ignored "$@"
   ' run_tests "$@"
 }
 # Some tests run real programs against real clocks, and on a loaded machine one of them can come too late. So up to two that fail are run once
@@ -154,12 +156,6 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
   passed=$(awk '/^test result: ok/ { n += $4 } END { print n + 0 }' "$scratch/again")
   [ "$passed" -ge "${#again[@]}" ] || die "was not run a second time: ${again[*]}"
 }
-# The registry in PostgreSQL, on a server that the tests start.
-cargo test --release -p handfast-store --features postgres --quiet --no-fail-fast --lib --test postgres
-cargo test --release -p handfast-store --features postgres --quiet --bench postgres
-
-step "what a board costs"
-(cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
 
 step "what a board costs"
 (cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
