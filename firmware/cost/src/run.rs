@@ -37,9 +37,14 @@ pub fn build(
     if silent {
         cargo.args(["--features", SILENT]);
     }
-    if !cargo.status()?.success() {
+    // The figures are those of the boards' own flags.
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    // An image with a part of the program warns of the parts that it has no use for.
+    let output = cargo.output()?;
+    if !output.status.success() {
         return Err(format!(
-            "{image} does not build; is the target there? `rustup target add {}`",
+            "{}{image} does not build; is the target there? `rustup target add {}`",
+            String::from_utf8_lossy(&output.stderr),
             board.target
         )
         .into());
