@@ -44,6 +44,10 @@ impl LinkProof {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits: &[u8; PROOF_CHARS] = text.as_bytes().try_into().ok()?;
+        // A second form of a proof would be a second name of one code.
+        if digits.iter().any(u8::is_ascii_uppercase) {
+            return None;
+        }
         let mut bytes = [0; PROOF_CHARS / 2];
         for (byte, &[high, low]) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
             let (high, low) = (crate::id::hex_value(high), crate::id::hex_value(low));
