@@ -226,6 +226,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "client",
             "delivery",
             "print",
+            "links",
             "definitions",
             "table",
             "audit",

@@ -157,10 +157,10 @@ mod tests {
     #[test]
     fn what_strangers_say_moves_no_cursor() {
         let stranger = json!({
-            "channel": "telegram", "account": "a", "sender": "x\u{202e}y", "state": "pending", "since": now(), "code": "ABCD2345",
+            "channel": "telegram", "account": "a", "sender": "x\u{202e}y", "state": "pending", "since": "2026-11-30T16:00:00Z", "code": "ABCD2345",
             "meta": { "n": "\u{1b}\ne" },
         });
-        let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": now() });
+        let blocked = json!({ "channel": "telegram", "account": "", "sender": "z", "state": "blocked", "since": "2026-11-30T16:00:00Z" });
         let list =
             serde_json::from_value(json!({ "next": null, "items": [stranger, blocked] })).unwrap();
         let shown = listing(&list);

@@ -86,8 +86,9 @@ fn a_program_uses_the_api_as_the_guide_says() {
     let (mut token, mut delivery, mut ran) = (String::new(), String::new(), 0);
     for command in commands(&guide("api.md")) {
         let line = command
-            .replace("/tmp/hf", gateway.data())
+            .replace("/tmp/hf", "DATA")
             .replace("/tmp/", &format!("{}/", place.path().display()))
+            .replace("DATA", gateway.data())
             .replace("127.0.0.1:8765", &gateway.address)
             .replace("TOKEN", &token)
             .replace("DELIVERY", &delivery);

@@ -83,8 +83,7 @@ fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
             "key_overlap_ends",
             format!(
                 "{} nodes have not taken the gateway's new key, and lose it at {}",
-                rotation.missing,
-                rotation.until
+                rotation.missing, rotation.until
             ),
             format!("let them link before then; see how many are left: {}", Next::Status.on(data)),
         ));
@@ -112,7 +111,8 @@ mod tests {
     fn status(more: &str) -> StatusView {
         let text = format!(
             r#"{{"nodes":{{"pending":0,"paired":1,"muted":0,"revoked":0}},"linked":0,"waiting":0,
-            "clock":{{"state":"good","now":9,"system":9,"mark":9,"synchronised":true}}{more}}}"#
+            "clock":{{"state":"good","now":"1970-01-01T00:00:09Z","system":"1970-01-01T00:00:09Z",
+            "mark":"1970-01-01T00:00:09Z","synchronised":true}}{more}}}"#
         );
         serde_json::from_str(&text).unwrap()
     }
@@ -128,17 +128,20 @@ mod tests {
         assert_eq!(names(r#","version":"0.0.1""#), ["version"]);
         assert_eq!(names(&format!(r#","version":"{}""#, env!("CARGO_PKG_VERSION"))), [""; 0]);
         assert_eq!(names(r#","quarantined":2"#), ["quarantined"]);
-        assert_eq!(names(r#","older_than_nodes_since":5"#), ["older_than_nodes"]);
+        assert_eq!(
+            names(r#","older_than_nodes_since":"1970-01-01T00:00:05Z""#),
+            ["older_than_nodes"]
+        );
         let rotation = |soon: bool| {
             format!(
-                r#","key_rotation":{{"older_fingerprint":"A","begun":"b","until":"u","confirmed":1,
+                r#","key_rotation":{{"older_fingerprint":"A","begun":"2027-01-15T08:00:00Z",
+                "until":"2027-02-14T08:00:00Z","confirmed":1,
                 "missing":2,"loses_nodes_soon":{soon}}}"#
             )
         };
         assert_eq!(names(&rotation(false)), [""; 0]);
         assert_eq!(names(&rotation(true)), ["key_overlap_ends"]);
-        let failing =
-            r#","store":{"failing":true,"failures":3,"unstored":[{"what":"x is out","since":1}]}"#;
+        let failing = r#","store":{"failing":true,"failures":3,"unstored":[{"what":"x is out","since":"1970-01-01T00:00:01Z"}]}"#;
         assert_eq!(names(failing), ["store_failing", "unstored"]);
         let mut doubtful = status("");
         doubtful.clock.state = "doubtful".to_owned();

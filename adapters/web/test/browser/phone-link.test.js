@@ -39,13 +39,13 @@ test('a companion is let in by a tap, and not before', async (t) => {
   assert.equal(fingerprint, status.pairing.fingerprint);
   await page.getByText("Ana's phone").waitFor();
   await page.getByText('It will be allowed').waitFor();
-  assert.deepEqual((await gateway.json('companions', 'list')).sessions, []);
+  assert.deepEqual((await gateway.json('companions', 'list')).items, []);
   await accessible(page);
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 360);
   await shot(page, 'phone-link');
   await button.click();
   await page.getByText('Paired.').waitFor();
-  assert.equal((await gateway.json('companions', 'list')).sessions.length, 1);
+  assert.equal((await gateway.json('companions', 'list')).items.length, 1);
   // Every request went to the gateway, and none told where it came from.
   for (const request of requests) {
     assert.ok(request.url().startsWith(`${url}/`), request.url());
@@ -83,7 +83,7 @@ test('a link of another gateway is told nothing, and an unknown one says so', as
   await page.goto('about:blank');
   await page.goto(foreign.replace(elsewhere, url));
   await page.getByText('this link counts no more').waitFor();
-  assert.deepEqual((await gateway.json('companions', 'list')).sessions, []);
+  assert.deepEqual((await gateway.json('companions', 'list')).items, []);
   await page.goto(`${url}/p`);
   await page.getByText('This page opens from a QR code').waitFor();
 });

@@ -31,6 +31,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("clock_synchronised_file", "/y", r#""/y""#),
     ("tls_cert", "/c", r#""/c""#),
     ("tls_key", "/k", r#""/k""#),
+    ("tls_own", "false", "false"),
     ("listen_tcp", "[::1]:2", r#"["[::1]:2"]"#),
     ("listen_mtls", "[::1]:3", r#""[::1]:3""#),
     ("listen_metrics", "127.0.0.1:9464", r#""127.0.0.1:9464""#),
@@ -127,7 +128,8 @@ fn every_key_says_the_same_in_the_file_as_an_option_and_as_a_variable() {
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, word)| (name.as_str(), *word)).collect();
     assert_eq!(environment(&variables, &[]).unwrap(), settings);
-    for key in KEYS.iter().filter(|key| key.name != "port") {
+    // A listener has one certificate, and here it is that of the files.
+    for key in KEYS.iter().filter(|key| !["port", "tls_own"].contains(&key.name)) {
         assert_ne!(
             key.show(&settings),
             key.show(&ServeSettings::default()),
@@ -317,8 +319,9 @@ fn the_flags_need_no_value() {
     assert!(options(&["--pairing", "true"]).is_err());
     assert!(told(&["--proxy-protocol", "--trusted-proxy", "::1"]).proxy_protocol);
     assert!(told(&["--plain-login"]).operators.plain);
+    assert!(told(&["--tls-own"]).is_tls());
     assert!(told(&["--no-announce"]).no_announce && told(&["--no-links"]).no_links);
-    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 6);
+    assert_eq!(KEYS.iter().filter(|key| key.form == Form::Flag).count(), 7);
 }
 
 #[test]
