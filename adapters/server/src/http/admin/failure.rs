@@ -31,7 +31,7 @@ pub struct ErrorBody {
     /// stored yet.
     pub code: String,
     /// The problem and its remedy, in a sentence for people. It names no command line: a client
-    /// names [`next`](Self::next) in its own words.
+    /// names the hint in its own words.
     pub message: String,
     /// The call of this API that mends the problem or shows more about it, as its method and path;
     /// `null` if there is none.
