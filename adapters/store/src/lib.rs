@@ -36,6 +36,7 @@ mod replacements;
 mod rows;
 mod rules;
 mod sessions;
+mod shared;
 mod sqlite;
 mod store;
 mod time;
@@ -66,10 +67,13 @@ pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node
 pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};
 pub use policies::{ByPolicy, Policies, StoredPolicy};
 #[cfg(feature = "postgres")]
-pub use postgres::{Change, ChangeKind, ChangePlace, PostgresAddress, PostgresStore};
+pub use postgres::{PostgresAddress, PostgresStore};
 pub use provisioning::{NewProvisioned, ProvisionedNode, ProvisionedRights, Provisioning};
 pub use replacements::{InPlace, PREDECESSORS, Replaced, Replacement, Replacements};
 pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
+pub use shared::{
+    Beat, BeatAnswer, Change, ChangeKind, ChangePlace, LEASE, LinkClaim, Shared, SharingGateway,
+};
 pub use sqlite::{
     Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
 };

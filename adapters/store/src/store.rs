@@ -22,7 +22,7 @@ use crate::audit::{Audit, Origin};
 use crate::{
     Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, KnownKeys,
     Listed, Logins, NotMinted, NotStored, Observation, Policies, Provisioning, Replacements,
-    Revoked, SaveError, Sessions, StoreError, Stored, StoredCertificate, StoredCode, Vault,
+    Revoked, SaveError, Sessions, Shared, StoreError, Stored, StoredCertificate, StoredCode, Vault,
     Version,
 };
 #[cfg(doc)]
@@ -517,5 +517,10 @@ pub trait Store:
     /// key that does.
     fn forgets(&self) -> bool {
         false
+    }
+
+    /// Returns what gateways share, if several may use this registry at the same time.
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        None
     }
 }

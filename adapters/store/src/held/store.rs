@@ -23,7 +23,7 @@ use super::{Cut, HeldStore};
 use crate::audit::Origin;
 use crate::{
     Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
-    Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
+    Shared, Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
 };
 
 #[async_trait]
@@ -371,6 +371,10 @@ impl Store for HeldStore {
 
     fn forgets(&self) -> bool {
         self.store.forgets()
+    }
+
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        Arc::clone(&self.store).shared()
     }
 }
 

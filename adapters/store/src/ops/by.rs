@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{Database, RowResult, Tx};
-use crate::StoreError;
 use crate::audit::Origin;
+use crate::{Shared, StoreError};
 
 /// A handle of a database. Its decisions are recorded with its origin.
 pub(crate) struct By<D> {
@@ -60,5 +60,9 @@ impl<D: Database<Base = D>> Database for By<D> {
 
     fn forgets(&self) -> bool {
         self.base.forgets()
+    }
+
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        Database::shared(Arc::clone(&self.base))
     }
 }

@@ -73,8 +73,8 @@ mod time;
 
 use std::sync::Arc;
 
-use crate::StoreError;
 use crate::audit::Origin;
+use crate::{Shared, StoreError};
 
 pub(crate) use audit::{AuditRows, Decided};
 pub(crate) use by::By;
@@ -185,4 +185,9 @@ pub(crate) trait Database: Send + Sync + 'static {
 
     /// Returns `true` if nothing outlives this process.
     fn forgets(&self) -> bool;
+
+    /// Returns what gateways share, if several may use this database at the same time.
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        None
+    }
 }

@@ -22,8 +22,8 @@ use super::{By, Database, Decided, certificates, codes, grants, nodes, requests}
 use crate::audit::{Detail, Entry, Origin, What};
 use crate::{
     Activation, CLONE_MARK_KEY, Counts, Filter, GATEWAY_KEYS, Listed, NotMinted, NotStored,
-    Observation, Revoked, SaveError, Store, StoreError, Stored, StoredCertificate, StoredCode,
-    Vault, Version, prefix,
+    Observation, Revoked, SaveError, Shared, Store, StoreError, Stored, StoredCertificate,
+    StoredCode, Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -330,6 +330,10 @@ impl<D: Database> Store for D {
 
     fn forgets(&self) -> bool {
         Database::forgets(self)
+    }
+
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        Database::shared(self)
     }
 }
 

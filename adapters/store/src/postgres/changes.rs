@@ -12,41 +12,8 @@ use super::tx::{PostgresTx, Row};
 use super::{PostgresStore, writer};
 use crate::ops::RowResult;
 use crate::rows::most;
+use crate::shared::{Change, ChangeKind, ChangePlace};
 use crate::{StoreError, Version};
-
-/// A place in the log of changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ChangePlace {
-    transaction: i64,
-    number: i64,
-}
-
-/// The subject of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ChangeKind {
-    /// A node that is not waiting: its standing, its ceiling, or its epoch. Without a version, it
-    /// was removed.
-    Node,
-    /// The grants of a node.
-    Grant,
-    /// The certificates of a node, or the revoked keys of certificates.
-    Certificate,
-    /// The clone counter of a node.
-    Clone,
-    /// A task for a node.
-    Dispatch,
-    /// The revoked blocks and keys.
-    Revocation,
-    /// The end of a companion's session.
-    Session,
-    /// The end of an operator's session or token.
-    Login,
-    /// The facts about senders.
-    Sender,
-    /// A secret that all gateways share.
-    Key,
-}
 
 impl ChangeKind {
     fn parse(word: &str) -> Option<Self> {
@@ -61,26 +28,10 @@ impl ChangeKind {
             "login" => Self::Login,
             "sender" => Self::Sender,
             "key" => Self::Key,
+            "link" => Self::Link,
             _ => return None,
         })
     }
-}
-
-/// A change that other gateways must hear of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Its place in the log.
-    pub place: ChangePlace,
-    /// Its subject.
-    pub kind: ChangeKind,
-    /// The node, if it is about one.
-    pub node: Option<NodeId>,
-    /// Name of the gateway that made it ([`PostgresAddress::with_gateway`]).
-    ///
-    /// [`PostgresAddress::with_gateway`]: crate::PostgresAddress::with_gateway
-    pub gateway: String,
-    /// Version of the node's record.
-    pub version: Option<Version>,
 }
 
 impl PostgresStore {

@@ -80,7 +80,6 @@ use reader::Readers;
 use session::{Session, Use};
 
 pub use address::PostgresAddress;
-pub use changes::{Change, ChangeKind, ChangePlace};
 
 /// Number of connections for point reads, so that the writer and these together are eight.
 const POINTS: usize = 5;
