@@ -27,7 +27,7 @@ pub mod script;
 pub mod setup;
 pub mod streams;
 pub mod trusted_time;
-#[cfg(feature = "server")]
+#[cfg(feature = "url")]
 pub mod urls;
 pub mod web;
 pub mod world;

@@ -7,6 +7,6 @@
 /// If it is not.
 pub fn any_url(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    let checked = handfast_server::public_url::check::check(&text);
+    let checked = handfast_public_url::check::check(&text);
     assert_eq!(checked, Ok(()), "{text:?}");
 }
