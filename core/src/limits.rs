@@ -105,6 +105,11 @@ pub const CLOCK_FAR: Span = Span::from_secs(30 * 24 * 3600);
 pub const CLOCK_BELIEVED_AFTER: Span = Span::from_secs(24 * 3600);
 /// Interval at which the mark of the time is written: the most time a crash can lose.
 pub const MARK_EVERY: Span = Span::from_secs(20);
+/// Time without a complete reading of the log of changes after which a gateway that shares its
+/// registry is cut off.
+pub const CUT_OFF_AFTER: Span = Span::from_secs(2);
+/// Time for which links that stand outlive the contact of their gateway with the registry.
+pub const CUT_OFF_GRACE: Span = Span::from_secs(30);
 /// Maximum number of patterns to which one link subscribes.
 pub const SUBSCRIPTIONS: usize = 16;
 /// Maximum length of a hardware profile on the native wire, in bytes.

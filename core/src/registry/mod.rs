@@ -18,4 +18,5 @@ pub mod rejection;
 pub mod renewal;
 pub mod replacing;
 pub mod sessions;
+pub mod sharing;
 pub mod trusted_time;

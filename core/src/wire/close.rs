@@ -60,4 +60,6 @@ closes! {
     AT_CAPACITY = 1013 "Server at capacity";
     /// Too many attempts failed, or too many tokens wait to be hashed.
     RATE_LIMITED = 1013 "Too many attempts, try again later";
+    /// The gateway has lost its registry, and another one may have it.
+    CUT_OFF = 1013 "Gateway is cut off from its registry";
 }
