@@ -5,6 +5,7 @@
 mod clone_counter;
 mod dispatch;
 mod identity;
+mod sharing;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,4 +1,4 @@
-//! Worlds of the identity flow and of dispatches. The actors in them call the production functions
+//! Worlds of the identity flow, of dispatches, and of gateways that share a registry. The actors in them call the production functions
 //! of core; a world keeps only the durable and the volatile values around them, the messages under
 //! way, and what an invariant has to remember. The tests visit every state of the small ones, and
 //! the fuzzer plays long runs in large ones.
@@ -9,6 +9,7 @@
 pub mod clone_counter;
 pub mod dispatch;
 pub mod identity;
+pub mod sharing;
 
 use core::fmt::Debug;
 
@@ -99,4 +100,21 @@ pub fn copies(bytes: &[u8]) {
         releases: 200,
     };
     play(&clone_counter::Copies { rules: clone_counter::RULES, left }, bytes);
+}
+
+/// Plays a run of two gateways over one registry: the first byte says how often one is cut off and
+/// how many claims fail.
+///
+/// # Panics
+/// If an invariant does not hold.
+pub fn two_gateways(bytes: &[u8]) {
+    let Some((first, bytes)) = bytes.split_first() else { return };
+    let left = sharing::Left {
+        links: 100,
+        seconds: 100,
+        cuts: first % 8,
+        failures: first / 8 % 8,
+        revocations: u8::from(first & 64 != 0),
+    };
+    play(&sharing::Shared { rules: sharing::RULES, left }, bytes);
 }
