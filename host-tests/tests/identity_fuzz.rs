@@ -8,7 +8,7 @@ use handfast_core::wire::native::link::{
 };
 use handfast_core::{Entropy, NodeId, UnixTime};
 use handfast_host_tests::prng::Prng;
-use handfast_host_tests::{dispatches, identity};
+use handfast_host_tests::{dispatches, identity, models};
 
 use crate::setup_codes::corpus;
 
@@ -24,6 +24,11 @@ fn any_bytes(seed: u64, runs: u32, most: u64, property: fn(&[u8])) {
 #[test]
 fn a_node_is_told_from_its_copies_in_long_runs_and_only_marks_that_were_made_are_read() {
     any_bytes(1, 3_000, 400, identity::clone_marks);
+}
+
+#[test]
+fn two_gateways_over_one_registry_agree_about_a_nodes_link_in_long_runs() {
+    any_bytes(5, 1_000, 400, models::two_gateways);
 }
 
 #[test]
@@ -107,6 +112,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                     .concat(),
             ]
         }
+        "sharing_script" => vec![
+            [&[0][..], &[0, 2, 1, 2, 3, 1].repeat(30)].concat(),
+            [&[9][..], &[0, 3, 9, 1, 4, 9, 9, 9, 2, 0, 9].repeat(20)].concat(),
+            [&[127][..], &[1, 2, 5, 0, 4, 6, 9, 8, 3, 7, 9, 9].repeat(20)].concat(),
+        ],
         _ => unreachable!("{target} has seeds"),
     }
 }
@@ -115,10 +125,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
 #[test]
 fn every_seed_of_the_identity_fuzz_targets_corpus_holds() {
     type Property = fn(&[u8]);
-    let targets: [(&str, Property); 3] = [
+    let targets: [(&str, Property); 4] = [
         ("compact_certificate", identity::any_compact),
         ("clone_marks", identity::clone_marks),
         ("dispatch_script", dispatches::script),
+        ("sharing_script", models::two_gateways),
     ];
     for (target, property) in targets {
         corpus(target, &seeds(target), property);
