@@ -1,15 +1,17 @@
 //! Costs of a gateway with a fleet of nodes over real sockets, beside bare rustls and mosquitto in
 //! the same run: pairings with certificates, handshakes with certificates, tasks, memory of idle
-//! links, and the time from a revocation to the end of the link. Servers are separate processes.
+//! links, the time from a revocation to the end of the link, and the operators' surface. Servers are
+//! separate processes.
 //!
 //! `cargo bench -p handfast-host-tests --bench fleet -- [LINKS [PART…]]`: by default 10 000 links,
 //! or as many as this system allows file descriptors, and all parts: `pairings`, `handshakes`,
-//! `noise`, `tls`, `rustls`, `mosquitto`. The comparisons need mosquitto:
+//! `noise`, `tls`, `rustls`, `operators`, `mosquitto`. The comparisons need mosquitto:
 //! `host-tests/benches/fleet.sh` installs it and starts this.
 
 mod handshakes;
 mod mosquitto;
 mod nodes;
+mod operators;
 mod pairing;
 mod peer;
 mod process;
@@ -42,10 +44,11 @@ fn main() {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match &words[..] {
-        ["gateway", directory, nodes, linking] => runtime.block_on(server::gateway(
+        ["gateway", directory, nodes, linking, waiting] => runtime.block_on(server::gateway(
             &Fleet::at(directory),
             nodes.parse().unwrap(),
             linking.parse().unwrap(),
+            waiting.parse().unwrap(),
         )),
         ["rustls", directory] => runtime.block_on(server::bare(&Fleet::at(directory))),
         [] => runtime.block_on(measure(LINKS, &[])),
@@ -84,6 +87,9 @@ async fn measure(links: u32, parts: &[&str]) {
     }
     if wants("rustls") {
         idle_over_rustls_alone(links).await;
+    }
+    if wants("operators") {
+        operators::measure(links).await;
     }
     if wants("mosquitto") {
         mosquitto::revoke(links).await;

@@ -74,17 +74,24 @@ pub(crate) struct Server {
     process: Process,
     pub(crate) tcp: SocketAddr,
     pub(crate) mtls: SocketAddr,
+    pub(crate) web: SocketAddr,
 }
 
 impl Server {
     /// Starts a gateway with this many nodes, of which the first ones have certificates.
     pub(crate) fn gateway(fleet: &Fleet, nodes: u32, linking: u32) -> Self {
-        let (nodes, linking) = (nodes.to_string(), linking.to_string());
+        Self::with_waiting(fleet, nodes, linking, 0)
+    }
+
+    /// Starts one in whose registry this many requests wait besides.
+    pub(crate) fn with_waiting(fleet: &Fleet, nodes: u32, linking: u32, waiting: u32) -> Self {
+        let [nodes, linking, waiting] = [nodes, linking, waiting].map(|number| number.to_string());
         let home = home(fleet);
-        let mut process = Process::start(&["gateway", &home, &nodes, &linking]);
+        let mut process = Process::start(&["gateway", &home, &nodes, &linking, &waiting]);
         let line = process.first_line();
-        let (tcp, mtls) = line.split_once(' ').expect("two addresses");
-        Self { process, tcp: tcp.parse().unwrap(), mtls: mtls.parse().unwrap() }
+        let mut addresses = line.split(' ').map(|address| address.parse().expect("an address"));
+        let [tcp, mtls, web] = std::array::from_fn(|_| addresses.next().expect("three addresses"));
+        Self { process, tcp, mtls, web }
     }
 
     pub(crate) fn tell(&mut self, order: &str) {

@@ -1,20 +1,24 @@
 //! The servers, each in a process of its own: a gateway, and rustls alone.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::limits::Limits;
+use handfast_core::registry::admission::PendingRequest;
+use handfast_core::registry::authority::Role;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::secret::Secret;
-use handfast_core::{NodeId, Span};
+use handfast_core::wire::registration::{PairRequest, Profile};
+use handfast_core::{Label, NodeId, Span};
 use handfast_server::ca::ServerCertificate;
 use handfast_server::operator::NewDispatch;
 use handfast_server::policy::{ApprovalTerms, PairingSettings, Rule, RuleVerdict, When};
-use handfast_server::{Event, Gateway, MtlsListening, NoApplication, Observer};
-use handfast_store::SqliteStore;
+use handfast_server::{Event, Gateway, Listening, MtlsListening, NoApplication, Observer};
+use handfast_store::{SqliteStore, Store as _};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -55,9 +59,10 @@ fn approves() -> PairingSettings {
 }
 
 /// Serves a fleet, prints its addresses, and then does what standard input says.
-pub(crate) async fn gateway(fleet: &Fleet, nodes: u32, linking: u32) {
+pub(crate) async fn gateway(fleet: &Fleet, nodes: u32, linking: u32, waiting: u32) {
     let store = Arc::new(SqliteStore::open(&fleet.file("handfast.db")).unwrap());
     fill(&store, fleet, nodes, linking).await;
+    wait_for_approval(&store, waiting).await;
     let store = Arc::into_inner(store).expect("nobody writes any more");
     let gateway = Gateway::builder(store)
         .store_key(Secret::new(STORE_KEY))
@@ -69,12 +74,15 @@ pub(crate) async fn gateway(fleet: &Fleet, nodes: u32, linking: u32) {
         .start()
         .await
         .unwrap();
-    let (tcp, mtls) = (listener().await, listener().await);
-    answer(&format!("{} {}", tcp.local_addr().unwrap(), mtls.local_addr().unwrap()));
+    let (tcp, mtls, web) = (listener().await, listener().await, listener().await);
+    let addresses = [&tcp, &mtls, &web].map(|it| it.local_addr().unwrap().to_string());
+    answer(&addresses.join(" "));
     let forever = std::future::pending;
     let listening = MtlsListening::new(&gateway, mtls, true).unwrap();
     tokio::spawn(handfast_server::serve_tcp(gateway.clone(), tcp, forever()));
     tokio::spawn(handfast_server::serve_mtls(gateway.clone(), listening, forever()));
+    let web = Listening { listener: web, proxy_protocol: false };
+    tokio::spawn(handfast_server::serve(gateway.clone(), web, None, forever()));
     let mut orders = orders();
     while let Some(order) = orders.recv().await {
         let (verb, number) = order.split_once(' ').expect("a verb and a number");
@@ -116,12 +124,29 @@ async fn obey(gateway: &Gateway, verb: &str, number: u32) {
             }
             answer("ok");
         }
+        "token" => {
+            let made = gateway.make_token(None, Role::Operator, None).await.unwrap();
+            answer(&made.text);
+        }
         "invoke" => answer(&invoke(gateway, node_id).await.as_nanos().to_string()),
         "revoke" => {
             gateway.decide(node_id, &Decision::Unpair).await.unwrap();
             answer("ok");
         }
         other => panic!("no order: {other}"),
+    }
+}
+
+/// Enters requests that wait for an operator.
+async fn wait_for_approval(store: &SqliteStore, requests: u32) {
+    for number in 0..requests {
+        let name = format!("waiting {number}");
+        let label = |text: &str| Label::parse(text).unwrap();
+        let request =
+            PairRequest { name: label(&name), room: label("hall"), profile: Profile::EMPTY };
+        let address = IpAddr::from([10, 0, (number >> 8) as u8, number as u8]);
+        let asking = PendingRequest::new(&request, address, now(), &NO_LIMITS, &chance());
+        store.admit(asking, "{}".to_owned(), NO_LIMITS, now()).await.unwrap().unwrap();
     }
 }
 

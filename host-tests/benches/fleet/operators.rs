@@ -1,0 +1,140 @@
+//! The operators' surface over a fleet that is linked: how fast the lists are, and how long after a
+//! decision the open pages hear of it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use crate::nodes::{Fleet, keys_of};
+use crate::process::Server;
+use crate::{link_all, peer, print, quantile};
+
+/// Number of requests that wait, and of pages that are open.
+const PENDING: u32 = 1_000;
+const PAGES: usize = 20;
+/// Number of times that each list is read.
+const READ: u32 = 300;
+/// Number of decisions whose way to the pages is timed.
+const DECISIONS: u32 = 100;
+
+/// The lists that are read, with what they are for.
+const LISTS: [(&str, &str); 4] = [
+    ("the requests that wait", "/api/v1/devices?filter=pending&limit=100"),
+    ("the first hundred nodes", "/api/v1/devices?limit=100"),
+    ("the first hundred paired nodes", "/api/v1/paired?limit=100"),
+    ("status", "/api/v1/status"),
+];
+
+/// Links a fleet, opens pages, and reads and decides beside them.
+pub(crate) async fn measure(links: u32) {
+    let (_home, fleet) = Fleet::new();
+    let mut server = Server::with_waiting(&fleet, links, 1, PENDING);
+    let (tcp, web) = (server.tcp, server.web);
+    let token = server.ask("token 0").await;
+    let key = peer::Framed::connect(tcp).await.meet(&keys_of(links)).await.peer;
+    let linked = link_all(links, move |number| peer::link_over_noise(tcp, key, number)).await;
+    server.ask(&format!("linked {links}")).await;
+    println!("{links} linked nodes, {PENDING} requests that wait, {PAGES} open pages:");
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for _ in 0..PAGES {
+        let page = Page::open(web, &token).await;
+        tokio::spawn(page.follow(tell.clone()));
+    }
+    for (what, path) in LISTS {
+        let mut times = Vec::new();
+        for _ in 0..READ {
+            let begun = Instant::now();
+            get(web, &token, path).await;
+            times.push(begun.elapsed());
+        }
+        print(what, times);
+    }
+    let waiting = get(web, &token, "/api/v1/devices?filter=pending&limit=500").await;
+    let waiting: serde_json::Value = serde_json::from_str(&waiting).unwrap();
+    let ids = waiting["items"].as_array().unwrap().iter();
+    let ids: Vec<&str> = ids.map(|item| item["id"].as_str().unwrap()).collect();
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    for id in ids.iter().take(DECISIONS as usize) {
+        // A page that is behind would be counted for the next decision.
+        while told.try_recv().is_ok() {}
+        let begun = Instant::now();
+        let path = format!("/api/v1/devices/{id}/reject");
+        let decided = tokio::spawn(post(web, token.clone(), path));
+        let mut heard: Vec<Duration> = Vec::new();
+        while heard.len() < PAGES {
+            let (node, at): (String, Instant) = told.recv().await.expect("the pages are open");
+            if node == *id {
+                heard.push(at.duration_since(begun));
+            }
+        }
+        decided.await.unwrap();
+        heard.sort_unstable();
+        first.push(heard[0]);
+        last.push(quantile(&heard, 100));
+    }
+    print("from a decision to the first page", first);
+    print("from a decision to the last page", last);
+    println!("  the gateway's memory: {:.1} MiB", server.resident() / 1024.0);
+    drop(linked);
+}
+
+fn request(method: &str, token: &str, path: &str, more: &str) -> String {
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
+    )
+}
+
+async fn answer(web: SocketAddr, request: String) -> String {
+    let mut stream = TcpStream::connect(web).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    text.split_once("\r\n\r\n").expect("a body").1.to_owned()
+}
+
+async fn get(web: SocketAddr, token: &str, path: &str) -> String {
+    answer(web, request("GET", token, path, "Connection: close\r\n")).await
+}
+
+async fn post(web: SocketAddr, token: String, path: String) -> String {
+    let head = "Connection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
+    answer(web, request("POST", &token, &path, head) + "{}").await
+}
+
+/// The stream of changes that an open page reads.
+struct Page(TcpStream);
+
+impl Page {
+    async fn open(web: SocketAddr, token: &str) -> Self {
+        let mut stream = TcpStream::connect(web).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let accept = "Accept: text/event-stream\r\n";
+        let request = request("GET", token, "/api/v1/events", accept);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        Self(stream)
+    }
+
+    /// Tells of each node that an event is about, and when it came.
+    async fn follow(mut self, tell: mpsc::UnboundedSender<(String, Instant)>) {
+        const BEFORE: &str = "\"node\":\"";
+        let mut text = String::new();
+        let mut read = [0; 4096];
+        while let Ok(length @ 1..) = self.0.read(&mut read).await {
+            let at = Instant::now();
+            text.push_str(&String::from_utf8_lossy(&read[..length]));
+            while let Some(end) = text.find("\n\n") {
+                let event: String = text.drain(..end + 2).collect();
+                let Some((_, rest)) = event.split_once(BEFORE) else { continue };
+                let node = rest.split('"').next().unwrap_or_default();
+                if tell.send((node.to_owned(), at)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
