@@ -43,6 +43,31 @@ said=$(as hf-somebody hf-somebody handfast status 2>&1) && fail "somebody is an 
 grep -q 'group handfast.*usermod -aG handfast hf-somebody' <<<"$said" || fail "somebody is told: $said"
 as handfast handfast handfast backup /var/lib/handfast/backup.db --data /var/lib/handfast >/dev/null || fail "no backup"
 
+# The node's package: nothing runs until its owner says so, and then it pairs and links as its own user.
+dpkg -i /root/handfast-node.deb >/root/log 2>&1 || { cat /root/log >&2; fail "dpkg cannot install the node"; }
+getent passwd handfast-node >/dev/null || fail "there is no user handfast-node"
+for unit in handfast-node handfast-node-provision; do
+  [ ! -e "/etc/systemd/system/multi-user.target.wants/$unit.service" ] || fail "$unit is enabled by the package"
+  if command -v systemd-analyze >/dev/null; then systemd-analyze verify "$unit.service" || fail "systemd finds fault with $unit"; fi
+done
+/usr/bin/install -d -o handfast-node -g handfast-node -m 0700 /var/lib/handfast-node
+node=(setpriv --reuid=handfast-node --regid=handfast-node --init-groups --no-new-privs --inh-caps=-all --bounding-set=-all
+  env STATE_DIRECTORY=/var/lib/handfast-node HOME=/nonexistent)
+invitation=$(as hf-operator hf-operator handfast codes create --qr --text --uses 1 | grep -o 'handfast:1?.*') || fail "no invitation"
+"${node[@]}" handfast-node pair --qr - --name hall-lamp <<<"$invitation" >/root/node 2>&1 || { cat /root/node >&2; fail "the node does not pair"; }
+run=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/handfast-node.service /lib/systemd/system/handfast-node.service 2>/dev/null | head -n 1)
+# shellcheck disable=SC2086
+"${node[@]}" $run >/root/node 2>&1 &
+linked=$!
+for _ in $(seq 100); do
+  as hf-operator hf-operator handfast nodes list --json | grep -q '"status":"online"' && break
+  sleep 0.1
+done
+as hf-operator hf-operator handfast nodes list --json | grep -q '"status":"online"' || { cat /root/node >&2; fail "the node does not link"; }
+kill "$linked" && wait "$linked" || fail "the node does not end in order"
+dpkg --purge handfast-node >/root/log 2>&1 || { cat /root/log >&2; fail "dpkg cannot purge the node"; }
+[ -n "$(ls /var/lib/handfast-node)" ] || fail "a purge takes the node's keys"
+
 # An upgrade keeps what an administrator changed; the gateway ends in order and finds its registry again.
 echo '# mine' >>/etc/handfast/handfast.toml
 kill "$gateway" && wait "$gateway"

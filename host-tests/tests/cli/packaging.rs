@@ -176,27 +176,45 @@ fn a_gateway_makes_only_the_system_calls_that_the_unit_lets_it_make() {
     assert!(found.is_empty(), "{found:?}");
 }
 
-#[test]
-fn the_package_holds_what_is_there_and_its_scripts_are_shell() {
-    let folder = root().join("adapters/cli");
+/// Returns the section of a manifest that describes the Debian package, and the files that it takes
+/// from the sources.
+fn package_of(folder: &Path) -> (String, Vec<String>) {
     let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
-    let deb = manifest.split("[package.metadata.deb]\n").nth(1).unwrap();
+    let deb = manifest.split("[package.metadata.deb]\n").nth(1).unwrap().to_owned();
     let assets = deb.split("assets = [\n").nth(1).unwrap().split("\n]").next().unwrap();
-    let sources: Vec<&str> = assets.lines().map(|line| line.split('"').nth(1).unwrap()).collect();
-    assert!(sources.contains(&"target/release/handfast"));
-    for source in sources.into_iter().filter(|source| !source.contains("target/")) {
-        let fixed = source.split('*').next().unwrap();
-        assert!(folder.join(fixed).exists(), "{source}");
+    let sources = assets.lines().map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+    (deb, sources)
+}
+
+#[test]
+fn the_packages_hold_what_is_there_and_their_scripts_are_shell() {
+    for (folder, program) in [("adapters/cli", "handfast"), ("adapters/node", "handfast-node")] {
+        let folder = root().join(folder);
+        let (_, sources) = package_of(&folder);
+        assert!(sources.contains(&format!("target/release/{program}")), "{sources:?}");
+        assert!(sources.iter().any(|source| source.ends_with(&format!("{program}.cdx.json"))));
+        for source in sources.into_iter().filter(|source| !source.contains("target/")) {
+            let fixed = source.split('*').next().unwrap();
+            assert!(folder.join(fixed).exists(), "{source}");
+        }
+        for script in ["postinst", "postrm"] {
+            let path = folder.join("packaging/deb").join(script);
+            let shell = Command::new("sh").arg("-n").arg(&path).status().unwrap();
+            assert!(shell.success(), "{script}");
+            let words = std::fs::read_to_string(path).unwrap();
+            assert!(words.contains("\nset -e\n") && words.contains("\n#DEBHELPER#\n"), "{script}");
+            assert!(!words.contains("rm -r"), "{script} removes what cannot be made again");
+        }
     }
+    let (deb, _) = package_of(&root().join("adapters/cli"));
     assert!(deb.contains("[\"packaging/handfast.toml\", \"etc/handfast/\", \"640\"]"));
     assert!(deb.contains("conf-files = [\"/etc/handfast/handfast.toml\"]"));
-    for script in ["postinst", "postrm"] {
-        let path = folder.join("packaging/deb").join(script);
-        let shell = Command::new("sh").arg("-n").arg(&path).status().unwrap();
-        assert!(shell.success(), "{script}");
-        let words = std::fs::read_to_string(path).unwrap();
-        assert!(words.contains("\nset -e\n") && words.contains("\n#DEBHELPER#\n"), "{script}");
-        assert!(!words.contains("rm -r"), "{script} removes what cannot be made again");
+    let (deb, _) = package_of(&root().join("adapters/node"));
+    for unit in ["handfast-node", "handfast-node-provision"] {
+        let listed = format!(
+            "{{ unit-name = \"{unit}\", unit-scripts = \"packaging\", enable = false, start = false }}"
+        );
+        assert!(deb.contains(&listed), "{unit}");
     }
     let user = packaged("sysusers.conf");
     assert!(user.contains("\nu handfast - "), "{user}");
