@@ -6,9 +6,6 @@
 //! its own in `/tmp`, and the file is in `$TMPDIR`: both must be on one disk for the numbers to mean
 //! anything.
 
-#[path = "../tests/postgres/server.rs"]
-mod server;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,9 +14,8 @@ use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::record::{Credential, Mode, Standing};
 use handfast_core::registry::sessions::Maker;
-use handfast_store::conformance::{START, asking};
+use handfast_store::conformance::{PostgresServer, START, asking};
 use handfast_store::{PostgresStore, SqliteStore, Store, Version};
-use server::Server;
 use tokio::task::JoinSet;
 
 const LIMITS: Limits =
@@ -35,7 +31,7 @@ fn main() {
     };
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let server = Server::start_durable();
+    let server = PostgresServer::start_durable();
     println!(
         "{:<24}  {:>10}  {:>9}  {:>9}  {:>9}  {:>9}",
         "store", "pairings/s", "p50", "p99", "one alone", "load"

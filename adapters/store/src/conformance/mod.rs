@@ -23,6 +23,8 @@ pub mod lives;
 pub mod logins;
 pub mod makers;
 pub mod policies;
+#[cfg(feature = "postgres")]
+mod postgres_server;
 pub mod provisioning;
 pub mod reading;
 pub mod redeeming;
@@ -51,6 +53,9 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{Entropy, Label, NodeId, Source, Span, UnixTime};
+
+#[cfg(feature = "postgres")]
+pub use postgres_server::PostgresServer;
 
 use crate::{Entry, Filter, Listed, SetupCode, Store, StoredCode, Version};
 

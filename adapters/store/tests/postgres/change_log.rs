@@ -21,7 +21,7 @@ use handfast_store::{
 use handfast_store::{Inbound, Revoked};
 use tokio::task::JoinSet;
 
-use crate::server::shared;
+use crate::shared;
 
 fn two() -> ([Arc<PostgresStore>; 2], String) {
     let name = shared().create();

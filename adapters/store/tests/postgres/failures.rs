@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use handfast_core::NodeId;
 use handfast_core::registry::record::{Cause, Standing};
 use handfast_store::audit::Audit;
-use handfast_store::conformance::{START, record};
+use handfast_store::conformance::{PostgresServer, START, record};
 use handfast_store::{Filter, PostgresAddress, PostgresStore, SaveError, Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::server::{Server, shared};
+use crate::shared;
 
 /// Longest time that a call may take while the database does not answer: the queue, a statement,
 /// and the connection that is opened for it.
@@ -62,11 +62,11 @@ async fn everything_is_as_it_was_answered(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_crashes_and_starts_under_load_leaves_nothing_half_done() {
-    let server = Arc::new(Server::start());
+    let server = Arc::new(PostgresServer::start());
     let address = server.database();
     let gateways = [(); 2].map(|()| Arc::new(PostgresStore::open(&address).unwrap()));
     let mut outcomes = Vec::new();
-    for how in ["immediate", "fast"] {
+    for how in [PostgresServer::crash, PostgresServer::stop] {
         let until = Instant::now() + Duration::from_secs(3);
         let mut tasks = JoinSet::new();
         for number in 0..16 {
@@ -87,9 +87,9 @@ async fn a_server_that_crashes_and_starts_under_load_leaves_nothing_half_done() 
         tokio::time::sleep(Duration::from_secs(1)).await;
         let server = Arc::clone(&server);
         let stopped = tokio::task::spawn_blocking(move || {
-            server.order(how);
+            how(&server);
             std::thread::sleep(Duration::from_millis(500));
-            server.order("start");
+            server.start_again();
         });
         let these = tasks.join_all().await.concat();
         stopped.await.unwrap();
@@ -106,10 +106,10 @@ async fn a_server_that_crashes_and_starts_under_load_leaves_nothing_half_done() 
 }
 
 /// An administrator's session, whose transaction is open until this value is dropped.
-struct Session(Child);
+pub(crate) struct Session(Child);
 
 impl Session {
-    fn start(database: &str, sql: &str) -> Self {
+    pub(crate) fn start(database: &str, sql: &str) -> Self {
         let mut psql = shared().psql(database);
         let mut child =
             psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("psql starts");
@@ -262,7 +262,7 @@ async fn a_connection_that_is_lost_during_a_commit_is_neither_done_nor_not_done(
 #[test]
 fn a_server_whose_certificate_is_not_from_the_authority_is_not_trusted() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let server = Server::start_with_tls(port);
+    let server = PostgresServer::start_with_tls(port);
     let address = |host| {
         let text = format!("host={host} port={port} user=handfast dbname=postgres sslmode=require");
         PostgresAddress::parse(&text).unwrap()

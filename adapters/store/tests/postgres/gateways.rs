@@ -22,7 +22,7 @@ use handfast_store::{
 };
 use tokio::task::JoinSet;
 
-use crate::server::shared;
+use crate::shared;
 
 /// Returns two gateways on one empty registry, and the name of its database.
 fn two() -> ([Arc<PostgresStore>; 2], String) {

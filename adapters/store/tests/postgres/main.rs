@@ -4,6 +4,17 @@
 mod change_log;
 mod failures;
 mod gateways;
-mod server;
 
-handfast_store::conformance_tests!(server::fresh());
+use handfast_store::PostgresStore;
+use handfast_store::conformance::PostgresServer;
+
+fn shared() -> &'static PostgresServer {
+    PostgresServer::shared()
+}
+
+/// Returns an empty registry on the shared server.
+fn fresh() -> (PostgresStore, ()) {
+    (PostgresStore::open(&shared().database()).unwrap(), ())
+}
+
+handfast_store::conformance_tests!(fresh());
