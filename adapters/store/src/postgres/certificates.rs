@@ -158,7 +158,7 @@ impl CertificateRows for PostgresTx<'_> {
 
     fn supersede_issued_after(&mut self, latest: UnixTime, every_run: bool) -> RowResult<u64> {
         let sql = "UPDATE certificate SET state = 'superseded', out_at = $1 WHERE state IN ('issued', 'delivered') AND issued_at > $1
-                   AND ($2 OR run = (SELECT run FROM time_kept))";
+                   AND (run = this_run() OR ($2 AND run_is_over(run, this_run())))";
         Ok(self.execute(sql, params![integer(latest), every_run])? as u64)
     }
 

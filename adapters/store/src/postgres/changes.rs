@@ -9,7 +9,6 @@ use handfast_core::NodeId;
 use rusqlite::params;
 
 use super::tx::{PostgresTx, Row};
-use super::{PostgresStore, writer};
 use crate::ops::RowResult;
 use crate::rows::most;
 use crate::shared::{Change, ChangeKind, ChangePlace};
@@ -34,64 +33,36 @@ impl ChangeKind {
     }
 }
 
-impl PostgresStore {
-    /// Returns the present end of the log. What is read from now on rests on every change before
-    /// it.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be read.
-    pub async fn last_change(&self) -> Result<ChangePlace, StoreError> {
-        self.points.point(last).await
-    }
-
-    /// Returns the changes after this place, in order, at most `limit`; `None` if some of them were
-    /// removed, so that everything has to be read anew.
-    ///
-    /// # Errors
-    /// [`StoreError`] if they cannot be read.
-    pub async fn changes(
-        &self,
-        after: ChangePlace,
-        limit: usize,
-    ) -> Result<Option<Vec<Change>>, StoreError> {
-        self.points.point(move |tx| after_place(tx, after, limit)).await
-    }
-
-    /// Removes at most `most` changes that are older than a day by the database's clock, the
-    /// earliest first. Returns their number.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    pub async fn prune_changes(&self, most: u32) -> Result<usize, StoreError> {
-        writer::change_then(self.writer.queue()?, move |tx| prune(tx, most), |_| ()).await
-    }
-}
-
-fn last(tx: &mut PostgresTx<'_>) -> RowResult<ChangePlace> {
+/// Returns the present end of the log.
+pub(super) fn last(tx: &mut PostgresTx<'_>) -> RowResult<ChangePlace> {
     let sql = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
     let oldest_open: i64 = tx.one(sql, params![], |row| row.get(0))?;
     Ok(ChangePlace { transaction: oldest_open.saturating_sub(1), number: i64::MAX })
 }
 
-fn after_place(
+/// Returns the changes after this place, and whether others are committed and cannot be read yet.
+pub(super) fn after_place(
     tx: &mut PostgresTx<'_>,
     after: ChangePlace,
     limit: usize,
-) -> RowResult<Option<Vec<Change>>> {
+) -> RowResult<(Option<Vec<Change>>, bool)> {
     let ChangePlace { transaction, number } = after;
     // One statement, so that nothing is removed between the check and the reading.
-    let sql = "SELECT (pruned.xid, pruned.seq) > ($1::text::xid8, $2::bigint), found.xid::text::bigint, found.seq, kind, node, gateway, version
+    let sql = "SELECT (pruned.xid, pruned.seq) > ($1::text::xid8, $2::bigint), found.xid::text::bigint, found.seq, kind, node, gateway, version,
+                   EXISTS (SELECT FROM change WHERE xid >= pg_snapshot_xmin(pg_current_snapshot())) AS held_back
                FROM change_pruned AS pruned LEFT JOIN LATERAL
                    (SELECT * FROM change WHERE (xid, seq) > ($1::text::xid8, $2::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot())
                     ORDER BY xid, seq LIMIT $3) AS found ON TRUE
                ORDER BY found.xid, found.seq";
     let rows = tx.all(sql, params![transaction.to_string(), number, most(limit)], |row| {
-        Ok((row.get::<_, bool>(0)?, change(row)?))
+        Ok((row.get::<_, bool>(0)?, row.get::<_, bool>("held_back")?, change(row)?))
     })?;
-    if rows.iter().any(|(is_pruned, _)| *is_pruned) {
-        return Ok(None);
+    let are_held_back = rows.iter().any(|(_, are_held_back, _)| *are_held_back);
+    if rows.iter().any(|(is_pruned, ..)| *is_pruned) {
+        return Ok((None, are_held_back));
     }
-    Ok(Some(rows.into_iter().filter_map(|(_, change)| change).collect()))
+    let changes = rows.into_iter().filter_map(|(.., change)| change).collect();
+    Ok((Some(changes), are_held_back))
 }
 
 /// Reads a change. `None` in the row that says that there is none.
@@ -109,7 +80,8 @@ fn change(row: &Row) -> RowResult<Option<Change>> {
     }))
 }
 
-fn prune(tx: &mut PostgresTx<'_>, most: u32) -> RowResult<usize> {
+/// Removes changes that are older than a day. Returns their number.
+pub(super) fn prune(tx: &mut PostgresTx<'_>, most: u32) -> RowResult<usize> {
     // Whoever has read up to a removed change has missed nothing, and whoever has not may have.
     let sql = "WITH gone AS (
                    DELETE FROM change WHERE seq IN (SELECT seq FROM change WHERE made_at < now() - interval '1 day' ORDER BY made_at, seq LIMIT $1)

@@ -47,7 +47,7 @@ impl LoginRows for PostgresTx<'_> {
     fn note_login_use(&mut self, id: LoginId, used: &LoginUse) -> RowResult<bool> {
         let LoginUse { at, from, expires_at } = used;
         let sql = "UPDATE login SET used_at = $2, used_from = $3, expires_at = $4,
-                       use_run = (SELECT run FROM time_kept)
+                       use_run = this_run()
                    WHERE login_id = $1 AND revoked_at IS NULL";
         let from = from.map(|address| address.to_string());
         let used = params![id.as_bytes(), integer(*at), from, integer(*expires_at)];

@@ -1,6 +1,7 @@
 //! Creating and migrating the schema, one gateway at a time.
 
 mod v1;
+mod v2;
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub(super) const WRITE_LOCK: i64 = 0x4866_5374;
 
 /// The migrations in order: each brings the schema from the version that is its index to the next
 /// one. A released migration is never changed.
-const MIGRATIONS: &[&[&str]] = &[v1::V1];
+const MIGRATIONS: &[&[&str]] = &[v1::V1, v2::V2];
 
 /// The oldest server that has all that the statements use.
 const OLDEST_SERVER: u32 = 13;
@@ -84,10 +85,9 @@ fn migrated(session: &mut Session, migrations: &[&[&str]]) -> Result<(), StoreEr
     for step in migrations.iter().skip(from).flat_map(|steps| steps.iter()) {
         session.texts(step, MIGRATION)?;
     }
-    session.commit(&format!(
-        "UPDATE registry SET version = {to} WHERE version <> {to}; COMMIT",
-        to = migrations.len()
-    ))
+    let to = migrations.len();
+    session.commit(&format!("UPDATE registry SET version = {to} WHERE version <> {to}; COMMIT"))?;
+    Ok(())
 }
 
 /// Checks that the schema still has the version of this program.

@@ -9,9 +9,9 @@
 //! it. What was not answered in time is [`StoreError::Timeout`], and was not done. A connection
 //! that is lost during a commit is [`StoreError::OutcomeUnknown`].
 //!
-//! The clock is the caller's, as for every store: only the age of the log of changes is by the
-//! database's. The number of the run is the database's, and there is one: gateways that each begin
-//! a run would move each other's times.
+//! The clock is the caller's, as for every store: only the age of the log of changes and the leases
+//! of gateways are by the database's. The number of a run is the database's, and each store has its
+//! own, so a step of its clock moves what it made.
 //!
 //! | file | concern |
 //! |---|---|
@@ -34,6 +34,8 @@
 //! | `time` | statements for the mark, the run and steps of the clock |
 //! | `deliveries` | statements for secrets that are shown once |
 //! | `changes` | the log of changes that other gateways must hear of |
+//! | `hints` | the thread that sends and receives hints of them |
+//! | `shared` | leases of gateways, and claims of links |
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `replacements` | statements for nodes that took the place of others |
@@ -50,6 +52,7 @@ mod codes;
 mod deliveries;
 mod dispatches;
 mod grants;
+mod hints;
 mod known_keys;
 mod logins;
 mod makers;
@@ -63,6 +66,7 @@ mod requests;
 mod senders;
 mod session;
 mod sessions;
+mod shared;
 mod time;
 mod tx;
 mod writer;
@@ -76,8 +80,12 @@ use tokio::sync::mpsc;
 use crate::StoreError;
 use crate::audit::Origin;
 use crate::ops::{Database, Tx};
+use crate::shared::Shared;
+use hints::Board;
 use reader::Readers;
-use session::{Session, Use};
+use session::{Session, ThisRun, Use};
+use shared::Sharing;
+use tx::{Effects, PostgresTx};
 
 pub use address::PostgresAddress;
 
@@ -94,12 +102,17 @@ const QUEUE: usize = 256;
 /// All of it lies in the database's schema `handfast`. It opens up to eight connections, and opens
 /// them again after they were lost. Dropping the store waits for the changes under way.
 ///
-/// The [epoch of the facts](crate::Inbound::inbound_epoch) counts this gateway's changes alone.
+/// A gateway that shares the database has a name ([`PostgresAddress::with_gateway`]), and then
+/// [`Shared`]: one connection more for its leases, and one for hints. The
+/// [epoch of the facts](crate::Inbound::inbound_epoch) counts this gateway's changes, and those of
+/// others once they were read.
 #[derive(Debug)]
 pub struct PostgresStore {
     points: Readers,
     pages: Readers,
     writer: Writer,
+    sharing: Option<Sharing>,
+    run: ThisRun,
     inbound_epoch: Arc<AtomicU64>,
 }
 
@@ -112,10 +125,14 @@ impl PostgresStore {
     /// [`StoreError::Refused`] if a newer version wrote the registry, or the database is none that
     /// can hold one. Nothing is changed in any of these cases.
     pub fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
+        let run = ThisRun::default();
+        let board = (!address.gateway().is_empty()).then(Arc::<Board>::default);
         Ok(Self {
-            writer: Writer::start(address)?,
-            points: Readers::start(address, POINTS)?,
-            pages: Readers::start(address, PAGES)?,
+            writer: Writer::start(address, run.clone(), board.clone())?,
+            points: Readers::start(address, POINTS, Use::Reading)?,
+            pages: Readers::start(address, PAGES, Use::Reading)?,
+            sharing: Sharing::start(address, board)?,
+            run,
             inbound_epoch: Arc::default(),
         })
     }
@@ -129,18 +146,22 @@ struct Writer {
 }
 
 impl Writer {
-    fn start(address: &PostgresAddress) -> Result<Self, StoreError> {
+    fn start(
+        address: &PostgresAddress,
+        run: ThisRun,
+        board: Option<Arc<Board>>,
+    ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         let (tell, opened) = std::sync::mpsc::channel();
         let address = address.clone();
         let thread = reader::spawn(move || {
-            let opened = Session::new(address, Use::Writing)
+            let opened = Session::new(address, Use::Writing, run)
                 .and_then(|mut session| migrations::migrate(&mut session).map(|()| session));
             match opened {
                 Ok(mut session) => {
                     // The opener waits for this answer.
                     let _ = tell.send(Ok(()));
-                    writer::serve(&mut session, arriving);
+                    writer::serve(&mut session, arriving, board.as_deref());
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));
@@ -190,12 +211,16 @@ impl Database for PostgresStore {
         E: From<StoreError> + Send + 'static,
     {
         let queue = self.writer.queue()?;
-        let epoch = Arc::clone(&self.inbound_epoch);
-        let make = move |tx: &mut tx::PostgresTx<'_>| Ok((operation(tx)?, tx.facts_changed));
-        // Facts cached under the new number were read when the change was visible.
-        let before_answer = move |(_, facts_changed): &(T, bool)| {
-            if *facts_changed {
+        let (epoch, run) = (Arc::clone(&self.inbound_epoch), self.run.clone());
+        let make = move |tx: &mut PostgresTx<'_>| Ok((operation(tx)?, tx.effects));
+        let before_answer = move |(_, effects): &(T, Effects), is_committed| {
+            // Facts cached under the new number were read when the change was visible.
+            if effects.facts_changed {
                 epoch.fetch_add(1, Ordering::Release);
+            }
+            // The connection has it already, and the next one takes it from here.
+            if let (Some(begun), true) = (effects.begun, is_committed) {
+                run.set(begun);
             }
         };
         writer::change_then(queue, make, before_answer).await.map(|(made, _)| made)
@@ -221,5 +246,9 @@ impl Database for PostgresStore {
 
     fn forgets(&self) -> bool {
         false
+    }
+
+    fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
+        self.sharing.is_some().then(|| self as Arc<dyn Shared>)
     }
 }

@@ -1,4 +1,4 @@
-//! The threads that read.
+//! The threads that read, and others that need no write lock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::PostgresAddress;
-use super::session::{Session, Use};
+use super::session::{Session, ThisRun, Use};
 use super::tx::PostgresTx;
 use super::writer::QUEUED;
 use crate::StoreError;
@@ -32,7 +32,11 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn start(address: &PostgresAddress, number: usize) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        address: &PostgresAddress,
+        number: usize,
+        usage: Use,
+    ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         let arriving = Arc::new(Mutex::new(arriving));
         let mut readers = Self { queue: Some(queue), threads: Vec::with_capacity(number) };
@@ -40,7 +44,9 @@ impl Readers {
             let (address, arriving) = (address.clone(), Arc::clone(&arriving));
             readers.threads.push(spawn(move || {
                 // Its failure was reported by the writing thread, which starts first.
-                let Ok(mut session) = Session::new(address, Use::Reading) else { return };
+                let Ok(mut session) = Session::new(address, usage, ThisRun::default()) else {
+                    return;
+                };
                 while let Some(read) = next(&arriving) {
                     let session = match read.since.elapsed() > QUEUED {
                         true => Err(StoreError::Timeout),

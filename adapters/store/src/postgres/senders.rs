@@ -33,7 +33,7 @@ impl PostgresTx<'_> {
 
 impl SenderRows for PostgresTx<'_> {
     fn facts_changed(&mut self) {
-        self.facts_changed = true;
+        self.effects.facts_changed = true;
     }
 
     fn facts(

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -9,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::error::Elapsed;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, Statement};
+use tokio_postgres::{Client, Error, Row, SimpleQueryMessage, SimpleQueryRow, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::PostgresAddress;
@@ -53,7 +55,23 @@ pub(super) struct Session {
     address: PostgresAddress,
     tls: MakeRustlsConnect,
     usage: Use,
+    run: ThisRun,
     open: Option<Open>,
+}
+
+/// The number of the run that the store has begun, for all connections that write.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ThisRun(Arc<AtomicI64>);
+
+impl ThisRun {
+    /// Returns the number. `None` if no run was begun.
+    pub(super) fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|run| *run > 0)
+    }
+
+    pub(super) fn set(&self, run: i64) {
+        self.0.store(run, Ordering::Release);
+    }
 }
 
 struct Open {
@@ -65,13 +83,17 @@ struct Open {
 }
 
 impl Session {
-    pub(super) fn new(address: PostgresAddress, usage: Use) -> Result<Self, StoreError> {
+    pub(super) fn new(
+        address: PostgresAddress,
+        usage: Use,
+        run: ThisRun,
+    ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|problem| {
             StoreError::Database(format!("no connection can be waited for: {problem}"))
         })?;
         let tls = address.tls()?;
-        Ok(Self { runtime, address, tls, usage, open: None })
+        Ok(Self { runtime, address, tls, usage, run, open: None })
     }
 
     /// Opens the connection if there is none, or if the one there is does not answer any more.
@@ -111,8 +133,11 @@ impl Session {
             Use::Reading => self.batch("SET default_transaction_read_only = on"),
             Use::Writing => {
                 // The name has no character that would need care.
-                let gateway = format!("SET handfast.gateway = '{}'", self.address.gateway());
-                self.batch(&gateway)
+                let gateway = self.address.gateway();
+                let run = self.run.get().map_or_else(String::new, |run| run.to_string());
+                self.batch(&format!(
+                    "SET handfast.gateway = '{gateway}'; SET handfast.run = '{run}'"
+                ))
             }
         });
         set.inspect_err(|_| self.close())
@@ -149,29 +174,23 @@ impl Session {
         let outcome = self.runtime.block_on(async {
             tokio::time::timeout(within + GRACE, open.client.simple_query(sql)).await
         });
-        let messages = self.settle(outcome)?;
-        let rows = messages.iter().filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(row),
-            _ => None,
-        });
-        Ok(rows
-            .flat_map(|row| (0..row.len()).map(|place| row.get(place).map(str::to_owned)))
-            .collect())
+        self.settle(outcome).map(|messages| texts(&messages))
     }
 
-    /// Commits. If the connection is lost meanwhile, nobody knows whether the server did.
-    pub(super) fn commit(&mut self, sql: &str) -> Result<(), StoreError> {
+    /// Commits. If the connection is lost meanwhile, nobody knows whether the server did. Returns the
+    /// values of all rows, as text.
+    pub(super) fn commit(&mut self, sql: &str) -> Result<Vec<Option<String>>, StoreError> {
         let open = self.open.as_ref().ok_or_else(lost)?;
         let outcome = self.runtime.block_on(async {
-            tokio::time::timeout(STATEMENT + GRACE, open.client.batch_execute(sql)).await
+            tokio::time::timeout(STATEMENT + GRACE, open.client.simple_query(sql)).await
         });
         // Only an error that leaves the session alive says that the transaction was undone.
         let is_known = match &outcome {
-            Ok(Ok(())) => true,
+            Ok(Ok(_)) => true,
             Ok(Err(error)) => is_error(error),
             Err(_) => false,
         };
-        self.settle(outcome).map_err(|error| match is_known {
+        self.settle(outcome).map(|messages| texts(&messages)).map_err(|error| match is_known {
             true => error,
             false => {
                 self.close();
@@ -251,6 +270,18 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Returns the values of all rows.
+fn texts(messages: &[SimpleQueryMessage]) -> Vec<Option<String>> {
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let values = |row: &SimpleQueryRow| {
+        (0..row.len()).map(|place| row.get(place).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    rows.flat_map(values).collect()
 }
 
 fn lost() -> StoreError {

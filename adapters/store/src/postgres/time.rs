@@ -10,41 +10,45 @@ use crate::rows::{integer, seconds};
 use crate::{Over, SenderName};
 
 /// Statements that end what earlier runs made under a wrong clock. `$1` is the latest plausible
-/// time, `$2` the current run.
+/// time, `$2` the current run. What another gateway makes that is present is not of an earlier run.
 const ENDED: [&str; 15] = [
-    "DELETE FROM node WHERE standing = 'pending' AND run <> $2 AND asked_at > $1",
-    "UPDATE granted SET state = 'ended', until = NULL, ended_at = $1 WHERE state <> 'ended' AND run <> $2 AND not_before > $1",
+    "DELETE FROM node WHERE standing = 'pending' AND run_is_over(run, $2) AND asked_at > $1",
+    "UPDATE granted SET state = 'ended', until = NULL, ended_at = $1 WHERE state <> 'ended' AND run_is_over(run, $2) AND not_before > $1",
     "UPDATE code SET expires = least(expires, $1), dead_since = least(dead_since, $1), uses_left = 0, sealed = NULL
-     WHERE uses_left > 0 AND run <> $2 AND created_at > $1",
-    "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE run <> $2 AND opened_at > $1",
+     WHERE uses_left > 0 AND run_is_over(run, $2) AND created_at > $1",
+    "UPDATE pairing_window SET opened_at = NULL, closes = NULL WHERE run_is_over(run, $2) AND opened_at > $1",
     "UPDATE session SET over = TRUE WHERE NOT over AND revoked_at IS NULL
-        AND ((run <> $2 AND issued_at > $1) OR (end_run <> $2 AND renewed > $1))",
+        AND ((run_is_over(run, $2) AND issued_at > $1) OR (run_is_over(end_run, $2) AND renewed > $1))",
     "UPDATE login SET revoked_at = $1 WHERE revoked_at IS NULL
-        AND ((run <> $2 AND made_at > $1) OR (use_run <> $2 AND used_at > $1))",
-    "UPDATE approval_policy SET ended_at = $1 WHERE ended_at IS NULL AND run <> $2 AND made_at > $1",
-    "DELETE FROM sender_pending WHERE run <> $2 AND created_at > $1",
-    "UPDATE sender_allowed SET revoked_at = $1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run <> $2 AND approved_at > $1",
-    "UPDATE node SET ceiling_expires = $1, ceiling_at = $1 WHERE ceiling_run <> $2 AND ceiling_at > $1 AND ceiling_expires > $1",
-    "UPDATE node SET fallback_expires = $1 WHERE run <> $2 AND asked_at > $1 AND fallback_expires > $1",
-    "UPDATE node SET delivery_until = $1 WHERE delivery_until > $1 AND delivery_id IN (SELECT delivery_id FROM delivery WHERE run <> $2)",
-    "UPDATE delivery SET until = $1 WHERE settled IS NULL AND run <> $2 AND until > $1",
-    "UPDATE rejection SET until = $1, rejected_at = $1 WHERE run <> $2 AND rejected_at > $1 AND until > $1",
-    "UPDATE dispatch SET deadline = $1, made_at = $1 WHERE is_open AND run <> $2 AND made_at > $1 AND deadline > $1",
+        AND ((run_is_over(run, $2) AND made_at > $1) OR (run_is_over(use_run, $2) AND used_at > $1))",
+    "UPDATE approval_policy SET ended_at = $1 WHERE ended_at IS NULL AND run_is_over(run, $2) AND made_at > $1",
+    "DELETE FROM sender_pending WHERE run_is_over(run, $2) AND created_at > $1",
+    "UPDATE sender_allowed SET revoked_at = $1 WHERE revoked_at IS NULL AND until IS NOT NULL AND run_is_over(run, $2) AND approved_at > $1",
+    "UPDATE node SET ceiling_expires = $1, ceiling_at = $1 WHERE run_is_over(ceiling_run, $2) AND ceiling_at > $1 AND ceiling_expires > $1",
+    "UPDATE node SET fallback_expires = $1 WHERE run_is_over(run, $2) AND asked_at > $1 AND fallback_expires > $1",
+    "UPDATE node SET delivery_until = $1 WHERE delivery_until > $1 AND delivery_id IN (SELECT delivery_id FROM delivery WHERE run_is_over(run, $2))",
+    "UPDATE delivery SET until = $1 WHERE settled IS NULL AND run_is_over(run, $2) AND until > $1",
+    "UPDATE rejection SET until = $1, rejected_at = $1 WHERE run_is_over(run, $2) AND rejected_at > $1 AND until > $1",
+    "UPDATE dispatch SET deadline = $1, made_at = $1 WHERE is_open AND run_is_over(run, $2) AND made_at > $1 AND deadline > $1",
 ];
 
 impl PostgresTx<'_> {
     fn run(&mut self) -> RowResult<i64> {
-        self.one("SELECT run FROM time_kept", params![], |row| row.get(0))
+        self.one("SELECT this_run()", params![], |row| row.get(0))
     }
 }
 
 impl TimeRows for PostgresTx<'_> {
     fn begin_run(&mut self) -> RowResult<(u64, Option<UnixTime>)> {
-        let sql = "UPDATE time_kept SET run = run + 1 RETURNING run, mark";
-        self.one(sql, params![], |row| {
-            let number = u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0);
-            Ok((number, row.get::<_, Option<_>>(1)?.map(seconds)))
-        })
+        let sql = "UPDATE time_kept SET run = run + 1 RETURNING run, mark, set_config('handfast.run', run::text, FALSE)";
+        let (number, mark) = self.one(sql, params![], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<_>>(1)?.map(seconds)))
+        })?;
+        self.effects.begun = Some(number);
+        // An earlier process of this gateway left them, and holds no link any more.
+        let own = "DELETE FROM claim WHERE gateway = current_setting('handfast.gateway')";
+        self.execute(own, params![])?;
+        Ok((u64::try_from(number).unwrap_or(0), mark))
     }
 
     fn made_last(&mut self, run: u64, latest: UnixTime) -> RowResult<Vec<UnixTime>> {

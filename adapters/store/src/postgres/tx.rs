@@ -17,13 +17,26 @@ type BoxError = Box<dyn std::error::Error + Sync + Send>;
 /// An open transaction of the writing connection, or a reading connection.
 pub(super) struct PostgresTx<'a> {
     session: &'a mut Session,
-    /// Set when facts about a sender change.
+    pub(super) effects: Effects,
+}
+
+/// What the store does once the transaction is committed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Effects {
+    /// Facts about a sender changed.
     pub(super) facts_changed: bool,
+    /// Number of the run that was begun.
+    pub(super) begun: Option<i64>,
 }
 
 impl<'a> PostgresTx<'a> {
     pub(super) const fn new(session: &'a mut Session) -> Self {
-        Self { session, facts_changed: false }
+        Self { session, effects: Effects { facts_changed: false, begun: None } }
+    }
+
+    /// Returns the connection, for parameters of types that [`rows`] does not know.
+    pub(super) const fn session(&mut self) -> &mut Session {
+        self.session
     }
 
     /// Runs a statement that changes rows. Returns their number.

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::hints::Board;
 use super::migrations::{self, WRITE_LOCK};
 use super::session::{STATEMENT, Session};
 use super::tx::PostgresTx;
@@ -30,6 +31,9 @@ pub(super) const GROUP: usize = 64;
 /// Maximum time that a change waits in the queue. After it the caller learns that the change
 /// was not made, instead of waiting on.
 pub(super) const QUEUED: Duration = Duration::from_secs(5);
+
+/// Asks whether the transaction has an entry in the log of changes.
+const IS_LOGGED: &str = "SELECT EXISTS (SELECT FROM change WHERE xid = pg_current_xact_id())";
 
 /// A change that waits for the thread.
 pub(super) struct Change {
@@ -43,11 +47,11 @@ type Make = Box<dyn FnOnce(Result<&mut Session, StoreError>) -> (bool, Answer) +
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Makes a change durable, and calls `then` between the commit and the answer, even if the caller
-/// no longer waits, and even if the commit failed. It is not called if the change was not made.
+/// no longer waits, with `false` if the commit failed. It is not called if the change was not made.
 pub(super) async fn change_then<T, E>(
     queue: &mpsc::Sender<Change>,
     make: impl FnOnce(&mut PostgresTx<'_>) -> Result<T, E> + Send + 'static,
-    then: impl FnOnce(&T) + Send + 'static,
+    then: impl FnOnce(&T, bool) + Send + 'static,
 ) -> Result<T, E>
 where
     T: Send + 'static,
@@ -62,7 +66,7 @@ where
         let is_made = made.is_ok();
         let answer: Answer = Box::new(move |committed| {
             let outcome = made.and_then(|made| {
-                then(&made);
+                then(&made, committed.is_ok());
                 committed.map(|()| made).map_err(E::from)
             });
             // A caller that has dropped its future gets no answer.
@@ -78,7 +82,11 @@ where
 }
 
 /// Makes the changes that arrive, until nobody can send any more.
-pub(super) fn serve(session: &mut Session, mut arriving: mpsc::Receiver<Change>) {
+pub(super) fn serve(
+    session: &mut Session,
+    mut arriving: mpsc::Receiver<Change>,
+    board: Option<&Board>,
+) {
     let mut group = Vec::with_capacity(GROUP);
     while arriving.blocking_recv_many(&mut group, GROUP) > 0 {
         let mut answers = Vec::with_capacity(group.len());
@@ -93,9 +101,12 @@ pub(super) fn serve(session: &mut Session, mut arriving: mpsc::Receiver<Change>)
                 Err(error)
             }
         };
+        if let (Ok(true), Some(board)) = (&committed, board) {
+            board.committed();
+        }
         // Answers go out only now, because nobody may hear of a change that is not durable.
         for answer in answers {
-            answer(committed.clone());
+            answer(committed.clone().map(|_| ()));
         }
     }
 }
@@ -124,12 +135,13 @@ fn begin(session: &mut Session) -> Result<(), StoreError> {
     checked.inspect_err(|_| undo(session))
 }
 
-/// Makes the changes of a group, each so that its failure affects no other, and commits.
+/// Makes the changes of a group, each so that its failure affects no other, and commits. `true` if
+/// other gateways must hear of one.
 fn commit(
     session: &mut Session,
     group: Vec<Change>,
     answers: &mut Vec<Answer>,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let (mut any_made, mut last) = (false, None);
     for change in group {
         let begun = match last {
@@ -157,10 +169,12 @@ fn commit(
     }
     if !any_made {
         undo(session);
-        return Ok(());
+        return Ok(false);
     }
     let end = if last == Some(true) { "RELEASE change" } else { "ROLLBACK TO change" };
-    session.commit(&format!("{end}; COMMIT")).inspect_err(|_| undo(session))
+    let told = session.commit(&format!("{end}; {IS_LOGGED}; COMMIT"));
+    let told = told.inspect_err(|_| undo(session))?;
+    Ok(told.last().is_some_and(|word| word.as_deref() == Some("t")))
 }
 
 fn gone() -> StoreError {

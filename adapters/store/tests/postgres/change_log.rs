@@ -18,7 +18,7 @@ use handfast_store::{
     Capability, Change, ChangeKind, ChangePlace, DispatchTask, Dispatches, InPlace, PostgresStore,
     Replaced, Replacements, SenderChange, Sessions, Store, Version, Yield,
 };
-use handfast_store::{Inbound, Revoked};
+use handfast_store::{Inbound, Revoked, Shared};
 use tokio::task::JoinSet;
 
 use crate::shared;
