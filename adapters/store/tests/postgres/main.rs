@@ -4,6 +4,7 @@
 mod change_log;
 mod failures;
 mod gateways;
+mod sharing;
 
 use handfast_store::PostgresStore;
 use handfast_store::conformance::PostgresServer;
