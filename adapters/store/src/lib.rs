@@ -14,6 +14,8 @@ mod certificates;
 mod clones;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+#[cfg(feature = "postgres")]
+pub mod copy;
 mod deliveries;
 mod dispatches;
 mod error;

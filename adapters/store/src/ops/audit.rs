@@ -119,6 +119,13 @@ fn append(tx: &mut dyn Tx, entry: &Entry, origin: &Origin) -> RowResult<()> {
     })
 }
 
+/// Returns the tree over all entries.
+#[cfg(feature = "postgres")]
+pub(crate) fn audit_head(tx: &mut dyn Tx) -> RowResult<TreeHead> {
+    let size = tx.audit_size()?;
+    Ok(TreeHead { size, root: audit_tree::root(size, &mut StoredHashes(tx))? })
+}
+
 fn head(tx: &mut dyn Tx, size: Option<u64>) -> RowResult<Option<TreeHead>> {
     let all = tx.audit_size()?;
     let size = size.unwrap_or(all);

@@ -76,6 +76,8 @@ use std::sync::Arc;
 use crate::audit::Origin;
 use crate::{Shared, StoreError};
 
+#[cfg(feature = "postgres")]
+pub(crate) use audit::audit_head;
 pub(crate) use audit::{AuditRows, Decided};
 pub(crate) use by::By;
 pub(crate) use certificates::CertificateRows;

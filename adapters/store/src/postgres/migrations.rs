@@ -19,7 +19,7 @@ const MIGRATIONS: &[&[&str]] = &[v1::V1, v2::V2];
 const OLDEST_SERVER: u32 = 13;
 
 /// Time that a migration may take, and that a gateway waits for another one's.
-const MIGRATION: Duration = Duration::from_secs(60);
+pub(super) const MIGRATION: Duration = Duration::from_secs(60);
 
 /// Brings the schema to the version of this program. A schema of a newer version is refused and
 /// left as it is.
@@ -96,6 +96,17 @@ pub(super) fn check(stored: Option<&Option<String>>) -> Result<(), StoreError> {
         version if version == MIGRATIONS.len() => Ok(()),
         version => Err(StoreError::Refused(format!(
             "this registry went back to an older version while it was open (schema {version}, this one knows {}); start again; nothing was changed",
+            MIGRATIONS.len()
+        ))),
+    }
+}
+
+/// Checks that the schema has the version of this program, for reading all of it.
+pub(super) fn check_to_read(stored: Option<&Option<String>>) -> Result<(), StoreError> {
+    match version_of(stored, MIGRATIONS.len())? {
+        version if version == MIGRATIONS.len() => Ok(()),
+        version => Err(StoreError::Refused(format!(
+            "this registry has schema {version}, and {} is needed; start this version's gateway on it once; nothing was changed",
             MIGRATIONS.len()
         ))),
     }

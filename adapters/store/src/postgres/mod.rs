@@ -42,6 +42,7 @@
 //! | `known_keys` | statements for the gateway's key as each node knows it |
 //! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
+//! | `transfer` | the whole registry, as a copy reads and fills it |
 
 mod address;
 mod audit;
@@ -68,6 +69,7 @@ mod session;
 mod sessions;
 mod shared;
 mod time;
+pub(crate) mod transfer;
 mod tx;
 mod writer;
 

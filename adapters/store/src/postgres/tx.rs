@@ -182,6 +182,9 @@ impl ToColumn for Parameter<'_> {
         match (value, of) {
             (ValueRef::Null, _) => Ok(IsNull::Yes),
             (ValueRef::Integer(number), &Type::INT8) => ToColumn::to_sql(&number, of, out),
+            (ValueRef::Integer(number), &Type::INT2) => {
+                ToColumn::to_sql(&i16::try_from(number)?, of, out)
+            }
             (ValueRef::Integer(number), &Type::BOOL) => ToColumn::to_sql(&(number != 0), of, out),
             (ValueRef::Real(number), &Type::FLOAT8) => ToColumn::to_sql(&number, of, out),
             (ValueRef::Text(text), &Type::TEXT) => {

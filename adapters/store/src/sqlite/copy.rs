@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use handfast_private_file::{self as private_file, Beside};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use super::file::{self, beside, error};
-use super::generation::{self, DatabaseId, Generation};
+use super::generation::{self, Generation};
 use super::migrations::MIGRATIONS;
 use super::schema::{self, BUSY};
 use crate::StoreError;
@@ -76,14 +76,7 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     if same(to).is_some_and(|to| Some(to) == same(database)) {
         return Err(error(to, "this is the registry itself; name another file for the backup"));
     }
-    // An existing file is overwritten only if it is a registry, so that a typing error destroys no
-    // other data.
-    if private_file::inspect(to)? && reading(to).and_then(|found| version(&found, to)).is_err() {
-        return Err(error(
-            to,
-            "this file is there already and is no backup of a registry; name another one, or remove it",
-        ));
-    }
+    refuse_other_file(to)?;
     let from = reading(database)?;
     version(&from, database)?;
     let copy = Beside::new(to)?;
@@ -91,6 +84,17 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     let made = summary(copy.path()).map_err(|problem| error(to, problem))?;
     copy.replace()?;
     Ok(made)
+}
+
+/// Refuses to overwrite a file that is no registry, so that a typing error destroys no other data.
+pub(super) fn refuse_other_file(to: &Path) -> Result<(), StoreError> {
+    if private_file::inspect(to)? && reading(to).and_then(|found| version(&found, to)).is_err() {
+        return Err(error(
+            to,
+            "this file is there already and is no backup of a registry; name another one, or remove it",
+        ));
+    }
+    Ok(())
 }
 
 /// Puts the backup `from` in the place of the registry at `database`, which no process may have
@@ -132,10 +136,8 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
 
     let copy = Beside::new(database)?;
     vacuum(&backup, &copy, database)?;
-    let id = backup
-        .query_row("SELECT randomblob(16)", [], |row| row.get(0))
-        .map_err(|e| error(database, e))?;
-    let mut mark = Generation { number: 0, database: DatabaseId(id) };
+    let id = generation::fresh_id(&backup).map_err(|e| error(database, e))?;
+    let mut mark = Generation { number: 0, database: id };
     if version >= generation::SINCE {
         let own = generation::read(&backup)
             .map_err(|e| spoiled(from, e))?
@@ -156,7 +158,7 @@ pub fn restore(from: &Path, database: &Path) -> Result<Restored, StoreError> {
     Ok(Restored { nodes, lost, replaced })
 }
 
-fn reading(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn reading(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(path, flags).and_then(|connection| {
         connection.busy_timeout(BUSY)?;
@@ -167,7 +169,7 @@ fn reading(path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Returns the version of a registry's schema.
-fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
+pub(super) fn version(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
     let recognised =
         schema::recognise(connection, MIGRATIONS.len()).map_err(|e| spoiled(path, e))?;
     match recognised.map_err(|problem| error(path, problem))? {
@@ -194,7 +196,7 @@ pub(super) fn vacuum(from: &Connection, to: &Beside, named: &Path) -> Result<(),
     from.execute("VACUUM INTO ?1", [path]).map(drop).map_err(|e| full_or(named, e))
 }
 
-fn full_or(path: &Path, problem: rusqlite::Error) -> StoreError {
+pub(super) fn full_or(path: &Path, problem: rusqlite::Error) -> StoreError {
     match problem.sqlite_error_code() {
         Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => error(
             path,
@@ -209,7 +211,7 @@ fn full_or(path: &Path, problem: rusqlite::Error) -> StoreError {
     }
 }
 
-fn summary(path: &Path) -> Result<Backup, String> {
+pub(super) fn summary(path: &Path) -> Result<Backup, String> {
     let read = || {
         let connection = reading(path).map_err(|e| e.to_string())?;
         let nodes: i64 = connection
@@ -231,13 +233,7 @@ fn renumber(path: &Path, to: Generation) -> rusqlite::Result<()> {
     )?;
     // No other process knows this file yet, so a crash need not be undone in it.
     connection.query_row("PRAGMA journal_mode = MEMORY", [], |row| row.get::<_, String>(0))?;
-    let row = params![i64::try_from(to.number).unwrap_or(i64::MAX), to.database.0];
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO generation (one, number, base, database) VALUES (1, ?1, 0, ?2)",
-            row,
-        )
-        .map(drop)
+    generation::set(&connection, to)
 }
 
 /// Renames a registry and its log.

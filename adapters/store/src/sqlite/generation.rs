@@ -256,10 +256,7 @@ pub(super) fn settle(
             let number = found
                 .map_or(0, |(found, _)| found.number)
                 .max(mark.ok().flatten().map_or(0, |mark| mark.number));
-            let database = connection
-                .query_row("SELECT randomblob(16)", [], |row| row.get(0))
-                .map_err(failed)?;
-            let fresh = Generation { number: 0, database: DatabaseId(database) };
+            let fresh = Generation { number: 0, database: fresh_id(connection).map_err(failed)? };
             write_mark(path, fresh)?;
             begin(connection, Generation { number, ..fresh }).map_err(failed)?
         }
@@ -269,16 +266,26 @@ pub(super) fn settle(
 
 /// Writes the first number of a new registry.
 pub(super) fn begin_anew(connection: &Connection) -> rusqlite::Result<Generation> {
-    let database = connection.query_row("SELECT randomblob(16)", [], |row| row.get(0))?;
-    begin(connection, Generation { number: 0, database: DatabaseId(database) })
+    begin(connection, Generation { number: 0, database: fresh_id(connection)? })
+}
+
+/// Draws the id of a database.
+pub(super) fn fresh_id(connection: &Connection) -> rusqlite::Result<DatabaseId> {
+    connection.query_row("SELECT randomblob(16)", [], |row| row.get(0)).map(DatabaseId)
 }
 
 /// Writes the next number.
 fn begin(connection: &Connection, from: Generation) -> rusqlite::Result<Generation> {
-    let number = from.number + 1;
-    let row = params![i64::try_from(number).unwrap_or(i64::MAX), from.database.0];
-    connection.execute("INSERT OR REPLACE INTO generation VALUES (1, ?1, 0, ?2)", row)?;
-    Ok(Generation { number, ..from })
+    let next = Generation { number: from.number + 1, ..from };
+    set(connection, next).map(|()| next)
+}
+
+/// Writes a number, all of which the file alone has.
+pub(super) fn set(connection: &Connection, to: Generation) -> rusqlite::Result<()> {
+    let row = params![i64::try_from(to.number).unwrap_or(i64::MAX), to.database.0];
+    let sql =
+        "INSERT OR REPLACE INTO generation (one, number, base, database) VALUES (1, ?1, 0, ?2)";
+    connection.execute(sql, row).map(drop)
 }
 
 /// Raises the number, within the transaction that is being committed.

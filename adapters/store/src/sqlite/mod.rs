@@ -35,6 +35,7 @@
 //! | `replacements` | statements for nodes that took the place of others |
 //! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
+//! | `transfer` | the whole registry, as a copy to or from PostgreSQL reads and fills it |
 
 mod audit;
 mod certificates;
@@ -61,6 +62,8 @@ mod schema;
 mod senders;
 mod sessions;
 mod time;
+#[cfg(feature = "postgres")]
+pub(crate) mod transfer;
 mod tx;
 mod writer;
 

@@ -119,7 +119,11 @@ pub(super) fn recognise(
 
 /// Applies the missing migrations in one transaction. A new registry for which the disk has no
 /// space stays empty, instead of getting an older version's schema.
-fn migrate(connection: &mut Connection, from: usize, migrations: &[&str]) -> rusqlite::Result<()> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    from: usize,
+    migrations: &[&str],
+) -> rusqlite::Result<()> {
     if from == migrations.len() {
         return Ok(());
     }
