@@ -166,4 +166,17 @@ pub trait Shared: Send + Sync {
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn link_at(&self, node_id: NodeId) -> Result<Option<String>, StoreError>;
+
+    /// Returns the names of the gateways that hold the links of these nodes and whose leases run. A
+    /// node without one is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read.
+    async fn links_at(&self, nodes: Vec<NodeId>) -> Result<Vec<(NodeId, String)>, StoreError> {
+        let mut links = Vec::new();
+        for node_id in nodes {
+            links.extend(self.link_at(node_id).await?.map(|gateway| (node_id, gateway)));
+        }
+        Ok(links)
+    }
 }

@@ -147,6 +147,10 @@ impl Shared for PostgresStore {
     async fn link_at(&self, node_id: NodeId) -> Result<Option<String>, StoreError> {
         self.points.point(move |tx| link_at(tx, node_id)).await
     }
+
+    async fn links_at(&self, nodes: Vec<NodeId>) -> Result<Vec<(NodeId, String)>, StoreError> {
+        self.points.point(move |tx| links_at(tx, &nodes)).await
+    }
 }
 
 fn beat(
@@ -237,6 +241,21 @@ fn forget_silent(tx: &mut PostgresTx<'_>) -> RowResult<()> {
 fn link_at(tx: &mut PostgresTx<'_>, node_id: NodeId) -> RowResult<Option<String>> {
     let sql = "SELECT claim.gateway FROM claim JOIN present ON present.name = claim.gateway WHERE claim.node_id = $1";
     tx.find(sql, params![node_id.as_bytes()], |row| row.get(0))
+}
+
+fn links_at(tx: &mut PostgresTx<'_>, nodes: &[NodeId]) -> RowResult<Vec<(NodeId, String)>> {
+    let sql = "SELECT claim.node_id, claim.gateway FROM claim JOIN present ON present.name = claim.gateway WHERE claim.node_id = ANY($1::bytea[])";
+    let nodes: Vec<&[u8]> = nodes.iter().map(|node_id| node_id.as_bytes().as_slice()).collect();
+    let rows = tx.session().query(sql, &[&nodes])?;
+    let read = |row: &tokio_postgres::Row| {
+        let bad = |error: tokio_postgres::Error| StoreError::Database(error.to_string());
+        let node_id: &[u8] = row.try_get(0).map_err(bad)?;
+        let node_id = node_id.try_into().map_err(|_| {
+            StoreError::Database("a claim is of a node whose id has another length".to_owned())
+        })?;
+        Ok((NodeId::from_bytes(node_id), row.try_get(1).map_err(bad)?))
+    };
+    rows.iter().map(read).collect()
 }
 
 fn millis(time: Duration) -> i64 {
