@@ -46,8 +46,8 @@ pub enum StoreError {
     /// The database did not answer in time. Nothing was changed.
     #[error("the database did not answer in time")]
     Timeout,
-    /// The database was lost while a change was being committed: it was made or not. Reading again
-    /// tells.
+    /// The database was lost while a change was being committed, and did not come back in time: the
+    /// change was made or not. Reading again tells.
     #[error(
         "the database was lost during a commit, so the change was made or not ({0}); read again to find out"
     )]

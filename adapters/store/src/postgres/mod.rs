@@ -6,8 +6,9 @@
 //! would wake two threads instead of one.
 //!
 //! Every wait is bounded: opening a connection, a statement, the write lock, and the queue before
-//! it. What was not answered in time is [`StoreError::Timeout`], and was not done. A connection
-//! that is lost during a commit is [`StoreError::OutcomeUnknown`].
+//! it. What was not answered in time is [`StoreError::Timeout`], and was not done. Where a
+//! connection is lost during a commit, the next one tells the outcome; it is
+//! [`StoreError::OutcomeUnknown`] only if there is none in time.
 //!
 //! The clock is the caller's, as for every store: only the age of the log of changes and the leases
 //! of gateways are by the database's. The number of a run is the database's, and each store has its
@@ -19,6 +20,7 @@
 //! | `session` | a connection: statements, time-outs, errors |
 //! | `migrations` | the tables |
 //! | `writer` | the thread that commits groups of changes |
+//! | `outcome` | the outcome of a commit whose answer was lost |
 //! | `reader` | the threads that read |
 //! | `tx` | the transaction that an operation runs in |
 //! | `nodes` | statements for nodes |
@@ -59,6 +61,7 @@ mod logins;
 mod makers;
 mod migrations;
 mod nodes;
+mod outcome;
 mod policies;
 mod provisioning;
 mod reader;
@@ -84,6 +87,7 @@ use crate::audit::Origin;
 use crate::ops::{Database, Tx};
 use crate::shared::Shared;
 use hints::Board;
+use outcome::Outcomes;
 use reader::Readers;
 use session::{Session, ThisRun, Use};
 use shared::Sharing;
@@ -157,13 +161,17 @@ impl Writer {
         let (tell, opened) = std::sync::mpsc::channel();
         let address = address.clone();
         let thread = reader::spawn(move || {
-            let opened = Session::new(address, Use::Writing, run)
-                .and_then(|mut session| migrations::migrate(&mut session).map(|()| session));
-            match opened {
-                Ok(mut session) => {
+            let open = || {
+                let mut session = Session::new(address, Use::Writing, run)?;
+                migrations::migrate(&mut session)?;
+                let outcomes = Outcomes::new(&mut session)?;
+                Ok::<_, StoreError>((session, outcomes))
+            };
+            match open() {
+                Ok((mut session, mut outcomes)) => {
                     // The opener waits for this answer.
                     let _ = tell.send(Ok(()));
-                    writer::serve(&mut session, arriving, board.as_deref());
+                    writer::serve(&mut session, &mut outcomes, arriving, board.as_deref());
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));

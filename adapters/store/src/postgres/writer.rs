@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::hints::Board;
 use super::migrations::{self, WRITE_LOCK};
+use super::outcome::Outcomes;
 use super::session::{STATEMENT, Session};
 use super::tx::PostgresTx;
 use crate::StoreError;
@@ -84,6 +85,7 @@ where
 /// Makes the changes that arrive, until nobody can send any more.
 pub(super) fn serve(
     session: &mut Session,
+    outcomes: &mut Outcomes,
     mut arriving: mpsc::Receiver<Change>,
     board: Option<&Board>,
 ) {
@@ -95,7 +97,7 @@ pub(super) fn serve(
         answers.extend(late.into_iter().map(|change| not_made(change, StoreError::Timeout)));
         let begun = if group.is_empty() { Err(StoreError::Timeout) } else { begin(session) };
         let committed = match begun {
-            Ok(()) => commit(session, group, &mut answers),
+            Ok(()) => commit(session, outcomes, group, &mut answers),
             Err(error) => {
                 answers.extend(group.into_iter().map(|change| not_made(change, error.clone())));
                 Err(error)
@@ -139,6 +141,7 @@ fn begin(session: &mut Session) -> Result<(), StoreError> {
 /// other gateways must hear of one.
 fn commit(
     session: &mut Session,
+    outcomes: &mut Outcomes,
     group: Vec<Change>,
     answers: &mut Vec<Answer>,
 ) -> Result<bool, StoreError> {
@@ -172,9 +175,15 @@ fn commit(
         return Ok(false);
     }
     let end = if last == Some(true) { "RELEASE change" } else { "ROLLBACK TO change" };
-    let told = session.commit(&format!("{end}; {IS_LOGGED}; COMMIT"));
-    let told = told.inspect_err(|_| undo(session))?;
-    Ok(told.last().is_some_and(|word| word.as_deref() == Some("t")))
+    match session.commit(&format!("{end}; {}; {IS_LOGGED}; COMMIT", outcomes.leave())) {
+        Ok(told) => Ok(told.last().is_some_and(|word| word.as_deref() == Some("t"))),
+        // What it logged is not known.
+        Err(lost @ StoreError::OutcomeUnknown(_)) => outcomes.find(session, lost).map(|()| true),
+        Err(error) => {
+            undo(session);
+            Err(error)
+        }
+    }
 }
 
 fn gone() -> StoreError {

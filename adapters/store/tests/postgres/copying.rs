@@ -249,7 +249,7 @@ fn only_what_belongs_to_gateways_stays_behind() {
         |these: &BTreeSet<String>, others| these.difference(others).cloned().collect::<Vec<_>>();
     assert_eq!(
         alone(&tables, &copied),
-        ["change", "change_pruned", "claim", "gateway", "registry"]
+        ["change", "change_pruned", "claim", "gateway", "outcome", "registry"]
     );
     assert_eq!(alone(&copied, &tables), ["generation"]);
 }

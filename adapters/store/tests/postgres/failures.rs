@@ -190,8 +190,9 @@ async fn a_gateway_that_stalls_with_the_write_lock_holds_the_others_up_for_a_whi
 const PASS: u8 = 0;
 const LOSE_THE_COMMIT: u8 = 1;
 const LOSE_THE_ANSWER: u8 = 2;
+const LOSE_THE_SERVER: u8 = 3;
 
-/// A way to the server on which a commit, or the answer to it, can be lost.
+/// A way to the server on which one commit, or the answer to it, can be lost.
 fn faulty(database: &str) -> (PostgresAddress, Arc<AtomicU8>, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(folder.path().join(".s.PGSQL.5432")).unwrap();
@@ -200,6 +201,9 @@ fn faulty(database: &str) -> (PostgresAddress, Arc<AtomicU8>, tempfile::TempDir)
     let of = Arc::clone(&fault);
     std::thread::spawn(move || {
         for client in listener.incoming() {
+            if of.load(Ordering::SeqCst) == LOSE_THE_SERVER {
+                continue;
+            }
             let (client, server) = (client.unwrap(), UnixStream::connect(&server).unwrap());
             let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
             std::thread::spawn(move || std::io::copy(&mut from, &mut to));
@@ -217,12 +221,19 @@ fn carry(mut client: UnixStream, mut server: UnixStream, fault: &AtomicU8) {
         let sent = &bytes[..length];
         let is_commit = sent.windows(6).any(|word| word == b"COMMIT");
         match fault.load(Ordering::SeqCst) {
-            LOSE_THE_COMMIT if is_commit => {
+            LOSE_THE_COMMIT | LOSE_THE_SERVER if is_commit => {
+                let _ = fault.compare_exchange(
+                    LOSE_THE_COMMIT,
+                    PASS,
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                );
                 let _ = client.shutdown(std::net::Shutdown::Both);
                 let _ = server.shutdown(std::net::Shutdown::Both);
                 return;
             }
             LOSE_THE_ANSWER if is_commit => {
+                fault.store(PASS, Ordering::SeqCst);
                 let _ = client.shutdown(std::net::Shutdown::Both);
                 let _ = server.write_all(sent);
                 // The server commits before it notices that nobody listens.
@@ -241,22 +252,41 @@ fn carry(mut client: UnixStream, mut server: UnixStream, fault: &AtomicU8) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_is_lost_during_a_commit_is_neither_done_nor_not_done() {
+async fn a_connection_that_is_lost_during_a_commit_leaves_no_doubt() {
     let name = shared().create();
     let (address, fault, _folder) = faulty(&name);
     let store = PostgresStore::open(&address).unwrap();
     for (how, is_made) in [(LOSE_THE_COMMIT, false), (LOSE_THE_ANSWER, true)] {
         fault.store(how, Ordering::SeqCst);
+        let begun = Instant::now();
         let (id, outcome) = insert(&store).await;
-        fault.store(PASS, Ordering::SeqCst);
-        assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(exists(&store, id).await, is_made, "reading again tells");
+        assert_eq!(fault.load(Ordering::SeqCst), PASS, "no commit was lost");
+        match is_made {
+            true => outcome.unwrap(),
+            false => assert!(matches!(outcome, Err(StoreError::Unreachable(_))), "{outcome:?}"),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        assert_eq!(exists(&store, id).await, is_made);
         // And the store goes on.
         let (id, outcome) = insert(&store).await;
         outcome.unwrap();
         assert!(exists(&store, id).await);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_lost_for_long_during_a_commit_leaves_the_outcome_unknown() {
+    let name = shared().create();
+    let (address, fault, _folder) = faulty(&name);
+    let store = PostgresStore::open(&address).unwrap();
+    fault.store(LOSE_THE_SERVER, Ordering::SeqCst);
+    let begun = Instant::now();
+    let (id, outcome) = insert(&store).await;
+    assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    fault.store(PASS, Ordering::SeqCst);
+    assert!(!exists(&store, id).await, "reading again tells");
+    insert(&store).await.1.unwrap();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The second version: what gateways share, and a run of each.
 
 /// The migration. A gateway says with each beat how it is, and until when its claims count. A claim
-/// is a node's newest link.
+/// is a node's newest link. A transaction that writes leaves its number in the row of its store.
 ///
 /// **Runs.** Each gateway has its own, a setting of the connection that writes. A connection
 /// without one uses the latest, as before. What the run of a gateway that is present made is over
@@ -24,6 +24,12 @@ CREATE TABLE claim (
     number  BIGINT NOT NULL
 );
 CREATE INDEX claim_of ON claim (gateway);
+
+CREATE TABLE outcome (
+    writer UUID PRIMARY KEY,
+    number BIGINT NOT NULL,
+    at     TIMESTAMPTZ NOT NULL
+);
 
 -- A lease that ends later than any beat could have said was written before the clock was set back.
 CREATE VIEW present AS SELECT * FROM gateway
