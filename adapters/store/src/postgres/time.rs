@@ -53,13 +53,19 @@ impl TimeRows for PostgresTx<'_> {
 
     fn made_last(&mut self, run: u64, latest: UnixTime) -> RowResult<Vec<UnixTime>> {
         let (run, latest) = (i64::try_from(run).unwrap_or(i64::MAX), integer(latest));
+        // The last run may be another gateway's, and this one's own last run an earlier one.
+        let own =
+            "SELECT run FROM gateway WHERE name = current_setting('handfast.gateway') AND run < $1";
+        let own: Option<i64> = self.find(own, params![run], |row| row.get(0))?;
         let mut made = Vec::new();
         for Moved { table, of, made: column, .. } in MOVED {
             let Some(column) = column else { continue };
             let of = of.replace('?', "$");
             let sql = format!("SELECT max({column}) FROM {table} WHERE {of} AND {column} <= $2");
-            let last: Option<i64> = self.one(&sql, params![run, latest], |row| row.get(0))?;
-            made.extend(last.map(seconds));
+            for run in [Some(run), own].into_iter().flatten() {
+                let last: Option<i64> = self.one(&sql, params![run, latest], |row| row.get(0))?;
+                made.extend(last.map(seconds));
+            }
         }
         Ok(made)
     }

@@ -2,6 +2,7 @@
 //! 13 or later (`apt-get install postgresql`), which the tests start by themselves.
 
 mod change_log;
+mod clocks;
 mod copying;
 mod failures;
 mod gateways;

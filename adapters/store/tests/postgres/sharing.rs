@@ -296,3 +296,20 @@ async fn a_change_that_is_held_back_is_looked_for_again_without_a_hint() {
         south.hinted().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_links_of_many_nodes_are_one_question() {
+    let ([north, south], _) = two();
+    let nodes: Vec<_> = (0..20).map(|_| keyed().node_id).collect();
+    for (gateway, these) in [(&north, &nodes[..10]), (&south, &nodes[10..15])] {
+        gateway.beat(Beat::default()).await.unwrap();
+        gateway.claim_links(these.iter().map(|id| link(*id, 1)).collect()).await.unwrap();
+    }
+    let mut found = south.links_at(nodes.clone()).await.unwrap();
+    found.sort_unstable();
+    let mut expected: Vec<_> = (0..15)
+        .map(|number| (nodes[number], if number < 10 { "north" } else { "south" }.to_owned()))
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
