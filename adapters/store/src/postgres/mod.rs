@@ -128,8 +128,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError::Unreachable`] or [`StoreError::Timeout`] if the database does not answer, and
-    /// [`StoreError::Refused`] if a newer version wrote the registry, or the database is none that
-    /// can hold one. Nothing is changed in any of these cases.
+    /// [`StoreError::Refused`] if a newer version wrote the registry, the database is none that can
+    /// hold one, or a pooler in between gives no session. Nothing is changed in any of these cases.
     pub fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
         let run = ThisRun::default();
         let board = (!address.gateway().is_empty()).then(Arc::<Board>::default);
@@ -163,6 +163,7 @@ impl Writer {
         let thread = reader::spawn(move || {
             let open = || {
                 let mut session = Session::new(address, Use::Writing, run)?;
+                session.refuse_pooler()?;
                 migrations::migrate(&mut session)?;
                 let outcomes = Outcomes::new(&mut session)?;
                 Ok::<_, StoreError>((session, outcomes))

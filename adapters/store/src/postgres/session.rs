@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -23,8 +23,8 @@ pub(super) const STATEMENT: Duration = Duration::from_secs(5);
 /// Time by which the answer is later than the server's own limit only if the server does not answer
 /// at all.
 const GRACE: Duration = Duration::from_secs(1);
-/// Time after which an idle connection is tried before it is used.
-const IDLE: Duration = Duration::from_secs(1);
+/// Times after which a connection that was idle is looked at, and is tried, before it is used.
+const IDLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(30)];
 
 /// Settings of every connection. A gateway that stops in the middle of a transaction holds up the
 /// others no longer than a slow statement does. Each statement has an index that was made for it,
@@ -40,6 +40,9 @@ SET jit = off;
 SET default_transaction_isolation = 'read committed';
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
+
+/// SQL for the setting by which a session is recognised.
+pub(super) const NAME: &str = "current_setting('handfast.session', true)";
 
 /// The use of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ struct Open {
     driver: JoinHandle<()>,
     statements: HashMap<String, Statement>,
     last_used: Instant,
+    /// A setting of the session, by which it is recognised.
+    name: String,
 }
 
 impl Session {
@@ -98,13 +103,31 @@ impl Session {
 
     /// Opens the connection if there is none, or if the one there is does not answer any more.
     pub(super) fn ready(&mut self) -> Result<(), StoreError> {
-        if self.open.as_ref().is_some_and(|open| open.last_used.elapsed() > IDLE) {
-            // If it is lost, a new one is opened; that failure is the one that counts.
-            let _ = self.batch("");
+        let [looked_at, tried] = IDLE;
+        match self.open.as_ref().map(|open| open.last_used.elapsed()) {
+            Some(idle) if idle > tried => {
+                // If it is lost, a new one is opened; that failure is the one that counts.
+                let _ = self.batch("");
+            }
+            Some(idle) if idle > looked_at => self.notice(),
+            _ => {}
         }
         match self.open {
             Some(_) => Ok(()),
             None => self.connect(),
+        }
+    }
+
+    /// Learns that the server has closed the connection meanwhile, without asking the server.
+    fn notice(&mut self) {
+        self.runtime.block_on(async {
+            // The first wakes the task of the connection, which then reads to the end.
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        });
+        if self.open.as_ref().is_some_and(|open| open.client.is_closed()) {
+            self.close();
         }
     }
 
@@ -127,9 +150,10 @@ impl Session {
             Ok::<_, StoreError>((client, driver))
         });
         let (client, driver) = opened?;
-        let statements = HashMap::new();
-        self.open = Some(Open { client, driver, statements, last_used: Instant::now() });
-        let set = self.batch(SETTINGS).and_then(|()| match self.usage {
+        let (statements, name) = (HashMap::new(), fresh_name());
+        let settings = format!("{SETTINGS} SET handfast.session = '{name}'");
+        self.open = Some(Open { client, driver, statements, last_used: Instant::now(), name });
+        let set = self.batch(&settings).and_then(|()| match self.usage {
             Use::Reading => self.batch("SET default_transaction_read_only = on"),
             Use::Writing => {
                 // The name has no character that would need care.
@@ -141,6 +165,29 @@ impl Session {
             }
         });
         set.inspect_err(|_| self.close())
+    }
+
+    /// Checks what the database says is the setting [`NAME`]: whether this connection still has the
+    /// session to itself that its settings were made in.
+    pub(super) fn check_own(&self, told: Option<&Option<String>>) -> Result<(), StoreError> {
+        let own = self.open.as_ref().map(|open| &open.name);
+        match told.is_some_and(|told| told.as_ref() == own) {
+            true => Ok(()),
+            false => Err(StoreError::Refused(
+                "a pooler in between gives this gateway no session of its own; have it pool by session (pgbouncer: pool_mode = session); nothing was changed"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    /// Refuses a pooler that hands a session on between two transactions: it would give this one's
+    /// to another connection.
+    pub(super) fn refuse_pooler(&mut self) -> Result<(), StoreError> {
+        self.ready()?;
+        let mut other = Self::new(self.address.clone(), Use::Reading, ThisRun::default())?;
+        other.ready()?;
+        let told = self.texts(&format!("SELECT {NAME}"), STATEMENT)?;
+        self.check_own(told.last())
     }
 
     /// Closes the connection, whatever is under way on it. The server undoes an open transaction.
@@ -270,6 +317,14 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Returns a name that no other session has.
+fn fresh_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{}.{number}.{}", std::process::id(), now.as_nanos())
 }
 
 /// Returns the values of all rows.

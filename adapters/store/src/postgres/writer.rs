@@ -22,7 +22,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::hints::Board;
 use super::migrations::{self, WRITE_LOCK};
 use super::outcome::Outcomes;
-use super::session::{STATEMENT, Session};
+use super::session::{NAME, STATEMENT, Session};
 use super::tx::PostgresTx;
 use crate::StoreError;
 
@@ -118,10 +118,10 @@ fn not_made(Change { make, .. }: Change, error: StoreError) -> Answer {
 }
 
 /// Begins a transaction behind the write lock. Another gateway may have migrated the schema since
-/// the last one.
+/// the last one, and a pooler may have given the session to somebody else.
 fn begin(session: &mut Session) -> Result<(), StoreError> {
     let sql = format!(
-        "BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK}); SELECT version FROM registry; SAVEPOINT change"
+        "BEGIN; SELECT pg_advisory_xact_lock({WRITE_LOCK}); SELECT version, {NAME} FROM registry; SAVEPOINT change"
     );
     let begin = |session: &mut Session| {
         session.ready()?;
@@ -133,7 +133,12 @@ fn begin(session: &mut Session) -> Result<(), StoreError> {
         Err(StoreError::Unreachable(_)) => begin(session),
         begun => begun,
     };
-    let checked = begun.and_then(|values| migrations::check(values.last()));
+    let checked = begun.and_then(|values| match &values[..] {
+        [.., version, name] => {
+            migrations::check(Some(version)).and_then(|()| session.check_own(Some(name)))
+        }
+        _ => migrations::check(None),
+    });
     checked.inspect_err(|_| undo(session))
 }
 

@@ -6,6 +6,7 @@ mod clocks;
 mod copying;
 mod failures;
 mod gateways;
+mod pooler;
 mod sharing;
 
 use handfast_store::PostgresStore;
