@@ -15,6 +15,8 @@ use handfast_core::registry::sessions::SessionId;
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{Instant, NodeId, Refusal};
 
+use crate::connection::claimed_links::ClaimedLinks;
+use crate::connection::contact::RegistryContact;
 pub(crate) use crate::connection::live_links::Replacement;
 use crate::connection::live_links::{LinkOwner, LiveLinks};
 pub(crate) use crate::connection::mailbox::{
@@ -27,6 +29,10 @@ use crate::telemetry::spans;
 #[derive(Debug)]
 pub(crate) struct Hub {
     limits: RwLock<Limits>,
+    /// Nobody is linked while it is lost.
+    contact: RegistryContact,
+    /// The claims of nodes' links, if other gateways may have links of the same nodes.
+    claims: Option<Arc<ClaimedLinks>>,
     live: Mutex<LiveLinks>,
     /// Connections that wait for a decision, by the node's entry in the registry.
     waiting: SubscriptionIndex<NodeId>,
@@ -43,6 +49,8 @@ impl Hub {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits: RwLock::new(limits),
+            contact: RegistryContact::ALONE,
+            claims: None,
             live: Mutex::default(),
             waiting: SubscriptionIndex::default(),
             blocks: SubscriptionIndex::default(),
@@ -50,6 +58,27 @@ impl Hub {
             subscriptions: Subscriptions::default(),
             pins: SubscriptionIndex::default(),
         }
+    }
+
+    /// Makes this the table of a gateway that shares its registry.
+    pub(crate) fn sharing(self, contact: RegistryContact, claims: Arc<ClaimedLinks>) -> Self {
+        Self { contact, claims: Some(claims), ..self }
+    }
+
+    /// Returns the contact with the registry.
+    pub(crate) const fn contact(&self) -> &RegistryContact {
+        &self.contact
+    }
+
+    /// Returns the claims of nodes' links, if other gateways may have links of the same nodes.
+    pub(crate) const fn claims(&self) -> Option<&Arc<ClaimedLinks>> {
+        self.claims.as_ref()
+    }
+
+    /// Returns an error while the contact with the registry is lost.
+    fn may_link(&self) -> Result<(), Refusal> {
+        // The peer tries another gateway, as it does when this one is full.
+        if self.contact.admits() { Ok(()) } else { Err(Refusal::AtCapacity) }
     }
 
     fn limits(&self) -> Limits {
@@ -70,8 +99,15 @@ impl Hub {
         now: Instant,
     ) -> Result<Option<Replacement>, Refusal> {
         spans::node(node_id);
+        self.may_link()?;
         let limits = self.limits();
-        self.live().attach(node_id, mailbox, &limits, now)
+        let mut live = self.live();
+        let replaced = live.attach(node_id, mailbox, &limits, now)?;
+        // Under the lock, so that the claims are in the order of the links.
+        if let Some(claims) = &self.claims {
+            claims.opened(node_id);
+        }
+        Ok(replaced)
     }
 
     /// Makes this the delegate's connection, under the subject of its chain. Delegates only take
@@ -82,6 +118,7 @@ impl Hub {
         subject: PublicKey,
         mailbox: &Arc<Mailbox>,
     ) -> Result<(), Refusal> {
+        self.may_link()?;
         let limits = self.limits();
         self.live().attach_delegate(key, subject, mailbox, &limits)
     }
@@ -93,6 +130,7 @@ impl Hub {
         session: SessionId,
         mailbox: &Arc<Mailbox>,
     ) -> Result<(), Refusal> {
+        self.may_link()?;
         let limits = self.limits();
         self.live().attach_companion(session, mailbox, &limits)
     }
@@ -100,7 +138,13 @@ impl Hub {
     /// Removes a connection, unless a newer one has replaced it. Returns `true` if the peer has no
     /// link any more.
     pub(crate) fn detach(&self, peer: impl Into<LinkOwner>, mailbox: &Arc<Mailbox>) -> bool {
-        self.live().detach(peer.into(), mailbox)
+        let who = peer.into();
+        let mut live = self.live();
+        let is_gone = live.detach(who, mailbox);
+        if let (true, LinkOwner::Node(node_id), Some(claims)) = (is_gone, who, &self.claims) {
+            claims.closed(node_id);
+        }
+        is_gone
     }
 
     fn live(&self) -> MutexGuard<'_, LiveLinks> {
@@ -253,6 +297,38 @@ impl Hub {
         // The mailboxes are copied first, so that no lock is held while they wake their tasks.
         let all = self.live().all();
         all.iter().for_each(|mailbox| mailbox.cut());
+    }
+
+    /// Makes every companion's connection check again what it depends on.
+    pub(crate) fn companions_look_again(&self) {
+        let all = self.live().all_companions();
+        all.iter().for_each(|mailbox| mailbox.cut());
+    }
+
+    /// Makes every connection that waits for a decision look for it.
+    pub(crate) fn all_waiting_look_again(&self) {
+        self.waiting.all().iter().for_each(|mailbox| mailbox.notice(Notice::Decided));
+    }
+
+    /// Makes every connection that depends on a chain check again at once.
+    pub(crate) fn cut_all_chains(&self) {
+        self.blocks.all().iter().for_each(|mailbox| mailbox.cut());
+    }
+
+    /// Returns `true` if any connection depends on a chain.
+    pub(crate) fn has_chains(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// Returns `true` if any connection waits for a PIN.
+    pub(crate) fn shows_pins(&self) -> bool {
+        !self.pins.is_empty()
+    }
+
+    /// Closes every link, so that its peer goes to another gateway.
+    pub(crate) fn all_go_elsewhere(&self) {
+        let all = self.live().all();
+        all.iter().for_each(|mailbox| mailbox.go_elsewhere());
     }
 
     /// Makes every connection that depends on one of these blocks check again at once.

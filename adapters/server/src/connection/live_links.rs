@@ -177,6 +177,13 @@ impl LiveLinks {
         self.all.values().cloned().collect()
     }
 
+    /// Returns the connections of companions.
+    pub(crate) fn all_companions(&self) -> Vec<Arc<Mailbox>> {
+        let is_companion = |who: &LinkOwner| matches!(who, LinkOwner::Companion(_));
+        let companions = self.all.iter().filter(|(who, _)| is_companion(who));
+        companions.map(|(_, mailbox)| Arc::clone(mailbox)).collect()
+    }
+
     /// Returns the number of linked nodes and delegates.
     pub(crate) fn count(&self) -> usize {
         self.all.len() - self.companions

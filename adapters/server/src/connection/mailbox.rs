@@ -39,6 +39,8 @@ pub(crate) enum Dialect {
 struct Letters {
     /// The notice that ends the link. The first one is enough.
     end: Option<Notice>,
+    /// `true` until the connection has read that its peer is to go to another gateway.
+    elsewhere: bool,
     /// `true` until the connection has read that another one took its place.
     displaced: bool,
     /// `true` once the connection was displaced, even after it has read so.
@@ -64,6 +66,8 @@ pub(crate) enum Mail {
     Notice(Notice),
     /// Another link needs the place of this one.
     Displaced,
+    /// The gateway has lost its registry, so the peer is to go to another one.
+    GoElsewhere,
     /// The base of the peer's rights has changed: a block or a holder of its chain was revoked, or
     /// its grant was replaced. The connection has to look it up again.
     Cut,
@@ -105,13 +109,16 @@ impl Letters {
             || self.decided
             || self.permissions
             || self.pin_ended.is_some();
-        self.end.is_some() || self.displaced || self.cut || told
+        self.end.is_some() || self.elsewhere || self.displaced || self.cut || told
     }
 
     /// Takes the next letter: notices that end the link first, and frames last.
     fn take(&mut self) -> Option<Mail> {
         if let Some(end) = self.end.take() {
             return Some(Mail::Notice(end));
+        }
+        if std::mem::take(&mut self.elsewhere) {
+            return Some(Mail::GoElsewhere);
         }
         if std::mem::take(&mut self.displaced) {
             return Some(Mail::Displaced);
@@ -201,6 +208,11 @@ impl Mailbox {
         self.put(|letters| (letters.displaced, letters.was_displaced) = (true, true));
     }
 
+    /// Tells the peer to go to another gateway.
+    pub(crate) fn go_elsewhere(&self) {
+        self.put(|letters| letters.elsewhere = true);
+    }
+
     /// Returns `true` if another link has taken the place of this one.
     pub(crate) fn was_displaced(&self) -> bool {
         self.letters.lock().expect("no thread panics while it holds a mailbox").was_displaced
@@ -224,7 +236,9 @@ impl Mailbox {
             Mail::Frame(_) => self.dialect == Dialect::Missy,
             Mail::App(_) | Mail::Ping(_) | Mail::CancelTask(_) => self.dialect == Dialect::Native,
             // These have no content and are never queued: a flag stands for each.
-            Mail::Notice(_) | Mail::Displaced | Mail::Cut | Mail::Tasks => false,
+            Mail::Notice(_) | Mail::GoElsewhere | Mail::Displaced | Mail::Cut | Mail::Tasks => {
+                false
+            }
         };
         fits && self.put(|letters| {
             let bytes = letters.bytes.saturating_add(size(&letter));
@@ -250,6 +264,7 @@ impl Mailbox {
 fn size(letter: &Mail) -> usize {
     let payload = match letter {
         Mail::Notice(_)
+        | Mail::GoElsewhere
         | Mail::Displaced
         | Mail::Cut
         | Mail::Ping(_)

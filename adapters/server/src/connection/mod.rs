@@ -6,6 +6,8 @@
 //! `hub`.
 
 pub(crate) mod action;
+pub(crate) mod claimed_links;
+pub(crate) mod contact;
 pub(crate) mod driver;
 pub(crate) mod flow_budgets;
 pub(crate) mod framed;

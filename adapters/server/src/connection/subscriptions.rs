@@ -48,7 +48,7 @@ impl<K: Ord + Copy> SubscriptionIndex<K> {
         table.values().filter_map(Weak::upgrade).collect()
     }
 
-    #[cfg(test)]
+    /// Returns `true` if no connection is registered.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.lock().expect("no thread panics while it holds a table").is_empty()
     }

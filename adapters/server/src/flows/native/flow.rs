@@ -9,6 +9,7 @@ use handfast_core::flow::native::gateway::{
 use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::wire::close::Close;
 use handfast_core::wire::native::link::{App, Dispatch};
 use handfast_core::wire::native::{CapabilityName, Payload};
 use handfast_core::{Instant, Label, Machine};
@@ -104,6 +105,7 @@ impl ConnectionFlow for NativeContext {
         match mail {
             Mail::Notice(notice) => self.advance(machine, Input::Push(notice)),
             Mail::Displaced => self.advance(machine, Input::Evict),
+            Mail::GoElsewhere => vec![NativeAction::Break(Close::CUT_OFF)],
             Mail::Cut => self
                 .attached
                 .map(|peer| NativeAction::Work(NativeJob::LookAgain(peer)))

@@ -6,6 +6,7 @@ use handfast_core::flow::registration::gateway::{
 };
 use handfast_core::limits::SCRATCH;
 use handfast_core::registry::record::Record;
+use handfast_core::wire::close::Close;
 use handfast_core::{Instant, Machine, Refusal};
 use handfast_store::Stored;
 
@@ -83,6 +84,7 @@ impl ConnectionFlow for RegistrationContext {
             Mail::Frame(frame) => {
                 machine.linked().map(|_| RegistrationAction::Send(frame)).into_iter().collect()
             }
+            Mail::GoElsewhere => vec![RegistrationAction::Break(Close::CUT_OFF)],
             Mail::Cut => machine
                 .linked()
                 .map(|node| RegistrationAction::Work(RegistrationJob::LookAgain(node)))

@@ -79,6 +79,7 @@ impl ConnectionFlow for CompanionContext {
         match mail {
             Mail::Notice(Notice::Unpaired) => self.advance(machine, Input::Revoked),
             Mail::Notice(Notice::Replaced) => self.advance(machine, Input::Replaced),
+            Mail::GoElsewhere => vec![CompanionAction::Break(Close::CUT_OFF)],
             Mail::Cut => self.advance(machine, Input::LookAgain),
             Mail::Frame(frame) => {
                 machine.linked().map(|_| CompanionAction::Send(frame)).into_iter().collect()
