@@ -68,6 +68,49 @@ const SINCE_BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const SINCE_BOOT: ClockId = ClockId::Monotonic;
 
+/// The time of day of a registry that several gateways share, as its database told it last. It goes
+/// on by this system's monotonic clock, so the gateways' own clocks do not matter.
+#[derive(Debug)]
+pub(crate) struct ToldTime(Mutex<(Duration, Instant)>);
+
+impl ToldTime {
+    /// Creates the time that was told at this instant of the system's monotonic clock.
+    pub(crate) const fn new(time: Duration, at: Instant) -> Self {
+        Self(Mutex::new((time, at)))
+    }
+
+    /// Takes in the time that was told at this instant.
+    pub(crate) fn tell(&self, time: Duration, at: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (time, at);
+    }
+
+    /// Returns clocks that have this time of day, and are monotonic as the system's.
+    pub(crate) fn over(self: &Arc<Self>, system: Box<dyn SystemClock>) -> Box<dyn SystemClock> {
+        Box::new(RegistryClock { system, told: Arc::clone(self) })
+    }
+}
+
+struct RegistryClock {
+    system: Box<dyn SystemClock>,
+    told: Arc<ToldTime>,
+}
+
+impl SystemClock for RegistryClock {
+    fn wall(&self) -> Duration {
+        let (time, at) = *self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
+        time.saturating_add(Duration::from_millis(self.elapsed().since(at).as_millis()))
+    }
+
+    fn elapsed(&self) -> Instant {
+        self.system.elapsed()
+    }
+
+    /// All gateways go by this clock, and the operator of the database looks after it.
+    fn is_synchronised(&self) -> bool {
+        true
+    }
+}
+
 /// A monotonic clock that starts at zero with the gateway, and the time of its registry.
 #[derive(Clone)]
 pub(crate) struct GatewayClock {

@@ -164,11 +164,34 @@ impl AllowList {
 
     /// Removes a node with all its certificates.
     pub fn remove_node(&self, node_id: NodeId) {
+        self.write().remove_node(node_id);
+    }
+
+    /// Replaces all that is known of a node by its standing and its certificates, as another gateway
+    /// has stored them.
+    pub fn replace_node(
+        &self,
+        node_id: NodeId,
+        standing: Option<NodeStanding>,
+        certificates: impl IntoIterator<Item = Certificate>,
+    ) {
         let mut table = self.write();
-        let entry = table.nodes.remove(&node_id).unwrap_or_default();
-        for serial in entry.serials {
-            table.certificates.remove(&serial);
+        table.remove_node(node_id);
+        let mut entry = NodeEntry { standing, serials: Vec::new() };
+        for certificate in certificates {
+            entry.serials.push(certificate.serial);
+            table.certificates.insert(certificate.serial, certificate);
         }
+        // A node without certificates needs no entry.
+        if !entry.serials.is_empty() {
+            table.nodes.insert(node_id, entry);
+        }
+    }
+
+    /// Returns `true` if the list has an entry for the node.
+    #[must_use]
+    pub fn knows(&self, node_id: NodeId) -> bool {
+        self.read().nodes.contains_key(&node_id)
     }
 
     /// Removes the certificates that have ended, and returns how many.
@@ -279,6 +302,13 @@ impl AllowList {
 }
 
 impl Table {
+    fn remove_node(&mut self, node_id: NodeId) {
+        let entry = self.nodes.remove(&node_id).unwrap_or_default();
+        for serial in entry.serials {
+            self.certificates.remove(&serial);
+        }
+    }
+
     fn serials(&self, node_id: NodeId) -> Vec<Serial> {
         self.nodes.get(&node_id).map(|node| node.serials.clone()).unwrap_or_default()
     }

@@ -137,6 +137,34 @@ impl Bearers {
         self.drop_tied(&[Tie::Key(*key)]);
     }
 
+    /// Ends the bearers that rest on any chain.
+    pub(crate) fn drop_chained(&self) {
+        self.drop_where(|bearer| !bearer.held.is_empty());
+    }
+
+    /// Ends the bearers of all companions.
+    pub(crate) fn drop_companions(&self) {
+        self.drop_where(|bearer| matches!(bearer.holder, BearerHolder::Companion(_)));
+    }
+
+    /// Ends all bearers.
+    pub(crate) fn clear(&self) {
+        self.drop_where(|_| true);
+    }
+
+    /// Returns `true` if there is no bearer.
+    pub(crate) fn is_empty(&self) -> bool {
+        let kept = self.0.lock().expect("no thread panics while it holds the bearers");
+        kept.by_hash.is_empty()
+    }
+
+    fn drop_where(&self, ends: impl Fn(&CachedBearer) -> bool) {
+        let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
+        let all = kept.by_hash.iter();
+        let ended: Vec<_> = all.filter(|(_, bearer)| ends(bearer)).map(|(hash, _)| *hash).collect();
+        ended.iter().for_each(|hash| kept.remove(hash));
+    }
+
     fn drop_tied(&self, ties: &[Tie]) {
         let mut kept = self.0.lock().expect("no thread panics while it holds the bearers");
         let tied: Vec<_> =

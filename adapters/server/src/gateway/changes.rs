@@ -59,14 +59,37 @@ impl Default for Changes {
 impl Changes {
     /// Adds the change that an event means.
     pub(crate) fn add(&self, event: &Event) {
+        self.push(event_word(event), ids(event));
+    }
+
+    fn push(&self, kind: &'static str, ids: Map<String, Value>) {
         let mut ring = self.ring();
         let number = *self.latest.borrow() + 1;
         if ring.len() >= MOST {
             ring.pop_front();
         }
-        ring.push_back(Change { number, kind: event_word(event), ids: ids(event) });
+        ring.push_back(Change { number, kind, ids });
         // Under the lock, so that numbers rise in the order of the ring.
         self.latest.send_replace(number);
+    }
+
+    /// Adds a change that another gateway of the registry made.
+    pub(crate) fn add_elsewhere(&self, kind: &'static str, node_id: Option<NodeId>) {
+        let ids = node_id.map(|node_id| ("node".to_owned(), node_id.to_string().into()));
+        self.push(kind, ids.into_iter().collect());
+    }
+
+    /// Forgets the changes, so that every reader reads everything anew.
+    pub(crate) fn forget(&self) {
+        let mut ring = self.ring();
+        ring.clear();
+        let number = *self.latest.borrow() + 1;
+        self.latest.send_replace(number);
+    }
+
+    /// Returns `true` if anybody waits for changes.
+    pub(crate) fn is_read(&self) -> bool {
+        self.latest.receiver_count() > 0
     }
 
     /// Returns the changes after a number.
@@ -190,6 +213,23 @@ mod tests {
         let latest = MOST as u64 + 3;
         assert_eq!(changes.since(2), Since::TooOld(latest));
         assert_eq!(numbers(changes.since(3)).len(), MOST);
+    }
+
+    #[test]
+    fn readers_of_changes_hear_what_another_gateway_did_and_of_a_gap() {
+        let changes = Changes::default();
+        let node_id = NodeId::from_bytes([1; 16]);
+        changes.add_elsewhere("node", Some(node_id));
+        changes.add_elsewhere("asked", None);
+        let Since::Changes(all) = changes.since(0) else { panic!("two") };
+        assert_eq!(all[0].ids["node"], node_id.to_string());
+        assert_eq!((all[1].kind, all[1].ids.len()), ("asked", 0));
+        changes.forget();
+        assert_eq!(changes.since(2), Since::TooOld(3));
+        assert_eq!(changes.since(3), Since::Changes(Vec::new()));
+        assert!(!changes.is_read());
+        let _reader = changes.latest();
+        assert!(changes.is_read());
     }
 
     #[test]

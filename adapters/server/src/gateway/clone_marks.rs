@@ -62,9 +62,29 @@ impl CloneMarks {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Reads the keys again, which another gateway of this registry may have replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read, or were sealed with another store key.
+    pub(crate) async fn read_again(
+        &self,
+        store: &dyn Store,
+        seal: &StoreKey,
+    ) -> Result<(), StoreError> {
+        // There are keys, so the text is never stored.
+        let kept = store.vault(KEY, Vec::new()).await?;
+        let keys = opened(seal, &kept).ok_or_else(other_seal)?;
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
     fn note_older(&self, older: OlderThanNode) {
         *self.older.lock().unwrap_or_else(PoisonError::into_inner) = Some(older);
     }
+}
+
+fn other_seal() -> StoreError {
+    StoreError::Database("the key of marks is sealed with another store key".to_owned())
 }
 
 /// Seals keys, one after the other.
@@ -102,10 +122,7 @@ impl Gateway {
         let (inner, seal) = (&self.inner, &self.inner.pairing.seal);
         for _ in 0..MOST_CONFLICTS {
             let before = inner.store.vault(KEY, Vec::new()).await?;
-            let kept = opened(seal, &before).ok_or_else(|| {
-                let text = "the key of marks is sealed with another store key";
-                StoreError::Database(text.to_owned())
-            })?;
+            let kept = opened(seal, &before).ok_or_else(other_seal)?;
             let older = kept.iter().map(|key| MarkKey::from_stored(key.to_stored()));
             let keys: Arc<[MarkKey]> = std::iter::once(MarkKey::new(&entropy::draw()))
                 .chain(older)

@@ -44,6 +44,11 @@ impl Proven {
         tags.insert(node_id, tag);
     }
 
+    /// Forgets all tokens; they are hashed again.
+    pub(crate) fn clear(&self) {
+        self.tags.lock().expect("no thread panics while it holds the tags").clear();
+    }
+
     pub(crate) fn forget(&self, node_id: NodeId) {
         self.tags.lock().expect("no thread panics while it holds the tags").remove(&node_id);
     }

@@ -150,6 +150,11 @@ impl Channels {
             .cloned()
     }
 
+    /// Begins a new generation, so that what was cached is not valid any more.
+    pub(super) fn next_generation(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// Returns the current generation. Read it **before** looking up the channel whose answer is to
     /// be cached.
     pub(super) fn generation(&self) -> u64 {

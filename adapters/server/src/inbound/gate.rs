@@ -202,6 +202,11 @@ impl Gate {
         }
     }
 
+    /// Forgets all senders, so that each one's next message is decided by the store.
+    pub(crate) fn forget_remembered(&self) {
+        self.inner.channels.next_generation();
+    }
+
     fn remembers(&self, message: &Incoming<'_>) -> Option<Admitted> {
         let mut who = self.find(message)?;
         // A sample of the lookups is repeated under a timer; timing each would slow all down.
