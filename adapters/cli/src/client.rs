@@ -277,7 +277,7 @@ const fn advised(call: NextCall) -> Option<(&'static str, Next<'static>)> {
         NextCall::Tokens => Some(("see them with", Next::Tokens)),
         NextCall::RotateSetupKey => Some(("make one with", Next::RotateSetupKey)),
         // The commands are in this command's help; and the gateway may be of a newer version.
-        NextCall::Document | NextCall::Unknown => None,
+        NextCall::Document | NextCall::Gateways | NextCall::Unknown => None,
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::application::{Application, NoApplication};
 use crate::ca::{AllowList, Authority, AuthorityError, CertificateSettings};
 use crate::clock::{GatewayClock, LocalClock, SystemClock};
+use crate::connection::contact::RegistryContact;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
 use crate::connection::hub::Hub;
@@ -28,6 +29,7 @@ use crate::gateway::login_links::LoginLinks;
 use crate::gateway::messages::MessageFeed;
 use crate::gateway::pairing_state::{PairingServices, StartError};
 use crate::gateway::requests::{RequestIds, SeenRequests};
+use crate::gateway::sharing::{self, SharingServices, SharingSettings};
 use crate::gateway::token_cache::Proven;
 use crate::gateway::{Gateway, Inner, LoginServices, SetupServices, Surroundings};
 use crate::gateway::{certificates, key_rotation, readings, timekeeping, unstored};
@@ -71,6 +73,7 @@ pub struct GatewayBuilder {
     links: bool,
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
+    sharing: SharingSettings,
     store_key: Option<Secret<32>>,
     surroundings: Surroundings,
 }
@@ -157,10 +160,18 @@ impl GatewayBuilder {
         Self { handler: Some(Arc::new(handler)), ..self }
     }
 
-    /// Sets the clocks, in place of this system's.
+    /// Sets the clocks, in place of this system's. The time of day of a registry that several
+    /// gateways share is that of its database.
     #[must_use]
     pub fn clock(self, clock: impl SystemClock) -> Self {
         Self { clock: Box::new(clock), ..self }
+    }
+
+    /// Replaces the default settings of a gateway that shares its registry with others. A registry
+    /// that cannot be shared has no use for them.
+    #[must_use]
+    pub fn sharing(self, sharing: SharingSettings) -> Self {
+        Self { sharing, ..self }
     }
 
     /// Sets the key that seals the registry's secrets: the gateway's keys, PINs and codes. A
@@ -213,6 +224,7 @@ impl GatewayBuilder {
             links,
             handler,
             clock,
+            sharing: shares,
             store_key,
             surroundings,
         } = self;
@@ -224,6 +236,14 @@ impl GatewayBuilder {
         };
         let held = HeldStore::new(store);
         let store: Arc<dyn Store> = Arc::new(held.clone());
+        // Before anything is read that other gateways may change.
+        let (services, clock) = match Arc::clone(&store).shared() {
+            Some(shared) => {
+                let (services, clock) = SharingServices::begin(shared, shares, clock).await?;
+                (Some(Arc::new(services)), clock)
+            }
+            None => (None, clock),
+        };
         // Everything from here on is stored with the number of this run.
         let run = store.begin_run().await?;
         let clock = GatewayClock::start(clock, run.mark);
@@ -232,7 +252,7 @@ impl GatewayBuilder {
         let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
         let authority = authority(certified, &pairing, clock.unix()).await?;
         let clone_marks = CloneMarks::open(&*store, &pairing.seal).await?;
-        window::at_start(&store, &pairing.settings, clock.unix()).await?;
+        window::at_start(&store, &pairing.settings, services.is_some(), clock.unix()).await?;
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StartError::Settings(NOT_A_NAME.to_owned()));
         }
@@ -252,6 +272,13 @@ impl GatewayBuilder {
             Some(extension_host::observer(&bridge)),
             holding,
         );
+        let hub = match &services {
+            Some(services) => {
+                let contact = RegistryContact::shared(clock.clone(), services.grace());
+                Hub::new(limits).sharing(contact, Arc::clone(services.claims()))
+            }
+            None => Hub::new(limits),
+        };
         let inner = Arc::new(Inner {
             name,
             links,
@@ -259,7 +286,7 @@ impl GatewayBuilder {
             held,
             limits,
             clock: clock.clone(),
-            hub: Hub::new(limits),
+            hub,
             seats: Seats::new(limits, clock.clone()),
             proxies: LiveProxies::new(proxies),
             budgets: FlowBudgets::new(&limits),
@@ -289,10 +316,12 @@ impl GatewayBuilder {
             deliveries: DeliveryWaker::default(),
             dispatches: DispatchNews::default(),
             day_counts: DayCounts::default(),
+            sharing: services,
             surroundings,
         });
         // The list is complete before a listener can ask it.
         certificates::read_allow_list(&inner).await?;
+        sharing::start(&inner).await?;
         extension_host::start(&inner, &bridge);
         window::watch(&inner);
         timekeeping::watch(&inner);
@@ -341,6 +370,7 @@ impl Gateway {
             links: true,
             handler: None,
             clock: Box::new(LocalClock::default()),
+            sharing: SharingSettings::default(),
             store_key: None,
             surroundings: Surroundings::default(),
             store: Arc::new(store),

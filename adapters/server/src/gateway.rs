@@ -24,6 +24,7 @@ pub(crate) mod own_keys;
 pub(crate) mod pairing_state;
 pub(crate) mod readings;
 pub(crate) mod requests;
+pub(crate) mod sharing;
 pub(crate) mod timekeeping;
 pub(crate) mod token_cache;
 pub(crate) mod told;
@@ -65,6 +66,7 @@ use crate::gateway::operator_types::{Device, OperatorError, Summary};
 use crate::gateway::pairing_state::PairingServices;
 use crate::gateway::readings::PendingReadings;
 use crate::gateway::requests::{RequestIds, SeenRequests};
+use crate::gateway::sharing::SharingServices;
 use crate::gateway::token_cache::Proven;
 use crate::inbound::Gate;
 use crate::keys::setup::SetupKeys;
@@ -130,6 +132,8 @@ pub(crate) struct Inner {
     pub(crate) deliveries: DeliveryWaker,
     pub(crate) dispatches: DispatchNews,
     pub(crate) day_counts: DayCounts,
+    /// `None` if the registry cannot be shared.
+    pub(crate) sharing: Option<Arc<SharingServices>>,
     pub(crate) surroundings: Surroundings,
 }
 
@@ -324,7 +328,7 @@ impl Gateway {
         entry.observed = self.inner.readings.over(node_id, entry.observed);
         entry.record.standing =
             lifecycle::as_delivered(&entry.record.standing, self.inner.clock.unix());
-        Device { entry, online: self.inner.hub.is_live(node_id) }
+        Device { entry, online: self.inner.hub.is_live(node_id), linked_at: None }
     }
 }
 

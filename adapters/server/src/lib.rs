@@ -59,6 +59,7 @@ pub use events::{Event, Observer, Pin};
 pub use gateway::Gateway;
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
+pub use gateway::sharing::{Contact, Sharing, SharingSettings};
 pub use handfast_public_url as public_url;
 pub use listen::metrics::serve_metrics;
 pub use listen::mtls::{

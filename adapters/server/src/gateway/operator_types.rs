@@ -15,8 +15,10 @@ use handfast_store::{Counts, Entry, NotQueued, StoreError};
 pub struct Device {
     /// The registry's entry of the node.
     pub entry: Entry,
-    /// `true` while the node's link is open.
+    /// `true` while the node's link is open, here or at another gateway.
     pub online: bool,
+    /// Name of the gateway that has the node's link, if several share the registry.
+    pub linked_at: Option<String>,
 }
 
 /// The counts of a gateway.
@@ -130,6 +132,16 @@ pub enum OperatorError {
         "node {0} is not linked over the native wire, or takes nothing more now; try again once it is online"
     )]
     NotLinked(NodeId),
+    /// The node is linked at another gateway of the registry, and this one sends it nothing.
+    #[error(
+        "node {node_id} is linked at the gateway {gateway:?}, which alone can send it a message; ask that one. Tasks reach it from every gateway"
+    )]
+    Elsewhere {
+        /// Which node.
+        node_id: NodeId,
+        /// Name of the gateway.
+        gateway: String,
+    },
     /// No paired node and no capability token has this name or prefix.
     #[error("no paired node has the name {0:?} or an id that begins so, and no capability has")]
     NotPaired(String),

@@ -209,6 +209,9 @@ impl Gateway {
         profile: String,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         let inner = &self.inner;
+        if !inner.hub.contact().admits() {
+            return Ok(Err(Refusal::AtCapacity));
+        }
         let (key, now) = (asking.key, inner.clock.unix());
         let before = match inner.request_ids.get(&key) {
             Some(before) => match inner.store.load(before).await? {

@@ -206,12 +206,18 @@ pub async fn serve_mtls_with<L, W>(
     accept(&gateway, listening, until, each).await;
 }
 
+const CUT_OFF: &str = "The gateway is cut off from its registry; try another one.\n";
+
 async fn open<L, W>(gateway: Gateway, links: L, request: Request) -> Response
 where
     L: Fn(Gateway, TlsLink) -> W + Send + 'static,
     W: Future<Output = ()> + Send + 'static,
 {
     let (mut parts, _) = request.into_parts();
+    // The certificate was admitted by what this gateway remembers.
+    if !gateway.inner.hub.contact().admits() {
+        return (StatusCode::SERVICE_UNAVAILABLE, CUT_OFF).into_response();
+    }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
     let upgrade = upgrade.map(|upgrade| upgrade.protocols([LINK_SUBPROTOCOL]));
     let upgrade = match upgrade {

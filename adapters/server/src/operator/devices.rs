@@ -35,7 +35,10 @@ impl Gateway {
     ) -> Result<Vec<Result<Device, BadRecord>>, OperatorError> {
         let now = self.inner.clock.unix();
         let listed = self.inner.store.list(filter, after, limit, now).await?;
-        Ok(listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect())
+        let mut devices: Vec<_> =
+            listed.into_iter().map(|entry| entry.map(|entry| self.device(entry))).collect();
+        self.find_links(devices.iter_mut().flatten()).await?;
+        Ok(devices)
     }
 
     /// Returns the one node whose id begins with `prefix`.
@@ -52,7 +55,11 @@ impl Gateway {
         };
         match found.len() {
             0 => Err(OperatorError::NotFound(prefix.to_owned())),
-            1 => Ok(self.device(found.remove(0).map_err(StoreError::from)?)),
+            1 => {
+                let mut device = self.device(found.remove(0).map_err(StoreError::from)?);
+                self.find_links([&mut device]).await?;
+                Ok(device)
+            }
             _ => Err(OperatorError::Ambiguous {
                 prefix: prefix.to_owned(),
                 matches: found.iter().map(handfast_store::node_id).collect(),

@@ -26,6 +26,8 @@ use crate::hex::hex;
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// The longest sleep while a deadline lies ahead, because the clock may be set.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The interval at which a dispatch is looked at whose node is linked at another gateway.
+const LOOK_ELSEWHERE: Duration = Duration::from_secs(1);
 /// The maximum number of dispatches that one round ends.
 const ROUND: usize = 64;
 
@@ -171,6 +173,7 @@ impl Gateway {
     ) -> Result<DispatchStatus, OperatorError> {
         let (until, DispatchTask { id, node_id, .. }) =
             (Instant::now() + within, known.stored.task.clone());
+        let inner = &self.inner;
         let mut shutdown = self.inner.shutdown.subscribe();
         let mut changes = self.inner.dispatches.subscribe();
         loop {
@@ -182,8 +185,12 @@ impl Gateway {
                 // One that is behind reads again as well.
                 while changes.recv().await.is_ok_and(|changed| changed != id) {}
             };
+            // What the node tells another gateway is not told here, so it is looked for.
+            let looks = inner.sharing.is_some() && !inner.hub.is_live(node_id);
+            let pause = if looks { LOOK_ELSEWHERE } else { within };
             tokio::select! {
                 waited = timeout_at(until, next) => if waited.is_err() { return Ok(now) },
+                () = tokio::time::sleep(pause) => {}
                 _ = shutdown.wait_for(|down| *down) => return Ok(now),
             }
         }
@@ -394,6 +401,11 @@ impl Inner {
 /// Counts every link as lost that an earlier process had, because it may have sent what it did not
 /// live to see answered.
 pub(crate) async fn at_start(inner: &Inner) -> Result<(), handfast_store::StoreError> {
+    if inner.sharing.is_some() {
+        // Other gateways have links, too. A node's next link asks for what was sent over its last
+        // one, wherever that was.
+        return Ok(());
+    }
     let lost = DispatchEvent::LinkLost;
     inner.store.step_open_dispatches(None, lost, inner.clock.unix()).await.map(drop)
 }

@@ -53,7 +53,11 @@ impl Gateway {
         match found.len() {
             0 if fewest < FEWEST_FOR_GOOD => Err(OperatorError::NotFound(which.to_owned())),
             0 => Err(OperatorError::NotNamed(which.to_owned())),
-            1 => Ok(self.device(found.remove(0).map_err(StoreError::from)?)),
+            1 => {
+                let mut device = self.device(found.remove(0).map_err(StoreError::from)?);
+                self.find_links([&mut device]).await?;
+                Ok(device)
+            }
             _ => Err(OperatorError::SeveralNamed {
                 which: which.to_owned(),
                 matches: found.iter().take(MOST_MATCHES).map(described).collect(),

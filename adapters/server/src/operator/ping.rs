@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// The reason for a ping without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PingError {
     /// The node has no open link over the native wire.
@@ -25,6 +25,16 @@ pub enum PingError {
         "node {0} is not linked by its keys, so it cannot be pinged; try again once it is online"
     )]
     NotLinked(NodeId),
+    /// The node is linked at another gateway of the registry, which alone can ping it.
+    #[error(
+        "node {node_id} is linked at the gateway {gateway:?}, which alone can ping it; ask that one"
+    )]
+    Elsewhere {
+        /// Which node.
+        node_id: NodeId,
+        /// Name of the gateway.
+        gateway: String,
+    },
     /// The node does not take pings.
     #[error("node {0} does not answer pings; its software is older than they are")]
     NotSupported(NodeId),
@@ -54,7 +64,13 @@ impl Gateway {
         let permit = self.inner.pairing.pings.permit(node_id, now);
         let permit = permit.ok_or(PingError::TooOften(node_id))?;
         let answered = self.ping(node_id).await;
-        if matches!(answered, Err(PingError::NotLinked(_) | PingError::NotSupported(_))) {
+        let unsent = |error: &PingError| match error {
+            PingError::NotLinked(_) | PingError::Elsewhere { .. } | PingError::NotSupported(_) => {
+                true
+            }
+            PingError::TooOften(_) | PingError::NoAnswer(_) => false,
+        };
+        if answered.as_ref().is_err_and(unsent) {
             permit.give_back(now);
         }
         answered
@@ -68,7 +84,10 @@ impl Gateway {
         let (answer, answered) = oneshot::channel();
         let request = PingRequest { sent: std::time::Instant::now(), answer };
         if !self.inner.hub.ping(Peer::Node(node_id), request) {
-            return Err(PingError::NotLinked(node_id));
+            return Err(match self.link_elsewhere(node_id).await {
+                Ok(Some(gateway)) => PingError::Elsewhere { node_id, gateway },
+                Ok(None) | Err(_) => PingError::NotLinked(node_id),
+            });
         }
         let time = match timeout(ANSWER_WITHIN, answered).await {
             Ok(Ok(Some(time))) => time,

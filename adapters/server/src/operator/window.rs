@@ -151,6 +151,7 @@ impl Gateway {
 pub(crate) async fn at_start(
     store: &Arc<dyn Store>,
     settings: &PairingSettings,
+    is_shared: bool,
     now: UnixTime,
 ) -> Result<(), StoreError> {
     let before = store.window().await?;
@@ -162,6 +163,8 @@ pub(crate) async fn at_start(
         // A window that the operator opened for a time stays open. One without an end was meant for
         // the previous run.
         (false, Some(opened @ Opened { closes: Some(_), .. })) => Some(opened),
+        // Another gateway may have opened it since.
+        (false, opened) if is_shared => opened,
         (false, Some(Opened { closes: None, .. }) | None) => None,
     };
     let window = Window { opened, ..before };

@@ -139,6 +139,7 @@ impl RegistrationContext {
     /// either read or delivered.
     async fn attach(&mut self, node_id: NodeId) -> Result<Option<Stored>, Refusal> {
         let inner = &self.gateway.inner;
+        let epoch = self.gateway.epoch_before_link(node_id).await.map_err(failed)?;
         let attached = inner.hub.attach(node_id, &self.mailbox, inner.clock.elapsed());
         if let Ok(Some(Replacement { older, times })) = attached {
             let newer = self.peer.ip();
@@ -155,7 +156,12 @@ impl RegistrationContext {
         let would_enter = |s: &Stored| matches!(s.record.standing, Standing::Paired { .. });
         match (refused, record) {
             (Some(refusal), Ok(Some(stored))) if would_enter(&stored) => Err(refusal),
-            (_, record) => record,
+            (_, record) => {
+                if let (None, Ok(Some(stored))) = (refused, &record) {
+                    self.gateway.link_heard(&stored.record, epoch, false);
+                }
+                record
+            }
         }
     }
 

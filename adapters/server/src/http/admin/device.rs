@@ -82,6 +82,9 @@ pub struct DeviceView {
     pub version: u64,
     /// `online` while its link is open, else `offline`.
     pub status: String,
+    /// Name of the gateway that has its link; only if several gateways share the registry.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub linked_at: Option<String>,
     /// The approver, if the node is paired with a token: `operator`, or `session ID`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub approved_by: Option<String>,
@@ -192,7 +195,7 @@ const fn flow(record: &Record) -> &'static str {
 
 impl From<&Device> for DeviceView {
     fn from(device: &Device) -> Self {
-        let Device { entry, online } = device;
+        let Device { entry, online, linked_at } = device;
         let record = &entry.record;
         let mode = |mode: &Mode| Some(mode.as_str().to_owned());
         let (standing, policy_mode, restores, cause, expires_at) = match &record.standing {
@@ -248,6 +251,7 @@ impl From<&Device> for DeviceView {
             asked_times: entry.asked.map(|asked| asked.times),
             version: entry.version.0,
             status: if *online { "online" } else { "offline" }.to_owned(),
+            linked_at: linked_at.clone(),
             approved_by: match record.standing {
                 Standing::Paired { credential: Credential::Keys, .. }
                 | Standing::Muted { credential: Credential::Keys, .. } => None,

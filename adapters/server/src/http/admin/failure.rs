@@ -26,8 +26,8 @@ pub struct ErrorView {
 /// An error for programs and for people.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct ErrorBody {
-    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `rate_limited`,
-    /// `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
+    /// `usage`, `wider_than_yours`, `not_found`, `ambiguous`, `changed`, `refused`, `elsewhere`,
+    /// `rate_limited`, `channel`, `key`, `store`, or `cut_not_stored` for a decision that is in force and not
     /// stored yet.
     pub code: String,
     /// The problem and its remedy, in a sentence for people. It names no command line: a client
@@ -74,6 +74,9 @@ pub enum NextCall {
     /// The sessions of companions.
     #[serde(rename = "GET /api/v1/sessions")]
     Sessions,
+    /// The gateways that share the registry.
+    #[serde(rename = "GET /api/v1/gateways")]
+    Gateways,
     /// The senders that wait.
     #[serde(rename = "GET /api/v1/inbound")]
     Senders,
@@ -191,6 +194,7 @@ impl AdminFailure {
                         (StatusCode::NOT_FOUND, "not_found")
                     }
                     OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
+                    OperatorError::Elsewhere { .. } => (StatusCode::CONFLICT, "elsewhere"),
                     OperatorError::NoKeys(_)
                     | OperatorError::NotQuarantined(_)
                     | OperatorError::NotRevoked(_)
@@ -221,6 +225,7 @@ impl AdminFailure {
             }
             Self::Ping(error) => {
                 let (status, code) = match error {
+                    PingError::Elsewhere { .. } => (StatusCode::CONFLICT, "elsewhere"),
                     PingError::NotLinked(_) | PingError::NotSupported(_) => {
                         (StatusCode::CONFLICT, "refused")
                     }
@@ -245,6 +250,7 @@ impl AdminFailure {
             Self::Inbound(InboundError::NoSuchCode) => Some(NextCall::Senders),
             Self::Inbound(InboundError::ClockInDoubt) => Some(NextCall::Clock),
             Self::Ping(PingError::NotLinked(_)) => Some(NextCall::Nodes),
+            Self::Ping(PingError::Elsewhere { .. }) => Some(NextCall::Gateways),
             Self::Authority(AuthorityError::RootEnded) => Some(NextCall::RotateAuthority),
             Self::Usage(_)
             | Self::TooLarge
@@ -268,6 +274,7 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
                 NotQueued::NotPaired | NotQueued::TakesNone | NotQueued::Muted | NotQueued::Quarantined,
             ..
         } => Some(NextCall::Nodes),
+        OperatorError::Elsewhere { .. } => Some(NextCall::Gateways),
         OperatorError::NoSuchSession(_) => Some(NextCall::Sessions),
         OperatorError::NoSuchOperator { kind: LoginKind::Session, .. } => Some(NextCall::Operators),
         OperatorError::NoSuchOperator { kind: LoginKind::Token, .. } => Some(NextCall::Tokens),

@@ -90,7 +90,7 @@ pub(super) async fn send(
     caller.authority().sends(action, address).map_err(OperatorError::from)?;
     let record = gateway.device_named(&which).await?.entry.record;
     if !gateway.send_app(Peer::Node(record.node_id), action, &address, &payload) {
-        return Err(OperatorError::NotLinked(record.node_id).into());
+        return Err(gateway.not_linked(record.node_id).await.into());
     }
     Ok(Json(SentToNodeView { node_id: record.node_id.to_string(), sent: body.text.len() }))
 }

@@ -94,6 +94,10 @@ impl Bearer {
         if let Some((holder, in_force)) =
             gateway.inner.pairing.bearers.find(text, gateway.inner.clock.now())
         {
+            // What ended it may not have been read yet.
+            if !gateway.inner.hub.contact().admits() {
+                return Err(BearerRefused::Store);
+            }
             // A permit shows one set of scopes, so the bounds of the bearer are intersected with
             // them.
             let scopes = in_force.lend().at_most();

@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use handfast_core::registry::sessions::{LoginId, SessionId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::events::Event;
 use crate::gateway::Gateway;
@@ -80,6 +81,7 @@ pub(super) fn with_the_holder(
 
 async fn ended(gateway: &Gateway, holder: StreamHolder, mut events: Receiver<Event>) {
     let mut looks = tokio::time::interval(LOOK_EVERY);
+    let mut rechecks = gateway.inner.sharing.as_ref().map(|sharing| sharing.rechecks());
     loop {
         tokio::select! {
             event = events.recv() => match event {
@@ -88,11 +90,23 @@ async fn ended(gateway: &Gateway, holder: StreamHolder, mut events: Receiver<Eve
                 Err(RecvError::Lagged(_)) => looks.reset_immediately(),
                 Err(RecvError::Closed) => return,
             },
+            () = rechecked(&mut rechecks) => looks.reset_immediately(),
             _ = looks.tick() => {
                 if !holder.is_valid(gateway).await {
                     return;
                 }
             }
         }
+    }
+}
+
+/// Completes once another gateway has ended sessions.
+async fn rechecked(rechecks: &mut Option<watch::Receiver<u64>>) {
+    let changed = match rechecks {
+        Some(rechecks) => rechecks.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
     }
 }

@@ -119,6 +119,7 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::Changed { .. }
         | OperatorError::NoKeys(_)
         | OperatorError::NotLinked(_)
+        | OperatorError::Elsewhere { .. }
         | OperatorError::NotDispatched { .. }
         | OperatorError::NotPaired(_)
         | OperatorError::SeveralPaired { .. }

@@ -50,7 +50,7 @@ fn node(name: &str, id: u8, capability: u8) -> PairedNode {
         maker: Maker::Operator,
     };
     PairedNode {
-        device: Device { entry, online: false },
+        device: Device { entry, online: false, linked_at: None },
         keys,
         grants: vec![grant],
         delegates: Vec::new(),

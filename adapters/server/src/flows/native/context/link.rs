@@ -64,6 +64,10 @@ impl NativeContext {
         mark: Option<CloneMark>,
         key: Option<&PublicKey>,
     ) -> NativeAnswer {
+        let epoch = match self.gateway.epoch_before_link(node_id).await {
+            Ok(epoch) => epoch,
+            Err(error) => return NativeAnswer::Attached(Err(failed(error))),
+        };
         let now = self.gateway.inner.clock.elapsed();
         let attached = self.gateway.inner.hub.attach(node_id, &self.mailbox, now);
         if let Ok(Some(Replacement { older, times })) = attached {
@@ -87,6 +91,9 @@ impl NativeContext {
             None => self.with_mark(lookup, mark).await,
             Some(_) => lookup,
         };
+        if let (None, Ok(Some(loaded))) = (refused, &lookup) {
+            self.gateway.link_heard(&loaded.record, epoch, loaded.clone.quarantined);
+        }
         // The rights are in place before the link opens, so no message is judged without them.
         if let (Ok(Some(loaded)), Some(key)) = (&lookup, key) {
             let rights = self.rights_of(key, &loaded.grants, loaded.ceiling.as_deref());

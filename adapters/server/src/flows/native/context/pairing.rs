@@ -19,6 +19,10 @@ impl NativeContext {
         &mut self,
         request: Box<OwnedRequest>,
     ) -> NativeAnswer {
+        // A request is not entered while the registry may have changed unseen.
+        if !self.gateway.inner.hub.contact().admits() {
+            return NativeAnswer::Prepared(OwnedPrepared::Refused(OwnedRefusal::BUSY));
+        }
         let prepared = self.gateway.prepare(&request).await;
         if !matches!(prepared, OwnedPrepared::Refused(_)) {
             self.request = Some(request);
@@ -98,6 +102,9 @@ impl NativeContext {
         let Some(request) = self.request.take() else {
             return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
         };
+        if !self.gateway.inner.hub.contact().admits() {
+            return NativeAnswer::Settled(OwnedVerdict::Refused(OwnedRefusal::BUSY));
+        }
         // A code was given out by somebody; without one, the policy decides or the node waits.
         let who = code.map_or(Who::Policy, Who::Code);
         let gateway = self.gateway.by(who, Some(self.address));

@@ -32,6 +32,10 @@ impl NativeContext {
     /// first call on a link also asks for what earlier links left open.
     pub(in crate::flows::native) async fn orders(&mut self) -> Vec<TaskOrder> {
         let Some(node_id) = self.node() else { return Vec::new() };
+        // The link hears again that tasks may wait once the registry is reached.
+        if !self.gateway.inner.hub.contact().admits() {
+            return Vec::new();
+        }
         let store = &self.gateway.inner.store;
         let mut orders = Vec::new();
         let open = match store.open_dispatches(node_id).await {
@@ -172,6 +176,14 @@ impl NativeContext {
             // A newer link has counted it as lost already, and sends on its own account.
             if gateway.inner.hub.is_live(node_id) {
                 return;
+            }
+            // Nor is one at another gateway disturbed.
+            match gateway.link_elsewhere(node_id).await {
+                Ok(None) => {}
+                Ok(Some(_)) => return,
+                Err(error) => {
+                    failed(error);
+                }
             }
             let (store, now) = (&gateway.inner.store, gateway.inner.clock.unix());
             let lost = DispatchEvent::LinkLost;
