@@ -175,6 +175,9 @@ async fn reasons(gateway: &Gateway) -> Vec<String> {
         1 => reasons.push("1 decision is in force and not stored yet".to_owned()),
         several => reasons.push(format!("{several} decisions are in force and not stored yet")),
     }
+    if let Some(problem) = gateway.sharing().and_then(|sharing| sharing.problem()) {
+        reasons.push(problem.to_owned());
+    }
     if *gateway.inner.shutdown.borrow() {
         reasons.push("the gateway shuts down".to_owned());
     }

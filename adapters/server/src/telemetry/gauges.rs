@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
@@ -13,7 +14,7 @@ use prometheus_client::registry::Registry;
 use super::labels::Labels;
 
 /// The present counts of nodes, links and other things, filled in for each scrape.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Live {
     /// Nodes that wait for the operator.
     pub nodes_pending: u64,
@@ -35,9 +36,22 @@ pub struct Live {
     pub store_failing: bool,
     /// Decisions that are in force and not stored.
     pub decisions_unstored: u64,
+    /// The gateways that share the registry; `None` if it cannot be shared.
+    pub sharing: Option<LiveSharing>,
     /// Senders that wait for approval, by channel. A missing channel has none; a repeated one has
     /// the sum.
     pub senders_pending: Vec<(String, u64)>,
+}
+
+/// The present state of gateways that share a registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LiveSharing {
+    /// Seconds since this gateway last read what others have changed.
+    pub behind_seconds: f64,
+    /// `true` if this gateway admits nobody, because it has not read that for too long.
+    pub cut_off: bool,
+    /// Gateways whose leases run.
+    pub present: u64,
 }
 
 /// Appends the gauges. No state is kept, so simultaneous scrapes do not disturb each other.
@@ -79,6 +93,26 @@ pub(super) fn encode(
     );
     for (name, help, count) in plain {
         registry.register(name, help, gauge(count));
+    }
+
+    if let Some(LiveSharing { behind_seconds, cut_off, present }) = live.sharing {
+        let behind = Gauge::<f64, AtomicU64>::default();
+        behind.set(behind_seconds);
+        registry.register(
+            "handfast_gateway_behind_seconds",
+            "Time since the last complete reading of what other gateways have changed",
+            behind,
+        );
+        registry.register(
+            "handfast_gateway_cut_off",
+            "Whether the gateway admits nobody, because that was too long ago",
+            gauge(u64::from(cut_off)),
+        );
+        registry.register(
+            "handfast_gateways_present",
+            "Gateways of the registry whose leases run",
+            gauge(present),
+        );
     }
 
     let nodes = Family::<Labels, Gauge>::default();

@@ -25,7 +25,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::{Registry, Unit};
 
 pub use self::foreign::ForeignMetrics;
-pub use self::gauges::Live;
+pub use self::gauges::{Live, LiveSharing};
 pub use self::label_values::{
     AdmitPath, ApprovalResult, ChallengeResult, DropReason, ExtensionResult, SessionEvent,
     Verification,

@@ -41,8 +41,8 @@
 //!
 //! Errors are `{"error":{"code","message","hint"}}`, where `hint` is a call of this API that mends
 //! the problem or shows more about it, or `null`; with 400 (`usage`), 403 (`wider_than_yours`), 404
-//! (`not_found`; `usage` for a route), 405 and 413 (`usage`), 409 (`ambiguous`, `changed`, `refused`), 429
-//! (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
+//! (`not_found`; `usage` for a route), 405 and 413 (`usage`), 409 (`ambiguous`, `changed`, `refused`,
+//! `elsewhere`), 429 (`rate_limited`), 502 (`channel`) or 503 (`store`, `key`, `cut_not_stored`). `cut_not_stored`
 //! means that the decision is in force, on live connections too, but the store could not be
 //! written: a restart loses it unless an automatic retry has stored it before.
 
@@ -60,6 +60,7 @@ pub(in crate::http) mod extensions;
 mod extract;
 pub(in crate::http) mod failure;
 mod gateway_key;
+mod gateways;
 pub(in crate::http) mod inbound;
 pub(in crate::http) mod listing;
 mod marks;
@@ -100,6 +101,7 @@ pub use extensions::ExtensionList;
 pub(crate) use failure::AdminFailure;
 pub use failure::{ErrorBody, ErrorView, NextCall};
 pub use gateway_key::{GatewayKeyView, RotationView};
+pub use gateways::{GatewayList, GatewayView};
 pub use inbound::{
     AdmissionView, ApprovedView, ChangedView, SeededView, SenderList, SenderView, SentView,
 };
@@ -169,6 +171,7 @@ pub(in crate::http) fn local_routes() -> OpenApiRouter<Gateway> {
 pub(in crate::http) fn api_routes() -> OpenApiRouter<Gateway> {
     OpenApiRouter::new()
         .routes(routes!(status))
+        .routes(routes!(gateways::list))
         .routes(routes!(clock::show))
         .routes(routes!(clock::accept))
         .routes(routes!(events::follow))

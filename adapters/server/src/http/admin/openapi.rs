@@ -122,7 +122,11 @@ const ERRORS: [(&str, &str, &str); 9] = [
          `origin_not_allowed`, `plain_connection`, `fresh_login`.",
     ),
     ("404", "NotFound", "Nothing has this name: `not_found`."),
-    ("409", "Refused", "The state does not allow it: `refused`, `ambiguous`, `changed`."),
+    (
+        "409",
+        "Refused",
+        "The state does not allow it: `refused`, `elsewhere`, `ambiguous`, `changed`.",
+    ),
     ("413", "TooLarge", "The body has more than 64 KiB: `usage`."),
     ("429", "RateLimited", "Too often: `rate_limited`."),
     ("502", "Channel", "A channel has failed: `channel`."),

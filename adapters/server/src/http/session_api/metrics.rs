@@ -16,7 +16,7 @@ use crate::gateway::Gateway;
 use crate::http::bearer::{Bearer, BearerRefused, bearer};
 use crate::http::login::OperatorToken;
 use crate::telemetry::log_lines::{CausedBy, limited};
-use crate::telemetry::{self, Live, text};
+use crate::telemetry::{self, Live, LiveSharing, text};
 
 /// The address that a session needs to be permitted to read.
 const ADDRESS: &str = "/gateway/metrics";
@@ -72,6 +72,11 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
         store_write_failures: store.failures,
         store_failing: store.failing,
         decisions_unstored: count(store.unstored.len()),
+        sharing: gateway.sharing().map(|sharing| LiveSharing {
+            behind_seconds: sharing.behind.as_secs_f64(),
+            cut_off: !sharing.contact.admits(),
+            present: count(sharing.gateways.iter().filter(|one| one.is_present).count()),
+        }),
         senders_pending: inner.gate.waiting().await?,
     };
     // The gateway's own metrics are complete by then, so a failing extension costs only its part.

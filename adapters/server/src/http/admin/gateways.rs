@@ -1,0 +1,88 @@
+//! The gateways that share the registry.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::caller::Acting;
+use super::extract::Query;
+use super::failure::AdminFailure;
+use super::paging::{self, PageQuery};
+use crate::gateway::sharing::Sharing;
+use handfast_store::SharingGateway;
+
+/// The answer to `GET /api/v1/gateways`.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+pub struct GatewayList {
+    /// Gateways of the last day, this one included, by name; empty if the registry cannot be shared.
+    #[serde(rename = "items")]
+    pub gateways: Vec<GatewayView>,
+    /// Cursor of the next page, as `after` of the next request; `null` on the last page.
+    #[schema(required)]
+    pub next: Option<String>,
+    /// Number of items of all pages.
+    pub total: usize,
+}
+
+/// A gateway that shares the registry, by its latest beat.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct GatewayView {
+    /// Its name.
+    pub name: String,
+    /// `true` for the gateway that answers.
+    pub is_this: bool,
+    /// `true` while its lease runs: nodes count as linked there.
+    pub is_present: bool,
+    /// For the gateway that answers: `in touch` with the registry, `cut off`, or `cut off for long`,
+    /// when its links are ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub contact: Option<String>,
+    /// Number of its links.
+    pub links: u32,
+    /// Time since it last read what others have changed.
+    pub behind_seconds: f64,
+    /// Time since its latest beat.
+    pub silent_seconds: f64,
+    /// Version of its program.
+    pub version: String,
+    /// Address under which its operators find it; absent if it told none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<String>,
+}
+
+/// Lists the gateways that share the registry, by name.
+#[utoipa::path(
+    get,
+    path = "/api/v1/gateways",
+    tag = "State",
+    params(PageQuery),
+    responses((status = 200, body = GatewayList)),
+)]
+pub(super) async fn list(
+    Acting(gateway): Acting,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<GatewayList>, AdminFailure> {
+    let all = gateway.sharing().map(views).unwrap_or_default();
+    let page = paging::cut(all, query.limit, query.after.as_deref(), |one| one.name.clone())?;
+    Ok(Json(GatewayList { gateways: page.items, next: page.next, total: page.total }))
+}
+
+/// Returns all gateways of a registry. What this one tells of itself is as of now.
+fn views(sharing: Sharing) -> Vec<GatewayView> {
+    let Sharing { gateway, contact, behind, gateways } = sharing;
+    let view = |one: SharingGateway| {
+        let is_this = one.name == gateway;
+        GatewayView {
+            is_this,
+            is_present: one.is_present,
+            contact: is_this.then(|| contact.as_str().to_owned()),
+            links: one.told.links,
+            behind_seconds: if is_this { behind } else { one.told.behind }.as_secs_f64(),
+            silent_seconds: one.silent.as_secs_f64(),
+            version: one.told.program,
+            address: one.told.address,
+            name: one.name,
+        }
+    };
+    gateways.into_iter().map(view).collect()
+}
