@@ -21,6 +21,7 @@ pub use shares::{Linked, Room, delegates_per_subject};
 /// A bucket of attempts that refills evenly. Its capacity is its gain in a minute, unless it is
 /// made [with another load](Bucket::with_load).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bucket {
     /// The level, in units of 1/[`ATTEMPT`] of an attempt.
     level: u64,
@@ -32,6 +33,7 @@ pub struct Bucket {
 /// One attempt that was taken from a [`Bucket`]. Dropping it leaves the attempt spent; only
 /// [`Bucket::give_back`] returns it, so only a taken attempt can be returned, and only once.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "an attempt that is dropped stays spent"]
 pub struct Attempt(());
 
@@ -117,6 +119,7 @@ impl Bucket {
 
 /// The numbers of connections that have not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Waiting {
     /// Connections of all sources.
     pub total: u32,
@@ -126,6 +129,7 @@ pub struct Waiting {
 
 /// The decision about a connection that has just been accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Seat {
     /// A slot is free.
     Free,
@@ -156,6 +160,7 @@ impl Waiting {
 
 /// The idle state of an unauthenticated connection that may be displaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Idle {
     /// The connection has sent nothing yet.
     Silent,
@@ -187,6 +192,7 @@ impl Idle {
 
 /// The numbers of pairing requests that wait for the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pending {
     /// Requests of all sources.
     pub total: u32,
@@ -205,6 +211,7 @@ impl Pending {
 /// The waits between a node's attempts to connect. They double from one second to one minute, with
 /// a jitter of ±20 %, so that nodes which lost their gateway together do not come back together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Backoff {
     failures: u8,
 }

@@ -122,6 +122,7 @@ impl defmt::Format for NodeId {
 
 /// A [`NodeId`] as text, in its 36-character form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NodeIdText([u8; NODE_ID_TEXT]);
 
 impl NodeIdText {
@@ -168,6 +169,7 @@ pub(crate) use opaque_id;
 /// The source of a connection, at the resolution of budgets: an IPv4 address, or an IPv6 /64 (one
 /// household has many addresses in its /64).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Source([u8; 16]);
 
 impl Source {

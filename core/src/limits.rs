@@ -274,6 +274,7 @@ pub(crate) fn split(scratch: &mut [u8]) -> (&mut [u8], &mut [u8]) {
 /// The limits of a gateway that an operator may set. [`Limits::DEFAULT`] holds the documented
 /// values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Limits {
     /// Time in which a new connection must send its first message.
     pub first_message: Span,

@@ -28,6 +28,25 @@ impl<const N: usize> Drop for Secret<N> {
     }
 }
 
+/// Prints types as their names and nothing of their content, by `Debug` and by `defmt::Format`.
+macro_rules! redacted {
+    ($($name:ident $(<$lifetime:lifetime>)?),* $(,)?) => {$(
+        impl core::fmt::Debug for $name $(<$lifetime>)? {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(redacted)"))
+            }
+        }
+
+        #[cfg(feature = "defmt")]
+        impl defmt::Format for $name $(<$lifetime>)? {
+            fn format(&self, f: defmt::Formatter<'_>) {
+                defmt::write!(f, "{=str}(redacted)", stringify!($name));
+            }
+        }
+    )*};
+}
+pub(crate) use redacted;
+
 /// Overwrites the bytes with zeros. It is not generic, so one copy of the code serves secrets of
 /// every length.
 #[inline(never)]

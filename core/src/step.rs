@@ -49,6 +49,7 @@ pub trait Machine {
 /// A list is made whole, from an array whose length is checked at compile time, and nothing is
 /// appended to it afterwards: so none can be too long.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "effects that are dropped are never carried out"]
 pub struct Effects<E>([Option<E>; MAX_EFFECTS]);
 

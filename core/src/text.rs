@@ -7,6 +7,7 @@ use crate::serial::serial_text;
 /// A name or a room: 1 to 64 characters, none of them a control character or one that changes the
 /// direction or the line of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Label<'b>(&'b str);
 
 impl<'b> Label<'b> {
@@ -120,6 +121,13 @@ impl core::fmt::Display for Name {
 impl core::fmt::Debug for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{:?}", self.as_str())
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl defmt::Format for Name {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=str}", self.as_str());
     }
 }
 

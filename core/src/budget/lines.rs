@@ -6,6 +6,7 @@ use crate::time::Instant;
 /// The log lines of one kind that one peer has caused since a time. A limited number is written,
 /// and the rest is counted, so that one line can report the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Lines {
     since: Instant,
     written: u32,

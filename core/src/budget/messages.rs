@@ -8,6 +8,7 @@ use crate::time::{Instant, Span};
 /// [`MESSAGES_AT_ONCE`] may come at once. Messages above that are read later, so the transport's
 /// flow control slows the peer down. No message is lost, and the peer is told nothing.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Messages {
     bucket: Bucket,
 }

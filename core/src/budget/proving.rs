@@ -7,11 +7,13 @@ use crate::time::Instant;
 /// replay, so their few places belong to the key alone: filling them keeps out no other key, and
 /// this key's owner for at most [`PROVING_AT_LEAST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Proving {
     places: [Option<TakenPlace>; PROVING_PER_KEY],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct TakenPlace {
     handshake: u64,
     since: Instant,

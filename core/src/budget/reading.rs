@@ -6,12 +6,14 @@ use crate::time::{Instant, Span};
 /// The rate of first messages per second, over all sources. Nobody is refused above it: connections
 /// of sources that failed too often lately wait, and those of all others go first.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReadRate {
     bucket: Bucket,
 }
 
 /// The turn of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Turn {
     /// The message is read now.
     Now,

@@ -12,6 +12,7 @@ pub const WAYS: usize = 16;
 /// have come to its set. The caller supplies the storage of the hashes; a remainder that does not
 /// fill a set is not used.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Replays<S> {
     hashes: S,
     secret: Secret<32>,

@@ -12,6 +12,7 @@ pub const fn delegates_per_subject(limits: &Limits) -> u32 {
 
 /// The numbers of links, when one more is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Linked {
     /// Linked nodes and delegates.
     pub total: u32,
@@ -21,6 +22,7 @@ pub struct Linked {
 
 /// The decision about one more link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Room {
     /// A place is free.
     Free,

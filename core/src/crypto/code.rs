@@ -143,18 +143,7 @@ impl PartialEq for Code {
 
 impl Eq for Code {}
 
-impl core::fmt::Debug for Code {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Code(redacted)")
-    }
-}
-
-#[cfg(feature = "defmt")]
-impl defmt::Format for Code {
-    fn format(&self, f: defmt::Formatter<'_>) {
-        defmt::write!(f, "Code(redacted)");
-    }
-}
+crate::secret::redacted!(Code);
 
 #[cfg(test)]
 mod tests {

@@ -75,6 +75,7 @@ pub type Tag = [u8; 64];
 /// Proof that both sides have the same code and the same channel. Only verifying the peer's tag
 /// makes one.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "it is what issuing or accepting a grant demands"]
 pub struct Confirmed(());
 
@@ -88,6 +89,7 @@ pub struct Inputs<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Names {
     a: &'static [u8],
     b: &'static [u8],
@@ -147,12 +149,6 @@ impl<'a> Inputs<'a> {
     }
 }
 
-impl core::fmt::Debug for Inputs<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Inputs(redacted)")
-    }
-}
-
 /// The side that speaks first, after making its element.
 pub struct Initiator {
     scalar: Secret<32>,
@@ -206,6 +202,7 @@ impl AwaitingTb {
 
 /// The side that answers.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Responder;
 
 impl Responder {
@@ -252,16 +249,7 @@ impl AwaitingTa {
     }
 }
 
-macro_rules! redacted {
-    ($($state:ident)*) => {$(
-        impl core::fmt::Debug for $state {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(concat!(stringify!($state), "(redacted)"))
-            }
-        }
-    )*};
-}
-redacted!(Initiator AwaitingTb AwaitingTa);
+crate::secret::redacted!(Inputs<'_>, Initiator, AwaitingTb, AwaitingTa);
 
 #[derive(Clone, Copy)]
 struct Transcript<'a> {

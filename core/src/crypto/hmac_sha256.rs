@@ -41,11 +41,7 @@ impl Key {
     }
 }
 
-impl core::fmt::Debug for Key {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("Key(redacted)")
-    }
-}
+crate::secret::redacted!(Key);
 
 fn keyed(key: &[u8; 32]) -> Hmac<Sha256> {
     // HMAC pads its key to the block. A key of the block's length takes the same path and cannot

@@ -11,6 +11,7 @@ use crate::secret::Secret;
 
 /// The key pairs of a node or a gateway. The type is not `Clone`; machines borrow it for a step.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OwnKeys {
     /// The static key pair of its channels, by which others know it.
     pub channel: x25519::KeyPair,

@@ -53,6 +53,7 @@ impl SecretUse {
 
 /// A bearer secret with the id by which it is found.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KeyedSecret {
     used_as: SecretUse,
     id: [u8; 16],

@@ -13,6 +13,7 @@ pub const LOGIN_SECRET_CHARS: usize = 22;
 
 /// The secret behind the `#` of a login link.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LoginSecret(Secret<16>);
 
 impl LoginSecret {

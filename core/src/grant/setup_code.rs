@@ -17,6 +17,7 @@ use crate::wire::setup::{Claims, MadeBy, Nonce, ProfileName};
 
 /// A key that signs setup codes.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SetupKey(hmac_sha256::Key);
 
 /// The bytes are all zero, like a file that was created and never filled.
@@ -40,6 +41,7 @@ impl SetupKey {
 
 /// The properties of a setup code to issue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Terms<'b> {
     /// The profile that the companion's session gets.
     pub profile: ProfileName<'b>,
@@ -63,6 +65,7 @@ pub enum NotIssued {
 
 /// A setup code that was just issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Issued<'o> {
     /// The token that opens a session. It is a secret until it is spent.
     pub token: &'o str,
@@ -136,6 +139,7 @@ fn sign<'o>(key: &SetupKey, claims: &str, out: &'o mut [u8]) -> Option<&'o str> 
 /// Proof that one of our keys signed a token. Only [`verify`] makes it. It says nothing of whether
 /// the token has expired or was spent: [`redeem`](crate::registry::sessions::redeem) does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VerifiedSetupCode<'b>(Claims<'b>);
 
 impl<'b> VerifiedSetupCode<'b> {

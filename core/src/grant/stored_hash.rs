@@ -31,11 +31,7 @@ macro_rules! stored_hash {
 
         impl Eq for $name {}
 
-        impl core::fmt::Debug for $name {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(redacted)"))
-            }
-        }
+        crate::secret::redacted!($name);
     };
 }
 pub(crate) use stored_hash;

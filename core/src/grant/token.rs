@@ -30,6 +30,7 @@ stored_hash! {
 /// A token that waits to be hashed. Hashing is the one costly computation of this crate, so an
 /// adapter takes this value to a bounded pool.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HashJob {
     /// The node that claims the token; its id salts the hash.
     pub node_id: NodeId,
@@ -54,6 +55,7 @@ impl HashJob {
 
 /// A token and its hash, the result of a [`HashJob`].
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Hashed {
     /// The token that was hashed.
     pub token: Token,
@@ -63,6 +65,7 @@ pub struct Hashed {
 
 /// Proof that the token of the contained stored hash was presented. Only verifying makes it.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Verified(TokenHash);
 
 impl Verified {
@@ -86,6 +89,7 @@ pub fn verify(stored: Option<&TokenHash>, computed: &TokenHash) -> Option<Verifi
 /// The key by which one process recognises tokens that it has verified before. It never leaves the
 /// process.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProofKey(Secret<32>);
 
 impl ProofKey {
@@ -112,6 +116,7 @@ impl ProofKey {
 
 /// HMAC-SHA256 over node, stored hash and token, under the [`ProofKey`] of one process.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProofTag(Secret<32>);
 
 impl ProofTag {

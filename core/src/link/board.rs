@@ -26,6 +26,7 @@ use crate::wire::native::{Payload, ReasonText};
 
 /// The board of a node that keeps the last `N` dispatches.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Board<const N: usize> {
     /// The highest number that was forgotten; nothing at or below it is taken.
     forgotten: u64,
@@ -34,6 +35,7 @@ pub struct Board<const N: usize> {
 
 /// The answer of a board to a dispatch that arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a dispatch runs only if its board says so"]
 pub enum Taken {
     /// It is new. Store the board, and then run it.
@@ -47,6 +49,7 @@ pub enum Taken {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Entry {
     number: u64,
     id: DispatchId,
@@ -54,6 +57,7 @@ struct Entry {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Stage {
     Running,
     AwaitingMediation,
@@ -256,6 +260,7 @@ impl<const N: usize> Default for Board<N> {
 
 /// The entries, with no id twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Entries<const N: usize>(Vec<Entry, N>);
 
 impl<const N: usize> Serialize for Entries<N> {
@@ -294,6 +299,7 @@ impl<'de, const N: usize> Visitor<'de> for ReadEntries<N> {
 
 /// The kept result of a task, or the kept beginning of a reason.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Kept(Vec<u8, BOARD_RESULT_BYTES>);
 
 impl Kept {

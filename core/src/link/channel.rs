@@ -9,6 +9,7 @@ use crate::wire::native::Message;
 
 /// Both directions of a channel, and the public key of its peer.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct Channel {
     pub(crate) peer: PublicKey,
     pub(crate) hash: HandshakeHash,
@@ -17,6 +18,7 @@ pub(crate) struct Channel {
 
 /// The protection of a channel's messages.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box the keys with, and most channels have them"
@@ -30,6 +32,7 @@ enum Seal {
 
 /// The frame was not the peer's next message. The channel is lost: its owner closes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(crate) struct ChannelBroken;
 
 impl Channel {

@@ -73,6 +73,7 @@ impl Known {
 /// An event in the life of a dispatch. Those from a node count only on its present link: the
 /// adapter drops what a replaced link still delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DispatchEvent {
     /// The node's link stands and takes the dispatch.
     Pushed {
@@ -138,6 +139,7 @@ impl DispatchEvent {
 
 /// A message to the node. It leaves only after the new state is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DispatchAction {
     /// Send the dispatch.
     Send {
@@ -152,6 +154,7 @@ pub enum DispatchAction {
 
 /// A dispatch as the registry keeps it, without its capability, input and result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DispatchLife {
     /// The state.
     pub state: DispatchState,

@@ -14,6 +14,7 @@ use crate::wire::registration::{AuthFailure, GatewayMessage, Heartbeat, NodeMess
 
 /// A gateway's link, open or ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Link {
     /// The node is connected and authenticated.
     Open {
@@ -30,6 +31,7 @@ pub enum Link {
 
 /// An event on a link.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// A text frame arrived.
     Text(&'b str),
@@ -49,6 +51,7 @@ pub enum Input<'b> {
 
 /// A request of a link to the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Send a text frame.
     Send(&'b str),

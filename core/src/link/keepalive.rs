@@ -5,6 +5,7 @@ use crate::time::{DeadlineReason, Instant};
 
 /// The state of pings: the next ping or the answer to the last one is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Keepalive {
     /// No ping is outstanding.
     Quiet {
@@ -20,6 +21,7 @@ pub enum Keepalive {
 
 /// The action that the passing of time asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Due {
     /// No action is due.
     Nothing,

@@ -4,6 +4,7 @@ use crate::time::{DeadlineReason, Instant, Span};
 
 /// The schedule of a node's heartbeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Heartbeats {
     since: Instant,
     next: Instant,

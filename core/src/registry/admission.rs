@@ -20,6 +20,7 @@ use crate::wire::registration::PairRequest;
 /// id that a retry has replaced. The profile is not part of it: a changed profile gives the entry a
 /// new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestKey([u8; 32]);
 
 impl RequestKey {
@@ -65,6 +66,7 @@ impl RequestKey {
 
 /// A request on its way into the registry.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PendingRequest {
     /// The request's identity.
     pub key: RequestKey,
@@ -79,6 +81,7 @@ pub struct PendingRequest {
 /// The repetitions of a waiting request. Two identical devices behind one address look like one
 /// device that asks twice as often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Repetitions {
     /// The number of requests, each on its own connection; the count stops at [`Repetitions::MOST`].
     pub times: u32,
@@ -152,6 +155,7 @@ impl PendingRequest {
 
 /// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RequestAdmission {
     /// The request waits already, under this id.
     Found(NodeId),
@@ -165,6 +169,7 @@ pub enum RequestAdmission {
 
 /// The entries of which one may have to give way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Share {
     /// The entries of the asking source, whose share is used up.
     Own,
@@ -174,6 +179,7 @@ pub enum Share {
 
 /// The entry without keys whose last request is the oldest of its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Stalest {
     /// The time of its last request.
     pub asked: UnixTime,

@@ -18,6 +18,7 @@ pub type Proof = heapless::Vec<Hash, PROOF_HASHES>;
 
 /// A complete subtree: the leaves from `index << level` on, `1 << level` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Subtree {
     /// Height of the subtree; 0 for a single leaf.
     pub level: u8,
@@ -39,6 +40,7 @@ pub trait Subtrees {
 
 /// The reason for which a proof is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotProven {
     /// The entry or the smaller size is not in a tree of this size.
     OutOfRange,

@@ -104,6 +104,7 @@ pub enum Right {
 
 /// A right that was derived from another.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Delegated {
     /// The kind of the right.
     pub right: Right,
@@ -118,6 +119,7 @@ pub struct Delegated {
 
 /// The right of a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[expect(
     clippy::large_enum_variant,
     reason = "it is made once a request and borrowed from then on"
@@ -133,6 +135,7 @@ pub enum Authority {
 
 /// The end that is wanted for something to be minted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Until {
     /// Exactly this time; a right that ends earlier mints nothing.
     Exactly(UnixTime),
@@ -142,6 +145,7 @@ pub enum Until {
 
 /// The reason for not minting: the result would exceed the right.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Wider {
     /// The first scope of the result that no scope of the right covers.
     Scope {
@@ -375,6 +379,7 @@ fn names_gateway(scope: &Scope<'_>) -> bool {
 
 /// The bounds of codes and grants, for every maker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bounds {
     /// Longest lifetime of a code.
     pub code_for: Span,

@@ -12,6 +12,7 @@ use crate::time::{Span, UnixTime};
 
 /// The upper bound of a node's rights. It stays until the operator changes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ceiling {
     /// The scopes that the node may have at most.
     pub scopes: ScopesBuf,
@@ -43,6 +44,7 @@ impl Ceiling {
 
 /// One part of carrying out a decision about a node's ceiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect {
     /// Apply the ceiling to the node and everything derived from it, and let its live connections
     /// check again. If this comes before the save, it holds even if the save fails, and the save is
@@ -94,6 +96,7 @@ pub const BOUNDS: usize = crate::limits::CAPABILITY_DEPTH;
 /// The rights in force: the intersection of the scopes and every bound. The intersection is never
 /// written as a pattern, so it is exact.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InForce<'b> {
     /// The scopes of the grant or the chain.
     pub scopes: &'b ScopesBuf,
@@ -163,6 +166,7 @@ fn only(scope: Scope<'_>) -> Scopes<'_> {
 
 /// The present rights of a node.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Entitled<'b> {
     /// The rights in force, and their end if there is one.
     InForce(InForce<'b>, Option<UnixTime>),

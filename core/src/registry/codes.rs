@@ -25,6 +25,7 @@ opaque_id! {
 
 /// The kind of a code, and how it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Kind {
     /// A PIN, shown for the node with this static key alone, while the window is open.
     Pin(x25519::PublicKey),
@@ -38,6 +39,7 @@ pub enum Kind {
 
 /// The state of a code that guesses depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Counted {
     /// The kind of the code.
     pub kind: Kind,
@@ -52,6 +54,7 @@ pub struct Counted {
 
 /// The pairing window: it admits requests by PIN, and counts the wrong ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Window {
     /// The opening and closing time; `None` if the window is closed.
     pub opened: Option<Opened>,
@@ -62,6 +65,7 @@ pub struct Window {
 
 /// The guesses of one source in a window: wrong ones and those under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Guesser {
     /// The guessing source.
     pub source: Source,
@@ -80,6 +84,7 @@ impl Guesser {
 
 /// The times and the maker of an open window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Opened {
     /// The opening time.
     pub at: UnixTime,
@@ -169,6 +174,7 @@ pub enum NoGuess {
 
 /// A reserved guess, as the counts to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a guess that is not written is not reserved"]
 pub struct Reserved {
     /// The code's new count.
@@ -268,6 +274,7 @@ pub const fn has_room(maker: Maker, live: u32, of_sessions: u32, more: u32, most
 
 /// A PIN that lives, as far as the place of another depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LivePin {
     /// The source that asked for it, if known.
     pub source: Option<Source>,
@@ -277,6 +284,7 @@ pub struct LivePin {
 
 /// The decision about one more live PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PinRoom {
     /// The PIN may live beside the others.
     Free,

@@ -22,6 +22,7 @@ opaque_id! {
 
 /// A delivery that begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ticket {
     /// The id of the delivery.
     pub id: DeliveryId,
@@ -31,6 +32,7 @@ pub struct Ticket {
 
 /// A token that was answered and is not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Undelivered {
     /// The hash of the new token.
     pub token: TokenHash,
@@ -42,6 +44,7 @@ pub struct Undelivered {
 
 /// The state before a token was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Before {
     /// The node waited for approval.
     Pending {

@@ -27,6 +27,7 @@ const NEAR: Span = Span::from_secs(7 * 86_400);
 
 /// The gateway's keys.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GatewayKeys {
     current: OwnKeys,
     /// The static key under which the gateway began, which names its audit log.
@@ -36,6 +37,7 @@ pub struct GatewayKeys {
 
 /// The static key before the last rotation.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OlderKey {
     /// The key pair.
     pub pair: KeyPair,
@@ -47,6 +49,7 @@ pub struct OlderKey {
 
 /// The reason for which the key was not rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NotRotated {
     /// An earlier overlap still runs. A third key would cut off every node that knows only the
     /// first.

@@ -17,6 +17,7 @@ pub use crate::wire::native::pair::GrantId;
 /// A grant as stored in the registry. Its capability token is not stored: the gateway signs the
 /// same terms again with the same result.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Grant {
     /// The id of the grant.
     pub id: GrantId,
@@ -41,6 +42,7 @@ pub struct Grant {
 
 /// The progress of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum State {
     /// The grant was made; the node has not confirmed that it has stored it.
     Offered {

@@ -19,6 +19,7 @@ use crate::time::{Span, UnixTime};
 /// another ([`Label::forbids`]), or invisible characters. Letters of different scripts may still look
 /// alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ident<'b>(&'b str);
 
 impl<'b> Ident<'b> {
@@ -49,6 +50,7 @@ const fn is_unseen(c: char) -> bool {
 /// A sender's identity: three texts. They are never joined to one, so a separator inside one of
 /// them cannot imitate another sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SenderId<'b> {
     /// The messaging channel.
     pub channel: Ident<'b>,
@@ -87,6 +89,7 @@ impl<'b> SenderId<'b> {
 /// The code that an unknown sender receives and the operator types: 8 of 32 characters that do not
 /// look alike, so 40 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChallengeCode([u8; CHALLENGE_CHARS]);
 
 impl ChallengeCode {
@@ -133,6 +136,7 @@ impl core::fmt::Display for ChallengeCode {
 
 /// The facts about a sender at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Facts {
     /// `true` if the operator blocked the sender.
     pub blocked: bool,
@@ -148,6 +152,7 @@ pub struct Facts {
 
 /// A sender's permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Allowed {
     /// The end of the permission, if there is one.
     pub until: Option<UnixTime>,
@@ -165,6 +170,7 @@ impl Allowed {
 
 /// A sender's pending request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pending {
     /// The code with which the operator allows the sender.
     pub code: ChallengeCode,
@@ -194,6 +200,7 @@ impl Pending {
 
 /// The bounds of pending senders, which an operator may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct InboundLimits {
     /// Time that an unknown sender waits for the operator.
     pub pending_for: Span,

@@ -23,6 +23,7 @@ use crate::time::UnixTime;
 
 /// An operator's decision about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Decision {
     /// Approve the node, which will authenticate with this credential.
     Approve(Credential),
@@ -46,6 +47,7 @@ pub enum Decision {
 
 /// A token to be delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NewToken {
     /// The hash of the token.
     pub hash: TokenHash,
@@ -100,6 +102,7 @@ pub enum Notice {
 
 /// The outcome of a decision: one durable write, and then a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a change that is not saved did not happen"]
 pub struct Change {
     /// The standing to save.
@@ -110,6 +113,7 @@ pub struct Change {
 
 /// One step of carrying out a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'c> {
     /// Keep the node out from now on and push this notice to its live connections. This holds
     /// whether or not the following save succeeds; a failed save is retried until it succeeds.

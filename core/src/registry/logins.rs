@@ -60,6 +60,7 @@ impl LoginKind {
 
 /// An operator's session or token in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Login {
     /// The id, by which it is found.
     pub id: LoginId,
@@ -87,6 +88,7 @@ pub struct Login {
 
 /// A use of a login that is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LoginUse {
     /// The time of the use.
     pub at: UnixTime,

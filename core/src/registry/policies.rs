@@ -21,6 +21,7 @@ opaque_id! {
 
 /// An approval in advance. Which network it is for belongs to the adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ApprovalPolicy {
     /// The id.
     pub id: PolicyId,

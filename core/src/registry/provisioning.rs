@@ -23,6 +23,7 @@ opaque_id! {
 
 /// A provisioning token as the registry keeps it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StoredToken<'t> {
     /// The expiry of the token, and its uses.
     pub counted: Counted,
@@ -36,6 +37,7 @@ pub struct StoredToken<'t> {
 
 /// A node that registers, and what the registry knows of it.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Registering<'r> {
     /// The token with the id that the node has shown.
     pub token: Option<StoredToken<'r>>,

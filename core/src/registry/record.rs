@@ -16,6 +16,7 @@ use crate::wire::native::pair::Method;
 
 /// A node in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Record {
     /// The id that the gateway assigned.
     pub node_id: NodeId,
@@ -54,6 +55,7 @@ impl Record {
 /// The content of a request to be paired, as far as a decision depends on it. A waiting request is
 /// decided by it, and a paired node's shows what it has asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Asked {
     /// The permissions that the node asked for.
     pub permissions: AskedScopesBuf,
@@ -125,6 +127,7 @@ impl From<Method> for AskMethod {
 
 /// A node's state in its life cycle; [`super::lifecycle`] holds the transitions.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Standing {
     /// The request waits for the operator.
     Pending {
@@ -224,6 +227,7 @@ impl Standing {
 
 /// The credential of a paired node.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Credential {
     /// A bearer token, by its hash.
     Token(TokenHash),

@@ -13,6 +13,7 @@ const LONGEST: u64 = 24 * 3600;
 
 /// The rejections of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Rejection {
     /// The number of rejections.
     pub times: u8,

@@ -37,6 +37,7 @@ const DAY: Span = Span::from_secs(24 * 3600);
 
 /// The answer to a node that renews its grant, or is owed one.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Renewal<'b> {
     /// The offer that waits for the node: an earlier answer was lost, or the operator has made it
     /// meanwhile.
@@ -51,6 +52,7 @@ pub enum Renewal<'b> {
 
 /// A grant that is to be made by renewing.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Fresh<'b> {
     /// The node's newest grant.
     pub newest: &'b Grant,
@@ -66,6 +68,7 @@ pub struct Fresh<'b> {
 
 /// The decision about a [fresh](Fresh) grant by the rights of its maker.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Renewed<'b> {
     /// Make the grant; it ends at this time.
     Make(UnixTime),

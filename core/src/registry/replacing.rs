@@ -32,6 +32,7 @@ pub enum CannotReplace {
 
 /// The standings of two nodes of which one takes the other's place. Both are saved in one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a change that is not saved did not happen"]
 pub struct Replacing {
     /// The standing of the node that takes the place.

@@ -90,6 +90,7 @@ pub enum NotRedeemed {
 
 /// The end of a setup code by the gateway's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CodeEnd {
     /// The end of a code that this run made. Its life is elapsed time, whatever the wall clock says.
     Elapsed(UnixTime),
@@ -154,6 +155,7 @@ pub fn redeem(
 
 /// A companion's session in the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Session {
     /// The id of the session.
     pub id: SessionId,
@@ -180,6 +182,7 @@ pub struct Session {
 
 /// The part of a session's life that another session added, and that ends with the other one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Prolonged {
     /// The session that added it.
     pub by: SessionId,
@@ -189,6 +192,7 @@ pub struct Prolonged {
 
 /// The parameters of prolonging a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Prolonging {
     /// The session's lifetime from now on.
     pub ttl: Span,

@@ -26,6 +26,7 @@ pub const RELEASED: UnixTime = UnixTime::from_secs(1_793_491_200);
 
 /// The clocks of the system at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reading {
     /// The wall clock.
     pub wall: UnixTime,
@@ -71,6 +72,7 @@ impl ClockState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Good,
     Behind,
@@ -79,6 +81,7 @@ enum State {
 
 /// The time in use, and the doubt about the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Moment {
     /// The time in use. An end that it has reached has come.
     pub now: UnixTime,
@@ -86,6 +89,7 @@ pub struct Moment {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Doubt {
     begun: UnixTime,
     claimed: UnixTime,
@@ -126,6 +130,7 @@ impl Moment {
 /// A step of the clock that is to be taken over. One transaction moves the times of what this run
 /// made and writes the mark; then [`TrustedTime::taken`] moves the anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a step that is not carried out is not taken over"]
 pub struct ClockStep {
     by: i64,
@@ -158,6 +163,7 @@ impl ClockStep {
 
 /// The writes that are due after a [reading](TrustedTime::observe).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DueWrites {
     /// A step that is to be taken over. Each reading asks for it again until it is.
     pub step: Option<ClockStep>,
@@ -176,6 +182,7 @@ pub enum NotAccepted {
 
 /// The time of one run of the process.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TrustedTime {
     anchor: UnixTime,
     anchored: Instant,

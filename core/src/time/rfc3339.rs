@@ -33,6 +33,13 @@ impl core::fmt::Debug for Rfc3339Text {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Rfc3339Text {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=str}", self.as_str());
+    }
+}
+
 /// Writes a time in UTC. A time beyond the year 9999 is written as the last second of that year,
 /// because the format has no other year.
 #[must_use]

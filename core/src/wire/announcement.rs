@@ -25,6 +25,7 @@ pub type AnnouncedValue = heapless::String<FINGERPRINT_CHARS>;
 
 /// The contents of a gateway's TXT record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Announcement {
     /// Fingerprint of the gateway's key.
     pub fingerprint: Fingerprint,

@@ -27,6 +27,7 @@ pub fn is_companions(frame: &str) -> bool {
 
 /// A companion's first frame.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum First<'b> {
     /// A setup code's token, not yet checked.
     Bootstrap(&'b str),
@@ -114,6 +115,7 @@ words! {
 
 /// A message from a gateway to a companion.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Saying<'b> {
     /// The token of the session that was just opened.
     Opened(&'b Token),
@@ -165,6 +167,7 @@ impl Saying<'_> {
 
 /// A gateway's answer to a setup code, as the companion reads it.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Answer<'b> {
     /// The token of the new session.
     Opened(Token),

@@ -13,6 +13,7 @@ use crate::limits::FORWARDED_ENTRIES;
 /// The header that is read. The other one is ignored, because a proxy that writes one of them
 /// passes the other on as the client sent it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ForwardedHeader {
     /// `X-Forwarded-For: 203.0.113.7, 10.0.0.4`.
     #[default]

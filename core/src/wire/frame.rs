@@ -33,6 +33,7 @@ const FULL: u8 = 255;
 /// A reader of frames from a stream that arrives in pieces of any size. The buffer holds one
 /// message and its checksum; [`STREAM_BUFFER`] bytes suffice for all.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameDecoder<B> {
     buffer: B,
     cutter: Cutter,
@@ -57,12 +58,14 @@ impl<B: AsRef<[u8]> + AsMut<[u8]>> FrameDecoder<B> {
 /// A [`FrameDecoder`] without its buffer, for callers that decrypt messages in place while the
 /// decoder still holds the stream.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Cutter {
     filled: usize,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     /// Between two frames.
     Between,
@@ -73,6 +76,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Group {
     /// The number of bytes of the group that are still to come.
     left: u8,

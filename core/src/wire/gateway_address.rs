@@ -41,6 +41,7 @@ impl AddressScheme {
 
 /// The host of an address. It is never the unspecified address or a multicast one.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Host<'b> {
     /// An IPv4 address, not the broadcast address.
     V4(Ipv4Addr),
@@ -93,6 +94,7 @@ impl fmt::Display for Host<'_> {
 
 /// The address of a gateway: carrier, host and port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct GatewayAddress<'b> {
     carrier: AddressScheme,
     host: Host<'b>,

@@ -97,6 +97,7 @@ impl core::error::Error for NotAnInvite {}
 
 /// A minted code in its two parts: the public selector and the secret.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct TypedCode {
     /// The public name of the code.
     pub selector: Selector,
@@ -138,6 +139,7 @@ impl TypedCode {
 /// An invitation: with it, one node finds a gateway, verifies its key and pairs. Its `Debug` hides
 /// the secret; [`Invite::write`] reveals it.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Invite<'b> {
     addresses: Vec<GatewayAddress<'b>, INVITE_ADDRESSES>,
     gateway: Fingerprint,

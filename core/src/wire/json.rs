@@ -10,6 +10,7 @@ use crate::serial::serial_text;
 
 /// One JSON value. Strings, arrays and objects stay text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Value<'b> {
     /// `null`
     Null,
@@ -28,6 +29,7 @@ pub enum Value<'b> {
 /// A number as written. Callers convert it to a binary number themselves, so a device that only
 /// sends numbers links no float code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Number<'b>(&'b str);
 
 impl<'b> Number<'b> {
@@ -50,6 +52,7 @@ serial_text!(Number, Number::parse, as_str);
 
 /// A string as written, without its quotes and with its escapes unresolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Text<'b> {
     raw: &'b str,
     /// `true` if there is an escape in it.

@@ -131,6 +131,7 @@ impl core::fmt::Display for Action {
 /// empty, `.` or `..`, or holds `*` or a character that moves a cursor or reorders a line.
 /// Addresses compare byte for byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Address<'b>(&'b str);
 
 impl<'b> Address<'b> {
@@ -165,6 +166,7 @@ impl core::fmt::Display for Address<'_> {
 /// segment; `**`, at most once, is any number of them, none included, so `/x/**` contains `/x`
 /// itself and everything below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pattern<'b>(&'b str);
 
 impl<'b> Pattern<'b> {
@@ -241,6 +243,7 @@ impl core::fmt::Display for Pattern<'_> {
 
 /// A [`Pattern`] that owns its text, for instance of a subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PatternBuf(heapless::String<PATH_BYTES>);
 
 impl PatternBuf {

@@ -30,6 +30,7 @@ pub fn payload(text: &str) -> &str {
 /// Knowledge of a code, shown to its gateway without the code, by whoever wants to see what it
 /// grants. It is for long secrets: a short one could be found by trying.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkProof(Secret<32>);
 
 impl LinkProof {

@@ -11,8 +11,6 @@ pub mod sealed;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
-
 use zeroize::Zeroizing;
 
 use super::invite::Invite;
@@ -69,14 +67,11 @@ impl<'b> SecretText<'b> {
     }
 }
 
-impl fmt::Debug for SecretText<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(redacted)")
-    }
-}
+crate::secret::redacted!(SecretText<'_>);
 
 /// The request that gives a node its network, its room and its command center.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProvisionRequest<'b> {
     /// The network to join.
     pub ssid: Ssid,
@@ -96,6 +91,7 @@ pub struct ProvisionRequest<'b> {
 
 /// Where a node belongs, and what lets it in there once.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Target<'b> {
     /// A command center, at which the node registers over HTTP.
     CommandCenter {
@@ -180,6 +176,7 @@ impl<'b> ProvisionRequest<'b> {
 
 /// The request that gives a node the key K2.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct K2Request<'b> {
     /// The node for which the key is meant.
     pub node_id: &'b str,
@@ -237,6 +234,7 @@ fn read_k2(text: &str) -> Result<Secret<32>, NoK2> {
 
 /// The answer of a command center that has registered a node.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegisterAnswer<'b> {
     /// The id under which the command center knows the node.
     pub node_id: &'b str,
@@ -248,6 +246,7 @@ pub struct RegisterAnswer<'b> {
 
 /// A gateway of the native wire, as a command center names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativeGateway<'b> {
     /// The gateway's static key.
     pub key: PublicKey,

@@ -10,6 +10,7 @@ use crate::text::Label;
 
 /// A message from a node.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NodeMessage<'b> {
     /// A request to be paired.
     PairRequest(PairRequest<'b>),
@@ -23,6 +24,7 @@ pub enum NodeMessage<'b> {
 
 /// The self-description of a node that asks to be paired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PairRequest<'b> {
     /// The node's name for people.
     pub name: Label<'b>,
@@ -34,6 +36,7 @@ pub struct PairRequest<'b> {
 
 /// A JSON object of bounded size whose members are not interpreted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Profile<'b>(&'b str);
 
 impl<'b> Profile<'b> {
@@ -57,6 +60,7 @@ impl<'b> Profile<'b> {
 
 /// The credentials that a node presents.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Auth {
     /// An id and a token in a valid form.
     Presented {
@@ -71,6 +75,7 @@ pub enum Auth {
 
 /// The values that a linked node reports from time to time. `None` leaves the last value unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Heartbeat<'b> {
     /// `true` if somebody is in the room.
     pub occupancy: Option<bool>,
@@ -83,6 +88,7 @@ pub struct Heartbeat<'b> {
 
 /// A message from a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum GatewayMessage<'b> {
     /// The request waits for the operator.
     PairPending {

@@ -61,6 +61,7 @@ impl Nonce {
 /// The name of a companion's profile, for instance `companion-v1`: 1 to 64 characters, not blank,
 /// without any that moves a cursor or reorders a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProfileName<'b>(Label<'b>);
 
 impl<'b> ProfileName<'b> {
@@ -86,6 +87,7 @@ impl<'b> ProfileName<'b> {
 
 /// The maker of a setup code, with which the code ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum MadeBy {
     /// A companion's session, by its id.
     Session([u8; 16]),
@@ -96,6 +98,7 @@ pub enum MadeBy {
 /// The claims of a token. They prove nothing by themselves: see
 /// [`Verified`](crate::grant::setup_code::VerifiedSetupCode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Claims<'b> {
     /// The profile that the companion's session gets.
     pub profile: ProfileName<'b>,
@@ -212,6 +215,7 @@ const _: () = assert!(
 
 /// The content of a setup code's QR code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Payload<'b> {
     /// The gateway's URL. The client that connects decides on the parsed URL whether it may.
     pub url: &'b str,

@@ -18,6 +18,7 @@ const PROTOCOL: &[u8; 32] = b"Noise_IK_25519_ChaChaPoly_SHA256";
 
 /// An initiator that has written message 1.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Initiator {
     keyed: Keyed,
     ephemeral: KeyPair,
@@ -83,6 +84,7 @@ pub fn ephemeral(first: &[u8]) -> Option<&[u8; 32]> {
 
 /// A responder that has read message 1 and knows the claimed peer.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Responder {
     keyed: Keyed,
     peer_ephemeral: PublicKey,

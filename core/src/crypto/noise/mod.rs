@@ -55,6 +55,13 @@ pub struct Prologue<'a> {
     bytes: &'a [u8],
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Prologue<'_> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Prologue({=[u8]:a}, {=[u8]})", self.label, self.bytes);
+    }
+}
+
 impl<'a> Prologue<'a> {
     /// Makes the prologue of the native wire, over the bytes of `Open` as sent.
     #[must_use]
@@ -97,6 +104,7 @@ impl HandshakeHash {
 
 /// The result of a finished handshake.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "dropping it drops the channel"]
 pub struct Established {
     /// The hash of all messages that both sides saw.

@@ -12,6 +12,7 @@ use crate::secret::Secret;
 
 /// The transcript hash and chaining key before any shared secret. Payloads are sent in clear.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Symmetric {
     hash: [u8; 32],
     chaining: Secret<32>,
@@ -44,6 +45,7 @@ impl Symmetric {
 
 /// The state with a cipher key. Payloads and static keys are sealed.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Keyed {
     symmetric: Symmetric,
     key: Secret<32>,

@@ -15,6 +15,7 @@ const RESERVED: u64 = u64::MAX;
 
 /// The direction of a channel from this side to the peer.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Sending(Direction);
 
 impl Sending {
@@ -44,6 +45,7 @@ impl Sending {
 
 /// The direction of a channel from the peer to this side.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Receiving(Direction);
 
 impl Receiving {
@@ -77,6 +79,7 @@ impl Receiving {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Direction {
     key: Secret<32>,
     counter: Counter,
@@ -114,6 +117,7 @@ impl Direction {
 
 /// The number of messages so far; each number serves once as a nonce.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Counter(u64);
 
 impl Counter {

@@ -16,6 +16,7 @@ const PROTOCOL: &[u8; 32] = b"Noise_XX_25519_ChaChaPoly_SHA256";
 
 /// An initiator that has written message 1.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Initiator {
     symmetric: Symmetric,
     ephemeral: KeyPair,
@@ -64,6 +65,7 @@ impl Initiator {
 
 /// An initiator that knows the responder, but has not revealed its own static key.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Introduced {
     keyed: Keyed,
     peer_ephemeral: PublicKey,
@@ -102,6 +104,7 @@ impl Introduced {
 /// A responder that has read message 1. It has done no multiplication yet, so a limit on handshakes
 /// can still refuse it cheaply.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Responder {
     symmetric: Symmetric,
     peer_ephemeral: PublicKey,
@@ -151,6 +154,7 @@ impl Responder {
 
 /// A responder that waits for message 3.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Answered {
     keyed: Keyed,
     ephemeral: KeyPair,

@@ -17,6 +17,7 @@ use crate::time::{Span, UnixTime};
 
 /// A certificate as the registry keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Certificate {
     /// The serial number, by which it is looked up.
     pub serial: Serial,
@@ -161,6 +162,7 @@ pub const fn evicted(epoch: u32) -> u32 {
 
 /// The facts about a node that decide about its certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NodeStanding {
     /// The node's present epoch.
     pub epoch: u32,
@@ -229,6 +231,7 @@ pub fn allow(
 
 /// The facts about a node that asks to renew its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RenewalFacts<'c> {
     /// The node; `None` if it is not known any more.
     pub node: Option<NodeStanding>,

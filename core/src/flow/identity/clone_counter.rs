@@ -31,6 +31,7 @@ const _: () = assert!(size_of::<u64>() + TAG_BYTES == CLONE_MARK_BYTES);
 
 /// The key under which a gateway makes marks. Gateways that share a registry share it.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct MarkKey(Secret<32>);
 
 impl MarkKey {
@@ -88,6 +89,7 @@ impl CloneMark {
 
 /// The mark that a node has shown, as the gateway reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Shown {
     /// The node has shown none.
     Nothing,
@@ -145,6 +147,7 @@ impl CloneCondition {
 
 /// The counter of one node key, as the registry keeps it. Values begin at 1 and only rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CloneCounter {
     /// The newest value that the node has stored; `None` before the first one.
     pub confirmed: Option<u64>,
@@ -160,6 +163,7 @@ pub struct CloneCounter {
 
 /// The decision about a link that a node opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkVerdict {
     /// The value whose mark is sent to the node on this link.
     pub offer: Option<u64>,

@@ -20,6 +20,7 @@ const WITHOUT: Span = Span::from_secs(600);
 
 /// The time as a device knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DeviceTime {
     time: UnixTime,
     at: Instant,
@@ -51,6 +52,7 @@ impl DeviceTime {
 
 /// A compact certificate of the device itself, verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HeldCertificate {
     /// The serial number.
     pub serial: Serial,
@@ -133,6 +135,7 @@ fn verified<'u>(
 
 /// The plan of a device's next request for a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RequestPlan {
     /// The gateway's key, once it has told it on this link.
     signer: Option<SignerKey>,
@@ -196,6 +199,7 @@ impl RequestPlan {
 
 /// Room for a compact certificate that is being received.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IncomingCertificate {
     bytes: [u8; COMPACT_CERTIFICATE_BYTES],
     length: usize,

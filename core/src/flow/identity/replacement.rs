@@ -7,6 +7,7 @@ use crate::time::Span;
 /// once, and the others at growing intervals: a gateway that refuses what it issues itself is asked
 /// no more than [`CERTIFICATES_A_DAY`] times a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReplacementRequests {
     made: u8,
 }

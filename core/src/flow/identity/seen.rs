@@ -76,8 +76,16 @@ impl core::fmt::Debug for SeenHash {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for SeenHash {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        self.0.iter().for_each(|byte| defmt::write!(f, "{=u8:02x}", byte));
+    }
+}
+
 /// The parts of a request that differ between two versions of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SeenChange {
     /// The node's keys differ.
     pub keys: bool,

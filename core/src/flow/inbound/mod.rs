@@ -21,6 +21,7 @@ use crate::time::UnixTime;
 
 /// The policy of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ChannelPolicy {
     /// `true` if unknown senders are challenged. If not, everyone is admitted: the channel is
     /// public, or guards itself.
@@ -41,6 +42,7 @@ pub enum Seen {
 
 /// The decision about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a message is let in only by a verdict that says so"]
 pub enum Verdict {
     /// Admit the message.
@@ -53,6 +55,7 @@ pub enum Verdict {
 
 /// The way to challenge a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Challenge {
     /// The first challenge: the request is to be written, and the sender told.
     New(ChallengeCode),

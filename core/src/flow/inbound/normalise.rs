@@ -32,6 +32,13 @@ impl core::fmt::Debug for Sender {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Sender {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "{=str}", self.as_str());
+    }
+}
+
 /// Normalises a WhatsApp sender: the number with exactly one `+` before it, added where it is
 /// missing. White space around it is removed, and so are `@c.us` and `@s.whatsapp.net`. Groups
 /// (`…@g.us`), broadcasts and everything else that is not 1 to 20 digits are not senders.

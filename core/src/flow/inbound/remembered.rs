@@ -14,6 +14,7 @@ pub const HOLDS_FOR: Span = Span::from_secs(60);
 
 /// A remembered admission of a sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Remembered {
     epoch: u64,
     since: UnixTime,

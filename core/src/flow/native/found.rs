@@ -20,6 +20,7 @@ const ADDRESSES_OF_SENDER: usize = 4;
 
 /// The address of a found gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FoundAddress {
     /// The transport.
     pub scheme: AddressScheme,
@@ -43,6 +44,7 @@ impl FoundAddress {
 
 /// A gateway that was found.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FoundGateway {
     fingerprint: Fingerprint,
     name: Name,
@@ -71,6 +73,7 @@ impl FoundGateway {
 
 /// The gateways of one search, one for each fingerprint.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FoundGateways {
     found: Vec<FoundGateway, FOUND_GATEWAYS>,
     /// `true` once a gateway was left out.

@@ -26,6 +26,7 @@ use crate::wire::native::pair::{Method, Selector};
 
 /// The next stage of a request to pair, by what is known of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Plan {
     /// Refuse it: this key was revoked, which is final.
     RefuseRevoked,
@@ -69,6 +70,7 @@ pub const fn plan(standing: Option<&Standing>, method: Method) -> Plan {
 
 /// The proof of a request that is to be settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Proven {
     /// The node's static key alone.
     Key,
@@ -82,6 +84,7 @@ pub enum Proven {
 
 /// A request that is to be settled, with what the registry knows of its key.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SettleRequest<'r> {
     /// The standing of the key's node; `None` if no node has the key.
     pub standing: Option<&'r Standing>,
@@ -95,6 +98,7 @@ pub struct SettleRequest<'r> {
 
 /// The decision of the policy about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PolicyVerdict {
     /// The policy was not asked yet.
     NotAsked,
@@ -108,6 +112,7 @@ pub enum PolicyVerdict {
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Settlement {
     /// Refuse the request.
     Refuse(Denial),
@@ -124,6 +129,7 @@ pub enum Settlement {
 
 /// The reason for refusing a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Denial {
     /// The key was revoked, or its request was rejected for good.
     Revoked,

@@ -13,6 +13,7 @@ use crate::wire::provisioning::{
 
 /// What a node finds in its storage at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProvisioningMemory {
     /// The network of a provisioned node; `None` if the node is not provisioned.
     pub known: Option<Ssid>,
@@ -24,6 +25,7 @@ pub struct ProvisioningMemory {
 
 /// What an interrupted run left. The settings in force are untouched by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Unfinished {
     /// Nothing.
     Nothing,
@@ -37,6 +39,7 @@ pub enum Unfinished {
 
 /// What the node's owner may set.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProvisioningSettings {
     /// Time after a start, or after the button, in which new settings are taken.
     pub window: Span,
@@ -80,6 +83,7 @@ impl Default for ProvisioningSettings {
 
 /// An event for a node.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// The deadline has come.
     Tick,
@@ -129,6 +133,7 @@ pub struct NotStored;
 
 /// A request of a node to the adapter.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Start this access point, unless it runs. The answer is [`Input::AccessPoint`].
     StartAccessPoint(AccessPoint),
@@ -177,6 +182,7 @@ pub enum Network {
 
 /// A change of the storage. Each is durable as a whole or not at all.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Change<'b> {
     /// Store the request beside the settings in force. The country that it names holds at once: it
     /// depends on where the node stands, and not on whether the settings work.

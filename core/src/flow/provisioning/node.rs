@@ -32,6 +32,7 @@ const OPERATE_AFTER: Span = Span::from_secs(2);
 
 /// The machine of a node that is provisioned.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProvisioningNode {
     settings: ProvisioningSettings,
     /// The country that the radio was told.
@@ -52,6 +53,7 @@ pub struct ProvisioningNode {
 const _: () = assert!(size_of::<ProvisioningNode>() <= 640);
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Booting(Unfinished),
     ApMode {

@@ -116,6 +116,7 @@ impl Outcome {
 
 /// What one attempt to join has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Progress {
     /// It goes on.
     Going,
@@ -127,6 +128,7 @@ pub enum Progress {
 
 /// The reports of one attempt to join a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct JoinWatch {
     seen: Option<Seen>,
     /// The state in which the attempt is.

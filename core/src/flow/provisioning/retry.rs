@@ -9,6 +9,7 @@ use crate::time::Span;
 
 /// The failure of one attempt to register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RegisterFailure<'b> {
     /// No answer came.
     Unreachable,
@@ -29,6 +30,7 @@ pub enum RegisterFailure<'b> {
 
 /// What follows from a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Next {
     /// Another attempt follows after this wait.
     Again(Span),
@@ -38,6 +40,7 @@ pub enum Next {
 
 /// The attempts of one run.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Attempts {
     made: u8,
     backoff: Backoff,

@@ -15,6 +15,13 @@ pub struct SettingsLog {
     nonces: heapless::Deque<[u8; NONCE_BYTES], PUSH_NONCES>,
 }
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for SettingsLog {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "SettingsLog({=u64}, {=usize} nonces)", self.revision, self.nonces.len());
+    }
+}
+
 /// The reason for refusing settings that are sealed by the right key for the right node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]

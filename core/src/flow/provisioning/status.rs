@@ -42,6 +42,7 @@ impl PublicState {
 
 /// How far a node is. [`Display`](fmt::Display) is its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Step<'s> {
     /// The node waits for a phone.
     Waiting,
@@ -118,6 +119,7 @@ impl fmt::Display for Step<'_> {
 /// A failure, with the command center's own words if it refused. [`Display`](fmt::Display) says
 /// what is wrong and what mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Failure {
     /// What failed.
     pub outcome: Outcome,
@@ -176,6 +178,7 @@ pub const OPEN_INSTEAD: &str = "The node's network is open, because its radio do
 
 /// The answer to a phone that asks how far the node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Status<'s> {
     /// How far the node is.
     pub step: Step<'s>,

@@ -37,12 +37,14 @@ pub use contract::{Claim, Effect, Input, Lookup, RegistrationRequest};
 
 /// The machine of one connection.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistrationConnection {
     limits: Limits,
     state: State,
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     AwaitFirst { until: Instant },
     Asking,
@@ -56,6 +58,7 @@ enum State {
 
 /// The valid tokens of a record, each with the tag that the presented token has if it is that one.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Tagged {
     newest: Option<(TokenHash, ProofTag)>,
     /// The delivery of the newest token, while it is under way.

@@ -33,6 +33,7 @@ pub use contract::{Effect, Input, RegistrationMemory, RegistrationNodeEvent, Tim
 
 /// The machine of a node.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistrationNode {
     timing: Timing,
     backoff: Backoff,
@@ -40,6 +41,7 @@ pub struct RegistrationNode {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Waiting { memory: RegistrationMemory, until: Instant },
     Opening { memory: RegistrationMemory },

@@ -20,6 +20,7 @@ use crate::time::{DeadlineReason, Instant, UnixTime};
 
 /// The machine of an approval under way.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Approval {
     node_id: NodeId,
     standing: Standing,
@@ -31,6 +32,7 @@ pub struct Approval {
 
 /// The reason for issuing a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Purpose {
     /// The node gets its first token.
     Approve,
@@ -39,6 +41,7 @@ pub enum Purpose {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Drawing,
     Hashing,
@@ -48,6 +51,7 @@ enum State {
 
 /// An event for an approval.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input {
     /// The answer to [`Effect::Draw`].
     Drawn(Entropy<32>),
@@ -59,6 +63,7 @@ pub enum Input {
 
 /// A request of an approval to the adapter.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect {
     /// Draw 32 random bytes from the generator.
     Draw,

@@ -11,9 +11,11 @@ pub const ANSWER_WITHIN: Span = Span::from_secs(10);
 
 /// The machine of a companion that shows its code.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Companion(State);
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     Waiting { until: Instant },
     Done,
@@ -21,6 +23,7 @@ enum State {
 
 /// An event for a companion.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// A text frame arrived.
     Text(&'b str),
@@ -34,6 +37,7 @@ pub enum Input<'b> {
 
 /// The outcome for the companion.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// The token of the new session. Store it durably, where no one else can read it.
     Keep(Token),

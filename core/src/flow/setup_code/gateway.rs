@@ -34,12 +34,14 @@ pub use contract::{CompanionFailure, CompanionRequest, Effect, Failed, Input, Se
 
 /// The machine of one companion's connection.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CompanionConnection {
     limits: Limits,
     state: State,
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     AwaitFirst { until: Instant },
     Redeeming,
@@ -52,6 +54,7 @@ enum State {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct LinkedState {
     session: SessionId,
     ends: Instant,

@@ -85,6 +85,7 @@ impl Holder {
 
 /// The rights that a block grants, and their bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BlockTerms<'b> {
     /// The allowed actions and addresses.
     #[serde(borrow)]
@@ -120,6 +121,7 @@ impl BlockTerms<'_> {
 
 /// A block as read. Its values are legal; only [`verify`](super::verify) checks its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Block<'b> {
     id: Id,
     parent: Id,

@@ -12,6 +12,7 @@ pub const PREFIX: &str = "hf1.";
 /// grants nothing before [`verify`](super::verify). Its `Display` is the text that is sent and
 /// stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Chain<'b> {
     bytes: &'b [u8],
     root: Block<'b>,

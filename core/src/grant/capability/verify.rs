@@ -9,6 +9,7 @@ use crate::time::UnixTime;
 
 /// The facts that a chain is verified against.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Check<'c> {
     /// The public key of the gateway that must have issued the chain.
     pub gateway: &'c ed25519::PublicKey,
@@ -34,6 +35,7 @@ pub struct Held {
 /// [expires](Authorised::expires) or a block or holder that it [rests on](Authorised::held) is
 /// revoked. Only [`verify`] makes it.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Authorised {
     held: heapless::Vec<Held, CAPABILITY_DEPTH>,
     subject: x25519::PublicKey,

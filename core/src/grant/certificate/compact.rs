@@ -12,6 +12,7 @@ use crate::time::UnixTime;
 
 /// The content of a compact certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CompactFields {
     /// The node that the certificate is bound to.
     pub node_id: NodeId,
@@ -75,6 +76,7 @@ pub fn issue_compact(fields: &CompactFields, gateway: &ed25519::KeyPair) -> Opti
 
 /// A compact certificate whose signature was verified. Only [`verify_compact`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CompactCertificate(CompactFields);
 
 impl CompactCertificate {

@@ -8,6 +8,7 @@ pub use set::{AskedScopesBuf, Scopes, ScopesBuf};
 
 /// An action and the addresses at which it is allowed; as text `read:/lights/**`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Scope<'b> {
     /// The allowed action, with all actions that it includes.
     pub action: Action,

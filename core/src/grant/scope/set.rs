@@ -10,6 +10,7 @@ use crate::wire::native::pair::AskedScopes;
 /// At most [`SCOPES`] scopes of at most [`SCOPES_BYTES`] as text. An action is allowed only if one
 /// of them allows it; an empty set allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Scopes<'b>(heapless::Vec<Scope<'b>, SCOPES>);
 
 impl<'b> Scopes<'b> {
@@ -121,6 +122,7 @@ fn line_length(scope: &Scope<'_>) -> usize {
 /// [`Scopes`] that own their text: one scope a line, each line terminated. No pattern contains an
 /// end of line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ScopesBuf(heapless::String<SCOPES_BYTES>);
 
 impl ScopesBuf {
@@ -167,6 +169,7 @@ fn parsed(text: &str) -> Scopes<'_> {
 /// The permissions that a node asks for, as [`AskedScopes`] that own their text: one scope a line,
 /// without an end of line behind the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AskedScopesBuf(heapless::String<ASKED_SCOPES_BYTES>);
 
 impl AskedScopesBuf {

@@ -78,6 +78,7 @@ pub(in crate::wire) use message;
 
 /// Opaque bytes, from `MIN` to `MAX` of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Bounded<'b, const MIN: usize, const MAX: usize>(&'b [u8]);
 
 impl<'b, const MIN: usize, const MAX: usize> Bounded<'b, MIN, MAX> {

@@ -98,6 +98,7 @@ impl CloneMark {
 
 /// A message from a node or a holder of a token chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FromNode<'b> {
     /// The node's values.
     Heartbeat(#[serde(borrow)] Heartbeat<'b>),
@@ -154,6 +155,7 @@ message!('b FromNode<'b>);
 
 /// A message from a gateway.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FromGateway<'b> {
     /// The gateway's heartbeat.
     Heartbeat {
@@ -242,6 +244,7 @@ pub enum Policy {
 
 /// A capability of a node, as the node announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Announce<'b> {
     /// The capability's name.
     #[serde(borrow)]
@@ -258,6 +261,7 @@ pub struct Announce<'b> {
 
 /// A node's id, and the proof of its signing key over this channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Identify {
     /// The id that the node claims, by which the gateway finds its key.
     pub node_id: NodeId,
@@ -284,6 +288,7 @@ impl Identify {
 
 /// The part of a grant to renew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Renew<'b> {
     /// The bearer token of other dialects.
     Token,
@@ -295,6 +300,7 @@ pub enum Renew<'b> {
 
 /// A message of the application, in either direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct App<'b> {
     /// The action on the address.
     pub action: Action,

@@ -121,6 +121,7 @@ pub type Payload<'b> = Bounded<'b, 0, PAYLOAD_BYTES>;
 /// The reason for a refusal, as a sentence for people: 1 to [`REASON_BYTES`], not blank, without
 /// characters that move a cursor or reorder a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ReasonText<'b>(&'b str);
 
 impl<'b> ReasonText<'b> {
@@ -145,6 +146,7 @@ serial_text!(ReasonText, ReasonText::parse, as_str);
 /// The name of a node's capability, for instance `system.health`: 1 to [`CAPABILITY_NAME_CHARS`] of
 /// `a`–`z`, `0`–`9`, `.`, `-` and `_`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CapabilityName<'b>(&'b str);
 
 impl<'b> CapabilityName<'b> {

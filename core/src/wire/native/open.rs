@@ -28,6 +28,7 @@ pub enum Intent {
 /// The first message of a connection, in version 1, with its bytes as sent. Both sides bind the
 /// handshake to these bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Open<'b> {
     intent: Intent,
     bytes: &'b [u8],
@@ -98,6 +99,7 @@ impl<'b> Open<'b> {
 
 /// The versions that a gateway supports: 1 to [`VERSIONS`] of them, in rising order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Versions<'b>(&'b [u8]);
 
 impl<'b> Versions<'b> {
@@ -134,6 +136,7 @@ impl<'de: 'b, 'b> Deserialize<'de> for Versions<'b> {
 
 /// A refusal in clear, in place of a handshake. Anyone on the network path can forge one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ClearRefusal<'b> {
     /// The gateway is overloaded, or the first messages were malformed.
     Refused,
@@ -149,6 +152,7 @@ message!('b ClearRefusal<'b>);
 
 /// The first frame that a node receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FirstAnswer<'b> {
     /// The second message of the handshake, still to be verified.
     Handshake(&'b [u8]),

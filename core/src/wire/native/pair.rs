@@ -48,6 +48,7 @@ pub type Csr<'b> = Bounded<'b, 1, CSR_BYTES>;
     reason = "there is no allocator to box an Ask with; it comes once"
 )]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PairFromNode<'b> {
     /// The request.
     Ask(#[serde(borrow)] Ask<'b>),
@@ -65,6 +66,7 @@ message!('b PairFromNode<'b>);
 
 /// A message from a gateway to a node that wants to be paired.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PairFromGateway<'b> {
     /// The request waits for the operator.
     Waiting {
@@ -120,11 +122,7 @@ impl<'b> BootstrapToken<'b> {
     }
 }
 
-impl core::fmt::Debug for BootstrapToken<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("BootstrapToken(redacted)")
-    }
-}
+crate::secret::redacted!(BootstrapToken<'_>);
 
 impl Expose for BootstrapToken<'_> {
     fn expose_to<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -214,6 +212,7 @@ serial_bytes!(Selector, |characters: &[u8; 4]| Self::new(*characters), as_bytes)
 
 /// The reason for not pairing a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PairRefusal<'b> {
     /// The code is wrong.
     WrongCode {
@@ -261,6 +260,7 @@ opaque_id! {
 /// The result of pairing or renewing. The right to link with the static key is implied and has no
 /// field.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PairGrant<'b> {
     /// The id of the offer, which the node names once it has stored the grant.
     pub id: GrantId,
@@ -284,6 +284,7 @@ pub struct PairGrant<'b> {
 
 /// A token chain, as opaque bytes; [`crate::grant`] interprets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum ChainBytes<'b> {
     /// The chain itself.
     Here(#[serde(borrow)] Bounded<'b, 1, INLINE_CHAIN_BYTES>),

@@ -40,10 +40,12 @@ impl Object {
 /// A part of an object. Each part but the last has exactly [`PART_BYTES`], so an object is cut in
 /// one way only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(try_from = "Fields<'b>")]
 pub struct Part<'b>(#[serde(borrow)] Fields<'b>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Fields<'b> {
     object: Object,
     index: u8,
@@ -126,6 +128,7 @@ struct Begun {
 
 /// The result of taking a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Assembled<'o> {
     /// More parts are due.
     More(Assembly),

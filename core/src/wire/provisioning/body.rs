@@ -9,6 +9,7 @@ use crate::time::{UnixTime, rfc3339};
 
 /// A defect of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum BodyDefect {
     /// The body is not JSON.
     NotJson,
@@ -20,6 +21,7 @@ pub enum BodyDefect {
 
 /// The fields of a body that are wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FieldDefects {
     names: &'static [&'static str],
     problems: [Option<Problem>; PROVISIONING_FIELDS],

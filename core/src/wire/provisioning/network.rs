@@ -6,6 +6,7 @@ use crate::limits::{PASSPHRASE_BYTES, SSID_BYTES};
 
 /// The request that gives a provisioned node another network. All else stays as it is.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NetworkRequest<'b> {
     /// The network to join.
     pub ssid: Ssid,

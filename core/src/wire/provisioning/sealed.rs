@@ -74,6 +74,7 @@ impl Call {
 
 /// A message from a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FromPhone<'b> {
     /// CPace: the phone's element, not yet checked.
     Ya(#[serde(with = "byte_array")] Element),
@@ -97,6 +98,7 @@ message!('b FromPhone<'b>);
 
 /// A message from a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FromSetupNode<'b> {
     /// CPace: the node's element.
     Yb(#[serde(with = "byte_array")] Element),

@@ -32,6 +32,7 @@ use crate::wire::registration::Heartbeat;
 
 /// Keys, scopes and wall-clock time that the adapter supplies with each frame.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct FrameContext<'b> {
     /// The gateway's keys.
     pub keys: &'b OwnKeys,
@@ -49,6 +50,7 @@ pub struct FrameContext<'b> {
 
 /// The events that a connection reacts to.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// A frame came.
     Frame {
@@ -128,6 +130,7 @@ pub enum Input<'b> {
 
 /// The cost of reading a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Cost<'f> {
     /// Next to nothing, or the frame comes from a peer that has paid.
     Nothing,
@@ -139,6 +142,7 @@ pub enum Cost<'f> {
 
 /// The registry's knowledge of a static key.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct KnownPeer<'b> {
     /// The record of the key's node.
     pub record: &'b Record,
@@ -153,6 +157,7 @@ pub struct KnownPeer<'b> {
 
 /// The outcome of comparing a node's mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CloneStanding {
     /// `true` while the node is in quarantine: its links stay, and it may do nothing.
     pub quarantined: bool,
@@ -177,6 +182,7 @@ impl CloneStanding {
 
 /// A node that may link.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct LinkPermission {
     pub(super) node_id: NodeId,
     /// The end of the node's rights.
@@ -228,6 +234,7 @@ impl KnownPeer<'_> {
 
 /// The next stage of a request to pair.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Prepared<'b> {
     /// The request is refused.
     Refused(pair::PairRefusal<'b>),
@@ -258,6 +265,7 @@ pub enum Prepared<'b> {
 
 /// The outcome of a request to pair.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PairVerdict<'b> {
     /// The node is paired and gets this grant.
     Offered(Offer<'b>),
@@ -272,6 +280,7 @@ pub enum PairVerdict<'b> {
 
 /// A grant, durable and ready to be sent.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Offer<'b> {
     /// The id of the grant.
     pub id: GrantId,
@@ -289,6 +298,7 @@ pub struct Offer<'b> {
 
 /// A request for a certificate. Only a verified signature leads to one.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Issue<'b> {
     /// Of the node whose request to pair was [asked](Effect::Ask) and granted: an X.509 certificate
     /// if that request has a certificate request, else the compact one.
@@ -299,6 +309,7 @@ pub enum Issue<'b> {
 
 /// A certificate, durable and ready to be sent.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct IssuedCertificate<'b> {
     /// The number of the certificate among those of its node.
     pub number: u64,
@@ -310,6 +321,7 @@ pub struct IssuedCertificate<'b> {
 
 /// The outcome of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Confirmation {
     /// The grant is in force, until the given end if there is one.
     Active(Option<UnixTime>),
@@ -320,6 +332,7 @@ pub enum Confirmation {
 /// A node's proof, before its request is settled. Only a verified tag makes a `Code`, and only a
 /// verified signature a `Setup`.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Proof<'b> {
     /// The node's static key alone.
     Nothing,
@@ -335,6 +348,7 @@ pub enum Proof<'b> {
     reason = "there is no allocator to box a request with; it comes once"
 )]
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Send a frame.
     Send(&'b [u8]),
@@ -372,6 +386,7 @@ pub enum Effect<'b> {
 
 /// A request of a connection to the adapter. It owns all it carries, so it can wait.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NativeRequest {
     /// The peer has authenticated: give back the permit that was taken to read its message, and its
     /// handshake's place.
@@ -429,6 +444,7 @@ impl From<NativeRequest> for Effect<'_> {
 
 /// The part of a grant that a peer requests again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RenewKind {
     /// A bearer token for HTTP.
     Token,
@@ -438,6 +454,7 @@ pub enum RenewKind {
 
 /// The outcome of a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PingAnswer {
     /// The node's answer came.
     Came,
@@ -447,6 +464,7 @@ pub enum PingAnswer {
 
 /// The authenticated peer of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Peer {
     /// A node of the registry.
     Node(NodeId),

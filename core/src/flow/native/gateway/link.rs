@@ -39,6 +39,7 @@ use open::{AwaitedAnswer, OpenLink};
 use reply::{issue, leave, offer_it, say, say_and_offer};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct NativeLink {
     channel: Channel,
     gateway: KnownGateway,
@@ -46,6 +47,7 @@ pub(super) struct NativeLink {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum LinkStage {
     /// The handshake may be a replay until the node's first sealed message opens.
     Proving {

@@ -46,6 +46,7 @@ pub use contract::{
 
 /// The gateway's state machine for one connection of the native wire.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativeConnection {
     limits: Limits,
     /// The messages that the gateway takes.
@@ -54,6 +55,7 @@ pub struct NativeConnection {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box a state with, and one of these is a whole connection"

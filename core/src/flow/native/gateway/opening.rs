@@ -24,6 +24,7 @@ use crate::wire::native::link::{Hello, Identify};
 use crate::wire::native::open::{ClearRefusal, Intent, NotOpened, Open, Versions};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
 pub(super) enum Opening {
     AwaitOpen {
@@ -66,6 +67,7 @@ pub(super) enum Opening {
 
 /// The first message of a connection over TLS.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum TlsFirst {
     /// Of the node of the client certificate.
     Hello(NodeId, Hello),

@@ -49,6 +49,7 @@ use frame::on_frame;
 use guess::{no_guess, on_reserved};
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Pairing {
     channel: Channel,
     until: Instant,
@@ -62,6 +63,7 @@ pub(super) struct Pairing {
 
 /// The progress of the node's certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum CertificateState {
     /// The node wants none, or gets none.
     None,
@@ -74,6 +76,7 @@ enum CertificateState {
 
 /// A code that is proven on one connection.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct HeldCode {
     id: Option<CodeId>,
     code: Code,
@@ -84,6 +87,7 @@ struct HeldCode {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum PairingStage {
     AwaitAsk,
     Preparing {

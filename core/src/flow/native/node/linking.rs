@@ -36,6 +36,7 @@ const STEADY: Span = Span::from_secs(30);
 
 /// An open link.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct NodeLink {
     pub(super) paired: Paired,
     pub(super) channel: Channel,
@@ -51,6 +52,7 @@ pub(super) struct NodeLink {
 
 /// The object that a link waits to be stored, and then confirms.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Stored {
     /// A change that the gateway is not told of.
     Nothing,

@@ -47,6 +47,7 @@ pub use talk::{
 
 /// The machine of a node.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Node {
     timing: Timing,
     backoff: Backoff,
@@ -59,6 +60,7 @@ pub struct Node {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(
     clippy::large_enum_variant,
     reason = "there is no allocator to box a state with, and there is one of these"
@@ -110,6 +112,7 @@ enum State {
 
 /// The continuation once a memory is durable.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "as for State")]
 enum AfterStore {
     /// Start again with no connection open.
@@ -124,6 +127,7 @@ enum AfterStore {
 
 /// The continuation once a connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum AfterClose {
     /// Make the next attempt after a wait.
     Retry,

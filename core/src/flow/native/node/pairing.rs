@@ -22,6 +22,7 @@ use crate::wire::native::pair::{
 
 /// A pairing under way, on a sealed channel.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct NodePairing {
     pub(super) channel: Channel,
     pub(super) stage: NodePairingStage,
@@ -31,6 +32,7 @@ pub(super) struct NodePairing {
 /// The progress of pairing.
 #[allow(clippy::enum_variant_names, reason = "each is named for what it waits for")]
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum NodePairingStage {
     /// `Ask` was sent, without a code.
     AwaitAnswer {

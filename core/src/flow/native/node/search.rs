@@ -15,6 +15,7 @@ const FAILURES: u8 = 3;
 
 /// The progress of a search.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Search {
     /// `true` if the adapter can search.
     can: bool,
@@ -25,6 +26,7 @@ pub(super) struct Search {
 
 /// The found addresses that are called.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct FoundCalls {
     /// Index of the next one.
     next: u8,

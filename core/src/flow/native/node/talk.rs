@@ -55,6 +55,7 @@ pub struct Paired {
 
 /// The owner's choice of a method to pair by.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum PairMethod {
     /// The operator compares the node's fingerprint and approves.
     Approval,
@@ -85,6 +86,7 @@ impl PairMethod {
 
 /// The node's keys and description, which the adapter supplies.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NodeIdentity<'b> {
     /// The node's two key pairs.
     pub keys: &'b OwnKeys,
@@ -122,6 +124,7 @@ impl NodeIdentity<'_> {
 
 /// The kind of certificate that a node asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CertificateWish<'b> {
     /// The node wants no certificate.
     #[default]
@@ -145,6 +148,7 @@ impl<'b> CertificateWish<'b> {
 
 /// An event for a node.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// The deadline has come; carries the values for a heartbeat.
     Tick(Heartbeat<'b>),
@@ -216,6 +220,7 @@ pub enum Input<'b> {
 
 /// A request of a node to the adapter.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Open a connection to the gateway. The answer is [`Input::Connected`] or
     /// [`Input::Disconnected`]; the adapter bounds the time.
@@ -264,6 +269,7 @@ pub enum Effect<'b> {
 
 /// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NativeNodeEvent<'b> {
     /// A gateway answered; its identity and the trust in it so far.
     Gateway {

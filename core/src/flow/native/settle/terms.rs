@@ -10,6 +10,7 @@ use crate::time::{Span, UnixTime};
 
 /// The terms on which a proof pairs a node.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct ProofTerms<'t> {
     /// The scopes that the proof brings.
     pub scopes: &'t ScopesBuf,
@@ -27,6 +28,7 @@ pub struct ProofTerms<'t> {
 
 /// The registry's state of a node that a proof has paired.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PairedState {
     /// The node's new standing.
     pub standing: Standing,
@@ -78,6 +80,7 @@ pub fn pair(
 
 /// The terms of a decision about a node; `None` where they leave a choice to others.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NamedTerms<'t> {
     /// The scopes.
     pub scopes: Option<&'t ScopesBuf>,
@@ -87,6 +90,7 @@ pub struct NamedTerms<'t> {
 
 /// An operator's decision to pair a node with keys, or to change the rights of a paired one.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct OperatorApproval<'t> {
     /// The operator's own terms.
     pub said: NamedTerms<'t>,

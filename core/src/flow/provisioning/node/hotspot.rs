@@ -11,6 +11,7 @@ const PROTECTED_STARTS: u8 = 2;
 
 /// How far the access point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Hotspot {
     Down,
     Starting,

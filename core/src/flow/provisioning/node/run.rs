@@ -20,6 +20,7 @@ const CHECK_WITHIN: Span = Span::from_secs(10);
 
 /// A run under way.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Run {
     pub(super) ssid: Ssid,
     pub(super) goal: Goal,
@@ -28,6 +29,7 @@ pub(super) struct Run {
 
 /// What a run changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Goal {
     /// All settings.
     Settings,
@@ -36,6 +38,7 @@ pub(super) enum Goal {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Stage {
     SavingRequest {
         /// The country that the request names.

@@ -9,9 +9,11 @@ const LONGEST: Span = Span::from_secs(60);
 
 /// The sources that have guessed wrong, and the waits that follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Guesses([Option<Guesser>; SOURCES]);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Guesser {
     source: Source,
     wrong: u8,

@@ -24,6 +24,7 @@ use crate::wire::provisioning::sealed::{Call, FromPhone, FromSetupNode, PartByte
 
 /// What the node proves and demands: its static key, and the proof on its label.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SetupSecrets<'b> {
     /// The node's static key pair.
     pub channel: &'b KeyPair,
@@ -33,6 +34,7 @@ pub struct SetupSecrets<'b> {
 
 /// An event for the node's exchanges.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// The deadline has come.
     Tick,
@@ -75,6 +77,7 @@ pub enum Input<'b> {
 
 /// A request to the adapter.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Answer the phone with the handle and this message.
     Opened(ExchangeHandle, &'b [u8]),
@@ -121,12 +124,14 @@ pub enum NoExchange {
 
 /// The sealed exchanges of a node.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SealedSetup {
     places: [Option<Exchange>; SEALED_EXCHANGES],
     guesses: Guesses,
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Exchange {
     handle: ExchangeHandle,
     source: Source,
@@ -138,6 +143,7 @@ struct Exchange {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
 enum Stage {
     AwaitThird(xx::Answered),

@@ -13,6 +13,7 @@ use crate::wire::provisioning::sealed::{Call, FromPhone, FromSetupNode, PartByte
 
 /// An event for a phone.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// The phone's owner typed the proof: open an exchange. An earlier one is given up.
     Start {
@@ -40,6 +41,7 @@ pub enum Input<'b> {
 
 /// A request to the adapter.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Send this to the node: to open an exchange, or to go on with the one of this handle. The
     /// answer is [`Input::Answer`].
@@ -69,9 +71,11 @@ pub enum Effect<'b> {
 
 /// A phone that provisions a node.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SealedPhone(State);
 
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[allow(clippy::large_enum_variant, reason = "there is no allocator to box a state with")]
 enum State {
     #[default]
@@ -100,6 +104,7 @@ enum State {
 }
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Sealed {
     handle: ExchangeHandle,
     channel: Channel,

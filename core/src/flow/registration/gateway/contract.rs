@@ -12,6 +12,7 @@ use crate::wire::registration::{Heartbeat, PairRequest};
 
 /// An event on a connection.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// A text frame arrived.
     Text(&'b str),
@@ -45,6 +46,7 @@ pub enum Input<'b> {
 
 /// The facts about a node that authenticates.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Lookup<'b> {
     /// The node's record, if there is one; an error if the store failed.
     pub record: Result<Option<&'b Record>, Refusal>,
@@ -56,6 +58,7 @@ pub struct Lookup<'b> {
 
 /// An action that a connection asks its adapter for.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Send a text frame.
     Send(&'b str),
@@ -77,6 +80,7 @@ pub enum Effect<'b> {
 
 /// A request of a connection to the adapter. It owns all it carries, so it can wait.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RegistrationRequest {
     /// Look up the node's record.
     Load(NodeId),
@@ -111,6 +115,7 @@ impl From<RegistrationRequest> for Effect<'_> {
 /// The queue in which a token waits to be hashed. The work is the same in both; under load, tokens
 /// for known nodes do not wait behind all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Claim {
     /// The id belongs to an approved node with a token.
     Paired,

@@ -43,6 +43,7 @@ impl RegistrationMemory {
 
 /// The times of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Timing {
     /// Time in which the gateway must answer.
     pub answer_within: Span,
@@ -58,6 +59,7 @@ impl Timing {
 
 /// An event for a node.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// The deadline has come; carries the values for a heartbeat.
     Tick(Heartbeat<'b>),
@@ -81,6 +83,7 @@ pub enum Input<'b> {
 
 /// A request of a node to the adapter.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Open a connection to the gateway. The answer is [`Input::Connected`] or
     /// [`Input::Disconnected`]. The adapter bounds the time, because only it knows the transport.
@@ -98,6 +101,7 @@ pub enum Effect<'b> {
 
 /// An event for the owner of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RegistrationNodeEvent<'b> {
     /// The operator can approve the request under this id now.
     WaitsForApproval(NodeId),

@@ -9,6 +9,7 @@ use crate::wire::companion::Word;
 
 /// An event on a connection.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Input<'b> {
     /// A text frame arrived.
     Text {
@@ -48,6 +49,7 @@ pub enum Input<'b> {
 
 /// The reason for not opening a session with a verified code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SessionNotOpened {
     /// The registry refused.
     No(NotRedeemed),
@@ -57,6 +59,7 @@ pub enum SessionNotOpened {
 
 /// The reason why a session's validity is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Failed {
     /// The registry could not be read.
     Store,
@@ -66,6 +69,7 @@ pub enum Failed {
 
 /// A failure and its word on the wire. Codes and sessions have separate budgets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CompanionFailure {
     /// The first frame holds no valid code.
     Code(Word),
@@ -77,6 +81,7 @@ pub enum CompanionFailure {
 
 /// An action that a connection asks its adapter for.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Effect<'b> {
     /// Send a text frame.
     Send(&'b str),
@@ -94,6 +99,7 @@ pub enum Effect<'b> {
 
 /// A request of a connection to the adapter. It owns all it carries, so it can wait.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CompanionRequest {
     /// Look up the session with this hash.
     Resume(SessionHash),

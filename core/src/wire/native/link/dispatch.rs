@@ -12,6 +12,7 @@ opaque_id! {
 
 /// A task for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dispatch<'b> {
     /// The id of this dispatch.
     pub id: DispatchId,
@@ -31,6 +32,7 @@ pub struct Dispatch<'b> {
 
 /// The outcome of a dispatch, with its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DispatchResult<'b> {
     /// The id of the dispatch.
     pub id: DispatchId,
@@ -41,6 +43,7 @@ pub struct DispatchResult<'b> {
 
 /// The state of a dispatch, as its node reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DispatchOutcome<'b> {
     /// A person at the node has to agree first; another outcome follows.
     AwaitingMediation,
@@ -75,6 +78,7 @@ impl DispatchOutcome<'_> {
 
 /// A [`DispatchOutcome`] after which no other one follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[serde(try_from = "DispatchOutcome<'b>")]
 pub struct FinalOutcome<'b>(#[serde(borrow)] DispatchOutcome<'b>);
 
@@ -102,6 +106,7 @@ impl<'b> TryFrom<DispatchOutcome<'b>> for FinalOutcome<'b> {
 
 /// How far a dispatch has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DispatchProgress<'b> {
     /// The id of the dispatch.
     pub id: DispatchId,
@@ -142,6 +147,7 @@ impl TryFrom<u8> for Percent {
 
 /// A node's knowledge of a dispatch, with the id and the number that the gateway asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DispatchAnswer<'b> {
     /// The id of the dispatch.
     pub id: DispatchId,
@@ -154,6 +160,7 @@ pub struct DispatchAnswer<'b> {
 
 /// A node's knowledge of a dispatch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum KnownDispatch<'b> {
     /// The task runs.
     Running,

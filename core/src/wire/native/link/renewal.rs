@@ -9,6 +9,7 @@ use crate::wire::native::pair::Csr;
 
 /// A node's signed request for a new certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CertificateRenewal<'b> {
     #[serde(borrow)]
     csr: Option<Csr<'b>>,
@@ -48,6 +49,7 @@ fn covered<'a>(csr: Option<&'a Csr<'_>>, hash: &'a HandshakeHash) -> [&'a [u8]; 
 /// A [`CertificateRenewal`] whose signature was verified. Only [`CertificateRenewal::verify`] makes
 /// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VerifiedRenewal<'b> {
     csr: Option<Csr<'b>>,
 }

@@ -20,6 +20,7 @@ use crate::wire::registration::Profile;
 /// A node's request to be paired. The channel proves the node's static key; a node with a signing
 /// key signs the request for this channel alone, which proves that key, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ask<'b> {
     #[serde(borrow)]
     request: Request<'b>,
@@ -29,6 +30,7 @@ pub struct Ask<'b> {
 
 /// A node's signing key, and its signature of an [`Ask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct Signer {
     key: PublicKey,
     signature: Signature,
@@ -36,6 +38,7 @@ struct Signer {
 
 /// The unsigned content of an [`Ask`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Request<'b> {
     /// The messages that the node takes.
     pub features: Features,
@@ -85,6 +88,7 @@ const _: () = assert!(
 /// The bytes that the signature of an [`Ask`] covers behind [`labels::ASK`]: the handshake hash,
 /// and SHA-256 over all bytes of the `Ask` but its last 64, the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Covered {
     hash: [u8; 32],
     digest: [u8; 32],
@@ -181,6 +185,7 @@ pub enum AskDefect {
 
 /// An [`Ask`] whose signature was verified, if it has one. Only [`Ask::verify`] makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct VerifiedAsk<'b> {
     request: Request<'b>,
     key: Option<PublicKey>,
@@ -202,6 +207,7 @@ impl<'b> VerifiedAsk<'b> {
 
 /// A hardware profile of at most [`NATIVE_PROFILE_BYTES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativeProfile<'b>(Profile<'b>);
 
 impl<'b> NativeProfile<'b> {
@@ -237,6 +243,7 @@ serial_text!(
 /// The permissions that a node asks for, as text of at most [`ASKED_SCOPES_BYTES`]: for each an
 /// action, a colon and a pattern, one a line. An empty text leaves the choice to the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct AskedScopes<'b>(&'b str);
 
 impl<'b> AskedScopes<'b> {

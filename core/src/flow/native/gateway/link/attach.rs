@@ -21,6 +21,7 @@ use crate::wire::native::link::{Admission, Admitted, Bye, FromGateway, FromNode,
 use crate::wire::native::pair::ChainBytes;
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct Attaching {
     pub(super) node_id: NodeId,
     pub(super) features: Features,

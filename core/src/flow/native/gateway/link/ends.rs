@@ -8,6 +8,7 @@ use crate::time::{DeadlineReason, Instant, Span, UnixTime};
 /// A time of day is in whole seconds, so the connection may wake up to a second after `at` has
 /// begun. Messages in between are judged by the time of day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct LinkEnds {
     pub(super) at: UnixTime,
     wakes: Instant,

@@ -14,6 +14,7 @@ pub(super) const KEY_PING: u32 = u32::MAX;
 
 /// The gateway's key as the node of a link knows it.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum KnownGateway {
     /// The handshake of the link has proven that the node knows this key.
     Proven {

@@ -17,6 +17,7 @@ use crate::wire::native::link::{
 use crate::wire::native::signer::SignerKey;
 
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct OpenLink {
     pub(super) peer: Peer,
     /// The messages that the peer takes.
@@ -124,6 +125,7 @@ impl OpenLink {
 
 /// The effect whose answer is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum AwaitedAnswer {
     None,
     Chain,
