@@ -116,6 +116,7 @@ for target in $BARE_TARGETS; do
 done
 for target in thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf; do
   cargo check --quiet --release -p handfast-edge --target "$target"
+  cargo check --quiet --release -p handfast-edge --all-features --target "$target"
 done
 
 step "dependencies"

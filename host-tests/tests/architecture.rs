@@ -315,6 +315,50 @@ fn core_and_edge_use_neither_the_standard_library_nor_an_allocator_nor_unsafe_co
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Returns the types of a file that print themselves by this trait, derived or written by hand.
+fn printed_by(code: &[String], by: &str) -> BTreeSet<String> {
+    let word = |rest: &str| {
+        rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+    };
+    let by_hand = format!("{by} for ");
+    let mut found = BTreeSet::new();
+    let mut attributes = String::new();
+    for line in code.iter().map(|line| line.trim()).filter(|line| !line.is_empty()) {
+        found.extend(line.split_once(&by_hand).map(|(_, name)| word(name)));
+        if line.starts_with("#[")
+            || attributes.matches('[').count() > attributes.matches(']').count()
+        {
+            attributes.push_str(line);
+            continue;
+        }
+        let names = ["struct ", "enum "].iter().find_map(|kind| line.split_once(kind));
+        if attributes.contains(by) {
+            found.extend(names.map(|(_, name)| word(name)));
+        }
+        attributes.clear();
+    }
+    found
+}
+
+/// A board logs through defmt. The check of the bare targets compiles all of it.
+#[test]
+fn whatever_core_and_edge_can_print_a_board_can_log() {
+    let mut wrong = Vec::new();
+    for path in
+        ["core/src", "adapters/edge/src"].iter().flat_map(|path| sources(&root().join(path)))
+    {
+        if path.file_stem().is_some_and(|stem| stem == "tests") {
+            continue;
+        }
+        let code = code(&path);
+        let (shown, logged) = (printed_by(&code, "Debug"), printed_by(&code, "defmt::Format"));
+        for name in shown.difference(&logged) {
+            wrong.push(format!("{}: {name} has no defmt::Format", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Returns the `key = value` lines of one section of a manifest, each value with its version only.
 fn section(manifest: &str, name: &str) -> BTreeMap<String, String> {
     let header = format!("[{name}]");

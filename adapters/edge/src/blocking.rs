@@ -31,6 +31,7 @@ pub fn block_on_with<F: Future>(future: F, mut idle: impl FnMut()) -> F::Output 
 /// A blocking stream with the async traits, for [`block_on`]. Reading polls [`ReadReady`] and takes
 /// bytes only once some are ready, so dropping the future loses nothing. Writing blocks.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Polled<T>(pub T);
 
 impl<T: ErrorType> ErrorType for Polled<T> {
@@ -71,6 +72,7 @@ impl<T: embedded_io::Read + embedded_io::Write + ReadReady> Stream for Polled<T>
 
 /// A [`Connector`] to a permanent line, such as a UART.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Line<T>(pub T);
 
 impl<T: Stream> Connector for Line<T> {
@@ -86,6 +88,7 @@ impl<T: Stream> Connector for Line<T> {
 
 /// A [`Clock`] that polls a function for the time since boot.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct PolledClock<N>(pub N);
 
 impl<N: Fn() -> Instant> Clock for PolledClock<N> {

@@ -46,6 +46,7 @@ pub(crate) struct TimeLimits {
 /// Storage for a machine; empty until the first run. The empty variant is all zeros, which `Option`
 /// does not guarantee, so a static of this type takes no flash.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[repr(u8)]
 #[allow(clippy::large_enum_variant, reason = "there is one of these")]
 pub(crate) enum Slot<M> {

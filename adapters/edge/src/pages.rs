@@ -40,6 +40,7 @@ pub(crate) const RECORD: usize = 128;
 /// The kind of a record. None reads another's: they may lie in the same pages after a change of the
 /// firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RecordKind(u8);
 
 impl RecordKind {
@@ -108,6 +109,13 @@ impl<const N: usize> core::fmt::Debug for RecordBuffer<N> {
     }
 }
 
+#[cfg(feature = "defmt")]
+impl<const N: usize> defmt::Format for RecordBuffer<N> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "RecordBuffer");
+    }
+}
+
 /// Writes a record. Returns `None` if the value is too long.
 fn encode(
     record: &mut [u8],
@@ -158,6 +166,7 @@ fn page(record: &[u8]) -> Page {
 
 /// The state of one page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Page {
     Erased,
     /// Left behind by a power cut, or written by other software.
@@ -175,6 +184,7 @@ enum Side {
 
 /// Two flash pages that nothing else uses, for records of `N` bytes.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Pages<const N: usize> {
     start: u32,
 }

@@ -83,6 +83,7 @@ pub trait Sensors {
 
 /// A node without sensors: its heartbeats are empty.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoSensors;
 
 impl Sensors for NoSensors {
@@ -107,6 +108,7 @@ pub enum Command {
 
 /// A message for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Report<'b> {
     /// An event of the node's state machine.
     News(RegistrationNodeEvent<'b>),

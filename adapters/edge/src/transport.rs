@@ -9,6 +9,7 @@ use crate::error::{UpgradeError, Violation};
 
 /// One whole message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Frame<'f> {
     /// A text message, checked to be UTF-8.
     Text(&'f str),
@@ -18,6 +19,7 @@ pub enum Frame<'f> {
 
 /// Outcome of [`Carrier::receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Received<'f> {
     /// A message from the peer.
     Frame(Frame<'f>),

@@ -16,6 +16,7 @@ use crate::transport::Broken;
 
 /// The loop's next action after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum NextAction {
     /// Wait for the next event.
     Wait,

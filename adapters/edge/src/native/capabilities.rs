@@ -35,6 +35,7 @@ pub trait Capabilities {
 
 /// A capability, as a node announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Capability {
     /// The name: 1 to 32 of `a`–`z`, `0`–`9`, `.`, `-` and `_`. Another name is not announced.
     pub name: &'static str,
@@ -48,6 +49,7 @@ pub struct Capability {
 
 /// A task for a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Task<'b> {
     /// The id of the dispatch.
     pub id: DispatchId,
@@ -65,6 +67,7 @@ pub struct Task<'b> {
 
 /// Outcome of [`Capabilities::start`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Started {
     /// The task runs.
     Runs,
@@ -76,6 +79,7 @@ pub enum Started {
 
 /// The end of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskEnd {
     /// The task is done; its result is this number of bytes at the beginning of `output`.
     Succeeded(usize),
@@ -91,6 +95,7 @@ pub enum TaskEnd {
 
 /// An event of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskEvent {
     /// What [`Capabilities::capability`] returns has changed, so that all are announced anew.
     Changed,

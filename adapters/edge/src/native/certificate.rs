@@ -20,6 +20,7 @@ use crate::error::KeepError;
 
 /// News of the node's certificate for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CertificateNews {
     /// The node holds this certificate, durably: it was found at the start, or came and was stored.
     Held(HeldCertificate),
@@ -31,6 +32,7 @@ pub enum CertificateNews {
 
 /// Static storage for a node's certificate.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct CertificateBuffers {
     incoming: IncomingCertificate,
     record: CertificateRecord,
@@ -46,6 +48,7 @@ impl CertificateBuffers {
 
 /// A node with a compact certificate. Its storage is also a [`CertificateStorage`].
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Certificates<'s> {
     incoming: &'s mut IncomingCertificate,
     record: &'s mut CertificateRecord,

@@ -20,6 +20,7 @@ pub(super) type CertificateNews = core::convert::Infallible;
 /// [`CertificatePort`] carries out. It is a type of its own, so that a port cannot be given another
 /// effect.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum CertificateOrder<'b> {
     /// The key that the gateway signs with.
     Key(SignerKey),
@@ -75,6 +76,7 @@ pub trait CertificatePort<K> {
 
 /// A node without a certificate.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoCertificate;
 
 impl<K> CertificatePort<K> for NoCertificate {

@@ -15,6 +15,7 @@ use crate::error::KeepError;
 /// Static storage for a node's tasks. `OUTPUT` is the length of the longest result in bytes, at most
 /// 864.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct DispatchBuffers<const OUTPUT: usize> {
     board: StoredBoard,
     record: BoardRecord,
@@ -47,6 +48,7 @@ type ResultLimits = [Option<(DispatchId, u16)>; BOARD_PLACES];
 
 /// A node with capabilities. Its storage is also a [`BoardStorage`].
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Dispatching<'s, H> {
     handlers: H,
     board: &'s mut StoredBoard,
@@ -58,6 +60,7 @@ pub struct Dispatching<'s, H> {
 
 /// The state of a node's tasks beside the board.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct TaskProgress {
     /// `false` if the board cannot be read, so that nothing is known of earlier tasks.
     known: bool,

@@ -18,6 +18,7 @@ use crate::ports::{Clock, Connector, Sensors};
 
 /// Everything a node needs from its board.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativePorts<'i, G, C, K, R, O, S, T, P> {
     /// Connections to the gateway: a [`Connector`].
     pub gateway: G,
@@ -46,6 +47,7 @@ pub struct NativePorts<'i, G, C, K, R, O, S, T, P> {
 
 /// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativeSettings {
     /// Time limits of the state machine.
     pub timing: Timing,
@@ -72,6 +74,7 @@ impl NativeSettings {
 
 /// Static storage for the machine and the driver's buffers.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NativeBuffers {
     node: Slot<Node>,
     scratch: [u8; NATIVE_NODE_SCRATCH],

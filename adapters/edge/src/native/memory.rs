@@ -76,6 +76,7 @@ pub(super) const BOARD_PLACES: usize = 8;
 
 /// The board of a device: the dispatches that it has taken lately. A storage writes it with serde.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StoredBoard {
     /// The id under which the node is paired; numbers of another one mean nothing.
     pub(super) node_id: NodeId,

@@ -52,6 +52,7 @@ pub trait NativeOwnerPort {
 
 /// A command of the owner.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NativeCommand {
     /// Starts pairing by this method; with a fingerprint, only with the gateway that has it.
     Pair(PairMethod, Option<Fingerprint>),
@@ -86,6 +87,7 @@ pub enum NotSent {
 
 /// A message for the owner.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum NativeReport<'b> {
     /// An event of the node's state machine.
     News(NativeNodeEvent<'b>),

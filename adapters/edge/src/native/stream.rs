@@ -107,3 +107,10 @@ impl<S> core::fmt::Debug for Framed<S> {
         f.debug_struct("Framed").field("cutter", &self.cutter).finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "defmt")]
+impl<S> defmt::Format for Framed<S> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Framed({})", self.cutter);
+    }
+}

@@ -22,6 +22,7 @@ use crate::error::KeepError;
 /// A message of the gateway about a task: the part of core's effects that a [`TaskPort`] carries
 /// out. It is a type of its own, so that a port cannot be given another effect.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskOrder<'b> {
     /// The task is to be done.
     Run(Dispatch<'b>),
@@ -38,6 +39,7 @@ pub enum TaskOrder<'b> {
 
 /// News of a task for the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskNews<'b> {
     /// The gateway dispatched a task, and the board has it; it starts now.
     Taken {
@@ -64,6 +66,7 @@ impl<'b> TaskOrder<'b> {
 
 /// A message to the gateway that is owed. Lengths are those of texts at the beginning of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum TaskReport {
     Announce(Announce<'static>),
     Started(DispatchId),
@@ -188,6 +191,7 @@ pub trait TaskPort<'s, K> {
 
 /// A node without capabilities: nothing is dispatched to it, and it stores no board.
 #[derive(Clone, Copy, Debug, Default)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoCapabilities;
 
 impl<'s, K> TaskPort<'s, K> for NoCapabilities {

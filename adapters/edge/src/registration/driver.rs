@@ -16,6 +16,7 @@ use crate::transport::Opener;
 
 /// Everything a node needs from its board.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistrationPorts<'i, G, C, K, R, O, S> {
     /// Connections to the gateway: an [`Opener`].
     pub gateway: G,
@@ -35,6 +36,7 @@ pub struct RegistrationPorts<'i, G, C, K, R, O, S> {
 
 /// Time limits of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistrationSettings {
     /// Time limits of the state machine.
     pub timing: Timing,
@@ -69,6 +71,7 @@ impl RegistrationSettings {
 /// Static storage for the machine and the driver's buffers. `FRAME` is the longest message in bytes that a gateway
 /// may send; 1024 bytes are enough for everything in the `missy` dialect but long error texts.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct RegistrationBuffers<const FRAME: usize> {
     node: Slot<RegistrationNode>,
     scratch: [u8; SCRATCH],

@@ -10,6 +10,7 @@ const HEADER_BYTES: usize = 10;
 
 /// A decoded event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum DecodedEvent {
     /// A text message of this many bytes, checked to be UTF-8, is at the front of the room.
     Text(usize),
@@ -24,12 +25,14 @@ pub enum DecodedEvent {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum MessageKind {
     Text,
     Binary,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Content {
     /// Part of a message; the final one if `last` is set.
     Data {
@@ -41,6 +44,7 @@ enum Content {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum DecoderStage {
     Header { bytes: [u8; HEADER_BYTES], have: usize },
     Payload { content: Content, left: usize },
@@ -52,6 +56,7 @@ const HEADER: DecoderStage = DecoderStage::Header { bytes: [0; HEADER_BYTES], ha
 
 /// A decoder that parses frames and reassembles messages.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Decoder {
     stage: DecoderStage,
     /// Kind of the incomplete message.

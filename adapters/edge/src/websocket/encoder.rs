@@ -7,6 +7,7 @@ use crate::write_buffer::WriteBuffer;
 
 /// Opcodes that a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) enum Opcode {
     Text = 1,
     Binary = 2,

@@ -13,6 +13,7 @@ const GUID: &[u8; 36] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// The key of a request: 16 random bytes in base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct HandshakeKey([u8; 24]);
 
 impl HandshakeKey {
@@ -46,6 +47,7 @@ impl HandshakeKey {
 
 /// An incremental parser for the response's head.
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Response {
     accept: [u8; 28],
     line: [u8; LINE_BYTES],

@@ -28,6 +28,7 @@ const INBOX_BYTES: usize = 128;
 
 /// Location of the gateway's WebSocket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct WebSocketTarget<'t> {
     host: &'t str,
     path: &'t str,
@@ -49,6 +50,7 @@ impl<'t> WebSocketTarget<'t> {
 
 /// Opens WebSockets through a [`Connector`].
 #[derive(Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Client<'t, C> {
     connector: C,
     target: WebSocketTarget<'t>,
@@ -79,6 +81,7 @@ impl<C: Connector> Opener for Client<'_, C> {
 
 /// The answer that an open socket owes the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum Owed {
     Nothing,
     Pong,
@@ -253,5 +256,12 @@ impl<S> core::fmt::Debug for Socket<'_, S> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         // The generator and the bytes read are too sensitive for a log.
         f.debug_struct("Socket").field("owed", &self.owed).finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "defmt")]
+impl<S> defmt::Format for Socket<'_, S> {
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Socket({})", self.owed);
     }
 }

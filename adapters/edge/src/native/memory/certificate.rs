@@ -14,6 +14,7 @@ use crate::pages::{Pages, RECORD_OVERHEAD, RecordBuffer, RecordKind};
 
 /// A certificate with what it is verified by. A storage writes it with serde.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StoredCertificate<'b> {
     /// The id under which the node is paired; a certificate of another one means nothing.
     pub node_id: NodeId,
