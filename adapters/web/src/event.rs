@@ -1,6 +1,6 @@
 //! Events for the owner of a node, as JSON.
 
-use handfast_core::flow::native::node::{NativeNodeEvent, Trust};
+use handfast_core::flow::native::node::{NativeNodeEvent, NotAsked, Trust};
 use handfast_core::wire::json_write::ObjectWriter;
 use handfast_core::wire::native::pair::PairRefusal;
 
@@ -21,6 +21,13 @@ fn members<'o>(event: &NativeNodeEvent<'_>, object: ObjectWriter<'o>) -> ObjectW
         NativeNodeEvent::OtherGateway(fingerprint) => {
             with_fingerprint(named("other_gateway"), "fingerprint", fingerprint)
         }
+        NativeNodeEvent::NotAsked(why) => named("not_asked").text(
+            "reason",
+            match why {
+                NotAsked::NoSetupCode => "no_setup_code",
+                NotAsked::BufferTooSmall => "buffer_too_small",
+            },
+        ),
         NativeNodeEvent::TypeThePin { expires_in, attempts } => {
             let object = number(named("pin"), "expires_in", (*expires_in).into());
             number(object, "attempts", (*attempts).into())

@@ -172,7 +172,9 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                     self.0.standing = DeskStanding::Linked(*node_id);
                 }
                 NativeNodeEvent::RetryIn(_) => self.0.standing = DeskStanding::Apart,
-                NativeNodeEvent::GatewayUnproven | NativeNodeEvent::PairingRefused(_) => {
+                NativeNodeEvent::GatewayUnproven
+                | NativeNodeEvent::PairingRefused(_)
+                | NativeNodeEvent::NotAsked(_) => {
                     self.0.standing = DeskStanding::Silent;
                 }
                 NativeNodeEvent::Forgotten | NativeNodeEvent::Unpaired => {
@@ -295,6 +297,8 @@ fn news_in_words(news: &NativeNodeEvent<'_>, f: &mut Formatter<'_>) -> Result {
         NativeNodeEvent::OtherGateway(fingerprint) => {
             write!(f, "another gateway answers, {fingerprint}; it was told nothing")
         }
+        // The board pairs by no setup code, and its buffer holds any other request.
+        NativeNodeEvent::NotAsked(_) => f.write_str("cannot ask to be paired"),
         NativeNodeEvent::TypeThePin { expires_in, attempts } => {
             write!(
                 f,

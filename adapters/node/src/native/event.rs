@@ -131,6 +131,8 @@ impl NativeEvent {
         match news {
             NativeNodeEvent::Gateway { fingerprint, trust } => Self::Gateway { fingerprint, trust },
             NativeNodeEvent::OtherGateway(fingerprint) => Self::OtherGateway(fingerprint),
+            // This node's buffer holds any request, and a setup code comes with the wish to show it.
+            NativeNodeEvent::NotAsked(_) => Self::Resting,
             NativeNodeEvent::TypeThePin { expires_in, attempts } => {
                 Self::TypeThePin { expires_in: seconds(expires_in), attempts }
             }

@@ -41,8 +41,8 @@ use attempts::introduce;
 use linking::{NodeLink, Stored};
 use pairing::{NodePairing, NodePairingStage};
 pub use talk::{
-    CertificateWish, Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, PairMethod,
-    Paired, Trust,
+    CertificateWish, Effect, Input, NativeMemory, NativeNodeEvent, NodeIdentity, NotAsked,
+    PairMethod, Paired, Trust,
 };
 
 /// The machine of a node.

@@ -2,8 +2,8 @@
 
 use super::leaving::{broken, leave, turned_away};
 use super::{
-    AfterClose, AfterStore, Effect, NativeMemory, NativeNodeEvent, Node, NodeIdentity, PairMethod,
-    Paired, State, Trust,
+    AfterClose, AfterStore, Effect, NativeMemory, NativeNodeEvent, Node, NodeIdentity, NotAsked,
+    PairMethod, Paired, State, Trust,
 };
 use crate::budget::Backoff;
 use crate::crypto::code::Code;
@@ -116,6 +116,9 @@ pub(super) fn on_second<'b>(
         Some(trust) => trust,
         None => return other_gateway(node, wish, &peer),
     };
+    if matches!(wish, PairMethod::Setup) && own.setup.is_none() {
+        return without_asking(node, NotAsked::NoSetupCode);
+    }
     let news = NativeNodeEvent::Gateway { fingerprint: Fingerprint::of(&peer), trust };
     let until = now.after(node.timing.answer_within);
     let sent = ask(introduced, &wish, own, &mut out).and_then(|sent| match &wish {
@@ -124,8 +127,15 @@ pub(super) fn on_second<'b>(
     });
     match sent {
         Some(sent) => asked(node, sent, until, news),
-        None => node.close(None, AfterClose::Idle),
+        // The peer's keys have been multiplied with before, so it is the room that was missing.
+        None => without_asking(node, NotAsked::BufferTooSmall),
     }
+}
+
+/// Gives up pairing for a reason on the node's own side, which another attempt does not mend.
+#[inline(never)]
+fn without_asking<'b>(node: &mut Node, why: NotAsked) -> Effects<Effect<'b>> {
+    leave(node, None, AfterClose::Idle, NativeNodeEvent::NotAsked(why))
 }
 
 #[inline(never)]

@@ -280,6 +280,8 @@ pub enum NativeNodeEvent<'b> {
     },
     /// The gateway is not the expected one. It was told nothing.
     OtherGateway(Fingerprint),
+    /// The node cannot ask to be paired, so it told the gateway nothing.
+    NotAsked(NotAsked),
     /// The gateway shows a PIN, which the owner has to type.
     TypeThePin {
         /// The lifetime of the PIN, in seconds.
@@ -355,6 +357,17 @@ pub enum NativeNodeEvent<'b> {
     RetryIn(Span),
     /// The node has forgotten the pairing.
     Forgotten,
+}
+
+/// The reason on the node's own side for which it cannot ask to be paired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum NotAsked {
+    /// It was to show a setup code, and [`NodeIdentity::setup`] is empty.
+    NoSetupCode,
+    /// The scratch buffer is too small for the request: [`crate::limits::NATIVE_NODE_SCRATCH`]
+    /// bytes suffice, and with a setup code [`crate::limits::NATIVE_SETUP_SCRATCH`].
+    BufferTooSmall,
 }
 
 /// The grounds for trusting a gateway.
