@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 
 use handfast_core::Span;
 use handfast_core::flow::native::node::{Node, NodeIdentity, Timing};
-use handfast_core::limits::{NATIVE_NODE_SCRATCH, STREAM_BUFFER};
+use handfast_core::limits::{NATIVE_NODE_SCRATCH, NATIVE_SETUP_SCRATCH, STREAM_BUFFER};
 use rand_core::CryptoRng;
 
 use super::NativeOwnerPort;
@@ -72,20 +72,38 @@ impl NativeSettings {
     };
 }
 
-/// Static storage for the machine and the driver's buffers.
+/// Static storage for the machine and the driver's buffers. `SCRATCH` is the room for what the node
+/// sends in one step, in bytes: [`new`](NativeBuffers::new) and
+/// [`for_setup_codes`](NativeBuffers::for_setup_codes) choose it.
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct NativeBuffers {
+pub struct NativeBuffers<const SCRATCH: usize = NATIVE_NODE_SCRATCH> {
     node: Slot<Node>,
-    scratch: [u8; NATIVE_NODE_SCRATCH],
+    scratch: [u8; SCRATCH],
     frame: [u8; STREAM_BUFFER],
 }
 
+impl<const SCRATCH: usize> NativeBuffers<SCRATCH> {
+    const EMPTY: Self =
+        Self { node: Slot::Empty, scratch: [0; SCRATCH], frame: [0; STREAM_BUFFER] };
+}
+
 impl NativeBuffers {
-    /// Creates empty buffers.
+    /// Creates empty buffers for a node that pairs by approval, PIN or code. With a setup code whose
+    /// request does not fit, it reports
+    /// [`NotAsked::BufferTooSmall`](handfast_core::flow::native::node::NotAsked::BufferTooSmall).
     #[must_use]
     pub const fn new() -> Self {
-        Self { node: Slot::Empty, scratch: [0; NATIVE_NODE_SCRATCH], frame: [0; STREAM_BUFFER] }
+        Self::EMPTY
+    }
+}
+
+impl NativeBuffers<NATIVE_SETUP_SCRATCH> {
+    /// Creates empty buffers for a node that may also pair by a setup code of any length. They take
+    /// 1024 bytes more than [`NativeBuffers::new`].
+    #[must_use]
+    pub const fn for_setup_codes() -> Self {
+        Self::EMPTY
     }
 }
 
@@ -100,10 +118,10 @@ impl Default for NativeBuffers {
 ///
 /// Dropping the future at any point is as harmless as a power cut: the next run continues from the
 /// stored memory.
-pub fn run<'t, G, C, K, R, O, S, T, P>(
+pub fn run<'t, G, C, K, R, O, S, T, P, const SCRATCH: usize>(
     ports: NativePorts<'_, G, C, K, R, O, S, T, P>,
     settings: &NativeSettings,
-    buffers: &mut NativeBuffers,
+    buffers: &mut NativeBuffers<SCRATCH>,
 ) -> impl Future<Output = ()>
 where
     G: Connector,

@@ -9,5 +9,6 @@ mod linking;
 mod memory;
 mod pairing;
 mod power;
+mod setup_code;
 mod speaking;
 mod workshop;
