@@ -184,6 +184,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "pages",
             "transport",
             "ports",
+            "words",
             "write_buffer",
             "blocking",
             "select",

@@ -53,4 +53,5 @@ pub mod registration;
 pub(crate) mod select;
 pub mod transport;
 pub mod websocket;
+mod words;
 pub(crate) mod write_buffer;

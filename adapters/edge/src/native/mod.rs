@@ -22,6 +22,7 @@ mod effects;
 pub mod memory;
 mod stream;
 mod tasks;
+mod words;
 
 pub use self::capabilities::{Capabilities, Capability, Started, Task, TaskEnd, TaskEvent};
 #[cfg(feature = "identity")]

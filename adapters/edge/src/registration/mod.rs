@@ -3,3 +3,4 @@
 pub mod driver;
 mod effects;
 pub mod memory;
+mod words;

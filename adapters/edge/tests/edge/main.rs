@@ -12,3 +12,4 @@ mod pages;
 mod pump;
 mod socket;
 mod tcp;
+mod words;
