@@ -19,6 +19,47 @@ pub enum KeepError {
     OtherVersion(u8),
     /// The record is of another kind, or its value is not allowed.
     Unreadable,
+    /// The value to store is longer than a record.
+    TooLong,
+}
+
+/// The rule that the place of some pages in a flash breaks. Lengths are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum GeometryError {
+    /// The start is not the beginning of a page.
+    Misaligned {
+        /// The address where the pages were to begin.
+        start: u32,
+        /// Length of a page, which is what the flash erases at once.
+        page: usize,
+    },
+    /// The pages end behind the flash.
+    Outside {
+        /// The address behind the pages.
+        end: usize,
+        /// Length of the flash.
+        capacity: usize,
+    },
+    /// A record is not a whole number of words.
+    Words {
+        /// Length of a record.
+        record: usize,
+        /// Length of a word, which is what the flash reads or writes at once.
+        word: usize,
+    },
+}
+
+/// The part of a WebSocket's location that cannot be sent: it is empty, or holds a space or a
+/// character outside printable ASCII, which could end its header line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum TargetError {
+    /// The host with its port.
+    Host,
+    /// The path, which must also begin with `/`.
+    Path,
 }
 
 /// The reason for which the upgrade failed.

@@ -23,7 +23,7 @@ use handfast_core::wire::frame::crc32;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
-pub use crate::error::KeepError;
+pub use crate::error::{GeometryError, KeepError};
 
 /// Format version of a record.
 const VERSION: u8 = 2;
@@ -175,6 +175,11 @@ enum Page {
     Holds(u32),
 }
 
+/// Returns the address behind so many bytes. One that no flash has stays outside of every flash.
+pub(crate) fn behind(start: u32, length: usize) -> u32 {
+    start.saturating_add(u32::try_from(length).unwrap_or(u32::MAX))
+}
+
 /// One of the two pages.
 #[derive(Clone, Copy)]
 enum Side {
@@ -190,13 +195,25 @@ pub struct Pages<const N: usize> {
 }
 
 impl<const N: usize> Pages<N> {
-    /// Uses the two pages that begin at the byte address `start`. Returns `None` if `start` is not
-    /// the beginning of a page, the pages lie outside the flash, or a record is not whole words.
-    pub fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
-        let at = usize::try_from(start).ok()?;
-        let inside = at.checked_add(Self::length::<F>())? <= flash.capacity();
-        let words = N.is_multiple_of(F::READ_SIZE) && N.is_multiple_of(F::WRITE_SIZE);
-        (inside && words && at.is_multiple_of(F::ERASE_SIZE)).then_some(Self { start })
+    /// Uses the two pages that begin at the byte address `start`.
+    ///
+    /// # Errors
+    /// [`GeometryError`]: the pages do not fit this flash there.
+    pub fn new<F: NorFlash>(flash: &F, start: u32) -> Result<Self, GeometryError> {
+        // An address that a target has no word for lies outside as well.
+        let at = usize::try_from(start).unwrap_or(usize::MAX);
+        if !at.is_multiple_of(F::ERASE_SIZE) {
+            return Err(GeometryError::Misaligned { start, page: F::ERASE_SIZE });
+        }
+        let (end, capacity) = (at.saturating_add(Self::length::<F>()), flash.capacity());
+        if end > capacity {
+            return Err(GeometryError::Outside { end, capacity });
+        }
+        let words = [F::READ_SIZE, F::WRITE_SIZE];
+        match words.into_iter().find(|word| !N.is_multiple_of(*word)) {
+            Some(word) => Err(GeometryError::Words { record: N, word }),
+            None => Ok(Self { start }),
+        }
     }
 
     /// Returns the number of bytes in the two pages.
@@ -290,7 +307,7 @@ impl<const N: usize> Pages<N> {
     /// memory.
     ///
     /// # Errors
-    /// [`KeepError`]: the new value may not be durable; try again. [`KeepError::Unreadable`]: it is
+    /// [`KeepError`]: the new value may not be durable; try again. [`KeepError::TooLong`]: it is
     /// longer than a record.
     pub async fn replace<F: NorFlash>(
         self,
@@ -309,8 +326,7 @@ impl<const N: usize> Pages<N> {
             (Page::Erased, _) => (Side::First, Side::Second, 0),
             (Page::Torn, _) => (Side::Second, Side::First, 0),
         };
-        encode(&mut record.0, kind, sequence.saturating_add(1), value)
-            .ok_or(KeepError::Unreadable)?;
+        encode(&mut record.0, kind, sequence.saturating_add(1), value).ok_or(KeepError::TooLong)?;
         self.put(flash, older, record).await?;
         // The new record is already the newest, so the old one can be erased.
         if forget { self.erase(flash, newest).await } else { Ok(()) }

@@ -7,7 +7,7 @@ use core::fmt::{Display, Formatter, Result, Write as _};
 
 use handfast_core::Span;
 
-use crate::error::{KeepError, UpgradeError, Violation};
+use crate::error::{GeometryError, KeepError, TargetError, UpgradeError, Violation};
 use crate::transport::Broken;
 
 impl Display for KeepError {
@@ -24,11 +24,44 @@ impl Display for KeepError {
             Self::Unreadable => {
                 f.write_str("the flash holds a record that this firmware never wrote")
             }
+            Self::TooLong => f.write_str("the value is longer than its record"),
         }
     }
 }
 
 impl core::error::Error for KeepError {}
+
+impl Display for GeometryError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self {
+            Self::Misaligned { start, page } => {
+                write!(
+                    f,
+                    "the pages begin at {start}, which is no multiple of a page of {page} bytes"
+                )
+            }
+            Self::Outside { end, capacity } => {
+                write!(f, "the pages end at {end}, behind a flash of {capacity} bytes")
+            }
+            Self::Words { record, word } => {
+                write!(f, "a record of {record} bytes is no multiple of a word of {word} bytes")
+            }
+        }
+    }
+}
+
+impl core::error::Error for GeometryError {}
+
+impl Display for TargetError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Host => "the host must be printable ASCII without spaces, and not empty",
+            Self::Path => "the path must be printable ASCII without spaces, and begin with /",
+        })
+    }
+}
+
+impl core::error::Error for TargetError {}
 
 impl Display for UpgradeError {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

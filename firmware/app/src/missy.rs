@@ -40,7 +40,7 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     readings: &Cell<Readings>,
     buffers: &mut RegistrationBuffers<FRAME>,
 ) -> core::result::Result<(), i32> {
-    let Some(mut keep) = RegistrationFlash::new(flash, 0) else { return Err(NO_FLASH) };
+    let Ok(mut keep) = RegistrationFlash::new(flash, 0) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     if !settings.asks && memory == Ok(RegistrationMemory::Blank) {
         desk.idle().await;
@@ -53,7 +53,7 @@ pub(crate) async fn run<I: Read, O: Write, N: Network, E: CryptoRng, F: NorFlash
     // The string has room for the longest host.
     let _ = write!(authority, "{}:{}", gateway.host, gateway.port);
     // The settings hold only valid hosts.
-    let Some(target) = WebSocketTarget::new(&authority, "/") else { return Err(NO_FLASH) };
+    let Ok(target) = WebSocketTarget::new(&authority, "/") else { return Err(NO_FLASH) };
     let ports = RegistrationPorts {
         gateway: Client::new(NetworkConnector { network, gateway }, target),
         clock,

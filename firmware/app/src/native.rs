@@ -48,7 +48,7 @@ pub(crate) async fn wake<I: Read, O: Write, E: CryptoRng, F: NorFlash>(
     (entropy, flash, start): (&mut E, &mut F, u32),
     own: &mut Option<OwnKeys>,
 ) -> core::result::Result<(), i32> {
-    let Some(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
+    let Ok(mut keep) = NativeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let made = pin!(in_place(|| keys(&mut keep, entropy))).await;
     match made {
         Ok(keys) => {
@@ -81,7 +81,7 @@ pub(crate) async fn run<I: Read, O: Write, G: Connector, E: CryptoRng, F: NorFla
 where
     C: Clock + Copy,
 {
-    let Some(mut keep) = NodeFlash::new(flash, start) else { return Err(NO_FLASH) };
+    let Ok(mut keep) = NodeFlash::new(flash, start) else { return Err(NO_FLASH) };
     let memory = keep.load().await;
     desk.standing = if matches!(memory, Ok(NativeMemory::Blank)) {
         DeskStanding::Silent

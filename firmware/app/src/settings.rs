@@ -171,7 +171,7 @@ pub(crate) struct SettingsStorage(Pages<RECORD>);
 impl SettingsStorage {
     /// Uses the two pages at `start`. Returns `None` if the flash has no room for them.
     pub(crate) fn new<F: NorFlash>(flash: &F, start: u32) -> Option<Self> {
-        Pages::new(flash, start).map(Self)
+        Pages::new(flash, start).ok().map(Self)
     }
 
     /// Reads the settings. They stay blank if none were ever stored.

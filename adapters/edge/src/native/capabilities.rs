@@ -2,8 +2,9 @@
 
 use core::future::pending;
 
-use handfast_core::wire::native::link::{DispatchId, Percent};
-use handfast_core::{NodeId, Span};
+use handfast_core::wire::native::CapabilityName;
+use handfast_core::wire::native::link::{Announce, DispatchId, Percent};
+use handfast_core::{Label, NodeId, Span};
 
 /// The tasks that a node can do, which an embedder implements.
 ///
@@ -37,14 +38,45 @@ pub trait Capabilities {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Capability {
-    /// The name: 1 to 32 of `a`–`z`, `0`–`9`, `.`, `-` and `_`. Another name is not announced.
+    /// The name: 1 to 32 of `a`–`z`, `0`–`9`, `.`, `-` and `_`. A capability with another name is
+    /// not announced; [`check`](Self::check) tells beforehand.
     pub name: &'static str,
-    /// The version, at most 64 characters.
+    /// The version: at most 64 characters, none of them a control character.
     pub version: &'static str,
     /// `true` if it can be dispatched now.
     pub available: bool,
     /// `true` if running a task twice does no more than running it once.
     pub idempotent: bool,
+}
+
+/// The reason for which a capability cannot be announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum CapabilityError {
+    /// The name is not 1 to 32 of `a`–`z`, `0`–`9`, `.`, `-` and `_`.
+    Name,
+    /// The version is longer than 64 characters, or holds a control character.
+    Version,
+}
+
+impl Capability {
+    /// Checks that the capability can be announced, for instance in a test of the firmware.
+    ///
+    /// # Errors
+    /// [`CapabilityError`] with the field that cannot be sent.
+    pub fn check(&self) -> Result<(), CapabilityError> {
+        self.announced().map(|_| ())
+    }
+
+    /// Makes the message that announces the capability.
+    pub(super) fn announced(&self) -> Result<Announce<'static>, CapabilityError> {
+        Ok(Announce {
+            capability: CapabilityName::parse(self.name).ok_or(CapabilityError::Name)?,
+            version: Label::parse(self.version).ok_or(CapabilityError::Version)?,
+            available: self.available,
+            idempotent: self.idempotent,
+        })
+    }
 }
 
 /// A task for a node.

@@ -3,9 +3,8 @@
 use handfast_core::limits::PAYLOAD_BYTES;
 use handfast_core::link::board::Taken;
 use handfast_core::link::dispatch::{DispatchEnd, Known};
-use handfast_core::wire::native::CapabilityName;
-use handfast_core::wire::native::link::{Announce, Dispatch, DispatchId};
-use handfast_core::{Label, NodeId, Span};
+use handfast_core::wire::native::link::{Dispatch, DispatchId};
+use handfast_core::{NodeId, Span};
 
 use super::capabilities::{Capabilities, Capability, Started, Task, TaskEnd, TaskEvent};
 use super::memory::{BOARD_PLACES, BoardRecord, BoardStorage, StoredBoard};
@@ -175,15 +174,6 @@ fn put(text: &[u8], output: &mut [u8]) -> usize {
     text.len().min(output.len())
 }
 
-fn announced(capability: Capability) -> Option<Announce<'static>> {
-    Some(Announce {
-        capability: CapabilityName::parse(capability.name)?,
-        version: Label::parse(capability.version)?,
-        available: capability.available,
-        idempotent: capability.idempotent,
-    })
-}
-
 impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H> {
     const TAKES: bool = true;
 
@@ -350,7 +340,8 @@ impl<'s, K: BoardStorage, H: Capabilities> TaskPort<'s, K> for Dispatching<'s, H
                 break;
             };
             self.progress.announces = Some(at.saturating_add(1));
-            if let Some(announce) = announced(capability) {
+            // One that cannot be announced is left out, as `Capability::check` tells beforehand.
+            if let Ok(announce) = capability.announced() {
                 return Some(TaskReport::Announce(announce));
             }
         }

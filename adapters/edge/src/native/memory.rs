@@ -17,8 +17,8 @@ use handfast_core::{Entropy, NodeId};
 use rand_core::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::KeepError;
-use crate::pages::{Pages, RECORD, RECORD_OVERHEAD, RecordBuffer, RecordKind};
+use crate::error::{GeometryError, KeepError};
+use crate::pages::{Pages, RECORD, RECORD_OVERHEAD, RecordBuffer, RecordKind, behind};
 
 #[cfg(feature = "identity")]
 pub use certificate::{CertificateFlash, CertificateRecord, CertificateStorage, StoredCertificate};
@@ -188,13 +188,12 @@ impl<F: NorFlash> NativeFlash<F> {
 
     /// Uses the four pages that begin at the byte address `start`.
     ///
-    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
-    /// or a record of 128 bytes does not fit a page in whole words.
-    #[must_use]
-    pub fn new(flash: F, start: u32) -> Option<Self> {
+    /// # Errors
+    /// [`GeometryError`]: the pages do not fit this flash there.
+    pub fn new(flash: F, start: u32) -> Result<Self, GeometryError> {
         let memory = Pages::new(&flash, start)?;
-        let keys = Pages::new(&flash, start.checked_add(u32::try_from(Self::PAIR).ok()?)?)?;
-        Some(Self { flash, memory, keys })
+        let keys = Pages::new(&flash, behind(start, Self::PAIR))?;
+        Ok(Self { flash, memory, keys })
     }
 
     /// Returns the flash driver.
@@ -254,14 +253,12 @@ impl<F: NorFlash> DispatchFlash<F> {
 
     /// Uses the pages that begin at the byte address `start`.
     ///
-    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
-    /// or a record is not whole words.
-    #[must_use]
-    pub fn new(flash: F, start: u32) -> Option<Self> {
+    /// # Errors
+    /// [`GeometryError`]: the pages do not fit this flash there.
+    pub fn new(flash: F, start: u32) -> Result<Self, GeometryError> {
         let native = NativeFlash::new(flash, start)?;
-        let board = start.checked_add(u32::try_from(NativeFlash::<F>::LENGTH).ok()?)?;
-        let board = Pages::new(&native.flash, board)?;
-        Some(Self { native, board })
+        let board = Pages::new(&native.flash, behind(start, NativeFlash::<F>::LENGTH))?;
+        Ok(Self { native, board })
     }
 
     /// Returns the flash driver.

@@ -24,7 +24,9 @@ mod stream;
 mod tasks;
 mod words;
 
-pub use self::capabilities::{Capabilities, Capability, Started, Task, TaskEnd, TaskEvent};
+pub use self::capabilities::{
+    Capabilities, Capability, CapabilityError, Started, Task, TaskEnd, TaskEvent,
+};
 #[cfg(feature = "identity")]
 pub use self::certificate::{CertificateBuffers, CertificateNews, Certificates};
 pub use self::certificate_port::NoCertificate;

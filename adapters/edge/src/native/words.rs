@@ -6,7 +6,7 @@ use handfast_core::flow::native::node::{NativeNodeEvent, NotAsked, Trust};
 use handfast_core::link::dispatch::DispatchEnd;
 use handfast_core::wire::native::pair::PairRefusal;
 
-use super::{NativeReport, NotSent, TaskNews};
+use super::{CapabilityError, NativeReport, NotSent, TaskNews};
 use crate::words::{Harmless, Seconds};
 
 impl Display for NativeReport<'_> {
@@ -39,6 +39,17 @@ impl Display for NotSent {
         })
     }
 }
+
+impl Display for CapabilityError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::Name => "the name must be 1 to 32 of a-z, 0-9, '.', '-' and '_'",
+            Self::Version => "the version must be at most 64 printable characters",
+        })
+    }
+}
+
+impl core::error::Error for CapabilityError {}
 
 impl Display for TaskNews<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

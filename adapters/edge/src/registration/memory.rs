@@ -4,7 +4,7 @@
 use embedded_storage_async::nor_flash::NorFlash;
 use handfast_core::flow::registration::node::RegistrationMemory;
 
-pub use crate::error::KeepError;
+pub use crate::error::{GeometryError, KeepError};
 use crate::pages::{Pages, RECORD, RecordBuffer, RecordKind};
 
 /// Storage that makes a node's memory durable.
@@ -45,12 +45,11 @@ impl<F: NorFlash> RegistrationFlash<F> {
 
     /// Uses the two pages that begin at the byte address `start`.
     ///
-    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
-    /// or a record of 96 bytes does not fit a page in whole words.
-    #[must_use]
-    pub fn new(flash: F, start: u32) -> Option<Self> {
+    /// # Errors
+    /// [`GeometryError`]: the pages do not fit this flash there.
+    pub fn new(flash: F, start: u32) -> Result<Self, GeometryError> {
         let pages = Pages::new(&flash, start)?;
-        Some(Self { flash, pages })
+        Ok(Self { flash, pages })
     }
 
     /// Returns the flash driver.

@@ -10,7 +10,7 @@ mod encoder;
 mod handshake;
 mod sha1;
 
-pub use crate::error::{UpgradeError, Violation};
+pub use crate::error::{TargetError, UpgradeError, Violation};
 pub use decoder::{CONTROL_BYTES, DecodedEvent, Decoder};
 pub use handshake::{HandshakeKey, Response};
 
@@ -38,13 +38,16 @@ impl<'t> WebSocketTarget<'t> {
     /// Creates a target from a host with its port, as in an address bar (`gateway.local:8765`), and
     /// a path that begins with `/`.
     ///
-    /// Returns `None` if one is empty or holds a space or a character outside printable ASCII,
-    /// which could end its header line, or if the path does not begin with `/`.
-    #[must_use]
-    pub fn new(host: &'t str, path: &'t str) -> Option<Self> {
+    /// # Errors
+    /// [`TargetError`] with the part that cannot be sent.
+    pub fn new(host: &'t str, path: &'t str) -> Result<Self, TargetError> {
         let clean =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-        (clean(host) && clean(path) && path.starts_with('/')).then_some(Self { host, path })
+        match (clean(host), clean(path) && path.starts_with('/')) {
+            (false, _) => Err(TargetError::Host),
+            (true, false) => Err(TargetError::Path),
+            (true, true) => Ok(Self { host, path }),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Stored memory survives a power cut at every write and every erase.
 
-use crate::flash::{Tear, TornFlash};
+use crate::flash::{PAGE, Tear, TornFlash};
 use handfast_core::NodeId;
 use handfast_core::flow::registration::node::RegistrationMemory;
 use handfast_core::wire::token::Token;
 use handfast_edge::blocking::block_on;
-use handfast_edge::registration::memory::{KeepError, RegistrationFlash, RegistrationStorage};
+use handfast_edge::pages::Pages;
+use handfast_edge::registration::memory::{
+    GeometryError, KeepError, RegistrationFlash, RegistrationStorage,
+};
 
 type Cells = TornFlash<2>;
 
@@ -131,9 +134,14 @@ fn pages_full_of_something_else_are_an_error_until_the_owner_forgets() {
 }
 
 #[test]
-fn pages_must_lie_inside_the_flash() {
-    assert!(RegistrationFlash::new(Cells::erased(), 0).is_some());
-    assert!(RegistrationFlash::new(Cells::erased(), 4).is_none());
-    assert!(RegistrationFlash::new(Cells::erased(), crate::flash::PAGE as u32).is_none());
-    assert!(RegistrationFlash::new(Cells::erased(), u32::MAX).is_none());
+fn pages_that_do_not_fit_the_flash_are_refused_by_the_rule_that_they_break() {
+    let refused = |start| RegistrationFlash::new(Cells::erased(), start).err();
+    assert_eq!(refused(0), None);
+    assert_eq!(refused(4), Some(GeometryError::Misaligned { start: 4, page: PAGE }));
+    let outside = GeometryError::Outside { end: 3 * PAGE, capacity: 2 * PAGE };
+    assert_eq!(refused(PAGE as u32), Some(outside));
+    assert_eq!(outside.to_string(), "the pages end at 768, behind a flash of 512 bytes");
+    assert!(matches!(refused(0xffff_ff00), Some(GeometryError::Outside { .. })));
+    let words = Pages::<130>::new(&Cells::erased(), 0).err();
+    assert_eq!(words, Some(GeometryError::Words { record: 130, word: 4 }));
 }

@@ -76,12 +76,12 @@ fn a_record_stays_within_its_pages() {
 fn a_value_that_is_too_long_is_refused_and_the_old_one_stays() {
     let cells = Cells::erased();
     keep(&cells, "old").unwrap();
-    assert_eq!(keep(&cells, &"x".repeat(LONG)), Err(KeepError::Unreadable));
+    assert_eq!(keep(&cells, &"x".repeat(LONG)), Err(KeepError::TooLong));
     assert_eq!(load(&cells), Ok(Some("old".to_owned())));
 }
 
 #[test]
 fn records_that_do_not_fit_the_flash_are_refused() {
-    assert!(Pages::<LONG>::new(&Cells::erased(), 3 * PAGE as u32).is_none(), "beyond its end");
-    assert!(Pages::<642>::new(&Cells::erased(), 0).is_none(), "not whole words");
+    assert!(Pages::<LONG>::new(&Cells::erased(), 3 * PAGE as u32).is_err(), "beyond its end");
+    assert!(Pages::<642>::new(&Cells::erased(), 0).is_err(), "not whole words");
 }

@@ -34,9 +34,9 @@ pub fn flow(
     let stage = MissyPlayback::default();
     let notes = RefCell::new(Notes::new(measured, instructions));
     let ports = RegistrationPorts {
-        gateway: Client::new(MissyScript(&stage), WebSocketTarget::new("10.0.2.2:8765", "/")?),
+        gateway: Client::new(MissyScript(&stage), WebSocketTarget::new("10.0.2.2:8765", "/").ok()?),
         clock: Still,
-        keep: RegistrationFlash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0)?,
+        keep: RegistrationFlash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0).ok()?,
         rng: Always(CHANCE),
         owner: MissyTypist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,

@@ -177,6 +177,6 @@ impl Capabilities for Echo {
 
 #[inline(never)]
 fn make_keys(flash: &mut Flash, own: &mut Keys) -> Option<()> {
-    *own = block_on(keys(&mut NativeFlash::new(flash, 0)?, &mut Always(CHANCE))).ok();
+    *own = block_on(keys(&mut NativeFlash::new(flash, 0).ok()?, &mut Always(CHANCE))).ok();
     own.as_ref().map(|_| ())
 }

@@ -9,8 +9,8 @@ use handfast_core::{NodeId, UnixTime};
 use serde::{Deserialize, Serialize};
 
 use super::{BoardRecord, BoardStorage, DispatchFlash, NativeStorage, StoredBoard};
-use crate::error::KeepError;
-use crate::pages::{Pages, RECORD_OVERHEAD, RecordBuffer, RecordKind};
+use crate::error::{GeometryError, KeepError};
+use crate::pages::{Pages, RECORD_OVERHEAD, RecordBuffer, RecordKind, behind};
 
 /// A certificate with what it is verified by. A storage writes it with serde.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,14 +90,13 @@ impl<F: NorFlash> CertificateFlash<F> {
 
     /// Uses the pages that begin at the byte address `start`.
     ///
-    /// Returns `None` if `start` is not the beginning of a page, the pages lie outside the flash,
-    /// or a record is not whole words.
-    #[must_use]
-    pub fn new(flash: F, start: u32) -> Option<Self> {
+    /// # Errors
+    /// [`GeometryError`]: the pages do not fit this flash there.
+    pub fn new(flash: F, start: u32) -> Result<Self, GeometryError> {
         let dispatch = DispatchFlash::new(flash, start)?;
-        let behind = start.checked_add(u32::try_from(DispatchFlash::<F>::LENGTH).ok()?)?;
-        let certificate = Pages::new(&dispatch.native.flash, behind)?;
-        Some(Self { dispatch, certificate })
+        let start = behind(start, DispatchFlash::<F>::LENGTH);
+        let certificate = Pages::new(&dispatch.native.flash, start)?;
+        Ok(Self { dispatch, certificate })
     }
 
     /// Returns the flash driver.

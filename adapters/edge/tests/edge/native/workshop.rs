@@ -5,7 +5,9 @@ use core::future::pending;
 use core::time::Duration;
 
 use handfast_core::wire::native::link::{DispatchId, Percent};
-use handfast_edge::native::{Capabilities, Capability, Started, Task, TaskEnd, TaskEvent};
+use handfast_edge::native::{
+    Capabilities, Capability, CapabilityError, Started, Task, TaskEnd, TaskEvent,
+};
 use tokio::time::Instant;
 
 use super::gateway::Gateway;
@@ -92,4 +94,13 @@ impl Capabilities for Workshop {
             (slow.cancelled, slow.told) = (true, true);
         }
     }
+}
+
+#[test]
+fn a_capability_that_cannot_be_announced_says_which_field_is_wrong() {
+    let capability =
+        |name, version| Capability { name, version, available: true, idempotent: true };
+    assert_eq!(capability("saw.cut", "1").check(), Ok(()));
+    assert_eq!(capability("Saw", "1").check(), Err(CapabilityError::Name));
+    assert_eq!(capability("saw", "1\n").check(), Err(CapabilityError::Version));
 }
