@@ -40,15 +40,19 @@
 // One thread polls everything on the targets of this crate, so no future needs a Send bound.
 #![allow(async_fn_in_trait)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "std"))]
 extern crate std;
 
 pub mod blocking;
 mod driver;
+#[cfg(feature = "embassy")]
+pub mod embassy;
 mod error;
 pub mod native;
 pub mod pages;
 pub mod ports;
+pub mod prototype;
+pub mod random;
 pub mod registration;
 pub(crate) mod select;
 pub mod transport;

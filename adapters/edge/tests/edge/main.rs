@@ -9,6 +9,7 @@ mod native;
 mod net;
 mod node;
 mod pages;
+mod prototype;
 mod pump;
 mod socket;
 mod tcp;
