@@ -15,6 +15,11 @@
 //!                                                   native::memory)
 //! ```
 //!
+//! Whole nodes that run as they stand are the examples of [`native`] (PIN, code, setup code) and of
+//! [`registration`] (token); [`native::Capabilities`] shows what an operator may have a node do, and
+//! `native::Certificates` its certificate. A board that has no drivers yet begins with
+//! [`prototype`] and [`random`]; with the feature `embassy`, `embassy` has its clock and its TCP.
+//!
 //! [`pages`] keeps a firmware's own records in flash as safely as this crate keeps its own.
 //!
 //! [`registration::driver::run`] (and [`native::run`]) carries out the machine's effects and feeds

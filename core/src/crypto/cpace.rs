@@ -10,6 +10,37 @@
 //! AwaitingTb::verify ◀─────── Tb ────────── (with it)
 //! ```
 //! Only the two `verify` functions make a [`Confirmed`].
+//!
+//! # Example
+//!
+//! A PIN that the gateway shows and its owner types at the node, on a channel that both have made:
+//!
+//! ```
+//! use handfast_core::Entropy;
+//! use handfast_core::crypto::code::{Alphabet, Code};
+//! use handfast_core::crypto::cpace::{CodeOrigin, Error, Initiator, Inputs, Responder};
+//! use handfast_core::crypto::noise::HandshakeHash;
+//! use handfast_core::crypto::x25519::KeyPair;
+//!
+//! let drawn = |byte| Entropy::from_recorded([byte; 32]);
+//! let (node, gateway) = (KeyPair::generate(&drawn(1)), KeyPair::generate(&drawn(2)));
+//! let channel = HandshakeHash::from_recorded([3; 32]);
+//! let keys = (node.public(), gateway.public());
+//!
+//! let shown = Code::mint(Alphabet::Digits, 6, &drawn(4)).expect("six digits");
+//! for typed in [core::str::from_utf8(shown.expose()).unwrap(), "000000"] {
+//!     let typed = Code::parse(typed).unwrap();
+//!     let inputs = |code| Inputs::new(code, &channel, keys.0, keys.1, CodeOrigin::Pin);
+//!     let (initiator, ya) = Initiator::start(&inputs(&typed), &drawn(5)).unwrap();
+//!     let (responder, yb) = Responder::answer(&inputs(&shown), &drawn(6), &ya).unwrap();
+//!     let (initiator, ta) = initiator.confirm(&yb).unwrap();
+//!     // The gateway counts the attempt durably before it looks.
+//!     match responder.verify(&ta) {
+//!         Ok((_confirmed, tb)) => assert!(initiator.verify(&tb).is_ok()),
+//!         Err(error) => assert_eq!((error, typed == shown), (Error::WrongCode, false)),
+//!     }
+//! }
+//! ```
 
 use curve25519_dalek::ristretto::{CompressedRistretto, RistrettoPoint};
 use curve25519_dalek::scalar::Scalar;

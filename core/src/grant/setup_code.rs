@@ -6,6 +6,33 @@
 //! the code has expired nor whether it was spent before:
 //! [`registry::sessions`](crate::registry::sessions) judges both in the step that spends it, by the
 //! clock that counts for this code, and opens a session only for a [`VerifiedSetupCode`].
+//!
+//! # Example
+//!
+//! ```
+//! use handfast_core::grant::setup_code::{NotValid, SetupKey, Terms, VERIFY_SCRATCH, issue, verify};
+//! use handfast_core::limits::SETUP_TOKEN_CHARS;
+//! use handfast_core::registry::sessions::{NotRedeemed, redeem};
+//! use handfast_core::secret::Secret;
+//! use handfast_core::wire::setup::ProfileName;
+//! use handfast_core::{Entropy, Span, UnixTime};
+//!
+//! let key = SetupKey::new(&Secret::new([7; 32])).expect("a key that was filled");
+//! let now = UnixTime::from_secs(1_800_000_000);
+//! let profile = ProfileName::parse("companion-v1").unwrap();
+//! let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: false };
+//! let mut out = [0; SETUP_TOKEN_CHARS];
+//! let issued = issue(&key, &terms, now, &Entropy::from_recorded([1; 16]), &mut out).unwrap();
+//!
+//! // A companion shows the token: form and signature are checked without a store.
+//! let mut scratch = [0; VERIFY_SCRATCH];
+//! let verified = verify(&[key], issued.token, &mut scratch).expect("we signed it");
+//! // Its time, and that it is spent once, are judged where the session is written.
+//! let (ends, mark) = (verified.claims().expires_at, UnixTime::from_secs(0));
+//! assert_eq!(redeem(ends, mark, false, now), Ok(()));
+//! assert_eq!(redeem(ends, mark, true, now), Err(NotRedeemed::AlreadyUsed));
+//! assert_eq!(verify(&[], issued.token, &mut scratch), Err(NotValid::Signature));
+//! ```
 
 use crate::crypto::{base64url, hmac_sha256};
 use crate::entropy::Entropy;

@@ -1,5 +1,29 @@
 //! The bearer token of the `missy` dialect: issued, hashed for storage, verified, and recognised
 //! again without hashing.
+//!
+//! # Example
+//!
+//! ```
+//! use handfast_core::grant::token::{HashJob, ProofKey, Token, issue, verify};
+//! use handfast_core::{Entropy, NodeId};
+//!
+//! let node_id = NodeId::new(&Entropy::from_recorded([7; 16]));
+//! // Issued once, shown once: the registry stores the hash alone.
+//! let token = issue(&Entropy::from_recorded([1; 32])).expect("one in 64 is drawn again");
+//! let shown = Token::parse(token.expose()).expect("as its owner types it");
+//! let stored = HashJob { node_id, token }.run().hash;
+//!
+//! // A node presents a token: its hash is computed, and compared in constant time.
+//! let presented = HashJob { node_id, token: shown }.run();
+//! let verified = verify(Some(&stored), &presented.hash).expect("it is the node's own");
+//! assert!(verified.holds_for(&stored));
+//!
+//! // The same process recognises it the next time without hashing.
+//! let key = ProofKey::new(&Entropy::from_recorded([2; 32]));
+//! let kept = key.tag(node_id, &stored, &presented.token);
+//! let again = key.tag(node_id, &stored, &presented.token);
+//! assert!(ProofKey::recognise(&stored, &again, &kept).is_some());
+//! ```
 
 use super::stored_hash::stored_hash;
 use crate::crypto::{base64url, hmac_sha256, labels, pbkdf2_sha256};

@@ -15,6 +15,34 @@ use handfast_core::{Label, NodeId, Span};
 /// A task that is done at once, such as switching a pin, is done in `start`. One that takes longer
 /// goes on beside the link: `start` returns [`Started::Runs`], and [`next`](Self::next) tells how
 /// it goes on.
+///
+/// ```
+/// use handfast_edge::native::{Capabilities, Capability, Started, Task, TaskEnd};
+///
+/// /// A lamp that an operator switches.
+/// struct Lamp { is_on: bool }
+///
+/// const LIGHT: Capability =
+///     Capability { name: "light", version: "1", available: true, idempotent: true };
+///
+/// impl Capabilities for Lamp {
+///     fn capability(&self, at: usize) -> Option<Capability> {
+///         (at == 0).then_some(LIGHT)
+///     }
+///
+///     fn start(&mut self, task: &Task<'_>, _output: &mut [u8]) -> Started {
+///         match task.input {
+///             b"on" => self.is_on = true,
+///             b"off" => self.is_on = false,
+///             _ => return Started::Ended(TaskEnd::Rejected("on or off")),
+///         }
+///         Started::Ended(TaskEnd::Succeeded(0))
+///     }
+/// }
+/// assert_eq!(LIGHT.check(), Ok(()));
+/// # let lamp = Lamp { is_on: false };
+/// # assert!(lamp.capability(1).is_none());
+/// ```
 pub trait Capabilities {
     /// Returns the capability at this place, counted from 0; `None` behind the last one.
     fn capability(&self, at: usize) -> Option<Capability>;

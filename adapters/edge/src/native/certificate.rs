@@ -47,6 +47,18 @@ impl CertificateBuffers {
 }
 
 /// A node with a compact certificate. Its storage is also a [`CertificateStorage`].
+///
+/// ```
+/// use handfast_edge::native::memory::CertificateFlash;
+/// use handfast_edge::native::{CertificateBuffers, Certificates};
+/// use handfast_edge::prototype::RamFlash;
+///
+/// let mut buffers = CertificateBuffers::new();
+/// // These are the fields `certificate` and `keep` of `NativePorts`.
+/// let certificate = Certificates::new(&mut buffers);
+/// let keep = CertificateFlash::new(RamFlash::<8192>::new(), 0).expect("ten pages and more");
+/// # let _ = (certificate, keep);
+/// ```
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Certificates<'s> {

@@ -11,6 +11,116 @@
 //!
 //! An operator may have the node do what its [`Capabilities`] announce. With the feature `identity`
 //! the node may have a certificate of its gateway (`Certificates`).
+//!
+//! # Example
+//!
+//! A whole node on a serial line, without an executor, that pairs by PIN, by a code and by a setup
+//! code. Nobody answers at the other end of this `Uart`, so each attempt ends when its time is over;
+//! `Uart` has the blocking traits of embedded-io, as a HAL's serial line has.
+//!
+//! ```
+//! use core::cell::Cell;
+//! use core::future::pending;
+//!
+//! use handfast_core::crypto::fingerprint::Fingerprint;
+//! use handfast_core::flow::native::node::{CertificateWish, NodeIdentity, PairMethod};
+//! use handfast_core::wire::invite::TypedCode;
+//! use handfast_core::wire::native::pair::{AskedScopes, BootstrapToken};
+//! use handfast_core::wire::registration::{PairRequest, Profile};
+//! use handfast_core::{Instant, Label};
+//! use handfast_edge::blocking::{Line, Polled, PolledClock, block_on};
+//! use handfast_edge::native::memory::{NativeFlash, keys};
+//! use handfast_edge::native::{NativeBuffers, NativeCommand, NativeOwnerPort, NativePorts};
+//! use handfast_edge::native::{NativeReport, NativeSettings, NoCapabilities, NoCertificate, run};
+//! use handfast_edge::ports::NoSensors;
+//! use handfast_edge::prototype::RamFlash;
+//! use handfast_edge::random::FillBytes;
+//!
+//! /// The owner gives one command, reads the reports, and stops when there is no connection.
+//! struct Owner(Option<NativeCommand>);
+//!
+//! impl NativeOwnerPort for Owner {
+//!     async fn command(&mut self) -> NativeCommand {
+//!         match self.0.take() {
+//!             Some(command) => command,
+//!             // A board waits for a button or a line here.
+//!             None => pending().await,
+//!         }
+//!     }
+//!
+//!     async fn tell(&mut self, report: NativeReport<'_>) {
+//!         println!("{report}");
+//!         if let NativeReport::NoConnection(_) | NativeReport::News(_) = report {
+//!             self.0 = Some(NativeCommand::Stop);
+//!         }
+//!     }
+//! }
+//!
+//! # /// A UART at whose other end nobody answers.
+//! # struct Uart;
+//! # impl embedded_io::ErrorType for Uart {
+//! #     type Error = core::convert::Infallible;
+//! # }
+//! # impl embedded_io::Read for Uart {
+//! #     fn read(&mut self, _: &mut [u8]) -> Result<usize, Self::Error> {
+//! #         Ok(0)
+//! #     }
+//! # }
+//! # impl embedded_io::ReadReady for Uart {
+//! #     fn read_ready(&mut self) -> Result<bool, Self::Error> {
+//! #         Ok(false)
+//! #     }
+//! # }
+//! # impl embedded_io::Write for Uart {
+//! #     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
+//! #         Ok(bytes.len())
+//! #     }
+//! #     fn flush(&mut self) -> Result<(), Self::Error> {
+//! #         Ok(())
+//! #     }
+//! # }
+//!
+//! # let mut drawn = 0u8;
+//! // Every byte comes from the board's hardware generator.
+//! let mut rng = FillBytes::new(|bytes: &mut [u8]| bytes.fill_with(|| { drawn = drawn.wrapping_add(1); drawn }));
+//! let mut keep = NativeFlash::new(RamFlash::<1024>::new(), 0).expect("four pages");
+//! let own = block_on(keys(&mut keep, &mut rng)).expect("RAM does not fail");
+//! let mut buffers = NativeBuffers::for_setup_codes();
+//! let TypedCode { selector, code } = TypedCode::parse("ABCDE-FGHJK-LMNPQ").unwrap();
+//! // A setup code goes only to the gateway whose fingerprint came with it.
+//! let gateway = Fingerprint::parse("AAIS-EM2E-KVTH-PCEZ-VK54-ZXPO").unwrap();
+//! for command in [
+//!     NativeCommand::Pair(PairMethod::Pin, None),
+//!     NativeCommand::Pair(PairMethod::Code { selector, code }, None),
+//!     NativeCommand::Pair(PairMethod::Setup, Some(gateway)),
+//! ] {
+//!     let time = Cell::new(0);
+//!     let ports = NativePorts {
+//!         gateway: Line(Polled(Uart)),
+//!         // A board reads its timer.
+//!         clock: PolledClock(|| Instant::from_millis(time.replace(time.get() + 1000))),
+//!         keep: &mut keep,
+//!         rng: &mut rng,
+//!         owner: Owner(Some(command)),
+//!         sensors: NoSensors,
+//!         capabilities: NoCapabilities,
+//!         certificate: NoCertificate,
+//!         own: NodeIdentity {
+//!             keys: &own,
+//!             about: PairRequest {
+//!                 name: Label::parse("Lamp").unwrap(),
+//!                 room: Label::UNKNOWN,
+//!                 profile: Profile::EMPTY,
+//!             },
+//!             setup: BootstrapToken::new("eyJ9.c2VjcmV0"),
+//!             wants: AskedScopes::NONE,
+//!             certificate: CertificateWish::None,
+//!             dispatch: false,
+//!         },
+//!     };
+//!     block_on(run(ports, &NativeSettings::DEFAULT, &mut buffers));
+//! }
+//! ```
 
 mod capabilities;
 #[cfg(feature = "identity")]

@@ -12,6 +12,27 @@
 //! | otherwise | drop |
 //!
 //! An unreadable registry has no line: without [`Facts`] there is no [`Verdict`].
+//!
+//! # Example
+//!
+//! ```
+//! use handfast_core::flow::inbound::{Challenge, ChannelPolicy, Seen, Verdict, decide};
+//! use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
+//! use handfast_core::{Entropy, UnixTime};
+//!
+//! let policy = ChannelPolicy { auto_challenge: true };
+//! let (limits, now) = (InboundLimits::DEFAULT, UnixTime::from_secs(1_800_000_000));
+//! let code = ChallengeCode::new(&Entropy::from_recorded([1; 8]));
+//! let verdict = |facts| decide(policy, Seen::Sender, &facts, &limits, code, now);
+//!
+//! // A stranger is told a code; with it the operator allows the sender, whose messages then pass.
+//! let stranger = Facts::default();
+//! assert_eq!(verdict(stranger), Verdict::Challenge(Challenge::New(code)));
+//! let allowed = Some(Allowed { until: None, revoked_at: None });
+//! assert_eq!(verdict(Facts { allowed, ..stranger }), Verdict::Admit);
+//! // A block outweighs every permission.
+//! assert_ne!(verdict(Facts { allowed, blocked: true, ..stranger }), Verdict::Admit);
+//! ```
 
 pub mod normalise;
 pub mod remembered;
