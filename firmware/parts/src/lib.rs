@@ -4,12 +4,14 @@
 //! ```text
 //!  HAL's UART ──────▶ Line ────────────────────▶ Board::line
 //!  HAL's flash ─────▶ node_pages ──────────────▶ Board::flash
+//!  HAL's generator ─▶ FilledBy or from_weak_bits ▶ Board::entropy
 //!  HAL's timer ─────▶ Monotonic ───────────────▶ Board::clock
 //!  HAL's output ────▶ Led ─────────────────────▶ Board::pin
 //! ```
 #![no_std]
 
 mod clock;
+mod entropy;
 mod flash;
 mod led;
 mod line;
@@ -18,6 +20,9 @@ mod network;
 mod restart;
 
 pub use clock::Monotonic;
+pub use entropy::FilledBy;
+#[cfg(feature = "weak-entropy")]
+pub use entropy::{StuckSource, from_weak_bits};
 #[cfg(feature = "cortex-m")]
 pub use flash::linked_pages;
 pub use flash::{NODE_PAGES, NodePages, SharedFlash, node_pages, share};
