@@ -2,6 +2,7 @@
 //! any chip passes the drivers of its HAL through these to the application's `Board`.
 //!
 //! ```text
+//!  HAL's UART ──────▶ Typist (with a button) ──▶ Board::input
 //!  HAL's UART ──────▶ Line ────────────────────▶ Board::line
 //!  HAL's flash ─────▶ node_pages ──────────────▶ Board::flash
 //!  HAL's generator ─▶ FilledBy or from_weak_bits ▶ Board::entropy
@@ -10,6 +11,7 @@
 //! ```
 #![no_std]
 
+mod button;
 mod clock;
 mod entropy;
 mod flash;
@@ -19,6 +21,7 @@ mod network;
 #[cfg(feature = "cortex-m")]
 mod restart;
 
+pub use button::Typist;
 pub use clock::Monotonic;
 pub use entropy::FilledBy;
 #[cfg(feature = "weak-entropy")]
