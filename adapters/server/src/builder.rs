@@ -6,6 +6,7 @@ use handfast_core::{Label, UnixTime};
 use handfast_store::{HeldStore, Inbound, Store};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
 use crate::application::{Application, NoApplication};
@@ -50,6 +51,9 @@ use crate::telemetry::log_observer::LogObserver;
 
 const NOT_A_NAME: &str = "the gateway's name is 1 to 64 characters, not blank and without \
                           control characters";
+
+const KEY_FILE_OF_ONE: &str = "several gateways share this registry, so it has the key for setup \
+                               codes: leave the key's file out (key_file in [setup])";
 
 /// Returns `true` if a gateway can have this name.
 fn is_name(name: &str) -> bool {
@@ -250,13 +254,16 @@ impl GatewayBuilder {
         // Before anything is made.
         store.raise_mark(clock.unix()).await?;
         let pairing = PairingServices::start(&*store, store_key, settings, handler).await?;
-        let authority = authority(certified, &pairing, clock.unix()).await?;
+        let authority = authority(certified, &store, &pairing, clock.unix()).await?;
         let clone_marks = CloneMarks::open(&*store, &pairing.seal).await?;
         window::at_start(&store, &pairing.settings, services.is_some(), clock.unix()).await?;
         if name.as_deref().is_some_and(|name| !is_name(name)) {
             return Err(StartError::Settings(NOT_A_NAME.to_owned()));
         }
         setup.check().map_err(StartError::Settings)?;
+        if setup.key_file.is_some() && Arc::clone(&store).shared().is_some() {
+            return Err(StartError::Settings(KEY_FILE_OF_ONE.to_owned()));
+        }
         logins.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
@@ -339,16 +346,23 @@ impl GatewayBuilder {
     }
 }
 
-/// Opens the certificate authority, which may wait for another process.
+/// Opens the certificate authority, which may wait for another process. A registry that several
+/// gateways share has it; otherwise it lies in the settings' directory.
 async fn authority(
     settings: CertificateSettings,
+    store: &Arc<dyn Store>,
     pairing: &PairingServices,
     now: UnixTime,
 ) -> Result<Authority, AuthorityError> {
     let key = pairing.seal.copy();
+    let is_shared = Arc::clone(store).shared().is_some();
+    let (store, runtime) = (Arc::clone(store), Handle::current());
     // Files are read and flushed there, which may take long.
-    let opened = tokio::task::spawn_blocking(move || Authority::open(settings, &key, now)).await;
-    opened.unwrap_or(Err(AuthorityError::Interrupted))
+    let opened = tokio::task::spawn_blocking(move || match is_shared {
+        true => Authority::open_shared(settings, &key, store, runtime, now),
+        false => Authority::open(settings, &key, now),
+    });
+    opened.await.unwrap_or(Err(AuthorityError::Interrupted))
 }
 
 /// The maximum number of connections that wait for the peer's close frame.

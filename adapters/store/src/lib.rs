@@ -81,4 +81,4 @@ pub use sqlite::{
 };
 pub use store::Store;
 pub use time::{Over, Run, TakenOver, Timekeeping};
-pub use vault::{CLONE_MARK_KEY, GATEWAY_KEYS, Vault};
+pub use vault::{AUTHORITY, CLONE_MARK_KEY, GATEWAY_KEYS, SETUP_KEY, Vault};

@@ -6,8 +6,12 @@ use crate::StoreError;
 
 /// Name of the key of clone marks.
 pub const CLONE_MARK_KEY: &str = "clone-mark-key";
-/// Name of the gateway's own keys. Only this secret and the one above are replaced.
+/// Name of the gateway's own keys.
 pub const GATEWAY_KEYS: &str = "gateway-keys";
+/// Name of the roots of the certificate authority that several gateways share.
+pub const AUTHORITY: &str = "authority";
+/// Name of the keys that sign setup codes. Only these four secrets are replaced.
+pub const SETUP_KEY: &str = "setup-key";
 
 /// Secrets that all gateways of a registry share, each sealed by the caller and found by its name.
 #[async_trait]

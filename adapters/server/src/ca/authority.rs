@@ -8,15 +8,18 @@ use handfast_core::crypto::sha256;
 use handfast_core::grant::certificate::Serial;
 use handfast_core::secret::Secret;
 use handfast_core::{NodeId, UnixTime};
+use handfast_store::Store;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{self, CertificateDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use tokio::runtime::Handle;
 
 use super::directory::{CaDirectory, pem};
 use super::revocation_lists::RevocationLists;
 use super::root::{LIST_LIVES, Root, Validity};
+use super::storage::{RegistryVault, RootsStorage};
 use super::{AuthorityError, CertificateSettings, RequestedKey};
 use crate::entropy;
 use crate::keys::seal::StoreKey;
@@ -24,13 +27,15 @@ use crate::keys::seal::StoreKey;
 /// Maximum number of roots that are trusted at once: with a leaf they fit in the set of
 /// certificates that a node gets.
 const MOST_ROOTS: usize = 4;
+/// Number of times that a change is decided anew because another gateway made one meanwhile.
+const MOST_CONFLICTS: usize = 16;
 
 /// The certificate authority of a gateway.
 pub struct Authority {
     settings: CertificateSettings,
     /// `None` if the authority is kept in memory.
-    directory: Option<CaDirectory>,
-    /// Held during a change. The value is the sealed file that the roots in use were read from.
+    storage: Option<RootsStorage>,
+    /// Held during a change. The value is the sealed text that the roots in use were read from.
     changing: Mutex<Option<Vec<u8>>>,
     trust: RwLock<Arc<Trust>>,
 }
@@ -135,10 +140,36 @@ impl Authority {
         now: UnixTime,
     ) -> Result<Self, AuthorityError> {
         settings.check().map_err(AuthorityError::Settings)?;
-        let seal = || StoreKey(Secret::new(*key.expose()));
-        let at = |path: &Path| CaDirectory::open(path, seal());
-        let directory = settings.directory.as_deref().map(at).transpose()?;
-        let (roots, sealed) = change(directory.as_ref(), &[], |roots| {
+        let storage = own_directory(&settings, key)?.map(RootsStorage::Directory);
+        Self::open_in(storage, settings, now)
+    }
+
+    /// Opens the authority of a registry that several gateways share, or makes one there. The
+    /// directory of the settings has only what this gateway publishes. Blocks, on a thread that
+    /// `runtime` does not need.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]. What cannot be used is not changed.
+    pub(crate) fn open_shared(
+        settings: CertificateSettings,
+        key: &Secret<32>,
+        store: Arc<dyn Store>,
+        runtime: Handle,
+        now: UnixTime,
+    ) -> Result<Self, AuthorityError> {
+        settings.check().map_err(AuthorityError::Settings)?;
+        let directory = own_directory(&settings, key)?;
+        let seal = StoreKey(Secret::new(*key.expose()));
+        let vault = RegistryVault::open(store, runtime, seal, &settings, now)?;
+        Self::open_in(Some(RootsStorage::Registry { vault, directory }), settings, now)
+    }
+
+    fn open_in(
+        storage: Option<RootsStorage>,
+        settings: CertificateSettings,
+        now: UnixTime,
+    ) -> Result<Self, AuthorityError> {
+        let (roots, sealed) = change(storage.as_ref(), &[], |roots| {
             if roots.is_empty() {
                 roots.push(Root::make(&settings, now)?);
             }
@@ -150,7 +181,7 @@ impl Authority {
             Ok(())
         })?;
         let trust = RwLock::new(Arc::new(Trust::new(roots)?));
-        Ok(Self { settings, directory, changing: Mutex::new(sealed), trust })
+        Ok(Self { settings, storage, changing: Mutex::new(sealed), trust })
     }
 
     /// Returns the trusted roots.
@@ -158,9 +189,9 @@ impl Authority {
         Arc::clone(&self.trust.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns the directory of the authority; `None` if it is kept in memory.
-    pub(super) const fn directory(&self) -> Option<&CaDirectory> {
-        self.directory.as_ref()
+    /// Returns the directory of this gateway's own files; `None` if it has none.
+    pub(super) fn directory(&self) -> Option<&CaDirectory> {
+        self.storage.as_ref().and_then(RootsStorage::directory)
     }
 
     /// Returns the settings of certificates.
@@ -245,9 +276,22 @@ impl Authority {
         self.change(|roots| rotate(&self.settings, roots, overlap, now))
     }
 
-    /// Reads what another process has changed, drops the roots whose certificates have all ended,
-    /// and makes a new root if one is due. Blocks. The caller leaves it out while the clock is not
-    /// good, because none of this can be taken back. Returns `true` if the roots have changed.
+    /// Takes over what another process or another gateway has changed. Blocks. Returns `true` if
+    /// the roots have changed.
+    ///
+    /// # Errors
+    /// [`AuthorityError`]. The roots in use stay then.
+    pub fn read_again(&self) -> Result<bool, AuthorityError> {
+        let before = self.trust();
+        if self.is_changed()? {
+            self.change(|_| Ok(()))?;
+        }
+        Ok(self.trust().roots != before.roots)
+    }
+
+    /// Reads what others have changed, drops the roots whose certificates have all ended, and makes
+    /// a new root if one is due. Blocks. The caller leaves it out while the clock is not good,
+    /// because none of this can be taken back. Returns `true` if the roots have changed.
     ///
     /// # Errors
     /// [`AuthorityError`].
@@ -255,15 +299,8 @@ impl Authority {
         let before = self.trust();
         let is_due =
             before.newest().is_due(now) || before.roots.iter().any(|root| root.is_retired(now));
-        let is_changed = match &self.directory {
-            Some(directory) => {
-                *self.changing.lock().unwrap_or_else(PoisonError::into_inner)
-                    != directory.sealed()?
-            }
-            None => false,
-        };
-        if is_due || is_changed {
-            // Decided anew under the lock: another process may have done it meanwhile.
+        if is_due || self.is_changed()? {
+            // Decided anew from what is written: somebody else may have done it meanwhile.
             self.change(|roots| {
                 roots.retain(|root| !root.is_retired(now));
                 match roots.last() {
@@ -273,6 +310,13 @@ impl Authority {
             })?;
         }
         Ok(self.trust().roots != before.roots)
+    }
+
+    /// Returns `true` if what is written is not what the roots in use were read from.
+    fn is_changed(&self) -> Result<bool, AuthorityError> {
+        let Some(storage) = &self.storage else { return Ok(false) };
+        let written = storage.sealed()?;
+        Ok(*self.changing.lock().unwrap_or_else(PoisonError::into_inner) != written)
     }
 
     /// Returns the revocation lists of all trusted roots, with these serial numbers and the times
@@ -298,49 +342,64 @@ impl Authority {
 
     fn change(
         &self,
-        decide: impl FnOnce(&mut Vec<Root>) -> Result<(), AuthorityError>,
+        decide: impl Fn(&mut Vec<Root>) -> Result<(), AuthorityError>,
     ) -> Result<(), AuthorityError> {
         let mut known = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let held = self.trust();
-        let (roots, sealed) = change(self.directory.as_ref(), &held.roots, decide)?;
+        let (roots, sealed) = change(self.storage.as_ref(), &held.roots, decide)?;
         // The verifier comes first: if it cannot be made, the roots in use stay.
         let trust = Arc::new(Trust::new(roots)?);
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = trust;
-        // The file is remembered last, so that a failure above is tried again by the next look.
+        // The text is remembered last, so that a failure above is tried again by the next look.
         *known = sealed;
         Ok(())
     }
 }
 
-/// Carries out a change of the roots. In a directory it starts from what is written there, under
-/// the lock, so that no change of another process is lost. Returns the roots and the sealed file.
+/// Opens the directory of this gateway's own files, if the settings name one.
+fn own_directory(
+    settings: &CertificateSettings,
+    key: &Secret<32>,
+) -> Result<Option<CaDirectory>, AuthorityError> {
+    let seal = || StoreKey(Secret::new(*key.expose()));
+    let at = |path: &Path| CaDirectory::open(path, seal());
+    settings.directory.as_deref().map(at).transpose()
+}
+
+/// Carries out a change of the roots. It starts from what is written, so that no change of others is
+/// lost: under the lock of a directory, or anew if another gateway of the registry was faster.
+/// Returns the roots and the sealed text.
 fn change(
-    directory: Option<&CaDirectory>,
+    storage: Option<&RootsStorage>,
     held: &[Root],
-    decide: impl FnOnce(&mut Vec<Root>) -> Result<(), AuthorityError>,
+    decide: impl Fn(&mut Vec<Root>) -> Result<(), AuthorityError>,
 ) -> Result<(Vec<Root>, Option<Vec<u8>>), AuthorityError> {
-    let Some(directory) = directory else {
+    let Some(storage) = storage else {
         let mut roots = held.to_vec();
         decide(&mut roots)?;
         return Ok((roots, None));
     };
-    let _lock = directory.lock()?;
-    let written = directory.sealed()?;
-    let before = match &written {
-        Some(sealed) => directory.roots(sealed)?,
-        // Somebody removed the file. What is in use is written again.
-        None => held.to_vec(),
-    };
-    let mut roots = before.clone();
-    decide(&mut roots)?;
-    // Sealing anew would look like a change to other processes, which compare the sealed bytes.
-    let sealed = match written {
-        Some(sealed) if roots == before => sealed,
-        Some(_) | None => directory.write(&roots)?,
-    };
-    // A power cut before this leaves the public file old until the next start.
-    directory.publish(&roots)?;
-    Ok((roots, Some(sealed)))
+    for _ in 0..MOST_CONFLICTS {
+        let _lock = storage.lock()?;
+        let written = storage.sealed()?;
+        let before = match &written {
+            Some(sealed) => storage.roots(sealed)?,
+            // Somebody removed them. What is in use is written again.
+            None => held.to_vec(),
+        };
+        let mut roots = before.clone();
+        decide(&mut roots)?;
+        // Sealing anew would look like a change to others, who compare the sealed bytes.
+        let sealed = match written {
+            Some(sealed) if roots == before => Some(sealed),
+            written @ (Some(_) | None) => storage.replace(written, &roots)?,
+        };
+        let Some(sealed) = sealed else { continue };
+        // A power cut before this leaves the public file old until the next start.
+        storage.publish(&roots)?;
+        return Ok((roots, Some(sealed)));
+    }
+    Err(AuthorityError::Contended)
 }
 
 /// Adds a new root. The newest one so far retires with the last certificate that it signed.

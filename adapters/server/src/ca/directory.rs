@@ -1,5 +1,5 @@
-//! The authority's files in the data directory: all roots with their keys, sealed, in one file that
-//! is replaced as a whole, and their certificates for other programs.
+//! The authority's files in the data directory: the sealed roots, their certificates for other
+//! programs, and the sealed certificate of the listener for browsers.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,21 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use handfast_core::UnixTime;
-use handfast_core::secret::{Secret, exposed};
 use handfast_private_file as private_file;
 use rustls::pki_types::CertificateDer;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::AuthorityError;
-use super::root::{Root, RootRecord};
+use super::root::Root;
+use super::sealed::{self, ListenerRecord, NAME, NotRead, RECORD_BYTES, VERSION};
 use crate::keys::seal::{SealKind, StoreKey};
 
 /// Name of the directory in the gateway's data directory.
 pub const DIRECTORY: &str = "ca";
 /// Name of the file with the certificates of all trusted roots, as PEM.
 pub const CERTIFICATES_FILE: &str = "roots.pem";
-/// Name of the sealed file, which is also the name that it is sealed under.
-const SEALED: &str = "authority";
+/// Name of the sealed file with the roots.
+const SEALED: &str = NAME;
 /// Name of the sealed file with the certificate of the listener for browsers.
 const LISTENER: &str = "listener";
 const LOCK: &str = "lock";
@@ -31,33 +29,8 @@ const LOCK: &str = "lock";
 const LOCKED_FOR: Duration = Duration::from_secs(5);
 /// Maximum size of the sealed file, in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
-/// Maximum size of the record in it, in bytes.
-const RECORD_BYTES: usize = 8 * 1024;
-/// Version of the record.
-pub(super) const VERSION: u8 = 1;
 /// Length of a line of PEM, in characters.
 const LINE: usize = 64;
-
-#[derive(Serialize, Deserialize)]
-struct Record {
-    version: u8,
-    /// Oldest first.
-    roots: Vec<RootRecord>,
-}
-
-/// The certificate of the listener for browsers, with its key.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ListenerRecord {
-    pub(super) version: u8,
-    pub(super) certificate: Vec<u8>,
-    #[serde(with = "exposed")]
-    pub(super) key: Secret<32>,
-    /// Certificate of the root that signed it.
-    pub(super) issuer: Vec<u8>,
-    pub(super) names: Vec<String>,
-    pub(super) made: UnixTime,
-    pub(super) renew_at: UnixTime,
-}
 
 /// The directory of one authority.
 pub(super) struct CaDirectory {
@@ -88,29 +61,17 @@ impl CaDirectory {
 
     /// Opens a sealed file.
     pub(super) fn roots(&self, sealed: &[u8]) -> Result<Vec<Root>, AuthorityError> {
-        let broken = || AuthorityError::Unreadable(self.path.join(SEALED));
-        let text = self
-            .seal
-            .open_text(SealKind::Authority, SEALED.as_bytes(), sealed)
-            .map_err(|_| AuthorityError::NotOpened(self.path.join(SEALED)))?;
-        // The form of the rest depends on the version.
-        if text.first() != Some(&VERSION) {
-            return Err(broken());
-        }
-        let record: Record = postcard::from_bytes(&text).map_err(|_| broken())?;
-        let roots = record.roots.into_iter().map(Root::from_record).collect::<Result<Vec<_>, _>>();
-        roots.ok().filter(|roots| !roots.is_empty()).ok_or_else(broken)
+        let path = || self.path.join(SEALED);
+        sealed::open(&self.seal, sealed).map_err(|error| match error {
+            NotRead::NotOpened => AuthorityError::NotOpened(path()),
+            NotRead::NotUnderstood => AuthorityError::Unreadable(path()),
+        })
     }
 
     /// Writes the roots, and returns the sealed file. The caller holds the lock.
     pub(super) fn write(&self, roots: &[Root]) -> Result<Vec<u8>, AuthorityError> {
-        let record =
-            Record { version: VERSION, roots: roots.iter().map(Root::to_record).collect() };
-        // The record has the private keys, so its buffer is wiped.
-        let mut text = Zeroizing::new([0; RECORD_BYTES]);
-        let text = postcard::to_slice(&record, &mut *text)
-            .map_err(|_| AuthorityError::Unreadable(self.path.join(SEALED)))?;
-        let sealed = self.seal.seal_text(SealKind::Authority, SEALED.as_bytes(), text);
+        let sealed =
+            sealed::seal(&self.seal, roots).ok_or(AuthorityError::ManyRoots(roots.len()))?;
         private_file::replace(&self.path.join(SEALED), &sealed)?;
         Ok(sealed)
     }

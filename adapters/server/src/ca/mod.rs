@@ -12,6 +12,9 @@
 //! roots with them. An older root stays trusted until the last certificate that it signed has
 //! ended. Until then the oldest root signs the listener's certificate, because some nodes know no
 //! newer one.
+//!
+//! **The roots** lie sealed in one text: in a file of the gateway's data directory, or in the
+//! registry if several gateways share it.
 
 mod allow_list;
 mod authority;
@@ -20,8 +23,10 @@ mod key;
 mod request;
 mod revocation_lists;
 mod root;
+mod sealed;
 mod server_certificate;
 mod settings;
+mod storage;
 mod uri;
 mod verifier;
 
@@ -67,6 +72,19 @@ pub enum AuthorityError {
          nodes fetch new certificates with their own keys"
     )]
     Unreadable(PathBuf),
+    /// The registry that has the roots failed.
+    #[error("the certificate authority in the registry: {0}")]
+    Registry(#[source] handfast_store::StoreError),
+    /// The roots in the registry do not open, though its other secrets do.
+    #[error(
+        "the certificate authority in the registry does not open with the store key that opens its \
+         other secrets, or is of a newer version of Handfast: start that version, or take the \
+         registry back from a backup"
+    )]
+    Altered,
+    /// Other gateways change the roots all the time.
+    #[error("other gateways change the certificate authority all the time; try again")]
+    Contended,
     /// Too many roots are trusted at once.
     #[error(
         "{0} roots are trusted already; rotate again when the certificates of the oldest have \

@@ -9,8 +9,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::directory::{ListenerRecord, VERSION};
 use super::key::EcKey;
+use super::sealed::{ListenerRecord, VERSION};
 use super::{Authority, AuthorityError};
 
 /// Lifetime of the certificate that browsers are shown: what all of them accept.

@@ -18,7 +18,8 @@ const LONGEST: Span = Span::from_secs(100 * 365 * 86_400);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSettings {
     /// Directory of the authority's files. `None` keeps it in memory: it is a new one after each
-    /// start, and nodes fetch new certificates with their own keys.
+    /// start, and nodes fetch new certificates with their own keys. If several gateways share the
+    /// registry, that has the roots, and the directory only what this gateway publishes.
     pub directory: Option<PathBuf>,
     /// Lifetime of a node's certificate.
     pub node_life: Span,

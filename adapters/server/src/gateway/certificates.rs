@@ -76,6 +76,24 @@ pub(crate) async fn follow_step(inner: &Inner) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Takes over the roots that another gateway of this registry has changed.
+pub(crate) async fn read_authority_again(inner: &Inner) -> Result<(), AuthorityError> {
+    let authority = Arc::clone(&inner.authority);
+    let read = tokio::task::spawn_blocking(move || authority.read_again()).await;
+    tell_changed(inner, read.unwrap_or(Err(AuthorityError::Interrupted))?);
+    Ok(())
+}
+
+fn tell_changed(inner: &Inner, is_changed: bool) {
+    if is_changed {
+        tracing::info!(
+            roots = inner.authority.certificates().len(),
+            fingerprint = inner.authority.fingerprint(),
+            "the trusted roots have changed"
+        );
+    }
+}
+
 /// Starts the task that looks after the authority, as long as the gateway lives.
 pub(crate) fn watch(inner: &Arc<Inner>) {
     // The handle is weak, because the task must not keep the gateway alive.
@@ -95,12 +113,7 @@ async fn watcher(gateway: Weak<Inner>) {
         let authority = Arc::clone(&inner.authority);
         let tended = tokio::task::spawn_blocking(move || authority.tend(now)).await;
         match tended.unwrap_or(Err(AuthorityError::Interrupted)) {
-            Ok(false) => {}
-            Ok(true) => tracing::info!(
-                roots = inner.authority.certificates().len(),
-                fingerprint = inner.authority.fingerprint(),
-                "the trusted roots have changed"
-            ),
+            Ok(is_changed) => tell_changed(&inner, is_changed),
             Err(error) => tracing::error!(%error, "the roots were not looked after"),
         }
     }

@@ -21,9 +21,9 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 use super::{By, Database, Decided, certificates, codes, grants, nodes, requests};
 use crate::audit::{Detail, Entry, Origin, What};
 use crate::{
-    Activation, CLONE_MARK_KEY, Counts, Filter, GATEWAY_KEYS, Listed, NotMinted, NotStored,
-    Observation, Revoked, SaveError, Shared, Store, StoreError, Stored, StoredCertificate,
-    StoredCode, Vault, Version, prefix,
+    AUTHORITY, Activation, CLONE_MARK_KEY, Counts, Filter, GATEWAY_KEYS, Listed, NotMinted,
+    NotStored, Observation, Revoked, SETUP_KEY, SaveError, Shared, Store, StoreError, Stored,
+    StoredCertificate, StoredCode, Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -354,6 +354,8 @@ impl<D: Database> Vault for D {
         self.decide(move |tx| {
             let replaced = tx.replace_vault(&name, &before, &fresh)?;
             Ok::<_, StoreError>(match replaced {
+                // These have decisions of their own, which their caller records.
+                true if [AUTHORITY, SETUP_KEY].contains(&name.as_str()) => Decided::nothing(true),
                 true => {
                     // Another name is a text of the caller's, so it is not recorded.
                     let known =

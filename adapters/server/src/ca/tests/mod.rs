@@ -5,6 +5,7 @@ mod browsers;
 mod calendar;
 mod files;
 mod issuing;
+mod shared;
 
 use std::sync::Arc;
 
