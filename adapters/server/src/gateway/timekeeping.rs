@@ -93,7 +93,7 @@ impl Gateway {
         if step.sets_back() {
             // The record of the codes spent under the false time is lost with it. A new key makes
             // all codes of that time worthless in the true one.
-            self.renew_setup_key().await?;
+            self.rotate_setup_key(true).await?;
         }
         let taken = take(self, step).await?;
         drop(taking);

@@ -1,16 +1,17 @@
 //! The keys that sign setup codes: the current one, and after a rotation the previous one, for as
-//! long as one of its codes may be valid.
+//! long as one of its codes may be valid. They are files, or sealed in the registry.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use handfast_core::UnixTime;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::SETUP_TTL_MAX;
-use handfast_core::secret::Secret;
+use handfast_core::secret::{Secret, exposed};
 use handfast_private_file as private_file;
-use handfast_store::{Store, StoreError};
+use handfast_store::{SETUP_KEY, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::entropy;
@@ -22,24 +23,41 @@ use crate::keys::seal::{SealKind, StoreKey};
 pub const KEY_FILE: &str = "setup.key";
 /// Name of the previous key's file beside it; it exists for a day after a rotation.
 pub const PREVIOUS_KEY_FILE: &str = "setup.key.previous";
-/// Registry name of a key without a file.
-const KEY: &str = "setup-key";
+/// Length of a key that was never rotated, as it is sealed: padded with zeros.
+const FIRST_KEY: usize = 64;
+/// Maximum length of a record of keys.
+const RECORD_BYTES: usize = 128;
+/// Number of times that a rotation is tried again because another gateway made one meanwhile.
+const MOST_CONFLICTS: usize = 16;
+
+/// The keys after a rotation, as they are sealed in the registry.
+#[derive(Serialize, Deserialize)]
+struct KeysRecord {
+    #[serde(with = "exposed")]
+    current: Secret<32>,
+    previous: Option<PreviousRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PreviousRecord {
+    #[serde(with = "exposed")]
+    key: Secret<32>,
+    until: UnixTime,
+}
 
 /// The reason for which the key was not replaced.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupKeyError {
-    /// The key has no file.
-    #[error(
-        "this gateway keeps its setup key in the registry, where it cannot be replaced: name a file for it (SetupSettings::key_file)"
-    )]
-    NoFile,
     /// The key file cannot be used.
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// The file could not be replaced; the old key is still valid.
     #[error("the setup key could not be replaced: {0}")]
     NotReplaced(#[from] private_file::Error),
+    /// The registry that has the key failed; the old key is still valid.
+    #[error("the setup key could not be replaced in the registry: {0}")]
+    Registry(#[from] StoreError),
 }
 
 /// Causes for which the keys cannot be opened.
@@ -67,6 +85,7 @@ impl From<KeyFileError> for NotOpened {
 
 /// The valid keys.
 pub(crate) struct SetupKeys {
+    /// `None` if the registry has them.
     file: Option<PathBuf>,
     kept: RwLock<SetupKeyring>,
 }
@@ -77,13 +96,15 @@ struct SetupKeyring {
     keys: Arc<[SetupKey]>,
     /// End of the previous key's validity.
     previous_until: Option<UnixTime>,
+    /// The text in the registry that they were read from; empty for keys in files.
+    sealed: Vec<u8>,
 }
 
 impl SetupKeys {
     /// Loads the keys, or generates one.
     ///
     /// # Errors
-    /// [`StartError`] if the key file or the stored key cannot be used.
+    /// [`NotOpened`] if the key file or the stored key cannot be used.
     pub(crate) async fn open(
         file: Option<PathBuf>,
         store: &dyn Store,
@@ -93,37 +114,91 @@ impl SetupKeys {
         let kept = match &file {
             Some(path) => load(path, now)?,
             None => {
-                SetupKeyring { keys: Arc::new([sealed(store, seal).await?]), previous_until: None }
+                let fresh = KeysRecord { current: entropy::key(), previous: None };
+                // Another gateway of this registry may have stored its key first, which then
+                // counts.
+                let sealed = store.vault(SETUP_KEY, sealed(seal, &fresh)?).await?;
+                keyring(seal, sealed, now).ok_or(NotOpened::WrongStoreKey)?
             }
         };
         Ok(Self { file, kept: RwLock::new(kept) })
     }
 
+    /// Returns `true` if the registry has the keys.
+    pub(crate) const fn is_in_registry(&self) -> bool {
+        self.file.is_none()
+    }
+
     /// Returns the keys that are valid at `now`, the current one first.
     pub(crate) fn now(&self, now: UnixTime) -> Arc<[SetupKey]> {
-        let kept = self.kept.read().expect("no thread panics while it holds the keys").clone();
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner).clone();
         if kept.previous_until.is_none_or(|until| now < until) {
             return kept.keys;
         }
         // The key may have been rotated since it was read, so its end is tested again.
-        let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         if kept.previous_until.is_some_and(|until| until <= now) {
-            *kept = SetupKeyring {
-                keys: kept.keys.iter().take(1).cloned().collect(),
-                previous_until: None,
-            };
+            kept.keys = kept.keys.iter().take(1).cloned().collect();
+            kept.previous_until = None;
         }
         Arc::clone(&kept.keys)
     }
 
-    /// Generates a new key. The old one stays valid for a day, the longest life of a code; with
-    /// `at_once` it becomes invalid immediately. Blocks.
+    /// Reads the keys in the registry again, which another gateway may have replaced.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be read, or were sealed with another store key.
+    pub(crate) async fn read_again(
+        &self,
+        store: &dyn Store,
+        seal: &StoreKey,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        if !self.is_in_registry() {
+            return Ok(());
+        }
+        // There is a key, so the text is never stored.
+        let sealed = store.vault(SETUP_KEY, Vec::new()).await?;
+        if self.kept.read().unwrap_or_else(PoisonError::into_inner).sealed != sealed {
+            self.take(keyring(seal, sealed, now).ok_or_else(other_seal)?);
+        }
+        Ok(())
+    }
+
+    /// Generates a new key in the registry. The old one stays valid for a day, the longest life of a
+    /// code; with `at_once` it becomes invalid immediately.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it could not be made durable.
+    pub(crate) async fn rotate_in_registry(
+        &self,
+        store: &dyn Store,
+        seal: &StoreKey,
+        at_once: bool,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        for _ in 0..MOST_CONFLICTS {
+            let before = store.vault(SETUP_KEY, Vec::new()).await?;
+            let KeysRecord { current, .. } = opened(seal, &before).ok_or_else(other_seal)?;
+            let previous = (!at_once)
+                .then(|| PreviousRecord { key: current, until: now.after(SETUP_TTL_MAX) });
+            let after = sealed(seal, &KeysRecord { current: entropy::key(), previous })?;
+            if store.replace_vault(SETUP_KEY, before, after.clone()).await? {
+                self.take(keyring(seal, after, now).ok_or_else(other_seal)?);
+                return Ok(());
+            }
+        }
+        Err(StoreError::Database("the setup key changes all the time".to_owned()))
+    }
+
+    /// Generates a new key in the file. The old one stays valid for a day, the longest life of a
+    /// code; with `at_once` it becomes invalid immediately. Without a file nothing is done. Blocks.
     ///
     /// # Errors
     /// [`SetupKeyError`] with the cause.
-    pub(crate) fn rotate(&self, at_once: bool, now: UnixTime) -> Result<(), SetupKeyError> {
-        let path = self.file.as_deref().ok_or(SetupKeyError::NoFile)?;
-        let mut kept = self.kept.write().expect("no thread panics while it holds the keys");
+    pub(crate) fn rotate_in_file(&self, at_once: bool, now: UnixTime) -> Result<(), SetupKeyError> {
+        let Some(path) = self.file.as_deref() else { return Ok(()) };
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let previous = beside(path);
         // The old key is renamed or removed before the new one exists: after a crash in between,
         // the next start finds a key or generates one, and never finds two current ones.
@@ -139,6 +214,10 @@ impl SetupKeys {
         file::load_or_create(path, Use::Setup)?;
         *kept = load(path, now)?;
         Ok(())
+    }
+
+    fn take(&self, keyring: SetupKeyring) {
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = keyring;
     }
 }
 
@@ -166,12 +245,13 @@ fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
             Ok(SetupKeyring {
                 keys: Arc::new([current, before]),
                 previous_until: Some(UnixTime::from_secs(until)),
+                sealed: Vec::new(),
             })
         }
         None => {
             // The previous key has expired, so its secret is removed from the disk.
             let _ = private_file::remove(&previous);
-            Ok(SetupKeyring { keys: Arc::new([current]), previous_until: None })
+            Ok(SetupKeyring { keys: Arc::new([current]), previous_until: None, sealed: Vec::new() })
         }
     }
 }
@@ -180,17 +260,55 @@ fn key(bytes: &Secret<32>, path: &Path) -> Result<SetupKey, KeyFileError> {
     SetupKey::new(bytes).map_err(|_| KeyFileError::Blank { path: path.to_owned(), key: Use::Setup })
 }
 
-/// Returns the key in the registry, after generating one if there is none.
-async fn sealed(store: &dyn Store, seal: &StoreKey) -> Result<SetupKey, NotOpened> {
-    let mut fresh = Zeroizing::new([0; 64]);
-    // A sealed text has 64 bytes, of which this key needs half.
-    fresh[..32].copy_from_slice(entropy::key().expose());
-    let sealed = seal.seal(SealKind::SetupKey, KEY.as_bytes(), &Secret::new(*fresh));
-    // Another gateway of this registry may have stored its key first, which then counts.
-    let kept = store.vault(KEY, sealed).await?;
-    let opened = seal
-        .open(SealKind::SetupKey, KEY.as_bytes(), &kept)
-        .map_err(|_| NotOpened::WrongStoreKey)?;
-    let (bytes, _) = opened.expose().split_first_chunk::<32>().expect("64 bytes are more than 32");
-    SetupKey::new(&Secret::new(*bytes)).map_err(|_| NotOpened::WrongStoreKey)
+fn sealed(seal: &StoreKey, record: &KeysRecord) -> Result<Vec<u8>, StoreError> {
+    let mut room = Zeroizing::new([0; RECORD_BYTES]);
+    let text = postcard::to_slice(record, &mut *room)
+        .map_err(|error| StoreError::Database(format!("the setup key: {error}")))?;
+    Ok(seal.seal_text(SealKind::SetupKey, SETUP_KEY.as_bytes(), text))
+}
+
+/// Opens sealed keys; `None` if they were sealed with another store key.
+fn opened(seal: &StoreKey, sealed: &[u8]) -> Option<KeysRecord> {
+    let text = seal.open_text(SealKind::SetupKey, SETUP_KEY.as_bytes(), sealed).ok()?;
+    // An older version has stored its one key without a record.
+    if text.len() == FIRST_KEY {
+        let (key, _) = text.split_first_chunk::<32>()?;
+        return Some(KeysRecord { current: Secret::new(*key), previous: None });
+    }
+    postcard::from_bytes(&text).ok()
+}
+
+/// Returns the keys in a sealed text that are valid at `now`; `None` if they were sealed with
+/// another store key.
+fn keyring(seal: &StoreKey, sealed: Vec<u8>, now: UnixTime) -> Option<SetupKeyring> {
+    let KeysRecord { current, previous } = opened(seal, &sealed)?;
+    // One from the future would be valid for longer than a code may live.
+    let previous = previous
+        .map(|previous| (previous.key, previous.until.min(now.after(SETUP_TTL_MAX))))
+        .filter(|(_, until)| now < *until);
+    let previous_until = previous.as_ref().map(|(_, until)| *until);
+    let keys = std::iter::once(current).chain(previous.map(|(key, _)| key));
+    let keys = keys.map(|key| SetupKey::new(&key).ok()).collect::<Option<_>>()?;
+    Some(SetupKeyring { keys, previous_until, sealed })
+}
+
+fn other_seal() -> StoreError {
+    StoreError::Database("the setup key is sealed with another store key".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_was_sealed_without_a_record_is_read_as_it_always_was() {
+        let seal = StoreKey(Secret::new([5; 32]));
+        let mut padded = [0; FIRST_KEY];
+        padded[..32].fill(7);
+        let text = seal.seal(SealKind::SetupKey, SETUP_KEY.as_bytes(), &Secret::new(padded));
+        let KeysRecord { current, previous } = opened(&seal, &text).unwrap();
+        assert_eq!(current, Secret::new([7; 32]));
+        assert!(previous.is_none());
+        assert!(opened(&StoreKey(Secret::new([6; 32])), &text).is_none());
+    }
 }

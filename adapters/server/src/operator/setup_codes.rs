@@ -201,23 +201,23 @@ impl Gateway {
     /// with `at_once` they become invalid, which is for a stolen key. Sessions are not affected.
     ///
     /// # Errors
-    /// [`OperatorError::Usage`] if the key has no file, [`OperatorError::SetupKey`] if it could not
-    /// be replaced.
+    /// [`OperatorError::SetupKey`] if the key could not be replaced.
     pub async fn rotate_setup_key(&self, at_once: bool) -> Result<(), OperatorError> {
         let gateway = self.clone();
         let now = self.inner.clock.unix();
         let rotated = self.recorded(What::RotateSetupKey, async {
-            let rotated =
+            let keys = &self.inner.setup.keys;
+            let rotated = if keys.is_in_registry() {
+                let seal = &self.inner.pairing.seal;
+                let rotated = keys.rotate_in_registry(&*self.inner.store, seal, at_once, now);
+                rotated.await.map_err(SetupKeyError::from)
+            } else {
+                let keys = move || gateway.inner.setup.keys.rotate_in_file(at_once, now);
                 // Rotating writes files, which blocks.
-                tokio::task::spawn_blocking(move || gateway.inner.setup.keys.rotate(at_once, now))
-                    .await;
-            let rotated = rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?;
-            rotated.map_err(|error| match error {
-                SetupKeyError::NoFile => OperatorError::Usage(error.to_string()),
-                error @ (SetupKeyError::File(_) | SetupKeyError::NotReplaced(_)) => {
-                    OperatorError::SetupKey(error.to_string())
-                }
-            })
+                let rotated = tokio::task::spawn_blocking(keys).await;
+                rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))?
+            };
+            rotated.map_err(|error| OperatorError::SetupKey(error.to_string()))
         });
         rotated.await??;
         if at_once {
@@ -226,19 +226,5 @@ impl Gateway {
             self.store().forget_setup_codes().await?;
         }
         Ok(())
-    }
-
-    /// Replaces the setup key when the time is set back. A key without a file stays, and so does
-    /// the mark of its spent codes.
-    pub(crate) async fn renew_setup_key(&self) -> Result<(), OperatorError> {
-        match self.rotate_setup_key(true).await {
-            Err(OperatorError::Usage(_)) => {
-                tracing::warn!(
-                    "the setup key has no file and is not replaced: codes that end before those of the false time stay refused"
-                );
-                Ok(())
-            }
-            rotated => rotated,
-        }
     }
 }

@@ -13,7 +13,7 @@ use crate::public_url::{Candidates, ExtraHost};
 #[derive(Clone, Debug)]
 pub struct SetupSettings {
     /// File of the key that signs codes, for instance [`crate::keys::KEY_FILE`]. With `None` the
-    /// key is sealed in the registry, where it cannot be replaced.
+    /// key is sealed in the registry. One that several gateways share always has it.
     pub key_file: Option<PathBuf>,
     /// Default profile of companions.
     pub profile: String,

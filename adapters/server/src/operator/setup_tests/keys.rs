@@ -1,7 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use handfast_store::SqliteStore;
+use handfast_store::{HeldStore, SqliteStore};
 
 use super::*;
 
@@ -14,12 +15,13 @@ async fn at(dir: &Path) -> Gateway {
 }
 
 #[tokio::test]
-async fn a_key_without_a_file_is_the_same_after_a_restart_and_cannot_be_replaced() {
+async fn a_key_in_the_registry_is_replaced_there_and_is_the_same_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("handfast.db");
     let first = gateway_with(SqliteStore::open(&path).unwrap(), settings()).await;
-    let token = started(&first);
-    assert!(matches!(first.rotate_setup_key(false).await, Err(OperatorError::Usage(_))));
+    let old = started(&first);
+    first.rotate_setup_key(false).await.unwrap();
+    let new = started(&first);
     drop(first);
     let second = loop {
         // The store is free once the last task that holds the first gateway has ended.
@@ -28,7 +30,27 @@ async fn a_key_without_a_file_is_the_same_after_a_restart_and_cannot_be_replaced
             Err(_) => tokio::task::yield_now().await,
         }
     };
-    assert!(read(&second, &token, second.inner.clock.unix()).is_ok());
+    let now = second.inner.clock.unix();
+    assert!(read(&second, &old, now).is_ok() && read(&second, &new, now).is_ok());
+    let later = UnixTime::from_secs(now.as_secs() + 86_402);
+    assert_eq!(second.inner.setup.keys.now(later).len(), 1);
+    second.rotate_setup_key(true).await.unwrap();
+    assert_eq!(read(&second, &new, now).unwrap_err(), NotValid::Signature);
+}
+
+#[tokio::test]
+async fn a_gateway_takes_the_setup_key_over_that_another_one_has_made() {
+    let store = HeldStore::new(Arc::new(MemoryStore::default()));
+    let one = gateway_with(store.clone(), settings()).await;
+    let other = gateway_with(store, settings()).await;
+    let now = one.inner.clock.unix();
+    assert!(read(&other, &started(&one), now).is_ok());
+    one.rotate_setup_key(true).await.unwrap();
+    let new = started(&one);
+    assert_eq!(read(&other, &new, now).unwrap_err(), NotValid::Signature);
+    let (inner, seal) = (&other.inner, &other.inner.pairing.seal);
+    inner.setup.keys.read_again(&*inner.store, seal, now).await.unwrap();
+    assert!(read(&other, &new, now).is_ok());
 }
 
 #[tokio::test]
