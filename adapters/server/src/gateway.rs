@@ -24,6 +24,7 @@ pub(crate) mod own_keys;
 pub(crate) mod pairing_state;
 pub(crate) mod readings;
 pub(crate) mod requests;
+pub(crate) mod shared_keys;
 pub(crate) mod sharing;
 pub(crate) mod timekeeping;
 pub(crate) mod token_cache;

@@ -179,10 +179,7 @@ async fn watcher(gateway: Weak<Inner>) {
 
 async fn look(gateway: &Gateway) -> Result<(), StoreError> {
     let inner = &gateway.inner;
-    let pairing = &inner.pairing;
-    if pairing.keys.read_again(&*inner.store, &pairing.seal).await? {
-        tracing::warn!(fingerprint = %gateway.fingerprint(), "another gateway of the registry has replaced the keys");
-    }
+    gateway.read_keys_again().await?;
     // An erased key cannot come back, so it waits for a good clock.
     if let Some(now) = inner.clock.sweeps_at()
         && gateway.keys().0.older().is_some_and(|older| older.is_over(now))
