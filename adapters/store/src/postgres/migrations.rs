@@ -32,28 +32,21 @@ pub(super) fn migrate(session: &mut Session) -> Result<(), StoreError> {
     migrated
 }
 
+/// Looks whether the database can hold a registry of this version, and changes nothing.
+pub(super) fn look(session: &mut Session) -> Result<(), StoreError> {
+    session.ready()?;
+    server_fits(session)?;
+    let is_here =
+        session.texts("SELECT to_regclass('handfast.registry') IS NOT NULL", MIGRATION)?;
+    if is_here.first().cloned().flatten().as_deref() == Some("t") {
+        let stored = session.texts("SELECT version FROM registry", MIGRATION)?;
+        version_of(stored.last(), MIGRATIONS.len())?;
+    }
+    Ok(())
+}
+
 fn migrated(session: &mut Session, migrations: &[&[&str]]) -> Result<(), StoreError> {
-    let server = session.texts(
-        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')",
-        MIGRATION,
-    )?;
-    let [version, encoding] = [0, 1].map(|place| server.get(place).cloned().flatten());
-    if version
-        .as_deref()
-        .and_then(|text| text.parse().ok())
-        .is_none_or(|it: u32| it < OLDEST_SERVER)
-    {
-        return Err(StoreError::Refused(format!(
-            "this is PostgreSQL {}, and a registry needs {OLDEST_SERVER} or later; nothing was changed",
-            version.unwrap_or_default()
-        )));
-    }
-    if encoding.as_deref() != Some("UTF8") {
-        return Err(StoreError::Refused(format!(
-            "this database keeps text as {}, and a registry needs UTF8; create it with ENCODING 'UTF8' TEMPLATE template0; nothing was changed",
-            encoding.unwrap_or_default()
-        )));
-    }
+    server_fits(session)?;
     // The lock of all writers, so that none of them sees half a schema.
     session.texts(
         &format!(
@@ -87,6 +80,32 @@ fn migrated(session: &mut Session, migrations: &[&[&str]]) -> Result<(), StoreEr
     }
     let to = migrations.len();
     session.commit(&format!("UPDATE registry SET version = {to} WHERE version <> {to}; COMMIT"))?;
+    Ok(())
+}
+
+/// Checks that this server can hold a registry.
+fn server_fits(session: &mut Session) -> Result<(), StoreError> {
+    let server = session.texts(
+        "SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding')",
+        MIGRATION,
+    )?;
+    let [version, encoding] = [0, 1].map(|place| server.get(place).cloned().flatten());
+    if version
+        .as_deref()
+        .and_then(|text| text.parse().ok())
+        .is_none_or(|it: u32| it < OLDEST_SERVER)
+    {
+        return Err(StoreError::Refused(format!(
+            "this is PostgreSQL {}, and a registry needs {OLDEST_SERVER} or later; nothing was changed",
+            version.unwrap_or_default()
+        )));
+    }
+    if encoding.as_deref() != Some("UTF8") {
+        return Err(StoreError::Refused(format!(
+            "this database keeps text as {}, and a registry needs UTF8; create it with ENCODING 'UTF8' TEMPLATE template0; nothing was changed",
+            encoding.unwrap_or_default()
+        )));
+    }
     Ok(())
 }
 

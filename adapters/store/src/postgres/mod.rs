@@ -144,6 +144,17 @@ impl PostgresStore {
     }
 }
 
+impl PostgresAddress {
+    /// Looks whether the database answers, and whether this version can work on the registry in it,
+    /// if there is one. Nothing is changed. Blocks until the database has answered.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub fn look(&self) -> Result<(), StoreError> {
+        migrations::look(&mut Session::new(self.clone(), Use::Reading)?)
+    }
+}
+
 /// The handle of the writing thread.
 #[derive(Debug)]
 struct Writer {
