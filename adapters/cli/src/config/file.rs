@@ -1,6 +1,7 @@
 //! Reader of the configuration file.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -9,6 +10,7 @@ use super::ConfigError;
 use super::key::ConfigKey;
 use super::keys::{KEYS, SECTIONS};
 use super::settings::ServeSettings;
+use super::store::{StoreAddress, open_to_others};
 use super::value::{ConfigProblem, ConfigValue, TableFields, place, shown, unknown};
 
 /// Maximum size of a file in bytes; any sensible one is far smaller.
@@ -32,11 +34,24 @@ pub(super) fn apply(path: &Path, settings: &mut ServeSettings) -> Result<(), Con
         .ok()
         .and_then(|path| path.parent().map(Path::to_owned))
         .unwrap_or_default();
-    apply_text(&text, &base, settings).map_err(|problems| {
+    let before = settings.store.take();
+    let applied = apply_text(&text, &base, settings).and_then(|()| {
+        let has_password = settings.store.as_ref().is_some_and(StoreAddress::has_password);
+        match has_password && everybody_may_read(path) {
+            true => Err(vec![open_to_others(path)]),
+            false => Ok(()),
+        }
+    });
+    settings.store = settings.store.take().or(before);
+    applied.map_err(|problems| {
         let lines: Vec<String> =
             problems.into_iter().map(|problem| format!("{name}: {problem}")).collect();
         ConfigError(lines.join("\n"))
     })
+}
+
+fn everybody_may_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o004 != 0)
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -23,6 +23,7 @@ use super::simple::{
     addresses, certified_names, invited_to, listeners, nets, renewal, serials, show_listener,
     show_renewal, window,
 };
+use super::store::{gateway_id, store_address};
 use super::tables::{rules, show_rule};
 
 /// Tables of the file, each with its heading in the help.
@@ -87,6 +88,23 @@ fn gateway() -> Vec<ConfigKey> {
         key("data", location("DIR"), |settings| &mut settings.data).doc(
             "Data directory of the gateway [default: $STATE_DIRECTORY, else \
              $XDG_DATA_HOME/handfast, else ~/.local/share/handfast]",
+        ),
+        key("store", store_address(), |settings| &mut settings.store).doc(
+            "PostgreSQL database with the registry, which several gateways may share, as \
+             postgres://handfast@db.example/handfast; only in the file or the variable may it have \
+             a password [default: a file in the data directory]",
+        ),
+        key("store_authorities", location("FILE"), |settings| &mut settings.store_authorities).doc(
+            "PEM certificates of the authorities that may have signed the database's certificate \
+             [default: those of the system]",
+        ),
+        key("store_key", location("FILE"), |settings| &mut settings.store_key).doc(
+            "The key that seals the registry's secrets, the same for all gateways that share it \
+             [default: store.key in the data directory]",
+        ),
+        key("gateway_id", gateway_id(), |settings| &mut settings.gateway_id).doc(
+            "Name of this gateway among those that share its registry, each of which has another \
+             one [default: the name of the host]",
         ),
         key("socket_group", group(), |settings| &mut settings.socket_group).doc(
             "Group whose members are operators: they get a socket of their own (mode 0660) in \

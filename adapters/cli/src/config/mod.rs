@@ -19,6 +19,7 @@ mod options;
 mod print;
 mod settings;
 mod simple;
+mod store;
 mod tables;
 mod value;
 
@@ -29,6 +30,7 @@ pub use duration::{parse as length_of_time, show as time_in_words};
 pub use live::Changes;
 pub use options::Options;
 pub use settings::{Listener, LogFormat, MtlsOptions, Serial, ServeSettings, SetupOptions};
+pub use store::{StoreAddress, is_gateway_id};
 
 /// All problems of a configuration, one per line, each with its place and its remedy.
 #[derive(Debug, thiserror::Error)]

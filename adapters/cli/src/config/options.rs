@@ -10,6 +10,7 @@ use super::environment::{CONFIG, Environment};
 use super::key::{ConfigKey, Form};
 use super::keys::{KEYS, SECTIONS};
 use super::settings::{Listener, ServeSettings};
+use super::store::{StoreAddress, seen_by_others};
 use super::value::ConfigValue;
 use super::{ConfigError, companions, file};
 
@@ -71,6 +72,12 @@ impl Options {
             {
                 problems.push(format!("--{}: {}", key.option, problem.in_option()));
             }
+        }
+        let is_store = |number: &usize| KEYS.get(*number).is_some_and(|key| key.name == "store");
+        if self.given.iter().any(|(number, _)| is_store(number))
+            && settings.store.as_ref().is_some_and(StoreAddress::has_password)
+        {
+            problems.push(seen_by_others());
         }
         match (&settings.tls_cert, &settings.tls_key) {
             (Some(_), None) => {

@@ -17,6 +17,8 @@ use handfast_server::policy::PairingSettings;
 use handfast_server::policy::SetupSettings;
 use handfast_server::public_url::{Candidates, ExtraHost};
 
+use super::store::StoreAddress;
+
 /// The settings of `serve`. Each has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServeSettings {
@@ -26,6 +28,15 @@ pub struct ServeSettings {
     pub name: Option<String>,
     /// The data directory; `None` for the default one.
     pub data: Option<PathBuf>,
+    /// Database with a registry that several gateways share; `None` for a file in the data
+    /// directory.
+    pub store: Option<StoreAddress>,
+    /// Authorities for the database's certificate, as PEM; `None` for the system's.
+    pub store_authorities: Option<PathBuf>,
+    /// The key that seals the registry's secrets; `None` for the one in the data directory.
+    pub store_key: Option<PathBuf>,
+    /// Name of this gateway among those that share the registry; `None` for the host's.
+    pub gateway_id: Option<String>,
     /// Group whose members are operators, over a socket in [`socket_dir`](Self::socket_dir).
     pub socket_group: Option<String>,
     /// Directory of that socket.
@@ -261,6 +272,10 @@ impl Default for ServeSettings {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8765)),
             name: None,
             data: None,
+            store: None,
+            store_authorities: None,
+            store_key: None,
+            gateway_id: None,
             socket_group: None,
             socket_dir: PathBuf::from("/run/handfast"),
             log: None,
