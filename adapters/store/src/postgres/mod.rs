@@ -151,7 +151,20 @@ impl PostgresAddress {
     /// # Errors
     /// As [`PostgresStore::open`].
     pub fn look(&self) -> Result<(), StoreError> {
-        migrations::look(&mut Session::new(self.clone(), Use::Reading)?)
+        migrations::look(&mut Session::new(self.clone(), Use::Reading, ThisRun::default())?)
+    }
+
+    /// Returns `true` if a gateway with this address's name serves the registry, or has died
+    /// within its lease. Two with one name would take each other's links for their own. Blocks until
+    /// the database has answered.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be read.
+    pub fn is_name_taken(&self) -> Result<bool, StoreError> {
+        let mut session = Session::new(self.clone(), Use::Reading, ThisRun::default())?;
+        session.ready()?;
+        let sql = "SELECT FROM present WHERE name = $1";
+        Ok(!session.query(sql, &[&self.gateway()])?.is_empty())
     }
 }
 
