@@ -39,7 +39,12 @@ struct OlderRecord {
 }
 
 /// The keys in use, and the sealed text that they were read from.
-pub(crate) struct KeysInUse(RwLock<Held>);
+pub(crate) struct KeysInUse {
+    held: RwLock<Held>,
+    /// Held from the reading of the registry until the keys are taken over, so that nobody takes
+    /// over what was read before a change.
+    reading: tokio::sync::Mutex<()>,
+}
 
 struct Held {
     keys: Arc<GatewayKeys>,
@@ -68,12 +73,13 @@ impl KeysInUse {
         );
         let sealed = store.vault(GATEWAY_KEYS, fresh).await?;
         let keys = opened(seal, &sealed).ok_or(NotOpened::WrongStoreKey)?;
-        Ok(Self(RwLock::new(Held { keys: Arc::new(keys), sealed })))
+        let held = RwLock::new(Held { keys: Arc::new(keys), sealed });
+        Ok(Self { held, reading: tokio::sync::Mutex::default() })
     }
 
     /// Returns the keys in use.
     pub(crate) fn now(&self) -> KeysNow {
-        KeysNow(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).keys))
+        KeysNow(Arc::clone(&self.held.read().unwrap_or_else(PoisonError::into_inner).keys))
     }
 
     /// Reads the keys again, which another gateway of this registry may have replaced. Returns
@@ -86,9 +92,14 @@ impl KeysInUse {
         store: &dyn Store,
         seal: &StoreKey,
     ) -> Result<bool, StoreError> {
+        let _reading = self.reading.lock().await;
+        self.read_now(store, seal).await
+    }
+
+    async fn read_now(&self, store: &dyn Store, seal: &StoreKey) -> Result<bool, StoreError> {
         // There are keys, so the text is never stored.
         let sealed = store.vault(GATEWAY_KEYS, Vec::new()).await?;
-        if self.0.read().unwrap_or_else(PoisonError::into_inner).sealed == sealed {
+        if self.held.read().unwrap_or_else(PoisonError::into_inner).sealed == sealed {
             return Ok(false);
         }
         let keys = opened(seal, &sealed).ok_or_else(|| {
@@ -109,10 +120,11 @@ impl KeysInUse {
         seal: &StoreKey,
         change: impl Fn(&GatewayKeys) -> Result<GatewayKeys, E>,
     ) -> Result<Result<(), E>, StoreError> {
+        let _reading = self.reading.lock().await;
         for _ in 0..super::MOST_CONFLICTS {
-            self.read_again(store, seal).await?;
+            self.read_now(store, seal).await?;
             let (keys, before) = {
-                let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+                let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
                 (Arc::clone(&held.keys), held.sealed.clone())
             };
             let after = match change(&keys) {
@@ -130,7 +142,7 @@ impl KeysInUse {
 
     fn take(&self, keys: GatewayKeys, sealed: Vec<u8>) {
         let keys = Arc::new(keys);
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Held { keys, sealed };
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held { keys, sealed };
     }
 }
 

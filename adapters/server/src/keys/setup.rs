@@ -88,6 +88,9 @@ pub(crate) struct SetupKeys {
     /// `None` if the registry has them.
     file: Option<PathBuf>,
     kept: RwLock<SetupKeyring>,
+    /// Held from the reading of the registry until the keys are taken over, so that nobody takes
+    /// over what was read before a change.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone)]
@@ -121,7 +124,7 @@ impl SetupKeys {
                 keyring(seal, sealed, now).ok_or(NotOpened::WrongStoreKey)?
             }
         };
-        Ok(Self { file, kept: RwLock::new(kept) })
+        Ok(Self { file, kept: RwLock::new(kept), reading: tokio::sync::Mutex::default() })
     }
 
     /// Returns `true` if the registry has the keys.
@@ -157,6 +160,7 @@ impl SetupKeys {
         if !self.is_in_registry() {
             return Ok(());
         }
+        let _reading = self.reading.lock().await;
         // There is a key, so the text is never stored.
         let sealed = store.vault(SETUP_KEY, Vec::new()).await?;
         if self.kept.read().unwrap_or_else(PoisonError::into_inner).sealed != sealed {
@@ -177,6 +181,7 @@ impl SetupKeys {
         at_once: bool,
         now: UnixTime,
     ) -> Result<(), StoreError> {
+        let _reading = self.reading.lock().await;
         for _ in 0..MOST_CONFLICTS {
             let before = store.vault(SETUP_KEY, Vec::new()).await?;
             let KeysRecord { current, .. } = opened(seal, &before).ok_or_else(other_seal)?;

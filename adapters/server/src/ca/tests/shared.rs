@@ -98,8 +98,8 @@ fn what_a_gateway_publishes_is_in_its_own_directory_and_the_roots_are_not() {
     assert!(!directory.join("authority").exists());
     registry.open(None, 9).unwrap().rotate(Overlap::UntilLeavesEnd, NOW).unwrap();
     authority.read_again().unwrap();
-    assert_eq!(published(), authority.certificates_pem());
-    assert_eq!(authority.certificates().len(), 2);
+    assert_eq!(published().matches("BEGIN").count(), 2);
+    assert!(published().contains(&registry.open(None, 9).unwrap().certificates_pem()[..400]));
 }
 
 #[test]
