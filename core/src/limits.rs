@@ -173,6 +173,11 @@ pub const FOUND_ADDRESSES: usize = 8;
 pub const SEARCH_ADDRESSES: u8 = 8;
 /// Maximum length of one gateway address, in bytes.
 pub const GATEWAY_ADDRESS_BYTES: usize = 96;
+/// Maximum number of addresses that a gateway tells its nodes: two for each of four gateways that
+/// share a registry.
+pub const TOLD_ADDRESSES: usize = 8;
+/// Maximum length of the list of these addresses, in bytes.
+pub const TOLD_ADDRESSES_BYTES: usize = TOLD_ADDRESSES * (GATEWAY_ADDRESS_BYTES + 1) - 1;
 
 /// Maximum length of a setup code's claims, in bytes.
 pub const SETUP_CLAIMS_BYTES: usize = 640;

@@ -114,7 +114,7 @@ fn what_this_version_does_not_know_is_refused() {
         (Kind::PairFromGateway, &[4, 11][..]),
         (Kind::PairFromGateway, &[5, 4]),
         (Kind::LinkFromNode, &[7, 0, 0, 2]),
-        (Kind::LinkFromGateway, &[1, 4]),
+        (Kind::LinkFromGateway, &[1, 5]),
         (Kind::LinkFromNode, &[3, 3]),
         (Kind::LinkFromNode, &[4, 2]),
         (Kind::LinkFromNode, &[5, 3]),

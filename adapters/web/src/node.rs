@@ -382,6 +382,7 @@ fn carry_out(
             | Effect::Search(_)
             | Effect::ConnectFound(_)
             | Effect::KeepFound
+            | Effect::KeepAddresses(_)
             | Effect::Time(_) => {}
         }
     }

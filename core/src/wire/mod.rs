@@ -7,6 +7,7 @@ pub mod companion;
 pub mod forwarded;
 pub mod frame;
 pub mod gateway_address;
+pub mod gateway_addresses;
 pub mod invite;
 pub mod json;
 pub mod json_write;

@@ -218,6 +218,8 @@ impl Display for NativeReportText<'_, '_> {
             NativeReport::Task(news) => task_in_words(news, f),
             #[cfg(feature = "identity")]
             NativeReport::Certificate(news) => certificate_in_words(news, f),
+            // This node keeps one address, so it is told none.
+            NativeReport::Addresses(_) => Ok(()),
             NativeReport::TasksNotLoaded(error) => {
                 write!(
                     f,

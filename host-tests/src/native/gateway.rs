@@ -27,6 +27,7 @@ use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::{App, DispatchAnswer, DispatchId};
 use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
@@ -52,6 +53,10 @@ pub struct GatewayHost {
     pub older_key: Option<KeyPair>,
     /// Nodes that have proven that they know a static key of the gateway.
     pub known_keys: Vec<(NodeId, PublicKey)>,
+    /// The list of addresses that nodes are told, if there is one.
+    pub addresses: Option<&'static str>,
+    /// Lists that nodes have confirmed.
+    pub known_addresses: Vec<(NodeId, &'static str)>,
     /// The valid keys of setup codes, the current one first; they survive a restart.
     pub setup: Vec<SetupKey>,
     /// Its connections by id.
@@ -140,6 +145,14 @@ impl World {
         let newer = self.gateway.keys.with_new_channel(&Entropy::from_recorded(bytes));
         let older = std::mem::replace(&mut self.gateway.keys, newer);
         self.gateway.older_key = Some(older.channel);
+    }
+
+    /// Has the gateway tell its nodes this list of addresses; a linked node at once.
+    pub fn move_nodes(&mut self, list: &'static str) {
+        self.gateway.addresses = Some(list);
+        for conn in self.gateway.live.values().copied().collect::<Vec<_>>() {
+            self.feed_gateway(conn, GateIn::Answer(Answer::Addresses(list)));
+        }
     }
 
     /// Accepts a connection.
@@ -305,6 +318,9 @@ impl World {
                         IssuedCertificate { number: *number, object: *object, bytes }
                     })))
                 }
+                Answer::Addresses(list) => {
+                    Input::Addresses(GatewayAddresses::parse(list).expect("a list"))
+                }
                 Answer::Name(called) => {
                     name = called;
                     Input::Name(Label::parse(&name).expect("a label"))
@@ -350,6 +366,12 @@ impl World {
                     todo.push(Do::Report(Report::KnowsKey(key)));
                 }
                 Effect::Request(NativeRequest::Name) => todo.push(Do::Ask(Asked::Name)),
+                Effect::Request(NativeRequest::Addresses) => {
+                    todo.push(Do::Ask(Asked::Addresses));
+                }
+                Effect::Request(NativeRequest::KnowsAddresses) => {
+                    todo.push(Do::Report(Report::KnowsAddresses));
+                }
                 Effect::Announced(announce) => {
                     todo.push(Do::Report(Report::Announced(
                         announce.capability.as_str().to_owned(),

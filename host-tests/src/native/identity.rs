@@ -80,6 +80,8 @@ pub enum Report {
     MarkStored(CloneMark),
     /// The node has proven that it knows this key of the gateway.
     KnowsKey(PublicKey),
+    /// The node has stored the addresses that it was told.
+    KnowsAddresses,
     /// A capability, and whether it may run twice.
     Announced(String, bool),
     /// The state of a task.
@@ -238,6 +240,11 @@ impl World {
                 }
             }
             Report::KnowsKey(known) => self.gateway.known_keys.push((node_id, known)),
+            Report::KnowsAddresses => {
+                if let Some(list) = self.gateway.addresses {
+                    self.gateway.known_addresses.push((node_id, list));
+                }
+            }
             Report::Announced(capability, _) => {
                 self.gateway.announced.insert((node_id, capability));
             }

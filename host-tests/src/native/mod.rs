@@ -173,6 +173,8 @@ impl World {
             older: 0,
             older_key: None,
             known_keys: Vec::new(),
+            addresses: None,
+            known_addresses: Vec::new(),
         };
         let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();
         let scopes = ScopesBuf::parse(SCOPES).expect("scopes");

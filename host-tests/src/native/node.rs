@@ -63,6 +63,10 @@ pub struct NodeHost {
     pub tls: Option<bool>,
     /// `true` if the latest call went over TLS.
     pub dialled_tls: bool,
+    /// The gateway's addresses, in flash.
+    pub addresses: Option<String>,
+    /// `false` for a node that keeps no addresses.
+    pub keeps_addresses: bool,
     /// The board of tasks, in flash.
     pub board: Board<8>,
     /// A copy of the state in flash.
@@ -167,6 +171,8 @@ impl NodeHost {
             refuses_certificates: false,
             tls: None,
             dialled_tls: false,
+            addresses: None,
+            keeps_addresses: true,
             board: Board::new(),
             copy: None,
             ran: Vec::new(),
@@ -206,7 +212,8 @@ impl World {
             host.board.after_boot();
             (host.came, host.certified) = (None, None);
             host.assembly = Assembly::IDLE;
-            host.machine = Some(Node::boot(now, host.memory, Timing::DEFAULT));
+            let node = Node::boot(now, host.memory, Timing::DEFAULT);
+            host.machine = Some(if host.keeps_addresses { node.keeping_addresses() } else { node });
             self.note(|| format!("node {at} starts"));
         }
     }
@@ -349,6 +356,7 @@ impl World {
                 Effect::Certificate => host.certified = host.came.take(),
                 Effect::CertificateKey(_) | Effect::Time(_) => {}
                 // These nodes know where their gateway is.
+                Effect::KeepAddresses(list) => host.addresses = Some(list.as_str().to_owned()),
                 Effect::Search(_) | Effect::ConnectFound(_) | Effect::KeepFound => {}
                 // The board is in flash before the task runs.
                 Effect::Dispatch(task) => match host.board.take(task.number, task.id) {

@@ -258,6 +258,7 @@ pub(crate) enum Policy {
     Unmute,
     Unpair,
     GatewayKey(Key),
+    GatewayAddress(String),
 }
 
 /// Returns postcard's encoding.

@@ -5,6 +5,7 @@ use handfast_core::crypto::ed25519::KeyPair;
 use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::crypto::x25519;
 use handfast_core::limits::SETUP_TOKEN_CHARS;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::json::Number;
 use handfast_core::wire::native::link::{
     self, Admission, Admitted, Bye, CertificateRenewal, CloneMark, DispatchAnswer, DispatchId,
@@ -346,6 +347,11 @@ fn from_linking_gateway(all: &mut Vec<Sample>) {
         ("Policy, gateway key, 32 times 09", Policy::GatewayKey(key)),
     ] {
         gateway!(what, FromGateway::Policy(policy));
+    }
+    for list in ["tcp://10.0.0.5:7331", "ws://gateway.local:8765 tcp://[2001:db8::1]:7331"] {
+        let addresses = GatewayAddresses::parse(list).expect("a list");
+        let policy = Policy::GatewayAddress(addresses);
+        gateway!(format!("Policy, gateway address, {list}"), FromGateway::Policy(policy));
     }
     let dispatch = link::Dispatch {
         id: DispatchId::from_bytes([3; 16]),

@@ -79,7 +79,8 @@ where
     const BLANK: NativeMemory = NativeMemory::Blank;
 
     fn boot(&self, now: Instant, memory: NativeMemory) -> Node {
-        Node::boot(now, memory, self.settings.timing)
+        let node = Node::boot(now, memory, self.settings.timing);
+        if O::KEEPS_ADDRESSES { node.keeping_addresses() } else { node }
     }
 
     async fn load(&mut self) -> Result<NativeMemory, KeepError> {
@@ -270,6 +271,7 @@ where
             Effect::Query(id, number) => {
                 Work::Obey(NativeOrder::Task(TaskOrder::Query { id, number }))
             }
+            Effect::KeepAddresses(list) => Work::Tell(NativeReport::Addresses(list)),
             Effect::Part(part) => {
                 Work::Obey(NativeOrder::Certificate(CertificateOrder::Part(part)))
             }

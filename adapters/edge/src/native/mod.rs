@@ -148,6 +148,7 @@ pub use stream::Framed;
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::{NativeNodeEvent, PairMethod};
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::App;
 
 use crate::error::KeepError;
@@ -155,6 +156,10 @@ use crate::transport::Broken;
 
 /// The interface to the owner of the node: a console, a button, a page.
 pub trait NativeOwnerPort {
+    /// `true` if the owner stores the addresses of [`NativeReport::Addresses`]; otherwise the
+    /// gateway tells none.
+    const KEEPS_ADDRESSES: bool = false;
+
     /// Waits for the next command. Dropping the future must lose nothing: the implementation keeps
     /// a partly typed line.
     async fn command(&mut self) -> NativeCommand;
@@ -206,6 +211,11 @@ pub enum NativeReport<'b> {
     News(NativeNodeEvent<'b>),
     /// A message of the application arrived over the link.
     App(App<'b>),
+    /// The gateway tells the addresses at which it is reached. The owner makes them durable, in
+    /// place of those of before, and returns only then: what follows confirms them to the gateway.
+    /// The [`Connector`](crate::ports::Connector) may try them in turn; wherever it connects, the
+    /// handshake proves the gateway's key.
+    Addresses(GatewayAddresses<'b>),
     /// A command that speaks on the link had no effect.
     NotSent(NotSent),
     /// A task was taken, or has ended.

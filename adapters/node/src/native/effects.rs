@@ -340,6 +340,8 @@ impl NodeFlow for NativeEffects {
                 Work::Connect
             }
             Effect::KeepFound => Work::Own(NativeWork::KeepAddress),
+            // This node keeps no addresses, so it is told none.
+            Effect::KeepAddresses(_) => Work::Nothing,
             Effect::Send(frame) => Work::Send(frame),
             Effect::Close(close) => Work::Close(close),
             Effect::Part(part) => {

@@ -16,10 +16,13 @@ use crate::crypto::ed25519::{BadSignature, KeyPair, PublicKey, Signature};
 use crate::crypto::noise::HandshakeHash;
 use crate::crypto::{labels, x25519};
 use crate::id::NodeId;
-use crate::limits::{CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES};
+use crate::limits::{
+    CAPABILITY_NAME_CHARS, PATH_BYTES, PAYLOAD_BYTES, PLAINTEXT_BYTES, TOLD_ADDRESSES_BYTES,
+};
 use crate::serial::byte_array;
 use crate::text::Label;
 use crate::time::UnixTime;
+use crate::wire::gateway_addresses::GatewayAddresses;
 use crate::wire::path::{Action, Address, Pattern};
 use crate::wire::registration::Heartbeat;
 
@@ -163,7 +166,7 @@ pub enum FromGateway<'b> {
         time: Option<UnixTime>,
     },
     /// A decision of the operator.
-    Policy(Policy),
+    Policy(#[serde(borrow)] Policy<'b>),
     /// A task for the node.
     Dispatch(#[serde(borrow)] Dispatch<'b>),
     /// A message of the application.
@@ -230,7 +233,7 @@ message!('b FromGateway<'b>);
 /// anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub enum Policy {
+pub enum Policy<'b> {
     /// The node sends no messages of the application from now on.
     Mute,
     /// The node may send messages of the application again.
@@ -240,6 +243,10 @@ pub enum Policy {
     /// The gateway's static key from the next link on. It counts only over a link that the present
     /// static key has proven, so not over TLS.
     GatewayKey(x25519::PublicKey),
+    /// The addresses at which the gateway is reached ([`Features::ADDRESSES`]), in place of those
+    /// that were told before. They count only over a link that the gateway's static key has proven,
+    /// and change nothing about that key.
+    GatewayAddress(#[serde(borrow)] GatewayAddresses<'b>),
 }
 
 /// A capability of a node, as the node announces it.
@@ -331,8 +338,10 @@ pub enum Bye {
 }
 
 /// The longest `App` (number of message, action, address, bytes), the longest `Dispatch` (number of
-/// message, id, number, capability, remaining time, result bound, input) and the longest `Answer`
-/// (number of message, id, number, kind, outcome, result) fit into a message.
+/// message, id, number, capability, remaining time, result bound, input), the longest `Answer`
+/// (number of message, id, number, kind, outcome, result) and the longest `Policy` (number of
+/// message, kind, addresses) fit into a message.
+const _: () = assert!(1 + 1 + 2 + TOLD_ADDRESSES_BYTES <= PLAINTEXT_BYTES);
 const _: () = assert!(1 + 1 + 2 + PATH_BYTES + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);
 const _: () =
     assert!(1 + 16 + 10 + 1 + CAPABILITY_NAME_CHARS + 5 + 3 + 2 + PAYLOAD_BYTES <= PLAINTEXT_BYTES);

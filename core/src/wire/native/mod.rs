@@ -78,10 +78,13 @@ impl Features {
     /// [`Renew::Certificate`](link::Renew::Certificate) to it. From the gateway also the
     /// [key](signer::SignerKey) that compact ones are verified by, while pairing and on a link.
     pub const CERTIFICATE: Self = Self(64);
+    /// [`Policy::GatewayAddress`](link::Policy::GatewayAddress).
+    pub const ADDRESSES: Self = Self(128);
 
     /// The messages that every node of this crate takes. One that runs tasks takes
-    /// [`DISPATCH`](Self::DISPATCH), too, and one that wants certificates
-    /// [`CERTIFICATE`](Self::CERTIFICATE).
+    /// [`DISPATCH`](Self::DISPATCH), too, one that wants certificates
+    /// [`CERTIFICATE`](Self::CERTIFICATE), and one that keeps several addresses
+    /// [`ADDRESSES`](Self::ADDRESSES).
     pub const NODE: Self = Self::APP.with(Self::PING).with(Self::CLONE_COUNTER).with(Self::NAME);
     /// The messages that every holder of a token chain takes; it sends no [`Hello`](link::Hello).
     pub const DELEGATE: Self = Self::APP.with(Self::SUBSCRIBE);

@@ -122,6 +122,8 @@ pub enum Answer {
     Issued(Option<(u64, Object, Vec<u8>)>),
     /// The answer to `Asked::Name`.
     Name(String),
+    /// The answer to `Asked::Addresses`, or a new list.
+    Addresses(&'static str),
 }
 
 impl Seat {

@@ -50,6 +50,8 @@ pub enum Asked {
     Issue(Option<Vec<u8>>),
     /// Reads the gateway's name.
     Name,
+    /// Reads the addresses that nodes are told.
+    Addresses,
 }
 
 impl World {
@@ -88,6 +90,10 @@ impl World {
             }
             Asked::Name => match self.gateway.name {
                 Some(name) => Answer::Name(name.to_owned()),
+                None => return,
+            },
+            Asked::Addresses => match self.gateway.addresses {
+                Some(list) => Answer::Addresses(list),
                 None => return,
             },
             Asked::Attach(..) if fails => Answer::Attached(Err(()), CloneStanding::default()),

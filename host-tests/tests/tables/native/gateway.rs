@@ -10,6 +10,7 @@ use handfast_core::registry::ceiling::InForce;
 use handfast_core::registry::codes::{CodeId, NoGuess};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::{Dispatch, DispatchId};
 use handfast_core::wire::native::part::Object;
 use handfast_core::wire::native::{CapabilityName, Payload, pair};
@@ -218,6 +219,9 @@ const GATEWAY_INPUTS: &[(&str, GatewayInput)] = &[
     ("issued nothing", |_, _| gateway::Input::Issued(Ok(None))),
     ("not issued, store failed", |_, _| gateway::Input::Issued(Err(Refusal::StoreFailed))),
     ("name", |_, _| gateway::Input::Name(Label::parse("home").expect("a label"))),
+    ("addresses", |_, _| {
+        gateway::Input::Addresses(GatewayAddresses::parse("tcp://a:1").expect("a list"))
+    }),
     ("dispatch", |world, _| gateway::Input::Dispatch(task(1), world.unix())),
     ("dispatch, its time is over", |world, _| gateway::Input::Dispatch(task(0), world.unix())),
     ("cancel", |_, _| gateway::Input::Cancel(DispatchId::from_bytes([3; 16]))),
@@ -281,6 +285,8 @@ fn brief(effect: &gateway::Effect<'_>) -> String {
         Effect::Request(NativeRequest::MarkStored(_)) => "MarkStored".to_owned(),
         Effect::Request(NativeRequest::KnowsKey(_)) => "KnowsKey".to_owned(),
         Effect::Request(NativeRequest::Name) => "Name".to_owned(),
+        Effect::Request(NativeRequest::Addresses) => "Addresses".to_owned(),
+        Effect::Request(NativeRequest::KnowsAddresses) => "KnowsAddresses".to_owned(),
         Effect::Announced(announce) => format!("Announced, {}", announce.capability.as_str()),
         Effect::Outcome(result) => format!("Outcome, {:?}", result.outcome),
         Effect::Progress(_) => "Progress".to_owned(),

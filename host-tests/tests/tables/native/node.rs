@@ -147,6 +147,7 @@ fn node_brief(effect: &node::Effect<'_>) -> String {
         Effect::Search(_) => "Search".to_owned(),
         Effect::ConnectFound(index) => format!("ConnectFound {index}"),
         Effect::KeepFound => "KeepFound".to_owned(),
+        Effect::KeepAddresses(list) => format!("KeepAddresses, {}", list.as_str()),
         Effect::Send(frame) => format!("Send {} bytes", frame.len()),
         Effect::Close(_) => "Close".to_owned(),
         Effect::Part(_) => "Part".to_owned(),

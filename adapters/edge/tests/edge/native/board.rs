@@ -180,6 +180,8 @@ pub(crate) struct Console {
 }
 
 impl NativeOwnerPort for Console {
+    const KEEPS_ADDRESSES: bool = true;
+
     async fn command(&mut self) -> NativeCommand {
         match self.commands.recv().await {
             Some(command) => command,
@@ -211,6 +213,7 @@ impl NativeOwnerPort for Console {
             NativeReport::NotSent(reason) => Told::NotSent(reason),
             NativeReport::Task(news) => Told::Task(format!("{news:?}")),
             NativeReport::Certificate(news) => Told::Certificate(news),
+            NativeReport::Addresses(list) => Told::News(format!("at {}", list.as_str())),
             NativeReport::TasksNotLoaded(error) => Told::TasksNotLoaded(error),
             NativeReport::NotLoaded(error) => Told::NotLoaded(error),
             NativeReport::NotKept(error) => Told::NotKept(error),

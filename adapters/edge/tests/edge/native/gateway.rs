@@ -459,6 +459,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     self.hear(Heard::Answered(number(id), known));
                     continue;
                 }
+                Effect::Request(NativeRequest::KnowsAddresses) => {
+                    self.hear(Heard::KnowsAddresses);
+                    continue;
+                }
                 Effect::Request(NativeRequest::NotDispatched(_)) => {
                     self.hear(Heard::NotDispatched);
                     continue;
@@ -470,7 +474,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Served<S> {
                     | NativeRequest::KnowsKey(_)
                     | NativeRequest::Ponged(..)
                     | NativeRequest::FindNode(_)
-                    | NativeRequest::Name,
+                    | NativeRequest::Name
+                    | NativeRequest::Addresses,
                 )
                 | Effect::Part(_)
                 | Effect::Present(_) => continue,

@@ -6,7 +6,7 @@ use handfast_core::grant::scope::ScopesBuf;
 use handfast_edge::native::{NativeCommand, NotSent};
 
 use super::board::{Cells, Hand, Told, story};
-use super::gateway::{Gateway, Heard};
+use super::gateway::{Gateway, Heard, Sent};
 
 /// Returns a gateway whose nodes may do this.
 fn gateway_with(scopes: &str) -> Gateway {
@@ -80,6 +80,24 @@ async fn what_cannot_be_said_is_reported_and_not_kept_for_later() {
         hand.pairs_by_pin(&gateway).await;
         assert_eq!(hears(&gateway, &hand, NativeCommand::Send(9)).await, []);
         hand.until(&Told::NotSent(NotSent::NoMessage)).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_board_hands_the_gateways_addresses_to_its_owner_before_it_confirms_them() {
+    let (gateway, cells) = (Gateway::new(), Cells::erased());
+    story(&gateway, &cells, async |mut hand| {
+        hand.pairs_by_pin(&gateway).await;
+        gateway.send(Sent::Addresses("tcp://10.0.0.2:7331 ws://gateway.local:8765")).await;
+        hand.until(&Told::News("at tcp://10.0.0.2:7331 ws://gateway.local:8765".to_owned())).await;
+        for _ in 0..600 {
+            if gateway.registry().heard.contains(&Heard::KnowsAddresses) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{:?}", gateway.registry().heard);
     })
     .await;
 }

@@ -222,6 +222,8 @@ fn carry_out(
             | NativeRequest::Detach
             | NativeRequest::Linked(_)
             | NativeRequest::KnowsKey(_)
+            | NativeRequest::Addresses
+            | NativeRequest::KnowsAddresses
             | NativeRequest::Ponged(..),
         )
         | Effect::Observe(_) => {}

@@ -20,6 +20,7 @@ use crate::registry::record::{Credential, Record, Standing};
 use crate::text::Label;
 use crate::time::UnixTime;
 use crate::wire::close::Close;
+use crate::wire::gateway_addresses::GatewayAddresses;
 use crate::wire::native::ReasonText as Words;
 use crate::wire::native::link::{
     Announce, App, CloneMark, Dispatch, DispatchAnswer, DispatchId, DispatchProgress,
@@ -89,6 +90,9 @@ pub enum Input<'b> {
     Renewed(Option<Offer<'b>>),
     /// Answers [`Effect::Issue`] with the certificate; `None` if the gateway issues none.
     Issued(Result<Option<IssuedCertificate<'b>>, Refusal>),
+    /// Answers [`NativeRequest::Addresses`] with the list that the node has not confirmed, or says
+    /// that there is another one.
+    Addresses(GatewayAddresses<'b>),
     /// Answers [`NativeRequest::Name`] with the gateway's name, or says that it has changed.
     Name(Label<'b>),
     /// The rights in force for the node of a link were looked up anew.
@@ -427,6 +431,11 @@ pub enum NativeRequest {
     MarkStored(CloneMark),
     /// The node takes the gateway's name: answer with [`Input::Name`] if there is one.
     Name,
+    /// The node keeps the gateway's addresses: answer with [`Input::Addresses`] if it has not
+    /// confirmed the present ones.
+    Addresses,
+    /// The node has stored the addresses of the last [`Input::Addresses`].
+    KnowsAddresses,
     /// The node has proven that it knows this static key of the gateway: it has linked with it, or
     /// has stored it.
     KnowsKey(PublicKey),

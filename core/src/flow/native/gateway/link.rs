@@ -14,6 +14,7 @@ mod known_gateway;
 mod notice;
 mod open;
 mod reply;
+mod told_addresses;
 
 use super::{
     Confirmation, Effect, Input, NativeRequest, Peer, PingAnswer, State, Turn, close, end, stay,
@@ -37,6 +38,7 @@ use known_gateway::KnownGateway;
 use notice::on_push;
 use open::{AwaitedAnswer, OpenLink};
 use reply::{issue, leave, offer_it, say, say_and_offer};
+use told_addresses::ToldAddresses;
 
 #[derive(Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -240,6 +242,7 @@ pub(super) fn step<'b>(
                 signing: None,
                 mark: None,
                 name_due: false,
+                addresses: ToldAddresses::NEVER,
                 key_due: false,
                 ends: Some(LinkEnds::new(until, now, unix)),
                 renews: false,
@@ -330,6 +333,10 @@ pub(super) fn step<'b>(
         }
         (LinkStage::Open(open), Input::Name(name)) if open.takes(Features::NAME) => {
             say(channel, &FromGateway::Name(name), out)
+        }
+        (LinkStage::Open(open), Input::Addresses(list)) => {
+            let told = open.tell_addresses(channel, gateway, list, &mut out);
+            Turn::Continue(Effects::flatten(told))
         }
         (LinkStage::Open(open), Input::Ping(number)) => {
             if open.features.contains(Features::PING) {
@@ -441,6 +448,7 @@ pub(super) fn step<'b>(
             | Input::Renewed(_)
             | Input::Issued(_)
             | Input::Name(_)
+            | Input::Addresses(_)
             | Input::Dispatch(..)
             | Input::Cancel(_)
             | Input::Query(..)

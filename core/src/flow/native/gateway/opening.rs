@@ -290,6 +290,7 @@ pub(super) fn step<'b>(
             | Input::Renewed(_)
             | Input::Issued(_)
             | Input::Name(_)
+            | Input::Addresses(_)
             | Input::Dispatch(..)
             | Input::Cancel(_)
             | Input::Query(..)

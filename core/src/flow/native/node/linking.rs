@@ -173,7 +173,7 @@ fn greet<'b>(
 ) -> Effects<Effect<'b>> {
     let Paired { node_id, grant, mark, .. } = link.paired;
     let holds = if link.renews { None } else { Some(grant) };
-    let hello = Hello { features: own.features(), mark, holds };
+    let hello = Hello { features: node.features(own), mark, holds };
     let Some(hello) = link.channel.seal(&FromNode::Hello(hello), &mut out) else {
         return node.close(None, AfterClose::Retry);
     };
@@ -382,6 +382,14 @@ fn on_frame<'b>(
             let paired = Paired { gateway, ..link.paired };
             return keep(node, paired, None, Stored::Nothing);
         }
+        // An address proves nothing, but over TLS even the gateway of the present one has not proven
+        // its key.
+        Ok(FromGateway::Policy(Policy::GatewayAddress(_)))
+            if link.channel.is_over_tls() || !node.keeps_addresses =>
+        {
+            return Effects::none();
+        }
+        Ok(FromGateway::Policy(Policy::GatewayAddress(list))) => Effect::KeepAddresses(list),
         Ok(FromGateway::Part(part)) => Effect::Part(part),
         Ok(FromGateway::Grant(PairGrant { token: Some(token), chain: None, .. })) => {
             // A bearer is no grant of the link, so it is neither confirmed nor waited for.

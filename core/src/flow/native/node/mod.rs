@@ -32,7 +32,6 @@ use crate::link::channel::{Channel, OutgoingBuffer};
 use crate::registry::grants::GrantId;
 use crate::step::{Effects, Machine};
 use crate::time::{DeadlineReason, Instant};
-#[cfg(feature = "identity")]
 use crate::wire::native::Features;
 use crate::wire::native::pair;
 
@@ -54,6 +53,8 @@ pub struct Node {
     /// The only gateway that is acceptable for pairing, if the owner gave its fingerprint.
     expect: Option<Fingerprint>,
     memory: NativeMemory,
+    /// `true` if the adapter keeps the addresses that the gateway tells.
+    keeps_addresses: bool,
     #[cfg(feature = "search")]
     search: search::Search,
     state: State,
@@ -153,10 +154,25 @@ impl Node {
             backoff: Backoff::new(),
             expect: None,
             memory,
+            keeps_addresses: false,
             #[cfg(feature = "search")]
             search: search::Search::default(),
             state,
         }
+    }
+
+    /// Has the gateway tell the node the addresses at which it is reached; the adapter then carries
+    /// out [`Effect::KeepAddresses`].
+    #[must_use]
+    pub const fn keeping_addresses(mut self) -> Self {
+        self.keeps_addresses = true;
+        self
+    }
+
+    /// Returns the messages that the node takes.
+    const fn features(&self, own: &NodeIdentity<'_>) -> Features {
+        let features = own.features();
+        if self.keeps_addresses { features.with(Features::ADDRESSES) } else { features }
     }
 
     /// Returns the node's memory.

@@ -12,6 +12,7 @@ use crate::registry::grants::GrantId;
 use crate::text::Label;
 use crate::time::{Span, UnixTime};
 use crate::wire::close::Close;
+use crate::wire::gateway_addresses::GatewayAddresses;
 use crate::wire::native::link::{
     Announce, App, CloneMark, Dispatch, DispatchAnswer, DispatchId, DispatchProgress,
     DispatchResult, Renew,
@@ -234,6 +235,10 @@ pub enum Effect<'b> {
     /// The gateway has proven its key at the found address that was called last, so keep that
     /// address for the next time.
     KeepFound,
+    /// Make these addresses of the gateway durable, in place of those that it told before, and carry
+    /// out nothing else until then. Only a node that [keeps addresses](super::Node::keeping_addresses)
+    /// is told some.
+    KeepAddresses(GatewayAddresses<'b>),
     /// Send a frame.
     Send(&'b [u8]),
     /// Close the connection, then report [`Input::Disconnected`].

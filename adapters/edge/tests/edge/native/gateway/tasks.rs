@@ -1,6 +1,7 @@
 //! Tasks for a node, and what it tells of them.
 
 use handfast_core::flow::native::gateway::Input;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::{CloneMark, Dispatch, DispatchId, DispatchOutcome};
 use handfast_core::wire::native::{CapabilityName, Payload};
 
@@ -12,6 +13,8 @@ pub(crate) enum Sent {
     Dispatch(u8, &'static str, &'static [u8]),
     Cancel(u8),
     Query(u8),
+    /// Addresses of the gateway.
+    Addresses(&'static str),
 }
 
 /// What a node tells of a task.
@@ -27,6 +30,7 @@ pub(crate) enum Heard {
     App(String, Vec<u8>),
     Subscribed(String),
     RenewalAsked,
+    KnowsAddresses,
 }
 
 /// Returns the id of the task with this number.
@@ -53,6 +57,7 @@ pub(super) fn to_node(sent: Sent) -> Input<'static> {
         }
         Sent::Cancel(number) => Input::Cancel(task(number)),
         Sent::Query(number) => Input::Query(task(number), number.into()),
+        Sent::Addresses(list) => Input::Addresses(GatewayAddresses::parse(list).unwrap()),
     }
 }
 

@@ -72,6 +72,8 @@ impl NativeContext {
             NativeRequest::GuessWrong { left } => self.guessed_wrong(left).await,
             NativeRequest::CertificateStored(number) => self.certificate_stored(number).await,
             NativeRequest::MarkStored(mark) => self.mark_stored(&mark).await,
+            // There are no addresses to tell.
+            NativeRequest::Addresses | NativeRequest::KnowsAddresses => {}
             NativeRequest::KnowsKey(known) => self.knows_key(&known).await,
             NativeRequest::Ponged(number, answer) => self.ponged(number, answer),
         }
@@ -110,6 +112,8 @@ const fn without(job: &NativeJob) -> Option<Option<NativeAnswer>> {
             | NativeRequest::Attach(..)
             | NativeRequest::Linked(_)
             | NativeRequest::Name
+            | NativeRequest::Addresses
+            | NativeRequest::KnowsAddresses
             | NativeRequest::Detach
             | NativeRequest::Reserve(_)
             | NativeRequest::GuessWrong { .. }

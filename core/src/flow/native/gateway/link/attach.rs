@@ -2,7 +2,7 @@
 
 use super::ends::LinkEnds;
 use super::reply::leave;
-use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink};
+use super::{AwaitedAnswer, LinkStage, NativeLink, OpenLink, ToldAddresses};
 use crate::error::Refusal;
 use crate::flow::native::gateway::{
     Effect, KnownPeer, LinkPermission, NativeRequest, Peer, Turn, stay,
@@ -143,6 +143,7 @@ pub(super) fn on_attached<'b>(
         signing: known.signing().map(|key| *key.as_bytes()),
         mark: known.clone.offer,
         name_due: true,
+        addresses: ToldAddresses::DUE,
         key_due: takes.contains(Features::CERTIFICATE),
         ends: until.map(|until| LinkEnds::new(until, now, unix)),
         renews,

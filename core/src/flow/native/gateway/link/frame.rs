@@ -3,6 +3,7 @@
 use super::attach::inline;
 use super::known_gateway::{KEY_PING, KnownGateway};
 use super::reply::{leave, say};
+use super::told_addresses::ADDRESSES_PING;
 use super::{AwaitedAnswer, OpenLink};
 use crate::flow::native::gateway::{
     Effect, FrameContext, Issue, NativeRequest, Peer, PingAnswer, RenewKind, Turn, end, stay,
@@ -35,7 +36,13 @@ pub(super) fn on_frame<'b>(
         Ok(FromNode::Heartbeat(heartbeat)) => {
             let key = open.seal_key(channel, around.keys, &mut out);
             let [news, ping] = gateway.news(channel, open, around.keys, &mut out);
-            Turn::Continue(Effects::flatten([Some(Effect::Observe(heartbeat)), key, news, ping]))
+            let seen = Some(Effect::Observe(heartbeat));
+            // A step has four effects, so the addresses wait for a heartbeat with a free one.
+            Turn::Continue(Effects::flatten(match (key, ping) {
+                (None, ping) => [seen, open.take_addresses(gateway), news, ping],
+                (key, None) => [seen, key, news, open.take_addresses(gateway)],
+                (key, ping) => [seen, key, news, ping],
+            }))
         }
         Ok(FromNode::App(app)) => {
             if in_force
@@ -118,6 +125,9 @@ pub(super) fn on_frame<'b>(
         }
         Ok(FromNode::Pong { number: KEY_PING }) if gateway.is_told() => {
             Turn::Continue(Effects::flatten([gateway.stored()]))
+        }
+        Ok(FromNode::Pong { number: ADDRESSES_PING }) if open.addresses.awaits_pong() => {
+            Turn::Continue(Effects::flatten([open.addresses.stored()]))
         }
         Ok(FromNode::Pong { number }) => {
             stay([NativeRequest::Ponged(number, PingAnswer::Came).into()])

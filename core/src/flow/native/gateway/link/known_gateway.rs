@@ -30,6 +30,14 @@ pub(super) enum KnownGateway {
 }
 
 impl KnownGateway {
+    /// Returns `true` if a static key of the gateway has proven this link.
+    pub(super) const fn is_proven(&self) -> bool {
+        match self {
+            Self::Proven { .. } | Self::Told(_) => true,
+            Self::Otherwise => false,
+        }
+    }
+
     /// Returns `true` if the node was told a key over this link.
     pub(super) const fn is_told(&self) -> bool {
         matches!(self, Self::Told(_))

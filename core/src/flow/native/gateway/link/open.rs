@@ -3,6 +3,7 @@
 use super::super::{Effect, NativeRequest, Peer, RenewKind, Turn, stay};
 use super::ends::LinkEnds;
 use super::reply::say;
+use super::told_addresses::ToldAddresses;
 use crate::crypto::ed25519;
 use crate::crypto::keys::OwnKeys;
 use crate::crypto::noise::HandshakeHash;
@@ -31,6 +32,8 @@ pub(super) struct OpenLink {
     pub(super) mark: Option<CloneMark>,
     /// `true` until the gateway's name was asked for.
     pub(super) name_due: bool,
+    /// How far the node is with the gateway's addresses.
+    pub(super) addresses: ToldAddresses,
     /// `true` until the key was sent that certificates are verified by.
     pub(super) key_due: bool,
     /// The end of the peer's rights, and of the link with them. A node whose grant has expired
