@@ -1,5 +1,6 @@
 //! Attacks that must fail, each by its name.
 
+mod addresses;
 mod codes;
 mod gateway_key;
 mod inbound;

@@ -1,5 +1,6 @@
 //! A node and a gateway of the native wire, both real, with no attacker in between.
 
+mod addresses;
 mod gateway_key;
 mod grants;
 mod identity;

@@ -1,6 +1,7 @@
 //! Certificates and names of both sides, and links over TLS.
 
 use handfast_core::crypto::noise::HandshakeHash;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::{
     CertificateRenewal, FromGateway, FromNode, Identify, Policy, Renew,
 };
@@ -200,6 +201,26 @@ fn an_identity_signed_by_another_key_opens_nothing_and_an_unknown_node_is_answer
     }
     assert_eq!(answers[0], answers[1]);
     assert!(answers[0].is_some());
+}
+
+#[test]
+fn a_node_takes_no_addresses_over_tls_whoever_has_the_authority() {
+    for certified in [true, false] {
+        let mut world = over_tls(certified);
+        let list = GatewayAddresses::parse("tcp://10.6.6.6:666").unwrap();
+        let claim = FromGateway::Policy(Policy::GatewayAddress(list));
+        let claim = claim.write(&mut [0; 200]).unwrap().to_vec();
+        let conn = world.nodes[0].conn.unwrap();
+        world.inject(conn, Side::Client, claim);
+        world.run();
+        assert_eq!(world.nodes[0].addresses, None, "{}", world.story());
+        assert!(world.is_linked(0));
+        // The gateway does not try.
+        world.move_nodes("tcp://10.0.0.2:7331");
+        world.pass(handfast_core::Span::from_secs(300));
+        assert_eq!(world.nodes[0].addresses, None, "{}", world.story());
+        assert_eq!(world.nodes[0].conn, Some(conn));
+    }
 }
 
 #[test]
