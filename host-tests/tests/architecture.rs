@@ -114,6 +114,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "clones",
             "replacements",
             "known_keys",
+            "addresses",
             "dispatches",
             "inbound",
             "policies",

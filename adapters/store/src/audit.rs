@@ -168,6 +168,8 @@ pub enum What {
     RotateKey,
     Evict,
     Release,
+    /// Nodes are told other addresses of the gateway.
+    Move,
     Invoke,
     Cancel,
     Retry,
@@ -227,6 +229,7 @@ impl What {
             Self::RotateKey => "rotate-key",
             Self::Evict => "evict",
             Self::Release => "release",
+            Self::Move => "move",
             Self::Invoke => "invoke",
             Self::Cancel => "cancel",
             Self::Retry => "retry",

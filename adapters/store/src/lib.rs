@@ -9,6 +9,7 @@
 //! The feature `conformance` is for tests: it has the suite that every store passes, and
 //! `MemoryStore`, the reference that the suite compares a store with.
 
+mod addresses;
 pub mod audit;
 mod certificates;
 mod clones;
@@ -44,6 +45,7 @@ mod store;
 mod time;
 mod vault;
 
+pub use addresses::{AddressedNode, Addresses, NodeAddresses};
 pub use certificates::{
     Allowed, CertificateFilter, Certificates, Issuing, NotStored, RevokedCertificates,
     StoredCertificate,

@@ -20,10 +20,10 @@ use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use crate::audit::{Audit, Origin};
 use crate::{
-    Activation, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound, KnownKeys,
-    Listed, Logins, NotMinted, NotStored, Observation, Policies, Provisioning, Replacements,
-    Revoked, SaveError, Sessions, Shared, StoreError, Stored, StoredCertificate, StoredCode, Vault,
-    Version,
+    Activation, Addresses, Certificates, Clones, Counts, Deliveries, Dispatches, Filter, Inbound,
+    KnownKeys, Listed, Logins, NotMinted, NotStored, Observation, Policies, Provisioning,
+    Replacements, Revoked, SaveError, Sessions, Shared, StoreError, Stored, StoredCertificate,
+    StoredCode, Vault, Version,
 };
 #[cfg(doc)]
 use crate::{Timekeeping, node_id};
@@ -56,6 +56,7 @@ use crate::{Timekeeping, node_id};
 /// | copied nodes | all of [`Clones`] |
 /// | nodes that took the place of others | all of [`Replacements`] |
 /// | the gateway's key as nodes know it | all of [`KnownKeys`] |
+/// | the gateway's addresses as nodes know them | all of [`Addresses`] |
 /// | tasks for nodes | all of [`Dispatches`] |
 /// | approvals in advance | all of [`Policies`] |
 /// | nodes that registered over HTTP | all of [`Provisioning`] |
@@ -75,6 +76,7 @@ pub trait Store:
     + Clones
     + Replacements
     + KnownKeys
+    + Addresses
     + Dispatches
     + Policies
     + Provisioning

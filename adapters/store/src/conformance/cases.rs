@@ -277,6 +277,10 @@ macro_rules! conformance_tests {
             known_keys {
                 nodes_are_counted_by_the_key_that_they_have_proven_to_know
             }
+            addresses {
+                a_node_is_to_know_a_list_and_has_confirmed_one
+                all_nodes_that_are_paired_by_their_keys_are_moved_at_once
+            }
             dispatches {
                 a_dispatch_reads_back_as_it_was_queued
                 a_request_that_is_repeated_is_queued_once

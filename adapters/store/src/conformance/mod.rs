@@ -1,6 +1,7 @@
 //! The requirements on every store, as named cases.
 //! [`conformance_tests!`](crate::conformance_tests) makes a test of each.
 
+pub mod addresses;
 pub mod admission;
 pub mod audit;
 mod cases;

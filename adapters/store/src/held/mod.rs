@@ -8,6 +8,7 @@
 //!
 //! The tallies of [`counts`](Store::counts) and the listing of senders show the stored state.
 
+mod addresses;
 mod audit;
 mod certificates;
 mod clones;

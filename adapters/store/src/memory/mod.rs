@@ -3,6 +3,7 @@
 //! Each kind of row is a map by its key ([`Table`]), and every question is a search from end to
 //! end. A transaction that fails is undone from the list of its changes.
 
+mod addresses;
 mod audit;
 mod certificates;
 mod clones;
@@ -40,7 +41,9 @@ use handfast_core::{NodeId, Source, UnixTime};
 
 use crate::audit::Origin;
 use crate::ops::{Database, RowResult, Tx};
-use crate::{Capability, ProvisionedNode, Replacement, SenderName, StoreError, StoredCounter};
+use crate::{
+    Capability, NodeAddresses, ProvisionedNode, Replacement, SenderName, StoreError, StoredCounter,
+};
 use table::Table;
 
 /// A [`Store`](crate::Store) that loses its content when it is dropped. It is for tests: its
@@ -90,6 +93,7 @@ struct MemoryTx {
     /// The nodes that took the place of these.
     replacements: Table<NodeId, Replacement>,
     known_keys: Table<NodeId, PublicKey>,
+    addresses: Table<NodeId, NodeAddresses>,
     dispatches: Table<DispatchId, dispatches::DispatchRow>,
     capabilities: Table<(NodeId, String), Capability>,
     /// The entries of the audit log with their hashes.
@@ -140,6 +144,7 @@ impl MemoryTx {
         self.counters.end(keep);
         self.replacements.end(keep);
         self.known_keys.end(keep);
+        self.addresses.end(keep);
         self.dispatches.end(keep);
         self.capabilities.end(keep);
         self.audit.end(keep);

@@ -239,6 +239,7 @@ impl NodeRows for MemoryTx {
         self.counters.remove(&id);
         self.replacements.remove_all(|_, row| row.node_id == id);
         self.known_keys.remove(&id);
+        self.addresses.remove(&id);
         self.provisioned.remove(&id);
         self.dispatches.remove_all(|_, row| row.stored.task.node_id == id);
         self.capabilities.remove_all(|(node_id, _), _| *node_id == id);

@@ -42,6 +42,7 @@
 //! | `clones` | clone counters |
 //! | `replacements` | nodes that take the place of others |
 //! | `known_keys` | the gateway's key as each node knows it |
+//! | `addresses` | the gateway's addresses as each node knows them |
 //! | `dispatches` | tasks for nodes, and what nodes can do |
 //! | `policies` | approvals in advance |
 //! | `provisioning` | nodes that register by tokens over HTTP |
@@ -50,6 +51,7 @@
 //! | `time` | the mark, the run and steps of the clock |
 //! | `store` | the methods of `Store`, on top of the others |
 
+mod addresses;
 mod audit;
 mod by;
 mod certificates;
@@ -76,6 +78,7 @@ use std::sync::Arc;
 use crate::audit::Origin;
 use crate::{Shared, StoreError};
 
+pub(crate) use addresses::AddressRows;
 #[cfg(feature = "postgres")]
 pub(crate) use audit::audit_head;
 pub(crate) use audit::{AuditRows, Decided};
@@ -116,6 +119,7 @@ pub(crate) trait Tx:
     + CloneRows
     + ReplacementRows
     + KnownKeyRows
+    + AddressRows
     + DispatchRows
     + PolicyRows
     + ProvisioningRows

@@ -41,12 +41,14 @@
 //! | `certificates` | statements for certificates and epochs |
 //! | `clones` | statements for clone counters |
 //! | `replacements` | statements for nodes that took the place of others |
+//! | `addresses` | statements for the gateway's addresses as each node knows them |
 //! | `known_keys` | statements for the gateway's key as each node knows it |
 //! | `dispatches` | statements for tasks and capabilities |
 //! | `audit` | statements for the audit log |
 //! | `transfer` | the whole registry, as a copy reads and fills it |
 
 mod address;
+mod addresses;
 mod audit;
 mod certificates;
 mod changes;

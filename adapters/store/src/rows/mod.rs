@@ -4,6 +4,7 @@
 //! rusqlite's types stand for the few that a column has in any database: an integer, a number, a
 //! text, bytes, or nothing.
 
+pub(crate) mod addresses;
 pub(crate) mod certificates;
 pub(crate) mod clones;
 pub(crate) mod deliveries;

@@ -3,6 +3,7 @@
 mod backup;
 mod v10;
 mod v11;
+mod v12;
 mod v3;
 mod v4;
 mod v5;
@@ -17,7 +18,7 @@ pub(super) use backup::make as make_backup;
 /// The migrations in order: each brings the schema from the version that is its index to the next
 /// one. A released migration is never changed.
 pub(super) const MIGRATIONS: &[&str] =
-    &[V1, V2, v3::V3, v4::V4, v5::V5, v6::V6, v7::V7, v8::V8, v9::V9, v10::V10, v11::V11];
+    &[V1, V2, v3::V3, v4::V4, v5::V5, v6::V6, v7::V7, v8::V8, v9::V9, v10::V10, v11::V11, v12::V12];
 
 /// The first version. The rows of `node` are in the order in which they came, so that the
 /// admissions of one group share pages; ids are random, and only the small entries of their index

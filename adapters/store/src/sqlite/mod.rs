@@ -37,6 +37,7 @@
 //! | `audit` | statements for the audit log |
 //! | `transfer` | the whole registry, as a copy to or from PostgreSQL reads and fills it |
 
+mod addresses;
 mod audit;
 mod certificates;
 mod clones;

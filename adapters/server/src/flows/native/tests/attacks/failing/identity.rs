@@ -8,10 +8,10 @@ use handfast_core::link::dispatch::DispatchEvent;
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, Span, UnixTime};
 use handfast_store::{
-    Allowed, Capability, CertificateFilter, Certificates, Clones, DispatchReport, DispatchTask,
-    Dispatches, Enqueued, Issuing, KeyCounts, KnownKeys, LinkedFrom, NotQueued, NotStored,
-    RevokedCertificates, SaveError, SteppedDispatch, StoreError, StoredCertificate, StoredCounter,
-    StoredDispatch,
+    AddressedNode, Addresses, Allowed, Capability, CertificateFilter, Certificates, Clones,
+    DispatchReport, DispatchTask, Dispatches, Enqueued, Issuing, KeyCounts, KnownKeys, LinkedFrom,
+    NodeAddresses, NotQueued, NotStored, RevokedCertificates, SaveError, SteppedDispatch,
+    StoreError, StoredCertificate, StoredCounter, StoredDispatch,
 };
 
 use super::Failing;
@@ -49,6 +49,14 @@ fails_or_passes_on! {
     KnownKeys {}
     knows_key(node_id: NodeId, key: PublicKey) -> Result<(), StoreError>;
     key_counts(key: PublicKey) -> Result<KeyCounts, StoreError>;
+}
+
+fails_or_passes_on! {
+    Addresses {}
+    move_nodes(node_id: Option<NodeId>, list: String, now: UnixTime) -> Result<u64, StoreError>;
+    confirm_addresses(node_id: NodeId, list: String) -> Result<(), StoreError>;
+    addresses_of(node_id: NodeId) -> Result<NodeAddresses, StoreError>;
+    addressed_nodes(after: Option<NodeId>, limit: usize) -> Result<Vec<AddressedNode>, StoreError>;
 }
 
 fails_or_passes_on! {
