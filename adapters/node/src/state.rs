@@ -7,6 +7,7 @@
 //! | `native.json` | its gateway, name, room, and the state of its pairing |
 //! | `certificate.json` | its key for mutual TLS, and its certificates |
 //! | `board.sealed` | the dispatches that it has taken lately, sealed under its keys |
+//! | `addresses.json` | the addresses at which the gateway says that it is reached |
 //! | `standing.json` | the node's latest known standing, for `status` |
 //! | `….json.tmp` | an interrupted write; never read |
 //! | `lock` | empty; a writer holds its lock, so two processes never share an identity |
@@ -35,8 +36,10 @@ pub(crate) const STANDING: &str = "standing.json";
 pub(crate) const CERTIFICATE: &str = "certificate.json";
 /// File of the dispatches that the node has taken lately.
 pub(crate) const BOARD: &str = "board.sealed";
+/// File of the addresses that the gateway told the node.
+pub(crate) const ADDRESSES: &str = "addresses.json";
 /// All files with content that the directory may hold.
-const FILES: [&str; 6] = [FILE, KEYS, NATIVE, CERTIFICATE, BOARD, STANDING];
+const FILES: [&str; 7] = [FILE, KEYS, NATIVE, CERTIFICATE, BOARD, STANDING, ADDRESSES];
 const LOCK: &str = "lock";
 const MOST_BYTES: u64 = 64 * 1024;
 /// Maximum wait for the lock. `status` holds it for an instant; a node that starts at that moment
@@ -170,6 +173,12 @@ impl HeldState {
     /// Replaces a file of the directory durably.
     pub(crate) fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         Ok(OPTIONS.replace(&self.dir.path.join(name), bytes)?)
+    }
+
+    /// Removes a file of the directory, if it is there.
+    pub(crate) fn remove_file(&self, name: &str) -> Result<(), StateError> {
+        private_file::remove(&self.dir.path.join(name))?;
+        Ok(())
     }
 
     /// Erases everything. Returns `true` if there was anything.

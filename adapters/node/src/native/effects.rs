@@ -1,16 +1,18 @@
 //! The effects of a node of the native wire.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use handfast_core::Machine;
 use handfast_core::flow::native::node::{Effect, NativeMemory, Node};
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::wire::native::link::App;
+use handfast_core::{Machine, NodeId};
 use tokio::sync::broadcast;
 
 use super::NativeError;
 use super::address::GatewayAt;
+use super::address_book::{AddressBook, ToldAddresses, callable};
 use super::certificate_keeper::NativeCertificates;
 use super::chain::ChainFacts;
 use super::context::NativeContext;
@@ -30,6 +32,7 @@ use crate::connection::Opening;
 use crate::driver::{EffectOf, NodeFlow, Work};
 use crate::event::Lost;
 use crate::standing::{NodeStanding, Teller};
+use crate::tls;
 use crate::waits::Waits;
 
 /// Maximum number of a gateway's addresses that a node keeps once one was found.
@@ -46,6 +49,8 @@ pub(super) enum NativeWork {
     Certificate(Option<Vec<u8>>),
     /// Keep the found address at which the gateway has proven its key.
     KeepAddress,
+    /// Keep the addresses that the gateway tells.
+    KeepTold(Vec<GatewayAt>),
 }
 
 /// An event of the node's own.
@@ -61,6 +66,8 @@ pub(super) enum NativeHappening {
     CertificateWorked(String),
     /// The gateway has told its name for people.
     GatewayName(String),
+    /// The gateway has proven its key at another of the addresses that it told.
+    AddressWorked(ToldAddresses),
 }
 
 /// What is durable.
@@ -78,6 +85,11 @@ pub(super) struct NativeEffects {
     dispatches: NativeDispatches,
     certificates: NativeCertificates,
     search: GatewaySearch,
+    book: AddressBook,
+    /// A file of CA certificates, for an address that the gateway tells later.
+    ca: Option<PathBuf>,
+    /// The id under which the node is paired.
+    node_id: Option<NodeId>,
     /// The gateway's name, if it has told one since the node started.
     gateway_name: Option<String>,
     /// Index of the address that the present connection was opened at.
@@ -105,6 +117,9 @@ pub(super) struct NativeEffects {
 pub(super) struct NativeParts {
     pub(super) keeper: Arc<NativeKeeper>,
     pub(super) target: NativeTarget,
+    pub(super) book: AddressBook,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) node_id: Option<NodeId>,
     pub(super) events: broadcast::Sender<NativeEvent>,
     pub(super) identity: NativeIdentity,
     pub(super) teller: Teller,
@@ -118,6 +133,9 @@ impl NativeEffects {
         let NativeParts {
             keeper,
             target,
+            book,
+            ca,
+            node_id,
             events,
             identity,
             teller,
@@ -135,6 +153,9 @@ impl NativeEffects {
             dispatches,
             certificates,
             search: GatewaySearch::default(),
+            book,
+            ca,
+            node_id,
             gateway_name: None,
             address: 0,
             serial: None,
@@ -175,6 +196,7 @@ impl NativeEffects {
                 tracing::info!("the gateway is at {found} now, which is kept");
                 self.identity = identity;
                 self.target.gateways = with_found(&self.target.gateways).into();
+                self.book.set_own(with_found(self.book.own()));
                 (self.address, self.passed_over) = (0, false);
                 self.search.turn_to(None);
             }
@@ -182,6 +204,59 @@ impl NativeEffects {
             Err(error) => tracing::warn!("the gateway's new address {found} is not kept: {error}"),
         }
         Ok(())
+    }
+
+    /// Makes the addresses that the gateway tells durable. They are called from the next connection
+    /// on.
+    async fn keep_told(&mut self, addresses: Vec<GatewayAt>) -> Result<(), NativeError> {
+        let Some(node_id) = self.node_id else { return Ok(()) };
+        if addresses.is_empty() {
+            tracing::warn!("the gateway tells no address that this version can call");
+            return Ok(());
+        }
+        let worked = self.book.told().and_then(|told| told.worked.clone());
+        let worked = worked.filter(|worked| addresses.contains(worked));
+        let told = ToldAddresses { node_id, addresses, worked };
+        if self.book.told() == Some(&told) {
+            return Ok(());
+        }
+        let stored = told.clone();
+        // A node that cannot store must not confirm what it has not stored.
+        self.blocking(move |keeper| keeper.keep_addresses(Some(&stored))).await?;
+        tracing::info!("the gateway is reached at {}, which is kept", shown(&told.addresses));
+        if self.target.tls.is_none() && told.addresses.iter().any(GatewayAt::is_tls) {
+            match tls::client(self.ca.as_deref()) {
+                Ok(client) => self.target.tls = Some(client),
+                Err(error) => tracing::warn!("its wss:// addresses are of no use: {error}"),
+            }
+        }
+        self.book.set_told(Some(told));
+        Ok(())
+    }
+
+    /// Takes over the pairing of a memory that is durable: addresses of another one are forgotten.
+    async fn keep_book(&mut self, memory: &NativeMemory) -> Result<(), NativeError> {
+        self.node_id = node_id_of(memory);
+        let stale = self.book.told().is_some_and(|told| Some(told.node_id) != self.node_id);
+        if stale {
+            self.book.set_told(None);
+            self.blocking(|keeper| keeper.keep_addresses(None)).await?;
+        }
+        Ok(())
+    }
+
+    /// Turns to the addresses of the next attempt.
+    fn turn_to_known(&mut self) {
+        self.search.turn_to(None);
+        if let Some(at) = self.book.left() {
+            tracing::warn!(
+                "whoever answered at {at} did not take this node's call, so the other addresses                  of the gateway come first; its key is expected as before"
+            );
+        }
+        // The first connections of a node that is not paired put its own addresses in order.
+        if self.book.told().is_some() {
+            self.target.gateways = self.book.order().into();
+        }
     }
 
     /// Returns the key of the gateway's entry in the token store.
@@ -229,7 +304,11 @@ impl NodeFlow for NativeEffects {
             // The other addresses keep their order.
             self.identity.gateways[..=link.address].rotate_right(1);
             self.target.gateways = self.identity.gateways.clone().into();
+            self.book.set_own(self.identity.gateways.clone());
         }
+        // A found address is that of a search, which has its own order.
+        let known = self.search.called().is_none();
+        self.book.opened(self.target.gateways.get(self.address).filter(|_| known).cloned());
         self.serial = link.channel.as_ref().map(|channel| channel.serial.clone());
         self.passed_over = link.passed_over;
         if link.passed_over {
@@ -313,6 +392,14 @@ impl NodeFlow for NativeEffects {
                 self.certificates.worked(&serial).await?;
                 Ok(None)
             }
+            NativeHappening::AddressWorked(told) => {
+                let kept = self.blocking(move |keeper| keeper.keep_addresses(Some(&told))).await;
+                // Only the order after a restart depends on it.
+                if let Err(error) = kept {
+                    tracing::warn!("the address that answers is not kept as the first: {error}");
+                }
+                Ok(None)
+            }
             NativeHappening::GatewayName(name) => {
                 let router = self.router();
                 let kept = self.blocking(move |keeper| keeper.keep_name(&router, &name)).await;
@@ -328,7 +415,7 @@ impl NodeFlow for NativeEffects {
     fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
         match effect {
             Effect::Connect => {
-                self.search.turn_to(None);
+                self.turn_to_known();
                 Work::Connect
             }
             Effect::Search(sought) => {
@@ -340,8 +427,7 @@ impl NodeFlow for NativeEffects {
                 Work::Connect
             }
             Effect::KeepFound => Work::Own(NativeWork::KeepAddress),
-            // This node keeps no addresses, so it is told none.
-            Effect::KeepAddresses(_) => Work::Nothing,
+            Effect::KeepAddresses(list) => Work::Own(NativeWork::KeepTold(callable(&list))),
             Effect::Send(frame) => Work::Send(frame),
             Effect::Close(close) => Work::Close(close),
             Effect::Part(part) => {
@@ -382,6 +468,7 @@ impl NodeFlow for NativeEffects {
         match work {
             NativeWork::Dispatch(work) => self.dispatches.carry_out(work).await,
             NativeWork::KeepAddress => self.keep_found().await.map(|()| Vec::new()),
+            NativeWork::KeepTold(told) => self.keep_told(told).await.map(|()| Vec::new()),
             NativeWork::Certificate(object) => {
                 let next = match object {
                     Some(object) => self.certificates.receive(&object).await?,
@@ -402,6 +489,7 @@ impl NodeFlow for NativeEffects {
             gateway_name: self.gateway_name.clone(),
         };
         let facts = self.blocking(move |keeper| keeper.keep(what)).await?;
+        self.keep_book(&memory).await?;
         match memory {
             NativeMemory::Paired(_) => self.renewal.plan(facts.as_ref().map(Into::into)),
             NativeMemory::Asked { .. } => self.renewal.plan(None),
@@ -424,6 +512,11 @@ impl NodeFlow for NativeEffects {
             follow.extend(again.map(NativeRequest::Owner));
             follow.extend(self.dispatches.announcements());
             self.certificates.linked();
+        }
+        if matches!(&event, NativeEvent::Linked(_) | NativeEvent::Expired)
+            && let Some(told) = self.book.proven()
+        {
+            self.unstored.push_back(NativeHappening::AddressWorked(told));
         }
         if matches!(&event, NativeEvent::CertificateNotRenewed) {
             self.certificates.not_renewed();
@@ -469,6 +562,19 @@ impl NodeFlow for NativeEffects {
     fn stepped(before: &'static str, machine: &Node) -> Option<NativeEvent> {
         (before != IDLE && machine.state_name() == IDLE).then_some(NativeEvent::Resting)
     }
+}
+
+/// Returns the id under which the node is paired.
+pub(super) const fn node_id_of(memory: &NativeMemory) -> Option<NodeId> {
+    match memory {
+        NativeMemory::Paired(paired) => Some(paired.node_id),
+        NativeMemory::Asked { .. } | NativeMemory::Blank => None,
+    }
+}
+
+/// Returns addresses as people read them.
+fn shown(addresses: &[GatewayAt]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Returns the node's standing after an event; `None` if the event does not change it.

@@ -5,6 +5,7 @@
 //! reports.
 
 mod address;
+mod address_book;
 mod board;
 mod certificate;
 mod certificate_keeper;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 pub use self::storage::{NativeStorageError, open_tokens};
 pub use crate::clock::unix_now;
 pub use address::{DEFAULT_BAUD, GatewayAt, NotAnAddress};
+pub use address_book::ToldAddresses;
 pub use certificate::CertificateFacts;
 pub use chain::{ChainFacts, NotDelegated, delegate};
 pub use delegate::{DelegateError, DelegateEvent, DelegateLink};

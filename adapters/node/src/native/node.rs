@@ -9,10 +9,11 @@ use handfast_core::wire::registration::Profile;
 use tokio::sync::{broadcast, mpsc};
 
 use super::address::GatewayAt;
+use super::address_book::AddressBook;
 use super::certificate_keeper::NativeCertificates;
 use super::context::NativeContext;
 use super::dispatching::NativeDispatches;
-use super::effects::{NativeEffects, NativeParts};
+use super::effects::{NativeEffects, NativeParts, node_id_of};
 use super::event::NativeEvents;
 use super::owner::{NativeOwner, OwnerMessage};
 use super::storage::NativeKeeper;
@@ -61,6 +62,7 @@ impl NativeNode {
         let keeper = NativeKeeper::new(state, &identity, &keys)?;
         let (memory, facts) = keeper.load(&identity)?;
         // `via` applies to this run only, so it does not enter the identity.
+        let only_own = via.is_some();
         let gateways: Arc<[_]> = match via {
             // Where certificates are wanted none can be fetched, so the others stay in reach.
             Some(via) if via.iter().all(GatewayAt::needs_certificate) => {
@@ -69,12 +71,16 @@ impl NativeNode {
             Some(via) => via.into(),
             None => identity.gateways.clone().into(),
         };
+        let told = keeper.addresses(&memory);
+        let listed = told.iter().flat_map(|told| &told.addresses);
         // The certificates of CAs are loaded only if an address needs them.
         let tls = gateways
             .iter()
+            .chain(listed)
             .any(GatewayAt::is_tls)
             .then(|| tls::client(ca.as_deref()))
             .transpose()?;
+        let book = AddressBook::new(gateways.to_vec(), only_own, told);
         let (commands_in, commands) = mpsc::channel(16);
         let keeper = Arc::new(keeper);
         let mut certificates = keeper.certificates()?;
@@ -90,7 +96,15 @@ impl NativeNode {
         let (offers, wanted) = (!capabilities.is_empty(), csr.is_some());
         let effects = NativeEffects::new(NativeParts {
             // The certificates are filled in at each dial, with those that are valid then.
-            target: NativeTarget { gateways, tls, certificates: Vec::new(), waits },
+            target: NativeTarget {
+                gateways: book.order().into(),
+                tls,
+                certificates: Vec::new(),
+                waits,
+            },
+            book,
+            ca,
+            node_id: node_id_of(&memory),
             events: broadcast::channel(EVENTS).0,
             identity: identity.clone(),
             teller,
@@ -137,7 +151,7 @@ impl NativeNode {
         NodeDriver { flow: effects, context, commands }
             .run(
                 |now| {
-                    let node = Node::boot(now, memory, timing);
+                    let node = Node::boot(now, memory, timing).keeping_addresses();
                     if searches { node.searching() } else { node }
                 },
                 shutdown,

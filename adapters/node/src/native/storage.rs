@@ -7,21 +7,22 @@
 use std::path::Path;
 
 use getrandom::SysRng;
-use handfast_core::Entropy;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::flow::native::node::{NativeMemory, Paired};
 use handfast_core::grant::capability::Holder;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::secret::Secret;
+use handfast_core::{Entropy, NodeId};
 
+use super::address_book::ToldAddresses;
 use super::board;
 use super::certificate::{self, CertificateFacts, CertificateStore};
 use super::chain::{ChainFacts, text_of};
 use super::record::{self, NativeIdentity};
 use crate::clock::unix_now;
 use crate::standing::{NodeStanding, Teller};
-use crate::state::{CERTIFICATE, HeldState, KEYS, NATIVE, StateDir, StateError};
+use crate::state::{ADDRESSES, CERTIFICATE, HeldState, KEYS, NATIVE, StateDir, StateError};
 use crate::tokens::{KeySource, TokenEntry, TokenStore, TokensError};
 
 /// The reason for which state cannot be stored or read.
@@ -49,6 +50,16 @@ impl StateDir {
     /// [`StateError`] if the file exists but cannot be read, is readable by others, or is damaged.
     pub fn load_native(&self) -> Result<Option<(NativeIdentity, NativeMemory)>, StateError> {
         self.read_as(NATIVE, record::read_native)
+    }
+
+    /// Loads the addresses that the gateway told the node under this id; `None` if it told none.
+    ///
+    /// # Errors
+    /// As [`load_native`](Self::load_native).
+    pub fn load_addresses(&self, node_id: NodeId) -> Result<Option<ToldAddresses>, StateError> {
+        let told = self.read_as(ADDRESSES, ToldAddresses::read)?;
+        // A power cut between two pairings leaves those of the earlier one.
+        Ok(told.filter(|told| told.node_id == node_id))
     }
 
     /// Loads the terms of the node's newest certificate; `None` if there is none.
@@ -226,6 +237,29 @@ impl NativeKeeper {
         self.state.write_file(NATIVE, &record::write_native(identity, &memory))?;
         if has_moved {
             self.tokens.remove(before)?;
+        }
+        Ok(())
+    }
+
+    /// Loads the addresses that the gateway told, under this pairing.
+    pub(super) fn addresses(&self, memory: &NativeMemory) -> Option<ToldAddresses> {
+        let NativeMemory::Paired(paired) = memory else { return None };
+        // The node still reaches its gateway at its own addresses, and is told the others again.
+        self.state.dir().load_addresses(paired.node_id).unwrap_or_else(|error| {
+            tracing::warn!("the addresses that the gateway told cannot be used: {error}");
+            None
+        })
+    }
+
+    /// Makes the addresses that the gateway tells durable, or removes those of a pairing that is
+    /// over.
+    pub(super) fn keep_addresses(
+        &self,
+        told: Option<&ToldAddresses>,
+    ) -> Result<(), NativeStorageError> {
+        match told {
+            Some(told) => self.state.write_file(ADDRESSES, &told.write())?,
+            None => self.state.remove_file(ADDRESSES)?,
         }
         Ok(())
     }

@@ -33,10 +33,11 @@ pub(crate) fn node(
     let via = via.map(|gateway| vec![gateway]);
     // From where certificates are wanted, the node falls back to the address it was paired at.
     let reached = match &via {
-        Some(via) if !via.iter().any(GatewayAt::needs_certificate) => via,
-        Some(_) | None => &identity.gateways,
+        Some(via) if !via.iter().any(GatewayAt::needs_certificate) => via.clone(),
+        Some(_) => identity.gateways.clone(),
+        None => known(state.dir(), &identity),
     };
-    let ca: Option<PathBuf> = ca.checked_for(reached)?;
+    let ca: Option<PathBuf> = ca.checked_for(&reached)?;
     let profile = "{}".to_owned();
     let keys = state.keys()?;
     let offered = offers.map(|offers| offers.capabilities(&keys)).transpose()?;
@@ -51,6 +52,17 @@ pub(crate) fn node(
         capabilities,
         certificate,
     })?)
+}
+
+/// Returns the addresses that a node calls: its own, and those that its gateway told it.
+fn known(dir: &StateDir, identity: &NativeIdentity) -> Vec<GatewayAt> {
+    let mut all = identity.gateways.clone();
+    if let Ok(Some((_, NativeMemory::Paired(paired)))) = dir.load_native()
+        && let Ok(Some(told)) = dir.load_addresses(paired.node_id)
+    {
+        all.extend(told.addresses);
+    }
+    all
 }
 
 /// Loads the identity of a node that is paired or has asked to be.

@@ -5,7 +5,9 @@ use std::path::Path;
 use handfast_core::UnixTime;
 use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::flow::native::node::NativeMemory;
-use handfast_node::native::{self, CertificateFacts, NativeIdentity, open_tokens, unix_now};
+use handfast_node::native::{
+    self, CertificateFacts, NativeIdentity, ToldAddresses, open_tokens, unix_now,
+};
 use handfast_node::tokens::{TokenEntry, TokensError};
 use handfast_node::{NodeStanding, Stands, StateDir, StateError};
 use serde_json::json;
@@ -34,6 +36,7 @@ pub(crate) fn status(
     };
     let gateway_key = gateway_key.map(|key| Fingerprint::of(key).to_string());
     let gateways: Vec<_> = identity.gateways.iter().map(ToString::to_string).collect();
+    let told = told(dir, memory);
     let entry = entry(identity, dir.path());
     let own_id = match memory {
         NativeMemory::Paired(paired) => Some(paired.node_id),
@@ -66,6 +69,8 @@ pub(crate) fn status(
             "fingerprint": own,
             "gateway": gateways.first(),
             "gateways": gateways,
+            "told_addresses": told.as_ref().map(|told| listed(&told.addresses)).unwrap_or_default(),
+            "last_address": told.as_ref().and_then(|told| told.worked.as_ref()).map(ToString::to_string),
             "gateway_fingerprint": gateway_key,
             "gateway_name": named,
             "certificate": certificate.as_ref().ok().and_then(Option::as_ref).map(|it| json!({
@@ -97,6 +102,7 @@ pub(crate) fn status(
         ("node id", node_id.unwrap_or_else(none)),
         ("fingerprint", own.unwrap_or_else(none)),
         ("gateway", gateways.join(", ")),
+        ("also at", told.as_ref().map_or_else(|| "none told".to_owned(), also_at)),
         ("its key", gateway_key.unwrap_or_else(none)),
         ("its name", named.unwrap_or_else(none)),
         ("name", identity.name.to_string()),
@@ -116,6 +122,28 @@ pub(crate) fn status(
         ("running", if running { "yes" } else { "no" }.to_owned()),
     ];
     put(&rows.into_iter().map(|(label, value)| format!("{label:<13}{value}\n")).collect::<String>())
+}
+
+/// Loads the addresses that the gateway told the node. Those that cannot be read are as none, as
+/// the node itself takes them.
+fn told(dir: &StateDir, memory: &NativeMemory) -> Option<ToldAddresses> {
+    match memory {
+        NativeMemory::Paired(paired) => dir.load_addresses(paired.node_id).ok().flatten(),
+        NativeMemory::Blank | NativeMemory::Asked { .. } => None,
+    }
+}
+
+fn listed(addresses: &[native::GatewayAt]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
+}
+
+/// Describes told addresses for people.
+fn also_at(told: &ToldAddresses) -> String {
+    let mut text = listed(&told.addresses).join(", ");
+    if let Some(worked) = &told.worked {
+        text += &format!(" (last at {worked})");
+    }
+    text
 }
 
 /// Describes the node's certificate for people.
