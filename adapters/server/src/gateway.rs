@@ -19,6 +19,7 @@ pub(crate) mod key_rotation;
 pub(crate) mod live_settings;
 pub(crate) mod login_links;
 pub(crate) mod messages;
+pub(crate) mod node_addresses;
 pub(crate) mod operator_types;
 pub(crate) mod own_keys;
 pub(crate) mod pairing_state;

@@ -207,6 +207,13 @@ impl Hub {
         }
     }
 
+    /// Tells a node's link, if it has one, that the node is to be told other addresses.
+    pub(crate) fn has_addresses(&self, node_id: NodeId) {
+        if let Some(mailbox) = self.mailbox(Peer::Node(node_id)) {
+            mailbox.has_addresses();
+        }
+    }
+
     /// Has a linked node stop a task. Returns `false` if the node has no link over the native wire
     /// or its queue is full.
     pub(crate) fn cancel_task(&self, node_id: NodeId, id: DispatchId) -> bool {
@@ -329,6 +336,12 @@ impl Hub {
     pub(crate) fn all_go_elsewhere(&self) {
         let all = self.live().all();
         all.iter().for_each(|mailbox| mailbox.go_elsewhere());
+    }
+
+    /// Tells every link that its node is to be told other addresses.
+    pub(crate) fn all_have_addresses(&self) {
+        let all = self.live().all();
+        all.iter().for_each(|mailbox| mailbox.has_addresses());
     }
 
     /// Makes every connection that depends on one of these blocks check again at once.

@@ -54,6 +54,8 @@ struct Letters {
     permissions: bool,
     /// `true` if tasks may wait in the registry.
     tasks: bool,
+    /// `true` if the node is to be told other addresses of the gateway.
+    addresses: bool,
     /// The reason for which the PIN that the connection waits for has ended.
     pin_ended: Option<NoGuess>,
     queue: VecDeque<Mail>,
@@ -79,6 +81,8 @@ pub(crate) enum Mail {
     Ping(PingRequest),
     /// Tasks for the node may wait in the registry.
     Tasks,
+    /// The node is to be told other addresses of the gateway, which are in the registry.
+    Addresses,
     /// The node is to stop this task, over the native wire.
     CancelTask(DispatchId),
 }
@@ -144,6 +148,9 @@ impl Letters {
         }
         if std::mem::take(&mut self.tasks) {
             return Some(Mail::Tasks);
+        }
+        if std::mem::take(&mut self.addresses) {
+            return Some(Mail::Addresses);
         }
         let letter = self.queue.pop_front()?;
         self.bytes -= size(&letter);
@@ -229,6 +236,13 @@ impl Mailbox {
         }
     }
 
+    /// Tells the connection that the node is to be told other addresses of the gateway.
+    pub(crate) fn has_addresses(&self) {
+        if self.dialect == Dialect::Native {
+            self.put(|letters| letters.addresses = true);
+        }
+    }
+
     /// Queues a frame or an application message. Returns `false` if the dialect has no such letter
     /// or too much waits already.
     pub(crate) fn queue(&self, letter: Mail) -> bool {
@@ -236,9 +250,12 @@ impl Mailbox {
             Mail::Frame(_) => self.dialect == Dialect::Missy,
             Mail::App(_) | Mail::Ping(_) | Mail::CancelTask(_) => self.dialect == Dialect::Native,
             // These have no content and are never queued: a flag stands for each.
-            Mail::Notice(_) | Mail::GoElsewhere | Mail::Displaced | Mail::Cut | Mail::Tasks => {
-                false
-            }
+            Mail::Notice(_)
+            | Mail::GoElsewhere
+            | Mail::Displaced
+            | Mail::Cut
+            | Mail::Tasks
+            | Mail::Addresses => false,
         };
         fits && self.put(|letters| {
             let bytes = letters.bytes.saturating_add(size(&letter));
@@ -269,6 +286,7 @@ fn size(letter: &Mail) -> usize {
         | Mail::Cut
         | Mail::Ping(_)
         | Mail::Tasks
+        | Mail::Addresses
         | Mail::CancelTask(_) => 0,
         Mail::App(delivery) => delivery.bytes.len().saturating_add(delivery.address.len()),
         Mail::Frame(Message::Text(text)) => text.len(),

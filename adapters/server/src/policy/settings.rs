@@ -43,6 +43,9 @@ pub struct PairingSettings {
     /// Addresses of this gateway for invitations: `ws://host:port`, `wss://host:port` or
     /// `tcp://host:port`, at most three.
     pub addresses: Vec<String>,
+    /// Addresses at which linked nodes are told to look for this gateway, or for any other of its
+    /// registry, besides the one that they know. Without any they are told none.
+    pub told_addresses: Vec<String>,
 }
 
 /// Approval of nodes that proved a PIN or code.
@@ -70,6 +73,7 @@ impl Default for PairingSettings {
             bounds: Bounds::DEFAULT,
             rules: Vec::new(),
             addresses: Vec::new(),
+            told_addresses: Vec::new(),
         }
     }
 }

@@ -98,6 +98,8 @@ pub(super) enum NativeAnswer {
     Issued(Result<Option<OwnedCertificate>, Refusal>),
     /// The gateway's name.
     Name(String),
+    /// Addresses of the gateway that the node has not confirmed.
+    Addresses(String),
     /// Messages about dispatches, which may leave now.
     Orders(Vec<TaskOrder>),
     /// The permissions in force for the peer were looked up again.

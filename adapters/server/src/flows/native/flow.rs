@@ -10,6 +10,7 @@ use handfast_core::grant::scope::{self, Address, Pattern};
 use handfast_core::limits::NATIVE_SCRATCH;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::wire::close::Close;
+use handfast_core::wire::gateway_addresses::GatewayAddresses;
 use handfast_core::wire::native::link::{App, Dispatch};
 use handfast_core::wire::native::{CapabilityName, Payload};
 use handfast_core::{Instant, Label, Machine};
@@ -121,6 +122,11 @@ impl ConnectionFlow for NativeContext {
                 vec![NativeAction::Work(NativeJob::Tasks)]
             }
             Mail::Tasks => Vec::new(),
+            // A link that has not begun reads the registry when it does.
+            Mail::Addresses if self.attached.is_some() => {
+                vec![NativeAction::Work(NativeJob::Request(NativeRequest::Addresses))]
+            }
+            Mail::Addresses => Vec::new(),
             Mail::CancelTask(id) => self.advance(machine, Input::Cancel(id)),
             // A mailbox of this dialect takes no frame of the other one.
             Mail::Frame(_) => Vec::new(),
@@ -318,6 +324,10 @@ impl NativeContext {
             }
             NativeAnswer::Name(name) => match Label::parse(&name) {
                 Some(name) => self.advance(machine, Input::Name(name)),
+                None => Vec::new(),
+            },
+            NativeAnswer::Addresses(list) => match GatewayAddresses::parse(&list) {
+                Some(list) => self.advance(machine, Input::Addresses(list)),
                 None => Vec::new(),
             },
             NativeAnswer::Orders(orders) => {

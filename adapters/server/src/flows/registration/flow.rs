@@ -91,9 +91,12 @@ impl ConnectionFlow for RegistrationContext {
                 .into_iter()
                 .collect(),
             // A mailbox of this dialect takes none of these.
-            Mail::App(_) | Mail::Ping(_) | Mail::Displaced | Mail::Tasks | Mail::CancelTask(_) => {
-                Vec::new()
-            }
+            Mail::App(_)
+            | Mail::Ping(_)
+            | Mail::Displaced
+            | Mail::Tasks
+            | Mail::Addresses
+            | Mail::CancelTask(_) => Vec::new(),
         }
     }
 

@@ -97,6 +97,7 @@ impl ConnectionFlow for CompanionContext {
             )
             | Mail::App(_)
             | Mail::Tasks
+            | Mail::Addresses
             | Mail::CancelTask(_)
             | Mail::Ping(_)
             | Mail::Displaced => Vec::new(),

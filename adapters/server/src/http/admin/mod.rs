@@ -65,6 +65,7 @@ pub(in crate::http) mod inbound;
 pub(in crate::http) mod listing;
 mod marks;
 mod messages;
+mod moving;
 pub(in crate::http) mod openapi;
 pub(in crate::http) mod operators;
 mod paging;
@@ -108,6 +109,7 @@ pub use inbound::{
 pub use listing::{DamagedView, DeviceList};
 pub use marks::MarkKeyView;
 pub use messages::SentToNodeView;
+pub use moving::{MovedAllView, MovedList, MovedView};
 pub use operators::{
     LoginLinkView, LoginStateView, LoginView, OperatorList, OperatorView, TokenList, TokenMadeView,
 };
@@ -231,6 +233,10 @@ fn node_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(paired::show))
         .routes(routes!(paired::permit))
         .routes(routes!(paired::ping))
+        .routes(routes!(moving::list))
+        .routes(routes!(moving::move_all))
+        .routes(routes!(moving::show))
+        .routes(routes!(moving::move_one))
         .routes(routes!(paired::revoke))
         .routes(routes!(paired::revoke_all))
         .routes(routes!(dispatches::capabilities))

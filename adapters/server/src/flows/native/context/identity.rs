@@ -74,6 +74,21 @@ impl NativeContext {
         }
     }
 
+    /// Returns the addresses that the node is to be told, if it has not confirmed them.
+    pub(in crate::flows::native) async fn addresses(&mut self) -> Option<NativeAnswer> {
+        let Some(Peer::Node(node_id)) = self.attached else { return None };
+        let list = self.gateway.addresses_due(node_id).await?;
+        self.told = Some(list.clone().into());
+        Some(NativeAnswer::Addresses(list))
+    }
+
+    /// Takes in that the node has stored the addresses that it was told last.
+    pub(in crate::flows::native) async fn knows_addresses(&mut self) {
+        if let (Some(Peer::Node(node_id)), Some(list)) = (self.attached, self.told.take()) {
+            self.gateway.knows_addresses(node_id, list.into()).await;
+        }
+    }
+
     pub(in crate::flows::native) async fn mark_stored(&self, mark: &CloneMark) {
         let Some(Peer::Node(node_id)) = self.attached else { return };
         match self.gateway.inner.store.load(node_id).await {

@@ -76,6 +76,8 @@ pub(crate) struct NativeContext {
     pub(in crate::flows::native) attached: Option<Peer>,
     rights: Option<Box<Rights>>,
     subscriptions: Vec<Arc<str>>,
+    /// The addresses that the node was told and has not confirmed.
+    told: Option<Box<str>>,
     /// `true` once messages may be delivered to the peer.
     received: bool,
     /// `true` once the node was asked for what earlier links left open.
@@ -121,6 +123,7 @@ impl NativeContext {
             attached: None,
             rights: None,
             subscriptions: Vec::new(),
+            told: None,
             received: false,
             has_asked: false,
             has_sent: false,

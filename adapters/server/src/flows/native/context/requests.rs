@@ -58,6 +58,7 @@ impl NativeContext {
             NativeRequest::Name => {
                 return self.gateway.name().map(|name| NativeAnswer::Name(name.to_owned()));
             }
+            NativeRequest::Addresses => return self.addresses().await,
             NativeRequest::NotDispatched(id) => return self.not_dispatched(id).await.map(ordered),
             NativeRequest::Reserve(code) => return Some(self.reserve(code).await),
             NativeRequest::Spend(code) => return Some(self.spend(code).await),
@@ -72,8 +73,7 @@ impl NativeContext {
             NativeRequest::GuessWrong { left } => self.guessed_wrong(left).await,
             NativeRequest::CertificateStored(number) => self.certificate_stored(number).await,
             NativeRequest::MarkStored(mark) => self.mark_stored(&mark).await,
-            // There are no addresses to tell.
-            NativeRequest::Addresses | NativeRequest::KnowsAddresses => {}
+            NativeRequest::KnowsAddresses => self.knows_addresses().await,
             NativeRequest::KnowsKey(known) => self.knows_key(&known).await,
             NativeRequest::Ponged(number, answer) => self.ponged(number, answer),
         }

@@ -1,5 +1,6 @@
 //! The gateway's end over real sockets and a pseudo-terminal.
 
+mod addresses;
 pub(crate) mod attacks;
 mod client;
 mod identity;
