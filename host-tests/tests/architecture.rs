@@ -243,6 +243,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "asked",
             "certs",
             "dispatch",
+            "moving",
             "nodes",
             "companions",
             "token",

@@ -19,6 +19,7 @@ mod identity;
 mod import;
 mod inbound;
 mod login;
+mod moving;
 mod nodes;
 mod operator_api;
 mod operators;

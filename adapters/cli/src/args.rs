@@ -34,7 +34,9 @@ pub(crate) use companion::{CompanionArgs, CompanionVerb};
 pub(crate) use companions::{CompanionsArgs, CompanionsVerb, Invite};
 pub(crate) use extensions::{ExtensionsArgs, ExtensionsVerb, RunExtension};
 pub(crate) use import::Import;
-pub(crate) use nodes::{InvokeArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg};
+pub(crate) use nodes::{
+    InvokeArgs, MoveArgs, NodesArgs, NodesVerb, PermissionsVerb, PermitArgs, UntilArg,
+};
 pub(crate) use older::{DevicesArgs, OlderPairingVerb, PairedArgs};
 pub(crate) use operators::{LoginArgs, OperatorsArgs, OperatorsVerb, TokensArgs, TokensVerb};
 pub(crate) use pending::{

@@ -28,6 +28,7 @@ mod hints;
 mod import;
 mod links;
 mod login;
+mod moving;
 mod nodes;
 mod operators;
 mod pending;

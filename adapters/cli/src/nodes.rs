@@ -16,6 +16,7 @@ use crate::confirm::Sure;
 use crate::data::DataPlace;
 use crate::dispatch;
 use crate::hints::{Next, NextElsewhere};
+use crate::moving;
 use crate::print::{ago, left, permissions, put, quoted, safe, show};
 use crate::table::{short_ids, table};
 
@@ -75,6 +76,7 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
             let done = "evicted; it may come back by renewing with its key";
             decide(&data, json, &node.node, "evict", None, done).await
         }
+        NodesVerb::Move(wanted) => moving::run(&data, json, wanted).await,
         NodesVerb::Release(node) => {
             let done = "released; the machine that links next goes on";
             decide(&data, json, &node.node, "release", None, done).await

@@ -196,6 +196,7 @@ const ELSEWHERE: &[&str] = &[
     "nodes invoke",
     "nodes cancel",
     "nodes release",
+    "nodes move",
     "extensions call",
 ];
 

@@ -91,6 +91,9 @@ pub(crate) enum NodesVerb {
         #[arg(long, value_name = "NUMBER", default_value_t = 20, conflicts_with = "id")]
         limit: usize,
     },
+    /// Tell nodes that are paired by their keys at which addresses they find the gateway; without
+    /// --to, show what each was told and has stored
+    Move(MoveArgs),
     /// End a node's links and its certificates now; it may come back by renewing with its key
     Evict(NodeArg),
     /// End the quarantine of a node whose state was restored from a backup: the machine that links
@@ -129,6 +132,25 @@ pub(crate) struct NodeArg {
     /// Whole name of the node, or its id or the beginning of it
     #[arg(value_name = "NODE")]
     pub(crate) node: String,
+}
+
+const MOVE: &str = "A linked node is told at once, another one over its next link. A node tries the \
+                    new addresses first and the one that it knew last; at each of them the \
+                    gateway proves its key, so a wrong address costs an attempt and nothing else.";
+
+/// The nodes that are told other addresses.
+#[derive(Debug, Arguments)]
+#[command(after_help = MOVE)]
+pub(crate) struct MoveArgs {
+    /// Whole name of the node, or its id or the beginning of it
+    #[arg(value_name = "NODE", required_unless_present = "all")]
+    pub(crate) node: Option<String>,
+    /// All nodes that are paired by their keys now
+    #[arg(long, conflicts_with = "node")]
+    pub(crate) all: bool,
+    /// Where the gateway is reached: ws://HOST:PORT, wss://HOST:PORT or tcp://HOST:PORT, up to 8
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
+    pub(crate) to: Vec<String>,
 }
 
 /// A task for a node.

@@ -259,7 +259,8 @@ fn pairing() -> Vec<ConfigKey> {
             .option("pairing-address")
             .doc(
                 "Address at which nodes reach this gateway, as ws://HOST:PORT, wss://HOST:PORT or \
-                 tcp://HOST:PORT, for the codes it shows; without any, where it listens",
+                 tcp://HOST:PORT, for the codes it shows and for linked nodes, which are told it; \
+                 without any, codes name where it listens, and nodes are told nothing",
             ),
     ]
 }

@@ -137,6 +137,9 @@ impl Running {
         let operators = shared.as_ref().map(SharedSocket::path);
         let lan = lan_addresses();
         let mut pairing = settings.pairing.clone();
+        // Only addresses that somebody named are told: a guess from the interfaces may be of use to
+        // an invitation on this network, and of none to a node elsewhere.
+        pairing.told_addresses = pairing.addresses.clone();
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, settings.is_tls(), &tcp);
         }
