@@ -17,6 +17,10 @@ impl Display for NativeReport<'_> {
                 let (length, address) = (app.bytes.as_bytes().len(), app.address.as_str());
                 write!(f, "{} of {length} bytes on {}", app.action, Harmless(address))
             }
+            Self::Addresses(list) => {
+                f.write_str("the gateway is reached at")?;
+                list.iter().try_for_each(|address| write!(f, " {address}"))
+            }
             Self::NotSent(why) => write!(f, "not sent: {why}"),
             Self::Task(news) => Display::fmt(news, f),
             #[cfg(feature = "identity")]
