@@ -12,57 +12,12 @@
 
 use std::path::Path;
 
-use rusqlite::types::Value;
-
-use crate::audit::TreeHead;
 use crate::postgres::transfer as database;
 use crate::sqlite::transfer as file;
+use crate::transfer::{Source, carry, compare};
 use crate::{Backup, PostgresAddress, StoreError};
 
-/// Number of rows that are read and written at once.
-pub(crate) const PAGE: usize = 200;
-
-/// A finished copy of a registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// Number of nodes, in any standing.
-    pub nodes: u64,
-    /// Number of rows in all tables.
-    pub rows: u64,
-    /// The tree of the audit log, which is the same on both sides.
-    pub audit: TreeHead,
-}
-
-/// A table that is copied.
-#[derive(Debug)]
-pub(crate) struct Table {
-    pub(crate) name: String,
-    /// The columns that are stored, in their order.
-    pub(crate) columns: Vec<String>,
-    /// The places of the columns by which rows are ordered, and whether each is a text.
-    pub(crate) key: Vec<(usize, bool)>,
-}
-
-/// A row, with a value for each column.
-pub(crate) type Row = Vec<Value>;
-
-/// A registry that is read.
-pub(crate) trait Source {
-    /// Returns the rows after this one in the order of the table's key, at most [`PAGE`].
-    fn page(&mut self, table: &Table, after: Option<&Row>) -> Result<Vec<Row>, StoreError>;
-
-    /// Returns the tree of the audit log.
-    fn audit(&mut self) -> Result<TreeHead, StoreError>;
-}
-
-/// A registry that is filled, in a transaction without triggers.
-pub(crate) trait Target: Source {
-    /// Removes the rows that a new registry has.
-    fn clear(&mut self, table: &Table) -> Result<(), StoreError>;
-
-    /// Adds rows.
-    fn add(&mut self, table: &Table, rows: &[Row]) -> Result<(), StoreError>;
-}
+pub use crate::transfer::Copied;
 
 /// Moves the registry at `from` into an empty database. The file stays as it is. Blocks.
 ///
@@ -88,7 +43,7 @@ pub fn to_file(from: &PostgresAddress, to: &Path) -> Result<Copied, StoreError> 
         let mut source = database::Existing::offline(from)?;
         let place = file::Place::new(to)?;
         let mut target = file::Fresh::registry(&place)?;
-        let copied = carry(&mut source, &mut target)?;
+        let copied = carry(&mut source, &mut target, &file::tables()?)?;
         target.commit()?.put(place)?;
         Ok(copied)
     })
@@ -104,7 +59,7 @@ pub fn backup(from: &PostgresAddress, to: &Path) -> Result<Backup, StoreError> {
     apart(|| {
         let mut source = database::Existing::in_use(from)?;
         let mut target = file::Fresh::backup(to)?;
-        carry(&mut source, &mut target)?;
+        carry(&mut source, &mut target, &file::tables()?)?;
         target.commit()?.replace()
     })
 }
@@ -136,73 +91,7 @@ fn into_database(source: &mut dyn Source, to: &PostgresAddress) -> Result<Copied
         ));
     }
     target.without_triggers(&tables)?;
-    let copied = carry(source, &mut target)?;
+    let copied = carry(source, &mut target, &tables)?;
     target.commit(&tables)?;
     Ok(copied)
-}
-
-/// Copies everything, and compares it.
-fn carry(source: &mut dyn Source, target: &mut dyn Target) -> Result<Copied, StoreError> {
-    let tables = file::tables()?;
-    for table in &tables {
-        carry_table(source, target, table).map_err(|error| match error {
-            StoreError::Database(problem) => {
-                StoreError::Database(format!("table {}: {problem}", table.name))
-            }
-            other => other,
-        })?;
-    }
-    let differs = |table| {
-        StoreError::Database(format!(
-            "the copy differs from the original in {table}, so it was not kept"
-        ))
-    };
-    compare(source, target, &tables)?.map_err(differs)
-}
-
-fn carry_table(
-    source: &mut dyn Source,
-    target: &mut dyn Target,
-    table: &Table,
-) -> Result<(), StoreError> {
-    target.clear(table)?;
-    let mut last = None;
-    loop {
-        let mut rows = source.page(table, last.as_ref())?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        target.add(table, &rows)?;
-        last = rows.pop();
-    }
-}
-
-/// Compares two registries row by row. The inner error is what differs.
-fn compare(
-    one: &mut dyn Source,
-    other: &mut dyn Source,
-    tables: &[Table],
-) -> Result<Result<Copied, String>, StoreError> {
-    let (mut nodes, mut all) = (0, 0);
-    for table in tables {
-        let (mut last, mut number) = (None, 0);
-        loop {
-            let mut rows = one.page(table, last.as_ref())?;
-            if rows != other.page(table, last.as_ref())? {
-                return Ok(Err(format!("table {} after row {number}", table.name)));
-            }
-            number += rows.len() as u64;
-            let Some(row) = rows.pop() else { break };
-            last = Some(row);
-        }
-        all += number;
-        if table.name == "node" {
-            nodes = number;
-        }
-    }
-    let audit = one.audit()?;
-    match other.audit()? == audit {
-        true => Ok(Ok(Copied { nodes, rows: all, audit })),
-        false => Ok(Err("the tree of the audit log".to_owned())),
-    }
 }

@@ -43,6 +43,8 @@ mod shared;
 mod sqlite;
 mod store;
 mod time;
+#[cfg(feature = "postgres")]
+mod transfer;
 mod vault;
 
 pub use addresses::{AddressedNode, Addresses, NodeAddresses};

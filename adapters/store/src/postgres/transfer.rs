@@ -10,7 +10,7 @@ use super::migrations::{self, MIGRATION, WRITE_LOCK};
 use super::session::{Session, ThisRun, Use};
 use super::tx::PostgresTx;
 use crate::audit::TreeHead;
-use crate::copy::{PAGE, Row, Source, Table, Target};
+use crate::transfer::{PAGE, Row, Source, Table, Target};
 use crate::{StoreError, ops};
 
 /// Time for which connections are waited for that are just being closed.

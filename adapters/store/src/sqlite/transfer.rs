@@ -16,7 +16,7 @@ use super::migrations::MIGRATIONS;
 use super::schema;
 use super::tx::SqliteTx;
 use crate::audit::TreeHead;
-use crate::copy::{PAGE, Row, Source, Table, Target};
+use crate::transfer::{PAGE, Row, Source, Table, Target};
 use crate::{Backup, StoreError, ops};
 
 /// Returns the tables that are copied: all but the number of the file itself.
