@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use handfast_core::NodeId;
 use handfast_core::registry::sharing::elsewhere::Heard;
-use handfast_core::registry::sharing::links::{LinkClaim, LinkVerdict, LoggedClaim};
+use handfast_core::registry::sharing::links::{
+    LinkClaim, LinkHolder, LinkVerdict, LoggedClaim, Reclaim,
+};
 use tokio::sync::Notify;
 
 /// The claims of all nodes' links.
@@ -97,6 +99,11 @@ impl ClaimedLinks {
         hears(link.heard.as_deref_mut())
     }
 
+    /// Returns `true` for a number that this table has not given yet.
+    pub(crate) fn is_foreign(&self, number: u64) -> bool {
+        number > self.table().latest
+    }
+
     /// Takes in a claim of the log.
     pub(crate) fn read(&self, node_id: NodeId, claim: LoggedClaim) -> LinkVerdict {
         match self.table().links.get_mut(&node_id) {
@@ -105,9 +112,19 @@ impl ClaimedLinks {
         }
     }
 
-    /// Returns all claims.
-    pub(crate) fn all(&self) -> Vec<(NodeId, LinkClaim)> {
-        self.table().links.iter().map(|(node_id, link)| (*node_id, link.claim)).collect()
+    /// Returns the numbers of all claims.
+    pub(crate) fn all(&self) -> Vec<NumberedLink> {
+        let table = self.table();
+        table.links.iter().map(|(node_id, link)| (*node_id, link.claim.number())).collect()
+    }
+
+    /// Decides about a link after a gap in the log, if its claim is still this one.
+    pub(crate) fn after_gap(&self, (node_id, number): NumberedLink, holder: LinkHolder) -> Reclaim {
+        match self.table().links.get_mut(&node_id) {
+            Some(link) if link.claim.number() == number => link.claim.after_gap(holder),
+            // It ended, or a newer one was opened since.
+            Some(_) | None => Reclaim::Stands,
+        }
     }
 
     /// Claims a link again, if its claim is still this one.
@@ -192,6 +209,7 @@ mod tests {
         assert_eq!(claims.take_due().claimed, [(node(1), 103)]);
         claims.closed(node(1));
         assert_eq!(claims.take_due().released, [(node(1), 103)]);
+        assert!(claims.is_foreign(104) && !claims.is_foreign(103) && !claims.is_foreign(7));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod elsewhere;
 mod follow;
 mod guard;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub struct Sharing {
     pub behind: Duration,
     /// All gateways of the last day, this one included, by name. It is as old as the last beat.
     pub gateways: Vec<SharingGateway>,
+    /// `true` if a gateway that was started later has the name of this one, which yields: it stays
+    /// cut off.
+    pub name_taken: bool,
 }
 
 impl Sharing {
@@ -68,6 +72,10 @@ impl Sharing {
     pub fn problem(&self) -> Option<&'static str> {
         match self.contact {
             Contact::InTouch => None,
+            Contact::CutOff | Contact::Over if self.name_taken => Some(
+                "another gateway of the registry was started with the name of this one, so it \
+                 admits nobody: give each gateway a name of its own",
+            ),
             Contact::CutOff => Some("the gateway is cut off from its registry and admits nobody"),
             Contact::Over => Some(
                 "the gateway is cut off from its registry, so it admits nobody and has ended its \
@@ -88,6 +96,8 @@ pub(crate) struct SharingServices {
     rechecks: watch::Sender<u64>,
     /// Where the first reading of the log begins.
     begins: ChangePlace,
+    /// `true` once another gateway is known to have this one's name.
+    name_taken: AtomicBool,
 }
 
 impl SharingServices {
@@ -115,6 +125,7 @@ impl SharingServices {
             gateways: Mutex::new(gateways),
             rechecks: watch::Sender::new(0),
             begins,
+            name_taken: AtomicBool::new(false),
         };
         Ok((services, clock))
     }
@@ -153,6 +164,7 @@ impl Gateway {
             contact: contact.now(),
             behind: Duration::from_millis(contact.behind().as_millis()),
             gateways: services.gateways().clone(),
+            name_taken: services.name_taken.load(Ordering::Relaxed),
         })
     }
 }

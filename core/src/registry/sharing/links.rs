@@ -72,9 +72,8 @@ impl LinkClaim {
     pub const fn not_written(&mut self) {
         match self.state {
             ClaimState::Claiming => self.state = ClaimState::Unclaimed,
-            // It was written all the same.
-            ClaimState::Logged => {}
-            ClaimState::Unclaimed => {}
+            // One that is in the log was written all the same.
+            ClaimState::Logged | ClaimState::Unclaimed => {}
         }
     }
 
@@ -129,14 +128,22 @@ pub enum Reclaim {
 
 impl LinkClaim {
     /// Decides about a link after a gap in the log, in which claims may have come by unread.
-    pub const fn after_gap(&self, holder: LinkHolder) -> Reclaim {
+    pub const fn after_gap(&mut self, holder: LinkHolder) -> Reclaim {
         match (self.state, holder) {
-            (ClaimState::Logged, LinkHolder::Own) => Reclaim::Stands,
-            (ClaimState::Logged | ClaimState::Unclaimed, LinkHolder::Other) => Reclaim::Ends,
-            // Whether the claim came by in the gap is unknown, so another one is waited for.
-            (ClaimState::Claiming, LinkHolder::Own | LinkHolder::Other | LinkHolder::Nobody)
-            | (ClaimState::Logged, LinkHolder::Nobody)
-            | (ClaimState::Unclaimed, LinkHolder::Own | LinkHolder::Nobody) => Reclaim::Again,
+            // A claim that was not written counts as the older one here, too.
+            (
+                ClaimState::Claiming | ClaimState::Logged | ClaimState::Unclaimed,
+                LinkHolder::Other,
+            ) => Reclaim::Ends,
+            (ClaimState::Claiming | ClaimState::Logged, LinkHolder::Own) => {
+                self.state = ClaimState::Logged;
+                Reclaim::Stands
+            }
+            (ClaimState::Unclaimed, LinkHolder::Own)
+            | (
+                ClaimState::Claiming | ClaimState::Logged | ClaimState::Unclaimed,
+                LinkHolder::Nobody,
+            ) => Reclaim::Again,
         }
     }
 }
@@ -246,11 +253,15 @@ mod tests {
             (unclaimed, Own, Reclaim::Again),
             (unclaimed, Other, Reclaim::Ends),
             (unclaimed, Nobody, Reclaim::Again),
-            (claiming, Own, Reclaim::Again),
-            (claiming, Other, Reclaim::Again),
+            (claiming, Own, Reclaim::Stands),
+            (claiming, Other, Reclaim::Ends),
             (claiming, Nobody, Reclaim::Again),
         ] {
-            assert_eq!(link.after_gap(holder), expected, "{link:?} {holder:?}");
+            let mut after = link;
+            assert_eq!(after.after_gap(holder), expected, "{link:?} {holder:?}");
+            if expected == Reclaim::Stands {
+                assert_eq!(after.read(LoggedClaim::Other), LinkVerdict::Ends, "{link:?}");
+            }
         }
     }
 }

@@ -19,7 +19,9 @@ const MOST: usize = 1000;
 
 /// Writes claims as long as the gateway lives, and once more at its end.
 pub(super) async fn write(gateway: Weak<Inner>, services: Arc<SharingServices>) {
-    let Some(mut ends) = gateway.upgrade().map(|inner| inner.shutdown.subscribe()) else { return };
+    let Some(inner) = gateway.upgrade() else { return };
+    let (mut ends, contact) = (inner.shutdown.subscribe(), inner.hub.contact().clone());
+    drop(inner);
     loop {
         let is_last = tokio::select! {
             () = services.claims.due() => false,
@@ -34,6 +36,10 @@ pub(super) async fn write(gateway: Weak<Inner>, services: Arc<SharingServices>) 
         }
         if !failed.is_empty() {
             tokio::time::sleep(TRIED_AGAIN_AFTER).await;
+            // After a lost contact the registry is asked first who has the newer link.
+            if !contact.admits() {
+                continue;
+            }
             failed.iter().for_each(|(node_id, number)| services.claims.again(*node_id, *number));
         }
     }

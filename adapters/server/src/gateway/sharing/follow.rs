@@ -1,13 +1,14 @@
 //! Follows the log of changes: after each hint and every second it is read to its end.
 
 use std::sync::Weak;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sharing::NextReading;
 use handfast_core::registry::sharing::links::{LinkHolder, LinkVerdict, LoggedClaim, Reclaim};
-use handfast_store::{Change, ChangeKind, ChangePlace, StoreError};
+use handfast_store::{Change, ChangeKind, ChangePlace, StoreError, Version};
 use tokio::time::timeout;
 
 use super::SharingServices;
@@ -82,6 +83,9 @@ impl Follower {
         gateway: &Gateway,
     ) -> Result<(), StoreError> {
         let contact = gateway.inner.hub.contact();
+        if services.name_taken.load(Ordering::Relaxed) {
+            return Err(name_taken(services));
+        }
         while let Some((next, begun)) = contact.update(|reach, now| (reach.next(now), now)) {
             match next {
                 NextReading::Everything => {
@@ -128,6 +132,18 @@ async fn take(
     page: &[Change],
 ) -> Result<bool, StoreError> {
     let own = services.shared.gateway();
+    // Two gateways of one name would take each other's changes for their own.
+    let claims = page.iter().filter(|change| change.kind == ChangeKind::Link);
+    let mut own_claims = claims.filter(|change| change.gateway == own);
+    let is_foreign = |number: Version| services.claims.is_foreign(number.0);
+    if own_claims.any(|change| change.version.is_some_and(is_foreign)) {
+        services.name_taken.store(true, Ordering::Relaxed);
+        tracing::error!(
+            name = own,
+            "another gateway of the registry was started with the name of this one, which admits nobody any more: give each gateway a name of its own"
+        );
+        return Err(name_taken(services));
+    }
     let mut subjects = Vec::new();
     // What this gateway has changed, it knows.
     for change in page.iter().filter(|change| change.gateway != own) {
@@ -161,6 +177,11 @@ async fn take(
     Ok(true)
 }
 
+fn name_taken(services: &SharingServices) -> StoreError {
+    let name = services.shared.gateway();
+    StoreError::Refused(format!("another gateway of the registry has the name {name:?}"))
+}
+
 /// Takes in that all of these have changed.
 async fn all(gateway: &Gateway, subjects: &[Subject]) -> Result<(), StoreError> {
     let mut failed = Ok(());
@@ -192,15 +213,15 @@ async fn everything(services: &SharingServices, gateway: &Gateway) -> Result<(),
     }
     all(gateway, &subjects).await?;
     let holders = gateway.links_at(linked.iter().map(|(node_id, _)| *node_id).collect()).await?;
-    for (node_id, claim) in linked {
+    for (node_id, number) in linked {
         let holder = match holders.get(&node_id) {
             Some(gateway) if gateway == services.shared.gateway() => LinkHolder::Own,
             Some(_) => LinkHolder::Other,
             None => LinkHolder::Nobody,
         };
-        match claim.after_gap(holder) {
+        match services.claims.after_gap((node_id, number), holder) {
             Reclaim::Stands => {}
-            Reclaim::Again => services.claims.again(node_id, claim.number()),
+            Reclaim::Again => services.claims.again(node_id, number),
             Reclaim::Ends => gateway.push(node_id, Some(Notice::Replaced)),
         }
     }

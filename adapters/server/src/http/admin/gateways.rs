@@ -69,7 +69,7 @@ pub(super) async fn list(
 
 /// Returns all gateways of a registry. What this one tells of itself is as of now.
 fn views(sharing: Sharing) -> Vec<GatewayView> {
-    let Sharing { gateway, contact, behind, gateways } = sharing;
+    let Sharing { gateway, contact, behind, gateways, name_taken: _ } = sharing;
     let view = |one: SharingGateway| {
         let is_this = one.name == gateway;
         GatewayView {
@@ -85,4 +85,36 @@ fn views(sharing: Sharing) -> Vec<GatewayView> {
         }
     };
     gateways.into_iter().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use handfast_store::Beat;
+
+    use super::*;
+    use crate::Contact;
+
+    #[test]
+    fn the_gateway_that_answers_says_how_it_stands_now_and_the_others_as_they_told() {
+        let one = |name: &str, is_present| SharingGateway {
+            name: name.to_owned(),
+            told: Beat { behind: Duration::from_secs(1), links: 7, ..Beat::default() },
+            silent: Duration::from_millis(500),
+            is_present,
+        };
+        let sharing = Sharing {
+            gateway: "here".to_owned(),
+            contact: Contact::CutOff,
+            behind: Duration::from_secs(3),
+            gateways: vec![one("here", true), one("there", false)],
+            name_taken: false,
+        };
+        let [here, there] = views(sharing).try_into().unwrap();
+        assert!(here.is_this && !there.is_this && here.is_present && !there.is_present);
+        assert_eq!((here.contact.as_deref(), there.contact), (Some("cut off"), None));
+        let behind = [here.behind_seconds, there.behind_seconds];
+        assert_eq!((behind, there.silent_seconds, there.links), ([3.0, 1.0], 0.5, 7));
+    }
 }
