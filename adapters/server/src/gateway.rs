@@ -40,7 +40,7 @@ use axum::extract::ws::Message;
 use handfast_core::limits::Limits;
 use handfast_core::registry::lifecycle::{self, Notice};
 use handfast_core::registry::record::Record;
-use handfast_core::{NodeId, UnixTime};
+use handfast_core::{NodeId, Refusal, UnixTime};
 use handfast_store::audit::{self, Origin, What, Who};
 use handfast_store::{Entry, HeldStore, Store, StoreError, Stored};
 use tokio::sync::{Semaphore, watch};
@@ -151,6 +151,7 @@ pub(crate) struct Surroundings {
 /// The state of operators' access over HTTP outside the registry.
 pub(crate) struct LoginServices {
     pub(crate) settings: LoginSettings,
+    /// The links of this gateway, which no other one opens.
     pub(crate) links: LoginLinks,
 }
 
@@ -314,6 +315,12 @@ impl Gateway {
         if live {
             self.event(Event::Pushed(node_id, notice));
         }
+    }
+
+    /// Returns an error while the contact with the registry is lost. The peer tries another gateway,
+    /// as it does when this one is full.
+    pub(crate) fn in_touch(&self) -> Result<(), Refusal> {
+        self.inner.hub.in_touch()
     }
 
     /// Returns the time of day by the gateway's clock.

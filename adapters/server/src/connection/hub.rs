@@ -76,7 +76,7 @@ impl Hub {
     }
 
     /// Returns an error while the contact with the registry is lost.
-    fn may_link(&self) -> Result<(), Refusal> {
+    pub(crate) fn in_touch(&self) -> Result<(), Refusal> {
         // The peer tries another gateway, as it does when this one is full.
         if self.contact.admits() { Ok(()) } else { Err(Refusal::AtCapacity) }
     }
@@ -99,7 +99,7 @@ impl Hub {
         now: Instant,
     ) -> Result<Option<Replacement>, Refusal> {
         spans::node(node_id);
-        self.may_link()?;
+        self.in_touch()?;
         let limits = self.limits();
         let mut live = self.live();
         let replaced = live.attach(node_id, mailbox, &limits, now)?;
@@ -118,7 +118,7 @@ impl Hub {
         subject: PublicKey,
         mailbox: &Arc<Mailbox>,
     ) -> Result<(), Refusal> {
-        self.may_link()?;
+        self.in_touch()?;
         let limits = self.limits();
         self.live().attach_delegate(key, subject, mailbox, &limits)
     }
@@ -130,7 +130,7 @@ impl Hub {
         session: SessionId,
         mailbox: &Arc<Mailbox>,
     ) -> Result<(), Refusal> {
-        self.may_link()?;
+        self.in_touch()?;
         let limits = self.limits();
         self.live().attach_companion(session, mailbox, &limits)
     }

@@ -209,8 +209,8 @@ impl Gateway {
         profile: String,
     ) -> Result<Result<NodeId, Refusal>, StoreError> {
         let inner = &self.inner;
-        if !inner.hub.contact().admits() {
-            return Ok(Err(Refusal::AtCapacity));
+        if let Err(refusal) = self.in_touch() {
+            return Ok(Err(refusal));
         }
         let (key, now) = (asking.key, inner.clock.unix());
         let before = match inner.request_ids.get(&key) {

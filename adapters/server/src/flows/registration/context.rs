@@ -79,10 +79,11 @@ impl RegistrationContext {
         let now = inner.clock.now();
         match request {
             RegistrationRequest::Load(node_id) => {
-                return Some(RegistrationAnswer::Loaded(
-                    inner.store.load(node_id).await.map_err(failed),
-                    node_id,
-                ));
+                let loaded = match self.gateway.in_touch() {
+                    Ok(()) => inner.store.load(node_id).await.map_err(failed),
+                    Err(refusal) => Err(refusal),
+                };
+                return Some(RegistrationAnswer::Loaded(loaded, node_id));
             }
             RegistrationRequest::Hash(job, claim) => {
                 let hashed = inner.pool.hash(job, claim, source, now).await;

@@ -279,12 +279,14 @@ async fn keys(gateway: &Gateway) -> Result<(), StoreError> {
 }
 
 impl Gateway {
-    /// Returns the epoch of a node before it is linked; `None` if nobody else may change it.
+    /// Returns the epoch of a node before it is linked; `None` if no link is opened, or nobody else
+    /// may change it.
     pub(crate) async fn epoch_before_link(
         &self,
         node_id: NodeId,
     ) -> Result<Option<u32>, StoreError> {
-        if self.inner.sharing.is_none() {
+        // Nobody is linked while the registry cannot be reached.
+        if self.inner.sharing.is_none() || !self.inner.hub.contact().admits() {
             return Ok(None);
         }
         let standing = self.inner.store.node_standing(node_id).await?;

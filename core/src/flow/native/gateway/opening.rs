@@ -12,6 +12,7 @@ use crate::crypto::noise::HandshakeHash;
 use crate::crypto::noise::{ik, xx};
 use crate::crypto::x25519::PublicKey;
 use crate::entropy::Entropy;
+use crate::error::Refusal;
 use crate::id::NodeId;
 use crate::limits::{Limits, PROVE_WITHIN};
 use crate::link::channel::{Channel, OutgoingBuffer};
@@ -225,6 +226,8 @@ pub(super) fn step<'b>(
         (Opening::Finding { responder, called, .. }, Input::Found(found, unix, entropy)) => {
             let node = match found {
                 Ok(known) => known.and_then(|known| known.admitted(unix, limits)),
+                // The node tries another gateway, whether or not this one knows it.
+                Err(Refusal::AtCapacity) => return close(Close::AT_CAPACITY),
                 // The refusal is the same for every reason, but a fault of the gateway must not say
                 // that the node is not paired.
                 Err(_) => return say(&ClearRefusal::Refused, out),
@@ -262,6 +265,7 @@ pub(super) fn step<'b>(
         (Opening::FindingTls { first, exporter, .. }, Input::Found(found, unix, _)) => {
             let known = match found {
                 Ok(known) => known.and_then(|known| Some((known, known.admitted(unix, limits)?))),
+                Err(Refusal::AtCapacity) => return close(Close::AT_CAPACITY),
                 // A fault of the gateway must not say that the node is not paired.
                 Err(_) => return close(Close::INTERNAL),
             };

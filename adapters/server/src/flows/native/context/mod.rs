@@ -277,9 +277,12 @@ impl NativeContext {
     }
 
     pub(in crate::flows::native) async fn find(&mut self, key: &PublicKey) -> NativeAnswer {
-        let found = match self.gateway.inner.store.by_key(key).await {
-            Ok(stored) => self.with_grants(stored).await,
-            Err(error) => Err(failed(error)),
+        let found = match self.gateway.in_touch() {
+            Ok(()) => match self.gateway.inner.store.by_key(key).await {
+                Ok(stored) => self.with_grants(stored).await,
+                Err(error) => Err(failed(error)),
+            },
+            Err(refusal) => Err(refusal),
         };
         // The store's failure must not count against the source.
         if found.is_err() {
@@ -289,9 +292,12 @@ impl NativeContext {
     }
 
     pub(in crate::flows::native) async fn find_node(&mut self, node_id: NodeId) -> NativeAnswer {
-        let found = match self.gateway.inner.store.load(node_id).await {
-            Ok(stored) => self.with_grants(stored).await,
-            Err(error) => Err(failed(error)),
+        let found = match self.gateway.in_touch() {
+            Ok(()) => match self.gateway.inner.store.load(node_id).await {
+                Ok(stored) => self.with_grants(stored).await,
+                Err(error) => Err(failed(error)),
+            },
+            Err(refusal) => Err(refusal),
         };
         NativeAnswer::Found(found)
     }
