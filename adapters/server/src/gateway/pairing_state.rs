@@ -94,7 +94,8 @@ pub(crate) struct PairingServices {
     pub(crate) changes: Changes,
     /// The delegates that have linked since the gateway started.
     pub(crate) delegates: Delegates,
-    /// The number of PINs that each source may still be shown.
+    /// The number of PINs that each source may still be shown by this gateway: it protects the
+    /// operator's display. Guesses are counted in the registry.
     pub(crate) pins: Failures,
     /// The number of pings of each node that delegated rights may still ask for.
     pub(crate) pings: Failures<NodeId>,

@@ -46,6 +46,8 @@ pub(super) struct GateInner {
     pub(super) telemetry: Arc<Telemetry>,
     pub(super) clock: GatewayClock,
     pub(super) channels: Channels,
+    /// The budget of wrong codes. Each gateway has its own, because it is for operators, who may
+    /// decide about senders anyway.
     pub(super) wrong_codes: Mutex<Bucket>,
     /// Held during an approval.
     pub(super) approving: Arc<tokio::sync::Mutex<()>>,
