@@ -38,7 +38,7 @@ const LONGEST_PULSE: u32 = 60_000;
 
 /// The board's capabilities, with the name and the fingerprint that it tells.
 pub(crate) struct BoardCapabilities<'r, P, C> {
-    pub(crate) pin: &'r mut P,
+    pub(crate) pin: P,
     pub(crate) clock: C,
     pub(crate) name: Label<'r>,
     pub(crate) own: Option<Fingerprint>,

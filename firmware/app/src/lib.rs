@@ -13,6 +13,8 @@ mod capabilities;
 mod command;
 mod console;
 mod desk;
+#[cfg(feature = "native")]
+mod light;
 #[cfg(feature = "missy")]
 mod missy;
 #[cfg(feature = "native")]

@@ -37,6 +37,7 @@ use rand_core::CryptoRng;
 use crate::Pin;
 use crate::capabilities::{BoardCapabilities, OUTPUT};
 use crate::desk::{Desk, DeskStanding, Wanted};
+use crate::light::{self, BoardSensors, SharedPin};
 use crate::node::{CertificateSpace, NO_FLASH, in_place};
 use crate::readings::{FromConsole, Readings};
 use crate::settings::BoardSettings;
@@ -103,8 +104,9 @@ where
     }
     let about =
         PairRequest { name: settings.name(), room: settings.room(), profile: Profile::EMPTY };
+    let pin = SharedPin::new(pin);
     let capabilities =
-        BoardCapabilities { pin, clock, name: settings.name(), own: desk.own, pulse: None };
+        BoardCapabilities { pin: &pin, clock, name: settings.name(), own: desk.own, pulse: None };
     let ports = NativePorts {
         gateway,
         clock,
@@ -112,13 +114,13 @@ where
         capabilities: Dispatching::new(capabilities, tasks),
         certificate: certificate.port(),
         rng: entropy,
-        owner: NativeDeskOwner(desk),
-        sensors: FromConsole::new(readings),
+        owner: NativeDeskOwner { desk, pin: &pin, answers: false },
+        sensors: BoardSensors { console: FromConsole::new(readings), pin: &pin },
         own: NodeIdentity {
             keys,
             about,
             setup: None,
-            wants: AskedScopes::NONE,
+            wants: AskedScopes::parse(light::WANTS).unwrap_or(AskedScopes::NONE),
             certificate: CertificateWish::None,
             dispatch: false,
         },
@@ -129,22 +131,30 @@ where
     Ok(())
 }
 
-/// A [`NativeOwnerPort`] that borrows the desk.
-struct NativeDeskOwner<'d, 'r, I, O>(&'d mut Desk<'r, I, O>);
+/// A [`NativeOwnerPort`] that borrows the desk, and the pin that messages switch.
+struct NativeDeskOwner<'d, 'r, I, O, P> {
+    desk: &'d mut Desk<'r, I, O>,
+    pin: P,
+    /// `true` while the gateway is owed the level of the light.
+    answers: bool,
+}
 
-impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
+impl<I: Read, O: Write, P: Pin> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O, P> {
     async fn command(&mut self) -> NativeCommand {
+        if core::mem::take(&mut self.answers) {
+            return NativeCommand::Send(light::LEVEL);
+        }
         loop {
-            return match self.0.command().await {
+            return match self.desk.command().await {
                 Wanted::Pair(wish) => {
-                    self.0.standing = DeskStanding::Connecting;
+                    self.desk.standing = DeskStanding::Connecting;
                     NativeCommand::Pair(wish, None)
                 }
                 Wanted::Code(code) => NativeCommand::EnterCode(code),
                 Wanted::Forget => NativeCommand::Forget,
                 Wanted::Stop => NativeCommand::Stop,
                 Wanted::Token(_) | Wanted::AskAgain => {
-                    self.0.say("the native wire has no tokens to type: `pair pin`, `pair approval` or `pair code`");
+                    self.desk.say("the native wire has no tokens to type: `pair pin`, `pair approval` or `pair code`");
                     continue;
                 }
             };
@@ -152,35 +162,42 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
     }
 
     async fn tell(&mut self, report: NativeReport<'_>) {
+        if let NativeReport::App(app) = &report
+            && let Some(is_on) = light::obey(app, &mut self.pin)
+        {
+            self.answers = true;
+            self.desk.told(format_args!("the light is {}", light::word(is_on))).await;
+            return;
+        }
         #[cfg(feature = "identity")]
         if let NativeReport::Certificate(CertificateNews::Held(held)) = &report {
-            self.0.certificate = Some(held.not_after);
+            self.desk.certificate = Some(held.not_after);
         }
         if let NativeReport::News(news) = &report {
             match news {
-                NativeNodeEvent::Gateway { fingerprint, .. } => self.0.peer = Some(*fingerprint),
+                NativeNodeEvent::Gateway { fingerprint, .. } => self.desk.peer = Some(*fingerprint),
                 NativeNodeEvent::TypeThePin { .. } | NativeNodeEvent::WrongCode { .. } => {
-                    self.0.standing = DeskStanding::WaitsForPin;
+                    self.desk.standing = DeskStanding::WaitsForPin;
                 }
                 NativeNodeEvent::WaitsForApproval { .. } => {
-                    self.0.standing = DeskStanding::WaitsForApproval(None);
+                    self.desk.standing = DeskStanding::WaitsForApproval(None);
                 }
                 NativeNodeEvent::Granted { .. } | NativeNodeEvent::CodeConfirmed => {
-                    self.0.standing = DeskStanding::Connecting;
+                    self.desk.standing = DeskStanding::Connecting;
                 }
                 NativeNodeEvent::Linked(node_id) => {
-                    self.0.standing = DeskStanding::Linked(*node_id);
+                    self.desk.standing = DeskStanding::Linked(*node_id);
                 }
-                NativeNodeEvent::RetryIn(_) => self.0.standing = DeskStanding::Apart,
+                NativeNodeEvent::RetryIn(_) => self.desk.standing = DeskStanding::Apart,
                 NativeNodeEvent::GatewayUnproven
                 | NativeNodeEvent::PairingRefused(_)
                 | NativeNodeEvent::NotAsked(_) => {
-                    self.0.standing = DeskStanding::Silent;
+                    self.desk.standing = DeskStanding::Silent;
                 }
                 NativeNodeEvent::Forgotten | NativeNodeEvent::Unpaired => {
-                    self.0.peer = None;
-                    self.0.certificate = None;
-                    self.0.forgot();
+                    self.desk.peer = None;
+                    self.desk.certificate = None;
+                    self.desk.forgot();
                 }
                 NativeNodeEvent::OtherGateway(_)
                 | NativeNodeEvent::PairAgain
@@ -199,7 +216,7 @@ impl<I: Read, O: Write> NativeOwnerPort for NativeDeskOwner<'_, '_, I, O> {
                 | NativeNodeEvent::CertificateNotRenewed => {}
             }
         }
-        self.0.told(format_args!("{}", NativeReportText(&report))).await;
+        self.desk.told(format_args!("{}", NativeReportText(&report))).await;
     }
 }
 
