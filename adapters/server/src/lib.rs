@@ -32,6 +32,7 @@ mod http;
 pub mod inbound;
 pub mod keys;
 mod listen;
+pub mod moving;
 pub mod operator;
 mod pairing;
 pub mod policy;

@@ -114,6 +114,31 @@ impl CaDirectory {
     }
 }
 
+/// Returns the sealed roots in a directory, after opening them; `None` if there are none.
+pub(crate) fn sealed_roots(
+    path: &Path,
+    seal: &StoreKey,
+) -> Result<Option<Vec<u8>>, AuthorityError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let directory = CaDirectory::open(path, StoreKey(seal.copy()))?;
+    let sealed = directory.sealed()?;
+    sealed.map(|sealed| directory.roots(&sealed).map(|_| sealed)).transpose()
+}
+
+/// Writes sealed roots into a directory that has none, after opening them.
+pub(crate) fn write_sealed_roots(
+    path: &Path,
+    seal: &StoreKey,
+    sealed: &[u8],
+) -> Result<(), AuthorityError> {
+    let directory = CaDirectory::open(path, StoreKey(seal.copy()))?;
+    let roots = directory.roots(sealed)?;
+    private_file::create_new(&path.join(SEALED), sealed)?;
+    directory.publish(&roots)
+}
+
 /// Returns certificates as PEM.
 pub(super) fn pem<'a>(certificates: impl Iterator<Item = &'a CertificateDer<'static>>) -> String {
     certificates.map(|certificate| block("CERTIFICATE", certificate)).collect()

@@ -37,6 +37,7 @@ use handfast_private_file as private_file;
 pub use allow_list::{Admitted, AllowList, Refused};
 pub use authority::{Authority, IssuedCertificate, Overlap};
 pub use directory::{CERTIFICATES_FILE, DIRECTORY};
+pub(crate) use directory::{sealed_roots, write_sealed_roots};
 pub use request::{NotARequest, RequestedKey};
 pub use revocation_lists::RevocationLists;
 pub use root::Validity;

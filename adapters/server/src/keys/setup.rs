@@ -232,8 +232,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
-    let current = key(&file::load_or_create(path, Use::Setup)?, path)?;
+/// Returns the end of the previous key beside a file, if its time is not over.
+fn previous_until(path: &Path, now: UnixTime) -> Option<UnixTime> {
     let previous = beside(path);
     let overlap = Duration::from_secs(SETUP_TTL_MAX.as_secs());
     let until = std::fs::symlink_metadata(&previous)
@@ -243,13 +243,55 @@ fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
     // A file from the future would be valid for longer than a code may live.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs());
     let until = until.map(|until| until.min(now + overlap));
-    match until.filter(|until| now < *until) {
+    let until = until.filter(|until| now < *until)?;
+    let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    Some(UnixTime::from_secs(until))
+}
+
+/// Enters the keys in a file into a registry that has none. Without a file nothing is done.
+pub(crate) async fn enter(
+    path: &Path,
+    store: &dyn Store,
+    seal: &StoreKey,
+    now: UnixTime,
+) -> Result<(), NotOpened> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let previous = match previous_until(path, now) {
+        Some(until) => Some(PreviousRecord { key: file::load(&beside(path), Use::Setup)?, until }),
+        None => None,
+    };
+    let record = KeysRecord { current: file::load(path, Use::Setup)?, previous };
+    store.vault(SETUP_KEY, sealed(seal, &record)?).await?;
+    Ok(())
+}
+
+/// Writes the current key of a registry into a file that does not exist.
+pub(crate) async fn leave(
+    path: &Path,
+    store: &dyn Store,
+    seal: &StoreKey,
+) -> Result<(), NotOpened> {
+    let text = store.vault(SETUP_KEY, Vec::new()).await?;
+    if text.is_empty() {
+        return Ok(());
+    }
+    let record = opened(seal, &text).ok_or(NotOpened::WrongStoreKey)?;
+    private_file::create_new(path, record.current.expose())
+        .map_err(|source| KeyFileError::File { key: Use::Setup, source })?;
+    Ok(())
+}
+
+fn load(path: &Path, now: UnixTime) -> Result<SetupKeyring, KeyFileError> {
+    let current = key(&file::load_or_create(path, Use::Setup)?, path)?;
+    let previous = beside(path);
+    match previous_until(path, now) {
         Some(until) => {
             let before = key(&file::load(&previous, Use::Setup)?, &previous)?;
-            let until = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
             Ok(SetupKeyring {
                 keys: Arc::new([current, before]),
-                previous_until: Some(UnixTime::from_secs(until)),
+                previous_until: Some(until),
                 sealed: Vec::new(),
             })
         }
