@@ -270,12 +270,9 @@ async fn clone_counter(gateway: &Gateway, node_id: NodeId) -> Result<(), StoreEr
 }
 
 async fn keys(gateway: &Gateway) -> Result<(), StoreError> {
+    gateway.read_keys_again().await?;
     let inner = &gateway.inner;
-    let pairing = &inner.pairing;
-    if pairing.keys.read_again(&*inner.store, &pairing.seal).await? {
-        tracing::warn!(fingerprint = %gateway.fingerprint(), "another gateway of the registry has replaced the keys");
-    }
-    inner.clone_marks.read_again(&*inner.store, &pairing.seal).await
+    inner.clone_marks.read_again(&*inner.store, &inner.pairing.seal).await
 }
 
 impl Gateway {
