@@ -22,6 +22,7 @@ mod operators;
 mod pending;
 mod running;
 mod senders;
+mod store;
 
 pub(crate) use audit::{AuditArgs, AuditVerb, VerifyAudit};
 pub(crate) use certs::{CertsArgs, CertsVerb, RevokeCerts};
@@ -44,6 +45,7 @@ pub(crate) use pending::{
 };
 pub(crate) use running::{CompletionsArgs, ConfigArgs, ConfigVerb, DoctorArgs, ManArgs};
 pub(crate) use senders::{SenderArgs, SendersArgs, SendersVerb};
+pub(crate) use store::{CopyStore, StoreArgs, StoreVerb};
 
 /// The gateway that devices pair with, and the tools of the person who decides about them
 #[derive(Debug, Parser)]
@@ -110,6 +112,8 @@ pub(crate) enum Verb {
     Backup(BackupArgs),
     /// Bring a backup of the registry in, while no gateway runs
     Restore(Restore),
+    /// Work with a registry that several gateways share
+    Store(StoreArgs),
     /// Look for what is wrong with the gateway and its machine, and say what mends it
     Doctor(DoctorArgs),
     /// Check or print the configuration of a gateway
@@ -249,6 +253,11 @@ pub(crate) struct Demo {
     /// sources, and the first time minutes
     #[arg(long, conflicts_with = "no_firmware")]
     pub(crate) boards: bool,
+    /// Play several gateways over one registry instead: it needs the programs of PostgreSQL, and
+    /// starts a server of its own
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(3..=9),
+        conflicts_with = "boards")]
+    pub(crate) gateways: Option<u8>,
     /// What is done anyway: the demo's name for it before there was `--boards`
     #[arg(long, hide = true)]
     pub(crate) no_firmware: bool,

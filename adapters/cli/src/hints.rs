@@ -177,6 +177,12 @@ pub(crate) enum NextElsewhere<'a> {
     Clock,
     /// Play the demo with its chapter of microcontrollers.
     DemoWithBoards,
+    /// Play the demo of several gateways.
+    DemoWithGateways,
+    /// Serve the registry of this database, or of the one in the variable, with this key.
+    ServeShared(Option<&'a str>, &'a Path),
+    /// Make a store key in this file.
+    MakeStoreKey(&'a Path),
 }
 
 impl NextElsewhere<'_> {
@@ -192,6 +198,11 @@ impl NextElsewhere<'_> {
             Self::Companions => Hint::new(PROGRAM, "companions list"),
             Self::Clock => Hint::new(PROGRAM, "clock"),
             Self::DemoWithBoards => Hint::new(PROGRAM, "demo --boards"),
+            Self::DemoWithGateways => Hint::new(PROGRAM, "demo --gateways 3"),
+            Self::ServeShared(store, key) => Hint::new(PROGRAM, "serve")
+                .option("--store-key", Some(key))
+                .option("--store", store),
+            Self::MakeStoreKey(file) => Hint::new(PROGRAM, "store make-key").arg(file),
         }
     }
 }
@@ -324,8 +335,15 @@ mod tests {
             let pairs = matches!(next, NextCompanion::Pair | NextCompanion::PairAnew);
             assert_eq!(read.url.is_some(), pairs, "{hint}");
         }
-        use NextElsewhere::{Clock, Companions, DemoWithBoards, Invite, PasteSetupCode};
-        for elsewhere in [PasteSetupCode, Invite, Companions, Clock, DemoWithBoards] {
+        use NextElsewhere::{
+            Clock, Companions, DemoWithBoards, DemoWithGateways, Invite, MakeStoreKey,
+            PasteSetupCode, ServeShared,
+        };
+        let shared = ServeShared(Some("postgres://a@localhost/x"), "a key".as_ref());
+        assert!(Args::try_parse_from(shared.hint().words()).is_ok());
+        let (key, gateways) = (MakeStoreKey("a key".as_ref()), DemoWithGateways);
+        for elsewhere in [PasteSetupCode, Invite, Companions, Clock, DemoWithBoards, key, gateways]
+        {
             let hint = elsewhere.hint();
             assert!(Args::try_parse_from(hint.words()).is_ok(), "{hint}");
         }

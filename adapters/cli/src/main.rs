@@ -37,6 +37,7 @@ mod print;
 mod senders;
 mod serve;
 mod status;
+mod store;
 mod table;
 mod token;
 mod watch;
@@ -112,6 +113,7 @@ async fn run(verb: Verb) -> Result<(), End> {
         Verb::Import(import) => import::run(import).await,
         Verb::Backup(backup) => backup::run(backup),
         Verb::Restore(restore) => backup::restore(restore),
+        Verb::Store(store) => store::run(store).await,
         Verb::Doctor(doctor) => doctor::run(doctor).await,
         Verb::Config(config) => configuration::run(config),
         Verb::Completions(completions) => definitions::completions(&completions),

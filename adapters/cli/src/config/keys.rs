@@ -106,6 +106,10 @@ fn gateway() -> Vec<ConfigKey> {
             "Name of this gateway among those that share its registry, each of which has another \
              one [default: the name of the host]",
         ),
+        key("cut_off_grace", time(SECOND..=DAY), |settings| &mut settings.cut_off_grace).doc(
+            "How long links outlive the contact with a shared registry, whose gateway admits \
+             nobody meanwhile; then they are closed, so that nodes go to another gateway",
+        ),
         key("socket_group", group(), |settings| &mut settings.socket_group).doc(
             "Group whose members are operators: they get a socket of their own (mode 0660) in \
              socket_dir; without it, only the gateway's user and root are",

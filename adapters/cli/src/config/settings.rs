@@ -7,7 +7,6 @@ use std::time::Duration;
 use handfast_core::Span;
 use handfast_core::grant::scope::{Scope, ScopeError, Scopes, ScopesBuf};
 use handfast_core::limits::Limits;
-use handfast_server::ProxySettings;
 use handfast_server::ca::{self, CertificateSettings, NodeUri};
 use handfast_server::extension::ExtensionConfig;
 use handfast_server::inbound::InboundSettings;
@@ -16,6 +15,7 @@ use handfast_server::policy::LoginSettings;
 use handfast_server::policy::PairingSettings;
 use handfast_server::policy::SetupSettings;
 use handfast_server::public_url::{Candidates, ExtraHost};
+use handfast_server::{ProxySettings, SharingSettings};
 
 use super::store::StoreAddress;
 
@@ -37,6 +37,8 @@ pub struct ServeSettings {
     pub store_key: Option<PathBuf>,
     /// Name of this gateway among those that share the registry; `None` for the host's.
     pub gateway_id: Option<String>,
+    /// Time for which links outlive the contact with a registry that several gateways share.
+    pub cut_off_grace: Duration,
     /// Group whose members are operators, over a socket in [`socket_dir`](Self::socket_dir).
     pub socket_group: Option<String>,
     /// Directory of that socket.
@@ -276,6 +278,7 @@ impl Default for ServeSettings {
             store_authorities: None,
             store_key: None,
             gateway_id: None,
+            cut_off_grace: SharingSettings::default().cut_off_grace,
             socket_group: None,
             socket_dir: PathBuf::from("/run/handfast"),
             log: None,

@@ -24,7 +24,7 @@ impl StoreAddress {
     ///
     /// # Errors
     /// The requirement that it does not meet, without the address.
-    fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         let address = Self(Zeroizing::new(text.trim().to_owned()));
         if address.passwords().into_iter().any(|place| address.0.get(place) == Some(HIDDEN)) {
             return Err(format!(

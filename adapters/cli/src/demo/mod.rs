@@ -194,7 +194,7 @@ async fn start(
         setup,
         ..ServeSettings::default()
     };
-    Running::start(crate::serve::store(data, false)?, data, &settings, None, |builder| {
+    Running::start(crate::serve::in_file(data, false)?, data, &settings, None, |builder| {
         builder.application(Ear(ear.clone()))
     })
     .await

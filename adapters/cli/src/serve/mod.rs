@@ -5,39 +5,47 @@ mod announce;
 mod console;
 mod descriptors;
 mod log;
+mod registry;
 mod reload;
+#[cfg(feature = "postgres")]
+mod shared;
 mod signals;
+#[cfg(not(feature = "postgres"))]
+mod unshared;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use handfast_cli::config::{Listener, ServeSettings};
 use handfast_core::wire::gateway_address::AddressScheme;
-use handfast_server::StartError;
 use handfast_server::admin::SharedSocket;
-use handfast_server::keys::file as key_file;
-use handfast_server::policy::{LoginSettings, PairingSettings};
+use handfast_server::policy::LoginSettings;
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
     Announcer, Gateway, GatewayBuilder, Listening, LocalClock, MtlsListening, NotAnnounced,
-    TlsAcceptor, TlsError, TlsFiles, admin,
+    SharingSettings, TlsAcceptor, TlsError, TlsFiles, admin,
 };
-use handfast_store::{Migrated, SqliteStore, StoreError};
+use handfast_store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::End;
 use crate::args::{DataDir, Serve};
-use crate::data::{self, DATABASE, DataPlace, SHARED};
+use crate::data::SHARED;
 use crate::extensions::tied;
 use crate::groups;
-use crate::hints::{Next, hide_file};
+use crate::hints::hide_file;
 use crate::print::put;
 use console::StdoutQueue;
 use log::Log;
+pub(crate) use registry::in_file;
 use reload::Reloader;
+#[cfg(feature = "postgres")]
+pub(crate) use shared::postgres;
 use signals::{Asked, Signals};
+#[cfg(not(feature = "postgres"))]
+use unshared as shared;
 
 /// Limit at shutdown for storing decisions that are not stored yet.
 const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
@@ -45,8 +53,9 @@ const STORE_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
 pub(crate) async fn run(args: Serve) -> Result<(), End> {
     let mut settings = args.options.settings().map_err(|error| End::Usage(error.to_string()))?;
     let path = DataDir { data: settings.data.take() }.place()?;
-    // Set so that `--print-config` shows the directory in use.
+    // Set so that `--print-config` shows the directory and the name in use.
     settings.data = Some(path.to_path_buf());
+    registry::complete(&mut settings)?;
     if args.options.print_config {
         return put(&settings.to_toml());
     }
@@ -63,12 +72,22 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
     settings.limits = descriptors::within_descriptors(settings.limits);
     // Caught before the store is opened, so that an early signal also ends the gateway in order.
     let mut signals = Signals::catch()?;
-    let store = store(&path, args.accept_older_store)?;
     let shown = |builder: GatewayBuilder| match certificate {
         Some(files) => builder.certificate_ends(move || files.ends()),
         None => builder,
     };
-    let running = Running::start(store, &path, &settings, tls, shown).await?;
+    let running = match &settings.store {
+        Some(_) if args.accept_older_store => return Err(registry::no_older_store()),
+        Some(address) => {
+            let opened = shared::open(address, &settings, &path, &mut signals).await?;
+            let Some(store) = opened else { return Ok(()) };
+            Running::start(store, &path, &settings, tls, shown).await?
+        }
+        None => {
+            let store = registry::in_file(&path, args.accept_older_store)?;
+            Running::start(store, &path, &settings, tls, shown).await?
+        }
+    };
     // Operators of the group find this gateway by themselves, and may not enter its data.
     let shared = settings.socket_group.is_some() && settings.socket_dir == Path::new(SHARED);
     let path = if shared { path.served_there() } else { path };
@@ -116,7 +135,7 @@ impl Running {
     /// Opens all resources before it serves anything, so that a gateway that cannot run reports
     /// that and serves nothing.
     pub(crate) async fn start(
-        store: SqliteStore,
+        store: impl Store,
         path: &Path,
         settings: &ServeSettings,
         tls: Option<TlsAcceptor>,
@@ -143,28 +162,39 @@ impl Running {
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, settings.is_tls(), &tcp);
         }
-        let setup = settings.setup.settings(path, lan_candidates(address, &lan), settings.is_tls());
+        let mut setup =
+            settings.setup.settings(path, lan_candidates(address, &lan), settings.is_tls());
+        if settings.store.is_some() {
+            // The registry has the key, unless a file is named, which is refused.
+            setup.key_file.clone_from(&settings.setup.key_file);
+        }
         let url = addresses::for_browsers(address, settings.is_tls(), settings.operators.plain);
+        let sharing =
+            SharingSettings { cut_off_grace: settings.cut_off_grace, address: Some(url.clone()) };
         let logins = LoginSettings { url: Some(url), ..settings.operators.clone() };
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));
         let reached = addresses::certified(&mtls, &lan);
         let builder = Gateway::builder(store)
             .name(settings.name.clone())
-            .data_directory(path)
             .limits(settings.limits)
             .setup(setup)
+            .sharing(sharing)
             .logins(logins)
             .certificates(settings.mtls.certificates(path, reached))
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
             .extensions(tied(&settings.extensions))
             .links(!settings.no_links);
+        let builder = match &settings.store {
+            Some(_) => builder,
+            None => builder.data_directory(path),
+        };
         let builder = match &settings.clock_synchronised_file {
             Some(file) => builder.clock(LocalClock::with_file(file)),
             None => builder,
         };
-        let gateway = with_key(path, more(builder), pairing).await?;
+        let gateway = registry::with_key(path, settings, more(builder), pairing).await?;
         let tls = match settings.tls_own {
             true => {
                 let names = addresses::named(address, &lan, settings);
@@ -263,54 +293,11 @@ impl Running {
     }
 }
 
-/// Opens the registry of a data directory, and creates both if needed.
-pub(crate) fn store(path: &Path, accept_older: bool) -> Result<SqliteStore, End> {
-    // Checked first, because a path that is too long for a socket makes the directory useless.
-    admin::socket_path(path).map_err(End::refused)?;
-    data::prepare(path)?;
-    let database = path.join(DATABASE);
-    if let Some(holder) = handfast_store::holder(&database) {
-        return Err(End::Refused(format!(
-            "{holder} has this registry open, in {}: a gateway runs there already, or an import; see how it stands with: {}",
-            path.display(),
-            Next::Status.on(&DataPlace::named(path))
-        )));
-    }
-    if !accept_older {
-        let store = SqliteStore::open(&database).map_err(End::refused)?;
-        tell_migrated(&DataPlace::named(path), &database, &store);
-        return Ok(store);
-    }
-    let (store, older) = SqliteStore::open_accepting_older(&database).map_err(End::refused)?;
-    tell_migrated(&DataPlace::named(path), &database, &store);
-    match older {
-        Some(older) => tracing::warn!(
-            "{}: this registry is older than what it acknowledged and was accepted: {older}; nodes, sessions and senders that were put out since \
-             are let in again, so look through them",
-            database.display()
-        ),
-        None => tracing::info!("--accept-older-store was not needed; leave it out"),
-    }
-    Ok(store)
-}
-
 /// Returns the words for files that TLS cannot use, with what mends it.
 pub(crate) fn tls_problem(error: &TlsError) -> String {
     match error {
         TlsError::Exposed { path } => format!("{error}; mend it with: {}", hide_file(path)),
         TlsError::File { .. } | TlsError::Pair { .. } => error.to_string(),
-    }
-}
-
-fn tell_migrated(data: &DataPlace, database: &Path, store: &SqliteStore) {
-    if let Some(Migrated { from, to, backup }) = store.migrated() {
-        tracing::warn!(
-            "{}: this registry was brought from schema {from} to {to}; an older version of Handfast reads it no more. As it was before it is in {}: \
-             {} takes it back, and once all is well it can be removed",
-            database.display(),
-            backup.display(),
-            Next::Restore(backup).on(data)
-        );
     }
 }
 
@@ -336,34 +323,4 @@ async fn listen(wanted: SocketAddr, option: &str) -> Result<(TcpListener, Socket
     })?;
     let address = listener.local_addr().map_err(End::refused)?;
     Ok((listener, address))
-}
-
-/// Starts the gateway with the store key of its data directory. A key that was just created but
-/// does not fit the registry is removed again, so that the right one can be put in its place.
-async fn with_key(
-    path: &Path,
-    builder: GatewayBuilder,
-    pairing: PairingSettings,
-) -> Result<Gateway, End> {
-    let file = path.join(key_file::FILE_NAME);
-    // Looked up before the key is created, to know later if this start created it.
-    let fresh = !file.exists();
-    let key = key_file::load_or_create(&file, key_file::Use::Store).map_err(End::refused)?;
-    let started = builder.store_key(key).pairing(pairing).start().await;
-    if fresh && matches!(started, Err(StartError::WrongStoreKey)) {
-        let _ = std::fs::remove_file(&file);
-    }
-    started.map_err(|error| match error {
-        StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
-        StartError::Settings(problem) => End::Usage(format!("the settings are wrong: {problem}")),
-        StartError::Extensions(_) => End::Usage(error.to_string()),
-        StartError::Store(StoreError::DiskFull) => {
-            End::Refused(format!("{error}; free disk space and start again"))
-        }
-        StartError::Threads(_)
-        | StartError::Store(_)
-        | StartError::NoStoreKey
-        | StartError::SetupKey(_) => End::refused(error),
-        _ => End::refused(error),
-    })
 }

@@ -41,6 +41,11 @@ impl Signals {
         })
     }
 
+    /// Waits for a signal that asks the gateway to end.
+    pub(super) async fn end(&mut self) {
+        while let Asked::Reload = self.next().await {}
+    }
+
     /// Waits for the next signal. The terminal that hangs up asks the gateway to end.
     pub(super) async fn next(&mut self) -> Asked {
         let hang_up = async {

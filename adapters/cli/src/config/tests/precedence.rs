@@ -28,6 +28,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("store_authorities", "/a", r#""/a""#),
     ("store_key", "/p", r#""/p""#),
     ("gateway_id", "gateway-2", r#""gateway-2""#),
+    ("cut_off_grace", "45s", r#""45s""#),
     ("socket_group", "operators", r#""operators""#),
     ("socket_dir", "/o", r#""/o""#),
     ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
