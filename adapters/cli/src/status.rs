@@ -1,6 +1,10 @@
 //! `handfast status`: how the gateway stands, on one screen.
 
-use handfast_server::admin::{PairingView, SenderList, SessionList, StatusView};
+use std::time::Duration;
+
+use handfast_server::admin::{
+    GatewayList, GatewayView, PairingView, SenderList, SessionList, StatusView,
+};
 use hyper::Method;
 use serde_json::Value;
 
@@ -13,7 +17,11 @@ use crate::data::DataPlace;
 use crate::gateway_key::stands as stands_rotation;
 use crate::hints::Next;
 use crate::policies::time_left;
-use crate::print::{ago, harmless, put, safe};
+use crate::print::{ago, harmless, in_words, put, safe};
+
+/// Time by which a gateway may be behind the registry and is still called in touch: it reads at least
+/// once a second.
+const BEHIND: Duration = Duration::from_secs(2);
 
 /// The answers that a status is made of.
 struct Answers {
@@ -21,6 +29,7 @@ struct Answers {
     pairing: PairingView,
     sessions: SessionList,
     senders: SenderList,
+    gateways: Vec<GatewayView>,
 }
 
 pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
@@ -29,12 +38,14 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let sessions = ask_all(&data, "/api/v1/sessions?filter=live").await?;
     let senders = ask_all(&data, "/api/v1/inbound").await?;
+    let gateways = ask_all(&data, "/api/v1/gateways").await?;
     if args.common.json {
         let (mut all, pairing): (Value, Value) = (read(&status)?, read(&pairing)?);
         all["fingerprint"] = pairing["fingerprint"].clone();
         all["pairing"] = pairing;
         all["companions"] = read::<SessionList>(&sessions)?.sessions.len().into();
         all["senders_waiting"] = read::<SenderList>(&senders)?.senders.len().into();
+        all["gateways"] = read::<Value>(&gateways)?["items"].clone();
         return put(&format!("{}\n", harmless(&all.to_string())));
     }
     let answers = Answers {
@@ -42,12 +53,13 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
         pairing: read(&pairing)?,
         sessions: read(&sessions)?,
         senders: read(&senders)?,
+        gateways: read::<GatewayList>(&gateways)?.gateways,
     };
     put(&text(&answers, &data))
 }
 
 fn text(answers: &Answers, data: &DataPlace) -> String {
-    let Answers { status, pairing, sessions, senders } = answers;
+    let Answers { status, pairing, sessions, senders, gateways } = answers;
     let StatusView {
         name,
         version: _,
@@ -95,6 +107,10 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         senders.senders.len(),
         clock.state,
     );
+    for (number, one) in gateways.iter().enumerate() {
+        let head = if number == 0 { "gateways:" } else { "" };
+        text += &format!("{head:<13}{}\n", gateway(one));
+    }
     for one in policies {
         text += &format!(
             "in advance:  whoever asks from {} is approved, for {} and {} more nodes ({}); end it \
@@ -136,4 +152,27 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         text += &format!("see what waits with: {}\n", Next::Pending.on(data));
     }
     text
+}
+
+/// Returns a gateway of a shared registry as a line.
+fn gateway(one: &GatewayView) -> String {
+    let behind = Duration::try_from_secs_f64(one.behind_seconds).unwrap_or_default();
+    let silent = Duration::try_from_secs_f64(one.silent_seconds).unwrap_or_default();
+    let contact = one.contact.as_deref().filter(|contact| *contact != "in touch");
+    let stands = if !one.is_present {
+        format!("not heard of for {}", in_words(silent.as_secs()))
+    } else if let Some(contact) = contact {
+        safe(contact)
+    } else if behind > BEHIND {
+        format!("{} behind", in_words(behind.as_secs()))
+    } else {
+        "in touch".to_owned()
+    };
+    let links = match one.links {
+        1 => "1 link".to_owned(),
+        links => format!("{links} links"),
+    };
+    let at = one.address.as_ref().map_or_else(String::new, |at| format!(", at {}", safe(at)));
+    let this = if one.is_this { " (this one)" } else { "" };
+    format!("{}: {stands}, {links}, version {}{at}{this}", safe(&one.name), safe(&one.version))
 }

@@ -6,9 +6,13 @@ use std::path::Path;
 use handfast_cli::config::{Options, ServeSettings};
 use handfast_core::{UnixTime, rfc3339};
 use handfast_server::TlsFiles;
+#[cfg(feature = "postgres")]
+use handfast_store::StoreError;
 
 use super::Finding;
 use crate::print::safe;
+#[cfg(feature = "postgres")]
+use crate::serve::postgres;
 use crate::serve::tls_problem;
 
 /// A certificate that ends within this time is found, in seconds.
@@ -28,6 +32,7 @@ pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
         }
     };
     let mut found = certificate(&settings);
+    found.extend(registry(&settings));
     if !running {
         let addresses = std::iter::once(settings.listen)
             .chain(settings.listen_tcp.iter().map(|one| one.address))
@@ -44,6 +49,36 @@ pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
         ));
     }
     found
+}
+
+/// Checks that the database answers which has the registry.
+#[cfg(feature = "postgres")]
+fn registry(settings: &ServeSettings) -> Option<Finding> {
+    let address = settings.store.as_ref()?;
+    let (name, problem, mend) = match postgres(address, settings) {
+        Err(end) => ("store_address", end.message(), "correct store and store_authorities"),
+        // Looking blocks, which a thread of the runtime must not.
+        Ok(parsed) => match std::thread::spawn(move || parsed.look()).join().ok()?.err()? {
+            problem @ (StoreError::Unreachable(_) | StoreError::Timeout) => (
+                "database_unreachable",
+                problem.to_string(),
+                "start the database, or correct the address, the password or the way to it; until \
+                 then a gateway waits, and one that runs admits nobody",
+            ),
+            problem => (
+                "database_refused",
+                problem.to_string(),
+                "run the version of Handfast that the registry was written by, or name another \
+                 database",
+            ),
+        },
+    };
+    Some(Finding::new(name, format!("{address}: {}", safe(&problem)), mend))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn registry(_: &ServeSettings) -> Option<Finding> {
+    None
 }
 
 /// Checks that an address is free.

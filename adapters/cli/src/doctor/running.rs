@@ -1,10 +1,10 @@
 //! The gateway that runs on the data directory, as it tells itself.
 
-use handfast_server::admin::{PairingView, StatusView};
+use handfast_server::admin::{GatewayList, GatewayView, PairingView, StatusView};
 use hyper::Method;
 
 use super::Finding;
-use crate::client::{ask, read};
+use crate::client::{ask, ask_all, read};
 use crate::clock::mend;
 use crate::data::DataPlace;
 use crate::hints::Next;
@@ -26,6 +26,10 @@ pub(super) async fn findings(data: &DataPlace, found: &mut Vec<Finding>) -> bool
     if let Ok(status) = read::<StatusView>(&status) {
         found.extend(of_status(&status, data));
     }
+    let gateways = ask_all(data, "/api/v1/gateways").await;
+    if let Some(list) = gateways.ok().and_then(|text| read::<GatewayList>(&text).ok()) {
+        found.extend(of_gateways(&list.gateways));
+    }
     let pairing = ask(data, Method::GET, "/api/v1/pairing", None).await;
     if let Some(pairing) = pairing.ok().and_then(|text| read::<PairingView>(&text).ok())
         && pairing.locked
@@ -37,6 +41,34 @@ pub(super) async fn findings(data: &DataPlace, found: &mut Vec<Finding>) -> bool
         ));
     }
     true
+}
+
+/// Returns what is wrong among the gateways of a shared registry.
+fn of_gateways(gateways: &[GatewayView]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let contact = gateways.iter().find_map(|one| one.contact.as_deref());
+    if let Some(contact) = contact.filter(|contact| *contact != "in touch") {
+        found.push(Finding::new(
+            "cut_off",
+            format!("this gateway is {} from its registry and admits nobody", safe(contact)),
+            "start the database, or mend the way to it; the gateway goes on by itself then",
+        ));
+    }
+    let older =
+        gateways.iter().filter(|one| one.is_present && one.version != env!("CARGO_PKG_VERSION"));
+    found.extend(older.map(|one| {
+        Finding::new(
+            "gateway_version",
+            format!(
+                "the gateway {} runs version {}, and this command is {}",
+                safe(&one.name),
+                safe(&one.version),
+                env!("CARGO_PKG_VERSION")
+            ),
+            "update all gateways of the registry to one version",
+        )
+    }));
+    found
 }
 
 fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
@@ -120,6 +152,28 @@ mod tests {
     fn names(more: &str) -> Vec<&'static str> {
         let data = DataPlace::named("/data".as_ref());
         of_status(&status(more), &data).iter().map(|one| one.name).collect()
+    }
+
+    #[test]
+    fn what_is_wrong_among_gateways_is_found() {
+        let gateway = |contact: Option<&str>, version: &str| GatewayView {
+            name: "gateway-1".to_owned(),
+            is_this: contact.is_some(),
+            is_present: true,
+            contact: contact.map(str::to_owned),
+            links: 0,
+            behind_seconds: 0.0,
+            silent_seconds: 0.0,
+            version: version.to_owned(),
+            address: None,
+        };
+        let names = |gateways: &[GatewayView]| {
+            of_gateways(gateways).iter().map(|one| one.name).collect::<Vec<_>>()
+        };
+        let current = env!("CARGO_PKG_VERSION");
+        assert_eq!(names(&[gateway(Some("in touch"), current), gateway(None, current)]), [""; 0]);
+        assert_eq!(names(&[gateway(Some("cut off"), current)]), ["cut_off"]);
+        assert_eq!(names(&[gateway(None, "0.0.1")]), ["gateway_version"]);
     }
 
     #[test]

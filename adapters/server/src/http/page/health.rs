@@ -24,6 +24,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
     let view = status(Acting(gateway.clone())).await?.0;
     let report = gateway.health().await?;
     Ok(html! {
+        (gateways(gateway))
         (store(&view))
         (disk(&report))
         section #clock {
@@ -58,6 +59,29 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
             } } }
         }
     })
+}
+
+/// The gateways of a registry that several share.
+fn gateways(gateway: &Gateway) -> Markup {
+    let Some(sharing) = gateway.sharing() else { return html! {} };
+    html! {
+        section #gateways {
+            h2 { "Gateways of this registry" }
+            @if let Some(problem) = sharing.problem() { p role="alert" { (problem) } }
+            ul.lines {
+                @for one in &sharing.gateways {
+                    @let state = if one.is_present { "linked" } else { "down" };
+                    li {
+                        (one.name) " " (words::state(state)) " " (one.told.links) " links, version "
+                        (one.told.program)
+                        @if !one.is_present { ", not heard of for " (one.silent.as_secs()) " s" }
+                        @else if one.told.behind.as_secs() > 1 { ", " (one.told.behind.as_secs()) " s behind" }
+                        @if one.name == sharing.gateway { ", this one" }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn store(view: &StatusView) -> Markup {
