@@ -16,6 +16,8 @@ mod operators;
 mod phone;
 mod promises;
 mod provisioning;
+#[cfg(feature = "postgres")]
+mod several;
 mod stage;
 mod strangers;
 mod waits;
@@ -44,7 +46,13 @@ use stage::Stage;
 pub(crate) async fn run(args: args::Demo) -> Result<(), End> {
     let home = tempfile::Builder::new().prefix("handfast-demo-").tempdir().map_err(End::refused)?;
     let mut stage = Stage::open();
-    let outcome = play(&mut stage, home.path(), &args).await;
+    let outcome = match args.gateways {
+        #[cfg(feature = "postgres")]
+        Some(number) => several::play(&mut stage, home.path(), number).await,
+        #[cfg(not(feature = "postgres"))]
+        Some(_) => Err(End::Refused("this program was built without PostgreSQL".to_owned())),
+        None => play(&mut stage, home.path(), &args).await,
+    };
     match outcome {
         Ok(()) => Ok(stage.close()?),
         Err(End::Refused(problem) | End::Usage(problem)) => {
@@ -167,6 +175,12 @@ async fn play(stage: &mut Stage, home: &Path, args: &args::Demo) -> Result<(), E
             NextElsewhere::DemoWithBoards.hint()
         ));
     }
+
+    stage.chapter("Several gateways over one registry");
+    stage.note(&format!(
+        "three of them over a PostgreSQL of the demo's own, one of which is killed: {}",
+        NextElsewhere::DemoWithGateways.hint()
+    ));
 
     for pi in [kitchen, garden, attic] {
         pi.stop().await?;
