@@ -34,7 +34,7 @@ pub(super) fn guide(name: &str) -> String {
 }
 
 /// Returns the blocks of a language.
-fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+pub(super) fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     text.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
@@ -72,17 +72,22 @@ fn stand_ins(at: &Path) -> PathBuf {
     for (name, script) in [
         ("handfast", asks("handfast")),
         ("handfast-node", asks("handfast-node")),
-        ("sudo", "[ \"$1\" != -u ] || shift 2; exec \"$@\"".to_owned()),
+        (
+            "sudo",
+            "[ \"$1\" != -u ] || shift 2; [[ $1 != --preserve-env=* ]] || shift; exec \"$@\""
+                .to_owned(),
+        ),
         ("docker", "[ \"$1\" != exec ] || { shift 2; exec \"$@\"; }".to_owned()),
         ("sh", "[ \"$1\" = -c ] && exec /bin/bash -n -c \"$2\"".to_owned()),
         (
             "systemctl",
-            "case $1 in start|stop|reload|restart) [ \"$2\" = handfast ];; *) false;; esac"
+            "case $1 in start|stop|reload|restart) [[ $2 == handfast || $2 == handfast@? ]];; *) false;; esac"
                 .to_owned(),
         ),
         ("install", String::new()),
         ("curl", String::new()),
         ("dpkg", String::new()),
+        ("pg_dump", String::new()),
         ("usermod", "[ \"$*\" = \"-aG handfast ana\" ]".to_owned()),
     ] {
         let file = bin.join(name);
@@ -141,6 +146,8 @@ fn every_setting_of_the_guides_is_read_and_every_link_leads_somewhere() {
         for block in blocks(&guide, "toml") {
             let tls = tls.to_str().unwrap();
             std::fs::write(&file, block.replace("/etc/handfast/tls", tls)).unwrap();
+            // One of them has a password.
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
             let check = ["config", "check", "--config", file.to_str().unwrap()];
             let (code, _, err) = text(&run("handfast", &check));
             assert_eq!(code, 0, "{name}: {block}\n{err}");

@@ -88,23 +88,51 @@ fn what_the_unit_starts_is_an_option_of_serve_and_its_settings_have_no_mistake()
 }
 
 #[test]
+fn the_unit_of_one_of_several_gateways_is_the_other_one_with_places_of_its_own() {
+    let lines = |name: &str| {
+        let unit = packaged(name);
+        unit.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (one, several) = (lines("handfast.service"), lines("handfast@.service"));
+    let differ: Vec<&str> =
+        several.iter().filter(|line| !one.contains(line)).map(String::as_str).collect();
+    let serve = "/usr/bin/handfast serve --config /etc/handfast/%i.toml --socket-group handfast";
+    let start = format!("ExecStart={serve} --socket-dir /run/handfast/%i");
+    let expected = [
+        "Description=Handfast gateway %i",
+        "After=network-online.target postgresql.service",
+        &start,
+        "StateDirectory=handfast/%i",
+        "RuntimeDirectory=handfast/%i",
+    ];
+    assert_eq!(differ, expected);
+    assert_eq!(one.len(), several.len());
+    let help = text(&run("handfast", &["serve", "--help"])).1;
+    assert!(help.contains("--socket-dir"), "{help}");
+}
+
+#[test]
 #[ignore = "needs systemd-analyze"]
-fn systemd_finds_no_fault_with_the_unit_and_calls_it_little_exposed() {
+fn systemd_finds_no_fault_with_the_units_and_calls_them_little_exposed() {
     let place = private_dir();
-    let file = place.path().join("handfast.service");
     // The program that is built here stands in for the installed one.
     let program = program("handfast");
     let program = program.get_program().to_str().unwrap();
-    std::fs::write(&file, packaged("handfast.service").replace("/usr/bin/handfast", program))
-        .unwrap();
-    let analyze = |more: &[&str]| {
-        let mut command = Command::new("systemd-analyze");
-        text(&command.args(more).arg(&file).output().unwrap())
-    };
-    let (code, out, err) = analyze(&["verify", "--man=no"]);
-    assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""));
-    let (code, out, err) = analyze(&["security", "--offline=true", "--threshold=20", "--no-pager"]);
-    assert_eq!(code, 0, "{out}{err}");
+    for (unit, name) in
+        [("handfast.service", "handfast.service"), ("handfast@.service", "handfast@a.service")]
+    {
+        let file = place.path().join(name);
+        std::fs::write(&file, packaged(unit).replace("/usr/bin/handfast", program)).unwrap();
+        let analyze = |more: &[&str]| {
+            let mut command = Command::new("systemd-analyze");
+            text(&command.args(more).arg(&file).output().unwrap())
+        };
+        let (code, out, err) = analyze(&["verify", "--man=no"]);
+        assert_eq!((code, out.as_str(), err.as_str()), (0, "", ""));
+        let security = ["security", "--offline=true", "--threshold=20", "--no-pager"];
+        let (code, out, err) = analyze(&security);
+        assert_eq!(code, 0, "{out}{err}");
+    }
 }
 
 /// Returns the system calls of a set of systemd, with those of the sets in it.
