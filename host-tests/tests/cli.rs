@@ -36,6 +36,7 @@ mod reload;
 mod sealed_phone;
 mod serving;
 mod setup;
+mod several_gateways;
 mod spans;
 mod store;
 mod tasks;

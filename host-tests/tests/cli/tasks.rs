@@ -13,13 +13,13 @@ use super::nodes::{paired, until};
 use crate::binaries::program;
 
 /// A program that a node offers as the capability `lamp`: it writes down each run.
-struct Lamp {
+pub(super) struct Lamp {
     place: TempDir,
-    option: String,
+    pub(super) option: String,
 }
 
 impl Lamp {
-    fn that(script: &str) -> Self {
+    pub(super) fn that(script: &str) -> Self {
         let place = private_dir();
         let (path, runs) = (place.path().join("lamp"), place.path().join("runs"));
         let text = format!("#!/bin/sh\ncat >> {0}\necho >> {0}\n{script}\n", runs.display());
@@ -30,7 +30,7 @@ impl Lamp {
     }
 
     /// Returns how often it ran with this input.
-    fn runs(&self, input: &str) -> usize {
+    pub(super) fn runs(&self, input: &str) -> usize {
         let runs = std::fs::read_to_string(self.place.path().join("runs")).unwrap_or_default();
         runs.lines().filter(|line| *line == input).count()
     }
