@@ -18,7 +18,7 @@ pub struct Rules {
     /// What becomes of a link by a claim in the log.
     pub read: fn(&mut LinkClaim, LoggedClaim) -> LinkVerdict,
     /// What becomes of a link after a gap in the log.
-    pub after_gap: fn(&LinkClaim, LinkHolder) -> Reclaim,
+    pub after_gap: fn(&mut LinkClaim, LinkHolder) -> Reclaim,
 }
 
 /// The production functions.
