@@ -83,7 +83,7 @@ fn into_database(source: &mut dyn Source, to: &PostgresAddress) -> Result<Copied
     let mut target = database::Fresh::new(to)?;
     let tables = file::tables()?;
     // Whatever differs from a new registry is somebody's.
-    if compare(&mut file::New::new()?, &mut target, &tables)?.is_err() {
+    if compare(&mut file::Empty::new()?, &mut target, &tables)?.is_err() {
         return Err(StoreError::Refused(
             "this database has a registry already, and nothing was changed; create an empty database, or set that registry aside: \
              ALTER SCHEMA handfast RENAME TO handfast_before"

@@ -286,6 +286,6 @@ impl Database for PostgresStore {
     }
 
     fn shared(self: Arc<Self>) -> Option<Arc<dyn Shared>> {
-        self.sharing.is_some().then(|| self as Arc<dyn Shared>)
+        self.sharing.is_some().then_some(self as Arc<dyn Shared>)
     }
 }

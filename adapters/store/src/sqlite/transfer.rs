@@ -88,15 +88,15 @@ impl Source for Existing {
 }
 
 /// A new registry in memory, which an empty one is compared with.
-pub(crate) struct New(Connection);
+pub(crate) struct Empty(Connection);
 
-impl New {
+impl Empty {
     pub(crate) fn new() -> Result<Self, StoreError> {
         Ok(Self(schema::in_memory()?))
     }
 }
 
-impl Source for New {
+impl Source for Empty {
     fn page(&mut self, table: &Table, after: Option<&Row>) -> Result<Vec<Row>, StoreError> {
         page(&self.0, table, after)
     }

@@ -7,7 +7,8 @@ use handfast_core::registry::record::{Cause, Standing};
 use handfast_store::audit::Audit;
 use handfast_store::conformance::{START, keyed, record};
 use handfast_store::{
-    Filter, PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, Timekeeping, copy,
+    Filter, Inbound, PostgresAddress, PostgresStore, SqliteStore, Store, StoreError, Timekeeping,
+    copy,
 };
 use rusqlite::Connection;
 use rusqlite::types::Value;
@@ -252,4 +253,24 @@ fn only_what_belongs_to_gateways_stays_behind() {
         ["change", "change_pruned", "claim", "gateway", "outcome", "registry"]
     );
     assert_eq!(alone(&copied, &tables), ["generation"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_orders_text_by_a_language_is_copied_like_any_other() {
+    let (directory, file) = directory();
+    let store = SqliteStore::open(&file).unwrap();
+    for poller in ["b", "B", "a", "_", "é", "Z"] {
+        store.keep_cursor(poller, "7".to_owned()).await.unwrap();
+    }
+    drop(store);
+    let name = "by_language";
+    let version = shared().sql("postgres", "SHOW server_version_num").parse::<u32>().unwrap();
+    let locale = match version {
+        150_000.. => "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'",
+        _ => "",
+    };
+    shared().sql("postgres", &format!("CREATE DATABASE {name} {locale} TEMPLATE template0"));
+    let address = shared().address(name);
+    let there = copy::to_database(&file, &address).unwrap();
+    assert_eq!(copy::to_file(&address, &directory.path().join("back.db")).unwrap(), there);
 }
