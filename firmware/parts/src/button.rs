@@ -41,14 +41,15 @@ struct Button<B, C> {
 enum ButtonState {
     Up,
     DownSince(Instant),
-    /// The long press has had its effect.
+    /// The long press has had its effect, or the board has just started: nothing happens until the
+    /// button is up. So a pin that is stuck forgets no pairing.
     Spent,
 }
 
 impl<I: Read, B: Wait, C: Clock> Typist<I, B, C> {
     /// Reads from `input`, and from a button that pulls its pin low.
     pub const fn new(input: I, pin: B, clock: C) -> Self {
-        Self { input, button: Button { pin, clock, state: ButtonState::Up }, typing: &[] }
+        Self { input, button: Button { pin, clock, state: ButtonState::Spent }, typing: &[] }
     }
 }
 
@@ -238,6 +239,11 @@ mod tests {
     fn a_short_press_asks_to_be_paired_and_a_long_one_forgets_once() {
         assert_eq!(typed(500..900), [ASKS, b"x"].concat());
         assert_eq!(typed(500..9_000), [FORGETS, b"x"].concat());
+    }
+
+    #[test]
+    fn a_button_that_is_down_from_the_start_types_nothing() {
+        assert_eq!(typed(0..9_000), b"x");
     }
 
     #[test]
