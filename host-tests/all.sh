@@ -3,7 +3,8 @@
 # had it says so and fails: nothing is left out silently. One release-like profile serves tests, demo and shipped binaries.
 #
 # With --long it also does what takes long: every state of larger models, two minutes for each fuzz target, every package built from its own
-# archive, the shipped binaries with their sizes, and the Debian package, which it installs in a copy of this system.
+# archive, the images for boards that QEMU does not have and the shipped binaries, with their sizes, and the Debian package, which it installs in
+# a copy of this system.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CARGO_TERM_COLOR=never RUSTFLAGS="${RUSTFLAGS--D warnings}" RUSTDOCFLAGS="-D warnings"
@@ -18,7 +19,10 @@ esac
 FUZZ_SECONDS=${FUZZ_SECONDS:-${long:+120}}
 FUZZ_SECONDS=${FUZZ_SECONDS:-8}
 BARE_TARGETS="thumbv6m-none-eabi thumbv7em-none-eabihf riscv32imc-unknown-none-elf wasm32-unknown-unknown"
-FIRMWARE_BOARDS="qemu-mps2-an386 microbit"
+# The boards of firmware/boards: those that QEMU runs, and those whose chips it does not have, which are checked, and linked with --long.
+EMULATED_BOARDS="qemu-mps2-an386 microbit"
+HARDWARE_BOARDS="nrf52840 rp2040 rp2350 esp32-c6"
+HARDWARE_TARGETS="thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf" # those of the other boards are among the bare targets
 
 start=$SECONDS
 step_name='' step_start=0
@@ -84,7 +88,7 @@ has chromium || apt_install chromium
 [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 20 ] || die "Node.js 20 or newer is needed, $(node --version) is here: https://nodejs.org"
 rustup component add --toolchain stable rustfmt clippy llvm-tools >/dev/null 2>&1 || die "rustfmt, clippy or llvm-tools cannot be installed"
 # shellcheck disable=SC2086
-rustup target add --toolchain stable $BARE_TARGETS >/dev/null 2>&1 || die "a bare-metal target cannot be installed"
+rustup target add --toolchain stable $BARE_TARGETS $HARDWARE_TARGETS >/dev/null 2>&1 || die "a bare-metal target cannot be installed"
 # Core and edge build with an older Rust than the rest, which both manifests name.
 oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' core/Cargo.toml)
 [ -n "$oldest" ] && [ "$oldest" = "$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' adapters/edge/Cargo.toml)" ] || die "core and edge name no common rust-version"
@@ -109,7 +113,7 @@ step "lints"
 features='--features handfast-store/postgres'
 # shellcheck disable=SC2086
 cargo clippy --quiet --release --workspace --all-targets $features
-for board in $FIRMWARE_BOARDS; do
+for board in $EMULATED_BOARDS $HARDWARE_BOARDS; do
   (cd "firmware/boards/$board" && cargo clippy --quiet --release)
 done
 
@@ -141,7 +145,7 @@ step "packages are complete"
 cargo package --quiet --workspace --exclude handfast-host-tests --no-verify --allow-dirty
 
 step "tests"
-for board in $FIRMWARE_BOARDS; do
+for board in $EMULATED_BOARDS; do
   (cd "firmware/boards/$board" && cargo build --quiet --release)
 done
 # Tests in modules called `long` take minutes each.
@@ -171,7 +175,7 @@ run_tests $long_tests 2>&1 | tee "$scratch/tests" || {
 }
 
 step "what a board costs"
-(cd firmware && cargo test --quiet -p handfast-cost && cargo run --quiet --release -p handfast-cost -- --check)
+(cd firmware && cargo test --quiet -p handfast-cost -p handfast-parts --features handfast-parts/weak-entropy && cargo run --quiet --release -p handfast-cost -- --check)
 
 step "documentation"
 cargo doc --quiet --release --workspace --no-deps
@@ -205,6 +209,19 @@ step "demo"
 cargo run --quiet --release -- demo --boards
 
 if [ -n "$long" ]; then
+  step "images for boards that QEMU does not have"
+  readobj=$(rustc --print sysroot)/lib/rustlib/$fuzz_host/bin/llvm-readobj
+  for board in $HARDWARE_BOARDS; do
+    (
+      cd "firmware/boards/$board"
+      # The flags of the checks would replace those of the board.
+      env -u RUSTFLAGS cargo build --quiet --release
+      target=$(sed -n 's/^target = "\(.*\)"$/\1/p' .cargo/config.toml)
+      "$readobj" --program-headers "../../target/$target/release/handfast-board-$board" |
+        awk -v board="$board" '/ Type: /{ load = /PT_LOAD/ } /FileSize:/ && load { sum += $2 } END { printf "%s: %d bytes of flash\n", board, sum }'
+    )
+  done
+
   step "packages are built from their archives"
   cargo package --quiet --workspace --exclude handfast-host-tests --allow-dirty
 

@@ -3,6 +3,7 @@
 mod architecture;
 mod attacks;
 mod binaries;
+mod boards;
 mod capability;
 mod ceilings;
 mod cli;
