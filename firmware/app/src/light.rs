@@ -1,5 +1,5 @@
 //! The light at [`ADDRESS`]: a message switches the board's pin, and the board answers with the
-//! level that it reads back.
+//! level that it reads back. The answer passes where the board may write to that address.
 //!
 //! | message | then |
 //! |---|---|
@@ -20,8 +20,6 @@ use crate::readings::FromConsole;
 
 /// The address of the light.
 pub(crate) const ADDRESS: &str = "/light";
-/// The permission that the board asks for: to answer.
-pub(crate) const WANTS: &str = "write:/light";
 /// The number of the message that tells the level.
 pub(crate) const LEVEL: u16 = 1;
 

@@ -120,7 +120,7 @@ where
             keys,
             about,
             setup: None,
-            wants: AskedScopes::parse(light::WANTS).unwrap_or(AskedScopes::NONE),
+            wants: AskedScopes::NONE,
             certificate: CertificateWish::None,
             dispatch: false,
         },
