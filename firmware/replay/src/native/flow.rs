@@ -95,7 +95,7 @@ pub fn flow(
     let ports = NativePorts {
         gateway: NativeScript { stage: &stage, notes: &notes },
         clock: Still,
-        keep: Storage::new(flash, 0)?,
+        keep: Storage::new(flash, 0).ok()?,
         rng: Always(CHANCE),
         owner: NativeTypist { stage: &stage, notes: &notes, next: choice(flow), linked: false },
         sensors: NoSensors,
