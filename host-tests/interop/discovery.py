@@ -308,6 +308,15 @@ def announces():
     assert "announced on the network as Hall v1.2" in hall.said
     browsed = avahi()
     assert f'"fp={hall.fingerprint}"' in browsed and ";8765;" in browsed, browsed
+    # A new key is announced at once, under the same names.
+    hall.verb("gateway", "rotate-key")
+    newer = hall.verb("gateway", "fingerprint").strip()
+    assert newer != hall.fingerprint
+    until = time.monotonic() + PATIENCE
+    told, found = {"Hall v1.2": newer, "Hall v1.2 2": newer}, {}
+    while {who: entries["fp"] for who, (_, _, entries) in found.items()} != told:
+        assert time.monotonic() < until, found
+        found = announced()
     listening = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

@@ -255,7 +255,11 @@ impl Running {
                 let streams = tcp.iter().map(|at| (AddressScheme::Stream, *at));
                 let listeners: Vec<_> = std::iter::once(web).chain(streams).collect();
                 let name = settings.name.as_deref();
-                Announcer::start(name, gateway.fingerprint(), &listeners).transpose()
+                let started = Announcer::start(name, gateway.fingerprint(), &listeners);
+                if let Ok(Some(announcer)) = &started {
+                    announcer.follow(&gateway);
+                }
+                started.transpose()
             }
         };
         Ok(Self {

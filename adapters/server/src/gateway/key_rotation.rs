@@ -10,6 +10,7 @@ use handfast_core::registry::codes::Kind;
 use handfast_core::registry::gateway_keys::{GatewayKeys, NotRotated, OVERLAP, OlderKey};
 use handfast_core::{NodeId, Span, UnixTime};
 use handfast_store::{KeyCounts, StoreError};
+use tokio::sync::watch;
 
 use crate::entropy;
 use crate::gateway::operator_types::OperatorError;
@@ -66,6 +67,11 @@ impl Gateway {
         })?;
         tracing::warn!(fingerprint = %rotation.fingerprint, older = %rotation.older, "there is a new key of the gateway");
         Ok(rotation)
+    }
+
+    /// Returns a receiver of the fingerprints of keys that take the place of the gateway's.
+    pub(crate) fn shown_fingerprints(&self) -> watch::Receiver<Fingerprint> {
+        self.inner.pairing.keys.fingerprints()
     }
 
     /// Ends an overlap early. Nodes that do not know the new key lose this gateway. Returns `false`

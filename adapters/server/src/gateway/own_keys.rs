@@ -4,12 +4,14 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use handfast_core::UnixTime;
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::{KeyPair, PublicKey};
 use handfast_core::registry::gateway_keys::{GatewayKeys, OlderKey};
 use handfast_core::secret::{Secret, exposed};
 use handfast_store::{GATEWAY_KEYS, Store, StoreError};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::entropy;
@@ -44,6 +46,8 @@ pub(crate) struct KeysInUse {
     /// Held from the reading of the registry until the keys are taken over, so that nobody takes
     /// over what was read before a change.
     reading: tokio::sync::Mutex<()>,
+    /// The fingerprint of the current key, for whoever shows it.
+    shown: watch::Sender<Fingerprint>,
 }
 
 struct Held {
@@ -73,8 +77,14 @@ impl KeysInUse {
         );
         let sealed = store.vault(GATEWAY_KEYS, fresh).await?;
         let keys = opened(seal, &sealed).ok_or(NotOpened::WrongStoreKey)?;
+        let shown = watch::Sender::new(Fingerprint::of(keys.current().channel.public()));
         let held = RwLock::new(Held { keys: Arc::new(keys), sealed });
-        Ok(Self { held, reading: tokio::sync::Mutex::default() })
+        Ok(Self { held, reading: tokio::sync::Mutex::default(), shown })
+    }
+
+    /// Returns a receiver of the fingerprints of the keys that take the place of the current one.
+    pub(crate) fn fingerprints(&self) -> watch::Receiver<Fingerprint> {
+        self.shown.subscribe()
     }
 
     /// Returns the keys in use.
@@ -141,8 +151,11 @@ impl KeysInUse {
     }
 
     fn take(&self, keys: GatewayKeys, sealed: Vec<u8>) {
+        let fingerprint = Fingerprint::of(keys.current().channel.public());
         let keys = Arc::new(keys);
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held { keys, sealed };
+        // The end of an overlap leaves the current key as it is.
+        self.shown.send_if_modified(|shown| std::mem::replace(shown, fingerprint) != fingerprint);
     }
 }
 

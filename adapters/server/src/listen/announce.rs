@@ -8,6 +8,8 @@ use handfast_core::wire::announcement::{Announcement, SERVICE};
 use handfast_core::wire::gateway_address::AddressScheme;
 use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
 
+use crate::gateway::Gateway;
+
 /// Maximum length of a service's name in bytes, with room for what makes it unique.
 const NAME_BYTES: usize = 48;
 /// Time for the goodbye to go out.
@@ -21,12 +23,21 @@ pub struct NotAnnounced(#[from] mdns_sd::Error);
 /// The announcement of a gateway, which lasts until it is [stopped](Self::stop).
 pub struct Announcer {
     daemon: ServiceDaemon,
+    announced: Announced,
+}
+
+/// What is announced of a gateway.
+#[derive(Clone)]
+struct Announced {
+    /// The gateway's own name, if it has one.
+    own_name: Option<String>,
     name: String,
+    listeners: Vec<(AddressScheme, SocketAddr)>,
 }
 
 impl std::fmt::Debug for Announcer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Announcer").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Announcer").field("name", &self.announced.name).finish_non_exhaustive()
     }
 }
 
@@ -44,26 +55,46 @@ impl Announcer {
     ) -> Result<Option<Self>, NotAnnounced> {
         let reached =
             |(_, at): &&(AddressScheme, SocketAddr)| !at.ip().to_canonical().is_loopback();
-        let reached: Vec<_> = listeners.iter().filter(reached).collect();
-        if reached.is_empty() {
+        let listeners: Vec<_> = listeners.iter().filter(reached).copied().collect();
+        if listeners.is_empty() {
             return Ok(None);
         }
-        let name = name.map_or_else(|| unnamed(&fingerprint), str::to_owned);
-        let name = fitted(&name);
+        let own_name = name.map(str::to_owned);
+        let name = named(own_name.as_deref(), &fingerprint);
+        let announced = Announced { own_name, name, listeners };
         let daemon = ServiceDaemon::new()?;
         daemon.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
-        for (number, (scheme, at)) in (1..).zip(&reached) {
-            let told = Announcement { fingerprint, scheme: *scheme };
-            daemon.register(service(&name, number, *at, &told)?)?;
+        for service in announced.services(&fingerprint)? {
+            daemon.register(service)?;
         }
-        Ok(Some(Self { daemon, name }))
+        Ok(Some(Self { daemon, announced }))
+    }
+
+    /// Announces each key that takes the place of the gateway's, as soon as it does, until the
+    /// gateway ends or the announcement is stopped.
+    pub fn follow(&self, gateway: &Gateway) {
+        let (daemon, mut announced) = (self.daemon.clone(), self.announced.clone());
+        let mut keys = gateway.shown_fingerprints();
+        tokio::spawn(async move {
+            while keys.changed().await.is_ok() {
+                let fingerprint = *keys.borrow_and_update();
+                match announced.renew(&daemon, &fingerprint) {
+                    Ok(()) => tracing::info!(%fingerprint, "the new key is announced"),
+                    Err(mdns_sd::Error::DaemonShutdown) => return,
+                    Err(error) => tracing::warn!(
+                        %error,
+                        "the new key is not announced on the network; start again to announce it"
+                    ),
+                }
+            }
+        });
     }
 
     /// Returns the name under which the gateway is announced. Where another service has it, a
     /// number is added on the network.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.announced.name
     }
 
     /// Takes the announcement back: a goodbye is sent, so that nobody goes on finding this gateway.
@@ -72,6 +103,39 @@ impl Announcer {
         // The thread sends and ends by itself; only the process must not end before.
         let waits = tokio::task::spawn_blocking(move || ended.recv_timeout(GOODBYE_WITHIN));
         let _ = waits.await;
+    }
+}
+
+impl Announced {
+    /// Returns the services of a gateway with this key, one for each listener.
+    fn services(&self, fingerprint: &Fingerprint) -> Result<Vec<ServiceInfo>, mdns_sd::Error> {
+        let told = |scheme| Announcement { fingerprint: *fingerprint, scheme };
+        (1..)
+            .zip(&self.listeners)
+            .map(|(number, (scheme, at))| service(&self.name, number, *at, &told(*scheme)))
+            .collect()
+    }
+
+    /// Announces another key in place of the one of before.
+    fn renew(
+        &mut self,
+        daemon: &ServiceDaemon,
+        fingerprint: &Fingerprint,
+    ) -> Result<(), mdns_sd::Error> {
+        let before: Vec<String> =
+            self.services(fingerprint)?.iter().map(|it| it.get_fullname().to_owned()).collect();
+        self.name = named(self.own_name.as_deref(), fingerprint);
+        let services = self.services(fingerprint)?;
+        // The name of a gateway without one is of its key, so the earlier name goes.
+        for gone in
+            before.iter().filter(|gone| services.iter().all(|it| it.get_fullname() != *gone))
+        {
+            daemon.unregister(gone)?;
+        }
+        for service in services {
+            daemon.register(service)?;
+        }
+        Ok(())
     }
 }
 
@@ -105,10 +169,13 @@ fn service(
     Ok(info)
 }
 
-/// Returns the name of a gateway that has none.
-fn unnamed(fingerprint: &Fingerprint) -> String {
-    let text = fingerprint.to_string();
-    format!("Handfast {}", text.get(..9).unwrap_or_default())
+/// Returns the name of a gateway's services: its own, or else one of its key.
+fn named(own: Option<&str>, fingerprint: &Fingerprint) -> String {
+    let unnamed = || {
+        let text = fingerprint.to_string();
+        format!("Handfast {}", text.get(..9).unwrap_or_default())
+    };
+    fitted(&own.map_or_else(unnamed, str::to_owned))
 }
 
 /// Returns as much of a name as a service can have.
@@ -145,6 +212,22 @@ mod tests {
         let all = service("Hall", 1, "0.0.0.0:8765".parse().unwrap(), &told).unwrap();
         assert!(all.is_addr_auto() && all.get_addresses().is_empty());
         assert_ne!(all.get_hostname(), one.get_hostname());
+    }
+
+    #[test]
+    fn another_key_keeps_the_name_of_a_gateway_that_has_one_and_changes_that_of_the_other() {
+        let other = Fingerprint::of(&PublicKey::parse(&[10; 32]).unwrap());
+        let at = [(AddressScheme::Stream, "192.0.2.7:7331".parse().unwrap())];
+        for own_name in [Some("Hall".to_owned()), None] {
+            let name = named(own_name.as_deref(), &fingerprint());
+            let before = Announced { own_name, name, listeners: at.to_vec() };
+            let name = named(before.own_name.as_deref(), &other);
+            let after = Announced { name, ..before.clone() };
+            let [one, two] = [(&before, fingerprint()), (&after, other)]
+                .map(|(announced, key)| announced.services(&key).unwrap().remove(0));
+            assert_eq!(one.get_fullname() == two.get_fullname(), before.own_name.is_some());
+            assert_ne!(one.get_property_val_str("fp"), two.get_property_val_str("fp"));
+        }
     }
 
     #[test]
