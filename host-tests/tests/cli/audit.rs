@@ -122,6 +122,14 @@ async fn every_decision_is_listed_with_who_made_it_and_from_where() {
     let numbers: Vec<_> =
         page["items"].as_array().unwrap().iter().map(|it| it["entry"].clone()).collect();
     assert_eq!((json!(numbers), &page["next"]), (json!([5, 4, 3]), &json!("3")));
+    // What was decided about one node, by its name or its id.
+    for node in ["Hall Pi", id.as_str()] {
+        let of_node = gateway.answer(&["audit", "list", "--node", node]);
+        let what: Vec<_> =
+            of_node["items"].as_array().unwrap().iter().map(|it| it["what"].clone()).collect();
+        assert_eq!(json!(what), json!(["mute", "rename", "unmute", "mute", "approve"]));
+    }
+    assert_eq!(gateway.verb(&["audit", "list", "--node", "Nobody"]).0, 1);
     // The name is gone with the record; the log keeps the id.
     assert_eq!(gateway.verb(&["nodes", "revoke", &id, "--yes"]).0, 0);
     assert_eq!(gateway.verb(&["nodes", "forget", &id, "--yes"]).0, 0);

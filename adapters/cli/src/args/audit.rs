@@ -25,6 +25,9 @@ pub(crate) enum AuditVerb {
         /// Only decisions before the entry with this number
         #[arg(long, value_name = "ENTRY")]
         before: Option<u64>,
+        /// Only decisions about this node: its id, also after it was forgotten, or its name
+        #[arg(long, value_name = "NODE")]
+        node: Option<String>,
     },
     /// Compute the log's tree anew, and compare it with the gateway's and with a checkpoint that
     /// was saved earlier

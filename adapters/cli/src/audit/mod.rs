@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 
 use crate::End;
 use crate::args::{AuditArgs, AuditVerb};
-use crate::client::{LineStream, ask, read};
+use crate::client::{LineStream, ask, encoded, read};
 use crate::data::DataPlace;
-use crate::print::{harmless, put, safe, show};
+use crate::print::{harmless, put, quoted, safe, show};
 use crate::table::table;
 
 /// The members of an entry that the columns of a list show.
@@ -23,11 +23,16 @@ pub(crate) async fn run(args: AuditArgs) -> Result<(), End> {
     let data = args.common.data.gateway()?;
     let json = args.common.json;
     match args.verb {
-        AuditVerb::List { limit, before } => {
+        AuditVerb::List { limit, before, node } => {
             let before = before.map_or_else(String::new, |before| format!("&after={before}"));
-            let path = format!("/api/v1/audit?limit={limit}{before}");
+            let about =
+                node.as_deref().map_or_else(String::new, |node| format!("&node={}", encoded(node)));
+            let path = format!("/api/v1/audit?limit={limit}{before}{about}");
             let answer = ask(&data, Method::GET, &path, None).await?;
-            show(json, &answer, |list: AuditList| listing(&list))
+            show(json, &answer, |list: AuditList| match (list.entries.is_empty(), &node) {
+                (true, Some(node)) => format!("nothing was decided about {}\n", quoted(node)),
+                (true, None) | (false, _) => listing(&list),
+            })
         }
         AuditVerb::Verify(args) => verify::run(&data, json, args).await,
         AuditVerb::Prove { entry } => prove(&data, json, entry).await,
