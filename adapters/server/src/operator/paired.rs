@@ -192,6 +192,9 @@ impl Gateway {
     /// [`OperatorError::NotPaired`], [`OperatorError::SeveralPaired`] with the matches, and
     /// [`OperatorError::Store`].
     pub async fn paired_named(&self, which: &str) -> Result<PairedNode, OperatorError> {
+        if let Some(node_id) = self.only_paired(which).await? {
+            return self.paired_node(node_id).await;
+        }
         let (mut nodes, _) = self.paired().await?;
         let mut found = matches(&nodes, which, 1);
         // A capability token has no ceiling of its own, so only nodes can be named here.
@@ -209,6 +212,33 @@ impl Gateway {
                 Err(OperatorError::SeveralPaired { which: which.to_owned(), matches: shown })
             }
         }
+    }
+
+    /// Returns the only paired node that this text names, by the indexes of names and ids; `None` if
+    /// there is none, there are several, or the indexes have more than is read.
+    async fn only_paired(&self, which: &str) -> Result<Option<NodeId>, OperatorError> {
+        let store = &self.inner.store;
+        let mut found = store.named(which, MOST_MATCHES, self.inner.clock.unix()).await?;
+        let mut is_whole = found.len() < MOST_MATCHES;
+        let lower = which.to_ascii_lowercase();
+        if !lower.is_empty() && lower.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            let by_id = store.find(&lower, MOST_MATCHES).await?;
+            is_whole &= by_id.len() < MOST_MATCHES;
+            found.extend(by_id);
+        }
+        let mut paired: Vec<NodeId> = found
+            .iter()
+            .flatten()
+            .filter(|entry| entry.record.keys.is_some() && is_paired(entry))
+            .map(|entry| entry.record.node_id)
+            .collect();
+        // A node may match both by its name and by its id.
+        paired.sort_unstable();
+        paired.dedup();
+        Ok(match paired[..] {
+            [node_id] if is_whole => Some(node_id),
+            _ => None,
+        })
     }
 
     /// Returns a node that is paired by its keys.
