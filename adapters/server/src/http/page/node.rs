@@ -10,6 +10,7 @@ use super::frame::Asked;
 use super::words::{self, Call};
 use super::{Visitor, log, pending};
 use crate::gateway::Gateway;
+use crate::gateway::node_addresses::MovedNode;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{
     CapabilityView, DeviceView, DispatchView, InForceView, OfferedView, PairedView, dispatches,
@@ -47,6 +48,11 @@ async fn live(
     } else {
         None
     };
+    let moved = match pairing {
+        Some(_) => Some(gateway.moved_node(node_id).await?),
+        None => None,
+    };
+    let moved = moved.filter(|moved| !moved.addresses.is_empty());
     let live = html! {
         section #state {
             h2 { "State" }
@@ -59,6 +65,7 @@ async fn live(
             (tasks(gateway, visitor, node_id).await?)
             (certified(gateway, node_id).await?)
         }
+        @if let Some(moved) = &moved { (told(moved)) }
         section #profile {
             h2 { "What it says of itself" }
             pre { (view.hardware_profile.get()) }
@@ -182,6 +189,22 @@ fn permissions(pairing: &PairedView, visitor: &Visitor) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Shows the addresses at which the node is to look for the gateway.
+fn told(moved: &MovedNode) -> Markup {
+    let standing = match (moved.confirmed, moved.online) {
+        (true, _) => "The node has stored them.",
+        (false, true) => "The node is linked, and has not stored them yet.",
+        (false, false) => "The node is not linked, and hears of them at its next link.",
+    };
+    html! {
+        section #addresses {
+            h2 { "Where it looks for this gateway" }
+            ul.lines { @for address in &moved.addresses { li { code { (address) } } } }
+            p { (standing) }
         }
     }
 }
