@@ -76,16 +76,22 @@ fn called(as_json: bool, method: &str, answer: &str) -> Result<(), End> {
 pub(crate) fn tied(extensions: &[ExtensionConfig]) -> Vec<ExtensionConfig> {
     let tie = |extension: &ExtensionConfig| {
         let transport = match &extension.transport {
-            Transport::Stdio { command } => {
-                let parent = std::process::id().to_string();
-                let start = [THIS_PROGRAM, RUN, "--parent", &parent, "--"].map(str::to_owned);
-                Transport::Stdio { command: start.into_iter().chain(command.clone()).collect() }
-            }
+            Transport::Stdio { command } => Transport::Stdio { command: tied_command(command) },
             Transport::Http { url } => Transport::Http { url: url.clone() },
         };
         ExtensionConfig { transport, ..extension.clone() }
     };
     extensions.iter().map(tie).collect()
+}
+
+/// Returns a command whose program ends with this process, however it ends; nothing for nothing.
+pub(crate) fn tied_command(command: &[String]) -> Vec<String> {
+    if command.is_empty() {
+        return Vec::new();
+    }
+    let parent = std::process::id().to_string();
+    let start = [THIS_PROGRAM, RUN, "--parent", &parent, "--"].map(str::to_owned);
+    start.into_iter().chain(command.iter().cloned()).collect()
 }
 
 /// Replaces this process by the program, which the kernel kills when its parent ends.

@@ -19,7 +19,7 @@ use crate::connection::hub::Hub;
 use crate::connection::slots::Seats;
 use crate::entropy;
 use crate::events::Observer;
-use crate::extension::ExtensionConfig;
+use crate::extension::{self, ExtensionConfig, PendingProgram};
 use crate::gateway::clone_marks::CloneMarks;
 use crate::gateway::day_counts::{self, DayCounts};
 use crate::gateway::deliveries::DeliveryWaker;
@@ -74,6 +74,7 @@ pub struct GatewayBuilder {
     inbound: InboundSettings,
     proxies: ProxySettings,
     extensions: Vec<ExtensionConfig>,
+    pending: PendingProgram,
     links: bool,
     handler: Option<Arc<dyn PairingHandler>>,
     clock: Box<dyn SystemClock>,
@@ -105,6 +106,13 @@ impl GatewayBuilder {
     #[must_use]
     pub fn observer(self, observer: impl Observer) -> Self {
         Self { observer: Arc::new(observer), ..self }
+    }
+
+    /// Sets the program that is run when something begins to wait for a person. The default is
+    /// none.
+    #[must_use]
+    pub fn pending_program(self, pending: PendingProgram) -> Self {
+        Self { pending, ..self }
     }
 
     /// Replaces the default settings of pairing over the native wire.
@@ -225,6 +233,7 @@ impl GatewayBuilder {
             inbound,
             proxies,
             extensions,
+            pending,
             links,
             handler,
             clock,
@@ -268,6 +277,7 @@ impl GatewayBuilder {
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
         let (extensions, bridge) = extension_host::build(extensions)?;
+        let observer = extension::observed(pending, observer, name.clone());
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
         let holding = Some(Arc::clone(held.held()));
@@ -381,6 +391,7 @@ impl Gateway {
             inbound: InboundSettings::default(),
             proxies: ProxySettings::default(),
             extensions: Vec::new(),
+            pending: PendingProgram::default(),
             links: true,
             handler: None,
             clock: Box::new(LocalClock::default()),

@@ -84,3 +84,29 @@ fn an_extension_that_does_not_listen_ends_with_a_gateway_that_is_killed() {
     gateway.running.kill();
     until("the extension has ended", || process(&words).is_none());
 }
+
+#[test]
+fn a_program_is_told_what_waits_and_ends_with_the_gateway_however_that_ends() {
+    let place = private_dir();
+    let (script, heard) = (place.path().join("tell"), place.path().join("heard"));
+    // It goes on living, so that only its gateway's end can end it in time.
+    std::fs::write(&script, "#!/bin/sh\ncat > \"$1\"\necho $$ > \"$1.pid\"\nexec sleep 9\n")
+        .unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let [script, told] = [&script, &heard].map(|path| path.to_str().unwrap());
+    let mut gateway = Gateway::start_with(&["--on-pending", script, "--on-pending", told]);
+    let _node = gateway.node("Lamp; touch /tmp/never", &["--approval"]);
+    let pid = heard.with_extension("pid");
+    until("the program is told", || {
+        std::fs::read_to_string(&pid).is_ok_and(|it| it.ends_with('\n'))
+    });
+    let line: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&heard).unwrap()).unwrap();
+    assert_eq!((&line["kind"], &line["left_out"]), (&"node".into(), &0.into()), "{line}");
+    assert_eq!(line["name"], "Lamp; touch /tmp/never");
+    let pid = std::fs::read_to_string(&pid).unwrap();
+    let process = Path::new("/proc").join(pid.trim());
+    assert!(process.exists());
+    gateway.running.kill();
+    until("the program has ended", || !process.exists());
+}

@@ -73,6 +73,12 @@ fn extension(value: &ConfigValue<'_>, table: &str) -> Result<ExtensionConfig, Co
 
 /// Reads a program and its arguments. A relative program with a slash is relative to the file; any
 /// other is searched for in `PATH`.
+/// Reads a program with its arguments. The program's path is an absolute one from here on, so that
+/// a printed file names it in any directory.
+pub(super) fn command(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
+    Ok(shown(&words(value)?))
+}
+
 fn words(value: &ConfigValue<'_>) -> Result<Vec<String>, ConfigProblem> {
     let mut words = texts(value)?;
     if let Some(program) = words.first_mut().filter(|program| program.contains('/')) {

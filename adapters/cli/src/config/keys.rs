@@ -11,7 +11,7 @@ use handfast_server::policy::Approve;
 
 use super::companions::{channels, hosts, origins, profile_name, profiles};
 use super::duration::show_lasting;
-use super::extensions::{extensions, show_extension};
+use super::extensions::{command, extensions, show_extension};
 use super::key::{ConfigKey, key};
 use super::kinds::{
     choice, directory, flag, group, label, listed, location, log, node_uri, number, port, scopes,
@@ -197,6 +197,11 @@ fn gateway() -> Vec<ConfigKey> {
             "Program outside the gateway's process that provides a channel, methods for \
              operators, HTTP paths, metrics or items, as 'name = \"mail\", prefix = \"mail\", \
              command = [\"./mail.py\"]' (in the file a table [[extension]]); may be repeated",
+        ),
+        key("on_pending", texts("WORD", command), |settings| &mut settings.on_pending).doc(
+            "Program that is run, without a shell, when a node or a sender begins to wait for \
+             approval or a PIN is shown, with a line of JSON on its standard input; repeated, \
+             the further ones are its arguments; it has 10 s, and runs 30 times a minute at most",
         ),
     ]
 }

@@ -84,6 +84,9 @@ pub struct ServeSettings {
     /// Extensions: programs outside the gateway's process. They have been validated, each by itself
     /// and all together.
     pub extensions: Vec<ExtensionConfig>,
+    /// Program that is run when something begins to wait for a person, with its arguments; empty
+    /// for none.
+    pub on_pending: Vec<String>,
     /// Limits of connections and requests.
     pub limits: Limits,
 }
@@ -301,6 +304,7 @@ impl Default for ServeSettings {
             mtls: MtlsOptions::default(),
             inbound: InboundSettings::default(),
             extensions: Vec::new(),
+            on_pending: Vec::new(),
             limits: Limits::DEFAULT,
         }
     }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use handfast_cli::config::{Listener, ServeSettings};
 use handfast_core::wire::gateway_address::AddressScheme;
 use handfast_server::admin::SharedSocket;
+use handfast_server::extension::PendingProgram;
 use handfast_server::policy::LoginSettings;
 use handfast_server::public_url::{NotResolved, UrlSource, lan_addresses, lan_candidates, resolve};
 use handfast_server::{
@@ -33,7 +34,7 @@ use tokio::task::JoinHandle;
 use crate::End;
 use crate::args::{DataDir, Serve};
 use crate::data::SHARED;
-use crate::extensions::tied;
+use crate::extensions::{tied, tied_command};
 use crate::groups;
 use crate::hints::hide_file;
 use crate::print::put;
@@ -185,6 +186,10 @@ impl Running {
             .inbound(settings.inbound.clone())
             .proxies(settings.proxies.clone())
             .extensions(tied(&settings.extensions))
+            .pending_program(PendingProgram {
+                command: tied_command(&settings.on_pending),
+                ..PendingProgram::default()
+            })
             .links(!settings.no_links);
         let builder = match &settings.store {
             Some(_) => builder,

@@ -1,7 +1,8 @@
 //! The process group of an extension. It does not outlive its owner.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -25,6 +26,11 @@ const KEPT: [&str; 12] = [
 /// Limit for a killed process to disappear.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
 
+/// Returns the environment of a program: the variables that hold no secrets.
+pub(super) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    KEPT.iter().filter_map(|key| Some((*key, std::env::var_os(key)?)))
+}
+
 /// A running program and its three streams.
 pub(super) struct Program {
     pub(super) group: ProcessGroup,
@@ -44,11 +50,10 @@ impl Program {
     /// Starts the program in a process group of its own, with an environment that holds no secrets.
     pub(super) fn start(name: &str, command: &[String]) -> Result<Self, String> {
         let (program, arguments) = command.split_first().ok_or("no command is configured")?;
-        let environment = KEPT.iter().filter_map(|key| Some((key, std::env::var_os(key)?)));
         let spawned = Command::new(program)
             .args(arguments)
             .env_clear()
-            .envs(environment)
+            .envs(environment())
             .env("HANDFAST_EXTENSION", name)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -64,9 +69,8 @@ impl Program {
                 format!("{program:?} cannot be started: {error}")
             }
         })?;
-        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let streams = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let group = ProcessGroup { child, leader };
+        let group = ProcessGroup::of(child);
         match streams {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok(Self { group, stdin, stdout, stderr }),
             _ => Err(format!("{program:?} has no standard streams")),
@@ -75,6 +79,20 @@ impl Program {
 }
 
 impl ProcessGroup {
+    /// Takes over a child that was started as the leader of a group of its own.
+    pub(super) fn of(child: Child) -> Self {
+        let leader = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        Self { child, leader }
+    }
+
+    /// Waits until the leader ends. What it has left behind goes on.
+    pub(super) async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        // It has been waited for, so its id may belong to another process from now on.
+        self.leader = None;
+        Ok(status)
+    }
+
     /// Kills the rest of the group, and waits until its leader is gone.
     pub(super) async fn end(mut self) {
         self.kill();

@@ -21,6 +21,7 @@
 //! | `proxy`, `path`, `readers` | forwarded HTTP requests |
 //! | `scrape`, `prometheus` | metrics |
 //! | `poll` | polled items |
+//! | `pending` | a program that is run when something begins to wait for a person |
 //! | `set` | all extensions of a gateway |
 
 mod admin;
@@ -33,6 +34,7 @@ mod host;
 mod http;
 mod lines;
 mod path;
+mod pending;
 mod poll;
 mod proxy;
 mod readers;
@@ -50,6 +52,8 @@ pub use channel::ExtensionChannel;
 pub use config::{ConfigError, ExtensionConfig, MOST_EXTENSIONS, Timeouts, Transport, validate};
 pub use handle::{Extension, ExtensionError, ExtensionStatus, Problem};
 pub use host::{Cursors, ExtensionHost, Items, NoHost};
+pub use pending::PendingProgram;
+pub(crate) use pending::observed;
 pub use proxy::{BODY_BYTES, Proxy};
 pub use scrape::scrape;
 pub use set::{Extensions, Services};

@@ -51,6 +51,7 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
         r#"name = "a", prefix = "a", url = "http://a/""#,
         r#"[{ name = "a", prefix = "a", url = "http://a/" }]"#,
     ),
+    ("on_pending", "/bin/tell", r#"["/bin/tell"]"#),
     ("enabled", "true", "true"),
     ("pin_length", "8", "8"),
     ("pin_alphabet", "unambiguous", r#""unambiguous""#),
