@@ -65,7 +65,7 @@ pub struct NodeHost {
     pub dialled_tls: bool,
     /// The gateway's addresses, in flash.
     pub addresses: Option<String>,
-    /// `false` for a node that keeps no addresses.
+    /// `true` for a node that keeps addresses from its next start on.
     pub keeps_addresses: bool,
     /// The board of tasks, in flash.
     pub board: Board<8>,
@@ -172,7 +172,7 @@ impl NodeHost {
             tls: None,
             dialled_tls: false,
             addresses: None,
-            keeps_addresses: true,
+            keeps_addresses: false,
             board: Board::new(),
             copy: None,
             ran: Vec::new(),

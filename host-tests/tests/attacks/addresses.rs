@@ -22,6 +22,17 @@ fn conn(world: &World) -> ConnId {
     world.nodes[0].conn.unwrap()
 }
 
+/// Returns a world with a linked node that keeps addresses.
+fn keeping() -> World {
+    let mut world = linked();
+    world.node_off(0);
+    world.nodes[0].keeps_addresses = true;
+    world.node_on(0);
+    world.pass(Span::from_secs(100));
+    assert!(world.is_linked(0), "{}", world.story());
+    world
+}
+
 /// Asserts that the node was told nothing, and links with its gateway.
 fn assert_unmoved(world: &mut World, story: &str) {
     world.on_the_way = None;
@@ -32,7 +43,7 @@ fn assert_unmoved(world: &mut World, story: &str) {
 
 #[test]
 fn a_liar_on_the_network_that_claims_addresses_before_the_proof_changes_nothing() {
-    let mut world = linked();
+    let mut world = keeping();
     world.cut(conn(&world));
     // In place of the handshake's second message, or ahead of it.
     for ahead in [true, false] {
@@ -47,7 +58,7 @@ fn a_liar_on_the_network_that_claims_addresses_before_the_proof_changes_nothing(
 
 #[test]
 fn a_node_takes_no_addresses_that_were_not_sealed_over_its_link() {
-    let mut world = linked();
+    let mut world = keeping();
     let link = conn(&world);
     world.inject(link, Side::Client, claim());
     world.run();
@@ -56,7 +67,7 @@ fn a_node_takes_no_addresses_that_were_not_sealed_over_its_link() {
 
 #[test]
 fn a_node_takes_no_addresses_that_were_sealed_over_an_earlier_link() {
-    let mut world = linked();
+    let mut world = keeping();
     world.pass(Span::from_secs(100));
     let earlier = conn(&world);
     world.move_nodes(EVIL);

@@ -15,10 +15,20 @@ fn confirmed(world: &World) -> Vec<&'static str> {
     of.map(|(_, list)| *list).collect()
 }
 
+/// Returns a world with a linked node that keeps addresses.
+fn keeping() -> World {
+    let mut world = paired_by_pin();
+    world.node_off(0);
+    world.nodes[0].keeps_addresses = true;
+    world.node_on(0);
+    world.pass(Span::from_secs(100));
+    assert_linked(&world);
+    world
+}
+
 #[test]
 fn a_linked_node_stores_what_it_is_told_and_says_so_over_the_same_link() {
-    let mut world = paired_by_pin();
-    world.pass(Span::from_secs(100));
+    let mut world = keeping();
     let (conn, before) = (world.nodes[0].conn, world.nodes[0].memory);
     world.move_nodes(NEW);
     world.run();
@@ -30,7 +40,7 @@ fn a_linked_node_stores_what_it_is_told_and_says_so_over_the_same_link() {
 
 #[test]
 fn a_node_that_was_away_is_told_over_its_next_link() {
-    let mut world = paired_by_pin();
+    let mut world = keeping();
     world.node_off(0);
     world.run();
     world.move_nodes(NEW);
@@ -45,8 +55,7 @@ fn a_node_that_was_away_is_told_over_its_next_link() {
 
 #[test]
 fn of_two_lists_that_follow_each_other_the_last_one_is_confirmed_and_kept() {
-    let mut world = paired_by_pin();
-    world.pass(Span::from_secs(100));
+    let mut world = keeping();
     world.move_nodes(OLD);
     world.move_nodes(NEW);
     world.run();
@@ -57,9 +66,6 @@ fn of_two_lists_that_follow_each_other_the_last_one_is_confirmed_and_kept() {
 #[test]
 fn a_node_that_keeps_no_addresses_is_told_none() {
     let mut world = paired_by_pin();
-    world.node_off(0);
-    world.nodes[0].keeps_addresses = false;
-    world.node_on(0);
     world.pass(Span::from_secs(100));
     let conn = world.nodes[0].conn;
     world.move_nodes(NEW);
@@ -71,8 +77,7 @@ fn a_node_that_keeps_no_addresses_is_told_none() {
 
 #[test]
 fn a_muted_node_hears_of_them_too() {
-    let mut world = paired_by_pin();
-    world.pass(Span::from_secs(100));
+    let mut world = keeping();
     let node_id = world.id_of(0).unwrap();
     assert!(world.decide(node_id, Decision::Mute));
     world.move_nodes(NEW);
@@ -83,8 +88,7 @@ fn a_muted_node_hears_of_them_too() {
 #[test]
 fn a_node_that_loses_power_while_it_is_told_has_the_list_in_the_end() {
     for fuel in 0..8 {
-        let mut world = paired_by_pin();
-        world.pass(Span::from_secs(100));
+        let mut world = keeping();
         world.nodes[0].fuel = Some(fuel);
         world.move_nodes(NEW);
         world.pass(Span::from_secs(400));

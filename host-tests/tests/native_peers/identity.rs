@@ -127,7 +127,10 @@ fn a_node_is_told_the_gateways_name_when_it_is_paired_and_on_each_link() {
 
 /// Links a paired node over TLS.
 fn over_tls(certified: bool) -> World {
-    let mut world = paired_with(Some(vec![0x30; 200]));
+    turned_to_tls(paired_with(Some(vec![0x30; 200])), certified)
+}
+
+fn turned_to_tls(mut world: World, certified: bool) -> World {
     world.nodes[0].tls = Some(certified);
     world.cut(world.nodes[0].conn.unwrap());
     world.run();
@@ -206,15 +209,22 @@ fn an_identity_signed_by_another_key_opens_nothing_and_an_unknown_node_is_answer
 #[test]
 fn a_node_takes_no_addresses_over_tls_whoever_has_the_authority() {
     for certified in [true, false] {
-        let mut world = over_tls(certified);
+        let mut world = paired_with(Some(vec![0x30; 200]));
+        world.node_off(0);
+        world.nodes[0].keeps_addresses = true;
+        world.node_on(0);
+        assert!(world.run_until(|world| world.is_linked(0)), "{}", world.story());
+        world.run();
+        let mut world = turned_to_tls(world, certified);
         let list = GatewayAddresses::parse("tcp://10.6.6.6:666").unwrap();
         let claim = FromGateway::Policy(Policy::GatewayAddress(list));
         let claim = claim.write(&mut [0; 200]).unwrap().to_vec();
         let conn = world.nodes[0].conn.unwrap();
+        assert!(world.is_linked(0), "{}", world.story());
         world.inject(conn, Side::Client, claim);
         world.run();
         assert_eq!(world.nodes[0].addresses, None, "{}", world.story());
-        assert!(world.is_linked(0));
+        assert!(world.is_linked(0), "{}", world.story());
         // The gateway does not try.
         world.move_nodes("tcp://10.0.0.2:7331");
         world.pass(handfast_core::Span::from_secs(300));

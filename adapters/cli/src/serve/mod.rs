@@ -159,7 +159,11 @@ impl Running {
         let mut pairing = settings.pairing.clone();
         // Only addresses that somebody named are told: a guess from the interfaces may be of use to
         // an invitation on this network, and of none to a node elsewhere.
-        pairing.told_addresses = pairing.addresses.clone();
+        for address in &pairing.addresses {
+            if !pairing.told_addresses.contains(address) {
+                pairing.told_addresses.push(address.clone());
+            }
+        }
         if pairing.addresses.is_empty() {
             pairing.addresses = addresses::reached(address, settings.is_tls(), &tcp);
         }

@@ -96,7 +96,7 @@ impl Gateway {
 
     /// Returns the list for nodes about which nobody has decided otherwise.
     fn usual_addresses(&self) -> Option<String> {
-        // The settings were checked at the start.
+        // A list that cannot be told as a whole is not told.
         list_of(&self.inner.pairing.settings.told_addresses).ok()
     }
 

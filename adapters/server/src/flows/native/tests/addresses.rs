@@ -65,6 +65,18 @@ async fn a_linked_node_is_told_at_once_and_counts_once_it_has_answered() {
     while !world.gateway.moved_node(world.node_id).await.unwrap().online {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Its answer follows its first heartbeat, for which there was nothing to tell.
+    let (gateway, node_id) = (world.gateway.clone(), world.node_id);
+    let pinged = tokio::spawn(async move { gateway.ping(node_id).await });
+    let number = client
+        .hear(|message| match message {
+            FromGateway::Ping { number } => number,
+            other => panic!("{other:?}"),
+        })
+        .await
+        .unwrap();
+    client.say(&FromNode::Pong { number }).await;
+    pinged.await.unwrap().unwrap();
     assert_eq!(world.gateway.move_nodes(Some(world.node_id), &new()).await.unwrap(), 1);
     let (list, number) = told(&mut client).await;
     assert_eq!(list, NEW.join(" "));
