@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handfast_core::Span;
 use handfast_core::registry::sharing::{Contact, Reach};
+use handfast_core::{Instant, Span};
 
 use crate::clock::GatewayClock;
 
@@ -49,10 +49,7 @@ impl RegistryContact {
     }
 
     /// Changes the reach of a registry that is shared, by the present time.
-    pub(crate) fn update<T>(
-        &self,
-        change: impl FnOnce(&mut Reach, handfast_core::Instant) -> T,
-    ) -> Option<T> {
+    pub(crate) fn update<T>(&self, change: impl FnOnce(&mut Reach, Instant) -> T) -> Option<T> {
         let shared = self.0.as_ref()?;
         let now = shared.clock.elapsed();
         Some(change(&mut shared.reach(), now))

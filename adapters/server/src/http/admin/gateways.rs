@@ -1,6 +1,7 @@
 //! The gateways that share the registry.
 
 use axum::Json;
+use handfast_store::SharingGateway;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -9,7 +10,6 @@ use super::extract::Query;
 use super::failure::AdminFailure;
 use super::paging::{self, PageQuery};
 use crate::gateway::sharing::Sharing;
-use handfast_store::SharingGateway;
 
 /// The answer to `GET /api/v1/gateways`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
