@@ -22,6 +22,8 @@ use crate::binaries::{Running, program, run, text};
 struct Registry {
     server: PostgresServer,
     database: String,
+    /// The role that gateways connect as.
+    user: &'static str,
     /// Has the store key.
     place: TempDir,
 }
@@ -35,7 +37,7 @@ impl Registry {
 
     /// Makes the key of a registry in an empty database.
     fn of(server: PostgresServer, database: String) -> Self {
-        let registry = Self { server, database, place: private_dir() };
+        let registry = Self { server, database, user: "handfast", place: private_dir() };
         let (code, out, err) = text(&run("handfast", &["store", "make-key", &registry.key()]));
         assert!(code == 0 && out.contains("a new store key"), "{out}{err}");
         registry
@@ -46,7 +48,7 @@ impl Registry {
     }
 
     fn address(&self) -> String {
-        self.server.url(&self.database)
+        self.server.url(&self.database).replace("//handfast@", &format!("//{}@", self.user))
     }
 
     fn sql(&self, sql: &str) -> String {

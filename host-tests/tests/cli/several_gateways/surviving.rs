@@ -11,7 +11,7 @@ use super::*;
 fn what_is_decided_on_one_gateway_is_so_on_the_other() {
     let registry = Registry::new();
     let [one, other] = ["one", "other"].map(|name| registry.gateway(name));
-    let mut waiting = one.node("Desk", &[]);
+    let mut waiting = one.node("Desk", &["--approval"]);
     let listed = until("the other one lists it", || match other.answer(&["pending"]) {
         shown if shown.to_string().contains("Desk") => Ok(shown),
         shown => Err(shown.to_string()),
@@ -27,7 +27,7 @@ fn what_is_decided_on_one_gateway_is_so_on_the_other() {
     assert_eq!(one.answer(&["nodes", "list"])["items"][0]["standing"], "muted");
     assert_eq!(one.verb(&["nodes", "unmute", "Desk"]).0, 0);
     assert_eq!(other.verb(&["nodes", "revoke", "Desk", "--yes"]).0, 0);
-    node.says("revoked");
+    node.says("unpaired by the operator");
 }
 
 #[test]
