@@ -12,6 +12,7 @@ mod messages;
 mod pings;
 mod profiles;
 mod rights;
+mod sharing;
 mod tasks;
 
 use std::net::SocketAddr;
