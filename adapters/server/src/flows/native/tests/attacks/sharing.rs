@@ -1,7 +1,9 @@
 //! Gateways that share one registry, over real sockets and a PostgreSQL of the tests' own: what
 //! must be survived.
 
+mod cut_off;
 mod decisions;
+mod links;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -24,7 +24,7 @@ use crate::policy::setup_settings::SetupSettings;
 
 /// What a node hears about tasks.
 #[derive(Debug, PartialEq, Eq)]
-enum Order {
+pub(super) enum Order {
     Run { id: DispatchId, number: u64, input: Vec<u8> },
     Cancel(DispatchId),
     Query(DispatchId, u64),
@@ -32,7 +32,7 @@ enum Order {
 }
 
 /// Links a node that takes tasks and can echo.
-async fn worker(served: &Served, node: &Paired) -> Client {
+pub(super) async fn worker(served: &Served, node: &Paired) -> Client {
     let mut client = served.called(node).await.unwrap();
     let features = Features::APP.with(Features::PING).with(Features::DISPATCH);
     client.say(&FromNode::Hello(Hello { features, mark: None, holds: None })).await;
@@ -56,7 +56,7 @@ async fn announce(client: &mut Client, available: bool) {
 }
 
 /// Hears the next message about a task, or a ping.
-async fn order(client: &mut Client) -> Order {
+pub(super) async fn order(client: &mut Client) -> Order {
     loop {
         let heard = client.hear(|message| match message {
             FromGateway::Dispatch(dispatch) => Some(Order::Run {
@@ -88,7 +88,7 @@ async fn says(client: &mut Client, id: DispatchId, outcome: DispatchOutcome<'_>)
     client.say(&FromNode::DispatchResult(DispatchResult { id, outcome })).await;
 }
 
-fn echo(seconds: u64) -> NewDispatch {
+pub(super) fn echo(seconds: u64) -> NewDispatch {
     NewDispatch {
         id: Some(DispatchId::new(&entropy::draw())),
         capability: "echo".to_owned(),
