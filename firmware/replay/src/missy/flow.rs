@@ -34,9 +34,9 @@ pub fn flow(
     let stage = MissyPlayback::default();
     let notes = RefCell::new(Notes::new(measured, instructions));
     let ports = RegistrationPorts {
-        gateway: Client::new(MissyScript(&stage), WebSocketTarget::new("10.0.2.2:8765", "/").ok()?),
+        gateway: Client::new(MissyScript(&stage), target()?),
         clock: Still,
-        keep: RegistrationFlash::new(RamFlash::<{ 2 * PAGE }>::erased(), 0).ok()?,
+        keep: storage(RamFlash::erased())?,
         rng: Always(CHANCE),
         owner: MissyTypist { stage: &stage, notes: &notes, waits: false, linked: false },
         sensors: NoSensors,
@@ -56,6 +56,19 @@ pub fn flow(
     notes.note("goodbye");
     notes.end(size);
     stage.heartbeat.get().then_some(())
+}
+
+/// Names the gateway. It is apart from what makes the driver's future: where that can fail in
+/// between, the compiler stores the future twice.
+#[inline(never)]
+fn target() -> Option<WebSocketTarget<'static>> {
+    WebSocketTarget::new("10.0.2.2:8765", "/").ok()
+}
+
+/// Makes the storage, as [`target`] does the target.
+#[inline(never)]
+fn storage(flash: RamFlash<{ 2 * PAGE }>) -> Option<RegistrationFlash<RamFlash<{ 2 * PAGE }>>> {
+    RegistrationFlash::new(flash, 0).ok()
 }
 
 /// An owner that enters the token when it is awaited, and ends the driver after the heartbeat.
