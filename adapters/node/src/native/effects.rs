@@ -250,7 +250,8 @@ impl NativeEffects {
         self.search.turn_to(None);
         if let Some(at) = self.book.left() {
             tracing::warn!(
-                "whoever answered at {at} did not take this node's call, so the other addresses                  of the gateway come first; its key is expected as before"
+                "whoever answered at {at} did not take this node's call, so the other addresses \
+                 of the gateway come first; its key is expected as before"
             );
         }
         // The first connections of a node that is not paired put its own addresses in order.
