@@ -34,7 +34,10 @@ struct Answers {
 
 pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
     let data = args.common.data.gateway()?;
-    let status = ask(&data, Method::GET, "/api/v1/status", None).await?;
+    let status = match ask(&data, Method::GET, "/api/v1/status", None).await {
+        Ok(status) => status,
+        Err(end) => return Err(without_registry(&data, end).await),
+    };
     let pairing = ask(&data, Method::GET, "/api/v1/pairing", None).await?;
     let sessions = ask_all(&data, "/api/v1/sessions?filter=live").await?;
     let senders = ask_all(&data, "/api/v1/inbound").await?;
@@ -107,10 +110,7 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         senders.senders.len(),
         clock.state,
     );
-    for (number, one) in gateways.iter().enumerate() {
-        let head = if number == 0 { "gateways:" } else { "" };
-        text += &format!("{head:<13}{}\n", gateway(one));
-    }
+    text += &listed(gateways);
     for one in policies {
         text += &format!(
             "in advance:  whoever asks from {} is approved, for {} and {} more nodes ({}); end it \
@@ -152,6 +152,29 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         text += &format!("see what waits with: {}\n", Next::Pending.on(data));
     }
     text
+}
+
+/// Returns the failure of a gateway that cannot read its registry, with what it knows of the others.
+async fn without_registry(data: &DataPlace, end: End) -> End {
+    let gateways = ask_all(data, "/api/v1/gateways").await;
+    let gateways = gateways.and_then(|text| read::<GatewayList>(&text));
+    match gateways {
+        Ok(list) if !list.gateways.is_empty() => End::Refused(format!(
+            "{}; the gateways as this one heard of them last:\n{}",
+            end.message(),
+            listed(&list.gateways).trim_end()
+        )),
+        Ok(_) | Err(_) => end,
+    }
+}
+
+/// Returns the gateways of a shared registry as lines.
+fn listed(gateways: &[GatewayView]) -> String {
+    let line = |(number, one)| {
+        let head = if number == 0 { "gateways:" } else { "" };
+        format!("{head:<13}{}\n", gateway(one))
+    };
+    gateways.iter().enumerate().map(line).collect()
 }
 
 /// Returns a gateway of a shared registry as a line.

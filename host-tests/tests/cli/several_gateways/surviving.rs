@@ -130,6 +130,26 @@ fn a_database_that_crashes_under_load_loses_nothing_that_was_acknowledged() {
 
 #[test]
 #[ignore = "needs PostgreSQL"]
+fn an_operator_of_a_gateway_that_is_cut_off_is_told_so() {
+    let registry = Registry::new();
+    let gateway = registry.gateway("one");
+    assert!(gateway.verb(&["status"]).1.contains("one: in touch, 0 links"));
+    registry.server.stop();
+    until("doctor finds it", || match gateway.verb(&["doctor", "--json"]).1 {
+        found if found.contains("\"cut_off\"") && !found.contains("not_running") => Ok(()),
+        found => Err(found),
+    });
+    let (code, out, err) = gateway.verb(&["status"]);
+    assert!(code == 1 && out.is_empty() && err.contains("one: cut off"), "{out}{err}");
+    registry.server.start_again();
+    until("it goes on by itself", || match gateway.verb(&["status"]) {
+        (0, out, _) if out.contains("one: in touch") => Ok(()),
+        (_, out, err) => Err(out + &err),
+    });
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
 fn the_demo_of_several_gateways_is_played_to_its_end() {
     let (code, out, err) = text(&run("handfast", &["demo", "--gateways", "3"]));
     assert_eq!(code, 0, "{out}{err}");
