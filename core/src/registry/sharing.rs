@@ -61,6 +61,7 @@ impl Contact {
 
 /// What has to be read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "what is not read is not known"]
 pub enum NextReading {
     /// The end of the log, and then everything that is remembered.
@@ -70,6 +71,7 @@ pub enum NextReading {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 enum State {
     /// What is remembered may be wrong, so changes to it do not mend it.
     Stale,
@@ -79,6 +81,7 @@ enum State {
 
 /// A gateway's contact with the log of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Reach {
     grace: Span,
     state: State,

@@ -11,6 +11,7 @@ use crate::time::UnixTime;
 
 /// What a node's link has heard of the node's record.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Heard {
     /// The token that the link was opened with; `None` if the node has keys.
     token: Option<TokenHash>,

@@ -25,6 +25,7 @@ pub enum ClaimState {
 
 /// A claim in the log, about the node of one of this gateway's links.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LoggedClaim {
     /// A claim of this gateway, with its number.
     Own(u64),
@@ -34,6 +35,7 @@ pub enum LoggedClaim {
 
 /// What becomes of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "an older link has to end"]
 pub enum LinkVerdict {
     /// The link is the newest one, as far as the log was read.
@@ -44,6 +46,7 @@ pub enum LinkVerdict {
 
 /// The claim of one link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct LinkClaim {
     number: u64,
     state: ClaimState,
@@ -105,6 +108,7 @@ const fn read(state: ClaimState, number: u64, claim: LoggedClaim) -> (ClaimState
 
 /// Who holds a node's link by the registry, as read apart from the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum LinkHolder {
     /// This gateway.
     Own,
@@ -116,6 +120,7 @@ pub enum LinkHolder {
 
 /// What is to be done about a link once everything is read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[must_use = "a link without a claim is ended by any other"]
 pub enum Reclaim {
     /// The claim stands.

@@ -14,6 +14,7 @@ pub(super) const ADDRESSES_PING: u32 = u32::MAX - 1;
 
 /// How far a link is with the gateway's addresses.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub(super) struct ToldAddresses {
     /// `true` until the adapter was asked for them.
     is_due: bool,
