@@ -39,6 +39,8 @@ pub enum ChangeKind {
     Sender,
     /// A secret that all gateways share.
     Key,
+    /// The gateway's addresses that a node is to know.
+    Addresses,
     /// A [claim](Shared::claim_links) of a node's link. The version is its number.
     Link,
 }

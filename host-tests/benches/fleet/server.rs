@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use crate::nodes::{Fleet, STORE_KEY, id_of, now};
+use crate::nodes::{Fleet, STORE_KEY, chance, id_of, now};
 use crate::registry::{SCOPES, fill};
 
 struct Deaf;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod copies;
+mod light;
 mod tasks;
 
 use std::path::PathBuf;
@@ -9,9 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use async_trait::async_trait;
 use handfast_cli::qemu::{FLASH_FILE, RunningBoard};
+use handfast_core::grant::scope::Action;
 use handfast_core::{Instant, NodeId, Span};
-use handfast_server::{Event, Gateway, Observer, SystemClock};
+use handfast_server::{Application, Event, Gateway, Observer, PeerInfo, SystemClock};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -31,6 +34,20 @@ impl Observer for Display {
         if let Event::PairingRequest { pin, .. } = event {
             let _ = self.0.send(pin.expose().to_owned());
         }
+    }
+}
+
+/// The application, which hears what boards send.
+struct Hears(mpsc::UnboundedSender<(Action, String, Vec<u8>)>);
+
+#[async_trait]
+impl Application for Hears {
+    async fn text(&self, _: NodeId, _: &str) {}
+
+    async fn binary(&self, _: NodeId, _: &[u8]) {}
+
+    async fn app(&self, _: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
+        let _ = self.0.send((action, address.to_owned(), bytes.to_vec()));
     }
 }
 
@@ -68,6 +85,7 @@ struct Bench {
     gateway: Gateway,
     clocks: Clocks,
     shown: mpsc::UnboundedReceiver<String>,
+    heard: mpsc::UnboundedReceiver<(Action, String, Vec<u8>)>,
     port: u16,
     /// Task that serves the gateway's end of the board's serial line.
     line: Option<JoinHandle<()>>,
@@ -79,9 +97,10 @@ impl Bench {
     async fn new() -> Self {
         let registry = tempfile::tempdir().unwrap();
         let (show, shown) = mpsc::unbounded_channel();
+        let (hear, heard) = mpsc::unbounded_channel();
         let clocks = Clocks { start: std::time::Instant::now(), ahead: Arc::default() };
         let gateway = gateway(&registry).clock(clocks.clone()).observer(Display(show));
-        let gateway = gateway.start().await.unwrap();
+        let gateway = gateway.application(Hears(hear)).start().await.unwrap();
         gateway.open_pairing(None).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -90,6 +109,7 @@ impl Bench {
             gateway,
             clocks,
             shown,
+            heard,
             port,
             line: None,
             board: tempfile::tempdir().unwrap(),

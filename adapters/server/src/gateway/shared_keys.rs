@@ -26,7 +26,19 @@ impl Gateway {
         }
         certificates::read_authority_again(inner).await.map_err(|error| match error {
             AuthorityError::Registry(error) => error,
-            error => StoreError::Database(error.to_string()),
+            error @ (AuthorityError::Settings(_)
+            | AuthorityError::File(_)
+            | AuthorityError::Busy(_)
+            | AuthorityError::NotOpened(_)
+            | AuthorityError::Unreadable(_)
+            | AuthorityError::Altered
+            | AuthorityError::Contended
+            | AuthorityError::ManyRoots(_)
+            | AuthorityError::RootEnded
+            | AuthorityError::NotSigned(_)
+            | AuthorityError::Interrupted
+            | AuthorityError::NotRecorded(_)
+            | AuthorityError::NotUsable(_)) => StoreError::Database(error.to_string()),
         })
     }
 }

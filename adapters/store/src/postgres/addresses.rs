@@ -34,7 +34,7 @@ impl AddressRows for PostgresTx<'_> {
 
     fn addresses(&mut self, id: NodeId) -> RowResult<NodeAddresses> {
         let sql = "SELECT told, confirmed FROM node_address WHERE node_id = $1";
-        Ok(self.find(sql, params![id.as_bytes()], |row| lists(row))?.unwrap_or_default())
+        Ok(self.find(sql, params![id.as_bytes()], lists)?.unwrap_or_default())
     }
 
     fn addressed_after(
@@ -48,6 +48,6 @@ impl AddressRows for PostgresTx<'_> {
                        AND node.node_id > $1 ORDER BY node.node_id LIMIT $2";
         // The empty blob comes before every id.
         let after: &[u8] = after.as_ref().map_or(&[], |id| id.as_bytes());
-        Ok(self.all(sql, params![after, most(limit)], |row| addressed(row))?)
+        self.all(sql, params![after, most(limit)], addressed)
     }
 }

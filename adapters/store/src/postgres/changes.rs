@@ -27,6 +27,7 @@ impl ChangeKind {
             "login" => Self::Login,
             "sender" => Self::Sender,
             "key" => Self::Key,
+            "addresses" => Self::Addresses,
             "link" => Self::Link,
             _ => return None,
         })

@@ -22,6 +22,7 @@ pub(super) enum Subject {
     Certificates(NodeId),
     Clone(NodeId),
     Dispatch(NodeId),
+    Addresses(NodeId),
     /// A key that gets no certificate any more, which the registry itself checks.
     CertificateKeys,
     Revocations,
@@ -46,6 +47,7 @@ impl Subject {
             (ChangeKind::Certificate, None) => Self::CertificateKeys,
             (ChangeKind::Clone, Some(node_id)) => Self::Clone(node_id),
             (ChangeKind::Dispatch, Some(node_id)) => Self::Dispatch(node_id),
+            (ChangeKind::Addresses, Some(node_id)) => Self::Addresses(node_id),
             (ChangeKind::Revocation, _) => Self::Revocations,
             (ChangeKind::Session, _) => Self::Sessions,
             (ChangeKind::Login, _) => Self::Logins,
@@ -63,6 +65,7 @@ impl Subject {
             Self::Certificates(_) | Self::CertificateKeys => "certificate",
             Self::Clone(_) => "clone",
             Self::Dispatch(_) => "dispatch",
+            Self::Addresses(_) => "addresses",
             Self::Revocations => "revocation",
             Self::Sessions => "session",
             Self::Logins => "login",
@@ -78,7 +81,8 @@ impl Subject {
             | Self::Grants(node_id)
             | Self::Certificates(node_id)
             | Self::Clone(node_id)
-            | Self::Dispatch(node_id) => Some(node_id),
+            | Self::Dispatch(node_id)
+            | Self::Addresses(node_id) => Some(node_id),
             Self::CertificateKeys
             | Self::Revocations
             | Self::Sessions
@@ -102,6 +106,10 @@ pub(super) async fn apply(gateway: &Gateway, subject: Subject) -> Result<(), Sto
         Subject::Clone(node_id) => clone_counter(gateway, node_id).await,
         Subject::Dispatch(node_id) => {
             inner.hub.has_tasks(node_id);
+            Ok(())
+        }
+        Subject::Addresses(node_id) => {
+            inner.hub.has_addresses(node_id);
             Ok(())
         }
         Subject::CertificateKeys => Ok(()),

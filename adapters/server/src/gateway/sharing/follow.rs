@@ -208,7 +208,8 @@ async fn everything(services: &SharingServices, gateway: &Gateway) -> Result<(),
     let linked: Vec<_> = services.claims.all();
     let mut subjects = Vec::new();
     for (node_id, _) in &linked {
-        let about = [Subject::Node, Subject::Grants, Subject::Clone, Subject::Dispatch];
+        let about =
+            [Subject::Node, Subject::Grants, Subject::Clone, Subject::Dispatch, Subject::Addresses];
         subjects.extend(about.map(|subject| subject(*node_id)));
     }
     all(gateway, &subjects).await?;

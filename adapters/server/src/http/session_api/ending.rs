@@ -107,6 +107,6 @@ async fn rechecked(rechecks: &mut Option<watch::Receiver<u64>>) {
         None => false,
     };
     if !changed {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -15,4 +15,6 @@ BEGIN
     RETURN NULL;
 END $$;
 CREATE TRIGGER node_address_goes AFTER DELETE ON node FOR EACH ROW EXECUTE FUNCTION node_address_goes();
+CREATE TRIGGER node_address_is_told AFTER INSERT OR UPDATE OF told ON node_address FOR EACH ROW
+    WHEN (NEW.told IS NOT NULL) EXECUTE FUNCTION changes_a_node('addresses');
 "];

@@ -134,7 +134,7 @@ async fn hears(
     is: impl Fn(FromGateway<'_>) -> bool,
 ) -> Duration {
     let heard = async {
-        while !client.hear(|message| is(message)).await.expect("the link stands") {}
+        while !client.hear(&is).await.expect("the link stands") {}
         begun.elapsed()
     };
     tokio::time::timeout(Duration::from_secs(20), heard).await.expect("it is heard")

@@ -6,7 +6,8 @@ use handfast_core::flow::registration::operator::Purpose;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Standing;
-use handfast_core::wire::native::link::Policy;
+use handfast_core::wire::native::Features;
+use handfast_core::wire::native::link::{FromNode, Hello, Policy};
 use handfast_core::wire::native::pair;
 use handfast_core::{Source, Span};
 use handfast_store::RevokedCertificates;
@@ -54,6 +55,28 @@ async fn a_narrowed_ceiling_bounds_a_link_at_another_gateway() {
     here.gateway.permit(node.node_id, Some(scopes("write:/audio/**\n")), None).await.unwrap();
     tokio::time::sleep(EVERYWHERE).await;
     assert!(!there.lets_through(&mut client, "/lights/hall").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn addresses_that_are_told_at_one_gateway_reach_a_node_that_is_linked_at_another() {
+    const NEW: &str = "tcp://10.0.0.2:7331";
+    let registry = Registry::new();
+    let (here, there) = (registry.gateway("here").await, registry.gateway("there").await);
+    let node = here.paired("lamp").await;
+    let gateway = *there.gateway.keys().channel.public();
+    let mut client = Client::link(there.wire().await, &node.keys, &gateway).await.unwrap();
+    let features = Features::PING.with(Features::ADDRESSES);
+    client.say(&FromNode::Hello(Hello { features, mark: None, holds: None })).await;
+    while !there.gateway.moved_node(node.node_id).await.unwrap().online {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    here.gateway.move_nodes(Some(node.node_id), &[NEW.to_owned()]).await.unwrap();
+    let told = hears(&mut client, Instant::now(), |message| match message {
+        FromGateway::Policy(Policy::GatewayAddress(list)) => list.as_str() == NEW,
+        _ => false,
+    });
+    assert!(told.await < EVERYWHERE);
 }
 
 #[tokio::test(flavor = "multi_thread")]
