@@ -172,6 +172,7 @@ const PRINT: &[Row] = &[
     ("watch", &["--json"]),
     ("import", &["{records}"]),
     ("backup", &["{backup}"]),
+    ("store make-key", &["{key}"]),
 ];
 
 /// Verbs that show a secret, for which a closed pipe is a failure: `delivery` has their tests.
@@ -198,6 +199,7 @@ const ELSEWHERE: &[&str] = &[
     "nodes release",
     "nodes move",
     "extensions call",
+    "store copy",
 ];
 
 /// Returns a name that is new in this process.
@@ -305,6 +307,9 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
                 std::fs::write(&file, "[]").unwrap();
                 out.push(file.to_str().unwrap().to_owned());
             }
+            "{key}" => {
+                out.push(gateway.data.path().join(fresh("key")).to_str().unwrap().to_owned());
+            }
             "{backup}" => {
                 out.push(gateway.data.path().join("backup.db").to_str().unwrap().to_owned());
             }
@@ -334,7 +339,8 @@ async fn every_verb_says_that_it_could_not_print_and_a_reader_that_has_enough_en
             let more = filled(&gateway, args).await;
             let mut all: Vec<&str> =
                 path.iter().map(String::as_str).chain(more.iter().map(String::as_str)).collect();
-            if path[0] != "companion" {
+            // Neither is about a gateway's data.
+            if !["companion", "store"].contains(&path[0].as_str()) {
                 all.extend(["--data", gateway.data()]);
             }
             let (code, err) = ran(to(out, "handfast", &all));

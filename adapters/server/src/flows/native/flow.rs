@@ -359,7 +359,7 @@ mod tests {
         let websocket = size::<WebSocket, _>(NativeDriver::run);
         let tcp = size::<FramedTransport<Metered<TcpStream>>, _>(NativeDriver::run);
         assert!(
-            websocket <= 2048 && tcp <= 1760,
+            websocket <= 2064 && tcp <= 1776,
             "{websocket} bytes over a WebSocket, {tcp} over TCP"
         );
     }
