@@ -139,11 +139,11 @@ async fn obey(gateway: &Gateway, verb: &str, number: u32) {
 
 /// Enters requests that wait for an operator.
 async fn wait_for_approval(store: &SqliteStore, requests: u32) {
+    let room = Label::parse("hall").unwrap();
     for number in 0..requests {
         let name = format!("waiting {number}");
-        let label = |text: &str| Label::parse(text).unwrap();
-        let request =
-            PairRequest { name: label(&name), room: label("hall"), profile: Profile::EMPTY };
+        let name = Label::parse(&name).unwrap();
+        let request = PairRequest { name, room, profile: Profile::EMPTY };
         let address = IpAddr::from([10, 0, (number >> 8) as u8, number as u8]);
         let asking = PendingRequest::new(&request, address, now(), &NO_LIMITS, &chance());
         store.admit(asking, "{}".to_owned(), NO_LIMITS, now()).await.unwrap().unwrap();
