@@ -70,10 +70,16 @@ pub(super) async fn open(
         refused: true,
     };
     // A refused fresh certificate must not lock the node out, so the older one is tried too.
-    for certificate in certificates {
+    for (tried, certificate) in certificates.iter().enumerate() {
         match open_with(host, port, &place, certificate, within).await {
             Ok(link) => return Ok(link),
-            Err(no_link) => last = no_link,
+            Err(no_link) => {
+                // The last failure is told by whoever asked for the link.
+                if no_link.refused && tried + 1 < certificates.len() {
+                    tracing::warn!(why = %no_link.lost, "an older certificate is tried");
+                }
+                last = no_link;
+            }
         }
     }
     Err(last)
