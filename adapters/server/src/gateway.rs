@@ -332,6 +332,11 @@ impl Gateway {
         self.inner.event(&event);
     }
 
+    /// Has readers of changes read anew what is of this kind.
+    pub(crate) fn changed(&self, kind: &'static str) {
+        self.inner.pairing.changes.add_kind(kind);
+    }
+
     pub(crate) fn device(&self, mut entry: Entry) -> Device {
         let node_id = entry.record.node_id;
         entry.observed = self.inner.readings.over(node_id, entry.observed);

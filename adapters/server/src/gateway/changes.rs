@@ -79,6 +79,11 @@ impl Changes {
         self.push(kind, ids.into_iter().collect());
     }
 
+    /// Adds a change that no event tells: something of this kind was made or ended.
+    pub(crate) fn add_kind(&self, kind: &'static str) {
+        self.push(kind, Map::new());
+    }
+
     /// Forgets the changes, so that every reader reads everything anew.
     pub(crate) fn forget(&self) {
         let mut ring = self.ring();

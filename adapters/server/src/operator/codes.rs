@@ -186,6 +186,7 @@ impl Gateway {
             match self.store().mint_all(stored.collect(), now).await? {
                 Ok(()) => {
                     self.delivery_begun();
+                    self.changed("code");
                     return Ok(drawn.into_iter().map(|(_, minted)| minted).collect());
                 }
                 // Another code has one of these selectors: the next draw has others.
@@ -401,7 +402,10 @@ impl Gateway {
             )
             .await?
         {
-            true => Ok(()),
+            true => {
+                self.changed("code");
+                Ok(())
+            }
             false => Err(OperatorError::NoSuchCode(hex(id.as_bytes()))),
         }
     }

@@ -106,6 +106,7 @@ impl Gateway {
         if !self.store().add_policy(stored.clone(), now).await? {
             return usage(format!("{POLICIES} policies are in force already; end some of them"));
         }
+        self.changed("policy");
         self.wake_those_from(&from).await?;
         Ok(self.policy_status(stored))
     }
@@ -145,7 +146,10 @@ impl Gateway {
     /// [`OperatorError::NoSuchPolicy`], and [`OperatorError::Store`].
     pub async fn end_policy(&self, id: PolicyId) -> Result<(), OperatorError> {
         match self.store().end_policy(id, self.inner.clock.unix()).await? {
-            true => Ok(()),
+            true => {
+                self.changed("policy");
+                Ok(())
+            }
             false => Err(OperatorError::NoSuchPolicy(hex(id.as_bytes()))),
         }
     }

@@ -105,7 +105,7 @@ impl Gateway {
             provisions: Some(name.clone()),
         };
         match self.store().mint(minted, now).await? {
-            Ok(()) => {}
+            Ok(()) => self.changed("code"),
             Err(NotMinted::MakerEnded) => return Err(self.has_ended(maker)),
             // A token has no selector and needs no open window, so only the limit is left.
             Err(NotMinted::TooMany | NotMinted::Taken | NotMinted::Closed | NotMinted::Locked) => {
