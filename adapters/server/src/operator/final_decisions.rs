@@ -32,6 +32,13 @@ impl Gateway {
         self.device_by(which, 1).await
     }
 
+    /// Returns the current nodes with exactly this name, as many as are told apart in words.
+    pub(crate) async fn devices_named(&self, name: &str) -> Result<Vec<Device>, OperatorError> {
+        let now = self.inner.clock.unix();
+        let found = self.inner.store.named(name, MOST_MATCHES, now).await?;
+        Ok(found.into_iter().flatten().map(|entry| self.device(entry)).collect())
+    }
+
     async fn device_by(&self, which: &str, fewest: usize) -> Result<Device, OperatorError> {
         let store = &self.inner.store;
         let lower = which.to_ascii_lowercase();

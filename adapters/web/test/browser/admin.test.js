@@ -149,6 +149,80 @@ test('the page fits a phone, and has no fault for who hears it', async (t) => {
   }
 });
 
+test('a network that is approved in advance shows what is left of it, and is ended', async (t) => {
+  const options = { viewport: { width: 360, height: 740 } };
+  const { gateway, browser, page } = await operator(t, { options });
+  await page.getByText('Everybody is asked about.').waitFor();
+  await page.getByRole('button', { name: 'Approve a network …' }).click();
+  await page.getByLabel('The network').fill('127.0.0.0/8');
+  await page.getByLabel('At most so many nodes').fill('2');
+  await page.getByLabel('Permissions, a line each').fill('read:/lights/**');
+  await accessible(page);
+  await shot(page, 'admin-network-dialog');
+  await page.getByRole('button', { name: 'Approve them' }).click();
+  const policy = page.locator('#policies article.row', { hasText: '127.0.0.0/8' });
+  await policy.getByText(/in force for 2 more, ends in \d:\d\d, by login/).waitFor();
+  const node = await NativeNode.start(t, gateway, 'Shelf', ['--approval']);
+  assert.equal(await node.ends(), 0);
+  await policy.getByText(/for 1 more, 1 approved/).waitFor();
+  await page.getByText('No node waits').waitFor();
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 360, `${wide}`);
+  await accessible(page);
+  await shot(page, 'admin-policies');
+  // What another page or a terminal makes shows up by itself.
+  await gateway.verb('approve', '--from', '10.0.0.0/8', '--until', '10m', '--max', '3', '--yes');
+  await page.locator('#policies article.row', { hasText: '10.0.0.0/8' }).waitFor();
+  await page.getByRole('button', { name: 'End the approval of 127.0.0.0/8' }).click();
+  await page.getByRole('button', { name: 'Yes' }).click();
+  await policy.waitFor({ state: 'detached' });
+  await NativeNode.start(t, gateway, 'Late', ['--approval']);
+  await card(page, 'Late').waitFor();
+  assert.deepEqual(browser.errors, []);
+});
+
+test('a network that is none is said in words, and the page goes on', async (t) => {
+  const { page } = await operator(t);
+  await page.getByRole('button', { name: 'Approve a network …' }).click();
+  await page.getByLabel('The network').fill('0.0.0.0/0');
+  await page.getByRole('button', { name: 'Approve them' }).click();
+  await page.locator('#policies').getByText(/holds every address/).waitFor();
+});
+
+test('a node takes the place of another, after the page has said what that does', async (t) => {
+  const options = { viewport: { width: 360, height: 740 } };
+  const { gateway, browser, page } = await operator(t, { options });
+  const code = await gateway.json('codes', 'create', '--read', '/heating/**');
+  const before = await NativeNode.start(t, gateway, 'Boiler', ['--code']);
+  await before.types(code.code);
+  assert.equal(await before.ends(), 0);
+  const old = await gateway.json('nodes', 'describe', 'Boiler');
+  const node = await NativeNode.start(t, gateway, 'Boiler', ['--approval']);
+  const asks = card(page, 'Boiler');
+  await asks.getByText('A node with this name is paired').waitFor();
+  await accessible(page);
+  await shot(page, 'admin-namesake');
+  await asks.getByRole('button', { name: 'Approve with … Boiler' }).click();
+  assert.equal(await page.locator('#places option').first().getAttribute('value'), old.node_id);
+  await page.getByLabel('In the place of the node').fill(old.node_id);
+  await accessible(page);
+  await shot(page, 'admin-place-dialog');
+  await page.getByRole('button', { name: 'Approve', exact: true }).click();
+  const said = page.getByRole('dialog');
+  await said.getByText('its key for good').waitFor();
+  assert.ok((await said.textContent()).includes(old.fingerprint.replaceAll('-', ' ')));
+  await accessible(page);
+  await shot(page, 'admin-place-sure');
+  await page.getByRole('button', { name: 'Approve in its place' }).click();
+  await asks.getByText(`in the place of ${old.node_id.slice(0, 8)}`).waitFor();
+  assert.equal(await node.ends(), 0);
+  const now = await gateway.json('nodes', 'describe', 'Boiler');
+  assert.equal(now.replaces[0].node_id, old.node_id);
+  assert.deepEqual(now.in_force?.permissions.read ?? now.offered?.permissions.read ?? ['/heating/**'], ['/heating/**']);
+  assert.equal((await gateway.json('nodes', 'describe', old.node_id)).standing, 'revoked');
+  assert.deepEqual(browser.errors, []);
+});
+
 test('an owner sees who is logged in, and ends a session and a token', async (t) => {
   const { gateway, browser, page } = await operator(t);
   await gateway.json('tokens', 'create', '--role', 'viewer', '--name', 'backup');

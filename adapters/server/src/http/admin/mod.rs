@@ -72,7 +72,7 @@ mod paging;
 pub(in crate::http) mod paired;
 pub(in crate::http) mod pairing;
 mod permissions;
-mod policies;
+pub(in crate::http) mod policies;
 mod provisioning;
 pub(in crate::http) mod setup;
 mod shared_socket;

@@ -138,7 +138,7 @@ pub(super) async fn end(
 }
 
 /// Returns the policies that are not over.
-pub(super) async fn in_force(gateway: &Gateway) -> Result<Vec<PolicyView>, AdminFailure> {
+pub(in crate::http) async fn in_force(gateway: &Gateway) -> Result<Vec<PolicyView>, AdminFailure> {
     let mut all = gateway.policies().await?;
     all.retain(|one| match one.state {
         Ok(()) | Err(NotInForce::ClockInDoubt) => true,

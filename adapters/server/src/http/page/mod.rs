@@ -7,7 +7,7 @@
 //!
 //! | path | content |
 //! |---|---|
-//! | `/admin` | what waits: requests, PINs, nodes in quarantine |
+//! | `/admin` | what waits: requests, PINs, nodes in quarantine; approvals in advance |
 //! | `/admin/nodes`, `/admin/nodes/{id}` | nodes, and one of them |
 //! | `/admin/codes` | pairing by PIN, codes and provisioning tokens |
 //! | `/admin/companions` | setup codes, and the sessions that they opened |
@@ -30,6 +30,7 @@ mod node;
 mod nodes;
 mod operators;
 mod pending;
+mod policies;
 mod senders;
 mod sparkline;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::frame::Asked;
 use super::words::{self, Call};
-use super::{Visitor, codes};
+use super::{Visitor, codes, policies};
 use crate::gateway::Gateway;
 use crate::gateway::operator_types::Device;
 use crate::http::admin::failure::AdminFailure;
@@ -28,6 +28,10 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
     let copied = quarantined(gateway).await?;
     let pins = codes::pins(gateway, visitor).await?;
     let counted = gateway.summary().await?.nodes.pending;
+    let mut namesakes = Vec::with_capacity(waiting.len());
+    for device in &waiting {
+        namesakes.push(namesake(gateway, device).await?);
+    }
     let unseen = counted.saturating_sub(waiting.len() as u64);
     let mut changes = Vec::with_capacity(more.len());
     for device in &more {
@@ -42,7 +46,9 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
         }
         section #requests data-keyed {
             h2 #requests-title { "Requests" }
-            @for device in &waiting { (request(device, visitor)) }
+            @for (device, namesake) in waiting.iter().zip(&namesakes) {
+                (request(device, namesake.as_ref(), visitor))
+            }
             @if unseen > 0 { p #unseen { (unseen) " more wait; they are shown once these are decided." } }
             @if waiting.is_empty() {
                 div #requests-none .empty {
@@ -58,6 +64,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
             }
         }
         (pins)
+        (policies::section(gateway, visitor).await?)
     })
 }
 
@@ -84,6 +91,21 @@ async fn quarantined(gateway: &Gateway) -> Result<Vec<(DeviceView, QuarantineVie
     Ok(found)
 }
 
+/// Returns the paired node with the name of one that waits, if there is exactly one: the other may
+/// be there to take its place.
+async fn namesake(
+    gateway: &Gateway,
+    device: &DeviceView,
+) -> Result<Option<DeviceView>, AdminFailure> {
+    // A request without a key takes no place.
+    if device.fingerprint.is_none() {
+        return Ok(None);
+    }
+    let named = gateway.devices_named(&device.friendly_name).await?;
+    let mut paired = named.iter().map(DeviceView::from).filter(|one| one.standing == "paired");
+    Ok(paired.next().filter(|_| paired.next().is_none()))
+}
+
 async fn in_force(gateway: &Gateway, device: &DeviceView) -> Option<InForceView> {
     let node = gateway.paired_named(&device.node_id).await.ok()?;
     paired::in_force(&node, gateway.now())
@@ -96,7 +118,7 @@ fn ask(gateway: &Gateway) -> String {
 }
 
 /// Returns the card of a request: who, whence, why, and what an approval changes.
-fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
+fn request(device: &DeviceView, namesake: Option<&DeviceView>, visitor: &Visitor) -> Markup {
     let name = &device.friendly_name;
     let path = |what: &str| format!("/api/v1/devices/{}/{what}", device.node_id);
     let seen = json!({"seen": device.seen, "version": device.version});
@@ -120,6 +142,7 @@ fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
                 @if let Some(times) = device.rejected_times {
                     dt { "Before" } dd { "rejected " (times) " times lately" }
                 }
+                @if let Some(old) = namesake { dt { "Changes" } dd { (takes_place(old, visitor)) } }
                 @if let Some(ends) = device.expires_at { dt { "Ends" } dd { (words::until(ends)) } }
             }
             @if visitor.decides() {
@@ -127,7 +150,8 @@ fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
                     (approve.button(name))
                     @if device.fingerprint.is_some() {
                         button type="button" class="plain" data-with=(path("pair")) data-body=(seen)
-                            data-scopes=(asked_scopes(device))
+                            data-scopes=(asked_scopes(device)) data-name=(name)
+                            data-namesake=[namesake.map(|old| &old.node_id)]
                             aria-label=(format!("Approve with … {name}")) { "Approve with …" }
                     }
                     button type="button" class="plain" data-reject=(path("reject"))
@@ -136,6 +160,20 @@ fn request(device: &DeviceView, visitor: &Visitor) -> Markup {
                     (ignore(device))
                 }
             }
+        }
+    }
+}
+
+/// Says that a paired node has the name of the request, and what it means to take its place.
+fn takes_place(old: &DeviceView, visitor: &Visitor) -> Markup {
+    html! {
+        "A node with this name is paired: "
+        a href=(format!("/admin/nodes/{}", old.node_id)) { (words::id(&old.node_id)) }
+        @if !old.room.is_empty() { " in " (old.room) }
+        ". Approved by itself, this one stands beside it."
+        @if visitor.decides() {
+            " If it is a new device for the same place, name that node under “Approve with …”: its \
+             name, room, permissions and tasks move, and its key is out for good."
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The page as HTML: what each role sees, and what a browser may do with it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode};
@@ -9,7 +10,7 @@ use axum::{Extension, Router};
 use handfast_core::grant::token::TokenHash;
 use handfast_core::limits::Limits;
 use handfast_core::registry::admission::PendingRequest;
-use handfast_core::registry::authority::Role;
+use handfast_core::registry::authority::{Authority, Role};
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Credential;
 use handfast_core::wire::registration::{PairRequest, Profile};
@@ -22,7 +23,7 @@ use super::routes;
 use crate::entropy;
 use crate::gateway::Gateway;
 use crate::http::login::OperatorSession;
-use crate::operator::NewCode;
+use crate::operator::{NewCode, NewPolicy};
 
 async fn gateway() -> Gateway {
     Gateway::builder(MemoryStore::default()).start().await.unwrap()
@@ -113,6 +114,29 @@ async fn a_viewer_gets_no_button_that_decides() {
     }
     let decided = text(get(&seen_by(&gateway, Role::Operator), "/admin/codes", true).await).await;
     assert!(decided.contains("Withdraw") && decided.contains("Close"), "{decided}");
+}
+
+#[tokio::test]
+async fn approvals_in_advance_are_shown_to_all_and_ended_by_those_who_decide() {
+    let gateway = gateway().await;
+    let new = NewPolicy {
+        from: "192.168.7.0/24".parse().unwrap(),
+        lasts: Duration::from_secs(600),
+        most: 20,
+        permissions: None,
+        grant_for: None,
+    };
+    let made = gateway.make_policy_by(&Authority::OWNER, new).await.unwrap();
+    for (role, buttons) in [(Role::Viewer, 0), (Role::Operator, 1), (Role::Owner, 1)] {
+        let page = text(get(&seen_by(&gateway, role), "/admin", true).await).await;
+        assert!(page.contains("192.168.7.0/24") && page.contains(" for 20 more"), "{page}");
+        let calls = page.matches("data-call=\"/api/v1/pairing/policies/").count();
+        assert_eq!(calls, buttons, "{role:?}: {page}");
+    }
+    gateway.end_policy(made.policy.id).await.unwrap();
+    let page = text(get(&seen_by(&gateway, Role::Owner), "/admin", true).await).await;
+    assert!(page.contains("handfast approve --from 192.168.1.0/24"), "{page}");
+    assert!(!page.contains("192.168.7.0"), "{page}");
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ pub(super) fn scopes(texts: &[String]) -> Markup {
 /// Returns who made something, for people.
 pub(super) fn maker(made_by: &str) -> Markup {
     match made_by.split_once(' ') {
-        Some(("session", session)) => html! { "session " (id(session)) },
+        Some((kind @ ("session" | "login"), made)) => html! { (kind) " " (id(made)) },
         Some(_) | None => html! { (made_by) },
     }
 }
@@ -68,9 +68,8 @@ pub(super) fn maker(made_by: &str) -> Markup {
 /// Returns a state as a word with a sign, so that no state is told by its colour alone.
 pub(super) fn state(word: &str) -> Markup {
     let (sign, kind) = match word {
-        "online" | "linked" | "active" | "good" | "delivered" | "allowed" | "paired" | "valid" => {
-            ("●", "good")
-        }
+        "online" | "linked" | "active" | "good" | "delivered" | "allowed" | "paired" | "valid"
+        | "in force" => ("●", "good"),
         "pending" | "offered" | "issued" | "unapproved" => ("◐", "wait"),
         "muted" => ("◌", "quiet"),
         "revoked" | "blocked" | "quarantined" | "superseded" => ("✕", "bad"),

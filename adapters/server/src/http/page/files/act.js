@@ -17,7 +17,7 @@ export async function call(path, body, method = 'POST') {
   const answer = await fetch(path, {
     method,
     headers: { 'Content-Type': 'application/json', 'X-Handfast-CSRF': csrf },
-    body: method === 'DELETE' ? undefined : JSON.stringify(body),
+    body: method === 'DELETE' || method === 'GET' ? undefined : JSON.stringify(body),
   });
   const text = await answer.text();
   let json = {};
@@ -92,13 +92,62 @@ const ENDS = [
   ['31536000', 'in a year'],
 ];
 
-const scopes = (value) =>
+const scopes = (value, empty = '') =>
   field('scopes', 'Permissions, a line each', {
     value,
     rows: 5,
     spellcheck: 'false',
-    hint: 'Like read:/lights/** or write:/lights/kitchen. Writing includes reading.',
+    hint: `Like read:/lights/** or write:/lights/kitchen. Writing includes reading. ${empty}`.trim(),
   });
+
+/** Reads a node by its name or id, without counting it as shown. */
+const read = (which) => call(`/api/v1/devices/${encodeURIComponent(which)}?glance=true`, undefined, 'GET');
+
+/** The number of nodes that are offered for a choice; any other is named. */
+const OFFERED = 50;
+
+/** Makes the field for the node whose place is taken. */
+async function place(asked, namesake) {
+  const { items } = await call(`/api/v1/devices?limit=${OFFERED}`, undefined, 'GET');
+  const paired = items.filter(({ standing }) => standing === 'paired');
+  // The one that is most likely meant comes first.
+  paired.sort((a, b) => (b.node_id === namesake) - (a.node_id === namesake));
+  const list = element('datalist', { id: 'places' });
+  for (const { node_id: id, friendly_name: called, room } of paired) {
+    list.append(element('option', { value: id, label: room === '' ? called : `${called}, ${room}` }));
+  }
+  const chosen = field('replaces', 'In the place of the node', {
+    list: 'places',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    hint: 'Its whole name, or 6 or more characters of its id; empty for none. Without permissions above, this one gets those of that node.',
+  });
+  const input = chosen.querySelector('input');
+  input.addEventListener('input', () => {
+    // The permissions move with the place, unless others are named.
+    const named = input.form.elements.scopes;
+    if (input.value !== '' && named.value === asked) named.value = '';
+    else if (input.value === '' && named.value === '') named.value = asked;
+  });
+  return [chosen, list];
+}
+
+/** Says what a replacement does, and asks for it. */
+async function sure(name, old, named) {
+  const whose = old.room === '' ? old.friendly_name : `${old.friendly_name} (${old.room})`;
+  const shown = [
+    sentence(`${name} takes the place of ${whose}, node ${old.node_id.slice(0, 8)}, fingerprint:`),
+    element('p', { class: 'fingerprint' }, old.fingerprint?.replaceAll('-', ' ') ?? 'none'),
+    sentence(
+      named.trim() === ''
+        ? 'It gets the name, the room, the permissions and the tasks of that node.'
+        : 'It gets the name, the room and the tasks of that node, and the permissions that you named.',
+    ),
+    sentence('That node is out at once, and its key for good.'),
+  ];
+  const title = 'Approve it in that place?';
+  return (await ask(title, shown, { submit: 'Approve in its place', danger: true })) !== null;
+}
 
 /** Reads lines like `read:/lights/**`. */
 export function permissions(text) {
@@ -145,22 +194,55 @@ const ACTS = {
     return path.endsWith('/pair') ? approved(answer) : 'Done.';
   },
 
-  async with({ with: path, body, scopes: asked }) {
-    const values = await ask(
-      'Approve with …',
-      [
-        scopes(asked),
-        choice('expires', 'They end', ENDS, ''),
-        field('message', 'A message to the node', { maxlength: '128' }),
-      ],
-      { submit: 'Approve' },
-    );
+  async with({ with: path, body, scopes: asked, name, namesake }) {
+    const fields = [
+      scopes(asked),
+      choice('expires', 'They end', ENDS, ''),
+      field('message', 'A message to the node', { maxlength: '128' }),
+      ...(await place(asked, namesake)),
+    ];
+    const values = await ask('Approve with …', fields, { submit: 'Approve' });
     if (values === null) return null;
     const terms = { ...JSON.parse(body) };
+    const old = values.replaces.trim() === '' ? null : await read(values.replaces.trim());
+    if (old !== null && !(await sure(name, old, values.scopes))) return null;
+    if (old !== null) Object.assign(terms, { replaces: old.node_id, replaces_version: old.version });
     if (values.scopes.trim() !== '') terms.permissions = permissions(values.scopes);
     if (values.expires !== '') terms.expires_seconds = Number(values.expires);
     if (values.message !== '') terms.message = values.message;
-    return approved(await call(path, terms));
+    const outcome = await approved(await call(path, terms));
+    return old === null ? outcome : `Approved by you, in the place of ${old.node_id.slice(0, 8)}.`;
+  },
+
+  async policy({ policy: path, most }) {
+    const values = await ask(
+      'Approve a network',
+      [
+        sentence('Nodes with keys that ask from there are approved without being looked at.'),
+        field('from', 'The network', {
+          required: '',
+          spellcheck: 'false',
+          autocapitalize: 'none',
+          hint: 'Like 192.168.1.0/24 or fd00::/64.',
+        }),
+        choice('lasts', 'For', [
+          ['600', '10 minutes'],
+          ['3600', 'an hour'],
+          ['28800', '8 hours'],
+          ['86400', 'a day'],
+        ], '600'),
+        field('max', 'At most so many nodes', { value: '20', type: 'number', min: '1', max: most, required: '' }),
+        scopes('', 'Left empty: what the gateway is set up to give.'),
+        choice('expires', 'Their permissions end', ENDS, ''),
+      ],
+      { submit: 'Approve them' },
+    );
+    if (values === null) return null;
+    const body = { from: values.from.trim(), for_seconds: Number(values.lasts), max: Number(values.max) };
+    if (values.scopes.trim() !== '') body.permissions = permissions(values.scopes);
+    if (values.expires !== '') body.grant_expires_seconds = Number(values.expires);
+    await call(path, body);
+    return 'They are approved by you.';
   },
 
   async reject({ reject: path, reasons }) {

@@ -22,14 +22,23 @@ export function left(seconds) {
   return `in ${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
 }
 
-/** Writes all times below an element anew. */
+/** Writes all times below an element anew. Returns `true` if a countdown has just ended. */
 export function tell(root, now = Date.now()) {
+  let ended = false;
   for (const time of root.querySelectorAll('time[data-ago], time[data-until]')) {
     const at = Date.parse(time.dateTime);
     if (Number.isNaN(at)) continue;
     time.title ||= time.textContent;
     const seconds = (at - now) / 1000;
-    if ('until' in time.dataset) time.textContent = seconds <= 0 ? 'now' : left(seconds);
-    else time.textContent = seconds > -5 ? 'just now' : `${span(-seconds)} ago`;
+    if ('until' in time.dataset) {
+      time.textContent = seconds <= 0 ? 'now' : left(seconds);
+      // Only one that was seen running ends here, so that nothing is asked for again and again.
+      if (seconds > 0) time.dataset.runs = '';
+      else if ('runs' in time.dataset) {
+        delete time.dataset.runs;
+        ended = true;
+      }
+    } else time.textContent = seconds > -5 ? 'just now' : `${span(-seconds)} ago`;
   }
+  return ended;
 }
