@@ -50,6 +50,7 @@ pub(crate) async fn run(args: SendersArgs) -> Result<(), End> {
         SendersVerb::Block(sender) => decide(&data, json, "block", &sender).await,
         SendersVerb::Unblock(sender) => decide(&data, json, "unblock", &sender).await,
         SendersVerb::Revoke(sender) => decide(&data, json, "revoke", &sender).await,
+        SendersVerb::Forget(sender) => decide(&data, json, "forget", &sender).await,
         SendersVerb::Seed { channel, account, senders } => {
             let body = json!({ "channel": channel, "account": account, "senders": senders });
             let answer = ask(&data, Method::POST, &format!("{SENDERS}/seed"), Some(body)).await?;
@@ -84,6 +85,9 @@ async fn decide(data: &DataPlace, json: bool, verb: &str, sender: &SenderArgs) -
         (_, 1..) | ("block", 0) => None,
         ("reject", 0) => Some("does not wait"),
         ("unblock", 0) => Some("is not blocked"),
+        ("forget", 0) => {
+            Some("is unknown, or waits, is let in or blocked, and cannot be forgotten")
+        }
         (_, 0) => Some("is not let in"),
     };
     if let Some(missing) = missing {
@@ -97,6 +101,7 @@ async fn decide(data: &DataPlace, json: bool, verb: &str, sender: &SenderArgs) -
             "reject" => "is rejected",
             "block" => "is blocked",
             "unblock" => "is not blocked any more",
+            "forget" => "is forgotten",
             _ => "is not let in any more",
         };
         printed = put(&format!("{name} {done} {place}\n"));

@@ -162,6 +162,8 @@ pub enum What {
     BlockSender,
     UnblockSender,
     RevokeSender,
+    /// The name of a sender that is out was removed from the registry and from the log.
+    ForgetSender,
     IssueCertificate,
     RevokeCertificates,
     RotateCa,
@@ -223,6 +225,7 @@ impl What {
             Self::BlockSender => "block-sender",
             Self::UnblockSender => "unblock-sender",
             Self::RevokeSender => "revoke-sender",
+            Self::ForgetSender => "forget-sender",
             Self::IssueCertificate => "issue-certificate",
             Self::RevokeCertificates => "revoke-certificates",
             Self::RotateCa => "rotate-ca",
@@ -449,18 +452,12 @@ pub trait Audit: Send + Sync + 'static {
     async fn audit_consistency(&self, earlier: u64, size: u64)
     -> Result<Option<Proof>, StoreError>;
 
-    /// Returns the sender behind a reference of an entry, as long as its name is there.
+    /// Returns the sender behind a reference of an entry, as long as its name is there: until it is
+    /// [forgotten](crate::SenderChange::Forget).
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be read.
     async fn audited_sender(&self, reference: [u8; 32]) -> Result<Option<SenderName>, StoreError>;
-
-    /// Removes a sender's name from the log. Entries keep their reference, which tells nothing
-    /// without it. `false` if there is no such name.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it could not be made durable.
-    async fn forget_audited_sender(&self, name: SenderName) -> Result<bool, StoreError>;
 }
 
 fn hex(bytes: &[u8]) -> String {

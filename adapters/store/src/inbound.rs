@@ -74,6 +74,10 @@ pub enum SenderChange {
     Unblock,
     /// Revokes the permission, including one that has expired. The sender may ask again.
     Revoke,
+    /// Removes what is left of a sender that is out: permissions that are revoked or have expired,
+    /// and its names in the audit log, whose entries keep their references. Changes nothing if the
+    /// sender waits, is allowed or is blocked.
+    Forget,
 }
 
 /// A filter for listing senders.

@@ -91,6 +91,30 @@ fn a_sender_is_rejected_blocked_and_unblocked_and_what_is_not_so_is_refused() {
 }
 
 #[test]
+fn a_sender_that_is_out_is_forgotten_on_all_accounts_and_in_the_log() {
+    let gateway = Gateway::start();
+    for account in ["bot", "desk"] {
+        gateway.answer(&["senders", "seed", "telegram", account, "@ana"]);
+    }
+    let (exit, _, err) = gateway.verb(&["senders", "forget", "telegram:@ana"]);
+    assert!(exit == 1 && err.contains("cannot be forgotten"), "{err}");
+    assert_eq!(gateway.verb(&["senders", "revoke", "telegram:@ana"]).0, 0);
+    let named = || {
+        let (_, out, _) = gateway.verb(&["audit", "list"]);
+        out.contains("@ana")
+    };
+    assert!(named());
+    let (exit, out, _) = gateway.verb(&["senders", "forget", "telegram:@ana"]);
+    assert!(exit == 0 && out == "\"@ana\" is forgotten over telegram\n", "{out}");
+    assert!(!named());
+    let known = gateway.answer(&["senders", "list", "--include-revoked"]);
+    assert_eq!(known["items"], json!([]));
+    let (exit, out, _) = gateway.verb(&["audit", "verify"]);
+    assert!(exit == 0, "{out}");
+    assert_eq!(admit(&gateway, "@ana")["decision"], "challenge");
+}
+
+#[test]
 fn many_are_let_in_at_once() {
     let gateway = Gateway::start();
     let (exit, out, _) =

@@ -160,6 +160,7 @@ const PRINT: &[Row] = &[
     ("senders block", &["telegram:@ana"]),
     ("senders unblock", &["{blocked}"]),
     ("senders revoke", &["{let in}"]),
+    ("senders forget", &["{was in}"]),
     ("senders seed", &["telegram", "bot", "@eve"]),
     ("extensions list", &[]),
     ("companion status", &["{session}"]),
@@ -281,6 +282,12 @@ async fn filled(gateway: &Gateway, args: &[&str]) -> Vec<String> {
             "{let in}" => {
                 assert_eq!(gateway.verb(&["inbound", "seed", "telegram", "bot", &sender]).0, 0);
                 out.push(format!("telegram:{sender}"));
+            }
+            "{was in}" => {
+                let named = format!("telegram:{sender}");
+                assert_eq!(gateway.verb(&["senders", "seed", "telegram", "bot", &sender]).0, 0);
+                assert_eq!(gateway.verb(&["senders", "revoke", &named]).0, 0);
+                out.push(named);
             }
             "{session}" => {
                 let started = gateway.answer(&[

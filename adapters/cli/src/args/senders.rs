@@ -46,6 +46,8 @@ pub(crate) enum SendersVerb {
     Unblock(SenderArgs),
     /// Take back that a sender was let in
     Revoke(SenderArgs),
+    /// Remove the name of a sender that is out, from the list and from the audit log
+    Forget(SenderArgs),
     /// Let in many senders at once, without codes
     Seed {
         /// Over which channel, for instance whatsapp

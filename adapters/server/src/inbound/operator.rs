@@ -254,7 +254,10 @@ impl Gate {
                 SenderChange::Reject => {
                     inner.telemetry.channel(&channel).approval(ApprovalResult::Rejected);
                 }
-                SenderChange::Block | SenderChange::Unblock | SenderChange::Revoke => {}
+                SenderChange::Block
+                | SenderChange::Unblock
+                | SenderChange::Revoke
+                | SenderChange::Forget => {}
             }
             self.event(&GateEvent::Changed { channel, account, sender, change: word(&change) });
         }
@@ -433,7 +436,7 @@ fn shortened(given: &str) -> String {
 const fn takes_away(change: &SenderChange) -> bool {
     match change {
         SenderChange::Reject | SenderChange::Block | SenderChange::Revoke => true,
-        SenderChange::Allow { .. } | SenderChange::Unblock => false,
+        SenderChange::Allow { .. } | SenderChange::Unblock | SenderChange::Forget => false,
     }
 }
 
@@ -444,5 +447,6 @@ const fn word(change: &SenderChange) -> &'static str {
         SenderChange::Block => "block",
         SenderChange::Unblock => "unblock",
         SenderChange::Revoke => "revoke",
+        SenderChange::Forget => "forget",
     }
 }

@@ -9,6 +9,7 @@ use handfast_core::registry::audit_tree::{
     empty_root, leaf_hash, verify_consistency, verify_inclusion,
 };
 use handfast_core::registry::codes::{Kind, Window};
+use handfast_core::registry::inbound::InboundLimits;
 use handfast_core::registry::record::{Cause, Standing};
 use handfast_core::registry::sessions::{Maker, SessionId};
 use handfast_core::wire::native::pair::Selector;
@@ -17,7 +18,9 @@ use tokio::task::JoinSet;
 
 use super::{START, asking, at, code, grant, keyed, load, paired, record, session};
 use crate::audit::{Entry, Origin, TreeHead, What, Who};
-use crate::{MemoryStore, RevokedCertificates, SenderChange, SenderName, Store, Version};
+use crate::{
+    MemoryStore, RevokedCertificates, SenderChange, SenderFilter, SenderName, Store, Version,
+};
 
 async fn lines(store: &dyn Store) -> Vec<String> {
     store.audit_lines(0, 1000).await.unwrap()
@@ -277,17 +280,62 @@ pub async fn the_name_of_a_sender_is_apart_and_can_be_removed(store: Arc<dyn Sto
     change(SenderChange::Block).await.unwrap();
     change(SenderChange::Unblock).await.unwrap();
     let (before, head) = (lines(&*store).await, store.audit_head(None).await.unwrap());
-    let reference = |line: &str| -> [u8; 32] {
-        let (_, rest) = line.split_once("\"sender\":\"").unwrap();
-        std::array::from_fn(|at| u8::from_str_radix(&rest[2 * at..2 * at + 2], 16).unwrap())
-    };
     let first = reference(&before[0]);
     assert_eq!(first, reference(&before[1]));
     assert_eq!(store.audited_sender(first).await.unwrap(), Some(name.clone()));
-    assert!(store.forget_audited_sender(name.clone()).await.unwrap());
-    assert!(!store.forget_audited_sender(name).await.unwrap());
+    assert_eq!(change(SenderChange::Forget).await.unwrap(), 1);
+    assert_eq!(change(SenderChange::Forget).await.unwrap(), 0);
     assert_eq!(store.audited_sender(first).await.unwrap(), None);
-    assert_eq!((lines(&*store).await, store.audit_head(None).await.unwrap()), (before, head));
+    let after = lines(&*store).await;
+    assert_eq!(after[..2], before[..]);
+    assert_eq!(after.len(), 3);
+    assert!(after[2].contains("\"what\":\"forget-sender\""), "{}", after[2]);
+    assert_eq!(reference(&after[2]), first);
+    // The earlier tree is the beginning of the later one: no entry has changed.
+    assert_eq!(store.audit_head(Some(2)).await.unwrap(), head);
+    // Who comes back is another reference, where references are random.
+    change(SenderChange::Block).await.unwrap();
+    assert_eq!(
+        store.audited_sender(reference(&lines(&*store).await[3])).await.unwrap(),
+        Some(name)
+    );
+}
+
+pub async fn a_sender_is_forgotten_on_all_accounts_once_it_is_out_on_all(store: Arc<dyn Store>) {
+    let allow = || SenderChange::Allow { via: "operator".to_owned(), until: None };
+    let change = |account, change| store.change_sender("sms", account, "+1555", change, START);
+    for account in ["bot", "desk"] {
+        change(Some(account), allow()).await.unwrap();
+    }
+    store.change_sender("sms", Some("bot"), "+1666", allow(), START).await.unwrap();
+    store.change_sender("mail", Some("bot"), "+1555", allow(), START).await.unwrap();
+    // In force on one account, it is known by its name.
+    change(Some("bot"), SenderChange::Revoke).await.unwrap();
+    let before = lines(&*store).await.len();
+    assert_eq!(change(None, SenderChange::Forget).await.unwrap(), 0);
+    assert_eq!(lines(&*store).await.len(), before);
+    change(None, SenderChange::Block).await.unwrap();
+    assert_eq!(change(Some("desk"), SenderChange::Forget).await.unwrap(), 0, "a block is for all");
+    change(None, SenderChange::Unblock).await.unwrap();
+    // Two permissions, and the names of both accounts and of all.
+    assert_eq!(change(None, SenderChange::Forget).await.unwrap(), 5);
+    let listed = SenderFilter { channel: None, all: true, include_revoked: true };
+    let limits = InboundLimits::DEFAULT;
+    let left = store.senders(listed, None, 9, &limits, START).await.unwrap();
+    let names: Vec<_> = left.iter().map(|one| (&*one.name.channel, &*one.name.sender)).collect();
+    assert_eq!(names, [("mail", "+1555"), ("sms", "+1666")]);
+    for line in lines(&*store).await {
+        let known = store.audited_sender(reference(&line)).await.unwrap();
+        assert!(
+            known.is_none_or(|name| name.channel == "mail" || name.sender == "+1666"),
+            "{line}"
+        );
+    }
+}
+
+fn reference(line: &str) -> [u8; 32] {
+    let (_, rest) = line.split_once("\"sender\":\"").unwrap();
+    std::array::from_fn(|at| u8::from_str_radix(&rest[2 * at..2 * at + 2], 16).unwrap())
 }
 
 pub async fn a_session_that_prolongs_itself_all_the_time_does_not_fill_the_log(

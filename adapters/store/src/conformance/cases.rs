@@ -34,6 +34,7 @@ macro_rules! conformance_tests {
                 decisions_at_once_have_numbers_without_a_gap
                 what_was_decided_about_a_node_is_found_page_by_page_and_nothing_else
                 the_name_of_a_sender_is_apart_and_can_be_removed
+                a_sender_is_forgotten_on_all_accounts_once_it_is_out_on_all
                 a_session_that_prolongs_itself_all_the_time_does_not_fill_the_log
                 the_log_is_the_same_as_in_memory
             }

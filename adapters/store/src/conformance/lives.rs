@@ -151,7 +151,8 @@ impl Model {
                 self.blocked.retain(|(other, _)| !meant(other));
                 rows += (blocks - self.blocked.len()) as u64;
             }
-            SenderChange::Revoke => {}
+            // No life here forgets, because the names in the log are no part of it.
+            SenderChange::Revoke | SenderChange::Forget => {}
         }
         if matches!(change, SenderChange::Block | SenderChange::Revoke) {
             for (_, _, allowed) in self.allowed.iter_mut().filter(|(other, ..)| meant(other)) {

@@ -50,8 +50,4 @@ impl Audit for HeldStore {
     async fn audited_sender(&self, reference: [u8; 32]) -> Result<Option<SenderName>, StoreError> {
         self.store.audited_sender(reference).await
     }
-
-    async fn forget_audited_sender(&self, name: SenderName) -> Result<bool, StoreError> {
-        self.wrote(self.store.forget_audited_sender(name).await)
-    }
 }

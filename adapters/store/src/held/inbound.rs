@@ -54,7 +54,7 @@ impl Inbound for HeldStore {
                     }
                 }
                 SenderChange::Reject => facts.pending = None,
-                SenderChange::Allow { .. } | SenderChange::Unblock => {}
+                SenderChange::Allow { .. } | SenderChange::Unblock | SenderChange::Forget => {}
             }
         }
         Ok(facts)
@@ -105,7 +105,13 @@ impl Inbound for HeldStore {
             }
             (SenderChange::Unblock, None) => self.held.everywhere(channel, sender),
             (SenderChange::Allow { .. }, None)
-            | (SenderChange::Reject | SenderChange::Block | SenderChange::Revoke, _) => Vec::new(),
+            | (
+                SenderChange::Reject
+                | SenderChange::Block
+                | SenderChange::Revoke
+                | SenderChange::Forget,
+                _,
+            ) => Vec::new(),
         };
         let changed =
             self.wrote(self.store.change_sender(channel, account, sender, change, now).await)?;

@@ -5,8 +5,9 @@ use handfast_core::crypto::{labels, sha256};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
 
 use super::MemoryTx;
+use super::senders::is_meant;
 use crate::SenderName;
-use crate::ops::{AuditRows, RowResult};
+use crate::ops::{AuditRows, Meant, RowResult};
 
 impl AuditRows for MemoryTx {
     fn audit_size(&mut self) -> RowResult<u64> {
@@ -62,11 +63,11 @@ impl AuditRows for MemoryTx {
         Ok(self.audit_senders.get(reference).cloned())
     }
 
-    fn forget_reference(&mut self, name: &SenderName) -> RowResult<bool> {
-        let found = self.audit_senders.keys_of(|_, known| known == name);
+    fn forget_references(&mut self, meant: Meant<'_>) -> RowResult<Vec<Hash>> {
+        let found = self.audit_senders.keys_of(|_, known| is_meant(known, meant));
         found.iter().for_each(|reference| {
             self.audit_senders.remove(reference);
         });
-        Ok(!found.is_empty())
+        Ok(found)
     }
 }

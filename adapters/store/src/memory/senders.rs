@@ -27,7 +27,8 @@ pub(super) struct PermissionRow {
     pub(super) run: u64,
 }
 
-fn is_meant(name: &SenderName, (channel, account, sender): Meant<'_>) -> bool {
+/// Returns `true` for a name that is meant.
+pub(super) fn is_meant(name: &SenderName, (channel, account, sender): Meant<'_>) -> bool {
     name.channel == channel
         && name.sender == sender
         && account.is_none_or(|account| name.account == account)
@@ -172,6 +173,22 @@ impl SenderRows for MemoryTx {
             |row| row.allowed.revoked_at = Some(now),
         );
         Ok(revoked.len() as u64)
+    }
+
+    fn remove_permissions(&mut self, meant: Meant<'_>) -> RowResult<u64> {
+        Ok(self.allowed.remove_all(|name, _| is_meant(name, meant)))
+    }
+
+    fn stands(&mut self, meant: Meant<'_>, now: UnixTime) -> RowResult<bool> {
+        let (channel, _, sender) = meant;
+        Ok(self.pending.iter().any(|(name, _)| is_meant(name, meant))
+            || self
+                .allowed
+                .iter()
+                .any(|(name, row)| is_meant(name, meant) && row.allowed.is_active(now))
+            || self.blocked.iter().any(|(name, _)| {
+                is_meant(name, meant) || is_meant(name, (channel, Some(""), sender))
+            }))
     }
 
     fn block(&mut self, name: &SenderName, now: UnixTime) -> RowResult<bool> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use handfast_core::NodeId;
 use handfast_core::registry::audit_tree::{self, Hash, Proof, Subtree, Subtrees};
 
-use super::{Database, RowResult, Tx};
+use super::{Database, Meant, RowResult, Tx};
 use crate::audit::{Audit, Entry, Origin, ProvenEntry, TreeHead};
 use crate::{SenderName, StoreError};
 
@@ -38,8 +38,8 @@ pub(crate) trait AuditRows {
     /// Returns the sender with this reference.
     fn referred_sender(&mut self, reference: &Hash) -> RowResult<Option<SenderName>>;
 
-    /// Removes a sender's name; `false` if there is none.
-    fn forget_reference(&mut self, name: &SenderName) -> RowResult<bool>;
+    /// Removes a sender's names. Returns their references, which tell nothing without them.
+    fn forget_references(&mut self, meant: Meant<'_>) -> RowResult<Vec<Hash>>;
 }
 
 /// The result of an operation that decides, with its entries for the audit log. An operation that
@@ -199,9 +199,5 @@ impl<D: Database> Audit for D {
 
     async fn audited_sender(&self, reference: [u8; 32]) -> Result<Option<SenderName>, StoreError> {
         self.point(move |tx| tx.referred_sender(&reference)).await
-    }
-
-    async fn forget_audited_sender(&self, name: SenderName) -> Result<bool, StoreError> {
-        self.change(move |tx| tx.forget_reference(&name)).await
     }
 }

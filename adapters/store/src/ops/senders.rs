@@ -94,6 +94,13 @@ pub(crate) trait SenderRows {
     /// Revokes permissions that are not revoked, including expired ones. Returns their number.
     fn revoke_permissions(&mut self, meant: Meant<'_>, now: UnixTime) -> RowResult<u64>;
 
+    /// Removes permissions. Returns their number.
+    fn remove_permissions(&mut self, meant: Meant<'_>) -> RowResult<u64>;
+
+    /// Returns `true` if a sender has a pending entry, has a permission that is in force, or is
+    /// blocked, for its account or for all.
+    fn stands(&mut self, meant: Meant<'_>, now: UnixTime) -> RowResult<bool>;
+
     /// Blocks a sender; an empty account stands for all. `false` if it is blocked like that already.
     fn block(&mut self, name: &SenderName, now: UnixTime) -> RowResult<bool>;
 
@@ -231,6 +238,7 @@ pub(super) fn change(
             let rows = tx.revoke_permissions(meant, now)?;
             (rows, rows)
         }
+        SenderChange::Forget => return forget(tx, meant, now),
     };
     if facts > 0 {
         tx.facts_changed();
@@ -244,10 +252,29 @@ pub(super) fn change(
         SenderChange::Block => (What::BlockSender, None),
         SenderChange::Unblock => (What::UnblockSender, None),
         SenderChange::Revoke => (What::RevokeSender, None),
+        SenderChange::Forget => (What::ForgetSender, None),
     };
     // An empty account stands for all, as in a block.
     let entry = entry(tx, what, &named(account.unwrap_or("")), until)?;
     Ok(Decided::by(rows, entry.at(now)))
+}
+
+/// Removes what is left of a sender that is out. What is in force needs its name.
+fn forget(tx: &mut dyn Tx, meant: Meant<'_>, now: UnixTime) -> RowResult<Decided<u64>> {
+    if tx.stands(meant, now)? {
+        return Ok(Decided::nothing(0));
+    }
+    let permissions = tx.remove_permissions(meant)?;
+    let references = tx.forget_references(meant)?;
+    if permissions > 0 {
+        tx.facts_changed();
+    }
+    // The entries have the references alone, or they would bring the names back.
+    let entries = references
+        .iter()
+        .map(|reference| Entry::new(What::ForgetSender, [Detail::Sender(*reference)]).at(now))
+        .collect();
+    Ok(Decided::all(permissions + references.len() as u64, entries))
 }
 
 fn entry(

@@ -6,7 +6,7 @@ use handfast_core::registry::audit_tree::{Hash, Subtree};
 use rusqlite::params;
 
 use super::tx::SqliteTx;
-use crate::ops::{AuditRows, RowResult};
+use crate::ops::{AuditRows, Meant, RowResult};
 use crate::rows::most;
 use crate::{SenderName, StoreError};
 
@@ -83,10 +83,15 @@ impl AuditRows for SqliteTx<'_> {
         })?)
     }
 
-    fn forget_reference(&mut self, name: &SenderName) -> RowResult<bool> {
-        let SenderName { channel, account, sender } = name;
-        let sql = "DELETE FROM audit_sender WHERE channel = ?1 AND account = ?2 AND sender = ?3";
-        Ok(self.erase(sql, [channel, account, sender])? > 0)
+    fn forget_references(&mut self, (channel, account, sender): Meant<'_>) -> RowResult<Vec<Hash>> {
+        let sql = "SELECT reference FROM audit_sender
+                   WHERE channel = ?1 AND sender = ?3 AND (?2 IS NULL OR account = ?2)
+                   ORDER BY account";
+        let found = self.all(sql, params![channel, account, sender], |row| row.get(0))?;
+        for reference in &found {
+            self.erase("DELETE FROM audit_sender WHERE reference = ?1", [reference])?;
+        }
+        Ok(found)
     }
 }
 

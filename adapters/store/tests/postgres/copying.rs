@@ -100,6 +100,7 @@ mod lives_are_row_for_row_the_same {
         audit {
             every_decision_has_its_entry_and_no_other_has
             the_name_of_a_sender_is_apart_and_can_be_removed
+            a_sender_is_forgotten_on_all_accounts_once_it_is_out_on_all
         }
     }
 }

@@ -352,6 +352,24 @@ pub(super) async fn revoke(
     decide(acting, body, SenderChange::Revoke).await
 }
 
+/// Removes the name of a sender that is out, from the registry and from the audit log.
+///
+/// Entries of the log keep a reference that tells nothing. Without an account, the names on all
+/// accounts are removed. Nothing changes if the sender waits, is allowed or is blocked.
+#[utoipa::path(
+    post,
+    path = "/api/v1/inbound/forget",
+    tag = "Senders",
+    request_body = SenderBody,
+    responses((status = 200, body = ChangedView)),
+)]
+pub(super) async fn forget(
+    acting: Acting,
+    body: Body<SenderBody>,
+) -> Result<Json<ChangedView>, AdminFailure> {
+    decide(acting, body, SenderChange::Forget).await
+}
+
 async fn decide(
     Acting(gateway): Acting,
     Body(body): Body<SenderBody>,

@@ -197,6 +197,7 @@ pub(in crate::http) fn api_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(inbound::block))
         .routes(routes!(inbound::unblock))
         .routes(routes!(inbound::revoke))
+        .routes(routes!(inbound::forget))
         .routes(routes!(inbound::seed))
         .routes(routes!(inbound::admit))
         .routes(routes!(inbound::qr))

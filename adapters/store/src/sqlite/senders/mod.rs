@@ -146,6 +146,28 @@ impl SenderRows for SqliteTx<'_> {
         self.change_meant(meant, sql, Some(now))
     }
 
+    fn remove_permissions(&mut self, (channel, account, sender): Meant<'_>) -> RowResult<u64> {
+        let one = "DELETE FROM sender_allowed WHERE channel = ?1 AND account = ?3 AND sender = ?2";
+        let all = "DELETE FROM sender_allowed INDEXED BY sender_allowed_by_sender
+                   WHERE channel = ?1 AND sender = ?2";
+        Ok(match account {
+            Some(account) => self.erase(one, params![channel, sender, account]),
+            None => self.erase(all, params![channel, sender]),
+        }? as u64)
+    }
+
+    fn stands(&mut self, (channel, account, sender): Meant<'_>, now: UnixTime) -> RowResult<bool> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM sender_pending
+                       WHERE channel = ?1 AND sender = ?3 AND (?2 IS NULL OR account = ?2))
+                   OR EXISTS (SELECT 1 FROM sender_allowed INDEXED BY sender_allowed_by_sender
+                       WHERE channel = ?1 AND sender = ?3 AND (?2 IS NULL OR account = ?2)
+                         AND revoked_at IS NULL AND (until IS NULL OR until > ?4))
+                   OR EXISTS (SELECT 1 FROM sender_blocked
+                       WHERE channel = ?1 AND sender = ?3
+                         AND (?2 IS NULL OR account = ?2 OR account = ''))";
+        Ok(self.one(sql, params![channel, account, sender, integer(now)], |row| row.get(0))?)
+    }
+
     fn block(&mut self, name: &SenderName, now: UnixTime) -> RowResult<bool> {
         let SenderName { channel, account, sender } = name;
         let sql = "INSERT INTO sender_blocked VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";

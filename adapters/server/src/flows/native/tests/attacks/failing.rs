@@ -244,7 +244,6 @@ fails_or_passes_on! {
     audit_entry(number: u64, size: Option<u64>) -> Result<Option<ProvenEntry>, StoreError>;
     audit_consistency(earlier: u64, size: u64) -> Result<Option<Proof>, StoreError>;
     audited_sender(reference: [u8; 32]) -> Result<Option<SenderName>, StoreError>;
-    forget_audited_sender(name: SenderName) -> Result<bool, StoreError>;
 }
 
 fails_or_passes_on! {
