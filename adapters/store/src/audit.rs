@@ -168,6 +168,8 @@ pub enum What {
     RevokeCertificates,
     RotateCa,
     RotateKey,
+    /// The older key of the gateway was erased, at the end of an overlap or before it.
+    FinishKeyRotation,
     Evict,
     Release,
     /// Nodes are told other addresses of the gateway.
@@ -230,6 +232,7 @@ impl What {
             Self::RevokeCertificates => "revoke-certificates",
             Self::RotateCa => "rotate-ca",
             Self::RotateKey => "rotate-key",
+            Self::FinishKeyRotation => "finish-key-rotation",
             Self::Evict => "evict",
             Self::Release => "release",
             Self::Move => "move",

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::StoreError;
+use crate::audit::Entry;
 
 /// Name of the key of clone marks.
 pub const CLONE_MARK_KEY: &str = "clone-mark-key";
@@ -22,7 +23,8 @@ pub trait Vault {
     /// [`StoreError`] if it could not be made durable.
     async fn vault(&self, name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
 
-    /// Replaces a named secret that still is `before`. Returns `true` if it was replaced.
+    /// Replaces a named secret that still is `before`. Returns `true` if it was replaced. `entry`
+    /// then says so in the log; `None` where a decision of the caller's records it.
     ///
     /// # Errors
     /// [`StoreError`] if it could not be made durable.
@@ -31,5 +33,6 @@ pub trait Vault {
         name: &str,
         before: Vec<u8>,
         fresh: Vec<u8>,
+        entry: Option<Entry>,
     ) -> Result<bool, StoreError>;
 }

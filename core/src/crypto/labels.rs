@@ -28,6 +28,8 @@ pub const RENEW_CERTIFICATE: &[u8] = b"handfast/v1/renew-certificate\0";
 pub const IDENTIFY: &[u8] = b"handfast/v1/identify\0";
 /// Precedes the token in the hash by which a companion's session is found.
 pub const SESSION: &[u8] = b"handfast/v1/session\0";
+/// Precedes a gateway's static key in the tag that is the key for setup codes bound to it.
+pub const BOUND_SETUP_CODE: &[u8] = b"handfast/v1/bound-setup-code\0";
 /// Precedes id and secret of a provisioning token in its stored hash.
 pub const PROVISIONING_TOKEN: &[u8] = b"handfast/v1/provisioning-token\0";
 /// Precedes id and secret of the key with which a provisioned node authenticates over HTTP.

@@ -34,7 +34,8 @@
 //! assert_eq!(verify(&[], issued.token, &mut scratch), Err(NotValid::Signature));
 //! ```
 
-use crate::crypto::{base64url, hmac_sha256};
+use crate::crypto::x25519::PublicKey;
+use crate::crypto::{base64url, hmac_sha256, labels};
 use crate::entropy::Entropy;
 use crate::limits::{SETUP_CLAIMS_BYTES, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN};
 use crate::secret::Secret;
@@ -63,6 +64,20 @@ impl SetupKey {
         } else {
             Ok(Self(hmac_sha256::Key::new(key)))
         }
+    }
+
+    /// Returns the key for codes that are bound to this static key of the gateway: once the gateway
+    /// has another one, they are not valid any more.
+    #[must_use]
+    pub fn bound_to(&self, gateway: &PublicKey) -> Self {
+        // Claims begin with a brace, so no code has this text.
+        let mut text = [0; labels::BOUND_SETUP_CODE.len() + 32];
+        for (to, from) in
+            text.iter_mut().zip(labels::BOUND_SETUP_CODE.iter().chain(gateway.as_bytes()))
+        {
+            *to = *from;
+        }
+        Self(hmac_sha256::Key::new(&self.0.tag(&text)))
     }
 }
 
@@ -206,6 +221,30 @@ pub fn verify<'b>(
     token: &str,
     scratch: &'b mut [u8],
 ) -> Result<VerifiedSetupCode<'b>, NotValid> {
+    verify_by(|claims, tag| keys.iter().any(|key| key.0.tag(claims) == *tag), token, scratch)
+}
+
+/// Verifies a token that is [bound](SetupKey::bound_to) to this static key of the gateway.
+///
+/// # Errors
+/// [`NotValid`], as for [`verify`].
+pub fn verify_bound<'b>(
+    keys: &[SetupKey],
+    gateway: &PublicKey,
+    token: &str,
+    scratch: &'b mut [u8],
+) -> Result<VerifiedSetupCode<'b>, NotValid> {
+    let signed = |claims: &[u8], tag: &Secret<32>| {
+        keys.iter().any(|key| key.bound_to(gateway).0.tag(claims) == *tag)
+    };
+    verify_by(signed, token, scratch)
+}
+
+fn verify_by<'b>(
+    signed: impl Fn(&[u8], &Secret<32>) -> bool,
+    token: &str,
+    scratch: &'b mut [u8],
+) -> Result<VerifiedSetupCode<'b>, NotValid> {
     if token.len() > SETUP_TOKEN_CHARS {
         return Err(NotValid::Form);
     }
@@ -230,7 +269,7 @@ pub fn verify<'b>(
     }
     let tag = Secret::new(tag);
     // Each comparison takes constant time; the number of keys is not secret.
-    if !keys.iter().any(|key| key.0.tag(claims) == tag) {
+    if !signed(claims, &tag) {
         return Err(NotValid::Signature);
     }
     // The claims are read only now, so that no stranger's JSON reaches the parser.
@@ -241,6 +280,7 @@ pub fn verify<'b>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::x25519::KeyPair;
     use std::format;
     use std::string::{String, ToString};
 
@@ -292,6 +332,23 @@ mod tests {
         assert!(check(&[key(8), key(7)], &token(&key(7))).is_ok());
         assert_eq!(check(&[key(8)], &token(&key(7))), Err(NotValid::Signature));
         assert_eq!(check(&[], &token(&key(7))), Err(NotValid::Signature));
+    }
+
+    #[test]
+    fn a_bound_code_ends_with_the_gateways_key_and_is_no_code_of_the_plain_kind() {
+        let gateway = |byte| *KeyPair::generate(&Entropy::from_recorded([byte; 32])).public();
+        let (own, newer) = (gateway(1), gateway(2));
+        let bound = token(&key(7).bound_to(&own));
+        let check_bound = |keys: &[SetupKey], gateway: &PublicKey, token: &str| {
+            let mut scratch = [0; VERIFY_SCRATCH];
+            verify_bound(keys, gateway, token, &mut scratch).map(|_| ())
+        };
+        assert_eq!(check_bound(&[key(8), key(7)], &own, &bound), Ok(()));
+        for (keys, gateway) in [([key(7)], &newer), ([key(8)], &own)] {
+            assert_eq!(check_bound(&keys, gateway, &bound), Err(NotValid::Signature));
+        }
+        assert_eq!(check(&[key(7)], &bound), Err(NotValid::Signature));
+        assert_eq!(check_bound(&[key(7)], &own, &token(&key(7))), Err(NotValid::Signature));
     }
 
     #[test]

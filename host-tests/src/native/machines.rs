@@ -101,7 +101,9 @@ fn setup_code() -> &'static str {
         let terms = Terms { profile, device_label: None, ttl: Span::from_secs(600), bound: true };
         let mut out = [0; SETUP_TOKEN_CHARS];
         let unix = UnixTime::from_secs(1_750_000_000);
-        issue(&setup_key(1), &terms, unix, &Entropy::from_recorded([8; 16]), &mut out)
+        // The gateway of these conversations has the second keys.
+        let key = setup_key(1).bound_to(keys(2).channel.public());
+        issue(&key, &terms, unix, &Entropy::from_recorded([8; 16]), &mut out)
             .expect("a code")
             .token
             .to_owned()

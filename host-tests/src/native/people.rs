@@ -48,6 +48,7 @@ impl World {
         let profile = ProfileName::parse("companion-v1").expect("a profile");
         let terms = Terms { profile, device_label: None, ttl, bound: true };
         let key = self.gateway.setup.first().expect("a key");
+        let key = &key.bound_to(self.gateway.keys.channel.public());
         let mut out = [0; SETUP_TOKEN_CHARS];
         let issued = issue(key, &terms, self.unix(), &entropy, &mut out).expect("a code");
         let token = issued.token.to_owned();

@@ -65,6 +65,12 @@ fn a_new_key_is_taken_by_the_node_that_links_and_the_question_counts_the_others(
     assert_eq!(code, 0, "{err}");
     assert!(out.contains(&after), "{out}");
     assert!(gateway.answer(&["status"]).get("key_rotation").is_none());
+    let log = gateway.answer(&["audit", "list"]);
+    let said = |what: &str| {
+        let all = log["items"].as_array().unwrap();
+        all.iter().filter(|entry| entry["what"] == what && entry["how"] == "gateway-keys").count()
+    };
+    assert_eq!((said("rotate-key"), said("finish-key-rotation")), (1, 1), "{log}");
 
     // The key that it was told is the one that it links with.
     let _node = gateway.run_node(&here);

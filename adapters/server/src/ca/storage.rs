@@ -110,7 +110,7 @@ impl RegistryVault {
 
     fn replace(&self, before: Vec<u8>, roots: &[Root]) -> Result<Option<Vec<u8>>, AuthorityError> {
         let sealed = self.seal(roots)?;
-        let replaced = self.wait(self.store.replace_vault(NAME, before, sealed.clone()))?;
+        let replaced = self.wait(self.store.replace_vault(NAME, before, sealed.clone(), None))?;
         Ok(replaced.then_some(sealed))
     }
 

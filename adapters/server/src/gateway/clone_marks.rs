@@ -10,6 +10,7 @@ use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::link::CloneMark;
 use handfast_core::{NodeId, Refusal, UnixTime};
+use handfast_store::audit::{Detail, Entry, What};
 use handfast_store::{LinkedFrom, Store, StoreError, StoredCounter};
 use zeroize::Zeroizing;
 
@@ -130,7 +131,8 @@ impl Gateway {
                 .collect();
             // A key is in the store before it makes a mark, so a restart reads every mark that is
             // out.
-            if self.store().replace_vault(KEY, before, sealed(seal, &keys)).await? {
+            let entry = Entry::new(What::RotateKey, [Detail::Word(KEY)]);
+            if self.store().replace_vault(KEY, before, sealed(seal, &keys), Some(entry)).await? {
                 let older = keys.len().saturating_sub(1);
                 let current = &inner.clone_marks.keys;
                 *current.write().unwrap_or_else(PoisonError::into_inner) = keys;

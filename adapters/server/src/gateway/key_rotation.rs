@@ -9,6 +9,7 @@ use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::registry::codes::Kind;
 use handfast_core::registry::gateway_keys::{GatewayKeys, NotRotated, OVERLAP, OlderKey};
 use handfast_core::{NodeId, Span, UnixTime};
+use handfast_store::audit::What;
 use handfast_store::{KeyCounts, StoreError};
 use tokio::sync::watch;
 
@@ -56,7 +57,7 @@ impl Gateway {
     async fn rotate_key_now(&self, overlap: Span) -> Result<KeyRotation, OperatorError> {
         let (store, now) = (self.store(), self.now());
         let keys = &self.inner.pairing.keys;
-        let rotated = keys.replace(&*store, &self.inner.pairing.seal, |keys| {
+        let rotated = keys.replace(&*store, &self.inner.pairing.seal, What::RotateKey, |keys| {
             keys.rotate(&entropy::draw(), overlap, now)
         });
         rotated.await?.map_err(|error| OperatorError::Usage(explain(error)))?;
@@ -91,7 +92,8 @@ impl Gateway {
             Some(older) if goes(older) => Ok(keys.finished()),
             Some(_) | None => Err(()),
         };
-        let dropped = keys.replace(&*self.store(), &self.inner.pairing.seal, drops).await?;
+        let (store, what) = (self.store(), What::FinishKeyRotation);
+        let dropped = keys.replace(&*store, &self.inner.pairing.seal, what, drops).await?;
         if dropped.is_ok() {
             tracing::warn!("the older key of the gateway is erased");
         }

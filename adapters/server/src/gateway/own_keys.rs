@@ -9,6 +9,7 @@ use handfast_core::crypto::keys::OwnKeys;
 use handfast_core::crypto::x25519::{KeyPair, PublicKey};
 use handfast_core::registry::gateway_keys::{GatewayKeys, OlderKey};
 use handfast_core::secret::{Secret, exposed};
+use handfast_store::audit::{Detail, Entry, What};
 use handfast_store::{GATEWAY_KEYS, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -120,7 +121,8 @@ impl KeysInUse {
     }
 
     /// Replaces the keys by those that `change` makes of them: first in the store, so that nobody is
-    /// told of a key that a restart would lose. The inner error is that of `change`.
+    /// told of a key that a restart would lose. The log says `what` was done. The inner error is that
+    /// of `change`.
     ///
     /// # Errors
     /// [`StoreError`] if they could not be made durable.
@@ -128,6 +130,7 @@ impl KeysInUse {
         &self,
         store: &dyn Store,
         seal: &StoreKey,
+        what: What,
         change: impl Fn(&GatewayKeys) -> Result<GatewayKeys, E>,
     ) -> Result<Result<(), E>, StoreError> {
         let _reading = self.reading.lock().await;
@@ -142,7 +145,8 @@ impl KeysInUse {
                 Err(error) => return Ok(Err(error)),
             };
             let sealed = sealed(seal, &after)?;
-            if store.replace_vault(GATEWAY_KEYS, before, sealed.clone()).await? {
+            let entry = Entry::new(what, [Detail::Word(GATEWAY_KEYS)]);
+            if store.replace_vault(GATEWAY_KEYS, before, sealed.clone(), Some(entry)).await? {
                 self.take(after, sealed);
                 return Ok(Ok(()));
             }

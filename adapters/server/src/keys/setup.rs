@@ -188,7 +188,7 @@ impl SetupKeys {
             let previous = (!at_once)
                 .then(|| PreviousRecord { key: current, until: now.after(SETUP_TTL_MAX) });
             let after = sealed(seal, &KeysRecord { current: entropy::key(), previous })?;
-            if store.replace_vault(SETUP_KEY, before, after.clone()).await? {
+            if store.replace_vault(SETUP_KEY, before, after.clone(), None).await? {
                 self.take(keyring(seal, after, now).ok_or_else(other_seal)?);
                 return Ok(());
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use handfast_core::crypto::fingerprint::Fingerprint;
 use handfast_core::grant::setup_code::{NotIssued, Terms, issue_by};
 use handfast_core::limits::{
     SETUP_PAYLOAD_CHARS, SETUP_TOKEN_CHARS, SETUP_TTL_MAX, SETUP_TTL_MIN, SETUP_URL_BYTES,
@@ -148,6 +149,12 @@ impl Gateway {
         let mut out = [0; SETUP_TOKEN_CHARS];
         let keys = self.inner.setup.keys.now(now);
         let key = keys.first().expect("there is always a current key");
+        // Its fingerprint is in the code, which ends with it.
+        let own = self.keys();
+        let key = match new.bound {
+            true => &key.bound_to(own.channel.public()),
+            false => key,
+        };
         let issued =
             issue_by(key, &terms, by, now, &entropy::draw(), &mut out).map_err(
                 |why| match why {
@@ -167,7 +174,7 @@ impl Gateway {
             url: &url,
             bootstrap_token: issued.token,
             expires_at: issued.expires_at,
-            fingerprint: new.bound.then(|| self.fingerprint()),
+            fingerprint: new.bound.then(|| Fingerprint::of(own.channel.public())),
         };
         let (mut scratch, mut text) = ([0; SETUP_PAYLOAD_CHARS], [0; SETUP_PAYLOAD_CHARS]);
         let payload = payload

@@ -7,7 +7,7 @@ mod sessions;
 use std::time::Duration;
 
 use handfast_core::UnixTime;
-use handfast_core::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
+use handfast_core::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify, verify_bound};
 use handfast_store::{MemoryStore, Store};
 
 use super::sessions::Redeemable;
@@ -40,6 +40,14 @@ fn read(gateway: &Gateway, token: &str, now: UnixTime) -> Result<Redeemable, Not
         .map(|verified| verified.claims().into())
 }
 
+/// Returns the gateway's verdict about a token that is to be bound to its key.
+fn read_bound(gateway: &Gateway, token: &str, now: UnixTime) -> Result<Redeemable, NotValid> {
+    let (mut scratch, own) = ([0; VERIFY_SCRATCH], gateway.keys());
+    let keys = gateway.inner.setup.keys.now(now);
+    verify_bound(&keys, own.channel.public(), token, &mut scratch)
+        .map(|verified| verified.claims().into())
+}
+
 fn started(gateway: &Gateway) -> String {
     gateway.start_setup(&NewSetup::default()).unwrap().bootstrap_token
 }
@@ -65,7 +73,7 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
         bound: true,
     };
     let wished = gateway.start_setup(&new).unwrap();
-    let read_wished = read(&gateway, &wished.bootstrap_token, now).unwrap();
+    let read_wished = read_bound(&gateway, &wished.bootstrap_token, now).unwrap();
     assert_eq!(read_wished.profile.as_str(), "guest");
     assert_eq!(read_wished.device_label.unwrap().as_str(), "Ada's phone");
     assert_eq!(wished.url, "wss://other.example/x/pair");
@@ -75,6 +83,20 @@ async fn a_code_says_what_the_operator_wished_or_else_what_the_settings_say() {
         !shown.contains(&wished.bootstrap_token) && !shown.contains(&wished.payload),
         "{shown}"
     );
+}
+
+#[tokio::test]
+async fn a_bound_code_ends_with_the_key_that_it_names_and_a_plain_one_stays() {
+    let gateway = gateway().await;
+    let made = |bound| gateway.start_setup(&NewSetup { bound, ..NewSetup::default() }).unwrap();
+    let (bound, plain) = (made(true), made(false));
+    let now = gateway.inner.clock.unix();
+    assert!(read_bound(&gateway, &bound.bootstrap_token, now).is_ok());
+    gateway.rotate_key(None).await.unwrap();
+    assert!(matches!(read_bound(&gateway, &bound.bootstrap_token, now), Err(NotValid::Signature)));
+    assert!(read(&gateway, &plain.bootstrap_token, now).is_ok());
+    // A code that is made now names the key that nodes are shown from now on.
+    assert!(read_bound(&gateway, &made(true).bootstrap_token, now).is_ok());
 }
 
 #[tokio::test]

@@ -85,9 +85,10 @@ async fn decide(store: &dyn Store) {
     }
     let senders = ["+1", "+2", "+2"].map(str::to_owned).to_vec();
     store.seed("sms", "bot", senders, "seed".to_owned(), at(14)).await.unwrap();
+    let rotated = Some(Entry::new(What::RotateKey, []));
     assert!(
         store
-            .replace_vault("key", store.vault("key", vec![1]).await.unwrap(), vec![2])
+            .replace_vault("key", store.vault("key", vec![1]).await.unwrap(), vec![2], rotated)
             .await
             .unwrap()
     );

@@ -279,13 +279,13 @@ pub async fn the_first_secret_of_a_name_stays(store: Arc<dyn Store>) {
 }
 
 pub async fn of_all_who_replace_a_secret_at_once_exactly_one_does(store: Arc<dyn Store>) {
-    assert!(!store.replace_vault("key", vec![], vec![1]).await.unwrap(), "there is none");
+    assert!(!store.replace_vault("key", vec![], vec![1], None).await.unwrap(), "there is none");
     assert_eq!(store.vault("key", vec![0; 64]).await.unwrap(), [0; 64]);
     let mut tasks = JoinSet::new();
     for byte in 1..33 {
         let store = Arc::clone(&store);
         tasks.spawn(async move {
-            let replaced = store.replace_vault("key", vec![0; 64], vec![byte; 96]).await;
+            let replaced = store.replace_vault("key", vec![0; 64], vec![byte; 96], None).await;
             replaced.unwrap().then_some(byte)
         });
     }

@@ -20,7 +20,7 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use super::{Cut, HeldStore};
-use crate::audit::Origin;
+use crate::audit::{Entry as AuditEntry, Origin};
 use crate::{
     Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
     Shared, Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version,
@@ -389,7 +389,8 @@ impl Vault for HeldStore {
         name: &str,
         before: Vec<u8>,
         fresh: Vec<u8>,
+        entry: Option<AuditEntry>,
     ) -> Result<bool, StoreError> {
-        self.wrote(self.store.replace_vault(name, before, fresh).await)
+        self.wrote(self.store.replace_vault(name, before, fresh, entry).await)
     }
 }

@@ -19,11 +19,10 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, NodeId, Refusal, Source, UnixTime};
 
 use super::{By, Database, Decided, certificates, codes, grants, nodes, requests};
-use crate::audit::{Detail, Entry, Origin, What};
+use crate::audit::{Entry, Origin};
 use crate::{
-    AUTHORITY, Activation, CLONE_MARK_KEY, Counts, Filter, GATEWAY_KEYS, Listed, NotMinted,
-    NotStored, Observation, Revoked, SETUP_KEY, SaveError, Shared, Store, StoreError, Stored,
-    StoredCertificate, StoredCode, Vault, Version, prefix,
+    Activation, Counts, Filter, Listed, NotMinted, NotStored, Observation, Revoked, SaveError,
+    Shared, Store, StoreError, Stored, StoredCertificate, StoredCode, Vault, Version, prefix,
 };
 
 #[async_trait]
@@ -349,20 +348,12 @@ impl<D: Database> Vault for D {
         name: &str,
         before: Vec<u8>,
         fresh: Vec<u8>,
+        entry: Option<Entry>,
     ) -> Result<bool, StoreError> {
         let name = name.to_owned();
         self.decide(move |tx| {
-            let replaced = tx.replace_vault(&name, &before, &fresh)?;
-            Ok::<_, StoreError>(match replaced {
-                // These have decisions of their own, which their caller records.
-                true if [AUTHORITY, SETUP_KEY].contains(&name.as_str()) => Decided::nothing(true),
-                true => {
-                    // Another name is a text of the caller's, so it is not recorded.
-                    let known =
-                        [CLONE_MARK_KEY, GATEWAY_KEYS].into_iter().find(|known| *known == name);
-                    let which = known.map(Detail::Word);
-                    Decided::by(true, Entry::new(What::RotateKey, Vec::from_iter(which)))
-                }
+            Ok::<_, StoreError>(match tx.replace_vault(&name, &before, &fresh)? {
+                true => Decided::all(true, Vec::from_iter(entry)),
                 false => Decided::nothing(false),
             })
         })

@@ -4,7 +4,7 @@ use super::super::{Effect, FrameContext, NativeRequest, Proof, Turn, close};
 use super::{CertificateState, HeldCode, Pairing, PairingStage, SETTLING, refuse};
 use crate::crypto::cpace::{self, AwaitingTa, Element};
 use crate::entropy::Entropy;
-use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify};
+use crate::grant::setup_code::{NotValid, VERIFY_SCRATCH, verify_bound};
 use crate::link::channel::{Channel, ChannelBroken, OutgoingBuffer};
 use crate::step::Effects;
 use crate::wire::close::Close;
@@ -48,12 +48,13 @@ pub(super) fn on_frame<'b>(
         (PairingStage::AwaitSetup, Ok(PairFromNode::SetupCode(token))) => {
             // The claims need room of their own, because they are lent to the effect.
             let Some(claims) = out.aside(VERIFY_SCRATCH) else { return close(Close::INTERNAL) };
-            match verify(around.setup, token.expose(), claims) {
+            let own = around.keys.channel.public();
+            match verify_bound(around.setup, own, token.expose(), claims) {
                 // The step that spends the code judges its end.
                 Ok(verified) if verified.claims().bound => {
                     pairing.enter(SETTLING, [Effect::Settle(Proof::Setup(verified))])
                 }
-                // A setup code that opens a session does not pair a node.
+                // A setup code that opens a session does not pair a node, whoever signed it.
                 Ok(_) => refuse(pairing, &PairRefusal::WrongCode { attempts_left: 0 }, out),
                 Err(
                     NotValid::Form

@@ -156,7 +156,9 @@ fails_or_passes_on! {
 fails_or_passes_on! {
     Vault {}
     vault(name: &str, fresh: Vec<u8>) -> Result<Vec<u8>, StoreError>;
-    replace_vault(name: &str, before: Vec<u8>, fresh: Vec<u8>) -> Result<bool, StoreError>;
+    replace_vault(
+        name: &str, before: Vec<u8>, fresh: Vec<u8>, entry: Option<audit::Entry>
+    ) -> Result<bool, StoreError>;
 }
 
 fails_or_passes_on! {

@@ -62,7 +62,8 @@ async fn a_bound_setup_code_of_a_sessions_pairs_a_node_for_no_longer_than_the_se
     let now = world.unix();
     let mut room = [0; handfast_core::grant::setup_code::VERIFY_SCRATCH];
     let keys_now = world.gateway.inner.setup.keys.now(now);
-    let verified = handfast_core::grant::setup_code::verify(&keys_now, code, &mut room).unwrap();
+    let (gateway, verify) = (world.gateway.keys(), handfast_core::grant::setup_code::verify_bound);
+    let verified = verify(&keys_now, gateway.channel.public(), code, &mut room).unwrap();
     let redeemable = crate::operator::bound_setup::OwnedSetup::from(verified.claims());
     let own = keys();
     let paired = world.gateway.settle_setup(&asks(&own, "lamp", Method::Setup), redeemable).await;
