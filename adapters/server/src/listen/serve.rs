@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use crate::connection::preauth_bytes::Metered;
 use crate::connection::slots::SeatGuard;
 use crate::gateway::Gateway;
+use crate::http::admin::WAIT_MOST;
 use crate::http::session_api;
 use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
@@ -37,6 +38,8 @@ use crate::proxies::{LocalAddress, OverTls};
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// Time to answer a request: longer than anything behind the gateway may take.
 const WORK_WITHIN: Duration = Duration::from_secs(40);
+// A request that waits for a change is answered in time.
+const _: () = assert!(WAIT_MOST.as_secs() < WORK_WITHIN.as_secs());
 /// Time for connections that may stay as long as they like: a year.
 const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// Maximum size of a request's head in bytes.

@@ -1,7 +1,6 @@
 //! Tasks for nodes: given, followed, cancelled and sent again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::time::Duration;
 
 use axum::Json;
 use handfast_core::crypto::base64url;
@@ -19,7 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Caller;
 use super::caller::Acting;
 use super::caller::made_by;
-use super::extract::{Body, Path, Query};
+use super::extract::{Body, Path, Query, longest_wait};
 use super::failure::AdminFailure;
 use super::paging;
 use super::time::Time;
@@ -33,8 +32,6 @@ use crate::operator::{DispatchStatus, NewDispatch};
 const WITHIN: Span = Span::from_secs(60);
 /// Longest time in which a task has to be done.
 const WITHIN_MOST: Span = Span::from_secs(24 * 3600);
-/// Longest wait of one request for news.
-const WAIT_MOST: Duration = Duration::from_secs(60);
 /// Shortest beginning of a dispatch's id, in characters.
 const SHORTEST: usize = 4;
 
@@ -179,7 +176,7 @@ pub(super) struct ListQuery {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct ShowQuery {
-    /// Longest wait for news in seconds, at most 60.
+    /// Longest wait for news in seconds, at most 30.
     #[serde(rename = "wait_seconds")]
     wait: Option<u64>,
     /// The task's `seen` as the caller knows it; if it differs by now, nothing is waited for.
@@ -274,14 +271,13 @@ pub(super) async fn show(
     Query(query): Query<ShowQuery>,
 ) -> Result<Json<DispatchView>, AdminFailure> {
     let ShowQuery { wait, known } = query;
+    let wait = wait.map(longest_wait).transpose()?;
     let (node_id, status) = named(&gateway, &which, &prefix).await?;
     let told = reaches(&caller, node_id);
     // The caller names what it has seen, so that nothing that came in between is missed.
     let is_known = known.is_none_or(|known| known == seen(&status));
     let status = match wait {
-        Some(seconds) if is_known => {
-            gateway.await_dispatch(&status, Duration::from_secs(seconds).min(WAIT_MOST)).await?
-        }
+        Some(wait) if is_known => gateway.await_dispatch(&status, wait).await?,
         Some(_) | None => status,
     };
     Ok(Json(view(&status, told)))

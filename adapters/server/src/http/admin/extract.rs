@@ -1,5 +1,7 @@
 //! Extractors of the operator's API. What they refuse has the shape of every other error.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -58,5 +60,39 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T>
         path.map(|axum::extract::Path(path)| Self(path)).map_err(|rejected| {
             AdminFailure::Usage(format!("the request's path is not understood: {rejected}"))
         })
+    }
+}
+
+/// Longest wait of one request for a change. A connection is closed if nothing is answered for much
+/// longer, so a caller that is told so asks again.
+pub(crate) const WAIT_MOST: Duration = Duration::from_secs(30);
+
+/// Returns the time for which a request waits for a change.
+///
+/// # Errors
+/// [`AdminFailure::Usage`] for more than [`WAIT_MOST`].
+pub(super) fn longest_wait(seconds: u64) -> Result<Duration, AdminFailure> {
+    let wait = Duration::from_secs(seconds);
+    if wait > WAIT_MOST {
+        return Err(AdminFailure::Usage(format!(
+            "wait_seconds is {seconds}, and a request waits {} at most, so ask again when they are over",
+            WAIT_MOST.as_secs()
+        )));
+    }
+    Ok(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_outlasts_the_connection_is_refused_in_words() {
+        assert_eq!(longest_wait(30).unwrap(), WAIT_MOST);
+        for seconds in [31, u64::MAX] {
+            let (status, _, message) = longest_wait(seconds).unwrap_err().told();
+            assert_eq!(status, StatusCode::BAD_REQUEST);
+            assert!(message.contains("30 at most"), "{message}");
+        }
     }
 }

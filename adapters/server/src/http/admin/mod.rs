@@ -99,6 +99,7 @@ pub use deliveries::{DeliveriesView, DeliveryView};
 pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, ReplacementView, Sensors};
 pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
 pub use extensions::ExtensionList;
+pub(crate) use extract::WAIT_MOST;
 pub(crate) use failure::AdminFailure;
 pub use failure::{ErrorBody, ErrorView, NextCall};
 pub use gateway_key::{GatewayKeyView, RotationView};

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::caller::Acting;
-use super::extract::{Body, Path, Query};
+use super::extract::{Body, Path, Query, longest_wait};
 use super::failure::AdminFailure;
 use super::paging::{self, Page, PageQuery};
 use super::time::Time;
@@ -20,9 +20,6 @@ use crate::gateway::login_links::LinkState;
 use crate::hex::hex;
 use crate::http::login::OperatorSession;
 use crate::operator::LoginReach;
-
-/// The longest time for which a request for a link's state waits.
-const MOST_WAIT: u64 = 60;
 
 /// The answer to making a login link: the only time it is shown.
 #[derive(Serialize, Deserialize, ToSchema)]
@@ -178,7 +175,7 @@ pub(super) struct TokenBody {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
-    /// Longest wait for a change in seconds, at most 60.
+    /// Longest wait for a change in seconds, at most 30.
     #[serde(rename = "wait_seconds", default)]
     wait: u64,
 }
@@ -229,7 +226,7 @@ pub(super) async fn link_state(
     Path(id): Path<String>,
     Query(query): Query<WaitQuery>,
 ) -> Result<Json<LoginStateView>, AdminFailure> {
-    let WaitQuery { wait } = query;
+    let wait = longest_wait(query.wait)?;
     let id = link_id(&id)?;
     let mut changes = gateway.inner.logins.links.changes();
     let waits = async {
@@ -238,7 +235,7 @@ pub(super) async fn link_state(
             let _ = tokio::time::timeout(Duration::from_secs(1), changes.changed()).await;
         }
     };
-    let _ = tokio::time::timeout(Duration::from_secs(wait.min(MOST_WAIT)), waits).await;
+    let _ = tokio::time::timeout(wait, waits).await;
     let (state, used) = match gateway.login_link_state(id) {
         Some(LinkState::Waits) => ("waits", None),
         Some(LinkState::Used(at, from)) => ("used", Some((at, from))),

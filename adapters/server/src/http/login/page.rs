@@ -8,10 +8,15 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 
 use super::LoginRefused;
+use crate::http::admin::NextCall;
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
+
+/// The command that makes a link. A browser does not know where the gateway's data is.
+const MEND: &str = "<p>A link is made with <code>handfast login</code>; where the gateway's data is \
+                    not in its usual place, add <code>--data DIR</code>.</p>";
 
 pub(super) async fn show() -> Response {
     answer("text/html; charset=utf-8", include_str!("page/login.html"))
@@ -29,6 +34,8 @@ pub(super) async fn style() -> Response {
 pub(super) fn refused(refused: LoginRefused) -> Response {
     // The texts are this program's own, and have no characters that HTML would read otherwise.
     let page = include_str!("page/refused.html").replace("REASON", &refused.to_string());
+    let page =
+        page.replace("MEND", if refused.hint() == Some(NextCall::Login) { MEND } else { "" });
     let mut response = answer("text/html; charset=utf-8", "");
     *response.body_mut() = page.into();
     *response.status_mut() = refused.status().0;

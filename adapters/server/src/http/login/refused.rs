@@ -12,12 +12,12 @@ use crate::http::admin::{ErrorView, NextCall};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LoginRefused {
     /// 401 `login_needed`: no session, an unknown one, or one that has ended.
-    #[error("this needs a login: make a link at the gateway, with `handfast login`, and open it")]
+    #[error("this needs a login: make a link at the gateway, and open it")]
     Needed,
     /// 401 `login_used`: no login link that waits has this secret.
     #[error(
         "this login link counts no more: it was used, or its five minutes are over; make another \
-         one at the gateway, with `handfast login`"
+         one at the gateway"
     )]
     Spent,
     /// 403 `plain_connection`: everybody on the way could take the session over.
@@ -38,8 +38,8 @@ pub(crate) enum LoginRefused {
     Csrf,
     /// 403 `fresh_login`: the session is too old for this act.
     #[error(
-        "this needs a login of the last ten minutes: make a link at the gateway, with `handfast \
-         login`, open it, and do it again"
+        "this needs a login of the last ten minutes: make a link at the gateway, open it, and do it \
+         again"
     )]
     NotFresh,
     /// 409 `refused`: as many sessions and tokens as may be are valid.
@@ -80,7 +80,7 @@ impl LoginRefused {
         }
     }
 
-    const fn hint(self) -> Option<NextCall> {
+    pub(super) const fn hint(self) -> Option<NextCall> {
         match self {
             Self::Needed | Self::Spent | Self::NotFresh => Some(NextCall::Login),
             Self::TooMany => Some(NextCall::Operators),

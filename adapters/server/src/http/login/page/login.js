@@ -2,10 +2,21 @@
 // requests alone: one that asks who would log in, and one that the button sends.
 const question = document.getElementById("question");
 const enter = document.getElementById("enter");
+const mend = document.getElementById("mend");
 const secret = location.hash.slice(1);
 
 // Neither the address bar nor the history keeps the secret.
 history.replaceState(null, "", location.pathname);
+
+/** The call that the gateway advises where a new link mends it. */
+const LOGIN = "POST /api/v1/logins";
+
+class Refused extends Error {
+  constructor(message, mended) {
+    super(message);
+    this.mended = mended;
+  }
+}
 
 async function send(path) {
   const answer = await fetch(path, {
@@ -16,18 +27,19 @@ async function send(path) {
     redirect: "error",
   });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error.message);
+  if (!answer.ok) throw new Refused(body.error.message, body.error.hint === LOGIN);
   return body;
 }
 
 function refuse(error) {
   question.textContent = error.message;
+  mend.hidden = !error.mended;
   enter.hidden = true;
 }
 
 async function ask() {
   if (!secret) {
-    throw new Error("This page is opened by a link: make one at the gateway, with `handfast login`.");
+    throw new Refused("This page is opened by a link: make one at the gateway.", true);
   }
   const { role, gateway } = await send("login/look");
   question.textContent = `Log in as ${role} at ${gateway}?`;

@@ -127,7 +127,7 @@ async fn destructive_acts_need_a_login_of_the_last_ten_minutes() {
         assert_eq!(refused.code(), (403, "fresh_login".to_owned()), "{path}");
         let error = &refused.json()["error"];
         assert_eq!(error["hint"], "POST /api/v1/logins");
-        assert!(error["message"].as_str().unwrap().contains("`handfast login`"));
+        assert!(error["message"].as_str().unwrap().contains("make a link at the gateway"));
     }
     let daily = owner.post(&world, "/api/v1/pairing", r#"{"open":true,"for_seconds":60}"#).await;
     assert_eq!(daily.status, 200, "{daily:?}");

@@ -27,8 +27,9 @@ export async function call(path, body, method = 'POST') {
     // A proxy's page instead of an answer: its status says enough.
   }
   if (answer.ok) return json;
-  const { code = 'failed', message = `the gateway answered ${answer.status}` } = json.error ?? {};
-  throw new Refused(code, message, answer.status);
+  const { code = 'failed', message = `the gateway answered ${answer.status}`, hint } = json.error ?? {};
+  const mend = hint === 'POST /api/v1/logins' ? ': handfast login' : '';
+  throw new Refused(code, message + mend, answer.status);
 }
 
 function element(tag, attributes = {}, ...children) {
