@@ -148,6 +148,8 @@ impl Model {
                     .filter(|(of, ..)| is_meant(of))
                     .for_each(|(.., revoked)| *revoked = true);
             }
+            // It changes no message's fate, and no script here has it.
+            SenderChange::Forget => {}
         }
     }
 
