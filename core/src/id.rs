@@ -134,7 +134,44 @@ impl NodeIdText {
     }
 }
 
-/// Declares an opaque identifier of 16 random bytes, with its constructors and its stored form.
+/// Error of a text that is no identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NotAnId;
+
+impl core::fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(
+            "it is no id: nodes have 36 characters with dashes, everything else 32 hexadecimal \
+             digits, in lower case",
+        )
+    }
+}
+
+impl core::error::Error for NotAnId {}
+
+impl core::str::FromStr for NodeId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        Self::parse(text).ok_or(NotAnId)
+    }
+}
+
+/// Reads the 32 hexadecimal digits of an opaque identifier, in lower case.
+pub(crate) fn opaque_bytes(text: &str) -> Option<[u8; 16]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let pairs: &[[u8; 2]; 16] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
+    // One text for each identifier, so that texts compare as the identifiers do.
+    let is_lower = |digit: &u8| digit.is_ascii_digit() || (b'a'..=b'f').contains(digit);
+    if !pairs.as_flattened().iter().all(is_lower) {
+        return None;
+    }
+    Some(pairs.map(|[high, low]| hex_value(high) << 4 | hex_value(low)))
+}
+
+/// Declares an opaque identifier of 16 random bytes, with its constructors, its stored form and its
+/// text: 32 hexadecimal digits in lower case.
 macro_rules! opaque_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -160,6 +197,20 @@ macro_rules! opaque_id {
             #[must_use]
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 &self.0
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = $crate::NotAnId;
+
+            fn from_str(text: &str) -> Result<Self, $crate::NotAnId> {
+                $crate::id::opaque_bytes(text).map(Self).ok_or($crate::NotAnId)
             }
         }
     };
@@ -243,6 +294,23 @@ mod tests {
         ] {
             assert_eq!(NodeId::parse(bad), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_opaque_id_is_thirty_two_digits_and_reads_back() {
+        use crate::registry::sessions::SessionId;
+
+        let id = SessionId::from_bytes([0xa7; 16]);
+        let text = id.to_string();
+        assert_eq!((text.as_str(), text.parse()), ("a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7", Ok(id)));
+        for bad in ["", &text[1..], "a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7", &text.to_uppercase()] {
+            assert_eq!(bad.parse::<SessionId>(), Err(NotAnId), "{bad:?}");
+        }
+        assert_eq!(TEXT.parse::<SessionId>(), Err(NotAnId));
+        assert_eq!(
+            (text.parse::<NodeId>(), TEXT.parse()),
+            (Err(NotAnId), Ok(NodeId::parse(TEXT).unwrap()))
+        );
     }
 
     #[test]

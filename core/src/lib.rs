@@ -31,7 +31,7 @@ mod time;
 
 pub use entropy::Entropy;
 pub use error::{Field, Malformed, Refusal, Undecodable};
-pub use id::{NODE_ID_TEXT, NodeId, NodeIdText, Source};
+pub use id::{NODE_ID_TEXT, NodeId, NodeIdText, NotAnId, Source};
 pub use step::{Effects, MAX_EFFECTS, Machine};
 pub use text::{Label, Name};
 pub use time::{DeadlineReason, Instant, Span, UnixTime, rfc3339};

@@ -239,10 +239,11 @@ pub enum Credential {
 }
 
 /// The mode of a paired node, which the application interprets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Mode {
-    /// The node may use everything.
+    /// The node may use everything. This is the mode where nobody chose one.
+    #[default]
     Full,
     /// The node may use harmless functions only.
     SafeChat,
