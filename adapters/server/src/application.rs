@@ -11,16 +11,22 @@ use std::net::IpAddr;
 use crate::inbound::Admitted;
 
 /// The embedder's receiver of frames that do not concern pairing: audio, commands, and other
-/// messages of the application. A slow call holds up only the connection of its frame. Answers go
+/// messages of the application. Every method ignores what it is given unless it is implemented.
+///
+/// A slow call holds up only the connection of its frame. Answers go
 /// through [`crate::Gateway::send_text`] and [`crate::Gateway::send_binary`], and over the native
 /// wire through [`crate::Gateway::send_app`] and [`crate::Gateway::publish`].
 #[async_trait]
 pub trait Application: Send + Sync + 'static {
     /// Handles a text frame: a JSON object whose type is not one of pairing's.
-    async fn text(&self, node_id: NodeId, frame: &str);
+    async fn text(&self, node_id: NodeId, frame: &str) {
+        let _ = (node_id, frame);
+    }
 
     /// Handles a binary frame.
-    async fn binary(&self, node_id: NodeId, frame: &[u8]);
+    async fn binary(&self, node_id: NodeId, frame: &[u8]) {
+        let _ = (node_id, frame);
+    }
 
     /// Handles a native peer's action at an address, which the peer's scopes allow.
     async fn app(&self, peer: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
@@ -83,9 +89,4 @@ pub struct PeerInfo {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoApplication;
 
-#[async_trait]
-impl Application for NoApplication {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-}
+impl Application for NoApplication {}

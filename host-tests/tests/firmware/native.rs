@@ -42,10 +42,6 @@ struct Hears(mpsc::UnboundedSender<(Action, String, Vec<u8>)>);
 
 #[async_trait]
 impl Application for Hears {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-
     async fn app(&self, _: &PeerInfo, action: Action, address: &str, bytes: &[u8]) {
         let _ = self.0.send((action, address.to_owned(), bytes.to_vec()));
     }

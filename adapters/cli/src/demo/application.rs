@@ -1,7 +1,6 @@
 //! The demo's application: it records what nodes with keys and companions do.
 
 use async_trait::async_trait;
-use handfast_core::NodeId;
 use handfast_core::grant::scope::Action;
 use handfast_server::{Application, CompanionInfo, PeerInfo};
 use tokio::sync::mpsc;
@@ -14,10 +13,6 @@ pub(super) struct Ear(pub(super) mpsc::UnboundedSender<String>);
 
 #[async_trait]
 impl Application for Ear {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-
     async fn companion(&self, _: &CompanionInfo, frame: &str) {
         let _ = self.0.send(format!("companion {frame}"));
     }

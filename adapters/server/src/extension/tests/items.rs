@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use handfast_core::NodeId;
 use handfast_store::MemoryStore;
 use serde_json::{Value, json};
 
@@ -18,10 +17,6 @@ struct Kept(Arc<Mutex<Vec<Value>>>);
 
 #[async_trait]
 impl Application for Kept {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-
     async fn polled(&self, _: &str, item: &Value) {
         self.0.lock().unwrap().push(item.clone());
     }

@@ -43,10 +43,6 @@ struct Heard(mpsc::UnboundedSender<(Peer, String, Vec<u8>)>);
 
 #[async_trait::async_trait]
 impl Application for Heard {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-
     async fn app(&self, peer: &PeerInfo, _: Action, address: &str, bytes: &[u8]) {
         let _ = self.0.send((peer.peer, address.to_owned(), bytes.to_vec()));
     }

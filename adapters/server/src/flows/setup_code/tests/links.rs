@@ -73,8 +73,6 @@ async fn an_application_that_takes_its_time_does_not_hold_up_a_revocation() {
     struct Slow;
     #[async_trait::async_trait]
     impl Application for Slow {
-        async fn text(&self, _: NodeId, _: &str) {}
-        async fn binary(&self, _: NodeId, _: &[u8]) {}
         async fn companion(&self, _: &CompanionInfo, _: &str) {
             std::future::pending::<()>().await;
         }

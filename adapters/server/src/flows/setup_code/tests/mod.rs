@@ -11,7 +11,7 @@ use futures_util::{SinkExt, StreamExt};
 use handfast_core::grant::session::{SessionHash, Token};
 use handfast_core::grant::token;
 use handfast_core::registry::sessions::{Maker, Session, SessionId};
-use handfast_core::{Entropy, Label, Name, NodeId, UnixTime};
+use handfast_core::{Entropy, Label, Name, UnixTime};
 use handfast_store::{MemoryStore, Store};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -38,10 +38,6 @@ struct Listener(mpsc::UnboundedSender<(CompanionInfo, String)>);
 
 #[async_trait::async_trait]
 impl Application for Listener {
-    async fn text(&self, _: NodeId, _: &str) {}
-
-    async fn binary(&self, _: NodeId, _: &[u8]) {}
-
     async fn companion(&self, companion: &CompanionInfo, frame: &str) {
         let _ = self.0.send((companion.clone(), frame.to_owned()));
     }
