@@ -6,8 +6,8 @@
 //! `postgres`, `PostgresStore` is a database that several gateways may share. Each decision is made
 //! once for all backends, in `ops`.
 //!
-//! The feature `conformance` is for tests: it has the suite that every store passes, and
-//! `MemoryStore`, the reference that the suite compares a store with.
+//! [`MemoryStore`] is a registry that ends with the program, for tests and first steps. It is also
+//! the reference of the suite that every store passes, which the feature `conformance` has.
 
 mod addresses;
 pub mod audit;
@@ -25,7 +25,6 @@ mod inbound;
 mod known_keys;
 mod logins;
 mod makers;
-#[cfg(any(test, feature = "conformance"))]
 mod memory;
 mod node;
 mod ops;
@@ -67,7 +66,6 @@ pub use inbound::{
 pub use known_keys::{KeyCounts, KnownKeys};
 pub use logins::Logins;
 pub use makers::{EndedWith, via_session};
-#[cfg(any(test, feature = "conformance"))]
 pub use memory::MemoryStore;
 pub use node::{Counts, Entry, Filter, Listed, Observation, Stored, Version, node_id};
 pub use pairing::{Activation, CODES, CODES_AT_ONCE, NotMinted, PINS, Revoked, StoredCode};

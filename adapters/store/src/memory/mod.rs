@@ -46,8 +46,8 @@ use crate::{
 };
 use table::Table;
 
-/// A [`Store`](crate::Store) that loses its content when it is dropped. It is for tests: its
-/// operations take longer the more there is in it.
+/// A [`Store`](crate::Store) that loses its content when it is dropped. It is for tests and for
+/// registries of a few nodes: its operations take longer the more there is in it.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     rows: Mutex<MemoryTx>,
