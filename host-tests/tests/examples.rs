@@ -1,6 +1,7 @@
 //! The examples for programs that embed Handfast, run together.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{ChildStdout, Stdio};
 use std::sync::mpsc;
 
@@ -27,9 +28,20 @@ fn after(lines: &mut BufReader<ChildStdout>, beginning: &str) -> String {
     }
 }
 
-#[test]
-fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
-    let mut command = program("examples/embed_gateway");
+/// A gateway of the examples, and the node of the examples, which has paired with it and is linked.
+struct Met {
+    _gateway: Running,
+    _gateway_says: BufReader<ChildStdout>,
+    _node: Running,
+    _node_says: BufReader<ChildStdout>,
+    _state: tempfile::TempDir,
+    /// The address of the gateway.
+    url: String,
+    node_id: NodeId,
+}
+
+fn the_node_meets(gateway: &str) -> Met {
+    let mut command = program(gateway);
     command.arg("127.0.0.1:0").stdout(Stdio::piped());
     let mut gateway = Running(command.spawn().unwrap());
     let mut gateway_says = BufReader::new(gateway.0.stdout.take().unwrap());
@@ -37,7 +49,7 @@ fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
 
     let state = tempfile::tempdir().unwrap();
     let mut command = program("examples/node");
-    command.arg(url).arg(state.path().join("lamp")).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.arg(&url).arg(state.path().join("lamp")).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut node = Running(command.spawn().unwrap());
     let mut node_says = BufReader::new(node.0.stdout.take().unwrap());
     after(&mut node_says, "Type the PIN");
@@ -47,6 +59,36 @@ fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
     let paired = after(&mut gateway_says, "Paired ");
     assert_eq!(after(&mut gateway_says, "Linked "), paired);
     assert_eq!(after(&mut node_says, "Linked as "), format!("{paired}."));
+    Met {
+        _gateway: gateway,
+        _gateway_says: gateway_says,
+        _node: node,
+        _node_says: node_says,
+        _state: state,
+        url,
+        node_id: paired.parse().unwrap(),
+    }
+}
+
+#[test]
+fn the_node_of_the_examples_pairs_with_the_gateway_of_the_examples_and_links() {
+    the_node_meets("examples/embed_gateway");
+}
+
+#[test]
+fn the_server_of_the_examples_pairs_the_node_by_its_own_decision_and_answers_at_its_own_route() {
+    let met = the_node_meets("examples/own_server");
+    let get = |path: &str| {
+        let mut server = TcpStream::connect(met.url.trim_start_matches("ws://")).unwrap();
+        write!(server, "GET {path} HTTP/1.1\r\nHost: lamps\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        server.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let lamp = get(&format!("/lamps/{}", met.node_id));
+    assert!(lamp.ends_with("\r\n\r\nLamp is linked\n"), "{lamp}");
+    assert!(get("/lamps/kitchen").starts_with("HTTP/1.1 400 "));
+    assert!(get("/health").ends_with(r#"{"status":"ok"}"#));
 }
 
 /// The display that only trusted people see.

@@ -11,9 +11,18 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Embedders nest [`Gateway::router`] in an axum server of their own, take application frames with
-//! [`Application`], and hear what happens with [`Observer`]. What an operator does goes through the
-//! methods of [`Gateway`], or through [`admin`] over a Unix socket.
+//! Embedders nest [`Gateway::router`] in an axum server of their own, decide about requests with a
+//! [`PairingHandler`](policy::PairingHandler), take application frames with [`Application`], and
+//! hear what happens with [`Observer`]. What an operator does goes through the methods of
+//! [`Gateway`], or through [`admin`] over a Unix socket.
+//!
+//! What these name of other crates is exported here, so that a program needs this crate alone: the
+//! plain types at the top, everything else in [`mod@core`], [`store`] and [`axum`]. A program of
+//! its own server, with an own decision about lamps:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/own_server.rs")]
+//! ```
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
 
 mod application;
@@ -53,7 +62,9 @@ pub use crate::listen::serve::serve;
 pub use crate::listen::tls::{TlsError, TlsFiles, TlsPair};
 pub use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 pub use crate::telemetry::log_observer::LogObserver;
+pub use ::axum;
 pub use application::{Application, CompanionInfo, NoApplication, PeerInfo};
+pub use async_trait::async_trait;
 pub use builder::GatewayBuilder;
 pub use clock::{LocalClock, SYNCHRONISED_FILE, SystemClock};
 pub use events::{Event, Observer, Pin};
@@ -61,7 +72,16 @@ pub use gateway::Gateway;
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
 pub use gateway::sharing::{Contact, Sharing, SharingSettings};
+pub use handfast_core as core;
+pub use handfast_core::grant::scope::{Action, ScopesBuf};
+pub use handfast_core::limits::Limits;
+pub use handfast_core::registry::record::Mode;
+pub use handfast_core::registry::sessions::{LoginId, SessionId};
+pub use handfast_core::secret::Secret;
+pub use handfast_core::{Label, Name, NodeId, NotAnId, Refusal, Span, UnixTime};
 pub use handfast_public_url as public_url;
+pub use handfast_store as store;
+pub use handfast_store::MemoryStore;
 pub use listen::metrics::serve_metrics;
 pub use listen::mtls::{
     LINK_SUBPROTOCOL, MtlsError, MtlsListening, TlsLink, serve_mtls, serve_mtls_with,
@@ -72,3 +92,8 @@ pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, S
 pub use pairing::ReplacedNode;
 pub use proxies::{OverTls, PeerAddress, ProxySettings};
 pub use tokio_rustls::TlsAcceptor;
+
+/// The code of the README, so that it compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
