@@ -13,6 +13,13 @@ use crate::print::{put, safe};
 
 pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
     let data = args.data.path()?;
+    if data::serves_database(&data) {
+        return Err(in_database(
+            &data,
+            "a backup here would have nothing of it. Back it up with the database's own tool, for \
+             PostgreSQL: pg_dump --schema handfast --format custom",
+        ));
+    }
     let made = handfast_store::backup(&data.join(DATABASE), &args.file).map_err(End::refused)?;
     if args.json {
         return put(&format!(
@@ -33,6 +40,13 @@ pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
 
 pub(crate) fn restore(args: Restore) -> Result<(), End> {
     let directory = args.data.place()?;
+    if data::serves_database(&directory) {
+        return Err(in_database(
+            &directory,
+            "a restore here would change nothing of it. End its gateways, and restore it with the \
+             database's own tool, for PostgreSQL: pg_restore; or name another directory with --data",
+        ));
+    }
     data::prepare(&directory)?;
     let restored =
         handfast_store::restore(&args.file, &directory.join(DATABASE)).map_err(End::refused)?;
@@ -51,6 +65,14 @@ pub(crate) fn restore(args: Restore) -> Result<(), End> {
         ));
     }
     put(&text(&restored, &args.file, &directory))
+}
+
+/// Returns the refusal of a directory whose gateway serves a registry in a database.
+fn in_database(data: &Path, mend: &str) -> End {
+    let shown = safe(&data.display().to_string());
+    End::Refused(format!(
+        "{shown}: the gateway that runs here serves a registry in a database, so {mend}"
+    ))
 }
 
 fn text(restored: &Restored, file: &Path, directory: &DataPlace) -> String {

@@ -1,10 +1,11 @@
 //! The data directory of a gateway, and the directory of its operators' socket.
 
 use std::ops::Deref;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use handfast_private_file::{self as private_file, Others};
-use handfast_server::admin::SOCKET_NAME;
+use handfast_server::admin::{SOCKET_NAME, socket_path};
 
 use crate::End;
 use crate::args::DataDir;
@@ -118,6 +119,13 @@ fn is_served(directory: &Path) -> bool {
         Ok(_) => true,
         Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
     }
+}
+
+/// Returns `true` if a gateway answers at the socket of a data directory, and the registry there is
+/// not the one that it serves: it has another one, in a database.
+pub(crate) fn serves_database(data: &Path) -> bool {
+    let answers = socket_path(data).is_ok_and(|socket| UnixStream::connect(socket).is_ok());
+    answers && handfast_store::holder(&data.join(DATABASE)).is_none()
 }
 
 /// Creates the directory, usable only by its owner, or checks that an existing one is.

@@ -5,6 +5,7 @@ mod guide;
 mod moving;
 mod opening;
 mod surviving;
+mod telling;
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;

@@ -68,7 +68,8 @@ pub fn backup(database: &Path, to: &Path) -> Result<Backup, StoreError> {
     if !file::is_here(database)? {
         return Err(error(
             database,
-            "there is no registry here; name the gateway's data directory with --data",
+            "there is no registry here; name the gateway's data directory with --data; a registry in a \
+             database is backed up with the database's own tool, for PostgreSQL pg_dump",
         ));
     }
     file::check(database)?;
