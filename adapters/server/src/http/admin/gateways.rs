@@ -37,7 +37,7 @@ pub struct GatewayView {
     /// when its links are ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub contact: Option<String>,
-    /// Number of its links.
+    /// Number of its links; 0 once its lease has ended.
     pub links: u32,
     /// Time since it last read what others have changed.
     pub behind_seconds: f64,
@@ -76,7 +76,7 @@ fn views(sharing: Sharing) -> Vec<GatewayView> {
             is_this,
             is_present: one.is_present,
             contact: is_this.then(|| contact.as_str().to_owned()),
-            links: one.told.links,
+            links: if one.is_present { one.told.links } else { 0 },
             behind_seconds: if is_this { behind } else { one.told.behind }.as_secs_f64(),
             silent_seconds: one.silent.as_secs_f64(),
             version: one.told.program,
@@ -115,6 +115,7 @@ mod tests {
         assert!(here.is_this && !there.is_this && here.is_present && !there.is_present);
         assert_eq!((here.contact.as_deref(), there.contact), (Some("cut off"), None));
         let behind = [here.behind_seconds, there.behind_seconds];
-        assert_eq!((behind, there.silent_seconds, there.links), ([3.0, 1.0], 0.5, 7));
+        assert_eq!((behind, there.silent_seconds), ([3.0, 1.0], 0.5));
+        assert_eq!((here.links, there.links), (7, 0), "what has died has no links");
     }
 }

@@ -72,7 +72,9 @@ fn gateways(gateway: &Gateway) -> Markup {
                 @for one in &sharing.gateways {
                     @let state = if one.is_present { "linked" } else { "down" };
                     li {
-                        (one.name) " " (words::state(state)) " " (one.told.links) " links, version "
+                        (one.name) " " (words::state(state)) " "
+                        @if one.is_present { (one.told.links) @if one.told.links == 1 { " link, " } @else { " links, " } }
+                        "version "
                         (one.told.program)
                         @if !one.is_present { ", not heard of for " (one.silent.as_secs()) " s" }
                         @else if one.told.behind.as_secs() > 1 { ", " (one.told.behind.as_secs()) " s behind" }
@@ -107,7 +109,7 @@ fn disk(report: &HealthReport) -> Markup {
         section #disk {
             h2 { "Disk" }
             @match report.disk_left {
-                None => { p.none { "The registry is in memory, or its disk cannot be looked at." } }
+                None => { p.none { "The registry is in memory or in a database, or its disk cannot be looked at." } }
                 Some(left) if report.lacks_room() => {
                     p role="alert" { (bytes(left)) " left: free disk space. A registry that cannot be written lets nobody in." }
                 }
