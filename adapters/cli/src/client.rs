@@ -17,7 +17,10 @@ use tokio::net::UnixStream;
 use crate::End;
 use crate::data::{DATABASE, DataPlace};
 use crate::groups::refused_by;
-use crate::hints::{Next, start_service};
+use crate::hints::{Next, how_to_start, start_service};
+
+/// The words before a data directory on which no gateway runs.
+pub(crate) const NO_GATEWAY: &str = "no gateway runs on";
 
 /// Sends a request to the gateway that runs on a data directory, and returns its answer as JSON
 /// text.
@@ -203,7 +206,8 @@ async fn connect(data: &Path, socket: &Path) -> Result<UnixStream, End> {
         match handfast_store::holder(&data.join(DATABASE)) {
             None => {
                 return Err(End::Refused(format!(
-                    "no gateway runs on {shown}; start one with: {serve}"
+                    "{NO_GATEWAY} {shown}; {}",
+                    how_to_start(&DataPlace::named(data), None)
                 )));
             }
             Some(holder) if Instant::now() >= until => {

@@ -6,7 +6,7 @@ use handfast_server::admin::PermissionsView;
 use handfast_stdio::Hint;
 
 use crate::args::CompanionArgs;
-use crate::data::DataPlace;
+use crate::data::{DATABASE, DataPlace};
 
 const PROGRAM: &str = "handfast";
 const NODE_PROGRAM: &str = "handfast-node";
@@ -15,6 +15,8 @@ const NODE_PROGRAM: &str = "handfast-node";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next<'a> {
     Serve,
+    /// Start the gateway with this configuration file.
+    ServeFrom(&'a Path),
     Status,
     Pending,
     /// Approve this node.
@@ -80,6 +82,10 @@ impl Next<'_> {
         let verb = |verb| Hint::new(PROGRAM, verb);
         let hint = match self {
             Self::Serve => verb("serve"),
+            Self::ServeFrom(config) => {
+                let config = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+                verb("serve").option("--config", Some(config))
+            }
             Self::Status => verb("status"),
             Self::Pending => verb("pending"),
             Self::Approve(node) => verb("approve").arg(node),
@@ -207,6 +213,27 @@ impl NextElsewhere<'_> {
     }
 }
 
+/// Returns the words that say how the gateway of a data directory is started, with its configuration
+/// file if one is known. A directory without a registry may be that of a gateway whose registry is in
+/// a database, so a command that would begin another one in a file is not all that is said there.
+pub(crate) fn how_to_start(data: &DataPlace, config: Option<&Path>) -> String {
+    match config {
+        Some(config) => format!("start it with: {}", Next::ServeFrom(config).on(data)),
+        None if data.join(DATABASE).exists() || !has_files(data) => {
+            format!("start one with: {}", Next::Serve.on(data))
+        }
+        None => format!(
+            "it has no registry in a file, so start its gateway with the --config or --store that it \
+             had; a new one, with a registry in a file, is started with: {}",
+            Next::Serve.on(data)
+        ),
+    }
+}
+
+fn has_files(directory: &Path) -> bool {
+    std::fs::read_dir(directory).is_ok_and(|mut files| files.next().is_some())
+}
+
 /// Returns the command that makes a user a member of a group.
 pub(crate) fn join_group(group: &str, user: &str) -> Hint {
     Hint::new("sudo", "usermod -aG").arg(group).arg(user)
@@ -243,11 +270,12 @@ mod tests {
             AcceptClock, Approve, ApproveOnly, Certificates, Clock, Codes, Companions, CreateCode,
             CreateToken, EndPolicy, Invite, InviteAt, KnownSenders, Login, Nodes, OpenPairing,
             Operators, Paired, Pending, Permit, Policies, Release, Restore, Results, Retry, Revoke,
-            RotateAuthority, RotateSetupKey, Senders, Serve, SetClock, Status, Tokens, Watch,
-            Withdraw,
+            RotateAuthority, RotateSetupKey, Senders, Serve, ServeFrom, SetClock, Status, Tokens,
+            Watch, Withdraw,
         };
         let all = vec![
             Serve,
+            ServeFrom(Path::new("/c/my gateway.toml")),
             Status,
             Pending,
             Approve("0123456789ab"),
@@ -285,12 +313,12 @@ mod tests {
         ];
         for one in &all {
             match one {
-                Release(_) | Revoke(_) | Serve | Status | Pending | Approve(_) | ApproveOnly
-                | Login | Operators | Tokens | CreateToken | Certificates | RotateAuthority
-                | Permit(..) | Nodes | Paired | Clock | AcceptClock | SetClock(_)
-                | RotateSetupKey | OpenPairing | CreateCode | Codes | Withdraw(_) | Invite
-                | InviteAt(_) | Companions | Senders | KnownSenders | Watch | Restore(_)
-                | Results(_) | Retry(..) | Policies | EndPolicy(_) => {}
+                Release(_) | Revoke(_) | Serve | ServeFrom(_) | Status | Pending | Approve(_)
+                | ApproveOnly | Login | Operators | Tokens | CreateToken | Certificates
+                | RotateAuthority | Permit(..) | Nodes | Paired | Clock | AcceptClock
+                | SetClock(_) | RotateSetupKey | OpenPairing | CreateCode | Codes | Withdraw(_)
+                | Invite | InviteAt(_) | Companions | Senders | KnownSenders | Watch
+                | Restore(_) | Results(_) | Retry(..) | Policies | EndPolicy(_) => {}
             }
         }
         all

@@ -9,6 +9,7 @@ use handfast_private_file as private_file;
 use handfast_store::{AUTHORITY, Store, StoreError};
 
 use crate::ca::{self, AuthorityError};
+use crate::gateway::own_keys;
 use crate::keys::KEY_FILE;
 use crate::keys::seal::StoreKey;
 use crate::keys::setup::{self, NotOpened};
@@ -56,6 +57,13 @@ impl MoveKeysError {
 pub fn check_keys(data: &Path, key: &Secret<32>) -> Result<(), MoveKeysError> {
     ca::sealed_roots(&data.join(ca::DIRECTORY), &StoreKey(Secret::new(*key.expose())))?;
     Ok(())
+}
+
+/// Returns `true` if a key opens the sealed [`GATEWAY_KEYS`](handfast_store::GATEWAY_KEYS) of a
+/// registry.
+#[must_use]
+pub fn opens(sealed: &[u8], key: &Secret<32>) -> bool {
+    own_keys::opened(&StoreKey(Secret::new(*key.expose())), sealed).is_some()
 }
 
 /// Enters the certificate authority and the keys of setup codes of a data directory into a registry

@@ -4,12 +4,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use handfast_private_file::{self as private_file, Others};
+use handfast_server::keys::file as key_file;
+use handfast_server::moving;
 use handfast_stdio::Hint;
+use handfast_store::GATEWAY_KEYS;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Finding;
-use crate::data::{DATABASE, DataPlace};
-use crate::hints::{Next, hide_file};
+use super::{Finding, Place};
+use crate::data::DATABASE;
+use crate::hints::{Next, hide_file, how_to_start};
 use crate::print::safe;
 
 /// Free space below which a registry may soon be unable to grow: a checkpoint needs as much as the
@@ -19,7 +22,9 @@ const LITTLE: u64 = 64 * 1024 * 1024;
 /// Files that only the gateway's user may read.
 const PRIVATE: [&str; 4] = [DATABASE, "store.key", "setup.key", "handfast.sock"];
 
-pub(super) fn findings(data: &DataPlace) -> Vec<Finding> {
+/// Returns what is wrong with a data directory. `in_file` says that its registry is the file in it.
+pub(super) fn findings(place: &Place<'_>, in_file: bool) -> Vec<Finding> {
+    let data = place.data;
     let mut found = Vec::new();
     match private_file::check_directory(data, Others::Nothing) {
         Ok(true) => {}
@@ -28,8 +33,8 @@ pub(super) fn findings(data: &DataPlace) -> Vec<Finding> {
                 "no_data",
                 format!("{}: there is no data directory", shown(data)),
                 format!(
-                    "a gateway makes it: {}; another one is named with --data",
-                    Next::Serve.on(data)
+                    "a gateway makes it; {}; another directory is named with --data",
+                    how_to_start(data, place.config)
                 ),
             ));
             return found;
@@ -42,7 +47,9 @@ pub(super) fn findings(data: &DataPlace) -> Vec<Finding> {
     }
     found.extend(PRIVATE.iter().filter_map(|name| file(&data.join(name))));
     found.extend(room(data));
-    found.extend(registry(data));
+    if in_file {
+        found.extend(registry(place));
+    }
     found
 }
 
@@ -84,21 +91,27 @@ fn room(data: &Path) -> Option<Finding> {
     })
 }
 
-/// Checks the registry's file, without the gateway.
-fn registry(data: &DataPlace) -> Option<Finding> {
+/// Checks the registry's file and its key, without the gateway.
+fn registry(place: &Place<'_>) -> Option<Finding> {
+    let data = place.data;
     let path = data.join(DATABASE);
     if !path.exists() {
         return None;
     }
-    if !data.join("store.key").exists() {
+    let key = place.store_key.clone().unwrap_or_else(|| data.join(key_file::FILE_NAME));
+    if !key.exists() {
         return Some(Finding::new(
             "no_store_key",
             format!(
-                "{}: there is a registry and no store.key, which opens its secrets",
-                shown(data)
+                "{}: there is a registry and no {}, which opens its secrets",
+                shown(data),
+                match key.parent() == Some(data) {
+                    true => key_file::FILE_NAME.to_owned(),
+                    false => shown(&key),
+                }
             ),
-            "put the store.key that belongs to it back from where it is kept; without it, the \
-             gateway does not start",
+            "put the store.key that belongs to it back from where it is kept (a configuration that \
+             names another file is read with --config); without it, the gateway does not start",
         ));
     }
     let damaged = |problem: String| {
@@ -111,12 +124,35 @@ fn registry(data: &DataPlace) -> Option<Finding> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = Connection::open_with_flags(&path, flags);
     let checked = opened.and_then(|connection| {
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        let said =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?;
+        let sealed = "SELECT sealed FROM vault WHERE name = ?1";
+        // A registry of an old version has none, and is brought up at the next start.
+        let sealed = connection.query_row(sealed, [GATEWAY_KEYS], |row| row.get::<_, Vec<u8>>(0));
+        Ok((said, sealed.ok()))
     });
     match checked {
-        Ok(said) if said == "ok" => None,
-        Ok(said) => Some(damaged(safe(&said))),
+        Ok((said, sealed)) if said == "ok" => sealed.and_then(|sealed| opens(&key, &sealed)),
+        Ok((said, _)) => Some(damaged(safe(&said))),
         Err(error) => Some(damaged(safe(&error.to_string()))),
+    }
+}
+
+/// Checks that the key in a file opens the sealed keys of a gateway.
+pub(super) fn opens(file: &Path, sealed: &[u8]) -> Option<Finding> {
+    match key_file::load_or_create(file, key_file::Use::Store) {
+        Ok(key) if moving::opens(sealed, &key) => None,
+        Ok(_) => Some(Finding::new(
+            "wrong_store_key",
+            format!("{}: this store key does not open the registry's secrets", shown(file)),
+            "put the key that belongs to the registry in its place, or name its file with store_key; \
+             with this one, the gateway does not start",
+        )),
+        Err(error) => Some(Finding::new(
+            "wrong_store_key",
+            safe(&error.to_string()),
+            "put the key that belongs to the registry in its place",
+        )),
     }
 }
 

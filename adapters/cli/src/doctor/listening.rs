@@ -1,38 +1,33 @@
 //! The addresses and the certificate of a configuration.
 
 use std::net::{SocketAddr, TcpListener};
+#[cfg(feature = "postgres")]
 use std::path::Path;
 
-use handfast_cli::config::{Options, ServeSettings};
+use handfast_cli::config::ServeSettings;
 use handfast_core::{UnixTime, rfc3339};
 use handfast_server::TlsFiles;
 #[cfg(feature = "postgres")]
 use handfast_store::StoreError;
 
 use super::Finding;
-use crate::print::safe;
 #[cfg(feature = "postgres")]
-use crate::serve::postgres;
+use super::directory::opens;
+use crate::data::DataPlace;
+#[cfg(feature = "postgres")]
+use crate::hints::NextElsewhere;
+use crate::print::safe;
 use crate::serve::tls_problem;
+#[cfg(feature = "postgres")]
+use crate::serve::{postgres, store_key};
 
 /// A certificate that ends within this time is found, in seconds.
 const SOON: u64 = 14 * 86_400;
 
 /// Returns what is wrong with a configuration. `running` says that its gateway has its addresses.
-pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
-    let options = Options::of_file(config.to_owned());
-    let settings = match options.settings() {
-        Ok(settings) => settings,
-        Err(error) => {
-            return vec![Finding::new(
-                "config",
-                safe(&error.to_string()),
-                "correct the file; the gateway does not start with it",
-            )];
-        }
-    };
-    let mut found = certificate(&settings);
-    found.extend(registry(&settings));
+pub(super) fn findings(settings: &ServeSettings, data: &DataPlace, running: bool) -> Vec<Finding> {
+    let mut found = certificate(settings);
+    found.extend(registry(settings, data));
     if !running {
         let addresses = std::iter::once(settings.listen)
             .chain(settings.listen_tcp.iter().map(|one| one.address))
@@ -51,33 +46,59 @@ pub(super) fn findings(config: &Path, running: bool) -> Vec<Finding> {
     found
 }
 
-/// Checks that the database answers which has the registry.
+/// Checks that the database answers which has the registry, and that the store key opens it.
 #[cfg(feature = "postgres")]
-fn registry(settings: &ServeSettings) -> Option<Finding> {
+fn registry(settings: &ServeSettings, data: &DataPlace) -> Option<Finding> {
     let address = settings.store.as_ref()?;
     let (name, problem, mend) = match postgres(address, settings) {
         Err(end) => ("store_address", end.message(), "correct store and store_authorities"),
         // Looking blocks, which a thread of the runtime must not.
-        Ok(parsed) => match std::thread::spawn(move || parsed.look()).join().ok()?.err()? {
-            problem @ (StoreError::Unreachable(_) | StoreError::Timeout) => (
-                "database_unreachable",
-                problem.to_string(),
-                "start the database, or correct the address, the password or the way to it; until \
+        Ok(parsed) => match std::thread::spawn(move || parsed.look()).join().ok()? {
+            Ok(sealed) => return with_key(&store_key(data, settings), sealed.as_deref()),
+            Err(problem) => match problem {
+                problem @ (StoreError::Unreachable(_) | StoreError::Timeout) => (
+                    "database_unreachable",
+                    problem.to_string(),
+                    "start the database, or correct the address, the password or the way to it; until \
                  then a gateway waits, and one that runs admits nobody",
-            ),
-            problem => (
-                "database_refused",
-                problem.to_string(),
-                "run the version of Handfast that the registry was written by, or name another \
+                ),
+                problem => (
+                    "database_refused",
+                    problem.to_string(),
+                    "run the version of Handfast that the registry was written by, or name another \
                  database",
-            ),
+                ),
+            },
         },
     };
     Some(Finding::new(name, format!("{address}: {}", safe(&problem)), mend))
 }
 
+/// Checks the key of a registry in a database, whose gateways' keys are `sealed` if it has any.
+#[cfg(feature = "postgres")]
+fn with_key(file: &Path, sealed: Option<&[u8]>) -> Option<Finding> {
+    if file.exists() {
+        return sealed.and_then(|sealed| opens(file, sealed));
+    }
+    let make = NextElsewhere::MakeStoreKey(file).hint();
+    let mend = match sealed {
+        Some(_) => {
+            "copy it from another gateway of the registry, or from where it is kept".to_owned()
+        }
+        None => format!("make the first one, once for all gateways of the registry: {make}"),
+    };
+    Some(Finding::new(
+        "no_store_key",
+        format!(
+            "{}: there is no store key, which opens the registry's secrets",
+            safe(&file.display().to_string())
+        ),
+        mend,
+    ))
+}
+
 #[cfg(not(feature = "postgres"))]
-fn registry(_: &ServeSettings) -> Option<Finding> {
+fn registry(_: &ServeSettings, _: &DataPlace) -> Option<Finding> {
     None
 }
 

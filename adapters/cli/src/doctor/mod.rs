@@ -8,11 +8,16 @@ mod directory;
 mod listening;
 mod running;
 
+use std::path::{Path, PathBuf};
+
+use handfast_cli::config::Options;
 use serde_json::json;
 
 use crate::End;
 use crate::args::DoctorArgs;
+use crate::data::DataPlace;
 use crate::print::{put, safe};
+use crate::serve::store_key;
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +36,43 @@ impl Finding {
     }
 }
 
+/// The place that is looked at, and what is known of it.
+struct Place<'a> {
+    data: &'a DataPlace,
+    /// The configuration file that was named.
+    config: Option<&'a Path>,
+    /// The store key's file that the configuration names; `None` without a configuration.
+    store_key: Option<PathBuf>,
+}
+
 pub(crate) async fn run(args: DoctorArgs) -> Result<(), End> {
     let data = args.common.data.gateway()?;
-    let mut findings = if data.is_shared() { Vec::new() } else { directory::findings(&data) };
-    let answers = running::findings(&data, &mut findings).await;
-    if let Some(config) = &args.config {
-        findings.extend(listening::findings(config, answers));
+    let config = args.config.as_deref();
+    let settings = config.map(|config| Options::of_file(config.to_owned()).settings());
+    let known = settings.as_ref().and_then(|read| read.as_ref().ok());
+    let mut told = Vec::new();
+    let running = running::findings(&data, config, &mut told).await;
+    let mut findings = Vec::new();
+    if !data.is_shared() {
+        // The file of a gateway whose registry is in a database is not the one that it serves.
+        let in_file = !running.shares && known.is_none_or(|settings| settings.store.is_none());
+        let store_key = known.map(|settings| store_key(&data, settings));
+        let place = Place { data: &data, config, store_key };
+        findings.extend(directory::findings(&place, in_file));
     }
+    findings.append(&mut told);
+    match settings {
+        Some(Ok(settings)) => {
+            findings.extend(listening::findings(&settings, &data, running.answers));
+        }
+        Some(Err(error)) => findings.push(Finding::new(
+            "config",
+            safe(&error.to_string()),
+            "correct the file; the gateway does not start with it",
+        )),
+        None => {}
+    }
+    let answers = running.answers;
     let looked = safe(&data.display().to_string());
     if args.common.json {
         let all: Vec<_> = findings

@@ -1,33 +1,57 @@
 //! The gateway that runs on the data directory, as it tells itself.
 
+use std::path::Path;
+use std::time::Duration;
+
 use handfast_server::admin::{GatewayList, GatewayView, PairingView, StatusView};
 use hyper::Method;
 
 use super::Finding;
-use crate::client::{ask, ask_all, read};
+use crate::client::{NO_GATEWAY, ask, ask_all, read};
 use crate::clock::mend;
 use crate::data::DataPlace;
-use crate::hints::Next;
-use crate::print::{ago, safe};
+use crate::hints::{Next, how_to_start, start_service};
+use crate::print::{ago, in_words, safe};
 
-/// Adds what the gateway tells. Returns `true` if one answers.
-pub(super) async fn findings(data: &DataPlace, found: &mut Vec<Finding>) -> bool {
+/// What is known of a gateway by asking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Running {
+    /// `true` if it answers.
+    pub(super) answers: bool,
+    /// `true` if its registry is in a database.
+    pub(super) shares: bool,
+}
+
+/// Adds what the gateway tells. `config` is its configuration file, if it was named.
+pub(super) async fn findings(
+    data: &DataPlace,
+    config: Option<&Path>,
+    found: &mut Vec<Finding>,
+) -> Running {
     let gateways = ask_all(data, "/api/v1/gateways").await;
     let gateways = gateways.ok().and_then(|text| read::<GatewayList>(&text).ok());
-    let among = of_gateways(&gateways.map(|list| list.gateways).unwrap_or_default());
+    let gateways = gateways.map(|list| list.gateways).unwrap_or_default();
+    let running = Running { answers: true, shares: !gateways.is_empty() };
+    let among = of_gateways(&gateways);
     let is_cut_off = among.iter().any(|one| one.name == "cut_off");
     found.extend(among);
     let status = match ask(data, Method::GET, "/api/v1/status", None).await {
         Ok(status) => status,
         // It answers what it can without its registry.
-        Err(_) if is_cut_off => return true,
+        Err(_) if is_cut_off => return running,
         Err(end) => {
-            found.push(Finding::new(
-                "not_running",
-                format!("no gateway answers: {}", end.message()),
-                format!("start it: {}", Next::Serve.on(data)),
-            ));
-            return false;
+            let said = end.message();
+            // The hint in it does not know the configuration, and what mends it is told beside.
+            let what = match said.split_once("; ") {
+                Some((what, _)) if what.starts_with(NO_GATEWAY) => what,
+                Some(_) | None => said.as_str(),
+            };
+            let mend = match data.is_shared() {
+                true => format!("start it with: {}", start_service()),
+                false => how_to_start(data, config),
+            };
+            found.push(Finding::new("not_running", format!("no gateway answers: {what}"), mend));
+            return Running { answers: false, shares: false };
         }
     };
     if let Ok(status) = read::<StatusView>(&status) {
@@ -43,7 +67,7 @@ pub(super) async fn findings(data: &DataPlace, found: &mut Vec<Finding>) -> bool
             format!("look at who guessed, then: {}", Next::OpenPairing.on(data)),
         ));
     }
-    true
+    running
 }
 
 /// Returns what is wrong among the gateways of a shared registry.
@@ -57,6 +81,22 @@ fn of_gateways(gateways: &[GatewayView]) -> Vec<Finding> {
             "start the database, or mend the way to it; the gateway goes on by itself then",
         ));
     }
+    let silent = gateways.iter().filter(|one| !one.is_present && !one.is_this);
+    found.extend(silent.map(|one| {
+        let silent = Duration::try_from_secs_f64(one.silent_seconds).unwrap_or_default();
+        let at = one.address.as_ref().map_or_else(String::new, |at| format!(", at {}", safe(at)));
+        Finding::new(
+            "gateway_silent",
+            format!(
+                "the gateway {}{at} was not heard of for {}: it has ended, or does not reach the \
+                 database",
+                safe(&one.name),
+                in_words(silent.as_secs())
+            ),
+            "start it again, or mend its way to the database; one that was ended for good is forgotten \
+             a day after it was last heard of",
+        )
+    }));
     let older =
         gateways.iter().filter(|one| one.is_present && one.version != env!("CARGO_PKG_VERSION"));
     found.extend(older.map(|one| {
@@ -177,6 +217,8 @@ mod tests {
         assert_eq!(names(&[gateway(Some("in touch"), current), gateway(None, current)]), [""; 0]);
         assert_eq!(names(&[gateway(Some("cut off"), current)]), ["cut_off"]);
         assert_eq!(names(&[gateway(None, "0.0.1")]), ["gateway_version"]);
+        let dead = GatewayView { is_present: false, ..gateway(None, "0.0.1") };
+        assert_eq!(names(&[dead]), ["gateway_silent"]);
     }
 
     #[test]

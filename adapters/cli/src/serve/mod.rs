@@ -40,7 +40,7 @@ use crate::hints::hide_file;
 use crate::print::put;
 use console::StdoutQueue;
 use log::Log;
-pub(crate) use registry::in_file;
+pub(crate) use registry::{in_file, store_key};
 use reload::Reloader;
 #[cfg(feature = "postgres")]
 pub(crate) use shared::postgres;

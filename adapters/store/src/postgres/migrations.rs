@@ -7,7 +7,7 @@ mod v3;
 use std::time::Duration;
 
 use super::session::Session;
-use crate::StoreError;
+use crate::{GATEWAY_KEYS, StoreError};
 
 /// Number of the advisory lock that a transaction takes before it writes: "HfSt".
 pub(super) const WRITE_LOCK: i64 = 0x4866_5374;
@@ -34,16 +34,22 @@ pub(super) fn migrate(session: &mut Session) -> Result<(), StoreError> {
 }
 
 /// Looks whether the database can hold a registry of this version, and changes nothing.
-pub(super) fn look(session: &mut Session) -> Result<(), StoreError> {
+pub(super) fn look(session: &mut Session) -> Result<Option<Vec<u8>>, StoreError> {
     session.ready()?;
     server_fits(session)?;
     let is_here =
         session.texts("SELECT to_regclass('handfast.registry') IS NOT NULL", MIGRATION)?;
-    if is_here.first().cloned().flatten().as_deref() == Some("t") {
-        let stored = session.texts("SELECT version FROM registry", MIGRATION)?;
-        version_of(stored.last(), MIGRATIONS.len())?;
+    if is_here.first().cloned().flatten().as_deref() != Some("t") {
+        return Ok(None);
     }
-    Ok(())
+    let stored = session.texts("SELECT version FROM registry", MIGRATION)?;
+    // A registry whose making was interrupted has no tables yet.
+    if version_of(stored.last(), MIGRATIONS.len())? == 0 {
+        return Ok(None);
+    }
+    let sql = "SELECT sealed FROM vault WHERE name = $1";
+    let found = session.query(sql, &[&GATEWAY_KEYS])?;
+    Ok(found.first().map(|row| row.get(0)))
 }
 
 fn migrated(session: &mut Session, migrations: &[&[&str]]) -> Result<(), StoreError> {

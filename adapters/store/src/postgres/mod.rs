@@ -148,11 +148,12 @@ impl PostgresStore {
 
 impl PostgresAddress {
     /// Looks whether the database answers, and whether this version can work on the registry in it,
-    /// if there is one. Nothing is changed. Blocks until the database has answered.
+    /// if there is one. Returns the registry's sealed [`GATEWAY_KEYS`](crate::GATEWAY_KEYS), if it
+    /// has any. Nothing is changed. Blocks until the database has answered.
     ///
     /// # Errors
     /// As [`PostgresStore::open`].
-    pub fn look(&self) -> Result<(), StoreError> {
+    pub fn look(&self) -> Result<Option<Vec<u8>>, StoreError> {
         migrations::look(&mut Session::new(self.clone(), Use::Reading, ThisRun::default())?)
     }
 

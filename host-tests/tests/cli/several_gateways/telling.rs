@@ -23,3 +23,63 @@ fn a_restore_beside_a_gateway_of_a_database_is_refused_and_changes_nothing() {
     let (code, out, _) = gateway.verb(&["doctor"]);
     assert!(code == 0 && !out.contains("store.key"), "{out}");
 }
+
+/// Examines a gateway by its configuration, and returns the names of what was found and all words.
+fn examined(data: &str, config: &str) -> (Vec<String>, String) {
+    let (_, out, err) =
+        text(&run("handfast", &["doctor", "--json", "--config", config, "--data", data]));
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|why| panic!("{why}: {out}{err}"));
+    let findings = told["findings"].as_array().unwrap();
+    (findings.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect(), out)
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn doctor_says_how_a_gateway_of_a_database_is_started_and_whether_its_key_is_the_right_one() {
+    let registry = Registry::new();
+    let (place, data) = (private_dir(), private_dir());
+    let data = data.path().to_str().unwrap();
+    let config = place.path().join("handfast.toml").display().to_string();
+    let with_key = |key: &str| {
+        let lines = format!("store = {:?}\nstore_key = {key:?}\n", registry.address());
+        std::fs::write(&config, lines).unwrap();
+        examined(data, &config)
+    };
+    let missing = place.path().join("missing.key").display().to_string();
+    let (names, out) = with_key(&missing);
+    assert_eq!(names, ["not_running", "no_store_key"]);
+    assert!(out.contains(&format!("handfast serve --config {config} --data {data}")), "{out}");
+    assert!(out.contains(&format!("handfast store make-key {missing}")), "{out}");
+
+    let mut first = registry.gateway("first");
+    assert!(!with_key(&missing).1.contains("make-key"), "the registry has its key by now");
+    let foreign = place.path().join("foreign.key").display().to_string();
+    assert_eq!(text(&run("handfast", &["store", "make-key", &foreign])).0, 0);
+    assert_eq!(with_key(&foreign).0, ["not_running", "wrong_store_key"]);
+    assert_eq!(with_key(&registry.key()).0, ["not_running"]);
+    // Without its configuration, nothing that is said begins another registry in its place.
+    first.running.kill();
+    let (_, out, _) = first.verb(&["doctor"]);
+    assert!(out.contains("the --config or --store that it had"), "{out}");
+    let (_, _, err) = first.verb(&["status"]);
+    assert!(err.contains("the --config or --store that it had"), "{err}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn doctor_names_each_gateway_that_is_silent_beyond_its_lease() {
+    let registry = Registry::new();
+    let [mut one, other] = ["one", "other"].map(|name| registry.gateway(name));
+    let state = pair(&one);
+    let _node = run_at(&one, &state, &[]);
+    assert_eq!(other.verb(&["doctor"]).0, 0);
+    one.running.kill();
+    let said = until("it is found", || match other.verb(&["doctor"]) {
+        (1, out, _) if out.contains("not heard of") => Ok(out),
+        (_, out, err) => Err(out + &err),
+    });
+    let address = &one.address;
+    assert!(said.starts_with(&format!("the gateway one, at http://{address}/, was not")), "{said}");
+    let (_, out, _) = other.verb(&["status"]);
+    assert!(out.contains("one: not heard of for") && !out.contains("1 link"), "{out}");
+}
