@@ -53,6 +53,14 @@ pub(crate) fn in_words(secs: u64) -> String {
     }
 }
 
+/// Formats a number of things of one kind, such as `1 node` and `2 nodes`.
+pub(crate) fn counted(number: u64, one: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {one}s"),
+    }
+}
+
 /// Quotes a name, and escapes quotation marks in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", safe(name).replace('"', "\\\""))

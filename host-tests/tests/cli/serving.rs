@@ -83,7 +83,7 @@ fn without_the_store_key_of_its_registry_a_gateway_says_so_and_makes_no_other() 
     std::fs::remove_file(&key).unwrap();
     let (code, _, err) = serve(gateway.data.path(), &[]);
     assert!(
-        code == 1 && err.contains("store.key") && err.contains("estore") && !key.exists(),
+        code == 1 && err.contains("store.key: there is no store key") && !key.exists(),
         "{err}"
     );
     std::fs::write(&key, kept).unwrap();
@@ -94,6 +94,23 @@ fn without_the_store_key_of_its_registry_a_gateway_says_so_and_makes_no_other() 
         own,
         "the gateway is the same as before"
     );
+}
+
+#[test]
+fn a_store_key_alone_begins_no_registry_in_a_file_and_still_opens_the_one_that_is_there() {
+    let (data, place) = (private_dir(), private_dir());
+    let key = place.path().join("store.key");
+    let made = run("handfast", &["store", "make-key", key.to_str().unwrap()]);
+    assert_eq!(text(&made).0, 0);
+    let (code, out, err) = serve(data.path(), &["--store-key", key.to_str().unwrap()]);
+    assert!(code == 2 && out.is_empty() && err.contains("HANDFAST_STORE"), "{out}{err}");
+    assert!(!data.path().join("handfast.db").exists());
+    let mut gateway = Gateway::start();
+    gateway.running.kill();
+    std::fs::rename(gateway.data.path().join("store.key"), &key).unwrap();
+    let gateway =
+        Gateway::start_in(gateway.data, "127.0.0.1:0", &["--store-key", key.to_str().unwrap()]);
+    assert_eq!(gateway.verb(&["status"]).0, 0);
 }
 
 #[test]

@@ -85,6 +85,7 @@ pub(crate) async fn run(args: Serve) -> Result<(), End> {
             Running::start(store, &path, &settings, tls, shown).await?
         }
         None => {
+            registry::refuse_key_of_another(&path, &settings)?;
             let store = registry::in_file(&path, args.accept_older_store)?;
             Running::start(store, &path, &settings, tls, shown).await?
         }

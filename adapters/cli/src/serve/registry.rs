@@ -46,6 +46,23 @@ pub(super) fn no_older_store() -> End {
     )
 }
 
+/// Refuses to begin a registry in a file with a store key that is there already: it belongs to
+/// another registry, whose address is missing.
+pub(super) fn refuse_key_of_another(path: &Path, settings: &ServeSettings) -> Result<(), End> {
+    let Some(key) = settings.store_key.as_deref().filter(|key| key.exists()) else { return Ok(()) };
+    if path.join(DATABASE).exists() {
+        return Ok(());
+    }
+    Err(End::Usage(format!(
+        "{}: this store key, which is named with --store-key, is that of a registry, and there is none \
+         in {}: name its database with --store, or in the variable HANDFAST_STORE; or bring its \
+         backup in with: {}; a new registry in a file makes a key of its own without --store-key",
+        key.display(),
+        path.display(),
+        Next::Restore(Path::new("BACKUP")).on(&DataPlace::named(path))
+    )))
+}
+
 /// Opens the registry in a data directory, and creates both if needed.
 pub(crate) fn in_file(path: &Path, accept_older: bool) -> Result<SqliteStore, End> {
     // Checked first, because a path that is too long for a socket makes the directory useless.
@@ -111,6 +128,12 @@ pub(super) async fn with_key(
         let _ = std::fs::remove_file(&file);
     }
     started.map_err(|error| match error {
+        StartError::WrongStoreKey if fresh => End::Refused(format!(
+            "{}: there is no store key, and the registry has secrets that are sealed with one: put \
+             the file back that belongs to it, from where it is kept, or name it with --store-key; \
+             without it, the registry opens no more",
+            file.display()
+        )),
         StartError::WrongStoreKey => End::Refused(format!("{}: {error}", file.display())),
         StartError::Settings(problem) => End::Usage(format!("the settings are wrong: {problem}")),
         StartError::Extensions(_) => End::Usage(error.to_string()),

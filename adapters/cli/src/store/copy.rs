@@ -18,7 +18,7 @@ use crate::End;
 use crate::args::CopyStore;
 use crate::data::{self, DATABASE, DataPlace};
 use crate::hints::{Next, NextElsewhere};
-use crate::print::{put, safe};
+use crate::print::{counted, put, safe};
 use crate::serve::postgres;
 
 /// The variable with the address of a database that has a password.
@@ -55,10 +55,15 @@ impl Place {
 
 pub(super) async fn run(args: CopyStore) -> Result<(), End> {
     let (from, to) = (Place::parse(&args.from, "--from")?, Place::parse(&args.to, "--to")?);
+    let mut how = String::new();
     let (copied, next) = match (&from, &to) {
         (Place::File(directory), Place::Database(address)) => {
             let key = key(&args, directory)?;
             let database = database(&args, address)?;
+            if address.has_password() {
+                // Without the variable, the command would be that of a registry in a file.
+                how = format!("wherever {VARIABLE} is the address\n{address} with its password, ");
+            }
             (into_database(directory, &key, &database).await?, served(address, &args, directory))
         }
         (Place::Database(address), Place::File(directory)) => {
@@ -79,8 +84,10 @@ pub(super) async fn run(args: CopyStore) -> Result<(), End> {
         return put(&format!("{}\n", json!({"nodes": nodes, "rows": rows, "audit": audit.size})));
     }
     put(&format!(
-        "{nodes} nodes, {rows} rows, compared row by row; the audit log has {} entries and the same head.\n\
-         What was copied is still there: serve only the copy from now on, with: {next}\n",
+        "{}, {rows} rows, compared row by row; the audit log has {} entries\n\
+         and the same head. What was copied is still there: serve only the copy from now\n\
+         on, {how}with:\n  {next}\n",
+        counted(nodes, "node"),
         audit.size
     ))
 }

@@ -28,8 +28,17 @@ fn a_registry_moves_to_a_database_and_back_with_its_nodes_its_authority_and_its_
     let (code, _, err) = copy(&["--from", &file, "--to", &url]);
     assert_eq!(code, 1, "a gateway has it open: {err}");
     gateway.running.kill();
+    // An address with a password is said with the variable that it has to be in.
+    let mut hidden = program("handfast");
+    hidden.args(["store", "copy", "--from", &file, "--to", "postgres"]);
+    let secret = url.replace("//handfast@", "//handfast:geheim@");
+    let second = server.create();
+    let secret = secret.replace(&database, &second);
+    let (code, out, err) = text(&hidden.env("HANDFAST_STORE", &secret).output().unwrap());
+    assert!(code == 0 && out.contains("wherever HANDFAST_STORE is the address"), "{out}{err}");
+    assert!(out.contains("//handfast:***@") && !out.contains("geheim"), "{out}");
     let (code, out, err) = copy(&["--from", &file, "--to", &url]);
-    assert!(code == 0 && out.starts_with("1 nodes, "), "{out}{err}");
+    assert!(code == 0 && out.starts_with("1 node, "), "{out}{err}");
     assert!(out.contains("handfast serve --store-key ") && out.contains(&url), "{out}");
     let (code, _, err) = copy(&["--from", &file, "--to", &url]);
     assert!(code == 1 && !err.is_empty(), "it is not empty any more");
