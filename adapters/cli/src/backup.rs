@@ -9,7 +9,14 @@ use crate::End;
 use crate::args::{BackupArgs, Restore};
 use crate::data::{self, DATABASE, DataPlace};
 use crate::hints::Next;
-use crate::print::{put, safe};
+use crate::print::{counted, put, safe};
+
+/// Files of a data directory that belong to its registry, and what happens without each.
+const BESIDE: [(&str, &str); 3] = [
+    ("store.key", "the registry's secrets do not open, and the gateway does not start"),
+    ("setup.key", "setup codes that are under way are worth nothing"),
+    ("ca", "the gateway makes another certificate authority, and nodes need new certificates"),
+];
 
 pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
     let data = args.data.path()?;
@@ -28,14 +35,30 @@ pub(crate) fn run(args: BackupArgs) -> Result<(), End> {
         ));
     }
     put(&format!(
-        "{}: {} nodes, {} bytes, up to change {}\n\
-         Keep {} with it: the gateway's own keys in the backup cannot be opened without it.\n",
+        "{}: {}, {} bytes, up to change {}\n{}",
         safe(&args.file.display().to_string()),
-        made.nodes,
+        counted(made.nodes, "node"),
         made.bytes,
         made.number,
-        safe(&data.join("store.key").display().to_string()),
+        beside(&data)
     ))
+}
+
+/// Returns the words about the files that belong to a backup, as lines.
+fn beside(data: &Path) -> String {
+    let files = BESIDE.iter().filter(|(name, _)| data.join(name).exists());
+    let lines: String = files
+        .map(|(name, without)| {
+            format!(
+                "  {}\n    without it, {without}\n",
+                safe(&data.join(name).display().to_string())
+            )
+        })
+        .collect();
+    if lines.is_empty() {
+        return "Keep its store key with it: without it, the registry does not open.\n".to_owned();
+    }
+    format!("Keep with it, in a place where nobody else reads it:\n{lines}")
 }
 
 pub(crate) fn restore(args: Restore) -> Result<(), End> {
@@ -77,7 +100,8 @@ fn in_database(data: &Path, mend: &str) -> End {
 
 fn text(restored: &Restored, file: &Path, directory: &DataPlace) -> String {
     let shown = |path: &Path| safe(&path.display().to_string());
-    let mut text = format!("{}: {} nodes from {}\n", shown(directory), restored.nodes, shown(file));
+    let mut text =
+        format!("{}: {} from {}\n", shown(directory), counted(restored.nodes, "node"), shown(file));
     match &restored.lost {
         Some(lost) => {
             let parts = in_words(lost);
@@ -100,9 +124,12 @@ fn text(restored: &Restored, file: &Path, directory: &DataPlace) -> String {
             shown(replaced)
         );
     }
-    if !directory.join("store.key").exists() {
+    let missing = BESIDE.iter().filter(|(name, _)| !directory.join(name).exists());
+    let missing: String =
+        missing.map(|(name, without)| format!("  {name}\n    without it, {without}\n")).collect();
+    if !missing.is_empty() {
         text += &format!(
-            "Put the store.key that belongs to it into {} before you start the gateway.\n",
+            "Before you start the gateway, put what was kept with the backup into\n{}:\n{missing}",
             shown(directory)
         );
     }

@@ -103,7 +103,11 @@ fn listing(list: &CertificateList) -> String {
             (None, _) => format!("in {}", left(one.not_after)),
         };
         let name = one.friendly_name.as_deref().map_or_else(|| "-".to_owned(), safe);
-        let cells = vec![one.serial.clone(), id, name, one.state.clone(), ends];
+        let state = match one.is_foreign {
+            true => format!("{}, of another authority", one.state),
+            false => one.state.clone(),
+        };
+        let cells = vec![one.serial.clone(), id, name, state, ends];
         [cells, vec![format!("fingerprint {}", one.fingerprint)], vec![format!("key {}", one.key)]]
     };
     let rows: Vec<Vec<String>> =

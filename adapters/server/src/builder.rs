@@ -338,6 +338,7 @@ impl GatewayBuilder {
         });
         // The list is complete before a listener can ask it.
         certificates::read_allow_list(&inner).await?;
+        certificates::tell_foreign(&inner).await?;
         sharing::start(&inner).await?;
         extension_host::start(&inner, &bridge);
         window::watch(&inner);

@@ -82,8 +82,10 @@ fn a_registry_without_its_key_and_one_that_is_damaged_are_found() {
     let kept = fs::read(&key).unwrap();
     fs::remove_file(&key).unwrap();
     assert!(found(data.path(), &[]).1.contains(&"no_store_key".to_owned()));
-    fs::write(&key, kept).unwrap();
+    fs::write(&key, [7; 32]).unwrap();
     mode(&key, 0o600);
+    assert!(found(data.path(), &[]).1.contains(&"wrong_store_key".to_owned()));
+    fs::write(&key, kept).unwrap();
     assert_eq!(found(data.path(), &[]).1, ["not_running"]);
     let mut bytes = fs::read(&registry).unwrap();
     let middle = bytes.len() / 2;
@@ -115,6 +117,23 @@ fn copied_nodes_and_a_restored_registry_are_found() {
     let (_state, _node) = copy_in_quarantine(&world, &state);
     let (code, names) = found(world.gateway.data.path(), &[]);
     assert_eq!((code, names), (1, vec!["quarantined".to_owned()]));
+}
+
+#[test]
+fn certificates_of_an_authority_that_was_left_out_of_a_restore_are_found() {
+    let mut world = World::start();
+    let state = world.pair(&[]);
+    let mut node = world.run(state.path(), &[]);
+    node.links("mtls", 1);
+    node.running.kill();
+    world.gateway.running.kill();
+    fs::remove_dir_all(world.gateway.data.path().join("ca")).unwrap();
+    let world = world.crash_and_restart();
+    let (_, out, _) = world.gateway.verb(&["doctor"]);
+    assert!(out.contains("authority has signed 1 certificate of its nodes"), "{out}");
+    assert!(world.gateway.log().contains("put the folder `ca` back"), "{}", world.gateway.log());
+    let (_, out, _) = world.gateway.verb(&["certs", "list"]);
+    assert!(out.replace('\n', " ").contains("of another"), "{out}");
 }
 
 #[test]

@@ -376,7 +376,11 @@ async fn a_backup_is_made_while_the_gateway_runs_and_restored_with_what_is_lost_
     let file = folder.path().join("backup.db");
     let file = file.to_str().unwrap();
     let (code, out, err) = gateway.verb(&["backup", file]);
-    assert!(code == 0 && out.contains("1 nodes") && out.contains("store.key"), "{out}{err}");
+    assert!(code == 0 && out.contains(": 1 node, "), "{out}{err}");
+    for name in ["store.key", "setup.key", "ca"] {
+        let line = format!("  {}\n", gateway.data.path().join(name).display());
+        assert!(out.contains(&line), "{name}: {out}");
+    }
     assert_eq!(gateway.devices(&["unpair", "--yes", &id]).0, 0);
     let (code, _, err) = gateway.verb(&["restore", file]);
     assert!(code == 1 && err.contains(&format!("process {} has", gateway.running.0.id())), "{err}");
@@ -388,6 +392,11 @@ async fn a_backup_is_made_while_the_gateway_runs_and_restored_with_what_is_lost_
             && out.contains("handfast serve --data"),
         "{out}{err}"
     );
+    let elsewhere = private_dir();
+    let at = elsewhere.path().to_str().unwrap();
+    let (code, out, err) = text(&run("handfast", &["restore", file, "--data", at]));
+    let named = ["store.key", "setup.key", "ca"].map(|name| out.contains(&format!("  {name}\n")));
+    assert!(code == 0 && named == [true; 3], "{out}{err}");
     let gateway = gateway.crash_and_restart();
     assert_eq!(gateway.auth(&id, &token).await, "auth_ok");
     let (code, _, err) = gateway.verb(&["backup", "/dev/full"]);

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use handfast_server::admin::{GatewayList, GatewayView, PairingView, StatusView};
+use handfast_server::admin::{CertificateList, GatewayList, GatewayView, PairingView, StatusView};
 use hyper::Method;
 
 use super::Finding;
@@ -11,7 +11,10 @@ use crate::client::{NO_GATEWAY, ask, ask_all, read};
 use crate::clock::mend;
 use crate::data::DataPlace;
 use crate::hints::{Next, how_to_start, start_service};
-use crate::print::{ago, in_words, safe};
+use crate::print::{ago, counted, in_words, safe};
+
+/// Asks for as many certificates as are looked at.
+const CERTIFICATES: &str = "/api/v1/certs?limit=100";
 
 /// What is known of a gateway by asking it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +70,29 @@ pub(super) async fn findings(
             format!("look at who guessed, then: {}", Next::OpenPairing.on(data)),
         ));
     }
+    let certificates = ask(data, Method::GET, CERTIFICATES, None).await;
+    let certificates = certificates.ok().and_then(|text| read::<CertificateList>(&text).ok());
+    found.extend(certificates.and_then(|list| foreign(&list, data)));
     running
+}
+
+/// Returns what is wrong if nodes have certificates of another authority.
+fn foreign(list: &CertificateList, data: &DataPlace) -> Option<Finding> {
+    let foreign = list.certificates.iter().filter(|one| one.is_foreign).count();
+    (foreign > 0).then(|| {
+        Finding::new(
+            "foreign_certificates",
+            format!(
+                "no trusted root of the gateway's certificate authority has signed {} of its nodes",
+                counted(foreign as u64, "certificate")
+            ),
+            format!(
+                "if the registry was restored, end the gateway and put the folder ca back that belongs \
+                 to it; otherwise the nodes fetch new ones with their own keys; see which: {}",
+                Next::Certificates.on(data)
+            ),
+        )
+    })
 }
 
 /// Returns what is wrong among the gateways of a shared registry.

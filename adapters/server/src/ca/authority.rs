@@ -9,11 +9,11 @@ use handfast_core::grant::certificate::Serial;
 use handfast_core::secret::Secret;
 use handfast_core::{NodeId, UnixTime};
 use handfast_store::Store;
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{self, CertificateDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, RootCertStore};
 use tokio::runtime::Handle;
 
 use super::directory::{CaDirectory, pem};
@@ -206,6 +206,22 @@ impl Authority {
     pub fn fingerprint(&self) -> String {
         let hash = sha256::hash([&self.trust().newest().certificate, &[]]);
         hash.map(|byte| format!("{byte:02X}")).join(":")
+    }
+
+    /// Returns `true` if a certificate of a node is in X.509 form, and none of the trusted roots has
+    /// signed it: another authority did, or a root that is not trusted any more.
+    #[must_use]
+    pub fn is_foreign(&self, encoded: &[u8]) -> bool {
+        let certificate = CertificateDer::from(encoded);
+        let now = pki_types::UnixTime::now();
+        let verified = self.trust().verifier.verify_client_cert(&certificate, &[], now);
+        // What is wrong otherwise, its time for instance, says nothing about who signed it.
+        matches!(
+            verified,
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature
+            ))
+        )
     }
 
     /// Returns the end of each trusted root, the newest first: the time from which it is not trusted

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use handfast_core::Refusal;
 use handfast_core::grant::certificate::Serial;
-use handfast_store::StoreError;
 use handfast_store::audit::What;
+use handfast_store::{CertificateFilter, StoreError};
 
 use crate::ca::{AllowList, Authority, AuthorityError, Overlap};
 use crate::gateway::{Gateway, Inner};
@@ -65,6 +65,26 @@ impl Gateway {
 /// Reads the allow-list at the start.
 pub(crate) async fn read_allow_list(inner: &Inner) -> Result<(), StoreError> {
     inner.allowed.fill(inner.store.allow_list(inner.clock.unix()).await?);
+    Ok(())
+}
+
+/// Number of certificates that are looked at when a gateway starts.
+const LOOKED_AT: usize = 64;
+
+/// Warns if the registry has certificates that the authority has not signed: it was restored without
+/// the authority that belongs to it.
+pub(crate) async fn tell_foreign(inner: &Arc<Inner>) -> Result<(), StoreError> {
+    let (filter, now) = (CertificateFilter::Live, inner.clock.unix());
+    let some = inner.store.certificates(filter, None, LOOKED_AT, now).await?;
+    let foreign = some.iter().filter(|one| inner.authority.is_foreign(&one.encoded)).count();
+    if foreign > 0 {
+        tracing::warn!(
+            "{foreign} of {} certificates of nodes that were looked at are of another certificate \
+             authority than this gateway's: if the registry was restored, put the folder `ca` back \
+             that belongs to it; otherwise the nodes fetch new ones with their own keys",
+            some.len()
+        );
+    }
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::extract::{Body, Query};
 use super::failure::AdminFailure;
 use super::paging;
 use super::time::Time;
-use crate::ca::Overlap;
+use crate::ca::{Authority, Overlap};
 use crate::gateway::Gateway;
 use crate::hex::hex;
 use crate::operator::revocation_lists::NotListed;
@@ -65,6 +65,10 @@ pub struct CertificateView {
     /// Time at which it was superseded or revoked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ended_at: Option<Time>,
+    /// `true` if no trusted root of the authority has signed it, so that nobody accepts it; absent
+    /// otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub is_foreign: bool,
 }
 
 /// The answer to a revocation of certificates.
@@ -161,7 +165,7 @@ async fn named(gateway: &Gateway, found: &[StoredCertificate]) -> Vec<Certificat
         }
     }
     let view = |stored: &StoredCertificate| {
-        view(stored, names.get(&stored.certificate.node_id).cloned().flatten())
+        view(gateway.authority(), stored, names.get(&stored.certificate.node_id).cloned().flatten())
     };
     found.iter().map(view).collect()
 }
@@ -278,7 +282,11 @@ fn key_hash(text: &str) -> Result<KeyHash, AdminFailure> {
     Ok(KeyHash::from_bytes(bytes))
 }
 
-fn view(stored: &StoredCertificate, friendly_name: Option<String>) -> CertificateView {
+fn view(
+    authority: &Authority,
+    stored: &StoredCertificate,
+    friendly_name: Option<String>,
+) -> CertificateView {
     let certificate = &stored.certificate;
     CertificateView {
         serial: certificate.serial.to_string(),
@@ -290,5 +298,6 @@ fn view(stored: &StoredCertificate, friendly_name: Option<String>) -> Certificat
         not_before: certificate.not_before.into(),
         not_after: certificate.not_after.into(),
         ended_at: stored.ended.map(Time::from),
+        is_foreign: authority.is_foreign(&stored.encoded),
     }
 }
