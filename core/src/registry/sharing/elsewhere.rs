@@ -46,6 +46,24 @@ impl Heard {
         }
     }
 
+    /// Takes in a notice that the link was given by its own gateway. The registry may have another
+    /// decision by now, so the record is to be [read](Self::record) after that.
+    pub const fn told(&mut self, notice: Notice) {
+        match notice {
+            Notice::Muted => self.is_muted = true,
+            Notice::Unmuted => self.is_muted = false,
+            Notice::Quarantined => self.is_quarantined = true,
+            Notice::Released => self.is_quarantined = false,
+            // The link ends, or reads the registry by itself.
+            Notice::Unpaired
+            | Notice::Replaced
+            | Notice::Decided
+            | Notice::Permissions
+            | Notice::PinEnded(_)
+            | Notice::Evicted => {}
+        }
+    }
+
     /// Takes in whether the node is in quarantine now, and returns the notice that is due.
     pub const fn quarantine(&mut self, is_quarantined: bool) -> Option<Notice> {
         match (core::mem::replace(&mut self.is_quarantined, is_quarantined), is_quarantined) {
@@ -164,6 +182,22 @@ mod tests {
         }
         let mut heard = Heard::of(&mute, 0, false);
         assert_eq!(heard.record(Some((&full, 0))), Some(Notice::Unmuted));
+    }
+
+    #[test]
+    fn a_link_hears_what_its_own_gateway_has_decided_in_between() {
+        let (full, mute) = (paired(Credential::Keys), muted(Credential::Keys));
+        let mut heard = Heard::of(&mute, 0, true);
+        heard.told(Notice::Unmuted);
+        heard.told(Notice::Released);
+        // Muted again elsewhere.
+        assert_eq!(heard.record(Some((&mute, 0))), Some(Notice::Muted));
+        assert_eq!(heard.quarantine(true), Some(Notice::Quarantined));
+        let mut heard = Heard::of(&full, 0, false);
+        heard.told(Notice::Muted);
+        heard.told(Notice::Quarantined);
+        assert_eq!(heard.record(Some((&full, 0))), Some(Notice::Unmuted));
+        assert_eq!(heard.quarantine(false), Some(Notice::Released));
     }
 
     #[test]
