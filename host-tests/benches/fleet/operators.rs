@@ -55,8 +55,8 @@ pub(crate) async fn measure(links: u32) {
     let waiting = get(web, &token, "/api/v1/devices?filter=pending&limit=500").await;
     let waiting: serde_json::Value = serde_json::from_str(&waiting).unwrap();
     let ids = waiting["items"].as_array().unwrap().iter();
-    let ids: Vec<&str> = ids.map(|item| item["id"].as_str().unwrap()).collect();
-    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let ids: Vec<&str> = ids.map(|item| item["node_id"].as_str().unwrap()).collect();
+    let (mut first, mut last, mut longest) = (Vec::new(), Vec::new(), 0);
     for id in ids.iter().take(DECISIONS as usize) {
         // A page that is behind would be counted for the next decision.
         while told.try_recv().is_ok() {}
@@ -65,9 +65,10 @@ pub(crate) async fn measure(links: u32) {
         let decided = tokio::spawn(post(web, token.clone(), path));
         let mut heard: Vec<Duration> = Vec::new();
         while heard.len() < PAGES {
-            let (node, at): (String, Instant) = told.recv().await.expect("the pages are open");
-            if node == *id {
-                heard.push(at.duration_since(begun));
+            let event: Heard = told.recv().await.expect("the pages are open");
+            longest = longest.max(event.bytes);
+            if event.node == *id {
+                heard.push(event.at.duration_since(begun));
             }
         }
         decided.await.unwrap();
@@ -77,6 +78,7 @@ pub(crate) async fn measure(links: u32) {
     }
     print("from a decision to the first page", first);
     print("from a decision to the last page", last);
+    println!("  the longest event that a page was sent: {longest} bytes");
     println!("  the gateway's memory: {:.1} MiB", server.resident() / 1024.0);
     drop(linked);
 }
@@ -106,6 +108,13 @@ async fn post(web: SocketAddr, token: String, path: String) -> String {
     answer(web, request("POST", &token, &path, head) + "{}").await
 }
 
+/// An event about a node, as an open page has it.
+struct Heard {
+    node: String,
+    bytes: usize,
+    at: Instant,
+}
+
 /// The stream of changes that an open page reads.
 struct Page(TcpStream);
 
@@ -119,8 +128,8 @@ impl Page {
         Self(stream)
     }
 
-    /// Tells of each node that an event is about, and when it came.
-    async fn follow(mut self, tell: mpsc::UnboundedSender<(String, Instant)>) {
+    /// Tells of each event that is about a node.
+    async fn follow(mut self, tell: mpsc::UnboundedSender<Heard>) {
         const BEFORE: &str = "\"node\":\"";
         let mut text = String::new();
         let mut read = [0; 4096];
@@ -130,8 +139,8 @@ impl Page {
             while let Some(end) = text.find("\n\n") {
                 let event: String = text.drain(..end + 2).collect();
                 let Some((_, rest)) = event.split_once(BEFORE) else { continue };
-                let node = rest.split('"').next().unwrap_or_default();
-                if tell.send((node.to_owned(), at)).is_err() {
+                let node = rest.split('"').next().unwrap_or_default().to_owned();
+                if tell.send(Heard { node, bytes: event.len(), at }).is_err() {
                     return;
                 }
             }
