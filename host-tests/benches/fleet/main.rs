@@ -5,7 +5,7 @@
 //!
 //! `cargo bench -p handfast-host-tests --bench fleet -- [LINKS [PART…]]`: by default 10 000 links,
 //! or as many as this system allows file descriptors, and all parts: `pairings`, `handshakes`,
-//! `noise`, `tls`, `rustls`, `operators`, `mosquitto`. The comparisons need mosquitto:
+//! `noise`, `tls`, `rustls`, `operators`, `mosquitto`, `brokers`. The comparisons need mosquitto:
 //! `host-tests/benches/fleet.sh` installs it and starts this.
 
 mod handshakes;
@@ -63,7 +63,7 @@ async fn measure(links: u32, parts: &[&str]) {
     let wants = |part| parts.is_empty() || parts.contains(&part);
     let links = that_fit(links);
     println!("up to {links} links");
-    if wants("handshakes") || wants("mosquitto") {
+    if wants("handshakes") || wants("mosquitto") || wants("brokers") {
         mosquitto::is_there();
     }
     if wants("pairings") {
@@ -93,6 +93,11 @@ async fn measure(links: u32, parts: &[&str]) {
     }
     if wants("mosquitto") {
         mosquitto::revoke(links).await;
+    }
+    // As many on each of three as fit together.
+    let of_one = (links * 3 / 10).max(1);
+    if wants("brokers") {
+        mosquitto::revoke_on_two(of_one).await;
     }
 }
 

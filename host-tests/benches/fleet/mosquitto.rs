@@ -43,34 +43,41 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts a broker that lets the nodes of this fleet in.
     pub(crate) fn start(fleet: &Fleet) -> Self {
+        Self::named(fleet, "broker")
+    }
+
+    /// Starts one of several brokers, which share the revocation list.
+    fn named(fleet: &Fleet, name: &str) -> Self {
+        let [its_certificate, its_key, its_settings] =
+            ["pem", "key", "conf"].map(|ending| format!("{name}.{ending}"));
         let authority = fleet.authority();
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         let certificate = certificate.self_signed(&key).unwrap();
         let write = |name: &str, text: &str| std::fs::write(fleet.file(name), text).unwrap();
         write("nodes.pem", &authority.certificates_pem());
-        write("broker.pem", &certificate.pem());
-        write("broker.key", &key.serialize_pem());
+        write(&its_certificate, &certificate.pem());
+        write(&its_key, &key.serialize_pem());
         // A port that is free now, and again a moment later.
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let file = |name: &str| fleet.file(name).display().to_string();
         write(
-            "mosquitto.conf",
+            &its_settings,
             &format!(
                 "user root\npersistence false\nlog_type none\nlistener {} 127.0.0.1\n\
                  max_connections -1\nallow_anonymous true\nrequire_certificate true\n\
                  tls_version tlsv1.3\ncafile {}\ncertfile {}\nkeyfile {}\ncrlfile {}\n",
                 free.port(),
                 file("nodes.pem"),
-                file("broker.pem"),
-                file("broker.key"),
+                file(&its_certificate),
+                file(&its_key),
                 file("revoked.pem")
             ),
         );
         let list = authority.revocation_lists(&[], now()).unwrap().pem();
         write("revoked.pem", &list);
         let child = Command::new("mosquitto")
-            .args(["-c", &file("mosquitto.conf")])
+            .args(["-c", &file(&its_settings)])
             .env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()))
             .stdin(Stdio::null())
             .spawn()
@@ -97,6 +104,10 @@ impl Broker {
         let revoked: Vec<_> = serials.iter().map(|serial| (*serial, now())).collect();
         let list = self.authority.revocation_lists(&revoked, now()).unwrap().pem();
         std::fs::write(self.fleet.file("revoked.pem"), list).unwrap();
+        self.read_the_list_again();
+    }
+
+    fn read_the_list_again(&self) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
         kill_process(pid, Signal::HUP).unwrap();
     }
@@ -167,6 +178,46 @@ pub(crate) async fn revoke(links: u32) {
         PATIENCE,
         links as usize - alive
     );
+}
+
+/// Measures the time from a revocation at one of two brokers, which share the list, until neither
+/// lets the client in, and how many of the open connections have ended.
+pub(crate) async fn revoke_on_two(links: u32) {
+    let (_home, fleet) = Fleet::new();
+    drop(Server::gateway(&fleet, 2 * links, 2 * links));
+    let brokers = ["north", "south"].map(|name| Broker::named(&fleet, name));
+    let (at, addresses) = (fleet.clone(), brokers.each_ref().map(|broker| broker.address));
+    let roots = brokers.each_ref().map(Broker::roots);
+    let mut all = link_all(2 * links, move |number| {
+        let which = number as usize % 2;
+        let (config, address) = (at.client(number, Some(roots[which].clone())), addresses[which]);
+        async move { (number, link(address, config).await.expect("mosquitto lets the client in")) }
+    })
+    .await;
+    all.sort_unstable_by_key(|(number, _)| *number);
+    let (mut refused, mut serials) = (Vec::new(), Vec::new());
+    let samples = SAMPLES.min(links).min(30);
+    for number in 0..samples {
+        serials.push(serial_of(&fleet, number));
+        let configs = brokers.each_ref().map(|broker| fleet.client(number, Some(broker.roots())));
+        let begun = Instant::now();
+        brokers[0].revoke(&serials);
+        brokers[1].read_the_list_again();
+        for (address, config) in addresses.into_iter().zip(configs) {
+            while begun.elapsed() < PATIENCE && link(address, Arc::clone(&config)).await.is_ok() {}
+        }
+        refused.push(begun.elapsed());
+    }
+    println!("mosquitto, two brokers with {links} links each, {samples} revocations:");
+    print("from a revocation to the refusal of a new connection by both", refused);
+    let waited = Instant::now();
+    let mut ended = 0;
+    for (_, mut stream) in all.into_iter().take(samples as usize) {
+        let left = PATIENCE.saturating_sub(waited.elapsed()) / samples;
+        let left = left.max(Duration::from_millis(1));
+        ended += u32::from(tokio::time::timeout(left, stream.read(&mut [0; 16])).await.is_ok());
+    }
+    println!("  open connections of these clients that have ended: {ended} of {samples}");
 }
 
 /// Reads the serial number of a node's certificate.
