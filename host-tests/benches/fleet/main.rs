@@ -1,13 +1,15 @@
 //! Costs of a gateway with a fleet of nodes over real sockets, beside bare rustls and mosquitto in
 //! the same run: pairings with certificates, handshakes with certificates, tasks, memory of idle
-//! links, the time from a revocation to the end of the link, and the operators' surface. Servers are
-//! separate processes.
+//! links, the time from a revocation to the end of the link, the operators' surface, and several
+//! gateways over one PostgreSQL. Servers are separate processes.
 //!
 //! `cargo bench -p handfast-host-tests --bench fleet -- [LINKS [PART…]]`: by default 10 000 links,
 //! or as many as this system allows file descriptors, and all parts: `pairings`, `handshakes`,
-//! `noise`, `tls`, `rustls`, `operators`, `mosquitto`, `brokers`. The comparisons need mosquitto:
-//! `host-tests/benches/fleet.sh` installs it and starts this.
+//! `noise`, `tls`, `rustls`, `operators`, `mosquitto`, `gateways`, `brokers`. The comparisons need
+//! mosquitto, and several gateways PostgreSQL: `host-tests/benches/fleet.sh` installs both and
+//! starts this.
 
+mod gateways;
 mod handshakes;
 mod mosquitto;
 mod nodes;
@@ -50,6 +52,7 @@ fn main() {
             linking.parse().unwrap(),
             waiting.parse().unwrap(),
         )),
+        ["sharing", url, name] => runtime.block_on(server::sharing(url, name)),
         ["rustls", directory] => runtime.block_on(server::bare(&Fleet::at(directory))),
         [] => runtime.block_on(measure(LINKS, &[])),
         [links, parts @ ..] => {
@@ -96,6 +99,9 @@ async fn measure(links: u32, parts: &[&str]) {
     }
     // As many on each of three as fit together.
     let of_one = (links * 3 / 10).max(1);
+    if wants("gateways") {
+        gateways::measure(of_one).await;
+    }
     if wants("brokers") {
         mosquitto::revoke_on_two(of_one).await;
     }

@@ -109,10 +109,14 @@ pub(crate) struct Framed {
 
 impl Framed {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
+        Self::try_connect(address).await.expect("the gateway listens")
+    }
+
+    async fn try_connect(address: SocketAddr) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
         let decoder = Box::new(FrameDecoder::new([0; STREAM_BUFFER]));
-        Self { stream, decoder, unread: Vec::new() }
+        Ok(Self { stream, decoder, unread: Vec::new() })
     }
 
     pub(crate) async fn send(&mut self, frame: &[u8]) {
@@ -122,17 +126,30 @@ impl Framed {
     }
 
     pub(crate) async fn recv(&mut self) -> Vec<u8> {
+        self.try_recv().await.expect("the gateway keeps the connection")
+    }
+
+    /// Receives a frame; `None` if the gateway ends the connection.
+    async fn try_recv(&mut self) -> Option<Vec<u8>> {
         loop {
             let mut unread = &self.unread[..];
             if let Some(frame) = self.decoder.read(&mut unread) {
                 let frame = frame.unwrap().to_vec();
                 self.unread = unread.to_vec();
-                return frame;
+                return Some(frame);
             }
             self.unread.clear();
-            let length = self.stream.read_buf(&mut self.unread).await.unwrap();
-            assert!(length > 0, "the gateway ends the connection");
+            match self.stream.read_buf(&mut self.unread).await {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return None,
+            }
         }
+    }
+
+    /// Waits until the gateway ends the connection, and returns the time.
+    pub(crate) async fn until_cut(mut self) -> Instant {
+        while self.try_recv().await.is_some() {}
+        Instant::now()
     }
 
     /// Performs the handshake of a peer that the gateway does not know.
@@ -157,7 +174,16 @@ pub(crate) async fn link_over_noise(
     gateway: PublicKey,
     number: u32,
 ) -> (Framed, Channel) {
-    let (own, mut wire) = (keys_of(number), Framed::connect(address).await);
+    try_link(address, gateway, number).await.expect("the gateway lets the node in")
+}
+
+/// Links a node over TCP; `None` if nobody listens or the gateway ends the connection.
+pub(crate) async fn try_link(
+    address: SocketAddr,
+    gateway: PublicKey,
+    number: u32,
+) -> Option<(Framed, Channel)> {
+    let (own, mut wire) = (keys_of(number), Framed::try_connect(address).await.ok()?);
     let open = Open::new(Intent::Link);
     let mut room = [0; MESSAGE_BYTES];
     let started =
@@ -165,10 +191,10 @@ pub(crate) async fn link_over_noise(
     let (initiator, first) = started.unwrap();
     wire.send(open.as_bytes()).await;
     wire.send(first).await;
-    let mut second = wire.recv().await;
+    let mut second = wire.try_recv().await?;
     let (established, _) = initiator.read_second(&own.channel, &mut second).unwrap();
     let mut channel = Channel::new(established);
     let greeting = channel.seal(&hello());
     wire.send(&greeting).await;
-    (wire, channel)
+    Some((wire, channel))
 }

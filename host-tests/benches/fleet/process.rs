@@ -56,10 +56,37 @@ impl Drop for Process {
 
 /// Returns the CPU time of a process in seconds, user and system.
 pub(crate) fn cpu(pid: &str) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
-    ticks / 100.0
+    Times::of(pid).expect("the process runs").own
+}
+
+/// Returns the CPU time in seconds of a process, of its children, and of those that have ended.
+pub(crate) fn cpu_with_children(pid: &str) -> f64 {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let all = all.filter_map(|entry| Times::of(entry.file_name().to_str()?));
+    let children: f64 = all.filter(|times| times.parent == pid).map(|times| times.own).sum();
+    let Times { own, ended, .. } = Times::of(pid).expect("the process runs");
+    own + ended + children
+}
+
+/// The CPU times of a process in seconds, user and system.
+struct Times {
+    parent: String,
+    own: f64,
+    /// That of its children that have ended.
+    ended: f64,
+}
+
+impl Times {
+    fn of(pid: &str) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let seconds = |at: usize| fields.get(at)?.parse::<f64>().ok().map(|ticks| ticks / 100.0);
+        Some(Self {
+            parent: (*fields.get(1)?).to_owned(),
+            own: seconds(11)? + seconds(12)?,
+            ended: seconds(13)? + seconds(14)?,
+        })
+    }
 }
 
 /// Returns the resident memory of a process in KiB.
@@ -86,8 +113,16 @@ impl Server {
     /// Starts one in whose registry this many requests wait besides.
     pub(crate) fn with_waiting(fleet: &Fleet, nodes: u32, linking: u32, waiting: u32) -> Self {
         let [nodes, linking, waiting] = [nodes, linking, waiting].map(|number| number.to_string());
-        let home = home(fleet);
-        let mut process = Process::start(&["gateway", &home, &nodes, &linking, &waiting]);
+        Self::start(&["gateway", &home(fleet), &nodes, &linking, &waiting])
+    }
+
+    /// Starts a gateway with this name over the registry in PostgreSQL.
+    pub(crate) fn sharing(url: &str, name: &str) -> Self {
+        Self::start(&["sharing", url, name])
+    }
+
+    fn start(words: &[&str]) -> Self {
+        let mut process = Process::start(words);
         let line = process.first_line();
         let mut addresses = line.split(' ').map(|address| address.parse().expect("an address"));
         let [tcp, mtls, web] = std::array::from_fn(|_| addresses.next().expect("three addresses"));

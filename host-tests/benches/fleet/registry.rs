@@ -32,6 +32,9 @@ struct Paired {
 
 /// Writes this many nodes. The first ones get real certificates, which are kept for them.
 pub(crate) async fn fill(store: &Arc<SqliteStore>, fleet: &Fleet, nodes: u32, linking: u32) {
+    if nodes == 0 {
+        return;
+    }
     let authority = Arc::new(fleet.authority());
     let asked = Arc::new(RequestedKey::from_csr(&fleet.csr()).unwrap());
     let (begun, spent) = (Instant::now(), cpu("self"));
@@ -56,6 +59,23 @@ pub(crate) async fn fill(store: &Arc<SqliteStore>, fleet: &Fleet, nodes: u32, li
         begun.elapsed(),
         f64::from(nodes) / begun.elapsed().as_secs_f64()
     );
+}
+
+/// Writes this many nodes without certificates.
+pub(crate) async fn fill_without_certificates(store: &Arc<dyn Store>, nodes: u32) {
+    let mut tasks = JoinSet::new();
+    for first in 0..WRITERS.min(nodes) {
+        let store = Arc::clone(store);
+        tasks.spawn(async move {
+            for number in (first..nodes).step_by(WRITERS as usize) {
+                let Paired { record, grant, .. } = paired(number, None);
+                let (node_id, id, now) = (record.node_id, grant.id, now());
+                store.offer(record, "{}".to_owned(), None, grant, None, now).await.unwrap();
+                store.activate(node_id, id, now).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
 }
 
 fn sign(authority: &Authority, asked: &RequestedKey, number: u32) -> (Certificate, Vec<u8>) {

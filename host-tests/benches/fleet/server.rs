@@ -14,11 +14,11 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::secret::Secret;
 use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::{Label, NodeId, Span};
-use handfast_server::ca::ServerCertificate;
+use handfast_server::ca::{CertificateSettings, ServerCertificate};
 use handfast_server::operator::NewDispatch;
 use handfast_server::policy::{ApprovalTerms, PairingSettings, Rule, RuleVerdict, When};
 use handfast_server::{Event, Gateway, Listening, MtlsListening, NoApplication, Observer};
-use handfast_store::{SqliteStore, Store as _};
+use handfast_store::{PostgresAddress, PostgresStore, SqliteStore, Store};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -64,10 +64,23 @@ pub(crate) async fn gateway(fleet: &Fleet, nodes: u32, linking: u32, waiting: u3
     fill(&store, fleet, nodes, linking).await;
     wait_for_approval(&store, waiting).await;
     let store = Arc::into_inner(store).expect("nobody writes any more");
+    serve(store, fleet.certificates()).await;
+}
+
+/// Serves the registry in a PostgreSQL database as one of several gateways, and then does what
+/// standard input says.
+pub(crate) async fn sharing(url: &str, name: &str) {
+    let address = PostgresAddress::parse(url).unwrap().with_gateway(name).unwrap();
+    let store = tokio::task::spawn_blocking(move || PostgresStore::open(&address).unwrap());
+    serve(store.await.unwrap(), CertificateSettings::default()).await;
+}
+
+/// Prints the addresses of a gateway, and then does what standard input says.
+async fn serve(store: impl Store, certificates: CertificateSettings) {
     let gateway = Gateway::builder(store)
         .store_key(Secret::new(STORE_KEY))
         .limits(NO_LIMITS)
-        .certificates(fleet.certificates())
+        .certificates(certificates)
         .pairing(approves())
         .application(NoApplication)
         .observer(Deaf)
@@ -118,6 +131,7 @@ async fn obey(gateway: &Gateway, verb: &str, number: u32) {
             }
             answer("ok");
         }
+        "count" => answer(&gateway.summary().await.unwrap().linked.to_string()),
         "capable" => {
             while gateway.capabilities(node_id).await.unwrap().is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
