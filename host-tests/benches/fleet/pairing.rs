@@ -28,7 +28,7 @@ use crate::registry;
 const PAIRINGS: u32 = 4_000;
 const AT_ONCE: usize = 256;
 /// The first number of a node that pairs.
-const FIRST: u32 = 1_000_000;
+pub(crate) const FIRST: u32 = 1_000_000;
 
 /// Returns the median of many measurements of one call.
 fn of(mut call: impl FnMut()) -> Duration {
@@ -140,7 +140,8 @@ pub(crate) async fn measure(server: &Server, fleet: &Fleet, primitives: f64) {
     );
 }
 
-async fn pair(address: SocketAddr, number: u32, own: OwnKeys, csr: Arc<[u8]>) {
+/// Pairs a node that asks for a certificate, and confirms both.
+pub(crate) async fn pair(address: SocketAddr, number: u32, own: OwnKeys, csr: Arc<[u8]>) {
     let mut wire = Framed::connect(address).await;
     let mut channel = wire.meet(&own).await;
     let name = format!("node {number}");

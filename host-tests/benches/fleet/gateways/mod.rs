@@ -5,7 +5,9 @@
 
 mod database;
 mod deaths;
+mod rates;
 mod revocations;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ const IDLE: Duration = Duration::from_secs(20);
 
 /// Measures with this many links on each of three gateways.
 pub(crate) async fn measure(links: u32) {
+    rates::compare(links).await;
     let database = Database::start();
     println!("three gateways over PostgreSQL, {links} links each:");
     let mut trio = Trio::start(&database, links).await;
