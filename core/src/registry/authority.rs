@@ -41,7 +41,8 @@ pub enum Role {
     Owner,
 }
 
-/// The addresses that only an owner administers.
+/// The addresses that only an owner administers, and no delegated right: what is made or changed there
+/// gives rights that would outlive it.
 const OWNERS: [&str; 7] = [
     "/gateway/ca/**",
     "/gateway/key/**",
@@ -80,14 +81,18 @@ impl Role {
     }
 
     fn allows(self, action: Action, address: &Address<'_>) -> bool {
-        let excepted = || OWNERS.iter().any(|pattern| Pattern::parsed(pattern).matches(address));
         self.scope().allows(action, address)
             && match self {
                 Self::Viewer | Self::Owner => true,
-                // Reading has no exceptions: operators see everything that only owners change.
-                Self::Operator => action == Action::Read || !excepted(),
+                Self::Operator => !is_owners(action, address),
             }
     }
+}
+
+/// Returns `true` for what only an owner may do. Reading has no exceptions: others see everything that
+/// only owners change.
+fn is_owners(action: Action, address: &Address<'_>) -> bool {
+    action != Action::Read && OWNERS.iter().any(|pattern| Pattern::parsed(pattern).matches(address))
 }
 
 /// The kind of a delegated right.
@@ -199,7 +204,7 @@ impl Authority {
 
     /// Returns `true` if the right allows the action on one of the gateway's own addresses. A
     /// delegated right has to name [`GATEWAY`]: a pattern for everything means the application's
-    /// addresses.
+    /// addresses. What only an owner administers, no delegated right does, whatever its scopes say.
     #[must_use]
     pub fn reaches(&self, action: Action, address: &Address<'_>) -> bool {
         match self {
@@ -331,10 +336,12 @@ impl Authority {
 /// [`Authority::reaches`].
 #[must_use]
 pub fn reaches(own: &ScopesBuf, action: Action, address: &Address<'_>) -> bool {
-    own.scopes()
-        .as_slice()
-        .iter()
-        .any(|scope| names_gateway(scope) && scope.allows(action, address))
+    !is_owners(action, address)
+        && own
+            .scopes()
+            .as_slice()
+            .iter()
+            .any(|scope| names_gateway(scope) && scope.allows(action, address))
 }
 
 /// Checks that the scopes of a right cover all scopes to be minted. A minted scope that names

@@ -200,6 +200,12 @@ fn roles_tokens_logins_and_everything_at_once_are_the_owners() {
         "/gateway/certs/revoke-all",
     ] {
         assert!(reaches(Role::Owner, text) && !reaches(Role::Operator, text), "{text}");
+        let address = Address::parse(text).unwrap();
+        for scopes in ["admin:/gateway/**\n", "admin:/gateway/tokens/**\nread:/gateway/**\n"] {
+            let delegated = session(scopes);
+            assert!(!delegated.reaches(Action::Admin, &address), "{text} by {scopes}");
+            assert!(delegated.reaches(Action::Read, &address), "{text} by {scopes}");
+        }
     }
     assert!(reaches(Role::Operator, "/gateway/devices/a/pair"));
 }

@@ -39,7 +39,9 @@ pub enum BearerRefused {
     )]
     Unknown,
     /// 403 `not_allowed`: the bearer does not allow this action here.
-    #[error("this bearer does not allow to {0} here: pair with wider permissions")]
+    #[error(
+        "this bearer does not allow to {0} here: pair with wider permissions, or have an operator do it at the gateway"
+    )]
     NotAllowed(Action),
     /// 503 `clock_in_doubt`: only a clock that is in doubt says that the bearer has expired.
     #[error(

@@ -94,8 +94,8 @@ impl ApiCaller {
     /// Returns `true` if the caller has just logged in.
     fn is_fresh(&self, now: UnixTime) -> bool {
         match self {
-            // What companions may never do is checked apart from this.
-            Self::Companion(_) => true,
+            // A companion never logs in, so it has no act that needs a fresh login.
+            Self::Companion(_) => false,
             Self::Browser(session) => now < session.fresh_until(),
             Self::Program(_) => false,
         }

@@ -1,8 +1,34 @@
 use std::time::Duration;
 
+use handfast_core::registry::logins::LoginKind;
 use serde_json::json;
 
 use super::*;
+
+#[tokio::test]
+async fn a_session_with_every_permission_does_nothing_that_is_the_owners_alone() {
+    let world = world().await;
+    let token = world.session_as("admin").await;
+    let document = get(&world, "/api/v1/openapi.json", &token).await.json();
+    let mut tried = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, what) in item.as_object().unwrap() {
+            let is_read = method == "get";
+            if what["x-handfast-role"] != "owner" && what["x-handfast-fresh-login"] != true {
+                continue;
+            }
+            assert!(!is_read, "{path} is read by whoever reads");
+            let parts = path.split('/').map(|part| if part.starts_with('{') { "x" } else { part });
+            let path = parts.collect::<Vec<_>>().join("/");
+            let says = Saying { body: r#"{"role":"owner"}"#, ..by(&token) };
+            let answer = ask(&world, HERE, &method.to_uppercase(), &path, says).await;
+            assert_eq!(answer.code(), (403, "not_allowed".to_owned()), "{method} {path}");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 8, "{tried}");
+    assert!(world.gateway.logins(LoginKind::Token).await.unwrap().is_empty());
+}
 
 #[tokio::test]
 async fn what_a_session_may_reach_its_permissions_say() {
