@@ -41,6 +41,12 @@ pub enum ChangeKind {
     Key,
     /// The gateway's addresses that a node is to know.
     Addresses,
+    /// The requests that wait.
+    Request,
+    /// The codes and PINs: one was made, used or withdrawn.
+    Code,
+    /// The policies that approve in advance: one was made, used or ended.
+    Policy,
     /// A [claim](Shared::claim_links) of a node's link. The version is its number.
     Link,
 }

@@ -9,7 +9,7 @@ use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::policies::{
     ApprovalPolicy, NotInForce, POLICIES, POLICY_LIFE, POLICY_USES, PolicyId,
 };
-use handfast_store::{Filter, StoredPolicy};
+use handfast_store::{Filter, StoreError, StoredPolicy};
 
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -107,12 +107,31 @@ impl Gateway {
             return usage(format!("{POLICIES} policies are in force already; end some of them"));
         }
         self.changed("policy");
-        self.wake_those_from(&from).await?;
+        self.wake_those_from(&[from]).await?;
         Ok(self.policy_status(stored))
     }
 
-    /// Has the waiting nodes of a network with keys ask once more, so that the policy decides.
-    async fn wake_those_from(&self, net: &Net) -> Result<(), OperatorError> {
+    /// Has the waiting nodes for which a policy is in force ask once more, after another gateway has
+    /// made one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the policies or the nodes cannot be read.
+    pub(crate) async fn wake_those_with_a_policy(&self) -> Result<(), StoreError> {
+        let (moment, is_good) = (self.inner.clock.moment(), self.inner.clock.trusted().is_good());
+        let mut nets = Vec::new();
+        for StoredPolicy { policy, net } in self.inner.store.policies().await? {
+            if policy.admits(&moment, is_good).is_ok() {
+                nets.extend(net.parse::<Net>());
+            }
+        }
+        match nets.is_empty() {
+            true => Ok(()),
+            false => self.wake_those_from(&nets).await,
+        }
+    }
+
+    /// Has the waiting nodes of these networks with keys ask once more, so that a policy decides.
+    async fn wake_those_from(&self, nets: &[Net]) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let now = self.inner.clock.unix();
@@ -121,7 +140,7 @@ impl Gateway {
             after = page.last().map(handfast_store::node_id);
             for entry in page.into_iter().flatten() {
                 let record = entry.record;
-                if record.keys.is_some() && net.contains(record.address) {
+                if record.keys.is_some() && nets.iter().any(|net| net.contains(record.address)) {
                     self.push(record.node_id, Some(Notice::Decided));
                 }
             }

@@ -28,6 +28,9 @@ impl ChangeKind {
             "sender" => Self::Sender,
             "key" => Self::Key,
             "addresses" => Self::Addresses,
+            "request" => Self::Request,
+            "code" => Self::Code,
+            "policy" => Self::Policy,
             "link" => Self::Link,
             _ => return None,
         })

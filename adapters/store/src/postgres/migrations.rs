@@ -3,6 +3,7 @@
 mod v1;
 mod v2;
 mod v3;
+mod v4;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub(super) const WRITE_LOCK: i64 = 0x4866_5374;
 
 /// The migrations in order: each brings the schema from the version that is its index to the next
 /// one. A released migration is never changed.
-const MIGRATIONS: &[&[&str]] = &[v1::V1, v2::V2, v3::V3];
+const MIGRATIONS: &[&[&str]] = &[v1::V1, v2::V2, v3::V3, v4::V4];
 
 /// The oldest server that has all that the statements use.
 const OLDEST_SERVER: u32 = 13;

@@ -30,6 +30,11 @@ pub(super) enum Subject {
     Logins,
     Senders,
     Keys,
+    /// Requests, which only readers of changes hear of.
+    Requests,
+    /// Codes, which only readers of changes hear of.
+    Codes,
+    Policies,
 }
 
 impl Subject {
@@ -53,6 +58,9 @@ impl Subject {
             (ChangeKind::Login, _) => Self::Logins,
             (ChangeKind::Sender, _) => Self::Senders,
             (ChangeKind::Key, _) => Self::Keys,
+            (ChangeKind::Request, _) => Self::Requests,
+            (ChangeKind::Code, _) => Self::Codes,
+            (ChangeKind::Policy, _) => Self::Policies,
             _ => return None,
         })
     }
@@ -71,6 +79,9 @@ impl Subject {
             Self::Logins => "login",
             Self::Senders => "sender",
             Self::Keys => "key",
+            Self::Requests => "request",
+            Self::Codes => "code",
+            Self::Policies => "policy",
         }
     }
 
@@ -88,7 +99,10 @@ impl Subject {
             | Self::Sessions
             | Self::Logins
             | Self::Senders
-            | Self::Keys => None,
+            | Self::Keys
+            | Self::Requests
+            | Self::Codes
+            | Self::Policies => None,
         }
     }
 }
@@ -112,7 +126,8 @@ pub(super) async fn apply(gateway: &Gateway, subject: Subject) -> Result<(), Sto
             inner.hub.has_addresses(node_id);
             Ok(())
         }
-        Subject::CertificateKeys => Ok(()),
+        Subject::CertificateKeys | Subject::Requests | Subject::Codes => Ok(()),
+        Subject::Policies => gateway.wake_those_with_a_policy().await,
         Subject::Revocations => {
             // The log does not say what was revoked, so all that may rest on it looks.
             inner.pairing.bearers.drop_chained();

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use handfast_core::flow::registration::operator::Purpose;
+use handfast_core::registry::authority::Authority;
 use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::lifecycle::Decision;
 use handfast_core::registry::record::Standing;
@@ -14,6 +15,9 @@ use handfast_store::RevokedCertificates;
 
 use super::*;
 use crate::clock::{LocalClock, SystemClock};
+use crate::gateway::changes::Since;
+use crate::operator::codes::NewCode;
+use crate::operator::policies::NewPolicy;
 use crate::operator::sessions::Redeemable;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,6 +95,53 @@ async fn an_eviction_ends_a_link_at_another_gateway_and_its_node_comes_back() {
     drop(there.link(&node).await);
     let revoked = RevokedCertificates::Node(node.node_id);
     assert!(here.gateway.revoke_certificates(revoked).await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn an_approval_in_advance_at_one_gateway_is_for_who_waits_at_another_and_both_see_what_waits()
+{
+    let registry = Registry::new();
+    let waits = |builder: GatewayBuilder| builder.pairing(PairingSettings::default());
+    let here = registry.gateway_of("here", waits).await;
+    let there = registry.gateway_of("there", waits).await;
+    let changes = &there.gateway.inner.pairing.changes;
+    let mut latest = changes.latest();
+    let own = keys();
+    let mut client = here.stranger(Intent::Pair, &own).await;
+    client.ask(&own, "lamp").await;
+    let is_waiting = |message: pair::PairFromGateway<'_>| {
+        matches!(message, pair::PairFromGateway::Waiting { .. })
+    };
+    assert!(client.hear_to_pair(is_waiting).await.unwrap());
+    let told = async |latest: &mut tokio::sync::watch::Receiver<u64>, kind: &str| {
+        let told = async {
+            loop {
+                let Since::Changes(all) = changes.since(0) else { panic!("none is forgotten") };
+                if all.iter().any(|change| change.kind == kind) {
+                    break;
+                }
+                latest.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(EVERYWHERE, told).await.expect(kind);
+    };
+    told(&mut latest, "request").await;
+    let new = NewPolicy {
+        from: "127.0.0.0/8".parse().unwrap(),
+        lasts: Duration::from_secs(600),
+        most: 1,
+        permissions: None,
+        grant_for: None,
+    };
+    there.gateway.make_policy_by(&Authority::OWNER, new).await.unwrap();
+    let granted =
+        |message: pair::PairFromGateway<'_>| matches!(message, pair::PairFromGateway::Grant(_));
+    let given = async { while !client.hear_to_pair(granted).await.unwrap() {} };
+    tokio::time::timeout(EVERYWHERE, given).await.expect("it is approved");
+    told(&mut latest, "policy").await;
+    here.gateway.mint_code(NewCode::default()).await.unwrap();
+    told(&mut latest, "code").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
