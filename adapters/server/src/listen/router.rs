@@ -228,8 +228,18 @@ async fn open(State(gateway): State<Gateway>, request: Request) -> Result<Respon
     let span = Span::current();
     Ok(if is_native {
         spans::flow("native");
+        let foreign_page =
+            !origin::is_allowed(&parts.headers, &parts.extensions, &gateway.inner.setup.settings);
         upgrade.on_upgrade(async move |socket| {
-            let driver = native::flow::driver(gateway, socket, address.ip(), since, seat.into());
+            let seat = seat.into();
+            let driver = native::flow::driver_of_websocket(
+                gateway,
+                socket,
+                address.ip(),
+                since,
+                seat,
+                foreign_page,
+            );
             tokio::spawn(driver.run().instrument(span));
         })
     } else if parts.uri.path() == setup_code::PATH {

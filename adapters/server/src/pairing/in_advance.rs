@@ -58,12 +58,11 @@ impl Gateway {
             | Standing::Muted { .. }
             | Standing::Revoked { .. } => false,
         });
-        // A serial line lies in no network, and 0.0.0.0 stands for it.
-        if !waits || request.address.is_unspecified() {
+        let Some(address) = request.network_address().filter(|_| waits) else {
             return Ok(InAdvance::Nobody);
-        }
+        };
         for one in self.inner.store.policies().await? {
-            let is_for_it = one.net.parse::<Net>().is_ok_and(|net| net.contains(request.address));
+            let is_for_it = one.net.parse::<Net>().is_ok_and(|net| net.contains(address));
             if is_for_it && self.is_in_force(&one).await {
                 match self.try_policy(&one, request, stored, terms, shown).await? {
                     InAdvance::Nobody => {}

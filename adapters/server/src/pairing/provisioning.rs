@@ -179,6 +179,7 @@ impl Gateway {
             wants: AskedScopesBuf::EMPTY,
             csr: None,
             address: request.address,
+            foreign_page: false,
             number: 0,
         };
         let terms = ApprovalTerms {

@@ -120,6 +120,7 @@ fn asks(node: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         wants: handfast_core::grant::scope::AskedScopesBuf::EMPTY,
         csr: None,
         address: ADDRESS,
+        foreign_page: false,
         number: crate::entropy::number(),
     }
 }

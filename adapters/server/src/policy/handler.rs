@@ -41,6 +41,9 @@ pub struct PairingRequest<'r> {
     pub profile: &'r str,
     /// The address of the request; `None` for a serial line.
     pub address: Option<IpAddr>,
+    /// `true` if a web page of a foreign origin asks, in whoever's browser: no approval should rest
+    /// on the address then.
+    pub foreign_page: bool,
     /// The fingerprint of the node's static key.
     pub fingerprint: Fingerprint,
     /// The proof that the node has shown.
@@ -149,6 +152,7 @@ pub(crate) async fn ask(
             name: asked.name.as_str(),
             room: asked.room.as_str(),
             profile: &asked.profile,
+            foreign_page: asked.foreign_page,
             // A serial line has no address, and 0.0.0.0 stands for it.
             address: Some(asked.address).filter(|address| !address.is_unspecified()),
             fingerprint: Fingerprint::of(&asked.key),

@@ -40,12 +40,21 @@ pub(crate) struct OwnedRequest {
     pub csr: Option<CertificateRequest>,
     /// Address of the node; 0.0.0.0 for a serial line.
     pub address: IpAddr,
+    /// `true` if a web page of a foreign origin opened the connection, in whoever's browser.
+    pub foreign_page: bool,
     /// Number of this request. It differs from those of other requests of the same device, and
     /// stays the same however often the request is settled.
     pub number: u64,
 }
 
 impl OwnedRequest {
+    /// Returns the address, where it says in which network the one who asks stands. A serial line
+    /// lies in none. A page of a foreign origin says only in whose browser it was opened, so no
+    /// decision rests on that browser's network.
+    pub(crate) fn network_address(&self) -> Option<IpAddr> {
+        Some(self.address).filter(|address| !address.is_unspecified() && !self.foreign_page)
+    }
+
     /// Returns what an approval is bound to besides keys and name.
     pub(crate) fn asked(&self) -> Asked {
         Asked {

@@ -1,6 +1,5 @@
 //! The pairing handler by configuration: a list of rules, of which the first that matches decides.
 
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -28,7 +27,8 @@ pub struct When {
     pub name: Option<Glob>,
     /// The kind of proof.
     pub method: Option<ProofMethod>,
-    /// Network of the node's address; a serial line lies in none.
+    /// Network of the node's address. A serial line lies in none. A rule with a network approves no
+    /// web page of a foreign origin, which says only in whose browser it was opened.
     pub address: Option<Net>,
 }
 
@@ -59,10 +59,23 @@ pub struct ApprovalTerms {
 }
 
 impl When {
-    fn fits(&self, name: &str, method: ProofMethod, address: Option<IpAddr>) -> bool {
-        self.name.as_ref().is_none_or(|glob| glob.matches(name))
-            && self.method.is_none_or(|wanted| wanted == method)
-            && self.address.is_none_or(|net| address.is_some_and(|address| net.contains(address)))
+    fn fits(&self, request: &PairingRequest<'_>) -> bool {
+        let lies_in = |net: Net| request.address.is_some_and(|address| net.contains(address));
+        self.name.as_ref().is_none_or(|glob| glob.matches(request.name))
+            && self.method.is_none_or(|wanted| wanted == request.method)
+            && self.address.is_none_or(lies_in)
+    }
+}
+
+impl Rule {
+    /// Returns `true` if the rule would approve a web page of a foreign origin for the network of
+    /// the browser that shows it.
+    const fn would_trust_a_page(&self, request: &PairingRequest<'_>) -> bool {
+        let approves = match self.verdict {
+            RuleVerdict::Approve(_) => true,
+            RuleVerdict::Ask(_) | RuleVerdict::Reject { .. } => false,
+        };
+        approves && request.foreign_page && self.when.address.is_some()
     }
 }
 
@@ -154,7 +167,7 @@ impl PairingHandler for Rules {
         let fitting = self
             .rules
             .iter()
-            .find(|rule| rule.when.fits(request.name, request.method, request.address));
+            .find(|rule| rule.when.fits(request) && !rule.would_trust_a_page(request));
         match fitting.map(|rule| &rule.verdict) {
             Some(RuleVerdict::Approve(terms)) => self.approved(request, terms.clone()),
             Some(RuleVerdict::Ask(terms)) => PairingDecision::Propose(terms.clone()),

@@ -121,18 +121,19 @@ pub(super) enum NativeAnswer {
 }
 
 /// Turns a borrowed effect into an owned action before the first await. Returns `None` if nothing
-/// remains to be done.
+/// remains to be done. The effects are those of a peer at this address, `true` if that is a web page of
+/// a foreign origin.
 pub(super) fn own(
     effect: Effect<'_>,
     inner: &Inner,
-    address: IpAddr,
+    from: (IpAddr, bool),
     parts: &mut Parts,
 ) -> Option<NativeAction> {
     Some(NativeAction::Work(match effect {
         Effect::Send(frame) => return Some(NativeAction::Send(frame.to_vec())),
         Effect::Close(close) => return Some(NativeAction::Close(close)),
         Effect::Request(request) => NativeJob::Request(request),
-        Effect::Ask(key, asked) => NativeJob::Ask(Box::new(request(key, &asked, address))),
+        Effect::Ask(key, asked) => NativeJob::Ask(Box::new(request(key, &asked, from))),
         Effect::Settle(Proof::Nothing) => NativeJob::Settle(None),
         // Core has verified the proof and made sure that the code is spent: its id stands for both.
         Effect::Settle(Proof::Code(code, _)) => NativeJob::Settle(Some(code)),
@@ -172,7 +173,8 @@ fn profile(bytes: &[u8]) -> Option<String> {
     NativeProfile::new(Profile::parse(text)?).map(|profile| profile.profile().as_str().to_owned())
 }
 
-fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedRequest {
+fn request(key: PublicKey, asked: &VerifiedAsk<'_>, from: (IpAddr, bool)) -> OwnedRequest {
+    let (address, foreign_page) = from;
     let request = asked.request();
     OwnedRequest {
         key,
@@ -184,6 +186,7 @@ fn request(key: PublicKey, asked: &VerifiedAsk<'_>, address: IpAddr) -> OwnedReq
         wants: request.wants.into(),
         csr: request.csr.map(|csr| CertificateRequest::read(csr.as_bytes())),
         address,
+        foreign_page,
         number: crate::entropy::number(),
     }
 }

@@ -47,6 +47,22 @@ pub(crate) fn driver<T: FrameTransport<Vec<u8>>>(
     Box::new(ConnectionDriver::new(transport, machine, context))
 }
 
+/// Creates a connection over a WebSocket. `foreign_page` is `true` if a web page of a foreign origin
+/// opened it.
+pub(crate) fn driver_of_websocket<T: FrameTransport<Vec<u8>>>(
+    gateway: Gateway,
+    transport: T,
+    address: IpAddr,
+    since: Instant,
+    slot: SlotState,
+    foreign_page: bool,
+) -> Box<NativeDriver<T>> {
+    let machine = NativeConnection::accepted(since, gateway.inner.limits).issuing_certificates();
+    let mut context = NativeContext::new(gateway, address, slot);
+    context.foreign_page = foreign_page;
+    Box::new(ConnectionDriver::new(transport, machine, context))
+}
+
 /// Creates a link over TLS, whose messages are not sealed again. `admitted` is the node that its
 /// certificate names; without one the node identifies itself by its own key. `binding` is known to
 /// the two ends of the TLS connection alone.
@@ -205,9 +221,10 @@ impl NativeContext {
     fn advance(&mut self, machine: &mut NativeConnection, input: Input<'_>) -> Vec<NativeAction> {
         let mut scratch = [0; NATIVE_SCRATCH];
         let effects = machine.step(self.gateway.inner.clock.now(), input, &mut scratch);
-        let (inner, address, parts) = (&self.gateway.inner, self.address, &mut self.parts);
+        let (inner, parts) = (&self.gateway.inner, &mut self.parts);
+        let from = (self.address, self.foreign_page);
         let actions =
-            effects.into_iter().filter_map(|effect| own(effect, inner, address, parts)).collect();
+            effects.into_iter().filter_map(|effect| own(effect, inner, from, parts)).collect();
         self.stepped(machine);
         actions
     }

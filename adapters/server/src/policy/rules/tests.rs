@@ -9,6 +9,7 @@ fn scopes(text: &str) -> ScopesBuf {
 
 fn request(name: &str, method: ProofMethod) -> PairingRequest<'_> {
     PairingRequest {
+        foreign_page: false,
         name,
         room: "kitchen",
         profile: "{}",
@@ -109,6 +110,27 @@ async fn every_condition_of_a_rule_has_to_hold() {
         !rejected(PairingRequest { address: None, ..lamp }).await,
         "a serial line lies in no network"
     );
+}
+
+#[tokio::test]
+async fn a_rule_with_a_network_approves_no_page_of_a_foreign_origin_and_rejects_one_as_any_other() {
+    let network = When { address: Some("10.0.0.0/8".parse().unwrap()), ..When::default() };
+    let approving = |when| Rule { when, verdict: RuleVerdict::Approve(ApprovalTerms::default()) };
+    let node = request("lamp 1", ProofMethod::Approval);
+    let page = PairingRequest { foreign_page: true, ..node };
+    for (rule, asked, approved) in [
+        (approving(network.clone()), node, true),
+        (approving(network.clone()), page, false),
+        // Whoever approves by name alone trusts names, wherever they come from.
+        (approving(When::default()), page, true),
+    ] {
+        let settings = PairingSettings { rules: vec![rule], ..PairingSettings::default() };
+        let decision = decided(settings, asked).await;
+        assert_eq!(matches!(decision, PairingDecision::Approve { .. }), approved, "{asked:?}");
+    }
+    let settings =
+        PairingSettings { rules: vec![rejecting(network)], ..PairingSettings::default() };
+    assert!(matches!(decided(settings, page).await, PairingDecision::Reject { .. }));
 }
 
 #[test]

@@ -50,6 +50,8 @@ pub(in crate::flows::native) enum Read {
 pub(crate) struct NativeContext {
     pub(in crate::flows::native) gateway: Gateway,
     pub(in crate::flows::native) address: IpAddr,
+    /// `true` if a web page of a foreign origin opened the connection.
+    pub(in crate::flows::native) foreign_page: bool,
     pub(in crate::flows::native) place: SlotState,
     pub(in crate::flows::native) mailbox: Arc<Mailbox>,
     pub(in crate::flows::native) parts: Parts,
@@ -108,6 +110,7 @@ impl NativeContext {
         gateway.inner.sessions.send_modify(|open| *open += 1);
         Self {
             address,
+            foreign_page: false,
             place,
             mailbox: Mailbox::new(Dialect::Native, address),
             parts: Parts::default(),

@@ -40,12 +40,21 @@ impl Wire {
 
     /// Connects with these values of X-Forwarded-For, each in a header of its own.
     pub(super) async fn websocket_for(address: std::net::SocketAddr, whom: &[&str]) -> Self {
+        Self::websocket_with(address, "X-Forwarded-For", whom).await
+    }
+
+    /// Connects with these values of a header, each in a header of its own.
+    pub(super) async fn websocket_with(
+        address: std::net::SocketAddr,
+        header: &'static str,
+        values: &[&str],
+    ) -> Self {
         let mut request = format!("ws://{address}/pair").into_client_request().unwrap();
         request
             .headers_mut()
             .insert("Sec-WebSocket-Protocol", format!("chat, {SUBPROTOCOL}").parse().unwrap());
-        for one in whom {
-            request.headers_mut().append("X-Forwarded-For", one.parse().unwrap());
+        for one in values {
+            request.headers_mut().append(header, one.parse().unwrap());
         }
         let stream = TcpStream::connect(address).await.unwrap();
         let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();

@@ -184,6 +184,7 @@ fn asks(keys: &OwnKeys, name: &str, method: Method) -> OwnedRequest {
         wants: handfast_core::grant::scope::AskedScopesBuf::EMPTY,
         csr: None,
         address: [127, 0, 0, 1].into(),
+        foreign_page: false,
         number: crate::entropy::number(),
     }
 }

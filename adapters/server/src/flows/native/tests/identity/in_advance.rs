@@ -76,6 +76,28 @@ async fn a_policy_lets_in_nobody_from_another_network_whatever_they_say_of_thems
 }
 
 #[tokio::test]
+async fn a_page_of_a_foreign_origin_is_approved_by_no_network_in_whoevers_browser_it_is() {
+    let world = World::new().await;
+    let id = allows(&world.gateway, "127.0.0.0/8", 9).await;
+    let http = world.http().await;
+    for origin in ["http://evil.example", "null", "http://127.0.0.1:1"] {
+        let wire = Wire::websocket_with(http, "Origin", &[origin]).await;
+        assert!(!is_approved(wire, &fresh()).await, "{origin}");
+    }
+    // A node that waited for a page gets nothing by a policy that is made later, either.
+    let own = fresh();
+    let wire = Wire::websocket_with(http, "Origin", &["http://evil.example"]).await;
+    assert!(!is_approved(wire, &own).await);
+    allows(&world.gateway, "127.0.0.1", 9).await;
+    let policies = world.gateway.policies().await.unwrap();
+    assert!(policies.iter().all(|status| status.policy.used == 0), "{policies:?}");
+    let own_page = format!("http://{http}");
+    assert!(is_approved(Wire::websocket_with(http, "Origin", &[&own_page]).await, &fresh()).await);
+    let policies = world.gateway.policies().await.unwrap();
+    assert_eq!(policies.iter().find(|status| status.policy.id == id).unwrap().policy.used, 1);
+}
+
+#[tokio::test]
 async fn behind_a_proxy_a_policy_sees_who_the_proxy_says_and_not_what_its_client_says() {
     let proxies =
         ProxySettings { trusted: vec!["127.0.0.1".parse().unwrap()], ..ProxySettings::default() };
