@@ -1,5 +1,8 @@
 //! The effects of a node of the native wire.
 
+mod addresses;
+mod standing;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use handfast_core::wire::native::link::App;
 use handfast_core::{Machine, NodeId};
 use tokio::sync::broadcast;
 
+use self::standing::standing_after;
 use super::NativeError;
 use super::address::GatewayAt;
 use super::address_book::{AddressBook, ToldAddresses, callable};
@@ -31,12 +35,8 @@ use crate::capability::TaskEvent;
 use crate::connection::Opening;
 use crate::driver::{EffectOf, NodeFlow, Work};
 use crate::event::Lost;
-use crate::standing::{NodeStanding, Teller};
-use crate::tls;
+use crate::standing::Teller;
 use crate::waits::Waits;
-
-/// Maximum number of a gateway's addresses that a node keeps once one was found.
-const KEPT_ADDRESSES: usize = 8;
 
 /// Core's name for the state of a node that waits for its owner.
 const IDLE: &str = "Idle";
@@ -177,92 +177,6 @@ impl NativeEffects {
         let keeper = self.keeper.clone();
         let done = tokio::task::spawn_blocking(move || task(&keeper)).await;
         Ok(done.map_err(|_| NativeError::Stopped)??)
-    }
-
-    /// Makes the found address durable, as the first one.
-    async fn keep_found(&mut self) -> Result<(), NativeError> {
-        let Some(found) = self.search.called().cloned() else { return Ok(()) };
-        let with_found = |known: &[GatewayAt]| -> Vec<GatewayAt> {
-            let others = known.iter().filter(|known| **known != found).cloned();
-            std::iter::once(found.clone()).chain(others).take(KEPT_ADDRESSES).collect()
-        };
-        let identity = NativeIdentity {
-            gateways: with_found(&self.identity.gateways),
-            ..self.identity.clone()
-        };
-        let (before, now) = (self.router(), identity.clone());
-        match self.blocking(move |keeper| keeper.keep_address(&before, &now)).await {
-            Ok(()) => {
-                tracing::info!("the gateway is at {found} now, which is kept");
-                self.identity = identity;
-                self.target.gateways = with_found(&self.target.gateways).into();
-                self.book.set_own(with_found(self.book.own()));
-                (self.address, self.passed_over) = (0, false);
-                self.search.turn_to(None);
-            }
-            // The link stands, and the next search finds the address again.
-            Err(error) => tracing::warn!("the gateway's new address {found} is not kept: {error}"),
-        }
-        Ok(())
-    }
-
-    /// Makes the addresses that the gateway tells durable. They are called from the next connection
-    /// on.
-    async fn keep_told(&mut self, addresses: Vec<GatewayAt>) -> Result<(), NativeError> {
-        let Some(node_id) = self.node_id else { return Ok(()) };
-        if addresses.is_empty() {
-            tracing::warn!("the gateway tells no address that this version can call");
-            return Ok(());
-        }
-        let worked = self.book.told().and_then(|told| told.worked.clone());
-        let worked = worked.filter(|worked| addresses.contains(worked));
-        let told = ToldAddresses { node_id, addresses, worked };
-        if self.book.told() == Some(&told) {
-            return Ok(());
-        }
-        let stored = told.clone();
-        // A node that cannot store must not confirm what it has not stored.
-        self.blocking(move |keeper| keeper.keep_addresses(Some(&stored))).await?;
-        tracing::info!("the gateway is reached at {}, which is kept", shown(&told.addresses));
-        if self.target.tls.is_none() && told.addresses.iter().any(GatewayAt::is_tls) {
-            match tls::client(self.ca.as_deref()) {
-                Ok(client) => self.target.tls = Some(client),
-                Err(error) => tracing::warn!("its wss:// addresses are of no use: {error}"),
-            }
-        }
-        self.book.set_told(Some(told));
-        Ok(())
-    }
-
-    /// Takes over the pairing of a memory that is durable: addresses of another one are forgotten.
-    async fn keep_book(&mut self, memory: &NativeMemory) -> Result<(), NativeError> {
-        self.node_id = node_id_of(memory);
-        let stale = self.book.told().is_some_and(|told| Some(told.node_id) != self.node_id);
-        if stale {
-            self.book.set_told(None);
-            self.blocking(|keeper| keeper.keep_addresses(None)).await?;
-        }
-        Ok(())
-    }
-
-    /// Turns to the addresses of the next attempt.
-    fn turn_to_known(&mut self) {
-        self.search.turn_to(None);
-        if let Some(at) = self.book.left() {
-            tracing::warn!(
-                "whoever answered at {at} did not take this node's call, so the other addresses \
-                 of the gateway come first; its key is expected as before"
-            );
-        }
-        // The first connections of a node that is not paired put its own addresses in order.
-        if self.book.told().is_some() {
-            self.target.gateways = self.book.order().into();
-        }
-    }
-
-    /// Returns the key of the gateway's entry in the token store.
-    fn router(&self) -> String {
-        self.identity.gateways.first().map(GatewayAt::router).unwrap_or_default()
     }
 }
 
@@ -570,47 +484,5 @@ pub(super) const fn node_id_of(memory: &NativeMemory) -> Option<NodeId> {
     match memory {
         NativeMemory::Paired(paired) => Some(paired.node_id),
         NativeMemory::Asked { .. } | NativeMemory::Blank => None,
-    }
-}
-
-/// Returns addresses as people read them.
-fn shown(addresses: &[GatewayAt]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns the node's standing after an event; `None` if the event does not change it.
-const fn standing_after(event: &NativeEvent) -> Option<NodeStanding> {
-    match event {
-        NativeEvent::Connecting => Some(NodeStanding::Connecting),
-        NativeEvent::WaitsForApproval { .. } => Some(NodeStanding::Waiting),
-        NativeEvent::Granted { .. } => Some(NodeStanding::Paired),
-        NativeEvent::Linked(_) | NativeEvent::Unmuted => Some(NodeStanding::Linked),
-        NativeEvent::Muted => Some(NodeStanding::Muted),
-        NativeEvent::Expired => Some(NodeStanding::Expired),
-        NativeEvent::PairAgain => Some(NodeStanding::Refused),
-        NativeEvent::Unpaired => Some(NodeStanding::Unpaired),
-        NativeEvent::Gateway { .. }
-        | NativeEvent::OtherGateway(_)
-        | NativeEvent::TypeThePin { .. }
-        | NativeEvent::WrongCode { .. }
-        | NativeEvent::CodeConfirmed
-        | NativeEvent::GatewayUnproven
-        | NativeEvent::PairingRefused(_)
-        | NativeEvent::TurnedAway
-        | NativeEvent::OtherVersion
-        | NativeEvent::Broken
-        | NativeEvent::Replaced
-        | NativeEvent::NotAllowed { .. }
-        | NativeEvent::Renewed
-        | NativeEvent::NotRenewed
-        | NativeEvent::Bearer(_)
-        | NativeEvent::GatewayName(_)
-        | NativeEvent::CertificateRenewed
-        | NativeEvent::CertificateNotRenewed
-        | NativeEvent::App(_)
-        | NativeEvent::Lost(_)
-        | NativeEvent::RetryIn(_)
-        | NativeEvent::Forgotten
-        | NativeEvent::Resting => None,
     }
 }

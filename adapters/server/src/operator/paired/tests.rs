@@ -1,4 +1,5 @@
 use handfast_core::crypto::keys::OwnKeys;
+use handfast_core::grant::capability;
 use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::grants::{GrantId, State};
 use handfast_core::registry::record::{AskMethod, Asked, Credential, Mode, Record};
@@ -6,8 +7,10 @@ use handfast_core::registry::sessions::Maker;
 use handfast_core::{Label, Name, UnixTime};
 use handfast_store::Version;
 
+use super::revoking::foreign_block;
 use super::*;
 use crate::entropy;
+use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 
 const NOW: UnixTime = UnixTime::from_secs(1000);
 
