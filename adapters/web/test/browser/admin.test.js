@@ -100,7 +100,7 @@ test('an entry that was decided elsewhere stays in place and says so', async (t)
   }
   await gateway.verb('reject', 'One');
   const gone = card(page, 'One');
-  await gone.getByText(/decided|rejected/i).waitFor();
+  await gone.getByText('Rejected by operator.').waitFor();
   assert.equal(await gone.getByRole('button').count(), 0);
   // What stands below has not moved up.
   const names = await page.locator('article.card h3').allTextContents();

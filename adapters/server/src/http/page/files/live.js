@@ -22,6 +22,9 @@ function settle(card) {
   }, SETTLES);
 }
 
+/** Names who decided: a kind, and the beginning of an id. */
+const maker = (kind, id) => (id === undefined ? kind : `${kind} ${id.slice(0, 8)}`);
+
 /** Returns what became of a node that no longer waits, and by whom. */
 async function outcome(node) {
   const read = async (path) => {
@@ -31,13 +34,15 @@ async function outcome(node) {
   const { standing, cause, approved_by: approver } = await read(`/api/v1/devices/${node}?glance=true`);
   if (standing === 'revoked') {
     const words = { rejected: 'Rejected', barred: 'Rejected for good', unpaired: 'Revoked' };
-    return `${words[cause] ?? 'Ended'} elsewhere.`;
+    // The newest entry of the log about it says who.
+    const { items: [{ who, by } = {}] = [] } = await read(`/api/v1/audit?node=${node}&limit=1`);
+    return `${words[cause] ?? 'Ended'} by ${maker(who ?? 'somebody', by)}.`;
   }
   if (standing !== 'paired' && standing !== 'muted') return 'The request has ended.';
-  if (approver !== undefined) return `Approved by ${approver}.`;
+  if (approver !== undefined) return `Approved by ${maker(...approver.split(' '))}.`;
   const { grants = [] } = await read(`/api/v1/paired/${node}/permissions`);
   const by = grants.at(-1)?.made_by;
-  return by === undefined ? 'Approved elsewhere.' : `Approved by ${by}.`;
+  return by === undefined ? 'Approved elsewhere.' : `Approved by ${maker(...by.split(' '))}.`;
 }
 
 /** Leaves a card in place that is gone at the gateway, and says what became of it. */
