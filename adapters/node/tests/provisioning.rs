@@ -339,10 +339,11 @@ async fn outside_the_setup_window_nothing_is_taken_and_the_button_opens_it() {
 #[tokio::test]
 async fn the_port_of_a_provisioned_node_closes_with_the_setup_window_and_opens_by_the_button() {
     let center = Center::start().await;
-    let node = Node::start_with_window(Duration::from_secs(8)).await;
+    let node = Node::start().await;
     node.provision(&center, "HomeNetwork", "right").await;
     node.until("PROVISIONED").await;
     node.operates().await;
+    let node = node.restart_with_window(Duration::from_secs(8), false).await;
     node.until_closed().await;
     node.press_button();
     assert_eq!(node.until("AP_MODE").await["progress_percent"], 0);

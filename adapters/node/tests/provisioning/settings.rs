@@ -163,8 +163,9 @@ async fn bodies_that_are_too_long_or_none_are_refused() {
 
 #[tokio::test]
 async fn outside_the_setup_window_only_what_k2_seals_is_served_and_only_if_the_owner_wants_it() {
-    let node = Node::start_sharing(Duration::from_secs(8)).await;
+    let node = Node::start().await;
     provisioned(&node).await;
+    let node = node.restart_with_window(Duration::from_secs(8), true).await;
     let (closed, _) = node.until_refused("/api/v1/status").await;
     assert_eq!(closed, 403);
     let key = phone(NODE, 7);

@@ -167,13 +167,6 @@ impl Node {
         Self::start_at(dir, window, radio, Some(port), false).await
     }
 
-    /// Starts a node that shares its settings at any time.
-    pub(crate) async fn start_sharing(window: Duration) -> Self {
-        let radio = Box::new(SimulatedRadio::new(None));
-        let dir = tempfile::tempdir().expect("a directory");
-        Self::start_at(dir, window, radio, None, true).await
-    }
-
     async fn start_in(dir: tempfile::TempDir, window: Duration, radio: Box<dyn Radio>) -> Self {
         Self::start_at(dir, window, radio, None, false).await
     }
@@ -224,11 +217,24 @@ impl Node {
     }
 
     /// Ends the node in order, and starts it again with its files and another radio.
-    pub(crate) async fn restart_with_radio(mut self, radio: Box<dyn Radio>) -> Self {
+    pub(crate) async fn restart_with_radio(self, radio: Box<dyn Radio>) -> Self {
+        let dir = self.ended().await;
+        Self::start_in(dir, Duration::from_secs(600), radio).await
+    }
+
+    /// Ends the node in order, and starts it again with its files: its setup window is so long, and
+    /// it shares its settings at any time if `share_settings`. What took place before had all the
+    /// time that it needed.
+    pub(crate) async fn restart_with_window(self, window: Duration, share_settings: bool) -> Self {
+        let dir = self.ended().await;
+        let radio = Box::new(SimulatedRadio::new(None));
+        Self::start_at(dir, window, radio, None, share_settings).await
+    }
+
+    async fn ended(mut self) -> tempfile::TempDir {
         drop(self.stop.take());
         self.running.take().expect("it runs").await.expect("it ends");
-        let dir = self.dir.take().expect("a directory");
-        Self::start_in(dir, Duration::from_secs(600), radio).await
+        self.dir.take().expect("a directory")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
