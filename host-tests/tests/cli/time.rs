@@ -337,15 +337,18 @@ async fn what_was_made_at_1970_lives_its_life_when_the_clock_is_put_right() {
     let gateway = Clocked::start("@1970-01-02 00:00:00");
     let clock = gateway.clock();
     assert!(clock["state"] == "behind" && secs(&clock["now"]) >= released, "{clock}");
+    let begun = Instant::now();
     let (session, setup) = (gateway.session().await, gateway.setup());
     let node = gateway.gateway.ask("Kitchen Pi").await;
     gateway.step(&day(released + 20 * 24 * HOUR), "good");
     let now = secs(&gateway.clock()["now"]);
+    // What has elapsed counts, however long a busy machine took for it.
+    let spent = begun.elapsed().as_secs() + 2;
     assert!(now >= released + 20 * 24 * HOUR, "it leaves the wrong time at once: {now}");
     assert!(gateway.lets_in(&session));
     let ends = gateway.ends_of_sessions();
     assert!(
-        ends.iter().all(|end| (now + HOUR - 60..=now + HOUR).contains(end)),
+        ends.iter().all(|end| (now + HOUR - spent..=now + HOUR).contains(end)),
         "{ends:?} at {now}"
     );
     assert!(gateway.redeem(&setup).await["session_token"].is_string());
