@@ -16,6 +16,8 @@ use crate::StoreError;
 
 /// Maximum time that a connection takes to open.
 pub(super) const CONNECT: Duration = Duration::from_secs(5);
+/// Time for which a change or a read waits for its turn, unless another one is set.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Time without a sign of life after which the kernel gives a connection up.
 const SILENT: Duration = Duration::from_secs(10);
 
@@ -28,6 +30,7 @@ pub struct PostgresAddress {
     config: Config,
     roots: Option<RootCertStore>,
     gateway: String,
+    patience: Duration,
 }
 
 impl PostgresAddress {
@@ -66,7 +69,7 @@ impl PostgresAddress {
             .tcp_user_timeout(SILENT)
             .keepalives_idle(SILENT)
             .application_name("handfast");
-        Ok(Self { config, roots: None, gateway: String::new() })
+        Ok(Self { config, roots: None, gateway: String::new(), patience: PATIENCE })
     }
 
     /// Accepts only server certificates below these, instead of the system's authorities.
@@ -104,6 +107,18 @@ impl PostgresAddress {
         }
         name.clone_into(&mut self.gateway);
         Ok(self)
+    }
+
+    /// Sets the time for which a change or a read waits for its turn, instead of 5 seconds. After it
+    /// the caller learns that nothing was done ([`StoreError::Timeout`]), instead of waiting on.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    pub(super) const fn patience(&self) -> Duration {
+        self.patience
     }
 
     pub(super) fn gateway(&self) -> &str {

@@ -186,7 +186,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         let (tell, opened) = std::sync::mpsc::channel();
-        let address = address.clone();
+        let (address, patience) = (address.clone(), address.patience());
         let thread = reader::spawn(move || {
             let open = || {
                 let mut session = Session::new(address, Use::Writing, run)?;
@@ -199,7 +199,8 @@ impl Writer {
                 Ok((mut session, mut outcomes)) => {
                     // The opener waits for this answer.
                     let _ = tell.send(Ok(()));
-                    writer::serve(&mut session, &mut outcomes, arriving, board.as_deref());
+                    let board = board.as_deref();
+                    writer::serve(&mut session, &mut outcomes, arriving, patience, board);
                 }
                 Err(error) => {
                     let _ = tell.send(Err(error));

@@ -9,7 +9,6 @@ use tokio::sync::{mpsc, oneshot};
 use super::PostgresAddress;
 use super::session::{Session, ThisRun, Use};
 use super::tx::PostgresTx;
-use super::writer::QUEUED;
 use crate::StoreError;
 
 /// Maximum number of reads that wait for a thread; further callers wait for a place.
@@ -39,6 +38,7 @@ impl Readers {
     ) -> Result<Self, StoreError> {
         let (queue, arriving) = mpsc::channel(QUEUE);
         let arriving = Arc::new(Mutex::new(arriving));
+        let patience = address.patience();
         let mut readers = Self { queue: Some(queue), threads: Vec::with_capacity(number) };
         for _ in 0..number {
             let (address, arriving) = (address.clone(), Arc::clone(&arriving));
@@ -48,7 +48,7 @@ impl Readers {
                     return;
                 };
                 while let Some(read) = next(&arriving) {
-                    let session = match read.since.elapsed() > QUEUED {
+                    let session = match read.since.elapsed() > patience {
                         true => Err(StoreError::Timeout),
                         false => session.ready().map(|()| &mut session),
                     };

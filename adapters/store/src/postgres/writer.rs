@@ -29,9 +29,6 @@ use crate::StoreError;
 /// Maximum number of changes in one transaction. PostgreSQL keeps 64 savepoints of a transaction
 /// in memory; with more, every reader has to look them up.
 pub(super) const GROUP: usize = 64;
-/// Maximum time that a change waits in the queue. After it the caller learns that the change
-/// was not made, instead of waiting on.
-pub(super) const QUEUED: Duration = Duration::from_secs(5);
 
 /// Asks whether the transaction has an entry in the log of changes.
 const IS_LOGGED: &str = "SELECT EXISTS (SELECT FROM change WHERE xid = pg_current_xact_id())";
@@ -82,18 +79,20 @@ where
     answer.await.map_err(|_| stopped())?
 }
 
-/// Makes the changes that arrive, until nobody can send any more.
+/// Makes the changes that arrive, until nobody can send any more. One that has waited for longer
+/// than the patience is not made, and its caller learns so.
 pub(super) fn serve(
     session: &mut Session,
     outcomes: &mut Outcomes,
     mut arriving: mpsc::Receiver<Change>,
+    patience: Duration,
     board: Option<&Board>,
 ) {
     let mut group = Vec::with_capacity(GROUP);
     while arriving.blocking_recv_many(&mut group, GROUP) > 0 {
         let mut answers = Vec::with_capacity(group.len());
         let (late, group): (Vec<_>, Vec<_>) =
-            group.drain(..).partition(|change: &Change| change.since.elapsed() > QUEUED);
+            group.drain(..).partition(|change: &Change| change.since.elapsed() > patience);
         answers.extend(late.into_iter().map(|change| not_made(change, StoreError::Timeout)));
         let begun = if group.is_empty() { Err(StoreError::Timeout) } else { begin(session) };
         let committed = match begun {
