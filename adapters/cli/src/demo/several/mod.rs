@@ -5,11 +5,11 @@ mod database;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use handfast_core::wire::invite::Invite;
 use handfast_node::native::NativeEvent;
-use handfast_server::admin::{GatewayList, MintedView, PairingView};
+use handfast_server::admin::{GatewayList, GatewayView, MintedView, PairingView};
 use handfast_server::keys::file::{self as key_file, Use};
 use hyper::Method;
 use serde_json::json;
@@ -102,6 +102,19 @@ pub(super) async fn play(stage: &mut Stage, home: &Path, number: u8) -> Result<(
     played
 }
 
+/// Waits until a gateway sees all others. One is known by its sign of life, which it gives once in a
+/// while: on a busy machine the latest may be too old at the moment.
+async fn all_present(seen_by: &GatewayProcess) -> Result<Vec<GatewayView>, End> {
+    loop {
+        let list = ask(&seen_by.data, Method::GET, "/api/v1/gateways", None).await?;
+        let list = read::<GatewayList>(&list)?.gateways;
+        if list.iter().all(|one| one.is_present) {
+            return Ok(list);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 async fn with(
     stage: &mut Stage,
     home: &Path,
@@ -172,9 +185,8 @@ async fn with(
     let address = first.url.split("://").nth(1).unwrap_or_default().to_owned();
     let name = first.name.clone();
     *first = GatewayProcess::start(home, &name, &address, store).await?;
-    let list = ask(&second.data, Method::GET, "/api/v1/gateways", None).await?;
-    let list = read::<GatewayList>(&list)?.gateways;
-    hold(list.iter().all(|one| one.is_present), "every gateway is there again")?;
+    let list = tokio::time::timeout(PATIENCE, all_present(second)).await;
+    let list = list.map_err(|_| End::Refused("not every gateway is there again".to_owned()))??;
     let names: Vec<_> = list.iter().map(|one| one.name.as_str()).collect();
     stage
         .step("gateway", format!("{name} is started again, and {} are in touch", names.join(", ")));
