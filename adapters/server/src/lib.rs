@@ -82,10 +82,12 @@ pub use handfast_core::{Label, Name, NodeId, NotAnId, Refusal, Span, UnixTime};
 pub use handfast_public_url as public_url;
 pub use handfast_store as store;
 pub use handfast_store::MemoryStore;
+#[cfg(feature = "metrics")]
 pub use listen::metrics::serve_metrics;
 pub use listen::mtls::{
     LINK_SUBPROTOCOL, MtlsError, MtlsListening, TlsLink, serve_mtls, serve_mtls_with,
 };
+#[cfg(feature = "serial")]
 pub use listen::serial::serve_serial;
 pub use listen::tcp::serve_tcp;
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, Summary};

@@ -23,6 +23,8 @@ const NOT_HERE: &str = "This listener is on loopback: ask for localhost or a loo
 /// Serves `GET /metrics`, and nothing else, to every client of a listener until `until` ends. Its
 /// connections have connection slots of their own. On loopback a request has to name this machine
 /// as its host, which protects the metrics from DNS rebinding by web pages.
+///
+/// Available with the feature `metrics`.
 pub async fn serve_metrics(
     gateway: Gateway,
     listener: impl Into<Listening>,

@@ -6,10 +6,12 @@
 pub(crate) mod accept;
 #[cfg(feature = "announce")]
 pub(crate) mod announce;
+#[cfg(feature = "metrics")]
 pub(crate) mod metrics;
 pub(crate) mod mtls;
 pub(crate) mod own_tls;
 pub(crate) mod router;
+#[cfg(feature = "serial")]
 pub(crate) mod serial;
 pub(crate) mod serve;
 pub(crate) mod tcp;

@@ -31,6 +31,8 @@ const AGAIN_AT_MOST: Duration = Duration::from_secs(10);
 /// Serves the native wire on a serial port or pseudo-terminal until `until` completes; then it
 /// shuts the gateway down. The port is opened again whenever it disappears. One node at a time is
 /// at its other end, with 0.0.0.0 as its address.
+///
+/// Available with the feature `serial`.
 pub async fn serve_serial(
     gateway: Gateway,
     path: impl Into<PathBuf>,

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::Registry;
-
+use super::counting::{Counter, Family, Registry};
 use super::label_values::{ApprovalResult, ChallengeResult, DropReason, words};
 use super::labels::{Counters, Labels};
 

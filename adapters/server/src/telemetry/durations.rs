@@ -1,13 +1,9 @@
 //! Histograms of durations, from atomic counters: the crate's own takes a lock for each
 //! observation.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
-use prometheus_client::metrics::{MetricType, TypedMetric};
 
 /// Upper bounds in nanoseconds, from a microsecond to a second, for computations.
 pub(super) const TO_A_SECOND: &[u64] = BOUNDS.split_at(19).0;
@@ -64,27 +60,23 @@ impl Durations {
     }
 }
 
-impl TypedMetric for Durations {
-    const TYPE: MetricType = MetricType::Histogram;
-}
-
-impl EncodeMetric for Durations {
-    fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
+#[cfg(feature = "metrics")]
+impl Durations {
+    /// Returns each bound in seconds with the count of its bucket; the last bound is infinite.
+    pub(super) fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = self.0.bounds.iter().map(|bound| seconds(*bound)).chain([f64::INFINITY]);
         let counts = self.0.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
-        let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // The total is not counted separately, so that it always equals the last bucket.
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        let sum = seconds(self.0.nanoseconds.load(Ordering::Relaxed));
-        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+        bounds.zip(counts).collect()
     }
 
-    fn metric_type(&self) -> MetricType {
-        Self::TYPE
+    /// Returns the sum of all durations in seconds.
+    pub(super) fn sum(&self) -> f64 {
+        seconds(self.0.nanoseconds.load(Ordering::Relaxed))
     }
 }
 
 /// Converts to seconds, exact to a microsecond for a sum of centuries.
+#[cfg(feature = "metrics")]
 fn seconds(nanoseconds: u64) -> f64 {
     nanoseconds as f64 / 1e9
 }

@@ -5,12 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::text::encode_registry;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-
+use super::counting::{Counter, Family, Gauge, Registry, encode_registry};
 use super::labels::Labels;
 
 /// The present counts of nodes, links and other things, filled in for each scrape.

@@ -3,15 +3,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use handfast_core::Label;
-use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 
+use super::counting::{Counter, Family};
 use super::label_values::LabelValue;
 
 /// The maximum number of distinct values of one open label.
@@ -41,18 +38,6 @@ impl Labels {
 
     pub(super) fn with(self, key: &'static str, word: &'static str) -> Self {
         Self { closed: Some((key, word)), ..self }
-    }
-}
-
-impl EncodeLabelSet for Labels {
-    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
-        if let Some((key, value)) = &self.open {
-            (*key, value.as_ref()).encode(encoder.encode_label())?;
-        }
-        if let Some(closed) = &self.closed {
-            closed.encode(encoder.encode_label())?;
-        }
-        Ok(())
     }
 }
 

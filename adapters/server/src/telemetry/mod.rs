@@ -1,7 +1,13 @@
 //! The gateway's metrics, in the text format of OpenMetrics. Each gateway has its own: nothing is
-//! global.
+//! global. Without the feature `metrics` nothing is counted: `counting` is then a module with the
+//! same interface that does nothing.
 
 mod channel;
+#[cfg(feature = "metrics")]
+mod counting;
+#[cfg(not(feature = "metrics"))]
+#[path = "not_counting.rs"]
+mod counting;
 mod durations;
 mod events;
 mod foreign;
@@ -11,18 +17,13 @@ mod labels;
 pub(crate) mod log_lines;
 pub(crate) mod log_observer;
 pub(crate) mod spans;
-#[cfg(test)]
+#[cfg(all(test, feature = "metrics"))]
 mod tests;
 pub(crate) mod text;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-use prometheus_client::encoding::text::{encode_eof, encode_registry};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::{Registry, Unit};
 
 pub use self::foreign::ForeignMetrics;
 pub use self::gauges::{Live, LiveSharing};
@@ -33,6 +34,8 @@ pub use self::label_values::{
 pub use channel::{ChannelMetrics, GateDecision};
 
 use self::channel::ChannelFamilies;
+pub(crate) use self::counting::IS_COUNTED;
+use self::counting::{Counter, Family, Registry, Unit, encode_eof, encode_registry};
 use self::durations::{Durations, TO_A_SECOND, TO_TEN_SECONDS};
 use self::events::EventKind;
 use self::label_values::LabelValue;

@@ -32,6 +32,9 @@ pub(crate) async fn show(State(gateway): State<Gateway>, request: Request) -> Re
 
 /// Returns the metrics in the requested format. The caller has checked the access.
 pub(crate) async fn answer(gateway: &Gateway, headers: &HeaderMap) -> Response {
+    if !telemetry::IS_COUNTED {
+        return (StatusCode::NOT_IMPLEMENTED, NOT_COUNTED).into_response();
+    }
     match metrics_text(gateway).await {
         Ok(open) => {
             let (kind, text) = match wants_text(headers) {
@@ -114,6 +117,8 @@ async fn may_read(gateway: &Gateway, parts: &Parts) -> Result<(), Response> {
     }
 }
 
+const NOT_COUNTED: &str = "This gateway counts nothing: it was built without handfast-server's \
+                           feature `metrics`.\n";
 const WHO_MAY: &str = "Here the metrics are for bearers that may read at /gateway/metrics: send the header `Authorization: Bearer TOKEN`. Without one they \
                        are read on the operator's socket (curl --unix-socket DATA/handfast.sock http://localhost/metrics) and on a listener of their own \
                        (the gateway's option --listen-metrics).\n";

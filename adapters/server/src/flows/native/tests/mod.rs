@@ -6,6 +6,7 @@ mod client;
 mod identity;
 mod key_rotation;
 mod provisioned;
+#[cfg(feature = "serial")]
 mod serial;
 
 use std::time::Duration;
