@@ -82,6 +82,8 @@ pub use handfast_core::{Label, Name, NodeId, NotAnId, Refusal, Span, UnixTime};
 pub use handfast_public_url as public_url;
 pub use handfast_store as store;
 pub use handfast_store::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use handfast_store::SqliteStore;
 #[cfg(feature = "metrics")]
 pub use listen::metrics::serve_metrics;
 pub use listen::mtls::{

@@ -2,8 +2,8 @@
 //!
 //! [`Store`] is the database interface of a gateway, in the words of the registry: one atomic,
 //! durable write per decision, an optimistic version per record, and work per operation that does
-//! not grow with the number of nodes. [`SqliteStore`] is a file, or lies in memory. With the feature
-//! `postgres`, `PostgresStore` is a database that several gateways may share. Each decision is made
+//! not grow with the number of nodes. With the feature `sqlite`, which is on by default,
+//! `SqliteStore` is a file, or lies in memory. With the feature `postgres`, `PostgresStore` is a database that several gateways may share. Each decision is made
 //! once for all backends, in `ops`.
 //!
 //! [`MemoryStore`] is a registry that ends with the program, for tests and first steps. It is also
@@ -15,7 +15,7 @@ mod certificates;
 mod clones;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub mod copy;
 mod deliveries;
 mod dispatches;
@@ -35,15 +35,19 @@ mod postgres;
 mod prefix;
 mod provisioning;
 mod replacements;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rows;
 mod rules;
 mod sessions;
 mod shared;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 mod store;
 mod time;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod transfer;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod value;
 mod vault;
 
 pub use addresses::{AddressedNode, Addresses, NodeAddresses};
@@ -78,6 +82,7 @@ pub use sessions::{SessionFilter, Sessions, SetupCode, Yield};
 pub use shared::{
     Beat, BeatAnswer, Change, ChangeKind, ChangePlace, LEASE, LinkClaim, Shared, SharingGateway,
 };
+#[cfg(feature = "sqlite")]
 pub use sqlite::{
     Backup, LostDecisions, Migrated, RegistryHolder, Restored, SqliteStore, backup, holder, restore,
 };

@@ -1,9 +1,8 @@
 //! All rows of a registry, from one store into another.
 
-use rusqlite::types::Value;
-
 use crate::StoreError;
 use crate::audit::TreeHead;
+use crate::value::Value;
 
 /// Number of rows that are read and written at once.
 pub(crate) const PAGE: usize = 200;

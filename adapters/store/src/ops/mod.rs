@@ -79,7 +79,7 @@ use crate::audit::Origin;
 use crate::{Shared, StoreError};
 
 pub(crate) use addresses::AddressRows;
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) use audit::audit_head;
 pub(crate) use audit::{AuditRows, Decided};
 pub(crate) use by::By;

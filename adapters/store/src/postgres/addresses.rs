@@ -1,7 +1,7 @@
 //! Statements for the gateway's addresses as each node knows them.
 
+use crate::value::params;
 use handfast_core::NodeId;
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{AddressRows, RowResult};

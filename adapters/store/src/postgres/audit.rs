@@ -1,9 +1,9 @@
 //! Statements for the audit log.
 
+use crate::value::params;
 use handfast_core::NodeId;
 use handfast_core::crypto::{labels, sha256};
 use handfast_core::registry::audit_tree::{Hash, Subtree};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{AuditRows, Meant, RowResult};

@@ -1,9 +1,9 @@
 //! The rows of certificates, revoked keys, and nodes' epochs.
 
+use crate::value::params;
 use handfast_core::flow::identity::certificate::{Certificate, CertificateState, NodeStanding};
 use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::params;
 
 use super::tx::{PostgresTx, Row};
 use crate::ops::{CertificateRows, RowResult};

@@ -5,8 +5,8 @@
 //! transaction still open (`pg_snapshot_xmin`): no other can ever come before them. These are the
 //! transactions of the whole server: one that stays open in another database holds readers back.
 
+use crate::value::params;
 use handfast_core::NodeId;
-use rusqlite::params;
 
 use super::tx::{PostgresTx, Row};
 use crate::ops::RowResult;

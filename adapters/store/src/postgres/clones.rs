@@ -1,8 +1,8 @@
 //! The rows of clone counters.
 
+use crate::value::params;
 use handfast_core::NodeId;
 use handfast_core::flow::identity::clone_counter::CloneCounter;
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::StoredCounter;

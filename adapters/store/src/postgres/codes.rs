@@ -1,9 +1,9 @@
 //! The rows of PINs and codes, of the window, and of the guesses of each source.
 
+use crate::value::params;
 use handfast_core::registry::codes::{CodeId, Counted, Guesser, Kind, Window};
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::{Name, Source, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::StoredCode;

@@ -1,8 +1,8 @@
 //! The rows of deliveries.
 
+use crate::value::params;
 use handfast_core::UnixTime;
 use handfast_core::registry::delivery::{DeliveryId, Settled};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{DeliveryRows, RowResult, Subject};

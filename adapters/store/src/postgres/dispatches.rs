@@ -1,9 +1,9 @@
 //! The rows of dispatches and of capabilities.
 
+use crate::value::params;
 use handfast_core::link::dispatch::DispatchEnd;
 use handfast_core::wire::native::link::DispatchId;
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{DispatchRows, RowResult, ends_by_time};

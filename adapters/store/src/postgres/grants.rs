@@ -1,11 +1,11 @@
 //! The rows of grants and of revocations.
 
+use crate::value::params;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::capability::{self, Held};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{EndedGrant, GrantRows, RowResult, Which};

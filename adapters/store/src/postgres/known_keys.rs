@@ -1,8 +1,8 @@
 //! Statements for the gateway's static key as each node knows it.
 
+use crate::value::params;
 use handfast_core::NodeId;
 use handfast_core::crypto::x25519::PublicKey;
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::KeyCounts;

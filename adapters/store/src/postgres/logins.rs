@@ -1,8 +1,8 @@
 //! The rows of operators' sessions and tokens.
 
+use crate::value::params;
 use handfast_core::UnixTime;
 use handfast_core::registry::logins::{Login, LoginId, LoginUse};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{LoginRows, RowResult};

@@ -1,10 +1,10 @@
 //! The rows of all concerns by the session that made them.
 
+use crate::value::params;
 use handfast_core::grant::capability;
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::sessions::SessionId;
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{MakerRows, Outlasting, RowResult};

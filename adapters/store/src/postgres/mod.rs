@@ -74,6 +74,7 @@ mod session;
 mod sessions;
 mod shared;
 mod time;
+#[cfg(feature = "sqlite")]
 pub(crate) mod transfer;
 mod tx;
 mod writer;

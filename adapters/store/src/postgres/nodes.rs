@@ -2,13 +2,13 @@
 
 use std::ops::RangeInclusive;
 
+use crate::value::params;
 use handfast_core::crypto::x25519;
 use handfast_core::grant::certificate::KeyHash;
 use handfast_core::grant::scope::AskedScopesBuf;
 use handfast_core::registry::record::Record;
 use handfast_core::registry::sessions::Maker;
 use handfast_core::{Name, NodeId, Source, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{NewNode, NewStanding, NodeHead, NodeRows, RowResult};

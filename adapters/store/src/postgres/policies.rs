@@ -1,8 +1,8 @@
 //! The rows of approval policies.
 
+use crate::value::params;
 use handfast_core::UnixTime;
 use handfast_core::registry::policies::{ApprovalPolicy, PolicyId};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::StoredPolicy;

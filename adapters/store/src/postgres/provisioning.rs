@@ -1,8 +1,8 @@
 //! The rows of nodes that registered by a provisioning token.
 
+use crate::value::params;
 use handfast_core::registry::provisioning::NodeKeyId;
 use handfast_core::{Name, NodeId};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ProvisionedNode;

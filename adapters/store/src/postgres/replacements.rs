@@ -1,7 +1,7 @@
 //! The rows of replacements.
 
+use crate::value::params;
 use handfast_core::{NodeId, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::Replacement;

@@ -1,12 +1,12 @@
 //! The rows of requests that wait, and of rejections.
 
+use crate::value::params;
 use handfast_core::budget::Pending;
 use handfast_core::grant::certificate::KeyHash;
 use handfast_core::registry::admission::{Repetitions, RequestKey};
 use handfast_core::registry::record::{Asked, Record};
 use handfast_core::registry::rejection::Rejection;
 use handfast_core::{NodeId, Source, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{RequestRows, RowResult};

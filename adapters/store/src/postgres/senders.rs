@@ -1,8 +1,8 @@
 //! The rows of senders on messaging channels.
 
+use crate::value::params;
 use handfast_core::UnixTime;
 use handfast_core::registry::inbound::{Allowed, ChallengeCode, Facts, InboundLimits};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::inbound::EntryKind;

@@ -1,10 +1,10 @@
 //! The rows of companions' sessions, of spent setup codes, and their mark.
 
+use crate::value::params;
 use handfast_core::grant::session::SessionHash;
 use handfast_core::registry::sessions::{Prolonged, Session, SessionId};
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{Name, UnixTime};
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{RowResult, SessionRows};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::value::params;
 use async_trait::async_trait;
 use handfast_core::NodeId;
-use rusqlite::params;
 
 use super::hints::{Board, Hints};
 use super::reader::Readers;

@@ -1,7 +1,7 @@
 //! The mark, the run, and the rows of all concerns by the run that made them.
 
+use crate::value::params;
 use handfast_core::UnixTime;
-use rusqlite::params;
 
 use super::tx::PostgresTx;
 use crate::ops::{RowResult, TimeRows};

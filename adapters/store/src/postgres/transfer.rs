@@ -2,15 +2,13 @@
 
 use std::time::Duration;
 
-use rusqlite::ToSql;
-use rusqlite::types::Value;
-
 use super::PostgresAddress;
 use super::migrations::{self, MIGRATION, WRITE_LOCK};
 use super::session::{Session, ThisRun, Use};
 use super::tx::PostgresTx;
 use crate::audit::TreeHead;
 use crate::transfer::{PAGE, Row, Source, Table, Target};
+use crate::value::{ToSql, Value};
 use crate::{StoreError, ops};
 
 /// Time for which connections are waited for that are just being closed.

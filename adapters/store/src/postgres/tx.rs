@@ -1,8 +1,6 @@
 //! The transaction that an operation runs in.
 
 use bytes::BytesMut;
-use rusqlite::types::{FromSql, ToSqlOutput, Value, ValueRef};
-use rusqlite::{ToSql, params};
 use tokio_postgres::row::RowIndex;
 use tokio_postgres::types::{
     FromSql as FromColumn, IsNull, ToSql as ToColumn, Type, to_sql_checked,
@@ -10,6 +8,7 @@ use tokio_postgres::types::{
 
 use super::session::Session;
 use crate::ops::{RowResult, Tx};
+use crate::value::{FromSql, ToSql, ValueRef, params};
 use crate::{StoreError, rows};
 
 type BoxError = Box<dyn std::error::Error + Sync + Send>;
@@ -41,7 +40,7 @@ impl<'a> PostgresTx<'a> {
 
     /// Runs a statement that changes rows. Returns their number.
     pub(super) fn execute(&mut self, sql: &str, parameters: &[&dyn ToSql]) -> RowResult<usize> {
-        let parameters = converted(parameters)?;
+        let parameters = converted(parameters);
         self.session.execute(sql, &borrowed(&parameters))
     }
 
@@ -63,7 +62,7 @@ impl<'a> PostgresTx<'a> {
         parameters: &[&dyn ToSql],
         read: impl FnOnce(&Row) -> RowResult<T>,
     ) -> RowResult<Option<T>> {
-        let parameters = converted(parameters)?;
+        let parameters = converted(parameters);
         let mut rows = self.session.query(sql, &borrowed(&parameters))?;
         rows.drain(..).next().map(|row| read(&Row(row))).transpose()
     }
@@ -75,7 +74,7 @@ impl<'a> PostgresTx<'a> {
         parameters: &[&dyn ToSql],
         mut read: impl FnMut(&Row) -> RowResult<T>,
     ) -> RowResult<Vec<T>> {
-        let parameters = converted(parameters)?;
+        let parameters = converted(parameters);
         let rows = self.session.query(sql, &borrowed(&parameters))?;
         rows.into_iter().map(|row| read(&Row(row))).collect()
     }
@@ -157,13 +156,12 @@ impl<'a> FromColumn<'a> for Column<'a> {
 
 /// A parameter of a statement.
 #[derive(Debug)]
-struct Parameter<'a>(ToSqlOutput<'a>);
+struct Parameter<'a>(ValueRef<'a>);
 
-fn converted<'a>(parameters: &[&'a dyn ToSql]) -> RowResult<Vec<Parameter<'a>>> {
-    fn convert<'a>(parameter: &&'a dyn ToSql) -> RowResult<Parameter<'a>> {
+fn converted<'a>(parameters: &[&'a dyn ToSql]) -> Vec<Parameter<'a>> {
+    fn convert<'a>(parameter: &&'a dyn ToSql) -> Parameter<'a> {
         let parameter: &'a dyn ToSql = *parameter;
-        let value = parameter.to_sql();
-        value.map(Parameter).map_err(|error| StoreError::Database(error.to_string()))
+        Parameter(parameter.value())
     }
     parameters.iter().map(convert).collect()
 }
@@ -174,12 +172,7 @@ fn borrowed<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn ToColumn + Sync
 
 impl ToColumn for Parameter<'_> {
     fn to_sql(&self, of: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
-        let value = match &self.0 {
-            ToSqlOutput::Borrowed(value) => *value,
-            ToSqlOutput::Owned(value) => owned(value),
-            _ => return Err("a parameter has no value".into()),
-        };
-        match (value, of) {
+        match (self.0, of) {
             (ValueRef::Null, _) => Ok(IsNull::Yes),
             (ValueRef::Integer(number), &Type::INT8) => ToColumn::to_sql(&number, of, out),
             (ValueRef::Integer(number), &Type::INT2) => {
@@ -191,7 +184,7 @@ impl ToColumn for Parameter<'_> {
                 ToColumn::to_sql(&std::str::from_utf8(text)?, of, out)
             }
             (ValueRef::Blob(bytes), &Type::BYTEA) => ToColumn::to_sql(&bytes, of, out),
-            (other, _) => Err(format!("a {} is no {of}", other.data_type()).into()),
+            (other, _) => Err(format!("a {} is no {of}", other.kind()).into()),
         }
     }
 
@@ -200,8 +193,4 @@ impl ToColumn for Parameter<'_> {
     }
 
     to_sql_checked!();
-}
-
-fn owned(value: &Value) -> ValueRef<'_> {
-    value.into()
 }

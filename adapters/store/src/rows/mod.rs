@@ -1,8 +1,5 @@
 //! Conversion between rows and records, for every backend that has SQL. Reading any row ends in a
 //! record or in a description of its damage.
-//!
-//! rusqlite's types stand for the few that a column has in any database: an integer, a number, a
-//! text, bytes, or nothing.
 
 pub(crate) mod addresses;
 pub(crate) mod certificates;
@@ -37,8 +34,7 @@ use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::registration::Profile;
 use handfast_core::{Label, Name, NodeId, Source, UnixTime};
 
-use rusqlite::types::FromSql;
-
+use crate::value::FromSql;
 use crate::{BadRecord, Entry, Listed, Observation, StoreError, Stored, StoredCode, Version};
 
 /// A row of a result.

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 
 use handfast_private_file::{self as private_file, Beside};
 use rusqlite::config::DbConfig;
-use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
 
 use super::copy::{full_or, reading, summary, version};
@@ -17,7 +16,8 @@ use super::schema;
 use super::tx::SqliteTx;
 use crate::audit::TreeHead;
 use crate::transfer::{PAGE, Row, Source, Table, Target};
-use crate::{Backup, StoreError, ops};
+use crate::value::Value;
+use crate::{Backup, StoreError, ops, rows};
 
 /// Returns the tables that are copied: all but the number of the file itself.
 pub(crate) fn tables() -> Result<Vec<Table>, StoreError> {
@@ -264,7 +264,7 @@ fn page(
     let mut statement = connection.prepare_cached(&sql)?;
     let rows = statement
         .query_map(params_from_iter(last.iter().map(|it| it as &dyn ToSql)), |row| {
-            (0..table.columns.len()).map(|place| row.get(place)).collect()
+            (0..table.columns.len()).map(|place| rows::Row::at(row, place)).collect()
         })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }

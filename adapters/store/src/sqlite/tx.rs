@@ -2,11 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rusqlite::types::FromSql;
+#[cfg(feature = "postgres")]
+use rusqlite::types::ToSqlOutput;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Params, Row, params};
 
 use crate::ops::{RowResult, Tx};
 use crate::rows;
+use crate::value::{self, FromSql, FromSqlError};
 
 /// An open transaction of the writing connection, or a reading connection.
 pub(super) struct SqliteTx<'a> {
@@ -72,11 +75,46 @@ impl rows::Row for Row<'_> {
     type Error = rusqlite::Error;
 
     fn get<T: FromSql>(&self, column: &str) -> rusqlite::Result<T> {
-        Row::get(self, column)
+        rows::Row::at(self, self.as_ref().column_index(column)?)
     }
 
     fn at<T: FromSql>(&self, place: usize) -> rusqlite::Result<T> {
-        Row::get(self, place)
+        let value = self.get_ref(place)?;
+        T::column_result(ours(value)).map_err(|error| match error {
+            FromSqlError::Range(number) => rusqlite::Error::IntegralValueOutOfRange(place, number),
+            FromSqlError::Kind => {
+                let name = self.as_ref().column_name(place).unwrap_or_default().to_owned();
+                rusqlite::Error::InvalidColumnType(place, name, value.data_type())
+            }
+            error @ (FromSqlError::Text(_) | FromSqlError::Length(_)) => {
+                let error = Box::new(error);
+                rusqlite::Error::FromSqlConversionFailure(place, value.data_type(), error)
+            }
+        })
+    }
+}
+
+const fn ours(value: ValueRef<'_>) -> value::ValueRef<'_> {
+    match value {
+        ValueRef::Null => value::ValueRef::Null,
+        ValueRef::Integer(number) => value::ValueRef::Integer(number),
+        ValueRef::Real(number) => value::ValueRef::Real(number),
+        ValueRef::Text(text) => value::ValueRef::Text(text),
+        ValueRef::Blob(bytes) => value::ValueRef::Blob(bytes),
+    }
+}
+
+/// A value of a copy as a parameter.
+#[cfg(feature = "postgres")]
+impl rusqlite::ToSql for value::Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match value::ToSql::value(self) {
+            value::ValueRef::Null => ValueRef::Null,
+            value::ValueRef::Integer(number) => ValueRef::Integer(number),
+            value::ValueRef::Real(number) => ValueRef::Real(number),
+            value::ValueRef::Text(text) => ValueRef::Text(text),
+            value::ValueRef::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
     }
 }
 
