@@ -39,6 +39,7 @@ use crate::keys::setup::SetupKeys;
 use crate::operator::deliveries;
 use crate::operator::dispatch;
 use crate::operator::extension_host;
+use crate::operator::gate_events::{self, GatewayCell};
 use crate::operator::window;
 use crate::pairing::rights;
 use crate::policy::handler::PairingHandler;
@@ -110,6 +111,9 @@ impl GatewayBuilder {
 
     /// Sets the program that is run when something begins to wait for a person. The default is
     /// none.
+    ///
+    /// Available with the feature `extensions`.
+    #[cfg(feature = "extensions")]
     #[must_use]
     pub fn pending_program(self, pending: PendingProgram) -> Self {
         Self { pending, ..self }
@@ -155,6 +159,9 @@ impl GatewayBuilder {
 
     /// Sets the extensions: programs outside the gateway that provide channels, methods, pages,
     /// metrics and items. They start and end with the gateway.
+    ///
+    /// Available with the feature `extensions`.
+    #[cfg(feature = "extensions")]
     #[must_use]
     pub fn extensions(self, extensions: Vec<ExtensionConfig>) -> Self {
         Self { extensions, ..self }
@@ -276,7 +283,8 @@ impl GatewayBuilder {
         logins.check().map_err(StartError::Settings)?;
         let keys =
             SetupKeys::open(setup.key_file.clone(), &*store, &pairing.seal, clock.unix()).await?;
-        let (extensions, bridge) = extension_host::build(extensions)?;
+        let cell = GatewayCell::default();
+        let extensions = extension_host::build(extensions, &cell)?;
         let observer = extension::observed(pending, observer, name.clone());
         let telemetry = Arc::new(Telemetry::new());
         let senders: Arc<dyn Inbound> = store.clone();
@@ -286,7 +294,7 @@ impl GatewayBuilder {
             inbound,
             Arc::clone(&telemetry),
             clock.clone(),
-            Some(extension_host::observer(&bridge)),
+            Some(gate_events::observer(&cell)),
             holding,
         );
         let hub = match &services {
@@ -340,7 +348,8 @@ impl GatewayBuilder {
         certificates::read_allow_list(&inner).await?;
         certificates::tell_foreign(&inner).await?;
         sharing::start(&inner).await?;
-        extension_host::start(&inner, &bridge);
+        cell.set(&inner);
+        extension_host::start(&inner);
         window::watch(&inner);
         timekeeping::watch(&inner);
         certificates::watch(&inner);

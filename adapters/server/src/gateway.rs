@@ -243,6 +243,9 @@ impl Gateway {
     }
 
     /// Returns the extensions.
+    ///
+    /// Available with the feature `extensions`.
+    #[cfg(feature = "extensions")]
     #[must_use]
     pub fn extensions(&self) -> &Extensions {
         &self.inner.extensions

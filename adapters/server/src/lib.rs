@@ -33,7 +33,11 @@ mod clock;
 mod connection;
 pub(crate) mod entropy;
 mod events;
+#[cfg(feature = "extensions")]
 pub mod extension;
+#[cfg(not(feature = "extensions"))]
+#[path = "no_extensions.rs"]
+mod extension;
 mod flows;
 mod gateway;
 mod hex;

@@ -10,8 +10,13 @@ pub(crate) mod codes;
 pub(crate) mod deliveries;
 pub(crate) mod devices;
 pub(crate) mod dispatch;
+#[cfg(feature = "extensions")]
+pub(crate) mod extension_host;
+#[cfg(not(feature = "extensions"))]
+#[path = "operator/no_extension_host.rs"]
 pub(crate) mod extension_host;
 pub(crate) mod final_decisions;
+pub(crate) mod gate_events;
 pub(crate) mod health;
 pub(crate) mod logins;
 pub(crate) mod nodes;

@@ -10,74 +10,35 @@
 //! is a message, as above, goes through the inbound gate; every other JSON value goes to the
 //! application unchanged.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use handfast_core::flow::inbound::Dropped;
-use handfast_store::SenderName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::events::Event;
 use crate::extension::{
     ConfigError, Cursors, ExtensionConfig, ExtensionHost, Extensions, Items, Problem, Services,
 };
 use crate::gateway::{Gateway, Inner};
-use crate::inbound::{GateError, GateEvent, GateObserver, Incoming, MessageAdmission};
+use crate::inbound::{GateError, Incoming, MessageAdmission};
+use crate::operator::gate_events::GatewayCell;
 use crate::telemetry::ExtensionResult;
 
-/// Builds the extensions of a gateway and the bridge to it. No extension runs yet.
+/// Builds the extensions of a gateway, which call it once it is in its cell. No extension runs yet.
 pub(crate) fn build(
     configs: Vec<ExtensionConfig>,
-) -> Result<(Extensions, Arc<Bridge>), ConfigError> {
+    cell: &GatewayCell,
+) -> Result<Extensions, ConfigError> {
     let channels =
         configs.iter().map(|config| (config.name.clone(), config.channels.clone())).collect();
-    let bridge = Arc::new(Bridge { inner: OnceLock::new(), channels });
-    let services =
-        Services { host: bridge.clone(), cursors: bridge.clone(), items: bridge.clone() };
-    Ok((Extensions::new(configs, services)?, bridge))
-}
-
-/// Turns events of the inbound gate into events of the gateway.
-pub(crate) fn observer(bridge: &Arc<Bridge>) -> GateObserver {
-    let bridge = Arc::clone(bridge);
-    Arc::new(move |event: &GateEvent| {
-        if let Ok(gateway) = bridge.gateway() {
-            gateway.event(of_gate(event));
-        }
-    })
-}
-
-fn of_gate(event: &GateEvent) -> Event {
-    match event {
-        GateEvent::Asked { sender, code: _ } => {
-            let SenderName { channel, account, sender } = sender.clone();
-            Event::SenderAsked { channel, account, sender }
-        }
-        GateEvent::Approved { sender, via: _ } => {
-            let SenderName { channel, account, sender } = sender.clone();
-            Event::SenderAllowed { channel, account, sender }
-        }
-        GateEvent::Changed { channel, account, sender, change } => Event::SenderDecided {
-            channel: channel.clone(),
-            account: account.clone(),
-            sender: sender.clone(),
-            decision: change,
-        },
-        GateEvent::Seeded { channel, account, added } => Event::SendersSeeded {
-            channel: channel.clone(),
-            account: account.clone(),
-            added: *added,
-        },
-    }
+    let bridge = Arc::new(Bridge { cell: cell.clone(), channels });
+    let services = Services { host: bridge.clone(), cursors: bridge.clone(), items: bridge };
+    Extensions::new(configs, services)
 }
 
 /// Registers the channels of the gateway's extensions and starts them. They end with the gateway.
-pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
-    // The bridge is set once, by the gateway that was built with it.
-    if bridge.inner.set(Arc::downgrade(inner)).is_err() {
-        return;
-    }
+pub(crate) fn start(inner: &Arc<Inner>) {
     // The channels are registered before an extension runs and could deliver a message.
     for channel in inner.extensions.channels() {
         inner.gate.channels().register(channel);
@@ -96,9 +57,8 @@ pub(crate) fn start(inner: &Arc<Inner>, bridge: &Bridge) {
 }
 
 /// The connection of extensions to their gateway.
-pub(crate) struct Bridge {
-    /// Weak, because the gateway owns its extensions.
-    inner: OnceLock<Weak<Inner>>,
+struct Bridge {
+    cell: GatewayCell,
     /// The channels of each extension, by its name.
     channels: Vec<(String, Vec<String>)>,
 }
@@ -118,8 +78,7 @@ struct OfferedMessage {
 
 impl Bridge {
     fn gateway(&self) -> Result<Gateway, String> {
-        let inner = self.inner.get().and_then(Weak::upgrade);
-        inner.map(Gateway::new).ok_or_else(|| "the gateway does not run".to_owned())
+        self.cell.gateway().ok_or_else(|| "the gateway does not run".to_owned())
     }
 
     fn check(&self, extension: &str, message: &OfferedMessage) -> Result<(), String> {

@@ -4,6 +4,8 @@ use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Caller;
 use super::caller::Acting;
@@ -11,6 +13,12 @@ use super::extract::{Body, Query};
 use super::failure::AdminFailure;
 use super::paging::{self, PageQuery};
 use crate::extension::{AdminAnswer, ExtensionStatus, OnBehalfOf};
+use crate::gateway::Gateway;
+
+/// Returns the routes of extensions, with their operations.
+pub(super) fn routes() -> OpenApiRouter<Gateway> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(call))
+}
 
 /// The answer to `GET /api/v1/extensions`.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -56,7 +56,11 @@ mod deliveries;
 mod device;
 pub(in crate::http) mod dispatches;
 mod events;
+#[cfg(feature = "extensions")]
 pub(in crate::http) mod extensions;
+#[cfg(not(feature = "extensions"))]
+#[path = "no_extensions.rs"]
+mod extensions;
 mod extract;
 pub(in crate::http) mod failure;
 mod gateway_key;
@@ -98,6 +102,7 @@ pub use decisions::{ForgottenView, IssuedView, RejectedView};
 pub use deliveries::{DeliveriesView, DeliveryView};
 pub use device::{AsksView, DeviceView, LinkedView, QuarantineView, ReplacementView, Sensors};
 pub use dispatches::{CapabilityList, CapabilityView, DispatchList, DispatchView};
+#[cfg(feature = "extensions")]
 pub use extensions::ExtensionList;
 pub(crate) use extract::WAIT_MOST;
 pub(crate) use failure::AdminFailure;
@@ -202,8 +207,7 @@ pub(in crate::http) fn api_routes() -> OpenApiRouter<Gateway> {
         .routes(routes!(inbound::seed))
         .routes(routes!(inbound::admit))
         .routes(routes!(inbound::qr))
-        .routes(routes!(extensions::list))
-        .routes(routes!(extensions::call))
+        .merge(extensions::routes())
         .routes(routes!(audit::list))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(audit::export))

@@ -51,7 +51,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
         }
         section #extensions {
             h2 { "Extensions" }
-            @let all = gateway.extensions().status();
+            @let all = gateway.inner.extensions.status();
             @if all.is_empty() { p.none { "none" } }
             ul.lines { @for one in &all { li {
                 (one.name) " " (words::state(if one.alive { "linked" } else { "down" }))
