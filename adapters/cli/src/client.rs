@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use crate::End;
 use crate::data::{DATABASE, DataPlace};
+use crate::gateway_time;
 use crate::groups::refused_by;
 use crate::hints::{Next, how_to_start, start_service};
 
@@ -241,6 +242,7 @@ async fn send(
     let request =
         request.body(body).map_err(|error| End::Usage(format!("that is no id: {error}")))?;
     let response = sender.send_request(request).await.map_err(broken)?;
+    gateway_time::take(response.headers());
     Ok((driver, response))
 }
 

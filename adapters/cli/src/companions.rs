@@ -16,6 +16,7 @@ use crate::args::{CompanionsArgs, CompanionsVerb, Invite};
 use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
 use crate::delivery::{SecretDelivery, with_images};
+use crate::gateway_time::now;
 use crate::hints::{Next, NextElsewhere};
 use crate::links::{self, LinkPage};
 use crate::print::{ago, left, put_secret, quoted, safe, show};
@@ -235,11 +236,6 @@ fn listing(list: &SessionList, all: bool, invite: &Hint) -> String {
         })
         .collect();
     table(&["ID", "PROFILE", "DEVICE", "OPENED", "ENDS", "MADE BY", "STATUS"], &rows)
-}
-
-fn now() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `handfast nodes invoke`, `cancel` and `results`: tasks for nodes.
 
 use std::io::Read;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use handfast_server::admin::{CapabilityList, DispatchList, DispatchView};
 use handfast_stdio::Waiting;
@@ -12,6 +12,7 @@ use crate::End;
 use crate::args::InvokeArgs;
 use crate::client::{ask, encoded, named, read};
 use crate::data::DataPlace;
+use crate::gateway_time::now;
 use crate::hints::Next;
 use crate::print::{ago, left, put, safe, show, shown};
 use crate::table::{short_ids, table};
@@ -151,7 +152,7 @@ async fn wait(
     mut view: DispatchView,
 ) -> Result<(String, DispatchView), End> {
     loop {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now();
         let late = view.deadline.as_secs().saturating_add(GRACE).saturating_sub(now);
         if view.over || (late == 0 && view.state == "unknown") {
             return Ok((answer, view));
@@ -192,7 +193,7 @@ fn failed(view: &DispatchView, data: &DataPlace) -> String {
 /// Describes the state of a task that is under way.
 fn progress(view: &DispatchView) -> String {
     let mut text = match view.state.as_str() {
-        "queued" => "queued until the node links".to_owned(),
+        "queued" => "queued, and sent as soon as the node is linked".to_owned(),
         "awaiting_mediation" => "somebody at the node has to agree".to_owned(),
         state => state.to_owned(),
     };

@@ -23,6 +23,7 @@ mod doctor;
 mod events;
 mod extensions;
 mod gateway_key;
+mod gateway_time;
 mod groups;
 mod hints;
 mod import;

@@ -1,13 +1,12 @@
 //! Formatting of text for terminals.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use handfast_core::Label;
 use handfast_server::admin::PermissionsView;
 use serde::de::DeserializeOwned;
 
 use crate::End;
 use crate::client::read;
+use crate::gateway_time::now;
 
 /// Escapes every character that could move the cursor, change colours or reorder a line. Names are
 /// checked on arrival; this function covers all other text.
@@ -23,10 +22,9 @@ pub(crate) fn safe(text: &str) -> String {
     out
 }
 
-/// Formats the approximate time since a Unix time.
+/// Formats the approximate time since a Unix time, by the gateway's clock.
 pub(crate) fn ago(unix: impl Into<u64>) -> String {
-    let then = UNIX_EPOCH + Duration::from_secs(unix.into());
-    let secs = SystemTime::now().duration_since(then).unwrap_or_default().as_secs();
+    let secs = now().saturating_sub(unix.into());
     match secs {
         0..5 => "now".to_owned(),
         5..120 => format!("{secs} s ago"),
@@ -36,12 +34,11 @@ pub(crate) fn ago(unix: impl Into<u64>) -> String {
     }
 }
 
-/// Formats the time until a Unix time, such as `4:32`, `7 h`, `89 days`.
+/// Formats the time until a Unix time by the gateway's clock, such as `4:32`, `7 h`, `89 days`.
 pub(crate) fn left(unix: impl Into<u64>) -> String {
     // The gateway counts whole seconds as well, so an end in five minutes from now is shown as five
     // minutes.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    in_words(unix.into().saturating_sub(now))
+    in_words(unix.into().saturating_sub(now()))
 }
 
 /// Formats a duration of this many seconds.
@@ -100,7 +97,11 @@ pub(crate) fn shown<T: DeserializeOwned>(
         // An answer is printed as JSON only if it is valid JSON.
         read::<serde::de::IgnoredAny>(answer)?;
     }
-    Ok(if json { format!("{}\n", harmless(answer)) } else { text(read(answer)?) })
+    Ok(if json {
+        format!("{}\n", harmless(answer))
+    } else {
+        text(read(answer)?)
+    })
 }
 
 /// Escapes characters in JSON that a terminal would interpret or hide. The value stays the same.

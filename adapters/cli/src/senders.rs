@@ -1,8 +1,6 @@
 //! `handfast senders …`: senders on messaging channels. Their names are chosen by strangers, so
 //! they are escaped before they are printed.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use handfast_core::UnixTime;
 use handfast_server::admin::{ApprovedView, ChangedView, SeededView, SenderList, SenderView, Time};
 use hyper::Method;
@@ -12,6 +10,7 @@ use crate::End;
 use crate::args::{SenderArgs, SendersArgs, SendersVerb};
 use crate::client::{ask, ask_all, encoded, read};
 use crate::data::DataPlace;
+use crate::gateway_time::now;
 use crate::hints::Next;
 use crate::print::{ago, left, put, quoted, safe, show};
 use crate::table::table;
@@ -111,10 +110,6 @@ async fn decide(data: &DataPlace, json: bool, verb: &str, sender: &SenderArgs) -
 
 fn new(added: u64) -> String {
     if added == 1 { "1 more sender is".to_owned() } else { format!("{added} more senders are") }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn listing(list: &SenderList) -> String {

@@ -142,6 +142,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "data",
             "hints",
             "groups",
+            "gateway_time",
             "client",
             "delivery",
             "print",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::gateway::{Gateway, private_dir};
-use crate::binaries::program;
+use crate::binaries::{program, text};
 
 /// Limit for every step; only a defect takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -157,6 +157,24 @@ impl Clocked {
             .map(|session| secs(&session["expires_at"]))
             .collect()
     }
+}
+
+#[test]
+fn a_command_on_a_machine_with_another_clock_counts_by_the_gateways() {
+    let gateway = Gateway::start();
+    let ahead = |args: &[&str]| {
+        let mut command = program("handfast");
+        command.env("LD_PRELOAD", library()).env("FAKETIME", "+1500d").env("TZ", "UTC");
+        command.env("DONT_FAKE_MONOTONIC", "1").args(args).arg("--data").arg(gateway.data.path());
+        text(&command.output().unwrap())
+    };
+    let (code, out, err) = ahead(&["codes", "create", "--read", "/**"]);
+    assert!(code == 0 && !format!("{out}{err}").contains("0:00"), "{out}{err}");
+    let (_, out, _) = ahead(&["codes", "list"]);
+    assert!(out.contains("in 4:") || out.contains("in 5:00"), "{out}");
+    let _node = super::nodes::paired(&gateway);
+    let (_, out, _) = ahead(&["nodes", "list"]);
+    assert!(out.contains("now") && !out.contains("days ago"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,6 +39,8 @@
 //! new keys, and what concerns operators and tokens need a session that was opened in the last ten
 //! minutes (403 `fresh_login`), which no token is. The clock is set over the Unix socket only.
 //!
+//! Answers over the Unix socket carry the gateway's time as `Date`.
+//!
 //! Errors are `{"error":{"code","message","hint"}}`, where `hint` is a call of this API that mends
 //! the problem or shows more about it, or `null`; with 400 (`usage`), 403 (`wider_than_yours`), 404
 //! (`not_found`; `usage` for a route), 405 and 413 (`usage`), 409 (`ambiguous`, `changed`, `refused`,
@@ -83,8 +85,11 @@ mod shared_socket;
 mod socket;
 mod time;
 
-use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderMap, Method, Uri};
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::DATE;
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -150,7 +155,21 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn(spans::operator))
         .with_state(gateway.clone());
-    routes(gateway).merge(local).layer(Extension(Caller::new(Authority::OWNER, None)))
+    routes(gateway)
+        .merge(local)
+        .layer(Extension(Caller::new(Authority::OWNER, None)))
+        .layer(axum::middleware::map_response_with_state(gateway.clone(), dated))
+}
+
+/// Dates an answer by the gateway's clock, which may be another one than its machine's: ends and
+/// deadlines are by that clock.
+async fn dated(State(gateway): State<Gateway>, mut response: Response) -> Response {
+    let now = Duration::from_secs(gateway.inner.clock.unix().as_secs());
+    let now = UNIX_EPOCH.checked_add(now).map(httpdate::fmt_http_date);
+    if let Some(date) = now.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().insert(DATE, date);
+    }
+    response
 }
 
 /// Returns the routes without an authority: a layer must insert the [`Caller`] of each request.
