@@ -20,6 +20,7 @@ mod import;
 mod inbound;
 mod login;
 mod moving;
+mod narrow;
 mod nodes;
 mod operator_api;
 mod operators;

@@ -13,7 +13,7 @@ use crate::End;
 use crate::args::{CertsArgs, CertsVerb, RevokeCerts};
 use crate::client::{ask, ask_all, read};
 use crate::data::DataPlace;
-use crate::print::{ago, left, quoted, safe, show};
+use crate::print::{ago, in_lines, left, quoted, safe, show};
 use crate::table::{short_ids, table};
 
 pub(crate) async fn run(args: CertsArgs) -> Result<(), End> {
@@ -88,7 +88,7 @@ fn authority(view: &AuthorityView) -> String {
         2 => "; 1 older root is still trusted".to_owned(),
         roots => format!("; {} older roots are still trusted", roots - 1),
     };
-    format!("authority {}{older}\n", safe(&view.fingerprint))
+    format!("authority{older}\n{}\n", in_lines(&view.fingerprint))
 }
 
 fn listing(list: &CertificateList) -> String {

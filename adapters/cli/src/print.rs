@@ -8,6 +8,9 @@ use crate::End;
 use crate::client::read;
 use crate::gateway_time::now;
 
+/// Length of half a SHA-256 fingerprint, in characters: 16 bytes, each with a colon behind it.
+const HALF: usize = 48;
+
 /// Escapes every character that could move the cursor, change colours or reorder a line. Names are
 /// checked on arrival; this function covers all other text.
 pub(crate) fn safe(text: &str) -> String {
@@ -58,6 +61,12 @@ pub(crate) fn counted(number: u64, one: &str) -> String {
     }
 }
 
+/// Returns a fingerprint in two lines, because it is wider than a terminal.
+pub(crate) fn in_lines(fingerprint: &str) -> String {
+    let (first, second) = fingerprint.split_at_checked(HALF).unwrap_or((fingerprint, ""));
+    format!("  {}\n  {}", safe(first), safe(second))
+}
+
 /// Quotes a name, and escapes quotation marks in it.
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", safe(name).replace('"', "\\\""))
@@ -100,7 +109,7 @@ pub(crate) fn shown<T: DeserializeOwned>(
     Ok(if json {
         format!("{}\n", harmless(answer))
     } else {
-        text(read(answer)?)
+        handfast_stdio::fitted(&text(read(answer)?), 0)
     })
 }
 

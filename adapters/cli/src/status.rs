@@ -23,6 +23,9 @@ use crate::print::{ago, harmless, in_words, put, safe};
 /// once a second.
 const BEHIND: Duration = Duration::from_secs(2);
 
+/// Width of the labels, in columns.
+const LABEL: usize = 13;
+
 /// The answers that a status is made of.
 struct Answers {
     status: StatusView,
@@ -58,7 +61,7 @@ pub(crate) async fn run(args: StatusArgs) -> Result<(), End> {
         senders: read(&senders)?,
         gateways: read::<GatewayList>(&gateways)?.gateways,
     };
-    put(&text(&answers, &data))
+    put(&handfast_stdio::fitted(&text(&answers, &data), LABEL))
 }
 
 fn text(answers: &Answers, data: &DataPlace) -> String {
@@ -139,7 +142,11 @@ fn text(answers: &Answers, data: &DataPlace) -> String {
         );
     }
     if store.failing {
-        text += "store:       the registry cannot be written; free disk space\n";
+        let mend = match gateways.is_empty() {
+            true => "free disk space",
+            false => "start its database, or mend the way to it",
+        };
+        text += &format!("store:       the registry cannot be written; {mend}\n");
     }
     for one in &store.unstored {
         text += &format!(

@@ -14,6 +14,7 @@
 mod closed;
 mod hint;
 mod waiting;
+mod wrap;
 
 use std::io::{self, IsTerminal, Write};
 
@@ -46,6 +47,23 @@ pub fn put(text: &str) -> Result<(), Unwritten> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Unwritten)
 }
 
+/// Breaks the lines of a text that are wider than the terminal on standard output, for [`put`]; where
+/// it is none, the text stays as it is. Lines go on indented by `hang` columns. Commands to copy stay
+/// whole, and lines that begin with more than two spaces.
+#[must_use]
+pub fn fitted(text: &str, hang: usize) -> String {
+    wrap::columns(io::stdout())
+        .map_or_else(|| text.to_owned(), |columns| wrap::wrapped(text, columns, hang))
+}
+
+/// Returns a head and a text, which goes on below itself where the terminal on standard output is too
+/// narrow for both.
+#[must_use]
+pub fn fitted_behind(head: &str, text: &str) -> String {
+    wrap::columns(io::stdout())
+        .map_or_else(|| format!("{head}{text}"), |columns| wrap::behind(head, text, columns))
+}
+
 /// Writes a secret that is shown only once. If standard output is a file, the secret is on its disk
 /// when this returns.
 ///
@@ -68,9 +86,13 @@ pub fn note(text: &str) {
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());
 }
 
-/// Writes a line to standard error, as [`note`] does.
+/// Writes a line to standard error, as [`note`] does. On a terminal it is broken to fit, but for
+/// commands to copy; a program that reads it gets one line.
 pub fn note_line(text: &str) {
-    note(&format!("{text}\n"));
+    match wrap::columns(io::stderr()) {
+        Some(columns) => note(&format!("{}\n", wrap::wrapped(text, columns, 0))),
+        None => note(&format!("{text}\n")),
+    }
 }
 
 /// Parses a program's arguments. Help, version and errors of the arguments are printed here, as

@@ -12,7 +12,7 @@ use super::gateway::private_dir;
 use crate::binaries::program;
 
 /// A pseudo-terminal: its own end, and the end that a program writes to.
-fn terminal() -> (File, File) {
+pub(super) fn terminal() -> (File, File) {
     let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     unlockpt(&own).unwrap();
     let path = ptsname(&own, Vec::new()).unwrap().into_string().unwrap();
@@ -21,7 +21,7 @@ fn terminal() -> (File, File) {
 }
 
 /// Reads what a program writes to the terminal until it has ended.
-fn shown(mut own: File) -> String {
+pub(super) fn shown(mut own: File) -> String {
     let (mut all, mut some) = (Vec::new(), [0; 1024]);
     // The kernel reports an error once nobody has the other end open.
     while let Ok(read @ 1..) = own.read(&mut some) {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use handfast_stdio::Unwritten;
+use handfast_stdio::{Unwritten, fitted, fitted_behind};
 
 /// Prints each step with its duration.
 pub(crate) struct Stage {
@@ -18,19 +18,22 @@ impl Stage {
     pub(crate) fn open() -> Self {
         let now = Instant::now();
         let stage = Self { opened: now, last: now, steps: 0, unwritten: RefCell::default() };
-        stage.say("Handfast pairs devices. This is the whole of it on this machine; every line has really happened.");
+        let about = "Handfast pairs devices. This is the whole of it on this machine; every line has \
+                     really happened.";
+        stage.say(&fitted(about, 0));
         stage
     }
 
     pub(crate) fn chapter(&mut self, title: &str) {
-        self.say(&format!("\n{title}"));
+        self.say(&fitted(&format!("\n{title}"), 0));
         self.last = Instant::now();
     }
 
     /// Prints a step that held, with the time since the last one.
     pub(crate) fn step(&mut self, who: &str, what: String) {
         let took = self.last.elapsed();
-        self.say(&format!("  {:>9}  {who:<9} {what}", format(took)));
+        let head = format!("  {:>9}  {who:<9} ", format(took));
+        self.say(&fitted_behind(&head, &what));
         self.last = Instant::now();
         self.steps += 1;
     }
@@ -44,7 +47,7 @@ impl Stage {
 
     /// Prints a remark that is not a step.
     pub(crate) fn note(&self, what: &str) {
-        self.say(&format!("  {:>9}  {what}", "-"));
+        self.say(&fitted_behind(&format!("  {:>9}  ", "-"), what));
     }
 
     pub(crate) fn close(self) -> Result<(), Unwritten> {
