@@ -14,13 +14,11 @@ use crate::client::{ask, read};
 use crate::data::DataPlace;
 use crate::delivery::{SecretDelivery, printed};
 use crate::hints::Next;
-use crate::print::{in_words, put, put_secret, quoted, safe, show};
+use crate::print::{in_lines, in_words, put, put_secret, quoted, safe, show};
 use crate::table::terminal_columns;
 
 /// Time for which one request waits for the link's use.
 const WAIT: u64 = 30;
-/// Length of half a SHA-256 fingerprint, in characters: 16 bytes, each with a colon behind it.
-const HALF: usize = 48;
 
 pub(crate) async fn run(args: LoginArgs) -> Result<(), End> {
     let (data, json) = (args.common.data.gateway()?, args.common.json);
@@ -77,12 +75,6 @@ fn reach(view: &LoginLinkView, data: &DataPlace) -> Vec<String> {
     lines
 }
 
-/// Returns a fingerprint in two lines, because it is wider than a terminal.
-fn in_lines(fingerprint: &str) -> String {
-    let (first, second) = fingerprint.split_at_checked(HALF).unwrap_or((fingerprint, ""));
-    format!("  {}\n  {}", safe(first), safe(second))
-}
-
 fn shown(view: &LoginLinkView, args: &LoginArgs) -> String {
     let mut out = String::new();
     let columns = terminal_columns().unwrap_or(qr::COLUMNS);
@@ -101,8 +93,15 @@ fn shown(view: &LoginLinkView, args: &LoginArgs) -> String {
         true => String::new(),
         false => format!(" as {}", quoted(&view.name)),
     };
+    let own = view.own_url.as_deref().map_or_else(String::new, |url| {
+        format!(
+            "Only this gateway of the registry knows the link. Where it leads to another one,\n\
+             open it here:\n{}\n",
+            safe(url)
+        )
+    });
     out + &format!(
-        "{}\n\nOpen it to log in{name} with the role {}: once, within {}.\n",
+        "{}\n\n{own}Open it to log in{name} with the role {}: once, within {}.\n",
         safe(&view.url),
         safe(&view.role),
         in_words(view.expires_in)

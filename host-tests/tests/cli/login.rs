@@ -11,10 +11,10 @@ use super::gateway::{Gateway, private_dir};
 use crate::binaries::{Running, program};
 
 /// An answer over HTTP: its status, its head and its body.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     head: String,
-    body: String,
+    pub(super) body: String,
 }
 
 impl Answer {
@@ -31,7 +31,7 @@ impl Answer {
     }
 }
 
-fn asks(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+pub(super) fn asks(address: &str, method: &str, path: &str, headers: &str, body: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let head = format!(
@@ -47,7 +47,7 @@ fn asks(address: &str, method: &str, path: &str, headers: &str, body: &str) -> A
 }
 
 /// What the page's button sends.
-fn presses(address: &str, url: &str) -> Answer {
+pub(super) fn presses(address: &str, url: &str) -> Answer {
     let headers = format!("Origin: http://{address}\r\nContent-Type: application/json\r\n");
     let secret = url.split_once('#').unwrap().1;
     asks(address, "POST", "/login", &headers, &json!({ "secret": secret }).to_string())
@@ -196,4 +196,16 @@ fn a_program_has_a_token_until_it_is_revoked() {
     assert!(code == 2 && !err.is_empty(), "{err}");
     let (code, _, err) = gateway.verb(&["tokens", "revoke", "0123456789", "--yes"]);
     assert!(code == 1 && err.contains("handfast tokens list --data"), "{err}");
+}
+
+#[test]
+fn a_token_that_nobody_has_used_is_not_shown_as_used() {
+    let gateway = Gateway::start();
+    let made = gateway.answer(&["tokens", "create", "--name", "backup", "--role", "viewer"]);
+    let listed = gateway.answer(&["tokens", "list"])["items"][0].clone();
+    assert!(listed["used_at"].is_null(), "{listed}");
+    let bearer = format!("Authorization: Bearer {}\r\n", made["token"].as_str().unwrap());
+    assert_eq!(asks(&gateway.address, "GET", "/api/v1/status", &bearer, "").status, 200);
+    let listed = gateway.answer(&["tokens", "list"])["items"][0].clone();
+    assert!(listed["used_at"].is_string(), "{listed}");
 }

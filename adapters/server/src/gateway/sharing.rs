@@ -142,6 +142,11 @@ impl SharingServices {
         )
     }
 
+    /// Returns the address under which operators find this gateway.
+    pub(crate) fn address(&self) -> Option<&str> {
+        self.settings.address.as_deref()
+    }
+
     /// Returns a receiver that changes when sessions may have ended.
     pub(crate) fn rechecks(&self) -> watch::Receiver<u64> {
         self.rechecks.subscribe()

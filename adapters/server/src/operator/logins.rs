@@ -46,6 +46,9 @@ pub struct LoginLinkMade {
     pub id: DeliveryId,
     /// URL with the secret behind `#`.
     pub url: Zeroizing<String>,
+    /// The same at the address of this gateway alone, if that is another one and others share the
+    /// registry: they do not know the link.
+    pub own_url: Option<Zeroizing<String>>,
     /// Name of the operator.
     pub name: Name,
     /// Role of the session that it opens.
@@ -98,7 +101,7 @@ impl Gateway {
         role: Role,
     ) -> Result<LoginLinkMade, OperatorError> {
         let name = operator_name(name.unwrap_or(role.as_str()))?;
-        let (mut url, reach) = self.login_url()?;
+        let (url, reach) = self.login_url()?;
         // Another URL leads to a proxy or tunnel, which has a certificate of its own.
         let leads_here = self.inner.logins.settings.url.as_deref().and_then(login_page);
         let certificate = self.own_tls_fingerprint().filter(|_| leads_here.as_ref() == Some(&url));
@@ -113,9 +116,14 @@ impl Gateway {
             ));
         }
         let mut room = Zeroizing::new([0; LOGIN_SECRET_CHARS]);
-        url.set_fragment(Some(secret.write(&mut room)));
-        let url = Zeroizing::new(String::from(url));
-        Ok(LoginLinkMade { id, url, name, role, lives: LINK_LIFE, reach, certificate })
+        let fragment = secret.write(&mut room);
+        let with_secret = |mut page: Url| {
+            page.set_fragment(Some(fragment));
+            Zeroizing::new(String::from(page))
+        };
+        let own_url = self.own_login_page().filter(|own| *own != url).map(with_secret);
+        let url = with_secret(url);
+        Ok(LoginLinkMade { id, url, own_url, name, role, lives: LINK_LIFE, reach, certificate })
     }
 
     /// Returns the URL of the login page, and whom it reaches.
@@ -132,27 +140,23 @@ impl Gateway {
         let url = login_page(base).ok_or_else(|| {
             OperatorError::NoUrl(format!("{base:?} leads to no page; see setup.public_url"))
         })?;
-        let near = match url.host() {
-            Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(url::Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical().is_loopback(),
-            None => false,
-        };
-        let reach = match (near, url.scheme() == "https", settings.plain) {
-            (true, _, _) => LoginReach::ThisMachine,
-            (false, true, _) => LoginReach::Elsewhere,
-            (false, false, true) => LoginReach::Plain,
-            (false, false, false) => {
-                return Err(OperatorError::NoUrl(format!(
-                    "{base} is neither encrypted nor on this machine, so everybody on the way \
-                     could take the session over: give the gateway a certificate with --tls-cert \
-                     and --tls-key, or one of its own with --tls-own, put a reverse proxy with TLS before it and name that in \
-                     --public-url, or let it listen on 127.0.0.1; --plain-login allows it \
-                     nevertheless"
-                )));
-            }
-        };
+        let reach = reach_of(&url, settings.plain).ok_or_else(|| {
+            OperatorError::NoUrl(format!(
+                "{base} is neither encrypted nor on this machine, so everybody on the way could \
+                 take the session over: give the gateway a certificate with --tls-cert and \
+                 --tls-key, or one of its own with --tls-own, put a reverse proxy with TLS before \
+                 it and name that in --public-url, or let it listen on 127.0.0.1; --plain-login \
+                 allows it nevertheless"
+            ))
+        })?;
         Ok((url, reach))
+    }
+
+    /// Returns the login page at the address by which operators find this gateway among those that
+    /// share its registry; `None` if there are no others, or a link must not lead there.
+    fn own_login_page(&self) -> Option<Url> {
+        let own = login_page(self.inner.sharing.as_ref()?.address()?)?;
+        reach_of(&own, self.inner.logins.settings.plain).map(|_| own)
     }
 
     /// Returns the state of a login link; `None` if there is none, or no more.
@@ -389,6 +393,23 @@ impl Gateway {
     async fn token_of(&self, id: DeliveryId) -> Result<Option<Login>, OperatorError> {
         let login = self.inner.store.login(LoginId::from_bytes(*id.as_bytes())).await?;
         Ok(login.filter(|login| login.kind == LoginKind::Token))
+    }
+}
+
+/// Returns whom a link to this page reaches; `None` if everybody on the way could take the session
+/// over, and nobody has allowed that.
+fn reach_of(url: &Url, plain: bool) -> Option<LoginReach> {
+    let near = match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => IpAddr::from(ip).to_canonical().is_loopback(),
+        None => false,
+    };
+    match (near, url.scheme() == "https", plain) {
+        (true, _, _) => Some(LoginReach::ThisMachine),
+        (false, true, _) => Some(LoginReach::Elsewhere),
+        (false, false, true) => Some(LoginReach::Plain),
+        (false, false, false) => None,
     }
 }
 

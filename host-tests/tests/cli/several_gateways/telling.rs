@@ -1,5 +1,6 @@
 //! What commands say where a registry is in a database, and what they leave alone.
 
+use super::super::login::{asks, presses};
 use super::*;
 
 #[test]
@@ -82,4 +83,51 @@ fn doctor_names_each_gateway_that_is_silent_beyond_its_lease() {
     assert!(said.starts_with(&format!("the gateway one, at http://{address}/, was not")), "{said}");
     let (_, out, _) = other.verb(&["status"]);
     assert!(out.contains("one: not heard of for") && !out.contains("1 link"), "{out}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_login_link_is_told_at_the_gateways_own_address_too_and_refused_with_words_at_another() {
+    let registry = Registry::new();
+    let named = ["--public-url", "https://gateways.example"];
+    let [one, other] = ["one", "other"].map(|name| registry.gateway_with(name, &named));
+    let (code, out, err) = one.verb(&["login", "--no-wait", "--no-qr"]);
+    assert!(code == 0 && out.contains("https://gateways.example/login#"), "{out}{err}");
+    let own = format!("http://{}/login#", one.address);
+    let link = out.lines().find(|line| line.starts_with(&own)).expect(&out).to_owned();
+    let refused = presses(&other.address, &link);
+    assert_eq!(refused.status, 401);
+    assert!(refused.body.contains("another gateway of the registry made it"), "{}", refused.body);
+    let opened = presses(&one.address, &link);
+    assert!(opened.status < 300, "{} {}", opened.status, opened.body);
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_move_counts_a_node_at_another_gateway_as_linked() {
+    let registry = Registry::new();
+    let [one, other] = ["one", "other"].map(|name| registry.gateway(name));
+    let state = pair(&one);
+    let _node = run_at(&one, &state, &[]);
+    let (code, out, err) = other.verb(&["nodes", "move", "Desk", "--to", "ws://a.example:8765"]);
+    assert!(code == 0 && !out.contains("not linked"), "{out}{err}");
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_database_that_is_down_is_not_called_a_full_disk() {
+    let registry = Registry::new();
+    let gateway = registry.gateway("one");
+    registry.server.stop();
+    until("it says so at /ready", || match ready(&gateway) {
+        said if said.contains("cut off from its registry") => Ok(()),
+        said => Err(said),
+    });
+    assert_ne!(gateway.verb(&["codes", "create", "--read", "/**"]).0, 0);
+    assert!(!ready(&gateway).contains("disk"), "{}", ready(&gateway));
+}
+
+/// Returns what a gateway answers at `/ready`.
+fn ready(gateway: &Gateway) -> String {
+    asks(&gateway.address, "GET", "/ready", "", "").body
 }

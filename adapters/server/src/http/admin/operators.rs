@@ -28,6 +28,10 @@ pub struct LoginLinkView {
     pub id: String,
     /// The link, with the secret behind `#`.
     pub url: String,
+    /// The same link at the address of this gateway alone, if that is another one and others share
+    /// the registry: only the gateway that made a link knows it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub own_url: Option<String>,
     /// Name of the operator.
     pub name: String,
     /// Role of the session that it opens.
@@ -198,6 +202,7 @@ pub(super) async fn log_in(
     let id = hex(made.id.as_bytes());
     Ok(Json(LoginLinkView {
         url: made.url.to_string(),
+        own_url: made.own_url.map(|url| url.to_string()),
         name: made.name.to_string(),
         role: made.role.as_str().to_owned(),
         expires_in: made.lives.as_secs(),
@@ -381,6 +386,14 @@ async fn ended(
     Ok(Json(view(&Login { revoked_at: login.revoked_at.or(Some(now)), ..login }, now)))
 }
 
+/// Returns `true` for a token that nobody has used. The confirmation that it was shown counts as its
+/// first use in the registry, and is none.
+fn is_unused(login: &Login) -> bool {
+    login.kind == LoginKind::Token
+        && login.used_from.is_none()
+        && login.used_at == Some(login.made_at)
+}
+
 fn view(login: &Login, now: UnixTime) -> LoginView {
     LoginView {
         id: hex(login.id.as_bytes()),
@@ -393,7 +406,7 @@ fn view(login: &Login, now: UnixTime) -> LoginView {
         }
         .to_owned(),
         made_at: login.made_at.into(),
-        used_at: login.used_at.map(Time::from),
+        used_at: login.used_at.filter(|_| !is_unused(login)).map(Time::from),
         ip_address: login.used_from.map(|address| address.to_string()),
         expires_at: login.expires_at.into(),
         ends_at: login.ends_at.into(),

@@ -16,8 +16,8 @@ pub(crate) enum LoginRefused {
     Needed,
     /// 401 `login_used`: no login link that waits has this secret.
     #[error(
-        "this login link counts no more: it was used, or its five minutes are over; make another \
-         one at the gateway"
+        "this login link does not count here: it was used, its five minutes are over, or another \
+         gateway of the registry made it, which alone knows it; make another one at the gateway"
     )]
     Spent,
     /// 403 `plain_connection`: everybody on the way could take the session over.
