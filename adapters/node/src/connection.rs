@@ -304,6 +304,13 @@ fn not_a_gateway(gateway: &GatewayUrl, subprotocol: Option<&'static str>, error:
             "{gateway} does not speak {}; for a gateway that only knows tokens, pair without --pin, --code, --qr and --approval",
             subprotocol.unwrap_or_default()
         ),
+        // What is no HTTP at all, or ends at once, is most often a listener for TLS.
+        Error::Protocol(ProtocolError::HttparseError(_) | ProtocolError::HandshakeIncomplete)
+            if !gateway.is_tls() =>
+        {
+            let tls = gateway.to_string().replacen("ws://", "wss://", 1);
+            format!("{gateway} does not speak HTTP there; if it speaks TLS, write {tls}")
+        }
         other => format!("{gateway} does not speak WebSocket: {}", presentable(&other.to_string())),
     }
 }

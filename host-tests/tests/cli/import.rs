@@ -183,6 +183,9 @@ fn what_cannot_be_imported_is_named_and_ends_with_1() {
             && err.contains("1 file was not understood"),
         "{out}{err}"
     );
+    assert!(out.contains("devices.json --data") && !out.contains("nothing.db --"), "{out}");
+    let (_, out, _) = import(&[&folder.path().join("nothing.db")], &data, &[]);
+    assert!(out.contains("there is nothing to import") && !out.contains("--apply"), "{out}");
     assert_eq!(import(&[], &data, &[]).0, 2, "no file");
     assert_eq!(import(&[&path], &data, &["--account-map", "x"]).0, 2);
 }

@@ -60,3 +60,20 @@ fn two_certificates_for_one_listener_are_a_mistake_that_is_named() {
     assert_eq!(code, 1, "{err}");
     assert!(err.contains("a listener has one certificate, so leave one of them out"), "{err}");
 }
+
+#[test]
+fn a_node_that_is_sent_to_a_listener_for_tls_by_another_scheme_is_told_which_one_it_needs() {
+    let gateway = Gateway::start_in(private_dir(), "127.0.0.1:0", &["--tls-own"]);
+    let state = private_dir();
+    let pair = |address: &str| {
+        let state = state.path().to_str().unwrap();
+        let given = ["pair", "--code", "--name", "Desk", "--state", state, "--gateway", address];
+        text(&run("handfast-node", &given))
+    };
+    for scheme in ["ws", "tcp"] {
+        let (code, out, err) = pair(&format!("{scheme}://{}", gateway.address));
+        assert!(code != 0 && format!("{out}{err}").contains("wss://"), "{scheme}: {out}{err}");
+    }
+    let (code, out, err) = pair(&gateway.address);
+    assert!(code == 2 && err.contains("tcp://"), "{out}{err}");
+}

@@ -215,11 +215,14 @@ impl ImportReport {
                 out += &format!("  {}\n", safe(problem));
             }
         }
-        if !self.applied {
-            out += &format!(
-                "Nothing was written. To import it, stop the gateway and run:\n  {}\n",
-                self.command(data)
-            );
+        match self.command(data) {
+            Some(command) => {
+                out += &format!(
+                    "Nothing was written. To import it, stop the gateway and run:\n  {command}\n"
+                );
+            }
+            None if self.applied => {}
+            None => out += "Nothing was written, and there is nothing to import.\n",
         }
         out
     }
@@ -236,15 +239,20 @@ impl ImportReport {
                 })
             })
             .collect();
-        json!({"applied": self.applied, "files": files, "apply_with": (!self.applied).then(|| self.command(data))})
+        json!({"applied": self.applied, "files": files, "apply_with": self.command(data)})
     }
 
-    /// Returns the shell command that applies the import.
-    fn command(&self, data: &Path) -> String {
+    /// Returns the shell command that applies the import of the files that can be imported; `None`
+    /// if it is applied, or there is none.
+    fn command(&self, data: &Path) -> Option<String> {
+        let files: Vec<_> = self.files.iter().filter(|file| file.kind.is_some()).collect();
+        if self.applied || files.is_empty() {
+            return None;
+        }
         let mut words = vec!["handfast".to_owned(), "import".to_owned()];
-        words.extend(self.files.iter().map(|file| shell_word(&file.path)));
+        words.extend(files.iter().map(|file| shell_word(&file.path)));
         words.extend(["--data".to_owned(), shell_word(data), "--apply".to_owned()]);
-        words.join(" ")
+        Some(words.join(" "))
     }
 }
 

@@ -45,7 +45,17 @@ pub enum GatewayAt {
 /// The reason for which a text is not an address of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAnAddress {
-    /// The text is neither `tcp:` nor `serial:`, and not a WebSocket URL either.
+    /// The text begins with the scheme of no address.
+    #[error(
+        "{text:?} does not begin with wss://, ws://, tcp://, mtls:// or serial: write it like \
+         wss://gateway.example, ws://gateway.local:8765, tcp://gateway.local:7331 or \
+         serial:/dev/ttyUSB0"
+    )]
+    Scheme {
+        /// The given text.
+        text: String,
+    },
+    /// The text begins as a WebSocket URL does, and is none.
     #[error(transparent)]
     WebSocket(#[from] UrlError),
     /// The text begins with `tcp:` but is not `tcp://HOST:PORT`.
@@ -146,7 +156,12 @@ impl FromStr for GatewayAt {
                 .map(|(path, baud)| Self::Serial { path, baud })
                 .ok_or_else(|| NotAnAddress::Serial { text: text.to_owned() }),
             // Everything else is left to the parser of URLs, whose errors say what is wrong.
-            _ => Ok(Self::WebSocket(text.parse()?)),
+            _ => match text.parse() {
+                Ok(url) => Ok(Self::WebSocket(url)),
+                // It knows the schemes of URLs alone.
+                Err(UrlError::Scheme { text }) => Err(NotAnAddress::Scheme { text }),
+                Err(error) => Err(error.into()),
+            },
         }
     }
 }
@@ -231,6 +246,11 @@ mod tests {
         ] {
             let error = text.parse::<GatewayAt>().unwrap_err().to_string();
             assert!(error.contains("tcp://gateway.local:7331"), "{error}");
+        }
+        for text in ["gateway.local", "gateway.local:8765", "ftp://gateway.local"] {
+            let error = text.parse::<GatewayAt>().unwrap_err();
+            assert!(matches!(error, NotAnAddress::Scheme { .. }), "{text}: {error}");
+            assert!(error.to_string().contains("tcp://"), "{error}");
         }
         for text in [
             "serial:",

@@ -18,12 +18,23 @@ pub(super) struct FramedStream {
     read: Box<[u8]>,
     /// Range of `read` that is not decoded yet.
     left: std::ops::Range<usize>,
+    /// The first bytes that came, until a message does; `None` from then on.
+    begun: Option<Vec<u8>>,
 }
+
+/// A record of TLS that reports an error, as a listener for TLS sends it to who speaks no TLS.
+const TLS_ALERT: [u8; 2] = [21, 3];
 
 impl FramedStream {
     pub(super) fn new(stream: Box<dyn SocketStream>) -> Self {
         let decoder = FrameDecoder::new(vec![0; STREAM_BUFFER].into_boxed_slice());
-        Self { stream, decoder, read: vec![0; 1024].into_boxed_slice(), left: 0..0 }
+        Self {
+            stream,
+            decoder,
+            read: vec![0; 1024].into_boxed_slice(),
+            left: 0..0,
+            begun: Some(Vec::new()),
+        }
     }
 
     /// Waits for the next message. Dropping the future loses nothing.
@@ -33,6 +44,7 @@ impl FramedStream {
             while let Some(framed) = self.decoder.read(&mut rest) {
                 match framed {
                     Ok(message) => {
+                        self.begun = None;
                         self.left.start = self.left.end - rest.len();
                         return Ok(message.to_vec());
                     }
@@ -43,10 +55,34 @@ impl FramedStream {
             }
             self.left = 0..0;
             match self.stream.read(&mut self.read).await {
-                Ok(0) => return Err(Lost::Broken("it ended without a word".to_owned())),
-                Ok(length) => self.left = 0..length,
+                Ok(0) => return Err(Lost::Broken(self.no_word().to_owned())),
+                Ok(length) => {
+                    let missing = self
+                        .begun
+                        .as_ref()
+                        .map_or(0, |begun| TLS_ALERT.len().saturating_sub(begun.len()).min(length));
+                    if let Some(begun) = &mut self.begun {
+                        begun.extend_from_slice(&self.read[..missing]);
+                    }
+                    self.left = 0..length;
+                }
                 Err(error) => return Err(Lost::Broken(presentable(&error.to_string()))),
             }
+        }
+    }
+
+    /// Returns the words for an end at this point.
+    fn no_word(&self) -> &'static str {
+        match self.begun.as_deref() {
+            Some(begun) if *begun == TLS_ALERT => {
+                "TLS is spoken there: write wss:// before the address, or mtls:// where the node \
+                 shows its certificate"
+            }
+            Some(_) => {
+                "it ended without a word; if another wire is spoken there, write its scheme before \
+                 the address: wss:// or ws://"
+            }
+            None => "it ended without a word",
         }
     }
 
@@ -125,5 +161,20 @@ mod tests {
         assert_eq!(framed.next().await, Ok(vec![1, 2, 0, 3]));
         assert_eq!(framed.next().await, Ok(vec![9; 600]));
         assert!(matches!(framed.next().await, Err(Lost::Broken(_))));
+    }
+
+    #[tokio::test]
+    async fn a_listener_for_tls_is_named_by_the_scheme_that_reaches_it() {
+        let alert = [21, 3, 3, 0, 2, 2, 10];
+        for (answers, says) in [(&alert[..], "TLS is spoken there: write wss://"), (&[], "wss://")]
+        {
+            let (ours, mut theirs) = tokio::io::duplex(64);
+            theirs.write_all(answers).await.unwrap();
+            drop(theirs);
+            let Err(Lost::Broken(said)) = FramedStream::new(Box::new(ours)).next().await else {
+                panic!("it ended")
+            };
+            assert!(said.contains(says), "{said}");
+        }
     }
 }
