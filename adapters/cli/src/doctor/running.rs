@@ -58,7 +58,7 @@ pub(super) async fn findings(
         }
     };
     if let Ok(status) = read::<StatusView>(&status) {
-        found.extend(of_status(&status, data));
+        found.extend(of_status(&status, data, running.shares));
     }
     let pairing = ask(data, Method::GET, "/api/v1/pairing", None).await;
     if let Some(pairing) = pairing.ok().and_then(|text| read::<PairingView>(&text).ok())
@@ -66,7 +66,10 @@ pub(super) async fn findings(
     {
         found.push(Finding::new(
             "pairing_locked",
-            format!("pairing by PIN is closed by {} wrong PINs", pairing.wrong_pins),
+            format!(
+                "pairing by PIN is closed by {}",
+                counted(pairing.wrong_pins.into(), "wrong PIN")
+            ),
             format!("look at who guessed, then: {}", Next::OpenPairing.on(data)),
         ));
     }
@@ -139,7 +142,7 @@ fn of_gateways(gateways: &[GatewayView]) -> Vec<Finding> {
     found
 }
 
-fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
+fn of_status(status: &StatusView, data: &DataPlace, shares: bool) -> Vec<Finding> {
     let mut found = Vec::new();
     if status.clock.state != "good" {
         found.push(Finding::new(
@@ -152,7 +155,13 @@ fn of_status(status: &StatusView, data: &DataPlace) -> Vec<Finding> {
         found.push(Finding::new(
             "store_failing",
             "the registry cannot be written",
-            "free disk space; what narrows rights is in force until the gateway restarts",
+            format!(
+                "{}; what narrows rights is in force until the gateway restarts",
+                match shares {
+                    true => "start the database, or mend the way to it",
+                    false => "free disk space",
+                }
+            ),
         ));
     }
     for one in &status.store.unstored {
@@ -219,7 +228,7 @@ mod tests {
 
     fn names(more: &str) -> Vec<&'static str> {
         let data = DataPlace::named("/data".as_ref());
-        of_status(&status(more), &data).iter().map(|one| one.name).collect()
+        of_status(&status(more), &data, false).iter().map(|one| one.name).collect()
     }
 
     #[test]
@@ -270,6 +279,6 @@ mod tests {
         let mut doubtful = status("");
         doubtful.clock.state = "doubtful".to_owned();
         let data = DataPlace::named("/data".as_ref());
-        assert_eq!(of_status(&doubtful, &data)[0].name, "clock");
+        assert_eq!(of_status(&doubtful, &data, false)[0].name, "clock");
     }
 }

@@ -27,7 +27,7 @@ pub struct MovedNode {
     pub addresses: Vec<String>,
     /// `true` if the node has stored these addresses.
     pub confirmed: bool,
-    /// `true` if the node is linked. One that is not hears of them over its next link.
+    /// `true` if the node is linked, here or at another gateway of the registry. One that is not hears of them over its next link.
     pub online: bool,
 }
 
@@ -68,8 +68,11 @@ impl Gateway {
         limit: usize,
     ) -> Result<Vec<MovedNode>, OperatorError> {
         let nodes = self.inner.store.addressed_nodes(after, limit).await?;
-        let moved =
-            nodes.into_iter().map(|node| self.moved(node.node_id, node.name, node.addresses));
+        let links = self.links_at(nodes.iter().map(|node| node.node_id).collect()).await?;
+        let moved = nodes.into_iter().map(|node| {
+            let is_linked = links.contains_key(&node.node_id);
+            self.moved(node.node_id, node.name, node.addresses, is_linked)
+        });
         Ok(moved.collect())
     }
 
@@ -79,10 +82,18 @@ impl Gateway {
     /// [`OperatorError::NotFound`] and [`OperatorError::Store`].
     pub async fn moved_node(&self, node_id: NodeId) -> Result<MovedNode, OperatorError> {
         let name = self.entry(node_id).await?.record.name.to_string();
-        Ok(self.moved(node_id, name, self.inner.store.addresses_of(node_id).await?))
+        let is_linked = self.link_elsewhere(node_id).await?.is_some();
+        Ok(self.moved(node_id, name, self.inner.store.addresses_of(node_id).await?, is_linked))
     }
 
-    fn moved(&self, node_id: NodeId, name: String, addresses: NodeAddresses) -> MovedNode {
+    /// Describes a node, which may be linked at another gateway of the registry.
+    fn moved(
+        &self,
+        node_id: NodeId,
+        name: String,
+        addresses: NodeAddresses,
+        is_linked: bool,
+    ) -> MovedNode {
         let NodeAddresses { told, confirmed } = addresses;
         let list = told.or_else(|| self.usual_addresses());
         MovedNode {
@@ -90,7 +101,7 @@ impl Gateway {
             name,
             confirmed: list.is_some() && confirmed == list,
             addresses: list.iter().flat_map(|list| list.split(' ')).map(str::to_owned).collect(),
-            online: self.inner.hub.is_live(node_id),
+            online: is_linked || self.inner.hub.is_live(node_id),
         }
     }
 

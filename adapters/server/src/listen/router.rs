@@ -147,7 +147,7 @@ pub(crate) fn narrow(upgrade: WebSocketUpgrade, most: usize) -> WebSocketUpgrade
 
 async fn health(State(gateway): State<Gateway>) -> Response {
     let problem = match gateway.summary().await {
-        Ok(_) => gateway.store_status().failing.then_some(CANNOT_WRITE),
+        Ok(_) => gateway.store_status().failing.then(|| cannot_write(&gateway)),
         Err(error) => {
             limited!(error, CausedBy::Any, { %error, } "not healthy");
             Some(CANNOT_READ)
@@ -158,7 +158,14 @@ async fn health(State(gateway): State<Gateway>) -> Response {
 }
 
 const CANNOT_READ: &str = "the registry cannot be read";
-const CANNOT_WRITE: &str = "the registry cannot be written; free disk space";
+
+/// Returns the words for a registry that cannot be written, by where it is.
+fn cannot_write(gateway: &Gateway) -> &'static str {
+    match gateway.sharing() {
+        Some(_) => "the registry cannot be written; start its database, or mend the way to it",
+        None => "the registry cannot be written; free disk space",
+    }
+}
 
 /// Returns the reasons why the gateway is not ready. They name no node.
 async fn reasons(gateway: &Gateway) -> Vec<String> {
@@ -168,7 +175,7 @@ async fn reasons(gateway: &Gateway) -> Vec<String> {
     }
     let store = gateway.store_status();
     if store.failing {
-        reasons.push(CANNOT_WRITE.to_owned());
+        reasons.push(cannot_write(gateway).to_owned());
     }
     match store.unstored.len() {
         0 => {}

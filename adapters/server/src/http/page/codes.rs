@@ -65,7 +65,8 @@ fn state(window: &PairingView, visitor: &Visitor) -> Markup {
                 p {
                     "Open"
                     @if let Some(closes) = window.closes_at { ", closes " (words::until(closes)) }
-                    @if window.wrong_pins > 0 { ", " (window.wrong_pins) " wrong PINs" }
+                    @if window.wrong_pins == 1 { ", 1 wrong PIN" }
+                    @if window.wrong_pins > 1 { ", " (window.wrong_pins) " wrong PINs" }
                 }
             } @else {
                 p { "Closed. While it is open, a node that asks shows up here with a PIN to type at it." }

@@ -25,7 +25,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
     let report = gateway.health().await?;
     Ok(html! {
         (gateways(gateway))
-        (store(&view))
+        (store(&view, gateway.sharing().is_some()))
         (disk(&report))
         section #clock {
             h2 { "Clock" }
@@ -54,7 +54,7 @@ async fn live(gateway: &Gateway, visitor: &Visitor) -> Result<Markup, AdminFailu
             @let all = gateway.inner.extensions.status();
             @if all.is_empty() { p.none { "none" } }
             ul.lines { @for one in &all { li {
-                (one.name) " " (words::state(if one.alive { "linked" } else { "down" }))
+                bdi { (one.name) } " " (words::state(if one.alive { "linked" } else { "down" }))
                 @if let Some(error) = &one.last_error { " " (error) }
             } } }
         }
@@ -72,7 +72,7 @@ fn gateways(gateway: &Gateway) -> Markup {
                 @for one in &sharing.gateways {
                     @let state = if one.is_present { "linked" } else { "down" };
                     li {
-                        (one.name) " " (words::state(state)) " "
+                        bdi { (one.name) } " " (words::state(state)) " "
                         @if one.is_present { (one.told.links) @if one.told.links == 1 { " link, " } @else { " links, " } }
                         "version "
                         (one.told.program)
@@ -86,12 +86,16 @@ fn gateways(gateway: &Gateway) -> Markup {
     }
 }
 
-fn store(view: &StatusView) -> Markup {
+fn store(view: &StatusView, is_shared: bool) -> Markup {
+    let mend = match is_shared {
+        true => "start its database, or mend the way to it",
+        false => "free disk space",
+    };
     html! {
         section #store {
             h2 { "Store" }
             @if view.store.failing {
-                p role="alert" { "The registry cannot be written: free disk space. What narrows rights is in force all the same, until the gateway restarts." }
+                p role="alert" { "The registry cannot be written: " (mend) ". What narrows rights is in force all the same, until the gateway restarts." }
             } @else { p { (words::state("good")) " writes arrive" } }
             @if view.store.failures > 0 { p { (view.store.failures) " writes failed since the start" } }
             @if !view.store.unstored.is_empty() {
