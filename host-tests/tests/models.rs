@@ -6,6 +6,7 @@ mod clone_counter;
 mod dispatch;
 mod identity;
 mod sharing;
+mod two_gateways;
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,6 +1,6 @@
-//! Worlds of the identity flow, of dispatches, and of gateways that share a registry. The actors in them call the production functions
-//! of core; a world keeps only the durable and the volatile values around them, the messages under
-//! way, and what an invariant has to remember. The tests visit every state of the small ones, and
+//! Worlds of the identity flow, of dispatches, and of gateways that share a registry. The actors in
+//! them call the production functions of core; a world keeps only the durable and the volatile
+//! values around them, the messages under way, and what an invariant has to remember. The tests visit every state of the small ones, and
 //! the fuzzer plays long runs in large ones.
 //!
 //! A world takes the functions that it calls as a field, so a test can put a wrong one in the place
@@ -10,6 +10,7 @@ pub mod clone_counter;
 pub mod dispatch;
 pub mod identity;
 pub mod sharing;
+pub mod two_gateways;
 
 use core::fmt::Debug;
 
