@@ -68,12 +68,9 @@ impl<E> Effects<E> {
     /// does not compile.
     pub fn flatten<const N: usize>(effects: [Option<E>; N]) -> Self {
         const { assert!(N <= MAX_EFFECTS, "a step has at most MAX_EFFECTS effects") };
-        let mut list = Self::none();
         // The assertion makes the list the longer one of the two, so every effect finds a place.
-        for (place, effect) in list.0.iter_mut().zip(effects) {
-            *place = effect;
-        }
-        list
+        let mut effects = effects.into_iter();
+        Self(core::array::from_fn(|_| effects.next().flatten()))
     }
 
     /// Converts each effect, for a machine that contains the one that made them.

@@ -184,7 +184,7 @@ impl Play {
                         answers.push(In::Connected);
                     }
                     Do::Close => answers.push(In::Disconnected),
-                    Do::Keep(memory) => answers.push(In::Kept(memory)),
+                    Do::Keep => answers.push(In::Kept),
                     Do::PinWanted => answers.push(In::Pin),
                     Do::Send(frame) => {
                         self.heard += 1;
@@ -242,7 +242,7 @@ impl Play {
             In::Tick => node::Input::Tick(Heartbeat::default()),
             In::Connected => node::Input::Connected(entropy(), own),
             In::Disconnected => node::Input::Disconnected(Entropy::from_recorded([CHANCE; 2])),
-            In::Kept(memory) => node::Input::Kept(*memory),
+            In::Kept => node::Input::Kept,
             In::Pin => node::Input::CodeEntered(Code::parse(PIN).expect("a PIN"), entropy(), own),
             In::Frame(bytes) => {
                 frame = bytes.clone();
@@ -255,7 +255,7 @@ impl Play {
                 node::Effect::Connect => Some(Do::Connect),
                 node::Effect::Send(frame) => Some(Do::Send(frame.to_vec())),
                 node::Effect::Close(_) => Some(Do::Close),
-                node::Effect::Keep(memory) => Some(Do::Keep(memory)),
+                node::Effect::Keep => Some(Do::Keep),
                 node::Effect::Tell(node::NativeNodeEvent::TypeThePin { .. }) => Some(Do::PinWanted),
                 _ => None,
             });
@@ -368,7 +368,7 @@ enum In {
     Tick,
     Connected,
     Disconnected,
-    Kept(NativeMemory),
+    Kept,
     Pin,
     Frame(Vec<u8>),
 }
@@ -377,6 +377,6 @@ enum Do {
     Connect,
     Send(Vec<u8>),
     Close,
-    Keep(NativeMemory),
+    Keep,
     PinWanted,
 }

@@ -76,11 +76,16 @@ impl<M: Machine> MachineInPlace<'_, M> {
         self.machine.deadline().map(|(at, _)| at)
     }
 
-    /// Performs one step. It is never inlined, so that its stack frame does not become its
-    /// caller's.
+    /// Performs one step, and returns the machine with the effects, which do not borrow it. It is
+    /// never inlined, so that its stack frame does not become its caller's.
     #[inline(never)]
-    fn step<'b>(&'b mut self, now: Instant, input: InputOf<'b, M>) -> Effects<EffectOf<'b, M>> {
-        self.machine.step(now, input, self.scratch)
+    fn step<'b>(
+        &'b mut self,
+        now: Instant,
+        input: InputOf<'b, M>,
+    ) -> (&'b M, Effects<EffectOf<'b, M>>) {
+        let effects = self.machine.step(now, input, self.scratch);
+        (self.machine, effects)
     }
 }
 
@@ -144,10 +149,11 @@ pub(crate) fn run<R: Role, D: Dialer, C: Clock>(
                     }
                 }
             };
-            let effects = body.step(ports.clock.now(), input);
+            let (machine, effects) = body.step(ports.clock.now(), input);
             // A step without a link has none to give; the type parameter still needs a value.
             let nothing = &mut None::<D::Link<'_>>;
-            after = pin!(in_place(|| ports.carry_out(effects, nothing, otherwise, None))).await;
+            after = pin!(in_place(|| ports.carry_out(machine, effects, nothing, otherwise, None)))
+                .await;
             R::wipe(body.scratch, &mut []);
         }
     }
@@ -177,9 +183,11 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
         // The report borrows the output, which a task must not write meanwhile.
         let now = ports.clock.now();
         if let Some(report) = link.as_ref().and_then(|_| ports.role.report(now)) {
-            let effects = body.step(now, R::reported(report, output));
-            after = pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait, None)))
-                .await;
+            let (machine, effects) = body.step(now, R::reported(report, output));
+            after = pin!(in_place(|| {
+                ports.carry_out(machine, effects, &mut link, NextAction::Wait, None)
+            }))
+            .await;
             continue;
         }
         // Bytes of `frame` that this round's message takes.
@@ -255,10 +263,12 @@ async fn attend<R: Role, C: Clock, L: Link, D>(
                 }
             }
         };
-        let effects = body.step(ports.clock.now(), input);
+        let (machine, effects) = body.step(ports.clock.now(), input);
         let output = Some(&mut *output);
-        after =
-            pin!(in_place(|| ports.carry_out(effects, &mut link, NextAction::Wait, output))).await;
+        after = pin!(in_place(|| {
+            ports.carry_out(machine, effects, &mut link, NextAction::Wait, output)
+        }))
+        .await;
         // Bytes of a partly received message are left alone.
         R::wipe(body.scratch, frame.get_mut(..length).unwrap_or_default());
     };

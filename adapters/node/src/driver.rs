@@ -83,7 +83,7 @@ pub(crate) trait NodeFlow: Sized {
     }
 
     /// Translates an effect into work of the driver.
-    fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self>;
+    fn work<'b>(&mut self, machine: &Self::Machine, effect: EffectOf<'b, Self>) -> Work<'b, Self>;
 
     /// Carries out work that only this flow has, and returns the requests that follow from it.
     ///
@@ -216,7 +216,7 @@ impl<F: NodeFlow> NodeDriver<F> {
             if let Some((input, scratch)) = context.input(occurrence)? {
                 let effects = machine.step(clock.now(), input, scratch);
                 tracing::trace!(state = machine.state_name(), effects = effects.len(), "stepped");
-                hands.carry_out(effects).await?;
+                hands.carry_out(&machine, effects).await?;
             }
             context.wipe();
             if let Some(event) = F::stepped(before, &machine) {
@@ -258,9 +258,14 @@ impl<F: NodeFlow> EffectExecutor<F> {
         }
     }
 
-    async fn carry_out(&mut self, effects: Effects<EffectOf<'_, F>>) -> Result<(), F::Error> {
+    async fn carry_out(
+        &mut self,
+        machine: &F::Machine,
+        effects: Effects<EffectOf<'_, F>>,
+    ) -> Result<(), F::Error> {
         // All works are prepared first, because their order may change below.
-        let mut works: Vec<_> = effects.into_iter().map(|effect| self.flow.work(effect)).collect();
+        let mut works: Vec<_> =
+            effects.into_iter().map(|effect| self.flow.work(machine, effect)).collect();
         // Reports follow storing: the owner may cut the power once it is told that the node is
         // paired.
         if works.iter().any(|work| matches!(work, Work::Keep(_))) {

@@ -39,8 +39,8 @@ pub(crate) struct WebNode {
     about: About,
     readings: Readings,
     tokens: Tokens,
-    /// The memory that the host makes durable at the moment.
-    keeping: Option<NativeMemory>,
+    /// `true` while the host makes the machine's memory durable.
+    keeping: bool,
     /// The message of the present step, which is opened in place.
     frame: [u8; MESSAGE_BYTES + 1],
     /// Wiped after every step: the plaintext of a sealed message was in it.
@@ -167,7 +167,7 @@ impl WebNode {
             about,
             readings: Readings::default(),
             tokens,
-            keeping: None,
+            keeping: false,
             frame: [0; MESSAGE_BYTES + 1],
             scratch: [0; NATIVE_SETUP_SCRATCH],
         })
@@ -210,10 +210,10 @@ impl WebNode {
                 Input::Frame { bytes: here, entropy: drawn(entropy)?, own }
             }
             Call::Disconnected { entropy } => Input::Disconnected(drawn(entropy)?),
-            Call::Kept => match keeping.take() {
-                Some(memory) => Input::Kept(memory),
+            Call::Kept => match core::mem::take(keeping) {
+                true => Input::Kept,
                 // Nothing is being stored, so there is nothing to confirm.
-                None => return Ok(()),
+                false => return Ok(()),
             },
             Call::Pair { method, expect } => {
                 let expect = expect
@@ -285,7 +285,7 @@ impl WebNode {
         };
         let before = machine.state_name();
         let effects = machine.step(clock.now, input, scratch);
-        carry_out(effects, keys, tokens, keeping, reply);
+        carry_out(effects, (machine.memory(), keys), tokens, keeping, reply);
         if before != IDLE && machine.state_name() == IDLE {
             reply.event("resting");
         }
@@ -329,14 +329,14 @@ fn put_memory(keys: &OwnKeys, tokens: &Tokens, memory: &NativeMemory, reply: &mu
 /// told that the node is paired.
 fn carry_out(
     effects: Effects<Effect<'_>>,
-    keys: &OwnKeys,
+    (memory, keys): (&NativeMemory, &OwnKeys),
     tokens: &mut Tokens,
-    keeping: &mut Option<NativeMemory>,
+    keeping: &mut bool,
     reply: &mut Reply<'_>,
 ) {
     let mut told: heapless::Vec<_, { handfast_core::MAX_EFFECTS }> = heapless::Vec::new();
     // Reports follow storing, so that nothing is reported that could still be lost.
-    let keeps = effects.iter().any(|effect| matches!(effect, Effect::Keep(_)));
+    let keeps = effects.iter().any(|effect| matches!(effect, Effect::Keep));
     let mut unusable = false;
     for effect in effects {
         match effect {
@@ -348,10 +348,10 @@ fn carry_out(
             }
             Effect::Part(part) => tokens.part(&part),
             Effect::Chain(bytes) => tokens.complete(bytes),
-            Effect::Keep(memory) => {
-                unusable = !tokens.settle(&memory, keys);
-                put_memory(keys, tokens, &memory, reply);
-                *keeping = Some(memory);
+            Effect::Keep => {
+                unusable = !tokens.settle(memory, keys);
+                put_memory(keys, tokens, memory, reply);
+                *keeping = true;
             }
             Effect::Bearer(token) => reply.object(Kind::Event, |object| {
                 object.text("event", "bearer").text("token", token.expose())

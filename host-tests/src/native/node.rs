@@ -96,9 +96,9 @@ pub enum NodeIn {
     /// The connection is lost.
     Disconnected,
     /// The memory is in flash.
-    Kept(NativeMemory),
+    Kept,
     /// The memory is in flash, and the certificate that came is not.
-    KeptWithout(NativeMemory),
+    KeptWithout,
     /// The owner starts pairing.
     Pair(PairMethod, Option<Fingerprint>),
     /// The owner types a code.
@@ -287,8 +287,8 @@ impl World {
                 Input::Frame { bytes: &mut frame, entropy, own }
             }
             NodeIn::Disconnected => Input::Disconnected(chance),
-            NodeIn::Kept(memory) => Input::Kept(memory),
-            NodeIn::KeptWithout(memory) => Input::KeptWithout(memory),
+            NodeIn::Kept => Input::Kept,
+            NodeIn::KeptWithout => Input::KeptWithout,
             NodeIn::Pair(wish, expect) => Input::Pair(wish, expect),
             NodeIn::Code(typed) => {
                 code = typed;
@@ -367,7 +367,7 @@ impl World {
                 },
                 Effect::Cancel(id) => todo.push(Do::Stop(id)),
                 Effect::Query(id, number) => todo.push(Do::Feed(NodeIn::Answer(id, number))),
-                Effect::Keep(memory) => todo.push(Do::Keep(memory)),
+                Effect::Keep => todo.push(Do::Keep(*machine.memory())),
                 Effect::Bearer(token) => host.bearers.push(token.expose().to_owned()),
                 Effect::App(app) => {
                     host.apps
@@ -464,8 +464,8 @@ impl World {
         self.note(|| format!("node {at} keeps {memory:?}"));
         if self.node_may(at) {
             let input = match refused {
-                true => NodeIn::KeptWithout(memory),
-                false => NodeIn::Kept(memory),
+                true => NodeIn::KeptWithout,
+                false => NodeIn::Kept,
             };
             self.job(super::Job::Kept { node: at, input });
         }

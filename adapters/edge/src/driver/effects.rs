@@ -35,7 +35,7 @@ pub(super) struct EffectPorts<R: Role, C> {
     /// A command that arrived while the memory was being stored.
     pub(super) held: Option<R::Command>,
     /// A durable memory that the machine has not been told of yet.
-    pub(super) kept: Option<R::Memory>,
+    pub(super) kept: Option<R::Kept>,
     /// What the owner has not been told yet of a command that had no effect. It is told in one
     /// place, because each place that waits for the owner has code and room of its own.
     pub(super) refused: Option<Refused>,
@@ -90,6 +90,7 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
     /// effect decides otherwise. `output` is there unless the effects borrow it.
     pub(super) fn carry_out<'f, L: Link>(
         &'f mut self,
+        machine: &'f R::Machine,
         effects: Effects<EffectOf<'f, R::Machine>>,
         link: &'f mut Option<L>,
         mut after: NextAction,
@@ -119,14 +120,15 @@ impl<R: Role, C: Clock> EffectPorts<R, C> {
                             pin!(in_place(|| self.say_goodbye(&mut open, close))).await;
                         }
                     }
-                    Work::Keep(memory) => {
-                        let durable = pin!(in_place(|| self.make_durable(Some(&memory)))).await;
+                    Work::Keep(kept) => {
+                        let memory = R::memory(machine, &kept);
+                        let durable = pin!(in_place(|| self.make_durable(Some(memory)))).await;
                         // Without durability the machine must not go on; the next run starts from
                         // the flash.
                         if !durable {
                             return NextAction::Stop;
                         }
-                        self.kept = Some(memory);
+                        self.kept = Some(kept);
                     }
                     Work::Obey(order) => {
                         // Effects that borrow the output are those of a report, which orders

@@ -14,7 +14,7 @@ pub(crate) type EffectOf<'b, M> = <M as Machine>::Effect<'b>;
 
 /// The work of a role.
 pub(crate) type WorkOf<'b, R> =
-    Work<'b, <R as Role>::Memory, <R as Role>::Report<'b>, <R as Role>::TaskOrder<'b>>;
+    Work<'b, <R as Role>::Kept, <R as Role>::Report<'b>, <R as Role>::TaskOrder<'b>>;
 
 /// One side of a flow: its machine, with the storage and the owner that the effects reach.
 pub(crate) trait Role {
@@ -22,6 +22,8 @@ pub(crate) trait Role {
     type Machine: Machine;
     /// The record that outlives a power cut.
     type Memory;
+    /// What an effect that stores carries: the memory, or nothing where the machine has it.
+    type Kept;
     /// A message of the gateway about the node's tasks or its certificate.
     type TaskOrder<'b>;
     /// A message about the node's tasks or its certificate that is owed to the gateway.
@@ -42,6 +44,9 @@ pub(crate) trait Role {
     /// # Errors
     /// [`KeepError`]: the memory cannot be read, which does not make it blank.
     async fn load(&mut self) -> Result<Self::Memory, KeepError>;
+
+    /// Returns the memory that is to be stored.
+    fn memory<'m>(machine: &'m Self::Machine, kept: &'m Self::Kept) -> &'m Self::Memory;
 
     /// Makes the memory durable.
     ///
@@ -109,7 +114,7 @@ pub(crate) trait Role {
     fn limits(&self) -> TimeLimits;
 
     /// Makes the answer to a request to store: the memory that is durable now.
-    fn kept<'b>(&mut self, memory: Self::Memory) -> InputOf<'b, Self::Machine>;
+    fn kept<'b>(&mut self, kept: Self::Kept) -> InputOf<'b, Self::Machine>;
 
     /// Translates an effect into work of the driver.
     fn work<'b>(effect: EffectOf<'b, Self::Machine>) -> WorkOf<'b, Self>;
@@ -249,9 +254,9 @@ pub(crate) enum Refused {
     Nothing,
 }
 
-/// What the driver does for one effect: `M` is the memory, `T` the report, `O` an order about a
+/// What the driver does for one effect: `K` is what is kept, `T` the report, `O` an order about a
 /// task.
-pub(crate) enum Work<'b, M, T, O> {
+pub(crate) enum Work<'b, K, T, O> {
     /// Open a link.
     Connect,
     /// Send a message.
@@ -259,7 +264,7 @@ pub(crate) enum Work<'b, M, T, O> {
     /// Close the link.
     Close(Close),
     /// Store the memory.
-    Keep(M),
+    Keep(K),
     /// Tell the owner.
     Tell(T),
     /// Obey the gateway.

@@ -71,6 +71,7 @@ where
 {
     type Machine = Node;
     type Memory = NativeMemory;
+    type Kept = ();
     type TaskOrder<'b> = NativeOrder<'b>;
     type TaskReport = NativeOwed<'i>;
     type Command = NativeCommand;
@@ -96,6 +97,10 @@ where
         self.tell_certificate(news).await;
         self.note(&memory);
         Ok(memory)
+    }
+
+    fn memory<'m>(machine: &'m Node, _kept: &'m ()) -> &'m NativeMemory {
+        machine.memory()
     }
 
     async fn keep(&mut self, memory: &NativeMemory) -> Result<(), KeepError> {
@@ -251,10 +256,10 @@ where
         }
     }
 
-    fn kept<'b>(&mut self, memory: NativeMemory) -> Input<'b> {
+    fn kept<'b>(&mut self, (): ()) -> Input<'b> {
         match self.certificate.take_refused() {
-            true => Input::KeptWithout(memory),
-            false => Input::Kept(memory),
+            true => Input::KeptWithout,
+            false => Input::Kept,
         }
     }
 
@@ -263,7 +268,7 @@ where
             Effect::Connect => Work::Connect,
             Effect::Send(frame) => Work::Send(Frame::Binary(frame)),
             Effect::Close(close) => Work::Close(close),
-            Effect::Keep(memory) => Work::Keep(memory),
+            Effect::Keep => Work::Keep(()),
             Effect::Tell(news) => Work::Tell(NativeReport::News(news)),
             Effect::App(app) => Work::Tell(NativeReport::App(app)),
             Effect::Dispatch(dispatch) => Work::Obey(NativeOrder::Task(TaskOrder::Run(dispatch))),

@@ -37,6 +37,7 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
     type Memory = RegistrationMemory;
     // This dialect dispatches nothing.
     type TaskOrder<'b> = Infallible;
+    type Kept = RegistrationMemory;
     type TaskReport = Infallible;
     type Command = Command;
     type Report<'b> = Report<'b>;
@@ -49,6 +50,13 @@ impl<K: RegistrationStorage, O: Owner> Role for RegistrationRole<'_, K, O> {
 
     fn load(&mut self) -> impl Future<Output = Result<RegistrationMemory, KeepError>> {
         self.keep.load()
+    }
+
+    fn memory<'m>(
+        _machine: &'m RegistrationNode,
+        kept: &'m RegistrationMemory,
+    ) -> &'m RegistrationMemory {
+        kept
     }
 
     fn keep(&mut self, memory: &RegistrationMemory) -> impl Future<Output = Result<(), KeepError>> {

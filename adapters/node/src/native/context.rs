@@ -132,8 +132,8 @@ impl FlowContext<NativeEffects> for NativeContext {
                 Input::Frame { bytes, entropy: Entropy::try_draw(&mut SysRng)?, own }
             }
             Occurrence::Disconnected => Input::Disconnected(Entropy::try_draw(&mut SysRng)?),
-            Occurrence::Kept(NativeKept::All(memory)) => Input::Kept(memory),
-            Occurrence::Kept(NativeKept::WithoutCertificate(memory)) => Input::KeptWithout(memory),
+            Occurrence::Kept(NativeKept::All) => Input::Kept,
+            Occurrence::Kept(NativeKept::WithoutCertificate) => Input::KeptWithout,
             Occurrence::Request(NativeRequest::Owner(command)) => match command {
                 NativeOwnerCommand::Pair(method, expect) => Input::Pair(method, expect),
                 NativeOwnerCommand::Setup(_, gateway) => {

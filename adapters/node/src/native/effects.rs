@@ -73,9 +73,9 @@ pub(super) enum NativeHappening {
 /// What is durable.
 pub(super) enum NativeKept {
     /// The memory, and a certificate that came with it.
-    All(NativeMemory),
+    All,
     /// The memory; the certificate that came is none of this node's.
-    WithoutCertificate(NativeMemory),
+    WithoutCertificate,
 }
 
 /// The storage, the owner and the connections of a node.
@@ -327,7 +327,7 @@ impl NodeFlow for NativeEffects {
         }
     }
 
-    fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
+    fn work<'b>(&mut self, machine: &Node, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
         match effect {
             Effect::Connect => {
                 self.turn_to_known();
@@ -366,7 +366,7 @@ impl NodeFlow for NativeEffects {
             Effect::Query(id, number) => {
                 Work::Own(NativeWork::Dispatch(DispatchWork::Query(id, number)))
             }
-            Effect::Keep(memory) => Work::Keep(memory),
+            Effect::Keep => Work::Keep(*machine.memory()),
             Effect::Bearer(token) => Work::Tell(NativeEvent::Bearer(Arc::new(token))),
             Effect::App(App { action, address, bytes }) => {
                 Work::Tell(NativeEvent::App(AppMessage {
@@ -415,8 +415,8 @@ impl NodeFlow for NativeEffects {
         }
         // A certificate that came for this memory is stored by now, or it is none of this node's.
         Ok(match std::mem::take(&mut self.uncertified) {
-            true => NativeKept::WithoutCertificate(memory),
-            false => NativeKept::All(memory),
+            true => NativeKept::WithoutCertificate,
+            false => NativeKept::All,
         })
     }
 

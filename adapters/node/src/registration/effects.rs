@@ -86,7 +86,11 @@ impl NodeFlow for RegistrationEffects {
         self.source.as_mut().and_then(TokenSource::other).map(OwnerCommand::Token)
     }
 
-    fn work<'b>(&mut self, effect: EffectOf<'b, Self>) -> Work<'b, Self> {
+    fn work<'b>(
+        &mut self,
+        _machine: &RegistrationNode,
+        effect: EffectOf<'b, Self>,
+    ) -> Work<'b, Self> {
         match effect {
             Effect::Connect => Work::Connect,
             Effect::Send(text) => Work::Send(text),

@@ -50,7 +50,6 @@ pub fn node(data: &[u8]) {
     let mut now = Instant::from_millis(0);
     let mut machine = Node::boot(now, memory(bytes.byte().unwrap_or(0)), Timing::DEFAULT);
     let mut rogue = RogueEnd::default();
-    let mut keeping = None;
     let mut trusted = false;
     while let Some(code) = bytes.byte() {
         let argument = bytes.byte().unwrap_or(0);
@@ -65,7 +64,7 @@ pub fn node(data: &[u8]) {
             }
             11 | 12 => node::Input::Connected(entropy(), own),
             13 => node::Input::Disconnected(Entropy::from_recorded([argument; 2])),
-            14 => node::Input::Kept(keeping.take().unwrap_or_else(|| *machine.memory())),
+            14 => node::Input::Kept,
             15 => node::Input::CodeEntered(Code::parse("847291").expect("a code"), entropy(), own),
             16 => {
                 let selector = pair::Selector::parse("K7QF").expect("a selector");
@@ -90,10 +89,8 @@ pub fn node(data: &[u8]) {
             }
             17 => node::Input::Renew(Renew::Chain),
             18 if argument < 32 => node::Input::Forget,
-            18 if argument >= 128 => {
-                node::Input::KeptWithout(keeping.take().unwrap_or_else(|| *machine.memory()))
-            }
-            _ => node::Input::Kept(keeping.take().unwrap_or_else(|| *machine.memory())),
+            18 if argument >= 128 => node::Input::KeptWithout,
+            _ => node::Input::Kept,
         };
         let by_frame = matches!(input, node::Input::Frame { .. });
         let forgets = matches!(input, node::Input::Forget);
@@ -107,13 +104,12 @@ pub fn node(data: &[u8]) {
         );
         for effect in effects {
             match effect {
-                node::Effect::Keep(memory) => {
+                node::Effect::Keep => {
                     assert!(!(by_frame && clear), "what came in clear is kept");
                     assert!(
-                        memory != NativeMemory::Blank || forgets || rogue.unpaired,
+                        *machine.memory() != NativeMemory::Blank || forgets || rogue.unpaired,
                         "forgets on its own"
                     );
-                    keeping = Some(memory);
                 }
                 node::Effect::Send(sent) => {
                     assert!(!sent.is_empty() && sent.len() <= MESSAGE_BYTES);

@@ -83,11 +83,8 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("tick at the deadline", |_, _| node::Input::Tick(Heartbeat::default())),
     ("connected", |world, _| node::Input::Connected(Entropy::from_recorded([1; 32]), own(world))),
     ("disconnected", |_, _| node::Input::Disconnected(Entropy::from_recorded([0, 128]))),
-    ("kept blank", |_, _| node::Input::Kept(NativeMemory::Blank)),
-    ("kept blank without a certificate", |_, _| node::Input::KeptWithout(NativeMemory::Blank)),
-    ("kept asked", |world, _| {
-        node::Input::Kept(NativeMemory::Asked { gateway: *world.gateway.keys.channel.public() })
-    }),
+    ("kept", |_, _| node::Input::Kept),
+    ("kept without a certificate", |_, _| node::Input::KeptWithout),
     ("pair by approval", |_, _| node::Input::Pair(PairMethod::Approval, None)),
     ("pair by setup code", |world, _| {
         let gateway = Fingerprint::of(world.gateway.keys.channel.public());
@@ -135,13 +132,8 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("forget", |_, _| node::Input::Forget),
 ];
 
-fn node_brief(effect: &node::Effect<'_>) -> String {
+fn node_brief(effect: &node::Effect<'_>, memory: &NativeMemory) -> String {
     use node::Effect;
-    let kind = |memory: &NativeMemory| match memory {
-        NativeMemory::Blank => "Blank",
-        NativeMemory::Asked { .. } => "Asked",
-        NativeMemory::Paired(_) => "Paired",
-    };
     match effect {
         Effect::Connect => "Connect".to_owned(),
         Effect::Search(_) => "Search".to_owned(),
@@ -154,7 +146,11 @@ fn node_brief(effect: &node::Effect<'_>) -> String {
         Effect::Chain(chain) => {
             format!("Chain, {}", if chain.is_some() { "inline" } else { "in parts" })
         }
-        Effect::Keep(memory) => format!("Keep {}", kind(memory)),
+        Effect::Keep => match memory {
+            NativeMemory::Blank => "Keep Blank".to_owned(),
+            NativeMemory::Asked { .. } => "Keep Asked".to_owned(),
+            NativeMemory::Paired(_) => "Keep Paired".to_owned(),
+        },
         Effect::Bearer(_) => "Bearer".to_owned(),
         Effect::App(_) => "App".to_owned(),
         Effect::Certificate => "Certificate".to_owned(),
@@ -196,7 +192,8 @@ fn a_node_of_the_native_wire_does_in_every_state_what_its_table_says() {
             let mut scratch = [0; NATIVE_SETUP_SCRATCH];
             let now = world.instant();
             let effects = machine.step(now, make(&world, &mut bytes), &mut scratch);
-            let effects: Vec<String> = effects.iter().map(node_brief).collect();
+            let brief = |effect| node_brief(effect, machine.memory());
+            let effects: Vec<String> = effects.iter().map(brief).collect();
             row(
                 &mut table,
                 name,

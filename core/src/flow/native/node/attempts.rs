@@ -60,7 +60,8 @@ impl Node {
         };
         // The node starts anew only once the blank memory is durable.
         self.state = State::Keeping(AfterStore::Start);
-        Effects::flatten([close, Some(Effect::Keep(NativeMemory::Blank))])
+        self.memory = NativeMemory::Blank;
+        Effects::flatten([close, Some(Effect::Keep)])
     }
 
     /// Closes the connection; `rest` follows once it is closed.

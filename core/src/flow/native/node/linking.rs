@@ -326,8 +326,8 @@ pub(super) fn step<'b>(
         Input::Found(..) => Effects::none(),
         // These inputs belong to other states, or to this one no longer.
         Input::Connected(..)
-        | Input::Kept(_)
-        | Input::KeptWithout(_)
+        | Input::Kept
+        | Input::KeptWithout
         | Input::Pair(..)
         | Input::CodeEntered(..)
         | Input::Forget => Effects::none(),
@@ -363,12 +363,13 @@ fn on_frame<'b>(
         Ok(FromGateway::Policy(Policy::Unmute)) => Effect::Tell(NativeNodeEvent::Unmuted),
         Ok(FromGateway::Policy(Policy::Unpair)) => {
             // This is sealed by the gateway, and the only message that ends a pairing.
+            node.memory = NativeMemory::Blank;
             return node.enter(
                 State::Keeping(AfterStore::Start),
                 [
                     Effect::Tell(NativeNodeEvent::Unpaired),
                     Effect::Close(Close::GOODBYE),
-                    Effect::Keep(NativeMemory::Blank),
+                    Effect::Keep,
                 ],
             );
         }
@@ -466,5 +467,6 @@ fn keep<'b>(
     };
     // The link waits in this state, so that nothing is confirmed before it is durable.
     node.state = State::Keeping(AfterStore::Linked { link, stored });
-    Effects::flatten([object, Some(Effect::Keep(NativeMemory::Paired(paired)))])
+    node.memory = NativeMemory::Paired(paired);
+    Effects::flatten([object, Some(Effect::Keep)])
 }

@@ -175,7 +175,8 @@ impl Node {
         if self.keeps_addresses { features.with(Features::ADDRESSES) } else { features }
     }
 
-    /// Returns the node's memory.
+    /// Returns the node's memory: the durable one, or from [`Effect::Keep`] on the one that is to
+    /// become durable.
     #[must_use]
     pub const fn memory(&self) -> &NativeMemory {
         &self.memory
@@ -224,15 +225,8 @@ impl Machine for Node {
     ) -> Effects<Effect<'b>> {
         let out = OutgoingBuffer::new(scratch);
         match (&mut self.state, input) {
-            (State::Keeping(_), Input::Kept(memory)) => {
-                // The memory comes back with the answer, so the machine holds no second copy.
-                self.memory = memory;
-                on_kept(self, now, true, out)
-            }
-            (State::Keeping(_), Input::KeptWithout(memory)) => {
-                self.memory = memory;
-                on_kept(self, now, false, out)
-            }
+            (State::Keeping(_), Input::Kept) => on_kept(self, now, true, out),
+            (State::Keeping(_), Input::KeptWithout) => on_kept(self, now, false, out),
             // The memory that is being stored decides. The next attempt settles whatever else
             // happens meanwhile.
             (
@@ -373,8 +367,8 @@ impl Machine for Node {
                 | Input::Connected(..)
                 | Input::Frame { .. }
                 | Input::Disconnected(_)
-                | Input::Kept(_)
-                | Input::KeptWithout(_)
+                | Input::Kept
+                | Input::KeptWithout
                 | Input::CodeEntered(..)
                 | Input::App(_)
                 | Input::Subscribe(_)

@@ -423,7 +423,8 @@ fn trusted<'b>(node: &mut Node, until: Instant, news: NativeNodeEvent<'b>) -> Ef
         return Effects::none();
     };
     let then = AfterStore::Wait { channel, until };
-    node.enter(State::Keeping(then), [Effect::Tell(news), Effect::Keep(asked)])
+    node.memory = asked;
+    node.enter(State::Keeping(then), [Effect::Tell(news), Effect::Keep])
 }
 
 #[inline(never)]
@@ -444,7 +445,7 @@ fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
         NativeMemory::Paired(_) | NativeMemory::Asked { .. } | NativeMemory::Blank => None,
     };
     let paired = Paired { gateway, node_id, grant: id, mark };
-    let memory = NativeMemory::Paired(paired);
+    node.memory = NativeMemory::Paired(paired);
     node.state = State::Keeping(AfterStore::Confirm { channel, grant: id });
     let chain = match chain {
         Some(ChainBytes::Here(bytes)) => Some(Effect::Chain(Some(bytes.as_bytes()))),
@@ -456,7 +457,7 @@ fn on_grant<'b>(node: &mut Node, grant: PairGrant<'b>) -> Effects<Effect<'b>> {
         // Both go ahead of the memory, because they are stored together with it.
         chain,
         certificates.then_some(Effect::Certificate),
-        Some(Effect::Keep(memory)),
+        Some(Effect::Keep),
     ])
 }
 

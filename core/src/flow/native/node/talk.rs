@@ -180,11 +180,11 @@ pub enum Input<'b> {
     /// The connection is closed, or could not be opened. It carries entropy for the wait before the
     /// next attempt.
     Disconnected(Entropy<2>),
-    /// The answer to [`Effect::Keep`], with the memory that is durable now.
-    Kept(NativeMemory),
+    /// The answer to [`Effect::Keep`]: the memory is durable.
+    Kept,
     /// The answer to [`Effect::Keep`] after [`Effect::Certificate`], where the memory is durable
-    /// now and the certificate was not stored, because it does not count.
-    KeptWithout(NativeMemory),
+    /// and the certificate was not stored, because it does not count.
+    KeptWithout,
     /// The owner chose a method to pair by; with a fingerprint, no other gateway is accepted.
     Pair(PairMethod, Option<Fingerprint>),
     /// The owner typed the PIN that the gateway shows, or another code after a wrong one.
@@ -261,9 +261,9 @@ pub enum Effect<'b> {
     /// Store this capability token (`None`: the one that came in parts) with the memory of the next
     /// [`Effect::Keep`], if the node stores chains.
     Chain(Option<&'b [u8]>),
-    /// Make this memory durable, then answer with [`Input::Kept`]. The node does nothing else until
-    /// then.
-    Keep(NativeMemory),
+    /// Make the node's [memory](super::Node::memory) durable, then answer with [`Input::Kept`]. The
+    /// node does nothing else until then, so the memory does not change meanwhile.
+    Keep,
     /// Hand out a bearer token for dialects without a sealed channel. It is valid for minutes.
     Bearer(Token),
     /// Pass a message to the application.
