@@ -1,14 +1,14 @@
-//! The demo's boards with keys: one pairs by PIN over Ethernet and does tasks, one pairs over its
-//! serial line, and the operator revokes one of them.
+//! The demo's boards with keys: one pairs by PIN over Ethernet, does tasks and answers a message, one
+//! pairs over its serial line, and the operator revokes one of them.
 
 use std::path::Path;
 use std::time::Duration;
 
 use handfast_cli::qemu::{Image, RunningBoard};
 use handfast_server::Gateway;
-use handfast_server::admin::{CapabilityList, PairingView, RevokedView};
+use handfast_server::admin::{CapabilityList, PairingView, RevokedView, SentToNodeView};
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::firmware::{HOST, after, device};
@@ -19,7 +19,7 @@ use super::phone::PATIENCE;
 use super::stage::Stage;
 use super::waits::other;
 use crate::End;
-use crate::client::{ask, encoded, read};
+use crate::client::{LineStream, ask, encoded, read};
 use crate::serve::Running;
 
 /// Speed of the line. A pseudo-terminal has none, but the gateway's configuration needs one.
@@ -53,6 +53,7 @@ pub(super) async fn play(
     pair(stage, scene, &mut door, "Ethernet").await?;
     compare(stage, scene.data, &mut door).await?;
     does_tasks(stage, scene.data, &mut door).await?;
+    answers_messages(stage, scene.data, &mut door).await?;
 
     let mut valve = DemoBoard::at_the_line(image, scene.home, "Valve", &gateway.gateway).await?;
     stage.step(
@@ -273,5 +274,45 @@ async fn does_tasks(stage: &mut Stage, data: &Path, board: &mut DemoBoard) -> Re
     let said = done.result.unwrap_or_default();
     hold(said["node_id"] == json!(board.id), "the board that was asked answers")?;
     stage.step("device", format!("{} answers the task system.identity: {said}", board.name));
+    Ok(())
+}
+
+/// Sends a board a message, and receives its answer among the messages of nodes.
+async fn answers_messages(
+    stage: &mut Stage,
+    data: &Path,
+    board: &mut DemoBoard,
+) -> Result<(), End> {
+    let mut messages = LineStream::follow(data, "/api/v1/messages").await?;
+    messages.next().await?;
+    let path = format!("/api/v1/devices/{}/send", board.id);
+    let body = json!({ "address": "/light", "text": "off" });
+    let sent: SentToNodeView = read(&ask(data, Method::POST, &path, Some(body)).await?)?;
+    hold(sent.node_id == board.id && sent.sent == 3, "the message is sent to the board")?;
+    board.says("the light is off").await?;
+    stage.step(
+        "operator",
+        format!(
+            "sends \"off\" to /light of {}: its firmware switches the light off, and says so",
+            board.name
+        ),
+    );
+
+    let answer = tokio::time::timeout(PATIENCE, messages.next())
+        .await
+        .map_err(|_| End::Refused(format!("{} did not answer in time", board.name)))??
+        .ok_or_else(|| End::Refused("the gateway ended its messages".to_owned()))?;
+    let answer: Value = read(&answer)?;
+    hold(
+        answer["node_id"] == json!(board.id)
+            && answer["action"] == "write"
+            && answer["address"] == "/light"
+            && answer["text"] == "off",
+        "the board answers with the level that it reads back",
+    )?;
+    stage.step(
+        "device",
+        format!("{} answers with the level that it reads back: /light is off", board.name),
+    );
     Ok(())
 }
