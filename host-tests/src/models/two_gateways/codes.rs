@@ -9,13 +9,16 @@ use handfast_core::wire::native::pair::Selector;
 
 use super::super::{Condition, World};
 
+/// The code, the window and the count of the source once a code is spent.
+pub type Spent = (Counted, Window, u8);
+
 /// The functions that the gateways call.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     /// The reservation of a guess.
     pub reserve: fn(&Counted, &Window, u8, UnixTime) -> Result<Reserved, NoGuess>,
     /// The spending of a code that was guessed.
-    pub spend: fn(&Counted, &Window, u8, UnixTime) -> Option<(Counted, Window, u8)>,
+    pub spend: fn(&Counted, &Window, u8, UnixTime) -> Option<Spent>,
     /// `true` if a gateway reads the counts in the step that writes them, and not before.
     pub reads_as_it_writes: bool,
 }
