@@ -111,6 +111,12 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 1, 5, 77, 0, 1, 24, 9, 0, 23, 7, 30, 78, 0, 2, 0, 23, 78, 1, 2, 0, 23, 84, 77, 2,
                 0, 0, 23, 7, 40,
             ],
+            // Two gateways: a node is muted at one and unmuted at the other, given less, and a
+            // gateway is cut off and loses the node's link unheard.
+            vec![
+                128, 6, 8, 0, 0, 23, 8, 0, 0, 23, 3, 1, 227, 0, 4, 7, 2, 3, 0, 227, 0, 5, 7, 2,
+                195, 0, 0, 99, 40, 7, 30, 163, 0, 7, 40,
+            ],
         ],
     }
 }

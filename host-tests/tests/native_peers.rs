@@ -8,6 +8,7 @@ mod links;
 mod marks;
 mod pairing;
 mod tasks;
+mod two_gateways;
 
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::registry::grants::{GrantId, State};
@@ -15,7 +16,7 @@ use handfast_host_tests::native::World;
 
 fn paired_by_pin() -> World {
     let mut world = World::new(1, 7);
-    world.gateway.marks = true;
+    world.identity.marks = true;
     world.open_window();
     world.pair_by_pin(0);
     world.run();

@@ -35,7 +35,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 /// Plays the session between the real machines of a simulated world.
 fn record() -> Value {
     let mut world = World::new(1, 7);
-    world.gateway.marks = true;
+    world.identity.marks = true;
     world.recording = Some(Vec::new());
     world.open_window();
     world.pair_by_pin(0);
@@ -58,7 +58,7 @@ fn record() -> Value {
     });
     json!({
         "node_keys": hex(world.nodes[0].keys.to_stored().expose()),
-        "gateway_keys": hex(world.gateway.keys.to_stored().expose()),
+        "gateway_keys": hex(world.identity.keys.to_stored().expose()),
         "name": "node 0",
         "room": "Kitchen",
         "pin": pin,

@@ -89,7 +89,7 @@ fn whatever_happens_tasks_run_once_and_only_copies_raise_the_alarm_and_none_come
         let outcome = std::panic::catch_unwind(|| World::play(&script));
         let world = outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
         runs += world.history.runs.len();
-        alarms += world.gateway.alarms;
+        alarms += world.gateways.iter().map(|gateway| gateway.alarms).sum::<u32>();
         noticed += world.history.noticed;
         visited.extend(world.visited);
     }
@@ -98,6 +98,31 @@ fn whatever_happens_tasks_run_once_and_only_copies_raise_the_alarm_and_none_come
         let identity = ["Quarantined", "Greeting", "Linked"];
         let missed: Vec<_> = identity.iter().filter(|state| !visited.contains(*state)).collect();
         assert!(missed.is_empty() && runs > 0 && noticed > 0, "nothing leads to {missed:?}");
+    }
+}
+
+#[test]
+fn two_gateways_over_one_registry_keep_every_invariant_though_hints_are_lost_and_one_is_cut_off() {
+    let (mut steps, mut runs, mut wrong) = (0, 0, 0);
+    let (mut lost, mut displaced, mut notices, mut elsewhere, mut refused) = (0, 0, 0, 0, 0);
+    for seed in seeds(300) {
+        let script = Script::of_two_gateways(seed);
+        let outcome = std::panic::catch_unwind(|| World::play(&script));
+        let world = outcome.unwrap_or_else(|_| panic!("SEED={seed}: {script:?}"));
+        (steps, runs) = (steps + world.steps, runs + world.history.runs.len());
+        wrong += world.audit.wrong.values().sum::<u32>();
+        let counts = world.share_counts();
+        (lost, displaced) = (lost + counts.lost_hints, displaced + counts.displaced);
+        (notices, elsewhere) = (notices + counts.notices, elsewhere + counts.sent_elsewhere);
+        refused += counts.refused;
+    }
+    println!("{steps} steps, {runs} tasks ran, {wrong} wrong guesses, {lost} hints were lost");
+    println!(
+        "{notices} notices, {displaced} links displaced, {elsewhere} sent elsewhere, {refused} refused"
+    );
+    if seeds(300).count() > 100 {
+        let counts = [runs as u32, wrong, lost, displaced, notices, elsewhere, refused];
+        assert!(counts.iter().all(|count| *count > 0), "nothing leads to {counts:?}");
     }
 }
 

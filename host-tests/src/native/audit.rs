@@ -109,7 +109,7 @@ impl World {
 
     /// Checks that a connection asks of the store only what its peer may have.
     pub(super) fn check_asked(&mut self, conn: ConnId, asked: &Asked) {
-        let seat = &self.gateway.seats[&conn];
+        let seat = self.seat(conn).expect("it asks");
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
         let wire = self.wires.get(&conn).and_then(|wire| wire.node);
         match asked {
@@ -179,12 +179,12 @@ impl World {
         self.expect(!clear, || format!("node {at} keeps {memory:?} because of what came in clear"));
         let holds = match memory {
             NativeMemory::Blank => forgets || self.audit.revoked.contains(key.as_bytes()),
-            NativeMemory::Asked { gateway } => gateway == self.gateway.keys.channel.public(),
+            NativeMemory::Asked { gateway } => gateway == self.identity.keys.channel.public(),
             NativeMemory::Paired(paired) => {
                 let granted = |grant: &handfast_core::registry::grants::Grant| {
                     grant.id == paired.grant && grant.node_id == paired.node_id
                 };
-                paired.gateway == *self.gateway.keys.channel.public()
+                paired.gateway == *self.identity.keys.channel.public()
                     && self.store.grants.iter().any(granted)
             }
         };
@@ -200,25 +200,28 @@ impl World {
 
     /// Checks all other invariants at once.
     pub(super) fn check(&self) {
-        for (&conn, seat) in &self.gateway.seats {
+        let seats = self.gateways.iter().flat_map(|it| it.seats.iter().map(move |seat| (it, seat)));
+        for (gateway, (&conn, seat)) in seats {
             let Some(machine) = &seat.machine else { continue };
             if let Some(Peer::Node(node_id)) = machine.linked() {
                 let record = self.store.records.get(&node_id);
                 let is_in = record.is_some_and(|record| {
                     matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. })
                 });
-                self.expect(is_in, || {
+                // Another gateway may have decided just now.
+                self.expect(is_in || self.sharing.is_some(), || {
                     format!("conn {conn}: {node_id} is linked, and is {record:?}")
                 });
-                self.expect(self.gateway.live.get(&node_id) == Some(&conn), || {
+                self.expect(gateway.live.get(&node_id) == Some(&conn), || {
                     format!("conn {conn}: linked, and not live")
                 });
                 let key = record.and_then(|record| record.keys).map(|keys| keys.channel);
-                self.expect(machine.peer_key() == key.as_ref(), || {
+                self.expect(!is_in || machine.peer_key() == key.as_ref(), || {
                     format!("conn {conn}: linked with another key")
                 });
             }
         }
+        self.check_sharing();
         for record in self.store.records.values() {
             let Some(keys) = record.keys else { continue };
             let bytes = *keys.channel.as_bytes();

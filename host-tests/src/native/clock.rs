@@ -86,7 +86,7 @@ impl World {
     pub fn clock(&mut self, op: ClockOp) {
         let is_word = matches!(op, ClockOp::Accept | ClockOp::AcceptTruth);
         // Only a running gateway hears the operator, and none takes two steps at once.
-        if is_word && (!self.gateway.on || self.is_deciding()) {
+        if is_word && (!self.is_any_on() || self.is_deciding()) {
             return;
         }
         self.note_ends();
@@ -98,7 +98,7 @@ impl World {
 
     /// Does what the gateway's task does every second.
     pub(super) fn look_at_clocks(&mut self) {
-        if !self.gateway.on {
+        if !self.is_any_on() {
             return;
         }
         self.note_ends();
@@ -114,7 +114,7 @@ impl World {
 
     /// Returns `true` if an answer under way was decided by the present time.
     fn is_deciding(&self) -> bool {
-        self.jobs.iter().any(Job::is_of_gateway)
+        self.jobs.iter().any(Job::is_of_gateways)
     }
 
     /// Records each end that is new or has changed as set by this run.
@@ -197,7 +197,7 @@ impl World {
             // The codes spent under the wrong clock are forgotten with it, so no code of that time
             // may be valid under the true one.
             self.rotate_setup();
-            self.gateway.setup.truncate(1);
+            self.identity.setup.truncate(1);
             self.store.setup_spent.clear();
             self.store.setup_mark = UnixTime::from_secs(0);
         } else if let Some(opened) = &mut self.store.window.opened {
@@ -206,7 +206,8 @@ impl World {
         self.clocks.taken(step);
         if step.sets_back() {
             // Links may depend on ended entries; nodes with a valid grant reconnect.
-            let linked: Vec<_> = self.gateway.live.values().copied().collect();
+            let live = self.gateways.iter().flat_map(|gateway| gateway.live.values());
+            let linked: Vec<_> = live.copied().collect();
             linked.into_iter().for_each(|conn| self.feed_gateway(conn, GateIn::Shutdown));
         }
     }

@@ -41,6 +41,8 @@ pub struct History {
     pub noticed: u32,
     /// Number of times that each task was run, by whatever machine.
     pub runs: BTreeMap<DispatchId, u32>,
+    /// The tasks that were sent.
+    sent: BTreeSet<DispatchId>,
     /// The newest value that the node of each key has confirmed since its marks began afresh.
     confirmed: BTreeMap<[u8; 32], u64>,
 }
@@ -88,7 +90,7 @@ impl World {
         match self.backup.take() {
             None => self.backup = Some(Backup { clones, tasks }),
             Some(backup) => {
-                self.gateway_off();
+                self.gateway_off(0);
                 (self.store.clones, self.store.tasks) = (backup.clones, backup.tasks);
                 self.history.restored = true;
                 self.history.confirmed.clear();
@@ -143,6 +145,14 @@ impl World {
         self.expect(whose.is_none_or(|whose| self.id_of(at) == Some(whose)), || {
             format!("node {at} runs {id:?} of {whose:?}")
         });
+    }
+
+    /// Checks that a task is sent once, whichever gateway has the node's link. None of these tasks
+    /// may run twice.
+    pub(super) fn sends(&mut self, id: DispatchId) {
+        let is_first = self.history.sent.insert(id);
+        let restored = self.history.restored;
+        self.expect(is_first || restored, || format!("{id:?} is sent again"));
     }
 
     /// Lets the time of tasks run out.

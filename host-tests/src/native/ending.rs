@@ -15,9 +15,11 @@ impl World {
     /// If a node does not.
     pub fn settle(&mut self) {
         self.note(|| "-- faults end".to_owned());
-        self.gateway.fuel = None;
-        self.gateway.failing = 0;
-        self.gateway_on();
+        for at in 0..self.gateways.len() {
+            (self.gateways[at].fuel, self.gateways[at].failing) = (None, 0);
+            self.gateway_on(at);
+            self.mend(at);
+        }
         self.put_clock_right();
         for at in 0..self.nodes.len() {
             self.release(at);

@@ -6,12 +6,12 @@ mod power;
 mod seat;
 mod transactions;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use handfast_core::budget::{Bucket, Proving, Replays};
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::crypto::x25519::{KeyPair, PublicKey};
+use handfast_core::crypto::x25519::KeyPair;
 use handfast_core::flow::identity::clone_counter::{CloneCounter, MarkKey};
 use handfast_core::flow::native::gateway::{
     CloneStanding, Confirmation, Cost, Effect, FrameContext, Input, Issue, IssuedCertificate,
@@ -24,7 +24,6 @@ use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::grant::token::Token;
 use handfast_core::limits::{NATIVE_SCRATCH, SUBSCRIPTIONS};
 use handfast_core::registry::ceiling::InForce;
-use handfast_core::registry::codes::CodeId;
 use handfast_core::registry::record::Record;
 use handfast_core::secret::Secret;
 use handfast_core::wire::gateway_addresses::GatewayAddresses;
@@ -33,32 +32,60 @@ use handfast_core::wire::native::pair::PairRefusal;
 use handfast_core::wire::native::part::{Assembled, Assembly};
 use handfast_core::wire::native::{Payload, ReasonText};
 use handfast_core::wire::path::{Address, Pattern};
-use handfast_core::{Entropy, Label, Machine, NodeId};
+use handfast_core::{Entropy, Instant, Label, Machine, NodeId};
 
-use permissions::in_force;
+pub(super) use permissions::in_force;
 pub use seat::{Answer, GateIn, Loaded, Seat};
 pub use transactions::Asked;
 
 use super::identity::Report;
 use super::registry::{Offered, Request, Settled, Shown};
+use super::sharing::Follower;
 use super::wires::{ConnId, Side};
 use super::{Job, World};
 
-/// The gateway's process.
+/// What all gateways of a registry have in common. It survives restarts.
 #[derive(Debug)]
-pub struct GatewayHost {
-    /// The gateway's keys, which survive a restart.
+pub struct GatewayIdentity {
+    /// The gateway's keys.
     pub keys: OwnKeys,
     /// The static key before a rotation, while nodes may link with it.
     pub older_key: Option<KeyPair>,
-    /// Nodes that have proven that they know a static key of the gateway.
-    pub known_keys: Vec<(NodeId, PublicKey)>,
     /// The list of addresses that nodes are told, if there is one.
     pub addresses: Option<&'static str>,
-    /// Lists that nodes have confirmed.
-    pub known_addresses: Vec<(NodeId, &'static str)>,
-    /// The valid keys of setup codes, the current one first; they survive a restart.
+    /// The valid keys of setup codes, the current one first.
     pub setup: Vec<SetupKey>,
+    /// The key of marks.
+    pub mark_key: MarkKey,
+    /// The name for people.
+    pub name: Option<&'static str>,
+    /// Message to each node that is paired.
+    pub message: Option<&'static str>,
+    /// `true` if nodes' states are marked. Manual peers that use a node's keys show no marks.
+    pub marks: bool,
+    /// `true` if certificates are issued.
+    pub issues: bool,
+}
+
+impl GatewayIdentity {
+    pub(super) fn new(keys: OwnKeys) -> Self {
+        Self {
+            keys,
+            older_key: None,
+            addresses: None,
+            setup: vec![super::setup_key(1)],
+            mark_key: MarkKey::new(&Entropy::from_recorded([5; 32])),
+            name: None,
+            message: None,
+            marks: false,
+            issues: false,
+        }
+    }
+}
+
+/// The process of one gateway.
+#[derive(Debug)]
+pub struct GatewayHost {
     /// Its connections by id.
     pub seats: BTreeMap<ConnId, Seat>,
     /// The live connection of each node.
@@ -67,12 +94,16 @@ pub struct GatewayHost {
     pub on: bool,
     /// Time in milliseconds at which power returns.
     pub on_at: Option<u64>,
+    /// Time in milliseconds since which it has no power.
+    pub off_since: Option<u64>,
+    /// What it knows of the log of changes, if it shares the registry.
+    pub follower: Option<Follower>,
+    /// Milliseconds by which its monotonic clock is ahead of the world's.
+    pub ahead: u64,
     /// Number of effects and writes until power fails.
     pub fuel: Option<u32>,
     /// Number of transactions that will fail.
     pub failing: u32,
-    /// Message to each node that is paired.
-    pub message: Option<&'static str>,
     /// Number of frames that cost an attempt, and of refunded attempts.
     pub counted: (u32, u32),
     /// Budget of failures of all sources together; the world has one source.
@@ -81,18 +112,6 @@ pub struct GatewayHost {
     pub replays: Replays<Vec<u64>>,
     /// Handshakes under way, by key.
     pub proving: BTreeMap<[u8; 32], Proving>,
-    /// The display: for each PIN the node's key, the code's id, and the PIN.
-    pub display: Vec<(PublicKey, CodeId, String)>,
-    /// The key of its marks, which survives a restart.
-    pub mark_key: MarkKey,
-    /// Its name for people.
-    pub name: Option<&'static str>,
-    /// `true` if it marks its nodes' states. Manual peers that use a node's keys show no marks.
-    pub marks: bool,
-    /// `true` if it issues certificates.
-    pub issues: bool,
-    /// The capabilities that nodes announced.
-    pub announced: BTreeSet<(NodeId, String)>,
     /// The progress that nodes reported.
     pub progress: Vec<(DispatchId, Option<u8>)>,
     /// Number of reports about tasks of other nodes.
@@ -101,6 +120,30 @@ pub struct GatewayHost {
     pub alarms: u32,
     /// Number of links that showed a mark which the gateway does not remember.
     pub older: u32,
+}
+
+impl GatewayHost {
+    pub(super) fn new(ahead: u64) -> Self {
+        Self {
+            seats: BTreeMap::new(),
+            live: BTreeMap::new(),
+            on: true,
+            on_at: None,
+            off_since: None,
+            follower: None,
+            ahead,
+            fuel: None,
+            failing: 0,
+            counted: (0, 0),
+            failures: Bucket::new(60, Instant::from_millis(ahead)),
+            replays: replays(),
+            proving: BTreeMap::new(),
+            progress: Vec::new(),
+            meddled: 0,
+            alarms: 0,
+            older: 0,
+        }
+    }
 }
 
 enum Do {
@@ -113,7 +156,7 @@ enum Do {
 }
 
 /// Creates a replay memory for as many first messages as a world sees.
-pub(super) fn replays() -> Replays<Vec<u64>> {
+fn replays() -> Replays<Vec<u64>> {
     Replays::new(vec![0; 1024], Secret::new([7; 32]))
 }
 
@@ -142,37 +185,42 @@ impl World {
     pub fn rotate_gateway_key(&mut self) {
         let mut bytes = [0; 32];
         self.prng.fill(&mut bytes);
-        let newer = self.gateway.keys.with_new_channel(&Entropy::from_recorded(bytes));
-        let older = std::mem::replace(&mut self.gateway.keys, newer);
-        self.gateway.older_key = Some(older.channel);
+        let newer = self.identity.keys.with_new_channel(&Entropy::from_recorded(bytes));
+        let older = std::mem::replace(&mut self.identity.keys, newer);
+        self.identity.older_key = Some(older.channel);
     }
 
     /// Has the gateway tell its nodes this list of addresses; a linked node at once.
     pub fn move_nodes(&mut self, list: &'static str) {
-        self.gateway.addresses = Some(list);
-        for conn in self.gateway.live.values().copied().collect::<Vec<_>>() {
+        self.identity.addresses = Some(list);
+        let linked = self.gateways.iter().flat_map(|gateway| gateway.live.values().copied());
+        for conn in linked.collect::<Vec<_>>() {
             self.feed_gateway(conn, GateIn::Answer(Answer::Addresses(list)));
         }
     }
 
     /// Accepts a connection.
     pub(super) fn accept(&mut self, conn: ConnId) {
-        self.seat(conn, NativeConnection::accepted(self.instant(), self.limits));
+        let now = self.instant_at(self.gateway_of(conn));
+        self.take_seat(conn, NativeConnection::accepted(now, self.limits));
     }
 
-    pub(super) fn seat(&mut self, conn: ConnId, machine: NativeConnection) {
-        let machine = if self.gateway.issues { machine.issuing_certificates() } else { machine };
-        self.gateway.seats.insert(conn, Seat::new(machine));
+    pub(super) fn take_seat(&mut self, conn: ConnId, machine: NativeConnection) {
+        let machine = if self.identity.issues { machine.issuing_certificates() } else { machine };
+        let at = self.gateway_of(conn);
+        self.gateways[at].seats.insert(conn, Seat::new(machine));
     }
 
     /// Feeds an input to a connection.
     pub fn feed_gateway(&mut self, conn: ConnId, input: GateIn) {
-        let (now, unix) = (self.instant(), self.unix());
+        let at = self.gateway_of(conn);
+        let (now, unix) = (self.instant_at(at), self.unix());
         let mut bytes = [0; 32];
         self.prng.fill(&mut bytes);
         let entropy = Entropy::from_recorded(bytes);
         let token = self.next_token();
-        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let gateway = &mut self.gateways[at];
+        let Some(seat) = gateway.seats.get_mut(&conn) else { return };
         let Some(mut machine) = seat.machine.take() else { return };
         let (before, was) = (machine.state_name(), machine.linked());
         let dispatches = matches!(input, GateIn::Dispatch(_));
@@ -183,14 +231,14 @@ impl World {
         let scopes = seat.scopes.clone();
         let left = SUBSCRIPTIONS - seat.subscribed.len();
         let around = FrameContext {
-            keys: &self.gateway.keys,
-            older: self.gateway.older_key.as_ref(),
+            keys: &self.identity.keys,
+            older: self.identity.older_key.as_ref(),
             in_force: scopes.as_ref().map(|(scopes, bounds)| InForce { scopes, bounds }),
-            setup: &self.gateway.setup,
+            setup: &self.identity.setup,
             subscriptions_left: left,
             now: unix,
         };
-        let message = self.gateway.message.and_then(ReasonText::parse);
+        let message = self.identity.message.and_then(ReasonText::parse);
         let (mut frame, known, offered, address, payload, pattern, certificate, name, task);
         let room = Label::parse("Hall").expect("a label");
         let offer = |offered: &'_ Offered, token| Offer {
@@ -207,11 +255,10 @@ impl World {
                 frame = bytes;
                 let cost = machine.cost(&frame);
                 if cost != Cost::Nothing {
-                    self.gateway.counted.0 += 1;
-                    seat.attempt = self.gateway.failures.attempt(now);
+                    gateway.counted.0 += 1;
+                    seat.attempt = gateway.failures.attempt(now);
                 }
-                if matches!(cost, Cost::Link(Some(ephemeral)) if self.gateway.replays.knows(ephemeral))
-                {
+                if matches!(cost, Cost::Link(Some(ephemeral)) if gateway.replays.knows(ephemeral)) {
                     Input::Repeated
                 } else {
                     Input::Frame { bytes: &mut frame, entropy, around }
@@ -335,9 +382,9 @@ impl World {
                 Effect::Send(frame) => todo.push(Do::Send(frame.to_vec())),
                 Effect::Close(_) => todo.push(Do::Close),
                 Effect::Request(NativeRequest::Refund) => {
-                    self.gateway.counted.1 += 1;
+                    gateway.counted.1 += 1;
                     if let Some(attempt) = seat.attempt.take() {
-                        self.gateway.failures.give_back(attempt);
+                        gateway.failures.give_back(attempt);
                     }
                     todo.push(Do::Proven);
                 }
@@ -458,7 +505,7 @@ impl World {
         self.steps += 1;
         self.visited.insert(after);
         if dispatches && todo.iter().any(|effect| matches!(effect, Do::Send(_))) {
-            let key = self.gateway.seats[&conn].machine.as_ref().and_then(|of| of.peer_key());
+            let key = self.gateways[at].seats[&conn].machine.as_ref().and_then(|of| of.peer_key());
             let counter = key.and_then(|key| self.store.clones.get(key.as_bytes()));
             let quarantined = counter.is_some_and(CloneCounter::is_quarantined);
             self.expect(!quarantined, || "a task is sent in quarantine".to_owned());
@@ -467,20 +514,21 @@ impl World {
             self.compared(conn, right);
         }
         for effect in todo {
-            if !self.gateway_may() {
+            if !self.gateway_may(at) {
                 return;
             }
             self.gateway_does(conn, effect);
         }
         if let (None, Some(Peer::Node(node_id))) = (was, linked) {
-            self.push_tasks(node_id);
+            self.check_admission(at, node_id);
+            self.push_tasks(at, node_id);
         }
         if let (Some(Peer::Node(node_id)), true) = (was, closed) {
-            self.tasks_lost(node_id);
+            self.tasks_lost(at, node_id);
         }
         if closed {
             self.proven(conn);
-            self.gateway.seats.remove(&conn);
+            self.gateways[at].seats.remove(&conn);
             self.jobs.retain(|job| !job.is_of_conn(conn));
             self.leave(conn, Side::Gateway);
         }
@@ -504,7 +552,11 @@ impl World {
             }
             Do::Proven => self.proven(conn),
             Do::Report(report) => self.reported(conn, report),
-            Do::Detach => self.gateway.live.retain(|_, live| *live != conn),
+            Do::Detach => {
+                let at = self.gateway_of(conn);
+                self.link_closed(at, conn);
+                self.gateways[at].live.retain(|_, live| *live != conn);
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use handfast_core::link::dispatch::{
     DispatchAction, DispatchEnd, DispatchEvent, DispatchLife, DispatchState, Known, next_number,
 };
 use handfast_core::registry::lifecycle::Notice;
+use handfast_core::registry::record::Standing;
 use handfast_core::wire::native::link::{
     CloneMark, Dispatch, DispatchId, DispatchOutcome, KnownDispatch,
 };
@@ -20,6 +21,7 @@ use handfast_core::wire::native::{CapabilityName, Payload};
 
 use super::gateway::GateIn;
 use super::node::NodeIn;
+use super::sharing::Subject;
 use super::wires::{ConnId, Wire};
 use super::{Job, World};
 
@@ -115,7 +117,8 @@ impl World {
         let last = self.store.tasks.values().map(|task| task.life.number).max();
         let life = DispatchLife::queued(next_number(last, unix), Span::from_secs(600), false, unix);
         self.store.tasks.insert(id, StoredTask { node_id, life });
-        self.push_tasks(node_id);
+        self.changed(self.desk, Subject::Tasks(node_id));
+        self.push_tasks(self.desk, node_id);
         id
     }
 
@@ -130,9 +133,12 @@ impl World {
 
     /// Sends what is due to a node's live link: what is queued, and questions about what is
     /// unknown.
-    pub(super) fn push_tasks(&mut self, node_id: NodeId) {
-        let Some(&conn) = self.gateway.live.get(&node_id) else { return };
-        let seat = self.gateway.seats.get(&conn).and_then(|seat| seat.machine.as_ref());
+    pub(super) fn push_tasks(&mut self, at: usize, node_id: NodeId) {
+        let Some(&conn) = self.gateways[at].live.get(&node_id) else { return };
+        if self.sharing.is_some() && !(self.reaches(at) && self.admits(at)) {
+            return;
+        }
+        let seat = self.seat(conn).and_then(|seat| seat.machine.as_ref());
         if seat.and_then(NativeConnection::linked) != Some(Peer::Node(node_id)) {
             return;
         }
@@ -150,6 +156,9 @@ impl World {
     }
 
     fn step_task(&mut self, conn: ConnId, id: DispatchId, event: DispatchEvent) {
+        if !self.reaches(self.gateway_of(conn)) {
+            return;
+        }
         let Some(task) = self.store.tasks.get_mut(&id) else { return };
         let (life, action) = task.life.step(event);
         let node_id = task.node_id;
@@ -158,6 +167,7 @@ impl World {
         match action {
             Some(DispatchAction::Send { remaining_ms }) => {
                 self.serves_nobody_revoked(node_id);
+                self.sends(id);
                 let task = Task { id, number, remaining_ms };
                 self.feed_gateway(conn, GateIn::Dispatch(task));
             }
@@ -196,8 +206,11 @@ impl World {
 
     /// Cancels a task.
     pub fn cancel(&mut self, id: DispatchId) {
+        if !self.operators_decide() {
+            return;
+        }
         let Some(node_id) = self.store.tasks.get(&id).map(|task| task.node_id) else { return };
-        match self.gateway.live.get(&node_id).copied() {
+        match self.gateways[self.desk].live.get(&node_id).copied() {
             Some(conn) => self.step_task(conn, id, DispatchEvent::Cancel),
             None => {
                 if let Some(task) = self.store.tasks.get_mut(&id) {
@@ -207,8 +220,13 @@ impl World {
         }
     }
 
-    /// Records that a node's link is lost.
-    pub(super) fn tasks_lost(&mut self, node_id: NodeId) {
+    /// Records that a node's link at a gateway is lost, unless it has another one.
+    pub(super) fn tasks_lost(&mut self, at: usize, node_id: NodeId) {
+        let elsewhere = self.holder(node_id).is_some_and(|holder| holder != at);
+        let is_live = self.sharing.is_some() && self.gateways[at].live.contains_key(&node_id);
+        if elsewhere || is_live || !self.reaches(at) {
+            return;
+        }
         for task in self.store.tasks.values_mut().filter(|task| task.node_id == node_id) {
             task.life = task.life.step(DispatchEvent::LinkLost).0;
         }
@@ -216,7 +234,12 @@ impl World {
 
     /// Takes a report of the peer of a connection.
     pub(super) fn reported(&mut self, conn: ConnId, report: Report) {
-        let seat = self.gateway.seats.get(&conn).and_then(|seat| seat.machine.as_ref());
+        let gateway = self.gateway_of(conn);
+        // What cannot be written was not heard.
+        if !self.reaches(gateway) {
+            return;
+        }
+        let seat = self.seat(conn).and_then(|seat| seat.machine.as_ref());
         let key = seat.and_then(|machine| machine.peer_key().copied());
         let node_id = key.and_then(|key| Some(self.store.by_key(&key)?.node_id));
         let (Some(key), Some(node_id)) = (key, node_id) else { return };
@@ -231,7 +254,7 @@ impl World {
             }
             Report::MarkStored(mark) => {
                 let counter = self.store.clones.entry(*key.as_bytes()).or_default();
-                let keys = std::slice::from_ref(&self.gateway.mark_key);
+                let keys = std::slice::from_ref(&self.identity.mark_key);
                 if let Shown::Value(value) = Shown::of(Some(&mark), keys, &key) {
                     *counter = counter.stored(value, now);
                     if counter.confirmed == Some(value) {
@@ -239,28 +262,28 @@ impl World {
                     }
                 }
             }
-            Report::KnowsKey(known) => self.gateway.known_keys.push((node_id, known)),
+            Report::KnowsKey(known) => self.store.known_keys.push((node_id, known)),
             Report::KnowsAddresses => {
-                if let Some(list) = self.gateway.addresses {
-                    self.gateway.known_addresses.push((node_id, list));
+                if let Some(list) = self.identity.addresses {
+                    self.store.known_addresses.push((node_id, list));
                 }
             }
             Report::Announced(capability, _) => {
-                self.gateway.announced.insert((node_id, capability));
+                self.store.announced.insert((node_id, capability));
             }
             Report::Outcome(id, event) => {
-                if self.is_task_of(id, node_id) {
+                if self.is_task_of(gateway, id, node_id) {
                     self.step_task(conn, id, event);
                 }
             }
             Report::Progress(id, percent) => {
-                if self.is_task_of(id, node_id) {
-                    self.gateway.progress.push((id, percent));
+                if self.is_task_of(gateway, id, node_id) {
+                    self.gateways[gateway].progress.push((id, percent));
                 }
             }
             Report::Answered(id, number, known) => {
                 let asked = self.store.tasks.get(&id).is_some_and(|of| of.life.number == number);
-                if asked && self.is_task_of(id, node_id) {
+                if asked && self.is_task_of(gateway, id, node_id) {
                     self.step_task(conn, id, DispatchEvent::Answered { known, now });
                 }
             }
@@ -275,31 +298,37 @@ impl World {
 
     /// Returns `true` if the task is the node's; what another node says about it is dropped, and
     /// counted.
-    fn is_task_of(&mut self, id: DispatchId, node_id: NodeId) -> bool {
+    fn is_task_of(&mut self, at: usize, id: DispatchId, node_id: NodeId) -> bool {
         let own = self.store.tasks.get(&id).is_some_and(|task| task.node_id == node_id);
-        self.gateway.meddled += u32::from(!own);
+        self.gateways[at].meddled += u32::from(!own);
         own
     }
 
     /// Compares the mark that a node has shown on its new link, as one transaction.
     pub(super) fn compare_mark(
         &mut self,
+        at: usize,
         key: &PublicKey,
         mark: Option<&CloneMark>,
     ) -> CloneStanding {
-        if !self.gateway.marks {
+        if !self.identity.marks {
             return CloneStanding::default();
         }
         let now = self.unix();
-        let mark_key = &self.gateway.mark_key;
+        let mark_key = &self.identity.mark_key;
         let counter = self.store.clones.entry(*key.as_bytes()).or_default();
         let shown = Shown::of(mark, std::slice::from_ref(mark_key), key);
         let (after, verdict) = counter.linked(shown, now);
         *counter = after;
-        self.gateway.alarms += u32::from(verdict.alarm);
-        self.gateway.older += u32::from(verdict.gateway_is_older);
+        self.gateways[at].alarms += u32::from(verdict.alarm);
+        self.gateways[at].older += u32::from(verdict.gateway_is_older);
         let standing = CloneStanding::of(&verdict, mark_key, key);
         self.judged(key, shown, &verdict);
+        if let (true, Some(node_id)) =
+            (verdict.alarm, self.store.by_key(key).map(|record| record.node_id))
+        {
+            self.changed(at, Subject::Clone(node_id));
+        }
         standing
     }
 
@@ -314,8 +343,9 @@ impl World {
     pub fn release(&mut self, at: usize) {
         let now = self.unix();
         let key = *self.nodes[at].keys.channel.public().as_bytes();
+        let decides = self.operators_decide();
         let counter = self.store.clones.entry(key).or_default();
-        if !counter.is_quarantined() {
+        if !counter.is_quarantined() || !decides {
             return;
         }
         *counter = counter.release(now);
@@ -325,7 +355,13 @@ impl World {
         for task in self.store.tasks.values_mut().filter(|task| Some(task.node_id) == node_id) {
             task.life = task.life.step(DispatchEvent::NodeRestored).0;
         }
-        if let Some(&conn) = self.id_of(at).and_then(|id| self.gateway.live.get(&id)) {
+        if let Some(node_id) = node_id {
+            self.changed(self.desk, Subject::Clone(node_id));
+        }
+        if let Some(&conn) = node_id.and_then(|id| self.gateways[self.desk].live.get(&id)) {
+            if let Some(node_id) = node_id {
+                self.told(self.desk, node_id, Notice::Released);
+            }
             self.feed_gateway(conn, GateIn::Push(Notice::Released));
         }
     }
@@ -336,10 +372,15 @@ impl World {
         key: &PublicKey,
         csr: Option<Vec<u8>>,
     ) -> Option<(u64, Object, Vec<u8>)> {
-        if !self.gateway.issues {
+        if !self.identity.issues {
             return None;
         }
-        let node_id = self.store.by_key(key)?.node_id;
+        let record = self.store.by_key(key)?;
+        // Another gateway may have revoked the node just now.
+        if matches!(record.standing, Standing::Revoked { .. }) && self.sharing.is_some() {
+            return None;
+        }
+        let node_id = record.node_id;
         self.serves_nobody_revoked(node_id);
         let number = self.store.certificates.len() as u64 + 1;
         let object = match csr {
@@ -359,8 +400,16 @@ impl World {
         self.wires.insert(conn, Wire::default());
         let exporter = HandshakeHash::from_recorded([3; 32]);
         let machine = NativeConnection::over_tls(self.instant(), self.limits, None, exporter);
-        self.seat(conn, machine);
+        self.take_seat(conn, machine);
         conn
+    }
+
+    /// Returns `true` if the gateway that a node calls lets it in by its certificate.
+    pub(super) fn lets_in_certified(&mut self, at: usize) -> bool {
+        match self.nodes[at].memory {
+            NativeMemory::Paired(paired) => self.lets_in(self.nodes[at].calls, paired.node_id),
+            NativeMemory::Blank | NativeMemory::Asked { .. } => true,
+        }
     }
 
     /// Opens a TLS connection of a node; with `certified`, the node shows its certificate.
@@ -373,11 +422,17 @@ impl World {
         let node = node_id.filter(|_| certified);
         self.opened += 1;
         let conn = self.opened;
+        self.homes.insert(conn, self.nodes[at].calls);
         self.wires.insert(conn, Wire { node: Some(at), ..Wire::default() });
         self.exporters.insert(conn, exporter);
         let hash = HandshakeHash::from_recorded(exporter);
-        let machine = NativeConnection::over_tls(self.instant(), self.limits, node, hash);
-        self.seat(conn, machine);
+        let machine = NativeConnection::over_tls(
+            self.instant_at(self.gateway_of(conn)),
+            self.limits,
+            node,
+            hash,
+        );
+        self.take_seat(conn, machine);
         self.nodes[at].conn = Some(conn);
         self.feed_node(at, NodeIn::ConnectedTls(exporter, certified));
     }

@@ -15,29 +15,31 @@ pub mod raw;
 pub mod registry;
 mod schedule;
 pub mod script;
+pub mod sharing;
 pub mod stranger;
 pub mod wires;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use handfast_core::budget::Bucket;
 use handfast_core::crypto::keys::OwnKeys;
-use handfast_core::flow::identity::clone_counter::MarkKey;
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::NativeMemory;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::SetupKey;
 use handfast_core::limits::Limits;
+use handfast_core::registry::codes::CodeId;
 use handfast_core::secret::Secret;
 use handfast_core::wire::native::link::DispatchId;
-use handfast_core::{Entropy, Instant, Machine, Span, UnixTime};
+use handfast_core::{Entropy, Instant, Machine, NodeId, Span, UnixTime};
 
 use crate::clocks::Clocks;
 use crate::prng::Prng;
 use audit::Audit;
 use copies::{Backup, History};
-use gateway::{Answer, Asked, GateIn, GatewayHost};
+use gateway::{Answer, Asked, GateIn, GatewayHost, GatewayIdentity, Seat};
 use node::{NodeHost, NodeIn, RecordedStep};
 use registry::Registry;
+use sharing::SharedLog;
 use wires::{ConnId, Item, OnTheWay, Passing, Side, Wire};
 
 /// Returns a key for setup codes.
@@ -57,11 +59,17 @@ pub struct World {
     pub limits: Limits,
     /// The simulated nodes.
     pub nodes: Vec<NodeHost>,
-    /// The gateway's process.
-    pub gateway: GatewayHost,
-    /// The clocks of the gateway's system.
+    /// The processes of the gateways, which share the registry.
+    pub gateways: Vec<GatewayHost>,
+    /// Keys and settings that all gateways have in common.
+    pub identity: GatewayIdentity,
+    /// The gateway at which the operators sit.
+    pub desk: usize,
+    /// The display: for each PIN the node's key, the code's id, and the PIN.
+    pub display: Vec<(PublicKey, CodeId, String)>,
+    /// The clocks of the registry's system.
     pub clocks: Clocks,
-    /// The gateway's registry.
+    /// The registry.
     pub store: Registry,
     /// The ends of the registry's entries.
     pub ends: clock::Ends,
@@ -87,6 +95,10 @@ pub struct World {
     pub visited: BTreeSet<&'static str>,
     /// `true` if due events happen in random order.
     pub shuffled: bool,
+    /// What the gateways share besides the registry, if there are several.
+    sharing: Option<SharedLog>,
+    /// The gateway of each connection.
+    homes: BTreeMap<ConnId, usize>,
     jobs: Vec<Job>,
     prng: Prng,
     opened: ConnId,
@@ -107,6 +119,7 @@ enum Job {
     Answer { conn: ConnId, answer: Answer },
     Node { node: usize, input: NodeIn },
     Work { node: usize, id: DispatchId, begun: bool },
+    Claim { gateway: usize, node_id: NodeId, number: u64 },
 }
 
 impl Job {
@@ -114,7 +127,7 @@ impl Job {
         matches!(self, Self::Dial { node } | Self::Disconnected { node } | Self::Keep { node, .. } | Self::Kept { node, .. } | Self::Node { node, .. } | Self::Work { node, .. } if *node == at)
     }
 
-    const fn is_of_gateway(&self) -> bool {
+    const fn is_of_gateways(&self) -> bool {
         matches!(self, Self::Store { .. } | Self::Answer { .. })
     }
 
@@ -147,41 +160,16 @@ impl World {
             prng.fill(&mut bytes);
             OwnKeys::generate(&Entropy::from_recorded(bytes))
         };
-        let gateway = GatewayHost {
-            keys: keys(),
-            setup: vec![setup_key(1)],
-            seats: BTreeMap::new(),
-            live: BTreeMap::new(),
-            on: true,
-            on_at: None,
-            fuel: None,
-            failing: 0,
-            message: None,
-            counted: (0, 0),
-            failures: Bucket::new(60, Instant::from_millis(0)),
-            replays: gateway::replays(),
-            proving: BTreeMap::new(),
-            display: Vec::new(),
-            mark_key: MarkKey::new(&Entropy::from_recorded([5; 32])),
-            name: None,
-            issues: false,
-            marks: false,
-            announced: BTreeSet::new(),
-            progress: Vec::new(),
-            meddled: 0,
-            alarms: 0,
-            older: 0,
-            older_key: None,
-            known_keys: Vec::new(),
-            addresses: None,
-            known_addresses: Vec::new(),
-        };
+        let identity = GatewayIdentity::new(keys());
         let nodes = (0..nodes).map(|at| NodeHost::new(at, keys())).collect::<Vec<_>>();
         let scopes = ScopesBuf::parse(SCOPES).expect("scopes");
         let mut world = Self {
             now: 0,
             limits: Limits::DEFAULT,
-            gateway,
+            gateways: vec![GatewayHost::new(0)],
+            identity,
+            desk: 0,
+            display: Vec::new(),
             clocks: Clocks::new(EPOCH),
             ends: clock::Ends::default(),
             store: Registry {
@@ -200,6 +188,8 @@ impl World {
             steps: 0,
             visited: BTreeSet::new(),
             shuffled: false,
+            sharing: None,
+            homes: BTreeMap::new(),
             jobs: Vec::new(),
             prng,
             opened: 0,
@@ -224,6 +214,28 @@ impl World {
     #[must_use]
     pub fn unix(&self) -> UnixTime {
         self.moment().now
+    }
+
+    /// Returns the gateway at which a connection arrived.
+    #[must_use]
+    pub fn gateway_of(&self, conn: ConnId) -> usize {
+        self.homes.get(&conn).copied().unwrap_or(0)
+    }
+
+    /// Returns a connection with its adapter's state.
+    #[must_use]
+    pub fn seat(&self, conn: ConnId) -> Option<&Seat> {
+        self.gateways[self.gateway_of(conn)].seats.get(&conn)
+    }
+
+    /// Returns the monotonic clock of a gateway.
+    #[must_use]
+    pub fn instant_at(&self, gateway: usize) -> Instant {
+        Instant::from_millis(self.now + self.gateways[gateway].ahead)
+    }
+
+    fn is_any_on(&self) -> bool {
+        self.gateways.iter().any(|gateway| gateway.on)
     }
 
     /// Runs all events that are possible without time passing. Their number is limited.
@@ -275,14 +287,18 @@ impl World {
     }
 
     fn gateway_reads(&self, conn: ConnId) -> bool {
-        let machine = self.gateway.seats.get(&conn).and_then(|seat| seat.machine.as_ref());
+        let machine = self.seat(conn).and_then(|seat| seat.machine.as_ref());
         machine.is_none_or(|machine| !machine.awaits_answer())
     }
 
     fn work(&mut self, job: Job) {
+        if let (Job::Dial { node }, Some(_)) = (&job, &self.sharing) {
+            self.nodes[*node].calls = usize::from(self.prng.one_in(2));
+        }
         match job {
+            Job::Claim { gateway, node_id, number } => self.write_claim(gateway, node_id, number),
             Job::Dial { node }
-                if self.gateway.on
+                if self.called(node).is_some()
                     && matches!(self.nodes[node].memory, NativeMemory::Paired(_))
                     && self.nodes[node].tls.is_some()
                     && !self.nodes[node].dialled_tls =>
@@ -290,13 +306,16 @@ impl World {
                 // A node that calls in vain uses its other address next.
                 self.nodes[node].dialled_tls = true;
                 let certified = self.nodes[node].tls == Some(true);
+                if certified && !self.lets_in_certified(node) {
+                    return self.feed_node(node, NodeIn::Disconnected);
+                }
                 self.connect_tls(node, certified);
             }
             Job::Node { node, input } => self.feed_node(node, input),
             Job::Work { node, id, begun } => self.work_on(node, id, begun),
-            Job::Dial { node } if self.gateway.on => {
+            Job::Dial { node } if self.called(node).is_some() => {
                 self.nodes[node].dialled_tls = false;
-                let conn = self.connect(Some(node));
+                let conn = self.connect_to(self.nodes[node].calls, Some(node));
                 self.nodes[node].conn = Some(conn);
                 self.feed_node(node, NodeIn::Connected);
             }
@@ -313,14 +332,25 @@ impl World {
         }
     }
 
+    /// Returns the gateway that a node calls, if it has power.
+    fn called(&self, node: usize) -> Option<usize> {
+        Some(self.nodes[node].calls).filter(|at| self.gateways[*at].on)
+    }
+
     fn job(&mut self, job: Job) {
         self.jobs.push(job);
     }
 
     /// Opens a connection of a node, or of a stranger for `None`.
     pub fn connect(&mut self, node: Option<usize>) -> ConnId {
+        self.connect_to(0, node)
+    }
+
+    /// Opens a connection to one of the gateways.
+    pub fn connect_to(&mut self, gateway: usize, node: Option<usize>) -> ConnId {
         self.opened += 1;
         let conn = self.opened;
+        self.homes.insert(conn, gateway);
         self.wires.insert(conn, Wire { node, ..Wire::default() });
         self.accept(conn);
         conn
@@ -329,7 +359,7 @@ impl World {
     /// Sends a frame past the attacker.
     pub fn send(&mut self, conn: ConnId, to: Side, bytes: Vec<u8>) {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
-        if wire.gone[to as usize] || wire.gone[to.other() as usize] {
+        if wire.gone[to as usize] || wire.gone[to.other() as usize] || wire.vanished {
             return;
         }
         let number = wire.sent[to as usize];
@@ -380,7 +410,9 @@ impl World {
         let Some(wire) = self.wires.get_mut(&conn) else { return };
         if !core::mem::replace(&mut wire.gone[side as usize], true) {
             wire.to[side as usize].clear();
-            wire.to[side.other() as usize].push_back(Item::End);
+            if !(wire.vanished && side == Side::Client) {
+                wire.to[side.other() as usize].push_back(Item::End);
+            }
         }
         if wire.gone == [true; 2] {
             self.wires.remove(&conn);
@@ -396,6 +428,14 @@ impl World {
         }
     }
 
+    /// Cuts a connection without the gateway's knowledge.
+    pub fn vanish(&mut self, conn: ConnId) {
+        let Some(wire) = self.wires.get_mut(&conn) else { return };
+        wire.vanished = true;
+        wire.to.iter_mut().for_each(VecDeque::clear);
+        wire.to[Side::Client as usize].push_back(Item::End);
+    }
+
     /// Returns the connection that was opened last.
     #[must_use]
     pub const fn opened(&self) -> ConnId {
@@ -406,7 +446,7 @@ impl World {
     #[must_use]
     pub fn is_linked(&self, at: usize) -> bool {
         let host = &self.nodes[at];
-        let seat = host.conn.and_then(|conn| self.gateway.seats.get(&conn));
+        let seat = host.conn.and_then(|conn| self.seat(conn));
         let linked = seat
             .and_then(|seat| seat.machine.as_ref())
             .is_some_and(|machine| machine.linked().is_some());

@@ -61,6 +61,8 @@ pub struct NodeHost {
     /// The way to link: over TLS with a certificate (`true`) or a signature (`false`); `None` for
     /// Noise.
     pub tls: Option<bool>,
+    /// The gateway that it calls.
+    pub calls: usize,
     /// `true` if the latest call went over TLS.
     pub dialled_tls: bool,
     /// The gateway's addresses, in flash.
@@ -170,6 +172,7 @@ impl NodeHost {
             certificate: None,
             refuses_certificates: false,
             tls: None,
+            calls: 0,
             dialled_tls: false,
             addresses: None,
             keeps_addresses: false,

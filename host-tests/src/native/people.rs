@@ -2,6 +2,7 @@
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::fingerprint::Fingerprint;
+use handfast_core::crypto::x25519::PublicKey;
 use handfast_core::flow::native::node::PairMethod;
 use handfast_core::grant::scope::ScopesBuf;
 use handfast_core::grant::setup_code::{Terms, issue};
@@ -10,7 +11,7 @@ use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::codes::{CodeId, Kind, Window};
 use handfast_core::registry::grants::GrantId;
 use handfast_core::registry::lifecycle::{Decision, Notice};
-use handfast_core::registry::record::{Cause, Credential, Standing};
+use handfast_core::registry::record::{Cause, Credential, Record, Standing};
 use handfast_core::registry::sessions::Maker;
 use handfast_core::wire::native::pair::Selector;
 use handfast_core::wire::setup::ProfileName;
@@ -19,6 +20,8 @@ use handfast_core::{Entropy, NodeId, Span};
 use super::World;
 use super::gateway::GateIn;
 use super::node::NodeIn;
+use super::registry::Request;
+use super::sharing::Subject;
 
 impl World {
     /// Opens pairing by PIN.
@@ -47,8 +50,8 @@ impl World {
         let entropy = Entropy::from_recorded(self.prng.bytes());
         let profile = ProfileName::parse("companion-v1").expect("a profile");
         let terms = Terms { profile, device_label: None, ttl, bound: true };
-        let key = self.gateway.setup.first().expect("a key");
-        let key = &key.bound_to(self.gateway.keys.channel.public());
+        let key = self.identity.setup.first().expect("a key");
+        let key = &key.bound_to(self.identity.keys.channel.public());
         let mut out = [0; SETUP_TOKEN_CHARS];
         let issued = issue(key, &terms, self.unix(), &entropy, &mut out).expect("a code");
         let token = issued.token.to_owned();
@@ -60,13 +63,13 @@ impl World {
     /// Makes a new key for setup codes. The one before it stays valid, older ones do not.
     pub fn rotate_setup(&mut self) {
         self.rotations = self.rotations.wrapping_add(1).max(2);
-        self.gateway.setup.insert(0, super::setup_key(self.rotations));
-        self.gateway.setup.truncate(2);
+        self.identity.setup.insert(0, super::setup_key(self.rotations));
+        self.identity.setup.truncate(2);
     }
 
     /// Has a node scan a setup code.
     pub fn pair_by_setup(&mut self, at: usize, token: &str) {
-        let gateway = Fingerprint::of(self.gateway.keys.channel.public());
+        let gateway = Fingerprint::of(self.identity.keys.channel.public());
         self.pair_by_setup_with(at, token, gateway);
     }
 
@@ -81,6 +84,9 @@ impl World {
     /// Applies an operator's decision about a node, and pushes it once it is durable. `false` if
     /// the decision is not possible.
     pub fn decide(&mut self, node_id: NodeId, decision: Decision) -> bool {
+        if !self.operators_decide() {
+            return false;
+        }
         let (new, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
         let key = self
             .store
@@ -90,29 +96,27 @@ impl World {
             .map(|keys| keys.channel);
         let word = format!("{decision:?}");
         let approves = matches!(decision, Decision::Approve(_));
-        let Some(change) = self.store.decide(node_id, decision, new, &self.gateway.keys, unix)
+        let Some(change) = self.store.decide(node_id, decision, new, &self.identity.keys, unix)
         else {
             return false;
         };
         self.note(|| format!("operator: {word} {node_id}"));
         self.decided(node_id, key, approves, change.standing.bars());
+        self.operator_decided(node_id);
+        self.changed(self.desk, Subject::Node(node_id));
+        self.changed(self.desk, Subject::Grants(node_id));
         if let (Standing::Revoked { cause: Cause::Rejected }, Some(key)) = (&change.standing, key) {
             self.audit.turned_down.insert(*key.as_bytes());
         }
         match change.notice {
             Some(Notice::Decided) => {
-                let asks = |request: &super::registry::Request| Some(request.holder.channel) == key;
-                let seats = self.gateway.seats.iter();
-                let conns: Vec<_> = seats
-                    .filter(|(_, seat)| seat.request.as_ref().is_some_and(asks))
-                    .map(|(conn, _)| *conn)
-                    .collect();
-                for conn in conns {
-                    self.feed_gateway(conn, GateIn::Push(Notice::Decided));
+                if let Some(key) = key {
+                    self.look_again(self.desk, &key);
                 }
             }
             Some(notice) => {
-                if let Some(&conn) = self.gateway.live.get(&node_id) {
+                if let Some(&conn) = self.gateways[self.desk].live.get(&node_id) {
+                    self.told(self.desk, node_id, notice);
                     self.feed_gateway(conn, GateIn::Push(notice));
                 }
             }
@@ -121,18 +125,38 @@ impl World {
         true
     }
 
+    /// Has the connections of a key at a gateway look its request up again.
+    pub(super) fn look_again(&mut self, at: usize, key: &PublicKey) {
+        let asks = |request: &Request| request.holder.channel == *key;
+        let seats = self.gateways[at].seats.iter();
+        let conns: Vec<_> = seats
+            .filter(|(_, seat)| seat.request.as_ref().is_some_and(asks))
+            .map(|(conn, _)| *conn)
+            .collect();
+        for conn in conns {
+            self.feed_gateway(conn, GateIn::Push(Notice::Decided));
+        }
+    }
+
     /// Sets a new ceiling for a node.
     pub fn permit(&mut self, at: usize, scopes: &str) {
-        let Some(node_id) = self.id_of(at) else { return };
+        let is_paired = |record: &Record| {
+            matches!(record.standing, Standing::Paired { .. } | Standing::Muted { .. })
+        };
+        let record = self.store.by_key(self.nodes[at].keys.channel.public());
+        let Some(record) = record.filter(|record| is_paired(record)) else { return };
+        let node_id = record.node_id;
         let (id, unix) = (GrantId::from_bytes(self.prng.bytes()), self.unix());
         let scopes = ScopesBuf::parse(scopes).expect("scopes");
         let ceiling = Ceiling { scopes, expires: None, named: true, maker: Maker::Operator };
         self.note(|| {
             format!("operator: {node_id} may {}", ceiling.scopes.as_str().replace('\n', " "))
         });
-        let _ = self.store.decided(node_id, ceiling, id, &self.gateway.keys, unix);
-        self.bound(node_id);
-        if let Some(&conn) = self.gateway.live.get(&node_id) {
+        let _ = self.store.decided(node_id, ceiling, id, &self.identity.keys, unix);
+        self.changed(self.desk, Subject::Node(node_id));
+        self.changed(self.desk, Subject::Grants(node_id));
+        self.bound(self.desk, node_id);
+        if let Some(&conn) = self.gateways[self.desk].live.get(&node_id) {
             self.feed_gateway(conn, GateIn::Push(Notice::Permissions));
         }
     }
@@ -176,12 +200,7 @@ impl World {
     #[must_use]
     pub fn pin_for(&self, at: usize) -> Option<String> {
         let key = self.nodes[at].keys.channel.public();
-        self.gateway
-            .display
-            .iter()
-            .rev()
-            .find(|(shown, ..)| shown == key)
-            .map(|(.., pin)| pin.clone())
+        self.display.iter().rev().find(|(shown, ..)| shown == key).map(|(.., pin)| pin.clone())
     }
 
     /// Types a PIN.

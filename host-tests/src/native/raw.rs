@@ -122,7 +122,7 @@ impl Raw {
         let open = Open::new(Intent::Link);
         let mut room = [0; MESSAGE_BYTES];
         let entropy = Entropy::from_recorded(world.chance());
-        let gateway = *world.gateway.keys.channel.public();
+        let gateway = *world.identity.keys.channel.public();
         let (initiator, first) = ik::Initiator::start(
             open.prologue(),
             &keys.channel,

@@ -2,7 +2,7 @@
 
 mod settling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use handfast_core::crypto::code::Code;
 use handfast_core::crypto::x25519::PublicKey;
@@ -120,6 +120,12 @@ pub struct Registry {
     pub setup_mark: UnixTime,
     /// Rejections of requests by key.
     pub rejections: BTreeMap<[u8; 32], Rejection>,
+    /// Nodes that have proven that they know a static key of the gateway.
+    pub known_keys: Vec<(NodeId, PublicKey)>,
+    /// Lists of addresses that nodes have confirmed.
+    pub known_addresses: Vec<(NodeId, &'static str)>,
+    /// The capabilities that nodes announced.
+    pub announced: BTreeSet<(NodeId, String)>,
 }
 
 impl Registry {

@@ -4,7 +4,7 @@ use handfast_core::flow::native::gateway::NativeConnection;
 use handfast_core::{Instant, Machine, Span};
 
 use super::World;
-use super::gateway::GateIn;
+use super::gateway::{GateIn, GatewayHost, Seat};
 use super::node::NodeIn;
 
 impl World {
@@ -41,12 +41,15 @@ impl World {
             .nodes
             .iter()
             .filter_map(move |host| host.on_at.or_else(|| due(host.machine.as_ref()?.deadline())));
-        let seats = self
-            .gateway
-            .seats
-            .values()
-            .filter_map(move |seat| due(seat.machine.as_ref()?.deadline()));
-        nodes.chain(seats).chain(self.gateway.on_at)
+        let seats = self.gateways.iter().flat_map(move |gateway| {
+            let due_here = move |seat: &Seat| {
+                // Each gateway has a clock of its own.
+                due(seat.machine.as_ref()?.deadline()).map(|at| at.saturating_sub(gateway.ahead))
+            };
+            gateway.seats.values().filter_map(due_here)
+        });
+        let power = self.gateways.iter().filter_map(|gateway| gateway.on_at);
+        nodes.chain(seats).chain(power).chain(self.sharing_deadlines())
     }
 
     fn next_deadline(&self) -> Option<u64> {
@@ -57,8 +60,13 @@ impl World {
     pub(super) fn tick(&mut self) -> bool {
         let now = self.instant();
         let due = |deadline: Option<(Instant, _)>| deadline.is_some_and(|(at, _)| at <= now);
-        if self.gateway.on_at.is_some_and(|at| at <= self.now) {
-            self.gateway_on();
+        if self.sharing_ticks() {
+            self.check();
+            return true;
+        }
+        let starts = |gateway: &GatewayHost| gateway.on_at.is_some_and(|at| at <= self.now);
+        if let Some(at) = self.gateways.iter().position(starts) {
+            self.gateway_on(at);
             return true;
         }
         if let Some(at) =
@@ -76,13 +84,15 @@ impl World {
             self.check();
             return true;
         }
-        let late = |machine: &NativeConnection| due(machine.deadline());
-        let seat = self
-            .gateway
-            .seats
-            .iter()
-            .find(|(_, seat)| seat.machine.as_ref().is_some_and(late))
-            .map(|(conn, _)| *conn);
+        let seat = (0..self.gateways.len()).find_map(|at| {
+            let now = self.instant_at(at);
+            let late = |machine: &NativeConnection| {
+                machine.deadline().is_some_and(|(deadline, _)| deadline <= now)
+            };
+            let mut seats = self.gateways[at].seats.iter();
+            let seat = seats.find(|(_, seat)| seat.machine.as_ref().is_some_and(late));
+            seat.map(|(conn, _)| *conn)
+        });
         if let Some(conn) = seat {
             self.feed_gateway(conn, GateIn::Tick);
             self.check();

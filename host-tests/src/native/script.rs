@@ -78,6 +78,16 @@ pub enum Op {
     Tls(u8, u8),
     /// Hours pass.
     Hours(u8),
+    /// The operators go to a gateway.
+    Desk(u8),
+    /// The operators' gateway loses the registry for a while, in steps of 300 ms.
+    CutOff(u8),
+    /// A gateway has the registry back.
+    Mend(u8),
+    /// A connection is lost, and its gateway does not hear so.
+    Vanish(u8),
+    /// The operator sets a node's permissions.
+    Permit(u8, u8),
 }
 
 /// A script: the set-up of a world, and its events.
@@ -85,6 +95,8 @@ pub enum Op {
 pub struct Script {
     /// Number of nodes; the owner of the last one knows no code.
     pub nodes: usize,
+    /// Number of gateways that share the registry: one or two.
+    pub gateways: usize,
     /// Seed of all random choices.
     pub seed: u64,
     /// The events in order.
@@ -93,6 +105,11 @@ pub struct Script {
 
 const MOST_OPS: usize = 160;
 const SELECTOR: &str = "K7QF";
+/// The flag of a script for two gateways.
+const TWO_GATEWAYS: u8 = 0x80;
+/// What operators let nodes do.
+const PERMISSIONS: [&str; 3] =
+    ["read:/lights/*\n", "read:/lights/*\nwrite:/lights/*\n", "admin:/**\n"];
 
 impl Script {
     /// Returns the script of a seed.
@@ -100,8 +117,49 @@ impl Script {
     pub fn seeded(seed: u64) -> Self {
         let mut prng = Prng::new(seed);
         let length = 30 + prng.below(150);
-        let bytes: Vec<u8> = (0..length).map(|_| prng.draw().to_le_bytes()[0]).collect();
-        Self::decode(&bytes)
+        let mut bytes: Vec<u8> = (0..length).map(|_| prng.draw().to_le_bytes()[0]).collect();
+        let first = bytes[0];
+        bytes[0] &= !TWO_GATEWAYS;
+        // The seed of the world is that of all the bits.
+        let seed = u64::from(first) << 8 | u64::from(bytes.get(1).copied().unwrap_or(0));
+        Self { seed, ..Self::decode(&bytes) }
+    }
+
+    /// Returns a script of a seed for two gateways, in which nodes are soon paired.
+    #[must_use]
+    pub fn of_two_gateways(seed: u64) -> Self {
+        let mut prng = Prng::new(seed);
+        let mut ops: Vec<Op> = (0..30).flat_map(|at| [Op::Help(at % 3), Op::Run(20)]).collect();
+        while ops.len() < 2 * MOST_OPS {
+            let [byte, other, ..] = prng.draw().to_le_bytes();
+            ops.push(match prng.below(28) {
+                0..=4 => Op::Run(byte % 32),
+                5..=7 => Op::Pass(u32::from(byte) * 12),
+                8 | 26 => Op::Pass(u32::from(byte) * 100),
+                9 | 10 => Op::Desk(byte),
+                11 => Op::CutOff(byte / 4),
+                12 => Op::Mend(byte),
+                13 | 14 => Op::Task(byte),
+                15 => Op::CancelTask(byte),
+                // A revocation is for good, so it is rare.
+                16 | 17 => Op::Decide(byte, other & if prng.one_in(16) { 255 } else { 127 }),
+                18 => Op::Permit(byte, other),
+                19 if byte < 96 => Op::Cut(byte),
+                19 => Op::Vanish(byte),
+                20 => Op::CutNode(byte, other % 10),
+                21 => Op::CutGateway(byte % 40),
+                22 => Op::Tls(byte, other),
+                23 if byte < 128 => Op::Renew(byte, other & 1 == 0),
+                23 => Op::StoreFails(1 + byte % 3),
+                24 if byte < 64 => Op::ByPin(other),
+                24 if byte < 128 => Op::BySetup(other, byte),
+                24 => Op::ByApproval(other),
+                25 if byte < 128 => Op::Type(other, byte < 64),
+                25 => Op::ByCode(other, byte < 200),
+                _ => Op::Help(byte % 3),
+            });
+        }
+        Self { nodes: 3, gateways: 2, seed, ops }
     }
 
     /// Decodes bytes to a script; any bytes are one.
@@ -109,12 +167,14 @@ impl Script {
     pub fn decode(bytes: &[u8]) -> Self {
         let mut bytes = bytes.iter().copied();
         let flags = bytes.next().unwrap_or(0);
+        let gateways = if flags & TWO_GATEWAYS == 0 { 1 } else { 2 };
         let seed = u64::from(flags) << 8 | u64::from(bytes.next().unwrap_or(0));
         let mut ops = Vec::new();
         while ops.len() < MOST_OPS {
             let Some(code) = bytes.next() else { break };
             let mut arg = || bytes.next().unwrap_or(0);
             ops.push(match code % 32 {
+                3..=5 if gateways > 1 => between(code >> 5, arg(), &mut arg),
                 0..=5 => Op::Run(arg() % 24),
                 6 => Op::Pass(u32::from(arg()) * 20),
                 7 => Op::Pass(u32::from(arg()) * 1_000),
@@ -150,7 +210,7 @@ impl Script {
                 _ => identity(code >> 5, arg()),
             });
         }
-        Self { nodes: 2 + usize::from(flags & 1), seed, ops }
+        Self { nodes: 2 + usize::from(flags & 1), gateways, seed, ops }
     }
 
     /// Returns a script of a seed in which nodes that are soon paired get marks and tasks, and are
@@ -186,7 +246,19 @@ impl Script {
                 _ => Op::Run(3),
             });
         }
-        Self { nodes: 3, seed, ops }
+        Self { nodes: 3, gateways: 1, seed, ops }
+    }
+}
+
+/// Decodes an event between two gateways.
+fn between(kind: u8, first: u8, arg: &mut impl FnMut() -> u8) -> Op {
+    match kind {
+        0..=2 => Op::Desk(first),
+        3 | 4 => Op::CutOff(first),
+        5 if first < 128 => Op::Vanish(first),
+        5 => Op::Mend(first),
+        6 => Op::Permit(first, arg()),
+        _ => Op::Decide(first, arg()),
     }
 }
 
@@ -210,9 +282,12 @@ impl World {
     /// If an invariant is violated.
     #[must_use]
     pub fn play(script: &Script) -> Self {
-        let mut world = Self::new(script.nodes, script.seed);
+        let mut world = match script.gateways {
+            0 | 1 => Self::new(script.nodes, script.seed),
+            _ => Self::with_two_gateways(script.nodes, script.seed),
+        };
         world.shuffled = true;
-        (world.gateway.marks, world.gateway.issues) = (true, true);
+        (world.identity.marks, world.identity.issues) = (true, true);
         // The last node has no TLS, and asks for no certificate.
         for host in world.nodes.iter_mut().rev().skip(1) {
             host.csr = Some(vec![0x30; 200]);
@@ -265,15 +340,23 @@ impl World {
                     self.cut(conn);
                 }
             }
+            Op::Vanish(wire) => {
+                if let Some(conn) = self.any_wire(wire) {
+                    self.vanish(conn);
+                }
+            }
             Op::CutNode(at, after) => {
                 let at = node(self, at);
                 self.nodes[at].fuel = Some(u32::from(after));
             }
-            Op::CutGateway(after) => self.gateway.fuel = Some(u32::from(after)),
-            Op::StoreFails(times) => self.gateway.failing = u32::from(times),
+            Op::CutGateway(after) => self.gateways[self.desk].fuel = Some(u32::from(after)),
+            Op::StoreFails(times) => self.gateways[self.desk].failing = u32::from(times),
+            // Gateways that share a registry go by its clock, which nobody sets.
+            Op::Clock(_) if self.sharing.is_some() => {}
             Op::Clock(op) => self.clock(op),
             Op::Shutdown => {
-                let conns: Vec<ConnId> = self.gateway.seats.keys().copied().collect();
+                let seats = self.gateways[self.desk].seats.keys();
+                let conns: Vec<ConnId> = seats.copied().collect();
                 conns.into_iter().for_each(|conn| self.feed_gateway(conn, GateIn::Shutdown));
             }
             Op::Disturb(wire, up, how) => {
@@ -305,7 +388,7 @@ impl World {
             }
             Op::Task(at) => {
                 let at = node(self, at);
-                if self.may_link(at) && self.id_of(at).is_some() {
+                if self.may_link(at) && self.id_of(at).is_some() && self.operators_decide() {
                     let _ = self.dispatch(at);
                 }
             }
@@ -317,6 +400,7 @@ impl World {
             }
             Op::Copy(at, false) => self.copy_state(node(self, at)),
             Op::Copy(at, true) => self.run_copy(node(self, at)),
+            Op::Backup if self.sharing.is_some() => {}
             Op::Backup => self.back_up_or_restore(),
             Op::Release(at) => self.release(node(self, at)),
             Op::Tls(at, how) => {
@@ -327,6 +411,15 @@ impl World {
                     1 => host.certificate.is_some().then_some(true),
                     _ => Some(false),
                 };
+            }
+            Op::Desk(at) => self.desk = usize::from(at) % self.gateways.len(),
+            Op::CutOff(steps) => self.cut_off(self.desk, 300 * u64::from(steps)),
+            Op::Mend(at) => self.mend(usize::from(at) % self.gateways.len()),
+            Op::Permit(at, which) => {
+                let scopes = PERMISSIONS[usize::from(which) % PERMISSIONS.len()];
+                if self.operators_decide() {
+                    self.permit(node(self, at), scopes);
+                }
             }
             Op::Hours(hours) => self.pass(Span::from_secs(3_700 * u64::from(1 + hours % 3))),
         }

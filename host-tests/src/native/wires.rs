@@ -43,6 +43,8 @@ pub struct Wire {
     pub to: [VecDeque<Item>; 2],
     /// Number of frames that were sent to each side.
     pub sent: [usize; 2],
+    /// `true` if the gateway hears nothing any more, not even that its peer is gone.
+    pub vanished: bool,
     /// Sides that have disconnected.
     pub gone: [bool; 2],
 }

@@ -75,7 +75,7 @@ fn a_node_takes_no_addresses_that_were_sealed_over_an_earlier_link() {
     assert_eq!(world.nodes[0].addresses.as_deref(), Some(EVIL), "{}", world.story());
     let recorded = frames(&world, earlier, Side::Client);
     // The operator has taken them back.
-    (world.nodes[0].addresses, world.gateway.addresses) = (None, None);
+    (world.nodes[0].addresses, world.identity.addresses) = (None, None);
     for frame in recorded {
         world.cut(conn(&world));
         world.pass(Span::from_secs(60));

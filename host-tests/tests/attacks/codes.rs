@@ -87,7 +87,7 @@ fn identity_and_invalid_elements_end_a_run_and_cost_no_guess() {
         let mut raw = asks(&mut world, &mine, by_code());
         raw.says(&mut world, &PairFromNode::Ya(bad));
         assert_eq!(heard(raw.hears(&mut world).as_ref()), PROTOCOL, "element {at}");
-        assert_eq!((counted(&world), world.gateway.seats.len()), (0, 0));
+        assert_eq!((counted(&world), world.gateways[0].seats.len()), (0, 0));
     }
 }
 
@@ -214,7 +214,7 @@ fn twenty_wrong_pins_close_the_window_whatever_names_keys_and_sessions_they_came
     }
     let wrong: u32 = world.audit.wrong.values().sum();
     assert_eq!((wrong, world.store.window.guesses, refusals), (20, 20, vec![7, 8, 9, 10, 11]));
-    world.gateway_off();
+    world.gateway_off(0);
     world.pass(Span::from_secs(30));
     assert!(world.store.window.is_locked(), "a restart opens nothing");
 }

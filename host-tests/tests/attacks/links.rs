@@ -24,18 +24,18 @@ fn own_keys(world: &World) -> handfast_core::crypto::keys::OwnKeys {
 #[test]
 fn a_replayed_link_never_detaches_the_live_one() {
     let mut world = linked();
-    let observed = world.gateway.seats[&LINK].observed;
+    let observed = world.gateways[0].seats[&LINK].observed;
     for count in 1..=frames(&world, LINK, Side::Gateway).len() {
         let replay = world.replay(LINK, count);
         world.run();
         assert!(
-            world.is_linked(0) && world.gateway.live.values().all(|conn| *conn == LINK),
+            world.is_linked(0) && world.gateways[0].live.values().all(|conn| *conn == LINK),
             "{}",
             world.story()
         );
-        assert_eq!(world.gateway.seats[&LINK].observed, observed);
+        assert_eq!(world.gateways[0].seats[&LINK].observed, observed);
         world.pass(Span::from_secs(11));
-        assert!(!world.gateway.seats.contains_key(&replay), "it does not keep its seat");
+        assert!(!world.gateways[0].seats.contains_key(&replay), "it does not keep its seat");
     }
     assert!(world.is_linked(0));
 }
@@ -47,8 +47,8 @@ fn a_replayed_link_of_an_absent_node_attaches_nothing() {
     world.run();
     let replay = world.replay(LINK, 10);
     world.run();
-    assert!(world.gateway.live.is_empty());
-    assert!(world.gateway.seats.get(&replay).is_none_or(|seat| seat.observed == 0));
+    assert!(world.gateways[0].live.is_empty());
+    assert!(world.gateways[0].seats.get(&replay).is_none_or(|seat| seat.observed == 0));
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn of_two_links_of_a_node_the_newer_wins_once_it_is_proven_and_not_before() {
     assert!(world.is_linked(0), "only a handshake");
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
     raw.says(&mut world, &hello());
-    assert_eq!(world.gateway.live.values().next(), Some(&raw.conn));
-    assert!(!world.gateway.seats.contains_key(&LINK));
+    assert_eq!(world.gateways[0].live.values().next(), Some(&raw.conn));
+    assert!(!world.gateways[0].seats.contains_key(&LINK));
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn the_key_of_a_revoked_node_is_refused_like_that_of_a_stranger() {
         raw.says(&mut world, &hello());
         assert!(
             raw.hears(&mut world).is_none()
-                && world.gateway.live.is_empty()
-                && world.gateway.seats.is_empty()
+                && world.gateways[0].live.is_empty()
+                && world.gateways[0].seats.is_empty()
         );
     }
     let (revoked, stranger) = (world.opened() - 1, world.opened());
@@ -133,11 +133,11 @@ fn a_node_that_is_revoked_while_it_attaches_never_gets_in() {
     let node_id = world.id_of(0).unwrap();
     world.cut(LINK);
     let attaches =
-        |world: &World| world.gateway.seats.values().any(|seat| seat.state() == "Attaching");
+        |world: &World| world.gateways[0].seats.values().any(|seat| seat.state() == "Attaching");
     assert!(world.run_until(attaches));
     assert!(world.decide(node_id, Decision::Unpair));
     world.run();
-    assert!(!world.is_linked(0) && world.gateway.live.is_empty());
+    assert!(!world.is_linked(0) && world.gateways[0].live.is_empty());
     world.pass(Span::from_secs(200));
     assert!(!world.is_linked(0));
 }
@@ -155,7 +155,7 @@ fn messages_that_break_off_go_on_or_are_unknown_and_a_second_hello_end_a_link() 
         raw.says(&mut world, &hello());
         raw.says(&mut world, &said);
         assert!(
-            !world.gateway.seats.contains_key(&raw.conn) && world.gateway.live.is_empty(),
+            !world.gateways[0].seats.contains_key(&raw.conn) && world.gateways[0].live.is_empty(),
             "{said:?}"
         );
     }
@@ -165,7 +165,7 @@ fn messages_that_break_off_go_on_or_are_unknown_and_a_second_hello_end_a_link() 
 fn a_flood_of_handshakes_is_refused_in_clear_and_nobody_loses_what_he_has() {
     let mut world = linked();
     world.cut(LINK);
-    world.gateway.failing = 1;
+    world.gateways[0].failing = 1;
     world.pass(Span::from_secs(3));
     assert!(world.nodes[0].heard("TurnedAway") && is_paired(&world));
     world.pass(Span::from_secs(80));
@@ -177,7 +177,7 @@ fn a_ping_is_answered_with_its_number_and_sent_to_nobody_who_takes_none() {
     let mut world = linked();
     world.feed_gateway(LINK, GateIn::Ping(7));
     world.run();
-    assert_eq!(world.gateway.seats[&LINK].ponged, [(7, PingAnswer::Came)]);
+    assert_eq!(world.gateways[0].seats[&LINK].ponged, [(7, PingAnswer::Came)]);
     let own = own_keys(&world);
     let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
     world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
@@ -186,7 +186,7 @@ fn a_ping_is_answered_with_its_number_and_sent_to_nobody_who_takes_none() {
     let before = frames(&world, raw.conn, Side::Client).len();
     world.feed_gateway(raw.conn, GateIn::Ping(8));
     world.run();
-    assert_eq!(world.gateway.seats[&raw.conn].ponged, [(8, PingAnswer::NotTaken)]);
+    assert_eq!(world.gateways[0].seats[&raw.conn].ponged, [(8, PingAnswer::NotTaken)]);
     assert_eq!(frames(&world, raw.conn, Side::Client).len(), before, "nothing was sent");
 }
 
@@ -219,7 +219,7 @@ fn a_first_message_of_a_link_other_than_hello_proves_nothing_and_ends_it() {
         let (mut raw, _) = Raw::links(&mut world, &own).unwrap();
         world.wires.get_mut(&raw.conn).unwrap().node = Some(0);
         raw.says(&mut world, &first);
-        assert!(!world.gateway.seats.contains_key(&raw.conn), "{first:?}");
+        assert!(!world.gateways[0].seats.contains_key(&raw.conn), "{first:?}");
         assert!(world.is_linked(0), "the older link stays");
     }
 }

@@ -76,7 +76,7 @@ fn a_man_in_the_middle_who_relays_every_word_is_caught_by_the_code() {
         relay(&mut node, &mut gateway, &mut world);
         if by_pin {
             // The PIN is shown for the rogue's key, which the owner does not know.
-            let pin = world.gateway.display.last().expect("a PIN is shown").2.clone();
+            let pin = world.display.last().expect("a PIN is shown").2.clone();
             world.type_pin(0, &pin);
             world.run();
             relay(&mut node, &mut gateway, &mut world);

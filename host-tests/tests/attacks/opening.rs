@@ -12,7 +12,7 @@ fn answer(frames: &[&[u8]]) -> Option<Vec<u8>> {
     let conn = world.connect(None);
     frames.iter().for_each(|frame| world.inject(conn, Side::Gateway, frame.to_vec()));
     world.run();
-    assert!(!world.gateway.seats.contains_key(&conn), "{}", world.story());
+    assert!(!world.gateways[0].seats.contains_key(&conn), "{}", world.story());
     world.heard_over(conn)
 }
 
@@ -102,12 +102,12 @@ fn frames_of_any_size_and_of_nesting_end_the_connection_and_nothing_else() {
             let raw = Raw::introduces_itself(&mut world, intent, &keys(99)).unwrap();
             world.inject(raw.conn, Side::Gateway, frame.to_vec());
             world.run();
-            assert!(world.gateway.seats.is_empty(), "{intent:?}, {}", frame.len());
+            assert!(world.gateways[0].seats.is_empty(), "{intent:?}, {}", frame.len());
         }
         let mut world = linked();
         world.inject(2, Side::Gateway, frame.to_vec());
         world.run();
-        assert!(!world.gateway.seats.contains_key(&2) && world.gateway.live.is_empty());
+        assert!(!world.gateways[0].seats.contains_key(&2) && world.gateways[0].live.is_empty());
         world.inject(2, Side::Client, frame.to_vec());
         world.pass(Span::from_secs(80));
         assert!(world.is_linked(0), "{}", world.story());
@@ -124,9 +124,9 @@ fn who_is_silent_loses_his_seat_in_every_state_before_he_is_let_in() {
             .take(frames)
             .for_each(|frame| world.inject(conn, Side::Gateway, frame.to_vec()));
         world.pass(Span::from_secs(11));
-        assert!(!world.gateway.seats.contains_key(&conn), "after {frames} frames");
+        assert!(!world.gateways[0].seats.contains_key(&conn), "after {frames} frames");
     }
     let raw = Raw::introduces_itself(&mut world, Intent::Delegate, &keys(99)).unwrap();
     world.pass(Span::from_secs(11));
-    assert!(!world.gateway.seats.contains_key(&raw.conn));
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn));
 }

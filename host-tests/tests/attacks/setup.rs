@@ -90,16 +90,16 @@ fn wherever_the_power_fails_a_code_is_good_for_one_device_and_that_one_gets_what
             let mut world = World::new(2, 60 + u64::from(fuel));
             let token = world.issue_setup(MINUTES);
             match of_gateway {
-                true => world.gateway.fuel = Some(fuel),
+                true => world.gateways[0].fuel = Some(fuel),
                 false => world.nodes[0].fuel = Some(fuel),
             }
             world.pair_by_setup(0, &token);
             world.pass(Span::from_secs(5));
             cut += u32::from(
-                !world.gateway.on || world.nodes[0].on_at.is_some() || world.nodes[0].life > 1,
+                !world.gateways[0].on || world.nodes[0].on_at.is_some() || world.nodes[0].life > 1,
             );
-            world.gateway.fuel = None;
-            world.gateway_on();
+            world.gateways[0].fuel = None;
+            world.gateway_on(0);
             world.nodes[0].fuel = None;
             world.node_on(0);
             if !world.is_linked(0) {

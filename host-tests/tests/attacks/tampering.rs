@@ -198,7 +198,7 @@ fn a_link_with_a_message_dropped_repeated_or_of_another_session_ends_and_the_nod
                     world.story()
                 );
                 let record = world.store.records.values().next().expect("it is paired");
-                assert_eq!(world.gateway.live.len(), 1, "{} is live once", record.node_id);
+                assert_eq!(world.gateways[0].live.len(), 1, "{} is live once", record.node_id);
             }
         }
     }

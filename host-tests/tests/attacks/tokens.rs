@@ -82,7 +82,7 @@ fn a_delegate_may_what_its_chain_allows_and_not_what_its_delegator_may_beyond() 
         FromGateway::parse(&raw.hears(&mut world).unwrap()),
         Ok(FromGateway::NotRenewed)
     ));
-    let seat = &world.gateway.seats[&raw.conn];
+    let seat = &world.gateways[0].seats[&raw.conn];
     assert_eq!((seat.apps.len(), seat.subscribed.as_slice()), (1, &["/lights/*".to_owned()][..]));
     assert!(world.is_linked(0), "its delegator's link is another");
 }
@@ -93,13 +93,13 @@ fn an_expired_token_ends_a_live_connection_and_allows_nothing_until_then() {
     let mut raw = delegate(&mut world, 15);
     world.pass(Span::from_secs(13));
     raw.says(&mut world, &write("/lights/1", &[1]));
-    assert_eq!(world.gateway.seats[&raw.conn].apps.len(), 1, "until then it may");
+    assert_eq!(world.gateways[0].seats[&raw.conn].apps.len(), 1, "until then it may");
     world.pass(Span::from_secs(3));
     assert!(matches!(
         FromGateway::parse(&raw.hears(&mut world).unwrap()),
         Ok(FromGateway::Bye(Bye::Done))
     ));
-    assert!(!world.gateway.seats.contains_key(&raw.conn), "before its next ping is due");
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn), "before its next ping is due");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_revoked_token_ends_a_live_connection_at_once() {
         FromGateway::parse(&raw.hears(&mut world).unwrap()),
         Ok(FromGateway::Bye(Bye::Done))
     ));
-    assert!(!world.gateway.seats.contains_key(&raw.conn));
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn));
 }
 
 #[test]
@@ -131,14 +131,14 @@ fn a_stolen_a_changed_an_expired_and_no_chain_open_nothing() {
     for chain in [stolen, changed, late, right[..right.len() - 1].to_vec(), vec![1]] {
         let mut raw = Raw::introduces_itself(&mut world, Intent::Delegate, &keys(99)).unwrap();
         assert_eq!(presents(&mut world, &mut raw, &chain), Some(Admission::NotPaired));
-        assert!(!world.gateway.seats.contains_key(&raw.conn));
+        assert!(!world.gateways[0].seats.contains_key(&raw.conn));
     }
     let mut raw = Raw::introduces_itself(&mut world, Intent::Delegate, &keys(99)).unwrap();
     raw.says(&mut world, &FromNode::Present { chain: Carried::InParts });
-    assert!(!world.gateway.seats.contains_key(&raw.conn), "without the parts");
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn), "without the parts");
     let mut raw = Raw::introduces_itself(&mut world, Intent::Delegate, &keys(99)).unwrap();
     raw.says(&mut world, &write("/lights/1", &[1]));
-    assert!(!world.gateway.seats.contains_key(&raw.conn), "and nothing goes before it");
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn), "and nothing goes before it");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn a_nodes_link_ends_with_its_grant_whatever_chain_it_presents_beside() {
         world.pass(Span::from_secs(15));
         raw.says(&mut world, &beat);
     }
-    assert_eq!(world.gateway.seats[&raw.conn].state(), "Linked");
+    assert_eq!(world.gateways[0].seats[&raw.conn].state(), "Linked");
     world.pass(Span::from_secs(25));
-    assert!(!world.gateway.seats.contains_key(&raw.conn), "{}", world.story());
+    assert!(!world.gateways[0].seats.contains_key(&raw.conn), "{}", world.story());
 }

@@ -11,7 +11,7 @@ const NEW: &str = "tcp://10.0.0.2:7331 ws://gateway.local:8765";
 
 fn confirmed(world: &World) -> Vec<&'static str> {
     let node_id = world.id_of(0).unwrap();
-    let of = world.gateway.known_addresses.iter().filter(|(of, _)| *of == node_id);
+    let of = world.store.known_addresses.iter().filter(|(of, _)| *of == node_id);
     of.map(|(_, list)| *list).collect()
 }
 

@@ -17,13 +17,13 @@ fn known_to_node(world: &World) -> PublicKey {
 }
 
 fn gateway_key(world: &World) -> PublicKey {
-    *world.gateway.keys.channel.public()
+    *world.identity.keys.channel.public()
 }
 
 /// Returns `true` if the gateway has seen the node prove that it knows the present key.
 fn is_confirmed(world: &World) -> bool {
     let node_id = world.id_of(0).unwrap();
-    world.gateway.known_keys.contains(&(node_id, gateway_key(world)))
+    world.store.known_keys.contains(&(node_id, gateway_key(world)))
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn a_linked_node_stores_the_new_key_and_says_so_without_losing_its_link() {
     assert_eq!(known_to_node(&world), gateway_key(&world), "{}", world.story());
     assert!(is_confirmed(&world), "{}", world.story());
     // Nothing of the older key is needed any more.
-    world.gateway.older_key = None;
+    world.identity.older_key = None;
     world.cut(conn.unwrap());
     world.pass(Span::from_secs(30));
     assert_linked(&world);
@@ -65,7 +65,7 @@ fn a_node_that_comes_after_the_end_of_the_overlap_gets_no_link_and_forgets_nothi
     world.node_off(0);
     world.run();
     world.rotate_gateway_key();
-    world.gateway.older_key = None;
+    world.identity.older_key = None;
     world.node_on(0);
     world.pass(Span::from_secs(300));
     assert!(!world.is_linked(0) && known_to_node(&world) == before, "{}", world.story());
@@ -109,5 +109,5 @@ fn nobody_is_told_a_key_while_there_is_one() {
     world.pass(Span::from_secs(600));
     let key = gateway_key(&world);
     assert_eq!(known_to_node(&world), key);
-    assert_eq!(world.gateway.known_keys.len(), 1, "once a link: {:?}", world.gateway.known_keys);
+    assert_eq!(world.store.known_keys.len(), 1, "once a link: {:?}", world.store.known_keys);
 }

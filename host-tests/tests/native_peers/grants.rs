@@ -74,10 +74,10 @@ fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by
     let (conn, held) = (world.nodes[0].conn.unwrap(), world.nodes[0].memory);
     world.permit(0, "read:/lights/1\n");
     // The subscription ends at once, before any message to the node and back.
-    assert_eq!(world.gateway.seats[&conn].subscribed, ["/lights/1"]);
+    assert_eq!(world.gateways[0].seats[&conn].subscribed, ["/lights/1"]);
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
-    assert!(world.gateway.seats[&conn].apps.is_empty());
+    assert!(world.gateways[0].seats[&conn].apps.is_empty());
     let told = world.nodes[0].news.iter().filter(|news| news.starts_with("NotAllowed"));
     assert_eq!(
         told.count(),
@@ -93,7 +93,10 @@ fn what_the_operator_decides_anew_bounds_a_link_at_once_and_the_node_takes_it_by
     world.run();
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![3]));
     world.run();
-    assert_eq!(world.gateway.seats[&conn].apps.last(), Some(&("/lights/1".to_owned(), vec![3])));
+    assert_eq!(
+        world.gateways[0].seats[&conn].apps.last(),
+        Some(&("/lights/1".to_owned(), vec![3]))
+    );
 }
 
 #[test]
@@ -114,7 +117,7 @@ fn a_node_whose_grant_ran_out_has_it_made_anew_by_itself() {
     let conn = world.nodes[0].conn.unwrap();
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
-    assert_eq!(world.gateway.seats[&conn].apps.len(), 1);
+    assert_eq!(world.gateways[0].seats[&conn].apps.len(), 1);
 }
 
 #[test]
@@ -136,9 +139,9 @@ fn a_link_ends_within_the_second_in_which_its_grant_does_and_what_the_node_does_
     world.pass(Span::from_secs(ends.as_secs() - world.unix().as_secs() - 1));
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
-    assert_eq!(world.gateway.seats[&conn].apps.len(), 1, "{}", world.story());
+    assert_eq!(world.gateways[0].seats[&conn].apps.len(), 1, "{}", world.story());
     world.pass(Span::from_secs(2));
-    assert!(!world.gateway.seats.contains_key(&conn), "{}", world.story());
+    assert!(!world.gateways[0].seats.contains_key(&conn), "{}", world.story());
     world.pass(Span::from_secs(60));
     assert!(
         world.nodes[0].heard("Expired") && world.nodes[0].heard("Renewed"),

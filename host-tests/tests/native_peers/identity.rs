@@ -19,8 +19,8 @@ fn paired_with(csr: Option<Vec<u8>>) -> World {
 }
 
 fn paired(mut world: World) -> World {
-    (world.gateway.issues, world.gateway.marks) = (true, true);
-    world.gateway.name = Some("home");
+    (world.identity.issues, world.identity.marks) = (true, true);
+    world.identity.name = Some("home");
     world.open_window();
     world.pair_by_pin(0);
     world.run();
@@ -154,7 +154,7 @@ fn a_node_links_over_tls_by_its_certificate_or_its_signature_and_does_all_that_i
         );
         world.run();
         assert_eq!(world.nodes[0].ran, [id]);
-        assert_eq!(world.gateway.seats[&conn].apps.len(), 1);
+        assert_eq!(world.gateways[0].seats[&conn].apps.len(), 1);
         assert_eq!(world.store.certificates.len(), 2, "{}", world.story());
         assert!(world.store.certificates.iter().all(|certificate| certificate.stored));
     }
@@ -199,7 +199,7 @@ fn an_identity_signed_by_another_key_opens_nothing_and_an_unknown_node_is_answer
         let forged = FromNode::Identify(forged).write(&mut room).unwrap().to_vec();
         world.inject(stranger, Side::Gateway, forged);
         world.run();
-        assert!(!world.gateway.seats.contains_key(&stranger), "it is closed");
+        assert!(!world.gateways[0].seats.contains_key(&stranger), "it is closed");
         answers.push(world.heard_over(stranger));
     }
     assert_eq!(answers[0], answers[1]);

@@ -18,7 +18,7 @@ fn applications_reach_what_their_scopes_allow_and_hear_where_they_do_not() {
     world.feed_node(0, NodeIn::Subscribe("/lights/*".into()));
     world.feed_node(0, NodeIn::Subscribe("/lights/**".into()));
     world.run();
-    let seat = &world.gateway.seats[&conn];
+    let seat = &world.gateways[0].seats[&conn];
     assert_eq!(
         (seat.apps.clone(), seat.subscribed.clone()),
         (vec![("/lights/1".into(), vec![1])], vec!["/lights/*".to_owned()])
@@ -38,7 +38,7 @@ fn no_more_patterns_are_subscribed_to_than_there_may_be() {
         world.feed_node(0, NodeIn::Subscribe(format!("/lights/{at}")));
     }
     world.run();
-    assert_eq!(world.gateway.seats[&conn].subscribed.len(), 16);
+    assert_eq!(world.gateways[0].seats[&conn].subscribed.len(), 16);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_muted_node_stays_linked_and_silent_until_it_is_unmuted() {
     world.feed_gateway(conn, GateIn::Deliver(Action::Write, "/lights/1".into(), vec![3]));
     world.run();
     assert!(world.nodes[0].heard("Muted") && world.is_linked(0));
-    assert!(world.gateway.seats[&conn].apps.is_empty() && world.nodes[0].apps.is_empty());
+    assert!(world.gateways[0].seats[&conn].apps.is_empty() && world.nodes[0].apps.is_empty());
     world.cut(conn);
     world.pass(Span::from_secs(10));
     assert!(
@@ -61,7 +61,7 @@ fn a_muted_node_stays_linked_and_silent_until_it_is_unmuted() {
     world.feed_node(0, NodeIn::App(Action::Write, "/lights/1".into(), vec![1]));
     world.run();
     let conn = world.nodes[0].conn.unwrap();
-    assert!(world.nodes[0].heard("Unmuted") && world.gateway.seats[&conn].apps.len() == 1);
+    assert!(world.nodes[0].heard("Unmuted") && world.gateways[0].seats[&conn].apps.len() == 1);
 }
 
 #[test]
@@ -101,7 +101,11 @@ fn the_newer_of_two_links_of_a_node_wins_and_the_older_hears_it() {
     node.machine = None;
     world.node_on(0);
     world.run();
-    assert!(world.is_linked(0) && !world.gateway.seats.contains_key(&older), "{}", world.story());
+    assert!(
+        world.is_linked(0) && !world.gateways[0].seats.contains_key(&older),
+        "{}",
+        world.story()
+    );
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_node_stores_each_mark_before_it_confirms_it_and_shows_it_on_its_next_link()
     an_hour_later(&mut world);
     let second = mark_of(&world).expect("there is one");
     assert_ne!(first, second);
-    assert_eq!((world.counter_of(0).confirmed, world.gateway.alarms), (Some(2), 0));
+    assert_eq!((world.counter_of(0).confirmed, world.gateways[0].alarms), (Some(2), 0));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn links_that_are_cut_at_any_moment_of_the_exchange_of_marks_raise_no_alarm_a_th
             }
             cuts += 1;
             world.run();
-            assert_eq!(world.gateway.alarms, 0, "{}", world.story());
+            assert_eq!(world.gateways[0].alarms, 0, "{}", world.story());
         }
         world.now += AN_HOUR;
         assert!(world.run_until(|world| world.is_linked(0)), "{}", world.story());
@@ -87,9 +87,9 @@ fn a_gateway_restored_from_yesterday_takes_its_nodes_marks_over_and_alarms_nobod
     }
     world.store.clones = yesterday;
     an_hour_later(&mut world);
-    assert_eq!((world.gateway.alarms, world.gateway.older), (0, 1), "{}", world.story());
+    assert_eq!((world.gateways[0].alarms, world.gateways[0].older), (0, 1), "{}", world.story());
     an_hour_later(&mut world);
-    assert_eq!((world.gateway.alarms, world.gateway.older), (0, 1));
+    assert_eq!((world.gateways[0].alarms, world.gateways[0].older), (0, 1));
     assert_linked(&world);
 }
 
@@ -103,7 +103,7 @@ fn a_paired_node_that_asks_to_be_paired_once_more_keeps_its_mark_and_is_no_copy(
     world.pair_by_approval(0);
     assert!(world.run_until(|world| world.is_linked(0)), "{}", world.story());
     world.run();
-    assert_eq!((mark_of(&world), world.gateway.alarms), (mark, 0), "{}", world.story());
+    assert_eq!((mark_of(&world), world.gateways[0].alarms), (mark, 0), "{}", world.story());
 }
 
 /// Runs a node, copies its state, lets the original go on, and starts the copy.
@@ -123,9 +123,9 @@ fn copied() -> World {
 #[test]
 fn a_copied_state_raises_the_alarm_and_its_link_is_muted_and_given_no_task_and_no_renewal() {
     let mut world = copied();
-    assert_eq!(world.gateway.alarms, 1, "{}", world.story());
+    assert_eq!(world.gateways[0].alarms, 1, "{}", world.story());
     let conn = world.nodes[0].conn.unwrap();
-    assert_eq!(world.gateway.seats[&conn].state(), "Quarantined");
+    assert_eq!(world.gateways[0].seats[&conn].state(), "Quarantined");
     assert!(world.nodes[0].heard("Muted"));
     let grant = super::grant_of(&world, 0);
     let id = world.dispatch(0);
@@ -135,7 +135,7 @@ fn a_copied_state_raises_the_alarm_and_its_link_is_muted_and_given_no_task_and_n
     assert_eq!((world.task(id), world.nodes[0].ran.len()), (DispatchState::Queued, 0));
     assert_eq!((super::grant_of(&world, 0), world.nodes[0].bearers.len()), (grant, 0));
     let receives =
-        world.gateway.seats[&conn].machine.as_ref().is_some_and(NativeConnection::receives);
+        world.gateways[0].seats[&conn].machine.as_ref().is_some_and(NativeConnection::receives);
     assert!(!receives);
 }
 
@@ -153,5 +153,5 @@ fn a_released_node_goes_on_with_a_new_mark_and_the_older_state_alarms_again() {
     an_hour_later(&mut world);
     world.run_copy(0);
     world.now += AN_HOUR;
-    assert!(world.run_until(|world| world.gateway.alarms == 2), "{}", world.story());
+    assert!(world.run_until(|world| world.gateways[0].alarms == 2), "{}", world.story());
 }

@@ -104,7 +104,7 @@ fn an_unknown_selector_fails_like_a_wrong_code() {
 #[test]
 fn an_approved_node_is_granted_while_it_waits() {
     let mut world = World::new(1, 5);
-    world.gateway.message = Some("Welcome to the hall");
+    world.identity.message = Some("Welcome to the hall");
     world.pair_by_approval(0);
     world.run();
     assert!(
@@ -184,7 +184,7 @@ fn a_node_that_is_rejected_for_good_hears_it_and_never_comes_in_again() {
 fn only_the_gateway_whose_fingerprint_was_given_will_do() {
     let mut world = World::new(2, 9);
     let other = Fingerprint::of(world.nodes[1].keys.channel.public());
-    let right = Fingerprint::of(world.gateway.keys.channel.public());
+    let right = Fingerprint::of(world.identity.keys.channel.public());
     world.pair_pinned(0, other);
     world.run();
     assert!(world.nodes[0].heard("OtherGateway") && world.store.records.is_empty());

@@ -19,7 +19,7 @@ fn a_task_is_pushed_at_once_and_its_outcome_comes_back() {
         (world.task(id), world.nodes[0].ran.as_slice()),
         (DispatchState::Succeeded, &[id][..])
     );
-    assert!(world.gateway.announced.iter().any(|(_, name)| name == "echo"));
+    assert!(world.store.announced.iter().any(|(_, name)| name == "echo"));
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn only_the_node_that_a_task_is_for_reports_its_outcome() {
     world.cut(world.nodes[0].conn.unwrap());
     world.feed_node(1, NodeIn::Outcome(id, true));
     world.run();
-    assert_eq!(world.gateway.meddled, 1);
+    assert_eq!(world.gateways[0].meddled, 1);
     assert!(!matches!(world.task(id), DispatchState::Succeeded), "{:?}", world.task(id));
 }
 
@@ -67,7 +67,7 @@ fn a_task_whose_link_is_cut_at_any_moment_runs_once_at_most_and_is_never_lost() 
             }
             match (chance.below(3), world.nodes[0].conn) {
                 (0, _) => world.node_off(0),
-                (1, _) => world.gateway_off(),
+                (1, _) => world.gateway_off(0),
                 (_, Some(conn)) => world.cut(conn),
                 (_, None) => {}
             }

@@ -57,7 +57,7 @@ fn by_setup_too_late(world: &mut World) {
 
 fn by_forged_setup(world: &mut World) {
     let token = world.issue_setup(Span::from_secs(600));
-    world.gateway.setup = vec![setup_key(77)];
+    world.identity.setup = vec![setup_key(77)];
     world.pair_by_setup(0, &token);
 }
 
@@ -96,8 +96,8 @@ fn renewing(world: &mut World) {
 }
 
 fn with_certificate(world: &mut World) {
-    world.gateway.issues = true;
-    world.gateway.name = Some("home");
+    world.identity.issues = true;
+    world.identity.name = Some("home");
     world.nodes[0].csr = Some(vec![0x30; 200]);
     by_typed_pin(world);
 }
@@ -153,14 +153,14 @@ fn reach(begin: Begin, side: Side, state: &str, is_there: fn(&World, &str) -> bo
             && world.wires.get(&world.opened()).is_some_and(|wire| waits(&wire.to[side as usize]))
     };
     let mut world = World::new(1, 7);
-    world.gateway.marks = true;
+    world.identity.marks = true;
     begin(&mut world);
     let _ = world.run_until(|world| world.now > 2_000 || comes(world));
     if comes(&world) {
         return world;
     }
     let mut world = World::new(1, 7);
-    world.gateway.marks = true;
+    world.identity.marks = true;
     begin(&mut world);
     let reached = world.run_until(|world| is_there(world, state));
     assert!(reached, "{}{state} is not reached", world.story());

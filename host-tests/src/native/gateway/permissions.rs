@@ -10,9 +10,9 @@ use super::super::World;
 use super::GateIn;
 
 impl World {
-    /// Applies the operator's decision about a node's permissions to its live link.
-    pub(in super::super) fn bound(&mut self, node_id: NodeId) {
-        let Some(&conn) = self.gateway.live.get(&node_id) else { return };
+    /// Applies what the registry says of a node's permissions to its live link at a gateway.
+    pub(in super::super) fn bound(&mut self, at: usize, node_id: NodeId) {
+        let Some(&conn) = self.gateways[at].live.get(&node_id) else { return };
         let (grants, ceiling) =
             (self.store.grants_of(node_id), self.store.ceilings.get(&node_id).cloned());
         let within = self.limits.renew_after_expiry;
@@ -22,7 +22,7 @@ impl World {
             Entitled::Nothing => (None, false),
         };
         let scopes = in_force(&grants, ceiling.as_ref(), within, self.unix());
-        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let Some(seat) = self.gateways[at].seats.get_mut(&conn) else { return };
         let covers = |text: &String| {
             let pattern = Pattern::parse(text).expect("a pattern");
             scopes.as_ref().is_some_and(|(scopes, bounds)| {
@@ -40,7 +40,7 @@ impl World {
 }
 
 /// Returns a node's scopes in force, as core computes them.
-pub(super) fn in_force(
+pub(in super::super) fn in_force(
     grants: &[Grant],
     ceiling: Option<&Ceiling>,
     within: Span,

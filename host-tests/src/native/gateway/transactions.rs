@@ -15,7 +15,7 @@ use handfast_core::wire::native::pair::{Method, PairRefusal};
 use handfast_core::{Entropy, NodeId, Source, UnixTime};
 
 use super::{Answer, GateIn, in_force, loaded};
-use crate::native::registry::{Offered, Registry, Shown};
+use crate::native::registry::{Offered, Registry, Settled, Shown};
 use crate::native::wires::ConnId;
 use crate::native::{Job, World};
 
@@ -59,14 +59,16 @@ impl World {
     pub(in crate::native) fn transact(&mut self, conn: ConnId, asked: Asked) {
         let (moment, unix, ids) =
             (self.moment(), self.unix(), (self.prng.bytes(), self.prng.bytes()));
-        let fails = self.gateway.failing > 0;
-        self.gateway.failing = self.gateway.failing.saturating_sub(1);
+        let at = self.gateway_of(conn);
+        let (admits, reaches) = (self.admits_or_asks(at, &asked), self.reaches(at));
+        let fails = self.gateways[at].failing > 0 || !reaches;
+        self.gateways[at].failing = self.gateways[at].failing.saturating_sub(1);
         let source = self.source(conn);
-        let Some(seat) = self.gateway.seats.get_mut(&conn) else { return };
+        let Some(seat) = self.gateways[at].seats.get_mut(&conn) else { return };
         let key = seat.machine.as_ref().and_then(|machine| machine.peer_key().copied());
         let peer = seat.machine.as_ref().and_then(NativeConnection::linked);
         let store = &mut self.store;
-        let own = &self.gateway.keys;
+        let own = &self.identity.keys;
         let look = |store: &Registry, key: &PublicKey| {
             store.by_key(key).map(|record| loaded(store, record))
         };
@@ -83,22 +85,30 @@ impl World {
                 let found = store.records.get(&node_id).map(|record| loaded(store, record));
                 Answer::Found(if fails { Err(()) } else { Ok(found) })
             }
+            // Without the registry there is nothing to give.
+            Asked::Issue(_) if !reaches => Answer::Issued(None),
+            Asked::Present(_) if !reaches => Answer::Presented(None),
+            Asked::Renew(_) if !reaches => Answer::Renewed(None, None),
             Asked::Issue(csr) => {
                 let Some(key) = key else { return };
                 let issued = self.certify(&key, csr);
                 return self.answer(conn, Answer::Issued(issued));
             }
-            Asked::Name => match self.gateway.name {
+            Asked::Name => match self.identity.name {
                 Some(name) => Answer::Name(name.to_owned()),
                 None => return,
             },
-            Asked::Addresses => match self.gateway.addresses {
+            Asked::Addresses => match self.identity.addresses {
                 Some(list) => Answer::Addresses(list),
                 None => return,
             },
-            Asked::Attach(..) if fails => Answer::Attached(Err(()), CloneStanding::default()),
+            Asked::Attach(..) if fails || !admits => {
+                Answer::Attached(Err(()), CloneStanding::default())
+            }
             Asked::Attach(node_id, mark) => return self.attach(conn, node_id, mark.as_ref()),
-            Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails => Answer::Busy,
+            Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_) if fails || !admits => {
+                Answer::Busy
+            }
             Asked::Prepare(method) => return self.prepare(conn, method, ids),
             Asked::Reserve(_) if fails => Answer::Reserved(Err(NoGuess::Closed)),
             Asked::Reserve(Some(id)) => {
@@ -168,11 +178,53 @@ impl World {
         self.answer(conn, answer);
     }
 
+    /// Returns `true` if the gateway may serve a request that adds or links a node.
+    fn admits_or_asks(&mut self, at: usize, asked: &Asked) -> bool {
+        let adds = matches!(
+            asked,
+            Asked::Attach(..) | Asked::Prepare(_) | Asked::Settle(_) | Asked::SettleSetup(_)
+        );
+        !adds || self.sharing.is_none() || self.admits(at)
+    }
+
+    /// Has the other gateways hear of what a transaction has changed.
+    fn tells_others(&mut self, conn: ConnId, answer: &Answer) {
+        let changes = match answer {
+            Answer::Settled(Settled::Offered(_))
+            | Answer::Activated(Ok(Some(_)))
+            | Answer::Renewed(Some(_), None) => true,
+            Answer::Settled(Settled::Waits | Settled::Refused(_))
+            | Answer::Activated(Ok(None) | Err(()))
+            | Answer::Renewed(..)
+            | Answer::Entered(_)
+            | Answer::Found(_)
+            | Answer::Attached(..)
+            | Answer::Refused(_)
+            | Answer::Pin(..)
+            | Answer::Code(..)
+            | Answer::Setup
+            | Answer::Settle
+            | Answer::Reserved(_)
+            | Answer::Spent(_)
+            | Answer::Busy
+            | Answer::Presented(_)
+            | Answer::Issued(_)
+            | Answer::Name(_)
+            | Answer::Addresses(_) => false,
+        };
+        let key = self.seat(conn).and_then(|seat| seat.machine.as_ref());
+        let key = key.and_then(|machine| machine.peer_key().copied()).filter(|_| changes);
+        if let Some(key) = key {
+            self.changed_by_pairing(self.gateway_of(conn), &key);
+        }
+    }
+
     fn answer(&mut self, conn: ConnId, answer: Answer) {
         for key in std::mem::take(&mut self.store.paired_anew) {
             self.marks_begin_afresh(&key);
         }
-        if self.gateway_may() {
+        self.tells_others(conn, &answer);
+        if self.gateway_may(self.gateway_of(conn)) {
             self.job(Job::Answer { conn, answer });
         }
     }
@@ -192,12 +244,13 @@ impl World {
 
     /// Takes a slot for a handshake, and displaces an older one if needed.
     fn enter(&mut self, conn: ConnId, key: [u8; 32], ephemeral: &[u8; 32]) {
-        let now = self.instant();
-        let outcome = match self.gateway.replays.remember(ephemeral) {
-            true => self.gateway.proving.entry(key).or_default().enter(u64::from(conn), now),
+        let at = self.gateway_of(conn);
+        let (now, gateway) = (self.instant_at(at), &mut self.gateways[at]);
+        let outcome = match gateway.replays.remember(ephemeral) {
+            true => gateway.proving.entry(key).or_default().enter(u64::from(conn), now),
             false => Err(NoPlace::Repeated),
         };
-        if let (Ok(_), Some(seat)) = (outcome, self.gateway.seats.get_mut(&conn)) {
+        if let (Ok(_), Some(seat)) = (outcome, gateway.seats.get_mut(&conn)) {
             seat.enters = Some(key);
         }
         if let Ok(Some(Ok(displaced))) = outcome.map(|displaced| displaced.map(ConnId::try_from)) {
@@ -208,14 +261,15 @@ impl World {
 
     /// Frees the slot of a handshake that is complete.
     pub(super) fn proven(&mut self, conn: ConnId) {
-        let Some(key) = self.gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take())
-        else {
+        let at = self.gateway_of(conn);
+        let gateway = &mut self.gateways[at];
+        let Some(key) = gateway.seats.get_mut(&conn).and_then(|seat| seat.enters.take()) else {
             return;
         };
-        if let Some(proving) = self.gateway.proving.get_mut(&key) {
+        if let Some(proving) = gateway.proving.get_mut(&key) {
             proving.leave(u64::from(conn));
             if proving.is_empty() {
-                self.gateway.proving.remove(&key);
+                gateway.proving.remove(&key);
             }
         }
     }
@@ -223,13 +277,15 @@ impl World {
     /// Makes this connection the target of pushes, informs an older one, and reads the record
     /// again.
     fn attach(&mut self, conn: ConnId, node_id: NodeId, mark: Option<&CloneMark>) {
-        if let Some(older) = self.gateway.live.insert(node_id, conn).filter(|older| *older != conn)
-        {
+        let at = self.gateway_of(conn);
+        let older = self.gateways[at].live.insert(node_id, conn);
+        self.link_opened(at, node_id);
+        if let Some(older) = older.filter(|older| *older != conn) {
             self.feed_gateway(older, GateIn::Push(Notice::Replaced));
         }
         let found = self.store.records.get(&node_id).map(|record| loaded(&self.store, record));
         let key = found.as_ref().and_then(|(record, ..)| Some(record.keys.as_ref()?.channel));
-        let clone = key.map(|key| self.compare_mark(&key, mark)).unwrap_or_default();
+        let clone = key.map(|key| self.compare_mark(at, &key, mark)).unwrap_or_default();
         self.answer(conn, Answer::Attached(Ok(found), clone));
     }
 
@@ -237,36 +293,31 @@ impl World {
         let unix = self.unix();
         let entropy = Entropy::from_recorded(self.prng.bytes());
         let source = self.source(conn);
-        let Some(request) = self.gateway.seats.get(&conn).and_then(|seat| seat.request.clone())
-        else {
-            return;
-        };
+        let Some(request) = self.seat(conn).and_then(|seat| seat.request.clone()) else { return };
         let standing =
             self.store.by_key(&request.holder.channel).map(|record| record.standing.clone());
         let answer = match plan(standing.as_ref(), method) {
             Plan::RefuseRevoked => Answer::Refused(PairRefusal::Revoked),
             Plan::Settle => Answer::Settle,
             Plan::AwaitSetup => Answer::Setup,
-            Plan::ShowPin => match self
-                .store
-                .window
-                .admits_source(self.store.guesses_of(source), unix)
-            {
-                Ok(()) => {
-                    let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
-                    let pin = String::from_utf8_lossy(code.expose()).into_owned();
-                    let id = CodeId::from_bytes(ids.0);
-                    match self.store.mint_pin(id, request.holder.channel, source, &pin, unix) {
-                        true => {
-                            self.gateway.display.push((request.holder.channel, id, pin.clone()));
-                            Answer::Pin(id, pin)
+            Plan::ShowPin => {
+                match self.store.window.admits_source(self.store.guesses_of(source), unix) {
+                    Ok(()) => {
+                        let code = Code::mint(Alphabet::Digits, 6, &entropy).expect("a PIN");
+                        let pin = String::from_utf8_lossy(code.expose()).into_owned();
+                        let id = CodeId::from_bytes(ids.0);
+                        match self.store.mint_pin(id, request.holder.channel, source, &pin, unix) {
+                            true => {
+                                self.display.push((request.holder.channel, id, pin.clone()));
+                                Answer::Pin(id, pin)
+                            }
+                            false => Answer::Busy,
                         }
-                        false => Answer::Busy,
                     }
+                    Err(NoGuess::Locked) => Answer::Refused(PairRefusal::Locked),
+                    Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(PairRefusal::Closed),
                 }
-                Err(NoGuess::Locked) => Answer::Refused(PairRefusal::Locked),
-                Err(NoGuess::Closed | NoGuess::Expired) => Answer::Refused(PairRefusal::Closed),
-            },
+            }
             Plan::FindCode(selector) => match self.store.find_code(selector) {
                 Some((id, code)) => Answer::Code(Some(id), code),
                 None => Answer::Code(None, Code::nobodys(&entropy)),
@@ -280,9 +331,9 @@ impl World {
         conn: ConnId,
         chain: Option<&[u8]>,
     ) -> Option<(UnixTime, (ScopesBuf, Vec<ScopesBuf>))> {
-        let key = self.gateway.seats.get(&conn)?.machine.as_ref()?.peer_key().copied()?;
+        let key = self.seat(conn)?.machine.as_ref()?.peer_key().copied()?;
         let check = Check {
-            gateway: &self.gateway.keys.signing.public(),
+            gateway: &self.identity.keys.signing.public(),
             channel: &key,
             audience: None,
             now: self.unix(),

@@ -8,6 +8,7 @@ use handfast_core::flow::native::settle::{
 use handfast_core::grant::capability::{self, BlockTerms};
 use handfast_core::grant::scope::{AskedScopesBuf, ScopesBuf};
 use handfast_core::limits::{CAPABILITY_BYTES, OFFERED_FOR};
+use handfast_core::link::dispatch::DispatchEvent;
 use handfast_core::registry::authority::{Authority, Maker};
 use handfast_core::registry::ceiling::Ceiling;
 use handfast_core::registry::grants::{Grant, GrantId, State};
@@ -203,6 +204,10 @@ impl Registry {
         own: &OwnKeys,
         now: UnixTime,
     ) -> Option<Offered> {
+        let standing = &self.records.get(&node_id)?.standing;
+        if !matches!(standing, Standing::Paired { .. } | Standing::Muted { .. }) {
+            return None;
+        }
         let grants = self.grants_of(node_id);
         let ceiling = self.ceilings.get(&node_id).cloned();
         match renewal(&grants, ceiling.as_ref(), within, now) {
@@ -312,6 +317,9 @@ impl Registry {
             self.rejections.insert(*keys.channel.as_bytes(), Rejection::once_more(earlier, now));
         }
         if matches!(record.standing, Standing::Revoked { .. }) {
+            for task in self.tasks.values_mut().filter(|task| task.node_id == node_id) {
+                task.life = task.life.step(DispatchEvent::NodeRevoked).0;
+            }
             self.grants
                 .iter_mut()
                 .filter(|grant| grant.node_id == node_id)

@@ -27,7 +27,7 @@ use super::{
 use crate::tables::{Table, deadline};
 
 fn gateway_is(world: &World, state: &str) -> bool {
-    world.gateway.seats.values().any(|seat| seat.state() == state)
+    world.gateways[0].seats.values().any(|seat| seat.state() == state)
 }
 
 const CONNECTION: &[(&str, Begin)] = &[
@@ -74,10 +74,10 @@ type GatewayInput = for<'w> fn(&'w World, &'w mut Vec<u8>) -> gateway::Input<'w>
 
 fn frame<'w>(world: &'w World, bytes: &'w mut Vec<u8>) -> gateway::Input<'w> {
     let around = FrameContext {
-        keys: &world.gateway.keys,
+        keys: &world.identity.keys,
         older: None,
         in_force: Some(InForce::of(&world.store.scopes)),
-        setup: &world.gateway.setup,
+        setup: &world.identity.setup,
         subscriptions_left: 16,
         now: world.unix(),
     };
@@ -302,15 +302,13 @@ fn a_connection_of_the_native_wire_does_in_every_state_what_its_table_says() {
         let state = &title.split(',').next().unwrap_or_default();
         for (at, (name, make)) in GATEWAY_INPUTS.iter().enumerate() {
             let mut world = reach(*begin, Side::Gateway, state, gateway_is);
-            let conn = *world
-                .gateway
+            let conn = *world.gateways[0]
                 .seats
                 .iter()
                 .find(|(_, seat)| seat.state() == *state)
                 .expect("there")
                 .0;
-            let mut machine = world
-                .gateway
+            let mut machine = world.gateways[0]
                 .seats
                 .get_mut(&conn)
                 .and_then(|seat| seat.machine.take())

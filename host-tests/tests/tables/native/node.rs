@@ -87,7 +87,7 @@ const NODE_INPUTS: &[(&str, NodeInput)] = &[
     ("kept without a certificate", |_, _| node::Input::KeptWithout),
     ("pair by approval", |_, _| node::Input::Pair(PairMethod::Approval, None)),
     ("pair by setup code", |world, _| {
-        let gateway = Fingerprint::of(world.gateway.keys.channel.public());
+        let gateway = Fingerprint::of(world.identity.keys.channel.public());
         node::Input::Pair(PairMethod::Setup, Some(gateway))
     }),
     ("pair by PIN", |_, _| node::Input::Pair(PairMethod::Pin, None)),
