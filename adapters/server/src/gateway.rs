@@ -314,6 +314,10 @@ impl Gateway {
         if notice == Notice::Unpaired {
             self.inner.proven.forget(node_id);
         }
+        // What the log says of the node later is compared with this.
+        if let Some(claims) = self.inner.hub.claims() {
+            claims.told(node_id, notice);
+        }
         let live = self.inner.hub.push(node_id, notice);
         if live {
             self.event(Event::Pushed(node_id, notice));

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use handfast_core::NodeId;
+use handfast_core::registry::lifecycle::Notice;
 use handfast_core::registry::sharing::elsewhere::Heard;
 use handfast_core::registry::sharing::links::{
     LinkClaim, LinkHolder, LinkVerdict, LoggedClaim, Reclaim,
@@ -99,6 +100,18 @@ impl ClaimedLinks {
         hears(link.heard.as_deref_mut())
     }
 
+    /// Takes in a notice that this gateway gives the link of a node by a decision of its own, which
+    /// it skips in the log.
+    pub(crate) fn told(&self, node_id: NodeId, notice: Notice) {
+        let mut table = self.table();
+        let Some(link) = table.links.get_mut(&node_id) else { return };
+        match &mut link.heard {
+            Some(heard) => heard.told(notice),
+            // What it is reading may be older.
+            None => link.missed = true,
+        }
+    }
+
     /// Returns `true` for a number that this table has not given yet.
     pub(crate) fn is_foreign(&self, number: u64) -> bool {
         number > self.table().latest
@@ -186,7 +199,6 @@ impl ClaimTable {
 
 #[cfg(test)]
 mod tests {
-    use handfast_core::registry::lifecycle::Notice;
     use handfast_core::registry::record::{Credential, Mode, Standing};
 
     use super::*;
@@ -240,5 +252,18 @@ mod tests {
         assert!(!claims.heard(node(1), Heard::of(&paired, 0, false)));
         let notice = claims.hears(node(1), |heard| heard.and_then(|heard| heard.quarantine(true)));
         assert_eq!(notice, Some(Notice::Quarantined));
+    }
+
+    #[test]
+    fn a_node_that_is_unmuted_here_hears_that_it_is_muted_again_elsewhere() {
+        let claims = ClaimedLinks::new(0);
+        let muted = Standing::Muted { credential: Credential::Keys, restore: Mode::Full };
+        claims.opened(node(1));
+        claims.told(node(1), Notice::Unmuted);
+        assert!(claims.heard(node(1), Heard::of(&muted, 0, false)), "it may be older");
+        claims.told(node(1), Notice::Unmuted);
+        let record = |heard: Option<&mut Heard>| heard?.record(Some((&muted, 0)));
+        assert_eq!(claims.hears(node(1), record), Some(Notice::Muted));
+        assert_eq!(claims.hears(node(1), record), None);
     }
 }
