@@ -68,9 +68,12 @@ impl<E> Effects<E> {
     /// does not compile.
     pub fn flatten<const N: usize>(effects: [Option<E>; N]) -> Self {
         const { assert!(N <= MAX_EFFECTS, "a step has at most MAX_EFFECTS effects") };
+        let mut list = Self::none();
         // The assertion makes the list the longer one of the two, so every effect finds a place.
-        let mut effects = effects.into_iter();
-        Self(core::array::from_fn(|_| effects.next().flatten()))
+        for (place, effect) in list.0.iter_mut().zip(effects) {
+            *place = effect;
+        }
+        list
     }
 
     /// Converts each effect, for a machine that contains the one that made them.
