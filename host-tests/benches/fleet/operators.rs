@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::nodes::{Fleet, keys_of};
 use crate::process::Server;
@@ -21,11 +22,13 @@ const READ: u32 = 300;
 const DECISIONS: u32 = 100;
 
 /// The lists that are read, with what they are for.
-const LISTS: [(&str, &str); 4] = [
+const LISTS: [(&str, &str); 6] = [
     ("the requests that wait", "/api/v1/devices?filter=pending&limit=100"),
     ("the first hundred nodes", "/api/v1/devices?limit=100"),
     ("the first hundred paired nodes", "/api/v1/paired?limit=100"),
     ("status", "/api/v1/status"),
+    ("the page with what waits", "/admin"),
+    ("the page of nodes", "/admin/nodes"),
 ];
 
 /// Links a fleet, opens pages, and reads and decides beside them.
@@ -33,7 +36,8 @@ pub(crate) async fn measure(links: u32) {
     let (_home, fleet) = Fleet::new();
     let mut server = Server::with_waiting(&fleet, links, 1, PENDING);
     let (tcp, web) = (server.tcp, server.web);
-    let token = server.ask("token 0").await;
+    let token = format!("Authorization: Bearer {}\r\n", server.ask("token 0").await);
+    let browser = log_in(web, &server.ask("login 0").await).await;
     let key = peer::Framed::connect(tcp).await.meet(&keys_of(links)).await.peer;
     let linked = link_all(links, move |number| peer::link_over_noise(tcp, key, number)).await;
     server.ask(&format!("linked {links}")).await;
@@ -44,16 +48,22 @@ pub(crate) async fn measure(links: u32) {
         tokio::spawn(page.follow(tell.clone()));
     }
     for (what, path) in LISTS {
+        let rights = if path.starts_with("/admin") { &browser } else { &token };
         let mut times = Vec::new();
         for _ in 0..READ {
-            let begun = Instant::now();
-            get(web, &token, path).await;
-            times.push(begun.elapsed());
+            times.push(get(web, rights.clone(), path).await.took);
         }
         print(what, times);
     }
-    let waiting = get(web, &token, "/api/v1/devices?filter=pending&limit=500").await;
-    let waiting: serde_json::Value = serde_json::from_str(&waiting).unwrap();
+    let mut times = Vec::new();
+    for _ in 0..READ as usize / PAGES {
+        let rights = format!("{browser}X-Handfast-Part: live\r\n");
+        let read: JoinSet<_> = (0..PAGES).map(|_| get(web, rights.clone(), "/admin")).collect();
+        times.extend(read.join_all().await.into_iter().map(|answer| answer.took));
+    }
+    print("all pages at once read what waits", times);
+    let waiting = get(web, token.clone(), "/api/v1/devices?filter=pending&limit=500").await;
+    let waiting: serde_json::Value = serde_json::from_str(&waiting.body).unwrap();
     let ids = waiting["items"].as_array().unwrap().iter();
     let ids: Vec<&str> = ids.map(|item| item["node_id"].as_str().unwrap()).collect();
     let (mut first, mut last, mut longest) = (Vec::new(), Vec::new(), 0);
@@ -62,7 +72,7 @@ pub(crate) async fn measure(links: u32) {
         while told.try_recv().is_ok() {}
         let begun = Instant::now();
         let path = format!("/api/v1/devices/{id}/reject");
-        let decided = tokio::spawn(post(web, token.clone(), path));
+        let decided = tokio::spawn(post(web, token.clone(), path, "{}".to_owned()));
         let mut heard: Vec<Duration> = Vec::new();
         while heard.len() < PAGES {
             let event: Heard = told.recv().await.expect("the pages are open");
@@ -83,29 +93,50 @@ pub(crate) async fn measure(links: u32) {
     drop(linked);
 }
 
-fn request(method: &str, token: &str, path: &str, more: &str) -> String {
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{more}\r\n"
-    )
+fn request(method: &str, rights: &str, path: &str, more: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{rights}{more}\r\n")
 }
 
-async fn answer(web: SocketAddr, request: String) -> String {
+/// An answer, and the time until it was read.
+struct Answer {
+    head: String,
+    body: String,
+    took: Duration,
+}
+
+async fn answer(web: SocketAddr, request: String) -> Answer {
+    let begun = Instant::now();
     let mut stream = TcpStream::connect(web).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();
+    let took = begun.elapsed();
     assert!(text.starts_with("HTTP/1.1 200"), "{text}");
-    text.split_once("\r\n\r\n").expect("a body").1.to_owned()
+    let (head, body) = text.split_once("\r\n\r\n").expect("a body");
+    Answer { head: head.to_owned(), body: body.to_owned(), took }
 }
 
-async fn get(web: SocketAddr, token: &str, path: &str) -> String {
-    answer(web, request("GET", token, path, "Connection: close\r\n")).await
+async fn get(web: SocketAddr, rights: String, path: &str) -> Answer {
+    answer(web, request("GET", &rights, path, "Connection: close\r\n")).await
 }
 
-async fn post(web: SocketAddr, token: String, path: String) -> String {
-    let head = "Connection: close\r\nContent-Type: application/json\r\nContent-Length: 2\r\n";
-    answer(web, request("POST", &token, &path, head) + "{}").await
+async fn post(web: SocketAddr, rights: String, path: String, body: String) -> Answer {
+    let length = body.len();
+    let head = format!(
+        "Connection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+    );
+    answer(web, request("POST", &rights, &path, &head) + &body).await
+}
+
+/// Logs a browser in, and returns the header with its session.
+async fn log_in(web: SocketAddr, secret: &str) -> String {
+    let own = format!("Origin: http://{web}\r\n");
+    let body = format!("{{\"secret\":\"{secret}\"}}");
+    let Answer { head, .. } = post(web, own, "/login".to_owned(), body).await;
+    let mut set = head.lines().filter_map(|line| line.split_once(": "));
+    let (_, set) = set.find(|(name, _)| name.eq_ignore_ascii_case("set-cookie")).unwrap();
+    format!("Cookie: {}\r\n", set.split(';').next().unwrap_or_default())
 }
 
 /// An event about a node, as an open page has it.

@@ -16,7 +16,9 @@ use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::{Label, NodeId, Span};
 use handfast_server::ca::{CertificateSettings, ServerCertificate};
 use handfast_server::operator::NewDispatch;
-use handfast_server::policy::{ApprovalTerms, PairingSettings, Rule, RuleVerdict, When};
+use handfast_server::policy::{
+    ApprovalTerms, LoginSettings, PairingSettings, Rule, RuleVerdict, When,
+};
 use handfast_server::{Event, Gateway, Listening, MtlsListening, NoApplication, Observer};
 use handfast_store::{PostgresAddress, PostgresStore, SqliteStore, Store};
 use rustls::ServerConfig;
@@ -82,6 +84,8 @@ async fn serve(store: impl Store, certificates: CertificateSettings) {
         .limits(NO_LIMITS)
         .certificates(certificates)
         .pairing(approves())
+        // A browser on this machine may log in; where it does is not looked at.
+        .logins(LoginSettings { url: Some("http://127.0.0.1:1".to_owned()), ..Default::default() })
         .application(NoApplication)
         .observer(Deaf)
         .start()
@@ -141,6 +145,10 @@ async fn obey(gateway: &Gateway, verb: &str, number: u32) {
         "token" => {
             let made = gateway.make_token(None, Role::Operator, None).await.unwrap();
             answer(&made.text);
+        }
+        "login" => {
+            let made = gateway.make_login_link(None, Role::Operator).unwrap();
+            answer(made.url.split_once('#').expect("a secret").1);
         }
         "invoke" => answer(&invoke(gateway, node_id).await.as_nanos().to_string()),
         "revoke" => {
