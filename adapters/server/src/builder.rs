@@ -5,7 +5,7 @@ use handfast_core::secret::Secret;
 use handfast_core::{Label, UnixTime};
 use handfast_store::{HeldStore, Inbound, Store};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 
@@ -328,10 +328,12 @@ impl GatewayBuilder {
             sessions: watch::Sender::new(0),
             lingering: Semaphore::new(MOST_LINGERING),
             pairing,
+            #[cfg(feature = "tls")]
             revocation_lists: tokio::sync::Mutex::default(),
             allowed: Arc::new(AllowList::new(authority.settings().uri.clone())),
             authority: Arc::new(authority),
-            own_certificate: OnceLock::new(),
+            #[cfg(feature = "tls")]
+            own_certificate: std::sync::OnceLock::new(),
             clone_marks,
             setup: SetupServices { settings: setup, keys, issued: IssuedSetups::default() },
             logins: LoginServices { settings: logins, links: LoginLinks::default() },

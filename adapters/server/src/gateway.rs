@@ -34,7 +34,9 @@ pub(crate) mod unstored;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "tls")]
+use std::sync::OnceLock;
 
 use axum::extract::ws::Message;
 use handfast_core::limits::Limits;
@@ -47,7 +49,9 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use crate::application::Application;
-use crate::ca::{AllowList, Authority, RevocationLists, ServerCertificate};
+use crate::ca::{AllowList, Authority};
+#[cfg(feature = "tls")]
+use crate::ca::{RevocationLists, ServerCertificate};
 use crate::clock::GatewayClock;
 use crate::connection::flow_budgets::FlowBudgets;
 use crate::connection::handshake_budgets::Budgets;
@@ -119,8 +123,10 @@ pub(crate) struct Inner {
     pub(crate) pairing: PairingServices,
     pub(crate) authority: Arc<Authority>,
     /// The certificate of its own that a listener for browsers has.
+    #[cfg(feature = "tls")]
     pub(crate) own_certificate: OnceLock<Arc<ServerCertificate>>,
     /// The lists of revoked certificates that strangers got last, and the time of their signature.
+    #[cfg(feature = "tls")]
     pub(crate) revocation_lists:
         tokio::sync::Mutex<Option<(tokio::time::Instant, Arc<RevocationLists>)>>,
     /// The certificates that may open a link over TLS.

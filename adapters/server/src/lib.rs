@@ -23,7 +23,29 @@
 //! ```no_run
 #![doc = include_str!("../examples/own_server.rs")]
 //! ```
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `sqlite` | a registry in a file: `SqliteStore` |
+//! | `tls` | HTTPS, mutual TLS, X.509 certificates for nodes |
+//! | `serial` | the native wire over serial lines: `serve_serial` |
+//! | `metrics` | `/metrics`, `serve_metrics` |
+//! | `extensions` | programs beside the gateway: `extension` |
+//! | `announce` | the gateway is found on its network: `Announcer` |
+//!
+//! All but `announce` are on by default. What a build has not is refused with the feature's name.
 #![cfg_attr(not(test), warn(clippy::wildcard_enum_match_arm))]
+// What serves an absent feature alone stays where it is, instead of a condition at each such place.
+#![cfg_attr(
+    not(all(
+        feature = "extensions",
+        feature = "metrics",
+        feature = "serial",
+        feature = "sqlite",
+        feature = "tls"
+    )),
+    allow(dead_code)
+)]
 
 mod application;
 mod builder;
@@ -61,8 +83,11 @@ pub use crate::http::{admin, bearer};
 pub use crate::listen::accept::Listening;
 #[cfg(feature = "announce")]
 pub use crate::listen::announce::{Announcer, NotAnnounced};
+pub use crate::listen::over_tls::TlsAcceptor;
+#[cfg(feature = "tls")]
 pub use crate::listen::own_tls::OwnTlsError;
 pub use crate::listen::serve::serve;
+#[cfg(feature = "tls")]
 pub use crate::listen::tls::{TlsError, TlsFiles, TlsPair};
 pub use crate::operator::final_decisions::FEWEST_FOR_GOOD;
 pub use crate::telemetry::log_observer::LogObserver;
@@ -90,6 +115,7 @@ pub use handfast_store::MemoryStore;
 pub use handfast_store::SqliteStore;
 #[cfg(feature = "metrics")]
 pub use listen::metrics::serve_metrics;
+#[cfg(feature = "tls")]
 pub use listen::mtls::{
     LINK_SUBPROTOCOL, MtlsError, MtlsListening, TlsLink, serve_mtls, serve_mtls_with,
 };
@@ -99,7 +125,6 @@ pub use listen::tcp::serve_tcp;
 pub use operator::{Device, Issued, IssuedCredential, OperatorError, PingError, Summary};
 pub use pairing::ReplacedNode;
 pub use proxies::{OverTls, PeerAddress, ProxySettings};
-pub use tokio_rustls::TlsAcceptor;
 
 /// The code of the README, so that it compiles.
 #[cfg(doctest)]

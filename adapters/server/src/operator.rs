@@ -25,6 +25,10 @@ pub(crate) mod ping;
 pub(crate) mod pins;
 pub(crate) mod policies;
 pub(crate) mod provisioning;
+#[cfg(feature = "tls")]
+pub(crate) mod revocation_lists;
+#[cfg(not(feature = "tls"))]
+#[path = "operator/no_revocation_lists.rs"]
 pub(crate) mod revocation_lists;
 pub(crate) mod sessions;
 pub(crate) mod setup_codes;

@@ -12,8 +12,6 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use handfast_core::flow::identity::certificate::{Certificate, NodeStanding, NotAllowed, allow};
 use handfast_core::grant::certificate::{KeyHash, Serial};
 use handfast_core::{NodeId, UnixTime};
-use rustls::pki_types::CertificateDer;
-use webpki::EndEntityCert;
 
 use super::NodeUri;
 
@@ -45,26 +43,17 @@ pub struct Admitted {
     pub serial: Serial,
 }
 
-/// The reason for refusing a certificate whose chain is right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The certificate is not X.509 of version 3 in DER.
-    #[error("the certificate cannot be read")]
-    Unreadable,
-    /// The certificate names another node than the one that it was issued to, or several.
-    #[error("the certificate does not name its node")]
-    OtherName,
-    /// The decision of core.
-    #[error("the certificate is not allowed: {0:?}")]
-    NotAllowed(NotAllowed),
-}
-
 impl AllowList {
     /// Creates an empty list of certificates that name their nodes in this form.
     #[must_use]
     pub fn new(uri: NodeUri) -> Self {
         Self { uri, table: RwLock::default() }
+    }
+
+    /// Returns the form in which certificates name their nodes.
+    #[must_use]
+    pub const fn uri(&self) -> &NodeUri {
+        &self.uri
     }
 
     /// Replaces the whole list by certificates with the standings of their nodes, as a store lists
@@ -231,29 +220,6 @@ impl AllowList {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Decides about a certificate whose chain was verified, by the registry's record of it.
-    ///
-    /// # Errors
-    /// [`Refused`].
-    pub fn admit(
-        &self,
-        certificate: &CertificateDer<'_>,
-        now: UnixTime,
-    ) -> Result<Admitted, Refused> {
-        let read = EndEntityCert::try_from(certificate).map_err(|_| Refused::Unreadable)?;
-        // Every serial number of ours has this form.
-        let serial =
-            Serial::from_bytes(read.serial()).ok_or(Refused::NotAllowed(NotAllowed::Unknown))?;
-        let key = KeyHash::of(&read.subject_public_key_info());
-        let node_id = self.look_up(&serial, &key, now).map_err(Refused::NotAllowed)?;
-        // Names are worth comparing only for a certificate that is known.
-        let mut names = read.valid_uri_names();
-        match (names.next(), names.next()) {
-            (Some(name), None) if name == self.uri.of(node_id) => Ok(Admitted { node_id, serial }),
-            _ => Err(Refused::OtherName),
-        }
     }
 
     /// Decides about a serial number and the hash of a public key.

@@ -15,36 +15,40 @@
 //!
 //! **The roots** lie sealed in one text: in a file of the gateway's data directory, or in the
 //! registry if several gateways share it.
+//!
+//! **Without the feature `tls`** there is no authority: the allow-list and the compact certificates
+//! of core remain, and a request for an X.509 certificate is refused with
+//! [`NotARequest::WithoutTls`].
 
 mod allow_list;
-mod authority;
-mod directory;
-mod key;
-mod request;
-mod revocation_lists;
-mod root;
-mod sealed;
-mod server_certificate;
+mod request_error;
 mod settings;
-mod storage;
 mod uri;
-mod verifier;
+#[cfg(feature = "tls")]
+mod x509;
+#[cfg(not(feature = "tls"))]
+#[path = "no_x509.rs"]
+mod x509;
 
 use std::path::PathBuf;
 
 use handfast_private_file as private_file;
+use handfast_store::StoreError;
 
-pub use allow_list::{Admitted, AllowList, Refused};
-pub use authority::{Authority, IssuedCertificate, Overlap};
-pub use directory::{CERTIFICATES_FILE, DIRECTORY};
-pub(crate) use directory::{sealed_roots, write_sealed_roots};
-pub use request::{NotARequest, RequestedKey};
-pub use revocation_lists::RevocationLists;
-pub use root::Validity;
-pub use server_certificate::ServerCertificate;
-pub use settings::{CertificateSettings, is_name};
+pub use allow_list::{Admitted, AllowList};
+pub use request_error::NotARequest;
+pub use settings::CertificateSettings;
+#[cfg(feature = "tls")]
+pub use settings::is_name;
 pub use uri::{NodeUri, NotANodeUri};
-pub use verifier::NodeVerifier;
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use x509::tests;
+pub use x509::{
+    Authority, DIRECTORY, IssuedCertificate, Overlap, RequestedKey, RevocationLists, Validity,
+};
+#[cfg(feature = "tls")]
+pub use x509::{CERTIFICATES_FILE, NodeVerifier, Refused, ServerCertificate};
+pub(crate) use x509::{sealed_roots, write_sealed_roots};
 
 /// Errors of the certificate authority.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +101,7 @@ pub enum AuthorityError {
     RootEnded,
     /// A certificate cannot be signed.
     #[error("a certificate could not be signed: {0}")]
-    NotSigned(#[from] rcgen::Error),
+    NotSigned(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The work was broken off.
     #[error("the work at the certificate authority was broken off; try again")]
     Interrupted,
@@ -107,7 +111,33 @@ pub enum AuthorityError {
     /// The library of TLS does not take the roots.
     #[error("the roots of the certificate authority cannot be used: {0}")]
     NotUsable(String),
+    /// The gateway was built without TLS.
+    #[error(
+        "this gateway was built without handfast-server's feature `tls`, so it has no certificate \
+         authority"
+    )]
+    WithoutTls,
 }
 
-#[cfg(test)]
-pub(crate) mod tests;
+impl AuthorityError {
+    /// Returns the error as one of the registry.
+    pub(crate) fn of_registry(self) -> StoreError {
+        match self {
+            Self::Registry(error) => error,
+            error @ (Self::Settings(_)
+            | Self::File(_)
+            | Self::Busy(_)
+            | Self::NotOpened(_)
+            | Self::Unreadable(_)
+            | Self::Altered
+            | Self::Contended
+            | Self::ManyRoots(_)
+            | Self::RootEnded
+            | Self::NotSigned(_)
+            | Self::Interrupted
+            | Self::NotRecorded(_)
+            | Self::NotUsable(_)
+            | Self::WithoutTls) => StoreError::Database(error.to_string()),
+        }
+    }
+}

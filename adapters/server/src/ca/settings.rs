@@ -1,17 +1,21 @@
 //! The settings of certificates.
 
+#[cfg(feature = "tls")]
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use handfast_core::Span;
+#[cfg(feature = "tls")]
 use rustls::pki_types::DnsName;
 
 use super::uri::NodeUri;
 
 /// Shortest lifetime of a certificate: not much less than the time by which its beginning is set
 /// back.
+#[cfg(feature = "tls")]
 const SHORTEST: Span = Span::from_secs(600);
 /// Longest lifetime of a root.
+#[cfg(feature = "tls")]
 const LONGEST: Span = Span::from_secs(100 * 365 * 86_400);
 
 /// The settings of the certificate authority and its certificates.
@@ -46,6 +50,7 @@ impl Default for CertificateSettings {
     }
 }
 
+#[cfg(feature = "tls")]
 impl CertificateSettings {
     /// Checks the settings.
     ///
@@ -79,12 +84,15 @@ impl CertificateSettings {
 }
 
 /// Returns `true` if a certificate can name this host.
+///
+/// Available with the feature `tls`.
+#[cfg(feature = "tls")]
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     name.parse::<IpAddr>().is_ok() || DnsName::try_from(name).is_ok()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "tls"))]
 mod tests {
     use super::*;
 

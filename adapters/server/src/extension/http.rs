@@ -1,21 +1,17 @@
 //! The HTTP transport: one POST per call, on a connection of its own.
 
-use std::sync::Arc;
-
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
 use super::config::endpoint;
 use super::handle::Problem;
+use super::tls::HttpsHost;
 use super::wire::{self, Answer, LINE_BYTES, ProgramLine};
 
 /// Maximum length of an answer's head in bytes.
@@ -27,7 +23,7 @@ pub(super) struct Http {
     /// The host in the form for the resolver: without the brackets of an IPv6 address.
     host: String,
     port: u16,
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<HttpsHost>,
 }
 
 impl Http {
@@ -40,11 +36,7 @@ impl Http {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().ok_or("names no port")?;
         let tls = match url.scheme() {
-            "https" => {
-                let name = ServerName::try_from(host.clone())
-                    .map_err(|_| "names a host that no certificate can name")?;
-                Some((TlsConnector::from(trust()?), name))
-            }
+            "https" => Some(HttpsHost::new(&host)?),
             _ => None,
         };
         Ok(Self { url, host, port, tls })
@@ -59,8 +51,8 @@ impl Http {
         stream.set_nodelay(true).map_err(unreached)?;
         match &self.tls {
             None => self.exchange(stream, id, body).await,
-            Some((connector, name)) => {
-                let stream = connector.connect(name.clone(), stream).await.map_err(unreached)?;
+            Some(host) => {
+                let stream = host.connect(stream).await.map_err(unreached)?;
                 self.exchange(stream, id, body).await
             }
         }
@@ -122,22 +114,4 @@ impl Drop for HttpDriver {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Returns a TLS configuration that trusts the system's certificates.
-///
-/// # Errors
-/// The reason, as part of a sentence.
-fn trust() -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    // Systems carry old certificates that rustls cannot parse; they count as absent.
-    let (_, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err("needs trusted certificates, and this system has none; install the package ca-certificates".to_owned());
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("cannot be spoken to in TLS: {error}"))?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
 }

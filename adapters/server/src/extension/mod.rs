@@ -42,6 +42,11 @@ mod rules;
 mod scrape;
 mod set;
 mod stdio;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod wire;
 
 #[cfg(test)]

@@ -24,21 +24,6 @@ impl Gateway {
             // The roots are files, which are looked after by themselves.
             return Ok(());
         }
-        certificates::read_authority_again(inner).await.map_err(|error| match error {
-            AuthorityError::Registry(error) => error,
-            error @ (AuthorityError::Settings(_)
-            | AuthorityError::File(_)
-            | AuthorityError::Busy(_)
-            | AuthorityError::NotOpened(_)
-            | AuthorityError::Unreadable(_)
-            | AuthorityError::Altered
-            | AuthorityError::Contended
-            | AuthorityError::ManyRoots(_)
-            | AuthorityError::RootEnded
-            | AuthorityError::NotSigned(_)
-            | AuthorityError::Interrupted
-            | AuthorityError::NotRecorded(_)
-            | AuthorityError::NotUsable(_)) => StoreError::Database(error.to_string()),
-        })
+        certificates::read_authority_again(inner).await.map_err(AuthorityError::of_registry)
     }
 }

@@ -8,5 +8,9 @@ pub mod bearer;
 pub(crate) mod login;
 pub(crate) mod page;
 pub(crate) mod phone;
+#[cfg(feature = "tls")]
+pub(crate) mod revocation_lists;
+#[cfg(not(feature = "tls"))]
+#[path = "no_revocation_lists.rs"]
 pub(crate) mod revocation_lists;
 pub(crate) mod session_api;

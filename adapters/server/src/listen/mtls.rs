@@ -29,8 +29,9 @@ use crate::connection::slot_state::SlotState;
 use crate::flows::native;
 use crate::gateway::Gateway;
 use crate::listen::accept::{Arrived, Listening, accept};
+use crate::listen::over_tls::Tls;
 use crate::listen::router::{Accepted, narrow};
-use crate::listen::serve::{Tls, one};
+use crate::listen::serve::one;
 use crate::proxies::{NO_PEER, PeerAddress};
 use crate::telemetry::spans;
 
@@ -63,6 +64,8 @@ pub enum MtlsError {
 }
 
 /// A listener for nodes with certificates, ready to be served.
+///
+/// Available with the feature `tls`.
 pub struct MtlsListening {
     listening: Listening,
     acceptor: TlsAcceptor,
@@ -173,6 +176,8 @@ fn config(gateway: &Gateway, require: bool) -> Result<ServerConfig, MtlsError> {
 /// Serves a listener for nodes with certificates until `until` completes, then closes every
 /// connection and waits a moment for them to end. Slots, budgets and the time for a handshake are
 /// as for [`crate::serve`].
+///
+/// Available with the feature `tls`.
 pub async fn serve_mtls(
     gateway: Gateway,
     listening: MtlsListening,
@@ -186,6 +191,8 @@ pub async fn serve_mtls(
 }
 
 /// As [`serve_mtls`], with each link of a node served by `links`.
+///
+/// Available with the feature `tls`.
 pub async fn serve_mtls_with<L, W>(
     gateway: Gateway,
     listening: MtlsListening,

@@ -30,6 +30,8 @@ impl Gateway {
     /// authority for these names and IP addresses. A browser warns about it until it is told to
     /// accept it, or to trust the authority; login links name its fingerprint from then on.
     ///
+    /// Available with the feature `tls`.
+    ///
     /// # Errors
     /// [`OwnTlsError`].
     pub async fn own_tls(&self, names: Vec<String>) -> Result<TlsAcceptor, OwnTlsError> {

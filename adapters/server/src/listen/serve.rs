@@ -8,18 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
 use handfast_core::Source;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::ServerConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::connection::preauth_bytes::Metered;
@@ -29,9 +27,9 @@ use crate::http::admin::WAIT_MOST;
 use crate::http::session_api;
 use crate::http::session_api::ending::Unhurried;
 use crate::listen::accept::{Arrived, Listening, accept};
-use crate::listen::mtls::TlsPeer;
+use crate::listen::over_tls::{Tls, TlsAcceptor};
 use crate::listen::router::Accepted;
-use crate::proxies::{LocalAddress, OverTls};
+use crate::proxies::LocalAddress;
 
 /// Time for the client to read an answer, in addition to the time in which it has to send its next
 /// request.
@@ -45,21 +43,10 @@ const A_LIFE: Duration = Duration::from_secs(365 * 86_400);
 /// Maximum size of a request's head in bytes.
 const HEAD_BYTES: usize = 16 * 1024;
 
-/// The TLS of a listener.
-#[derive(Clone)]
-pub(crate) struct Tls {
-    pub(crate) acceptor: TlsAcceptor,
-    /// Reads who the peer is, on a listener for nodes with certificates. Without a result the
-    /// connection is closed.
-    pub(crate) peer: Option<ReadPeer>,
-}
-
-type ReadPeer = fn(&ServerConnection, &Gateway) -> Option<TlsPeer>;
-
 /// Serves a gateway on a listener until `until` completes, then closes every connection with "going
 /// away" and waits a moment for them to end.
 ///
-/// With `tls`, only TLS is spoken. TCP_NODELAY is on. Failing accepts are logged and retried. Each
+/// With `tls`, only TLS is spoken; a build without the feature `tls` has no [`TlsAcceptor`]. TCP_NODELAY is on. Failing accepts are logged and retried. Each
 /// request over the connection of a listed proxy counts for the address that the proxy names
 /// ([`ProxySettings`](crate::proxies::ProxySettings)).
 pub async fn serve(
@@ -70,7 +57,7 @@ pub async fn serve(
 ) {
     let router = gateway.router();
     let served = gateway.clone();
-    let tls = tls.map(|acceptor| Tls { acceptor, peer: None });
+    let tls = tls.map(Tls::of_browsers);
     let each = move |arrived| one(router.clone(), arrived, tls.clone(), served.clone());
     accept(&gateway, listener.into(), until, each).await;
 }
@@ -98,25 +85,14 @@ pub(crate) async fn one(router: Router, arrived: Arrived, tls: Option<Tls>, gate
     let work = async {
         match tls {
             None => http(router, stream, at, accepted, &gateway, &pace).await,
-            Some(Tls { acceptor, peer: read }) => {
-                // A slow handshake holds a place like a late first message, and has the same limit.
-                match timeout(head_within, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        // The allow-list may have changed since the check during the handshake.
-                        let router = match read.map(|read| read(stream.get_ref().1, &gateway)) {
-                            None => router.layer(Extension(OverTls)),
-                            Some(Some(peer)) => router.layer(Extension(peer)),
-                            Some(None) => {
-                                tracing::debug!("a certificate was revoked during its handshake");
-                                return;
-                            }
-                        };
-                        http(router, stream, at, accepted, &gateway, &pace).await;
-                    }
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+            // A slow handshake holds a place like a late first message, and has the same limit.
+            Some(tls) => match timeout(head_within, tls.accept(stream, router, &gateway)).await {
+                Ok(Ok((router, stream))) => {
+                    http(router, stream, at, accepted, &gateway, &pace).await;
                 }
-            }
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
         }
     };
     tokio::select! {

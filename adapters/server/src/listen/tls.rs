@@ -49,6 +49,8 @@ pub enum TlsError {
 }
 
 /// A PEM certificate chain and its PEM private key, in files. Clones share the pair in use.
+///
+/// Available with the feature `tls`.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     cert: PathBuf,

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use handfast_core::crypto::noise::HandshakeHash;
 use handfast_core::flow::native::gateway::{
     FrameContext, Input, NativeConnection, NativeRequest, PairVerdict, Prepared,
 };
@@ -17,7 +16,6 @@ use handfast_core::{Instant, Label, Machine};
 
 use super::context::{NativeContext, Read, TaskOrder};
 use super::effects::{NativeAction, NativeAnswer, NativeJob, lend, own};
-use crate::ca::Admitted;
 use crate::connection::driver::{
     ConnectionDriver, ConnectionFlow, DriverParts, FrameTurn, HandOver, Signal,
 };
@@ -66,16 +64,17 @@ pub(crate) fn driver_of_websocket<T: FrameTransport<Vec<u8>>>(
 /// Creates a link over TLS, whose messages are not sealed again. `admitted` is the node that its
 /// certificate names; without one the node identifies itself by its own key. `binding` is known to
 /// the two ends of the TLS connection alone.
+#[cfg(feature = "tls")]
 pub(crate) fn driver_over_tls<T: FrameTransport<Vec<u8>>>(
     gateway: Gateway,
     transport: T,
     address: IpAddr,
     since: Instant,
     slot: SlotState,
-    (admitted, binding): (Option<Admitted>, [u8; 32]),
+    (admitted, binding): (Option<crate::ca::Admitted>, [u8; 32]),
 ) -> Box<NativeDriver<T>> {
     let node = admitted.map(|admitted| admitted.node_id);
-    let exporter = HandshakeHash::from_recorded(binding);
+    let exporter = handfast_core::crypto::noise::HandshakeHash::from_recorded(binding);
     let machine = NativeConnection::over_tls(since, gateway.inner.limits, node, exporter)
         .issuing_certificates();
     let mut context = NativeContext::new(gateway, address, slot);

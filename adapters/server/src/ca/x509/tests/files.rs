@@ -113,7 +113,7 @@ fn two_handles_that_rotate_at_once_lose_no_root() {
 #[test]
 fn processes_that_start_on_one_directory_at_once_have_one_authority() {
     let (_outer, path) = directory();
-    let name = "ca::tests::files::a_process_of_its_own_opens_the_directory";
+    let name = "ca::x509::tests::files::a_process_of_its_own_opens_the_directory";
     let start = || {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--ignored", "--nocapture"])

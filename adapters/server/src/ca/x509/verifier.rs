@@ -10,7 +10,8 @@ use rustls::pki_types::{self, CertificateDer};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-use super::allow_list::{AllowList, Refused};
+use super::AllowList;
+use super::admission::Refused;
 use super::authority::Authority;
 
 /// The signatures that the keys of certificates make.

@@ -19,6 +19,7 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::*;
+use crate::ca::NodeUri;
 
 const NOW: UnixTime = UnixTime::from_secs(1_800_000_000);
 const NODE: NodeId = NodeId::from_bytes([7; 16]);

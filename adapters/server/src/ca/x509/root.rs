@@ -15,8 +15,8 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::{Deserialize, Serialize};
 
+use super::CertificateSettings;
 use super::key::EcKey;
-use super::settings::CertificateSettings;
 use crate::{entropy, hex};
 
 /// Time by which the beginning of a certificate is set back, for clocks that run behind.

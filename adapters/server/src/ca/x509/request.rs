@@ -7,6 +7,7 @@ use rcgen::SubjectPublicKeyInfo;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
+use super::NotARequest;
 use super::key::POINT;
 
 /// The beginning of a `SubjectPublicKeyInfo` (RFC 5480) with a point on P-256.
@@ -28,24 +29,6 @@ const ED25519_SIGNATURE: &[u8] = &[0x2b, 0x65, 0x70];
 pub struct RequestedKey {
     der: Vec<u8>,
     info: SubjectPublicKeyInfo,
-}
-
-/// The reason for which a certificate request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotARequest {
-    /// The request is longer than the wire allows.
-    #[error("the certificate request has more than {CSR_BYTES} bytes")]
-    TooLong,
-    /// The request is not DER, or something follows it.
-    #[error("the certificate request is not a PKCS #10 request in DER")]
-    Malformed,
-    /// The key is neither ECDSA on P-256 nor Ed25519, or is weak.
-    #[error("the key in the certificate request is neither ECDSA on P-256 nor Ed25519")]
-    Key,
-    /// The request was not signed with its key.
-    #[error("the certificate request is not signed with the key in it")]
-    Signature,
 }
 
 impl RequestedKey {
