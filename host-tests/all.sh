@@ -132,6 +132,12 @@ for target in "" "--target thumbv7em-none-eabihf"; do
   RUSTFLAGS='' cargo "+$oldest" check --quiet --target-dir target/oldest -p handfast-edge --features identity $target
 done
 
+step "the server's features, none and each alone"
+for features in "" sqlite tls serial metrics extensions; do
+  cargo check --quiet --target-dir target/embedder -p handfast-server --no-default-features --features "$features"
+done
+cargo check --quiet --target-dir target/embedder -p handfast-store --no-default-features --features postgres
+
 step "dependencies"
 for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do
   cargo deny --manifest-path "$manifest" --config .deny.toml check --hide-inclusion-graph bans licenses sources

@@ -10,6 +10,7 @@ mod cli;
 mod companions;
 mod conformance;
 mod discovery;
+mod embedding;
 mod examples;
 mod firmware;
 mod forwarded;

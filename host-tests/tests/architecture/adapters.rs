@@ -9,6 +9,7 @@ const ORDER: [(&str, &[&str]); 6] = [
         "store",
         &[
             "error",
+            "value",
             "prefix",
             "audit",
             "rules",
@@ -59,6 +60,7 @@ const ORDER: [(&str, &[&str]); 6] = [
             "inbound",
             "policy",
             "application",
+            "no_extensions",
             "extension",
             "gateway",
             "pairing",
