@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use handfast_core::UnixTime;
 use handfast_core::secret::Secret;
 use handfast_private_file as private_file;
-use handfast_store::{AUTHORITY, Store, StoreError};
+use handfast_store::{AUTHORITY, GATEWAY_KEYS, Store, StoreError};
 
 use crate::ca::{self, AuthorityError};
-use crate::gateway::own_keys;
 use crate::keys::KEY_FILE;
-use crate::keys::seal::StoreKey;
+use crate::keys::seal::{SealKind, StoreKey};
 use crate::keys::setup::{self, NotOpened};
 
 /// The reason for which keys were not moved.
@@ -59,11 +58,11 @@ pub fn check_keys(data: &Path, key: &Secret<32>) -> Result<(), MoveKeysError> {
     Ok(())
 }
 
-/// Returns `true` if a key opens the sealed [`GATEWAY_KEYS`](handfast_store::GATEWAY_KEYS) of a
-/// registry.
+/// Returns `true` if a key opens the sealed [`GATEWAY_KEYS`] of a registry.
 #[must_use]
 pub fn opens(sealed: &[u8], key: &Secret<32>) -> bool {
-    own_keys::opened(&StoreKey(Secret::new(*key.expose())), sealed).is_some()
+    let seal = StoreKey(Secret::new(*key.expose()));
+    seal.open_text(SealKind::GatewayKeys, GATEWAY_KEYS.as_bytes(), sealed).is_ok()
 }
 
 /// Enters the certificate authority and the keys of setup codes of a data directory into a registry

@@ -67,7 +67,8 @@ fn a_node_that_is_sent_to_a_listener_for_tls_by_another_scheme_is_told_which_one
     let state = private_dir();
     let pair = |address: &str| {
         let state = state.path().to_str().unwrap();
-        let given = ["pair", "--code", "--name", "Desk", "--state", state, "--gateway", address];
+        let given =
+            ["pair", "--approval", "--name", "Desk", "--state", state, "--gateway", address];
         text(&run("handfast-node", &given))
     };
     for scheme in ["ws", "tcp"] {

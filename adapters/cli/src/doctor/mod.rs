@@ -84,7 +84,7 @@ pub(crate) async fn run(args: DoctorArgs) -> Result<(), End> {
         put(&format!("{looked}: nothing was found\n"))?;
     } else {
         let text = findings.iter().map(|one| format!("{}\n  {}\n", one.what, one.mend));
-        put(&text.collect::<String>())?;
+        put(&handfast_stdio::fitted(&text.collect::<String>(), 0))?;
     }
     match findings.len() {
         0 => Ok(()),

@@ -177,7 +177,7 @@ fn sealed(seal: &StoreKey, keys: &GatewayKeys) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Opens sealed keys; `None` if they were sealed with another store key.
-pub(crate) fn opened(seal: &StoreKey, sealed: &[u8]) -> Option<GatewayKeys> {
+fn opened(seal: &StoreKey, sealed: &[u8]) -> Option<GatewayKeys> {
     let text = seal.open_text(SealKind::GatewayKeys, GATEWAY_KEYS.as_bytes(), sealed).ok()?;
     if let Ok(stored) = <&[u8; FIRST_KEYS]>::try_from(text.as_slice()) {
         return Some(GatewayKeys::new(OwnKeys::from_stored(&Secret::new(*stored))));
