@@ -1,7 +1,8 @@
 //! Builds the images, runs those that measure themselves, and prints their costs: flash, static
 //! RAM, stack, instructions, and the locations that can panic. Run in `firmware/`: `cargo run
 //! --release -p handfast-cost`. With `--check` it fails if flash, RAM or stack has grown by more than
-//! 2 % over the committed figures, and with `--renew` it writes them.
+//! 2 % over the committed figures, and with `--renew` it writes them. `--nightly` prints the flash of
+//! the sealed wire as nightly Rust builds it.
 
 mod elf;
 mod figures;
@@ -12,7 +13,7 @@ use std::path::Path;
 
 use elf::{Elf, SourceLocation};
 use figures::Figures;
-use run::{EmulatedBoard, build, measure};
+use run::{EmulatedBoard, Panics, build, measure};
 
 const BOARDS: [EmulatedBoard; 2] = [
     EmulatedBoard {
@@ -41,7 +42,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => print_all(&firmware),
         Some("--check") => check(&firmware),
         Some("--renew") => figures::renew(&firmware, &measure_figures(&firmware)?),
-        Some(other) => Err(format!("{other}: only --check and --renew are known").into()),
+        Some("--nightly") => print_nightly(&firmware),
+        Some(other) => {
+            Err(format!("{other}: only --check, --renew and --nightly are known").into())
+        }
     }
 }
 
@@ -62,8 +66,9 @@ fn measure_figures(firmware: &Path) -> Result<Figures, Box<dyn Error>> {
     let mut figures = Figures::new();
     for board in &BOARDS {
         for wire in WIRES {
-            let path = build(firmware, board, board.image, wire, true)?;
-            let (silent, base) = (Elf::read(&path)?, Base::of(firmware, board, wire)?);
+            let path = build(firmware, board, board.image, wire, Panics::Silent)?;
+            let base = Base::of(firmware, board, wire, Panics::Silent)?;
+            let silent = Elf::read(&path)?;
             let name = |what: &str| format!("{}, {wire}: {what}", board.folder);
             figures.insert(name("flash"), silent.flash.saturating_sub(base.flash));
             figures.insert(name("static RAM"), silent.ram.saturating_sub(base.ram));
@@ -88,16 +93,40 @@ struct Base {
 impl Base {
     /// Weighs what surrounds the node in an image with this wire. The compiler inlines the script
     /// into the node, so no symbol separates the two; an image of the script alone does.
-    fn of(firmware: &Path, board: &EmulatedBoard, wire: &str) -> Result<Self, Box<dyn Error>> {
+    fn of(
+        firmware: &Path,
+        board: &EmulatedBoard,
+        wire: &str,
+        panics: Panics,
+    ) -> Result<Self, Box<dyn Error>> {
         let (features, name) = match wire.starts_with("native") {
             true => ("script", "the script without the node"),
             false => ("", "that without the node"),
         };
-        let elf = Elf::read(&build(firmware, board, board.image, features, true)?)?;
+        let elf = Elf::read(&build(firmware, board, board.image, features, panics)?)?;
         // The node needs the compiler's support as well, so it is the node's.
         let flash = elf.flash.saturating_sub(elf.support());
         Ok(Self { name, flash, ram: elf.ram })
     }
+}
+
+/// Prints the flash and static RAM of the sealed wire as nightly Rust builds it.
+fn print_nightly(firmware: &Path) -> Result<(), Box<dyn Error>> {
+    println!("| the sealed wire, built by nightly Rust | flash | static RAM |\n|---|---|---|");
+    for board in &BOARDS {
+        let path = build(firmware, board, board.image, "native", Panics::Immediate)?;
+        let (node, base) =
+            (Elf::read(&path)?, Base::of(firmware, board, "native", Panics::Immediate)?);
+        // It must still pair and link.
+        measure(board, &path)?;
+        println!(
+            "| {} | {} | {} |",
+            board.folder,
+            node.flash.saturating_sub(base.flash),
+            node.ram.saturating_sub(base.ram)
+        );
+    }
+    Ok(())
 }
 
 /// Prints every table.
@@ -106,15 +135,16 @@ fn print_all(firmware: &Path) -> Result<(), Box<dyn Error>> {
     for board in &BOARDS {
         println!("\n## {} ({})", board.folder, board.target);
         for wire in WIRES {
-            let base = Base::of(firmware, board, wire)?;
+            let base = Base::of(firmware, board, wire, Panics::Silent)?;
             println!(
                 "\n### {}\n\n| | flash | static RAM |\n|---|---|---|",
                 if wire == "setup" { "setup codes" } else { wire }
             );
-            let path = build(firmware, board, board.image, wire, false)?;
+            let path = build(firmware, board, board.image, wire, Panics::Told)?;
             let (with, measured) = (Elf::read(&path)?, measure(board, &path)?);
             println!("| the image that measures | {} | {} |", with.flash, with.ram);
-            let silent = Elf::read(&build(firmware, board, board.image, wire, true)?)?;
+            let silent = build(firmware, board, board.image, wire, Panics::Silent)?;
+            let silent = Elf::read(&silent)?;
             println!(
                 "| the same with panics that say nothing | {} | {} |",
                 silent.flash, silent.ram
@@ -142,8 +172,8 @@ fn print_all(firmware: &Path) -> Result<(), Box<dyn Error>> {
         }
         if board.folder == "qemu-mps2-an386" {
             for wires in ["native", "missy", "missy,native", "missy,native,identity"] {
-                let whole =
-                    Elf::read(&build(firmware, board, "handfast-board-mps2-an386", wires, false)?)?;
+                let image = "handfast-board-mps2-an386";
+                let whole = Elf::read(&build(firmware, board, image, wires, Panics::Told)?)?;
                 println!(
                     "\n### The whole node ({wires}) with network and console: {} bytes of flash, {} of static RAM\n",
                     whole.flash, whole.ram
