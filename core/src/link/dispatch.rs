@@ -197,6 +197,25 @@ impl DispatchLife {
         }
     }
 
+    /// Returns `true` if a linked node that has the dispatch is to be told to stop it: an operator
+    /// has cancelled it, perhaps at another gateway. Telling it twice does no harm.
+    #[must_use]
+    pub const fn is_to_stop(&self) -> bool {
+        match self.state {
+            DispatchState::Sent | DispatchState::AwaitingMediation | DispatchState::Running => {
+                self.cancelling
+            }
+            DispatchState::Queued
+            | DispatchState::Succeeded
+            | DispatchState::Failed
+            | DispatchState::Rejected
+            | DispatchState::Expired
+            | DispatchState::TimedOut
+            | DispatchState::Cancelled
+            | DispatchState::Unknown { .. } => false,
+        }
+    }
+
     /// Returns `true` if the operator may send it again: it certainly never ran.
     #[must_use]
     pub const fn may_retry(&self) -> bool {

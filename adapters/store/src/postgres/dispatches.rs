@@ -82,7 +82,13 @@ impl DispatchRows for PostgresTx<'_> {
     fn set_dispatch(&mut self, dispatch: &StoredDispatch) -> RowResult<()> {
         let StoredDispatch { task, life, report, made_at, changed_at } = dispatch;
         let (told, told_as) = columns(report.as_ref());
-        let sql = "UPDATE dispatch SET number = $2, state = $3, for_good = $4, is_open = $5,
+        // A cancellation is for the gateway that has the node's link. One that only goes on under
+        // way says nothing new.
+        let sql =
+            "WITH before AS (SELECT node_id, cancelling FROM dispatch WHERE dispatch_id = $1),
+                   told AS (INSERT INTO change (kind, node)
+                            SELECT 'dispatch', node_id FROM before WHERE $9 AND NOT cancelling)
+             UPDATE dispatch SET number = $2, state = $3, for_good = $4, is_open = $5,
                           ends_by_time = $6, deadline = $7, idempotent = $8, cancelling = $9,
                           late = $10, told = $11, told_as = $12, made_at = $13, changed_at = $14
              WHERE dispatch_id = $1";

@@ -135,6 +135,8 @@ fn a_cancelled_task_ends_as_its_node_says() {
     let (cancelling, action) = after(queued(false), &[PUSHED, DispatchEvent::Cancel]);
     assert_eq!(action, Some(DispatchAction::Cancel));
     assert_eq!(cancelling.state, DispatchState::Sent, "the node may have done it");
+    assert!(cancelling.is_to_stop() && !queued(false).is_to_stop());
+    assert!(!cancelling.step(DispatchEvent::LinkLost).0.is_to_stop(), "nobody is linked");
     let cancelled = DispatchEvent::Outcome(DispatchEnd::Cancelled);
     assert_eq!(state(cancelling, &[cancelled]), DispatchState::Cancelled);
     assert_eq!(state(cancelling, &[DONE]), DispatchState::Succeeded);

@@ -16,6 +16,7 @@ use handfast_core::flow::native::gateway::{CloneStanding, Cost, NativeConnection
 use handfast_core::grant::certificate::Serial;
 use handfast_core::limits::SUBSCRIPTIONS;
 use handfast_core::registry::codes::CodeId;
+use handfast_core::wire::native::link::DispatchId;
 use handfast_core::wire::registration::Heartbeat;
 use handfast_core::{Machine, NodeId, Source, UnixTime};
 use handfast_store::Stored;
@@ -86,6 +87,8 @@ pub(crate) struct NativeContext {
     has_asked: bool,
     /// `true` once a task was sent over this link, or the node told of one.
     has_sent: bool,
+    /// Tasks that this link was told to stop because another gateway has cancelled them.
+    told_to_stop: Vec<DispatchId>,
     /// The newest ping that waits for the node's answer, and its number.
     ping: Option<Box<(u32, PingRequest)>>,
     /// Subscriptions that have ended because the rights in force no longer cover them, until the
@@ -130,6 +133,7 @@ impl NativeContext {
             received: false,
             has_asked: false,
             has_sent: false,
+            told_to_stop: Vec::new(),
             ping: None,
             ended: Vec::new(),
             gateway,

@@ -45,7 +45,8 @@ impl NativeContext {
                 return orders;
             }
         };
-        if !std::mem::replace(&mut self.has_asked, true) && !open.is_empty() {
+        let has_asked = std::mem::replace(&mut self.has_asked, true);
+        if !has_asked && !open.is_empty() {
             let linked = DispatchEvent::Linked;
             match store.step_open_dispatches(Some(node_id), linked, self.now()).await {
                 Ok(stepped) => orders.extend(stepped.iter().filter_map(|one| self.order(one))),
@@ -70,8 +71,23 @@ impl NativeContext {
                 }
             }
         }
+        if has_asked {
+            orders.extend(self.to_stop(&open).into_iter().map(TaskOrder::Cancel));
+        }
         self.has_sent |= !orders.is_empty();
         orders
+    }
+
+    /// Returns the tasks that another gateway has cancelled and that this link was not told to
+    /// stop.
+    fn to_stop(&mut self, open: &[StoredDispatch]) -> Vec<DispatchId> {
+        // A gateway with a registry of its own tells the link when it cancels.
+        if self.gateway.inner.sharing.is_none() {
+            return Vec::new();
+        }
+        let stop = open.iter().filter(|one| one.life.is_to_stop()).map(|one| one.task.id);
+        let told = std::mem::replace(&mut self.told_to_stop, stop.collect());
+        self.told_to_stop.iter().filter(|id| !told.contains(id)).copied().collect()
     }
 
     /// Tells of the change, and returns the message that may leave because of it.

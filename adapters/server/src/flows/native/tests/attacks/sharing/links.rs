@@ -114,6 +114,36 @@ async fn a_task_reaches_a_node_that_is_linked_at_another_gateway_and_its_result_
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
+async fn a_task_that_is_cancelled_at_one_gateway_is_stopped_at_once_at_another() {
+    let registry = Registry::new();
+    let (here, there) = (registry.gateway("here").await, registry.gateway("there").await);
+    let node = here.paired("lamp").await;
+    let mut client = worker(&there, &node).await;
+    let given = here.gateway.invoke(node.node_id, echo(60), Maker::Operator).await.unwrap();
+    let id = given.stored.task.id;
+    let soon = async |client: &mut Client| {
+        tokio::time::timeout(EVERYWHERE, order(client)).await.expect("it is told at once")
+    };
+    assert!(matches!(soon(&mut client).await, Order::Run { id: run, .. } if run == id));
+    let told = here.gateway.cancel_dispatch(node.node_id, id).await.unwrap();
+    assert!(told.stored.life.cancelling);
+    assert_eq!(soon(&mut client).await, Order::Cancel(id));
+    // Another task repeats nothing.
+    let other = here.gateway.invoke(node.node_id, echo(60), Maker::Operator).await.unwrap();
+    let run = soon(&mut client).await;
+    assert!(matches!(run, Order::Run { id, .. } if id == other.stored.task.id), "{run:?}");
+    let outcome = DispatchOutcome::Cancelled;
+    client.say(&FromNode::DispatchResult(DispatchResult { id, outcome })).await;
+    let mut known = told;
+    while !known.stored.life.state.is_over() {
+        let within = Duration::from_secs(5);
+        known = here.gateway.await_dispatch(&known, within).await.unwrap();
+    }
+    assert_eq!(known.stored.life.state.as_str(), "cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
 async fn a_task_that_was_sent_at_one_gateway_is_asked_for_at_the_next_and_never_runs_twice() {
     let registry = Registry::new();
     let (here, there) = (registry.gateway("here").await, registry.gateway("there").await);
