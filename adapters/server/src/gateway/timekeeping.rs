@@ -10,6 +10,7 @@ use handfast_store::{Over, StoreError, TakenOver};
 
 use crate::gateway::operator_types::OperatorError;
 use crate::gateway::{Gateway, Inner, certificates};
+use crate::telemetry::outage::Outage;
 
 /// The interval at which the clocks are read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -154,11 +155,22 @@ async fn watcher(gateway: Weak<Inner>) {
     // After a pause of the machine one reading suffices.
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut said = "good";
+    let mut outage = Outage::default();
     loop {
         looks.tick().await;
         let Some(inner) = gateway.upgrade() else { return };
-        if let Err(error) = look(&inner).await {
-            tracing::error!(%error, "the time could not be written; it is tried again");
+        match (look(&inner).await, inner.clock.now()) {
+            (Err(error), now) => {
+                if outage.begins(now) {
+                    tracing::error!(%error, "the time could not be written; it is tried each second, and said once it is written again");
+                }
+            }
+            (Ok(()), now) => {
+                if let Some(lasted) = outage.ends(now) {
+                    let seconds = lasted.as_secs();
+                    tracing::info!("the time is written again, and is back after {seconds} s");
+                }
+            }
         }
         let status = status(&inner);
         if status.state.as_str() != said {

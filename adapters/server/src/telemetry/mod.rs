@@ -16,6 +16,7 @@ pub(crate) mod label_values;
 mod labels;
 pub(crate) mod log_lines;
 pub(crate) mod log_observer;
+pub(crate) mod outage;
 pub(crate) mod spans;
 #[cfg(all(test, feature = "metrics"))]
 mod tests;
