@@ -110,6 +110,10 @@ pub const MARK_EVERY: Span = Span::from_secs(20);
 pub const CUT_OFF_AFTER: Span = Span::from_secs(2);
 /// Time for which links that stand outlive the contact of their gateway with the registry.
 pub const CUT_OFF_GRACE: Span = Span::from_secs(30);
+/// Time for which a message between gateways is fresh, in both directions.
+pub const BUS_FRESH: Span = Span::from_secs(10);
+/// Maximum number of runs of gateways that send messages to one in some times [`BUS_FRESH`].
+pub const BUS_RUNS: usize = 64;
 /// Maximum number of patterns to which one link subscribes.
 pub const SUBSCRIPTIONS: usize = 16;
 /// Maximum length of a hardware profile on the native wire, in bytes.

@@ -48,6 +48,12 @@ pub const LINK_PROOF: &[u8] = b"handfast/v1/link-proof\0";
 pub const COMPACT_CERTIFICATE: &[u8] = b"handfast/v1/compact-certificate\0";
 /// Precedes the static key and the counter in the tag of a node's clone mark.
 pub const CLONE_MARK: &[u8] = b"handfast/v1/clone-mark\0";
+/// Precedes nothing in the derivation of the name by which a registry's gateways find each other on a
+/// bus.
+pub const BUS_NAME: &[u8] = b"handfast/v1/bus-name\0";
+/// Precedes the random name of a gateway's run in the key that seals its messages to other gateways,
+/// and their receiver in what is sealed.
+pub const BUS_MESSAGE: &[u8] = b"handfast/v1/bus-message\0";
 /// Precedes the fields of a request in the hash of what an operator was shown.
 pub const SEEN: &[u8] = b"handfast/v1/seen\0";
 /// Precedes random bytes and a sender's name in the hash by which the audit log refers to it.

@@ -2,8 +2,8 @@
 //!
 //! What a gateway remembers of the registry is true as of its last complete reading of the log of
 //! changes. [`Reach`] says what it may still do by that. [`links`] settles which of two gateways
-//! has a node's newest link, and [`elsewhere`] what a link hears of a change that another gateway
-//! made.
+//! has a node's newest link, [`elsewhere`] what a link hears of a change that another gateway made,
+//! and [`bus`] which messages of another gateway are taken in.
 //!
 //! ```text
 //! start ──everything read──▶ CatchingUp ──log read to its end──▶ Following
@@ -11,6 +11,7 @@
 //!   └────────────────────────────┴──────────────────────────────────┘
 //! ```
 
+pub mod bus;
 pub mod elsewhere;
 pub mod links;
 
