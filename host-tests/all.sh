@@ -67,6 +67,7 @@ has qemu-system-arm || apt_install qemu-system-arm
 has dbus-run-session || apt_install dbus
 # Debian keeps the server's programs out of the search path.
 has initdb || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || apt_install postgresql
+has nats-server || [ -x /usr/sbin/nats-server ] || apt_install nats-server
 has nginx || [ -x /usr/sbin/nginx ] || apt_install nginx-light
 has haproxy || [ -x /usr/sbin/haproxy ] || apt_install haproxy
 has promtool || apt_install prometheus

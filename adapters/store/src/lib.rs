@@ -88,4 +88,4 @@ pub use sqlite::{
 };
 pub use store::Store;
 pub use time::{Over, Run, TakenOver, Timekeeping};
-pub use vault::{AUTHORITY, CLONE_MARK_KEY, GATEWAY_KEYS, SETUP_KEY, Vault};
+pub use vault::{AUTHORITY, BUS_KEY, CLONE_MARK_KEY, GATEWAY_KEYS, SETUP_KEY, Vault};

@@ -150,6 +150,16 @@ pub trait Shared: Send + Sync {
     /// reordered, so a reader also looks by itself.
     async fn hinted(&self);
 
+    /// Waits until this gateway has made changes that others must hear of, for a carrier of hints
+    /// beside the store's own.
+    async fn committed(&self);
+
+    /// Takes in a hint that came over another carrier.
+    fn hint(&self);
+
+    /// Says whether another carrier is carrying hints, so that the store's own may be rare.
+    fn carries_hints(&self, is_carried: bool);
+
     /// Renews this gateway's lease, enters what it tells of itself, and reads the others.
     ///
     /// # Errors

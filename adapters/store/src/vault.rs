@@ -11,8 +11,10 @@ pub const CLONE_MARK_KEY: &str = "clone-mark-key";
 pub const GATEWAY_KEYS: &str = "gateway-keys";
 /// Name of the roots of the certificate authority that several gateways share.
 pub const AUTHORITY: &str = "authority";
-/// Name of the keys that sign setup codes. Only these four secrets are replaced.
+/// Name of the keys that sign setup codes. Only the secrets up to here are replaced.
 pub const SETUP_KEY: &str = "setup-key";
+/// Name of the key that seals messages between gateways.
+pub const BUS_KEY: &str = "bus-key";
 
 /// Secrets that all gateways of a registry share, each sealed by the caller and found by its name.
 #[async_trait]

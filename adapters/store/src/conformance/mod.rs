@@ -23,6 +23,8 @@ pub mod known_keys;
 pub mod lives;
 pub mod logins;
 pub mod makers;
+#[cfg(feature = "postgres")]
+mod nats_server;
 pub mod policies;
 #[cfg(feature = "postgres")]
 mod postgres_server;
@@ -55,6 +57,8 @@ use handfast_core::wire::registration::{PairRequest, Profile};
 use handfast_core::wire::setup::Nonce;
 use handfast_core::{Entropy, Label, NodeId, Source, Span, UnixTime};
 
+#[cfg(feature = "postgres")]
+pub use nats_server::NatsServer;
 #[cfg(feature = "postgres")]
 pub use postgres_server::PostgresServer;
 

@@ -6,6 +6,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::StoreError;
 
 /// Minimum time between two hints of a store.
 const PACE: Duration = Duration::from_millis(5);
+/// The same while another carrier has the hints: for gateways that it does not reach.
+const RARE: Duration = Duration::from_millis(100);
 /// Time after which a statement on this connection is given up.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Shortest and longest time between two attempts to connect.
@@ -41,6 +44,10 @@ pub(super) struct Board {
     arrived: Notify,
     /// This store has committed a change that others must hear of.
     committed: Notify,
+    /// The same, for another carrier of hints.
+    elsewhere: Notify,
+    /// Another carrier has the hints.
+    is_carried: AtomicBool,
 }
 
 impl Board {
@@ -48,6 +55,7 @@ impl Board {
     pub(super) fn committed(&self) {
         self.arrived.notify_one();
         self.committed.notify_one();
+        self.elsewhere.notify_one();
     }
 }
 
@@ -76,6 +84,21 @@ impl Hints {
     /// Waits until there may be changes to read. One that was missed meanwhile counts.
     pub(super) async fn arrived(&self) {
         self.board.arrived.notified().await;
+    }
+
+    /// Waits until this store has committed a change, for another carrier of hints.
+    pub(super) async fn committed(&self) {
+        self.board.elsewhere.notified().await;
+    }
+
+    /// Notes a hint that came over another carrier.
+    pub(super) fn hint(&self) {
+        self.board.arrived.notify_one();
+    }
+
+    /// Notes whether another carrier has the hints.
+    pub(super) fn carried_elsewhere(&self, is_carried: bool) {
+        self.board.is_carried.store(is_carried, Ordering::Relaxed);
     }
 }
 
@@ -149,7 +172,8 @@ async fn carry(client: &Client, mut driver: JoinHandle<()>, gateway: &str, board
             driver.abort();
             return;
         }
-        tokio::time::sleep(PACE).await;
+        let is_rare = board.is_carried.load(Ordering::Relaxed);
+        tokio::time::sleep(if is_rare { RARE } else { PACE }).await;
     }
 }
 

@@ -125,6 +125,25 @@ impl Shared for PostgresStore {
         }
     }
 
+    async fn committed(&self) {
+        match &self.sharing {
+            Some(sharing) => sharing.hints.committed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn hint(&self) {
+        if let Some(sharing) = &self.sharing {
+            sharing.hints.hint();
+        }
+    }
+
+    fn carries_hints(&self, is_carried: bool) {
+        if let Some(sharing) = &self.sharing {
+            sharing.hints.carried_elsewhere(is_carried);
+        }
+    }
+
     async fn beat(&self, told: Beat) -> Result<BeatAnswer, StoreError> {
         let sharing = self.sharing()?;
         let gateway = sharing.gateway.clone();
