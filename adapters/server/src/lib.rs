@@ -100,7 +100,10 @@ pub use events::{Event, Observer, Pin};
 pub use gateway::Gateway;
 pub use gateway::delegates::Delegate;
 pub use gateway::pairing_state::StartError;
-pub use gateway::sharing::{Contact, Sharing, SharingSettings};
+#[cfg(feature = "nats")]
+pub use gateway::sharing::bus::{BusAddress, BusSettings};
+pub use gateway::sharing::delivery::{Delivered, Published};
+pub use gateway::sharing::{BusState, Contact, Sharing, SharingSettings};
 pub use handfast_core as core;
 pub use handfast_core::grant::scope::{Action, ScopesBuf};
 pub use handfast_core::limits::Limits;

@@ -142,6 +142,17 @@ pub enum OperatorError {
         /// Name of the gateway.
         gateway: String,
     },
+    /// The gateway that has the node's link did not answer, so the message may have been delivered
+    /// or not.
+    #[error(
+        "the gateway {gateway:?}, where node {node_id} is linked, did not answer in time; whether the message was delivered is not known"
+    )]
+    NoAnswer {
+        /// Which node.
+        node_id: NodeId,
+        /// Name of the gateway.
+        gateway: String,
+    },
     /// No paired node and no capability token has this name or prefix.
     #[error("no paired node has the name {0:?} or an id that begins so, and no capability has")]
     NotPaired(String),

@@ -12,14 +12,21 @@
 //! | `claims` | writes the claims of links in batches |
 //! | `guard` | ends links once the contact with the registry was lost for long |
 //! | `elsewhere` | which other gateway has a node's link |
+//! | `delivery` | application messages, wherever the node is linked |
+//! | `bus` | messages between gateways (feature `nats`) |
 
 mod apply;
 mod beat;
+#[cfg(feature = "nats")]
+pub(crate) mod bus;
 mod claims;
+pub(crate) mod delivery;
 mod elsewhere;
 mod follow;
 mod guard;
 
+#[cfg(feature = "nats")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,13 +48,32 @@ pub struct SharingSettings {
     pub cut_off_grace: Duration,
     /// Address under which the other gateways' operators find this one.
     pub address: Option<String>,
+    /// The bus over which messages go to the other gateways, if there is one.
+    #[cfg(feature = "nats")]
+    pub bus: Option<bus::BusSettings>,
 }
 
 impl Default for SharingSettings {
     fn default() -> Self {
-        let cut_off_grace = Duration::from_millis(CUT_OFF_GRACE.as_millis());
-        Self { cut_off_grace, address: None }
+        Self {
+            cut_off_grace: Duration::from_millis(CUT_OFF_GRACE.as_millis()),
+            address: None,
+            #[cfg(feature = "nats")]
+            bus: None,
+        }
     }
+}
+
+/// The contact of a gateway with the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BusState {
+    /// Messages go to the other gateways, and come from them.
+    Connected,
+    /// No server of the bus can be reached.
+    Away {
+        /// Time since the contact was lost, or since the gateway started.
+        lasts: Duration,
+    },
 }
 
 /// The state of a registry that several gateways share, as one of them sees it.
@@ -64,6 +90,8 @@ pub struct Sharing {
     /// `true` if a gateway that was started later has the name of this one, which yields: it stays
     /// cut off.
     pub name_taken: bool,
+    /// The contact with the bus; `None` for a gateway without one.
+    pub bus: Option<BusState>,
 }
 
 impl Sharing {
@@ -98,6 +126,9 @@ pub(crate) struct SharingServices {
     begins: ChangePlace,
     /// `true` once another gateway is known to have this one's name.
     name_taken: AtomicBool,
+    /// Set at the start of a gateway with a bus.
+    #[cfg(feature = "nats")]
+    bus: OnceLock<Arc<bus::Bus>>,
 }
 
 impl SharingServices {
@@ -126,6 +157,8 @@ impl SharingServices {
             rechecks: watch::Sender::new(0),
             begins,
             name_taken: AtomicBool::new(false),
+            #[cfg(feature = "nats")]
+            bus: OnceLock::new(),
         };
         Ok((services, clock))
     }
@@ -152,6 +185,14 @@ impl SharingServices {
         self.rechecks.subscribe()
     }
 
+    /// Returns the contact with the bus, if there is one.
+    fn bus_state(&self) -> Option<BusState> {
+        #[cfg(feature = "nats")]
+        return self.bus.get().map(|bus| bus.state());
+        #[cfg(not(feature = "nats"))]
+        None
+    }
+
     fn gateways(&self) -> MutexGuard<'_, Vec<SharingGateway>> {
         self.gateways.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,6 +211,7 @@ impl Gateway {
             behind: Duration::from_millis(contact.behind().as_millis()),
             gateways: services.gateways().clone(),
             name_taken: services.name_taken.load(Ordering::Relaxed),
+            bus: services.bus_state(),
         })
     }
 }
@@ -188,5 +230,7 @@ pub(crate) async fn start(inner: &Arc<Inner>) -> Result<(), StoreError> {
     tokio::spawn(beat::beat(weak()));
     tokio::spawn(claims::write(weak(), Arc::clone(services)));
     tokio::spawn(guard::guard(weak()));
+    #[cfg(feature = "nats")]
+    bus::start(inner, services).await?;
     Ok(())
 }

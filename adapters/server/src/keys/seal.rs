@@ -33,6 +33,9 @@ pub(crate) enum SealKind {
     ListenerCertificate,
     /// The key of the marks by which a copied node is noticed.
     MarkKey,
+    /// The key of messages between gateways.
+    #[cfg(feature = "nats")]
+    BusKey,
 }
 
 impl SealKind {
@@ -44,6 +47,8 @@ impl SealKind {
             Self::Authority => b"handfast/v1/sealed-authority\0",
             Self::ListenerCertificate => b"handfast/v1/sealed-listener-certificate\0",
             Self::MarkKey => b"handfast/v1/sealed-mark-key\0",
+            #[cfg(feature = "nats")]
+            Self::BusKey => b"handfast/v1/sealed-bus-key\0",
         }
     }
 }

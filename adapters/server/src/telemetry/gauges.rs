@@ -47,6 +47,8 @@ pub struct LiveSharing {
     pub cut_off: bool,
     /// Gateways whose leases run.
     pub present: u64,
+    /// `true` if the bus is connected; `None` for a gateway without one.
+    pub bus_connected: Option<bool>,
 }
 
 /// Appends the gauges. No state is kept, so simultaneous scrapes do not disturb each other.
@@ -90,7 +92,7 @@ pub(super) fn encode(
         registry.register(name, help, gauge(count));
     }
 
-    if let Some(LiveSharing { behind_seconds, cut_off, present }) = live.sharing {
+    if let Some(LiveSharing { behind_seconds, cut_off, present, bus_connected }) = live.sharing {
         let behind = Gauge::<f64, AtomicU64>::default();
         behind.set(behind_seconds);
         registry.register(
@@ -108,6 +110,13 @@ pub(super) fn encode(
             "Gateways of the registry whose leases run",
             gauge(present),
         );
+        if let Some(is_connected) = bus_connected {
+            registry.register(
+                "handfast_bus_connected",
+                "Whether the bus to the other gateways is connected",
+                gauge(u64::from(is_connected)),
+            );
+        }
     }
 
     let nodes = Family::<Labels, Gauge>::default();

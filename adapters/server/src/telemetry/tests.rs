@@ -288,7 +288,12 @@ fn the_gauges_are_those_of_the_moment() {
         store_write_failures: 7,
         store_failing: true,
         decisions_unstored: 8,
-        sharing: Some(LiveSharing { behind_seconds: 0.25, cut_off: true, present: 3 }),
+        sharing: Some(LiveSharing {
+            behind_seconds: 0.25,
+            cut_off: true,
+            present: 3,
+            bus_connected: Some(true),
+        }),
         senders_pending: vec![
             ("telegram".to_owned(), 2),
             ("mail".to_owned(), 1),
@@ -310,6 +315,7 @@ fn the_gauges_are_those_of_the_moment() {
         ("handfast_gateway_behind_seconds", 0.25),
         ("handfast_gateway_cut_off", 1.0),
         ("handfast_gateways_present", 3.0),
+        ("handfast_bus_connected", 1.0),
         ("pairing_requests_pending{channel=\"telegram\"}", 5.0),
         ("pairing_requests_pending{channel=\"mail\"}", 1.0),
         ("pairing_requests_pending{channel=\"signal\"}", 0.0),

@@ -195,6 +195,7 @@ impl AdminFailure {
                     }
                     OperatorError::Delivery { .. } => (StatusCode::CONFLICT, "refused"),
                     OperatorError::Elsewhere { .. } => (StatusCode::CONFLICT, "elsewhere"),
+                    OperatorError::NoAnswer { .. } => (StatusCode::GATEWAY_TIMEOUT, "no_answer"),
                     OperatorError::NoKeys(_)
                     | OperatorError::NotQuarantined(_)
                     | OperatorError::NotRevoked(_)
@@ -274,7 +275,9 @@ const fn next_of(error: &OperatorError) -> Option<NextCall> {
                 NotQueued::NotPaired | NotQueued::TakesNone | NotQueued::Muted | NotQueued::Quarantined,
             ..
         } => Some(NextCall::Nodes),
-        OperatorError::Elsewhere { .. } => Some(NextCall::Gateways),
+        OperatorError::Elsewhere { .. } | OperatorError::NoAnswer { .. } => {
+            Some(NextCall::Gateways)
+        }
         OperatorError::NoSuchSession(_) => Some(NextCall::Sessions),
         OperatorError::NoSuchOperator { kind: LoginKind::Session, .. } => Some(NextCall::Operators),
         OperatorError::NoSuchOperator { kind: LoginKind::Token, .. } => Some(NextCall::Tokens),

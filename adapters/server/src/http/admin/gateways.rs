@@ -9,7 +9,7 @@ use super::caller::Acting;
 use super::extract::Query;
 use super::failure::AdminFailure;
 use super::paging::{self, PageQuery};
-use crate::gateway::sharing::Sharing;
+use crate::gateway::sharing::{BusState, Sharing};
 
 /// The answer to `GET /api/v1/gateways`.
 #[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -37,6 +37,12 @@ pub struct GatewayView {
     /// when its links are ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub contact: Option<String>,
+    /// For the gateway that answers, if it has a bus: `connected`, or `away`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bus: Option<String>,
+    /// Time for which the bus is away.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bus_away_seconds: Option<f64>,
     /// Number of its links; 0 once its lease has ended.
     pub links: u32,
     /// Time since it last read what others have changed.
@@ -69,13 +75,20 @@ pub(super) async fn list(
 
 /// Returns all gateways of a registry. What this one tells of itself is as of now.
 fn views(sharing: Sharing) -> Vec<GatewayView> {
-    let Sharing { gateway, contact, behind, gateways, name_taken: _ } = sharing;
+    let Sharing { gateway, contact, behind, gateways, bus, name_taken: _ } = sharing;
+    let (bus, away) = match bus {
+        Some(BusState::Connected) => (Some("connected"), None),
+        Some(BusState::Away { lasts }) => (Some("away"), Some(lasts.as_secs_f64())),
+        None => (None, None),
+    };
     let view = |one: SharingGateway| {
         let is_this = one.name == gateway;
         GatewayView {
             is_this,
             is_present: one.is_present,
             contact: is_this.then(|| contact.as_str().to_owned()),
+            bus: bus.filter(|_| is_this).map(str::to_owned),
+            bus_away_seconds: away.filter(|_| is_this),
             links: if one.is_present { one.told.links } else { 0 },
             behind_seconds: if is_this { behind } else { one.told.behind }.as_secs_f64(),
             silent_seconds: one.silent.as_secs_f64(),
@@ -110,10 +123,13 @@ mod tests {
             behind: Duration::from_secs(3),
             gateways: vec![one("here", true), one("there", false)],
             name_taken: false,
+            bus: Some(BusState::Away { lasts: Duration::from_secs(4) }),
         };
         let [here, there] = views(sharing).try_into().unwrap();
         assert!(here.is_this && !there.is_this && here.is_present && !there.is_present);
         assert_eq!((here.contact.as_deref(), there.contact), (Some("cut off"), None));
+        assert_eq!((here.bus.as_deref(), here.bus_away_seconds), (Some("away"), Some(4.0)));
+        assert_eq!((there.bus, there.bus_away_seconds), (None, None));
         let behind = [here.behind_seconds, there.behind_seconds];
         assert_eq!((behind, there.silent_seconds), ([3.0, 1.0], 0.5));
         assert_eq!((here.links, there.links), (7, 0), "what has died has no links");

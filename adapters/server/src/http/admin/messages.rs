@@ -19,6 +19,7 @@ use super::extract::{Body, Path};
 use super::failure::AdminFailure;
 use crate::gateway::messages::NodeMessage;
 use crate::gateway::operator_types::OperatorError;
+use crate::gateway::sharing::delivery::Delivered;
 
 /// The answer to a message to a node.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -27,6 +28,9 @@ pub struct SentToNodeView {
     pub node_id: String,
     /// Number of bytes that were sent.
     pub sent: usize,
+    /// Name of the other gateway that has delivered it; absent if this one did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gateway: Option<String>,
 }
 
 /// A message to a node.
@@ -66,6 +70,9 @@ pub(super) async fn follow(Acting(gateway): Acting, caller: Caller) -> Response 
 
 /// Sends a message to a node that is linked over the native wire.
 ///
+/// To a node that is linked at another gateway it goes over the bus, if there is one; otherwise that
+/// is refused with `elsewhere`.
+///
 /// A session sends only what its own scopes allow at that address.
 #[utoipa::path(
     post,
@@ -89,10 +96,13 @@ pub(super) async fn send(
         .ok_or_else(|| usage(format!("a message has at most {PAYLOAD_BYTES} bytes")))?;
     caller.authority().sends(action, address).map_err(OperatorError::from)?;
     let record = gateway.device_named(&which).await?.entry.record;
-    if !gateway.send_app(Peer::Node(record.node_id), action, &address, &payload) {
-        return Err(gateway.not_linked(record.node_id).await.into());
-    }
-    Ok(Json(SentToNodeView { node_id: record.node_id.to_string(), sent: body.text.len() }))
+    let delivered = gateway.deliver_app(record.node_id, action, &address, &payload).await?;
+    let gateway = match delivered {
+        Delivered::Here => None,
+        Delivered::At(gateway) => Some(gateway),
+    };
+    let (node_id, sent) = (record.node_id.to_string(), body.text.len());
+    Ok(Json(SentToNodeView { node_id, sent, gateway }))
 }
 
 /// Returns a message as a JSON object. Bytes that are no text stand in base64url.

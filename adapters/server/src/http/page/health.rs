@@ -11,6 +11,7 @@ use super::words::{self, Call};
 use super::{Visitor, sparkline};
 use crate::gateway::Gateway;
 use crate::gateway::day_counts::Sample;
+use crate::gateway::sharing::BusState;
 use crate::http::admin::failure::AdminFailure;
 use crate::http::admin::{Acting, StatusView, status};
 use crate::operator::health::HealthReport;
@@ -78,7 +79,16 @@ fn gateways(gateway: &Gateway) -> Markup {
                         (one.told.program)
                         @if !one.is_present { ", not heard of for " (one.silent.as_secs()) " s" }
                         @else if one.told.behind.as_secs() > 1 { ", " (one.told.behind.as_secs()) " s behind" }
-                        @if one.name == sharing.gateway { ", this one" }
+                        @if one.name == sharing.gateway {
+                            ", this one"
+                            @match sharing.bus {
+                                Some(BusState::Connected) => { ", connected to the bus" }
+                                Some(BusState::Away { lasts }) => {
+                                    ", without the bus for " (lasts.as_secs()) " s"
+                                }
+                                None => {}
+                            }
+                        }
                     }
                 }
             }

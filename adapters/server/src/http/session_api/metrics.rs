@@ -13,6 +13,7 @@ use handfast_store::StoreError;
 
 use super::accept::wants_text;
 use crate::gateway::Gateway;
+use crate::gateway::sharing::BusState;
 use crate::http::bearer::{Bearer, BearerRefused, bearer};
 use crate::http::login::OperatorToken;
 use crate::telemetry::log_lines::{CausedBy, limited};
@@ -79,6 +80,7 @@ async fn metrics_text(gateway: &Gateway) -> Result<String, StoreError> {
             behind_seconds: sharing.behind.as_secs_f64(),
             cut_off: !sharing.contact.admits(),
             present: count(sharing.gateways.iter().filter(|one| one.is_present).count()),
+            bus_connected: sharing.bus.map(|bus| bus == BusState::Connected),
         }),
         senders_pending: inner.gate.waiting().await?,
     };

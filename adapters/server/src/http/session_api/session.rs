@@ -120,6 +120,7 @@ fn failed(error: OperatorError) -> Response {
         | OperatorError::NoKeys(_)
         | OperatorError::NotLinked(_)
         | OperatorError::Elsewhere { .. }
+        | OperatorError::NoAnswer { .. }
         | OperatorError::NotDispatched { .. }
         | OperatorError::NotPaired(_)
         | OperatorError::SeveralPaired { .. }

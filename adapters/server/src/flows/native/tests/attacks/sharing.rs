@@ -1,6 +1,8 @@
 //! Gateways that share one registry, over real sockets and a PostgreSQL of the tests' own: what
 //! must be survived.
 
+#[cfg(feature = "nats")]
+mod bus;
 mod cut_off;
 mod decisions;
 mod links;
