@@ -112,7 +112,9 @@ pub(crate) async fn run(args: NodesArgs) -> Result<(), End> {
             let body = json!({ "action": action, "address": address, "text": text });
             let answer = ask(&data, Method::POST, &path, Some(body)).await?;
             show(json, &answer, |view: SentToNodeView| {
-                format!("sent to {}, {} bytes\n", view.node_id, view.sent)
+                let by = view.gateway.map(|gateway| format!(", by the gateway {}", safe(&gateway)));
+                let by = by.unwrap_or_default();
+                format!("sent to {}, {} bytes{by}\n", view.node_id, view.sent)
             })
         }
         NodesVerb::Invoke(invoke) => dispatch::invoke(&data, json, invoke).await,

@@ -203,6 +203,14 @@ fn gateway(one: &GatewayView) -> String {
         links => format!("{links} links"),
     };
     let at = one.address.as_ref().map_or_else(String::new, |at| format!(", at {}", safe(at)));
+    let bus = match (one.bus.as_deref(), one.bus_away_seconds) {
+        (Some("connected"), _) => ", bus connected".to_owned(),
+        (Some(_), away) => {
+            let away = Duration::try_from_secs_f64(away.unwrap_or(0.0)).unwrap_or_default();
+            format!(", bus away for {}", in_words(away.as_secs()))
+        }
+        (None, _) => String::new(),
+    };
     let this = if one.is_this { " (this one)" } else { "" };
-    format!("{}: {stands}, {links}, version {}{at}{this}", safe(&one.name), safe(&one.version))
+    format!("{}: {stands}, {links}, version {}{at}{bus}{this}", safe(&one.name), safe(&one.version))
 }

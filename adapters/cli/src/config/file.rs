@@ -7,6 +7,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::ConfigError;
+use super::bus::BusUrl;
 use super::key::ConfigKey;
 use super::keys::{KEYS, SECTIONS};
 use super::settings::ServeSettings;
@@ -34,15 +35,17 @@ pub(super) fn apply(path: &Path, settings: &mut ServeSettings) -> Result<(), Con
         .ok()
         .and_then(|path| path.parent().map(Path::to_owned))
         .unwrap_or_default();
-    let before = settings.store.take();
+    let before = (settings.store.take(), settings.bus.take());
     let applied = apply_text(&text, &base, settings).and_then(|()| {
-        let has_password = settings.store.as_ref().is_some_and(StoreAddress::has_password);
+        let has_password = settings.store.as_ref().is_some_and(StoreAddress::has_password)
+            || settings.bus.as_ref().is_some_and(BusUrl::has_password);
         match has_password && everybody_may_read(path) {
             true => Err(vec![open_to_others(path)]),
             false => Ok(()),
         }
     });
-    settings.store = settings.store.take().or(before);
+    settings.store = settings.store.take().or(before.0);
+    settings.bus = settings.bus.take().or(before.1);
     applied.map_err(|problems| {
         let lines: Vec<String> =
             problems.into_iter().map(|problem| format!("{name}: {problem}")).collect();

@@ -9,6 +9,7 @@ use handfast_core::limits::{SETUP_TTL_MAX, SETUP_TTL_MIN};
 use handfast_core::wire::forwarded::ForwardedHeader;
 use handfast_server::policy::Approve;
 
+use super::bus::bus_url;
 use super::companions::{channels, hosts, origins, profile_name, profiles};
 use super::duration::show_lasting;
 use super::extensions::{command, extensions, show_extension};
@@ -109,6 +110,15 @@ fn gateway() -> Vec<ConfigKey> {
         key("cut_off_grace", time(SECOND..=DAY), |settings| &mut settings.cut_off_grace).doc(
             "How long links outlive the contact with a shared registry, whose gateway admits \
              nobody meanwhile; then they are closed, so that nodes go to another gateway",
+        ),
+        key("bus", bus_url(), |settings| &mut settings.bus).doc(
+            "NATS servers over which messages go to nodes that are linked at other gateways of a \
+             shared registry, as nats://127.0.0.1:4222, with commas between several; only in the \
+             file or the variable may it have a password [default: none]",
+        ),
+        key("bus_authorities", location("FILE"), |settings| &mut settings.bus_authorities).doc(
+            "PEM certificates of the authorities that may have signed the NATS servers' \
+             certificates [default: those of the system]",
         ),
         key("socket_group", group(), |settings| &mut settings.socket_group).doc(
             "Group whose members are operators: they get a socket of their own (mode 0660) in \

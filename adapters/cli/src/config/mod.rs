@@ -6,6 +6,7 @@
 //! its option, its variable, its entry in the file, its help and its line in a printed file. The
 //! default of a key is its value in [`ServeSettings::default`].
 
+mod bus;
 mod companions;
 mod duration;
 mod environment;
@@ -26,6 +27,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use bus::BusUrl;
 pub use duration::{parse as length_of_time, show as time_in_words};
 pub use live::Changes;
 pub use options::Options;

@@ -6,6 +6,7 @@ use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 
+use super::bus::BusUrl;
 use super::environment::{CONFIG, Environment};
 use super::key::{ConfigKey, Form};
 use super::keys::{KEYS, SECTIONS};
@@ -73,11 +74,21 @@ impl Options {
                 problems.push(format!("--{}: {}", key.option, problem.in_option()));
             }
         }
-        let is_store = |number: &usize| KEYS.get(*number).is_some_and(|key| key.name == "store");
-        if self.given.iter().any(|(number, _)| is_store(number))
-            && settings.store.as_ref().is_some_and(StoreAddress::has_password)
-        {
-            problems.push(seen_by_others());
+        for (name, has_password) in [
+            ("store", settings.store.as_ref().is_some_and(StoreAddress::has_password)),
+            ("bus", settings.bus.as_ref().is_some_and(BusUrl::has_password)),
+        ] {
+            let mut given = self.given.iter().filter_map(|(number, _)| KEYS.get(*number));
+            if let (true, Some(key)) = (has_password, given.find(|key| key.name == name)) {
+                problems.push(seen_by_others(key));
+            }
+        }
+        if settings.bus.is_some() && settings.store.is_none() {
+            problems.push(
+                "there is a bus and no store; a bus is between gateways that share a registry in a \
+                 database"
+                    .to_owned(),
+            );
         }
         match (&settings.tls_cert, &settings.tls_key) {
             (Some(_), None) => {

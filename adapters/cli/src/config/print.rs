@@ -12,8 +12,8 @@ const HEAD: &str = "# Settings of this gateway. A variable of the environment be
 
 impl ServeSettings {
     /// Returns all settings as TOML, each with its help. Read as a file, the text gives these
-    /// settings again; paths are absolute, so the file may be anywhere. Only the password of the
-    /// database is left out, and has to be put back.
+    /// settings again; paths are absolute, so the file may be anywhere. Only the passwords of
+    /// the database and of the bus are left out, and have to be put back.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = HEAD.to_owned();

@@ -17,6 +17,7 @@ use handfast_server::policy::SetupSettings;
 use handfast_server::public_url::{Candidates, ExtraHost};
 use handfast_server::{ProxySettings, SharingSettings};
 
+use super::bus::BusUrl;
 use super::store::StoreAddress;
 
 /// The settings of `serve`. Each has a value.
@@ -39,6 +40,10 @@ pub struct ServeSettings {
     pub gateway_id: Option<String>,
     /// Time for which links outlive the contact with a registry that several gateways share.
     pub cut_off_grace: Duration,
+    /// NATS servers between gateways that share a registry; `None` for no bus.
+    pub bus: Option<BusUrl>,
+    /// Authorities for the servers' certificates, as PEM; `None` for the system's.
+    pub bus_authorities: Option<PathBuf>,
     /// Group whose members are operators, over a socket in [`socket_dir`](Self::socket_dir).
     pub socket_group: Option<String>,
     /// Directory of that socket.
@@ -282,6 +287,8 @@ impl Default for ServeSettings {
             store_key: None,
             gateway_id: None,
             cut_off_grace: SharingSettings::default().cut_off_grace,
+            bus: None,
+            bus_authorities: None,
             socket_group: None,
             socket_dir: PathBuf::from("/run/handfast"),
             log: None,

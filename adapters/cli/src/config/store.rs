@@ -5,12 +5,12 @@ use std::ops::Range;
 use handfast_stdio::Hint;
 use zeroize::Zeroizing;
 
-use super::key::Kind;
+use super::key::{ConfigKey, Kind};
 use super::print::quoted;
 use super::value::{ConfigProblem, ConfigValue};
 
 /// The text in the place of a password where an address is shown.
-const HIDDEN: &str = "***";
+pub(super) const HIDDEN: &str = "***";
 /// The beginning of a password among named parts.
 const NAMED: &str = "password=";
 
@@ -129,17 +129,22 @@ pub fn is_gateway_id(text: &str) -> bool {
 }
 
 /// Returns the problem of an address with a password that was given as an option.
-pub(super) fn seen_by_others() -> String {
-    "--store has a password, which everybody on this machine sees in the list of processes; put \
-     the address into the variable HANDFAST_STORE, or into a file that only the gateway reads \
-     (store = \"…\", with --config)"
-        .to_owned()
+pub(super) fn seen_by_others(key: &ConfigKey) -> String {
+    let ConfigKey { name, option, .. } = key;
+    format!(
+        "--{option} has a password, which everybody on this machine sees in the list of processes; \
+         put the address into the variable {}, or into a file that only the gateway reads ({name} = \
+         \"…\", with --config)",
+        key.variable()
+    )
 }
 
 /// Returns the problem of a file with such an address that everybody may read.
 pub(super) fn open_to_others(path: &std::path::Path) -> String {
     let mend = Hint::new("chmod", "o=").arg(path);
-    format!("it has the password of the database, and everybody may read it; mend it with: {mend}")
+    format!(
+        "it has the password of the database or of the bus, and everybody may read it; mend it with: {mend}"
+    )
 }
 
 #[cfg(all(test, feature = "postgres"))]

@@ -125,6 +125,15 @@ fn of_gateways(gateways: &[GatewayView]) -> Vec<Finding> {
              a day after it was last heard of",
         )
     }));
+    if gateways.iter().any(|one| one.bus.as_deref() == Some("away")) {
+        found.push(Finding::new(
+            "bus_away",
+            "the NATS server of the bus cannot be reached: messages to nodes that are linked at \
+             other gateways are refused",
+            "start the NATS server, or correct bus, bus_authorities or the way to it; the gateway \
+             goes on by itself then",
+        ));
+    }
     let older =
         gateways.iter().filter(|one| one.is_present && one.version != env!("CARGO_PKG_VERSION"));
     found.extend(older.map(|one| {
@@ -238,6 +247,8 @@ mod tests {
             is_this: contact.is_some(),
             is_present: true,
             contact: contact.map(str::to_owned),
+            bus: None,
+            bus_away_seconds: None,
             links: 0,
             behind_seconds: 0.0,
             silent_seconds: 0.0,
@@ -253,6 +264,12 @@ mod tests {
         assert_eq!(names(&[gateway(None, "0.0.1")]), ["gateway_version"]);
         let dead = GatewayView { is_present: false, ..gateway(None, "0.0.1") };
         assert_eq!(names(&[dead]), ["gateway_silent"]);
+        let bus = |state: &str| GatewayView {
+            bus: Some(state.to_owned()),
+            ..gateway(Some("in touch"), current)
+        };
+        assert_eq!(names(&[bus("connected")]), [""; 0]);
+        assert_eq!(names(&[bus("away")]), ["bus_away"]);
     }
 
     #[test]

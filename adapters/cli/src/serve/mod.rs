@@ -2,6 +2,8 @@
 
 mod addresses;
 mod announce;
+#[cfg(feature = "nats")]
+mod bus;
 mod console;
 mod descriptors;
 mod log;
@@ -175,8 +177,12 @@ impl Running {
             setup.key_file.clone_from(&settings.setup.key_file);
         }
         let url = addresses::for_browsers(address, settings.is_tls(), settings.operators.plain);
-        let sharing =
-            SharingSettings { cut_off_grace: settings.cut_off_grace, address: Some(url.clone()) };
+        let sharing = SharingSettings {
+            cut_off_grace: settings.cut_off_grace,
+            address: Some(url.clone()),
+            #[cfg(feature = "nats")]
+            bus: bus::settings(settings)?,
+        };
         let logins = LoginSettings { url: Some(url), ..settings.operators.clone() };
         let companions = resolve(&setup.addresses, &setup.plain_hosts)
             .map(|(url, source)| (url.to_string(), source));

@@ -29,6 +29,8 @@ pub(super) const OTHER: &[(&str, &str, &str)] = &[
     ("store_key", "/p", r#""/p""#),
     ("gateway_id", "gateway-2", r#""gateway-2""#),
     ("cut_off_grace", "45s", r#""45s""#),
+    ("bus", "nats://127.0.0.1:4222", r#""nats://127.0.0.1:4222""#),
+    ("bus_authorities", "/b", r#""/b""#),
     ("socket_group", "operators", r#""operators""#),
     ("socket_dir", "/o", r#""/o""#),
     ("log", "warn,handfast_server=debug", r#""warn,handfast_server=debug""#),
