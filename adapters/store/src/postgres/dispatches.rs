@@ -82,12 +82,12 @@ impl DispatchRows for PostgresTx<'_> {
     fn set_dispatch(&mut self, dispatch: &StoredDispatch) -> RowResult<()> {
         let StoredDispatch { task, life, report, made_at, changed_at } = dispatch;
         let (told, told_as) = columns(report.as_ref());
-        // A cancellation is for the gateway that has the node's link. One that only goes on under
-        // way says nothing new.
+        // A cancellation, and a task that is to be sent again, are for the gateway that has the
+        // node's link. One that only goes on under way says nothing new.
         let sql =
-            "WITH before AS (SELECT node_id, cancelling FROM dispatch WHERE dispatch_id = $1),
-                   told AS (INSERT INTO change (kind, node)
-                            SELECT 'dispatch', node_id FROM before WHERE $9 AND NOT cancelling)
+            "WITH before AS (SELECT node_id, cancelling, state FROM dispatch WHERE dispatch_id = $1),
+                   told AS (INSERT INTO change (kind, node) SELECT 'dispatch', node_id FROM before
+                            WHERE $9 AND NOT cancelling OR $3 = 'queued' AND state <> 'queued')
              UPDATE dispatch SET number = $2, state = $3, for_good = $4, is_open = $5,
                           ends_by_time = $6, deadline = $7, idempotent = $8, cancelling = $9,
                           late = $10, told = $11, told_as = $12, made_at = $13, changed_at = $14

@@ -177,6 +177,8 @@ impl NativeContext {
             }
             Err(error) => {
                 failed(error);
+                // The node is asked again once the registry is reached.
+                self.has_asked = false;
                 None
             }
         }
