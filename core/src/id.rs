@@ -207,10 +207,10 @@ macro_rules! opaque_id {
         }
 
         impl core::str::FromStr for $name {
-            type Err = $crate::NotAnId;
+            type Err = $crate::id::NotAnId;
 
-            fn from_str(text: &str) -> Result<Self, $crate::NotAnId> {
-                $crate::id::opaque_bytes(text).map(Self).ok_or($crate::NotAnId)
+            fn from_str(text: &str) -> Result<Self, $crate::id::NotAnId> {
+                $crate::id::opaque_bytes(text).map(Self).ok_or($crate::id::NotAnId)
             }
         }
     };

@@ -68,6 +68,7 @@ pub enum NotTaken {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 struct HeardRun {
     run: BusRun,
     newest: u64,
@@ -79,6 +80,7 @@ struct HeardRun {
 
 /// The messages that a gateway has taken in lately.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct BusReplays {
     begun: UnixTime,
     /// The latest time that was ever given: a clock that is set back makes nothing fresh again.

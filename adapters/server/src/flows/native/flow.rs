@@ -375,7 +375,7 @@ mod tests {
         let websocket = size::<WebSocket, _>(NativeDriver::run);
         let tcp = size::<FramedTransport<Metered<TcpStream>>, _>(NativeDriver::run);
         assert!(
-            websocket <= 2064 && tcp <= 1776,
+            websocket <= 2088 && tcp <= 1800,
             "{websocket} bytes over a WebSocket, {tcp} over TCP"
         );
     }

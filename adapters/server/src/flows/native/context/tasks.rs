@@ -72,7 +72,7 @@ impl NativeContext {
             }
         }
         if has_asked {
-            orders.extend(self.to_stop(&open).into_iter().map(TaskOrder::Cancel));
+            orders.extend(self.cancelled_elsewhere(&open).into_iter().map(TaskOrder::Cancel));
         }
         self.has_sent |= !orders.is_empty();
         orders
@@ -80,7 +80,7 @@ impl NativeContext {
 
     /// Returns the tasks that another gateway has cancelled and that this link was not told to
     /// stop.
-    fn to_stop(&mut self, open: &[StoredDispatch]) -> Vec<DispatchId> {
+    fn cancelled_elsewhere(&mut self, open: &[StoredDispatch]) -> Vec<DispatchId> {
         // A gateway with a registry of its own tells the link when it cancels.
         if self.gateway.inner.sharing.is_none() {
             return Vec::new();

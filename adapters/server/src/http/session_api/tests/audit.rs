@@ -24,6 +24,7 @@ async fn whatever_a_session_decides_is_recorded_as_its_own_and_from_where() {
         ("/api/v1/setup", r#"{"profile":"none"}"#),
         ("/api/v1/inbound/block", r#"{"channel":"sms","sender":"+1"}"#),
         ("/api/v1/inbound/seed", r#"{"channel":"sms","account":"a","senders":["+2"]}"#),
+        ("/api/v1/inbound/block", r#"{"channel":"sms","sender":"+3"}"#),
         ("/api/v1/certs/revoke-all", ""),
         ("/api/v1/session/refresh", ""),
     ] {
