@@ -88,7 +88,7 @@ struct Said {
     message: Vec<u8>,
 }
 
-/// Makes a setup code that pairs a device.
+/// Makes a setup code that pairs a device, with the key for those that are bound to the gateway.
 fn setup_code(key: &SetupKey) -> String {
     let profile = ProfileName::parse("device-v1").expect("a profile");
     let device_label = Some(label(NAME));
@@ -147,7 +147,7 @@ impl Play {
             maker: Maker::Operator,
         }];
         let setup = [SetupKey::new(&Secret::new([0x88; 32])).expect("a key")];
-        let setup_code = setup_code(&setup[0]);
+        let setup_code = setup_code(&setup[0].bound_to(gateway_keys().channel.public()));
         let gateway_keys = gateway_keys();
         let (connection, heard, said) = (0, 0, Vec::new());
         Self {
