@@ -134,11 +134,14 @@ for target in "" "--target thumbv7em-none-eabihf"; do
   RUSTFLAGS='' cargo "+$oldest" check --quiet --target-dir target/oldest -p handfast-edge --features identity $target
 done
 
-step "the server's features, none and each alone"
-for features in "" sqlite tls serial metrics extensions; do
+step "the server without its features, and with some"
+# Each alone with --long: every build of SQLite and of the cryptography of TLS is C that is compiled anew.
+some=("" serial,metrics,extensions)
+[ -z "$long" ] || some+=(serial metrics extensions sqlite tls nats announce)
+for features in "${some[@]}"; do
   cargo check --quiet --target-dir target/embedder -p handfast-server --no-default-features --features "$features"
 done
-cargo check --quiet --target-dir target/embedder -p handfast-store --no-default-features --features postgres
+[ -z "$long" ] || cargo check --quiet --target-dir target/embedder -p handfast-store --no-default-features --features postgres
 
 step "dependencies"
 for manifest in Cargo.toml firmware/Cargo.toml fuzz/Cargo.toml; do

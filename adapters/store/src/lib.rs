@@ -46,7 +46,12 @@ mod store;
 mod time;
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
 mod transfer;
+// Each backend uses a part of it.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg_attr(
+    not(all(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, unused_imports, unused_macros)
+)]
 mod value;
 mod vault;
 

@@ -120,7 +120,7 @@ fn append(tx: &mut dyn Tx, entry: &Entry, origin: &Origin) -> RowResult<()> {
 }
 
 /// Returns the tree over all entries.
-#[cfg(feature = "postgres")]
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
 pub(crate) fn audit_head(tx: &mut dyn Tx) -> RowResult<TreeHead> {
     let size = tx.audit_size()?;
     Ok(TreeHead { size, root: audit_tree::root(size, &mut StoredHashes(tx))? })

@@ -129,6 +129,7 @@ pub(super) fn check(stored: Option<&Option<String>>) -> Result<(), StoreError> {
 }
 
 /// Checks that the schema has the version of this program, for reading all of it.
+#[cfg(feature = "sqlite")]
 pub(super) fn check_to_read(stored: Option<&Option<String>>) -> Result<(), StoreError> {
     match version_of(stored, MIGRATIONS.len())? {
         version if version == MIGRATIONS.len() => Ok(()),

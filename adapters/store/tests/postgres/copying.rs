@@ -206,7 +206,7 @@ async fn a_registry_of_another_version_is_refused() {
     Connection::open(&file).unwrap().pragma_update(None, "user_version", 10).unwrap();
     refused(copy::to_database(&file, &address), "this registry has schema 10, and 12 is needed");
     for (version, words) in
-        [(1, "this registry has schema 1, and 3 is needed"), (9, "a newer Handfast wrote")]
+        [(1, "this registry has schema 1, and 4 is needed"), (9, "a newer Handfast wrote")]
     {
         shared().sql(&name, &format!("UPDATE handfast.registry SET version = {version}"));
         let to = directory.path().join("to.db");
