@@ -26,7 +26,7 @@ fn the_readmes_say_how_many_crates_the_server_is_with_each_feature() {
     let (all, none) = (crates(&[]), crates(&["--no-default-features"]));
     says("all by default", all);
     says("none", none);
-    for feature in ["sqlite", "tls", "serial", "metrics", "extensions", "announce"] {
+    for feature in ["sqlite", "tls", "serial", "metrics", "extensions", "announce", "nats"] {
         let alone = crates(&["--no-default-features", "--features", feature]);
         says(&format!("`{feature}`"), alone);
     }
