@@ -66,11 +66,12 @@ fn filter(directives: Option<&str>) -> EnvFilter {
 }
 
 /// Returns what is logged if neither the settings nor `RUST_LOG` say. Where the log goes to the
-/// same place as the console, it leaves out the events that the console tells.
+/// same place as the console, it leaves out the events that the console tells. The client of NATS
+/// tells of each attempt to connect; the gateway tells of each outage once.
 fn usual_filter() -> EnvFilter {
     match console::logs_beside_output() {
-        true => "info,handfast_server::telemetry::log_observer=off".into(),
-        false => "info".into(),
+        true => "info,async_nats=warn,handfast_server::telemetry::log_observer=off".into(),
+        false => "info,async_nats=warn".into(),
     }
 }
 
