@@ -60,6 +60,8 @@ impl Log {
 
 fn filter(directives: Option<&str>) -> EnvFilter {
     match directives {
+        // As usual, unless more is wished for.
+        Some("info") => "info,async_nats=warn".into(),
         Some(directives) => EnvFilter::new(directives),
         None => EnvFilter::try_from_default_env().unwrap_or_else(|_| usual_filter()),
     }
